@@ -1,5 +1,6 @@
 """The combined log of `dragoman up`: lines of many processes, each with its name. A slow reader never blocks it."""
 
+import errno
 import queue
 import sys
 import threading
@@ -7,6 +8,7 @@ from typing import BinaryIO
 
 _LINES = 10_000
 _FLUSH_SECONDS = 2.0
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Output:
@@ -45,12 +47,15 @@ class Output:
         while (line := self._queue.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                line = f"({dropped} lines dropped: the reader is too slow)\n".encode() + line
+                line = f"({dropped} lines dropped: the reader is too slow, or its disk is full)\n".encode() + line
             try:
                 self._stream.write(line)
                 if self._queue.empty():
                     self._stream.flush()
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
+                if getattr(error, "errno", 0) in _DISK_FULL:
+                    self._dropped += dropped + 1
+                    continue
                 return self._discard()
 
     def _discard(self) -> None:

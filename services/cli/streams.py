@@ -3,14 +3,16 @@
 import asyncio
 
 import nats
+import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
+from services.cli.embedded.nats import SETUP
 from shared.bus.streams import consumer_config, stream_configs
-from shared.contract.permissions import BUS_USERS
-from shared.contract.subjects import STREAM
+from shared.contract.permissions import BUS_USERS, needed_consumers
+from shared.contract.subjects import STREAM, health, health_inbox
 from shared.settings import NatsSettings
 
 _SECONDS = 10.0
@@ -36,9 +38,26 @@ async def provision(settings: NatsSettings) -> None:
 async def _make(stream: JetStreamContext, replicas: int) -> None:
     for config in stream_configs(replicas):
         await _ensure_stream(stream, config)
-    for service, peer in BUS_USERS.items():
-        for topic in peer.consumes:
+    for user in BUS_USERS:
+        for service, topic in needed_consumers(user):
             await stream.add_consumer(STREAM, consumer_config(service, topic))
+    await stream.add_consumer(STREAM, consumer_config(SETUP, health(SETUP)))
+
+
+async def stores_events(settings: NatsSettings, seconds: float) -> bool:
+    """Whether a probe in the stream of events is stored in time, as the setup user. Raises NoStreamResponseError
+    when there is no stream; OSError, TimeoutError, nats.errors.Error when the broker cannot be reached."""
+    async with asyncio.timeout(seconds):
+        client = await connect(settings)
+    try:
+        await client.subscribe(health_inbox(SETUP), cb=_ignore)
+        await client.jetstream(timeout=seconds).publish(health(SETUP).subject, b"", stream=STREAM)
+        await client.flush()
+    except (TimeoutError, nats.js.errors.APIError):
+        return False
+    finally:
+        await client.close()
+    return True
 
 
 async def connect(settings: NatsSettings) -> Client:
@@ -58,8 +77,8 @@ async def connect(settings: NatsSettings) -> Client:
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def _ignore(_: Exception) -> None:
-    """Errors that matter are raised as well."""
+async def _ignore(_: object) -> None:
+    """Errors that matter are raised as well; a delivered probe has proved enough."""
 
 
 async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> None:

@@ -12,7 +12,7 @@ from services.cli.process_group import ProcessGroup
 from services.cli.scheduling import use_batch_priority
 
 _FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 2.0
 _STABLE_SECONDS = 10.0
 _CRASH_LOOP_FAILURES = 5
 _POLL_SECONDS = 0.05
@@ -57,11 +57,11 @@ class Child:
 
     async def run(self) -> None:
         """Keep the program running. Raises CrashLoop if the program was never ready and fails repeatedly or rejects its
-        settings; OSError if it cannot be started."""
+        settings; OSError if it cannot be started the first time."""
         pause, failures = _FIRST_PAUSE_SECONDS, 0
         while not self._stopping.is_set():
             started = time.monotonic()
-            status = await self._run_once()
+            status = await self._try_once()
             if self._stopping.is_set():
                 break
             failures += 1
@@ -77,22 +77,38 @@ class Child:
     async def stop(self) -> None:
         """Send SIGTERM, and SIGKILL after the grace period. SIGCONT wakes a stopped process."""
         self._stopping.set()
+        await self._end(self.program.stop_seconds)
+
+    async def restart(self, stop_seconds: float) -> None:
+        """End the process within these seconds; `run` starts it again."""
+        await self._end(stop_seconds)
+
+    async def _end(self, stop_seconds: float) -> None:
         process = self._process
         if process is None or process.returncode is not None:
             return
         _send(process, signal.SIGTERM)
         _send(process, signal.SIGCONT)
         try:
-            await asyncio.wait_for(process.wait(), self.program.stop_seconds)
+            await asyncio.wait_for(process.wait(), stop_seconds)
         except TimeoutError:
             self._log("did not end in time and is killed")
-            self.kill()
+            _send(process, signal.SIGKILL)
             await process.wait()
 
     def kill(self) -> None:
         self._stopping.set()
         if self._process is not None:
             _send(self._process, signal.SIGKILL)
+
+    async def _try_once(self) -> int:
+        try:
+            return await self._run_once()
+        except OSError as error:
+            if not self._was_ready:
+                raise
+            self._log(f"cannot be started: {error.strerror}")
+            return _USAGE_STATUS
 
     async def _run_once(self) -> int:
         """Run the program once; returns its exit status (negative: the signal that ended it)."""

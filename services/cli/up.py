@@ -1,6 +1,7 @@
 """`dragoman up`: the whole system on one machine, in one terminal."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from services.cli import probes
 from services.cli.data import Run, RunningProcess, run_file, write_run
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
+from services.cli.jetstream_monitor import JetStreamMonitor
 from services.cli.output import Output
 from services.cli.process_group import ProcessGroup
 from services.cli.streams import NotReachable, provision
@@ -23,6 +25,7 @@ from shared.tasks import Tasks
 
 _WATCHDOG_CHECK_SECONDS = 1.0
 _SERVICE_STOP_SECONDS = 10.0
+_NATS_STOP_SECONDS = 2.0
 
 
 async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, version: str) -> int:
@@ -64,6 +67,7 @@ class _SystemStack:
         self._stopping = stopping
         self._children: dict[str, Child] = {}
         self._tasks = Tasks()
+        self._run_written = True
 
     def end(self) -> None:
         """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
@@ -81,6 +85,8 @@ class _SystemStack:
             edges = [self._start(self._program(part)) for part in self._plan.edges]
             await provision(self._plan.setup)
             await migrating
+            if self._plan.nats_port:
+                self._tasks.start(self._jetstream_monitor().run(), "jetstream")
         finally:
             migrating.cancel()
         services = [self._start(self._program(part)) for part in self._plan.processes if part.service != "edge"]
@@ -95,7 +101,7 @@ class _SystemStack:
         run_file(self._directory).unlink(missing_ok=True)
 
     def _start(self, program: Program) -> Child:
-        child = Child(program, self._group, self._output, self._write_run)
+        child = Child(program, self._group, self._output, self._update_run)
         self._children[program.name] = child
         self._tasks.start(self._supervise(child), program.name)
         return child
@@ -110,7 +116,10 @@ class _SystemStack:
     async def _keep_watchdog(self) -> None:
         while True:
             await asyncio.sleep(_WATCHDOG_CHECK_SECONDS)
-            self._group.ensure_watchdog()
+            with contextlib.suppress(OSError):
+                self._group.ensure_watchdog()
+            if not self._run_written:
+                self._update_run()
 
     async def _ready(self, children: Iterable[Child]) -> None:
         await asyncio.gather(*(child.ready.wait() for child in children))
@@ -153,6 +162,26 @@ class _SystemStack:
 
     def _names(self, *services: str) -> list[str]:
         return [part.name for part in self._plan.processes if part.service in services]
+
+    def _jetstream_monitor(self) -> JetStreamMonitor:
+        async def restart() -> None:
+            await self._children["nats"].restart(_NATS_STOP_SECONDS)
+
+        def report(text: str) -> None:
+            self._output.of("nats", text.encode())
+
+        return JetStreamMonitor(self._plan.setup, self._directory / "nats", restart, report)
+
+    def _update_run(self) -> None:
+        """`_write_run` for a changed child. A full disk must not end the system: the watchdog's tick tries again."""
+        try:
+            self._write_run()
+        except OSError as error:
+            if self._run_written:
+                self._output.line(f"run.json cannot be written, and is tried again: {error.strerror}")
+            self._run_written = False
+        else:
+            self._run_written = True
 
     def _write_run(self) -> None:
         """Write `run.json`, by which other commands find the current processes."""

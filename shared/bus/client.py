@@ -20,7 +20,7 @@ from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
 from shared.bus.request_queue import QueueLimits, RequestQueue, is_late
 from shared.bus.streams import EventStreams
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.subjects import STREAM, Route, Topic
+from shared.contract.subjects import STREAM, Route, Topic, health, health_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_trace, trace, traceparent
@@ -60,6 +60,10 @@ class NoResponders(Unavailable):
 
 def pack(value: object) -> bytes:
     return _pack(value)
+
+
+async def _ignore(_: Msg) -> None:
+    """A delivered probe has proved enough."""
 
 
 class Bus:
@@ -160,6 +164,8 @@ class Bus:
     ) -> None:
         """Handles a durable event until it succeeds: retried after each of the pauses (seconds), then stored as a dead
         letter. An event may be delivered twice."""
+        if not self._workers:
+            self._broker.subscribe(health_inbox(self._service), _ignore, "")
         self._workers.append(
             DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
         )
@@ -223,6 +229,21 @@ class Bus:
     async def check(self, timeout_seconds: float = 1.0) -> None:
         """A real round trip to the broker. Raises TimeoutError, or nats.errors.Error while there is no connection."""
         await self._broker.check(timeout_seconds)
+
+    async def check_events(self, timeout_seconds: float = 1.0) -> None:
+        """Stores a probe in the stream of events. Raises TimeoutError or nats.errors.Error. Must not be cancelled:
+        nats-py stops reading when a reply arrives for a cancelled request. With the grants of an older version it is
+        a round trip."""
+        probe = health(self._service).subject
+        if not self._broker.is_denied(probe):
+            stream = self._broker.client.jetstream(timeout=timeout_seconds)
+            try:
+                await stream.publish(probe, b"", stream=STREAM)
+            except nats.errors.TimeoutError:
+                if not self._broker.is_denied(probe):
+                    raise
+                _log.error("events are not probed: this NATS user has the rights of an older version", subject=probe)
+        await self.check(timeout_seconds)
 
     # Requests and publishing
 

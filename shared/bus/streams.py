@@ -14,8 +14,17 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
-from shared.contract.permissions import needed_consumers
-from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, STREAM_SUBJECTS, Topic, durable
+from shared.contract.permissions import BUS_USERS, needed_consumers
+from shared.contract.subjects import (
+    DEAD_LETTER_SUBJECTS,
+    DEAD_LETTERS,
+    STREAM,
+    STREAM_SUBJECTS,
+    Topic,
+    durable,
+    health,
+    health_inbox,
+)
 from shared.errors import StartupError
 from shared.telemetry import log
 
@@ -54,7 +63,15 @@ def stream_configs(replicas: int) -> list[StreamConfig]:
 
 def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
     """The durable consumer of a topic. An event without acknowledgement for ten seconds is delivered again, without
-    limit: the worker decides when it becomes a dead letter."""
+    limit: the worker decides when it becomes a dead letter. A probe is delivered at once and removed."""
+    if topic == health(service):
+        return ConsumerConfig(
+            durable_name=durable(service, topic),
+            name=durable(service, topic),
+            filter_subject=topic.subject,
+            ack_policy=AckPolicy.NONE,
+            deliver_subject=health_inbox(service),
+        )
     return ConsumerConfig(
         durable_name=durable(service, topic),
         name=durable(service, topic),
@@ -159,11 +176,9 @@ class EventStreams:
     async def _require_own(self, stream: JetStreamContext) -> None:
         """Notices another incarnation of a consumer, whichever process has created it. Raises MissingConsumer."""
         created = {}
-        for service, topic in needed_consumers(self._service):
-            name = durable(service, topic)
-            if service != self._service:
-                continue
-            if not (time := await _creation_time(stream, service, topic)):
+        for topic in BUS_USERS[self._service].consumes:
+            name = durable(self._service, topic)
+            if not (time := await _creation_time(stream, self._service, topic)):
                 raise MissingConsumer(
                     f"the consumer {name} is missing, and this NATS user may not create it: run `dragoman migrate`, "
                     "and issue the users anew with `dragoman secrets`"

@@ -14,6 +14,10 @@ class AccountDeleted(msgspec.Struct, frozen=True):
     account: AccountId
 
 
+class HealthProbe(msgspec.Struct, frozen=True):
+    """Stored to prove that the stream stores events; removed when it is delivered."""
+
+
 class MailRequested(msgspec.Struct, frozen=True):
     """One e-mail; retried until the mail server accepts it."""
 

@@ -92,8 +92,9 @@ BUS_USERS: dict[str, BusUser] = {
 
 
 def needed_consumers(service: str) -> list[tuple[str, Topic]]:  # type: ignore[type-arg]
-    """The consumers (service, topic) that must exist while a service works: its own, and all of the events that it
-    publishes, because an event without a consumer is not stored. None for users that consume no events."""
+    """The consumers (service, topic) that must exist while a service works: its own, that of its probe, and all of the
+    events that it publishes, because an event without a consumer is not stored. None for users that consume no
+    events."""
     user = BUS_USERS[service]
     if not user.consumes:
         return []
@@ -102,7 +103,7 @@ def needed_consumers(service: str) -> list[tuple[str, Topic]]:  # type: ignore[t
         for name, other in BUS_USERS.items()
         for topic in other.consumes
         if name == service or topic in user.events
-    ]
+    ] + [(service, on.health(service))]
 
 
 def publishes(service: str) -> list[str]:
@@ -134,6 +135,8 @@ def _creation_grants(service: str) -> Iterator[str]:
         name = on.durable(owner, topic)
         yield f"$JS.API.CONSUMER.INFO.{on.STREAM}.{name}"
         yield f"$JS.API.CONSUMER.CREATE.{on.STREAM}.{name}.{topic.subject}"
+    if consumers:
+        yield on.health(service).subject
 
 
 def subscribes(service: str) -> list[str]:

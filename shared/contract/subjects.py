@@ -122,6 +122,17 @@ def flush(node: NodeId) -> Route[edge.FlushReadState, edge.ReadStateFlushed]:
     return Route(f"edge.{node}.flush", edge.FlushReadState, edge.ReadStateFlushed, "edge.*.flush")
 
 
+def health(service: str) -> Topic[events.HealthProbe]:
+    """Each service's probe of the stream. A stream of its own would prove nothing: after a full disk, one stream may
+    store messages while another does not."""
+    return Topic(f"events.{service}.health", events.HealthProbe)
+
+
+def health_inbox(service: str) -> str:
+    """The subject to which the service's probes are delivered."""
+    return f"inbox.{service}.health"
+
+
 def durable(service: str, topic: Topic[Q]) -> str:
     """The name of a service's durable consumer of a topic."""
     return f"{service}-{topic.subject.rsplit('.', 1)[-1]}"

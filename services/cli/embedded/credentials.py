@@ -34,12 +34,16 @@ def load_or_make(file: Path) -> Credentials:
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Replace a file atomically; only its owner may read it."""
+    """Replace a file atomically; only its owner may read it. Raises OSError, and leaves nothing behind."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    draft.replace(file)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        draft.replace(file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def complete(users: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:

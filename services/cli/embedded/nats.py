@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
-from shared.contract.subjects import STREAM, STREAMS
+from shared.contract.subjects import STREAM, STREAMS, health
 
 SETUP = "setup"
 """The only user that may change streams, and create any consumer."""
@@ -61,6 +61,7 @@ def _permissions(user: str) -> dict[str, Any]:
 def _setup_grants() -> tuple[list[str], list[str]]:
     publish = [f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE", "INFO") for name in STREAMS]
     publish += [f"$JS.API.CONSUMER.{verb}.{STREAM}.>" for verb in ("CREATE", "DURABLE.CREATE", "INFO")]
+    publish.append(health(SETUP).subject)
     return publish, [f"inbox.{SETUP}.>"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from services.cli import data
 from services.cli.data import Run, RunningProcess, locked, prepare, read_run, write_run
 from services.cli.options import OperatorError
+from tests.support.small_disk import small_disk
 
 RUN = Run(os.getpid(), "nats://127.0.0.1:4222", True, [RunningProcess("edge-1", 7, 9000, 8080)])
 
@@ -67,3 +68,13 @@ def test_error_names_the_obstacle(tmp_path: Path) -> None:
         prepare(tmp_path / "file")
     with pytest.raises(OperatorError, match="inside cannot be created: Not a directory"):
         prepare(tmp_path / "file" / "inside")
+
+
+def test_a_description_that_does_not_fit_leaves_the_former_one(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        write_run(disk.path, RUN)
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            write_run(disk.path, Run(os.getpid(), "nats://127.0.0.1:1", True, []))
+        assert read_run(disk.path) == RUN
+        assert sorted(path.name for path in disk.path.iterdir()) == ["ballast", "run.json"]

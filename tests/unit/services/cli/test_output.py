@@ -2,8 +2,11 @@
 
 import os
 import threading
+import time
+from pathlib import Path
 
 from services.cli.output import Output
+from tests.support.small_disk import small_disk
 
 
 def test_each_line_carries_its_name() -> None:
@@ -44,3 +47,23 @@ def test_closed_reader_is_ignored() -> None:
         output.line("still here")
     output.close()
     stream.close()
+
+
+def test_a_full_disk_drops_lines_until_it_has_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        log = disk.path / "log"
+        with log.open("wb", buffering=0) as stream:
+            output = Output(stream)
+            output.line("before")
+            disk.fill()
+            for _ in range(20_000):
+                output.line("x" * 100)
+                time.sleep(0)
+            time.sleep(0.2)
+            disk.free()
+            output.line("after")
+            output.close()
+        lines = log.read_bytes().splitlines()
+    assert lines[0] == b"before"
+    assert lines[-1] == b"after"
+    assert any(b"its disk is full" in line for line in lines)

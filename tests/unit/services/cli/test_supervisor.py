@@ -76,6 +76,37 @@ async def test_killed_child_is_restarted(process_group: ProcessGroup, output: Re
     assert len(changes) == 2
 
 
+async def test_a_restart_ends_the_process_and_starts_it_again(
+    process_group: ProcessGroup, output: RecordedOutput
+) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(1000)"
+    child = Child(program(code), process_group, output, lambda: None)
+    async with running(child):
+        await output.until("deaf")
+        first = child.pid
+        await child.restart(0.1)
+        await output.until("ended (SIGKILL), restarts in 0.1 s")
+        await child.ready.wait()
+        assert child.pid not in (0, first)
+        child.kill()
+
+
+async def test_a_child_that_was_ready_and_cannot_be_started_is_tried_again(
+    process_group: ProcessGroup, output: RecordedOutput, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.symlink_to(sys.executable)
+    started = Program("child", [str(script), "-c", "import time; time.sleep(1000)"], at_once)
+    child = Child(started, process_group, output, lambda: None)
+    async with running(child):
+        await child.ready.wait()
+        script.unlink()
+        os.kill(child.pid, signal.SIGKILL)
+        await output.until("cannot be started: No such file or directory")
+        script.symlink_to(sys.executable)
+        await child.ready.wait()
+
+
 async def test_restart_pauses_grow(process_group: ProcessGroup, output: RecordedOutput) -> None:
     child = Child(program("import time; time.sleep(0.05)"), process_group, output, lambda: None)
     async with running(child):

@@ -16,9 +16,10 @@ from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted, MailRequested
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from tests.support.servers import NatsServer
-from tests.unit.shared.bus.test_durable import DELETED, DurableService, deletion, running
+from tests.unit.shared.bus.test_durable import DELETED, DurableService, deletion, running, stream, until_empty
 
 _SECONDS = 12.0
+_NEW_GRANTS = ("CREATE", "STREAM", "health")
 
 
 def release_before(settings: dict[str, Any]) -> None:
@@ -27,7 +28,7 @@ def release_before(settings: dict[str, Any]) -> None:
         allowed = user["permissions"]["publish"]["allow"]
         if user["user"] in BUS_USERS:
             user["permissions"]["publish"]["allow"] = [
-                one for one in allowed if "CREATE" not in one and "STREAM" not in one
+                one for one in allowed if not any(new in one for new in _NEW_GRANTS)
             ]
 
 
@@ -143,6 +144,30 @@ async def test_with_the_rights_of_an_older_version_a_missing_consumer_is_named(n
         await message.bus.stop()
 
 
+async def test_a_probe_is_stored_and_removed(nats_server: NatsServer) -> None:
+    session = DurableService(nats_server, "session")
+    async with running(session.bus):
+        await session.bus.check_events()
+        assert (await stream(nats_server, on.STREAM)).state.last_seq == 1
+        await until_empty(nats_server)
+
+
+async def test_a_probe_fails_without_a_stream(nats_server: NatsServer) -> None:
+    with nats_server.configured(lambda settings: settings.pop("jetstream")):
+        session = DurableService(nats_server, "session")
+        async with running(session.bus):
+            with pytest.raises(nats.errors.Error):
+                await session.bus.check_events()
+
+
+async def test_with_the_rights_of_an_older_version_a_probe_is_a_round_trip(nats_server: NatsServer) -> None:
+    with nats_server.configured(release_before):
+        session = DurableService(nats_server, "session")
+        async with running(session.bus):
+            for _ in range(3):
+                await session.bus.check_events()
+
+
 async def test_a_service_starts_while_jetstream_does_not_answer(nats_server: NatsServer) -> None:
     with nats_server.configured(lambda settings: settings.pop("jetstream")):
         session = DurableService(nats_server, "session")
@@ -158,9 +183,10 @@ def test_only_consumers_of_events_create_any() -> None:
             "session-account_registered",
             "session-account_deleted",
             "message-account_deleted",
+            "auth-health",
         },
-        "session": {"session-account_registered", "session-account_deleted"},
-        "message": {"message-account_deleted"},
+        "session": {"session-account_registered", "session-account_deleted", "session-health"},
+        "message": {"message-account_deleted", "message-health"},
         "edge": set(),
         "admin": set(),
     }

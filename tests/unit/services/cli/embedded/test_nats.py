@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from services.cli.embedded.credentials import generate, load_or_make
 from services.cli.embedded.nats import USERS, configuration, environment
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
-from shared.contract.subjects import STREAM, STREAMS
+from shared.contract.subjects import STREAM, STREAMS, health
 from tests.support.servers import NatsServer
 
 _NODE = "edge-1-abc"
@@ -27,6 +27,7 @@ _ADMINISTRATION = (
 _SETUP_GRANTS = [
     *(f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE", "INFO") for name in STREAMS),
     *(f"$JS.API.CONSUMER.{verb}.{STREAM}.>" for verb in ("CREATE", "INFO")),
+    health("setup").subject,
 ]
 
 

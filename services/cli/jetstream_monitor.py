@@ -1,0 +1,89 @@
+"""Restarts the embedded nats-server when it stores no event although its disk has room.
+
+After a full disk, JetStream stores nothing until the server is started again.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import nats.errors
+from nats.js.errors import NoStreamResponseError
+
+from services.cli.streams import NotReachable, provision, stores_events
+from shared.settings import NatsSettings
+
+_INTERVAL_SECONDS = 1.0
+_PROBE_SECONDS = 1.0
+_FAILURES = 2
+"""Failed probes in a row before a restart."""
+_LONGEST_PAUSE_SECONDS = 60.0
+_ROOM_BYTES = 1 << 20
+
+
+class JetStreamMonitor:
+    """Probes the stream of events as the setup user. `restart` ends the server, which is then started again; `report`
+    writes a line to the log."""
+
+    def __init__(
+        self,
+        settings: NatsSettings,
+        directory: Path,
+        restart: Callable[[], Awaitable[None]],
+        report: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._restart = restart
+        self._report = report
+        self._failures = 0
+        self._pause = _INTERVAL_SECONDS
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(self._pause)
+            await self._probe()
+
+    async def _probe(self) -> None:
+        try:
+            stored = await stores_events(self._settings, _PROBE_SECONDS)
+        except NoStreamResponseError:
+            stored = await self._provisioned()
+        except (OSError, TimeoutError, nats.errors.Error):
+            return  # it does not run, or hangs: a restart by this monitor would not help
+        if stored:
+            self._failures, self._pause = 0, _INTERVAL_SECONDS
+            return
+        self._failures += 1
+        if self._failures == _FAILURES:
+            self._report("stores no events")
+        if self._failures >= _FAILURES and await asyncio.to_thread(has_room, self._directory):
+            self._report("stores no events although its disk has room, and is restarted")
+            await self._restart()
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _provisioned(self) -> bool:
+        """Create a stream that is missing; whether that succeeds."""
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await provision(self._settings)
+        except (NotReachable, TimeoutError):
+            return False
+        return True
+
+
+def has_room(directory: Path) -> bool:
+    """Whether a file of some size can be written there."""
+    file = directory / f".room.{os.getpid()}"
+    try:
+        with file.open("wb") as stream:
+            stream.write(bytes(_ROOM_BYTES))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        return False
+    finally:
+        file.unlink(missing_ok=True)
+    return True

@@ -1,0 +1,91 @@
+"""A full data directory stops writes, and nothing else; with room again, everything works within seconds."""
+
+import asyncio
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nats.errors
+import pytest
+
+from services.cli.embedded.nats import SETUP
+from services.cli.streams import stores_events
+from tests.drills.archive import broker
+from tests.drills.cluster import Cluster
+from tests.support.small_disk import SmallDisk, small_disk
+from tests.system.conftest import Dial
+from tests.system.users import V2User
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+
+PATIENCE_SECONDS = 15.0
+"""Three times what a quiet machine needs."""
+MEGABYTES = 48
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", MEGABYTES) as disk:
+        yield disk
+
+
+@pytest.fixture
+def cluster(disk: SmallDisk) -> Iterator[Cluster]:
+    """Its log is on the same disk."""
+    with Cluster(disk.path / "data", "--no-limits", edges=1) as cluster:
+        yield cluster
+
+
+def seconds_until(condition: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < PATIENCE_SECONDS
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def events_are_stored(cluster: Cluster) -> bool:
+    try:
+        return asyncio.run(stores_events(broker(cluster.data, SETUP), 1.0))
+    except (OSError, TimeoutError, nats.errors.Error):
+        return False
+
+
+def is_acknowledged(user: V2User, session: int, text: str) -> bool:
+    """Whether a message is acknowledged soon."""
+    try:
+        user.post(session, text, seconds=0.5)
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("killed", [("message",), ("message", "nats")])
+def test_a_full_disk_and_deaths_at_the_same_time_are_survived(
+    disk: SmallDisk, cluster: Cluster, dial: Dial, killed: tuple[str, ...]
+) -> None:
+    one, two = (dial(cluster.edges[0]).register() for _ in range(2))
+    session = one.session(two)
+    one.post(session, "before")
+    running = [cluster.process(name) for name in killed]
+    disk.fill()
+    for process in running:
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+    seconds_until(lambda: not events_are_stored(cluster))
+    time.sleep(3)  # longer than the pauses before restarts
+    disk.free()
+    numbers = itertools.count()
+    assert seconds_until(lambda: is_acknowledged(one, session, f"after {next(numbers)}")) < PATIENCE_SECONDS
+    assert seconds_until(lambda: events_are_stored(cluster)) < PATIENCE_SECONDS
+    cluster.wait_for(lambda: new_pids(cluster, killed), PATIENCE_SECONDS)
+    assert {one.pid for one in running if one}.isdisjoint(new_pids(cluster, killed))
+
+
+def new_pids(cluster: Cluster, names: tuple[str, ...]) -> set[int]:
+    """The pids that `run.json` names; empty until all run."""
+    found = [cluster.process(name) for name in names]
+    return {one.pid for one in found if one} if all(found) else set()

@@ -1,0 +1,130 @@
+"""A stream that stores nothing since its disk was full, and the restart that ends it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import nats.errors
+import pytest
+from pydantic import SecretStr
+
+from services.cli.embedded import nats as embedded
+from services.cli.embedded.credentials import generate
+from services.cli.embedded.nats import SETUP
+from services.cli.jetstream_monitor import JetStreamMonitor, has_room
+from services.cli.ports import free_port
+from services.cli.process_group import ProcessGroup
+from services.cli.streams import connect, provision, stores_events
+from shared.settings import NatsSettings
+from tests.support.servers import NatsServer, Server
+from tests.support.small_disk import SmallDisk, small_disk
+
+_SECONDS = 15.0
+
+
+class MonitoredServer:
+    """nats-server on a small disk, and the monitor that restarts it."""
+
+    def __init__(self, disk: SmallDisk, process_group: ProcessGroup, log: Path) -> None:
+        port, passwords = free_port(), generate().nats
+        config = disk.path / "nats.conf"
+        config.write_bytes(embedded.configuration(port, disk.path / "store", passwords))
+        self.server = Server("nats", embedded.command(config), port, process_group, log)
+        self.settings = NatsSettings(url=f"nats://127.0.0.1:{port}", user=SETUP, password=SecretStr(passwords[SETUP]))
+        self.disk = disk
+        self.lines: list[str] = []
+        self.restarts = 0
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        await asyncio.to_thread(self.server.restart)
+
+    async def until_stores(self, expected: bool) -> None:
+        async with asyncio.timeout(_SECONDS):
+            while await self.stores() != expected:
+                await asyncio.sleep(0.05)
+
+    async def stores(self) -> bool:
+        try:
+            return await stores_events(self.settings, 1.0)
+        except (OSError, TimeoutError, nats.errors.Error):
+            return False
+
+    @contextlib.asynccontextmanager
+    async def monitored(self) -> AsyncIterator[None]:
+        monitor = JetStreamMonitor(self.settings, self.disk.path, self.restart, self.lines.append)
+        running = asyncio.ensure_future(monitor.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+@pytest.fixture
+def monitored(tmp_path: Path, process_group: ProcessGroup) -> Iterator[MonitoredServer]:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        server = MonitoredServer(disk, process_group, tmp_path / "nats.log")
+        server.server.start()
+        yield server
+        server.server.kill()
+
+
+async def test_a_server_that_stores_nothing_is_restarted_once_its_disk_has_room(monitored: MonitoredServer) -> None:
+    await provision(monitored.settings)
+    monitored.disk.fill()
+    async with monitored.monitored():
+        await monitored.until_stores(False)
+        async with asyncio.timeout(_SECONDS):
+            while not monitored.lines:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(2)
+        assert monitored.restarts == 0
+        assert monitored.lines == ["stores no events"]
+        monitored.disk.free()
+        await monitored.until_stores(True)
+        assert monitored.restarts == 1
+
+
+async def test_without_the_restart_it_stores_nothing_although_its_disk_has_room(monitored: MonitoredServer) -> None:
+    """The behaviour of nats-server that the monitor exists for."""
+    await provision(monitored.settings)
+    monitored.disk.fill()
+    await monitored.until_stores(False)
+    monitored.disk.free()
+    assert not await monitored.stores()
+
+
+async def test_a_missing_stream_is_created_and_no_reason_to_restart(monitored: MonitoredServer) -> None:
+    async with monitored.monitored():
+        await monitored.until_stores(True)
+        assert monitored.restarts == 0
+
+
+async def test_a_server_that_does_not_answer_is_left_alone(monitored: MonitoredServer) -> None:
+    await provision(monitored.settings)
+    monitored.server.kill()
+    async with monitored.monitored():
+        await asyncio.sleep(3)
+    assert monitored.restarts == 0
+    assert monitored.lines == []
+
+
+async def test_probes_are_not_kept(nats_server: NatsServer) -> None:
+    settings = nats_server.settings(SETUP)
+    for _ in range(5):
+        assert await stores_events(settings, 1.0)
+    client = await connect(settings)
+    info = await client.jetstream().stream_info("EVENTS")
+    assert info.state.last_seq == 5
+    assert info.state.messages <= 1
+    await client.close()
+
+
+def test_room_is_tried_and_given_back(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        assert has_room(disk.path)
+        disk.fill()
+        assert not has_room(disk.path)
+        assert [path.name for path in disk.path.iterdir()] == ["ballast"]
