@@ -83,6 +83,8 @@ class Presence:
         )
         self._round_trips = _PipelineClient(settings)
         self._sweep = self._redis.register_script(scripts.SWEEP)
+        self.losses = 0
+        """Times that lookups found the generation lost: the nodes named before may have been wrong."""
         self._generation = ""
         self._generation_since = 0.0
         self._broken_until = 0.0
@@ -253,6 +255,8 @@ class Presence:
         return list(self._incomplete)
 
     def _trusted(self, generation: str | None, now: float) -> bool:
+        if self._generation not in ("", generation):
+            self.losses += 1
         if generation is None:
             self._generation = ""
             return False

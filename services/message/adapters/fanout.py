@@ -95,6 +95,7 @@ class Fanout:
         """The time of each edge's last request, monotonic seconds."""
         self._counters: dict[NodeId, int] = {}
         self._last_sent: dict[NodeId, float] = {}
+        self._presence_losses = 0
 
     def edge_seen(self, node: NodeId) -> None:
         """This edge has sent a request."""
@@ -208,7 +209,15 @@ class Fanout:
         """Send heartbeats until cancelled."""
         while True:
             await self._beat()
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            await asyncio.gather(self._check_presence(), asyncio.sleep(_HEARTBEAT_SECONDS))
+
+    async def _check_presence(self) -> None:
+        """Announces a loss when presence has lost its generation: messages before may have been sent by the data of a
+        former primary, which lacks nodes."""
+        await self._presence.lookup()
+        if self._presence.losses != self._presence_losses:
+            self._presence_losses = self._presence.losses
+            self.announce_loss()
 
     async def announce_shutdown(self) -> None:
         """Everything is published: edges need not miss this replica."""

@@ -1,5 +1,6 @@
 """Fan-out: recipients, counters and sizes of envelopes; heartbeats."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 
 import msgspec
@@ -119,6 +120,21 @@ async def test_each_node_gets_one_envelope_per_batch_with_its_own_counter(harnes
     assert [envelope.counter for envelope in harness.envelopes(south)] == [1]
     assert {envelope.replica for envelope in harness.envelopes(north)} == {harness.fanout.replica}
     assert (await harness.beat()).counters == {NORTH: 2, SOUTH: 1}
+
+
+async def test_a_lost_generation_makes_every_edge_sync(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a former primary, no edge refreshes it. Nothing is sent meanwhile."""
+    monkeypatch.setattr("services.message.adapters.fanout._HEARTBEAT_SECONDS", 0.02)
+    await harness.edge.beat(NORTH, 0.3)
+    running = asyncio.create_task(harness.fanout.run())
+    await asyncio.sleep(0.2)
+    assert (await harness.beat()).counters == {}
+    await asyncio.sleep(0.3)
+    assert (await harness.beat()).counters == {"all": 1}
+    await harness.edge.beat(NORTH, 10)
+    await asyncio.sleep(0.1)
+    assert (await harness.beat()).counters == {"all": 1}
+    running.cancel()
 
 
 async def test_each_process_of_a_replica_has_its_own_id_and_epoch(harness: FanoutHarness) -> None:
