@@ -1,18 +1,23 @@
-"""Reads the final history over the bus as the operator's user."""
+"""Reads the final history over the bus as the operator's user, and presence from Redis as an edge's user."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from services.cli.data import read_run
+from services.cli.embedded import valkey
 from services.cli.embedded.credentials import load_or_make
 from shared.bus.client import Bus
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Message, Text, unpack_segments
 from shared.contract.subjects import GET_HISTORY
-from shared.settings import NatsSettings
+from shared.presence_scripts import SHARDS
+from shared.settings import NatsSettings, RedisSettings
+from tests.drills.device import Edge
 from tests.drills.records import Entry
 
 _PAGE = 200
@@ -27,6 +32,29 @@ async def read_history(settings: NatsSettings, chats: list[int]) -> dict[int, li
         return {chat: await _read(bus, chat) for chat in chats}
     finally:
         await bus.stop()
+
+
+async def read_presence(settings: RedisSettings, edges: Sequence[Edge]) -> dict[int, frozenset[str]]:
+    """Returns the edges of each account. An edge is known by the name that the drill gives it, or by its port. Raises
+    RedisError."""
+    names = {f"edge-{url.rpartition(':')[2]}": name for name, url in edges}
+    found: dict[int, frozenset[str]] = {}
+    async with Redis.from_url(settings.url.get_secret_value(), decode_responses=True) as redis:
+        for shard in range(SHARDS):
+            entries: dict[str, str] = await redis.hgetall(f"presence:{{{shard}}}")  # type: ignore[assignment]
+            for account, nodes in entries.items():
+                if not account.startswith("@"):
+                    processes = {node.rpartition("-")[0] for node in nodes.split(",")}
+                    found[int(account)] = frozenset(names.get(one, one) for one in processes)
+    return found
+
+
+def presence_store(data: Path) -> RedisSettings:
+    """Connection settings of an edge's user of the embedded Valkey in a data directory."""
+    run = read_run(data)
+    assert run is not None
+    password = load_or_make(data / "credentials.json").valkey["edge"]
+    return RedisSettings(url=SecretStr(valkey.url(run.valkey, "edge", password)))
 
 
 def broker(data: Path, user: str) -> NatsSettings:

@@ -176,6 +176,15 @@ def answered(trial_index: IndexedTrial) -> Iterator[str]:
             yield f"{text} had no answer for {at - sent.at:.1f} s"
 
 
+def registered(trial_index: IndexedTrial) -> Iterator[str]:
+    """At the end, presence names the edge of every open connection."""
+    if (presence := trial_index.trial.presence) is None:
+        return
+    for number, opened in trial_index.connections.items():
+        if number not in trial_index.closed and opened.edge not in presence.get(opened.account, ()):
+            yield f"{opened.device} is connected to {opened.edge}, and presence does not name it"
+
+
 INVARIANTS: dict[str, Invariant] = {
     "I1 durability": durable,
     "I2 delivery": delivered,
@@ -185,6 +194,7 @@ INVARIANTS: dict[str, Invariant] = {
     "I4 dense": dense,
     "I5 outsiders": private,
     "I6 phantoms": genuine,
+    "I7 presence": registered,
     "I9 answers": answered,
 }
 

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
+
+from redis.exceptions import RedisError
 
 from shared.contract.errors import RequestError
-from tests.drills.checker import delivered
+from tests.drills.checker import delivered, registered
 from tests.drills.device import DrillClient, Edge
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.population import STAYERS, Population, gather
@@ -35,7 +38,8 @@ class Drill:
     """One run. `edges`: where users connect; the list may change meanwhile. `history`: reads all stored messages of
     these chats, raises RequestError. `rate`: messages per second of all devices together. `patience`: seconds at the
     end for all devices to reconnect, and as many again for all deliveries. `report` gets a progress line each second.
-    `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of users that share no chat."""
+    `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of users that share no chat.
+    `presence`: reads the edges of each account, raises RedisError."""
 
     edges: Sequence[Edge]
     history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
@@ -44,6 +48,7 @@ class Drill:
     report: Callable[[str], None]
     stayers: Sequence[int] = STAYERS
     crowds: int = 1
+    presence: Callable[[], Awaitable[dict[int, frozenset[str]]]] | None = None
     records: list[Record] = field(default_factory=list)
     phase: str = "warm-up"
 
@@ -95,7 +100,11 @@ class Drill:
             history = await self.history(list(population.members))
         except RequestError:
             history = {}
-        return Trial(population.members, records, history)
+        try:
+            presence = None if self.presence is None else await self.presence()
+        except RedisError:
+            presence = {}
+        return Trial(population.members, records, history, presence)
 
     async def _watch(self) -> None:
         began = time.monotonic()
@@ -112,9 +121,10 @@ class Drill:
 
 
 def _complete(trial: Trial) -> bool:
-    """Whether the history is known, and delivered to all members."""
+    """Whether the history is known and delivered to all members, and presence names all connections."""
     trial_index = IndexedTrial(trial)
-    return not trial_index.unread and next(iter(delivered(trial_index)), None) is None
+    missing = chain(delivered(trial_index), registered(trial_index))
+    return not trial_index.unread and next(missing, None) is None
 
 
 async def _wander(devices: list[DrillClient]) -> None:

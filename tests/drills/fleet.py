@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from services.cli.process_group import ProcessGroup
-from shared.settings import NatsSettings
+from shared.settings import NatsSettings, RedisSettings
 from tests.drills.cluster import ROOT
 from tests.drills.device import Edge
 from tests.drills.recorded_connection import Journal
@@ -37,6 +37,7 @@ class Fleet:
         self._running: dict[str, ServiceProcess] = {}
         self._numbers: Counter[str] = Counter()
         self.operator: NatsSettings = nats.settings("admin")
+        self.presence_store: RedisSettings = valkey.settings("edge")
 
     async def migrate(self, build: Build) -> None:
         await asyncio.to_thread(self._stack.migrate, build)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tests.drills.archive import broker, read_history
+from tests.drills.archive import broker, presence_store, read_history, read_presence
 from tests.drills.cluster import Cluster
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
@@ -19,13 +19,16 @@ async def kill_in_turn(
     async def history(chats: list[int]) -> dict[int, list[Entry]]:
         return await read_history(broker(cluster.data, "admin"), chats)
 
+    async def presence() -> dict[int, frozenset[str]]:
+        return await read_presence(presence_store(cluster.data), edges)
+
     async def disturb(drill: Drill) -> None:
         for phase in phases:
             drill.phase = phase.name
             await inject(cluster, phase, drill.records.append)
 
     edges = [(f"edge-{number}", url) for number, url in enumerate(cluster.edges, 1)]
-    return await Drill(edges, history, rate, patience, report).run(disturb)
+    return await Drill(edges, history, rate, patience, report, presence=presence).run(disturb)
 
 
 def required_evidence(phases: Sequence[Phase], rate: float) -> RequiredEvidence:

@@ -7,7 +7,7 @@ in its own process and then runs it as usual. The product contains no trace of t
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from services.cli.main import main
 from services.cli.up_plan import PlannedProcess
 from shared.contract.edge import Delivery
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Message
 from shared.database import Database
 
@@ -156,9 +156,30 @@ def _forgetful_end() -> None:
     _replace(Edge, "drain", forgetful)
 
 
+def _forget_join() -> None:
+    """Presence does not get some accounts, and the edge does not compare it with its own."""
+    from services.edge.presence.local_accounts import LocalAccounts
+    from shared.presence import Presence
+
+    join, numbers = Presence.join, count()
+
+    async def forgetful(presence: Presence, node: NodeId, accounts: Collection[AccountId]) -> Any:
+        others = await join(presence, node, accounts)
+        if next(numbers) % 3 == 0:
+            await presence.leave(node, accounts)
+        return others
+
+    async def equal(_accounts: LocalAccounts) -> list[AccountId]:
+        return []
+
+    _replace(Presence, "join", forgetful)
+    _replace(LocalAccounts, "compare", equal)
+
+
 MUTANTS = {
     "ack-before-commit": Mutant("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Mutant("message", "I2 delivery", _skip_recipient),
+    "forget-join": Mutant("edge", "I7 presence", _forget_join),
     "double-delivery": Mutant("edge", "I2 once", _double_delivery),
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
     "forget-read": Mutant("message", "", _forget_read, "machine"),

@@ -127,8 +127,10 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """The evidence of one drill: members by chat (constant), records in order of time, history by chat."""
+    """The evidence of one drill: members by chat (constant), records in order of time, history by chat, and the edges
+    of each account in presence at the end (None: not read)."""
 
     members: dict[int, frozenset[int]]
     records: list[Record]
     history: dict[int, list[Entry]]
+    presence: dict[int, frozenset[str]] | None = None

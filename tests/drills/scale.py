@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, assert_never
 
-from tests.drills.archive import read_history
+from tests.drills.archive import read_history, read_presence
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
@@ -53,6 +53,9 @@ async def scale(
     async def history(chats: list[int]) -> dict[int, list[Entry]]:
         return await read_history(fleet.operator, chats)
 
+    async def presence() -> dict[int, frozenset[str]]:
+        return await read_presence(fleet.presence_store, fleet.edges)
+
     async def disturb(drill: Drill) -> None:
         for step in steps:
             drill.phase = step.phase
@@ -63,7 +66,7 @@ async def scale(
 
     await fleet.migrate(before("message"))
     await asyncio.gather(*(fleet.start(service, before(service)) for service in FIRST))
-    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), crowds, records)
+    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), crowds, presence, records)
     return await drill.run(disturb)
 
 

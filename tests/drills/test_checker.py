@@ -273,6 +273,24 @@ def test_stored_under_another_sender(sample: SampleTrial) -> None:
     assert violated_by(sample) == {"I6 phantoms"}
 
 
+# I7
+
+
+def test_presence_names_the_edges_of_all_open_connections(sample: SampleTrial) -> None:
+    """Edges that an account has left may still be named."""
+    sample.leave("2/a")
+    edges = {1: frozenset({"edge-1", "edge-2"}), 3: frozenset({"edge-1", "edge-2"}), 4: frozenset({"edge-2"})}
+    assert flagged(check(replace(sample.trial, presence=edges), ENOUGH)) == set()
+
+
+@pytest.mark.parametrize("edges", [{}, {1: frozenset({"edge-1"}), 3: frozenset({"edge-1"}), 4: frozenset({"edge-2"})}])
+def test_a_connection_that_presence_does_not_name_is_flagged(
+    sample: SampleTrial, edges: dict[int, frozenset[str]]
+) -> None:
+    sample.leave("2/a")
+    assert flagged(check(replace(sample.trial, presence=edges), ENOUGH)) == {"I7 presence"}
+
+
 # I9
 
 
