@@ -72,14 +72,15 @@ class Verifier:
         """The names of the known keys."""
         return frozenset(self._keys)
 
-    def verify(self, token: str, now: float) -> Claims:
-        """Verifies a token and returns its claims; `now` in Unix seconds. Raises BadToken, UnknownKey."""
+    def verify(self, token: str, now: float, latest: float | None = None) -> Claims:
+        """Verifies a token and returns its claims; `now` in Unix seconds, `latest` the same by the clock that is most
+        ahead. Raises BadToken, UnknownKey."""
         if len(token) > _MAX_BYTES or not token.isascii():
             raise BadToken("oversized or not ASCII")
         payload = self._payload(token, self._key(token))
         if payload.exp + LEEWAY_SECONDS <= now:
             raise BadToken("expired")
-        if max(payload.iat, payload.nbf) - LEEWAY_SECONDS > now:
+        if max(payload.iat, payload.nbf) - LEEWAY_SECONDS > (now if latest is None else latest):
             raise BadToken("not valid yet")
         return Claims(AccountId(int(payload.sub)), payload.sid, payload.iat, payload.exp, payload.jti)
 

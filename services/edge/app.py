@@ -105,9 +105,11 @@ class Edge:
         self.lease = Lease(self._presence, self.id, accounts, mark_stale, lease_seconds, metrics, announcer)
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
-        self.auth_state, self._verifier = AuthState(), TokenVerifier(bus, metrics)
+        self.auth_state = AuthState()
+        self._verifier = TokenVerifier(bus, metrics, self.auth_state.clock)
         requests, lookup = AuthRequests(bus, self.id, seconds), AccountLookup(bus, self._summaries)
-        verification, own = VerificationFlow(requests, clock), SelfRevocation(requests, self.auth_state)
+        verification = VerificationFlow(requests, self.auth_state.clock, clock)
+        own = SelfRevocation(requests, self.auth_state)
         login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup)
         forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
         dispatcher = Dispatcher(

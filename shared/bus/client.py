@@ -17,8 +17,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
-from shared.bus.request_queue import QueueLimits, RequestQueue, is_late
+from shared.bus.request_queue import QueueLimits, RequestQueue
+from shared.bus.requester_clocks import DEADLINE, SENT, RequesterClocks, is_late, to_wall_clock
 from shared.bus.streams import EventStreams
+from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import STREAM, Route, Topic, health, health_inbox
 from shared.settings import NatsSettings
@@ -88,6 +90,7 @@ class Bus:
         )
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
+        self._clocks = RequesterClocks()
         self._broker = BrokerConnection(settings, service, errors, self._connection_lost)
         self._events_lost_callbacks: list[Callable[[], None]] = []
         self._streams = EventStreams(service, settings.replicas, self._broker.is_denied, self._events_lost)
@@ -118,7 +121,12 @@ class Bus:
         at once and `waiting` more are queued; any further request is rejected as unavailable."""
         limits = QueueLimits(concurrency, waiting)
         requests = RequestQueue(route, handler, limits, self._served, self._reply, self._tasks, self._tracer)
-        self._broker.subscribe(route.subject, requests.receive, queue)
+
+        async def receive(message: Msg) -> None:
+            self._clocks.translate(message)
+            await requests.receive(message)
+
+        self._broker.subscribe(route.subject, receive, queue)
 
     def subscribe(self, subject: str, callback: Callable[[bytes], None]) -> None:
         """Receives every message of a subject as bytes, in order, without a reply. The callback must be quick."""
@@ -141,9 +149,10 @@ class Bus:
         decode = msgspec.msgpack.Decoder(route.request).decode
 
         async def receive(message: Msg) -> None:
+            added = self._clocks.translate(message)
             if is_late(message):
                 return
-            responder = Responder(self, message)
+            responder = Responder(self, message, added)
             if self._tracer is not None:
                 cause = (message.headers or {}).get("traceparent", "")
                 responder.span = self._tracer.continue_trace(route.label, "server", cause)
@@ -277,11 +286,12 @@ class Bus:
     ) -> bytes:
         deadline = time.monotonic() + seconds
         headers = {
-            "Deadline": str(int((time.time() + max(seconds - _SLACK_SECONDS, seconds / 2)) * 1000)),
+            DEADLINE: str(int(steady_ms() + max(seconds - _SLACK_SECONDS, seconds / 2) * 1000)),
             "traceparent": self._traceparent(),
         }
         while (left := deadline - time.monotonic()) > 0:
             attempt = min(left, _ATTEMPT_SECONDS) if retry else left
+            headers[SENT] = str(steady_ms())
             try:
                 return await self._request_once(subject, payload, attempt, headers)
             except nats.errors.NoRespondersError:
@@ -357,11 +367,12 @@ class Bus:
 class Responder:
     """Replies to one request of `serve_deferred`."""
 
-    __slots__ = ("_bus", "_message", "span")
+    __slots__ = ("_bus", "_clock_difference_ms", "_message", "span")
 
-    def __init__(self, bus: Bus, message: Msg) -> None:
+    def __init__(self, bus: Bus, message: Msg, clock_difference_ms: float) -> None:
         self._bus = bus
         self._message = message
+        self._clock_difference_ms = clock_difference_ms
         self.span: Span | None = None
         """From receipt to reply."""
 
@@ -369,6 +380,10 @@ class Responder:
     def cause(self) -> str:
         """The traceparent of the request's span; empty when the span is not recorded."""
         return self.span.traceparent if self.span is not None else ""
+
+    def to_wall_clock(self, requester_ms: int) -> int:
+        """The same moment, given in steady milliseconds of the requester, on our wall clock."""
+        return to_wall_clock(requester_ms, self._clock_difference_ms)
 
     async def reply(self, reply: object) -> None:
         await self._bus._reply(self._message, b"+" + _pack(reply))

@@ -10,6 +10,7 @@ import msgspec
 from nats.aio.msg import Msg
 from prometheus_client import Histogram
 
+from shared.bus.requester_clocks import is_late
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import Route
 from shared.tasks import Tasks
@@ -109,8 +110,3 @@ class RequestQueue(Generic[Q, R]):
 
     def _count(self, result: str, seconds: float) -> None:
         self._served.labels(self._route.label, result).observe(seconds)
-
-
-def is_late(message: Msg) -> bool:
-    """Whether the deadline in the headers has passed."""
-    return time.time() * 1000 > float((message.headers or {}).get("Deadline", "inf"))

@@ -186,13 +186,14 @@ class Revocation(msgspec.Struct, array_like=True, frozen=True):
 
 class Revocations(msgspec.Struct, frozen=True):
     """`last`: the highest number; while `more` is set, request the rest after the last one received. `keys`: the names
-    of the keys that verify tokens; empty when unknown."""
+    of the keys that verify tokens; empty when unknown. `now`: Unix milliseconds of the replica; 0 when unknown."""
 
     last: int
     revocations: list[Revocation]
     maintenance: bool
     more: bool = False
     keys: list[str] = []
+    now: int = 0
 
 
 class GetKeys(msgspec.Struct):

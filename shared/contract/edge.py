@@ -33,12 +33,13 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 class Heartbeat(msgspec.Struct, frozen=True):
     """Published by each replica to all edges every second: its counter for each node and, as "all", for broadcasts. A
     missing node had no envelope for ten minutes. A counter without its envelope reveals a loss. `leaving`: the replica
-    shuts down after this heartbeat."""
+    shuts down after this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown."""
 
     replica: str
     epoch: int
     counters: dict[str, int]
     leaving: bool = False
+    now: int = 0
 
 
 class PresenceIncomplete(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ from shared.contract.model import MemberPair, Message, ProfileSummary
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True):
-    """One message before its commit. It must not be committed after `deadline` (Unix milliseconds)."""
+    """One message before its commit. It must not be committed after `deadline` (milliseconds by the requester's steady
+    clock: see shared.clock)."""
 
     sender: AccountId
     chat: ChatId

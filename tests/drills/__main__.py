@@ -49,18 +49,19 @@ def drills() -> None:
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
 @click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--clock", metavar="SERVICE=SECONDS", help="The wall clock of a service is so many seconds ahead.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
 def kill(
     seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
-    mutant: str | None, report_file: Path | None, keep: bool,
+    mutant: str | None, clock: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """Users post through two edges while one process after the other is killed."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-    with _system(directory, database, mutant) as cluster:
+    with _system(directory, database, mutant, clock) as cluster:
         trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
     result = check(trial, required_evidence(planned, rate))
     _report(trial, result, summary(IndexedTrial(trial), result), directory, keep, report_file)
@@ -157,9 +158,11 @@ def _report(
 
 
 @contextmanager
-def _system(directory: Path, database: str, mutant: str | None) -> Iterator[Cluster]:
+def _system(directory: Path, database: str, mutant: str | None, clock: str | None = None) -> Iterator[Cluster]:
     arguments = ["--no-limits", *(["--database", database] if database else [])]
-    program = (sys.executable, "-m", "tests.drills.mutants", mutant, "up") if mutant else UP
+    program: tuple[str, ...] = (sys.executable, "-m", "tests.drills.mutants", mutant, "up") if mutant else UP
+    if clock:
+        program = (sys.executable, "-m", "tests.drills.wrong_clock", *clock.split("=", 1), "up")
     with Cluster(directory / "data", *arguments, program=program) as cluster:
         click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
         yield cluster

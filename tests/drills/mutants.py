@@ -194,12 +194,12 @@ def _one_in_many() -> Callable[[], bool]:
     return lambda: next(numbers) % _EVERY == 0
 
 
-def _start_through_here(name: str) -> None:
+def start_through(*module: str, service: str) -> None:
+    """`dragoman up` in this process starts the processes of a service through this module and its arguments."""
     sound: Callable[[PlannedProcess], list[str]] = vars(PlannedProcess)["command"].fget
 
     def command(part: PlannedProcess) -> list[str]:
-        broken = part.service == MUTANTS[name].service
-        return [sys.executable, "-m", "tests.drills.mutants", name, part.service] if broken else sound(part)
+        return [sys.executable, "-m", *module, part.service] if part.service == service else sound(part)
 
     _replace(PlannedProcess, "command", property(command))
 
@@ -213,7 +213,7 @@ def _replace(owner: object, name: str, value: object) -> None:
 if __name__ == "__main__":
     chosen = sys.argv.pop(1)
     if sys.argv[1] == "up":
-        _start_through_here(chosen)
+        start_through("tests.drills.mutants", chosen, service=MUTANTS[chosen].service)
     else:
         MUTANTS[chosen].apply()
     main()

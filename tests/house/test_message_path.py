@@ -234,6 +234,9 @@ class FakeResponder:
     def __init__(self) -> None:
         self.replied = asyncio.Event()
 
+    def to_wall_clock(self, requester_ms: int) -> int:
+        return requester_ms
+
     async def reply(self, reply: object) -> None:
         assert isinstance(reply, PostResults)
         assert not reply.failures

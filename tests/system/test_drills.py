@@ -36,3 +36,10 @@ def test_a_broken_build_is_flagged(tmp_path: Path, name: str) -> None:
     status, figures = drill(tmp_path / "figures.json", *short, "--break", name)
     assert (status, figures["result"]) == (1, "violated")
     assert figures["invariants"][MUTANTS[name].invariant]
+
+
+def test_the_clock_of_a_service_may_be_wrong(tmp_path: Path) -> None:
+    """By an hour. Users log in and post, and message is killed, so that deadlines decide."""
+    short = ("--seconds", "3", "--targets", "message", "--only", "--patience", "10", "--clock", "message=3600")
+    status, figures = drill(tmp_path / "figures.json", *short)
+    assert (status, figures["result"], figures["violations"]) == (0, "proven", [])

@@ -11,6 +11,7 @@ from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import EdgeNotifications, PublicKeySource, Transactions
 from services.auth.store import revocations
+from shared.clock import now_ms
 from shared.contract.auth import GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
 from shared.contract.edge import Revoked
 from shared.contract.session import Ack
@@ -40,7 +41,7 @@ class TokenRevocations:
     async def list_revocations(self, request: ListRevocations) -> Revocations:
         domain.check_number(request.since, "since")
         listed = await self.database.read(partial(revocations.list_revocations, since=request.since))
-        return msgspec.structs.replace(listed, keys=self.keys.key_ids)
+        return msgspec.structs.replace(listed, keys=self.keys.key_ids, now=now_ms())
 
     async def get_keys(self, _request: GetKeys) -> Keys:
         await asyncio.to_thread(self.keys.reload)

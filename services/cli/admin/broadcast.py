@@ -13,7 +13,7 @@ import msgspec
 
 from services.cli.admin import users
 from services.cli.admin.bus_client import USER, AdminClient
-from shared.clock import now_ms
+from shared.clock import steady_ms
 from shared.contract.admin import ListAccounts, NoticesOpened, OpenNotices
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, NodeId, Nonce
@@ -104,5 +104,5 @@ async def _send_batch(client: AdminClient, notice: Notice, accounts: Sequence[Ac
 
 
 def _drafts(notice: Notice, opened: NoticesOpened) -> list[Draft]:
-    deadline, body = now_ms() + _DEADLINE_MS, pack_segments((Text(notice.text),))
+    deadline, body = int(steady_ms()) + _DEADLINE_MS, pack_segments((Text(notice.text),))
     return [Draft(SYSTEM_ACCOUNT, chat, notice.nonce, deadline, body, opened.face) for chat in opened.chats.values()]

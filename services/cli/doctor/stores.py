@@ -23,7 +23,7 @@ from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5
-"""Requests carry wall-clock deadlines: with more skew, some have expired on arrival."""
+"""Messages carry the times of the clocks that stored them."""
 
 
 async def valkey(user: str, settings: RedisSettings) -> list[Finding]:

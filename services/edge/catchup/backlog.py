@@ -19,7 +19,6 @@ from services.edge.dialects.base import Dialect, LoadedChat
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.local_accounts import LocalAccount
 from services.edge.upstream.in_flight import InFlight
-from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import ChatSync, Synced
@@ -88,7 +87,8 @@ class Backlog:
         self._account = account
         self._dialect = dialect
         self._own = own
-        self._since = now_ms()
+        self._since = chats.message_clock.latest() * 1000
+        """The time of the login on the clock that messages have their times of."""
         self._other_nodes: Collection[NodeId] = ()
         self._first_page: Synced | None = None
         self._last: dict[ChatId, int] = {}

@@ -12,6 +12,7 @@ from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
+from services.edge.rpc.remote_clock import RemoteClock
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
@@ -37,6 +38,8 @@ class LocalChats:
         self._gaps = gaps
         self._metrics = metrics
         self._sequencers: dict[ChatId, ChatSequencer] = {}
+        self.message_clock = RemoteClock()
+        """The clocks of the message service, which messages carry times of."""
 
     def __len__(self) -> int:
         return len(self._sequencers)

@@ -9,6 +9,7 @@ from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
 from services.edge.delivery.resync import Resync
 from shared.bus.client import Bus
+from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.edge import Envelope, Heartbeat
 from shared.contract.ids import NodeId
@@ -48,7 +49,9 @@ class EnvelopeReceiver:
                 self._resync.mark_stale("a delivery failed")
 
     def receive_heartbeat(self, data: bytes) -> None:
-        self._losses.heartbeat(_decode_heartbeat(data), _now())
+        heartbeat = _decode_heartbeat(data)
+        self._losses.heartbeat(heartbeat, _now())
+        self._chats.message_clock.observe(heartbeat.now, steady_ms())
 
     async def run(self) -> None:
         """Detects losses that no envelope shows."""

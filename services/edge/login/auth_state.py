@@ -1,12 +1,15 @@
-"""This node's knowledge of the auth service: maintenance mode, and the revision of applied revocations."""
+"""The state of the auth service as this node knows it: maintenance mode, applied revocations, its clock."""
+
+from services.edge.rpc.remote_clock import RemoteClock
 
 
 class AuthState:
     """`revision`: revocations up to this number are applied to all logged-in clients."""
 
-    __slots__ = ("maintenance", "revision")
+    __slots__ = ("clock", "maintenance", "revision")
 
     def __init__(self) -> None:
+        self.clock = RemoteClock()
         self.maintenance = False
         self.revision = 0
 

@@ -8,7 +8,6 @@ from services.edge.login.auth_state import AuthState
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.login.verification import VerificationFlow
 from services.edge.presence.local_accounts import LocalAccounts
-from shared.clock import now_ms
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Register, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
@@ -39,7 +38,7 @@ class LoginFlow:
         connection = session.connection
         if not request.token or isinstance(request.command, Login):
             return
-        if connection.has_verified_token(request, now_ms() // 1000):
+        if connection.has_verified_token(request, int(self._state.clock.earliest())):
             return
         claims = await self._verifier.check(request.token, self._requests.seconds)
         for account in (request.account, connection.account):

@@ -9,6 +9,7 @@ from services.edge.login.auth_state import AuthState
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
+from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.auth import ListRevocations, Revocation
 from shared.contract.errors import RequestError
@@ -51,10 +52,11 @@ class RevocationWatcher:
         """Raises RequestError."""
         state, more = self._state, True
         while more:
-            since, pushed = state.revision, self._pushed
+            since, pushed, sent = state.revision, self._pushed, steady_ms()
             reply = await self._bus.request(
                 subjects.LIST_REVOCATIONS, ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True
             )
+            state.clock.observe(reply.now, (sent + steady_ms()) / 2)
             self.revoked(reply.revocations)
             if reply.keys:
                 self._verifier.set_keys(reply.keys)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from services.edge.metrics import EdgeMetrics
+from services.edge.rpc.remote_clock import RemoteClock
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import GetKeys, Revocation
@@ -22,9 +23,10 @@ _KEYS_SECONDS = 5.0
 class TokenVerifier:
     """`revocations_loaded` is set once all former revocations are known. Until then no token is accepted."""
 
-    def __init__(self, bus: Bus, metrics: EdgeMetrics) -> None:
+    def __init__(self, bus: Bus, metrics: EdgeMetrics, clock: RemoteClock) -> None:
         self._bus = bus
         self._metrics = metrics
+        self._clock = clock
         self._verifier: Verifier | None = None
         self._keys_requested = -_KEYS_SECONDS
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
@@ -64,7 +66,7 @@ class TokenVerifier:
                 self._verified.popitem(last=False)
         if claims.sid in self._sessions or claims.issued < self._accounts.get(claims.account, 0):
             raise BadToken("revoked")
-        if claims.expires < time.time():
+        if claims.expires < self._clock.earliest():
             raise BadToken("expired")
         return claims
 
@@ -78,11 +80,12 @@ class TokenVerifier:
     async def _verify(self, token: str, seconds: float) -> Claims:
         verifier = self._verifier or await self._request_keys(seconds)
         try:
-            return verifier.verify(token, time.time())
+            return verifier.verify(token, self._clock.earliest(), self._clock.latest())
         except UnknownKey:
             if time.monotonic() - self._keys_requested < _KEYS_SECONDS:
                 raise
-        return (await self._request_keys(seconds)).verify(token, time.time())
+        verifier = await self._request_keys(seconds)
+        return verifier.verify(token, self._clock.earliest(), self._clock.latest())
 
     async def _request_keys(self, seconds: float) -> Verifier:
         self._keys_requested = time.monotonic()

@@ -9,7 +9,7 @@ from services.edge.client.client import Client
 from services.edge.client.connection import Connection, PendingVerification
 from services.edge.dialects.base import Request
 from services.edge.login.auth_requests import AuthRequests
-from shared.clock import now_ms
+from services.edge.rpc.remote_clock import RemoteClock
 from shared.contract.auth import Login, Register, VerificationNeeded
 
 _APART_SECONDS = 0.05
@@ -17,8 +17,9 @@ _APART_SECONDS = 0.05
 
 
 class VerificationFlow:
-    def __init__(self, requests: AuthRequests, clock: Callable[[], float]) -> None:
+    def __init__(self, requests: AuthRequests, auth_clock: RemoteClock, clock: Callable[[], float]) -> None:
         self._requests = requests
+        self._auth_clock = auth_clock
         self._clock = clock
 
     async def hold(self, connection: Connection, request: Request, needed: VerificationNeeded) -> None:
@@ -26,7 +27,7 @@ class VerificationFlow:
         Otherwise the mail is sent at once, and the reply asks to try again after it. Raises RequestError."""
         assert connection.dialect is not None
         if connection.dialect.waits_for_verification:
-            seconds = (needed.expires - now_ms()) / 1000
+            seconds = needed.expires / 1000 - self._auth_clock.earliest()
             connection.pending_verification = PendingVerification(request, needed.ticket, self._clock() + seconds)
         else:
             await self._requests.send_verification(connection, needed.ticket)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.congestion_window import CongestionWindow
 from shared.bus.client import Bus, Unavailable
-from shared.clock import now_ms
+from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
@@ -88,7 +88,7 @@ class MessagePublisher:
     def make_drafts(
         self, sender: AccountId, chat: ChatId, bodies: Iterable[bytes], face: ProfileSummary | None
     ) -> list[Draft]:
-        deadline, nonces = now_ms() + int(self._seconds * 1000), self._nonces
+        deadline, nonces = int(steady_ms() + self._seconds * 1000), self._nonces
         return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:

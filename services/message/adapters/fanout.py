@@ -228,7 +228,9 @@ class Fanout:
         since = time.monotonic() - _REPORTED_SECONDS
         counters = {str(node): counter for node, counter in self._counters.items() if self._last_sent[node] > since}
         try:
-            await self._publish(subjects.HEARTBEAT, _pack(Heartbeat(self.replica, self.epoch, counters, leaving)))
+            await self._publish(
+                subjects.HEARTBEAT, _pack(Heartbeat(self.replica, self.epoch, counters, leaving, now_ms()))
+            )
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
 

@@ -21,6 +21,9 @@ class PostResponder(Protocol):
     @property
     def cause(self) -> str: ...
 
+    def to_wall_clock(self, requester_ms: int) -> int:
+        """The same moment, given in steady milliseconds of the requester, on our wall clock."""
+
     async def reply(self, reply: object) -> None: ...
 
     async def reply_error(self, failure: Failure) -> None: ...

@@ -13,6 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+import msgspec
+
 from services.message.domain import DEADLINE_PASSED, MESSAGE_OVERHEAD_BYTES, CommittedMessage, Roster, check_post
 from services.message.metrics import MessageMetrics
 from services.message.service.admission import QueueDelayEstimator
@@ -34,6 +36,7 @@ _MAX_QUEUED_BATCHES = 64
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.5
 _ROSTER_SECONDS = 0.3
+_TOLERATED_CLOCK_MS = 50
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
 """Passed on to the sender: a retry at another replica would only add load."""
@@ -74,6 +77,14 @@ class PostRequest:
         return PostResults(posted, failures)
 
 
+def _by_our_clock(drafts: list[Draft], responder: PostResponder) -> list[Draft]:
+    """The drafts with deadlines of our wall clock."""
+    ahead = responder.to_wall_clock(0)
+    if abs(ahead) < _TOLERATED_CLOCK_MS:
+        return drafts
+    return [msgspec.structs.replace(draft, deadline=draft.deadline + ahead) for draft in drafts]
+
+
 class PostingBatcher:
     """`submit` queues requests while `run` works; after `close`, `run` returns when all are answered. `flush` sends
     published messages and replies at once."""
@@ -107,7 +118,7 @@ class PostingBatcher:
     def submit(self, message: PostMessages, responder: PostResponder) -> None:
         """Queue a request, or reject it if it would not be answered soon."""
         self._fanout.edge_seen(message.node)
-        request = PostRequest(message.drafts, responder)
+        request = PostRequest(_by_our_clock(message.drafts, responder), responder)
         failure = SHUTTING_DOWN if self._closed else OVERLOADED if self._is_overloaded() else None
         if failure is not None:
             self._metrics.rejected[failure.code].inc(len(request.drafts))

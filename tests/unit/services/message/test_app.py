@@ -16,6 +16,7 @@ from services.message.adapters.fanout import Fanout
 from services.message.app import serve
 from shared.bus.client import Bus, WorkerFailed, pack
 from shared.bus.durable import DurableWorker
+from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.edge import Heartbeat, PresenceIncomplete
 from shared.contract.errors import ErrorCode, RequestError
@@ -199,7 +200,9 @@ async def test_heartbeats_are_sent_every_second_and_announce_the_shutdown(
         assert not any(beat.leaving for beat in env.edges.heartbeats)
     await wait_until(lambda: env.edges.heartbeats[-1].leaving)
     (envelope,) = env.edges.envelopes[NORTH]
-    assert env.edges.heartbeats[-1] == Heartbeat(envelope.replica, envelope.epoch, {NORTH: 1}, True)
+    last = env.edges.heartbeats[-1]
+    assert last == Heartbeat(envelope.replica, envelope.epoch, {NORTH: 1}, True, last.now)
+    assert abs(last.now - now_ms()) < 60_000
 
 
 async def test_shutdown_commits_delivers_and_answers_queued_requests(

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
 from shared.contract.model import ProfileSummary, Role
@@ -292,3 +293,21 @@ async def test_a_removed_sender_receives_the_result_of_its_earlier_attempt(
         again = await env.edges.post(draft, env.edges.draft(ANN, ROOM))
     assert again.posted == [first.posted[0], None]
     assert again.failures[1].code is ErrorCode.FORBIDDEN
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_the_clock_of_an_edge_may_be_wrong(
+    env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Of an hour that its deadlines and times of sending are off, none counts; a draft that is late by its clock is."""
+    ahead = hours * 3_600_000
+    monkeypatch.setattr("shared.bus.client.steady_ms", lambda: steady_ms() + ahead)
+    async with running_replica(settings):
+        await env.wait_for_replicas()
+        await env.session.add_members(ROOM, ANN, BOB)
+        drafts = [msgspec.structs.replace(draft, deadline=draft.deadline + ahead) for draft in (
+            env.edges.draft(ANN, ROOM), env.edges.draft(ANN, ROOM, seconds=-1.0),
+        )]  # fmt: skip
+        results = await env.edges.post(*drafts)
+    assert results.posted[0] is not None
+    assert (results.posted[1], results.failures[1].code) == (None, ErrorCode.UNAVAILABLE)

@@ -125,6 +125,9 @@ class RecordedReply:
         self._log = log
         self.result: asyncio.Future[PostResults | Failure] = asyncio.get_running_loop().create_future()
 
+    def to_wall_clock(self, requester_ms: int) -> int:
+        return requester_ms
+
     async def reply(self, reply: object) -> None:
         assert isinstance(reply, PostResults)
         self._log.append(("answered", self._name))

@@ -1,0 +1,38 @@
+"""The clocks of a service's replicas."""
+
+import pytest
+
+from services.edge.rpc import remote_clock
+from services.edge.rpc.remote_clock import RemoteClock
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Steady milliseconds, set by the test."""
+    now = [1_000_000.0]
+    monkeypatch.setattr(remote_clock, "steady_ms", lambda: now[0])
+    return now
+
+
+def test_without_a_message_it_is_our_clock(now: list[float]) -> None:
+    clock = RemoteClock()
+    clock.observe(0, now[0])
+    assert (clock.earliest(), clock.latest()) == (1000, 1000)
+
+
+def test_it_runs_on_from_the_replicas_time(now: list[float]) -> None:
+    clock = RemoteClock()
+    clock.observe(4_600_000, now[0])
+    now[0] += 1000
+    assert clock.earliest() == clock.latest() == 4601
+
+
+def test_the_clocks_of_several_replicas_count(now: list[float]) -> None:
+    clock = RemoteClock()
+    clock.observe(500_000, now[0])
+    clock.observe(1_000_000, now[0])
+    clock.observe(4_000_000, now[0])
+    assert (clock.earliest(), clock.latest()) == (500, 4000)
+    for _ in range(60):
+        clock.observe(1_000_000, now[0])
+    assert (clock.earliest(), clock.latest()) == (1000, 1000)
