@@ -336,6 +336,17 @@ async def test_a_repair_replaces_a_lost_mark(valkey_server: ValkeyServer, connec
     assert registered.differing(await edge.marks(A)) == []
 
 
+async def test_a_dead_node_of_the_former_version_is_swept(valkey_server: ValkeyServer, connect: Connect) -> None:
+    """Its mark has no count and no sum."""
+    edge = connect("edge")
+    await edge.join(A, [ANN])
+    async with Redis.from_url(valkey_server.keeper_url) as keeper:
+        await keeper.hset("presence:{1}", mapping={str(CEM): B, f"@{B}": "0123456789abcdef"})
+    await edge.beat(A, 10)
+    assert await edge.sweep(1) == 1
+    assert (await edge.nodes(ANN), await edge.nodes(CEM)) == ((A,), ())
+
+
 @pytest.mark.usefixtures("trusting")
 async def test_a_generation_that_no_edge_refreshes_is_not_believed(connect: Connect) -> None:
     """Readers of a former primary, which edges have left."""
