@@ -47,6 +47,9 @@ def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> UpPlan:
     except OSError as error:
         raise OperatorError(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
     services = [PlannedProcess(name, name, free_port()) for name in SERVICES]
+    if not settings.database_url("message").startswith("sqlite"):
+        # Messages go on while one replica is away. SQLite has one writer: there, a spare process stands by.
+        services.append(PlannedProcess("message-2", "message", free_port()))
     return UpPlan(
         settings,
         credentials,

@@ -6,10 +6,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.cli.output import Output
 from services.cli.process_group import ProcessGroup
 from services.cli.scheduling import use_batch_priority
+from services.cli.spare import SpareProcess
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -18,6 +20,8 @@ _CRASH_LOOP_FAILURES = 5
 _POLL_SECONDS = 0.05
 _USAGE_STATUS = 2
 _LINE_BYTES = 65_536
+_STOPPED_SECONDS = 5.0
+"""A process that has been stopped (by SIGSTOP) for so long is killed: it may hold a lock that others wait for."""
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -42,15 +46,24 @@ class CrashLoop(Exception):
 
 
 class Child:
-    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes."""
+    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes. A restart
+    uses the `spare`, if there is one."""
 
-    def __init__(self, program: Program, group: ProcessGroup, output: Output, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        group: ProcessGroup,
+        output: Output,
+        changed: Callable[[], None],
+        spare: SpareProcess | None = None,
+    ) -> None:
         self.program = program
         self.pid = 0
         self.ready = asyncio.Event()
         self._group = group
         self._output = output
         self._changed = changed
+        self._spare = spare
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._was_ready = False
@@ -112,13 +125,7 @@ class Child:
 
     async def _run_once(self) -> int:
         """Run the program once; returns its exit status (negative: the signal that ended it)."""
-        process = self._process = await asyncio.create_subprocess_exec(
-            *self.program.command,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self.program.environment,
-            **self._group.spawn_options,
-        )
+        process = self._process = await self._spawn()
         self.pid = process.pid
         if self.program.batch_priority:
             use_batch_priority(self.pid)
@@ -128,19 +135,49 @@ class Child:
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(self._read(process), name=f"read {self.program.name}")
             watching = tasks.create_task(self._watch(), name=f"watch {self.program.name}")
+            ending = tasks.create_task(self._end_if_stopped(process), name=f"end {self.program.name}")
             status = await process.wait()
             watching.cancel()
+            ending.cancel()
             self.ready.clear()
             await asyncio.wait({reading}, timeout=1.0)
             reading.cancel()
         self.pid = 0
         return status
 
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        program = self.program
+        if self._spare is not None and self._was_ready and program.environment is not None:
+            spare = await self._spare.take(program.command, program.environment)
+            if spare is not None:
+                return spare
+        return await asyncio.create_subprocess_exec(
+            *program.command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=program.environment,
+            **self._group.spawn_options,
+        )
+
     async def _watch(self) -> None:
         while not await self.program.check():  # noqa: ASYNC110 (the other side is a process)
             await asyncio.sleep(_POLL_SECONDS)
         self._was_ready = True
         self.ready.set()
+
+    async def _end_if_stopped(self, process: asyncio.subprocess.Process) -> None:
+        """Kill the process when it is stopped and is not continued. On Linux only."""
+        since: float | None = None
+        while True:
+            await asyncio.sleep(_STOPPED_SECONDS / 10)
+            if not _is_stopped(process.pid):
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() - since > _STOPPED_SECONDS:
+                self._log("is stopped and is killed")
+                _send(process, signal.SIGKILL)
+                return
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -165,6 +202,15 @@ class Child:
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
+
+
+def _is_stopped(pid: int) -> bool:
+    """By SIGSTOP or SIGTSTP, not by a debugger."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == "T"
 
 
 def _ending(status: int) -> str:

@@ -16,6 +16,7 @@ from services.cli.embedded.credentials import write_private
 from services.cli.jetstream_monitor import JetStreamMonitor
 from services.cli.output import Output
 from services.cli.process_group import ProcessGroup
+from services.cli.spare import SpareProcess
 from services.cli.streams import NotReachable, provision
 from services.cli.supervisor import Child, CrashLoop, Program
 from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan
@@ -68,6 +69,7 @@ class _SystemStack:
         self._children: dict[str, Child] = {}
         self._tasks = Tasks()
         self._run_written = True
+        self._spare = SpareProcess(group)
 
     def end(self) -> None:
         """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
@@ -91,6 +93,7 @@ class _SystemStack:
             migrating.cancel()
         services = [self._start(self._program(part)) for part in self._plan.processes if part.service != "edge"]
         await self._ready([*edges, *services])
+        self._tasks.start(self._spare.run(), "spare process")
         self._announce()
 
     async def close(self) -> None:
@@ -101,7 +104,7 @@ class _SystemStack:
         run_file(self._directory).unlink(missing_ok=True)
 
     def _start(self, program: Program) -> Child:
-        child = Child(program, self._group, self._output, self._update_run)
+        child = Child(program, self._group, self._output, self._update_run, self._spare)
         self._children[program.name] = child
         self._tasks.start(self._supervise(child), program.name)
         return child

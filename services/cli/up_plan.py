@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from services.cli.embedded.credentials import Credentials
 from services.cli.embedded.nats import SETUP
 from services.cli.options import variable
 from services.cli.settings_table import leaves
+from services.cli.spare import COMMAND
 from shared.settings import NatsSettings, Settings
 
 SERVICES = ("auth", "session", "message")
@@ -50,7 +50,7 @@ class PlannedProcess:
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-P", "-m", "services.cli.main", self.service]
+        return [*COMMAND, self.service]
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,13 @@ def drills() -> None:
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
 @click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
 @click.option("--clock", metavar="SERVICE=SECONDS", help="The wall clock of a service is so many seconds ahead.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
 def kill(
     seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
-    mutant: str | None, clock: str | None, report_file: Path | None, keep: bool,
+    mutant: str | None, bound: float, clock: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """Users post through two edges while one process after the other is killed."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
@@ -63,7 +64,8 @@ def kill(
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     with _system(directory, database, mutant, clock) as cluster:
         trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
-    result = check(trial, required_evidence(planned, rate))
+    rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound)}
+    result = check(trial, required_evidence(planned, rate), rules)
     _report(trial, result, summary(IndexedTrial(trial), result), directory, keep, report_file)
 
 

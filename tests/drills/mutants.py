@@ -7,6 +7,7 @@ in its own process and then runs it as usual. The product contains no trace of t
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +25,7 @@ from shared.database import Database
 T = TypeVar("T")
 
 _LATE_SECONDS = 3.0
+_SLOW_START_SECONDS = 9.0
 _EVERY = 20
 
 
@@ -176,12 +178,17 @@ def _forget_join() -> None:
     _replace(LocalAccounts, "compare", equal)
 
 
+def _slow_start() -> None:
+    time.sleep(_SLOW_START_SECONDS)
+
+
 MUTANTS = {
     "ack-before-commit": Mutant("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Mutant("message", "I2 delivery", _skip_recipient),
     "forget-join": Mutant("edge", "I7 presence", _forget_join),
     "double-delivery": Mutant("edge", "I2 once", _double_delivery),
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
+    "slow-start": Mutant("message", "S1 service", _slow_start),
     "forget-read": Mutant("message", "", _forget_read, "machine"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),

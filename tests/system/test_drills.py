@@ -32,7 +32,7 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", sorted(name for name, one in MUTANTS.items() if one.drill == "kill"))
 def test_a_broken_build_is_flagged(tmp_path: Path, name: str) -> None:
-    short = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6")
+    short = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", "--bound", "6")
     status, figures = drill(tmp_path / "figures.json", *short, "--break", name)
     assert (status, figures["result"]) == (1, "violated")
     assert figures["invariants"][MUTANTS[name].invariant]

@@ -181,3 +181,19 @@ async def test_error_for_a_missing_program(process_group: ProcessGroup, output: 
     with pytest.raises(FileNotFoundError):
         await child.run()
     await child.stop()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="only Linux tells whether a process is stopped")
+async def test_a_process_that_stays_stopped_is_killed_and_restarted(
+    process_group: ProcessGroup, output: RecordedOutput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.cli.supervisor._STOPPED_SECONDS", 0.3)
+    child = Child(program("import time; time.sleep(1000)"), process_group, output, lambda: None)
+    async with running(child):
+        await child.ready.wait()
+        first = child.pid
+        os.kill(first, signal.SIGSTOP)
+        await output.until("is stopped and is killed")
+        await output.until("ended (SIGKILL)")
+        await child.ready.wait()
+        assert child.pid not in (0, first)
