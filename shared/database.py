@@ -6,6 +6,8 @@ A brief SQLite transaction may run on the event loop: switching to a thread and 
 """
 
 import asyncio
+import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -19,6 +21,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.pool import QueuePool
 
+from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.telemetry import log
 
@@ -39,6 +42,11 @@ _PAUSE_SECONDS = 1.0
 _BRIEF_SECONDS = 0.003
 """Above this average, no transaction runs on the event loop: the disk is slow or busy."""
 _AVERAGED = 8
+_HEALTH_SLOTS = 64
+"""Rows of the table `health`: replicas share it, and each process overwrites one."""
+_OVERWRITE_HEALTH = sa.text(
+    "INSERT INTO health (slot, checked) VALUES (:slot, :checked) ON CONFLICT (slot) DO UPDATE SET checked = :checked"
+)
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -76,6 +84,7 @@ class Database:
         self._reading = _InlineExecutor(self._engine, {})
         self._writing = _InlineExecutor(self._engine, _IMMEDIATE)
         self._writes = 0
+        self._health_slot = secrets.randbelow(_HEALTH_SLOTS)
         self._closing = threading.Event()
         self._checkpointer: threading.Thread | None = None
         if self.is_sqlite:
@@ -113,8 +122,11 @@ class Database:
         return self.is_sqlite and not self._writes and self._writing.commits_inline
 
     async def check(self) -> None:
-        """A real round trip. Raises DatabaseUnavailable."""
-        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
+        """Overwrites a row of the table `health`: commits work. Raises DatabaseUnavailable."""
+        await self.write(self._overwrite_health)
+
+    def _overwrite_health(self, connection: sa.Connection) -> None:
+        overwrite_health(connection, self._health_slot)
 
     async def close(self) -> None:
         self._closing.set()
@@ -159,6 +171,8 @@ class Database:
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             try:
                 self._keep_moving_log()
+            except sqlite3.Error as error:
+                _log.warning("checkpoint failed", error=repr(error))
             except Exception:
                 _log.exception("checkpoint failed")
 
@@ -170,6 +184,11 @@ class Database:
             raw.execute("PRAGMA busy_timeout=500")
             while not self._closing.wait(_CHECKPOINT_SECONDS):
                 _move_log(raw)
+
+
+def overwrite_health(connection: sa.Connection, slot: int) -> None:
+    """Proves that this transaction can write. Processes use different slots, so that a frozen one stops no other."""
+    connection.execute(_OVERWRITE_HEALTH, {"slot": slot, "checked": now_ms()})
 
 
 def _move_log(raw: Any) -> None:

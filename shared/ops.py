@@ -1,4 +1,4 @@
-"""The operations port of a service: `/healthz` (alive), `/readyz` (dependencies answer, not draining), `/metrics`,
+"""The operations port of a service: `/healthz` (alive), `/readyz` (dependencies work, not draining), `/metrics`,
 `/board` (dashboard data) and `/`, the page that shows it live."""
 
 import asyncio
@@ -18,26 +18,31 @@ from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
+from shared.readiness import Check, Readiness
 from shared.settings import OpsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
 
 _log = log(__name__)
 
-Check = Callable[[], Awaitable[None]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-_CHECK_SECONDS = 2.0
 
 
 class OpsServer:
-    """Each check is one real round trip to a dependency; all must answer within two seconds to be ready.
-    The constructor opens the port; raises Unprepared when it cannot be."""
+    """Each check is one real operation of a dependency; all must succeed within two seconds to be ready. Without an
+    `optional` dependency the process is ready, and says that it is degraded. The constructor opens the port; raises
+    StartupError when it cannot be."""
 
     def __init__(
-        self, settings: OpsSettings, registry: CollectorRegistry, checks: Mapping[str, Check], dashboard: Dashboard
+        self,
+        settings: OpsSettings,
+        registry: CollectorRegistry,
+        checks: Mapping[str, Check],
+        dashboard: Dashboard,
+        optional: Mapping[str, Check] | None = None,
     ) -> None:
         self._registry = registry
-        self._checks = checks
+        self._readiness = Readiness(registry, checks, optional)
         self._lag = EventLoopLag(registry)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
@@ -64,10 +69,12 @@ class OpsServer:
             _log.info("operations port opened", port=self.port)
             watching.start(self._lag.watch(), "loop lag")
             watching.start(self._sample_history(), "history")
+            watching.start(self._readiness.watch(), "readiness")
             try:
                 await self._server.serve(sockets=[self._listener])
             finally:
                 await watching.close()
+                await self._readiness.close()
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -82,25 +89,22 @@ class OpsServer:
     async def readiness(self) -> dict[str, str]:
         """The error of each failed dependency by its name; empty when ready."""
         wrong = {"process": "draining"} if self.draining else {}
-        results = await asyncio.gather(*map(self._run_check, self._checks.values()))
-        return wrong | {name: error for name, error in zip(self._checks, results, strict=True) if error}
+        return wrong | await self._readiness.failures()
 
-    async def _run_check(self, check: Check) -> str:
-        try:
-            await asyncio.wait_for(check(), _CHECK_SECONDS)
-        except TimeoutError:
-            return "no answer in time"
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-        return ""
+    async def _describe_readiness(self) -> tuple[int, bytes]:
+        """Status and body."""
+        if wrong := await self.readiness():
+            return 503, msgspec.json.encode(wrong) + b"\n"
+        degraded = await self._readiness.degradations()
+        state = {"status": "ready"} | ({"degraded": degraded} if degraded else {})
+        return 200, msgspec.json.encode(state) + b"\n"
 
     async def _app(self, scope: Mapping[str, Any], _receive: object, send: Send) -> None:
         match scope["path"]:
             case "/healthz":
                 await _respond(send, 200, b"ok\n")
             case "/readyz":
-                wrong = await self.readiness()
-                await _respond(send, 503 if wrong else 200, msgspec.json.encode(wrong or {"status": "ready"}) + b"\n")
+                await _respond(send, *await self._describe_readiness())
             case "/metrics":
                 await _respond(send, 200, generate_latest(self._registry), b"text/plain; version=0.0.4; charset=utf-8")
             case "/board":

@@ -1,6 +1,7 @@
 """Wires the auth service, starts it and stops it in order.
 
-Ready means that NATS and the database answer. Redis is not required: without it each process counts limits alone.
+Ready means that NATS answers and stores events, and that the database commits. Redis is not required: without it each
+process counts limits alone.
 """
 
 import asyncio
@@ -65,7 +66,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     relay = OutboxRelay(database, bus, metrics, tracer)
     adapters = _Adapters(database, bus, keys, window, passwords, relay)
     route(bus, _use_cases(settings, adapters, metrics), Mailer(settings.mail, metrics).deliver, metrics)
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, DASHBOARD)
+    checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}
+    ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": window.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

@@ -106,6 +106,15 @@ class OutboxRow(AuthBase, table=True):
     trace: str
 
 
+class HealthRow(AuthBase, table=True):
+    """Overwritten by health checks, each process in a slot of its own; see Database.check."""
+
+    __tablename__ = "health"
+
+    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    checked: int = Field(sa_type=sa.BigInteger)
+
+
 def _table(row: type[SQLModel]) -> sa.Table:
     table: sa.Table = row.__table__  # type: ignore[attr-defined]
     return table

@@ -92,17 +92,17 @@ class Edge:
         self.context = context = EdgeContext(settings, clock, Tasks(), ticks, metrics)
         self.media = _media(settings, metrics)
         # Accounts and chats of this node
-        self._presence = Presence(settings.redis, registry)
+        self.presence = Presence(settings.redis, registry)
         lease_seconds = settings.edge.lease_seconds
         announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
-        self.accounts = accounts = LocalAccounts(self.id, self._presence, settings.limits, announcer)
+        self.accounts = accounts = LocalAccounts(self.id, self.presence, settings.limits, announcer)
         self._gaps = GapFiller(bus, accounts, metrics)
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
         self.resync = Resync(bus, accounts, chats, metrics)
         self.receiver = EnvelopeReceiver(self.id, chats, self.resync)
         self.read_state = ReadStateFlusher(bus, self.id, accounts)
         mark_stale = self.resync.mark_stale
-        self.lease = Lease(self._presence, self.id, accounts, mark_stale, lease_seconds, metrics, announcer)
+        self.lease = Lease(self.presence, self.id, accounts, mark_stale, lease_seconds, metrics, announcer)
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
         self.auth_state = AuthState()
@@ -133,7 +133,7 @@ class Edge:
         notifications = NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher)
         notifications.subscribe(bus, self.id)
         self.receiver.subscribe(bus)
-        bus.subscribe(subjects.PRESENCE_INCOMPLETE, self._presence.receive_incomplete)
+        bus.subscribe(subjects.PRESENCE_INCOMPLETE, self.presence.receive_incomplete)
         self.read_state.serve()
 
     async def run(self) -> None:
@@ -172,7 +172,7 @@ class Edge:
         await self.lease.release()
         await self.media.close()
         await self.bus.stop()
-        await self._presence.close()
+        await self.presence.close()
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -181,7 +181,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tracer = tracing(settings, "edge", settings.edge.name)
     edge = Edge(settings, registry, tracer=tracer)
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
-    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, replace(DASHBOARD, name=settings.edge.name))
+    dashboard = replace(DASHBOARD, name=settings.edge.name)
+    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, dashboard, {"redis": edge.presence.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

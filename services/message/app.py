@@ -1,7 +1,7 @@
 """The message service: wiring, start and orderly shutdown.
 
-It is ready when NATS and the database answer. Without Redis it continues: every message is sent to all edges, and
-session is queried for each chat's members every second.
+It is ready when NATS answers and stores events, and the database commits. Without Redis it continues: every message is
+sent to all edges, and session is queried for each chat's members every second.
 """
 
 import asyncio
@@ -69,7 +69,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     bus.notify_connection_lost(rosters.announcements_lost)
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, DASHBOARD)
+    checks = {"nats": bus.check, "events": bus.check_events, "database": store.check}
+    ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

@@ -67,6 +67,15 @@ class CursorRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class HealthRow(MessageTables, table=True):
+    """Overwritten by health checks, each process in a slot of its own; see Database.check."""
+
+    __tablename__ = "health"
+
+    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    checked: int = _number()
+
+
 metadata = MessageTables.metadata
 heads = metadata.tables["heads"]
 messages = metadata.tables["messages"]

@@ -1,7 +1,7 @@
 """The session service: wiring, start and graceful stop.
 
-The service is ready when NATS and the database answer. Without Redis it continues: notices go to all edges, and
-versions are published once Redis is back.
+The service is ready when NATS answers and stores events, and the database commits. Without Redis it continues: notices
+go to all edges, and versions are published once Redis is back.
 """
 
 import asyncio
@@ -54,7 +54,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     route(bus, accounts, chats, memberships, Friends(database, notifier, settings), system)
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, DASHBOARD)
+    checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}
+    ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

@@ -148,6 +148,15 @@ class PendingNotificationRow(SessionBase, table=True):
     __table_args__ = (sa.Index("kept_account", "account", "number"), {"sqlite_autoincrement": True})
 
 
+class HealthRow(SessionBase, table=True):
+    """Overwritten by health checks, each process in a slot of its own; see Database.check."""
+
+    __tablename__ = "health"
+
+    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    checked: int = _number()
+
+
 metadata = SessionBase.metadata
 profile = metadata.tables["profile"]
 chat = metadata.tables["chat"]

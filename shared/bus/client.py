@@ -88,6 +88,13 @@ class Bus:
         self._requested = Histogram(
             "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
         )
+        self._answering = Gauge(
+            "dragoman_service_available",
+            "Whether the last request to a service was answered (1) or the service was unavailable (0)",
+            ["service"],
+            registry=registry,
+        )
+        self._known_answering: dict[str, bool] = {}
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
         self._clocks = RequesterClocks()
@@ -243,6 +250,7 @@ class Bus:
         """Stores a probe in the stream of events. Raises TimeoutError or nats.errors.Error. Must not be cancelled:
         nats-py stops reading when a reply arrives for a cancelled request. With the grants of an older version it is
         a round trip."""
+        await self.check(timeout_seconds)
         probe = health(self._service).subject
         if not self._broker.is_denied(probe):
             stream = self._broker.client.jetstream(timeout=timeout_seconds)
@@ -252,7 +260,6 @@ class Bus:
                 if not self._broker.is_denied(probe):
                     raise
                 _log.error("events are not probed: this NATS user has the rights of an older version", subject=probe)
-        await self.check(timeout_seconds)
 
     # Requests and publishing
 
@@ -280,6 +287,12 @@ class Bus:
             raise
         finally:
             self._requested.labels(route.label, result).observe(time.monotonic() - started)
+            self._note_availability(route.subject.partition(".")[0], result != ErrorCode.UNAVAILABLE.value)
+
+    def _note_availability(self, service: str, answers: bool) -> None:
+        if self._known_answering.get(service) != answers:
+            self._known_answering[service] = answers
+            self._answering.labels(service).set(answers)
 
     async def _request(
         self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool

@@ -18,6 +18,7 @@ REQUESTS_SENT = PanelGroup(
         percentiles("Time until answered", "dragoman_bus_ask_seconds"),
         rate("Errors of the broker", "dragoman_bus_errors", by="kind", bad=True),
         gauge("Waiting to be sent to NATS", "dragoman_bus_unsent_bytes", Unit.BYTES),
+        gauge("Services that answer", "dragoman_service_available", by="service"),
     ),
 )
 EVENTS = PanelGroup(
@@ -51,6 +52,7 @@ PROCESS = PanelGroup(
         gauge("Memory", "process_resident_memory_bytes", Unit.BYTES),
         percentiles("Lag of the event loop", "dragoman_loop_lag_seconds"),
         gauge("Open files", "process_open_fds"),
+        gauge("Dependencies that work", "dragoman_dependency_ready", by="dependency"),
         Panel("Up for", "process_start_time_seconds", PanelKind.AGE, Unit.SECONDS),
     ),
 )

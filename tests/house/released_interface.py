@@ -25,6 +25,7 @@ from shared.contract import subjects
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.presence import Presence
+from shared.readiness import Readiness
 from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.vectors import path_of
 
@@ -53,6 +54,7 @@ def _metrics() -> Iterator[tuple[str, Any]]:
         metrics(registry)
         Bus(NatsSettings(), service, registry)
         EventLoopLag(registry)
+        Readiness(registry, {})
         Presence(RedisSettings(), registry)
         for collector in registry._collector_to_names:
             for metric in collector.collect():

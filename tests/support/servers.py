@@ -252,6 +252,18 @@ class PostgresServer(Server):
         finally:
             self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
+    @contextlib.contextmanager
+    def read_only(self, url: str) -> Iterator[None]:
+        """That database accepts no writes for a while; its connections are made anew."""
+        name = url.rpartition("/")[2]
+        self._administer(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        try:
+            yield
+        finally:
+            self._administer(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
     def _administer(self, statement: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())

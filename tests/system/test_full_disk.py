@@ -7,10 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib import request
+from urllib.error import HTTPError
 
 import nats.errors
 import pytest
 
+from services.cli.data import RunningProcess, read_run
 from services.cli.embedded.nats import SETUP
 from services.cli.streams import stores_events
 from tests.drills.archive import broker
@@ -76,6 +79,7 @@ def test_a_full_disk_and_deaths_at_the_same_time_are_survived(
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
     seconds_until(lambda: not events_are_stored(cluster))
+    assert "events" in not_ready(cluster, "auth")
     time.sleep(3)  # longer than the pauses before restarts
     disk.free()
     numbers = itertools.count()
@@ -83,6 +87,30 @@ def test_a_full_disk_and_deaths_at_the_same_time_are_survived(
     assert seconds_until(lambda: events_are_stored(cluster)) < PATIENCE_SECONDS
     cluster.wait_for(lambda: new_pids(cluster, killed), PATIENCE_SECONDS)
     assert {one.pid for one in running if one}.isdisjoint(new_pids(cluster, killed))
+
+
+def not_ready(cluster: Cluster, name: str) -> str:
+    """Waits until a service is not ready; returns its reasons."""
+    process = next(one for one in read_processes(cluster) if one.name == name)
+    body = ""
+
+    def is_unready() -> bool:
+        nonlocal body
+        try:
+            request.urlopen(f"http://127.0.0.1:{process.ops}/readyz", timeout=5).close()
+        except HTTPError as error:
+            body = error.read().decode()
+            return error.code == 503
+        return False
+
+    seconds_until(is_unready)
+    return body
+
+
+def read_processes(cluster: Cluster) -> list[RunningProcess]:
+    run = read_run(cluster.data)
+    assert run is not None
+    return run.processes
 
 
 def new_pids(cluster: Cluster, names: tuple[str, ...]) -> set[int]:

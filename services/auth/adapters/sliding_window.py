@@ -57,6 +57,10 @@ class SlidingWindow:
     async def close(self) -> None:
         await self._redis.aclose()
 
+    async def check(self) -> None:
+        """A round trip to Redis. Raises RedisError, OSError."""
+        await self._redis.ping()
+
     async def change(self, key: str, seconds: float, limit: int, change: WindowChange) -> int:
         """The number of events within the last `seconds`, before this change. `add` counts one more event if the
         number is below `limit`; `remove` removes the newest."""

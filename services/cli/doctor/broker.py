@@ -7,16 +7,17 @@ from contextlib import asynccontextmanager
 import nats
 import nats.errors
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from services.cli.doctor.finding import Finding, failed, ok, unknown
 from services.cli.embedded.nats import SETUP
 from services.cli.settings_table import without_password
 from shared.contract.permissions import BUS_USERS
-from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
+from shared.contract.subjects import DEAD_LETTERS, STREAM, durable, health, health_inbox
 from shared.settings import NatsSettings
 
 _SECONDS = 5.0
+_PROBE_SECONDS = 2.0
 _UNGRANTED = "doctor.subject.of.nobody"
 _EXPIRED = {"Deadline": "0"}
 """A request past its deadline is dropped unread, so this probes the publish permission without side effects."""
@@ -86,9 +87,13 @@ async def _streams(client: Client) -> Finding:
         for service, peer in BUS_USERS.items():
             for topic in peer.consumes:
                 await stream.consumer_info(STREAM, durable(service, topic))
-        return ok("streams", "all exist")
+        await client.subscribe(health_inbox(SETUP))
+        await stream.publish(health(SETUP).subject, b"", stream=STREAM, timeout=_PROBE_SECONDS)
     except NotFoundError:
         return failed("streams", "some are missing", "run `dragoman migrate`")
+    except (nats.errors.TimeoutError, APIError):
+        return failed("streams", "no event is stored", "make room on the disk of nats-server, and start it again")
+    return ok("streams", "all exist, and store events")
 
 
 def unknown_streams() -> Finding:

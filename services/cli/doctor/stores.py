@@ -16,7 +16,7 @@ from services.auth.adapters import mailer
 from services.cli.doctor.finding import Finding, failed, ok
 from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
-from shared.database import make_engine
+from shared.database import make_engine, overwrite_health
 from shared.migrate import NotMigrated, require_current
 from shared.redis_server import server_kind
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
@@ -65,7 +65,7 @@ async def _valkey_clock(client: "aioredis.Redis") -> Finding:
 
 
 def database(service: str, settings: Settings) -> list[Finding]:
-    """Check that a database is reachable and migrated, and for PostgreSQL its clock."""
+    """Check that a database is reachable, migrated and writable, and for PostgreSQL its clock."""
     what, url = f"database {service}", settings.database_url(service)
     shown = sa.make_url(url).render_as_string(hide_password=True)
     engine = make_engine(url)
@@ -75,14 +75,16 @@ def database(service: str, settings: Settings) -> list[Finding]:
         with engine.connect() as connection:
             require_current(service, connection)
             clock = _database_clock(service, connection)
+        with engine.begin() as connection:
+            overwrite_health(connection, 0)
     except NotMigrated as error:
         return [failed(what, shown, str(error))]
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        return [failed(what, f"{shown} cannot be used ({reason})", "start it, or set database.url")]
+        return [failed(what, f"{shown} cannot be used ({reason})", "start it, make room, or set database.url")]
     finally:
         engine.dispose()
-    return [ok(what, f"{shown}, migrated"), *clock]
+    return [ok(what, f"{shown}, migrated and writable"), *clock]
 
 
 def _database_clock(service: str, connection: sa.Connection) -> list[Finding]:

@@ -19,6 +19,7 @@ from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.dashboard.panels import Dashboard, PanelKind
 from shared.database import Database
 from shared.presence import Presence
+from shared.readiness import Readiness
 from shared.settings import NatsSettings, RedisSettings
 from shared.telemetry import new_registry
 
@@ -39,6 +40,7 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Dashb
     metrics(registry)
     Bus(NatsSettings(), dashboard.service, registry)
     EventLoopLag(registry)
+    Readiness(registry, {})
     if dashboard.service != "edge":
         await Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry).close()
     if dashboard.service != "auth":

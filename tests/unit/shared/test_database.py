@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from shared.database import Database, DatabaseUnavailable, make_engine
 from shared.telemetry import new_trace, trace
 from tests.support.servers import PostgresServer
+from tests.support.small_disk import small_disk
 
 NOTES = sa.Table("notes", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("text", sa.String))
 
@@ -241,6 +242,7 @@ async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_se
     with postgres_server.database() as url:
         registry = CollectorRegistry()
         database = Database(url, registry=registry)
+        await database.write(make_health_table)
         await database.check()
         with postgres_server.rejecting_connections(url):
             with pytest.raises(DatabaseUnavailable):
@@ -248,7 +250,24 @@ async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_se
         await database.check()
         await database.close()
         assert registry.get_sample_value("dragoman_database_failures_total") == 1
-        assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "read"}) == 3
+        assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "write"}) == 4
+
+
+def make_health_table(connection: sa.Connection) -> None:
+    connection.execute(sa.text("CREATE TABLE health (slot int PRIMARY KEY, checked bigint NOT NULL)"))
+
+
+async def test_a_check_proves_that_commits_work(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        database = Database(f"sqlite:///{disk.path / 'test.db'}")
+        await database.write(make_health_table)
+        await database.check()
+        disk.fill()
+        with pytest.raises(DatabaseUnavailable):  # after as many commits as the write-ahead log has room for
+            await asyncio.gather(*(database.check() for _ in range(100)))
+        disk.free()
+        await database.check()
+        await database.close()
 
 
 async def test_a_transaction_counts_from_its_request(tmp_path: Path) -> None:

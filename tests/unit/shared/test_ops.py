@@ -64,6 +64,15 @@ async def test_not_ready_names_what_does_not_answer_and_is_alive() -> None:
         assert (await get(ops, "/healthz"))[0] == 200
 
 
+async def test_ready_but_degraded_without_an_optional_dependency() -> None:
+    ops = OpsServer(OpsSettings(), CollectorRegistry(), {"nats": fine}, Dashboard("tested"), {"redis": broken})
+    running = asyncio.ensure_future(ops.run())
+    assert await get(ops, "/readyz") == (200, '{"status":"ready","degraded":{"redis":"ConnectionError: refused"}}\n')
+    assert 'dragoman_dependency_ready{dependency="redis"} 0.0' in (await get(ops, "/metrics"))[1]
+    ops.stop()
+    await running
+
+
 async def test_not_ready_while_draining() -> None:
     async with serving({"nats": fine}) as ops:
         ops.draining = True

@@ -333,7 +333,7 @@ async def test_recovers_after_a_database_outage(
             await peers.register(ANN)
             postgres_server.stop()
             assert (await rejection(peers.create(actor=ANN))).code == ErrorCode.UNAVAILABLE
-            assert "database" in (await get(settings, "/readyz"))[1]
+            await eventually(partial(get, settings, "/readyz"), lambda found: "database" in found[1])
             postgres_server.start()
             chat = (await peers.create(actor=ANN)).chat.id
             assert await peers.chats(ANN) == [chat]

@@ -4,8 +4,10 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import nats.errors
 import pytest
 from click.testing import CliRunner, Result
+from nats.js import JetStreamContext
 
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.doctor import broker, stores
@@ -133,6 +135,24 @@ async def test_postgresql_databases(installation: Path, postgres_server: Postgre
         assert "✓ clock of database auth" in result.output
         assert "database session" not in result.output
         assert postgres_server.url("x").split(":")[2].partition("@")[0] not in result.output
+
+
+async def test_a_read_only_database(installation: Path, postgres_server: PostgresServer) -> None:
+    with databases(postgres_server) as url:
+        setting = f"database.url={url}"
+        await asyncio.to_thread(CliRunner().invoke, main, ["migrate", "--set", setting, "auth"])
+        with postgres_server.read_only(url.replace("{service}", "auth")):
+            result = await doctor(installation, setting, services=("auth",))
+    assert result.exit_code == 1
+    assert "read-only transaction): start it, make room, or set database.url" in result.output
+
+
+async def test_a_stream_that_stores_nothing(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def store_nothing(*_: object, **__: object) -> None:
+        raise nats.errors.TimeoutError
+
+    monkeypatch.setattr(JetStreamContext, "publish", store_nothing)
+    assert "no event is stored: make room on the disk of nats-server, and start it again" in await failure(installation)
 
 
 def test_clock_skew() -> None:

@@ -196,7 +196,7 @@ def cut_off(edge: Edge, patch: pytest.MonkeyPatch) -> None:
     async def fail(_commands: object) -> list[Command]:
         raise RedisError("partition")
 
-    patch.setattr(edge._presence._round_trips, "execute", fail)
+    patch.setattr(edge.presence._round_trips, "execute", fail)
 
 
 async def test_an_edge_that_alone_lost_redis_is_sent_everything(
