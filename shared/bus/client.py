@@ -17,12 +17,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
+from shared.bus.request_metrics import SentRequestMetrics
 from shared.bus.request_queue import QueueLimits, RequestQueue
 from shared.bus.requester_clocks import DEADLINE, SENT, RequesterClocks, is_late, to_wall_clock
 from shared.bus.streams import EventStreams
 from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.subjects import STREAM, Route, Topic, health, health_inbox
+from shared.contract.subjects import STREAM, Route, Topic, health_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_trace, trace, traceparent
@@ -85,16 +86,7 @@ class Bus:
         self._served = Histogram(
             "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"], registry=registry
         )
-        self._requested = Histogram(
-            "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
-        )
-        self._answering = Gauge(
-            "dragoman_service_available",
-            "Whether the last request to a service was answered (1) or the service was unavailable (0)",
-            ["service"],
-            registry=registry,
-        )
-        self._known_answering: dict[str, bool] = {}
+        self._requested = SentRequestMetrics(registry)
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
         self._clocks = RequesterClocks()
@@ -251,15 +243,7 @@ class Bus:
         nats-py stops reading when a reply arrives for a cancelled request. With the grants of an older version it is
         a round trip."""
         await self.check(timeout_seconds)
-        probe = health(self._service).subject
-        if not self._broker.is_denied(probe):
-            stream = self._broker.client.jetstream(timeout=timeout_seconds)
-            try:
-                await stream.publish(probe, b"", stream=STREAM)
-            except nats.errors.TimeoutError:
-                if not self._broker.is_denied(probe):
-                    raise
-                _log.error("events are not probed: this NATS user has the rights of an older version", subject=probe)
+        await self._streams.probe(self._broker.client, timeout_seconds)
 
     # Requests and publishing
 
@@ -286,13 +270,7 @@ class Bus:
             result = error.failure.code.value
             raise
         finally:
-            self._requested.labels(route.label, result).observe(time.monotonic() - started)
-            self._note_availability(route.subject.partition(".")[0], result != ErrorCode.UNAVAILABLE.value)
-
-    def _note_availability(self, service: str, answers: bool) -> None:
-        if self._known_answering.get(service) != answers:
-            self._known_answering[service] = answers
-            self._answering.labels(service).set(answers)
+            self._requested.observe(route.label, result, time.monotonic() - started)
 
     async def _request(
         self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool

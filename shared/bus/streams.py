@@ -127,6 +127,18 @@ class EventStreams:
             except (MissingConsumer, nats.errors.Error, TimeoutError) as error:
                 self._report(repr(error))
 
+    async def probe(self, client: Client, seconds: float) -> None:
+        """Store a probe, unless this user has the rights of an older version. Raises nats.errors.Error."""
+        subject = health(self._service).subject
+        if self._is_denied(subject):
+            return
+        try:
+            await client.jetstream(timeout=seconds).publish(subject, b"", stream=STREAM)
+        except nats.errors.TimeoutError:
+            if not self._is_denied(subject):
+                raise
+            _log.error("events are not probed: this NATS user has the rights of an older version", subject=subject)
+
     def suspect(self) -> None:
         """Streams may be missing: the connection was interrupted, or nothing stores an event."""
         self.ready.clear()
