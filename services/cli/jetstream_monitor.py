@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import nats.errors
-from nats.js.errors import NoStreamResponseError
+from nats.js.errors import NotFoundError
 
 from services.cli.streams import NotReachable, provision, stores_events
 from shared.settings import NatsSettings
@@ -49,7 +49,7 @@ class JetStreamMonitor:
     async def _probe(self) -> None:
         try:
             stored = await stores_events(self._settings, _PROBE_SECONDS)
-        except NoStreamResponseError:
+        except NotFoundError:
             stored = await self._provisioned()
         except (OSError, TimeoutError, nats.errors.Error):
             return  # it does not run, or hangs: a restart by this monitor would not help
@@ -65,7 +65,7 @@ class JetStreamMonitor:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
 
     async def _provisioned(self) -> bool:
-        """Create a stream that is missing; whether that succeeds."""
+        """Create a stream or consumer that is missing; whether that succeeds."""
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await provision(self._settings)

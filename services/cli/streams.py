@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError
 from services.cli.embedded.nats import SETUP
 from shared.bus.streams import consumer_config, stream_configs
 from shared.contract.permissions import BUS_USERS, needed_consumers
-from shared.contract.subjects import STREAM, health, health_inbox
+from shared.contract.subjects import STREAM, durable, health, health_inbox
 from shared.settings import NatsSettings
 
 _SECONDS = 10.0
@@ -45,15 +45,19 @@ async def _make(stream: JetStreamContext, replicas: int) -> None:
 
 
 async def stores_events(settings: NatsSettings, seconds: float) -> bool:
-    """Whether a probe in the stream of events is stored in time, as the setup user. Raises NoStreamResponseError
-    when there is no stream; OSError, TimeoutError, nats.errors.Error when the broker cannot be reached."""
+    """Whether a probe in the stream of events is stored in time, as the setup user. Raises NotFoundError when its stream
+    or its consumer is missing; OSError, TimeoutError, nats.errors.Error when the broker cannot be reached."""
     async with asyncio.timeout(seconds):
         client = await connect(settings)
     try:
+        stream = client.jetstream(timeout=seconds)
+        await stream.consumer_info(STREAM, durable(SETUP, health(SETUP)))  # without it nothing would be stored
         await client.subscribe(health_inbox(SETUP), cb=_ignore)
-        await client.jetstream(timeout=seconds).publish(health(SETUP).subject, b"", stream=STREAM)
+        await stream.publish(health(SETUP).subject, b"", stream=STREAM)
         await client.flush()
-    except (TimeoutError, nats.js.errors.APIError):
+    except NotFoundError:
+        raise
+    except (TimeoutError, nats.js.errors.APIError, nats.js.errors.NoStreamResponseError):
         return False
     finally:
         await client.close()

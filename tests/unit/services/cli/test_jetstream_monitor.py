@@ -16,6 +16,7 @@ from services.cli.jetstream_monitor import JetStreamMonitor, has_room
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from services.cli.streams import connect, provision, stores_events
+from shared.bus.streams import stream_configs
 from shared.settings import NatsSettings
 from tests.support.servers import NatsServer, Server
 from tests.support.small_disk import SmallDisk, small_disk
@@ -100,6 +101,17 @@ async def test_a_missing_stream_is_created_and_no_reason_to_restart(monitored: M
     async with monitored.monitored():
         await monitored.until_stores(True)
         assert monitored.restarts == 0
+
+
+async def test_a_missing_consumer_of_the_probe_is_created(monitored: MonitoredServer) -> None:
+    """Without it, the server confirms probes and stores none."""
+    client = await connect(monitored.settings)
+    await client.jetstream().add_stream(stream_configs(1)[0])
+    assert not await monitored.stores()
+    async with monitored.monitored():
+        await monitored.until_stores(True)
+    assert monitored.restarts == 0
+    await client.close()
 
 
 async def test_a_server_that_does_not_answer_is_left_alone(monitored: MonitoredServer) -> None:
