@@ -45,8 +45,8 @@ async def _make(stream: JetStreamContext, replicas: int) -> None:
 
 
 async def stores_events(settings: NatsSettings, seconds: float) -> bool:
-    """Whether a probe in the stream of events is stored in time, as the setup user. Raises NotFoundError when its stream
-    or its consumer is missing; OSError, TimeoutError, nats.errors.Error when the broker cannot be reached."""
+    """Whether a probe in the stream of events is stored in time, as the setup user. Raises NotFoundError when its
+    stream or consumer is missing; OSError, TimeoutError, nats.errors.Error when the broker cannot be reached."""
     async with asyncio.timeout(seconds):
         client = await connect(settings)
     try:
