@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from tests.support.collector import Collector
 
 
+_WORKERS_PER_CORE = 2
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Tests of whole systems mostly wait, and those that need the same servers run one after the other."""
+    return _WORKERS_PER_CORE * (os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts_reach_children() -> None:
     """A shell's background job ignores them, and so would whatever the tests start, and interrupt."""

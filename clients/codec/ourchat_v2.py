@@ -39,6 +39,8 @@ _ERRORS = {
     (7, 2): "the server could not, or there were too many failed logins",
 }
 """By code and status."""
+_SESSION_LIMIT = 2
+"""The status of a 9 that stands alone."""
 _VERIFICATIONS = {
     0: NotificationKind.VERIFICATION_PASSED,
     1: NotificationKind.VERIFICATION_FAILED,
@@ -153,6 +155,8 @@ class OurChatV2Codec(Codec):
                 return ServerReply(_REPLIES[read.code], error, read.status, int(read.ocid or 0), read.token)
             case 9 if read.status == 0:
                 return ReceivedNotification(NotificationKind.CHAT_ADDED, chat=int(read.session_id))
+            case 9 if read.status == _SESSION_LIMIT:
+                return ServerReply(ReplyKind.CHAT, "the account has as many sessions as it may have", read.status)
             case 11:
                 return _account(read)
             case 2:
@@ -166,7 +170,7 @@ class OurChatV2Codec(Codec):
                 return ServerReply(ReplyKind.ANY, f"status {read.status}" if read.status else "", read.status)
             case 15 if (kind := _VERIFICATIONS.get(read.status)) is not None:
                 return ReceivedNotification(kind)
-        return OtherFrame()  # also a failed 9: the 18 that follows has the reason
+        return OtherFrame()  # also a 9 with status 1: the 18 that follows has the reason
 
     def position(self, frame: bytes) -> int | None:
         return _position(frame).time

@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ from tests.drills.checker import CheckResult, Invariant, check
 from tests.drills.cluster import UP, Cluster
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet
 from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.kill import kill_in_turn, required_evidence
+from tests.drills.kill import SHORT, kill_in_turn, required_evidence
 from tests.drills.mutants import MUTANTS
 from tests.drills.records import Record, Trial
 from tests.drills.report import summary, table
@@ -67,6 +68,26 @@ def kill(
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound)}
     result = check(trial, required_evidence(planned, rate), rules)
     _report(trial, result, summary(IndexedTrial(trial), result), directory, keep, report_file)
+
+
+@drills.command()
+def broken() -> None:
+    """The kill drill on each build that is broken on purpose, and with each service's clock an hour off."""
+    failed = [name for name in _KILL_MUTANTS if _kill_status("--break", name) != 1]
+    failed += [clock for clock in _CLOCKS if _kill_status("--clock", clock, "--bound", "10") != 0]
+    click.echo(f"NOT AS EXPECTED: {', '.join(failed)}" if failed else "ALL AS EXPECTED")
+    sys.exit(1 if failed else 0)
+
+
+_KILL_MUTANTS = sorted(name for name, one in MUTANTS.items() if one.drill == "kill")
+_CLOCKS = [f"{service}={seconds}" for service in ("auth", "session", "message", "edge") for seconds in (3600, -3600)]
+
+
+def _kill_status(*arguments: str) -> int:
+    command = [sys.executable, "-m", "tests.drills", "kill", "--every", "2", *SHORT, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    click.echo(f"{' '.join(arguments):<30}{done.stdout.splitlines()[-1] if done.stdout else done.stderr[-200:]}")
+    return done.returncode
 
 
 @drills.command()

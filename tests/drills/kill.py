@@ -10,6 +10,9 @@ from tests.drills.evidence import RequiredEvidence
 from tests.drills.faults import Phase, inject
 from tests.drills.records import Entry, Trial
 
+SHORT = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", "--bound", "6")
+"""Options of the command for a build that is broken on purpose."""
+
 
 async def kill_in_turn(
     cluster: Cluster, phases: Sequence[Phase], rate: float, patience: float, report: Callable[[str], None]

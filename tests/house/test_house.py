@@ -10,7 +10,7 @@ import pytest
 
 from services.cli.main import main
 from services.cli.settings_table import page
-from tests.house.vocabulary import PRODUCT, read
+from tests.house.vocabulary import PRODUCT, parsed, read
 
 ROOT = Path(__file__).parents[2]
 _VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base_utils"}
@@ -43,7 +43,7 @@ def test_files_and_functions_fit_in_the_head() -> None:
             long.append(str(path))
         long += [
             f"{path}:{node.name}"
-            for node in ast.walk(ast.parse(text))
+            for node in ast.walk(parsed(path))
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and (node.end_lineno or 0) - node.lineno >= _LONGEST_FUNCTION
         ]

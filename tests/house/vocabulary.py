@@ -8,6 +8,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +103,12 @@ def read(roots: tuple[str, ...]) -> dict[Path, ast.AST]:
     """`roots`: directories of the repository, or files."""
     paths = [ROOT / root for root in roots]
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
-    return {file.relative_to(ROOT): ast.parse(file.read_text()) for file in files if "migrations" not in file.parts}
+    return {file.relative_to(ROOT): parsed(file) for file in files if "migrations" not in file.parts}
+
+
+@cache
+def parsed(file: Path) -> ast.AST:
+    return ast.parse(file.read_text())
 
 
 def violations() -> Iterator[NameViolation]:

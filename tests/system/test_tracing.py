@@ -89,7 +89,7 @@ def way(trace: Sequence[Seen]) -> Counter[tuple[str, str, str, str]]:
     )
 
 
-def test_messages_and_logins_are_one_trace_each_through_all_processes(
+def test_messages_logins_and_requests_by_http_are_one_trace_each_through_all_processes(
     collector: Collector, services: list[ServiceProcess], couple: tuple[V2User, V2User, int], dial: Dial
 ) -> None:
     ann, bob, session = couple
@@ -104,9 +104,11 @@ def test_messages_and_logins_are_one_trace_each_through_all_processes(
     for one in (ann, bob):
         for secret in (_WORDS, one.account.name.removeprefix("名"), one.account.secret, f"{one.account.number:010d}"):
             assert secret.encode() not in collector.raw
+    check_requests_by_http(collector, services)
 
 
-def test_requests_by_http_begin_traces(collector: Collector, services: list[ServiceProcess]) -> None:
+def check_requests_by_http(collector: Collector, services: list[ServiceProcess]) -> None:
+    """They begin traces, which hold no secret."""
     ticket, code, address = "opened", "with-this", "0123456789abcdef" * 2
     page = http.client.HTTPConnection("127.0.0.1", services[-1].port, timeout=10)
     answers = []

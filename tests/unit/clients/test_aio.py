@@ -71,7 +71,7 @@ def script(frame: str) -> list[str | bytes]:
             echo = {"code": 0, "time": 9, "msg_id": "5"}
             return [json.dumps({**request, **echo})]
         case 8:
-            return ['{"code":9,"status":2}', '{"code":18,"details":"too many"}']
+            return ['{"code":9,"status":1}', '{"code":18,"details":"too many"}']
         case 16:
             return [HANG_UP]
     return []
