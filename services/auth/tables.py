@@ -106,7 +106,7 @@ class OutboxRow(AuthBase, table=True):
     trace: str
 
 
-class HealthRow(AuthBase, table=True):
+class AuthHealthRow(AuthBase, table=True):
     """Overwritten by health checks, each process in a slot of its own; see Database.check."""
 
     __tablename__ = "health"

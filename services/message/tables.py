@@ -67,7 +67,7 @@ class CursorRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
-class HealthRow(MessageTables, table=True):
+class MessageHealthRow(MessageTables, table=True):
     """Overwritten by health checks, each process in a slot of its own; see Database.check."""
 
     __tablename__ = "health"

@@ -148,7 +148,7 @@ class PendingNotificationRow(SessionBase, table=True):
     __table_args__ = (sa.Index("kept_account", "account", "number"), {"sqlite_autoincrement": True})
 
 
-class HealthRow(SessionBase, table=True):
+class SessionHealthRow(SessionBase, table=True):
     """Overwritten by health checks, each process in a slot of its own; see Database.check."""
 
     __tablename__ = "health"
