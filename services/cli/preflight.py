@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +21,15 @@ from shared.settings import LogSettings, Settings
 from shared.telemetry import configure_logging
 
 
-def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], edges: int, version: str) -> int:
+class UpOptions(NamedTuple):
+    """Options of the command that are no settings."""
+
+    edges: int
+    spare: bool
+    version: str
+
+
+def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], options: UpOptions) -> int:
     """Run until a signal; returns the exit status. Raises OperatorError."""
     settings, sources = resolve(file, assignments, flags)
     require_public_url(settings)
@@ -29,17 +38,17 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
     prepare(settings.data, "nats", "valkey")
     configure_logging(LogSettings(level="warning", json_lines=False), "up")
     with locked(settings.data) as lock:
-        plan = _plan(settings, sources, edges)
+        plan = _plan(settings, sources, options)
         os.umask(0o077)
         with ProcessGroup((lock,)) as family:
             output = Output()
             try:
-                return asyncio.run(up.run(plan, settings.data, family, output, version))
+                return asyncio.run(up.run(plan, settings.data, family, output, options.version))
             finally:
                 output.close()
 
 
-def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> UpPlan:
+def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) -> UpPlan:
     try:
         credentials = load_or_make(settings.data / "credentials.json")
     except msgspec.MsgspecError as error:
@@ -55,7 +64,8 @@ def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> UpPlan:
         credentials,
         nats_port=0 if "nats.url" in sources else free_port(),
         valkey_port=0 if "redis.url" in sources else free_port(),
-        processes=(*services, *_edges(settings, edges)),
+        processes=(*services, *_edges(settings, options.edges)),
+        spare=options.spare,
     )
 
 

@@ -93,7 +93,8 @@ class _SystemStack:
             migrating.cancel()
         services = [self._start(self._program(part)) for part in self._plan.processes if part.service != "edge"]
         await self._ready([*edges, *services])
-        self._tasks.start(self._spare.run(), "spare process")
+        if self._plan.spare:
+            self._tasks.start(self._spare.run(), "spare process")
         self._announce()
 
     async def close(self) -> None:

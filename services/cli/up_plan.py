@@ -62,6 +62,8 @@ class UpPlan:
     nats_port: int
     valkey_port: int
     processes: tuple[PlannedProcess, ...]
+    spare: bool = True
+    """Whether a spare process stands by."""
 
     @property
     def edges(self) -> list[PlannedProcess]:

@@ -4,17 +4,25 @@
 """
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.house.released_interface import RELEASED, current
 
 
+def keeps(now: Any, released: Any) -> bool:
+    """A list, such as a command's options, may have more entries."""
+    if isinstance(released, list) and isinstance(now, list):
+        return set(released) <= set(now)
+    return bool(now == released)
+
+
 @pytest.mark.parametrize("part", list(current()))
 def test_what_the_release_has_is_still_there(part: str) -> None:
     released = json.loads(RELEASED.read_text())[part]
     now = current()[part]
-    assert {name: now.get(name) for name in released} == released
+    assert [name for name, value in released.items() if not keeps(now.get(name), value)] == []
 
 
 def test_every_part_is_written_down() -> None:

@@ -17,6 +17,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _TICK_SECONDS = 0.5
+_HEARTBEAT_MS = 1000.0
+"""A heartbeat is not on its way for longer: the next one is sent by then."""
 
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
@@ -51,7 +53,8 @@ class EnvelopeReceiver:
     def receive_heartbeat(self, data: bytes) -> None:
         heartbeat = _decode_heartbeat(data)
         self._losses.heartbeat(heartbeat, _now())
-        self._chats.message_clock.observe(heartbeat.now, steady_ms())
+        now = steady_ms()
+        self._chats.message_clock.observe(heartbeat.now, now - _HEARTBEAT_MS, now)
 
     async def run(self) -> None:
         """Detects losses that no envelope shows."""

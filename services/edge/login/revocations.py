@@ -56,7 +56,7 @@ class RevocationWatcher:
             reply = await self._bus.request(
                 subjects.LIST_REVOCATIONS, ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True
             )
-            state.clock.observe(reply.now, (sent + steady_ms()) / 2)
+            state.clock.observe(reply.now, sent, steady_ms())
             self.revoked(reply.revocations)
             if reply.keys:
                 self._verifier.set_keys(reply.keys)

@@ -16,10 +16,12 @@ class RemoteClock:
         """Milliseconds by which the replicas were ahead of us, of the last messages."""
         self._least = self._most = 0.0
 
-    def observe(self, remote_ms: int, local_ms: float) -> None:
-        """It was `remote_ms` there when our steady clock was at `local_ms`; 0: the replica does not tell its time."""
+    def observe(self, remote_ms: int, after_ms: float, before_ms: float) -> None:
+        """It was `remote_ms` there when our steady clock was between these; 0: the replica does not tell its time. If
+        that allows for equal clocks, they are taken as equal."""
         if remote_ms:
-            self._ahead.append(remote_ms - local_ms)
+            least, most = remote_ms - before_ms, remote_ms - after_ms
+            self._ahead.append(max(least, 0.0) or min(most, 0.0))
             self._least, self._most = min(self._ahead), max(self._ahead)
 
     def earliest(self) -> float:

@@ -3,7 +3,8 @@ while several requests are in flight, those of 20 ms do. A congestion window bou
 they are answered. While replies still arrive, a submission queued for more than 1.5 s is rejected with RATE_LIMITED.
 
 A draft is repeated with the same nonce until it is answered or its deadline has passed. It is reported as failed only
-after the deadline and a second more, so that no replica commits a message whose sender was told that it had failed. A
+after the deadline and a second more, so that no replica commits a message whose sender was told that it had failed.
+While the service has not answered for some seconds, new submissions are rejected at once, and are not sent. A
 replica that shuts down or has lost its database replies UNAVAILABLE, and another replica is tried. A replica that is
 overloaded is believed, and the senders get its error at once.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.congestion_window import CongestionWindow
+from services.edge.upstream.outage import OutageDetector
 from shared.bus.client import Bus, Unavailable
 from shared.clock import steady_ms
 from shared.contract import subjects
@@ -49,6 +51,7 @@ _QUEUE_SECONDS = 1.5
 _NONCE_BITS = 2**63 - 1
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
+SERVICE_DOWN = Failure(ErrorCode.UNAVAILABLE, "messages cannot be stored at the moment, please try again later")
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
 
 
@@ -80,6 +83,7 @@ class MessagePublisher:
         self._in_flight: dict[Nonce, list[Draft]] = {}
         """The drafts of each unanswered request, by its first nonce."""
         self._window = CongestionWindow()
+        self._outage = OutageDetector()
         self._timer: asyncio.TimerHandle | None = None
         self._submitters: dict[Nonce, Submitter] = {}
         """Of the drafts without a result."""
@@ -103,6 +107,8 @@ class MessagePublisher:
 
     def flush(self) -> None:
         """Begin a request, or gather submissions for a moment."""
+        if self._outage.is_failing:
+            self._reject_during_outage()
         if not self._queue:
             return
         if not self._is_busy():
@@ -144,6 +150,17 @@ class MessagePublisher:
             for draft in self._queue.popleft()[1]:
                 self._fail(draft, OVERLOADED)
 
+    def _reject_during_outage(self) -> None:
+        now, accepted = asyncio.get_running_loop().time(), deque[tuple[float, list[Draft]]]()
+        while self._queue:
+            submission = self._queue.popleft()
+            if self._outage.rejects(now):
+                for draft in submission[1]:
+                    self._fail(draft, SERVICE_DOWN)
+            else:
+                accepted.append(submission)
+        self._queue = accepted
+
     def _send(self, batch: list[Draft]) -> None:
         self._window.sent(len(batch))
         self._in_flight[batch[0].nonce] = batch
@@ -184,21 +201,32 @@ class MessagePublisher:
         attempt may still be carried out."""
         deadline = asyncio.get_running_loop().time() + self.longest_seconds
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
-        while batch and (left := deadline - asyncio.get_running_loop().time()) > 0:
+        while batch and (left := deadline - (began := asyncio.get_running_loop().time())) > 0:
             try:
                 request, seconds = PostMessages(self._node, batch), min(left, _ATTEMPT_SECONDS)
                 results = await self._bus.request(subjects.POST_MESSAGES, request, seconds=seconds)
             except Unavailable:
+                self._outage.attempt_failed(began)
                 retried = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
             except RequestError as error:
+                self._note_answer(error.failure.code, began)
                 if error.failure.code not in retried:
                     raise
             else:
-                batch = self._settle(batch, results)
+                remaining = self._settle(batch, results)
+                self._note_answer(ErrorCode.UNAVAILABLE if len(remaining) == len(batch) else None, began)
+                batch = remaining
             batch = [draft for draft in batch if draft.nonce in self._submitters]
             if batch:
                 await asyncio.sleep(_PAUSE_SECONDS)
         return batch
+
+    def _note_answer(self, code: ErrorCode | None, began: float) -> None:
+        """`code`: the error of the whole request, None if something of it was answered otherwise."""
+        if code is ErrorCode.UNAVAILABLE:
+            self._outage.attempt_failed(began)
+        else:
+            self._outage.answered()
 
     def _settle(self, batch: list[Draft], results: PostResults) -> list[Draft]:
         """Pass on the results; returns the drafts to be repeated."""

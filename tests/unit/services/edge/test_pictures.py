@@ -70,7 +70,8 @@ class PictureEdge:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 try:
-                    return await self._stack.enter_async_context(connect(address, max_size=None, **options))
+                    connecting = connect(address, max_size=None, close_timeout=1, **options)
+                    return await self._stack.enter_async_context(connecting)
                 except OSError:
                     await asyncio.sleep(0.02)
 

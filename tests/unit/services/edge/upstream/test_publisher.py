@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.upstream import congestion_window, publisher
-from services.edge.upstream.publisher import OVERLOADED, UNCONFIRMED, MessagePublisher
+from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, UNCONFIRMED, MessagePublisher
 from shared.bus.client import Bus, Responder
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure
@@ -202,3 +202,33 @@ async def test_everything_is_sent_at_the_end(replica: Replica) -> None:
     assert [await replica.answer() for _ in range(4)] == [8] * 4
     assert await submitter.until(32) == [None] * 32
     await finishing
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_during_an_outage_new_submissions_are_rejected_at_once(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """The service does not answer, or answers that it is unavailable. The message that is under way finds out that it
+    is back."""
+    monkeypatch.setattr("services.edge.upstream.outage._OUTAGE_SECONDS", 0.3)
+    monkeypatch.setattr(publisher, "_ATTEMPT_SECONDS", 0.1)
+    early, probe, late, new = (RecordingSubmitter() for _ in range(4))
+    replica.post(early, 1)
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() < began + 0.6:
+        _, responder = await replica.next_request()
+        if answers:
+            await responder.reply_error(GOING)
+    replica.post(probe, 1)
+    replica.post(late, 2)
+    assert late.results == [SERVICE_DOWN] * 2
+    assert probe.results == []
+    while None not in (*early.results, *probe.results):
+        drafts, responder = await replica.next_request()
+        await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * len(drafts), {}))
+    replica.post(new, 1)
+    while not new.results:
+        drafts, responder = await replica.next_request()
+        await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * len(drafts), {}))
+        await asyncio.sleep(0.01)
+    assert new.results == [None]

@@ -1,0 +1,21 @@
+"""Detecting that the message service does not answer."""
+
+from services.edge.upstream.outage import OutageDetector
+
+
+def test_a_short_failure_rejects_nothing() -> None:
+    outage = OutageDetector()
+    outage.attempt_failed(100.0)
+    outage.attempt_failed(102.0)
+    assert not outage.rejects(103.9)
+    outage.answered()
+    outage.attempt_failed(104.0)
+    assert not outage.rejects(105.0)
+
+
+def test_during_an_outage_one_submission_a_second_is_let_through() -> None:
+    outage = OutageDetector()
+    outage.attempt_failed(100.0)
+    assert [outage.rejects(now) for now in (104.0, 104.1, 104.9, 105.0, 105.1)] == [False, True, True, False, True]
+    outage.answered()
+    assert not outage.rejects(105.2)
