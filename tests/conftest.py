@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from services.cli.process_group import ProcessGroup
+from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def start(cluster: Cluster, *arguments: str) -> Iterator["subprocess.Popen[str]"
             run.kill()
 
 
-@pytest.mark.xdist_group("system")
+@pytest.mark.xdist_group("conformance")
 def test_everything(system: Cluster) -> None:
     conforms(system)
 

@@ -1,0 +1,38 @@
+"""Tests of one group run on one worker."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.grouping import groups_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_groups_are_read_from_the_sources() -> None:
+    assert groups_of(ROOT / "tests/system/test_administration.py").of("test_any") == "system"
+    conformance = groups_of(ROOT / "tests/system/test_conformance.py")
+    assert conformance.of("test_everything_on_postgresql") == "postgresql"
+    assert conformance.of("test_everything") == "conformance"
+    assert groups_of(Path(__file__)).of("test_groups_are_read_from_the_sources") == ""
+
+
+def test_the_tests_of_a_group_run_on_one_worker(tmp_path: Path) -> None:
+    """Two groups, and tests without one, on three workers."""
+    for name in ("one", "two"):
+        (tmp_path / f"test_{name}.py").write_text(
+            f"import pytest\npytestmark = pytest.mark.xdist_group('{name}')\n"
+            "@pytest.mark.parametrize('n', range(6))\ndef test_it(n): pass\n"
+        )
+    (tmp_path / "conftest.py").write_text("from tests.support.grouping import pytest_xdist_make_scheduler\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadgroup", "-v", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    ran = re.findall(r"\[(gw\d)\].* (test_\w+)\.py::", done.stdout)
+    assert len(ran) == 12
+    workers = {name: {worker for worker, module in ran if module == name} for name in ("test_one", "test_two")}
+    assert [len(used) for used in workers.values()] == [1, 1]

@@ -1,0 +1,54 @@
+"""Sends the tests of one `xdist_group` to one worker. pytest-xdist 3.8 does so by renaming tests, which pytest 9.2 does
+not allow: each worker would start every system anew."""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "GroupScheduling | None":
+    """A hook, for a conftest."""
+    return GroupScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+class ModuleGroups(NamedTuple):
+    """`whole`: the group of all tests of a module, empty if it has none; `functions`: those of single tests."""
+
+    whole: str
+    functions: dict[str, str]
+
+    def of(self, function: str) -> str:
+        return self.functions.get(function, self.whole)
+
+
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """A test without a group is a group of its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        return groups_of(self.config.rootpath / path).of(name.partition("[")[0]) or nodeid
+
+
+@cache
+def groups_of(path: Path) -> ModuleGroups:
+    """The groups that a test module names in its source: the controller imports no tests."""
+    whole, functions = "", dict[str, str]()
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "pytestmark":
+            whole = _group_in(statement.value)
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in statement.decorator_list:
+                if group := _group_in(decorator):
+                    functions[statement.name] = group
+    return ModuleGroups(whole, functions)
+
+
+def _group_in(marks: ast.expr) -> str:
+    for node in ast.walk(marks):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "xdist_group":
+            return str(ast.literal_eval(node.args[0]))
+    return ""
