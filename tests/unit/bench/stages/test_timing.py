@@ -1,7 +1,5 @@
 import asyncio
 
-import pytest
-
 from bench.stages.timing import microseconds
 
 
@@ -12,4 +10,4 @@ async def test_the_fastest_round_counts_by_what_was_done_in_it() -> None:
         await asyncio.sleep(next(pauses))
         return 10
 
-    assert await microseconds(work, 0.05) == pytest.approx(2_000, rel=0.9)
+    assert 1_900 < await microseconds(work, 0.05) < 19_000
