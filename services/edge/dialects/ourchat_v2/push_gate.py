@@ -151,7 +151,7 @@ class PushGate:
             self._unannounced.pop(chat, None)
             self._announced[chat] = now
             announcement = (Push((encode.new_session(chat),)),)
-        pushes = (*announcement, *self._flush(chat))
+        pushes = (*announcement, *self._unqueue(chat))
         self._replan()
         return pushes
 
@@ -195,9 +195,12 @@ class PushGate:
 
     def _flush(self, chat: ChatId) -> list[Push]:
         """All held messages of this chat; from now on they are not held."""
+        self.free.add(chat)
+        return self._unqueue(chat)
+
+    def _unqueue(self, chat: ChatId) -> list[Push]:
         pushes = self._queues.pop(chat)
         self.held_bytes -= sum(_size(push.frames) for push in pushes)
-        self.free.add(chat)
         return pushes
 
     def _plan(self, due: float) -> None:
