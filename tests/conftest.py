@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from tests.support.collector import Collector
 
 
-_WORKERS_PER_CORE = 2
+_WORKERS_PER_CORE = 1.5
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Tests of whole systems mostly wait, and those that need the same servers run one after the other."""
-    return _WORKERS_PER_CORE * (os.cpu_count() or 1)
+    return round(_WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="session", autouse=True)
