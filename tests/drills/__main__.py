@@ -28,7 +28,7 @@ from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.kill import SHORT, kill_in_turn, required_evidence
 from tests.drills.mutants import MUTANTS
 from tests.drills.records import Record, Trial
-from tests.drills.report import summary, table
+from tests.drills.report import RESULTS, summary, table
 from tests.model.runner import play
 from tests.system.stack import PRESENT, Build
 
@@ -86,7 +86,8 @@ _CLOCKS = [f"{service}={seconds}" for service in ("auth", "session", "message", 
 def _kill_status(*arguments: str) -> int:
     command = [sys.executable, "-m", "tests.drills", "kill", "--every", "2", *SHORT, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    click.echo(f"{' '.join(arguments):<30}{done.stdout.splitlines()[-1] if done.stdout else done.stderr[-200:]}")
+    shown = [line for line in done.stdout.splitlines() if line in RESULTS] or [done.stderr[-200:]]
+    click.echo(f"{' '.join(arguments):<40}{shown[-1]}")
     return done.returncode
 
 

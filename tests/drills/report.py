@@ -10,7 +10,7 @@ from tests.drills.records import Fault
 
 _SHOWN = 5
 _LENGTH = 240
-_RESULTS = ("PROVEN", "VIOLATED", "INCONCLUSIVE")
+RESULTS = ("PROVEN", "VIOLATED", "INCONCLUSIVE")
 
 
 def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
     states = Counter(trial_index.state(text) for text in trial_index.sent)
     broken = Counter(violation.invariant for violation in result.violations)
     return {
-        "result": _RESULTS[result.exit_status].lower(),
+        "result": RESULTS[result.exit_status].lower(),
         "sent": len(trial_index.sent),
         "acknowledged": states["acknowledged"],
         "unknown": states["unknown"],
