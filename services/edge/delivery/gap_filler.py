@@ -116,7 +116,7 @@ class GapFiller:
         sequencer.known_head = max(sequencer.known_head, reply.head)
         sequencer.pair = reply.pair or sequencer.pair
         if after != AFTER_LAST:
-            deliveries = _to_deliveries(reply, sequencer.members, summaries)
+            deliveries = _to_deliveries(reply, sequencer, summaries)
             chats.release(chat, sequencer, sequencer.fill(deliveries, reply.upto, reply.version))
         elif sequencer.head is None:
             start = min(reply.unread_from.values(), default=reply.head + 1) - 1
@@ -192,13 +192,11 @@ def _apply_changes(first_index: dict[AccountId, int], changed: Mapping[AccountId
 
 
 def _to_deliveries(
-    reply: ChatSynced, members: Mapping[AccountId, int], summaries: Mapping[AccountId, ProfileSummary]
+    reply: ChatSynced, sequencer: ChatSequencer, summaries: Mapping[AccountId, ProfileSummary]
 ) -> list[Delivery]:
-    everyone, latest = list(members), max(members.values(), default=0)
+    everyone = list(sequencer.members)
 
     def recipients(message: Message) -> list[AccountId]:
-        if latest <= message.index:
-            return everyone
-        return [account for account, first in members.items() if first <= message.index]
+        return everyone if sequencer.same_for_all(message.index) else list(sequencer.visible_to(message.index))
 
     return [Delivery(message, recipients(message), 0, face=summaries.get(message.sender)) for message in reply.messages]

@@ -159,7 +159,7 @@ class ChatSequencer:
 
     def visible_to(self, index: int) -> Collection[AccountId]:
         """The local members that may see the message with this index."""
-        if index >= self._last_first_index:
+        if self.same_for_all(index):
             return tuple(self.members)
         return [account for account, first in self.members.items() if first <= index]
 

@@ -9,7 +9,7 @@ _SAMPLES = 60
 
 class RemoteClock:
     """Replicas whose clocks differ are all believed: `earliest` is for a time that ends something, `latest` for one
-    that begins it. Both are our own clock until a replica has told its time."""
+    that begins it. Both are our own clock until the time of a replica is known."""
 
     def __init__(self) -> None:
         self._ahead: deque[float] = deque(maxlen=_SAMPLES)

@@ -3,7 +3,7 @@ while several requests are in flight, those of 20 ms do. A congestion window bou
 they are answered. While replies still arrive, a submission queued for more than 1.5 s is rejected with RATE_LIMITED.
 
 A draft is repeated with the same nonce until it is answered or its deadline has passed. It is reported as failed only
-after the deadline and a second more, so that no replica commits a message whose sender was told that it had failed.
+after the deadline and a second more, so that no replica commits a message that was reported as failed.
 While the service has not answered for some seconds, new submissions are rejected at once, and are not sent. A
 replica that shuts down or has lost its database replies UNAVAILABLE, and another replica is tried. A replica that is
 overloaded is believed, and the senders get its error at once.

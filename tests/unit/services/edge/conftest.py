@@ -59,6 +59,13 @@ class EdgeCluster:
         """Returns a client that is logged in."""
         return await EdgeClient((edge or self.edges[0]).endpoint).login(account)
 
+    async def synced_clients(self, *accounts: int) -> list[EdgeClient]:
+        """Clients of the first edge that are logged in and have read their backlog."""
+        clients = [await self.client(account) for account in accounts]
+        for client in clients:
+            await client.until_synced()
+        return clients
+
     async def nodes_of(self, account: int) -> list[NodeId]:
         """The account's nodes in presence. Waits while presence is unknown."""
         while (nodes := (await self.message.presence.lookup([AccountId(account)])).nodes) is None:

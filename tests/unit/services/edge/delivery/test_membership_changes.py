@@ -8,14 +8,6 @@ from shared.contract.edge import Delivery, Envelope
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, SyncChat
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import EdgeClient
-
-
-async def log_in(cluster: EdgeCluster, *accounts: int) -> list[EdgeClient]:
-    clients = [await cluster.client(account) for account in accounts]
-    for client in clients:
-        await client.until_synced()
-    return clients
 
 
 @pytest.mark.parametrize("notices_have_since", [False, True])
@@ -27,7 +19,7 @@ async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
     cluster.session.notices_have_since = notices_have_since
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     await cluster.message.send_texts(7, 2, "first")
     await alice.until_texts(7, "first")
     held: list[tuple[NodeId, Envelope]] = []
@@ -53,7 +45,7 @@ async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster
     """The message is committed after the join; the replica that publishes it has not heard of the join."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     before = room.version
     await cluster.session.join(7, 3)
     await carol.until_event("ChatJoined", 7)
@@ -67,7 +59,7 @@ async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster
 async def test_an_envelope_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     await cluster.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     before = room.version
@@ -89,7 +81,7 @@ async def test_joins_do_not_stop_a_broadcast_chat(
     cluster.message.broadcast_members = 2
     await cluster.add_edge()
     room = cluster.backend.add_chat(7, *range(1, 11))
-    clients = await log_in(cluster, *range(1, 9))
+    clients = await cluster.synced_clients(*range(1, 9))
     await cluster.message.send_texts(7, 10, "first")
     for client in clients:
         await client.until_texts(7, "first")
@@ -117,7 +109,7 @@ async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
     cluster.message.broadcast_members = 2
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     await cluster.message.send_texts(7, 2, "a")
     await alice.until_texts(7, "a")
     version, requested = room.version, len(cluster.message.requests_of(SyncChat))

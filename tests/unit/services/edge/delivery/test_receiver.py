@@ -9,16 +9,7 @@ from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import Sync, SyncChat
 from shared.contract.session import CreateChat
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.fake_services import ALL
-
-
-async def log_in(cluster: EdgeCluster, *accounts: int) -> list[EdgeClient]:
-    """Devices that are logged in and synced."""
-    devices = [await cluster.client(account) for account in accounts]
-    for device in devices:
-        await device.until_synced()
-    return devices
 
 
 def drop_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
@@ -32,7 +23,7 @@ def pass_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
 async def test_envelopes_in_any_order_and_repeated(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     messages = cluster.backend.commit_texts(7, 2, *"abcdefgh")
     for position in (2, 0, 0, 1, 4, 3, 7, 7, 5, 2, 6):
         message = messages[position]
@@ -47,7 +38,7 @@ async def test_a_gap_is_filled_only_for_accounts_that_may_read_it(cluster: EdgeC
     """Carol joined after the gap, and receives none of it."""
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     for number, text in enumerate("abcd"):
         cluster.message.on_envelope = drop_envelope if number in lost else pass_envelope
         await cluster.message.send_texts(7, 2, text)
@@ -62,7 +53,7 @@ async def test_a_gap_of_many_pages(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.messages_per_page = 5
     cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     texts = [str(number) for number in range(33)]
     cluster.message.on_envelope = drop_envelope
     await cluster.message.send_texts(7, 2, *texts)
@@ -74,7 +65,7 @@ async def test_a_gap_of_many_pages(cluster: EdgeCluster) -> None:
 async def test_the_heartbeat_reveals_the_loss_of_the_last_envelope(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     cluster.message.on_envelope = drop_envelope
     await cluster.message.send_texts(7, 2, "last")
     await alice.until_texts(7, "last")
@@ -84,7 +75,7 @@ async def test_the_next_envelope_reveals_a_skipped_one_whatever_its_chat(cluster
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     cluster.message.beats = False
     await cluster.message.send_texts(8, 2, "first")
     cluster.message.on_envelope = drop_envelope
@@ -100,7 +91,7 @@ async def test_the_silence_of_a_replica_is_a_loss(cluster: EdgeCluster, monkeypa
     monkeypatch.setattr("services.edge.delivery.loss_detector.SILENCE_SECONDS", 0.4)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     await cluster.message.send_texts(7, 2, "first")
     await alice.until_texts(7, "first")
     cluster.message.beats = False
@@ -113,7 +104,7 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
     edge = await cluster.add_edge()
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     cluster.message.unreadable.add(ChatId(7))
     cluster.message.on_envelope = drop_envelope
     assert await alice.post(7, "into the void") == 1
@@ -133,7 +124,7 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
 
 async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
-    alice, bob = await log_in(cluster, 1, 2)
+    alice, bob = await cluster.synced_clients(1, 2)
     chat = await alice.request(do="create", members=[1, 2])
     await bob.until_event("ChatJoined", chat)
     assert await bob.post(chat, "hello") == 1
@@ -144,7 +135,7 @@ async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
 
 async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
-    alice, bob = await log_in(cluster, 1, 2)
+    alice, bob = await cluster.synced_clients(1, 2)
     gate = cluster.session.block(CreateChat)
     request = alice.send(do="create", members=[1, 2])
     await bob.socket.until(lambda: bob.events != [])
@@ -159,7 +150,7 @@ async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) 
 async def test_messages_before_the_membership_notice_or_without_one(cluster: EdgeCluster, lost: int) -> None:
     """The first envelopes may be lost, too."""
     await cluster.add_edge()
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     cluster.session.silent = True
     await cluster.session.create(7, 1, 2)
     for number, text in enumerate("abc"):
@@ -171,7 +162,7 @@ async def test_messages_before_the_membership_notice_or_without_one(cluster: Edg
 async def test_an_unannounced_member_receives_messages_lost_before(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     await cluster.message.send_texts(7, 2, "a")
     cluster.session.silent = True
     await cluster.session.join(7, 3)
@@ -191,7 +182,7 @@ async def test_a_reply_with_an_older_membership_is_requested_again(cluster: Edge
     """The replica replies with an older membership than that of the message."""
     await cluster.add_edge()
     room = cluster.backend.add_chat(7, 2, 3)
-    (alice,) = await log_in(cluster, 1)
+    (alice,) = await cluster.synced_clients(1)
     cluster.session.silent = True
     await cluster.session.join(7, 1)
     member = room.members.pop(alice.client.connection.account)
@@ -207,7 +198,7 @@ async def test_a_reply_with_an_older_membership_is_requested_again(cluster: Edge
 async def test_a_late_membership_notice_announces_the_chat(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     await cluster.session.join(7, 3)
     await carol.until_event("ChatJoined", 7)
     await cluster.message.send_texts(7, 2, "a")
@@ -218,7 +209,7 @@ async def test_a_late_membership_notice_announces_the_chat(cluster: EdgeCluster)
 async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     await cluster.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     await cluster.session.leave(7, 3)
@@ -240,7 +231,7 @@ async def test_a_member_that_returns_without_a_notice_receives_everything_again(
     cluster.message.broadcast_members = 1 if big else 1000
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 2, 3, *others)
-    (carol, *_) = await log_in(cluster, 3, *others)
+    (carol, *_) = await cluster.synced_clients(3, *others)
     await cluster.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     assert await edge.read_state.flush()
@@ -270,7 +261,7 @@ async def test_a_broadcast_reaches_the_local_members(big: EdgeCluster) -> None:
     here, there = await big.add_edge(), await big.add_edge()
     big.backend.add_chat(7, 1, 2, 3)
     big.backend.add_chat(8, 4, 2)
-    alice, dave = await log_in(big, 1, 4)
+    alice, dave = await big.synced_clients(1, 4)
     carol = await big.client(3, there)
     await big.message.send_texts(7, 2, "a", "b")
     await big.message.send_texts(8, 2, "c")
@@ -286,7 +277,7 @@ async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: EdgeClust
     """With and without membership notices."""
     await big.add_edge()
     big.backend.add_chat(7, 1, 2, 3)
-    alice, carol, dave = await log_in(big, 1, 3, 4)
+    alice, carol, dave = await big.synced_clients(1, 3, 4)
     await big.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     big.session.silent = silent
@@ -302,7 +293,7 @@ async def test_an_earlier_broadcast_is_not_for_later_members(big: EdgeCluster) -
     """A newer membership notice overtakes the envelope."""
     edge = await big.add_edge()
     big.backend.add_chat(7, 1, 2, 3)
-    alice, carol, dave = await log_in(big, 1, 3, 4)
+    alice, carol, dave = await big.synced_clients(1, 3, 4)
     await big.message.send_texts(7, 2, "a")
     for device in (alice, carol):
         await device.until_texts(7, "a")
@@ -321,7 +312,7 @@ async def test_an_older_membership_is_ignored(big: EdgeCluster) -> None:
     """A replica that does not know of the departure replies for a while."""
     await big.add_edge()
     room = big.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await log_in(big, 1, 3)
+    alice, carol = await big.synced_clients(1, 3)
     await big.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     big.session.silent = True
@@ -344,7 +335,7 @@ async def test_the_membership_of_many_accounts_is_requested_in_batches(
     await big.add_edge()
     accounts = range(1, 12)
     big.backend.add_chat(7, *accounts[:8])
-    devices = await log_in(big, *accounts)
+    devices = await big.synced_clients(*accounts)
     await big.message.send_texts(7, 1, "a")
     for device in devices[1:8]:
         await device.until_texts(7, "a")
@@ -355,7 +346,7 @@ async def test_the_membership_of_many_accounts_is_requested_in_batches(
 async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: EdgeCluster) -> None:
     await big.add_edge()
     big.backend.add_chat(7, 1, 2, 3)
-    (alice,) = await log_in(big, 1)
+    (alice,) = await big.synced_clients(1)
     await big.message.send_texts(7, 2, "a")
     await alice.until_texts(7, "a")
     big.backend.mark_read(3, 7, 1, 1)
@@ -395,7 +386,7 @@ async def test_all_recipients_are_reached_without_presence(
 async def test_a_slow_connection_is_closed_and_delays_no_other(cluster: EdgeCluster) -> None:
     await cluster.add_edge(outgoing_bytes=100_000)
     cluster.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     alice.socket.deaf = True
     texts = [str(number) * 20_000 for number in range(9)]
     await cluster.message.send_texts(7, 2, *texts)
@@ -412,7 +403,7 @@ async def test_a_message_that_fails_in_a_dialect_closes_only_its_connections(clu
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 3, 2)
-    alice, carol = await log_in(cluster, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
     messages = [*cluster.backend.commit_texts(7, 2, "poison"), *cluster.backend.commit_texts(8, 2, "hello")]
     accounts = [alice.client.connection.account, carol.client.connection.account]
     await cluster.message.send_envelope(edge.id, [Delivery(each, accounts, 1) for each in messages])
@@ -426,7 +417,7 @@ async def test_held_pushes_are_bounded_and_written_on_time(cluster: EdgeCluster)
     edge = await cluster.add_edge(outgoing_bytes=100_000)
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
-    alice, other = await log_in(cluster, 1, 1)
+    alice, other = await cluster.synced_clients(1, 1)
     soon = asyncio.get_running_loop().time() + 0.1
     alice.send(do="hold", chat=7, until=soon)
     other.send(do="hold", chat=8, until=soon + 1000)
