@@ -1,8 +1,10 @@
 """A group of child processes that terminal signals do not reach, and that never outlive the process that started it."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TypedDict
 
@@ -31,6 +33,7 @@ class ProcessGroup:
         self._held = held
         self._alive_end, self._alive = os.pipe()
         self._group = 0
+        self._first = b""
         self._watchdog = self._start_watchdog()
 
     @property
@@ -49,6 +52,17 @@ class ProcessGroup:
             if self._watchdog.stdin is not None:
                 self._watchdog.stdin.close()
             self._watchdog = self._start_watchdog()
+            self._forward_first()
+
+    def end_first(self, pids: Iterable[int]) -> None:
+        """The watchdog ends these members before the others."""
+        self._first = b" ".join(b"%d" % pid for pid in pids) + b"\n"
+        self._forward_first()
+
+    def _forward_first(self) -> None:
+        if self._watchdog.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it was killed: its successor gets them
+                self._watchdog.stdin.write(self._first)
 
     def close(self) -> None:
         os.close(self._alive)
@@ -61,6 +75,7 @@ class ProcessGroup:
         group = self._group if self._group and _exists(self._group) else 0
         started = subprocess.Popen(
             [sys.executable, "-E", "-S", watchdog.__file__, str(self._alive_end)],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=(self._alive_end,),

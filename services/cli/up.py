@@ -105,7 +105,7 @@ class _SystemStack:
         run_file(self._directory).unlink(missing_ok=True)
 
     def _start(self, program: Program) -> Child:
-        child = Child(program, self._group, self._output, self._update_run, self._spare)
+        child = Child(program, self._group, self._output, self._process_changed, self._spare)
         self._children[program.name] = child
         self._tasks.start(self._supervise(child), program.name)
         return child
@@ -175,6 +175,12 @@ class _SystemStack:
             self._output.of("nats", text.encode())
 
         return JetStreamMonitor(self._plan.setup, self._directory / "nats", restart, report)
+
+    def _process_changed(self) -> None:
+        """Should this process be killed, edges end first: they confirm to message what their clients have received."""
+        edges = [self._children[name].pid for name in self._names("edge") if name in self._children]
+        self._group.end_first(filter(None, edges))
+        self._update_run()
 
     def _update_run(self) -> None:
         """`_write_run` for a changed child. A full disk must not end the system: the watchdog's tick tries again."""

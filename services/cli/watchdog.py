@@ -1,9 +1,9 @@
 """Ends a group of processes when the process that started them has ended, even by SIGKILL.
 
 Runs as a script in a new process group, which the members join unless they have sessions of their own. Standard input
-is a pipe from the starter: end of file means that the starter has ended. The argument is the descriptor of a pipe that
-every member holds open: its holders are the members, and end of file means that all have ended. Imports only the
-standard library, so that it starts fast.
+is a pipe from the starter: its last line has the process ids of the members that end before the others, and end of file
+means that the starter has ended. The argument is the descriptor of a pipe that every member holds open: its holders are
+the members, and end of file means that all have ended. Imports only the standard library, so that it starts fast.
 """
 
 import contextlib
@@ -11,36 +11,63 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
+import time
 
+FIRST_SECONDS = 10.0
 GRACE_SECONDS = 8.0
+_POLL_SECONDS = 0.05
 
 
 def watch(alive: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    while os.read(0, 1):
-        pass
-    _send(alive, signal.SIGCONT, signal.SIGTERM)
+    first = [pid for pid in _until_starter_ended() if _is_member(alive, pid)]
+    for pid in first:
+        _send(pid, signal.SIGCONT, signal.SIGTERM)
+    deadline = time.monotonic() + FIRST_SECONDS
+    while time.monotonic() < deadline and any(_is_member(alive, pid) for pid in first):
+        time.sleep(_POLL_SECONDS)
+    _send_all(alive, signal.SIGCONT, signal.SIGTERM)
     select.select([alive], [], [], GRACE_SECONDS)
-    _send(alive, signal.SIGKILL)
+    _send_all(alive, signal.SIGKILL)
 
 
-def _send(alive: int, *numbers: signal.Signals) -> None:
-    for pid in _holders(alive):
-        for number in numbers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+def _until_starter_ended() -> list[int]:
+    """The members that end first."""
+    text = b""
+    while chunk := os.read(0, 4096):
+        text = b"\n".join((text + chunk).split(b"\n")[-2:])
+    return [int(pid) for pid in text.rpartition(b"\n")[0].split()]
+
+
+def _send_all(alive: int, *numbers: signal.Signals) -> None:
+    for pid in map(int, filter(str.isdecimal, _names("/proc"))):
+        if pid != os.getpid() and _holds(alive, pid):
+            _send(pid, *numbers)
     for number in numbers:
         os.killpg(0, number)
 
 
-def _holders(alive: int) -> Iterator[int]:
-    """Process ids of the pipe's other holders, on systems with /proc."""
+def _send(pid: int, *numbers: signal.Signals) -> None:
+    for number in numbers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _is_member(alive: int, pid: int) -> bool:
+    """Whether it still runs, and is no other process with the same id."""
+    if os.path.exists("/proc/self/fd"):
+        return _holds(alive, pid)
+    try:
+        return os.getpgid(pid) == os.getpgrp()
+    except ProcessLookupError:
+        return False
+
+
+def _holds(alive: int, pid: int) -> bool:
+    """Whether the process holds the pipe, on systems with /proc."""
     pipe = os.fstat(alive)
-    for pid in map(int, filter(str.isdecimal, _names("/proc"))):
-        if pid != os.getpid() and any(_is(pipe, f"/proc/{pid}/fd/{name}") for name in _names(f"/proc/{pid}/fd")):
-            yield pid
+    return any(_is(pipe, f"/proc/{pid}/fd/{name}") for name in _names(f"/proc/{pid}/fd"))
 
 
 def _names(directory: str) -> list[str]:

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
 _log = log(__name__)
 _FINISH_SECONDS = 1.0
+_COMMIT_SECONDS = 2.5
 _OPS_SECONDS = 2.0
 
 
@@ -161,7 +162,7 @@ class Edge:
         await self.endpoint.drain(self.context.settings.edge.drain_seconds)
         await self.publisher.finish(_FINISH_SECONDS)
         await self.context.tasks.finish(_FINISH_SECONDS)
-        await self.read_state.flush()
+        await self.read_state.flush_within(_COMMIT_SECONDS)
 
     async def close(self) -> None:
         await self._gaps.stop()

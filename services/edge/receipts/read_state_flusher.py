@@ -2,6 +2,7 @@
 only after that."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
@@ -71,6 +72,13 @@ class ReadStateFlusher:
                 _log.warning("presence not left, will be retried", error=repr(error))
                 return False
             return True
+
+    async def flush_within(self, seconds: float) -> None:
+        """Flush, repeatedly while that fails, for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self.flush():
+                    await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _commit_buffer(self) -> bool:
         """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,

@@ -1,4 +1,5 @@
-"""`dragoman` with tiny programs in place of the services: each answers /readyz and writes a line at start and end.
+"""`dragoman` with tiny programs in place of the services: each answers /readyz and writes a line at start and end;
+at the end to the file ENDINGS, too, and edges half a second later.
 
 Run as a script with dragoman's own arguments.
 """
@@ -8,7 +9,9 @@ import signal
 import socketserver
 import sys
 import threading
+import time
 from os import environ
+from pathlib import Path
 
 
 class ReadyHandler(http.server.BaseHTTPRequestHandler):
@@ -38,6 +41,11 @@ def serve(name: str) -> None:
     else:
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(0.05)
+    if "ENDINGS" in environ:
+        if name.startswith("edge"):
+            time.sleep(0.5)
+        with Path(environ["ENDINGS"]).open("a") as endings:
+            endings.write(f"{name}\n")
     write(f"goodbye from {name}")
 
 

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from services.cli import watchdog
+from tests.drills.cluster import ROOT
 from tests.support.processes import until_gone
 
 _STARTER = """
@@ -24,6 +27,46 @@ print(*[child.pid for child in children], flush=True)
 if sys.argv[1] == "close":
     group.close()
 time.sleep(1000)
+"""
+
+_MEMBER = """
+import os, signal, sys, time
+def write(text):
+    os.write(1, text.encode() + b"\\n")
+def end(*_):
+    if sys.argv[1] == "stays":
+        return
+    time.sleep(0.5 if sys.argv[1] == "first" else 0)
+    write(sys.argv[1])
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+write("ready")
+while True:
+    time.sleep(1000)
+"""
+_STARTER_OF_FIRST = """
+import subprocess, sys, time
+from services.cli import process_group as module
+module._HAVE_SESSIONS = sys.argv[1] == "sessions"
+module.watchdog.__file__ = sys.argv[2]
+group = module.ProcessGroup()
+names = sys.argv[4:]
+children = [subprocess.Popen([sys.executable, "-c", sys.argv[3], name], **group.spawn_options) for name in names]
+group.end_first([child.pid for child in children])
+group.end_first([children[0].pid, 2 ** 22 + 1])
+group._watchdog.kill()
+group._watchdog.wait()
+group.end_first([children[0].pid, 2 ** 22 + 1])
+group.ensure_watchdog()
+print(*[child.pid for child in children], flush=True)
+time.sleep(1000)
+"""
+_HASTY_WATCHDOG = """
+import sys
+sys.path.insert(0, {root!r})
+from services.cli import watchdog
+watchdog.FIRST_SECONDS = watchdog.GRACE_SECONDS = 0.3
+watchdog.watch(int(sys.argv[1]))
 """
 
 
@@ -50,6 +93,39 @@ def test_children_end_when_their_starter_is_killed(how: str, membership: str) ->
     with starter(how, membership) as (process, pids):
         assert len(pids) == 2
         process.kill()
+        until_gone(pids)
+
+
+@contextmanager
+def starter_of_first(
+    script: Path | str, membership: str, *names: str
+) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """The first of these members ends first; its watchdog was replaced. Yields when all members run."""
+    command = [sys.executable, "-c", _STARTER_OF_FIRST, membership, str(script), _MEMBER, *names]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline() for _ in range(len(names) + 1)]
+            yield process, [int(pid) for line in lines if line != "ready\n" for pid in line.split()]
+        finally:
+            process.kill()
+
+
+def test_some_children_end_before_the_others(membership: str) -> None:
+    with starter_of_first(watchdog.__file__, membership, "first", "second") as (process, pids):
+        process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read().split() == ["first", "second"]
+        until_gone(pids)
+
+
+def test_a_first_child_that_does_not_end_is_killed_in_time(membership: str, tmp_path: Path) -> None:
+    script = tmp_path / "watchdog.py"
+    script.write_text(_HASTY_WATCHDOG.format(root=str(ROOT)))
+    with starter_of_first(script, membership, "stays", "second") as (process, pids):
+        process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read().split() == ["second"]
         until_gone(pids)
 
 

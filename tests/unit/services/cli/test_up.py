@@ -191,6 +191,24 @@ def test_children_end_with_a_killed_supervisor_and_the_next_start_waits(up: Call
     until_gone(pids.values(), 0.5)
 
 
+def test_after_a_killed_supervisor_edges_end_first(
+    up: Callable[..., UpProcess], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They still confirm to message what their clients have received. One was restarted."""
+    endings = tmp_path / "endings"
+    monkeypatch.setenv("ENDINGS", str(endings))
+    running = up()
+    running.until("ready ")
+    os.kill(running.pids()["edge-1"], signal.SIGKILL)
+    running.until("edge-1   | hello")
+    pids = running.pids()
+    running.process.kill()
+    until_gone(pids.values())
+    names = endings.read_text().split()
+    assert sorted(names[:2]) == ["edge-1", "edge-2"]
+    assert sorted(names[2:]) == ["auth", "message", "session"]
+
+
 def test_second_start_on_the_same_data_is_rejected(up: Callable[..., UpProcess]) -> None:
     running = up()
     running.until("ready ")

@@ -135,6 +135,20 @@ async def test_a_failed_commit_of_read_state_is_retried(
     assert await cluster.nodes_of(1) == []
 
 
+async def test_the_last_flush_waits_for_a_message_service_that_restarts(
+    cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
+    await push(cluster, alice, "a")
+    await cluster.message.stop()
+    draining = asyncio.create_task(cluster.edges[0].drain())
+    await alice.socket.until(lambda: alice.socket.ended)
+    await asyncio.sleep(0.5)
+    await cluster.add_message_replica()
+    await draining
+    assert cluster.backend.unread(1, 7) == []
+
+
 async def test_the_read_state_of_departed_accounts_is_committed_at_once(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
