@@ -66,7 +66,6 @@ for _name in _HELP:
 @click.option("--host", help="Address the edges listen on.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory (default .dragoman).")
 @click.option("--no-limits", is_flag=True, help="No rate limits, for tests and benchmarks.")
-@click.option("--no-spare", is_flag=True, help="No spare process: less memory, and restarts take seconds.")
 @click.option("--nats", help="Use this NATS server instead of the embedded one.")
 @click.option("--redis", help="Use this Redis or Valkey instead of the embedded one.")
 @click.option("--database", help="Use this database instead of SQLite files.")
@@ -75,7 +74,6 @@ def up(
     assignments: tuple[str, ...],
     edges: int,
     no_limits: bool,
-    no_spare: bool,
     **named: object,
 ) -> None:
     """Run everything on this machine: nats-server, Valkey, SQLite, all services, N edges."""
@@ -84,7 +82,7 @@ def up(
         flags["limits.rates"] = "false"
     from services.cli.preflight import UpOptions, start
 
-    sys.exit(start(file, assignments, flags, UpOptions(edges, spare=not no_spare, version=_VERSION)))
+    sys.exit(start(file, assignments, flags, UpOptions(edges, _VERSION)))
 
 
 @main.command()

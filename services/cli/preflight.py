@@ -25,7 +25,6 @@ class UpOptions(NamedTuple):
     """Options of the command that are no settings."""
 
     edges: int
-    spare: bool
     version: str
 
 
@@ -57,7 +56,7 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
         raise OperatorError(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
     services = [PlannedProcess(name, name, free_port()) for name in SERVICES]
     if not settings.database_url("message").startswith("sqlite"):
-        # Messages go on while one replica is away. SQLite has one writer: there, a spare process stands by.
+        # Messages go on while one replica is away. SQLite has one writer.
         services.append(PlannedProcess("message-2", "message", free_port()))
     return UpPlan(
         settings,
@@ -65,7 +64,6 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
         nats_port=0 if "nats.url" in sources else free_port(),
         valkey_port=0 if "redis.url" in sources else free_port(),
         processes=(*services, *_edges(settings, options.edges)),
-        spare=options.spare,
     )
 
 

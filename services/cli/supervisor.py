@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.fork_server import ForkServer
+from services.cli.forked_process import ForkedProcess, fork
 from services.cli.output import Output
 from services.cli.process_group import ProcessGroup
 from services.cli.scheduling import use_batch_priority
-from services.cli.spare import SpareProcess
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -24,6 +25,7 @@ _STOPPED_SECONDS = 5.0
 """A process that has been stopped (by SIGSTOP) for so long is killed: it may hold a lock that others wait for."""
 
 Check = Callable[[], Awaitable[bool]]
+ChildProcess = asyncio.subprocess.Process | ForkedProcess
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class CrashLoop(Exception):
 
 
 class Child:
-    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes. A restart
-    uses the `spare`, if there is one."""
+    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes. The
+    fork server starts it, if there is one and the program has an `environment`."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class Child:
         group: ProcessGroup,
         output: Output,
         changed: Callable[[], None],
-        spare: SpareProcess | None = None,
+        fork_server: ForkServer | None = None,
     ) -> None:
         self.program = program
         self.pid = 0
@@ -63,8 +65,8 @@ class Child:
         self._group = group
         self._output = output
         self._changed = changed
-        self._spare = spare
-        self._process: asyncio.subprocess.Process | None = None
+        self._fork_server = fork_server
+        self._process: ChildProcess | None = None
         self._stopping = asyncio.Event()
         self._was_ready = False
 
@@ -145,12 +147,12 @@ class Child:
         self.pid = 0
         return status
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self) -> ChildProcess:
         program = self.program
-        if self._spare is not None and self._was_ready and program.environment is not None:
-            spare = await self._spare.take(program.command, program.environment)
-            if spare is not None:
-                return spare
+        if self._fork_server is not None and program.environment is not None:
+            forked = await fork(self._fork_server, program.name, program.command, program.environment)
+            if forked is not None:
+                return forked
         return await asyncio.create_subprocess_exec(
             *program.command,
             stdout=asyncio.subprocess.PIPE,
@@ -165,7 +167,7 @@ class Child:
         self._was_ready = True
         self.ready.set()
 
-    async def _end_if_stopped(self, process: asyncio.subprocess.Process) -> None:
+    async def _end_if_stopped(self, process: ChildProcess) -> None:
         """Kill the process when it is stopped and is not continued. On Linux only."""
         since: float | None = None
         while True:
@@ -179,7 +181,7 @@ class Child:
                 _send(process, signal.SIGKILL)
                 return
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, process: ChildProcess) -> None:
         assert process.stdout is not None
         rest = b""
         while chunk := await process.stdout.read(_LINE_BYTES):
@@ -199,7 +201,7 @@ class Child:
         self._output.of(self.program.name, text.encode())
 
 
-def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _send(process: ChildProcess, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
 

@@ -13,10 +13,10 @@ from services.cli import probes
 from services.cli.data import Run, RunningProcess, run_file, write_run
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
+from services.cli.fork_server import ForkServer
 from services.cli.jetstream_monitor import JetStreamMonitor
 from services.cli.output import Output
 from services.cli.process_group import ProcessGroup
-from services.cli.spare import SpareProcess
 from services.cli.streams import NotReachable, provision
 from services.cli.supervisor import Child, CrashLoop, Program
 from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan
@@ -69,7 +69,7 @@ class _SystemStack:
         self._children: dict[str, Child] = {}
         self._tasks = Tasks()
         self._run_written = True
-        self._spare = SpareProcess(group)
+        self._fork_server = ForkServer(group) if ForkServer.is_supported() else None
 
     def end(self) -> None:
         """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
@@ -93,8 +93,6 @@ class _SystemStack:
             migrating.cancel()
         services = [self._start(self._program(part)) for part in self._plan.processes if part.service != "edge"]
         await self._ready([*edges, *services])
-        if self._plan.spare:
-            self._tasks.start(self._spare.run(), "spare process")
         self._announce()
 
     async def close(self) -> None:
@@ -102,10 +100,12 @@ class _SystemStack:
         for names in (self._names("edge"), self._names(*SERVICES), ["nats", "valkey"]):
             await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
         await self._tasks.close()
+        if self._fork_server is not None:
+            self._fork_server.close()
         run_file(self._directory).unlink(missing_ok=True)
 
     def _start(self, program: Program) -> Child:
-        child = Child(program, self._group, self._output, self._process_changed, self._spare)
+        child = Child(program, self._group, self._output, self._process_changed, self._fork_server)
         self._children[program.name] = child
         self._tasks.start(self._supervise(child), program.name)
         return child

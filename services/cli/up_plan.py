@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from services.cli.embedded import valkey
 from services.cli.embedded.credentials import Credentials
 from services.cli.embedded.nats import SETUP
+from services.cli.fork_server import COMMAND
 from services.cli.options import variable
 from services.cli.settings_table import leaves
-from services.cli.spare import COMMAND
 from shared.settings import NatsSettings, Settings
 
 SERVICES = ("auth", "session", "message")
@@ -62,8 +62,6 @@ class UpPlan:
     nats_port: int
     valkey_port: int
     processes: tuple[PlannedProcess, ...]
-    spare: bool = True
-    """Whether a spare process stands by."""
 
     @property
     def edges(self) -> list[PlannedProcess]:

@@ -20,6 +20,8 @@ _REQUEST_SECONDS = 3.0
 _INTERVAL_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
 _LONGEST_RETRY_SECONDS = 60.0
+_REPORTED_RETRY_SECONDS = 8.0
+"""A failure is logged at the third attempt: when a system starts, auth may be the last service to be ready."""
 _PAUSE_FACTOR = 100
 """At most one hundredth of the time is spent on comparing."""
 
@@ -70,7 +72,7 @@ class DeletionReconciler:
         except RequestError as error:
             seconds = self._retry_seconds
             self._retry_seconds = min(2 * seconds, _LONGEST_RETRY_SECONDS)
-            if seconds == _RETRY_SECONDS:
+            if seconds == _REPORTED_RETRY_SECONDS:
                 _log.warning("deletions not compared with auth, will be retried", error=str(error))
             return seconds
         except Exception:

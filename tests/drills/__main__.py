@@ -187,7 +187,7 @@ def _system(directory: Path, database: str, mutant: str | None, clock: str | Non
     program: tuple[str, ...] = (sys.executable, "-m", "tests.drills.mutants", mutant, "up") if mutant else UP
     if clock:
         program = (sys.executable, "-m", "tests.drills.wrong_clock", *clock.split("=", 1), "up")
-    with Cluster(directory / "data", *arguments, program=program, spare=True) as cluster:
+    with Cluster(directory / "data", *arguments, program=program) as cluster:
         click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
         yield cluster
 

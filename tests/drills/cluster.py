@@ -31,14 +31,11 @@ _CHEAP_PASSWORDS = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_i
 class Cluster:
     """Running between `__enter__` and `__exit__`. Processes are known by the names of `run.json`."""
 
-    def __init__(
-        self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP, spare: bool = False
-    ) -> None:
+    def __init__(self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP) -> None:
         self.data = data
         port = str(free_ports(edges))
         place = ("--edges", str(edges), "--port", port, "--data", str(data))
-        spared = () if spare else ("--no-spare",)
-        self._command = [*program, *place, *spared, *_CHEAP_PASSWORDS, *arguments]
+        self._command = [*program, *place, *_CHEAP_PASSWORDS, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self.log = data.with_name(f"{data.name}.log")
         self.edges: list[str] = []

@@ -1,0 +1,171 @@
+"""A fork server: one process that has imported the services, and forks each process of them in milliseconds.
+
+Importing a service takes far longer than everything else at its start. Run as a module, this is the server itself: it
+reads requests from the socket that is its standard input, until the end of file. Linux only; elsewhere each process is
+started by itself.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from services.cli.process_group import ProcessGroup
+
+COMMAND = (sys.executable, "-P", "-m", "services.cli.main")
+"""The command of a process that can be forked, before its arguments."""
+
+_MODULES = ("services.auth.app", "services.session.app", "services.message.app", "services.edge.app")
+_START_SECONDS = 30.0
+_FORK_SECONDS = 2.0
+_REQUEST_BYTES = 200_000
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class ForkRequest(TypedDict):
+    """`name` is shown by `top` and `pgrep`, its first 15 bytes."""
+
+    name: str
+    arguments: list[str]
+    environment: dict[str, str]
+
+
+class ForkServer:
+    """Starts the server at once, and again when it was killed or does not answer. Forked processes are children of the
+    calling process (which becomes the reaper of all processes that lose their parent)."""
+
+    def __init__(self, group: ProcessGroup) -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._group = group
+        self._lock = threading.Lock()
+        self._process, self._socket = self._start()
+        self._ready = False
+
+    @staticmethod
+    def is_supported() -> bool:
+        return sys.platform == "linux" and hasattr(os, "pidfd_open")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fork(self, name: str, command: Sequence[str], environment: Mapping[str, str], output: int) -> int | None:
+        """The pid of a new process that runs this command, with `output` as its standard output and error. None if the
+        server cannot do it: the command is not one of the product's, or the server has just been killed."""
+        prefix = len(COMMAND)
+        if tuple(command[:prefix]) != COMMAND:
+            return None
+        request: ForkRequest = {"name": name, "arguments": [*command[prefix:]], "environment": dict(environment)}
+        with self._lock:
+            try:
+                return self._request(json.dumps(request).encode(), output)
+            except OSError:
+                self._end()
+                self._process, self._socket = self._start()
+                self._ready = False
+                return None
+
+    def close(self) -> None:
+        with self._lock:
+            self._end()
+
+    def _request(self, request: bytes, output: int) -> int:
+        if not self._ready:
+            self._receive()
+            self._socket.settimeout(_FORK_SECONDS)
+            self._ready = True
+        socket.send_fds(self._socket, [request], [output])
+        return int(self._receive())
+
+    def _receive(self) -> bytes:
+        if answer := self._socket.recv(64):
+            return answer
+        raise ConnectionResetError("the fork server has ended")
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(_START_SECONDS)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "services.cli.fork_server"],
+                stdout=subprocess.DEVNULL,
+                **(self._group.spawn_options | {"stdin": theirs.fileno()}),
+            )
+        return process, ours
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def serve(requests: socket.socket) -> ForkRequest | None:
+    """Fork a process for each request. Returns the request in the new process, and None in the server at the end."""
+    requests.send(b"ready")
+    while True:
+        text, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 1)
+        if not text:
+            return None
+        (output,) = descriptors
+        pid = _fork_twice()
+        if pid == 0:
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(output)
+            request: ForkRequest = json.loads(text)
+            return request
+        os.close(output)
+        requests.send(str(pid).encode())
+
+
+def _fork_twice() -> int:
+    """0 in the new process. Its parent has ended when this returns, so that the reaper is its parent."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        grandchild = os.fork()
+        if grandchild == 0:
+            os.close(read)
+            os.close(write)
+            return 0
+        os.write(write, str(grandchild).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    pid = int(os.read(read, 32))
+    os.close(read)
+    os.close(write)
+    return pid
+
+
+def _run(request: ForkRequest) -> None:
+    from services.cli.main import main
+
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    Path("/proc/self/comm").write_text(request["name"])
+    sys.argv = ["dragoman", *request["arguments"]]
+    main()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in (*_MODULES, "services.cli.main"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=os.dup(0)) as connection:
+        forked = serve(connection)
+    if forked is not None:
+        _run(forked)
