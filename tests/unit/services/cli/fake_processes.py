@@ -34,12 +34,12 @@ def write(text: str) -> None:
 
 
 def serve(name: str) -> None:
-    write(f"hello from {name} on {environ.get('DRAGOMAN_EDGE__PORT', 'no port')}")
     server = OpsServer(("127.0.0.1", int(environ["DRAGOMAN_OPS__PORT"])), ReadyHandler)
     if "STUBBORN" in environ:
         signal.signal(signal.SIGTERM, lambda *_: write(f"{name} ignores SIGTERM"))
     else:
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    write(f"hello from {name} on {environ.get('DRAGOMAN_EDGE__PORT', 'no port')}")
     server.serve_forever(0.05)
     if "ENDINGS" in environ:
         if name.startswith("edge"):

@@ -65,7 +65,7 @@ _HASTY_WATCHDOG = """
 import sys
 sys.path.insert(0, {root!r})
 from services.cli import watchdog
-watchdog.FIRST_SECONDS = watchdog.GRACE_SECONDS = 0.3
+watchdog.FIRST_SECONDS, watchdog.GRACE_SECONDS = 0.3, 4.0
 watchdog.watch(int(sys.argv[1]))
 """
 

@@ -157,6 +157,6 @@ def test_reading_changes_yields_all_members(tmp_path: Path) -> None:
     MembershipHistories.template = tmp_path / "template.db"
     upgrade("session", f"sqlite:///{MembershipHistories.template}")
     MembershipHistories.TestCase.settings = settings(
-        max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     MembershipHistories.TestCase().runTest()
