@@ -77,7 +77,7 @@ class ReadStateFlusher:
         """Flush, repeatedly while that fails, for so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not await self.flush():
+                while not await self.flush():  # noqa: ASYNC110 (the other side is a service)
                     await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _commit_buffer(self) -> bool:
