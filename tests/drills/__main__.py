@@ -8,25 +8,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 import msgspec
 
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
-from tests.drills import faults, rolling
+from tests.drills import faults, outage_drill, outages, rolling
 from tests.drills import scale as scaling
 from tests.drills.checker import CheckResult, Invariant, check
 from tests.drills.cluster import UP, Cluster
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.kill import SHORT, kill_in_turn, required_evidence
+from tests.drills.links import Links
 from tests.drills.mutants import MUTANTS
+from tests.drills.outages import Outage
 from tests.drills.records import Record, Trial
 from tests.drills.report import RESULTS, summary, table
 from tests.model.runner import play
@@ -66,8 +68,7 @@ def kill(
     with _system(directory, database, mutant, clock) as cluster:
         trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound)}
-    result = check(trial, required_evidence(planned, rate), rules)
-    _report(trial, result, summary(IndexedTrial(trial), result), directory, keep, report_file)
+    _report(trial, check(trial, required_evidence(planned, rate), rules), directory, keep, report_file)
 
 
 @drills.command()
@@ -123,8 +124,44 @@ def scale(
     with fleet(directory, database, records.append) as running:
         trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained}
-    trial_index, result = IndexedTrial(trial), check(trial, scaling.required_evidence(steps, seconds, rate), rules)
-    _report(trial, result, summary(trial_index, result) | rolling.figures(trial_index), directory, keep, report_file)
+    result = check(trial, scaling.required_evidence(steps, seconds, rate), rules)
+    _report(trial, result, directory, keep, report_file)
+
+
+def _add_outage_drill(name: str, plan: Callable[[float], list[Outage]], default_seconds: float) -> None:
+    database = "sqlite" if name == "broker" else "postgresql"
+
+    @drills.command(name, help=plan.__doc__)
+    @click.option("--seconds", default=default_seconds, show_default=True, help="Seconds of each outage.")
+    @click.option("--phase", "phases", multiple=True, help="Only this; repeatable.")
+    @click.option("--rate", default=60.0, show_default=True, help="Messages per second of all users.")
+    @click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
+    @click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+    @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+    @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
+    def run(
+        seconds: float, phases: tuple[str, ...], rate: float, bound: float, mutant: str | None,
+        report_file: Path | None, keep: bool,
+    ) -> None:  # fmt: skip
+        configure_logging(LogSettings(level="error", json_lines=False), "drill")
+        planned = [outage for outage in plan(seconds) if not phases or outage.phase in phases]
+        directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+        directory.chmod(0o755)
+        click.echo(str(directory))
+        records: list[Record] = []
+        with fleet(directory, database, records.append, Links()) as running:
+            trial = asyncio.run(outage_drill.endure(running, records, planned, rate, _broken(mutant), click.echo))
+        result = check(trial, outage_drill.required_evidence(planned, rate), outage_drill.invariants(bound))
+        _report(trial, result, directory, keep, report_file)
+
+
+for _name, _plan, _seconds in (
+    ("broker", outages.broker, 30.0),
+    ("database", outages.database, 30.0),
+    ("partition", outages.partition, 60.0),
+    ("network", outages.network, 10.0),
+):
+    _add_outage_drill(_name, _plan, _seconds)
 
 
 @drills.command()
@@ -167,9 +204,9 @@ def _broken(mutant: str | None) -> Builds:
     return build
 
 
-def _report(
-    trial: Trial, result: CheckResult, figures: dict[str, Any], directory: Path, keep: bool, report_file: Path | None
-) -> NoReturn:
+def _report(trial: Trial, result: CheckResult, directory: Path, keep: bool, report_file: Path | None) -> NoReturn:
+    trial_index = IndexedTrial(trial)
+    figures = summary(trial_index, result) | rolling.figures(trial_index)
     click.echo(table(figures))
     if keep or result.exit_status:
         (directory / "trial.json").write_bytes(msgspec.json.encode(trial))

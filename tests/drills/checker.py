@@ -13,9 +13,12 @@ from typing import NamedTuple
 from tests.drills.evidence import RequiredEvidence, doubts
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.records import ChatAnnounced, MessageReceived, Trial
+from tests.drills.unread import counted
 
 ANSWER_SECONDS = 12.0
 """A request is answered within this time, if only by an error, while its connection lives."""
+LATE_ECHO_SECONDS = 9.0
+"""The echo of an own message that waited for so long behind missed ones comes before them."""
 CONFIRM_SECONDS = 15.0
 """A message that arrived longer than this before its edge was killed is confirmed, and does not come again."""
 
@@ -31,7 +34,7 @@ class DeliveryViolation(NamedTuple):
 @dataclass(frozen=True)
 class CheckResult:
     """`doubts`: reasons why nothing is proven although nothing is violated. `excused`: messages that were delivered
-    twice because the edge of the first delivery was killed. `invariants`: the names of all checked ones."""
+    twice because the edge of the first delivery was killed or cut off. `invariants`: the names of all checked ones."""
 
     violations: list[DeliveryViolation]
     doubts: list[str]
@@ -73,7 +76,7 @@ def durable(trial_index: IndexedTrial) -> Iterator[str]:
 def delivered(trial_index: IndexedTrial) -> Iterator[str]:
     """Every other member got every message of the history, on one of its devices at least."""
     for chat, entries in trial_index.trial.history.items():
-        for account in trial_index.trial.members[chat]:
+        for account in trial_index.trial.members[chat] - trial_index.trial.sleepers:
             received = trial_index.received_by_account[account]
             for entry in entries:
                 if entry.sender != account and entry.msg_id not in received:
@@ -82,7 +85,7 @@ def delivered(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def once(trial_index: IndexedTrial) -> Iterator[str]:
-    """No device got a message twice, unless the edge of the first delivery was killed soon after."""
+    """No device got a message twice, unless the edge of the first delivery was killed or cut off soon after."""
     for first, again in repetitions(trial_index):
         if not excusable(trial_index, first, again):
             device = trial_index.connections[again.connection].device
@@ -93,17 +96,22 @@ def once(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def ordered(trial_index: IndexedTrial) -> Iterator[str]:
-    """On a connection the indexes of a chat grow."""
+    """On a connection the indexes of a chat grow, besides own echoes that waited for too long."""
     for connection, received in trial_index.received_on.items():
         highest: dict[int, int] = {}
         for one in received:
             where = trial_index.place.get(one.msg_id)
-            if where is None or where.chat != one.chat:
+            if where is None or where.chat != one.chat or _is_late_echo(trial_index, one):
                 continue
             before = highest.get(one.chat, 0)
             if where.entry.index < before:
                 yield f"connection {connection} got {one.chat}/{where.entry.index} after {before}: {one.text}"
             highest[one.chat] = max(before, where.entry.index)
+
+
+def _is_late_echo(trial_index: IndexedTrial, one: MessageReceived) -> bool:
+    sent = trial_index.sent.get(one.text)
+    return sent is not None and sent.connection == one.connection and one.at - sent.at > LATE_ECHO_SECONDS
 
 
 def in_turn(trial_index: IndexedTrial) -> Iterator[str]:
@@ -195,6 +203,7 @@ INVARIANTS: dict[str, Invariant] = {
     "I5 outsiders": private,
     "I6 phantoms": genuine,
     "I7 presence": registered,
+    "I8 unread": counted,
     "I9 answers": answered,
 }
 
@@ -209,8 +218,11 @@ def repetitions(trial_index: IndexedTrial) -> Iterator[tuple[MessageReceived, Me
 
 
 def excusable(trial_index: IndexedTrial, first: MessageReceived, again: MessageReceived) -> bool:
-    """Whether the edge was killed before it could know that the first delivery had arrived."""
+    """Whether the edge was killed before it could know that the first delivery had arrived, or was cut off so that
+    nobody else could know it."""
     if first.connection == again.connection:
         return False
+    if trial_index.cut_off_between(trial_index.connections[first.connection].edge, first.at, again.at, CONFIRM_SECONDS):
+        return True
     killed = trial_index.killed_under(first.connection)
     return killed is not None and first.at >= killed - CONFIRM_SECONDS and again.at >= killed

@@ -54,11 +54,12 @@ class Drill:
 
     async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
         """`disturb` acts on the system, and names its phases."""
-        population = Population({}, [])
+        population = Population({}, [], [])
         for _ in range(self.crowds):
             population.join(await gather(self.edges, self.records.append, self.stayers))
         async with asyncio.TaskGroup() as group:
             living = [group.create_task(device.live()) for device in population.devices]
+            living += [group.create_task(sleeper.live()) for sleeper in population.sleepers]
             watching = group.create_task(self._watch())
             await self._disturbed(population.devices, disturb)
             trial = await self._quiesce(population)
@@ -104,7 +105,8 @@ class Drill:
             presence = None if self.presence is None else await self.presence()
         except RedisError:
             presence = {}
-        return Trial(population.members, records, history, presence)
+        sleepers = frozenset(sleeper.number for sleeper in population.sleepers)
+        return Trial(population.members, records, history, presence, sleepers)
 
     async def _watch(self) -> None:
         began = time.monotonic()

@@ -35,6 +35,8 @@ def doubts(trial_index: IndexedTrial, required_evidence: RequiredEvidence) -> li
     for target, least in required_evidence.faults.items():
         if seen[target] < least:
             found.append(f"{target} was disturbed {seen[target]} times, {least} are needed")
+    if trial_index.trial.sleepers and not any(shown.count for shown in trial_index.unread_shown):
+        found.append("no login showed any unread message")
     if trial_index.unread:
         found.append(f"the history of {len(trial_index.unread)} chats was not read")
     return found + (_silent(trial_index) if required_evidence.ending else [])

@@ -5,14 +5,16 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from services.cli.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
 from tests.drills.cluster import ROOT
 from tests.drills.device import Edge
+from tests.drills.links import CLIENTS, Links, reroute
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import Ended, Fault
 from tests.drills.rolling import GRACE_SECONDS
@@ -21,20 +23,32 @@ from tests.system.databases import databases
 from tests.system.stack import Build, ServiceProcess, Stack
 
 DATABASES = ("sqlite", "postgresql")
+_POSTGRES = {"synchronous_commit": "on", "max_connections": "60"}
+"""A commit must survive a crash of the server, though not of the machine."""
 Builds = Callable[[str], Build]
 """The build to start for a service."""
 
 
 class Fleet:
     """`edges` are those in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as behind a
-    load balancer. `journal` gets a record of every end."""
+    load balancer. `journal` gets a record of every end. With `links`, each process and each client reaches its servers
+    by proxies."""
 
-    def __init__(self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, journal: Journal) -> None:
+    def __init__(
+        self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, postgres: PostgresServer | None, journal: Journal,
+        links: Links | None = None,
+    ) -> None:  # fmt: skip
         self.edges: list[Edge] = []
+        self.nodes: list[Edge] = []
+        """The edges at their own addresses."""
+        self.postgres = postgres
+        self.links = links
+        self.running: dict[str, ServiceProcess] = {}
         self._stack = stack
-        self._servers: dict[str, Server] = {"nats": nats, "valkey": valkey}
+        self.servers: dict[str, Server] = {"nats": nats, "valkey": valkey}
+        if postgres is not None:
+            self.servers["postgresql"] = postgres
         self._journal = journal
-        self._running: dict[str, ServiceProcess] = {}
         self._numbers: Counter[str] = Counter()
         self.operator: NatsSettings = nats.settings("admin")
         self.presence_store: RedisSettings = valkey.settings("edge")
@@ -46,15 +60,24 @@ class Fleet:
         """Returns when the new process is ready."""
         self._numbers[service] += 1
         name = f"{service}-{self._numbers[service]}"
-        running = self._running[name] = self._stack.start(service, build)
+        ports = await self._link(name)
+        running = self.running[name] = self._stack.start(service, build, partial(reroute, ports=ports))
         await asyncio.to_thread(self._stack.await_ready, running)
-        if running.port:
-            self.edges.append((name, f"ws://127.0.0.1:{running.port}"))
+        if port := running.port:
+            self.nodes.append((name, f"ws://127.0.0.1:{port}"))
+            if self.links is not None:
+                port = await self.links.open(name, CLIENTS, port)
+            self.edges.append((name, f"ws://127.0.0.1:{port}"))
+
+    async def _link(self, name: str) -> Mapping[int, int]:
+        if self.links is None:
+            return {}
+        return await self.links.open_all(name, {server: one.port for server, one in self.servers.items()})
 
     async def end(self, service: str) -> None:
         """Ends the oldest process of a service in order; returns when it is gone."""
-        name = next(name for name in self._running if name.startswith(f"{service}-"))
-        process = self._running.pop(name).process
+        name = next(name for name in self.running if name.startswith(f"{service}-"))
+        process = self.running.pop(name).process
         self.edges[:] = [edge for edge in self.edges if edge[0] != name]
         self._journal(Fault(time.monotonic(), name, "end"))
         process.terminate()
@@ -66,19 +89,19 @@ class Fleet:
         self._journal(Ended(time.monotonic(), name, status))
 
     async def restart(self, server: str) -> None:
-        """Restarts NATS or Valkey: there is one of each, so it is away for a moment."""
+        """Restarts a server: there is one of each, so it is away for a moment."""
         self._journal(Fault(time.monotonic(), server, "restart"))
-        await asyncio.to_thread(self._servers[server].stop)
-        await asyncio.to_thread(self._servers[server].start)
+        await asyncio.to_thread(self.servers[server].stop)
+        await asyncio.to_thread(self.servers[server].start)
 
     def kill(self) -> None:
-        for service in self._running.values():
+        for service in self.running.values():
             service.process.kill()
             service.process.wait()
 
 
 @contextmanager
-def fleet(directory: Path, database: str, journal: Journal) -> Iterator[Fleet]:
+def fleet(directory: Path, database: str, journal: Journal, links: Links | None = None) -> Iterator[Fleet]:
     """NATS, Valkey and an empty database, without any service. The directory must be readable by all users: PostgreSQL
     may run as another one."""
     with ExitStack() as stack:
@@ -88,13 +111,13 @@ def fleet(directory: Path, database: str, journal: Journal) -> Iterator[Fleet]:
             stack.callback(server.stop)
         valkey.start()
         asyncio.run(nats.make_fresh())
-        url = f"sqlite:///{directory}/{{service}}.db"
+        url, postgres = f"sqlite:///{directory}/{{service}}.db", None
         if database == "postgresql":
-            postgres = PostgresServer(directory / "postgresql", process_group)
+            postgres = PostgresServer(directory / "postgresql", process_group, **_POSTGRES)
             stack.callback(postgres.stop)
             postgres.start()
             url = stack.enter_context(databases(postgres))
-        running = Fleet(Stack(directory, nats, valkey, url, process_group), nats, valkey, journal)
+        running = Fleet(Stack(directory, nats, valkey, url, process_group), nats, valkey, postgres, journal, links)
         stack.callback(running.kill)
         yield running
 

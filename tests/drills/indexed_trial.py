@@ -14,12 +14,17 @@ from tests.drills.records import (
     Ended,
     Entry,
     Fault,
+    Healed,
     MessageAcknowledged,
     MessageReceived,
     MessageRejected,
     MessageSent,
     Opened,
+    ReadinessChanged,
+    SleeperCutOff,
     Trial,
+    UnreadFetched,
+    UnreadShown,
 )
 
 _CLOSING_SECONDS = 5.0
@@ -56,6 +61,12 @@ class IndexedTrial:
         self.announced: list[ChatAnnounced] = []
         self.faults: list[Fault] = []
         self.ended: dict[str, Ended] = {}
+        self.healed: list[Healed] = []
+        self.readiness: dict[str, list[ReadinessChanged]] = defaultdict(list)
+        self.unread_shown: list[UnreadShown] = []
+        self.fetched: dict[tuple[int, str], float] = {}
+        """By account and text: when a sleeper got the message first."""
+        self.sleepers_cut_off: dict[int, list[float]] = defaultdict(list)
         self.tried: list[ConnectAttempted] = []
         self.held: list[DrillStalled] = []
         self.received_on: dict[int, list[MessageReceived]] = defaultdict(list)
@@ -100,6 +111,16 @@ class IndexedTrial:
                 self.faults.append(record)
             case Ended():
                 self.ended[record.target] = record
+            case Healed():
+                self.healed.append(record)
+            case ReadinessChanged():
+                self.readiness[record.process].append(record)
+            case UnreadShown():
+                self.unread_shown.append(record)
+            case UnreadFetched():
+                self.fetched.setdefault((record.account, record.text), record.at)
+            case SleeperCutOff():
+                self.sleepers_cut_off[record.account].append(record.at)
             case DrillStalled():
                 self.held.append(record)
 
@@ -123,6 +144,16 @@ class IndexedTrial:
             if killed and ended - _CLOSING_SECONDS <= fault.at <= self._worked_after(ended) + _COMMITTING_SECONDS:
                 return fault.at
         return None
+
+    def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
+        """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and
+        could not have committed its read state by the second."""
+        return any(
+            healed.unserved == {edge}
+            and healed.began - within <= first
+            and healed.began <= again <= healed.at + _COMMITTING_SECONDS
+            for healed in self.healed
+        )
 
     def _worked_after(self, moment: float) -> float:
         """Time of the first acknowledgement of a message sent after `moment`."""

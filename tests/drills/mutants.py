@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from shared.database import Database
 T = TypeVar("T")
 
 _LATE_SECONDS = 3.0
+_SOON_SECONDS = 0.5
 _SLOW_START_SECONDS = 9.0
 _EVERY = 20
 
@@ -68,6 +70,65 @@ class LateCommitDatabase(Database):
             self._connection.commit()
             self._connection.close()
             self._connection = None
+
+
+class EarlyReplyDatabase(Database):
+    """A write is acknowledged, then committed."""
+
+    @property
+    def commits_inline(self) -> bool:
+        return False
+
+    def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
+        with self._unavailable_on_error():
+            connection = self._engine.connect()
+            transaction = connection.begin()
+            try:
+                result = work(connection)
+            except BaseException:
+                connection.close()
+                raise
+        threading.Timer(_SOON_SECONDS, self._commit, (connection, transaction)).start()
+        return result
+
+    def _commit(self, connection: sa.Connection, transaction: sa.RootTransaction) -> None:
+        with suppress(sa.exc.DBAPIError), connection:
+            transaction.commit()
+
+
+def _reply_early() -> None:
+    from services.message import app
+
+    _require(Database, "commits_inline", "_write", "_unavailable_on_error")
+    _replace(app, "Database", EarlyReplyDatabase)
+
+
+def _always_ready() -> None:
+    from shared.bus.client import Bus
+
+    async def check(_bus: Bus, timeout_seconds: float = 1.0) -> None:
+        pass
+
+    _replace(Bus, "check", check)
+
+
+def _assume_arrived() -> None:
+    """All that was pushed to a connection counts as delivered at its end."""
+    from services.edge.receipts.read_state import Ranges, UnconfirmedPushes
+
+    ended = UnconfirmedPushes.ended
+
+    def trusting(pushes: UnconfirmedPushes, _position: int) -> Ranges:
+        return ended(pushes, sys.maxsize)
+
+    _replace(UnconfirmedPushes, "ended", trusting)
+
+
+def _forget_resync() -> None:
+    """Nothing is compared after a loss."""
+    from services.edge.delivery.resync import Resync
+
+    _replace(Resync, "mark_stale", lambda *_: None)
 
 
 def _ack_before_commit() -> None:
@@ -116,6 +177,17 @@ def _forget_read() -> None:
         return await mark(messages, MarkRead([one for one in request.ranges if one.high % 2]))
 
     _replace(MessageQueries, "mark_read", forgetful)
+
+
+def _double_count() -> None:
+    from services.message.store.snapshot import Snapshot
+
+    count = Snapshot.count
+
+    def doubled(snapshot: Snapshot, ranges: Sequence[Any], except_sender: AccountId) -> int:
+        return 2 * count(snapshot, ranges, except_sender)
+
+    _replace(Snapshot, "count", doubled)
 
 
 def _swap_neighbours() -> None:
@@ -185,11 +257,16 @@ def _slow_start() -> None:
 MUTANTS = {
     "ack-before-commit": Mutant("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Mutant("message", "I2 delivery", _skip_recipient),
+    "double-count": Mutant("message", "I8 unread", _double_count),
     "forget-join": Mutant("edge", "I7 presence", _forget_join),
     "double-delivery": Mutant("edge", "I2 once", _double_delivery),
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
     "slow-start": Mutant("message", "S1 service", _slow_start),
     "forget-read": Mutant("message", "", _forget_read, "machine"),
+    "always-ready": Mutant("edge", "S3 readiness", _always_ready, "broker"),
+    "reply-early": Mutant("message", "I1 durability", _reply_early, "database"),
+    "assume-arrived": Mutant("edge", "I2 delivery", _assume_arrived, "network"),
+    "forget-resync": Mutant("edge", "I2 delivery", _forget_resync, "partition"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
 }

@@ -9,10 +9,12 @@ from clients.codec.base import ClientAccount
 from tests.drills.client_profiles import V2, PcClientProfile, PlainProfile, secret
 from tests.drills.device import DrillClient, DrillUser, Edge
 from tests.drills.recorded_connection import Journal, RecordedConnection, dial
+from tests.drills.sleeper import Sleeper
 
 _USERS = 8
 _OUTSIDERS = (8, 9)
-_GROUPS = (tuple(range(_USERS)), (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7), (1, 4), _OUTSIDERS)
+_SLEEPER = 10
+_GROUPS = (tuple(range(_USERS)), (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7, _SLEEPER), (1, 4), _OUTSIDERS)
 """All, three, pairs on one edge and across edges. The outsiders share a chat of their own and are in no other."""
 _PC_CLIENTS = (2, 3)
 """Users with the PC client."""
@@ -26,17 +28,20 @@ class Population:
     members: dict[int, frozenset[int]]
     """OC numbers by chat."""
     devices: list[DrillClient]
+    sleepers: list[Sleeper]
 
     def join(self, other: "Population") -> None:
         self.members |= other.members
         self.devices += other.devices
+        self.sleepers += other.sleepers
 
 
 async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Population:
     """All users but the stayers follow changes of `edges`. Raises any error: before the first fault there must be
     none."""
-    async with _connections(edges, _USERS + len(_OUTSIDERS)) as connections:
-        users = [await _register(connection) for connection in connections]
+    async with _connections(edges, _SLEEPER + 1) as connections:
+        passwords = [secrets.token_hex(6) for _ in connections]
+        users = [await _register(*one) for one in zip(connections, passwords, strict=True)]
         members = {}
         for numbers in _GROUPS:
             accounts = [users[number].account for number in numbers]
@@ -44,7 +49,8 @@ async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
             members[chat] = frozenset(account.number for account in accounts)
             for number in numbers:
                 users[number].chats.append(chat)
-    return Population(members, _devices(users, edges, journal, stayers))
+    sleeper = Sleeper(users[_SLEEPER].account.number, passwords[_SLEEPER], edges, journal)
+    return Population(members, _devices(users[:_SLEEPER], edges, journal, stayers), [sleeper])
 
 
 @asynccontextmanager
@@ -57,9 +63,8 @@ async def _connections(edges: Sequence[Edge], count: int) -> AsyncIterator[list[
         await connection.close()
 
 
-async def _register(connection: RecordedConnection) -> DrillUser:
-    tag = secrets.token_hex(6)
-    account = ClientAccount(f"名{tag}", secret(tag), email=f"u{tag}@dragoman.test")
+async def _register(connection: RecordedConnection, password: str) -> DrillUser:
+    account = ClientAccount(f"名{password}", secret(password), email=f"u{password}@dragoman.test")
     account.number = (await connection.request(V2.register(account))).number
     return DrillUser(account)
 

@@ -79,7 +79,7 @@ class ChatAnnounced(msgspec.Struct, tag="announced", frozen=True):
 
 class Fault(msgspec.Struct, tag="fault", frozen=True):
     """A fault of a process (`kind`): `kill` and `stop` (for a while) without warning; `restart`; `end` by
-    SIGTERM."""
+    SIGTERM. An outage (see Healed) has kinds of its own."""
 
     at: float
     target: str
@@ -92,6 +92,48 @@ class Ended(msgspec.Struct, tag="ended", frozen=True):
     at: float
     target: str
     status: int
+
+
+class Healed(msgspec.Struct, tag="healed", frozen=True):
+    """A fault that lasted since `began` is over. `unserved`: meanwhile the clients of these edges had to be without
+    service."""
+
+    at: float
+    began: float
+    target: str
+    unserved: frozenset[str]
+
+
+class ReadinessChanged(msgspec.Struct, tag="readiness", frozen=True):
+    """`/readyz` of a process has another answer than before."""
+
+    at: float
+    process: str
+    ready: bool
+
+
+class UnreadShown(msgspec.Struct, tag="unread", frozen=True):
+    """The reply to a login says how many messages are unread. The login was sent at `began`."""
+
+    at: float
+    began: float
+    account: int
+    count: int
+
+
+class UnreadFetched(msgspec.Struct, tag="fetched", frozen=True):
+    """A sleeper (see Trial) got a message, by request or live."""
+
+    at: float
+    account: int
+    text: str
+
+
+class SleeperCutOff(msgspec.Struct, tag="sleeper", frozen=True):
+    """A connection of a sleeper ended without a close frame, or could not be opened: messages may have been lost."""
+
+    at: float
+    account: int
 
 
 class DrillStalled(msgspec.Struct, tag="stalled", frozen=True):
@@ -112,6 +154,11 @@ Record = (
     | ChatAnnounced
     | Fault
     | Ended
+    | Healed
+    | ReadinessChanged
+    | UnreadShown
+    | UnreadFetched
+    | SleeperCutOff
     | DrillStalled
 )
 
@@ -128,9 +175,11 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
 class Trial(msgspec.Struct, frozen=True):
     """The evidence of one drill: members by chat (constant), records in order of time, history by chat, and the edges
-    of each account in presence at the end (None: not read)."""
+    of each account in presence at the end (None: not read). `sleepers`: members that are away most of the time, and
+    need not get everything."""
 
     members: dict[int, frozenset[int]]
     records: list[Record]
     history: dict[int, list[Entry]]
     presence: dict[int, frozenset[str]] | None = None
+    sleepers: frozenset[int] = frozenset()

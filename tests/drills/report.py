@@ -25,7 +25,7 @@ def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
         "rejected": states["rejected"],
         "delivered": len(trial_index.received),
         "stored": sum(map(len, trial_index.trial.history.values())),
-        "twice_after_edge_kill": result.excused,
+        "twice_excused": result.excused,
         "held_up_max_seconds": round(max((held.seconds for held in trial_index.held), default=0.0), 2),
         "logins": len(trial_index.connections),
         "cut_off": sum(1 for closed in trial_index.closed.values() if closed.code != 1000),

@@ -2,12 +2,13 @@
 time, and an edge that ends tells its clients to reconnect. Pure functions of the records."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
 from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.records import ReadinessChanged
 
 GRACE_SECONDS = 20.0
 """A process ends within this time after SIGTERM: `edge.drain_seconds`, and ten."""
@@ -18,10 +19,12 @@ _NOTICING_SECONDS = 1.0
 
 
 class Attempt(NamedTuple):
-    """An attempt to log in or to send a message. `answered`: time of the reply, None if it failed."""
+    """An attempt to log in or to send a message. `answered`: time of the reply, None if it failed. `edge`: where the
+    message was sent."""
 
     at: float
     answered: float | None
+    edge: str = ""
 
 
 class Wait(NamedTuple):
@@ -32,7 +35,7 @@ class Wait(NamedTuple):
 
 
 def served(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
-    """No device is without service for longer than `bound` seconds."""
+    """No device is without service for longer than `bound` seconds, besides outages of its edge."""
     for device, wait in longest_waits(trial_index).items():
         if wait.seconds > bound:
             yield f"{device} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
@@ -55,9 +58,27 @@ def drained(trial_index: IndexedTrial) -> Iterator[str]:
                 yield f"connection {connection} was closed with {closed.code} when {target} ended"
 
 
+def readiness_shown(
+    trial_index: IndexedTrial, required: Mapping[str, Collection[str]], noticing: float, bound: float
+) -> Iterator[str]:
+    """`required`: by the target of an outage, services that cannot work meanwhile. Each of their processes is unready
+    `noticing` seconds after the beginning, and ready within `bound` seconds after the end, or until the next outage."""
+    for healed in trial_index.healed:
+        until = min([healed.at + bound, *(one.began for one in trial_index.healed if one.began > healed.at)])
+        for process, changes in trial_index.readiness.items():
+            if process.rpartition("-")[0] not in required.get(healed.target, ()):
+                continue
+            if healed.at - healed.began > noticing and _was_ready(changes, healed.began + noticing):
+                yield f"{process} was ready {noticing:g} s after the outage of {healed.target} began"
+            if until == healed.at + bound < trial_index.end and not _was_ready(changes, until):
+                yield f"{process} was not ready {bound:g} s after the outage of {healed.target}"
+
+
 def longest_waits(trial_index: IndexedTrial) -> dict[str, Wait]:
-    """By device: the longest time from an attempt until it, or a later one, was served."""
-    return {device: max(_waits(attempts, trial_index.end)) for device, attempts in _attempts(trial_index).items()}
+    """By device: the longest time from an attempt until it, or a later one, was served. The time of outages does not
+    count for attempts on edges that had to be without service, and for logins if all had to."""
+    edges = {opened.edge for opened in trial_index.connections.values()}
+    return {device: max(_waits(attempts, trial_index, edges)) for device, attempts in _attempts(trial_index).items()}
 
 
 def figures(trial_index: IndexedTrial) -> dict[str, Any]:
@@ -75,29 +96,37 @@ def figures(trial_index: IndexedTrial) -> dict[str, Any]:
     }
 
 
+def _was_ready(changes: list[ReadinessChanged], at: float) -> bool:
+    before = [change.ready for change in changes if change.at <= at]
+    return bool(before) and before[-1]
+
+
 def _end_requests(trial_index: IndexedTrial) -> dict[str, float]:
     return {fault.target: fault.at for fault in trial_index.faults if fault.kind == "end"}
 
 
-def _waits(attempts: list[Attempt], end: float) -> Iterator[Wait]:
-    served_at = end
+def _waits(attempts: list[Attempt], trial_index: IndexedTrial, edges: set[str]) -> Iterator[Wait]:
+    served_at = trial_index.end
     for attempt in sorted(attempts, key=lambda attempt: attempt.at, reverse=True):
-        if attempt.answered is None:
-            yield Wait(served_at - attempt.at, attempt.at)
-        else:
-            yield Wait(attempt.answered - attempt.at, attempt.at)
-            served_at = min(served_at, attempt.answered)
+        until = served_at if attempt.answered is None else attempt.answered
+        excused = sum(
+            max(0.0, min(until, healed.at) - max(attempt.at, healed.began))
+            for healed in trial_index.healed
+            if attempt.edge in healed.unserved or edges <= healed.unserved
+        )
+        yield Wait(until - attempt.at - excused, attempt.at)
+        served_at = min(served_at, until)
 
 
 def _attempts(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
     """By device. Messages that are unanswered because the device itself closed the connection do not count."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for text, sent in trial_index.sent.items():
-        device = trial_index.connections[sent.connection].device
+        device, edge = trial_index.connections[sent.connection].device, trial_index.connections[sent.connection].edge
         if text in trial_index.acked:
-            attempts[device].append(Attempt(sent.at, trial_index.acked[text][0].at))
+            attempts[device].append(Attempt(sent.at, trial_index.acked[text][0].at, edge))
         elif text in trial_index.rejected or not _left(trial_index, sent.connection):
-            attempts[device].append(Attempt(sent.at, None))
+            attempts[device].append(Attempt(sent.at, None, edge))
     for device, logins in _logins(trial_index).items():
         attempts[device] += logins
     return attempts

@@ -5,9 +5,9 @@ from dataclasses import replace as other
 import pytest
 from msgspec.structs import replace
 
-from tests.drills.checker import ANSWER_SECONDS, CONFIRM_SECONDS, CheckResult, check
+from tests.drills.checker import ANSWER_SECONDS, CONFIRM_SECONDS, LATE_ECHO_SECONDS, CheckResult, check
 from tests.drills.evidence import RequiredEvidence
-from tests.drills.records import Entry, MessageAcknowledged, MessageReceived, Trial
+from tests.drills.records import Entry, Healed, MessageAcknowledged, MessageReceived, Trial
 from tests.drills.sample_trials import SampleTrial
 
 CHAT, OTHER = 7, 8
@@ -311,6 +311,39 @@ def test_a_late_answer(sample: SampleTrial) -> None:
 def test_two_answers(sample: SampleTrial) -> None:
     sample.reject("1/a", sample.send("1/a", CHAT), unknown=True)
     assert violated_by(sample) == {"I9 answers"}
+
+
+# Outages
+
+
+@pytest.mark.parametrize(
+    ("waited", "violated"), [(LATE_ECHO_SECONDS / 2, {"I3 order"}), (LATE_ECHO_SECONDS + 1, set())]
+)
+def test_an_echo_overtakes_missed_messages_only_late(sample: SampleTrial, waited: float, violated: set[str]) -> None:
+    """2/a hears 3/a's message after its own, later one."""
+    text = sample.send_unanswered("2/a", CHAT)
+    sample.tick(waited)
+    sample.leave("1/a")
+    missed = sample.store(sample.send_unanswered("3/a", CHAT), 3, CHAT)
+    sample.acknowledge("2/a", text, CHAT)
+    sample.receive("2/a", CHAT, missed)
+    assert violated_by(sample) & {"I3 order"} == violated
+
+
+@pytest.mark.parametrize(
+    ("edges", "target", "excused"),
+    [({"edge-2"}, "edge-2~nats", 1), ({"edge-1"}, "edge-1~nats", 0), ({"edge-1", "edge-2"}, "nats", 0)],
+)
+def test_only_the_edge_that_was_cut_off_excuses_a_repetition(
+    sample: SampleTrial, edges: set[str], target: str, excused: int
+) -> None:
+    began, text = sample.tick(), sample.send("1/a", CHAT)
+    sample.leave("2/a")
+    sample.enter("2/a")
+    sample.receive("2/a", CHAT, sample.history[CHAT][-1])
+    sample.records.append(Healed(sample.tick(), began, target, frozenset(edges)))
+    result = check(sample.trial, ENOUGH)
+    assert (result.excused, flagged(result)) == (excused, set() if excused else {"I2 once"}), text
 
 
 # I10

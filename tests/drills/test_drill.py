@@ -26,7 +26,7 @@ async def end(sample: SampleTrial, *, away: int = 0, patience: float = 5.0) -> T
         return history
 
     drill = Drill([], read, 1.0, patience, lambda line: None, records=sample.records)
-    return await drill._quiesce(Population({CHAT: frozenset({1, 2})}, []))
+    return await drill._quiesce(Population({CHAT: frozenset({1, 2})}, [], []))
 
 
 @pytest.fixture

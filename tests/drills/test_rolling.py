@@ -3,8 +3,8 @@
 import pytest
 
 from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import ConnectAttempted, Ended, Fault
-from tests.drills.rolling import GRACE_SECONDS, drained, figures, longest_waits, served
+from tests.drills.records import ConnectAttempted, Ended, Fault, Healed, ReadinessChanged
+from tests.drills.rolling import GRACE_SECONDS, drained, figures, longest_waits, readiness_shown, served
 from tests.drills.sample_trials import SampleTrial
 
 CHAT = 7
@@ -100,6 +100,80 @@ def test_messages_unanswered_by_a_broken_connection_count(sample: SampleTrial) -
     dial(sample, "1/a")
     sample.enter("1/a")
     assert unserved(sample) == ["1/a"]
+
+
+# Outages
+
+
+def heal(sample: SampleTrial, seconds: float, *unserved: str) -> None:
+    """An outage of NATS, over now, that has lasted so long."""
+    at = sample.tick()
+    sample.records.append(Healed(at, at - seconds, "nats", frozenset(unserved)))
+
+
+def answer_late(sample: SampleTrial, *unserved: str, outage: float) -> None:
+    """A message of 1/a is answered when an outage has ended and another BOUND has passed."""
+    text = sample.send_unanswered("1/a", CHAT)
+    sample.tick(outage)
+    heal(sample, outage, *unserved)
+    sample.tick(BOUND - 1)
+    sample.acknowledge("1/a", text, CHAT)
+
+
+def test_the_time_of_an_outage_does_not_count(sample: SampleTrial) -> None:
+    answer_late(sample, "edge-1", outage=2 * BOUND)
+    assert unserved(sample) == []
+
+
+def test_an_outage_of_another_edge_counts(sample: SampleTrial) -> None:
+    answer_late(sample, "edge-2", outage=2 * BOUND)
+    assert unserved(sample) == ["1/a"]
+
+
+def test_a_login_is_excused_by_an_outage_of_all_edges_alone(sample: SampleTrial) -> None:
+    for edges, waiting in ((("edge-1",), ["1/a"]), (("edge-1", "edge-2"), [])):
+        records = list(sample.records)
+        sample.leave("1/a", 1006)
+        dial(sample, "1/a")
+        sample.tick(2 * BOUND)
+        heal(sample, 2 * BOUND, *edges)
+        sample.enter("1/a")
+        sample.send("1/a", CHAT)
+        assert unserved(sample) == waiting
+        sample.records[:] = records
+
+
+def unready(sample: SampleTrial) -> list[str]:
+    return list(readiness_shown(IndexedTrial(sample.trial), {"nats": ["edge"]}, noticing=5.0, bound=BOUND))
+
+
+@pytest.mark.parametrize(
+    ("unready_after", "ready_after", "violation"),
+    [
+        (1.0, 1.0, ""),
+        (7.0, 1.0, "edge-1 was ready 5 s after the outage of nats began"),
+        (1.0, BOUND + 1, "edge-1 was not ready 5 s after the outage of nats"),
+    ],
+)
+def test_readiness_shows_an_outage(
+    sample: SampleTrial, unready_after: float, ready_after: float, violation: str
+) -> None:
+    sample.records.append(ReadinessChanged(sample.tick(), "edge-1", True))
+    sample.records.append(ReadinessChanged(sample.tick(unready_after), "edge-1", False))
+    sample.tick(10.0 - unready_after)
+    heal(sample, 10.0)
+    sample.records.append(ReadinessChanged(sample.tick(ready_after), "edge-1", True))
+    sample.tick(2 * BOUND)
+    sample.send("2/a", CHAT)
+    assert unready(sample) == ([violation] if violation else [])
+
+
+def test_a_short_outage_need_not_show(sample: SampleTrial) -> None:
+    sample.records.append(ReadinessChanged(sample.tick(), "edge-1", True))
+    sample.tick(3.0)
+    heal(sample, 3.0)
+    sample.send("2/a", CHAT)
+    assert unready(sample) == []
 
 
 # Ends

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,6 +17,16 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return Path("/proc/self").exists()  # elsewhere there is no /proc, and only the signal shows it
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started, by /proc."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(entry.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.parent.name))
+    return found
 
 
 def until_gone(pids: Iterable[int], seconds: float = 12.0) -> None:

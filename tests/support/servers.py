@@ -28,10 +28,14 @@ from services.cli.embedded.credentials import generate
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
+from tests.support.processes import children
 
 _START_SECONDS = 15.0
 _KEEPER = "keeper"
 """A Valkey user for tests alone; it may empty the server."""
+_END_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
+)
 
 
 class Server:
@@ -196,7 +200,8 @@ class ValkeyServer(Server):
 class PostgresServer(Server):
     """A throw-away cluster: nothing is synced to disk. PostgreSQL refuses to run as root, and then runs as nobody."""
 
-    def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
+    def __init__(self, directory: Path, process_group: ProcessGroup, **options: str) -> None:
+        """`options`: further settings of the server."""
         directory.mkdir(mode=0o755)
         self._user = _unprivileged()
         self._password = secrets.token_hex(8)
@@ -207,6 +212,7 @@ class PostgresServer(Server):
             str(self._binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", "",
             "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
             "-c", "max_connections=200",
+            *[text for name, value in options.items() for text in ("-c", f"{name}={value}")],
         ]  # fmt: skip
         super().__init__("postgresql", command, port, process_group, directory / "postgresql.log")
 
@@ -222,6 +228,34 @@ class PostgresServer(Server):
 
     def stop(self) -> None:
         self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """An immediate shutdown: open transactions are lost, and the next start recovers from the log."""
+        self._end(signal.SIGQUIT)
+
+    def pause(self) -> None:
+        """Freezes the server with the processes of all connections."""
+        super().pause()
+        for pid in children(self.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in children(self.pid):
+            os.kill(pid, signal.SIGCONT)
+        super().resume()
+
+    @contextlib.contextmanager
+    def exhausted(self) -> Iterator[None]:
+        """All connections are taken for a while; those of others are ended."""
+        with contextlib.ExitStack() as held:
+            own = [held.enter_context(psycopg.connect(self.url("postgres"), autocommit=True))]
+            deadline = time.monotonic() + _START_SECONDS
+            while own[0].execute(_END_OTHERS, [[one.info.backend_pid for one in own]]).fetchall():
+                assert time.monotonic() < deadline, "others take the connections"
+                with contextlib.suppress(psycopg.OperationalError):
+                    while True:
+                        own.append(held.enter_context(psycopg.connect(self.url("postgres"), autocommit=True)))
+            yield
 
     @property
     def tools(self) -> Path:
@@ -263,6 +297,17 @@ class PostgresServer(Server):
         finally:
             self._administer(f"ALTER DATABASE {name} RESET default_transaction_read_only")
             self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    @contextlib.contextmanager
+    def read_only_everywhere(self) -> Iterator[None]:
+        """As `read_only`, all databases but the administrator's own."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            names = connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate").fetchall()
+        with contextlib.ExitStack() as stack:
+            for (name,) in names:
+                if name != "postgres":
+                    stack.enter_context(self.read_only(name))
+            yield
 
     def _administer(self, statement: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:

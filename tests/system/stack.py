@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ class Build:
 
 
 PRESENT = Build()
+ChangeSettings = Callable[[Settings], Settings]
 
 
 @dataclass
@@ -97,11 +98,13 @@ class Stack:
         command = build.command("migrate", "auth", "session", "message")
         subprocess.run(command, cwd=build.root, env=self._environment("setup", 0, 0), check=True, capture_output=True)
 
-    def start(self, service: str, build: Build = PRESENT) -> ServiceProcess:
+    def start(
+        self, service: str, build: Build = PRESENT, change: ChangeSettings = lambda settings: settings
+    ) -> ServiceProcess:
         ops, port = free_port(), free_port() if service == "edge" else 0
         with (self._directory / f"{service}-{ops}.log").open("wb") as log:
             process = subprocess.Popen(
-                build.command(service), cwd=build.root, env=self._environment(service, ops, port), stdout=log,
+                build.command(service), cwd=build.root, env=self._environment(service, ops, port, change), stdout=log,
                 stderr=log, **self._process_group.spawn_options,
             )  # fmt: skip
         return ServiceProcess(process, ops, port)
@@ -113,7 +116,9 @@ class Stack:
             assert not given_up, [log.read_text()[-2000:] for log in self._directory.glob("*.log")]
             time.sleep(0.05)
 
-    def _environment(self, service: str, ops: int, port: int) -> Mapping[str, str]:
+    def _environment(
+        self, service: str, ops: int, port: int, change: ChangeSettings = lambda settings: settings
+    ) -> Mapping[str, str]:
         redis = RedisSettings() if service == "setup" else self._valkey.settings(service)
         settings = Settings(
             nats=self._nats.settings(service),
@@ -127,4 +132,4 @@ class Stack:
             edge=EdgeSettings(port=port or 8080, name=f"edge-{port}"),
             media=MediaSettings(directory=self._directory / "media"),
         )
-        return {**os.environ, **variables(settings)}
+        return {**os.environ, **variables(change(settings))}

@@ -1,0 +1,92 @@
+"""The drills of outages: users post while servers, or the ways to them, fail for a while and heal."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from tests.drills import rolling
+from tests.drills.archive import read_history, read_presence
+from tests.drills.checker import Invariant
+from tests.drills.drill import Drill
+from tests.drills.evidence import RequiredEvidence
+from tests.drills.fleet import Builds, Fleet
+from tests.drills.outages import Outage
+from tests.drills.records import Entry, Fault, Healed, ReadinessChanged, Record, Trial
+from tests.drills.scale import FIRST
+
+_CALM_SECONDS = 4.0
+_PATIENCE_SECONDS = 30.0
+_LOOK_SECONDS = 0.5
+_NOTICING_SECONDS = 15.0
+_DEPENDENTS = {"nats": ("auth", "session", "message", "edge"), "postgresql": ("auth", "session", "message")}
+"""By server: the services that cannot work without it."""
+
+
+async def endure(
+    fleet: Fleet, records: list[Record], outages: Sequence[Outage], rate: float, builds: Builds,
+    report: Callable[[str], None],
+) -> Trial:  # fmt: skip
+    """Two edges and two replicas of message go through the outages, one after the other."""
+
+    async def history(chats: list[int]) -> dict[int, list[Entry]]:
+        return await read_history(fleet.operator, chats)
+
+    async def presence() -> dict[int, frozenset[str]]:
+        return await read_presence(fleet.presence_store, fleet.nodes)
+
+    async def disturb(drill: Drill) -> None:
+        async with asyncio.TaskGroup() as group:
+            watching = [group.create_task(_watch(fleet, name, records)) for name in fleet.running]
+            for outage in outages:
+                drill.phase = outage.phase
+                await _suffer(fleet, outage, records)
+            drill.phase = "healed"
+            await asyncio.sleep(_PATIENCE_SECONDS / 3)
+            for task in watching:
+                task.cancel()
+
+    threads = len(FIRST) + 8
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))  # readiness may take seconds each
+    await fleet.migrate(builds("message"))
+    await asyncio.gather(*(fleet.start(service, builds(service)) for service in (*FIRST, "edge")))
+    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), 1, presence, records)
+    try:
+        return await drill.run(disturb)
+    finally:
+        if fleet.links is not None:
+            await fleet.links.close()
+
+
+async def _suffer(fleet: Fleet, outage: Outage, records: list[Record]) -> None:
+    began = time.monotonic()
+    records.append(Fault(began, outage.target, outage.kind))
+    async with outage.harm(fleet):
+        await asyncio.sleep(outage.seconds)
+    records.append(Healed(time.monotonic(), began, outage.target, frozenset(outage.unserved)))
+    await asyncio.sleep(_CALM_SECONDS)
+
+
+async def _watch(fleet: Fleet, process: str, records: list[Record]) -> None:
+    was_ready = None
+    while True:
+        is_ready = await asyncio.to_thread(fleet.running[process].is_ready)
+        if is_ready is not was_ready:
+            records.append(ReadinessChanged(time.monotonic(), process, is_ready))
+        was_ready = is_ready
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def invariants(bound: float) -> dict[str, Invariant]:
+    """Those besides the contract."""
+    ready = partial(rolling.readiness_shown, required=_DEPENDENTS, noticing=_NOTICING_SECONDS, bound=bound)
+    return {"S1 service": partial(rolling.served, bound=bound), "S3 readiness": ready}
+
+
+def required_evidence(outages: Sequence[Outage], rate: float) -> RequiredEvidence:
+    """The least for a proof: every outage, and a fifth of the load of the times with service."""
+    faults = Counter(outage.target for outage in outages)
+    served = sum(_CALM_SECONDS + (0.0 if outage.unserved else outage.seconds) for outage in outages)
+    return RequiredEvidence.of(served * rate, faults)

@@ -1,0 +1,228 @@
+"""Outages: faults that last for a while, of servers and of the connections between processes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from tests.drills.fleet import Fleet
+from tests.drills.links import CLIENTS
+from tests.support.proxy import TcpProxy, Toxics
+from tests.support.servers import PostgresServer
+
+_RESET_SECONDS = 1.0
+_FIRST_EDGE = "edge-1"
+ALL_EDGES = ("edge-1", "edge-2")
+
+Harm = Callable[[Fleet], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Outage:
+    """`harm` lasts `seconds`, inside its context. Meanwhile the clients of the edges `unserved` have to be without
+    service."""
+
+    phase: str
+    target: str
+    kind: str
+    harm: Harm
+    seconds: float
+    unserved: Sequence[str] = ()
+
+
+def broker(seconds: float, kills: int = 10) -> list[Outage]:
+    """NATS is frozen, then killed again and again."""
+    frozen = Outage("frozen", "nats", "freeze", _frozen("nats"), seconds, ALL_EDGES)
+    return [frozen, *[Outage("killed", "nats", "kill", _killed("nats"), 0.0)] * kills]
+
+
+def database(seconds: float) -> list[Outage]:
+    """PostgreSQL is restarted at once, frozen, without connections, and read-only."""
+    server = "postgresql"
+    return [
+        Outage("restarted", server, "crash", _crashed, 0.0),
+        Outage("frozen", server, "freeze", _frozen(server), seconds, ALL_EDGES),
+        Outage("exhausted", server, "exhaust", _exhausted, seconds / 2, ALL_EDGES),
+        Outage("read-only", server, "forbid", _read_only, seconds / 2, ALL_EDGES),
+    ]
+
+
+def partition(seconds: float) -> list[Outage]:
+    """One process after the other is cut off from one server, in both directions and in either."""
+    outages = []
+    for process, server in ((_FIRST_EDGE, "nats"), ("message-1", "postgresql"), (_FIRST_EDGE, "valkey")):
+        unserved = [process] if server == "nats" else []
+        for direction, cut in _CUTS.items():
+            target = f"{process}~{server}"
+            harm = _on_links(process, server, cut)
+            outages.append(Outage(target, target, f"cut {direction}", harm, seconds, unserved))
+    everywhere = _on_links("edge", "valkey", TcpProxy.time_out)
+    return [*outages, Outage("edge~valkey", "edge~valkey", "cut both", everywhere, seconds)]
+
+
+def network(seconds: float) -> list[Outage]:
+    """The connections of clients are slow, sliced, narrow, reset and limited, then those between the processes."""
+    ways = {
+        CLIENTS: (slow(0.2, 0.1), _sliced(1), _narrow(10_000), _limited(20_000)),
+        "nats": (slow(0.05, 0.05), _sliced(7)),
+        "valkey": (slow(0.1, 0.05), _sliced(1)),
+        "postgresql": (slow(0.005, 0.005), _sliced(7)),
+    }
+    outages = [Outage("clients", "edge~clients", "reset", _reset_repeatedly, seconds)]
+    for server, harms in ways.items():
+        for name, poison in harms:
+            processes = ("edge",) if server == CLIENTS else ("message", "edge")
+            harm = _on_all_links(processes, server, poison)
+            outages.append(Outage(f"{name} {server}", f"edge~{server}", name, harm, seconds))
+    return outages
+
+
+# Toxics
+
+Poison = Callable[[TcpProxy], None]
+
+
+def _cut_up(proxy: TcpProxy) -> None:
+    proxy.up.time_out()
+
+
+def _cut_down(proxy: TcpProxy) -> None:
+    proxy.down.time_out()
+
+
+_CUTS: dict[str, Poison] = {"both": TcpProxy.time_out, "up": _cut_up, "down": _cut_down}
+
+
+def _of_both(poison: Callable[[Toxics], None]) -> Poison:
+    def applied(proxy: TcpProxy) -> None:
+        poison(proxy.up)
+        poison(proxy.down)
+
+    return applied
+
+
+def slow(seconds: float, jitter: float) -> tuple[str, Poison]:
+    def poison(toxics: Toxics) -> None:
+        toxics.latency_seconds, toxics.jitter_seconds = seconds, jitter
+
+    return "latency", _of_both(poison)
+
+
+def _sliced(size: int) -> tuple[str, Poison]:
+    def poison(toxics: Toxics) -> None:
+        toxics.slice_bytes = size
+
+    return "slicer", _of_both(poison)
+
+
+def _narrow(bytes_per_second: float) -> tuple[str, Poison]:
+    def poison(toxics: Toxics) -> None:
+        toxics.bytes_per_second = bytes_per_second
+
+    return "bandwidth", _of_both(poison)
+
+
+def _limited(count: int) -> tuple[str, Poison]:
+    def poison(toxics: Toxics) -> None:
+        toxics.limit_bytes = count
+
+    return "limit", _of_both(poison)
+
+
+# Harms
+
+
+def _on_links(process: str, server: str, poison: Poison) -> Harm:
+    return _on_all_links((process,), server, poison)
+
+
+def _on_all_links(processes: Sequence[str], server: str, poison: Poison) -> Harm:
+    @asynccontextmanager
+    async def harm(fleet: Fleet) -> AsyncIterator[None]:
+        assert fleet.links is not None
+        proxies = [proxy for process in processes for proxy in fleet.links.select(process, server)]
+        for proxy in proxies:
+            poison(proxy)
+        try:
+            yield
+        finally:
+            for proxy in proxies:
+                proxy.clear()
+
+    return harm
+
+
+@asynccontextmanager
+async def _reset_repeatedly(fleet: Fleet) -> AsyncIterator[None]:
+    """Frames are delayed, so that a reset finds some under way."""
+    assert fleet.links is not None
+    proxies = list(fleet.links.select("edge", CLIENTS))
+
+    async def reset() -> None:
+        while True:
+            for proxy in proxies:
+                await asyncio.sleep(_RESET_SECONDS)
+                proxy.reset_peer()
+
+    async with _on_links("edge", CLIENTS, slow(0.1, 0.05)[1])(fleet):
+        resetting = asyncio.create_task(reset())
+        try:
+            yield
+        finally:
+            resetting.cancel()
+
+
+def _frozen(server: str) -> Harm:
+    @asynccontextmanager
+    async def harm(fleet: Fleet) -> AsyncIterator[None]:
+        await asyncio.to_thread(fleet.servers[server].pause)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(fleet.servers[server].resume)
+
+    return harm
+
+
+def _killed(server: str) -> Harm:
+    @asynccontextmanager
+    async def harm(fleet: Fleet) -> AsyncIterator[None]:
+        await asyncio.to_thread(fleet.servers[server].kill)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(fleet.servers[server].start)
+
+    return harm
+
+
+@asynccontextmanager
+async def _crashed(fleet: Fleet) -> AsyncIterator[None]:
+    await asyncio.to_thread(_postgres(fleet).crash)
+    yield
+    await asyncio.to_thread(_postgres(fleet).start)
+
+
+@asynccontextmanager
+async def _exhausted(fleet: Fleet) -> AsyncIterator[None]:
+    exhausted = _postgres(fleet).exhausted()
+    await asyncio.to_thread(exhausted.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(exhausted.__exit__, None, None, None)
+
+
+@asynccontextmanager
+async def _read_only(fleet: Fleet) -> AsyncIterator[None]:
+    read_only = _postgres(fleet).read_only_everywhere()
+    await asyncio.to_thread(read_only.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(read_only.__exit__, None, None, None)
+
+
+def _postgres(fleet: Fleet) -> PostgresServer:
+    assert fleet.postgres is not None
+    return fleet.postgres

@@ -1,0 +1,82 @@
+"""Unread counts of a sleeper (account 2), against its records and the history."""
+
+import pytest
+from msgspec.structs import replace
+
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.records import Fault, SleeperCutOff, UnreadFetched, UnreadShown
+from tests.drills.sample_trials import SampleTrial
+from tests.drills.unread import SETTLED_SECONDS, counted
+
+CHAT, OTHER = 7, 8
+SLEEPER = 2
+
+
+@pytest.fixture
+def sample() -> SampleTrial:
+    """Two messages wait for the sleeper; it has sent one itself, and is in no other chat."""
+    sample = SampleTrial(
+        {CHAT: frozenset({1, SLEEPER}), OTHER: frozenset({1})}, {"1/a": "edge-1", f"{SLEEPER}/a": "edge-1"}
+    )
+    for device, chat in (("1/a", CHAT), ("1/a", CHAT), (f"{SLEEPER}/a", CHAT), ("1/a", OTHER)):
+        sample.send(device, chat)
+    return sample
+
+
+def show(sample: SampleTrial, count: int) -> None:
+    began = sample.tick()
+    sample.records.append(UnreadShown(sample.tick(), began, SLEEPER, count))
+
+
+def fetch(sample: SampleTrial, *texts: str) -> None:
+    for text in texts:
+        sample.records.append(UnreadFetched(sample.tick(), SLEEPER, text))
+
+
+def is_right(sample: SampleTrial) -> bool:
+    trial = replace(sample.trial, sleepers=frozenset({SLEEPER}))
+    return not list(counted(IndexedTrial(trial)))
+
+
+@pytest.mark.parametrize(("count", "right"), [(1, False), (2, True), (3, False)])
+def test_each_message_of_others_counts_once(sample: SampleTrial, count: int, right: bool) -> None:
+    show(sample, count)
+    assert is_right(sample) is right
+
+
+@pytest.mark.parametrize(("count", "right"), [(2, True), (3, True), (4, False)])
+def test_a_message_without_an_answer_may_count(sample: SampleTrial, count: int, right: bool) -> None:
+    text = sample.send_unanswered("1/a", CHAT)
+    show(sample, count)
+    sample.store(text, 1, CHAT)
+    assert is_right(sample) is right
+
+
+@pytest.mark.parametrize(("count", "right"), [(0, False), (1, True), (2, True)])
+def test_a_message_received_lately_may_count(sample: SampleTrial, count: int, right: bool) -> None:
+    fetch(sample, "text-1")
+    show(sample, count)
+    assert is_right(sample) is right
+
+
+@pytest.mark.parametrize(("count", "right"), [(1, True), (2, False)])
+def test_a_message_received_long_ago_does_not(sample: SampleTrial, count: int, right: bool) -> None:
+    fetch(sample, "text-1")
+    sample.tick(SETTLED_SECONDS)
+    show(sample, count)
+    assert is_right(sample) is right
+
+
+def test_a_broken_connection_may_have_received_everything(sample: SampleTrial) -> None:
+    sample.records.append(SleeperCutOff(sample.tick(), SLEEPER))
+    show(sample, 0)
+    show(sample, 2)
+    assert is_right(sample)
+
+
+def test_a_fault_excuses_no_count_but_zero(sample: SampleTrial) -> None:
+    sample.records.append(Fault(sample.tick(), "message", "kill"))
+    show(sample, 0)
+    assert is_right(sample)
+    show(sample, 1)
+    assert not is_right(sample)

@@ -1,0 +1,191 @@
+"""A TCP proxy that harms the connections through it, in the words of toxiproxy: latency, bandwidth, slicer, limit_data,
+timeout, reset_peer. A partition delays data and loses none, as TCP does: data that were cut off arrive afterwards."""
+
+import asyncio
+import math
+import random
+import socket
+import struct
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+_CHUNK_BYTES = 16 * 1024
+_QUEUED_PIECES = 256
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER by which a close sends RST."""
+
+
+@dataclass
+class Toxics:
+    """Of one direction. `limit_bytes`: a connection ends after so many. `slice_bytes`: data are sent in pieces of this
+    size, at most."""
+
+    latency_seconds: float = 0.0
+    jitter_seconds: float = 0.0
+    bytes_per_second: float = math.inf
+    slice_bytes: int = _CHUNK_BYTES
+    limit_bytes: int = sys.maxsize
+    _open: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._open.set()
+
+    def time_out(self) -> None:
+        """Nothing gets through until `clear`: no data, no end of a connection."""
+        self._open.clear()
+
+    def clear(self) -> None:
+        """Removes all toxics. Data that are delayed already stay so."""
+        self.latency_seconds = self.jitter_seconds = 0.0
+        self.bytes_per_second = math.inf
+        self.slice_bytes, self.limit_bytes = _CHUNK_BYTES, sys.maxsize
+        self._open.set()
+
+    async def until_open(self) -> None:
+        await self._open.wait()
+
+    @property
+    def delay(self) -> float:
+        return max(0.0, self.latency_seconds + random.uniform(-self.jitter_seconds, self.jitter_seconds))
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        size = self.slice_bytes
+        return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+class TcpProxy:
+    """Listens at `port` of 127.0.0.1 and connects to `target` there, between `start` and `close`."""
+
+    def __init__(self, target: int) -> None:
+        self.up = Toxics()
+        """From the client to the server."""
+        self.down = Toxics()
+        self.port = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_CHUNK_BYTES)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Resets all connections."""
+        assert self._server is not None
+        self._server.close()
+        self.reset_peer()
+        while self._links:
+            self.clear()
+            await asyncio.sleep(0)
+
+    def time_out(self) -> None:
+        """A partition, until `clear`. Connections can be opened, and hear nothing."""
+        self.up.time_out()
+        self.down.time_out()
+
+    def clear(self) -> None:
+        self.up.clear()
+        self.down.clear()
+
+    def reset_peer(self) -> int:
+        """Sends RST to both ends of every connection, wherever it is in a frame. Returns their number."""
+        links = list(self._links)
+        for link in links:
+            link.reset()
+        return len(links)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            server = await asyncio.open_connection("127.0.0.1", self._target, limit=_CHUNK_BYTES)
+        except OSError:
+            _reset(writer)
+            return
+        link = _Link((reader, writer), server)
+        self._links.add(link)
+        try:
+            await link.run(self.up, self.down)
+        finally:
+            self._links.discard(link)
+
+
+_Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _Link:
+    """A connection of a client, and the one to the server that belongs to it."""
+
+    def __init__(self, client: _Stream, server: _Stream) -> None:
+        self._client = client
+        self._server = server
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, up: Toxics, down: Toxics) -> None:
+        """Returns at the end of both directions, or after a reset."""
+        ends = (self._client, self._server, up), (self._server, self._client, down)
+        self._tasks = [asyncio.create_task(_forward(source[0], sink[1], toxics)) for source, sink, toxics in ends]
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                await asyncio.gather(*self._tasks)
+        finally:
+            self.reset()
+
+    def reset(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for _, writer in (self._client, self._server):
+            _reset(writer)
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, toxics: Toxics) -> None:
+    """Raises OSError when either end is broken."""
+    pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_QUEUED_PIECES)
+    reading = asyncio.create_task(_read(reader, pieces, toxics))
+    try:
+        await _write(writer, pieces, toxics)
+        await reading
+    finally:
+        reading.cancel()
+
+
+async def _read(reader: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float, bytes]], toxics: Toxics) -> None:
+    """Queues data with the time at which they are due; an empty piece is the end."""
+    now = asyncio.get_running_loop().time
+    due, forwarded = now(), 0
+    data = b"begin"
+    while data:
+        try:
+            data = await reader.read(_CHUNK_BYTES)
+        except OSError:
+            data = b""  # a reset is forwarded as an end, in its place after the data
+        data = data[: max(0, toxics.limit_bytes - forwarded)]
+        due = max(due, now() + toxics.delay)
+        for piece in toxics.pieces(data):
+            due += len(piece) / toxics.bytes_per_second
+            await pieces.put((due, piece))
+        forwarded += len(data)
+        if forwarded >= toxics.limit_bytes:
+            data = b""
+    await pieces.put((due, b""))
+
+
+async def _write(writer: asyncio.StreamWriter, pieces: asyncio.Queue[tuple[float, bytes]], toxics: Toxics) -> None:
+    now = asyncio.get_running_loop().time
+    while True:
+        due, piece = await pieces.get()
+        await asyncio.sleep(max(0.0, due - now()))
+        await toxics.until_open()
+        if not piece:
+            if writer.can_write_eof():
+                writer.write_eof()
+            return
+        writer.write(piece)
+        await writer.drain()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    raw: socket.socket | None = writer.get_extra_info("socket")
+    if raw is not None and raw.fileno() >= 0:
+        with suppress(OSError):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
