@@ -34,7 +34,7 @@ class DeliveryViolation(NamedTuple):
 @dataclass(frozen=True)
 class CheckResult:
     """`doubts`: reasons why nothing is proven although nothing is violated. `excused`: messages that were delivered
-    twice because the edge of the first delivery was killed or cut off. `invariants`: the names of all checked ones."""
+    twice because nobody could know of the first delivery. `invariants`: the names of all checked ones."""
 
     violations: list[DeliveryViolation]
     doubts: list[str]
@@ -85,7 +85,7 @@ def delivered(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def once(trial_index: IndexedTrial) -> Iterator[str]:
-    """No device got a message twice, unless the edge of the first delivery was killed or cut off soon after."""
+    """No device got a message twice, unless nobody could know of the first delivery."""
     for first, again in repetitions(trial_index):
         if not excusable(trial_index, first, again):
             device = trial_index.connections[again.connection].device
@@ -218,11 +218,14 @@ def repetitions(trial_index: IndexedTrial) -> Iterator[tuple[MessageReceived, Me
 
 
 def excusable(trial_index: IndexedTrial, first: MessageReceived, again: MessageReceived) -> bool:
-    """Whether the edge was killed before it could know that the first delivery had arrived, or was cut off so that
-    nobody else could know it."""
+    """Whether nobody could know that the first delivery had arrived: its edge was killed or cut off soon after, or the
+    network broke its connection."""
     if first.connection == again.connection:
         return False
-    if trial_index.cut_off_between(trial_index.connections[first.connection].edge, first.at, again.at, CONFIRM_SECONDS):
+    edge = trial_index.connections[first.connection].edge
+    if trial_index.cut_off_between(edge, first.at, again.at, CONFIRM_SECONDS):
         return True
+    if trial_index.broken_by_network(first.connection):
+        return first.at >= trial_index.closed[first.connection].at - CONFIRM_SECONDS
     killed = trial_index.killed_under(first.connection)
     return killed is not None and first.at >= killed - CONFIRM_SECONDS and again.at >= killed

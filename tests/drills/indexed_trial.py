@@ -27,6 +27,8 @@ from tests.drills.records import (
     UnreadShown,
 )
 
+ABNORMAL = 1006
+"""The close code of a connection that ended without a close frame."""
 _CLOSING_SECONDS = 5.0
 """A client may notice this late that its edge was killed."""
 _COMMITTING_SECONDS = 6.0
@@ -144,6 +146,18 @@ class IndexedTrial:
             if killed and ended - _CLOSING_SECONDS <= fault.at <= self._worked_after(ended) + _COMMITTING_SECONDS:
                 return fault.at
         return None
+
+    def broken_by_network(self, connection: int) -> bool:
+        """Whether the connection ended without a close frame while those of clients were harmed."""
+        closed = self.closed.get(connection)
+        return (
+            closed is not None
+            and closed.code == ABNORMAL
+            and any(
+                healed.target == "edge~clients" and healed.began <= closed.at <= healed.at + _CLOSING_SECONDS
+                for healed in self.healed
+            )
+        )
 
     def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
         """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and

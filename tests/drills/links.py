@@ -39,7 +39,7 @@ class Links:
 
 
 def reroute(settings: Settings, ports: Mapping[int, int]) -> Settings:
-    """The settings with other ports of NATS, Valkey and PostgreSQL."""
+    """The settings with other ports of NATS, Valkey and PostgreSQL. Clients then come by proxies, too."""
 
     def moved(url: str) -> str:
         for real, first in ports.items():
@@ -47,9 +47,12 @@ def reroute(settings: Settings, ports: Mapping[int, int]) -> Settings:
                 return url.replace(f":{real}", f":{first}")
         return url
 
+    if not ports:
+        return settings
     nats, redis, database = settings.nats, settings.redis, settings.database
     return settings.model_copy(
         update={
+            "edge": settings.edge.model_copy(update={"trusted_proxies": ["127.0.0.1/32"]}),
             "nats": nats.model_copy(update={"url": moved(nats.url)}),
             "redis": redis.model_copy(update={"url": SecretStr(moved(redis.url.get_secret_value()))}),
             "database": database.model_copy(update={"url": SecretStr(moved(database.url.get_secret_value()))}),

@@ -124,11 +124,18 @@ def _assume_arrived() -> None:
     _replace(UnconfirmedPushes, "ended", trusting)
 
 
-def _forget_resync() -> None:
-    """Nothing is compared after a loss."""
-    from services.edge.delivery.resync import Resync
+def _skip_gaps() -> None:
+    """A message that arrives counts as the next one."""
+    from services.edge.delivery.ordering import ChatSequencer
 
-    _replace(Resync, "mark_stale", lambda *_: None)
+    deliver = ChatSequencer.deliver_if_next
+
+    def hasty(sequencer: ChatSequencer, delivery: Delivery) -> bool:
+        if sequencer.head is not None:
+            sequencer.head = max(sequencer.head, delivery.message.index - 1)
+        return deliver(sequencer, delivery)
+
+    _replace(ChatSequencer, "deliver_if_next", hasty)
 
 
 def _ack_before_commit() -> None:
@@ -266,7 +273,7 @@ MUTANTS = {
     "always-ready": Mutant("edge", "S3 readiness", _always_ready, "broker"),
     "reply-early": Mutant("message", "I1 durability", _reply_early, "database"),
     "assume-arrived": Mutant("edge", "I2 delivery", _assume_arrived, "network"),
-    "forget-resync": Mutant("edge", "I2 delivery", _forget_resync, "partition"),
+    "skip-gaps": Mutant("edge", "I2 delivery", _skip_gaps, "partition"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
 }

@@ -16,6 +16,7 @@ from services.edge.gateway.handshake import (
     authority,
     check_request,
     client_address,
+    in_networks,
     parse_handshake,
     parse_networks,
     reject_response,
@@ -144,9 +145,11 @@ class Gateway:
             transport.write(close_frame(*_FULL))
             transport.close()
             return
+        peer = transport.get_extra_info("peername")
         socket = WebSocket(
-            transport, self._new_parser(), self._max_message_bytes, self._write_batch, self._sockets.discard
-        )
+            transport, self._new_parser(), self._max_message_bytes, self._write_batch, self._sockets.discard,
+            behind_proxy=peer is not None and in_networks(peer[0], self._trusted),
+        )  # fmt: skip
         socket.open(self._endpoint, handshake)
         self._sockets.add(socket)
 

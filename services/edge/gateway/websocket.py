@@ -42,7 +42,10 @@ _DRAIN_SECONDS = 3.0
 
 
 class WebSocket(BaseTransport[ParsedFrame]):
-    __slots__ = ("_arrival_pending", "_assembler", "_batch", "_discarded_at", "_frame_parser", "_outgoing")
+    __slots__ = (
+        "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_discarded_at", "_frame_parser", "_outgoing",
+        "_truncated",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +54,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
         max_message_bytes: int,
         batch: WriteBatch,
         on_closed: Callable[[BaseTransport[Any]], None],
+        *,
+        behind_proxy: bool = False,
     ) -> None:
         super().__init__(transport, parser, batch.loop, on_closed)
         self._frame_parser = parser
@@ -60,6 +65,10 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._arrival_pending = False
         self._discarded_at = 0.0
         """When the peer last sent something after the end."""
+        self._behind_proxy = behind_proxy
+        self._truncated = False
+        """A proxy has ended the stream without a close frame: what it has acknowledged need not have reached the
+        client."""
 
     # services.edge.canonical.transport.Socket
 
@@ -109,6 +118,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def eof_received(self) -> bool:
         """The transport closes itself after the remaining writes, unless a close frame was received before."""
         if not self._arrival_pending:
+            self._truncated = self._behind_proxy
             self._stop_receiving()
             self._sending = False
             self.flush()
@@ -120,6 +130,9 @@ class WebSocket(BaseTransport[ParsedFrame]):
         super().connection_lost(error)
 
     # Out
+
+    def _in_transit(self) -> int | None:
+        return None if self._truncated else super()._in_transit()
 
     def flush(self) -> None:
         outgoing = self._outgoing

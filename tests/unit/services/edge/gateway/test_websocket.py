@@ -13,7 +13,7 @@ from websockets.sync.client import connect as connect_in_thread
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.transport import Accept
 from services.edge.gateway import Gateway
-from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES
+from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawPeer, closing, masked
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
@@ -487,6 +487,25 @@ async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
     peer.end_writing()
     await client.until("peer_closing", "closed")
     assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
+
+
+@pytest.mark.parametrize(("orderly", "unacknowledged"), [(False, None), (True, 0)])
+async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
+    start: Start, endpoint: RecordingEndpoint, orderly: bool, unacknowledged: int | None
+) -> None:
+    """A proxy that has lost its client ends the stream; a close frame is the client's own."""
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(gateway.port) as proxy:
+        await proxy.upgrade()
+        client = await endpoint.client()
+        client.socket.send((b"hello",))
+        await wait_for(lambda: client.socket.unacknowledged() == 0)
+        if orderly:
+            proxy.send(closing(1000))
+        else:
+            proxy.end_writing()
+        await client.until("peer_closing", "closed")
+        assert client.unacknowledged_at == {"peer_closing": unacknowledged, "closed": None}
 
 
 async def test_bytes_that_the_peer_does_not_read_are_not_acknowledged(
