@@ -185,6 +185,12 @@ class MessageSettings(_Section):
     )
     unread_per_chat: int = Field(1_000, ge=1, description="unread messages pushed at login, per chat")
     reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")
+    partitions: int = Field(
+        256,
+        ge=1,
+        le=4096,
+        description="of chats, shared out to the replicas; the same for message and edges, as long as they exist",
+    )
 
 
 class EdgeSettings(_Section):

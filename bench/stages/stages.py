@@ -16,6 +16,8 @@ from clients.codec.base import ClientAccount
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
+from services.edge.metrics import EdgeMetrics
+from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
 from services.message.store import MessageStore
 from shared import presence
@@ -160,7 +162,7 @@ class _BatchSubmitter:
 async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
     """From submitting a tick's messages to their confirmations, by a stub of the message service."""
     edge, message = _bus(server, "edge"), _bus(server, "message")
-    upstream = MessagePublisher(edge, _NODE, 8.0)
+    upstream = MessagePublisher(edge, _NODE, 8.0, Owners(256), EdgeMetrics(CollectorRegistry()))
 
     async def accept(request: PostMessages) -> PostResults:
         return PostResults([Posted(MessageId(1), 1, 1)] * len(request.drafts))

@@ -51,6 +51,7 @@ from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.sync_requests import SyncRequests
+from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
 from services.edge.upstream.tick_batcher import TickBatcher
 from shared.bus.client import Bus
@@ -88,9 +89,10 @@ class Edge:
         seconds = settings.edge.request_seconds
         self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
         self.bus = bus = Bus(settings.nats, "edge", registry, tracer)
-        self.publisher = MessagePublisher(bus, self.id, seconds, tracer)
-        clock, metrics, ticks = asyncio.get_running_loop().time, EdgeMetrics(registry), TickBatcher(self.publisher)
-        self.context = context = EdgeContext(settings, clock, Tasks(), ticks, metrics)
+        clock, metrics = asyncio.get_running_loop().time, EdgeMetrics(registry)
+        owners = Owners(settings.message.partitions)
+        self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, tracer)
+        self.context = context = EdgeContext(settings, clock, Tasks(), TickBatcher(self.publisher), metrics)
         self.media = _media(settings, metrics)
         # Accounts and chats of this node
         self.presence = Presence(settings.redis, registry)
@@ -100,7 +102,7 @@ class Edge:
         self._gaps = GapFiller(bus, accounts, metrics)
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
         self.resync = Resync(bus, accounts, chats, metrics)
-        self.receiver = EnvelopeReceiver(self.id, chats, self.resync)
+        self.receiver = EnvelopeReceiver(self.id, chats, self.resync, owners)
         self.read_state = ReadStateFlusher(bus, self.id, accounts)
         mark_stale = self.resync.mark_stale
         self.lease = Lease(self.presence, self.id, accounts, mark_stale, lease_seconds, metrics, announcer)

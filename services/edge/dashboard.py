@@ -18,6 +18,7 @@ DASHBOARD = Dashboard(
                 percentiles("Time to deliver", "dragoman_edge_delivery_seconds"),
                 count("Requests", "dragoman_edge_request_seconds", by="command"),
                 percentiles("Time to reply", "dragoman_edge_request_seconds"),
+                rate("Requests to post messages", "dragoman_edge_posts", by="to"),
             ),
         ),
         PanelGroup(

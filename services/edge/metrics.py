@@ -69,6 +69,13 @@ class EdgeMetrics:
         self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
         rejected = Counter("dragoman_edge_refusals", "Requests rejected", ["dialect", "code"], registry=registry)
         self.rejected = CachedLabels(rejected)
+        posts = Counter(
+            "dragoman_edge_posts",
+            "Requests to post messages: to the owner of their partition, to another replica after it, or to any",
+            ["to"],
+            registry=registry,
+        )
+        self.posts = CachedLabels(posts)
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
         self.slow_closes = Counter(
             "dragoman_edge_slow_closes", "Connections closed because they were too slow", registry=registry

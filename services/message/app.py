@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from services.message.adapters.fanout import Fanout
+from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
 from services.message.adapters.tracing import TracedPostingBatcher
 from services.message.dashboard import DASHBOARD
@@ -21,7 +22,7 @@ from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
-from shared.contract.subjects import GET_MEMBERSHIP, LIST_CHATS, PRESENCE_INCOMPLETE
+from shared.contract.subjects import GET_MEMBERSHIP, HEARTBEAT, LIST_CHATS, PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
@@ -61,12 +62,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
     store = MessageStore(database)
     rosters = RosterCache(membership, metrics)
-    fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message)
+    ownership = Ownership(settings.message.partitions, bus.is_denied, metrics)
+    fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
-    route(bus, batcher, queries, rosters.announce)
+    route(bus, batcher, queries, rosters.announce, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
+    bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     bus.notify_connection_lost(rosters.announcements_lost)
     checks = {"nats": bus.check, "events": bus.check_events, "database": store.check}
@@ -109,6 +112,7 @@ async def _serve_until(
         heartbeats = group.create_task(fanout.run(), name="heartbeats")
         await cancel_on(stopping, bus.watch_workers())
         ops.draining = True
+        await fanout.resign()
         await bus.drain()
         batcher.close()
         finished, _ = await asyncio.wait({posting}, timeout=_DRAIN_SECONDS)

@@ -14,6 +14,7 @@ DASHBOARD = Dashboard(
                 mean("Messages in a batch", "dragoman_message_batch_rows"),
                 count("Batches", "dragoman_message_batch_rows"),
                 gauge("Messages in flight", "dragoman_message_queue_rows"),
+                gauge("Partitions owned", "dragoman_message_partitions"),
                 percentiles("Time to fan out", "dragoman_message_fan_out_seconds"),
                 count("Envelopes", "dragoman_message_envelope_bytes"),
                 percentiles("Size of an envelope", "dragoman_message_envelope_bytes", Unit.BYTES),

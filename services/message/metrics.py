@@ -26,6 +26,7 @@ class MessageMetrics:
         self.acknowledged = Counter("dragoman_message_acknowledged", "Messages acknowledged", registry=registry)
         self.duplicates = Counter("dragoman_message_duplicates", "Drafts that were posted before", registry=registry)
         self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages in flight", registry=registry)
+        self.partitions = Gauge("dragoman_message_partitions", "Partitions of chats owned", registry=registry)
         self.retries = Counter("dragoman_message_retries", "Batches retried", ["cause"], registry=registry)
         self.presence_unknown = Counter(
             "dragoman_message_presence_unknown", "Batches broadcast because presence was unknown", registry=registry

@@ -19,8 +19,9 @@ AnnounceVersions = Callable[[Mapping[ChatId, int]], None]
 _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
 
-def route(bus: Bus, batcher: PostingBatcher, queries: MessageQueries, announce: AnnounceVersions) -> None:
+def route(bus: Bus, batcher: PostingBatcher, queries: MessageQueries, announce: AnnounceVersions, replica: str) -> None:
     bus.serve_deferred(on.POST_MESSAGES, batcher.submit, queue=_QUEUE)
+    bus.serve_deferred(on.post(replica), batcher.submit)
     bus.serve(on.SYNC, queries.sync, queue=_QUEUE)
     bus.serve(on.SYNC_CHAT, queries.sync_chat, queue=_QUEUE)
     bus.serve(on.GET_HISTORY, queries.history, queue=_QUEUE)

@@ -143,7 +143,13 @@ class Bus:
 
         self._broker.subscribe(subject, receive, "")
 
-    def serve_deferred(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
+    def is_denied(self, subject: str) -> bool:
+        """Whether the broker has denied this connection the subject: it has the grants of an older version."""
+        return self._broker.is_denied(subject.lower())
+
+    def serve_deferred(
+        self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str = ""
+    ) -> None:
         """`serve` for the hot path: the callback queues the request at once and replies later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 

@@ -33,13 +33,16 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 class Heartbeat(msgspec.Struct, frozen=True):
     """Published by each replica to all edges every second: its counter for each node and, as "all", for broadcasts. A
     missing node had no envelope for ten minutes. A counter without its envelope reveals a loss. `leaving`: the replica
-    shuts down after this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown."""
+    shuts down after this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown. `partitions`: the replica
+    may own some of so many partitions of chats, and serves a subject of its own; 0: it knows no partitions; -1: it
+    stops, and owns none any more."""
 
     replica: str
     epoch: int
     counters: dict[str, int]
     leaving: bool = False
     now: int = 0
+    partitions: int = 0
 
 
 class PresenceIncomplete(msgspec.Struct, frozen=True):

@@ -57,12 +57,12 @@ BUS_USERS: dict[str, BusUser] = {
     ),
     "message": BusUser(
         serves=(
-            on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD, on.MARK_READ, on.GET_HEADS,
-            on.ERASE_READ_STATE,
+            on.POST_MESSAGES, on.post("*"), on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD, on.MARK_READ,
+            on.GET_HEADS, on.ERASE_READ_STATE,
         ),
         requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
-        subscribes=(on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
+        subscribes=(on.HEARTBEAT, on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
         consumes=(on.ACCOUNT_DELETED,),
     ),
     "edge": BusUser(
@@ -71,8 +71,8 @@ BUS_USERS: dict[str, BusUser] = {
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
             on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE,
             on.CREATE_CHAT,
-            on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
-            on.MARK_READ, Route(f"{_NODE}.flush", object, object),
+            on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.SYNC_CHAT, on.GET_HISTORY,
+            on.GET_UNREAD, on.MARK_READ, Route(f"{_NODE}.flush", object, object),
         ),
         publishes=(on.PRESENCE_INCOMPLETE,),
         subscribes=(

@@ -122,6 +122,11 @@ def flush(node: NodeId) -> Route[edge.FlushReadState, edge.ReadStateFlushed]:
     return Route(f"edge.{node}.flush", edge.FlushReadState, edge.ReadStateFlushed, "edge.*.flush")
 
 
+def post(replica: str) -> Route[message.PostMessages, message.PostResults]:
+    """POST_MESSAGES to one replica of message, for chats of the partitions that it owns."""
+    return Route(f"message.{replica}.post", message.PostMessages, message.PostResults, "message.*.post")
+
+
 def health(service: str) -> Topic[events.HealthProbe]:
     """Each service's probe of the stream. A stream of its own would prove nothing: after a full disk, one stream may
     store messages while another does not."""

@@ -40,6 +40,7 @@ from shared.migrate import upgrade
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, RedisSettings, Settings
 from tests.unit.services.edge.json_dialect import ENTRY, frame
+from tests.unit.services.message.environment import sole_ownership
 
 T = TypeVar("T")
 
@@ -265,7 +266,7 @@ async def batcher(tmp_path: Path) -> AsyncIterator[PostingBatcher]:
         MessageMetrics(CollectorRegistry()),
     )
     rosters = RosterCache(get_membership, metrics)
-    fanout = Fanout(publish, presence, rosters, metrics, MessageSettings())
+    fanout = Fanout(publish, presence, rosters, metrics, MessageSettings(), sole_ownership())
     batcher = PostingBatcher(MessageStore(database), rosters, fanout, metrics, MessageSettings(), lambda: None)
     running = asyncio.create_task(batcher.run())
     yield batcher

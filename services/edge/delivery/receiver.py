@@ -8,6 +8,7 @@ from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
 from services.edge.delivery.resync import Resync
+from services.edge.upstream.owners import Owners
 from shared.bus.client import Bus
 from shared.clock import steady_ms
 from shared.contract import subjects
@@ -25,8 +26,9 @@ _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 class EnvelopeReceiver:
-    def __init__(self, node: NodeId, chats: LocalChats, resync: Resync) -> None:
+    def __init__(self, node: NodeId, chats: LocalChats, resync: Resync, owners: Owners) -> None:
         self._node = node
+        self._owners = owners
         self._chats = chats
         self._resync = resync
         self._losses = LossDetector(node, _now())
@@ -53,6 +55,7 @@ class EnvelopeReceiver:
     def receive_heartbeat(self, data: bytes) -> None:
         heartbeat = _decode_heartbeat(data)
         self._losses.heartbeat(heartbeat, _now())
+        self._owners.heartbeat(heartbeat, _now())
         now = steady_ms()
         self._chats.message_clock.observe(heartbeat.now, now - _HEARTBEAT_MS, now)
 

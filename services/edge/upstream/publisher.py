@@ -1,9 +1,11 @@
-"""Publishes local connections' messages to the message service. Submissions of one event-loop tick share a request;
-while several requests are in flight, those of 20 ms do. A congestion window bounds the messages in flight by how soon
-they are answered. While replies still arrive, a submission queued for more than 1.5 s is rejected with RATE_LIMITED.
+"""Publishes local connections' messages to the message service: to the replica that owns the partition of their chat,
+or to any. Submissions of one event-loop tick to one replica share a request; while several requests to it are in
+flight, those of 20 ms do. A congestion window for each replica bounds the messages in flight by how soon they are
+answered. While replies still arrive, a submission queued for more than 1.5 s is rejected with RATE_LIMITED.
 
 A draft is repeated with the same nonce until it is answered or its deadline has passed. It is reported as failed only
-after the deadline and a second more, so that no replica commits a message that was reported as failed.
+after the deadline and a second more, so that no replica commits a message that was reported as failed. An owner that
+does not reply within a fraction of a second is suspended, and the next one is tried.
 While the service has not answered for some seconds, new submissions are rejected at once, and are not sent. A
 replica that shuts down or has lost its database replies UNAVAILABLE, and another replica is tried. A replica that is
 overloaded is believed, and the senders get its error at once.
@@ -11,14 +13,15 @@ overloaded is believed, and the senders get its error at once.
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from services.edge.metrics import EdgeMetrics
 from services.edge.rpc.failures import INTERNAL
-from services.edge.upstream.congestion_window import CongestionWindow
+from services.edge.upstream.lane import Lane
 from services.edge.upstream.outage import OutageDetector
+from services.edge.upstream.owners import ANY, Owners
 from shared.bus.client import Bus, Unavailable
 from shared.clock import steady_ms
 from shared.contract import subjects
@@ -36,14 +39,8 @@ _log = log(__name__)
 _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.15
 _ATTEMPT_SECONDS = 2.0
-_CONCURRENT_REQUESTS = 3
-"""Requests in flight that keep the message service busy: one is fanned out, one is committed, one waits."""
 _GATHER_SECONDS = 0.02
 """Submissions are gathered for so long meanwhile: a replica that does not reply delays others no longer."""
-_REQUEST_DRAFTS = 512
-_REQUEST_BYTES = 384 * 1024
-"""A request at these limits gets no further submission; submissions are kept whole, to keep their order."""
-_DRAFT_BYTES = 64
 _SOON_SECONDS = 0.5
 """A request that takes longer has waited for others."""
 _QUEUE_SECONDS = 1.5
@@ -71,18 +68,25 @@ class Submitter(Protocol):
 class MessagePublisher:
     """`post` during a tick; `flush` at its end. After `longest_seconds`, and a moment, every draft has a result."""
 
-    def __init__(self, bus: Bus, node: NodeId, request_seconds: float, tracer: "Tracer | None" = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        node: NodeId,
+        request_seconds: float,
+        owners: Owners,
+        metrics: EdgeMetrics,
+        tracer: "Tracer | None" = None,
+    ) -> None:
         self._bus = bus
         self._tracer = tracer
         self._node = node
         self._seconds = request_seconds
         self.longest_seconds = request_seconds + _SLACK_SECONDS
+        self._owners = owners
+        self._requests = metrics.posts
         self._tasks = Tasks()
-        self._queue: deque[tuple[float, list[Draft]]] = deque()
-        """Submissions that are in no request yet, and since when."""
-        self._in_flight: dict[Nonce, list[Draft]] = {}
-        """The drafts of each unanswered request, by its first nonce."""
-        self._window = CongestionWindow()
+        self._lanes: dict[str, Lane] = {}
+        """By owner."""
         self._outage = OutageDetector()
         self._timer: asyncio.TimerHandle | None = None
         self._submitters: dict[Nonce, Submitter] = {}
@@ -96,75 +100,69 @@ class MessagePublisher:
         return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:
-        """Queue a connection's messages, in this order, for the next request. `now`: by the event loop's clock."""
+        """Queue a connection's messages to one chat, in this order, for the next request. `now`: by the event loop's
+        clock."""
         for draft in drafts:
             self._submitters[draft.nonce] = submitter
-        self._queue.append((now, drafts))
+        owner = self._owners.owner(drafts[0].chat, now)
+        lane = self._lanes.get(owner)
+        if lane is None:
+            self._lanes = {replica: lane for replica, lane in self._lanes.items() if not lane.is_idle}
+            lane = self._lanes[owner] = Lane()
+        lane.submit(drafts, now)
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: it is not repeated, and its result is not passed on."""
         self._submitters.pop(nonce, None)
 
     def flush(self) -> None:
-        """Begin a request, or gather submissions for a moment."""
+        """Begin requests, or gather submissions for a moment."""
         if self._outage.is_failing:
             self._reject_during_outage()
-        if not self._queue:
-            return
-        if not self._is_busy():
-            self._send_all()
+        is_waiting = False
+        for lane in self._lanes.values():
+            if lane.has_queued:
+                if not lane.is_busy(self._submitters):
+                    self._send_queued(lane)
+                is_waiting = is_waiting or lane.has_queued
+        if not is_waiting:
+            self._cancel_timer()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._send_all)
 
-    def _is_busy(self) -> bool:
-        """Whether one more request would only wait. A request whose messages have all been delivered is done: its reply
-        comes after them, and delays nobody."""
-        busy = [batch for batch in self._in_flight.values() if any(draft.nonce in self._submitters for draft in batch)]
-        return len(busy) >= _CONCURRENT_REQUESTS
-
     def _send_all(self) -> None:
-        """As many requests as the window has room for."""
+        self._cancel_timer()
+        for lane in self._lanes.values():
+            self._send_queued(lane)
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._queue and self._window.has_room(len(self._queue[0][1])):
-            self._send(self._next_batch())
 
-    def _next_batch(self) -> list[Draft]:
-        batch: list[Draft] = []
-        size = 0
-        while self._queue:
-            drafts = self._queue[0][1]
-            size += sum([len(draft.body) for draft in drafts]) + _DRAFT_BYTES * len(drafts)
-            count = len(batch) + len(drafts)
-            if batch and (count > _REQUEST_DRAFTS or size > _REQUEST_BYTES or not self._window.has_room(count)):
-                break
-            batch += drafts
-            self._queue.popleft()
-        return batch
+    def _send_queued(self, lane: Lane) -> None:
+        """As many requests as the window has room for."""
+        while lane.has_room():
+            self._send(lane)
 
-    def _expire_queue(self) -> None:
+    def _expire_queue(self, lane: Lane) -> None:
         """Reject submissions that were queued too long while others were answered: they would wait ever longer."""
-        latest = asyncio.get_running_loop().time() - _QUEUE_SECONDS
-        while self._queue and self._queue[0][0] < latest:
-            for draft in self._queue.popleft()[1]:
-                self._fail(draft, OVERLOADED)
+        for draft in lane.expire(asyncio.get_running_loop().time() - _QUEUE_SECONDS):
+            self._fail(draft, OVERLOADED)
 
     def _reject_during_outage(self) -> None:
-        now, accepted = asyncio.get_running_loop().time(), deque[tuple[float, list[Draft]]]()
-        while self._queue:
-            submission = self._queue.popleft()
-            if self._outage.rejects(now):
-                for draft in submission[1]:
+        now = asyncio.get_running_loop().time()
+        for lane in self._lanes.values():
+            for since, drafts in lane.take_queue():
+                if not self._outage.rejects(now):
+                    lane.submit(drafts, since)
+                    continue
+                for draft in drafts:
                     self._fail(draft, SERVICE_DOWN)
-            else:
-                accepted.append(submission)
-        self._queue = accepted
 
-    def _send(self, batch: list[Draft]) -> None:
-        self._window.sent(len(batch))
-        self._in_flight[batch[0].nonce] = batch
-        delivering = self._deliver(batch)
+    def _send(self, lane: Lane) -> None:
+        batch = lane.next_batch()
+        delivering = self._deliver(lane, batch)
         if self._tracer is not None:
             delivering = self._tracer.begin("post", {"messages": len(batch)}).around(delivering)
         self._tasks.start(delivering, "post")
@@ -172,42 +170,46 @@ class MessagePublisher:
 
     async def finish(self, timeout_seconds: float) -> None:
         """Send everything, whether there is room or not."""
-        while self._queue:
-            self._send(self._next_batch())
+        for lane in self._lanes.values():
+            while lane.has_queued:
+                self._send(lane)
         await self._tasks.finish(timeout_seconds)
 
-    async def _deliver(self, batch: list[Draft]) -> None:
+    async def _deliver(self, lane: Lane, batch: list[Draft]) -> None:
         """Repeat drafts without an answer until the deadline, all in their order."""
-        count, first, started = len(batch), batch[0].nonce, asyncio.get_running_loop().time()
-        failure = UNCONFIRMED
+        started, failure = asyncio.get_running_loop().time(), UNCONFIRMED
+        remaining = batch
         try:
-            batch = await self._send_with_retry(batch)
+            remaining = await self._send_with_retry(batch)
         except RequestError as error:
             failure = error.failure
         except Exception:
             _log.exception("messages not posted")
             failure = INTERNAL
-        del self._in_flight[first]
-        for draft in batch:
+        for draft in remaining:
             self._fail(draft, failure)
         soon = failure is UNCONFIRMED and asyncio.get_running_loop().time() - started < _SOON_SECONDS
-        self._window.acknowledged(count, soon=soon, limited=bool(self._queue))
+        lane.answered(batch, soon=soon)
         self.flush()
-        if failure is not UNCONFIRMED or not batch:
-            self._expire_queue()
+        if failure is not UNCONFIRMED or not remaining:
+            self._expire_queue(lane)
 
     async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
         attempt may still be carried out."""
         deadline = asyncio.get_running_loop().time() + self.longest_seconds
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
+        owner, attempt = self._owners.owner(batch[0].chat, asyncio.get_running_loop().time()), "owner"
         while batch and (left := deadline - (began := asyncio.get_running_loop().time())) > 0:
             try:
-                request, seconds = PostMessages(self._node, batch), min(left, _ATTEMPT_SECONDS)
-                results = await self._bus.request(subjects.POST_MESSAGES, request, seconds=seconds)
+                results = await self._request(owner, attempt, batch, left)
             except Unavailable:
-                self._outage.attempt_failed(began)
                 retried = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
+                if owner != ANY:
+                    owner = self._owners.owner(batch[0].chat, began) if attempt == "owner" else ANY
+                    attempt = "other"
+                    continue
+                self._outage.attempt_failed(began)
             except RequestError as error:
                 self._note_answer(error.failure.code, began)
                 if error.failure.code not in retried:
@@ -216,10 +218,28 @@ class MessagePublisher:
                 remaining = self._settle(batch, results)
                 self._note_answer(ErrorCode.UNAVAILABLE if len(remaining) == len(batch) else None, began)
                 batch = remaining
+            owner = ANY
             batch = [draft for draft in batch if draft.nonce in self._submitters]
             if batch:
                 await asyncio.sleep(_PAUSE_SECONDS)
         return batch
+
+    async def _request(self, owner: str, attempt: str, batch: list[Draft], left: float) -> PostResults:
+        """Send one request, to the queue group if `owner` is ANY. An owner without a reply is suspended. Raises
+        RequestError."""
+        request, loop = PostMessages(self._node, batch), asyncio.get_running_loop()
+        if owner == ANY:
+            self._requests.labels("any").inc()
+            return await self._bus.request(subjects.POST_MESSAGES, request, seconds=min(left, _ATTEMPT_SECONDS))
+        self._requests.labels(attempt).inc()
+        began, seconds = loop.time(), min(left, self._owners.seconds(owner))
+        try:
+            results = await self._bus.request(subjects.post(owner), request, seconds=seconds, wait_for_service=False)
+        except Unavailable:
+            self._owners.silent(owner, loop.time())
+            raise
+        self._owners.replied(owner, loop.time() - began)
+        return results
 
     def _note_answer(self, code: ErrorCode | None, began: float) -> None:
         """`code`: the error of the whole request, None if something of it was answered otherwise."""

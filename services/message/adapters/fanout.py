@@ -6,7 +6,6 @@ one process of an edge) ever goes back; beyond 4,096 nodes, those idle for longe
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from itertools import chain
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 import nats.errors
 
+from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage, Roster, message_size, profile_size
 from services.message.metrics import MessageMetrics
@@ -82,13 +82,15 @@ class Fanout:
         rosters: RosterCache,
         metrics: MessageMetrics,
         settings: MessageSettings,
+        ownership: Ownership,
     ) -> None:
-        self.replica = secrets.token_hex(8)
+        self.replica = ownership.replica
         self.epoch = now_ms()
         self._publish = publish
         self._presence = presence
         self._rosters = rosters
         self._metrics = metrics
+        self._ownership = ownership
         self._max_broadcast_from = self._broadcast_from = min(settings.broadcast_members, _MAX_NAMED_RECIPIENTS)
         self._per_edge = settings.broadcast_members_per_edge
         self._edges_seen: dict[NodeId, float] = {}
@@ -219,6 +221,11 @@ class Fanout:
             self._presence_losses = self._presence.losses
             self.announce_loss()
 
+    async def resign(self) -> None:
+        """Edges send messages to the other replicas from now on."""
+        self._ownership.resign()
+        await self._beat()
+
     async def announce_shutdown(self) -> None:
         """Everything is published: edges need not miss this replica."""
         await self._beat(leaving=True)
@@ -227,10 +234,10 @@ class Fanout:
         self._adjust_broadcast_threshold()
         since = time.monotonic() - _REPORTED_SECONDS
         counters = {str(node): counter for node, counter in self._counters.items() if self._last_sent[node] > since}
+        partitions = self._ownership.announced
+        heartbeat = Heartbeat(self.replica, self.epoch, counters, leaving, now_ms(), partitions)
         try:
-            await self._publish(
-                subjects.HEARTBEAT, _pack(Heartbeat(self.replica, self.epoch, counters, leaving, now_ms()))
-            )
+            await self._publish(subjects.HEARTBEAT, _pack(heartbeat))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
 

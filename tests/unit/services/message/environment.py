@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from itertools import count
@@ -12,7 +13,9 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.cli.ports import free_port
+from services.message.adapters.ownership import Ownership
 from services.message.app import serve
+from services.message.metrics import MessageMetrics
 from shared.bus.client import Bus, pack
 from shared.clock import now_ms
 from shared.contract import subjects as on
@@ -46,6 +49,11 @@ _WAIT_SECONDS = 10.0
 
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
+
+
+def sole_ownership() -> Ownership:
+    """Of a replica that hears no other."""
+    return Ownership(256, lambda _subject: False, MessageMetrics(CollectorRegistry()))
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
@@ -233,6 +241,21 @@ async def running_replica(settings: Settings) -> AsyncIterator[asyncio.Event]:
     finally:
         stopping.set()
         await task
+
+
+async def http_get(settings: Settings, path: str) -> tuple[int, str]:
+    """Status and body from the operations port."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), body.decode()
+
+
+async def metric_value(settings: Settings, name: str) -> float:
+    _, text = await http_get(settings, "/metrics")
+    (value,) = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(value)
 
 
 @contextlib.asynccontextmanager

@@ -36,6 +36,7 @@ from shared.contract.message import (
 from shared.contract.model import Message
 from shared.contract.session import Ack, EraseAccount
 from shared.migrate import NotMigrated
+from shared.partitions import STOPPING
 from shared.settings import DatabaseSettings, NatsSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.unit.services.message.environment import (
@@ -46,27 +47,14 @@ from tests.unit.services.message.environment import (
     ROOM,
     SOUTH,
     MessageEnvironment,
+    http_get,
     locked_database,
+    metric_value,
     running_replica,
     second_replica,
     settings_for,
     wait_until,
 )
-
-
-async def http_get(settings: Settings, path: str) -> tuple[int, str]:
-    """Status and body from the operations port."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
-    return int(head.split()[1]), body.decode()
-
-
-async def metric_value(settings: Settings, name: str) -> float:
-    _, text = await http_get(settings, "/metrics")
-    (value,) = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-    return float(value)
 
 
 @asynccontextmanager
@@ -201,7 +189,7 @@ async def test_heartbeats_are_sent_every_second_and_announce_the_shutdown(
     await wait_until(lambda: env.edges.heartbeats[-1].leaving)
     (envelope,) = env.edges.envelopes[NORTH]
     last = env.edges.heartbeats[-1]
-    assert last == Heartbeat(envelope.replica, envelope.epoch, {NORTH: 1}, True, last.now)
+    assert last == Heartbeat(envelope.replica, envelope.epoch, {NORTH: 1}, True, last.now, STOPPING)
     assert abs(last.now - now_ms()) < 60_000
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.edge.metrics import EdgeMetrics
 from services.edge.upstream import congestion_window, publisher
+from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, UNCONFIRMED, MessagePublisher
 from shared.bus.client import Bus, Responder
 from shared.contract import subjects
@@ -86,7 +88,7 @@ async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> A
     )
     await message.start()
     await edge.start()
-    upstream = MessagePublisher(edge, NodeId("edge-1"), 1.0)
+    upstream = MessagePublisher(edge, NodeId("edge-1"), 1.0, Owners(256), EdgeMetrics(CollectorRegistry()))
     yield Replica(upstream, requests)
     await upstream.finish(0)
     await edge.stop()

@@ -23,6 +23,7 @@ from shared.contract.session import GetMembership, Member, Membership
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings
 from tests.support.servers import ValkeyServer
+from tests.unit.services.message.environment import sole_ownership
 
 ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))
 ROOM, HALL = ChatId(1), ChatId(2)
@@ -53,7 +54,9 @@ class FanoutHarness:
 
     def make_fanout(self, members: int, per_edge: int = 100) -> Fanout:
         settings = MessageSettings(broadcast_members=members, broadcast_members_per_edge=per_edge)
-        return Fanout(self._publish, self.own, self.rosters, MessageMetrics(CollectorRegistry()), settings)
+        return Fanout(
+            self._publish, self.own, self.rosters, MessageMetrics(CollectorRegistry()), settings, sole_ownership()
+        )
 
     async def _membership(self, request: GetMembership) -> Membership:
         if self.session_unavailable:

@@ -27,6 +27,7 @@ from shared.database import Database, DatabaseUnavailable
 from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import MessageSettings, RedisSettings
+from tests.unit.services.message.environment import sole_ownership
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ class BatcherHarness:
         self.store = GatedStore(database)
         self.presence = Presence(RedisSettings(url=SecretStr("redis://127.0.0.1:1/0")))
         self.rosters = RosterCache(self._membership, metrics)
-        self.fanout = Fanout(self.publish, self.presence, self.rosters, metrics, settings)
+        self.fanout = Fanout(self.publish, self.presence, self.rosters, metrics, settings, sole_ownership())
         self.batcher = PostingBatcher(self.store, self.rosters, self.fanout, metrics, settings, self.flush)
         self._nonce = 0
         self.session_answers = asyncio.Event()

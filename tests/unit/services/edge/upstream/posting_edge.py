@@ -1,0 +1,90 @@
+"""An edge's publisher that knows the replicas of message by their heartbeats."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from services.edge.metrics import EdgeMetrics
+from services.edge.upstream.owners import Owners
+from services.edge.upstream.publisher import MessagePublisher
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.edge import Heartbeat
+from shared.contract.errors import Failure
+from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
+from shared.contract.message import Draft, Posted
+from tests.support.servers import NatsServer
+
+_RECEIVERS = ("owner", "other", "any")
+_SENDER = AccountId(1)
+
+_decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
+
+
+class ResultCounter:
+    """Waits for the results of drafts."""
+
+    def __init__(self) -> None:
+        self.results: dict[Nonce, Failure | None] = {}
+        self._arrived = asyncio.Event()
+
+    def confirmed(self, draft: Draft, posted: Posted) -> None:
+        self._note(draft, None)
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        self._note(draft, failure)
+
+    def crashed(self) -> None:
+        raise AssertionError
+
+    def _note(self, draft: Draft, failure: Failure | None) -> None:
+        assert draft.nonce not in self.results
+        self.results[draft.nonce] = failure
+        self._arrived.set()
+
+    async def all_confirmed(self, drafts: int) -> None:
+        async with asyncio.timeout(8):
+            while len(self.results) < drafts:
+                self._arrived.clear()
+                await self._arrived.wait()
+        assert set(self.results.values()) == {None}
+
+
+class PostingEdge:
+    """`owners` hears the replicas on the bus; `hear` is for replicas that send no heartbeats."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.bus = Bus(server.settings("edge"), "edge", CollectorRegistry())
+        self.owners = Owners(256)
+        self.registry = CollectorRegistry()
+        self.publisher = MessagePublisher(self.bus, NodeId("edge-1"), 5.0, self.owners, EdgeMetrics(self.registry))
+        self.bus.subscribe(subjects.HEARTBEAT, self._receive_heartbeat)
+
+    def _receive_heartbeat(self, data: bytes) -> None:
+        self.owners.heartbeat(_decode_heartbeat(data), asyncio.get_running_loop().time())
+
+    def hear(self, *replicas: str, partitions: int = 256) -> None:
+        now = asyncio.get_running_loop().time()
+        for replica in replicas:
+            self.owners.heartbeat(Heartbeat(replica, 1, {}, partitions=partitions), now)
+
+    def owner(self, chat: ChatId) -> str:
+        return self.owners.owner(chat, asyncio.get_running_loop().time())
+
+    async def post(self, chats: Sequence[ChatId]) -> float:
+        """One message to each chat, in one tick; returns the seconds until all are confirmed."""
+        counter, loop = ResultCounter(), asyncio.get_running_loop()
+        began = loop.time()
+        for chat in chats:
+            drafts = self.publisher.make_drafts(_SENDER, chat, [b"x"], None)
+            self.publisher.post(counter, drafts, began)
+        self.publisher.flush()
+        await counter.all_confirmed(len(chats))
+        return loop.time() - began
+
+    def requests(self) -> dict[str, float]:
+        """The number of requests by receiver."""
+        values = ((to, self.registry.get_sample_value("dragoman_edge_posts_total", {"to": to})) for to in _RECEIVERS)
+        return {to: value for to, value in values if value}

@@ -1,0 +1,197 @@
+"""Messages go to the owners of their chats, and to another replica when an owner does not reply."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.edge.upstream import publisher
+from shared.bus.client import Bus, Responder
+from shared.contract import subjects
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import ChatId, MessageId, Nonce
+from shared.contract.message import Posted, PostMessages, PostResults
+from shared.partitions import STOPPING
+from tests.support.servers import NatsServer
+from tests.unit.services.edge.upstream.posting_edge import PostingEdge
+
+CHATS = [ChatId(number) for number in range(1, 31)]
+
+
+class OwnerStub:
+    """A replica of message that confirms each draft once it is not frozen. `requests`: the chats of each request."""
+
+    def __init__(self, server: NatsServer, name: str, *, owns: bool = True) -> None:
+        self.name = name
+        self.bus = Bus(server.settings("message"), "message", CollectorRegistry())
+        self.requests: list[list[ChatId]] = []
+        self.nonces: list[Nonce] = []
+        self.frozen = False
+        self.failure: Failure | None = None
+        self.bus.serve_deferred(subjects.POST_MESSAGES, self._receive, queue="message")
+        if owns:
+            self.bus.serve_deferred(subjects.post(name), self._receive)
+
+    def _receive(self, request: PostMessages, responder: Responder) -> None:
+        self.requests.append([draft.chat for draft in request.drafts])
+        self.nonces += [draft.nonce for draft in request.drafts]
+        if not self.frozen:
+            self._replying = asyncio.ensure_future(self._reply(request, responder))
+
+    async def _reply(self, request: PostMessages, responder: Responder) -> None:
+        if self.failure is not None:
+            await responder.reply_error(self.failure)
+        else:
+            await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * len(request.drafts), {}))
+
+
+def names(replicas: Sequence[OwnerStub]) -> list[str]:
+    return [replica.name for replica in replicas]
+
+
+@pytest.fixture
+async def edge(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PostingEdge]:
+    monkeypatch.setattr(publisher, "_PAUSE_SECONDS", 0.01)
+    edge = PostingEdge(nats_server)
+    await edge.bus.start()
+    yield edge
+    await edge.publisher.finish(0)
+    await edge.bus.stop()
+
+
+@pytest.fixture
+async def replicas(nats_server: NatsServer) -> AsyncIterator[list[OwnerStub]]:
+    replicas = [OwnerStub(nats_server, name) for name in ("a", "b", "c")]
+    await asyncio.gather(*[replica.bus.start() for replica in replicas])
+    yield replicas
+    await asyncio.gather(*[replica.bus.stop() for replica in replicas])
+
+
+async def test_the_messages_of_a_tick_make_one_request_to_each_owner(
+    edge: PostingEdge, replicas: list[OwnerStub]
+) -> None:
+    edge.hear(*names(replicas))
+    await edge.post(CHATS)
+    await edge.post(CHATS)
+    assert [len(replica.requests) for replica in replicas] == [2, 2, 2]
+    for replica in replicas:
+        first, second = replica.requests
+        assert first == second
+    assert sorted(chat for replica in replicas for chat in replica.requests[0]) == CHATS
+    assert edge.requests() == {"owner": 6}
+
+
+@pytest.mark.parametrize("owns", [True, False])
+async def test_one_replica_gets_as_many_requests_as_without_owners(
+    edge: PostingEdge, nats_server: NatsServer, owns: bool
+) -> None:
+    """Also one of an older version."""
+    replica = OwnerStub(nats_server, "a", owns=owns)
+    await replica.bus.start()
+    if owns:
+        edge.hear(replica.name)
+    for _ in range(3):
+        await edge.post(CHATS)
+    assert replica.requests == [CHATS] * 3
+    assert edge.requests() == {"any": 3}
+    await replica.bus.stop()
+
+
+async def test_two_edges_that_know_the_same_replicas_agree(
+    edge: PostingEdge, replicas: list[OwnerStub], nats_server: NatsServer
+) -> None:
+    other = PostingEdge(nats_server)
+    await other.bus.start()
+    edge.hear(*names(replicas))
+    other.hear(*reversed(names(replicas)))
+    await edge.post(CHATS)
+    await other.post(CHATS)
+    assert all(first == second for first, second in [replica.requests for replica in replicas])
+    await other.bus.stop()
+
+
+async def test_edges_that_disagree_are_served_all_the_same(
+    edge: PostingEdge, replicas: list[OwnerStub], nats_server: NatsServer
+) -> None:
+    other = PostingEdge(nats_server)
+    await other.bus.start()
+    edge.hear(*names(replicas[:2]))
+    other.hear(*names(replicas[1:]))
+    await asyncio.gather(edge.post(CHATS), other.post(CHATS))
+    assert len(replicas[1].requests) == 2
+    await other.bus.stop()
+
+
+async def test_the_owner_after_a_dead_one_is_requested_at_once(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
+    edge.hear(*names(replicas))
+    await replicas[0].bus.stop()
+    assert await edge.post(CHATS) < 0.4
+    assert edge.requests() == {"owner": 3, "other": 1}
+    await edge.post(CHATS)
+    assert edge.requests() == {"owner": 5, "other": 1}
+
+
+async def test_a_frozen_owner_delays_its_chats_by_a_fraction_of_a_second_and_once(
+    edge: PostingEdge, replicas: list[OwnerStub]
+) -> None:
+    """The same nonces go to another replica, so what the frozen one commits later is no second message."""
+    edge.hear(*names(replicas))
+    frozen = replicas[0]
+    frozen.frozen = True
+    assert 0.4 < await edge.post(CHATS) < 2.0
+    assert edge.requests() == {"owner": 3, "other": 1}
+    taken_over = {nonce for replica in replicas[1:] for nonce in replica.nonces}
+    assert taken_over >= set(frozen.nonces)
+    assert await edge.post(CHATS) < 0.4
+    assert len(frozen.requests) == 1
+
+
+async def test_dead_owners_leave_the_messages_to_any_replica(
+    edge: PostingEdge, replicas: list[OwnerStub], nats_server: NatsServer
+) -> None:
+    """Two owners are tried, however many there are."""
+    edge.hear(*names(replicas))
+    for replica in replicas:
+        await replica.bus.stop()
+    alive = OwnerStub(nats_server, "old", owns=False)
+    await alive.bus.start()
+    assert await edge.post(CHATS) < 2.0
+    assert sorted(chat for chats in alive.requests for chat in chats) == CHATS
+    await alive.bus.stop()
+
+
+async def test_an_owner_that_cannot_store_messages_leaves_them_to_any(
+    edge: PostingEdge, replicas: list[OwnerStub]
+) -> None:
+    edge.hear(*names(replicas))
+    replicas[0].failure = Failure(ErrorCode.UNAVAILABLE, "no database")
+    assert await edge.post(CHATS) < 2.0
+    assert edge.requests()["owner"] == 3
+
+
+async def test_a_replica_that_leaves_gets_nothing_any_more(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
+    edge.hear(*names(replicas))
+    edge.hear(replicas[2].name, partitions=STOPPING)
+    await edge.post(CHATS)
+    assert [len(replica.requests) for replica in replicas] == [1, 1, 0]
+    edge.hear(replicas[2].name)
+    await edge.post(CHATS)
+    assert len(replicas[2].requests) == 1
+
+
+async def test_a_busy_owner_delays_the_messages_of_no_other(
+    edge: PostingEdge, replicas: list[OwnerStub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
+    edge.hear(*names(replicas))
+    frozen = replicas[0]
+    frozen.frozen = True
+    chats = {name: [chat for chat in CHATS if edge.owner(chat) == name] for name in names(replicas)}
+    waiting = [asyncio.create_task(edge.post(chats[frozen.name][:1])) for _ in range(3)]
+    while len(frozen.requests) < 3:
+        await asyncio.sleep(0.01)
+    gathered = asyncio.create_task(edge.post(chats[frozen.name][:1]))
+    assert await edge.post(chats["b"]) < 0.4
+    assert len(frozen.requests) == 3
+    await asyncio.gather(*waiting, gathered)

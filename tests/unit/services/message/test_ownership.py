@@ -1,0 +1,134 @@
+"""Replicas of message share out the partitions of chats: what that spares session, and what happens when they come, go
+or die."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from shared.contract.ids import ChatId
+from shared.contract.message import GetHeads
+from shared.contract.subjects import GET_HEADS
+from shared.settings import MessageSettings, OpsSettings, Settings
+from tests.support.servers import NatsServer
+from tests.unit.services.edge.upstream.posting_edge import PostingEdge
+from tests.unit.services.message.environment import (
+    ANN,
+    BOB,
+    MessageEnvironment,
+    metric_value,
+    running_replica,
+    second_replica,
+    wait_until,
+)
+
+CHATS = [ChatId(number) for number in range(1, 61)]
+
+
+@pytest.fixture
+async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterator[PostingEdge]:
+    """Its account is a member of every chat."""
+    for chat in CHATS:
+        await env.session.add_members(chat, ANN, BOB)
+    edge = PostingEdge(nats_server)
+    await edge.bus.start()
+    yield edge
+    await edge.publisher.finish(0)
+    await edge.bus.stop()
+
+
+async def wait_for_owners(edge: PostingEdge, owners: int) -> None:
+    await wait_until(lambda: len({edge.owner(chat) for chat in CHATS} - {""}) == owners)
+
+
+async def test_session_is_requested_once_for_each_chat(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings
+) -> None:
+    """However many replicas there are: without owners, each would request the members of each chat."""
+    async with AsyncExitStack() as stack:
+        for replica in (settings, second_replica(settings), second_replica(settings)):
+            await stack.enter_async_context(running_replica(replica))
+        await wait_for_owners(edge, 3)
+        for _ in range(6):
+            await edge.post(CHATS)
+        assert len(env.session.requests) == len(CHATS)
+        assert edge.requests() == {"owner": 18}
+
+
+async def test_a_replica_that_comes_or_goes_moves_only_its_own_chats(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings
+) -> None:
+    """It says that it goes, so no request meets it any more."""
+    async with running_replica(settings), running_replica(second_replica(settings)):
+        await wait_for_owners(edge, 2)
+        await edge.post(CHATS)
+        before = {chat: edge.owner(chat) for chat in CHATS}
+        async with running_replica(second_replica(settings)):
+            await wait_for_owners(edge, 3)
+            moved = {chat for chat in CHATS if edge.owner(chat) != before[chat]}
+            await edge.post(CHATS)
+            assert sorted(request.chat for request in env.session.requests[len(CHATS) :]) == sorted(moved)
+        assert {chat: edge.owner(chat) for chat in CHATS} == before
+        await edge.post(CHATS)
+        assert len(env.session.requests) == len(CHATS) + len(moved)
+        assert set(edge.requests()) == {"owner"}
+
+
+async def test_the_last_of_several_replicas_is_requested_through_the_queue_group(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings
+) -> None:
+    async with running_replica(settings):
+        async with running_replica(second_replica(settings)):
+            await wait_for_owners(edge, 2)
+            await edge.post(CHATS)
+        await edge.post(CHATS)
+        assert edge.requests() == {"owner": 2, "any": 1}
+
+
+async def test_edges_that_disagree_on_the_owners_only_cost_time(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings, nats_server: NatsServer
+) -> None:
+    """Both replicas append to the same chats at once."""
+    other = PostingEdge(nats_server)
+    async with running_replica(settings), running_replica(second_replica(settings)):
+        await wait_for_owners(edge, 2)
+        await other.bus.start()
+        await wait_for_owners(other, 2)
+        owner = other.owner(CHATS[0])
+        other.owners.silent(owner, asyncio.get_running_loop().time())
+        assert other.owner(CHATS[0]) != owner
+        for _ in range(5):
+            await asyncio.gather(edge.post(CHATS), other.post(CHATS))
+        heads = await env.session.bus.request(GET_HEADS, GetHeads(CHATS))
+        assert set(heads.heads.values()) == {10}
+    await other.publisher.finish(0)
+    await other.bus.stop()
+
+
+async def test_the_partitions_are_shared_out_completely(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings
+) -> None:
+    replicas = settings, second_replica(settings)
+    async with running_replica(replicas[0]):
+        await env.wait_for_replicas()
+        assert await metric_value(replicas[0], "dragoman_message_partitions") == 256
+        async with running_replica(replicas[1]):
+            await wait_for_owners(edge, 2)
+            async with asyncio.timeout(10):
+                while (owned := [await metric_value(one, "dragoman_message_partitions") for one in replicas])[1] == 256:
+                    await asyncio.sleep(0.05)
+        assert sum(owned) == 256
+
+
+async def test_replicas_with_another_number_of_partitions_are_left_to_the_queue_group(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = settings.model_copy(
+        update={"message": MessageSettings(partitions=128), "ops": OpsSettings(port=second_replica(settings).ops.port)}
+    )
+    async with running_replica(settings), running_replica(other):
+        await env.wait_for_replicas(2)
+        await edge.post(CHATS)
+        assert edge.requests() == {"any": 1}
+        await wait_until(lambda: "another replica has another number of partitions" in capsys.readouterr().out)
