@@ -216,7 +216,7 @@ class EdgeSettings(_Section):
         1024 * 1024, ge=1, description="unsent bytes of one connection before it is closed (1013)"
     )
     incoming_frames: int = Field(
-        256, ge=1, description="waiting frames of one connection beyond which its socket is not read"
+        256, ge=1, description="waiting frames of one connection; more stay unread for 1.5 s, and are rejected then"
     )
     incoming_bytes: int = Field(
         1024 * 1024, ge=1, description="bytes of waiting frames beyond which the socket is not read"

@@ -102,9 +102,10 @@ class ClientHandler(Protocol):
 
     def peer_closing(self) -> None:
         """The connection is about to end: a close frame or the end of the stream arrived (shortly before, so that bytes
-        in transit could arrive), or the peer broke the protocol, or (on TCP) everything sent before our `close` has
-        arrived or never will. `unacknowledged` still works. Nothing more is received, and nothing sent from now on is
-        delivered. Called at most once, and not when the connection is reset or aborted."""
+        in transit could arrive), or the peer broke the protocol or did not answer our `close` in time, or (on TCP)
+        everything sent before our `close` has arrived or never will. `unacknowledged` still works. Nothing more is
+        received, and nothing sent from now on is delivered. Called at most once, and not when the connection is reset
+        or aborted."""
 
     def closed(self) -> None: ...
 

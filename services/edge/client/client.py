@@ -139,6 +139,7 @@ class Client:
     def tick(self, now: float) -> None:
         """Called about every second: pings, and closes the connection after its time limits."""
         edge, connection, socket = self._context.settings.edge, self.connection, self.socket
+        self.inbound.tick(now)
         excused = self.inbound.paused or socket.is_paced()
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.close(1008, reason)
@@ -153,7 +154,7 @@ class Client:
     def close_gracefully(self, code: int, reason: str) -> None:
         """Reads no new frames, answers those that were received, then closes."""
         self._processor.close_when_idle = code, reason
-        self.socket.pause_reading()
+        self.inbound.stop_reading()
         self._context.ticks.add(self._processor)
 
     def close(self, code: int, reason: str) -> None:

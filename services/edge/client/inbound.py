@@ -1,5 +1,9 @@
 """The unprocessed input of one client: frames, and the requests decoded from them. Rates are limited here, sizes in the
-dialects. Backpressure: a full queue stops the reading of its socket. Sans-IO."""
+dialects. Sans-IO.
+
+Backpressure: a full queue stops the reading of its socket, but not for long, since pongs and the requests that wait
+behind its unread frames are seen only by reading. Then a full queue stores a rejection in the place of each frame.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +20,12 @@ from shared.settings import EdgeSettings
 
 _REJECTIONS_PER_SECOND = 10
 _REJECTIONS_BURST = 200
+_BEHIND_SECONDS = 1.5
+"""Frames stay unread for no longer, except packages of an upload, which cannot be rejected one by one."""
+_EXCESS = 8
+"""Frames and rejections that wait, as a multiple of the limit of frames."""
+_UNSENT_BYTES = 128 * 1024
+"""While more replies are unsent, no further frames are rejected: the client does not read so fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +41,11 @@ QueueItem = Action | RejectedFrame
 
 
 class InboundQueue:
-    """Frames wait here until the request before them is answered, so that replies keep request order. While too much
-    waits, the socket is not read."""
+    """Frames wait here until the request before them is answered, so that replies keep request order."""
 
     __slots__ = (
-        "_connection", "_requests", "_settings", "_socket", "decoded", "frames", "paused", "queued_bytes",
-        "rejections",
+        "_behind_since", "_connection", "_rejects_excess", "_requests", "_settings", "_socket", "_stopped", "decoded",
+        "frames", "paused", "queued_bytes", "rejections",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, socket: Socket, settings: EdgeSettings, now: float) -> None:
@@ -48,13 +57,18 @@ class InboundQueue:
         self.rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
         # Lists, since most connections have nothing that waits, and few have much.
         self.frames: list[tuple[Frame | None, float]] = []
-        """Each with the time of its arrival; None: over the rate, not stored."""
+        """Each with the time of its arrival; None: over the rate or in excess, not stored."""
         self.decoded: list[QueueItem] = []
         """These come before the frames."""
         self.queued_bytes = 0
         """Of the frames that wait."""
         self.paused = False
         """The socket is not read, since too much waits."""
+        self._behind_since: float | None = None
+        """Since when frames may have been unread."""
+        self._rejects_excess = False
+        """A full queue rejects frames instead of leaving them unread."""
+        self._stopped = False
 
     @property
     def queued(self) -> int:
@@ -68,16 +82,16 @@ class InboundQueue:
             return
         if connection.dialect is None:
             connection.dialect = _detect(frame, connection)
-        if not connection.info.limits.rates or isinstance(frame, Binary) or self._within_rates(now):
-            self.frames.append((frame, now))
-            self.queued_bytes += len(frame)
+        if isinstance(frame, Binary):
+            self._rejects_excess = False
+            self._store(frame, now)
+        elif not connection.info.limits.rates or self._within_rates(now):
+            excess = self._rejects_excess and self.queued >= self._settings.incoming_frames
+            self._store(None if excess else frame, now)
         elif self.rejections.take(now):
-            self.frames.append((None, now))
+            self._store(None, now)
         else:
             raise CloseConnection(1008, "too many requests")
-        if not self.paused and self._exceeds(1.0):
-            self.paused = True
-            self._socket.pause_reading()
 
     def requeue(self, request: Request) -> None:
         """A request that was held or did not fit goes before everything that waits."""
@@ -90,11 +104,24 @@ class InboundQueue:
 
     def resume_reading(self) -> bool:
         """Reads the socket again if half of the limit is free; whether it was paused until now."""
-        if not self.paused or self._exceeds(0.5):
+        if not self.paused or self._stopped or self._exceeds(0.5):
             return False
         self.paused = False
         self._socket.resume_reading()
         return True
+
+    def stop_reading(self) -> None:
+        """For good."""
+        self._stopped = True
+        self._socket.pause_reading()
+
+    def tick(self, now: float) -> None:
+        """Called about every second: reads the socket again if its frames have been unread for too long."""
+        if not (self.queued or self.paused):
+            self._behind_since, self._rejects_excess = None, False
+        elif self._behind_since is not None and now - self._behind_since > _BEHIND_SECONDS:
+            self._rejects_excess = not (self.frames and isinstance(self.frames[-1][0], Binary))
+        self.resume_reading()
 
     def close(self) -> None:
         """Drops everything, and all that still comes."""
@@ -103,14 +130,27 @@ class InboundQueue:
         self.decoded.clear()
         self.queued_bytes = 0
 
+    def _store(self, frame: Frame | None, now: float) -> None:
+        self.frames.append((frame, now))
+        if frame is not None:
+            self.queued_bytes += len(frame)
+        if not self.paused and self._exceeds(1.0):
+            self.paused = True
+            self._behind_since = now if self._behind_since is None else self._behind_since
+            self._socket.pause_reading()
+
     def _within_rates(self, now: float) -> bool:
         account_requests = self._connection.account_requests
         return self._requests.take(now) and (account_requests is None or account_requests.take(now))
 
     def _exceeds(self, share: float) -> bool:
         """Whether more than this share of the limits waits."""
-        settings = self._settings
-        return self.queued_bytes > settings.incoming_bytes * share or self.queued > settings.incoming_frames * share
+        frames, settings = self._settings.incoming_frames, self._settings
+        if self._rejects_excess:
+            frames *= _EXCESS
+            if self._socket.unsent() > _UNSENT_BYTES:
+                return True
+        return self.queued_bytes > settings.incoming_bytes * share or self.queued > frames * share
 
 
 def _detect(frame: Frame, connection: Connection) -> Dialect:

@@ -190,6 +190,9 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._transport.close()
             self._abort_later()
 
+    def _report_closing(self) -> None:
+        self._stop_receiving()
+
     def _stop_receiving(self) -> None:
         if self._receiving:
             self._receiving = False

@@ -1,12 +1,18 @@
 """Overload of the message service: excess messages are rejected soon and in order; nothing else is affected."""
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
+from websockets.asyncio.client import connect
 
 from services.edge.client import request_reader
-from shared.contract.message import PostMessages
+from services.edge.gateway.server import Gateway
+from shared.contract.message import MarkRead, PostMessages
+from shared.contract.session import GetAccount
 from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.json_dialect import frame
 
 TIMES = 60
 _EVERY_SECONDS = 0.02
@@ -53,3 +59,32 @@ async def test_a_stall_rejects_nothing(cluster: EdgeCluster) -> None:
     gate.set()
     await alice.reply_to(references[-1])
     await bob.until_texts(7, *(f"{number}" for number in range(100)))
+
+
+async def test_confirmations_behind_unread_frames_are_seen(cluster: EdgeCluster) -> None:
+    """A client sends far more than the edge reads, and answers pings behind it."""
+    edge = await cluster.add_edge(confirm_interval_seconds=0.2, incoming_frames=16, port=0)
+    cluster.backend.add_chat(7, 1, 2)
+    settings = edge.context.settings
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
+    await gateway.start()
+    async with connect(f"ws://127.0.0.1:{gateway.port}/ws/lines") as client:
+        await client.send(frame(ref=0, do="login", account=1).decode())
+        await client.recv()
+        gate = cluster.session.block(GetAccount)
+        for ref in range(1, 101):
+            await client.send(frame(ref=ref, do="account", account=2).decode())
+        await cluster.session.until_requested(GetAccount)
+        await cluster.message.send_texts(7, 2, "news")
+        await cluster.message.until_requested(MarkRead)
+        assert cluster.backend.unread(1, 7) == []
+        gate.set()
+        replies: list[dict[str, Any]] = []
+        while len(replies) < 100:
+            fields = msgspec.json.decode(await client.recv())
+            replies += [fields] if "re" in fields else []
+    accepted = [reply["re"] for reply in replies if "ok" in reply]
+    assert accepted == sorted(accepted)
+    assert 16 <= len(accepted) < 100
+    assert {reply["error"] for reply in replies if "ok" not in reply} == {"rate_limited"}
+    await gateway.close()

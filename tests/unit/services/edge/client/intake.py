@@ -20,13 +20,12 @@ ENTERED = Authenticated(
 
 
 class Intake:
-    """The wire is never read."""
-
     def __init__(self, limits: LimitsSettings | None = None, *, logged_in: bool = True, detected: bool = True) -> None:
         info = ConnectionInfo(limits or LimitsSettings(rates=False), "http://chat.example")
         dialect = JsonDialect(info) if detected else None
         self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, info, NOW)
-        self.queue = InboundQueue(self.connection, FakeSocket(), EdgeSettings(), NOW)
+        self.socket = FakeSocket()
+        self.queue = InboundQueue(self.connection, self.socket, EdgeSettings(), NOW)
         self._reader = RequestReader(self.connection, self.queue)
         if logged_in:
             self.connection.logged_in(ENTERED, TokenBucket(1e9, 1e9, NOW))

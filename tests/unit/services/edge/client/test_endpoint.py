@@ -51,6 +51,7 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeC
     await asyncio.sleep(0.01)  # the last tick is over
     dead.socket.mute = paused.socket.mute = True
     paused.client.inbound.paused = True
+    paused.client.inbound.queued_bytes = 2**30
     await dead.socket.until(lambda: dead.socket.ended)
     await alive.socket.until(lambda: alive.socket.pings > 2)
     # The pong of the third may be among the bytes that are not read.
@@ -92,6 +93,20 @@ async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_
         assert device.socket.closed_with == (1012, "restarting, please reconnect")
     assert cluster.backend.unread(1, 7) == []
     assert await cluster.nodes_of(1) == []
+
+
+async def test_a_client_with_too_much_queued_is_drained_without_reading_more(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(incoming_frames=10)
+    alice = await cluster.client(1)
+    gate = cluster.session.block(GetAccount)
+    sent = [alice.send(do="account", account=2) for _ in range(12)]
+    draining = asyncio.create_task(edge.drain())
+    await asyncio.sleep(0)
+    gate.set()
+    await draining
+    assert alice.replied_refs[-12:] == sent
+    assert alice.socket.closed_with == (1012, "restarting, please reconnect")
+    assert not alice.socket.reading
 
 
 async def test_many_clients_are_drained_over_time(cluster: EdgeCluster) -> None:

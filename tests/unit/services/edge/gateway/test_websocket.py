@@ -343,12 +343,15 @@ async def test_a_peer_that_does_not_answer_a_close_is_dropped(
 ) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 2)
     client = await endpoint.client()
+    client.socket.send((b"news",))
     client.socket.close(1000, "")
+    assert await peer.frame() == (TEXT, b"news")
     assert await peer.closed_with() == (1000, "")
     started = asyncio.get_running_loop().time()
     assert await peer.rest() == b""
     assert asyncio.get_running_loop().time() - started > 1
-    await client.until("closed")
+    await client.until("peer_closing", "closed")
+    assert client.unacknowledged_at["peer_closing"] == 0
 
 
 @pytest.mark.parametrize("end", [lambda peer: None, lambda peer: peer.send(closing(1000)), RawPeer.end_writing])
