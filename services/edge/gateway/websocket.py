@@ -67,8 +67,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
         """When the peer last sent something after the end."""
         self._behind_proxy = behind_proxy
         self._truncated = False
-        """A proxy has ended the stream without a close frame: what it has acknowledged need not have reached the
-        client."""
+        """A connection through a proxy ended without a close frame of the client: what the proxy has acknowledged need
+        not have reached the client."""
 
     # services.edge.canonical.transport.Socket
 
@@ -191,6 +191,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._abort_later()
 
     def _report_closing(self) -> None:
+        self._truncated = self._truncated or self._behind_proxy
         self._stop_receiving()
 
     def _stop_receiving(self) -> None:

@@ -511,6 +511,19 @@ async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
         assert client.unacknowledged_at == {"peer_closing": unacknowledged, "closed": None}
 
 
+async def test_bytes_acknowledged_by_a_proxy_are_unknown_when_the_close_frame_is_not_answered(
+    start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 1)
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(gateway.port) as proxy:
+        await proxy.upgrade()
+        client = await endpoint.client()
+        client.socket.close(1012, "")
+        await client.until("peer_closing", "closed")
+        assert client.unacknowledged_at["peer_closing"] is None
+
+
 async def test_bytes_that_the_peer_does_not_read_are_not_acknowledged(
     gateway: Gateway, endpoint: RecordingEndpoint
 ) -> None:
