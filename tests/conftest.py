@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
@@ -49,6 +50,13 @@ def server_directory() -> Iterator[Path]:
 def process_group(server_directory: Path) -> Iterator[ProcessGroup]:
     with ProcessGroup() as process_group:
         yield process_group
+
+
+@pytest.fixture(scope="session")
+def fork_server(process_group: ProcessGroup) -> Iterator[ForkServer]:
+    server = ForkServer(process_group)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

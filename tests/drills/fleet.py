@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
 from tests.drills.cluster import ROOT
@@ -117,7 +118,10 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
             stack.callback(postgres.stop)
             postgres.start()
             url = stack.enter_context(databases(postgres))
-        running = Fleet(Stack(directory, nats, valkey, url, process_group), nats, valkey, postgres, journal, links)
+        fork_server = ForkServer(process_group)
+        stack.callback(fork_server.close)
+        services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server)
+        running = Fleet(services, nats, valkey, postgres, journal, links)
         stack.callback(running.kill)
         yield running
 

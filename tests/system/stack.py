@@ -13,6 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
+from services.cli.fork_server import COMMAND, ForkServer
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from services.cli.up_plan import variables
@@ -29,8 +30,12 @@ from shared.settings import (
     TracingSettings,
 )
 from tests.drills.cluster import ROOT
+from tests.support.forked import ForkedService
 from tests.support.servers import NatsServer, ValkeyServer
 
+Spawned = subprocess.Popen[bytes] | ForkedService
+
+_DATABASES = ("auth", "session", "message")
 _READY_SECONDS = 90.0
 _open = build_opener(ProxyHandler({})).open
 
@@ -54,7 +59,7 @@ ChangeSettings = Callable[[Settings], Settings]
 class ServiceProcess:
     """A running process; clients connect to an edge at `port`."""
 
-    process: subprocess.Popen[bytes]
+    process: Spawned
     ops: int
     port: int
 
@@ -76,7 +81,7 @@ class ServiceProcess:
 
 class Stack:
     """Starts services that share NATS, Valkey and databases (`database_url` holds {service}), and send spans to the
-    address of a `collector`, if there is one."""
+    address of a `collector`, if there is one. The fork server, if there is one, starts those of the present build."""
 
     def __init__(
         self,
@@ -86,28 +91,37 @@ class Stack:
         database_url: str,
         process_group: ProcessGroup,
         collector: str = "",
+        fork_server: ForkServer | None = None,
     ) -> None:
         self._directory = directory
         self._nats = nats
         self._valkey = valkey
         self._database = database_url
         self._process_group = process_group
+        self._fork_server = fork_server
         self._tracing = TracingSettings(endpoint=collector)
 
     def migrate(self, build: Build = PRESENT) -> None:
-        command = build.command("migrate", "auth", "session", "message")
-        subprocess.run(command, cwd=build.root, env=self._environment("setup", 0, 0), check=True, capture_output=True)
+        process = self._spawn(build, "setup", self._environment("setup", 0, 0), "migrate", *_DATABASES)
+        assert process.wait() == 0, (self._directory / "setup.log").read_text()
 
     def start(
         self, service: str, build: Build = PRESENT, change: ChangeSettings = lambda settings: settings
     ) -> ServiceProcess:
         ops, port = free_port(), free_port() if service == "edge" else 0
-        with (self._directory / f"{service}-{ops}.log").open("wb") as log:
-            process = subprocess.Popen(
-                build.command(service), cwd=build.root, env=self._environment(service, ops, port, change), stdout=log,
-                stderr=log, **self._process_group.spawn_options,
-            )  # fmt: skip
+        process = self._spawn(build, f"{service}-{ops}", self._environment(service, ops, port, change), service)
         return ServiceProcess(process, ops, port)
+
+    def _spawn(self, build: Build, name: str, environment: Mapping[str, str], *arguments: str) -> Spawned:
+        with (self._directory / f"{name}.log").open("wb") as log:
+            if build == PRESENT and self._fork_server is not None:
+                pid = self._fork_server.fork(name, [*COMMAND, *arguments], environment, log.fileno())
+                assert pid is not None
+                return ForkedService(pid)
+            return subprocess.Popen(
+                build.command(*arguments), cwd=build.root, env=environment, stdout=log, stderr=log,
+                **self._process_group.spawn_options,
+            )  # fmt: skip
 
     def await_ready(self, *services: ServiceProcess) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.conftest import Dial
@@ -27,11 +28,11 @@ LONGEST_SECONDS = 3.0
 @pytest.fixture
 def replicas(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
-    process_group: ProcessGroup, dial: Dial,
+    process_group: ProcessGroup, fork_server: ForkServer, dial: Dial,
 ) -> Iterator[tuple[list[ServiceProcess], list[ServiceProcess]]]:  # fmt: skip
     """Two of message, two edges, and one of each other service."""
     with databases(postgres_server) as url:
-        stack = Stack(tmp_path, nats_server, valkey_server, url, process_group)
+        stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
         stack.migrate()
         names = ("auth", "session", "message", "message", "edge", "edge")
         services = [stack.start(name) for name in names]

@@ -9,6 +9,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
+from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.databases import databases
@@ -25,12 +26,12 @@ _open = build_opener(ProxyHandler({})).open
 @pytest.fixture
 def start(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
-    process_group: ProcessGroup,
+    process_group: ProcessGroup, fork_server: ForkServer,
 ) -> Iterator[Start]:  # fmt: skip
     """Starts services of these names, on migrated databases."""
     running: dict[str, ServiceProcess] = {}
     with databases(postgres_server) as url:
-        stack = Stack(tmp_path, nats_server, valkey_server, url, process_group)
+        stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
         stack.migrate()
 
         def start(*names: str) -> dict[str, ServiceProcess]:

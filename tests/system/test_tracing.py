@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
 from tests.support.collector import Collector, Seen
 from tests.support.servers import NatsServer, ValkeyServer
@@ -46,11 +47,12 @@ def services(
     nats_server: NatsServer,
     valkey_server: ValkeyServer,
     process_group: ProcessGroup,
+    fork_server: ForkServer,
     collector: Collector,
 ) -> Iterator[list[ServiceProcess]]:
     """One of each, and a second edge, which is the last."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
-    stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, collector.endpoint)
+    stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, collector.endpoint, fork_server)
     stack.migrate()
     services = [stack.start(name) for name in ("auth", "session", "message", "edge", "edge")]
     try:
