@@ -50,6 +50,7 @@ def serve(name: str) -> None:
 
 
 def run() -> None:
+    from services.cli.fork_server import ForkServer
     from services.cli.main import main
     from services.cli.up_plan import PlannedProcess
 
@@ -57,6 +58,7 @@ def run() -> None:
         return [sys.executable, __file__, "fake", part.name]
 
     PlannedProcess.command = property(command)  # type: ignore[assignment,method-assign]
+    ForkServer.is_supported = staticmethod(lambda: False)  # type: ignore[method-assign]
     main()
 
 
