@@ -26,12 +26,13 @@ from tests.drills.cluster import UP, Cluster
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.kill import SHORT, kill_in_turn, required_evidence
-from tests.drills.links import Links
+from tests.drills.links import FarLinks, Links
 from tests.drills.mutants import MUTANTS
 from tests.drills.outages import Outage
 from tests.drills.records import Record, Trial
 from tests.drills.report import RESULTS, summary, table
 from tests.model.runner import play
+from tests.support.far_network import far_network, missing
 from tests.system.stack import PRESENT, Build
 
 _HISTORIES = 12
@@ -129,7 +130,7 @@ def scale(
 
 
 def _add_outage_drill(name: str, plan: Callable[[float], list[Outage]], default_seconds: float) -> None:
-    database = "sqlite" if name == "broker" else "postgresql"
+    database = "sqlite" if name in ("broker", "half-open") else "postgresql"
 
     @drills.command(name, help=plan.__doc__)
     @click.option("--seconds", default=default_seconds, show_default=True, help="Seconds of each outage.")
@@ -149,10 +150,21 @@ def _add_outage_drill(name: str, plan: Callable[[float], list[Outage]], default_
         directory.chmod(0o755)
         click.echo(str(directory))
         records: list[Record] = []
-        with fleet(directory, database, records.append, Links()) as running:
+        with _links(name) as links, fleet(directory, database, records.append, links) as running:
             trial = asyncio.run(outage_drill.endure(running, records, planned, rate, _broken(mutant), click.echo))
         result = check(trial, outage_drill.required_evidence(planned, rate), outage_drill.invariants(bound))
         _report(trial, result, directory, keep, report_file)
+
+
+@contextmanager
+def _links(drill: str) -> Iterator[Links]:
+    if drill != "half-open":
+        yield Links()
+    elif reason := missing():
+        raise click.UsageError(reason)
+    else:
+        with far_network() as network:
+            yield FarLinks(network, outages.FIRST_EDGE)
 
 
 for _name, _plan, _seconds in (
@@ -160,6 +172,7 @@ for _name, _plan, _seconds in (
     ("database", outages.database, 30.0),
     ("partition", outages.partition, 60.0),
     ("network", outages.network, 10.0),
+    ("half-open", outages.half_open, 45.0),
 ):
     _add_outage_drill(_name, _plan, _seconds)
 

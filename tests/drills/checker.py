@@ -180,7 +180,8 @@ def answered(trial_index: IndexedTrial) -> Iterator[str]:
         if len(answers) > 1:
             yield f"{text} was answered {len(answers)} times"
         at = min((answer.at for answer in answers), default=trial_index.end_of(sent.connection))
-        if at - sent.at > ANSWER_SECONDS:
+        edge = trial_index.connections[sent.connection].edge
+        if at - sent.at > ANSWER_SECONDS and not trial_index.was_unreachable(edge, sent.at, at):
             yield f"{text} had no answer for {at - sent.at:.1f} s"
 
 

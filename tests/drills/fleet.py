@@ -5,9 +5,8 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 from services.cli.fork_server import ForkServer
@@ -15,13 +14,13 @@ from services.cli.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
 from tests.drills.cluster import ROOT
 from tests.drills.device import Edge
-from tests.drills.links import CLIENTS, Links, reroute
+from tests.drills.links import Links
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import Ended, Fault
 from tests.drills.rolling import GRACE_SECONDS
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.system.databases import databases
-from tests.system.stack import Build, ServiceProcess, Stack
+from tests.system.stack import Build, ChangeSettings, ServiceProcess, Stack
 
 DATABASES = ("sqlite", "postgresql")
 _POSTGRES = {"synchronous_commit": "on", "max_connections": "60"}
@@ -61,19 +60,18 @@ class Fleet:
         """Returns when the new process is ready."""
         self._numbers[service] += 1
         name = f"{service}-{self._numbers[service]}"
-        ports = await self._link(name)
-        running = self.running[name] = self._stack.start(service, build, partial(reroute, ports=ports))
+        running = self.running[name] = self._stack.start(service, build, await self._link(name))
         await asyncio.to_thread(self._stack.await_ready, running)
         if port := running.port:
             self.nodes.append((name, f"ws://127.0.0.1:{port}"))
             if self.links is not None:
-                port = await self.links.open(name, CLIENTS, port)
+                port = await self.links.admit(name, port)
             self.edges.append((name, f"ws://127.0.0.1:{port}"))
 
-    async def _link(self, name: str) -> Mapping[int, int]:
+    async def _link(self, name: str) -> ChangeSettings:
         if self.links is None:
-            return {}
-        return await self.links.open_all(name, {server: one.port for server, one in self.servers.items()})
+            return lambda settings: settings
+        return await self.links.connect(name, {server: one.port for server, one in self.servers.items()})
 
     async def end(self, service: str) -> None:
         """Ends the oldest process of a service in order; returns when it is gone."""

@@ -20,6 +20,7 @@ from tests.drills.records import (
     MessageRejected,
     MessageSent,
     Opened,
+    PresenceSeen,
     ReadinessChanged,
     SleeperCutOff,
     Trial,
@@ -65,6 +66,7 @@ class IndexedTrial:
         self.ended: dict[str, Ended] = {}
         self.healed: list[Healed] = []
         self.readiness: dict[str, list[ReadinessChanged]] = defaultdict(list)
+        self.presence_seen: dict[str, list[PresenceSeen]] = defaultdict(list)
         self.unread_shown: list[UnreadShown] = []
         self.fetched: dict[tuple[int, str], float] = {}
         """By account and text: when a sleeper got the message first."""
@@ -117,6 +119,8 @@ class IndexedTrial:
                 self.healed.append(record)
             case ReadinessChanged():
                 self.readiness[record.process].append(record)
+            case PresenceSeen():
+                self.presence_seen[record.edge].append(record)
             case UnreadShown():
                 self.unread_shown.append(record)
             case UnreadFetched():
@@ -147,6 +151,12 @@ class IndexedTrial:
                 return fault.at
         return None
 
+    def was_unreachable(self, edge: str, since: float, until: float) -> bool:
+        """Whether all packets between the edge and its clients were lost, at some time in between."""
+        return any(
+            healed.target == f"{edge}~clients" and healed.began < until and since < healed.at for healed in self.healed
+        )
+
     def broken_by_network(self, connection: int) -> bool:
         """Whether the connection ended without a close frame while those of clients were harmed."""
         closed = self.closed.get(connection)
@@ -154,7 +164,7 @@ class IndexedTrial:
             closed is not None
             and closed.code == ABNORMAL
             and any(
-                healed.target == "edge~clients" and healed.began <= closed.at <= healed.at + _CLOSING_SECONDS
+                healed.target.endswith("~clients") and healed.began <= closed.at <= healed.at + _CLOSING_SECONDS
                 for healed in self.healed
             )
         )

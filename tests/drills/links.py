@@ -1,11 +1,15 @@
 """The connections between the parts of a system, each through a proxy of its own that can harm it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
 
 from pydantic import SecretStr
 
 from shared.settings import Settings
+from tests.support.far_network import FarNetwork
 from tests.support.proxy import TcpProxy
+from tests.system.stack import ChangeSettings
 
 CLIENTS = "clients"
 
@@ -17,15 +21,18 @@ class Links:
     def __init__(self) -> None:
         self._proxies: dict[tuple[str, str], TcpProxy] = {}
 
-    async def open(self, process: str, other: str, port: int) -> int:
-        """Returns the port at which the link to `port` begins."""
+    async def connect(self, process: str, servers: Mapping[str, int]) -> ChangeSettings:
+        """Opens the links of a process to its servers, whose ports these are."""
+        return partial(_reroute, ports={port: await self._open(process, name, port) for name, port in servers.items()})
+
+    async def admit(self, edge: str, port: int) -> int:
+        """Returns the port at which the clients' way to an edge begins."""
+        return await self._open(edge, CLIENTS, port)
+
+    async def _open(self, process: str, other: str, port: int) -> int:
         proxy = self._proxies[process, other] = TcpProxy(port)
         await proxy.start()
         return proxy.port
-
-    async def open_all(self, process: str, servers: Mapping[str, int]) -> Mapping[int, int]:
-        """Returns the port at which the link to each server begins, by the server's port."""
-        return {port: await self.open(process, server, port) for server, port in servers.items()}
 
     def select(self, process: str, other: str) -> Iterator[TcpProxy]:
         """`process` is its name, or that of its service."""
@@ -38,7 +45,30 @@ class Links:
             await proxy.close()
 
 
-def reroute(settings: Settings, ports: Mapping[int, int]) -> Settings:
+class FarLinks(Links):
+    """The clients of one edge are in a far network. All other connections are direct."""
+
+    def __init__(self, network: FarNetwork, edge: str) -> None:
+        super().__init__()
+        self.network = network
+        self._edge = edge
+        self._proxy = ExitStack()
+
+    async def connect(self, process: str, servers: Mapping[str, int]) -> ChangeSettings:
+        return _listen_everywhere
+
+    async def admit(self, edge: str, port: int) -> int:
+        return self._proxy.enter_context(self.network.proxy(port)) if edge == self._edge else port
+
+    async def close(self) -> None:
+        self._proxy.close()
+
+
+def _listen_everywhere(settings: Settings) -> Settings:
+    return settings.model_copy(update={"edge": settings.edge.model_copy(update={"host": "0.0.0.0"})})
+
+
+def _reroute(settings: Settings, ports: Mapping[int, int]) -> Settings:
     """The settings with other ports of NATS, Valkey and PostgreSQL. Clients then come by proxies, too."""
 
     def moved(url: str) -> str:
@@ -47,8 +77,6 @@ def reroute(settings: Settings, ports: Mapping[int, int]) -> Settings:
                 return url.replace(f":{real}", f":{first}")
         return url
 
-    if not ports:
-        return settings
     nats, redis, database = settings.nats, settings.redis, settings.database
     return settings.model_copy(
         update={

@@ -138,6 +138,21 @@ def _skip_gaps() -> None:
     _replace(ChatSequencer, "deliver_if_next", hasty)
 
 
+def _patient_with_silence() -> None:
+    """A client without any answer stays connected."""
+    from services.edge.gateway import socket_options
+    from services.edge.receipts.confirmation import DeliveryConfirmation
+
+    tick = DeliveryConfirmation.tick
+
+    def patient(confirmation: DeliveryConfirmation, *arguments: Any, **options: Any) -> bool:
+        tick(confirmation, *arguments, **options)
+        return False
+
+    _replace(DeliveryConfirmation, "tick", patient)
+    _replace(socket_options, "_UNACKNOWLEDGED_MILLISECONDS", 600_000)
+
+
 def _ack_before_commit() -> None:
     from services.message import app
 
@@ -273,6 +288,7 @@ MUTANTS = {
     "always-ready": Mutant("edge", "S3 readiness", _always_ready, "broker"),
     "reply-early": Mutant("message", "I1 durability", _reply_early, "database"),
     "assume-arrived": Mutant("edge", "I2 delivery", _assume_arrived, "network"),
+    "patient-with-silence": Mutant("edge", "S4 silence", _patient_with_silence, "half-open"),
     "skip-gaps": Mutant("edge", "I2 delivery", _skip_gaps, "partition"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),

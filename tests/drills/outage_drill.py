@@ -3,9 +3,12 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+
+from redis.exceptions import RedisError
 
 from tests.drills import rolling
 from tests.drills.archive import read_history, read_presence
@@ -13,14 +16,16 @@ from tests.drills.checker import Invariant
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
-from tests.drills.outages import Outage
-from tests.drills.records import Entry, Fault, Healed, ReadinessChanged, Record, Trial
+from tests.drills.outages import ALL_EDGES, Outage
+from tests.drills.records import Entry, Fault, Healed, PresenceSeen, ReadinessChanged, Record, Trial
 from tests.drills.scale import FIRST
 
 _CALM_SECONDS = 4.0
 _PATIENCE_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
 _NOTICING_SECONDS = 15.0
+SILENCE_SECONDS = 40.0
+"""A silent client is offline after this time: a ping every 25 s, a pong within 10 s, and the time to see it."""
 _DEPENDENTS = {"nats": ("auth", "session", "message", "edge"), "postgresql": ("auth", "session", "message")}
 """By server: the services that cannot work without it."""
 
@@ -40,6 +45,7 @@ async def endure(
     async def disturb(drill: Drill) -> None:
         async with asyncio.TaskGroup() as group:
             watching = [group.create_task(_watch(fleet, name, records)) for name in fleet.running]
+            watching.append(group.create_task(_watch_presence(presence, records)))
             for outage in outages:
                 drill.phase = outage.phase
                 await _suffer(fleet, outage, records)
@@ -79,10 +85,24 @@ async def _watch(fleet: Fleet, process: str, records: list[Record]) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
+async def _watch_presence(read: Callable[[], Awaitable[dict[int, frozenset[str]]]], records: list[Record]) -> None:
+    known: dict[str, frozenset[int]] = {}
+    while True:
+        with suppress(RedisError):
+            presence = await read()
+            for edge in ALL_EDGES:
+                accounts = frozenset(account for account, edges in presence.items() if edge in edges)
+                if accounts != known.get(edge):
+                    records.append(PresenceSeen(time.monotonic(), edge, accounts))
+                known[edge] = accounts
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
 def invariants(bound: float) -> dict[str, Invariant]:
     """Those besides the contract."""
     ready = partial(rolling.readiness_shown, required=_DEPENDENTS, noticing=_NOTICING_SECONDS, bound=bound)
-    return {"S1 service": partial(rolling.served, bound=bound), "S3 readiness": ready}
+    noticed = partial(rolling.silence_noticed, within=SILENCE_SECONDS)
+    return {"S1 service": partial(rolling.served, bound=bound), "S3 readiness": ready, "S4 silence": noticed}
 
 
 def required_evidence(outages: Sequence[Outage], rate: float) -> RequiredEvidence:

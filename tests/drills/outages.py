@@ -6,12 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from tests.drills.fleet import Fleet
-from tests.drills.links import CLIENTS
+from tests.drills.links import CLIENTS, FarLinks
 from tests.support.proxy import TcpProxy, Toxics
 from tests.support.servers import PostgresServer
 
 _RESET_SECONDS = 1.0
-_FIRST_EDGE = "edge-1"
+FIRST_EDGE = "edge-1"
 ALL_EDGES = ("edge-1", "edge-2")
 
 Harm = Callable[[Fleet], AbstractAsyncContextManager[None]]
@@ -50,7 +50,7 @@ def database(seconds: float) -> list[Outage]:
 def partition(seconds: float) -> list[Outage]:
     """One process after the other is cut off from one server, in both directions and in either."""
     outages = []
-    for process, server in ((_FIRST_EDGE, "nats"), ("message-1", "postgresql"), (_FIRST_EDGE, "valkey")):
+    for process, server in ((FIRST_EDGE, "nats"), ("message-1", "postgresql"), (FIRST_EDGE, "valkey")):
         unserved = [process] if server == "nats" else []
         for direction, cut in _CUTS.items():
             target = f"{process}~{server}"
@@ -75,6 +75,11 @@ def network(seconds: float) -> list[Outage]:
             harm = _on_all_links(processes, server, poison)
             outages.append(Outage(f"{name} {server}", f"edge~{server}", name, harm, seconds))
     return outages
+
+
+def half_open(seconds: float) -> list[Outage]:
+    """All packets between an edge and its clients are lost, and neither end gets an error."""
+    return [Outage("half-open", f"{FIRST_EDGE}~{CLIENTS}", "lose packets", _lost_packets, seconds, [FIRST_EDGE])]
 
 
 # Toxics
@@ -170,6 +175,16 @@ async def _reset_repeatedly(fleet: Fleet) -> AsyncIterator[None]:
             yield
         finally:
             resetting.cancel()
+
+
+@asynccontextmanager
+async def _lost_packets(fleet: Fleet) -> AsyncIterator[None]:
+    assert isinstance(fleet.links, FarLinks)
+    fleet.links.network.lose_packets(True)
+    try:
+        yield
+    finally:
+        fleet.links.network.lose_packets(False)
 
 
 def _frozen(server: str) -> Harm:

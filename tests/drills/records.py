@@ -112,6 +112,14 @@ class ReadinessChanged(msgspec.Struct, tag="readiness", frozen=True):
     ready: bool
 
 
+class PresenceSeen(msgspec.Struct, tag="presence", frozen=True):
+    """Presence names these accounts on this edge, since the record before. Written when that changes."""
+
+    at: float
+    edge: str
+    accounts: frozenset[int]
+
+
 class UnreadShown(msgspec.Struct, tag="unread", frozen=True):
     """The reply to a login says how many messages are unread. The login was sent at `began`."""
 
@@ -156,6 +164,7 @@ Record = (
     | Ended
     | Healed
     | ReadinessChanged
+    | PresenceSeen
     | UnreadShown
     | UnreadFetched
     | SleeperCutOff

@@ -74,6 +74,18 @@ def readiness_shown(
                 yield f"{process} was not ready {bound:g} s after the outage of {healed.target}"
 
 
+def silence_noticed(trial_index: IndexedTrial, within: float) -> Iterator[str]:
+    """While all packets of an edge's clients are lost, presence names none of them there after `within` seconds."""
+    for healed in trial_index.healed:
+        for edge in healed.unserved if healed.target.endswith("~clients") else ():
+            seen = [one for one in trial_index.presence_seen[edge] if one.at <= healed.at]
+            if healed.at - healed.began < within or not seen:
+                yield f"nobody looked for the silent clients of {edge} after {within:g} s"
+            for one, until in zip(seen, [*(later.at for later in seen[1:]), healed.at], strict=True):
+                if until > healed.began + within and one.accounts:
+                    yield f"presence named {sorted(one.accounts)} on {edge} for {until - healed.began:.1f} s"
+
+
 def longest_waits(trial_index: IndexedTrial) -> dict[str, Wait]:
     """By device: the longest time from an attempt until it, or a later one, was served. The time of outages does not
     count for attempts on edges that had to be without service, and for logins if all had to."""

@@ -55,19 +55,22 @@ class Toxics:
 
 
 class TcpProxy:
-    """Listens at `port` of 127.0.0.1 and connects to `target` there, between `start` and `close`."""
+    """Listens at `port` of 127.0.0.1 and connects to `target`, between `start` and `close`. A connection ends when the
+    server acknowledges nothing for `silence_seconds`."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1", silence_seconds: float = 60.0) -> None:
         self.up = Toxics()
         """From the client to the server."""
         self.down = Toxics()
         self.port = 0
-        self._target = target
+        self._target = host, target
+        self._silence = int(silence_seconds * 1000)
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_CHUNK_BYTES)
+    async def start(self, listener: socket.socket | None = None) -> None:
+        sock = listener or socket.create_server(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._accept, sock=sock, limit=_CHUNK_BYTES)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -97,10 +100,12 @@ class TcpProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            server = await asyncio.open_connection("127.0.0.1", self._target, limit=_CHUNK_BYTES)
+            server = await asyncio.open_connection(*self._target, limit=_CHUNK_BYTES)
         except OSError:
             _reset(writer)
             return
+        if sys.platform == "linux":
+            server[1].get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._silence)
         link = _Link((reader, writer), server)
         self._links.add(link)
         try:

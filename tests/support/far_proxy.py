@@ -1,0 +1,20 @@
+"""`python -m tests.support.far_proxy DESCRIPTOR HOST PORT`: forwards the connections of an inherited listening socket.
+Its own connections come from the network in which it runs, which may be another one than that of the listener, and end
+when the server is silent."""
+
+import asyncio
+import socket
+import sys
+
+from tests.support.proxy import TcpProxy
+
+_SILENCE_SECONDS = 15.0
+
+
+async def _serve(descriptor: int, host: str, port: int) -> None:
+    await TcpProxy(port, host, _SILENCE_SECONDS).start(socket.socket(fileno=descriptor))
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
