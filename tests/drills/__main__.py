@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 import msgspec
 
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
-from tests.drills import faults, outage_drill, outages, rolling
+from tests.drills import every_drill, faults, outage_drill, outages, rolling, soak, storm
 from tests.drills import scale as scaling
 from tests.drills.checker import CheckResult, Invariant, check
 from tests.drills.cluster import UP, Cluster
@@ -198,6 +198,54 @@ def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database
     shutil.rmtree(directory)  # a mismatch raises, and leaves the log
 
 
+@drills.command("soak")
+@click.option("--minutes", default=30.0, show_default=True, help="Minutes of faults.")
+@click.option("--rate", default=40.0, show_default=True, help="Messages per second of all users.")
+@click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
+@click.option("--seed", type=int, help="Of the order of the faults. Random by default.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
+def run_soak(
+    minutes: float, rate: float, bound: float, seed: int | None, mutant: str | None, report_file: Path | None,
+    keep: bool,
+) -> None:  # fmt: skip
+    """Random faults for a long time: no process may use more and more memory, files or threads."""
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
+    number = secrets.randbits(32) if seed is None else seed
+    random.seed(number)
+    planned = soak.phases(60 * minutes, number)
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    with _system(directory, "", mutant) as cluster:
+        click.echo(f"seed {number}")
+        trial = asyncio.run(kill_in_turn(cluster, planned, rate, 30.0, click.echo, soak.watch))
+    rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "G1 growth": soak.flat}
+    _report(trial, check(trial, required_evidence(planned, rate), rules), directory, keep, report_file)
+
+
+@drills.command("storm")
+@click.option("--clients", default=5000, show_default=True, help="Clients of the edge that dies.")
+@click.option("--bound", default=60.0, show_default=True, help="Seconds within which all must be back.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def run_storm(clients: int, bound: float, mutant: str | None, report_file: Path | None) -> None:
+    """One of three edges dies under thousands of clients, which must be back in time, with what they missed."""
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    with _system(directory, "", mutant, edges=storm.EDGES) as cluster:
+        figures = storm.storm(cluster, clients, bound)
+    shutil.rmtree(directory)
+    click.echo(table(figures))
+    _write(figures, report_file)
+    sys.exit([result.lower() for result in RESULTS].index(figures["result"]))
+
+
+@drills.command("all")
+def run_everything() -> None:
+    """Every drill but the soak, with a line each. The exit status is the worst."""
+    click.echo(every_drill.HEAD)
+    sys.exit(every_drill.run_all(click.echo))
+
+
 def _earlier(revision: str, directory: Path) -> Builds:
     try:
         build = checkout(revision, directory)
@@ -226,13 +274,19 @@ def _report(trial: Trial, result: CheckResult, directory: Path, keep: bool, repo
         click.echo(f"records and logs: {directory}")
     else:
         shutil.rmtree(directory)
-    if report_file is not None:
-        report_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+    _write(figures, report_file)
     sys.exit(result.exit_status)
 
 
+def _write(figures: dict[str, Any], report_file: Path | None) -> None:
+    if report_file is not None:
+        report_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+
+
 @contextmanager
-def _system(directory: Path, database: str, mutant: str | None, clock: str | None = None) -> Iterator[Cluster]:
+def _system(
+    directory: Path, database: str, mutant: str | None, clock: str | None = None, edges: int = 2
+) -> Iterator[Cluster]:
     arguments = ["--no-limits", *(["--database", database] if database else [])]
     program: tuple[str, ...] = (sys.executable, "-m", "tests.drills.mutants", mutant, "up") if mutant else UP
     if clock:

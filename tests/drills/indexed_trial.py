@@ -22,6 +22,7 @@ from tests.drills.records import (
     Opened,
     PresenceSeen,
     ReadinessChanged,
+    ResourcesSeen,
     SleeperCutOff,
     Trial,
     UnreadFetched,
@@ -67,6 +68,8 @@ class IndexedTrial:
         self.healed: list[Healed] = []
         self.readiness: dict[str, list[ReadinessChanged]] = defaultdict(list)
         self.presence_seen: dict[str, list[PresenceSeen]] = defaultdict(list)
+        self.resources: dict[tuple[str, int], list[ResourcesSeen]] = defaultdict(list)
+        """By name and pid."""
         self.unread_shown: list[UnreadShown] = []
         self.fetched: dict[tuple[int, str], float] = {}
         """By account and text: when a sleeper got the message first."""
@@ -121,6 +124,8 @@ class IndexedTrial:
                 self.readiness[record.process].append(record)
             case PresenceSeen():
                 self.presence_seen[record.edge].append(record)
+            case ResourcesSeen():
+                self.resources[record.process, record.pid].append(record)
             case UnreadShown():
                 self.unread_shown.append(record)
             case UnreadFetched():

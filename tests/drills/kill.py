@@ -1,13 +1,16 @@
 """The kill drill: one process after the other is killed while users post through two edges."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from tests.drills.archive import broker, presence_store, read_history, read_presence
 from tests.drills.cluster import Cluster
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.faults import Phase, inject
+from tests.drills.recorded_connection import Journal
 from tests.drills.records import Entry, Trial
 
 SHORT = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", "--bound", "6")
@@ -15,9 +18,10 @@ SHORT = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", 
 
 
 async def kill_in_turn(
-    cluster: Cluster, phases: Sequence[Phase], rate: float, patience: float, report: Callable[[str], None]
-) -> Trial:
-    """See Drill for the last three."""
+    cluster: Cluster, phases: Sequence[Phase], rate: float, patience: float, report: Callable[[str], None],
+    watch: Callable[[Cluster, Journal], Coroutine[Any, Any, None]] | None = None,
+) -> Trial:  # fmt: skip
+    """See Drill for `rate`, `patience` and `report`. `watch` runs meanwhile, and records."""
 
     async def history(chats: list[int]) -> dict[int, list[Entry]]:
         return await read_history(broker(cluster.data, "admin"), chats)
@@ -26,9 +30,15 @@ async def kill_in_turn(
         return await read_presence(presence_store(cluster.data), edges)
 
     async def disturb(drill: Drill) -> None:
-        for phase in phases:
-            drill.phase = phase.name
-            await inject(cluster, phase, drill.records.append)
+        journal = drill.records.append
+        watching = None if watch is None else asyncio.create_task(watch(cluster, journal))
+        try:
+            for phase in phases:
+                drill.phase = phase.name
+                await inject(cluster, phase, journal)
+        finally:
+            if watching is not None:
+                watching.cancel()
 
     edges = [(f"edge-{number}", url) for number, url in enumerate(cluster.edges, 1)]
     return await Drill(edges, history, rate, patience, report, presence=presence).run(disturb)

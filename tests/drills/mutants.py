@@ -29,6 +29,8 @@ _LATE_SECONDS = 3.0
 _SOON_SECONDS = 0.5
 _SLOW_START_SECONDS = 9.0
 _EVERY = 20
+_HOARDED_BYTES = 4096
+_LOGIN_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,33 @@ def _patient_with_silence() -> None:
 
     _replace(DeliveryConfirmation, "tick", patient)
     _replace(socket_options, "_UNACKNOWLEDGED_MILLISECONDS", 600_000)
+
+
+def _hoard() -> None:
+    """The edge keeps something of each message."""
+    from services.edge.client.client import Client
+    from services.edge.dialects.encoded_message import EncodedMessage
+
+    deliver, hoard = Client.deliver, list[bytes]()
+
+    def hoarding(client: Client, messages: Sequence[EncodedMessage]) -> None:
+        hoard.append(os.urandom(_HOARDED_BYTES))
+        deliver(client, messages)
+
+    _replace(Client, "deliver", hoarding)
+
+
+def _slow_login() -> None:
+    """Every login takes processor time, as if it needed a hash of the password."""
+    from services.edge.login.login import LoginFlow
+
+    log_in = LoginFlow.log_in
+
+    async def slow(flow: LoginFlow, *arguments: Any) -> Any:
+        time.sleep(_LOGIN_SECONDS)  # noqa: ASYNC251
+        return await log_in(flow, *arguments)
+
+    _replace(LoginFlow, "log_in", slow)
 
 
 def _ack_before_commit() -> None:
@@ -289,6 +318,8 @@ MUTANTS = {
     "reply-early": Mutant("message", "I1 durability", _reply_early, "database"),
     "assume-arrived": Mutant("edge", "I2 delivery", _assume_arrived, "network"),
     "patient-with-silence": Mutant("edge", "S4 silence", _patient_with_silence, "half-open"),
+    "hoard": Mutant("edge", "G1 growth", _hoard, "soak"),
+    "slow-login": Mutant("edge", "S1 service", _slow_login, "storm"),
     "skip-gaps": Mutant("edge", "I2 delivery", _skip_gaps, "partition"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),

@@ -120,6 +120,15 @@ class PresenceSeen(msgspec.Struct, tag="presence", frozen=True):
     accounts: frozenset[int]
 
 
+class ResourcesSeen(msgspec.Struct, tag="resources", frozen=True):
+    """What a process uses: `memory_bytes`, `files` and `threads`."""
+
+    at: float
+    process: str
+    pid: int
+    used: dict[str, float]
+
+
 class UnreadShown(msgspec.Struct, tag="unread", frozen=True):
     """The reply to a login says how many messages are unread. The login was sent at `began`."""
 
@@ -165,6 +174,7 @@ Record = (
     | Healed
     | ReadinessChanged
     | PresenceSeen
+    | ResourcesSeen
     | UnreadShown
     | UnreadFetched
     | SleeperCutOff

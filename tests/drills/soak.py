@@ -1,0 +1,93 @@
+"""The soak drill: random faults under a steady load for a long time, and no process may grow."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Iterator
+from statistics import median
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from services.cli.data import RunningProcess, read_run
+from tests.drills.cluster import Cluster
+from tests.drills.faults import Phase
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.recorded_connection import Journal
+from tests.drills.records import ResourcesSeen
+
+LOOK_SECONDS = 5.0
+_EVERY_SECONDS = 15.0
+_FROZEN_SECONDS = 4.0
+_WARM_SHARE = 0.25
+"""Caches fill during this share of the time."""
+_LEAST_SHARE = 0.4
+"""A process that lived for a shorter share of the time is not judged."""
+_LEAST_SAMPLES = 8
+_ROOM = {"memory_bytes": 12_000_000, "files": 24, "threads": 8}
+"""Growth that is none: fragments of the heap, connections that are being replaced, idle threads of pools."""
+_open = build_opener(ProxyHandler({})).open
+
+
+def phases(seconds: float, seed: int) -> list[Phase]:
+    """In each half some services survive, so that each process lives long enough to be judged at least once. edge-1
+    always does."""
+    halves = [("auth", "session", "edge-2", "nats", "valkey"), ("message", "edge-2", "nats", "valkey")]
+    chance = random.Random(seed)
+    planned = []
+    for names in halves:
+        order = tuple(chance.sample(names, len(names)))
+        planned += [
+            Phase("kills", order, seconds * 0.4, _EVERY_SECONDS),
+            Phase("frozen", ("message",), seconds * 0.1, _EVERY_SECONDS, freeze_seconds=_FROZEN_SECONDS),
+        ]
+    return planned
+
+
+async def watch(cluster: Cluster, journal: Journal) -> None:
+    """Records what each process uses, until cancelled."""
+    while True:
+        run = await asyncio.to_thread(read_run, cluster.data)
+        for process in run.processes if run else ():
+            seen = await asyncio.to_thread(_look, process) if process.pid and process.ops else None
+            if seen is not None:
+                journal(seen)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _look(process: RunningProcess) -> ResourcesSeen | None:
+    """None while it does not answer."""
+    try:
+        with _open(f"http://127.0.0.1:{process.ops}/metrics", timeout=2) as response:
+            lines = response.read().decode().splitlines()
+        threads = len(os.listdir(f"/proc/{process.pid}/task"))
+    except (URLError, OSError):
+        return None
+    values = {name: float(value) for name, _, value in (line.partition(" ") for line in lines) if name in _GAUGES}
+    return ResourcesSeen(
+        time.monotonic(), process.name, process.pid,
+        {"memory_bytes": values[_MEMORY], "files": values[_FILES], "threads": float(threads)},
+    )  # fmt: skip
+
+
+_MEMORY, _FILES = _GAUGES = ("process_resident_memory_bytes", "process_open_fds")
+
+
+def flat(trial_index: IndexedTrial) -> Iterator[str]:
+    """No process that lived for long uses more at its end than after it was warm."""
+    series = trial_index.resources
+    times = [seen.at for samples in series.values() for seen in samples]
+    if not times:
+        yield "nobody looked at the processes"
+        return
+    whole = max(times) - min(times)
+    for (name, _), samples in series.items():
+        lived = samples[-1].at - samples[0].at
+        warm = [seen.used for seen in samples if seen.at >= samples[0].at + _WARM_SHARE * lived]
+        if lived < _LEAST_SHARE * whole or len(warm) < _LEAST_SAMPLES:
+            continue
+        for what, room in _ROOM.items():
+            quarter = len(warm) // 4
+            before, after = (median(used[what] for used in part) for part in (warm[:quarter], warm[-quarter:]))
+            if after - before > room:
+                yield f"{what} of {name} grew from {before:.0f} to {after:.0f} in {lived:.0f} s"

@@ -1,0 +1,57 @@
+"""The storm drill: an edge dies under thousands of clients, which log in again elsewhere and get what they missed."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.drills.cluster import ROOT, Cluster
+
+EDGES = 3
+_ALL_BACK = "seconds until all had what they missed"
+
+
+class _Faults(msgspec.Struct):
+    lost: int
+    doubled: int
+
+
+class _Result(msgspec.Struct):
+    """The part of the load generator's result that is judged."""
+
+    figures: dict[str, float]
+    faults: _Faults
+    remarks: list[str]
+    passed: bool
+
+
+def storm(cluster: Cluster, clients: int, bound: float) -> dict[str, Any]:
+    """Returns figures as those of the other drills. Raises RuntimeError when the load generator fails."""
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory, "storm.json")
+        options = {"--data": cluster.data, "--people": clients, "--seconds": bound, "--processes": 2, "--json": report}
+        given = [str(part) for option in options.items() for part in option]
+        command = [sys.executable, "-m", "services.cli.main", "bench", "reconnect-storm", *given]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if not report.exists():
+            raise RuntimeError(done.stdout + done.stderr)
+        (result,) = msgspec.json.decode(report.read_bytes(), type=list[_Result])
+    waited = result.figures.get(_ALL_BACK, bound)
+    violations = {
+        "I2 delivery": result.faults.lost,
+        "I2 once": result.faults.doubled,
+        "S1 service": int(waited >= bound),
+    }
+    return {
+        "result": "violated" if any(violations.values()) else "proven" if result.passed else "inconclusive",
+        "clients": clients,
+        "longest_wait_max_seconds": waited,
+        "faults": {"kill edge-1": 1},
+        "worst_outage_seconds": {"kill edge-1": waited},
+        "invariants": violations,
+        "violations": [f"{name}: {count}" for name, count in violations.items() if count],
+        "doubts": result.remarks,
+    }
