@@ -81,6 +81,7 @@ def silence_noticed(trial_index: IndexedTrial, within: float) -> Iterator[str]:
             seen = [one for one in trial_index.presence_seen[edge] if one.at <= healed.at]
             if healed.at - healed.began < within or not seen:
                 yield f"nobody looked for the silent clients of {edge} after {within:g} s"
+                continue
             for one, until in zip(seen, [*(later.at for later in seen[1:]), healed.at], strict=True):
                 if until > healed.began + within and one.accounts:
                     yield f"presence named {sorted(one.accounts)} on {edge} for {until - healed.began:.1f} s"

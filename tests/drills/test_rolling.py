@@ -3,8 +3,16 @@
 import pytest
 
 from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import ConnectAttempted, Ended, Fault, Healed, ReadinessChanged
-from tests.drills.rolling import GRACE_SECONDS, drained, figures, longest_waits, readiness_shown, served
+from tests.drills.records import ConnectAttempted, Ended, Fault, Healed, PresenceSeen, ReadinessChanged
+from tests.drills.rolling import (
+    GRACE_SECONDS,
+    drained,
+    figures,
+    longest_waits,
+    readiness_shown,
+    served,
+    silence_noticed,
+)
 from tests.drills.sample_trials import SampleTrial
 
 CHAT = 7
@@ -174,6 +182,30 @@ def test_a_short_outage_need_not_show(sample: SampleTrial) -> None:
     heal(sample, 3.0)
     sample.send("2/a", CHAT)
     assert unready(sample) == []
+
+
+# Silence
+
+
+@pytest.mark.parametrize(
+    ("forgotten_after", "violations"), [(3.0, 0), (7.0, 1), (20.0, 1)], ids=["in time", "late", "never"]
+)
+def test_silent_clients_are_forgotten(sample: SampleTrial, forgotten_after: float, violations: int) -> None:
+    sample.records.append(PresenceSeen(sample.tick(), "edge-1", frozenset({1})))
+    began = sample.tick()
+    sample.records.append(PresenceSeen(sample.tick(forgotten_after), "edge-1", frozenset()))
+    sample.tick(10.0 - forgotten_after)
+    healed = Healed(began + 10.0, began, "edge-1~clients", frozenset({"edge-1"}))
+    sample.records.append(healed)
+    assert len(list(silence_noticed(IndexedTrial(sample.trial), within=5.0))) == violations
+
+
+def test_silence_needs_to_last_and_to_be_watched(sample: SampleTrial) -> None:
+    began = sample.tick()
+    sample.records.append(Healed(sample.tick(3.0), began, "edge-1~clients", frozenset({"edge-1"})))
+    assert list(silence_noticed(IndexedTrial(sample.trial), within=5.0)) == [
+        "nobody looked for the silent clients of edge-1 after 5 s"
+    ]
 
 
 # Ends

@@ -1,0 +1,54 @@
+"""Growth of processes is found, noise is not; the plan lets each process live for long enough."""
+
+import pytest
+
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.records import ResourcesSeen, Trial
+from tests.drills.soak import LOOK_SECONDS, flat, phases
+
+SAMPLES = 60
+MEMORY, FILES, THREADS = 100e6, 50.0, 8.0
+
+
+def trial(process: str = "edge-1", *, memory_per_look: float = 0.0, files_per_look: float = 0.0) -> IndexedTrial:
+    """Every third sample is a peak, and memory doubles at the beginning."""
+    records = [
+        ResourcesSeen(
+            number * LOOK_SECONDS, process, 1,
+            {
+                "memory_bytes": MEMORY * min(1, 0.5 + number / 20) + 9e6 * (number % 3 == 0) + number * memory_per_look,
+                "files": FILES + 30 * (number % 3 == 0) + number * files_per_look,
+                "threads": THREADS,
+            },
+        )
+        for number in range(SAMPLES)
+    ]  # fmt: skip
+    return IndexedTrial(Trial({}, list(records), {}))
+
+
+def test_peaks_and_a_warm_up_are_no_growth() -> None:
+    assert list(flat(trial())) == []
+
+
+@pytest.mark.parametrize(("memory", "files", "what"), [(1e6, 0.0, "memory_bytes"), (0.0, 1.0, "files")])
+def test_growth_is_found(memory: float, files: float, what: str) -> None:
+    (violation,) = flat(trial(memory_per_look=memory, files_per_look=files))
+    assert violation.startswith(f"{what} of edge-1 grew from ")
+
+
+def test_a_process_that_was_replaced_is_not_judged() -> None:
+    short, whole = trial("edge-2", memory_per_look=1e6), trial("edge-1")
+    records = [*short.trial.records[: SAMPLES // 4], *whole.trial.records]
+    assert list(flat(IndexedTrial(Trial({}, records, {})))) == []
+
+
+def test_nothing_seen_is_a_violation() -> None:
+    assert list(flat(IndexedTrial(Trial({}, [], {})))) == ["nobody looked at the processes"]
+
+
+def test_each_service_survives_one_half() -> None:
+    planned = phases(600, 1)
+    killed = [set(phase.targets) for phase in planned if not phase.freeze_seconds]
+    assert set.intersection(*killed) == {"edge-2", "nats", "valkey"}
+    assert sum(phase.rounds * phase.every for phase in planned) <= 660
+    assert phases(600, 1) == planned != phases(600, 2)
