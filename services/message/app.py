@@ -1,13 +1,14 @@
 """The message service: wiring, start and orderly shutdown.
 
 It is ready when NATS answers and stores events, and the database commits. Without Redis it continues: every message is
-sent to all edges, and session is queried for each chat's members every second.
+sent to all edges, and session is queried for a chat's members at most once a second.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
 
+from services.message.adapters.announcements import AnnouncementReceiver
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
@@ -67,7 +68,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
-    route(bus, batcher, queries, rosters.announce, ownership.replica)
+    announcements = AnnouncementReceiver(rosters)
+    route(bus, batcher, queries, announcements.receive, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
@@ -81,7 +83,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             reconciler.start()
-            await _serve_until(batcher, fanout, bus, ops, stopping)
+            await _serve_until(batcher, fanout, announcements, bus, ops, stopping)
     finally:
         ops.draining = True
         await reconciler.stop()
@@ -103,13 +105,19 @@ async def _start(database: Database, bus: Bus) -> None:
 
 
 async def _serve_until(
-    batcher: PostingBatcher, fanout: Fanout, bus: Bus, ops: OpsServer, stopping: asyncio.Event
+    batcher: PostingBatcher,
+    fanout: Fanout,
+    announcements: AnnouncementReceiver,
+    bus: Bus,
+    ops: OpsServer,
+    stopping: asyncio.Event,
 ) -> None:
     """Serve until `stopping` is set, then commit and answer the queued requests. A replica that cannot finish does not
     announce its shutdown, so that edges miss it and sync."""
     async with asyncio.TaskGroup() as group:
         posting = group.create_task(batcher.run(), name="posting")
         heartbeats = group.create_task(fanout.run(), name="heartbeats")
+        silence = group.create_task(announcements.run(), name="silence")
         await cancel_on(stopping, bus.watch_workers())
         ops.draining = True
         await fanout.resign()
@@ -118,6 +126,7 @@ async def _serve_until(
         finished, _ = await asyncio.wait({posting}, timeout=_DRAIN_SECONDS)
         posting.cancel()
         heartbeats.cancel()
+        silence.cancel()
     if finished:
         await fanout.announce_shutdown()
     else:

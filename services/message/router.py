@@ -1,6 +1,6 @@
 """Connects each subject to its use case."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -8,18 +8,19 @@ from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from shared.bus.client import Bus
 from shared.contract import subjects as on
-from shared.contract.ids import ChatId
 from shared.contract.session import MembershipVersions
 
 _QUEUE = "message"
 
-AnnounceVersions = Callable[[Mapping[ChatId, int]], None]
-"""Session has changed the membership of these chats, which have these versions now."""
+ReceiveVersions = Callable[[MembershipVersions], None]
+"""Session has announced versions, or sent a heartbeat."""
 
 _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
 
-def route(bus: Bus, batcher: PostingBatcher, queries: MessageQueries, announce: AnnounceVersions, replica: str) -> None:
+def route(
+    bus: Bus, batcher: PostingBatcher, queries: MessageQueries, receive_versions: ReceiveVersions, replica: str
+) -> None:
     bus.serve_deferred(on.POST_MESSAGES, batcher.submit, queue=_QUEUE)
     bus.serve_deferred(on.post(replica), batcher.submit)
     bus.serve(on.SYNC, queries.sync, queue=_QUEUE)
@@ -30,4 +31,4 @@ def route(bus: Bus, batcher: PostingBatcher, queries: MessageQueries, announce: 
     bus.serve(on.MARK_READ, queries.mark_read, queue=_QUEUE)
     bus.serve(on.ERASE_READ_STATE, queries.erase_account, queue=_QUEUE)
     bus.consume(on.ACCOUNT_DELETED, queries.account_deleted)
-    bus.subscribe(on.NEW_VERSIONS, lambda data: announce(_decode_versions(data).versions))
+    bus.subscribe(on.NEW_VERSIONS, lambda data: receive_versions(_decode_versions(data)))

@@ -61,9 +61,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     try:
         await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, chats, system, bus))
-        await presence.lookup()  # presence is trusted only some time after the first lookup
-        reconciler.start()
-        await cancel_on(stopping, bus.watch_workers())
+        if not stopping.is_set():
+            await presence.lookup()  # presence is trusted only some time after the first lookup
+            reconciler.start()
+            await _serve_until(bus, notifier, ops, stopping)
     finally:
         ops.draining = True
         await reconciler.stop()
@@ -84,3 +85,16 @@ async def _start(database: Database, chats: Chats, system: SystemNotices, bus: B
     await wait_until_available(system.ensure_system_account)
     await bus.start()
     _log.info("session serves")
+
+
+async def _serve_until(bus: Bus, notifier: EdgeNotifier, ops: OpsServer, stopping: asyncio.Event) -> None:
+    """Serve until `stopping` is set. A process that fails does not announce its shutdown."""
+    heartbeats = Tasks()
+    heartbeats.start(notifier.run(), "heartbeats")
+    try:
+        await cancel_on(stopping, bus.watch_workers())
+        ops.draining = True
+        await bus.drain()
+    finally:
+        await heartbeats.close()
+    await notifier.announce_shutdown()

@@ -113,7 +113,7 @@ class GetMembership(msgspec.Struct):
     since: int = 0
     after: tuple[int, int] = (0, 0)
     unnamed: bool = False
-    """Redis lacks the chat's version; session publishes it again."""
+    """Redis lacks the chat's version, or names an older one; session publishes it again."""
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
@@ -141,9 +141,12 @@ class Membership(msgspec.Struct, frozen=True):
 
 
 class MembershipVersions(msgspec.Struct, frozen=True):
-    """The new versions of chats whose membership has changed."""
+    """The new versions of chats whose membership has changed. As a heartbeat, each second, without versions and with
+    the name of the `process` of session. `leaving`: its last one, after which it changes nothing."""
 
     versions: dict[ChatId, int]
+    process: str = ""
+    leaving: bool = False
 
 
 class EraseAccount(msgspec.Struct):

@@ -1,8 +1,8 @@
 """Caches the rosters of chats by version; loads changes since the cached version from session.
 
-A roster is fresh while neither Redis nor session's announcements name a newer version, but for 30 s at most. If Redis
-names no version (it is unreachable, or has lost it), a roster is fresh for one second only. After announcements may
-have been lost, session is queried again for every chat.
+A roster is fresh while Redis confirms its version and session has announced no newer one, however old it is. If Redis
+names another version, which session does not have, a roster is fresh for 30 s; if it names none (it is unreachable, or
+has lost it), for one second. After announcements may have been lost, session is queried again for every chat.
 """
 
 import asyncio
@@ -19,8 +19,9 @@ from shared.tasks import Tasks
 from shared.telemetry import log
 
 _log = log(__name__)
-_FRESH_SECONDS = 30.0
-_UNCONFIRMED_SECONDS = 1.0
+_UNEXPLAINED_SECONDS = 30.0
+"""Redis is ahead of a restored database, or behind until session publishes the version again."""
+_UNNAMED_SECONDS = 1.0
 _MAX_MEMBERS = 500_000
 
 RequestMembership = Callable[[GetMembership], Awaitable[Membership]]
@@ -61,8 +62,11 @@ class RosterCache:
         """Session has changed the membership of these chats."""
         for chat, version in versions.items():
             roster = self._rosters.get(chat)
-            if chat in self._loading or (roster is not None and roster.confirmed_version < version):
-                self._announced[chat] = max(version, self._announced.get(chat, 0))
+            if roster is not None and roster.version < version:
+                roster.confirmed_version = roster.version  # Redis may have confirmed the number before a restore
+            elif chat not in self._loading:
+                continue
+            self._announced[chat] = max(version, self._announced.get(chat, 0))
 
     def announcements_lost(self, _reason: str) -> None:
         self._trusted_since = self._clock()
@@ -86,8 +90,10 @@ class RosterCache:
             return None
         if roster.checked_at < self._trusted_since:
             return None
+        if version == roster.version:
+            return roster
         age = self._clock() - roster.checked_at
-        return roster if age < (_UNCONFIRMED_SECONDS if version is None else _FRESH_SECONDS) else None
+        return roster if age < (_UNNAMED_SECONDS if version is None else _UNEXPLAINED_SECONDS) else None
 
     async def load(
         self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None
@@ -135,7 +141,8 @@ class RosterCache:
     async def _refresh(self, chat: ChatId, version: int) -> Roster:
         started = self._clock()
         roster = self._rosters.get(chat) or Roster()
-        pages = [page := await self._request_membership(GetMembership(chat, roster.version, unnamed=not version))]
+        unnamed = not version or version < roster.version
+        pages = [page := await self._request_membership(GetMembership(chat, roster.version, unnamed=unnamed))]
         while page.more:
             last = page.members[-1]
             page = await self._request_membership(GetMembership(chat, roster.version, (last.version, last.account)))
@@ -152,7 +159,7 @@ class RosterCache:
         return roster
 
     def _store(self, chat: ChatId, roster: Roster) -> None:
-        if self.announced(chat) <= roster.confirmed_version:
+        if self.announced(chat) <= roster.version:
             self._announced.pop(chat, None)
         self._rosters[chat] = roster
         self._members += len(roster.members)

@@ -2,10 +2,12 @@
 
 A version that Redis does not store is retried until it does; meanwhile the replicas know it from NATS. Any other loss
 heals: readers request a chat whose version is missing in Redis, durable events publish their versions again, replicas
-that were disconnected from NATS query session again, and edges sync.
+that were disconnected from NATS query session again, and edges sync. A process that dies between a commit and its
+announcement stops sending heartbeats: the replicas query session again, too.
 """
 
 import asyncio
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -30,6 +32,7 @@ _log = log(__name__)
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _REPUBLISH_DELAY_SECONDS = 0.05
 _UNPUBLISHED_CHATS = 10_000
+_HEARTBEAT_SECONDS = 1.0
 _RECIPIENTS_PER_MESSAGE = 12_000
 """A bus message stays below 512 KiB even when it lists each recipient three times, once with a number."""
 
@@ -45,6 +48,7 @@ class EdgeNotifier:
         self._unpublished: dict[ChatId, int] = {}
         self._retry_task: asyncio.Task[None] | None = None
         self._missing: dict[ChatId, int] = {}
+        self._process = secrets.token_hex(8)
 
     async def publish(self, versions: Mapping[ChatId, int], notifications: Iterable[Notification] = ()) -> bool:
         """Publish the versions, then notify the edges. Returns whether Redis stored the versions. Waits for Redis at
@@ -60,6 +64,22 @@ class EdgeNotifier:
 
     async def close(self) -> None:
         await self._tasks.close()
+
+    # Heartbeats
+
+    async def run(self) -> None:
+        """Send heartbeats to the replicas of message until cancelled."""
+        while True:
+            await self._beat()
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    async def announce_shutdown(self) -> None:
+        """The replicas need not miss this process, unless it leaves versions that Redis does not have."""
+        if not self._unpublished:
+            await self._beat(leaving=True)
+
+    async def _beat(self, *, leaving: bool = False) -> None:
+        await self._send_versions(MembershipVersions({}, self._process, leaving))
 
     # Versions
 
@@ -79,12 +99,14 @@ class EdgeNotifier:
             _log.debug("versions not published", chats=len(missing), error=repr(error))
 
     async def _announce(self, versions: Mapping[ChatId, int]) -> None:
-        if not versions:
-            return
+        if versions:
+            await self._send_versions(MembershipVersions(dict(versions)))
+
+    async def _send_versions(self, message: MembershipVersions) -> None:
         try:
-            await self._bus.publish(NEW_VERSIONS, pack(MembershipVersions(dict(versions))))
+            await self._bus.publish(NEW_VERSIONS, pack(message))
         except nats.errors.Error as error:
-            _log.warning("versions not announced", chats=len(versions), error=repr(error))
+            _log.warning("versions not announced", chats=len(message.versions), error=repr(error))
 
     async def _publish_versions(self, versions: Mapping[ChatId, int]) -> bool:
         if not self._unpublished:

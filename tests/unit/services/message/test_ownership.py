@@ -2,16 +2,18 @@
 or die."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
+from services.message.adapters.roster_cache import RosterCache
+from services.message.service import posting
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
 from shared.contract.subjects import GET_HEADS
 from shared.settings import MessageSettings, OpsSettings, Settings
-from tests.support.servers import NatsServer
+from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.edge.upstream.posting_edge import PostingEdge
 from tests.unit.services.message.environment import (
     ANN,
@@ -38,22 +40,58 @@ async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterato
     await edge.bus.stop()
 
 
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Makes all rosters older, by seconds. A request waits for its rosters however long they take."""
+    age = 0.0
+
+    def wait(seconds: float) -> None:
+        nonlocal age
+        age += seconds
+
+    defaults = RosterCache.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "clock", lambda: age)
+    monkeypatch.setattr(posting, "_ROSTER_SECONDS", 10.0)
+    return wait
+
+
 async def wait_for_owners(edge: PostingEdge, owners: int) -> None:
     await wait_until(lambda: len({edge.owner(chat) for chat in CHATS} - {""}) == owners)
 
 
 async def test_session_is_requested_once_for_each_chat(
-    env: MessageEnvironment, edge: PostingEdge, settings: Settings
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings, wait: Callable[[float], None]
 ) -> None:
-    """However many replicas there are: without owners, each would request the members of each chat."""
+    """However many replicas there are, and however long ago: without owners, each would request the members of each
+    chat, and again after some time."""
     async with AsyncExitStack() as stack:
         for replica in (settings, second_replica(settings), second_replica(settings)):
             await stack.enter_async_context(running_replica(replica))
         await wait_for_owners(edge, 3)
         for _ in range(6):
             await edge.post(CHATS)
+            wait(60.0)
         assert len(env.session.requests) == len(CHATS)
         assert edge.requests() == {"owner": 18}
+
+
+async def test_without_redis_session_is_requested_once_a_second_for_each_chat(
+    env: MessageEnvironment,
+    edge: PostingEdge,
+    settings: Settings,
+    valkey_server: ValkeyServer,
+    wait: Callable[[float], None],
+) -> None:
+    """By the owner alone."""
+    async with running_replica(settings), running_replica(second_replica(settings)):
+        await wait_for_owners(edge, 2)
+        valkey_server.kill()
+        for _ in range(3):
+            wait(1.1)
+            for _ in range(4):
+                await edge.post(CHATS)
+        assert len(env.session.requests) == 3 * len(CHATS)
 
 
 async def test_a_replica_that_comes_or_goes_moves_only_its_own_chats(

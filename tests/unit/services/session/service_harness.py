@@ -27,6 +27,7 @@ from shared.contract.session import (
     GetAccount,
     GetMembership,
     ListPendingNotices,
+    MembershipVersions,
     PendingNotice,
     RequestFriendship,
 )
@@ -81,7 +82,16 @@ class BusPeers:
         self.head_replies_left: int | None = None
         """The number of GetHeads requests that message still answers; None: all."""
         self.notices: dict[str, list[Notify]] = {}
+        self._announcements: list[MembershipVersions] = []
+        self.message.subscribe(on.NEW_VERSIONS, self._record_announcement)
         self.message.serve(on.GET_HEADS, self._heads, queue="message")
+
+    def _record_announcement(self, data: bytes) -> None:
+        self._announcements.append(msgspec.msgpack.decode(data, type=MembershipVersions))
+
+    async def announcements(self) -> list[MembershipVersions]:
+        """Versions and heartbeats that session has sent to message, so far."""
+        return self._announcements
 
     async def _heads(self, request: GetHeads) -> Heads:
         if self.head_replies_left is not None:

@@ -285,6 +285,8 @@ async def test_requests_in_progress_are_answered_before_shutdown(peers: BusPeers
         stopping.set()
         created = await asyncio.gather(*requests)
         assert len({view.chat.id for view in created}) == 20
+        last = (await eventually(peers.announcements, lambda messages: messages[-1].leaving))[-1]
+        assert last.versions == {}
 
 
 async def test_ends_when_a_worker_of_events_ends(

@@ -82,18 +82,35 @@ async def test_the_roster_of_a_private_chat_names_its_pair(harness: RosterCacheH
     assert (await harness.load(version=2)).pair == (ANN, BOB)
 
 
-async def test_a_roster_is_fresh_for_30_s_unless_redis_names_a_newer_version(harness: RosterCacheHarness) -> None:
+async def test_a_roster_is_fresh_while_redis_confirms_its_version(harness: RosterCacheHarness) -> None:
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load(version=2)
-    harness.now += 29.9
+    harness.now += 24 * 3600
     await harness.load(version=2)
-    await harness.load(version=1)
     assert len(harness.requests) == 1
-    harness.now += 0.2
-    await harness.load(version=2)
-    assert len(harness.requests) == 2
     await harness.load(version=3)
-    assert len(harness.requests) == 3
+    assert len(harness.requests) == 2
+
+
+async def test_a_roster_is_fresh_for_30_s_if_redis_names_an_older_version(harness: RosterCacheHarness) -> None:
+    """Session is then asked to publish the version again."""
+    harness.set_members(ROOM, 2, member(ANN, 1))
+    await harness.load(version=1)
+    harness.now += 29.9
+    await harness.load(version=1)
+    assert [request.unnamed for request in harness.requests] == [False]
+    harness.now += 0.2
+    await harness.load(version=1)
+    assert [request.unnamed for request in harness.requests] == [False, True]
+
+
+async def test_a_version_that_a_restored_session_announces_again_is_loaded(harness: RosterCacheHarness) -> None:
+    """Redis still names the version of before the restore."""
+    harness.set_members(ROOM, 2, member(ANN, 1))
+    await harness.load(version=9)
+    harness.cache.announce({ROOM: 3})
+    harness.set_members(ROOM, 3, member(ANN, 1), member(BOB, 3))
+    assert (await harness.load(version=9)).members.keys() == {ANN, BOB}
 
 
 async def test_a_roster_is_fresh_for_1_s_if_redis_names_no_version(harness: RosterCacheHarness) -> None:

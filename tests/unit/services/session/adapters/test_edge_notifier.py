@@ -1,5 +1,6 @@
 """Publishing to Redis and the edges, over a real bus and Valkey."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -130,3 +131,24 @@ async def test_highest_unpublished_version_is_published(
     valkey_server.restart()
     assert await eventually(partial(peers.version, CHAT), bool) == 3
     assert await eventually(partial(notifier.publish, {ChatId(8): 1}), bool)
+
+
+async def test_heartbeats_are_sent_until_the_announced_end(peers: BusPeers, notifier: EdgeNotifier) -> None:
+    running = asyncio.create_task(notifier.run())
+    first = (await eventually(peers.announcements, bool))[0]
+    running.cancel()
+    await notifier.announce_shutdown()
+    *_, last = await eventually(peers.announcements, lambda messages: messages[-1].leaving)
+    assert (first.versions, first.leaving, first.process) == ({}, False, last.process)
+    assert first.process != ""
+
+
+async def test_a_process_that_leaves_with_unpublished_versions_is_to_be_missed(
+    peers: BusPeers, notifier: EdgeNotifier, valkey_server: ValkeyServer
+) -> None:
+    valkey_server.kill()
+    await notifier.publish({CHAT: 3})
+    await notifier.announce_shutdown()
+    await notifier.publish({CHAT: 4})
+    messages = await eventually(peers.announcements, lambda messages: len(messages) == 2)
+    assert [message.versions for message in messages] == [{CHAT: 3}, {CHAT: 4}]
