@@ -12,8 +12,10 @@ from bench.capacity.costs import Costs
 
 KINDS = ("edge", "message", "session", "auth", "nats", "valkey")
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
-_NODE_BYTES = 40.0
-"""Bytes of a heartbeat: the name of an edge and its counter."""
+_HEARTBEAT_BYTES = 140.0
+"""Of a replica, each second to each edge and each other replica."""
+_EMPTY_ENVELOPE_BYTES = 90.0
+"""Of a replica to an edge after its last envelope, at most one a second."""
 _MOST_USERS = 1e12
 _LITTLE_BYTES = 1e6
 """Bytes a second that are negligible."""
@@ -84,7 +86,7 @@ def needs(costs: Costs, habits: Habits, users: float) -> Needs:
         users, messages, deliveries, logins, both, processes,
         edge_memory=users * costs.kib * 1024,
         nats=messages * costs.nats[0] + further * costs.nats[1],
-        heartbeats=processes["message"] * (processes["edge"] + 1) * processes["edge"] * _NODE_BYTES,
+        heartbeats=_heartbeats(processes["message"], processes["edge"]),
         clients=messages * costs.client[0] + further * costs.client[1],
         databases=max(1, math.ceil(messages / (habits.busy * habits.database_rows))),
         message_bytes_a_day=messages * habits.mean * _DAY * costs.rows["message"],
@@ -102,7 +104,7 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
     found = [
         Limit(
             "one replica of message", full(lambda need: need.cores["message"][0] <= habits.busy),
-            "more replicas, on PostgreSQL: they share a queue group, and any replica serves any chat",
+            "more replicas, on PostgreSQL: they share out the chats",
         ),
         Limit(
             "one message database", full(lambda need: need.messages <= habits.busy * habits.database_rows),
@@ -124,10 +126,15 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
         Limit(
             "heartbeats, as many bytes as messages",
             full(lambda need: need.heartbeats <= max(need.nats, _LITTLE_BYTES)),
-            "not done: each replica sends all counters to all edges each second; an edge needs only its own",
+            "fewer and larger processes; not done: a longer time between heartbeats when there are many",
         ),
     ]  # fmt: skip
     return sorted(found, key=lambda limit: limit.users)
+
+
+def _heartbeats(replicas: int, edges: int) -> float:
+    """Bytes a second."""
+    return replicas * ((edges + replicas) * _HEARTBEAT_BYTES + edges * _EMPTY_ENVELOPE_BYTES)
 
 
 def _ordered(one: float, other: float) -> tuple[float, float]:

@@ -21,8 +21,8 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True):
-    """`counter` counts this replica's envelopes on this subject, from 1; a skipped number reveals a loss. Each process
-    of a replica has a new `epoch`."""
+    """`counter` counts this replica's envelopes on this subject, from 1; a skipped number reveals a loss. An envelope
+    without deliveries follows the last one. Each process of a replica has a new `epoch`."""
 
     replica: str
     epoch: int
@@ -31,11 +31,11 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """Published by each replica to all edges every second: its counter for each node and, as "all", for broadcasts. A
-    missing node had no envelope for ten minutes. A counter without its envelope reveals a loss. `leaving`: the replica
-    shuts down after this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown. `partitions`: the replica
-    may own some of so many partitions of chats, and serves a subject of its own; 0: it knows no partitions; -1: it
-    stops, and owns none any more."""
+    """Published by each replica to all edges and replicas every second. `counters`: "all" for broadcasts; the version
+    before names each node, too. A counter without its envelope reveals a loss. `leaving`: the replica shuts down after
+    this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown. `partitions`: the replica may own some of
+    so many partitions of chats, and serves a subject of its own; 0: it knows no partitions; -1: it stops, and owns none
+    any more."""
 
     replica: str
     epoch: int

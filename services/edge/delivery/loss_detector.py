@@ -1,9 +1,10 @@
 """Detects lost envelopes by the counters of each replica of the message service; pure.
 
-A replica counts its envelopes per subject (this node's, and "all" for broadcasts) and repeats the counters in a
-heartbeat each second. Three things are a loss: a skipped counter, a heartbeat's counter that is not reached soon after
-it (heartbeats and envelopes travel apart), and the silence of a replica that did not announce its end. A restarted
-replica counts as a new one.
+A replica counts its envelopes per subject (this node's, and "all" for broadcasts). An empty envelope follows the last
+one to this node, and a heartbeat each second repeats the counter of broadcasts (in the version before, this node's,
+too). Three things are a loss: a skipped counter, a heartbeat's counter that is not reached soon after it (heartbeats
+and envelopes travel apart), and the silence of a replica that did not announce its end. A restarted replica counts as a
+new one.
 """
 
 from dataclasses import dataclass, field

@@ -1,8 +1,7 @@
 """Fan-out: publishes committed messages as envelopes, one per edge node and batch, counted so that edges detect losses.
 
-Counters start at 1 for each subject and process. Heartbeats repeat the counters used in the last ten minutes; a node
-that is not named has no news. Counters of idle nodes are remembered, so that no counter of a living node (a node is
-one process of an edge) ever goes back; beyond 4,096 nodes, those idle for longest are forgotten.
+A heartbeat each second shows edges and the other replicas that this one is live, and repeats the counter of broadcasts.
+What else reveals the loss of a last envelope goes to its own node: see envelope_counters.
 """
 
 import asyncio
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 import nats.errors
 
+from services.message.adapters.envelope_counters import ALL_NODES, EnvelopeCounters
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage, Roster, message_size, profile_size
@@ -32,13 +32,9 @@ from shared.telemetry import log
 
 _log = log(__name__)
 
-_ALL_NODES = NodeId("all")
-"""The broadcast subject, among the nodes."""
 _HEARTBEAT_SECONDS = 1.0
-_REPORTED_SECONDS = 600.0
 _EDGE_SECONDS = 60.0
 """An edge counts as present for so long after a request from it or an envelope to it."""
-_MAX_NODES = 4096
 _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
 _PAIR_BYTES = 19
@@ -52,7 +48,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class _ChatRoute(NamedTuple):
-    """The destinations of a chat's messages: by node (or `_ALL_NODES`) the recipients there, None for all its local
+    """The destinations of a chat's messages: by node (or `ALL_NODES`) the recipients there, None for all its local
     members. `joined_later`: the first visible index of members that may not see all messages of the batch."""
 
     version: int
@@ -95,8 +91,7 @@ class Fanout:
         self._per_edge = settings.broadcast_members_per_edge
         self._edges_seen: dict[NodeId, float] = {}
         """The time of each edge's last request, monotonic seconds."""
-        self._counters: dict[NodeId, int] = {}
-        self._last_sent: dict[NodeId, float] = {}
+        self._counters = EnvelopeCounters()
         self._presence_losses = 0
 
     def edge_seen(self, node: NodeId) -> None:
@@ -183,27 +178,21 @@ class Fanout:
     async def _publish_envelope(self, node: NodeId, deliveries: list[Delivery]) -> None:
         if not deliveries:
             return
-        payload = _pack(Envelope(self.replica, self.epoch, self._next_counter(node), deliveries))
+        payload = self._pack_envelope(self._counters.next(node, time.monotonic()), deliveries)
         self._metrics.envelope_bytes.observe(len(payload))
         try:
-            await self._publish(subjects.BROADCAST if node == _ALL_NODES else subjects.deliver(node), payload)
+            await self._publish(subjects.BROADCAST if node == ALL_NODES else subjects.deliver(node), payload)
         except nats.errors.Error as error:
             self._metrics.losses.inc()
             _log.warning("envelope lost", node=node, error=repr(error))
 
+    def _pack_envelope(self, counter: int, deliveries: list[Delivery]) -> bytes:
+        return _pack(Envelope(self.replica, self.epoch, counter, deliveries))
+
     def announce_loss(self) -> None:
         """Count a broadcast that is never sent: the next heartbeat makes every edge sync."""
-        self._next_counter(_ALL_NODES)
+        self._counters.next(ALL_NODES, time.monotonic())
         self._metrics.losses.inc()
-
-    def _next_counter(self, node: NodeId) -> int:
-        counter = self._counters.pop(node, 0) + 1
-        self._counters[node] = counter
-        self._last_sent[node] = time.monotonic()
-        if len(self._counters) > _MAX_NODES:
-            longest_idle = next(node for node in self._counters if node != _ALL_NODES)
-            del self._counters[longest_idle], self._last_sent[longest_idle]
-        return counter
 
     # Heartbeats
 
@@ -232,11 +221,12 @@ class Fanout:
 
     async def _beat(self, *, leaving: bool = False) -> None:
         self._adjust_broadcast_threshold()
-        since = time.monotonic() - _REPORTED_SECONDS
-        counters = {str(node): counter for node, counter in self._counters.items() if self._last_sent[node] > since}
-        partitions = self._ownership.announced
-        heartbeat = Heartbeat(self.replica, self.epoch, counters, leaving, now_ms(), partitions)
+        now, partitions = time.monotonic(), self._ownership.announced
+        heartbeat = Heartbeat(self.replica, self.epoch, self._counters.reported(now), leaving, now_ms(), partitions)
         try:
+            for node in self._counters.quiet(now, leaving=leaving):
+                if (counter := self._counters.next_empty(node)) is not None:
+                    await self._publish(subjects.deliver(node), self._pack_envelope(counter, []))
             await self._publish(subjects.HEARTBEAT, _pack(heartbeat))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
@@ -245,8 +235,7 @@ class Fanout:
         """Without any present edge, the highest threshold applies."""
         since = time.monotonic() - _EDGE_SECONDS
         self._edges_seen = {node: last for node, last in self._edges_seen.items() if last > since}
-        recipients = {node for node, last in self._last_sent.items() if last > since}
-        edges = len(recipients.union(self._edges_seen) - {_ALL_NODES})
+        edges = len(self._counters.sent_since(since).union(self._edges_seen))
         limit = self._max_broadcast_from
         self._broadcast_from = min(limit, self._per_edge * edges) if edges else limit
 
@@ -274,10 +263,10 @@ def _chat_route(
     broadcast_from: int,
 ) -> _ChatRoute:
     if len(roster.members) >= broadcast_from:
-        return _ChatRoute(max(version, roster.version), {_ALL_NODES: None}, roster.pair)
+        return _ChatRoute(max(version, roster.version), {ALL_NODES: None}, roster.pair)
     joined_later = roster.joined_after(oldest)
     if nodes is None:
-        return _ChatRoute(roster.version, {_ALL_NODES: list(roster.members)}, roster.pair, joined_later)
+        return _ChatRoute(roster.version, {ALL_NODES: list(roster.members)}, roster.pair, joined_later)
     recipients: dict[NodeId, list[AccountId]] = {}
     for account in roster.members:
         for node in nodes.get(account, ()):

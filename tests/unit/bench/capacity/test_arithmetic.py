@@ -42,9 +42,9 @@ def test_an_edge_is_full_of_connections_without_any_message() -> None:
     assert needs(COSTS, quiet, 1_500_000).processes["edge"] == 100
 
 
-def test_heartbeats_grow_with_all_pairs() -> None:
+def test_heartbeats_grow_with_the_pairs_of_replicas_and_other_processes() -> None:
     once, ten = needs(COSTS, _HABITS, 1e6), needs(COSTS, _HABITS, 1e7)
-    assert ten.heartbeats / once.heartbeats == pytest.approx(1_000, rel=0.05)
+    assert ten.heartbeats / once.heartbeats == pytest.approx(100, rel=0.05)
 
 
 def test_the_first_limit_comes_first_and_is_where_it_is_full() -> None:

@@ -142,6 +142,7 @@ class EdgeNodes:
         self.bus = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
         self.presence = Presence(valkey_server.settings("edge"))
         self.envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: [], "all": []}
+        self.empty_envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: []}
         self.heartbeats: list[Heartbeat] = []
         self._nonces = count(secrets.randbits(60))
         self.last_nonce = Nonce(0)
@@ -151,7 +152,13 @@ class EdgeNodes:
         self.bus.subscribe(on.HEARTBEAT, self._record_heartbeat)
 
     def _recorder(self, node: str) -> Callable[[bytes], None]:
-        return lambda data: self.envelopes[node].append(_decode_envelope(data))
+        """Without the empty ones, which have their own list."""
+
+        def record(data: bytes) -> None:
+            envelope = _decode_envelope(data)
+            (self.envelopes if envelope.deliveries else self.empty_envelopes)[node].append(envelope)
+
+        return record
 
     def _record_heartbeat(self, data: bytes) -> None:
         self.heartbeats.append(_decode_heartbeat(data))

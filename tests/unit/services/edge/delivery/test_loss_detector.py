@@ -52,6 +52,14 @@ def test_subjects_and_replicas_are_counted_separately() -> None:
             assert not losses.envelope(replica, 1, subject, 1, LATER)
 
 
+def test_an_empty_envelope_reveals_the_loss_of_the_last_one() -> None:
+    losses = detector()
+    losses.envelope("replica", 1, NODE, 1, LATER)
+    assert losses.envelope("replica", 1, NODE, 3, LATER)
+    losses.heartbeat(Heartbeat("replica", 1, {}), LATER)
+    assert losses.tick(LATER + PATIENCE_SECONDS + 0.1) == []
+
+
 def test_a_heartbeat_reveals_the_loss_of_the_last_envelope() -> None:
     losses = detector()
     losses.envelope("replica", 1, NODE, 1, LATER)
