@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from shared.contract.edge import Delivery, Envelope
+from shared.contract.edge import Delivery, Envelope, MembershipChanged
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, SyncChat
+from shared.contract.model import Role
 from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient
 
 
 @pytest.mark.parametrize("notices_have_since", [False, True])
@@ -54,6 +56,20 @@ async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster
     await cluster.message.send_texts(7, 2, "y")
     await alice.until_texts(7, "x", "y")
     await carol.until_texts(7, "x", "y")
+
+
+async def test_a_late_notice_of_a_join_brings_what_was_delivered_before(cluster: EdgeCluster) -> None:
+    """The message is committed after the join, and delivered by the membership before it."""
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await cluster.synced_clients(1, 3)
+    before, cluster.session.silent = room.version, True
+    await cluster.session.join(7, 3)
+    (message,) = cluster.backend.commit_texts(7, 2, "x")
+    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await alice.until_texts(7, "x")
+    await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(3), Role.MEMBER, 1, room.version, before))
+    await carol.until_texts(7, "x")
 
 
 async def test_an_envelope_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster) -> None:
@@ -104,6 +120,35 @@ async def test_joins_do_not_stop_a_broadcast_chat(
     assert len(cluster.message.requests_of(SyncChat)) - requested <= (2 if knows_changes else 40)
 
 
+@pytest.mark.parametrize("knows_changes", [True, False])
+async def test_a_member_that_leaves_between_two_pages_gets_no_later_message(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, knows_changes: bool
+) -> None:
+    """The first page still names it, and the last one has the version without it."""
+    monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
+    cluster.message.broadcast_members = 2
+    await cluster.add_edge()
+    room = cluster.backend.add_chat(7, *range(1, 9))
+    clients = await cluster.synced_clients(*range(1, 8))
+    cluster.backend.knows_changes = knows_changes
+    reply_to, leaver = cluster.backend.sync_chat, clients[0]
+
+    def sync_chat(request: SyncChat) -> ChatSynced:
+        reply = reply_to(request)
+        if 1 in request.accounts and 1 in room.members:
+            room.leave(1)
+        return reply
+
+    monkeypatch.setattr(cluster.backend, "sync_chat", sync_chat)
+    await cluster.message.send_texts(7, 8, "first")
+    for client in clients[1:]:
+        await client.until_texts(7, "first")
+    await cluster.message.send_texts(7, 8, "second")
+    for client in clients[1:]:
+        await client.until_texts(7, "first", "second")
+    assert "second" not in leaver.texts(7)
+
+
 async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
     """A join without a notice to this edge, as in a big chat: one request, which names no account."""
     cluster.message.broadcast_members = 2
@@ -122,6 +167,55 @@ async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
     sequencer = edge.chats.sequencer(ChatId(7))
     assert sequencer is not None
     assert sequencer.version == room.version
+
+
+async def without_carol(cluster: EdgeCluster) -> tuple[Delivery, EdgeClient, EdgeClient]:
+    """Carol has left a broadcast chat, without a notice. Returns a late message that names her; Alice and Carol."""
+    cluster.message.broadcast_members = 2
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
+    (message,) = cluster.backend.commit_texts(7, 2, "a")
+    late = Delivery(message, [AccountId(1), AccountId(3)], room.version)
+    await cluster.message.send_envelope(edge.id, [late])
+    room.leave(3)
+    await cluster.message.send_texts(7, 2, "b")
+    await alice.until_texts(7, "a", "b")
+    return late, alice, carol
+
+
+async def receive_late(cluster: EdgeCluster, late: Delivery) -> None:
+    """Returns when the edge has added the account that the message names."""
+    (edge,) = cluster.edges
+    await cluster.message.send_envelope(edge.id, [late])
+    async with asyncio.timeout(10):
+        while (sequencer := edge.chats.sequencer(ChatId(7))) is None or AccountId(3) not in sequencer.members:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_late_message_does_not_make_an_account_a_member_again(cluster: EdgeCluster) -> None:
+    late, alice, carol = await without_carol(cluster)
+    await receive_late(cluster, late)
+    await carol.until_synced()
+    await cluster.message.send_texts(7, 2, "c")
+    await alice.until_texts(7, "a", "b", "c")
+    assert carol.texts(7) == ["a"]
+
+
+async def test_changes_do_not_vouch_for_an_account_that_a_late_message_names(cluster: EdgeCluster) -> None:
+    """It left before the version since which changes are requested."""
+    late, alice, carol = await without_carol(cluster)
+    gate, requested = cluster.message.block(SyncChat), len(cluster.message.requests_of(SyncChat))
+    cluster.backend.chats[ChatId(7)].join(19)
+    await cluster.message.send_texts(7, 2, "c")
+    await cluster.message.until_requested(SyncChat, requested + 1)
+    await receive_late(cluster, late)
+    gate.set()
+    await alice.until_texts(7, "a", "b", "c")
+    await carol.until_synced()
+    await cluster.message.send_texts(7, 2, "d")
+    await alice.until_texts(7, "a", "b", "c", "d")
+    assert carol.texts(7) == ["a"]
 
 
 async def test_an_account_that_cannot_be_synced_does_not_delay_others(
