@@ -4,7 +4,6 @@ import asyncio
 import random
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,11 +20,12 @@ from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 from tests.drills import every_drill, faults, outage_drill, outages, rolling, soak, storm
 from tests.drills import scale as scaling
+from tests.drills.broken_builds import check_all
 from tests.drills.checker import CheckResult, Invariant, check
 from tests.drills.cluster import UP, Cluster
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet
 from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.kill import SHORT, kill_in_turn, required_evidence
+from tests.drills.kill import kill_in_turn, required_evidence
 from tests.drills.links import FarLinks, Links
 from tests.drills.mutants import MUTANTS
 from tests.drills.outages import Outage
@@ -74,23 +74,10 @@ def kill(
 
 @drills.command()
 def broken() -> None:
-    """The kill drill on each build that is broken on purpose, and with each service's clock an hour off."""
-    failed = [name for name in _KILL_MUTANTS if _kill_status("--break", name) != 1]
-    failed += [clock for clock in _CLOCKS if _kill_status("--clock", clock, "--bound", "10") != 0]
+    """Each build that is broken on purpose in its drill, and the kill drill with each service's clock an hour off."""
+    failed = check_all(click.echo)
     click.echo(f"NOT AS EXPECTED: {', '.join(failed)}" if failed else "ALL AS EXPECTED")
     sys.exit(1 if failed else 0)
-
-
-_KILL_MUTANTS = sorted(name for name, one in MUTANTS.items() if one.drill == "kill")
-_CLOCKS = [f"{service}={seconds}" for service in ("auth", "session", "message", "edge") for seconds in (3600, -3600)]
-
-
-def _kill_status(*arguments: str) -> int:
-    command = [sys.executable, "-m", "tests.drills", "kill", "--every", "2", *SHORT, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    shown = [line for line in done.stdout.splitlines() if line in RESULTS] or [done.stderr[-200:]]
-    click.echo(f"{' '.join(arguments):<40}{shown[-1]}")
-    return done.returncode
 
 
 @drills.command()

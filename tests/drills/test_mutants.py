@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+from tests.drills.broken_builds import SHORTEST
 from tests.drills.cluster import ROOT
+from tests.drills.mutants import MUTANTS
 
 _APPLY_EACH = """
 import os, time
@@ -24,3 +26,7 @@ def test_every_mutant_applies() -> None:
     done = subprocess.run([sys.executable, "-c", _APPLY_EACH], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) > 5
+
+
+def test_every_drill_has_a_broken_build() -> None:
+    assert {mutant.drill for mutant in MUTANTS.values()} == SHORTEST.keys()

@@ -1,0 +1,58 @@
+"""Each build that is broken on purpose, in the shortest run of its drill that must find it violated; and each service
+with a wrong clock, which must not show."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tests.drills.cluster import ROOT
+from tests.drills.kill import SHORT
+from tests.drills.mutants import MUTANTS
+
+SHORTEST = {
+    "kill": ("--every", "2", *SHORT),
+    "scale": ("--edges", "2", "--seconds", "4", "--phase", "grow", "--phase", "shrink"),
+    "machine": ("--seconds", "60"),
+    "broker": ("--phase", "frozen", "--seconds", "17"),
+    "database": ("--phase", "restarted"),
+    "partition": ("--phase", "edge-1~nats", "--seconds", "16"),
+    "network": ("--phase", "clients", "--seconds", "8"),
+    "half-open": (),
+    "storm": ("--clients", "1000", "--bound", "15"),
+    "soak": ("--minutes", "2"),
+}
+"""Options by drill."""
+_CLOCKS = [f"{service}={seconds}" for service in ("auth", "session", "message", "edge") for seconds in (3600, -3600)]
+
+
+def check_all(report: Callable[[str], None]) -> list[str]:
+    """Returns the names of those that were not as expected."""
+    failed = [name for name in sorted(MUTANTS) if not _is_found(name, report)]
+    for clock in _CLOCKS:
+        status = _run("kill", *SHORTEST["kill"], "--bound", "10", "--clock", clock)
+        report(f"{clock:<28}exit status {status}")
+        if status:
+            failed.append(clock)
+    return failed
+
+
+def _is_found(name: str, report: Callable[[str], None]) -> bool:
+    """Whether the drill finds the mutant's invariant violated; the state machine names none."""
+    mutant = MUTANTS[name]
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory, "figures.json")
+        more = ("--json", str(file)) if mutant.invariant else ()
+        status = _run(mutant.drill, *SHORTEST[mutant.drill], "--break", name, *more)
+        found = msgspec.json.decode(file.read_bytes())["invariants"] if file.exists() else {}
+    violated = ", ".join(invariant for invariant, count in found.items() if count)
+    report(f"{name:<28}exit status {status}  {violated}")
+    return bool(found.get(mutant.invariant)) if mutant.invariant else status == 1
+
+
+def _run(*arguments: str) -> int:
+    command = [sys.executable, "-m", "tests.drills", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
