@@ -43,16 +43,17 @@ async def endure(
         return await read_presence(fleet.presence_store, fleet.nodes)
 
     async def disturb(drill: Drill) -> None:
+        over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            watching = [group.create_task(_watch(fleet, name, records)) for name in fleet.running]
-            watching.append(group.create_task(_watch_presence(presence, records)))
+            for name in fleet.running:
+                group.create_task(_watch_readiness(fleet, name, records, over))
+            group.create_task(_watch_presence(presence, records, over))
             for outage in outages:
                 drill.phase = outage.phase
                 await _suffer(fleet, outage, records)
             drill.phase = "healed"
             await asyncio.sleep(_PATIENCE_SECONDS / 3)
-            for task in watching:
-                task.cancel()
+            over.set()
 
     threads = len(FIRST) + 8
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))  # readiness may take seconds each
@@ -75,9 +76,9 @@ async def _suffer(fleet: Fleet, outage: Outage, records: list[Record]) -> None:
     await asyncio.sleep(_CALM_SECONDS)
 
 
-async def _watch(fleet: Fleet, process: str, records: list[Record]) -> None:
+async def _watch_readiness(fleet: Fleet, process: str, records: list[Record], over: asyncio.Event) -> None:
     was_ready = None
-    while True:
+    while not over.is_set():
         is_ready = await asyncio.to_thread(fleet.running[process].is_ready)
         if is_ready is not was_ready:
             records.append(ReadinessChanged(time.monotonic(), process, is_ready))
@@ -85,9 +86,12 @@ async def _watch(fleet: Fleet, process: str, records: list[Record]) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _watch_presence(read: Callable[[], Awaitable[dict[int, frozenset[str]]]], records: list[Record]) -> None:
+async def _watch_presence(
+    read: Callable[[], Awaitable[dict[int, frozenset[str]]]], records: list[Record], over: asyncio.Event
+) -> None:
+    """Ends by `over`: a call of redis-py may swallow a cancellation."""
     known: dict[str, frozenset[int]] = {}
-    while True:
+    while not over.is_set():
         with suppress(RedisError):
             presence = await read()
             for edge in ALL_EDGES:

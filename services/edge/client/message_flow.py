@@ -50,11 +50,11 @@ class MessageFlow:
 
     # Messages that the client posts
 
-    def post(self, requests: list[Request], requester: Processable) -> list[Request]:
+    def post(self, requests: list[Request], requester: Processable, waited: float) -> list[Request]:
         """Posts as many of these messages as fit one request; returns the others. The requester is processed at the end
-        of the tick in which replies become due."""
+        of the tick in which replies become due. `waited`: see RequestReader."""
         self._requester = requester
-        return self.posting.submit(requests, self._session.summary(), self, self._context.clock())
+        return self.posting.submit(requests, self._session.summary(), self, self._context.clock(), waited)
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         batch = self.posting.in_flight

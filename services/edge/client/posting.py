@@ -25,28 +25,31 @@ DueReplies = Sequence[tuple[Request, Result]]
 class Posting:
     """Returns the replies that are due; the client writes them."""
 
-    __slots__ = ("_connection", "_parked", "_publisher", "in_flight")
+    __slots__ = ("_connection", "_parked", "_publisher", "_waited", "in_flight")
 
     def __init__(self, publisher: MessagePublisher, connection: Connection) -> None:
         self._publisher = publisher
         self._connection = connection
         self.in_flight: InFlight | None = None
+        self._waited = 0.0
+        """Seconds from the arrival of the batch until it was posted."""
         self._parked: tuple[EncodedMessage, ...] = ()
         """Messages of the batch that the backlog will show in their place, or that are accepted when that takes too
         long."""
 
     def submit(
-        self, requests: list[Request], summary: ProfileSummary | None, submitter: Submitter, now: float
+        self, requests: list[Request], summary: ProfileSummary | None, submitter: Submitter, now: float, waited: float
     ) -> list[Request]:
-        """Queue as many of these messages as fit one request; returns the others. `summary`: the sender's. Results are
-        passed to the submitter."""
+        """Queue as many of these messages as fit one request; returns the others. `summary`: the sender's. `waited`:
+        seconds since the first of them arrived, which count for their deadline. Results are passed to the
+        submitter."""
         publisher, connection = self._publisher, self._connection
         assert connection.dialect is not None
         bodies = _pack_bodies(requests, connection.dialect)
         batch, rest = requests[: len(bodies)], requests[len(bodies) :]
         chat = _message_of(batch[0]).chat
-        drafts = publisher.make_drafts(connection.account, chat, bodies, summary)
-        self._parked = ()
+        drafts = publisher.make_drafts(connection.account, chat, bodies, summary, waited)
+        self._parked, self._waited = (), waited
         self.in_flight = InFlight(
             chat, [(request, draft.nonce) for request, draft in zip(batch, drafts, strict=True)], now
         )
@@ -81,7 +84,7 @@ class Posting:
     def expired(self, now: float) -> DueReplies:
         """The replies that are due because the batch waited too long: a committed message is not reported as failed
         lightly, but the connection cannot wait for its place forever either."""
-        batch, longest = self.in_flight, self._publisher.longest_seconds
+        batch, longest = self.in_flight, self._publisher.longest_seconds - self._waited
         if batch is None or now - batch.since <= longest:
             return ()
         for encoded in self._parked:

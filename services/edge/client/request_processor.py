@@ -130,7 +130,7 @@ class RequestProcessor:
         return not request.token or self._session.connection.has_verified_token(request, now_ms() // 1000)
 
     def _post(self, requests: list[Request]) -> None:
-        for request in reversed(self._flow.post(requests, self)):
+        for request in reversed(self._flow.post(requests, self, self._reader.waited)):
             self._inbound.requeue(request)
 
     async def _perform(self, request: Request) -> None:

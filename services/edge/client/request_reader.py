@@ -31,7 +31,7 @@ Work = list[Request] | LocalReply | Disconnect | RejectedFrame
 class RequestReader:
     """Takes work from the queue, one piece after the other."""
 
-    __slots__ = ("_batch_started", "_connection", "_overload_rounds", "_patience", "_queue")
+    __slots__ = ("_batch_started", "_connection", "_overload_rounds", "_patience", "_queue", "waited")
 
     def __init__(self, connection: Connection, queue: InboundQueue) -> None:
         self._connection = connection
@@ -41,6 +41,8 @@ class RequestReader:
         self._overload_rounds = 0
         """Batches in succession during which frames waited too long."""
         self._patience = math.inf
+        self.waited = 0.0
+        """Seconds that the first frame of the last piece of work was in the queue."""
 
     def next_work(self, now: float, patience: float = math.inf) -> Work | None:
         """The next piece of work: a batch of messages to one chat, one other request, a reply to write, or None. Frames
@@ -53,6 +55,7 @@ class RequestReader:
             self._update_admission(now, self._batch_started)
             self._batch_started = None
         patience = min(patience, self._patience)
+        self.waited = 0.0 if queue.decoded or not queue.frames else now - queue.frames[0][1]
         item = self._next_item(now, patience)
         if not isinstance(item, Request):
             return item

@@ -94,9 +94,10 @@ class MessagePublisher:
         self._nonces = count(secrets.randbits(62))
 
     def make_drafts(
-        self, sender: AccountId, chat: ChatId, bodies: Iterable[bytes], face: ProfileSummary | None
+        self, sender: AccountId, chat: ChatId, bodies: Iterable[bytes], face: ProfileSummary | None, waited: float = 0.0
     ) -> list[Draft]:
-        deadline, nonces = int(steady_ms() + self._seconds * 1000), self._nonces
+        """`waited`: seconds since the messages arrived."""
+        deadline, nonces = int(steady_ms() + (self._seconds - waited) * 1000), self._nonces
         return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:
@@ -197,7 +198,8 @@ class MessagePublisher:
     async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
         attempt may still be carried out."""
-        deadline = asyncio.get_running_loop().time() + self.longest_seconds
+        left = (max([draft.deadline for draft in batch]) - steady_ms()) / 1000
+        deadline = asyncio.get_running_loop().time() + left + _SLACK_SECONDS
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
         owner, attempt = self._owners.owner(batch[0].chat, asyncio.get_running_loop().time()), "owner"
         while batch and (left := deadline - (began := asyncio.get_running_loop().time())) > 0:

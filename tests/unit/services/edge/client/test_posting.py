@@ -312,6 +312,20 @@ async def test_messages_behind_a_failure_fail_with_it(cluster: EdgeCluster, monk
     assert await alice.request(do="post", chat=7, text="hello again") == [7, 1]
 
 
+async def test_time_in_the_queue_counts(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
+    await cluster.add_edge(request_seconds=2.0)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    gate = cluster.message.block(PostMessages)
+    alice.send(do="post", chat=7, text="in flight")
+    await asyncio.sleep(1.0)
+    started = asyncio.get_running_loop().time()
+    assert await alice.request(do="post", chat=7, text="behind it") == "unavailable"
+    assert asyncio.get_running_loop().time() - started < 2.9
+    gate.set()
+
+
 async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and_shown_later(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,8 +189,9 @@ async def test_submissions_queued_while_no_request_is_answered_are_not_rejected(
     monkeypatch.setattr(publisher, "_QUEUE_SECONDS", 0.1)
     first, other = RecordingSubmitter(), RecordingSubmitter()
     replica.post(first, 10)
-    replica.post(other, 1)
     await replica.next_request()
+    await asyncio.sleep(0.6)  # its deadline is later
+    replica.post(other, 1)
     assert await first.until(10) == [UNCONFIRMED] * 10
     assert await replica.answer() == 1
     assert await other.until(1) == [None]
