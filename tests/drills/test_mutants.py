@@ -9,6 +9,7 @@ from tests.drills.mutants import MUTANTS
 
 _APPLY_EACH = """
 import os, time
+import services.edge.app, services.message.app  # once, not in each child
 from tests.drills import mutants
 time.sleep = lambda seconds: None
 for name, mutant in mutants.MUTANTS.items():
