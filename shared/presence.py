@@ -35,6 +35,7 @@ from shared import presence_scripts as scripts
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence_scripts import SHARDS
+from shared.redis_server import ClusterReporter
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
@@ -302,7 +303,7 @@ class _PipelineClient:
 
 
 class _PresenceMetrics:
-    """Metrics of the calls of Redis: duration and failures."""
+    """Metrics of the calls of Redis: duration and failures. Names a cluster in the log."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
@@ -311,14 +312,16 @@ class _PresenceMetrics:
         self._failures = Counter(
             "dragoman_presence_failures", "Calls that Redis did not answer", ["call"], registry=registry
         )
+        self._cluster = ClusterReporter()
 
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
         try:
             with self._seconds.labels(name).time():
                 yield
-        except RedisError:
+        except RedisError as error:
             self._failures.labels(name).inc()
+            self._cluster.call_failed(error)
             raise
 
 

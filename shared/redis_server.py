@@ -1,10 +1,13 @@
 """The kind of the Redis server: one server that answers for all keys. A cluster or a Sentinel is rejected at the start,
-because each call would fail with an error that looks like an outage, which services survive."""
+because each call would fail with an error that looks like an outage, which services survive. A server that becomes a
+node of a cluster later is such an outage; it is named in the log."""
+
+import time
 
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, RedisError
 
 from shared.errors import StartupError
 from shared.settings import RedisSettings
@@ -15,6 +18,9 @@ _UNSUPPORTED = {"cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"
 _ADVICE = (
     "which is not supported: set it to a single Redis or Valkey server, or to an address that leads to the primary"
 )
+_CLUSTER_ERRORS = (AskError, ClusterCrossSlotError, ClusterDownError)
+"""Only a node of a cluster replies with them."""
+_REPORT_SECONDS = 60.0
 
 
 class UnsupportedRedis(StartupError):
@@ -38,7 +44,23 @@ async def require_single_server(settings: RedisSettings) -> None:
     finally:
         await client.aclose()
     if kind in _UNSUPPORTED:
-        raise UnsupportedRedis(f"redis.url leads to {_UNSUPPORTED[kind]}, {_ADVICE}")
+        raise UnsupportedRedis(_describe(kind))
+
+
+class ClusterReporter:
+    """Logs the failures of calls that only a node of a cluster causes, once a minute at most."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def call_failed(self, error: Exception) -> None:
+        if isinstance(error, _CLUSTER_ERRORS) and time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + _REPORT_SECONDS
+            _log.error(_describe("cluster"), error=str(error))
+
+
+def _describe(kind: str) -> str:
+    return f"redis.url leads to {_UNSUPPORTED[kind]}, {_ADVICE}"
 
 
 async def server_kind(client: "aioredis.Redis") -> str:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import WindowChange
+from shared.redis_server import ClusterReporter
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
@@ -53,6 +54,7 @@ class SlidingWindow:
         self._local = LocalSlidingWindow()
         self._metrics = metrics
         self._fallback_until = 0.0
+        self._cluster = ClusterReporter()
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -82,6 +84,7 @@ class SlidingWindow:
 
     def _start_fallback(self, error: Exception) -> None:
         self._fallback_until = time.monotonic() + _FALLBACK_SECONDS
+        self._cluster.call_failed(error)
         _log.warning("Redis is away, limits are counted by this process alone", error=repr(error))
 
 

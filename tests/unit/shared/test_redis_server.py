@@ -5,15 +5,21 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from redis.exceptions import RedisError
 
 import services.auth.app
 import services.edge.app
 import services.message.app
 import services.session.app
+from services.auth.adapters.sliding_window import SlidingWindow
+from services.auth.metrics import AuthMetrics
 from services.cli.embedded import valkey
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
+from shared.contract.ids import AccountId, NodeId
+from shared.presence import Presence
 from shared.redis_server import UnsupportedRedis, require_single_server
 from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.support.servers import Server, ValkeyServer
@@ -73,3 +79,21 @@ async def test_a_sentinel_is_rejected(sentinel: Server) -> None:
     settings = RedisSettings(url=SecretStr(f"redis://127.0.0.1:{sentinel.port}/0"))
     with pytest.raises(UnsupportedRedis, match="a Sentinel, which is not supported"):
         await require_single_server(settings)
+
+
+async def test_a_server_that_becomes_a_cluster_later_is_named_once(
+    cluster_node: ValkeyServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As long as it is one, it is as if there was no Redis."""
+    presence = Presence(cluster_node.settings("edge"))
+    limits = SlidingWindow(cluster_node.settings("auth"), AuthMetrics(CollectorRegistry()))
+    for _ in range(3):
+        with pytest.raises(RedisError):
+            await presence.beat(NodeId("edge-1"), 10.0)
+        with pytest.raises(RedisError):
+            await presence.join(NodeId("edge-1"), [AccountId(1)])
+        assert (await presence.lookup([AccountId(1)])).nodes is None
+    assert await limits.change("login:1", 60.0, 5, "add") == 0
+    assert capsys.readouterr().out.count("Redis Cluster, which is not supported") == 2
+    await presence.close()
+    await limits.close()

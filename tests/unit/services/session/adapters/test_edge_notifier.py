@@ -1,12 +1,13 @@
 """Publishing to Redis and the edges, over a real bus and Valkey."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
+from redis.exceptions import RedisError
 
 from services.session.adapters import edge_notifier
 from services.session.adapters.edge_notifier import EdgeNotifier
@@ -152,3 +153,38 @@ async def test_a_process_that_leaves_with_unpublished_versions_is_to_be_missed(
     await notifier.publish({CHAT: 4})
     messages = await eventually(peers.announcements, lambda messages: len(messages) == 2)
     assert [message.versions for message in messages] == [{CHAT: 3}, {CHAT: 4}]
+
+
+async def test_a_version_that_comes_during_a_retry_is_published_too(
+    peers: BusPeers, notifier: EdgeNotifier, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, retried = notifier._presence.publish_versions, asyncio.Event()
+
+    async def slowly(versions: Mapping[ChatId, int]) -> None:
+        if not retried.is_set():
+            retried.set()
+            assert not await notifier.publish({CHAT: 4})
+        await publish(versions)
+
+    valkey_server.kill()
+    assert not await notifier.publish({CHAT: 3})
+    valkey_server.restart()
+    monkeypatch.setattr(notifier._presence, "publish_versions", slowly)
+    await retried.wait()
+    assert await eventually(partial(peers.version, CHAT), lambda version: version == 4)
+
+
+async def test_no_publication_waits_for_redis_while_versions_are_unpublished(
+    peers: BusPeers, notifier: EdgeNotifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_notifier, "_PAUSES_SECONDS", (1000.0,))
+    calls: list[Mapping[ChatId, int]] = []
+
+    async def fail(versions: Mapping[ChatId, int]) -> None:
+        calls.append(versions)
+        raise RedisError
+
+    monkeypatch.setattr(notifier._presence, "publish_versions", fail)
+    for version in (2, 3, 4):
+        assert not await notifier.publish({CHAT: version})
+    assert calls == [{CHAT: 2}]

@@ -49,6 +49,18 @@ async def test_repeated_join_and_finish_change_nothing(store: StoreHarness) -> N
     assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
+async def test_a_finished_join_names_the_version_after_which_nothing_else_changed(store: StoreHarness) -> None:
+    """An edge that knows an older version must request the changes."""
+    await store.add_profiles(ANN, BOB, CEM)
+    assert [await store.join_lobby(ANN), await store.join_lobby(BOB)] == [2, 3]
+    finished = [await store.finish_join(ANN), await store.finish_join(BOB)]
+    assert [(one.version, one.since) for one in finished if one] == [(4, 3), (5, 4)]
+    assert await store.join_lobby(CEM) == 6
+    alone = await store.finish_join(CEM)
+    assert alone is not None
+    assert (alone.version, alone.since) == (7, 5)
+
+
 async def test_deleted_account_does_not_join(store: StoreHarness) -> None:
     await store.erase(ANN)
     assert await store.join_lobby(ANN) is None
