@@ -177,6 +177,19 @@ async def test_an_edge_swept_after_its_first_beat_failed_registers_again(
     await other.close()
 
 
+async def test_after_an_expired_lease_all_accounts_are_synced(valkey_server: ValkeyServer) -> None:
+    """Others took the edge for dead, even if none has swept its accounts."""
+    presence = Presence(valkey_server.settings("edge"))
+    node = LeasedNode(presence)
+    await node.lease.beat()
+    await node.log_in(ANN)
+    await presence.release_lease(HERE)
+    await node.lease.beat()
+    assert node.stale == [ANN]
+    assert await nodes_of(presence, ANN) == [HERE]
+    await presence.close()
+
+
 async def test_a_beat_without_a_difference_syncs_nothing(valkey_server: ValkeyServer) -> None:
     presence = Presence(valkey_server.settings("edge"))
     node = LeasedNode(presence)
