@@ -5,11 +5,11 @@ process counts limits alone.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from services.auth.adapters import housekeeping, mail_templates
+from services.auth.adapters import housekeeping, mail_templates, state_announcer
 from services.auth.adapters.edge_notifier import NodeNotifier
 from services.auth.adapters.mailer import Mailer
 from services.auth.adapters.outbox_relay import OutboxRelay
@@ -65,7 +65,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     passwords = Argon2Hasher(settings.auth, metrics)
     relay = OutboxRelay(database, bus, metrics, tracer)
     adapters = _Adapters(database, bus, keys, window, passwords, relay)
-    route(bus, _use_cases(settings, adapters, metrics), Mailer(settings.mail, metrics).deliver, metrics)
+    use_cases = _use_cases(settings, adapters, metrics)
+    route(bus, use_cases, Mailer(settings.mail, metrics).deliver, metrics)
     checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": window.check})
     tasks = Tasks()
@@ -75,7 +76,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             upkeep = housekeeping.run(database, keys, settings.auth.legacy_token_days)
-            await _work(stopping, ops, bus, relay, upkeep)
+            announcing = state_announcer.run(use_cases.revocations.list_revocations, bus)
+            await _work(stopping, ops, bus, relay, (upkeep, announcing))
     finally:
         ops.draining = True
         await bus.stop()
@@ -140,17 +142,18 @@ async def _start(database: Database, bus: Bus) -> None:
 
 
 async def _work(
-    stopping: asyncio.Event, ops: OpsServer, bus: Bus, relay: OutboxRelay, upkeep: Coroutine[Any, Any, None]
+    stopping: asyncio.Event, ops: OpsServer, bus: Bus, relay: OutboxRelay, loops: Iterable[Coroutine[Any, Any, None]]
 ) -> None:
     """Until `stopping` is set; then accepts no new work and publishes the committed events. If a part fails, the
     process ends, to be started again."""
     async with asyncio.TaskGroup() as group:
         group.create_task(relay.run(), name="relay")
-        keeper = group.create_task(upkeep, name="upkeep")
+        running = [group.create_task(loop) for loop in loops]
         try:
             await cancel_on(stopping, bus.watch_workers())
             ops.draining = True
             await bus.drain()
         finally:
-            keeper.cancel()
+            for loop in running:
+                loop.cancel()
             relay.finish()

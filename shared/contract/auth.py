@@ -169,8 +169,7 @@ class Logout(msgspec.Struct):
 
 
 class ListRevocations(msgspec.Struct):
-    """Polled by edges every second: revocations after number `since`, the maintenance flag, the keys that verify
-    tokens."""
+    """Requests the revocations after number `since`, the maintenance flag, the keys that verify tokens."""
 
     since: int = 0
 
@@ -186,7 +185,8 @@ class Revocation(msgspec.Struct, array_like=True, frozen=True):
 
 class Revocations(msgspec.Struct, frozen=True):
     """`last`: the highest number; while `more` is set, request the rest after the last one received. `keys`: the names
-    of the keys that verify tokens; empty when unknown. `now`: Unix milliseconds of the replica; 0 when unknown."""
+    of the keys that verify tokens; empty when unknown. `now`: Unix milliseconds of the replica; 0 when unknown. Each
+    replica also publishes this every second, with an empty list."""
 
     last: int
     revocations: list[Revocation]

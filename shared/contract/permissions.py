@@ -41,7 +41,7 @@ BUS_USERS: dict[str, BusUser] = {
             on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.LIST_DELETED_ACCOUNTS, *_OPERATOR_REQUESTS,
         ),
         requests=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
-        publishes=(on.NOTIFY_ALL, f"{_NODE}.notify"),
+        publishes=(on.NOTIFY_ALL, on.AUTH_STATE, f"{_NODE}.notify"),
         events=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
         consumes=(on.MAIL_REQUESTED,),
     ),
@@ -76,7 +76,8 @@ BUS_USERS: dict[str, BusUser] = {
         ),
         publishes=(on.PRESENCE_INCOMPLETE,),
         subscribes=(
-            on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, on.PRESENCE_INCOMPLETE, f"{_NODE}.deliver", f"{_NODE}.notify",
+            on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, on.AUTH_STATE, on.PRESENCE_INCOMPLETE, f"{_NODE}.deliver",
+            f"{_NODE}.notify",
         ),
     ),
     "admin": BusUser(

@@ -102,6 +102,9 @@ STREAMS = (STREAM, DEAD_LETTERS)
 BROADCAST = "edge.all.deliver"
 HEARTBEAT = "edge.all.heartbeat"
 NOTIFY_ALL = "edge.all.notify"
+AUTH_STATE = "edge.all.auth"
+"""Announces auth's Revocations, without the list, to every edge each second."""
+
 NEW_VERSIONS = "message.all.versions"
 """Announces MembershipVersions to every replica of message."""
 

@@ -1,8 +1,13 @@
-"""Changes that must take effect here within a second: revoked logins, maintenance mode, and the keys that verify
-tokens. Auth pushes revocations and maintenance mode; all of them are also requested every second."""
+"""Changes that must take effect here within a second or two: revoked logins, maintenance mode, and the keys that
+verify tokens. Auth pushes revocations and maintenance mode. Each second it also announces its state, and this node
+requests what it lacks. Without announcements it requests everything every second."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
 
 from services.edge.canonical.events import Event, MaintenanceChanged
 from services.edge.login.auth_state import AuthState
@@ -11,13 +16,20 @@ from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.clock import steady_ms
 from shared.contract import subjects
-from shared.contract.auth import ListRevocations, Revocation
+from shared.contract.auth import ListRevocations, Revocation, Revocations
 from shared.contract.errors import RequestError
 from shared.telemetry import log
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 1.0
+_SILENCE_SECONDS = 3.0
+_CHECK_SECONDS = 60.0
+"""Requests are made so often, whatever is announced."""
 _ATTEMPT_SECONDS = 2.0
+_ANNOUNCEMENT_MS = 1000.0
+"""An announcement is not on its way for longer: the next one is sent by then."""
+
+_decode_state = msgspec.msgpack.Decoder(Revocations).decode
 
 
 class RevocationWatcher:
@@ -39,6 +51,9 @@ class RevocationWatcher:
         self._loaded = False
         self._pushed = 0
         """How often auth has pushed maintenance mode."""
+        self._announced_at = 0.0
+        """Monotonic seconds."""
+        self._outdated = asyncio.Event()
 
     async def run(self) -> None:
         while True:
@@ -46,7 +61,31 @@ class RevocationWatcher:
                 await self.refresh()
             except RequestError as error:
                 _log.warning("revocations not listed", error=str(error))
-            await asyncio.sleep(_INTERVAL_SECONDS)
+                await asyncio.sleep(_INTERVAL_SECONDS)
+            else:
+                await self._until_outdated()
+
+    async def _until_outdated(self) -> None:
+        """Until auth announces another state, or nothing at all; for an interval at least, unless there is news."""
+        due = time.monotonic() + _CHECK_SECONDS
+        while not self._outdated.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_INTERVAL_SECONDS):
+                    await self._outdated.wait()
+            now = time.monotonic()
+            if now > due or now - self._announced_at > _SILENCE_SECONDS:
+                break
+        self._outdated.clear()
+
+    def receive_state(self, data: bytes) -> None:
+        """A replica of auth has announced its state."""
+        announced, state, now = _decode_state(data), self._state, steady_ms()
+        self._announced_at = time.monotonic()
+        state.clock.observe(announced.now, now - _ANNOUNCEMENT_MS, now)
+        if announced.keys:
+            self._verifier.set_keys(announced.keys)
+        if announced.last > state.revision or announced.maintenance != state.maintenance:
+            self._outdated.set()
 
     async def refresh(self) -> None:
         """Raises RequestError."""
@@ -60,8 +99,8 @@ class RevocationWatcher:
             self.revoked(reply.revocations)
             if reply.keys:
                 self._verifier.set_keys(reply.keys)
-            if reply.revocations and state.revision == since:  # otherwise a login came meanwhile
-                state.revision = reply.revocations[-1].number
+            if state.revision == since:  # otherwise a login came meanwhile
+                state.revision = reply.revocations[-1].number if reply.more else reply.last
             if self._pushed == pushed:  # otherwise the push is newer than the reply
                 self._set_maintenance(reply.maintenance)
             more = reply.more

@@ -53,6 +53,7 @@ class NotificationReceiver:
         """To be called before the bus starts."""
         bus.subscribe(subjects.notify(node), self.receive)
         bus.subscribe(subjects.NOTIFY_ALL, self.receive)
+        bus.subscribe(subjects.AUTH_STATE, self._watcher.receive_state)
 
     def receive(self, data: bytes) -> None:
         notify = _decode(data)

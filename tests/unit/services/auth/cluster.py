@@ -4,7 +4,7 @@ import asyncio
 import email
 import email.policy
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from shared.contract.auth import (
     Login,
     Origin,
     Register,
+    Revocations,
     SetMaintenance,
     VerificationNeeded,
 )
@@ -33,6 +34,7 @@ from shared.contract.session import Ack, EraseAccount
 from shared.contract.subjects import (
     ACCOUNT_DELETED,
     ACCOUNT_REGISTERED,
+    AUTH_STATE,
     ERASE_PROFILE,
     ERASE_READ_STATE,
     LOGIN,
@@ -64,6 +66,9 @@ class EdgeProbe:
         self.bus = Bus(nats.settings("edge"), "edge", CollectorRegistry())
         self.bus.subscribe(NOTIFY_ALL, self._on_notification)
         self.bus.subscribe(notify(NODE), self._on_notification)
+        self.bus.subscribe(AUTH_STATE, self._on_state)
+        self.state: Revocations | None = None
+        """What auth announced last."""
         self._decode = msgspec.msgpack.Decoder(Notify).decode
         self._notices: deque[Notice] = deque()
         self._received = asyncio.Event()
@@ -71,6 +76,18 @@ class EdgeProbe:
     def _on_notification(self, payload: bytes) -> None:
         self._notices.append(self._decode(payload).notice)
         self._received.set()
+
+    def _on_state(self, payload: bytes) -> None:
+        self.state = msgspec.msgpack.decode(payload, type=Revocations)
+        self._received.set()
+
+    async def receive_state(self, right: Callable[[Revocations], bool]) -> Revocations:
+        """The first announcement of auth's state for which `right` is true."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while self.state is None or not right(self.state):
+                self._received.clear()
+                await self._received.wait()
+        return self.state
 
     @property
     def has_received_nothing(self) -> bool:

@@ -162,6 +162,10 @@ class FakeAuthService(FakeService):
         await self.record(request)
         return Ack()
 
+    async def announce(self) -> None:
+        """As each replica of auth does every second; a replica of the version before does not."""
+        await self.bus.publish(subjects.AUTH_STATE, pack(Revocations(len(self.revocations), [], self.maintenance)))
+
     async def revoke(self, account: int, *, sid: str = "", notified: bool = True) -> None:
         revocation = Revocation(len(self.revocations) + 1, AccountId(account), sid, 0)
         self.revocations.append(revocation)

@@ -15,6 +15,7 @@ from msgspec import inspect
 
 from services.cli.embedded import valkey
 from shared.contract import permissions, subjects
+from shared.contract.auth import Revocations
 from shared.contract.edge import Envelope, Heartbeat, Notice, Notify, PresenceIncomplete
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
@@ -22,7 +23,11 @@ from shared.contract.model import DialectTag, Segment
 from shared.contract.subjects import Route
 
 RELEASED = Path(__file__).with_name("released.json")
-_ROUTES = [*(one for one in vars(subjects).values() if isinstance(one, Route)), subjects.flush(NodeId("*"))]
+_ROUTES = [
+    *(one for one in vars(subjects).values() if isinstance(one, Route)),
+    subjects.flush(NodeId("*")),
+    subjects.post("*"),
+]
 
 PLACES: dict[str, Any] = {
     **{f"{route.subject} request": route.request for route in _ROUTES},
@@ -32,6 +37,7 @@ PLACES: dict[str, Any] = {
     subjects.BROADCAST: Envelope,
     subjects.HEARTBEAT: Heartbeat,
     subjects.PRESENCE_INCOMPLETE: PresenceIncomplete,
+    subjects.AUTH_STATE: Revocations,
     subjects.NOTIFY_ALL: Notify,
     "kept notice": Notice,
     "body of a message": tuple[Segment | DialectTag, ...],

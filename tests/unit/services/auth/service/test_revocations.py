@@ -32,6 +32,19 @@ async def test_logout_notifies_all_edges_once(cluster: AuthCluster, edge: EdgePr
     assert edge.has_received_nothing
 
 
+async def test_the_state_is_announced_each_second(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    """What edges compare theirs with: the last revocation, without a list, maintenance mode and the keys."""
+    made = await edge.register("ann@example.org")
+    await edge.request(LOGOUT, Logout(made.sid, made.account))
+    listed = await edge.request(LIST_REVOCATIONS, ListRevocations())
+    state = await edge.receive_state(lambda state: state.last == listed.last)
+    assert (state.revocations, state.more, state.keys) == ([], False, listed.keys)
+    assert not state.maintenance
+    assert abs(state.now - listed.now) < 60_000
+    await cluster.set_maintenance(True)
+    await edge.receive_state(lambda state: state.maintenance)
+
+
 async def test_maintenance_notifies_edges_and_survives_a_restart(cluster: AuthCluster, edge: EdgeProbe) -> None:
     assert not (await edge.request(LIST_REVOCATIONS, ListRevocations())).maintenance
     await cluster.set_maintenance(True)

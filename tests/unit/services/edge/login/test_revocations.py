@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from shared.contract.auth import DeleteAccount, ListRevocations, Login, Recover
 from shared.contract.edge import Kicked
 from shared.contract.ids import AccountId
@@ -38,6 +40,36 @@ async def test_a_revocation_is_listed_when_its_notice_is_lost(cluster: EdgeClust
     phone = await cluster.client(1)
     await cluster.auth.revoke(1, notified=False)
     await until_closed(phone)
+
+
+async def test_while_auth_announces_its_state_revocations_are_requested_only_when_some_are_missing(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.login.revocations._INTERVAL_SECONDS", 0.05)
+    edge = await cluster.add_edge()
+    phone = await cluster.client(1)
+    await cluster.auth.announce()
+    await edge.watcher.refresh()
+    sent = len(cluster.auth.requests_of(ListRevocations))
+    for _ in range(10):
+        await cluster.auth.announce()
+        await asyncio.sleep(0.1)
+    assert len(cluster.auth.requests_of(ListRevocations)) <= sent + 2
+    await cluster.auth.revoke(1, notified=False)
+    await cluster.auth.announce()
+    await until_closed(phone)
+    assert edge.auth_state.revision == 1
+    await cluster.auth.until_requested(ListRevocations, len(cluster.auth.requests_of(ListRevocations)) + 2)
+
+
+async def test_an_announcement_of_maintenance_is_enough(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.edge.login.revocations._INTERVAL_SECONDS", 60.0)
+    edge = await cluster.add_edge()
+    phone = await cluster.client(1)
+    await edge.watcher.refresh()
+    cluster.auth.maintenance = True
+    await cluster.auth.announce()
+    await phone.until_event("MaintenanceChanged", True)
 
 
 async def test_more_revocations_than_one_reply_holds(cluster: EdgeCluster) -> None:
