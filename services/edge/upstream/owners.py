@@ -50,8 +50,7 @@ class Owners:
 
     def owner(self, chat: ChatId, now: float) -> str:
         """The replica that owns the chat's partition, or ANY."""
-        owner = self._replicas.owner(chat, now)
-        return ANY if self._replicas.is_sole else owner
+        return ANY if self._replicas.is_sole else self._replicas.owner(chat, now)
 
     def seconds(self, replica: str) -> float:
         """How long to wait for the replica's reply."""

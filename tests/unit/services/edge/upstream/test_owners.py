@@ -45,7 +45,8 @@ def test_while_a_replica_of_an_older_version_lives_any_replica_is_requested(owne
 def test_the_queue_group_is_avoided_while_a_dead_replica_may_be_in_it(owners: Owners) -> None:
     hear(owners, "a", 2.0)
     assert owned_by(owners, 3.0) == {"a"}
-    hear(owners, "a", 60.0)
+    hear(owners, "a", 61.0)
+    owners.owner(CHATS[0], 61.0)
     assert owned_by(owners, 61.0) == {ANY}
 
 
