@@ -105,9 +105,13 @@ class LiveReplicas:
         if replica not in self._table and now >= self._suspended_until.get(replica, 0.0):
             self._table.add(replica)
 
+    def owns(self, replica: str) -> bool:
+        """Whether the replica is live and not suspended."""
+        return replica in self._table
+
     def suspend(self, replica: str, until: float) -> None:
         """The replica owns nothing before its first heartbeat after `until`."""
-        if replica in self._last_heard:
+        if self.owns(replica):
             self._suspended_until[replica] = until
             self._table.discard(replica)
 

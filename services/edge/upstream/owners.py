@@ -21,8 +21,8 @@ _TIMES_SLOWER = 3.0
 _SLOWEST_DECAY = 0.9
 """By each reply."""
 _SUSPENSION_SECONDS = 1.0
-_DOUBLINGS = 6
-"""A suspension lasts for a minute at most."""
+_DOUBLINGS = 4
+"""A suspension lasts for 16 s at most."""
 
 
 @dataclass(slots=True)
@@ -63,8 +63,10 @@ class Owners:
             replies.silences = 0
 
     def silent(self, replica: str, now: float) -> None:
-        """The replica did not reply in time, or no longer serves."""
-        if replies := self._replies.get(replica):
-            replies.slowest = max(_LEAST_SECONDS, replies.slowest)
-            self._replicas.suspend(replica, now + _SUSPENSION_SECONDS * 2 ** min(replies.silences, _DOUBLINGS))
-            replies.silences += 1
+        """The replica did not reply in time, or no longer serves. Requests that were sent together count once."""
+        if not self._replicas.owns(replica):
+            return
+        replies = self._replies[replica]
+        replies.slowest = max(_LEAST_SECONDS, replies.slowest)
+        self._replicas.suspend(replica, now + _SUSPENSION_SECONDS * 2 ** min(replies.silences, _DOUBLINGS))
+        replies.silences += 1

@@ -76,6 +76,23 @@ async def test_session_is_requested_once_for_each_chat(
         assert edge.requests() == {"owner": 18}
 
 
+async def test_a_hot_chat_is_served_by_one_replica(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings, nats_server: NatsServer
+) -> None:
+    """No other replica locks its head, whichever edge the messages come from."""
+    replicas, other = (settings, second_replica(settings)), PostingEdge(nats_server)
+    async with running_replica(replicas[0]), running_replica(replicas[1]):
+        await other.bus.start()
+        await wait_for_owners(edge, 2)
+        await wait_for_owners(other, 2)
+        for _ in range(10):
+            await asyncio.gather(edge.post([CHATS[0]] * 5), other.post([CHATS[0]] * 5))
+        served = [await metric_value(replica, "dragoman_message_acknowledged_total") for replica in replicas]
+        assert sorted(served) == [0, 100]
+    await other.publisher.finish(0)
+    await other.bus.stop()
+
+
 async def test_without_redis_session_is_requested_once_a_second_for_each_chat(
     env: MessageEnvironment,
     edge: PostingEdge,
