@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -14,8 +15,10 @@ from services.cli.embedded import valkey
 from services.cli.process_group import ProcessGroup
 from services.edge.app import Edge
 from services.edge.metrics import EdgeMetrics
+from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.lease import Lease
 from services.edge.presence.local_accounts import LocalAccounts
+from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Command, Presence
 from shared.settings import LimitsSettings, RedisSettings
@@ -187,6 +190,51 @@ async def test_after_an_expired_lease_all_accounts_are_synced(valkey_server: Val
     await node.lease.beat()
     assert node.stale == [ANN]
     assert await nodes_of(presence, ANN) == [HERE]
+    await presence.close()
+
+
+class FailingPresence(Presence):
+    """Joins fail, after the gate has opened, while `fails` is set."""
+
+    fails = True
+    gate: asyncio.Event | None = None
+
+    async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fails:
+            raise RedisError
+        return await super().join(node, accounts)
+
+
+async def test_presence_is_incomplete_while_a_login_of_an_unregistered_account_fails(
+    valkey_server: ValkeyServer,
+) -> None:
+    """The beat does not register an account that another call is registering."""
+    announced: list[int] = []
+
+    async def publish(_subject: str, data: bytes) -> None:
+        announced.append(msgspec.msgpack.decode(data, type=PresenceIncomplete).milliseconds)
+
+    presence, announcer = FailingPresence(valkey_server.settings("edge")), PresenceAnnouncer(publish, HERE, 10.0)
+    accounts = LocalAccounts(HERE, presence, LimitsSettings(), announcer)
+    lease = Lease(presence, HERE, accounts, lambda *_: None, 10.0, EdgeMetrics(CollectorRegistry()), announcer)
+    await lease.beat()
+    await accounts.register(ANN)
+    accounts.attach(ANN, NullRecipient(), 0.0)
+    presence.gate = asyncio.Event()
+    second_login = asyncio.create_task(accounts.register(ANN))
+    await asyncio.sleep(0)
+    beating = asyncio.create_task(lease.beat())
+    await asyncio.sleep(0.1)
+    presence.gate.set()
+    await asyncio.gather(second_login, beating)
+    assert 0 not in announced
+    presence.fails = False
+    await lease.beat()
+    assert announced[-1] == 0
+    assert await nodes_of(presence, ANN) == [HERE]
+    await accounts.close()
     await presence.close()
 
 
