@@ -150,6 +150,23 @@ async def test_deletion_event_is_retried_until_redis_has_the_version(
         assert await eventually(partial(peers.version, chat), bool) == 2
 
 
+async def test_deletion_event_waits_for_redis_beyond_the_end_of_the_process(
+    peers: BusPeers, settings: Settings, valkey_server: ValkeyServer
+) -> None:
+    async with peers.running():
+        async with running_service(settings):
+            await peers.register(ANN, BOB)
+            chat = (await peers.create(BOB, actor=ANN)).chat.id
+            valkey_server.kill()
+            await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
+            await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
+            await eventually(partial(get, settings, "/metrics"), lambda page: "versions_untold 1.0" in page[1])
+            await asyncio.sleep(0.5)  # the event would be acknowledged by now
+        valkey_server.restart()
+        async with running_service(settings):
+            assert await eventually(partial(peers.version, chat), bool) == 2
+
+
 async def test_number_of_unpublished_versions_is_bounded(
     peers: BusPeers, settings: Settings, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,37 @@
+"""Accounts that log in together share a request, and no failure of another account."""
+
+import asyncio
+
+from services.edge.rpc.sync_requests import SyncRequests
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
+from shared.contract.message import Sync, Synced
+
+BROKEN = AccountId(3)
+
+
+class FakeSyncBus:
+    """Fails each request that names the broken account."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[AccountId]] = []
+
+    async def request(self, _route: object, request: Sync, *, retry: bool) -> Synced:
+        accounts = [request.account, *request.also]
+        self.requests.append(accounts)
+        await asyncio.sleep(0)
+        if BROKEN in accounts:
+            raise RequestError(ErrorCode.NOT_FOUND, "no such account")
+        return Synced([], more=False, also={account: Synced([], more=False) for account in request.also})
+
+
+async def test_a_request_that_fails_is_divided_until_one_account_is_left() -> None:
+    bus = FakeSyncBus()
+    syncs = SyncRequests(bus)  # type: ignore[arg-type]
+    accounts = [AccountId(number) for number in range(1, 9)]
+    pages = await asyncio.gather(*(syncs.first_page(one, bare=False) for one in accounts), return_exceptions=True)
+    failed = [account for account, page in zip(accounts, pages, strict=True) if not isinstance(page, Synced)]
+    assert bus.requests[0] == accounts
+    assert failed == [BROKEN]
+    assert [BROKEN] in bus.requests
+    await syncs.close()
