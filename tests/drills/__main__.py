@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +23,7 @@ from tests.drills import scale as scaling
 from tests.drills.broken_builds import check_all
 from tests.drills.checker import CheckResult, Invariant, check
 from tests.drills.cluster import UP, Cluster
-from tests.drills.fleet import DATABASES, Builds, checkout, fleet
+from tests.drills.fleet import DATABASES, Builds, checkout, fleet, postgresql_databases
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.kill import kill_in_turn, required_evidence
 from tests.drills.links import FarLinks, Links
@@ -51,7 +51,7 @@ def drills() -> None:
 @click.option("--only", is_flag=True, help="Kill these and nothing else: no NATS, no Valkey, nothing frozen.")
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
-@click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
+@click.option("--database", default="", help="`postgresql`, or as for `dragoman up`, instead of SQLite.")
 @click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
 @click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
 @click.option("--clock", metavar="SERVICE=SECONDS", help="The wall clock of a service is so many seconds ahead.")
@@ -274,13 +274,16 @@ def _write(figures: dict[str, Any], report_file: Path | None) -> None:
 def _system(
     directory: Path, database: str, mutant: str | None, clock: str | None = None, edges: int = 2
 ) -> Iterator[Cluster]:
-    arguments = ["--no-limits", *(["--database", database] if database else [])]
     program: tuple[str, ...] = (sys.executable, "-m", "tests.drills.mutants", mutant, "up") if mutant else UP
     if clock:
         program = (sys.executable, "-m", "tests.drills.wrong_clock", *clock.split("=", 1), "up")
-    with Cluster(directory / "data", *arguments, program=program) as cluster:
-        click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
-        yield cluster
+    directory.chmod(0o755)
+    own = database == "postgresql"
+    with postgresql_databases(directory) if own else nullcontext(database) as url:
+        arguments = ["--no-limits", *(["--database", url] if url else [])]
+        with Cluster(directory / "data", *arguments, edges=edges, program=program) as cluster:
+            click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
+            yield cluster
 
 
 if __name__ == "__main__":

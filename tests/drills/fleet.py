@@ -112,9 +112,7 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
         asyncio.run(nats.make_fresh())
         url, postgres = f"sqlite:///{directory}/{{service}}.db", None
         if database == "postgresql":
-            postgres = PostgresServer(directory / "postgresql", process_group, **_POSTGRES)
-            stack.callback(postgres.stop)
-            postgres.start()
+            postgres = stack.enter_context(_postgresql(directory, process_group))
             url = stack.enter_context(databases(postgres))
         fork_server = ForkServer(process_group)
         stack.callback(fork_server.close)
@@ -122,6 +120,23 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
         running = Fleet(services, nats, valkey, postgres, journal, links)
         stack.callback(running.kill)
         yield running
+
+
+@contextmanager
+def postgresql_databases(directory: Path) -> Iterator[str]:
+    """The URL of empty databases for all services, of a PostgreSQL server for this drill. See `fleet`."""
+    with ProcessGroup() as process_group, _postgresql(directory, process_group) as server, databases(server) as url:
+        yield url
+
+
+@contextmanager
+def _postgresql(directory: Path, process_group: ProcessGroup) -> Iterator[PostgresServer]:
+    server = PostgresServer(directory / "postgresql", process_group, **_POSTGRES)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def checkout(revision: str, directory: Path) -> Build:
