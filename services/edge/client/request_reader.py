@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage
+from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage, UploadCommand
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.client.connection import CloseConnection, Connection, Phase
 from services.edge.client.inbound import InboundQueue, QueueItem, RejectedFrame
@@ -31,7 +31,9 @@ Work = list[Request] | LocalReply | Disconnect | RejectedFrame
 class RequestReader:
     """Takes work from the queue, one piece after the other."""
 
-    __slots__ = ("_batch_started", "_connection", "_overload_rounds", "_patience", "_queue", "waited")
+    __slots__ = (
+        "_arrived", "_batch_started", "_connection", "_held", "_overload_rounds", "_patience", "_queue", "waited",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection, queue: InboundQueue) -> None:
         self._connection = connection
@@ -41,6 +43,10 @@ class RequestReader:
         self._overload_rounds = 0
         """Batches in succession during which frames waited too long."""
         self._patience = math.inf
+        self._arrived = 0.0
+        """When the last decoded frame arrived."""
+        self._held: tuple[QueueItem, float] | None = None
+        """The first item that did not belong to the last batch, and its arrival."""
         self.waited = 0.0
         """Seconds that the first frame of the last piece of work was in the queue."""
 
@@ -55,10 +61,12 @@ class RequestReader:
             self._update_admission(now, self._batch_started)
             self._batch_started = None
         patience = min(patience, self._patience)
-        self.waited = 0.0 if queue.decoded or not queue.frames else now - queue.frames[0][1]
+        self.waited = self._waiting(now)
         item = self._next_item(now, patience)
         if not isinstance(item, Request):
             return item
+        if self._is_held(item) and self.waited > patience and not isinstance(item.command, UploadCommand):
+            return RejectedFrame(WAITED, item)
         if (
             connection.phase is not Phase.AUTHENTICATED
             and not item.token
@@ -74,10 +82,21 @@ class RequestReader:
             ):
                 if not _continues(following, item):
                     queue.decoded.insert(0, following)
+                    self._held = following, self._arrived
                     break
                 batch.append(following)
             self._batch_started = now
         return batch
+
+    def _waiting(self, now: float) -> float:
+        """How long the next item has waited; 0 for one that was requeued, or is the dialect's own."""
+        decoded, held = self._queue.decoded, self._held
+        if not decoded:
+            return now - self._queue.frames[0][1]
+        return now - held[1] if held is not None and self._is_held(decoded[0]) else 0.0
+
+    def _is_held(self, item: QueueItem) -> bool:
+        return self._held is not None and item is self._held[0]
 
     def _update_admission(self, now: float, batch_started: float) -> None:
         """Overload control after a batch of messages. If queued frames waited more than 0.7 s twice in a row, frames
@@ -95,6 +114,7 @@ class RequestReader:
             frame, arrived = queue.frames.pop(0)
             if frame is None:
                 return RejectedFrame(TOO_FAST)
+            self._arrived = arrived
             queue.queued_bytes -= len(frame)
             if now - arrived > patience and not isinstance(frame, Binary):
                 return _TOO_LATE

@@ -39,6 +39,10 @@ class Intake:
     def next_work(self, now: float = NOW, **patience: float) -> Work | None:
         return self._reader.next_work(now, **patience)
 
+    @property
+    def waited(self) -> float:
+        return self._reader.waited
+
     def drain(self) -> list[Work]:
         done = []
         while (work := self.next_work()) is not None:

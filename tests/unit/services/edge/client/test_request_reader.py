@@ -33,6 +33,17 @@ def test_a_batch_is_bounded() -> None:
     assert [len(contexts(work)) for work in each.drain()] == [64, 64, 22]
 
 
+def test_a_message_to_another_chat_waits_from_its_arrival_on() -> None:
+    for seconds, is_late in ((7.0, False), (9.0, True)):
+        each = Intake()
+        each.receive(post(1, chat=1), NOW)
+        each.receive(post(2, chat=2), NOW)
+        assert contexts(each.next_work(NOW, patience=8.0)) == [1]
+        work = each.next_work(NOW + seconds, patience=8.0)
+        assert each.waited == seconds
+        assert isinstance(work, RejectedFrame) is is_late
+
+
 def test_requeued_requests_come_first() -> None:
     each = Intake()
     for number in (1, 2, 3):
