@@ -1,0 +1,131 @@
+"""The product's packages with the hot modules of the edge compiled to C, for a checkout. Only the standard library.
+
+`./dev up` starts `python -m deploy.compiled` in the background, and uses the result from the next start on.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".venv" / "compiled"
+LOG = CACHE / "build.log"
+
+_PROJECT = ("pyproject.toml", "README.md", "LICENSE")
+_BUILDS_TO_KEEP = 3
+"""A system that still runs may use an earlier build."""
+
+
+def find() -> Path | None:
+    """The packages compiled from the present sources; None if they are not there."""
+    packages = CACHE / fingerprint(ROOT)
+    return packages if packages.is_dir() else None
+
+
+def can_compile() -> bool:
+    """Whether a C compiler and Python's headers are there."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    return shutil.which(compiler) is not None and header.exists()
+
+
+def copy_sources(directory: Path) -> Path:
+    """The build is made from a copy, because it moves the project file aside for a while."""
+    source = directory / "source"
+    source.mkdir(parents=True)
+    for name in _package_names():
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in _PROJECT:
+        shutil.copy(ROOT / name, source)
+    return source
+
+
+def build_wheel(source: Path, wheels: Path, *, is_compiled: bool) -> Path:
+    """The wheel, the only one in its directory. Raises CalledProcessError with the builder's output."""
+    command = [
+        sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation",
+        "--wheel-dir", str(wheels), str(source),
+    ]  # fmt: skip
+    subprocess.run(
+        command, env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_MYPYC": "true" if is_compiled else "false"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
+    )  # fmt: skip
+    (wheel,) = wheels.glob("*.whl")
+    return wheel
+
+
+def build_packages(source: Path) -> Path:
+    """The directory of the compiled packages, beside the sources. Raises CalledProcessError."""
+    packages = source.parent / "packages"
+    zipfile.ZipFile(build_wheel(source, source.parent / "wheels", is_compiled=True)).extractall(packages)
+    return packages
+
+
+def build() -> None:
+    """Build the present sources into the cache, unless another process does. Remove the oldest builds."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as directory:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        source = copy_sources(Path(directory))
+        name = fingerprint(source)
+        build_packages(source).rename(CACHE / name)
+    builds = [path for path in CACHE.iterdir() if path.is_dir()]
+    for old in sorted(builds, key=lambda path: path.stat().st_mtime)[:-_BUILDS_TO_KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def fingerprint(root: Path) -> str:
+    """Of the sources in a directory, and of the version of Python that runs this."""
+    digest = hashlib.sha256(sys.implementation.cache_tag.encode())
+    for path in (root / "pyproject.toml", *_sources(root)):
+        digest.update(f"\0{path.relative_to(root)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def start_build(python: str) -> None:
+    """Start a build that goes on in the background, with the least share of the processor."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with LOG.open("w") as log:
+        subprocess.Popen(
+            [python, "-m", "deploy.compiled"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    for name in _package_names():
+        yield from sorted(path for path in (root / name).rglob("*.*") if path.suffix != ".pyc" and path.is_file())
+
+
+def _package_names() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    names: list[str] = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    return names
+
+
+def _use_little_of_the_processor() -> None:
+    os.nice(19)
+    with suppress(OSError):  # Linux divides the processor among sessions first
+        Path("/proc/self/autogroup").write_text("19")
+
+
+if __name__ == "__main__":
+    _use_little_of_the_processor()
+    try:
+        build()
+    except subprocess.CalledProcessError as error:
+        sys.exit(str(error.output))

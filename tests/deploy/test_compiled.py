@@ -1,0 +1,67 @@
+"""Builds of the hot modules in the background of a checkout."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from deploy import compiled
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(compiled, "CACHE", cache)
+    return cache
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The builds that were made; each makes an empty directory."""
+    made: list[Path] = []
+
+    def build(source: Path) -> Path:
+        made.append(source)
+        packages = source.parent / "packages"
+        packages.mkdir()
+        return packages
+
+    monkeypatch.setattr(compiled, "build_packages", build)
+    return made
+
+
+def test_a_copy_of_the_sources_has_their_fingerprint(tmp_path: Path) -> None:
+    copy = compiled.copy_sources(tmp_path)
+    assert compiled.fingerprint(copy) == compiled.fingerprint(compiled.ROOT)
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "services/edge/app.py", "shared/clock.py"])
+def test_every_change_of_a_source_changes_the_fingerprint(tmp_path: Path, name: str) -> None:
+    copy = compiled.copy_sources(tmp_path)
+    before = compiled.fingerprint(copy)
+    with (copy / name).open("a") as file:
+        file.write("\n")
+    assert compiled.fingerprint(copy) != before
+
+
+def test_a_build_of_the_present_sources_is_found(builds: list[Path]) -> None:
+    assert compiled.find() is None
+    compiled.build()
+    assert compiled.find() is not None
+    assert len(builds) == 1
+
+
+def test_two_builds_do_not_run_at_once(cache: Path, builds: list[Path]) -> None:
+    cache.mkdir()
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        compiled.build()
+    assert not builds
+
+
+def test_the_oldest_builds_are_removed(builds: list[Path], monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    names = iter(["one", "two", "three", "four"])
+    for name in names:
+        monkeypatch.setattr(compiled, "fingerprint", lambda _, name=name: name)
+        compiled.build()
+    assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == ["four", "three", "two"]
