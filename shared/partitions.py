@@ -47,6 +47,14 @@ class PartitionTable:
         """The owner of the chat's partition; empty without replicas."""
         return self._owners[partition_of(chat, len(self._owners))]
 
+    def after(self, chat: ChatId, replica: str) -> str:
+        """The replica that comes after this one, were it away: the first one after the last. The owner if this one is
+        unknown; empty without another replica."""
+        partition = partition_of(chat, len(self._owners))
+        ranked = sorted(self._scores, key=lambda one: self._scores[one][partition], reverse=True)
+        following = ranked[ranked.index(replica) + 1 :] if replica in self._scores else []
+        return next((one for one in following + ranked if one != replica), "")
+
     def owned(self, replica: str) -> int:
         """The number of partitions that the replica owns."""
         return self._owners.count(replica)
@@ -119,6 +127,11 @@ class LiveReplicas:
         """The owner of the chat's partition; empty while there is none."""
         self._expire(now)
         return "" if self._disagreeing else self._table.owner(chat)
+
+    def after(self, chat: ChatId, replica: str, now: float) -> str:
+        """See PartitionTable; empty while there is no owner."""
+        self._expire(now)
+        return "" if self._disagreeing else self._table.after(chat, replica)
 
     def owned(self, replica: str, now: float) -> int:
         """The number of partitions that the replica owns."""

@@ -52,6 +52,10 @@ class Owners:
         """The replica that owns the chat's partition, or ANY."""
         return ANY if self._replicas.is_sole else self._replicas.owner(chat, now)
 
+    def after(self, chat: ChatId, replica: str, now: float) -> str:
+        """The replica to request if this one, or ANY, is of no use; ANY if there is no other."""
+        return ANY if self._replicas.is_sole else self._replicas.after(chat, replica, now)
+
     def seconds(self, replica: str) -> float:
         """How long to wait for the replica's reply."""
         replies = self._replies[replica]

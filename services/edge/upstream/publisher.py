@@ -198,17 +198,19 @@ class MessagePublisher:
     async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
         attempt may still be carried out."""
+        loop, chat = asyncio.get_running_loop(), batch[0].chat
         left = (max([draft.deadline for draft in batch]) - steady_ms()) / 1000
-        deadline = asyncio.get_running_loop().time() + left + _SLACK_SECONDS
+        deadline = loop.time() + left + _SLACK_SECONDS
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
-        owner, attempt = self._owners.owner(batch[0].chat, asyncio.get_running_loop().time()), "owner"
-        while batch and (left := deadline - (began := asyncio.get_running_loop().time())) > 0:
+        owner, attempt = self._owners.owner(chat, loop.time()), "owner"
+        while batch and (left := deadline - (began := loop.time())) > 0:
+            posted = False
             try:
                 results = await self._request(owner, attempt, batch, left)
             except Unavailable:
                 retried = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
                 if owner != ANY:
-                    owner = self._owners.owner(batch[0].chat, began) if attempt == "owner" else ANY
+                    owner = self._owners.after(chat, owner, began) if attempt == "owner" else ANY
                     attempt = "other"
                     continue
                 self._outage.attempt_failed(began)
@@ -218,9 +220,11 @@ class MessagePublisher:
                     raise
             else:
                 remaining = self._settle(batch, results)
-                self._note_answer(ErrorCode.UNAVAILABLE if len(remaining) == len(batch) else None, began)
+                posted = len(remaining) < len(batch)
+                self._note_answer(None if posted else ErrorCode.UNAVAILABLE, began)
                 batch = remaining
-            owner = ANY
+            if not posted:
+                owner, attempt = self._owners.after(chat, owner, began), "other"
             batch = [draft for draft in batch if draft.nonce in self._submitters]
             if batch:
                 await asyncio.sleep(_PAUSE_SECONDS)

@@ -64,6 +64,23 @@ def test_a_replica_that_comes_or_goes_moves_only_its_own_chats() -> None:
     assert {now for then, now in zip(before, after, strict=True) if then != now} == {"d4"}
 
 
+def test_the_replica_after_the_owner_is_the_owner_without_it() -> None:
+    table = table_of(*REPLICAS)
+    for chat in CHATS[:100]:
+        ranked = [table.owner(chat)]
+        while len(ranked) < len(REPLICAS):
+            ranked.append(table.after(chat, ranked[-1]))
+        assert table.after(chat, ranked[-1]) == ranked[0]
+        assert table.after(chat, "unknown") == ranked[0]
+        fewer = table_of(*ranked[1:])
+        assert fewer.owner(chat) == ranked[1]
+        assert fewer.after(chat, ranked[0]) == ranked[1]
+
+
+def test_after_the_only_replica_comes_none() -> None:
+    assert (table_of("a1").after(CHATS[0], "a1"), table_of().after(CHATS[0], "")) == ("", "")
+
+
 def test_without_replicas_there_is_no_owner() -> None:
     table = table_of("a1")
     table.discard("a1")
