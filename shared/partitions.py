@@ -43,17 +43,21 @@ class PartitionTable:
     def __contains__(self, replica: str) -> bool:
         return replica in self._scores
 
+    def __len__(self) -> int:
+        """The number of replicas."""
+        return len(self._scores)
+
     def owner(self, chat: ChatId) -> str:
         """The owner of the chat's partition; empty without replicas."""
         return self._owners[partition_of(chat, len(self._owners))]
 
     def after(self, chat: ChatId, replica: str) -> str:
-        """The replica that comes after this one, were it away: the first one after the last. The owner if this one is
-        unknown; empty without another replica."""
+        """The replica that comes after this one, were it away: the first one after the last, also if that is the only
+        one. The owner if this one is unknown; empty without replicas."""
         partition = partition_of(chat, len(self._owners))
         ranked = sorted(self._scores, key=lambda one: self._scores[one][partition], reverse=True)
         following = ranked[ranked.index(replica) + 1 :] if replica in self._scores else []
-        return next((one for one in following + ranked if one != replica), "")
+        return next(iter(following + ranked), "")
 
     def owned(self, replica: str) -> int:
         """The number of partitions that the replica owns."""
@@ -107,6 +111,7 @@ class LiveReplicas:
         self._last_heard[replica] = now
         if partitions != self._partitions:
             self._disagreeing.add(replica)
+            self._suspended_until.pop(replica, None)
             self._table.discard(replica)
             return
         self._disagreeing.discard(replica)
@@ -117,11 +122,20 @@ class LiveReplicas:
         """Whether the replica is live and not suspended."""
         return replica in self._table
 
+    def is_last(self, replica: str) -> bool:
+        """Whether all others are suspended or gone."""
+        return len(self._table) == 1 and replica in self._table
+
     def suspend(self, replica: str, until: float) -> None:
         """The replica owns nothing before its first heartbeat after `until`."""
         if self.owns(replica):
             self._suspended_until[replica] = until
             self._table.discard(replica)
+
+    def resume(self, replica: str) -> None:
+        """End a suspension."""
+        if self._suspended_until.pop(replica, None) is not None and not self.owns(replica):
+            self._table.add(replica)
 
     def owner(self, chat: ChatId, now: float) -> str:
         """The owner of the chat's partition; empty while there is none."""

@@ -1,7 +1,8 @@
 """The replica of message that owns a chat's partition, and how long this edge waits for its reply. Pure.
 
 A replica that does not reply in time is suspended: the next owner serves its partitions. Each further time without a
-reply between, the suspension is twice as long, so that a replica that can be heard but not reached costs little.
+reply between, the suspension is twice as long, so that a replica that can be heard but not reached costs little. The
+last one is not suspended for being slow: the queue group has no better one.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ ANY = ""
 
 _LEAST_SECONDS = 0.5
 """Far more than a reply takes, unless there is a queue."""
-_MOST_SECONDS = 2.0
+MOST_SECONDS = 2.0
 _TIMES_SLOWER = 3.0
 """A reply may take so many times as long as the slowest recent one: an overloaded replica is not a dead one."""
 _SLOWEST_DECAY = 0.9
@@ -53,21 +54,30 @@ class Owners:
         return ANY if self._replicas.is_sole else self._replicas.owner(chat, now)
 
     def after(self, chat: ChatId, replica: str, now: float) -> str:
-        """The replica to request if this one, or ANY, is of no use; ANY if there is no other."""
+        """The replica to request after this one, or after ANY; the same one if there is no other."""
         return ANY if self._replicas.is_sole else self._replicas.after(chat, replica, now)
 
     def seconds(self, replica: str) -> float:
         """How long to wait for the replica's reply."""
+        if self._replicas.is_last(replica):
+            return MOST_SECONDS
         replies = self._replies[replica]
-        return min(max(_LEAST_SECONDS, _TIMES_SLOWER * replies.slowest), _MOST_SECONDS)
+        return min(max(_LEAST_SECONDS, _TIMES_SLOWER * replies.slowest), MOST_SECONDS)
 
     def replied(self, replica: str, seconds: float) -> None:
+        """Also after it was silent: it is suspended no longer."""
+        self._replicas.resume(replica)
         if replies := self._replies.get(replica):
             replies.slowest = max(seconds, replies.slowest * _SLOWEST_DECAY)
             replies.silences = 0
 
     def silent(self, replica: str, now: float) -> None:
-        """The replica did not reply in time, or no longer serves. Requests that were sent together count once."""
+        """The replica did not reply in time. Requests that were sent together count once."""
+        if self._replicas.owns(replica) and not self._replicas.is_last(replica):
+            self.gone(replica, now)
+
+    def gone(self, replica: str, now: float) -> None:
+        """The replica does not serve."""
         if not self._replicas.owns(replica):
             return
         replies = self._replies[replica]

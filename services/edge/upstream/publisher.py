@@ -14,6 +14,7 @@ overloaded is believed, and the senders get its error at once.
 import asyncio
 import secrets
 from collections.abc import Iterable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,8 +22,8 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.lane import Lane
 from services.edge.upstream.outage import OutageDetector
-from services.edge.upstream.owners import ANY, Owners
-from shared.bus.client import Bus, Unavailable
+from services.edge.upstream.owners import ANY, MOST_SECONDS, Owners
+from shared.bus.client import Bus, NoResponders, Unavailable
 from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -204,16 +205,12 @@ class MessagePublisher:
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
         owner, attempt = self._owners.owner(chat, loop.time()), "owner"
         while batch and (left := deadline - (began := loop.time())) > 0:
-            posted = False
+            previous, posted, silent = owner, False, False
             try:
                 results = await self._request(owner, attempt, batch, left)
             except Unavailable:
-                retried = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
-                if owner != ANY:
-                    owner = self._owners.after(chat, owner, began) if attempt == "owner" else ANY
-                    attempt = "other"
-                    continue
                 self._outage.attempt_failed(began)
+                retried, silent = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED), True
             except RequestError as error:
                 self._note_answer(error.failure.code, began)
                 if error.failure.code not in retried:
@@ -224,28 +221,58 @@ class MessagePublisher:
                 self._note_answer(None if posted else ErrorCode.UNAVAILABLE, began)
                 batch = remaining
             if not posted:
-                owner, attempt = self._owners.after(chat, owner, began), "other"
+                owner, attempt = self._owners.after(chat, owner, loop.time()), "other"
             batch = [draft for draft in batch if draft.nonce in self._submitters]
-            if batch:
+            if batch and not (silent and owner != previous):
                 await asyncio.sleep(_PAUSE_SECONDS)
         return batch
 
     async def _request(self, owner: str, attempt: str, batch: list[Draft], left: float) -> PostResults:
-        """Send one request, to the queue group if `owner` is ANY. An owner without a reply is suspended. Raises
-        RequestError."""
+        """Send one request, to the queue group if `owner` is ANY. Raises RequestError."""
         request, loop = PostMessages(self._node, batch), asyncio.get_running_loop()
         if owner == ANY:
             self._requests.labels("any").inc()
             return await self._bus.request(subjects.POST_MESSAGES, request, seconds=min(left, _ATTEMPT_SECONDS))
         self._requests.labels(attempt).inc()
-        began, seconds = loop.time(), min(left, self._owners.seconds(owner))
+        requesting = self._tasks.start(self._request_owner(owner, request, min(left, MOST_SECONDS)), "post to owner")
+        loop.call_soon(self._bus.flush)  # right after the task's first step, which publishes
+        if not (await asyncio.wait({requesting}, timeout=self._owners.seconds(owner)))[0]:
+            self._owners.silent(owner, loop.time())
+            requesting.add_done_callback(partial(self._settle_late, batch))
+            raise Unavailable(subjects.post(owner).label)
+        results: PostResults | RequestError = requesting.result()
+        if isinstance(results, RequestError):
+            raise results
+        return results
+
+    async def _request_owner(self, owner: str, request: PostMessages, seconds: float) -> PostResults | RequestError:
+        """Is never cancelled for being late: the reply still counts, and shows that the owner lives."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             results = await self._bus.request(subjects.post(owner), request, seconds=seconds, wait_for_service=False)
-        except Unavailable:
+        except NoResponders as error:
+            self._owners.gone(owner, loop.time())
+            return error
+        except Unavailable as error:
             self._owners.silent(owner, loop.time())
-            raise
+            return error
+        except RequestError as error:
+            return error
         self._owners.replied(owner, loop.time() - began)
         return results
+
+    def _settle_late(self, batch: list[Draft], requesting: "asyncio.Task[PostResults | RequestError]") -> None:
+        """Pass on what an owner has committed whose reply came late; the rest is under way to another replica."""
+        if (
+            requesting.cancelled()
+            or requesting.exception() is not None
+            or isinstance(results := requesting.result(), RequestError)
+        ):
+            return
+        for draft, posted in zip(batch, results.posted, strict=True):
+            if posted is not None:
+                self._confirm(draft, posted)
 
     def _note_answer(self, code: ErrorCode | None, began: float) -> None:
         """`code`: the error of the whole request, None if something of it was answered otherwise."""

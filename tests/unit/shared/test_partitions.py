@@ -77,8 +77,8 @@ def test_the_replica_after_the_owner_is_the_owner_without_it() -> None:
         assert fewer.after(chat, ranked[0]) == ranked[1]
 
 
-def test_after_the_only_replica_comes_none() -> None:
-    assert (table_of("a1").after(CHATS[0], "a1"), table_of().after(CHATS[0], "")) == ("", "")
+def test_after_the_only_replica_comes_the_same() -> None:
+    assert (table_of("a1").after(CHATS[0], "a1"), table_of().after(CHATS[0], "")) == ("a1", "")
 
 
 def test_without_replicas_there_is_no_owner() -> None:

@@ -40,9 +40,15 @@ async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterato
     await edge.bus.stop()
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request waits for its rosters, however long they take on a busy machine."""
+    monkeypatch.setattr(posting, "_ROSTER_SECONDS", 10.0)
+
+
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Makes all rosters older, by seconds. A request waits for its rosters however long they take."""
+    """Makes all rosters older, by seconds."""
     age = 0.0
 
     def wait(seconds: float) -> None:
@@ -52,7 +58,6 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     defaults = RosterCache.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "clock", lambda: age)
-    monkeypatch.setattr(posting, "_ROSTER_SECONDS", 10.0)
     return wait
 
 

@@ -54,8 +54,18 @@ def test_the_rest_serve_the_partitions_of_a_silent_replica(owners: Owners) -> No
     """Not the queue group, in which the silent one may still be."""
     owners.silent("a", 0.0)
     assert owned_by(owners, 0.0) == {"b"}
+    assert owners.after(CHATS[0], "a", 0.0) == "b"
+
+
+def test_the_last_replica_is_suspended_only_if_it_does_not_serve(owners: Owners) -> None:
+    """It gets more time instead: it may wait for what the others hold."""
+    owners.silent("a", 0.0)
+    assert owners.seconds("b") == 2.0
     owners.silent("b", 0.0)
+    assert owned_by(owners, 0.0) == {"b"}
+    owners.gone("b", 0.0)
     assert owned_by(owners, 0.0) == {ANY}
+    assert owners.after(CHATS[0], "b", 0.0) == ANY
 
 
 def test_a_suspension_lasts_twice_as_long_each_time_until_a_reply(owners: Owners) -> None:

@@ -28,6 +28,7 @@ class OwnerStub:
         self.requests: list[list[ChatId]] = []
         self.nonces: list[Nonce] = []
         self.frozen = False
+        self.delay = 0.0
         self.failure: Failure | None = None
         self.bus.serve_deferred(subjects.POST_MESSAGES, self._receive, queue="message")
         if owns:
@@ -40,6 +41,7 @@ class OwnerStub:
             self._replying = asyncio.ensure_future(self._reply(request, responder))
 
     async def _reply(self, request: PostMessages, responder: Responder) -> None:
+        await asyncio.sleep(self.delay)
         if self.failure is not None:
             await responder.reply_error(self.failure)
         else:
@@ -147,10 +149,22 @@ async def test_a_frozen_owner_delays_its_chats_by_a_fraction_of_a_second_and_onc
     assert len(frozen.requests) == 1
 
 
+async def test_a_late_reply_counts(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
+    """And shows that its replica lives: it is suspended no longer, and gets more time."""
+    frozen, slow, gone = replicas
+    edge.hear(*names(replicas))
+    edge.hear(gone.name, partitions=STOPPING)
+    own = [chat for chat in CHATS if edge.owner(chat) == slow.name]
+    frozen.frozen, slow.delay = True, 1.0
+    assert await edge.post(own) < 1.8
+    assert {edge.owner(chat) for chat in own} == {slow.name}
+    assert await edge.post(own) < 1.8
+    assert slow.requests == [own, own]
+
+
 async def test_dead_owners_leave_the_messages_to_any_replica(
     edge: PostingEdge, replicas: list[OwnerStub], nats_server: NatsServer
 ) -> None:
-    """Two owners are tried, however many there are."""
     edge.hear(*names(replicas))
     for replica in replicas:
         await replica.bus.stop()
