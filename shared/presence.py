@@ -5,6 +5,7 @@ Keys (each command touches one key, so a cluster may spread them):
                 and `@<node>` → the node's mark: see shared/presence_scripts.py
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
+`sweeper`       the node that removes the entries of dead nodes; a lease, too
 `generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes. It expires
                 like a lease, so that readers of a former primary, which no edge refreshes, do not trust it for long
 
@@ -16,9 +17,8 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -34,15 +34,13 @@ from redis.maint_notifications import MaintNotificationsConfig
 from shared import presence_scripts as scripts
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.presence_scripts import SHARDS
+from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
+from shared.presence_sweep import read_pages, sweep_shard
 from shared.redis_server import ClusterReporter
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
 N = TypeVar("N", bound=int)
-Command = tuple[str | int, ...]
-"""A command of Redis."""
-
 _log = log(__name__)
 _decode_incomplete = msgspec.msgpack.Decoder(PresenceIncomplete).decode
 _TRUST_SECONDS = 12.0
@@ -83,7 +81,6 @@ class Presence:
             decode_responses=True,
         )
         self._round_trips = _PipelineClient(settings)
-        self._sweep = self._redis.register_script(scripts.SWEEP)
         self.losses = 0
         """Times that lookups found the generation lost: the nodes named before may have been wrong."""
         self._generation = ""
@@ -109,7 +106,7 @@ class Presence:
         """Registers accounts on a node; returns the other nodes of each account."""
         shards, token = _by_shard(accounts), secrets.token_hex(8)
         questions: list[Command] = [
-            ("EVAL", scripts.JOIN, 1, _key(shard), node, token, *members) for shard, members in shards.items()
+            ("EVAL", scripts.JOIN, 1, shard_key(shard), node, token, *members) for shard, members in shards.items()
         ]
         try:
             with self._numbers.call("join"):
@@ -120,14 +117,14 @@ class Presence:
         self._met = generation or ""
         others: dict[AccountId, list[NodeId]] = {account: [] for account in accounts}
         for account, names in _present(shards, rows):
-            others[account] = [other for other in _nodes_of(names) if other != node]
+            others[account] = [other for other in nodes_of(names) if other != node]
         return others
 
     async def nodes(self, account: AccountId) -> tuple[NodeId, ...]:
         """The registered nodes of an account; the list may be incomplete (`has_lost_state`)."""
         with self._numbers.call("homes"):
-            [[names]] = await self._round_trips.execute([_hmget(_key(account % SHARDS), [account])])
-        return _nodes_of(names) if names else ()
+            [[names]] = await self._round_trips.execute([_hmget(shard_key(account % SHARDS), [account])])
+        return nodes_of(names) if names else ()
 
     @property
     def has_lost_state(self) -> bool:
@@ -140,7 +137,7 @@ class Presence:
         shards, token = _by_shard(accounts), secrets.token_hex(8)
         with self._numbers.call("leave"):
             await self._round_trips.execute([
-                ("EVAL", scripts.LEAVE, 1, _key(shard), node, token, *members) for shard, members in shards.items()
+                ("EVAL", scripts.LEAVE, 1, shard_key(shard), node, token, *members) for shard, members in shards.items()
             ])  # fmt: skip
 
     async def beat(self, node: NodeId, lease_seconds: float) -> LeaseState:
@@ -158,23 +155,23 @@ class Presence:
     async def marks(self, node: NodeId) -> list[str | None]:
         """The node's mark in each shard."""
         with self._numbers.call("marks"):
-            return await self._round_trips.execute([("HGET", _key(shard), f"@{node}") for shard in range(SHARDS)])
+            return await self._round_trips.execute([("HGET", shard_key(shard), f"@{node}") for shard in range(SHARDS)])
 
     async def repair(self, node: NodeId, shard: int, accounts: Collection[AccountId]) -> list[AccountId]:
         """Makes these the node's accounts in the shard; returns those that it lacked. Does nothing if a sweep changes
         the shard meanwhile: the node compares again."""
         with self._numbers.call("repair"):
-            [entries] = await self._round_trips.execute([("HGETALL", _key(shard))])
-            if not isinstance(entries, dict):  # RESP2
-                entries = dict(zip(entries[::2], entries[1::2], strict=True))
-            mark = entries.get(f"@{node}", "")
+            [mark] = await self._round_trips.execute([("HGET", shard_key(shard), f"@{node}")])
             held = {
-                AccountId(int(name)) for name, nodes in entries.items() if name[0] != "@" and node in _nodes_of(nodes)
+                AccountId(int(name))
+                async for entries in read_pages(self._round_trips.execute, shard)
+                for name, nodes in entries
+                if name[0] != "@" and node in nodes_of(nodes)
             }
             lacking, surplus = [one for one in accounts if one not in held], held.difference(accounts)
             change = (*scripts.checksum(accounts), len(lacking), *lacking, *surplus)
             await self._round_trips.execute([
-                ("EVAL", scripts.REPAIR, 1, _key(shard), node, mark, secrets.token_hex(8), *change)
+                ("EVAL", scripts.REPAIR, 1, shard_key(shard), node, mark or "", secrets.token_hex(8), *change)
             ])  # fmt: skip
         return lacking
 
@@ -185,18 +182,20 @@ class Presence:
     async def alive(self, node: NodeId) -> bool:
         return bool(await self._redis.exists(f"node:{node}"))
 
-    async def sweep(self, shard: int) -> int:
-        """Removes entries of dead nodes from one shard (0 … 15), except of nodes that return meanwhile; returns their
-        number."""
-        key = _key(shard % SHARDS)
-        entries = {str(name): str(value) for name, value in (await self._redis.hgetall(key)).items()}
-        marks = {name[1:]: entries.pop(name) for name in list(entries) if name.startswith("@")}
-        accounts: dict[str, list[str]] = {node: [] for node in marks}
-        for account, nodes in entries.items():
-            for node in nodes.split(","):
-                accounts.setdefault(node, []).append(account)
-        dead = [node for node in accounts if not await self.alive(NodeId(node))]
-        return sum([await self._sweep([key], [node, marks.get(node, ""), *accounts[node]]) for node in dead])
+    async def elect_sweeper(self, node: NodeId, seconds: float) -> bool:
+        """Whether the node is the one that sweeps, for so long from now on."""
+        with self._numbers.call("elect"):
+            elect: Command = ("EVAL", scripts.ELECT, 1, "sweeper", node, int(seconds * 1000))
+            [elected] = await self._round_trips.execute([elect])
+        return bool(elected)
+
+    def sweep(self, shard: int) -> AsyncIterator[int]:
+        """See shared.presence_sweep.sweep_shard."""
+        return sweep_shard(self._execute_sweep, shard)
+
+    async def _execute_sweep(self, commands: Iterable[Command]) -> list[Any]:
+        with self._numbers.call("sweep"):
+            return await self._round_trips.execute(commands)
 
     # Services
 
@@ -216,7 +215,7 @@ class Presence:
             return PresenceSnapshot(None, {})
         account_shards, chat_shards = _by_shard(set(accounts)), _by_shard(set(chats))
         questions: list[Command] = [
-            *[_hmget(_key(shard), members) for shard, members in account_shards.items()],
+            *[_hmget(shard_key(shard), members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
             ("GET", "generation"),  # last: a loss during the lookup makes its result unknown
         ]
@@ -228,7 +227,7 @@ class Presence:
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
             return PresenceSnapshot(None, {})
         several = len(account_shards)
-        nodes = {account: _nodes_of(names) for account, names in _present(account_shards, rows[:several])}
+        nodes = {account: nodes_of(names) for account, names in _present(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
         if incomplete := self._incomplete_nodes():
             for members in account_shards.values():
@@ -332,10 +331,6 @@ def _by_shard(numbers: Iterable[N]) -> dict[int, list[N]]:
     return shards
 
 
-def _key(shard: int) -> str:
-    return f"presence:{{{shard}}}"
-
-
 def _hmget(key: str, numbers: Iterable[int]) -> Command:
     return ("HMGET", key, *numbers)
 
@@ -346,9 +341,3 @@ def _present(shards: Mapping[int, list[N]], rows: Iterable[list[str | None]]) ->
         for number, value in zip(numbers, row, strict=True):
             if value:
                 yield number, value
-
-
-@lru_cache(4096)
-def _nodes_of(names: str) -> tuple[NodeId, ...]:
-    """Cached: many accounts share the same nodes."""
-    return tuple([NodeId(name) for name in names.split(",")])

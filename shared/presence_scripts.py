@@ -2,12 +2,16 @@
 
 The mark of a node in a shard is `<token>:<count>:<sum>`: the number of its accounts there and the sum of their digests,
 kept by the scripts that add and remove them. So a node compares a shard with its own accounts by reading one field. The
-token is new whenever the node adds an account: a sweep of a node whose mark has changed does nothing.
+token is new whenever the node adds an account: a sweep of a node whose token has changed does nothing.
 """
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, NodeId
+
+Command = tuple[str | int, ...]
+"""A command of Redis."""
 
 SHARDS = 16
 """Each shard is one command in every lookup: as many as a big cluster needs to spread them, no more."""
@@ -67,12 +71,25 @@ return #ARGV - 2
 """ARGV: node, token, then account ids."""
 
 SWEEP = f"""{_ENTRIES}
-if before ~= ARGV[2] then return 0 end
+if string.match(before, '^[^:]*') ~= ARGV[2] then return 0 end
+local held = count
 for i = 3, #ARGV do remove(ARGV[i]) end
-redis.call('HDEL', KEYS[1], field)
-return #ARGV - 2
+if #ARGV == 2 then redis.call('HDEL', KEYS[1], field)
+elseif changed and before ~= '' then
+  redis.call('HSET', KEYS[1], field, string.format('%s:%d:%.0f', ARGV[2], count, sum))
+end
+return held - count
 """
-"""ARGV: node, the mark it had, then account ids. Does nothing if the mark has changed. Returns how many."""
+"""ARGV: node, the token in its mark, then account ids; without any, the mark is deleted. The token stays, because the
+next accounts are swept by it. Does nothing if the token has changed. Returns how many were removed."""
+
+ELECT = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+"""KEYS[1] a lease; ARGV: a node, milliseconds. Takes or renews the lease. Returns whether the node holds it."""
 
 REPAIR = f"""{_ENTRIES}
 if before ~= ARGV[2] then return 0 end
@@ -106,6 +123,16 @@ return redis.status_reply('OK')
 published in the wrong order."""
 
 
+def shard_key(shard: int) -> str:
+    return f"presence:{{{shard}}}"
+
+
+@lru_cache(4096)
+def nodes_of(names: str) -> tuple[NodeId, ...]:
+    """The nodes in an entry. Cached: many accounts share the same nodes."""
+    return tuple([NodeId(name) for name in names.split(",")])
+
+
 def digest(account: AccountId) -> int:
     rest = account % _DIGITS % _PRIME
     return rest * rest % _PRIME
@@ -121,6 +148,11 @@ def marked_checksum(mark: str | None) -> tuple[int, int]:
     """Count and sum of a mark; (0, 0) without a mark or of one without them."""
     parts = (mark or "").split(":")
     return (int(parts[1]), int(parts[2])) if len(parts) == 3 else (0, 0)
+
+
+def mark_token(mark: str | None) -> str:
+    """Empty without a mark."""
+    return (mark or "").partition(":")[0]
 
 
 class RegisteredAccounts:

@@ -49,6 +49,7 @@ from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.lease import Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
+from services.edge.presence.sweeper import Sweeper
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.sync_requests import SyncRequests
 from services.edge.upstream.owners import Owners
@@ -106,6 +107,7 @@ class Edge:
         self.read_state = ReadStateFlusher(bus, self.id, accounts)
         mark_stale = self.resync.mark_stale
         self.lease = Lease(self.presence, self.id, accounts, mark_stale, lease_seconds, metrics, announcer)
+        self.sweeper = Sweeper(self.presence, self.id, lease_seconds)
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
         self.auth_state = AuthState()
@@ -143,6 +145,7 @@ class Edge:
         """Runs the background work beside the clients. Ends only by a failure, after which the node must stop."""
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "lease": self.lease.run(),
+            "sweeps": self.sweeper.run(),
             "revocations": self.watcher.run(),
             "read state": self.read_state.run(),
             "losses": self.receiver.run(),

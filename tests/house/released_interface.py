@@ -41,7 +41,11 @@ def current() -> dict[str, dict[str, Any]]:
         "subjects": dict(_subjects()),
         "nats_publish": {f"{user} {subject}": True for user in BUS_USERS for subject in publishes(user)},
         "nats_subscribe": {f"{user} {subject}": True for user in BUS_USERS for subject in subscribes(user)},
-        "redis_grants": {user: [grant.keys, grant.commands] for user, grant in GRANTS.items()},
+        "redis_grants": {
+            f"{user} {right}": True
+            for user, grant in GRANTS.items()
+            for right in [*grant.keys.split(), *grant.commands.split()]
+        },
         "commands": dict(_commands(main, "dragoman")),
         "frames": {f"{path.stem} {frame}": True for path in _vector_files() for frame in _frames(path)},
     }

@@ -5,7 +5,6 @@ Redis cannot be reached, each beat announces that over NATS.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Collection
 
 from redis.exceptions import RedisError
@@ -19,7 +18,6 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _BEATS_PER_LEASE = 3.3
-_SWEEP_EVERY = 10
 
 MarkStale = Callable[[str, Collection[AccountId]], None]
 """Re-sync these accounts, for this reason. See services.edge.delivery.resync.Resync.mark_stale."""
@@ -44,7 +42,6 @@ class Lease:
         self._mark_stale = mark_stale
         self._seconds = lease_seconds
         self._generation = ""
-        self._beats = 0
 
     async def run(self) -> None:
         while True:
@@ -80,6 +77,3 @@ class Lease:
         self._accounts.unregistered_to_sync()  # they are synced already
         if not self._accounts.has_unregistered:
             await self._announcer.announce_complete()
-        self._beats += 1
-        if self._beats % _SWEEP_EVERY == 0:
-            await self._presence.sweep(random.getrandbits(16))

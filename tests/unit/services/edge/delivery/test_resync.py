@@ -169,7 +169,7 @@ async def test_a_node_comes_back_after_its_lease_expired(cluster: EdgeCluster) -
     await edge.lease.beat()
     await edge.lease.release()
     sweeper = Presence(cluster.valkey.settings("edge"))
-    assert sum([await sweeper.sweep(shard) for shard in range(16)]) == 1
+    assert sum([removed for shard in range(16) async for removed in sweeper.sweep(shard)]) == 1
     await sweeper.close()
     assert await cluster.nodes_of(1) == []
     cluster.backend.commit_texts(7, 2, "a")

@@ -20,7 +20,8 @@ from services.edge.presence.lease import Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Command, Presence
+from shared.presence import Presence
+from shared.presence_scripts import Command
 from shared.settings import LimitsSettings, RedisSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -171,7 +172,7 @@ async def test_an_edge_swept_after_its_first_beat_failed_registers_again(
         with pytest.raises(RedisError):
             await node.lease.beat()
     await node.log_in(ANN)
-    assert await other.sweep(1) == 1
+    assert [removed async for removed in other.sweep(1)] == [1]
     assert await nodes_of(other, ANN) == []
     await node.lease.beat()
     assert node.stale == [ANN]

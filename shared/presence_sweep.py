@@ -1,0 +1,78 @@
+"""Reads shards of presence in pages, and removes the accounts of dead nodes from them.
+
+A shard holds the accounts of all nodes, so reading one at once would stop the event loop, and exceed the time-out of a
+call. A page has a bounded number of entries. Each step leaves marks that agree with the entries, so a sweep may end
+after any page, and two may run at the same time.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from shared.contract.ids import NodeId
+from shared.presence_scripts import SWEEP, Command, mark_token, nodes_of, shard_key
+
+PAGE_ENTRIES = 500
+"""About so many entries are read, and at most so many accounts are removed, by one command."""
+
+Execute = Callable[[Iterable[Command]], Awaitable[list[Any]]]
+"""Executes commands in one round trip, in their order. Raises RedisError."""
+
+
+async def read_pages(execute: Execute, shard: int) -> AsyncIterator[list[tuple[str, str]]]:
+    """The entries of a shard: all that it holds the whole time, some perhaps twice. Raises RedisError."""
+    cursor = "0"
+    while True:
+        [[cursor, page]] = await execute([("HSCAN", shard_key(shard), cursor, "COUNT", PAGE_ENTRIES)])
+        yield list(zip(page[::2], page[1::2], strict=True))
+        if cursor == "0":
+            return
+
+
+async def sweep_shard(execute: Execute, shard: int) -> AsyncIterator[int]:
+    """Removes the accounts of dead nodes, except of nodes that return meanwhile. Yields their number after each page.
+    Raises RedisError."""
+    key, tokens = shard_key(shard), dict[NodeId, str | None]()
+    async for entries in read_pages(execute, shard):
+        accounts = _by_node(entries)
+        tokens |= await _tokens_of_dead(execute, key, [node for node in accounts if node not in tokens])
+        yield sum(await _sweep(execute, key, tokens, {node: found for node, found in accounts.items() if found}))
+    await _sweep(execute, key, tokens, {node: [] for node in tokens})
+
+
+def _by_node(entries: Iterable[tuple[str, str]]) -> dict[NodeId, list[str]]:
+    """The accounts of each node that is named."""
+    accounts: dict[NodeId, list[str]] = defaultdict(list)
+    for name, value in entries:
+        if name.startswith("@"):
+            accounts[NodeId(name[1:])].extend(())
+        else:
+            for node in nodes_of(value):
+                accounts[node].append(name)
+    return accounts
+
+
+async def _tokens_of_dead(execute: Execute, key: str, nodes: list[NodeId]) -> dict[NodeId, str | None]:
+    """The token in the mark of each node, None if the node is alive. Marks are read first: a node that returns after
+    that adds its accounts with a new token."""
+    if not nodes:
+        return {}
+    marks = [("HGET", key, f"@{node}") for node in nodes]
+    replies = await execute([*marks, *[("EXISTS", f"node:{node}") for node in nodes]])
+    half = len(nodes)
+    return {
+        node: None if alive else mark_token(mark)
+        for node, mark, alive in zip(nodes, replies[:half], replies[half:], strict=True)
+    }
+
+
+async def _sweep(
+    execute: Execute, key: str, tokens: Mapping[NodeId, str | None], accounts: Mapping[NodeId, list[str]]
+) -> list[int]:
+    """Removes these accounts of each dead node; without accounts its mark."""
+    commands: list[Command] = [
+        ("EVAL", SWEEP, 1, key, node, token, *accounts[node])
+        for node in accounts
+        if (token := tokens[node]) is not None
+    ]
+    return await execute(commands) if commands else []
