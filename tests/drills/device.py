@@ -62,12 +62,14 @@ class DrillClient:
             await asyncio.sleep(random.uniform(0, pause))
 
     async def leave(self, seconds: float) -> None:
-        """Closes in order, and reconnects to the next edge after this time."""
+        """Closes in order, and reconnects to the next edge after this time. A device that is still reconnecting goes
+        on: it would come back to an edge that has just failed."""
+        if self.connection is None:
+            return
         self._away.clear()
         self._at += 1
         try:
-            if self.connection is not None:
-                await self.connection.close()
+            await self.connection.close()
             await asyncio.sleep(seconds)
         finally:
             self._away.set()
