@@ -33,6 +33,8 @@ from tests.support.processes import children
 _START_SECONDS = 15.0
 _KEEPER = "keeper"
 """A Valkey user for tests alone; it may empty the server."""
+_VALKEY_SECONDS = 2.0
+"""More than the default: on a busy machine no presence counts as unknown that a test expects to be known."""
 _END_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
 )
@@ -166,7 +168,8 @@ class ValkeyServer(Server):
         super().__init__("valkey", valkey.command(config), port, process_group, directory / "valkey.log")
 
     def settings(self, service: str) -> RedisSettings:
-        return RedisSettings(url=SecretStr(valkey.url(self.port, service, self.passwords[service])))
+        url = SecretStr(valkey.url(self.port, service, self.passwords[service]))
+        return RedisSettings(url=url, timeout_seconds=_VALKEY_SECONDS)
 
     @property
     def keeper_url(self) -> str:
