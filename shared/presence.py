@@ -10,7 +10,7 @@ Keys (each command touches one key, so a cluster may spread them):
                 like a lease, so that readers of a former primary, which no edge refreshes, do not trust it for long
 
 Losing Redis degrades the service and heals: lookups return unknown, edges register again. A node that has lost it alone
-announces that over NATS, and lookups count it among the nodes of every account until it is complete again.
+announces its accounts over NATS, and lookups count it among their nodes until presence is complete again.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from shared import presence_scripts as scripts
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
 from shared.presence_sweep import read_pages, sweep_shard
 from shared.redis_server import ClusterReporter
@@ -90,8 +91,7 @@ class Presence:
         self._met = ""
         """The generation seen by the last call; empty when a call failed."""
         self._whole_from = 0.0
-        self._incomplete: dict[NodeId, float] = {}
-        """Nodes whose accounts presence may lack, and until when, monotonic seconds."""
+        self._incomplete = IncompleteNodes()
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -129,7 +129,7 @@ class Presence:
     @property
     def has_lost_state(self) -> bool:
         """Redis lost its data, or another node lost Redis: `join` may miss nodes, because not all are registered."""
-        if self._incomplete_nodes():
+        if self._incomplete.any(time.monotonic()):
             return True
         return self._beaten != "" and (self._met != self._beaten or time.monotonic() < self._whole_from)
 
@@ -229,30 +229,20 @@ class Presence:
         several = len(account_shards)
         nodes = {account: nodes_of(names) for account, names in _present(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
-        if incomplete := self._incomplete_nodes():
-            for members in account_shards.values():
-                nodes |= {one: tuple(dict.fromkeys((*nodes.get(one, ()), *incomplete))) for one in members}
+        for members in account_shards.values():
+            self._incomplete.add_to(nodes, members, now)
         return PresenceSnapshot(nodes if self._trusted(generation, now) else None, versions)
 
     # Nodes that have lost Redis
 
     def receive_incomplete(self, data: bytes) -> None:
         """A node has announced PresenceIncomplete."""
-        state = _decode_incomplete(data)
-        self._incomplete.pop(state.node, None)
-        if state.milliseconds > 0:
-            self._incomplete[state.node] = time.monotonic() + state.milliseconds / 1000
+        self._incomplete.receive(_decode_incomplete(data), time.monotonic())
 
     @property
-    def has_incomplete_nodes(self) -> bool:
+    def has_unnamed_accounts(self) -> bool:
         """Lookups name nodes that an account may not be on."""
-        return bool(self._incomplete_nodes())
-
-    def _incomplete_nodes(self) -> list[NodeId]:
-        if self._incomplete:
-            now = time.monotonic()
-            self._incomplete = {node: until for node, until in self._incomplete.items() if until > now}
-        return list(self._incomplete)
+        return self._incomplete.any_unnamed(time.monotonic())
 
     def _trusted(self, generation: str | None, now: float) -> bool:
         if self._generation not in ("", generation):

@@ -46,11 +46,13 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class PresenceIncomplete(msgspec.Struct, frozen=True):
-    """Presence may lack accounts of this node for the next `milliseconds`, because the node cannot reach Redis: any
-    account may be on it. 0: presence is complete again. Published every few seconds."""
+    """Presence may lack `accounts` of this node for the next `milliseconds`, because the node cannot reach Redis: all
+    accounts there every few seconds, in several announcements if there are many, and an account at once that logs in.
+    None: any account may be on it. 0 milliseconds: presence is complete again."""
 
     node: NodeId
     milliseconds: int
+    accounts: list[AccountId] | None = None
 
 
 # Notices: published by session and auth to the edges of the accounts concerned. The next sync repairs a lost one.

@@ -1,7 +1,7 @@
 """Refreshes this node's lease in presence, and compares presence with the accounts here.
 
 After a lost lease, all accounts are registered and synced again; after a difference, those that presence lacked. While
-Redis cannot be reached, each beat announces that over NATS.
+Redis cannot be reached, each beat announces the accounts over NATS.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Lease:
                 await self.beat()
             except RedisError as error:
                 _log.warning("presence unreachable", error=repr(error))
-                await self._announcer.announce_incomplete()
+                await self._announcer.announce_incomplete(self._accounts.by_account)
                 self._mark_stale("presence cannot be registered", self._accounts.unregistered_to_sync())
             await asyncio.sleep(self._seconds / _BEATS_PER_LEASE)
 

@@ -2,8 +2,8 @@
 
 An account joins presence before its missed messages are read, and leaves it only after its read state is committed.
 Joins share requests. At most one call to Redis is in flight per account, so that none overtakes another, and none while
-presence is compared with the accounts here. Without Redis nothing waits: the node announces that presence lacks its
-accounts, services then count it among the nodes of every account, and the lease registers the accounts later.
+presence is compared with the accounts here. Without Redis nothing waits: the node announces the accounts that presence
+lacks, services then count it among their nodes, and the lease registers the accounts later.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ class LocalAccounts:
                 _log.warning("presence not joined", error=repr(error))
                 self._missing.add(account)
                 self._unregistered[1].add(account)
-                await self._announcer.announce_incomplete()
+                await self._announcer.announce_login(account)
                 others = []
         if account not in self.by_account:
             self._leaving.add(account)

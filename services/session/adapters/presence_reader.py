@@ -14,4 +14,4 @@ class PresenceReader:
 
     async def select_online(self, accounts: Sequence[AccountId]) -> Collection[AccountId] | None:
         nodes = (await self._presence.lookup(accounts)).nodes
-        return None if nodes is None or self._presence.has_incomplete_nodes else nodes.keys()
+        return None if nodes is None or self._presence.has_unnamed_accounts else nodes.keys()

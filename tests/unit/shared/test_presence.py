@@ -373,4 +373,4 @@ async def test_a_node_without_redis_counts_as_a_node_of_every_account(connect: C
     assert (await message.lookup([BOB])).nodes == {BOB: (B,)}
     await asyncio.sleep(0.15)
     assert (await message.lookup([ANN, BOB])).nodes == {ANN: (A,)}
-    assert not message.has_incomplete_nodes
+    assert not message.has_unnamed_accounts

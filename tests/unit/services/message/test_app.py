@@ -42,6 +42,7 @@ from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.unit.services.message.environment import (
     ANN,
     BOB,
+    CEM,
     HALL,
     NORTH,
     ROOM,
@@ -170,6 +171,23 @@ async def test_a_node_that_lost_redis_is_sent_the_messages_of_all_chats(
         await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
     assert [set(one.recipients or ()) for one in env.edges.envelopes[SOUTH][0].deliveries] == [{ANN, BOB}]
     assert (len(env.edges.received(SOUTH)), env.edges.envelopes["all"]) == (1, [])
+
+
+async def test_a_node_that_lost_redis_is_sent_the_messages_of_accounts_that_it_names(
+    env: MessageEnvironment, settings: Settings
+) -> None:
+    await env.session.add_members(ROOM, ANN, BOB)
+    await env.session.add_members(HALL, ANN, CEM)
+    await env.edges.join(NORTH, ANN)
+    async with running_replica(settings):
+        await env.wait_for_replicas()
+        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 10_000, [BOB])))
+        for _ in range(50):
+            await env.edges.send(ANN, HALL)
+        await env.edges.send(ANN, ROOM)
+        await wait_until(lambda: len(env.edges.received(NORTH)) == 51 and env.edges.received(SOUTH) != [])
+    assert env.edges.received(SOUTH) == [(ROOM, 1, [BOB])]
+    assert env.edges.envelopes["all"] == []
 
 
 async def test_heartbeats_are_sent_every_second_and_announce_the_shutdown(

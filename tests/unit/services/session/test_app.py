@@ -114,6 +114,10 @@ async def test_a_node_that_lost_redis_is_notified_of_all_accounts(
         await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 0)))
         await peers.register(ANN)
         assert (await admin.request(on.LIST_ACCOUNTS, ListAccounts(online=True))).accounts == []
+        await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 10_000, [BOB])))
+        await peers.register(ANN)
+        online = (await admin.request(on.LIST_ACCOUNTS, ListAccounts(online=True))).accounts
+        assert online == [BOB]
     await admin.stop()
     assert peers.notices[on.NOTIFY_ALL] == []
 

@@ -1,6 +1,7 @@
 """The lease heals presence: failover to a replica, a sweep after a failed first beat, Redis lost for one edge."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.lease import Lease
 from services.edge.presence.local_accounts import LocalAccounts
-from shared.contract.edge import PresenceIncomplete
+from shared.contract.edge import Envelope, PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
 from shared.presence_scripts import Command
@@ -261,14 +262,44 @@ def cut_off(edge: Edge, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(edge.presence._round_trips, "execute", fail)
 
 
-async def test_an_edge_that_alone_lost_redis_is_sent_everything(
+def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Counter[NodeId]:
+    """How many messages reach each edge in envelopes from now on."""
+    deliveries: Counter[NodeId] = Counter()
+
+    def count(edge: Edge) -> None:
+        receive = edge.receiver.receive_envelope
+
+        def counted(data: bytes, subject: str) -> None:
+            deliveries[edge.id] += len(msgspec.msgpack.decode(data, type=Envelope).deliveries)
+            receive(data, subject)
+
+        patch.setattr(edge.receiver, "receive_envelope", counted)
+
+    for edge in edges:
+        count(edge)
+    return deliveries
+
+
+async def until_complete(edge: Edge) -> None:
+    """Until the edge knows of no other node that lost Redis."""
+    async with asyncio.timeout(10):
+        while edge.accounts.presence_unknown:
+            await asyncio.sleep(0.05)
+
+
+async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_accounts_alone(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Message reaches Redis and another edge, and believes presence."""
+    """Message reaches Redis and the other edges, and believes presence."""
     edge, other = await cluster.add_edge(lease_seconds=3.0), await cluster.add_edge()
+    idle, third = await cluster.add_edge(), await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.add_chat(8, 2, 3)
     await (await cluster.client(2, other)).until_synced()
+    cem = await cluster.client(3, third)
+    await cem.until_synced()
     assert await cluster.nodes_of(2) == [other.id]
+    deliveries = counted_deliveries([edge, other, idle, third], monkeypatch)
     with monkeypatch.context() as patch:
         cut_off(edge, patch)
         alice = await cluster.client(1, edge)
@@ -280,9 +311,12 @@ async def test_an_edge_that_alone_lost_redis_is_sent_everything(
         await cluster.message.send_texts(7, 2, "b")
         await alice.until_texts(7, "a", "b")
         assert other.accounts.presence_unknown
-    async with asyncio.timeout(5):
-        while await cluster.nodes_of(1) != [edge.id] or cluster.message.presence.has_incomplete_nodes:
-            await asyncio.sleep(0.05)
+        texts = [f"t{number}" for number in range(100)]
+        await cluster.message.send_texts(8, 2, *texts)
+        await cem.until_texts(8, *texts)
+    assert deliveries == {edge.id: 2, other.id: 102, third.id: 100}
+    await until_complete(other)
+    assert await cluster.nodes_of(1) == [edge.id]
     assert await cluster.nodes_of(2) == [other.id]
     await cluster.message.send_texts(7, 2, "c")
     await alice.until_texts(7, "a", "b", "c")
