@@ -106,10 +106,15 @@ def _reply_early() -> None:
 
 
 def _always_ready() -> None:
+    """Whether NATS answers is checked until it does for the first time."""
     from shared.bus.client import Bus
 
-    async def check(_bus: Bus, timeout_seconds: float = 1.0) -> None:
-        pass
+    sound, answered = Bus.check, list[Bus]()
+
+    async def check(bus: Bus, timeout_seconds: float = 1.0) -> None:
+        if bus not in answered:
+            await sound(bus, timeout_seconds)
+            answered.append(bus)
 
     _replace(Bus, "check", check)
 
