@@ -44,8 +44,9 @@ from shared.telemetry import log
 N = TypeVar("N", bound=int)
 _log = log(__name__)
 _decode_incomplete = msgspec.msgpack.Decoder(PresenceIncomplete).decode
-_TRUST_SECONDS = 12.0
-"""A younger generation may still lack nodes: the life of a lease and one beat."""
+_TRUST_SECONDS = 6.0
+"""A younger generation may still lack nodes. Two beats of a lease later, each edge has registered its accounts, or
+announced that it cannot. A later one re-syncs them when it registers them."""
 _BROKEN_SECONDS = 1.0
 """Pause after a failure of Redis, so that not every batch waits for its time-out."""
 _NO_NOTICES = MaintNotificationsConfig(enabled=False)

@@ -10,12 +10,14 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
+from services.edge.presence.lease import _BEATS_PER_LEASE
 from shared import presence
 from shared.bus.client import pack
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence, PresenceSnapshot
 from shared.presence_scripts import Command, RegisteredAccounts
+from shared.settings import EdgeSettings
 from tests.support.servers import ValkeyServer
 
 A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
@@ -81,6 +83,11 @@ async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
     await edge.beat(A, 10)
     await edge.join(A, [ANN])
     assert (await message.lookup([ANN])).nodes is None
+
+
+def test_each_edge_has_beaten_before_a_generation_is_believed() -> None:
+    lease_seconds: float = EdgeSettings.model_fields["lease_seconds"].default
+    assert presence._TRUST_SECONDS >= 1.9 * lease_seconds / _BEATS_PER_LEASE
 
 
 async def test_nodes_are_read_from_a_young_generation(connect: Connect) -> None:

@@ -17,7 +17,7 @@ from services.cli.process_group import ProcessGroup
 from services.edge.app import Edge
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.announcer import PresenceAnnouncer
-from services.edge.presence.lease import Lease
+from services.edge.presence.lease import _BEATS_PER_LEASE, Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.edge import Envelope, PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
@@ -295,8 +295,8 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
     idle, third = await cluster.add_edge(), await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 2, 3)
-    await (await cluster.client(2, other)).until_synced()
-    cem = await cluster.client(3, third)
+    bob, cem = await cluster.client(2, other), await cluster.client(3, third)
+    await bob.until_synced()
     await cem.until_synced()
     assert await cluster.nodes_of(2) == [other.id]
     deliveries = counted_deliveries([edge, other, idle, third], monkeypatch)
@@ -314,12 +314,45 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
         texts = [f"t{number}" for number in range(100)]
         await cluster.message.send_texts(8, 2, *texts)
         await cem.until_texts(8, *texts)
+        await bob.until_texts(8, *texts)
     assert deliveries == {edge.id: 2, other.id: 102, third.id: 100}
     await until_complete(other)
     assert await cluster.nodes_of(1) == [edge.id]
     assert await cluster.nodes_of(2) == [other.id]
     await cluster.message.send_texts(7, 2, "c")
     await alice.until_texts(7, "a", "b", "c")
+
+
+async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is lost meanwhile; then edges without a recipient get none any more."""
+    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 2 * 1.1 / _BEATS_PER_LEASE)
+    one, other, idle = [await cluster.add_edge(lease_seconds=1.1) for _ in range(3)]
+    cluster.backend.add_chat(8, 2, 3)
+    await (await cluster.client(2, one)).until_synced()
+    cem = await cluster.client(3, other)
+    await cem.until_synced()
+    assert await cluster.nodes_of(2) == [one.id]
+    deliveries, texts = counted_deliveries([one, other, idle], monkeypatch), list[str]()
+
+    async def send_text() -> None:
+        texts.append(f"t{len(texts)}")
+        await cluster.message.send_texts(8, 2, texts[-1])
+
+    cluster.valkey.flush()
+    while (await cluster.message.presence.lookup([AccountId(3)])).nodes is None:
+        await send_text()
+        await asyncio.sleep(0.02)
+    unknown = len(texts)
+    for _ in range(20):
+        await send_text()
+    await cem.until_texts(8, *texts)
+    async with asyncio.timeout(5):
+        while not deliveries[idle.id]:
+            await asyncio.sleep(0.01)
+    assert deliveries[idle.id] <= unknown
+    assert deliveries[other.id] == len(texts) == unknown + 20
 
 
 async def test_a_session_that_no_service_had_heard_of_is_synced_within_a_lease(
