@@ -98,6 +98,11 @@ class LiveReplicas:
         """Whether one replica is live, and no other is missed."""
         return len(self._last_heard) + len(self._missed) <= 1
 
+    def has_others(self, replica: str, now: float) -> bool:
+        """Whether another replica is live."""
+        self._expire(now)
+        return not self._last_heard.keys() <= {replica}
+
     def __contains__(self, replica: str) -> bool:
         return replica in self._last_heard
 

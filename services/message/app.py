@@ -5,7 +5,7 @@ sent to all edges, and session is queried for a chat's members at most once a se
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 
 from services.message.adapters.announcements import AnnouncementReceiver
@@ -13,6 +13,7 @@ from services.message.adapters.fanout import Fanout
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
 from services.message.adapters.tracing import TracedPostingBatcher
+from services.message.adapters.withdrawal import Withdrawal
 from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
 from services.message.router import route
@@ -78,12 +79,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
+    withdrawal = Withdrawal(bus, ownership, ops.readiness)
     try:
         await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             reconciler.start()
-            await _serve_until(batcher, fanout, announcements, bus, ops, stopping)
+            await _serve_until(batcher, fanout, (announcements.run, withdrawal.run), bus, ops, stopping)
     finally:
         ops.draining = True
         await reconciler.stop()
@@ -107,7 +109,7 @@ async def _start(database: Database, bus: Bus) -> None:
 async def _serve_until(
     batcher: PostingBatcher,
     fanout: Fanout,
-    announcements: AnnouncementReceiver,
+    watches: Iterable[Callable[[], Coroutine[None, None, None]]],
     bus: Bus,
     ops: OpsServer,
     stopping: asyncio.Event,
@@ -117,7 +119,7 @@ async def _serve_until(
     async with asyncio.TaskGroup() as group:
         posting = group.create_task(batcher.run(), name="posting")
         heartbeats = group.create_task(fanout.run(), name="heartbeats")
-        silence = group.create_task(announcements.run(), name="silence")
+        watching = [group.create_task(watch(), name="watch") for watch in watches]
         await cancel_on(stopping, bus.watch_workers())
         ops.draining = True
         await fanout.resign()
@@ -126,7 +128,8 @@ async def _serve_until(
         finished, _ = await asyncio.wait({posting}, timeout=_DRAIN_SECONDS)
         posting.cancel()
         heartbeats.cancel()
-        silence.cancel()
+        for watch in watching:
+            watch.cancel()
     if finished:
         await fanout.announce_shutdown()
     else:

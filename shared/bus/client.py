@@ -234,6 +234,15 @@ class Bus:
         await asyncio.gather(self._work.finish(timeout_seconds), self._broker.unsubscribe(timeout_seconds))
         await self._tasks.finish(timeout_seconds)
 
+    async def leave_queues(self, timeout_seconds: float = 1.0) -> None:
+        """Other replicas get the requests of the queue groups, until `join_queues`."""
+        if self._broker.running and not self._drained:
+            await self._broker.leave_queues(timeout_seconds)
+
+    async def join_queues(self) -> None:
+        if self._broker.running and not self._drained:
+            await self._broker.join_queues()
+
     async def stop(self, timeout_seconds: float = 5.0) -> None:
         """Drains, sends the buffered messages, disconnects."""
         await self.drain(timeout_seconds)

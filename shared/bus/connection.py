@@ -79,13 +79,16 @@ class BrokerConnection:
         this user."""
         _log.info("connecting to the bus")
         await self._broker.start()
-        for subject, receive, queue in self._wanted:
+        await self._subscribe(self._wanted)
+        self._running = True
+        await self._settle()
+
+    async def _subscribe(self, wanted: list[tuple[str, Receive, str]]) -> None:
+        for subject, receive, queue in wanted:
             subscription = await self.client.subscribe(
                 subject, queue, receive, pending_msgs_limit=_PENDING_MESSAGES, pending_bytes_limit=_PENDING_BYTES
             )
             self._subscriptions.append(subscription)
-        self._running = True
-        await self._settle()
 
     def flush(self) -> None:
         """Writes published messages to the socket now; nats-py writes them in a later event-loop tick. While the broker
@@ -103,6 +106,17 @@ class BrokerConnection:
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Accepts no new messages; returns when all received ones are handled."""
         await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in self._subscriptions])
+
+    async def leave_queues(self, timeout_seconds: float) -> None:
+        """Other members of the queue groups get new requests; returns when all received ones are handled."""
+        left = [one for one in self._subscriptions if one.queue]
+        self._subscriptions = [one for one in self._subscriptions if not one.queue]
+        await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in left])
+
+    async def join_queues(self) -> None:
+        """After `leave_queues`."""
+        await self._subscribe([wanted for wanted in self._wanted if wanted[2]])
+        await self._settle()
 
     async def stop(self, timeout_seconds: float) -> None:
         """Sends the buffered messages, disconnects."""

@@ -32,6 +32,8 @@ class Ownership:
         self._is_denied = is_denied
         self._replicas = LiveReplicas(partitions)
         self._resigned = False
+        self.withdrawn = False
+        """Own no partition for a while, as if this replica stopped."""
         self._disagreed: set[str] = set()
         metrics.partitions.set_function(lambda: self._replicas.owned(self.replica, time.monotonic()))
 
@@ -39,13 +41,17 @@ class Ownership:
     def announced(self) -> int:
         """The number of partitions that heartbeats name; 0 while this replica can own none: it has the grants of a
         version without partitions."""
-        if self._resigned:
+        if self._resigned or self.withdrawn:
             return STOPPING
         return 0 if self._is_denied(post(self.replica).subject) else self._partitions
 
     def resign(self) -> None:
         """Own no partition from the next heartbeat on."""
         self._resigned = True
+
+    def has_others(self) -> bool:
+        """Whether another replica is live."""
+        return self._replicas.has_others(self.replica, time.monotonic())
 
     def receive_heartbeat(self, data: bytes) -> None:
         """Of any replica, this one included."""

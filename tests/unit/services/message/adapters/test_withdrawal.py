@@ -1,0 +1,119 @@
+"""A replica that is cut off from its database leaves its requests to the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+
+import msgspec
+import pytest
+
+from services.message.adapters import withdrawal
+from services.message.adapters.ownership import Ownership
+from services.message.adapters.withdrawal import Withdrawal
+from services.message.metrics import MessageMetrics
+from shared.bus.client import Bus
+from shared.contract.edge import Heartbeat
+from shared.contract.message import GetHeads, Heads
+from shared.contract.subjects import GET_HEADS
+from shared.partitions import STOPPING
+from shared.telemetry import new_registry
+from tests.support.servers import NatsServer
+
+SECONDS = 20
+PARTITIONS = 256
+
+
+class QueueReplica:
+    """Serves a queue group. `failures`: as its readiness reports them."""
+
+    def __init__(self, nats: NatsServer) -> None:
+        registry = new_registry()
+        self.failures: dict[str, str] = {}
+        self.requests = 0
+        self.bus = Bus(nats.settings("message"), "message", registry)
+        self.ownership = Ownership(PARTITIONS, lambda _: False, MessageMetrics(registry))
+        self.withdrawal = Withdrawal(self.bus, self.ownership, self.read_failures)
+        self.bus.serve(GET_HEADS, self.serve, queue="message")
+
+    async def read_failures(self) -> Mapping[str, str]:
+        return self.failures
+
+    async def serve(self, _: GetHeads) -> Heads:
+        self.requests += 1
+        return Heads({})
+
+    def hear(self, other: "QueueReplica") -> None:
+        heartbeat = Heartbeat(other.ownership.replica, 1, {}, partitions=other.ownership.announced)
+        self.ownership.receive_heartbeat(msgspec.msgpack.encode(heartbeat))
+
+    async def until_withdrawn(self, is_withdrawn: bool) -> None:
+        async with asyncio.timeout(SECONDS):
+            while self.ownership.withdrawn is not is_withdrawn:
+                await asyncio.sleep(0.01)
+            await self.bus.check()
+
+
+@pytest.fixture
+async def replicas(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[QueueReplica]]:
+    monkeypatch.setattr(withdrawal, "_INTERVAL_SECONDS", 0.02)
+    replicas = [QueueReplica(nats_server), QueueReplica(nats_server)]
+    async with AsyncExitStack() as stack:
+        for replica in replicas:
+            await replica.bus.start()
+            stack.push_async_callback(replica.bus.stop)
+            running = asyncio.create_task(replica.withdrawal.run())
+            stack.callback(running.cancel)
+        yield replicas
+
+
+@pytest.fixture
+async def requester(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    bus = Bus(nats_server.settings("session"), "session", new_registry())
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+async def request(requester: Bus, times: int) -> None:
+    for _ in range(times):
+        await requester.request(GET_HEADS, GetHeads([]), seconds=SECONDS)
+
+
+async def test_the_others_get_its_requests_until_its_database_works(replicas: list[QueueReplica], requester: Bus) -> None:
+    cut_off, other = replicas
+    cut_off.hear(other)
+    cut_off.failures = {"database": "no answer in time"}
+    await cut_off.until_withdrawn(True)
+    assert cut_off.ownership.announced == STOPPING
+    async with asyncio.timeout(SECONDS):
+        while other.requests < 30:
+            before = cut_off.requests
+            await request(requester, 30)
+            if cut_off.requests > before:
+                other.requests = 0  # it was just leaving
+    cut_off.failures = {}
+    await cut_off.until_withdrawn(False)
+    assert cut_off.ownership.announced == PARTITIONS
+    async with asyncio.timeout(SECONDS):
+        before = cut_off.requests
+        while cut_off.requests == before:
+            await request(requester, 1)
+
+
+async def test_the_only_replica_keeps_its_requests(replicas: list[QueueReplica], requester: Bus) -> None:
+    alone = replicas[0]
+    alone.failures = {"database": "no answer in time"}
+    await replicas[1].bus.stop()
+    alone.hear(alone)
+    await asyncio.sleep(0.2)
+    assert not alone.ownership.withdrawn
+    await request(requester, 3)
+    assert alone.requests == 3
+
+
+async def test_other_failures_do_not_matter(replicas: list[QueueReplica]) -> None:
+    replica, other = replicas
+    replica.hear(other)
+    replica.failures = {"nats": "no answer in time"}
+    await asyncio.sleep(0.2)
+    assert not replica.ownership.withdrawn
