@@ -79,7 +79,9 @@ async def request(requester: Bus, times: int) -> None:
         await requester.request(GET_HEADS, GetHeads([]), seconds=SECONDS)
 
 
-async def test_the_others_get_its_requests_until_its_database_works(replicas: list[QueueReplica], requester: Bus) -> None:
+async def test_the_others_get_its_requests_until_its_database_works(
+    replicas: list[QueueReplica], requester: Bus
+) -> None:
     cut_off, other = replicas
     cut_off.hear(other)
     cut_off.failures = {"database": "no answer in time"}
