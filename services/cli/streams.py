@@ -16,6 +16,8 @@ from shared.contract.subjects import STREAM, durable, health, health_inbox
 from shared.settings import NatsSettings
 
 _SECONDS = 10.0
+_MAKING_SECONDS = 30.0
+"""A busy disk takes seconds to make a stream."""
 _PAUSE_SECONDS = 0.05
 
 
@@ -27,8 +29,10 @@ async def provision(settings: NatsSettings) -> None:
     """Create or update streams and consumers for this version; safe to repeat. The user needs the permission.
     Raises NotReachable."""
     try:
-        async with asyncio.timeout(_SECONDS), await connect(settings) as client:
-            await _make(client.jetstream(), settings.replicas)
+        async with asyncio.timeout(_SECONDS):
+            client = await connect(settings)
+        async with client:
+            await _make(client.jetstream(timeout=_MAKING_SECONDS), settings.replicas)
     except TimeoutError as error:
         raise NotReachable("the broker does not answer, or this user may not create streams") from error
     except nats.errors.Error as error:

@@ -38,6 +38,7 @@ _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
 _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
+_LEAVING_SECONDS = 1.0
 _ATTEMPT_SECONDS = 2.0
 _EVENT_SECONDS = 2.0
 _NO_RESPONDERS_PAUSE_SECONDS = 0.1
@@ -234,14 +235,10 @@ class Bus:
         await asyncio.gather(self._work.finish(timeout_seconds), self._broker.unsubscribe(timeout_seconds))
         await self._tasks.finish(timeout_seconds)
 
-    async def leave_queues(self, timeout_seconds: float = 1.0) -> None:
-        """Other replicas get the requests of the queue groups, until `join_queues`."""
+    async def serve_queues(self, served: bool) -> None:
+        """Whether this process or only other replicas get the requests of the queue groups."""
         if self._broker.running and not self._drained:
-            await self._broker.leave_queues(timeout_seconds)
-
-    async def join_queues(self) -> None:
-        if self._broker.running and not self._drained:
-            await self._broker.join_queues()
+            await (self._broker.join_queues() if served else self._broker.leave_queues(_LEAVING_SECONDS))
 
     async def stop(self, timeout_seconds: float = 5.0) -> None:
         """Drains, sends the buffered messages, disconnects."""
@@ -254,9 +251,8 @@ class Bus:
         await self._broker.check(timeout_seconds)
 
     async def check_events(self, timeout_seconds: float = 1.0) -> None:
-        """Stores a probe in the stream of events. Raises TimeoutError or nats.errors.Error. Must not be cancelled:
-        nats-py stops reading when a reply arrives for a cancelled request. With the grants of an older version it is
-        a round trip."""
+        """Stores a probe in the stream of events; with the grants of an older version, `check`. Raises TimeoutError or
+        nats.errors.Error. Must not be cancelled: nats-py stops reading when a reply to a cancelled request arrives."""
         await self.check(timeout_seconds)
         await self._streams.probe(self._broker.client, timeout_seconds)
 

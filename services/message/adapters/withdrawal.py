@@ -28,9 +28,9 @@ class Withdrawal:
             error = (await self._failures()).get("database", "")
             if self._ownership.withdrawn and not error:
                 self._ownership.withdrawn = False
-                await self._bus.join_queues()
+                await self._bus.serve_queues(True)
                 _log.info("serves again")
             elif not self._ownership.withdrawn and error and self._ownership.has_others():
                 self._ownership.withdrawn = True
                 _log.warning("leaves its requests to other replicas: its database does not work", error=error)
-                await self._bus.leave_queues()
+                await self._bus.serve_queues(False)
