@@ -16,8 +16,10 @@ from shared.contract.subjects import STREAM, durable, health, health_inbox
 from shared.settings import NatsSettings
 
 _SECONDS = 10.0
-_MAKING_SECONDS = 30.0
-"""A busy disk takes seconds to make a stream."""
+_REQUEST_SECONDS = 6.0
+_NO_ANSWER = "the broker does not answer, or this user may not create streams"
+_ATTEMPTS = 5
+"""A busy disk takes seconds to make a stream, and a request to a server that is just starting may stay unanswered."""
 _PAUSE_SECONDS = 0.05
 
 
@@ -29,14 +31,20 @@ async def provision(settings: NatsSettings) -> None:
     """Create or update streams and consumers for this version; safe to repeat. The user needs the permission.
     Raises NotReachable."""
     try:
-        async with asyncio.timeout(_SECONDS):
-            client = await connect(settings)
-        async with client:
-            await _make(client.jetstream(timeout=_MAKING_SECONDS), settings.replicas)
+        for _ in range(_ATTEMPTS):
+            async with asyncio.timeout(_SECONDS):
+                client = await connect(settings)
+            try:
+                return await _make(client.jetstream(timeout=_REQUEST_SECONDS), settings.replicas)
+            except TimeoutError:
+                continue
+            finally:
+                await client.close()
     except TimeoutError as error:
-        raise NotReachable("the broker does not answer, or this user may not create streams") from error
+        raise NotReachable(_NO_ANSWER) from error
     except nats.errors.Error as error:
         raise NotReachable(f"the broker rejects the connection: {error}") from error
+    raise NotReachable(_NO_ANSWER)
 
 
 async def _make(stream: JetStreamContext, replicas: int) -> None:

@@ -36,7 +36,7 @@ async def test_provisioning_creates_streams_and_is_idempotent(nats_server: NatsS
 
 
 async def test_error_without_permission(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.cli.streams._MAKING_SECONDS", 0.5)
+    monkeypatch.setattr("services.cli.streams._REQUEST_SECONDS", 0.1)
     with pytest.raises(NotReachable, match="may not create streams"):
         await provision(nats_server.settings("edge"))
 

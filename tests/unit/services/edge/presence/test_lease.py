@@ -61,6 +61,7 @@ class PrimaryAddress:
     def __init__(self, primary: ValkeyServer) -> None:
         self.primary = primary
         self._connections: set[asyncio.StreamWriter] = set()
+        self._copying: set[asyncio.Task[None]] = set()
 
     async def open(self) -> int:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -73,7 +74,9 @@ class PrimaryAddress:
 
     async def close(self) -> None:
         self._server.close()
-        self._drop()
+        while self._copying:
+            self._drop()
+            await asyncio.wait(self._copying, timeout=0.1)
 
     def _drop(self) -> None:
         for connection in self._connections:
@@ -81,9 +84,15 @@ class PrimaryAddress:
         self._connections.clear()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.primary.port)
-        self._connections |= {writer, far_writer}
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        task = asyncio.current_task()
+        assert task is not None
+        self._copying.add(task)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.primary.port)
+            self._connections |= {writer, far_writer}
+            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        finally:
+            self._copying.discard(task)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,6 +100,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(65536):
             writer.write(data)
     writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 @pytest.fixture(autouse=True)
