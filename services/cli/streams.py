@@ -1,6 +1,7 @@
 """Creates and updates streams and durable consumers, during migration."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import nats
 import nats.js.errors
@@ -18,7 +19,7 @@ from shared.settings import NatsSettings
 _SECONDS = 10.0
 _REQUEST_SECONDS = 6.0
 _NO_ANSWER = "the broker does not answer, or this user may not create streams"
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 """A busy disk takes seconds to make a stream, and a request to a server that is just starting may stay unanswered."""
 _PAUSE_SECONDS = 0.05
 
@@ -30,14 +31,20 @@ class NotReachable(Exception):
 async def provision(settings: NatsSettings) -> None:
     """Create or update streams and consumers for this version; safe to repeat. The user needs the permission.
     Raises NotReachable."""
+    errors: list[object] = []
+
+    async def note(error: object) -> None:
+        errors.append(error)
+
     try:
         for _ in range(_ATTEMPTS):
             async with asyncio.timeout(_SECONDS):
-                client = await connect(settings)
+                client = await connect(settings, note)
             try:
                 return await _make(client.jetstream(timeout=_REQUEST_SECONDS), settings.replicas)
             except TimeoutError:
-                continue
+                if errors:  # it is not permitted
+                    break
             finally:
                 await client.close()
     except TimeoutError as error:
@@ -76,7 +83,11 @@ async def stores_events(settings: NatsSettings, seconds: float) -> bool:
     return True
 
 
-async def connect(settings: NatsSettings) -> Client:
+async def _ignore(_: object) -> None:
+    """Errors that matter are raised as well; a delivered probe has proved enough."""
+
+
+async def connect(settings: NatsSettings, on_error: Callable[[object], Awaitable[None]] = _ignore) -> Client:
     """Connect to the broker; retries until the caller's timeout."""
     while True:
         try:
@@ -87,14 +98,10 @@ async def connect(settings: NatsSettings) -> Client:
                 name=settings.user or "setup",
                 inbox_prefix=f"inbox.{settings.user or 'setup'}",
                 allow_reconnect=False,
-                error_cb=_ignore,
+                error_cb=on_error,
             )
         except (OSError, nats.errors.NoServersError):
             await asyncio.sleep(_PAUSE_SECONDS)
-
-
-async def _ignore(_: object) -> None:
-    """Errors that matter are raised as well; a delivered probe has proved enough."""
 
 
 async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> None:
