@@ -19,12 +19,6 @@ pytestmark = pytest.mark.skipif(not ForkServer.is_supported(), reason="Linux onl
 
 
 @pytest.fixture(scope="module")
-def process_group() -> Iterator[ProcessGroup]:
-    with ProcessGroup() as group:
-        yield group
-
-
-@pytest.fixture(scope="module")
 def server(process_group: ProcessGroup) -> Iterator[ForkServer]:
     server = ForkServer(process_group)
     yield server
