@@ -116,6 +116,7 @@ class LimitsSettings(_Section):
     registrations_per_minute: int = Field(5, ge=1, description="per address")
     failed_logins_per_address: int = Field(20, ge=1, description="in 10 minutes")
     failed_logins_per_account: int = Field(5, ge=1, description="in 10 minutes, per account and address")
+    failed_recoveries_per_account: int = Field(10, ge=1, description="wrong answers in a day, over all addresses")
     mails_per_address: int = Field(20, ge=1, description="verification mails per address, in 10 minutes")
     text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is rejected")
     binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is rejected")
@@ -163,6 +164,7 @@ class AuthSettings(_Section):
     hash_queue: int = Field(256, ge=1, description="logins waiting for a hash; more are rejected as unavailable")
     argon2_memory_kib: int = Field(19_456, ge=8, description="memory of one password hash")
     argon2_iterations: int = Field(2, ge=1, description="passes of one password hash")
+    recovery: bool = Field(True, description="accounts can be recovered by the answer to a security question")
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
 
 

@@ -19,13 +19,12 @@ def test_groups_are_read_from_the_sources() -> None:
     assert groups_of(Path(__file__)).of("test_groups_are_read_from_the_sources") == ""
 
 
-def test_the_tests_of_a_group_run_on_one_worker(tmp_path: Path) -> None:
-    """Two groups, and tests without one, on three workers."""
+def test_the_tests_of_a_group_or_module_run_on_one_worker(tmp_path: Path) -> None:
+    """A group of two modules, and a module without one, on three workers."""
+    tests = "import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_it(n): pass\n"
     for name in ("one", "two"):
-        (tmp_path / f"test_{name}.py").write_text(
-            f"import pytest\npytestmark = pytest.mark.xdist_group('{name}')\n"
-            "@pytest.mark.parametrize('n', range(6))\ndef test_it(n): pass\n"
-        )
+        (tmp_path / f"test_{name}.py").write_text(f"{tests}pytestmark = pytest.mark.xdist_group('both')\n")
+    (tmp_path / "test_three.py").write_text(tests)
     (tmp_path / "conftest.py").write_text("from tests.support.grouping import pytest_xdist_make_scheduler\n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadgroup", "-v", "-p", "no:cacheprovider", "."]
@@ -33,6 +32,7 @@ def test_the_tests_of_a_group_run_on_one_worker(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
     ran = re.findall(r"\[(gw\d)\].* (test_\w+)\.py::", done.stdout)
-    assert len(ran) == 12
-    workers = {name: {worker for worker, module in ran if module == name} for name in ("test_one", "test_two")}
-    assert [len(used) for used in workers.values()] == [1, 1]
+    assert len(ran) == 18
+    workers = [{worker for worker, module in ran if module == name} for name in ("test_one", "test_two", "test_three")]
+    assert [len(used) for used in workers] == [1, 1, 1]
+    assert workers[0] == workers[1] != workers[2]

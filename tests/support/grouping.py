@@ -1,5 +1,9 @@
 """Sends the tests of one `xdist_group` to one worker. pytest-xdist 3.8 does so by renaming tests, which pytest 9.2 does
-not allow: each worker would start every system anew."""
+not allow: each worker would start every system anew.
+
+The tests of a module without a group stay together, too: xdist's work for each unit grows with the number of units. The
+units keep the order of the collection, in which the long tests come early, and the many short modules end together.
+"""
 
 import ast
 from functools import cache
@@ -12,7 +16,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "GroupScheduling | None":
     """A hook, for a conftest."""
-    return GroupScheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+    if config.getoption("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
 
 
 class ModuleGroups(NamedTuple):
@@ -26,11 +33,11 @@ class ModuleGroups(NamedTuple):
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """A test without a group is a group of its own."""
+    """The units of work are groups and modules."""
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, name = nodeid.partition("::")
-        return groups_of(self.config.rootpath / path).of(name.partition("[")[0]) or nodeid
+        return groups_of(self.config.rootpath / path).of(name.partition("[")[0]) or path
 
 
 @cache

@@ -80,8 +80,12 @@ def _answer(client: V2User) -> Frame:
 
 
 @pytest.mark.parametrize(
-    "frame", ["x" * (64 * 1024 + 1), b"x" * (1024 * 1024 + 1), "[" * 1000, json.dumps({"code": 16})]
-)
+    "frame",
+    [
+        "x" * (64 * 1024 + 1), b"x" * (1024 * 1024 + 1), "[" * 1000, json.dumps({"code": 16}),
+        f'{{"code":0,"x":{"[" * 1_500}{"]" * 1_500}}}',
+    ],
+)  # fmt: skip
 def test_too_large_too_deep_or_too_early_frames_only_get_an_error(
     system: Cluster, dial: Dial, frame: str | bytes
 ) -> None:

@@ -1,10 +1,13 @@
 """Counts events in sliding windows: for all replicas together in Redis, in each process alone while Redis is away.
 
-Keys: `limit:<kind>:…`, a JSON list of the times (Unix milliseconds) of the newest events, at most as many as the limit.
+Keys: `limit:<kind>:…`, a JSON list of times (Unix milliseconds): those of the newest events, at most as many as the
+limit, and the negative ones of running attempts. A process that is killed leaves its attempts running for a minute.
 """
 
+import json
 import time
 from collections import OrderedDict
+from typing import NamedTuple
 
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
@@ -12,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.auth.metrics import AuthMetrics
-from services.auth.service.ports import WindowChange
+from services.auth.service.ports import Admission, WindowChange
 from shared.redis_server import ClusterReporter
 from shared.settings import RedisSettings
 from shared.telemetry import log
@@ -21,27 +24,43 @@ _log = log(__name__)
 _FALLBACK_SECONDS = 1.0
 """Redis is not used for this long after a failure, so that not every login waits for its timeout."""
 _LOCAL_KEYS = 100_000
+_RUNNING_SECONDS = 60
+"""An attempt takes no longer."""
 
-# KEYS[1] the list; ARGV: window in milliseconds, limit, change. Returns the count before the change.
-_COUNT = """
+# KEYS[1] the list; ARGV: window in milliseconds, limit, change, milliseconds of an attempt. Returns the events and the
+# running attempts before the change, the time, and the list after it.
+_CHANGE = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local times = {}
+local window, limit, change = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local events, running, lasting = {}, {}, 0
 for _, moment in ipairs(cjson.decode(redis.call('GET', KEYS[1]) or '[]')) do
-  if moment > now - tonumber(ARGV[1]) then times[#times + 1] = moment end
+  if moment > now - window then events[#events + 1] = moment
+  elseif -moment > now - tonumber(ARGV[4]) then running[#running + 1] = moment end
 end
-local count = #times
-if ARGV[3] == 'add' and count < tonumber(ARGV[2]) then times[count + 1] = now
-elseif ARGV[3] == 'remove' and count > 0 then times[count] = nil
-else return count end
-if #times == 0 then redis.call('DEL', KEYS[1])
-else redis.call('SET', KEYS[1], cjson.encode(times), 'PX', ARGV[1]) end
-return count
+local before = {#events, #running}
+if change == 'begin' and #events + #running < limit then running[#running + 1] = -now end
+if change == 'fail' or change == 'succeed' then table.remove(running) end
+if (change == 'add' or change == 'fail') and #events < limit then events[#events + 1] = now end
+for _, moment in ipairs(running) do events[#events + 1] = moment end
+local list = #events == 0 and '[]' or cjson.encode(events)
+if change ~= 'peek' then
+  if #events == 0 then redis.call('DEL', KEYS[1])
+  else redis.call('SET', KEYS[1], list, 'PX', math.max(window, tonumber(ARGV[4]))) end
+end
+return {before[1], before[2], now, list}
 """
 
 
+class Counts(NamedTuple):
+    """Before a change."""
+
+    events: int
+    running: int
+
+
 class SlidingWindow:
-    """Never fails: without Redis, this process counts alone."""
+    """Never fails: without Redis, this process counts alone, from the counts that Redis has last returned to it on."""
 
     def __init__(self, settings: RedisSettings, metrics: AuthMetrics) -> None:
         self._redis = aioredis.Redis.from_url(
@@ -50,7 +69,7 @@ class SlidingWindow:
             socket_connect_timeout=settings.timeout_seconds,
             retry=Retry(NoBackoff(), 0),
         )
-        self._count = self._redis.register_script(_COUNT)
+        self._script = self._redis.register_script(_CHANGE)
         self._local = LocalSlidingWindow()
         self._metrics = metrics
         self._fallback_until = 0.0
@@ -63,17 +82,24 @@ class SlidingWindow:
         """A round trip to Redis. Raises RedisError, OSError."""
         await self._redis.ping()
 
-    async def change(self, key: str, seconds: float, limit: int, change: WindowChange) -> int:
-        """The number of events within the last `seconds`, before this change. `add` counts one more event if the
-        number is below `limit`; `remove` removes the newest."""
-        if time.monotonic() >= self._fallback_until:
-            try:
-                arguments = [int(seconds * 1000), limit, change]
-                return int(await self._count(keys=[f"limit:{key}"], args=arguments))
-            except (RedisError, OSError) as error:
-                self._start_fallback(error)
-        self._metrics.limiter_fallbacks.inc()
-        return self._local.change(key, seconds, limit, change, time.monotonic())
+    async def add(self, key: str, seconds: float, limit: int) -> int:
+        """Counts one more event if the last `seconds` have fewer than `limit`. Returns the former number."""
+        return (await self._change(key, seconds, limit, "add")).events
+
+    async def count(self, key: str, seconds: float) -> int:
+        """The number of events within the last `seconds`."""
+        return (await self._change(key, seconds, 0, "peek")).events
+
+    async def begin(self, key: str, seconds: float, limit: int) -> Admission:
+        """Counts a running attempt if it is admitted: events and running attempts are fewer than `limit`."""
+        counts = await self._change(key, seconds, limit, "begin")
+        if counts.events >= limit:
+            return Admission.FULL
+        return Admission.BUSY if counts.events + counts.running >= limit else Admission.ADMITTED
+
+    async def end(self, key: str, seconds: float, limit: int, *, failed: bool) -> None:
+        """Ends a running attempt; a failed one is an event."""
+        await self._change(key, seconds, limit, "fail" if failed else "succeed")
 
     async def clear(self, key: str) -> None:
         self._local.clear(key)
@@ -82,10 +108,40 @@ class SlidingWindow:
         except (RedisError, OSError) as error:
             self._start_fallback(error)
 
+    async def _change(self, key: str, seconds: float, limit: int, change: WindowChange) -> Counts:
+        if time.monotonic() >= self._fallback_until:
+            arguments = [int(seconds * 1000), limit, change, _RUNNING_SECONDS * 1000]
+            try:
+                events, running, now, moments = await self._script(keys=[f"limit:{key}"], args=arguments)
+            except (RedisError, OSError) as error:
+                self._start_fallback(error)
+            else:
+                counts = Counts(events, running)
+                ages = [(now - moment) / 1000 for moment in json.loads(moments) if moment > 0]
+                self._local.mirror(key, ages, _running_more(counts, limit, change), time.monotonic())
+                return counts
+        self._metrics.limiter_fallbacks.inc()
+        return self._local.change(key, seconds, limit, change, time.monotonic())
+
     def _start_fallback(self, error: Exception) -> None:
         self._fallback_until = time.monotonic() + _FALLBACK_SECONDS
         self._cluster.call_failed(error)
         _log.warning("Redis is away, limits are counted by this process alone", error=repr(error))
+
+
+def _running_more(counts: Counts, limit: int, change: WindowChange) -> int:
+    """By how many attempts of this process the change has increased the running ones."""
+    if change == "begin":
+        return 1 if sum(counts) < limit else 0
+    return -1 if change in ("fail", "succeed") else 0
+
+
+class _Moments(NamedTuple):
+    """Of one key, in seconds of a monotonic clock."""
+
+    events: list[float]
+    running: list[float]
+    """Attempts of this process."""
 
 
 class LocalSlidingWindow:
@@ -93,20 +149,36 @@ class LocalSlidingWindow:
 
     def __init__(self, keys: int = _LOCAL_KEYS) -> None:
         self._keys = keys
-        self._times: OrderedDict[str, list[float]] = OrderedDict()
+        self._moments: OrderedDict[str, _Moments] = OrderedDict()
 
-    def change(self, key: str, seconds: float, limit: int, change: WindowChange, now: float) -> int:
-        times = [moment for moment in self._times.pop(key, ()) if moment > now - seconds]
-        count = len(times)
-        if change == "add" and count < limit:
-            times.append(now)
-        elif change == "remove" and times:
-            times.pop()
-        if times:
-            self._times[key] = times
-        if len(self._times) > self._keys:
-            self._times.popitem(last=False)
-        return count
+    def change(self, key: str, seconds: float, limit: int, change: WindowChange, now: float) -> Counts:
+        events, running = self._pop(key, now)
+        events = [moment for moment in events if moment > now - seconds]
+        counts = Counts(len(events), len(running))
+        more = _running_more(counts, limit, change)
+        if change in ("add", "fail") and counts.events < limit:
+            events.append(now)
+        self._store(key, _Moments(events, _with_more(running, more, now)))
+        return counts
+
+    def mirror(self, key: str, ages: list[float], running_more: int, now: float) -> None:
+        """After a change in Redis. `ages`: of all events, in seconds; `running_more`: attempts of this process."""
+        running = self._pop(key, now).running
+        self._store(key, _Moments([now - age for age in ages], _with_more(running, running_more, now)))
 
     def clear(self, key: str) -> None:
-        self._times.pop(key, None)
+        self._moments.pop(key, None)
+
+    def _pop(self, key: str, now: float) -> _Moments:
+        events, running = self._moments.pop(key, _Moments([], []))
+        return _Moments(events, [moment for moment in running if moment > now - _RUNNING_SECONDS])
+
+    def _store(self, key: str, moments: _Moments) -> None:
+        if moments.events or moments.running:
+            self._moments[key] = moments
+        if len(self._moments) > self._keys:
+            self._moments.popitem(last=False)
+
+
+def _with_more(running: list[float], more: int, now: float) -> list[float]:
+    return [*running, now] if more > 0 else running[: len(running) + more]

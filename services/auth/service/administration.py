@@ -63,7 +63,8 @@ class Administration:
         return Ack()
 
     async def reset_password(self, request: ResetPassword) -> Ack:
-        """Also forgets the failed logins, so that they neither delay the next login nor require a verification."""
+        """Also removes the security question, and forgets the failed logins, so that they neither delay the next login
+        nor require a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
         texts = domain.reset_verifier_texts(request.password, account.verifiers)

@@ -38,7 +38,7 @@ class PasswordLogin:
         step = partial(accounts.find, kind=request.kind, identifier=request.identifier)
         found = await self.database.read(step)
         throttle_key = domain.throttle_key(found.account, request.kind, request.identifier)
-        async with self.limits.attempt(throttle_key, request.origin.address) as attempt:
+        async with self.limits.login(throttle_key, request.origin.address) as attempt:
             account = await self._authenticate(found.account, request.secret)
             attempt.failed = account is None
         if account is None:

@@ -1,20 +1,28 @@
-"""Rate limits: registrations and mails per address, failed logins per address and account."""
+"""Rate limits: registrations and mails per address, wrong secrets per address, network and account."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from services.auth import domain
-from services.auth.service.ports import EventWindow
+from services.auth.service.ports import Admission, EventWindow
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import LimitsSettings
 
 MINUTE = 60.0
 TEN_MINUTES = 600.0
+DAY = 86_400.0
 _COUNTED_FAILURES = 100
 """Of one account over all addresses. More failures do not increase the delay."""
-_DELAYED_LOGINS = 1_000
-"""Delayed at once; more are rejected, which bounds the memory that delays take."""
+_WAITING_LOGINS = 1_000
+"""Delayed or waiting for a place at once; more are rejected, which bounds the memory that they take."""
+_PLACE_SECONDS = 4.0
+"""An attempt waits no longer for the end of another one. Then at most a limit's number of attempts of its address is
+before it in the queue for a hash."""
+_BETWEEN_TRIES_SECONDS = 0.1
+"""While the attempts at other replicas have all places."""
 
 
 class LoginAttempt:
@@ -22,6 +30,14 @@ class LoginAttempt:
 
     def __init__(self) -> None:
         self.failed = False
+
+
+class _Bound(NamedTuple):
+    """At most `limit` failed and running attempts within `seconds`."""
+
+    key: str
+    seconds: float
+    limit: int
 
 
 class LoginLimiter:
@@ -32,85 +48,119 @@ class LoginLimiter:
         self._limits = limits
         self._window = window
         self._counts_failures = limits.rates or count_failures
-        self._delayed = 0
+        self._waiting = 0
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """By the key of a bound: the attempts of this process get their places in the order of their arrival."""
 
     async def registration(self, address: str) -> None:
         """Counts a registration. Raises RequestError (`rate_limited`)."""
-        if not self._limits.rates:
-            return
         limit = self._limits.registrations_per_minute
-        if await self._window.change(f"register:{domain.network(address)}", MINUTE, limit, "add") >= limit:
-            raise _too_many("registrations")
+        await self._count(f"register:{domain.network(address)}", MINUTE, limit, "registrations")
 
     async def mail(self, address: str) -> None:
         """Counts a mail that this address requested. Raises RequestError (`rate_limited`)."""
-        if not self._limits.rates:
-            return
-        limit = self._limits.mails_per_address
-        if await self._window.change(f"mail:{domain.network(address)}", TEN_MINUTES, limit, "add") >= limit:
-            raise _too_many("mails")
+        await self._count(f"mail:{domain.network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
     @asynccontextmanager
-    async def attempt(self, throttle_key: str, address: str) -> AsyncIterator[LoginAttempt]:
+    async def login(self, throttle_key: str, address: str) -> AsyncIterator[LoginAttempt]:
         """Surrounds the check of a secret; set `failed` on the yielded attempt if the secret was wrong. Raises
         RequestError (`rate_limited`).
 
-        A running attempt counts as failed, which bounds the attempts at once by the limit."""
-        network = domain.network(address)
-        await self._admit(throttle_key, network)
-        attempt = LoginAttempt()
-        try:
+        A running attempt counts as failed until it ends. One beyond the limit waits for the running ones."""
+        async with self._attempt(throttle_key, self._login_bounds(throttle_key, address)) as attempt:
             yield attempt
-        finally:
-            if attempt.failed:
-                await self._count_failure(throttle_key, network)
-            else:
-                await self._uncount_attempt(throttle_key, network)
+
+    @asynccontextmanager
+    async def recovery(self, throttle_key: str, address: str) -> AsyncIterator[LoginAttempt]:
+        """As `login`, around the check of an answer. Wrong answers are also limited for each account over all
+        addresses, which affects no login."""
+        per_account = _Bound(f"recovery:{throttle_key}", DAY, self._limits.failed_recoveries_per_account)
+        async with self._attempt(throttle_key, [*self._login_bounds(throttle_key, address), per_account]) as attempt:
+            yield attempt
 
     async def failures(self, throttle_key: str) -> int:
         """Failed logins of an account within ten minutes, over all addresses."""
-        return await self._window.change(f"failed:{throttle_key}", TEN_MINUTES, 0, "peek")
+        return await self._window.count(f"failed:{throttle_key}", TEN_MINUTES)
 
     async def reset(self, throttle_key: str) -> None:
         """Forgets the failed logins: the account's owner was verified."""
         await self._window.clear(f"failed:{throttle_key}")
 
-    async def _admit(self, throttle_key: str, network: str) -> None:
-        if not self._limits.rates:
-            return
-        per_address, per_pair = self._limits.failed_logins_per_address, self._limits.failed_logins_per_account
-        if await self._window.change(f"address:{network}", TEN_MINUTES, per_address, "peek") >= per_address:
-            raise _too_many("failed logins")
-        if await self._window.change(f"pair:{throttle_key}:{network}", TEN_MINUTES, per_pair, "add") >= per_pair:
-            raise _too_many("failed logins")
+    async def _count(self, key: str, seconds: float, limit: int, kind: str) -> None:
+        if self._limits.rates and await self._window.add(key, seconds, limit) >= limit:
+            raise _too_many(kind)
+
+    def _login_bounds(self, throttle_key: str, address: str) -> list[_Bound]:
+        limits = self._limits
+        bounds = [
+            _Bound(f"address:{network}", TEN_MINUTES, limits.failed_logins_per_address * factor)
+            for network, factor in domain.networks(address)
+        ]
+        pair = f"pair:{throttle_key}:{domain.network(address)}"
+        return [*bounds, _Bound(pair, TEN_MINUTES, limits.failed_logins_per_account)]
+
+    @asynccontextmanager
+    async def _attempt(self, throttle_key: str, bounds: Iterable[_Bound]) -> AsyncIterator[LoginAttempt]:
+        attempt = LoginAttempt()
+        async with AsyncExitStack() as places:
+            if self._limits.rates:
+                until = asyncio.get_running_loop().time() + _PLACE_SECONDS
+                for bound in bounds:
+                    await places.enter_async_context(self._place(bound, attempt, until))
+                await self._delay(domain.delay_seconds(await self.failures(throttle_key)))
+            try:
+                yield attempt
+            finally:
+                if attempt.failed and self._counts_failures:
+                    await self._window.add(f"failed:{throttle_key}", TEN_MINUTES, _COUNTED_FAILURES)
+
+    @asynccontextmanager
+    async def _place(self, bound: _Bound, attempt: LoginAttempt, until: float) -> AsyncIterator[None]:
+        places = self._places.setdefault(bound.key, asyncio.Semaphore(bound.limit))
+        await self._wait_for_place(places, until)
         try:
-            await self._delay(domain.delay_seconds(await self.failures(throttle_key)))
-        except BaseException:
-            await self._uncount_attempt(throttle_key, network)
-            raise
+            await self._begin(bound, until)
+            try:
+                yield
+            finally:
+                await self._window.end(*bound, failed=attempt.failed)
+        finally:
+            places.release()
+
+    async def _wait_for_place(self, places: asyncio.Semaphore, until: float) -> None:
+        if not places.locked():
+            await places.acquire()
+            return
+        with self._one_more_waiting():
+            try:
+                async with asyncio.timeout_at(until):
+                    await places.acquire()
+            except TimeoutError:
+                raise _too_many("logins") from None
+
+    async def _begin(self, bound: _Bound, until: float) -> None:
+        while (admission := await self._window.begin(*bound)) is not Admission.ADMITTED:
+            if admission is Admission.FULL:
+                raise _too_many("failed logins")
+            if asyncio.get_running_loop().time() > until:
+                raise _too_many("logins")
+            await self._delay(_BETWEEN_TRIES_SECONDS)
 
     async def _delay(self, seconds: float) -> None:
         if seconds == 0:
             return
-        if self._delayed >= _DELAYED_LOGINS:
-            raise _too_many("failed logins")
-        self._delayed += 1
-        try:
+        with self._one_more_waiting():
             await asyncio.sleep(seconds)
+
+    @contextmanager
+    def _one_more_waiting(self) -> Iterator[None]:
+        if self._waiting >= _WAITING_LOGINS:
+            raise _too_many("logins")
+        self._waiting += 1
+        try:
+            yield
         finally:
-            self._delayed -= 1
-
-    async def _count_failure(self, throttle_key: str, network: str) -> None:
-        if self._counts_failures:
-            await self._window.change(f"failed:{throttle_key}", TEN_MINUTES, _COUNTED_FAILURES, "add")
-        if self._limits.rates:
-            limit = self._limits.failed_logins_per_address
-            await self._window.change(f"address:{network}", TEN_MINUTES, limit, "add")
-
-    async def _uncount_attempt(self, throttle_key: str, network: str) -> None:
-        if self._limits.rates:
-            limit = self._limits.failed_logins_per_account
-            await self._window.change(f"pair:{throttle_key}:{network}", TEN_MINUTES, limit, "remove")
+            self._waiting -= 1
 
 
 def _too_many(kind: str) -> RequestError:

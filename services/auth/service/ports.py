@@ -1,6 +1,7 @@
 """The ports of the use cases. Adapters implement them, `app` wires them."""
 
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any, Literal, Protocol, TypeVar
 
 from services.auth.domain import IssuedToken
@@ -12,7 +13,18 @@ from shared.contract.ids import AccountId, NodeId
 
 T = TypeVar("T")
 
-WindowChange = Literal["add", "peek", "remove"]
+WindowChange = Literal["add", "peek", "begin", "fail", "succeed"]
+"""`begin` counts a running attempt; `fail` and `succeed` end one, and `fail` counts an event in its place."""
+
+
+class Admission(IntEnum):
+    """Whether an attempt may run."""
+
+    ADMITTED = 0
+    BUSY = 1
+    """Running attempts have all places. They are free again if the attempts succeed."""
+    FULL = 2
+    """There are as many events as the limit allows."""
 
 
 class Transactions(Protocol):
@@ -63,9 +75,17 @@ class PublicKeySource(Protocol):
 class EventWindow(Protocol):
     """Counts events by key in sliding windows. Never fails."""
 
-    async def change(self, key: str, seconds: float, limit: int, change: WindowChange) -> int:
-        """The number of events within the last `seconds`, before this change. `add` counts one more event if the
-        number is below `limit`; `remove` removes the newest."""
+    async def add(self, key: str, seconds: float, limit: int) -> int:
+        """Counts one more event if the last `seconds` have fewer than `limit`. Returns the former number."""
+
+    async def count(self, key: str, seconds: float) -> int:
+        """The number of events within the last `seconds`."""
+
+    async def begin(self, key: str, seconds: float, limit: int) -> Admission:
+        """Counts a running attempt if it is admitted: events and running attempts are fewer than `limit`."""
+
+    async def end(self, key: str, seconds: float, limit: int, *, failed: bool) -> None:
+        """Ends a running attempt; a failed one is an event."""
 
     async def clear(self, key: str) -> None: ...
 

@@ -22,15 +22,19 @@ class PasswordRecovery:
     passwords: PasswordHashing
     limits: LoginLimiter
     revocations: TokenRevocations
+    enabled: bool
+    """Otherwise no answer is right."""
 
     async def recover(self, request: Recover) -> Ack:
         """Raises RequestError: `unauthenticated` for an unknown account, a wrong question and a wrong answer alike,
         `rate_limited`, `invalid`, `unavailable`."""
         domain.check_recovery(request)
+        if not self.enabled:
+            raise _unrecoverable()
         kind, name = IdentifierKind.ANY, request.username
         account = (await self.database.read(partial(accounts.find, kind=kind, identifier=name))).account
         answer = domain.expected_answer(account, request)
-        async with self.limits.attempt(domain.throttle_key(account, kind, name), request.origin.address) as attempt:
+        async with self.limits.recovery(domain.throttle_key(account, kind, name), request.origin.address) as attempt:
             attempt.failed = not await self.passwords.verify(answer, request.answer)
         if attempt.failed or account is None or answer is None:
             raise _unrecoverable()

@@ -211,7 +211,9 @@ def recover(
 def reset_secrets(
     connection: sa.Connection, account: AccountId, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
-    """As `recover`, without an answer. None: the account does not exist."""
+    """As `recover`, without an answer. Also removes the security question, whose answer another person may have set.
+    None: the account does not exist."""
+    connection.execute(accounts.update().where(accounts.c.id == account).values(question_id=0, answer=None))
     return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
 

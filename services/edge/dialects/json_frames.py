@@ -84,7 +84,7 @@ class FastReader(Generic[Shape]):
             quotes -= frame.count(b'\\"')
         try:
             wire = self._decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return wire if quotes == self._quotes(wire) else None
 

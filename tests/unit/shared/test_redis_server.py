@@ -93,7 +93,7 @@ async def test_a_server_that_becomes_a_cluster_later_is_named_once(cluster_node:
             with pytest.raises(RedisError):
                 await presence.join(NodeId("edge-1"), [AccountId(1)])
             assert (await presence.lookup([AccountId(1)])).nodes is None
-        assert await limits.change("login:1", 60.0, 5, "add") == 0
+        assert await limits.add("login:1", 60.0, 5) == 0
     await presence.close()
     await limits.close()
     assert sum("Redis Cluster, which is not supported" in log["event"] for log in logs) == 2

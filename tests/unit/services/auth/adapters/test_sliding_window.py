@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 from services.auth.adapters import sliding_window as module
 from services.auth.adapters.sliding_window import LocalSlidingWindow, SlidingWindow
 from services.auth.metrics import AuthMetrics
-from services.auth.service.ports import WindowChange
+from services.auth.service.ports import Admission, WindowChange
 from tests.support.servers import ValkeyServer
 
-STEPS = st.lists(st.tuples(st.sampled_from(["add", "peek", "remove"]), st.integers(0, 4), st.floats(0, 5)))
+CHANGES = st.sampled_from(["add", "peek", "begin", "fail", "succeed"])
+STEPS = st.lists(st.tuples(CHANGES, st.integers(0, 4), st.floats(0, 5)))
 
 
 def fallbacks(registry: CollectorRegistry) -> float | None:
@@ -29,18 +30,52 @@ async def window(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIter
 
 
 async def add(window: SlidingWindow, limit: int = 2, seconds: float = 60) -> int:
-    return await window.change("key", seconds, limit, "add")
+    return await window.add("key", seconds, limit)
 
 
 async def test_events_count_up_to_the_limit(window: SlidingWindow) -> None:
     assert [await add(window) for _ in range(4)] == [0, 1, 2, 2]
-    assert await window.change("key", 60, 0, "peek") == 2
-    assert await window.change("other", 60, 0, "peek") == 0
+    assert await window.count("key", 60) == 2
+    assert await window.count("other", 60) == 0
 
 
-async def test_a_removed_event_frees_its_place(window: SlidingWindow) -> None:
-    changes: list[WindowChange] = ["add", "add", "remove", "peek", "add", "peek", "remove", "remove", "remove", "peek"]
-    assert [await window.change("key", 60, 2, change) for change in changes] == [0, 1, 2, 1, 1, 2, 2, 1, 0, 0]
+async def begin(window: SlidingWindow) -> Admission:
+    return await window.begin("key", 60, 2)
+
+
+async def end(window: SlidingWindow, *, failed: bool) -> None:
+    await window.end("key", 60, 2, failed=failed)
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_running_attempts_have_places_and_failed_ones_keep_them(
+    window: SlidingWindow, valkey_server: ValkeyServer, with_redis: bool
+) -> None:
+    if not with_redis:
+        valkey_server.kill()
+    assert [await begin(window) for _ in range(3)] == [Admission.ADMITTED, Admission.ADMITTED, Admission.BUSY]
+    assert await window.count("key", 60) == 0
+    await end(window, failed=False)
+    assert [await begin(window), await begin(window)] == [Admission.ADMITTED, Admission.BUSY]
+    await end(window, failed=True)
+    assert (await begin(window), await window.count("key", 60)) == (Admission.BUSY, 1)
+    await end(window, failed=True)
+    assert (await begin(window), await window.count("key", 60)) == (Admission.FULL, 2)
+
+
+async def test_without_redis_the_counts_go_on_from_the_last_ones(
+    window: SlidingWindow, valkey_server: ValkeyServer
+) -> None:
+    """Those of all replicas; of the running attempts those of this process."""
+    other = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
+    await other.begin("key", 60, 5)
+    await other.end("key", 60, 5, failed=True)
+    await other.begin("key", 60, 5)
+    assert await window.begin("key", 60, 5) is Admission.ADMITTED
+    valkey_server.kill()
+    assert await window.count("key", 60) == 1
+    assert [await window.begin("key", 60, 5) for _ in range(4)] == [Admission.ADMITTED] * 3 + [Admission.BUSY]
+    await other.close()
 
 
 async def test_concurrent_events_pass_up_to_the_limit(window: SlidingWindow, valkey_server: ValkeyServer) -> None:
@@ -73,7 +108,7 @@ async def test_without_redis_this_process_counts(
     await add(window)
     assert fallbacks(registry) == 0
     valkey_server.kill()
-    assert [await add(window) for _ in range(4)] == [0, 1, 2, 2]
+    assert [await add(window) for _ in range(4)] == [1, 2, 2, 2]
     await window.clear("key")
     assert await add(window) == 0
     assert fallbacks(registry) == 5
@@ -88,7 +123,7 @@ async def test_a_frozen_redis_delays_one_request_only(window: SlidingWindow, val
     loop = asyncio.get_running_loop()
     await add(window)
     started = loop.time()
-    assert [await add(window, 5) for _ in range(10)] == [1, 2, 3, 4, *[5] * 6]
+    assert [await add(window, 5) for _ in range(10)] == [2, 3, 4, *[5] * 7]
     assert loop.time() - started < 0.25
     valkey_server.resume()
 
@@ -100,15 +135,20 @@ def test_local_counts_stay_within_the_limit(steps: list[tuple[WindowChange, int,
         now += pause
         before = local.change("key", 10, limit, "peek", now)
         assert local.change("key", 10, limit, change, now) == before
-        after = local.change("key", 10, limit, "peek", now)
-        expected = {"add": before + 1 if before < limit else before, "peek": before, "remove": max(0, before - 1)}
-        assert after == expected[change]
+        events, running = before
+        if change in ("add", "fail") and events < limit:
+            events += 1
+        if change == "begin" and sum(before) < limit:
+            running += 1
+        if change in ("fail", "succeed"):
+            running = max(0, running - 1)
+        assert local.change("key", 10, limit, "peek", now) == (events, running)
 
 
 def test_local_windows_slide_and_are_bounded() -> None:
     local = LocalSlidingWindow(keys=3)
-    assert [local.change("key", 10, 5, "add", now) for now in (0, 4, 9, 10, 14.5)] == [0, 1, 2, 2, 2]
+    assert [local.change("key", 10, 5, "add", now).events for now in (0, 4, 9, 10, 14.5)] == [0, 1, 2, 2, 2]
     for number in range(3):
         local.change(f"other {number}", 10, 5, "add", 15)
-    assert local.change("key", 10, 5, "peek", 15) == 0
-    assert local.change("other 0", 10, 5, "peek", 15) == 1
+    assert local.change("key", 10, 5, "peek", 15) == (0, 0)
+    assert local.change("other 0", 10, 5, "peek", 15) == (1, 0)

@@ -140,6 +140,14 @@ async def test_a_password_reset_resets_the_failed_logins(make_cluster: MakeClust
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
+async def test_a_password_reset_removes_the_security_question(edge: EdgeProbe, operator: Bus) -> None:
+    ann = await edge.register("ann@example.org", question_id=1, answer="blue")
+    await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
+    recovery = Recover(username="ann@example.org", question_id=1, answer="blue", secret=plain("new"))
+    assert await rejection_code(edge.request(RECOVER, recovery)) == ErrorCode.UNAUTHENTICATED
+    assert not (await operator.request(FIND_USER, FindUser(IdentifierKind.ANY, "ann@example.org"))).recoverable
+
+
 async def test_a_service_client_s_new_secret_is_no_password(edge: EdgeProbe, operator: Bus) -> None:
     robot = await edge.register("robot@example.org", secret=Secret(Scheme.SERVICE, "old"), uuid=UUID)
     await operator.request(RESET_PASSWORD, ResetPassword(robot.account, "brand-new"))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.auth import domain
 from services.auth.adapters.sliding_window import SlidingWindow
@@ -38,7 +39,7 @@ async def passes(work: Awaitable[None]) -> bool:
 
 
 async def attempt(limits: LoginLimiter, subject: str, address: str, *, fails: bool) -> None:
-    async with limits.attempt(subject, address) as attempt:
+    async with limits.login(subject, address) as attempt:
         attempt.failed = fails
 
 
@@ -77,30 +78,122 @@ async def test_twenty_failures_from_an_address(limits: LoginLimiter) -> None:
     assert await passes(succeed(limits, "new", AWAY))
 
 
-async def test_attempts_at_once_are_bounded_by_the_limit(limits: LoginLimiter) -> None:
-    tried, go_on = asyncio.Semaphore(0), asyncio.Event()
+async def test_a_64_network_is_a_unit_and_wider_networks_have_limits_of_their_own(limits: LoginLimiter) -> None:
+    """Forty failures in a /56, whatever their /64, and eighty in a /48."""
+    in_56 = [await passes(fail(limits, f"a{number}", f"2001:db8:0:{number:x}::1")) for number in range(41)]
+    assert in_56 == [True] * 40 + [False]
+    in_48 = [await passes(fail(limits, f"b{number}", f"2001:db8:0:{number:x}00::1")) for number in range(1, 42)]
+    assert in_48 == [True] * 40 + [False]
+    assert await passes(fail(limits, "c", "2001:db8:1::1"))
 
-    async def guess() -> bool:
+
+class Guesses:
+    """Wrong secrets at once, none of which is judged before `go_on` is set."""
+
+    def __init__(self, *limits: LoginLimiter) -> None:
+        self._limits = limits
+        self.go_on = asyncio.Event()
+        self.running = self.judged = 0
+        self._changed = asyncio.Event()
+
+    def start(self, number: int, address: str = HOME) -> list[asyncio.Task[bool]]:
+        return [
+            asyncio.create_task(self._guess(self._limits[one % len(self._limits)], f"account {one}", address))
+            for one in range(number)
+        ]
+
+    async def wait_for_running(self, number: int) -> None:
+        while self.running < number:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _guess(self, limits: LoginLimiter, account: str, address: str) -> bool:
         try:
-            async with limits.attempt("7", HOME) as attempt:
-                tried.release()
+            async with limits.login(account, address) as attempt:
+                self.running += 1
+                self._changed.set()
+                await self.go_on.wait()
                 attempt.failed = True
-                await go_on.wait()
+                self.judged += 1
         except RequestError:
             return False
         return True
 
-    guesses = [asyncio.create_task(guess()) for _ in range(20)]
-    for _ in range(5):
-        await tried.acquire()
-    go_on.set()
-    assert sorted(await asyncio.gather(*guesses)) == [False] * 15 + [True] * 5
+
+async def test_of_wrong_secrets_at_once_no_more_than_the_limit_are_judged(
+    limits: LoginLimiter, valkey_server: ValkeyServer
+) -> None:
+    """At two replicas."""
+    window = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
+    guesses = Guesses(limits, LoginLimiter(LimitsSettings(), window, count_failures=False))
+    tasks = guesses.start(60)
+    await guesses.wait_for_running(20)
+    guesses.go_on.set()
+    assert sorted(await asyncio.gather(*tasks)) == [False] * 40 + [True] * 20
+    assert guesses.judged == 20
+    await window.close()
+
+
+async def test_right_secrets_at_once_wait_for_their_places(limits: LoginLimiter) -> None:
+    """Many users behind one address; of one account, five run at once."""
+    at_once = most = 0
+
+    async def log_in(account: str) -> None:
+        nonlocal at_once, most
+        async with limits.login(account, HOME):
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0.01)
+            at_once -= 1
+
+    assert all(await asyncio.gather(*(passes(log_in(str(number))) for number in range(200))))
+    assert most == 20
+    most = 0
+    assert all(await asyncio.gather(*(passes(log_in("one")) for _ in range(20))))
+    assert most == 5
+
+
+async def test_an_attempt_does_not_wait_for_ever(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PLACE_SECONDS", 0.2)
+    guesses = Guesses(limits)
+    tasks = guesses.start(20)
+    await guesses.wait_for_running(20)
+    assert not await passes(succeed(limits, "new"))
+    guesses.go_on.set()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("failure", ["kill", "pause"])
+async def test_the_limit_holds_when_redis_goes_away_during_attempts(
+    limits: LoginLimiter, valkey_server: ValkeyServer, failure: str
+) -> None:
+    for number in range(10):
+        await fail(limits, f"before {number}")
+    guesses = Guesses(limits)
+    tasks = guesses.start(50)
+    await guesses.wait_for_running(10)
+    getattr(valkey_server, failure)()
+    guesses.go_on.set()
+    assert sorted(await asyncio.gather(*tasks)) == [False] * 40 + [True] * 10
+    if failure == "pause":
+        valkey_server.resume()
+
+
+async def test_ten_wrong_answers_a_day_block_recovery_and_no_login(limits: LoginLimiter) -> None:
+    async def answer(address: str) -> None:
+        async with limits.recovery("7", address) as attempt:
+            attempt.failed = True
+
+    tried = [await passes(answer(f"192.0.2.{number}")) for number in range(11)]
+    assert tried == [True] * 10 + [False]
+    assert await passes(succeed(limits, "7", AWAY))
+    assert await passes(succeed(limits, "7", "192.0.2.1"))
 
 
 async def test_an_attempt_without_a_result_is_no_failure(limits: LoginLimiter) -> None:
     for _ in range(10):
         with pytest.raises(TimeoutError):
-            async with limits.attempt("7", HOME):
+            async with limits.login("7", HOME):
                 raise TimeoutError
     assert await passes(succeed(limits, "7"))
 
@@ -122,7 +215,7 @@ async def test_failures_over_all_addresses_only_delay(limits: LoginLimiter, monk
 
 
 async def test_delayed_logins_are_bounded(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_DELAYED_LOGINS", 1)
+    monkeypatch.setattr(module, "_WAITING_LOGINS", 1)
     monkeypatch.setattr(domain, "delay_seconds", lambda failures: 0.5)
     both = await asyncio.gather(passes(succeed(limits, "7")), passes(succeed(limits, "8")))
     assert sorted(both) == [False, True]

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ from tests.unit.services.auth.cluster import (
     rejection,
     rejection_code,
 )
-from tests.unit.services.auth.conftest import MakeCluster
+from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 
 EMAIL = "ann@example.org"
 
@@ -186,6 +187,17 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
     await edge.request(SET_SECURITY, SetSecurity(3, "", made.account))
     for answer in ("Bello", ""):
         assert await recovery_error(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
+
+
+async def test_recovery_may_be_switched_off(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
+    """Then the right answer gets the reply that a wrong one gets."""
+    auth = cheap_auth(tmp_path / "keys").model_copy(update={"recovery": False})
+    cluster = make_cluster(sqlite_url, auth=auth)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    await register_ann(edge)
+    assert await recovery_error(edge, recovery()) == ErrorCode.UNAUTHENTICATED
+    assert isinstance(await edge.login(EMAIL), Authenticated)
 
 
 async def test_a_deleted_account_cannot_be_recovered_or_changed(edge: EdgeProbe) -> None:

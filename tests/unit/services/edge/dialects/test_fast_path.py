@@ -66,6 +66,16 @@ def test_every_fast_path_is_checked(entry: Entry) -> None:
 
 
 @each
+@pytest.mark.parametrize("depth", [31, 33, 990, 1_023, 1_025, 2_000, 7_000])
+def test_deep_nesting_is_malformed_on_the_fast_path_as_well(entry: Entry, depth: int) -> None:
+    """In a member that the fast path skips, and in one that it reads."""
+    nested = b"[" * depth + b"]" * depth
+    skipped = SHORT_TEXTS[entry.name].replace(b"{", b'{"x":' + nested + b",", 1)
+    for frame in (skipped, SHORT_TEXTS[entry.name].replace(b'"hi"', nested)):
+        check_both_agree(entry, frame)
+
+
+@each
 def test_a_short_text_takes_the_fast_path(entry: Entry) -> None:
     dialect = connect(entry)
     log_in(dialect, ME)
