@@ -55,6 +55,7 @@ _HttpUrl = Annotated[str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:
 _CollectorUrl = Annotated[
     str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")
 ]
+_Origin = Annotated[str, _matches(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]*", "*, null or scheme://host[:port]")]
 _Network = Annotated[str, AfterValidator(_check_network)]
 
 
@@ -207,6 +208,9 @@ class EdgeSettings(_Section):
     websocket: str = Field("picows", pattern="^(picows|websockets)$", description="picows or websockets")
     trusted_proxies: list[_Network] = Field(
         [], description="networks whose X-Forwarded-For and PROXY headers are believed"
+    )
+    allowed_origins: list[_Origin] = Field(
+        [], description="web pages that may connect, as https://chat.example; *: all; the edge's own always may"
     )
     ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")
     pong_timeout_seconds: float = Field(10.0, gt=0, description="a connection that does not answer in time is closed")

@@ -75,6 +75,11 @@ class UpPlan:
         """The URL for clients by plain TCP; empty if the edge serves none."""
         return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
 
+    def _origins(self) -> list[str]:
+        """Of the pages that the edges serve: a page of one edge may connect to another one."""
+        hosts = dict.fromkeys((self._host, *_LOOPBACK) if self._host in _LOOPBACK else (self._host,))
+        return [f"http://{authority(host, edge.port)}" for edge in self.edges for host in hosts]
+
     @property
     def _host(self) -> str:
         host = self.settings.edge.host
@@ -109,7 +114,8 @@ class UpPlan:
             "log": settings.log.model_copy(update={"json_lines": False}),
         }
         if part.port:
-            own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port}
+            origins = [*settings.edge.allowed_origins, *self._origins()]
+            own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port, "allowed_origins": origins}
             update["edge"] = settings.edge.model_copy(update=own)
         others = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
         return others | variables(settings.model_copy(update=update))

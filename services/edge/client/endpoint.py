@@ -10,6 +10,7 @@ from services.edge.client.client import Client
 from services.edge.client.connection import Connection
 from services.edge.client.request_processor import RequestHandler
 from services.edge.client.session import LocalServices
+from services.edge.client.web_origins import WebOrigins
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
@@ -25,6 +26,9 @@ _ONE_SLICE_CONNECTIONS = 20
 """So few connections are closed all at once."""
 _REPLY_SECONDS = 3.0
 _CLOSE_SECONDS = 3.5
+_LOG_SECONDS = 1.0
+"""Between two log lines about rejected handshakes."""
+_ORIGIN_CHARACTERS = 200
 _RESTARTING = 1012, "restarting, please reconnect"
 
 
@@ -44,6 +48,9 @@ class ConnectionRegistry:
         self._publisher = publisher
         self._handler = handler
         self._dialects = dialects
+        edge = context.settings.edge
+        self._origins = WebOrigins(edge.allowed_origins, edge.public_url)
+        self._origin_logged = -_LOG_SECONDS
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self._empty = asyncio.Event()
@@ -53,10 +60,22 @@ class ConnectionRegistry:
         if by_path is None and hello.path not in registry.UNDECIDED_PATHS:
             known = ", ".join(entry.path for entry in self._dialects)
             return Reject(404, f"no such path: connect to / or to one of {known}")
+        if not self._origins.permits(hello):
+            self._log_rejected_origin(hello)
+            return Reject(403, "pages of this origin may not connect: see the setting edge.allowed_origins")
         entry = registry.by_subprotocol(hello.subprotocols, self._dialects)
         if entry is None or by_path not in (None, entry):
             return Accept()
         return Accept(entry.subprotocol)
+
+    def _log_rejected_origin(self, hello: Handshake) -> None:
+        now = self._context.clock()
+        if now - self._origin_logged >= _LOG_SECONDS:
+            self._origin_logged = now
+            _log.warning(
+                "a web page may not connect", origin=hello.origin[:_ORIGIN_CHARACTERS], host=hello.host,
+                address=hello.address, setting="edge.allowed_origins",
+            )  # fmt: skip
 
     def connected(self, hello: Handshake, socket: Socket) -> Client:
         settings, now = self._context.settings, self._context.clock()

@@ -72,6 +72,16 @@ def test_public_url_defaults_to_the_first_edge_on_loopback(host: str, url: str |
     assert defaults(Path("/d"), host, 8080).get("edge.public_url") == url
 
 
+def test_pages_of_one_edge_may_connect_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = PlannedProcess("edge-1", "edge", 9000, 8080)
+    whole = UpPlan(Settings(edge={"allowed_origins": ["https://chat.test"]}), generate(), 1, 2, (AUTH, first, EDGE))
+    allowed = settings_in(whole.environment(EDGE, {}), monkeypatch).edge.allowed_origins
+    assert {"https://chat.test", "http://127.0.0.1:8080", "http://localhost:8080", "http://localhost:8081"} < {*allowed}
+    everywhere = UpPlan(Settings(edge={"host": "0.0.0.0"}), generate(), 1, 2, (first, EDGE))
+    allowed = settings_in(everywhere.environment(EDGE, {}), monkeypatch).edge.allowed_origins
+    assert "http://localhost:8080" in allowed
+
+
 def test_edges_share_a_media_directory() -> None:
     settings = Settings(media={"directory": defaults(Path("/d"), "127.0.0.1", 8080)["media.directory"]})
     environment = plan(settings).environment(EDGE, {})

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 
 from services.edge.canonical.transport import Accept, Handshake, Reject
 from shared.contract.message import PostMessages
@@ -32,6 +33,20 @@ async def test_other_paths_are_not_found(cluster: EdgeCluster) -> None:
     assert isinstance(rejection, Reject)
     assert rejection.status == 404
     assert "/ws/lines" in rejection.text
+
+
+async def test_a_page_of_another_origin_is_rejected_and_logged_once_a_second(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(allowed_origins=["https://chat.test"])
+    foreign, allowed = (
+        Handshake("/", "edge.test:8080", "192.0.2.1", False, (), origin)
+        for origin in ("https://foreign.test", "https://chat.test")
+    )
+    assert edge.endpoint.accept(allowed) == Accept()
+    with structlog.testing.capture_logs() as logs:
+        answers = [edge.endpoint.accept(foreign) for _ in range(3)]
+    assert [answer.status for answer in answers if isinstance(answer, Reject)] == [403] * 3
+    [line] = logs
+    assert (line["origin"], line["setting"]) == ("https://foreign.test", "edge.allowed_origins")
 
 
 async def test_a_connection_without_a_frame_is_closed(cluster: EdgeCluster) -> None:
