@@ -7,6 +7,9 @@ namespace=$1 directory=$2
 shift 2
 dragoman secrets "$directory" "$@"
 for place in "$directory"/*/; do
-  kubectl create secret generic "dragoman-$(basename "$place")" --namespace "$namespace" --from-file="$place" \
-    --dry-run=client --output yaml | kubectl apply -f -
+  name=dragoman-$(basename "$place")
+  kubectl create secret generic "$name" --namespace "$namespace" --from-file="$place" --dry-run=client --output yaml |
+    kubectl apply --server-side --force-conflicts --field-manager dragoman-secrets --filename -
+  # Earlier versions applied from the client, which copied the whole secret into this annotation.
+  kubectl annotate secret "$name" --namespace "$namespace" kubectl.kubernetes.io/last-applied-configuration- > /dev/null
 done

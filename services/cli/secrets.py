@@ -2,6 +2,7 @@
 
 DIR/issued.json                  all passwords, for the next run
 DIR/nats/users.conf              to `include` in nats-server's configuration
+DIR/nats/cluster.crt cluster.key of the routes between the servers of a NATS cluster
 DIR/valkey/users.acl             Valkey's `aclfile`
 DIR/postgres/password            of the database's superuser
 DIR/postgres/roles.sql           to run once in the new database
@@ -18,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from services.auth.adapters.signing_keys import ensure_keys
+from services.cli.certificates import ensure_certificate
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import Credentials, complete, generate, write_private
 
@@ -29,6 +31,8 @@ _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge
                _MIGRATE: nats.SETUP}  # fmt: skip
 """The NATS user of each process."""
 _SERVERS = ("nats", "valkey", "postgres")
+_NATS_PEERS = ("*.nats-peers", "nats", "localhost")
+"""DNS names of the servers of a NATS cluster."""
 _S3 = "s3"
 _S3_USER = "dragoman"
 _EXPORTERS = "exporters"
@@ -58,10 +62,12 @@ def issue(directory: Path, addresses: Addresses) -> None:
         (directory / place).mkdir(mode=0o700, exist_ok=True)
         for name, content in files.items():
             write_private(directory / place / name, content)
-            if place in _SERVERS:  # servers run as users of their own, and mount only their directory
-                (directory / place).chmod(0o755)
-                (directory / place / name).chmod(0o644)
+    ensure_certificate(directory / "nats", _NATS_PEERS)
     ensure_keys(directory / _KEYS)
+    for place in _SERVERS:  # servers run as users of their own, and mount only their directory
+        (directory / place).chmod(0o755)
+        for file in (directory / place).iterdir():
+            file.chmod(0o644)
 
 
 def _load_or_make(file: Path) -> Issued:

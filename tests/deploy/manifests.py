@@ -1,9 +1,10 @@
 """The manifests of deploy/k8s as Kustomize renders them, as plain values."""
 
 import functools
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
 OVERLAYS = ("dev", "prod")
+SETTINGS = re.compile("dragoman-settings-[a-z0-9]{10}")
 RENDERERS = {"kustomize": "build", "kubectl": "kustomize"}
 RENDERER = next(filter(shutil.which, RENDERERS), None)
 needs_renderer = pytest.mark.skipif(RENDERER is None, reason="there is neither kustomize nor kubectl")
@@ -27,8 +29,15 @@ def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
     return tuple(yaml.safe_load_all(text))
 
 
-def of_kind(overlay: str, *kinds: str) -> list[Object]:
-    return [one for one in rendered(overlay) if one["kind"] in kinds]
+def of_kind(overlay: str, *kinds: str, place: Path = K8S) -> list[Object]:
+    return [one for one in rendered(overlay, place) if one["kind"] in kinds]
+
+
+def settings(objects: Iterable[Object]) -> dict[str, str]:
+    """By variable. Its name ends in a hash of the content."""
+    (found,) = [one for one in objects if one["kind"] == "ConfigMap" and SETTINGS.fullmatch(one["metadata"]["name"])]
+    data: dict[str, str] = found["data"]
+    return data
 
 
 def workloads(overlay: str) -> list[Object]:
@@ -62,12 +71,12 @@ def matches(selector: Object, labels: dict[str, str]) -> bool:
     return wanted.items() <= labels.items()
 
 
-def allowed(overlay: str, direction: str) -> Iterator[tuple[str, str, str]]:
+def allowed(overlay: str, direction: str, place: Path = K8S) -> Iterator[tuple[str, str, str]]:
     """(workload, peer, port) of each rule of the network policies except DNS."""
     pods = {one["metadata"]["name"]: labels_of_pods(one) for one in workloads(overlay)}
     number = {(name, port): str(n) for one in workloads(overlay) for name in [one["metadata"]["name"]]
               for port, n in ports(one).items()}  # fmt: skip
-    for policy in of_kind(overlay, "NetworkPolicy"):
+    for policy in of_kind(overlay, "NetworkPolicy", place=place):
         if policy["metadata"]["name"] == "names":
             continue
         for name, labels in pods.items():

@@ -20,6 +20,7 @@ from tests.deploy.manifests import (
     of_kind,
     ports,
     rendered,
+    settings,
     variables,
     workloads,
 )  # fmt: skip
@@ -93,13 +94,11 @@ def test_pods_meet_the_restricted_standard(overlay: str) -> None:
 
 
 def test_every_variable_is_a_setting(overlay: str) -> None:
-    settings = {variable(name) for name, _, _ in leaves(Settings())}
-    for one in of_kind(overlay, "ConfigMap"):
-        if one["metadata"]["name"] == "dragoman-settings":
-            assert set(one["data"]) <= settings
+    known = {variable(name) for name, _, _ in leaves(Settings())}
+    assert set(settings(rendered(overlay))) <= known
     for one in workloads(overlay):
         used = {entry["name"] for entry in variables(one)}
-        assert {name for name in used if name.startswith("DRAGOMAN_")} <= settings
+        assert {name for name in used if name.startswith("DRAGOMAN_")} <= known
 
 
 def test_every_secret_is_issued(overlay: str, tmp_path: Path) -> None:
@@ -119,8 +118,7 @@ def test_every_secret_is_issued(overlay: str, tmp_path: Path) -> None:
 
 
 def test_grace_period_covers_the_drain(overlay: str) -> None:
-    settings = next(one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"] == "dragoman-settings")
-    drain = float(settings["data"]["DRAGOMAN_EDGE__DRAIN_SECONDS"])
+    drain = float(settings(rendered(overlay))["DRAGOMAN_EDGE__DRAIN_SECONDS"])
     edge = next(one for one in of_kind(overlay, "Deployment") if one["metadata"]["name"] == "edge")
     pod = edge["spec"]["template"]["spec"]
     waiting = float(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
@@ -179,9 +177,9 @@ def test_tracing_component_allows_the_collector(overlay: str, tmp_path: Path) ->
     text = kustomization.read_text()
     kustomization.write_text(text.replace("components:\n", "components:\n  - ../../components/tracing\n"))
     objects = rendered(overlay, tmp_path / "deploy" / "k8s")
-    (settings,) = [one["data"] for one in objects if one["metadata"]["name"] == "dragoman-settings"]
+    given = settings(objects)
     tracing = TracingSettings(
-        endpoint=settings["DRAGOMAN_TRACING__ENDPOINT"], sample_ratio=settings["DRAGOMAN_TRACING__SAMPLE_RATIO"]
+        endpoint=given["DRAGOMAN_TRACING__ENDPOINT"], sample_ratio=given["DRAGOMAN_TRACING__SAMPLE_RATIO"]
     )
     (policy,) = [one["spec"] for one in objects if one["metadata"]["name"] == "to-collector"]
     (rule,) = policy["egress"]

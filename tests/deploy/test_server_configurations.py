@@ -37,7 +37,8 @@ def valkey_arguments(source: str) -> list[str]:
 
 @pytest.mark.parametrize("config", ["k8s/components/nats/nats.conf", "compose/nats.conf"])
 def test_nats_server_accepts_its_configuration(tmp_path: Path, secrets: Path, config: str) -> None:
-    shutil.copy(ROOT / "deploy" / config, tmp_path / "nats.conf")
+    text = (ROOT / "deploy" / config).read_text()
+    (tmp_path / "nats.conf").write_text(text.replace("/etc/nats/secrets", str(secrets / "nats")))
     (tmp_path / "secrets" / "users.conf").symlink_to(secrets / "nats" / "users.conf")
     command = [*nats.command(tmp_path / "nats.conf"), "-t"]
     done = subprocess.run(

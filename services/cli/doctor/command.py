@@ -12,7 +12,7 @@ from services.cli.options import data_option, flags_of, settings_options
 if TYPE_CHECKING:
     from services.cli.doctor.finding import Finding
 
-_SERVICES = ("auth", "session", "message")
+_PROCESSES = ("auth", "session", "message", "edge")
 _SIGN = {True: "✓", False: "✗", None: "-"}
 
 
@@ -20,13 +20,13 @@ _SIGN = {True: "✓", False: "✗", None: "-"}
 @settings_options
 @data_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.argument("services", metavar="[SERVICE]...", nargs=-1, type=click.Choice(_SERVICES))
+@click.argument("services", metavar="[SERVICE]...", nargs=-1, type=click.Choice(_PROCESSES))
 def doctor(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, as_json: bool, services: tuple[str, ...]
 ) -> None:
     """Check an installation: settings, servers and rights, databases, clocks, disks, secrets.
 
-    SERVICE limits the databases to those services. Each failed check names a remedy; the exit status is then 1.
+    SERVICE limits the checks to what these processes need. Each failed check names a remedy; the exit status is then 1.
     Nothing is changed.
     """
     from services.cli.admin import format
@@ -36,7 +36,7 @@ def doctor(
 
     installation = find(file, assignments, flags_of(data=data))
     configure_plain_logs()
-    found = asyncio.run(check_installation(installation, services or _SERVICES))
+    found = asyncio.run(check_installation(installation, services or _PROCESSES))
     click.echo(format.as_json(found) if as_json else _page(found))
     sys.exit(1 if any(finding.good is False for finding in found) else 0)
 

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,12 +19,16 @@ _SPARE_DESCRIPTORS = 256
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def check(settings: Settings) -> list[Finding]:
+def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
+    """Check what these processes need of this machine."""
     secret = [settings.data / "credentials.json", settings.auth.keys, *sorted(settings.auth.keys.glob("*.pem"))]
-    findings = [_descriptors(settings), *_disks(settings), _private(secret)]
-    if not settings.mail.smtp_host:
-        findings.append(_writable("mail", settings.mail.outbox, "mail.outbox"))
-    findings.append(_writable("media", settings.media.directory, "media.directory"))
+    findings = _disks(settings)
+    if "edge" in processes:
+        findings += [_descriptors(settings), _writable("media", settings.media.directory, "media.directory")]
+    if "auth" in processes:
+        findings.append(_private(secret))
+        if not settings.mail.smtp_host:
+            findings.append(_writable("mail", settings.mail.outbox, "mail.outbox"))
     return findings
 
 
@@ -37,11 +42,12 @@ def _descriptors(settings: Settings) -> Finding:
 
 
 def _disks(settings: Settings) -> list[Finding]:
-    """One finding for each file system that holds data."""
+    """One finding for each file system that holds data, and is not mounted read-only."""
     places: dict[int, Path] = {}
     for path in (settings.data, settings.auth.keys, settings.media.directory, *_database_files(settings)):
         there = _nearest(path)
-        places.setdefault(there.stat().st_dev, there)
+        if not _is_read_only(there):
+            places.setdefault(there.stat().st_dev, there)
     return [_disk(path) for path in places.values()]
 
 
@@ -61,7 +67,7 @@ def _database_files(settings: Settings) -> list[Path]:
 
 def _private(paths: list[Path]) -> Finding:
     there = [path for path in paths if path.exists()]
-    open_ = [path for path in there if path.stat().st_mode & _OTHERS]
+    open_ = [path for path in there if path.stat().st_mode & _forbidden(path)]
     if open_:
         return failed("secrets", f"other users may read {open_[0]}", f"chmod go= {' '.join(map(str, open_))}")
     if not there:
@@ -74,6 +80,20 @@ def _writable(what: str, directory: Path, setting: str) -> Finding:
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return ok(what, f"{directory} can be written")
     return failed(what, f"{directory} cannot be written", f"grant write permission, or set {setting}")
+
+
+def _forbidden(path: Path) -> int:
+    """Mode bits that a secret must not have. A container runtime mounts secrets read-only and readable by the group, as
+    files of another user; their directory is open to all users of the container."""
+    if not _is_read_only(path):
+        return _OTHERS
+    if path.is_dir():
+        return 0
+    return _OTHERS if path.stat().st_uid == os.getuid() else stat.S_IRWXO
+
+
+def _is_read_only(path: Path) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _nearest(path: Path) -> Path:

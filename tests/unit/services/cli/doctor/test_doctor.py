@@ -1,6 +1,7 @@
 """`dragoman doctor` on a healthy installation, and on one with each fault."""
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 
@@ -183,6 +184,35 @@ async def test_key_readable_by_others(installation: Path) -> None:
     [key] = (installation / "keys").glob("*.pem")
     key.chmod(0o640)
     assert f"other users may read {key}: chmod go= {key}" in await failure(installation)
+
+
+async def test_a_mounted_secret_may_be_read_by_the_group(
+    installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kubernetes mounts it: read-only, in an open directory, files of root for the pod's group."""
+    keys = tmp_path / "keys"
+    [key] = keys.glob("*.pem")
+    keys.chmod(0o777)
+    key.chmod(0o440)
+    mounted = os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, os.ST_RDONLY, 255))
+    real = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: mounted if Path(path).is_relative_to(keys) else real(path))
+    monkeypatch.setattr(os, "getuid", lambda: key.stat().st_uid + 1)
+    result = await doctor(installation, services=("auth",))
+    assert result.exit_code == 0, result.output
+    key.chmod(0o444)
+    assert f"other users may read {key}" in await failure(installation)
+
+
+async def test_a_process_is_checked_for_its_own_needs_only(installation: Path) -> None:
+    elsewhere = ["media.bucket_url=s3://x", f"media.endpoint=http://{NOWHERE}", "mail.smtp_host=127.0.0.1",
+                 "mail.smtp_port=1", "edge.public_url=http://chat.example", "media.timeout_seconds=1"]  # fmt: skip
+    result = await doctor(installation, *elsewhere, services=("session",))
+    assert result.exit_code == 0, result.output
+    whats = {line[2:18].strip() for line in result.output.splitlines()}
+    assert {"descriptors", "media", "secrets", "mail", "bucket"}.isdisjoint(whats)
+    assert "✗ bucket" in (await doctor(installation, *elsewhere, services=("edge",))).output
+    assert "✗ mail" in (await doctor(installation, *elsewhere, services=("auth",))).output
 
 
 async def test_too_few_descriptors(installation: Path) -> None:

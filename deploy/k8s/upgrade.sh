@@ -1,0 +1,157 @@
+#!/bin/sh
+# Installs an overlay, or upgrades to it: databases, then message, session, auth and the edges, one after the other.
+# Waits at each step; if a step fails, what was replaced goes back. Changed settings and secrets arrive, too.
+# Usage: upgrade.sh OVERLAY [TAG]     TAG of the image `dragoman`, unless the overlay's own
+#        upgrade.sh --back OVERLAY    to what ran before the last upgrade, edges first
+# DRAGOMAN_STEP_SECONDS (600): the longest that a step may take.
+set -eu
+
+seconds=${DRAGOMAN_STEP_SECONDS:-600}
+services="message session auth edge"
+no_service='app.kubernetes.io/name notin (migrate, message, session, auth, edge)'
+progress=dragoman-upgrade # the ConfigMap with the revision of each Deployment before the last upgrade
+
+fail() { echo "upgrade.sh: $*" >&2; exit 1; }
+report() { echo "$(date +%T) $*"; }
+k() { kubectl --namespace "$namespace" "$@"; }
+revision() { k get deployment "$1" --ignore-not-found --output "jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}"; }
+waited() { k rollout status "$1" --timeout "${seconds}s" > /dev/null; }
+
+# Go back, edges first, wherever the revision is another than before.
+back() {
+    for service in edge auth session message; do
+        before=$(k get configmap "$progress" --output "jsonpath={.data.$service}")
+        [ -n "$before" ] && [ "$before" != "$(revision $service)" ] || continue
+        report "$service goes back to revision $before"
+        k rollout undo "deployment/$service" --to-revision "$before" > /dev/null
+        k patch configmap "$progress" --patch "data: {$service: null}" > /dev/null # the revision has another number now
+        waited "deployment/$service" || fail "$service is not ready after going back: kubectl describe pods"
+    done
+    k delete configmap "$progress" > /dev/null
+}
+
+# Lines "kind workload secret" of the rendered manifests.
+secrets_in_use() {
+    awk '/^---/ { kind = name = "" }
+        /^kind: / { kind = $2 }
+        /^  name: / && name == "" { name = $2 }
+        $1 == "secretName:" { print kind, name, $2 }
+        $1 == "secretKeyRef:" { inside = 1; next }
+        inside && $1 == "name:" { print kind, name, $2; inside = 0 }' "$work/rendered.yaml" | sort -u
+}
+
+# Lines "Deployment minimum" of the autoscalers.
+autoscaled() {
+    awk '/^---/ { kind = "" }
+        /^kind: HorizontalPodAutoscaler/ { kind = $2 }
+        kind == "HorizontalPodAutoscaler" && $1 == "minReplicas:" { least = $2 }
+        kind == "HorizontalPodAutoscaler" && /^    name: / { print $2, least; }' "$work/rendered.yaml"
+}
+
+check() {
+    minor=$(kubectl version --output json 2> "$work/error" | sed -n '/"serverVersion"/,$ s/.*"minor": "\([0-9]*\).*/\1/p')
+    [ -n "$minor" ] || fail "no cluster answers: $(tail -n 1 "$work/error")"
+    [ "$minor" -ge 27 ] || fail "Kubernetes 1.$minor is too old: 1.27 or later is needed"
+    kubectl get namespace "$namespace" > /dev/null 2>&1 ||
+        fail "there is no namespace $namespace: kubectl apply --server-side -f $here/base/namespace.yaml"
+    missing=""
+    for secret in $(secrets_in_use | cut -d' ' -f3 | sort -u); do
+        k get secret "$secret" > /dev/null 2>&1 || missing="$missing $secret"
+    done
+    [ -z "$missing" ] || fail "Secrets are missing ($missing ): $here/secrets.sh $namespace DIRECTORY"
+    if grep -q '^  volumeClaimTemplates:' "$work/rendered.yaml" && ! grep -q 'storageClassName:' "$work/rendered.yaml"; then
+        kubectl get storageclass --output yaml | grep -q 'is-default-class: "true"' ||
+            fail "no storage class is the default: the overlay's volumes would wait for ever"
+    fi
+    if [ "$(grep -c 'port: 53$' "$work/rendered.yaml")" -le 2 ]; then # only base/network.yaml
+        [ -n "$(kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output name)" ] ||
+            fail "no pod k8s-app=kube-dns in kube-system resolves names: add a policy as components/network/node-local-dns"
+    fi
+    k apply --server-side --force-conflicts --dry-run=server --selector 'app.kubernetes.io/name!=migrate' \
+        --filename "$work/rendered.yaml" > /dev/null 2> "$work/error" ||
+        fail "the cluster rejects the overlay, and nothing was applied: $(cat "$work/error")"
+}
+
+# The overlay with what only the cluster knows: hashes of its secrets, numbers that autoscalers have set.
+complete() {
+    {
+        echo "resources: [../$(basename "$overlay")]"
+        [ -z "$tag" ] || echo "images: [{name: dragoman, newTag: \"$tag\"}]"
+        echo "patches:"
+        secrets_in_use | cut -d' ' -f1,2 | sort -u | grep -v '^Job ' | while read -r kind name; do
+            hash=$(secrets_in_use | sed -n "s/^$kind $name //p" | while read -r secret; do
+                k get secret "$secret" --output 'jsonpath={.data}'
+            done | cksum | cut -d' ' -f1)
+            patch "$kind" "$name" "spec: {template: {metadata: {annotations: {dragoman/secrets: \"$hash\"}}}}"
+        done
+        autoscaled | while read -r name least; do
+            present=$(k get deployment "$name" --ignore-not-found --output 'jsonpath={.spec.replicas}')
+            patch Deployment "$name" "spec: {replicas: ${present:-$least}}"
+        done
+    } > "$work/kustomization.yaml"
+    kubectl kustomize "$work" > "$work/complete.yaml"
+}
+
+patch() { printf -- '- patch: |\n    {apiVersion: apps/v1, kind: %s, metadata: {name: %s}, %s}\n' "$1" "$2" "$3"; }
+
+apply() { k apply --server-side --force-conflicts --filename "$work/complete.yaml" --selector "$1" > "$work/log" || fail "see above"; }
+
+migrate() {
+    k delete job migrate --ignore-not-found > /dev/null # a Job cannot change
+    apply app.kubernetes.io/name=migrate
+    began=$(date +%s)
+    until [ "$(k get job migrate --output 'jsonpath={.status.succeeded}')" = 1 ]; do
+        failed=$(k get job migrate --output 'jsonpath={.status.conditions[?(@.type=="Failed")].message}')
+        [ -z "$failed" ] && [ $(($(date +%s) - began)) -lt "$seconds" ] || {
+            k logs job/migrate --tail 20 >&2 || true
+            fail "the migration has not succeeded ($failed); no service was replaced"
+        }
+        sleep 2
+    done
+}
+
+[ "${1:-}" != --back ] || { going_back=yes; shift; }
+[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0"; exit 2; }
+here=$(dirname "$0") overlay=${1%/} tag=${2:-}
+[ -f "$overlay/kustomization.yaml" ] || fail "$overlay is no overlay: it has no kustomization.yaml"
+namespace=$(sed -n 's/^namespace: *//p' "$overlay/kustomization.yaml")
+namespace=${namespace:-dragoman}
+
+if [ -n "${going_back:-}" ]; then
+    k get configmap "$progress" > /dev/null 2>&1 || fail "nothing to go back to: no upgrade was made, or it went back already"
+    back
+    report "went back"
+    exit
+fi
+
+work=$(mktemp -d "$overlay/../.upgrade.XXXXXX") # beside the overlay: Kustomize accepts only relative paths
+trap 'rm -rf "$work"' EXIT
+kubectl kustomize "$overlay" > "$work/rendered.yaml" || fail "$overlay cannot be rendered"
+check
+complete
+
+set --
+for service in $services; do
+    before=$(revision "$service")
+    [ -z "$before" ] || set -- "$@" "--from-literal=$service=$before"
+done
+k create configmap "$progress" "$@" --dry-run=client --output yaml | k apply --server-side --force-conflicts --filename - > /dev/null
+
+report "servers and policies"
+apply "$no_service"
+for server in $(k get statefulsets --output name); do
+    waited "$server" || fail "$server is not ready; no service was replaced"
+done
+report "databases and streams"
+migrate
+for service in $services; do
+    report "$service"
+    apply "app.kubernetes.io/name=$service"
+    waited "deployment/$service" || {
+        k get pods --selector "app.kubernetes.io/name=$service" >&2
+        [ $# -gt 0 ] || fail "$service is not ready; there is nothing to go back to"
+        back
+        fail "$service was not ready within $seconds s: went back to what ran before"
+    }
+done
+report "done; back again: $0 --back $overlay"

@@ -1,0 +1,101 @@
+"""What a change of an overlay changes in the rendered objects: hashes of settings, opened connections, spreading."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.manifests import K8S, OVERLAYS, Object, allowed, matches, needs_renderer, of_kind, rendered
+
+pytestmark = needs_renderer
+SERVICES = ("auth", "edge", "message", "session")
+
+
+def copied(directory: Path, overlay: str, component: str = "") -> Path:
+    """A copy of the manifests, whose overlay has one more component."""
+    shutil.copytree(K8S.parent, directory / "deploy")
+    file = directory / "deploy" / "k8s" / "overlays" / overlay / "kustomization.yaml"
+    if component:
+        text = file.read_text().replace("components:\n", f"components:\n  - ../../components/{component}\n")
+        file.write_text(text)
+    return directory / "deploy" / "k8s"
+
+
+def pod_templates(objects: tuple[Object, ...]) -> dict[str, Object]:
+    return {one["metadata"]["name"]: one["spec"]["template"] for one in objects if one["kind"] == "Deployment"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_changed_setting_replaces_all_pods(overlay: str, tmp_path: Path) -> None:
+    place = copied(tmp_path, overlay)
+    settings = place / "base" / "settings.env"
+    settings.write_text(settings.read_text().replace("DRAIN_SECONDS=60", "DRAIN_SECONDS=50"))
+    before, after = pod_templates(rendered(overlay)), pod_templates(rendered(overlay, place))
+    assert set(before) == set(SERVICES)
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_an_overlay_s_setting_replaces_all_pods(tmp_path: Path) -> None:
+    place = copied(tmp_path, "prod")
+    settings = place / "overlays" / "prod" / "settings.yaml"
+    settings.write_text(settings.read_text().replace("smtp.example", "smtp.chat.example"))
+    before, after = pod_templates(rendered("prod")), pod_templates(rendered("prod", place))
+    assert all(after[name] != before[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    ("component", "direction", "opened"),
+    [
+        ("exporters", "Ingress", {("nats", "dragoman/monitoring", "8222"), ("valkey", "dragoman/monitoring", "6379"),
+                                  ("postgres", "dragoman/monitoring", "5432")}),
+        ("bucket", "Egress", {("edge", "dragoman/bucket", "443"), ("edge", "dragoman/bucket", "9000")}),
+        ("node-local-dns", "Egress", {(name, "169.254.20.10/32", "53") for name in
+                                      (*SERVICES, "migrate", "nats", "postgres", "s3", "valkey")}),
+        ("backups", "Ingress", set()),
+    ],
+)  # fmt: skip
+def test_a_switch_opens_exactly_its_connections(
+    component: str, direction: str, opened: set[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    place = copied(tmp_path, "dev", f"network/{component}")
+    assert set(allowed("dev", direction, place)) - set(allowed("dev", direction)) == opened
+
+
+def test_backups_reach_the_database_alone(tmp_path: Path) -> None:
+    place = copied(tmp_path, "dev", "network/backups")
+    policies = {
+        one["metadata"]["name"]: one["spec"] for one in rendered("dev", place) if one["kind"] == "NetworkPolicy"
+    }
+    (from_backup,) = policies["backups"]["egress"]
+    (to_database,) = policies["backups-postgres"]["ingress"]
+    assert from_backup["to"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "postgres"}}}]
+    assert to_database["from"] == [{"podSelector": policies["backups"]["podSelector"]}]
+    assert matches(policies["backups"]["podSelector"], {"dragoman/backup": "true"})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_version_is_spread_over_the_nodes_by_itself(overlay: str) -> None:
+    for one in of_kind(overlay, "Deployment"):
+        hosts, zones = one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert hosts["topologyKey"] == "kubernetes.io/hostname"
+        assert (hosts["whenUnsatisfiable"], hosts["nodeTaintsPolicy"]) == ("DoNotSchedule", "Honor")
+        assert "pod-template-hash" in hosts["matchLabelKeys"]
+        assert (zones["topologyKey"], zones["whenUnsatisfiable"]) == ("topology.kubernetes.io/zone", "ScheduleAnyway")
+        assert "pod-template-hash" in zones["matchLabelKeys"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_autoscaler_alone_sets_the_number(overlay: str) -> None:
+    scaled = {one["spec"]["scaleTargetRef"]["name"] for one in of_kind(overlay, "HorizontalPodAutoscaler")}
+    assert overlay == "dev" or scaled == {"edge", "message"}
+    for one in of_kind(overlay, "Deployment"):
+        assert ("replicas" in one["spec"]) is (one["metadata"]["name"] not in scaled)
+
+
+def test_mail_can_be_written_without_a_mail_server() -> None:
+    (auth,) = [one for one in of_kind("dev", "Deployment") if one["metadata"]["name"] == "auth"]
+    pod = auth["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (outbox,) = [entry["value"] for entry in container["env"] if entry["name"] == "DRAGOMAN_MAIL__OUTBOX"]
+    (volume,) = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == outbox]
+    assert {"name": volume, "emptyDir": {"sizeLimit": "64Mi"}} in pod["volumes"]

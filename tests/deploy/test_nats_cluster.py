@@ -1,0 +1,82 @@
+"""Three real servers with the deployed configuration: they become one cluster by their certificate."""
+
+import asyncio
+import json
+import re
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from services.cli.certificates import ensure_certificate
+from services.cli.embedded import nats
+from services.cli.ports import free_port
+from services.cli.secrets import Addresses, issue
+from tests.drills.cluster import ROOT
+
+SECONDS = 30.0
+CONFIG = ROOT / "deploy" / "k8s" / "components" / "nats" / "nats.conf"
+PORTS = ("port: 4222", "http: 8222", "port: 6222")
+
+
+class ClusterPeer:
+    """A server as the pod runs it, with ports and paths of this machine. `routes`: the cluster's ports."""
+
+    def __init__(self, directory: Path, secrets: Path, name: str, route: int, routes: list[int]) -> None:
+        self.monitor = free_port()
+        directory.mkdir()
+        urls = ", ".join(f'"nats://localhost:{port}"' for port in routes)
+        text = CONFIG.read_text().replace("/etc/nats/secrets", str(secrets / "nats"))
+        for placeholder, port in zip(PORTS, (free_port(), self.monitor, route), strict=True):
+            text = text.replace(placeholder, f"{placeholder.split(':')[0]}: {port}")
+        text = re.sub(r"routes: \[.*\]", f"routes: [{urls}]", text).replace("/data", str(directory / "data"))
+        text = re.sub("pid_file: .*", f"pid_file: {directory / 'pid'}", text)
+        (directory / "nats.conf").write_text(text)
+        (directory / "secrets").symlink_to(secrets / "nats")
+        self.command = nats.command(directory / "nats.conf")
+        self.environment = {"POD_NAME": name}
+
+    def peers(self) -> set[str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/routez", timeout=5) as reply:
+                return {route["remote_name"] for route in json.load(reply)["routes"]}
+        except OSError:
+            return set()
+
+
+async def test_only_servers_with_the_certificate_join(tmp_path: Path) -> None:
+    issue(tmp_path / "issued", Addresses("nats://nats:4222", "valkey:6379", "postgres:5432", "dragoman"))
+    issue(tmp_path / "others", Addresses("nats://nats:4222", "valkey:6379", "postgres:5432", "dragoman"))
+    routes = [free_port() for _ in range(4)]
+    secrets = [tmp_path / "issued"] * 3 + [tmp_path / "others"]
+    servers = [ClusterPeer(tmp_path / f"nats-{n}", secrets[n], f"nats-{n}", routes[n], routes[:3]) for n in range(4)]
+    running = [
+        await asyncio.create_subprocess_exec(*one.command, env=one.environment, stderr=asyncio.subprocess.DEVNULL)
+        for one in servers
+    ]
+    try:
+        names = {"nats-0", "nats-1", "nats-2"}
+        async with asyncio.timeout(SECONDS):
+            while [await asyncio.to_thread(one.peers) for one in servers[:3]] != [
+                names - {f"nats-{n}"} for n in range(3)
+            ]:
+                await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(servers[3].peers) == set()
+    finally:
+        for process in running:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def test_the_certificate_stays(tmp_path: Path) -> None:
+    first = [file.read_bytes() for file in ensure_certificate(tmp_path, ("localhost",))]
+    assert [file.read_bytes() for file in ensure_certificate(tmp_path, ("localhost",))] == first
+
+
+@pytest.mark.parametrize("missing", ["cluster.crt", "cluster.key"])
+def test_half_a_certificate_is_made_anew(tmp_path: Path, missing: str) -> None:
+    first = [file.read_bytes() for file in ensure_certificate(tmp_path, ("localhost",))]
+    (tmp_path / missing).unlink()
+    assert all(file.read_bytes() not in first for file in ensure_certificate(tmp_path, ("localhost",)))

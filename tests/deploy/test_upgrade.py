@@ -1,0 +1,173 @@
+"""upgrade.sh: its order, what it checks before it applies anything, and how it goes back."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.manifests import K8S, RENDERER, RENDERERS, needs_renderer
+
+pytestmark = needs_renderer
+SERVICES = ["message", "session", "auth", "edge"]
+DRY_RUN = "apply --selector=app.kubernetes.io/name!=migrate --dry-run"
+
+
+class FakeInstallation:
+    """A copy of deploy/k8s, and a kubectl whose cluster is a few files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        shutil.copytree(K8S.parent, directory / "deploy")
+        self.k8s = directory / "deploy" / "k8s"
+        kubectl = directory / "bin" / "kubectl"
+        kubectl.parent.mkdir()
+        kubectl.write_text(f'#!/bin/sh\nexec {sys.executable} -S {Path(__file__).with_name("fake_kubectl.py")} "$@"\n')
+        kubectl.chmod(0o755)
+        self.answer({})
+        self.revisions = directory / "revisions.json"
+        self.revisions.write_text("{}")
+
+    def answer(self, answers: dict[str, tuple[int, str, str]]) -> None:
+        (self.directory / "answers.json").write_text(json.dumps(answers))
+
+    def upgrade(self, *arguments: str, overlay: str = "dev") -> "subprocess.CompletedProcess[str]":
+        assert RENDERER is not None
+        (self.directory / "commands").write_text("")
+        environment = {
+            "PATH": f"{self.directory / 'bin'}:{os.environ['PATH']}", "FAKE": str(self.directory),
+            "RENDER": json.dumps([shutil.which(RENDERER), RENDERERS[RENDERER]]), "DRAGOMAN_STEP_SECONDS": "5",
+        }  # fmt: skip
+        before, after = (arguments[:1], arguments[1:]) if "--back" in arguments else ((), arguments)
+        command: list[str | Path] = [self.k8s / "upgrade.sh", *before, self.k8s / "overlays" / overlay, *after]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+        assert not list(self.k8s.glob("overlays/.upgrade*"))
+        return done
+
+    def commands(self, *beginnings: str) -> list[str]:
+        lines = (self.directory / "commands").read_text().splitlines()
+        return [line for line in lines if line.startswith(beginnings)]
+
+    def applied(self, kind: str) -> dict[str, Any]:
+        with (self.directory / "applied.yaml").open() as file:
+            objects = list(yaml.load_all(file, yaml.CSafeLoader))
+        return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
+
+    def secret_hashes(self) -> dict[str, str]:
+        found = {**self.applied("Deployment"), **self.applied("StatefulSet")}
+        return {
+            name: one["spec"]["template"]["metadata"]["annotations"]["dragoman/secrets"] for name, one in found.items()
+        }
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> FakeInstallation:
+    return FakeInstallation(tmp_path)
+
+
+def test_databases_first_and_edges_last_each_awaited(installation: FakeInstallation) -> None:
+    done = installation.upgrade("0.2.0")
+    assert done.returncode == 0, done.stderr
+    steps = installation.commands("apply --selector", "rollout status", "delete job", "get job")
+    assert steps[0].startswith(DRY_RUN)
+    assert steps[1:] == [
+        "apply --selector=app.kubernetes.io/name notin (migrate, message, session, auth, edge)",
+        "rollout status statefulset.apps/nats",
+        "delete job migrate",
+        "apply --selector=app.kubernetes.io/name=migrate",
+        "get job migrate",
+        *(step for one in SERVICES
+          for step in (f"apply --selector=app.kubernetes.io/name={one}", f"rollout status deployment/{one}")),
+    ]  # fmt: skip
+    ours = [*installation.applied("Deployment").values(), *installation.applied("Job").values()]
+    images = {one["spec"]["template"]["spec"]["containers"][0]["image"] for one in ours}
+    assert images == {"dragoman:0.2.0"}
+
+
+def test_each_step_selects_objects_of_the_overlay(installation: FakeInstallation) -> None:
+    """Nothing is left out by all selectors, and each service's Deployment is in its own step."""
+    assert installation.upgrade().returncode == 0
+    for service in SERVICES:
+        labels = installation.applied("Deployment")[service]["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == service
+    assert installation.applied("Job")["migrate"]["metadata"]["labels"]["app.kubernetes.io/name"] == "migrate"
+
+
+def test_a_failed_step_goes_back(installation: FakeInstallation) -> None:
+    installation.revisions.write_text(json.dumps({one: 3 for one in SERVICES}))
+    installation.answer({"rollout status deployment/auth": (1, "", "timed out")})
+    done = installation.upgrade()
+    assert done.returncode == 1
+    assert "apply --selector=app.kubernetes.io/name=edge" not in installation.commands("apply")
+    assert installation.commands("rollout undo") == ["rollout undo deployment/auth --to-revision=3"]
+    installation.answer({})  # auth was not ready after going back, either
+    assert installation.upgrade("--back").returncode == 0
+    undone = [one.split()[2] for one in installation.commands("rollout undo")]
+    assert undone == ["deployment/session", "deployment/message"]
+
+
+def test_back_leaves_what_no_upgrade_changed(installation: FakeInstallation) -> None:
+    installation.revisions.write_text(json.dumps({one: 3 for one in SERVICES}))
+    assert installation.upgrade().returncode == 0
+    now = json.loads(installation.revisions.read_text())
+    installation.revisions.write_text(json.dumps({**now, "session": 3}))
+    assert installation.upgrade("--back").returncode == 0
+    assert [one.split()[2] for one in installation.commands("rollout undo")] == [
+        "deployment/edge", "deployment/auth", "deployment/message",
+    ]  # fmt: skip
+    again = installation.upgrade("--back")
+    assert (again.returncode, "nothing to go back to" in again.stderr) == (1, True)
+
+
+def test_a_failed_migration_replaces_nothing(installation: FakeInstallation) -> None:
+    installation.answer({"get job migrate": (0, "BackoffLimitExceeded", "")})
+    done = installation.upgrade()
+    assert (done.returncode, "the migration has not succeeded (BackoffLimitExceeded)" in done.stderr) == (1, True)
+    assert not installation.commands("rollout status deployment")
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ({"version": (1, "", "connection refused")}, "no cluster answers: connection refused"),
+        ({"version": (0, '"serverVersion": {\n "minor": "26+"', "")}, "Kubernetes 1.26 is too old"),
+        ({"get namespace dragoman": (1, "", "")}, "there is no namespace dragoman"),
+        ({"get secret dragoman-keys": (1, "", "")}, "Secrets are missing ( dragoman-keys )"),
+        ({"get storageclass": (0, "items: []", "")}, "no storage class is the default"),
+        ({"get pods": (0, "", "")}, "no pod k8s-app=kube-dns"),
+        ({DRY_RUN: (1, "", "no matches for kind")}, "nothing was applied: no matches for kind"),
+    ],
+)  # fmt: skip
+def test_obstacles_are_named_before_anything_is_applied(
+    installation: FakeInstallation, answers: dict[str, tuple[int, str, str]], sentence: str
+) -> None:
+    installation.answer(answers)
+    done = installation.upgrade()
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    changing = [one for one in installation.commands("apply", "delete", "rollout", "create") if "--dry-run" not in one]
+    assert changing == []
+
+
+def test_a_changed_secret_replaces_the_pods_that_use_it(installation: FakeInstallation) -> None:
+    assert installation.upgrade().returncode == 0
+    before = installation.secret_hashes()
+    assert set(before) == {*SERVICES, "nats", "valkey", "postgres", "s3"}
+    installation.answer({"get secret dragoman-keys": (0, '{"a": "c"}', "")})
+    assert installation.upgrade().returncode == 0
+    after = installation.secret_hashes()
+    assert {name for name in before if after[name] != before[name]} == {"auth"}
+
+
+def test_autoscaled_deployments_keep_their_number(installation: FakeInstallation) -> None:
+    assert installation.upgrade(overlay="prod").returncode == 0
+    first = {name: one["spec"]["replicas"] for name, one in installation.applied("Deployment").items()}
+    assert first == {"auth": 2, "session": 2, "message": 2, "edge": 2}
+    assert installation.upgrade(overlay="prod").returncode == 0
+    later = {name: one["spec"]["replicas"] for name, one in installation.applied("Deployment").items()}
+    assert later == {"auth": 2, "session": 2, "message": 7, "edge": 7}
