@@ -111,8 +111,8 @@ class Edge:
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
         self.auth_state = AuthState()
-        self._verifier = TokenVerifier(bus, metrics, self.auth_state.clock)
-        requests, lookup = AuthRequests(bus, self.id, seconds), AccountLookup(bus, self._summaries)
+        self._verifier = TokenVerifier(bus, metrics, self.auth_state)
+        requests, lookup = AuthRequests(bus, self.id, self.auth_state, seconds), AccountLookup(bus, self._summaries)
         verification = VerificationFlow(requests, self.auth_state.clock, clock)
         own = SelfRevocation(requests, self.auth_state)
         login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup)

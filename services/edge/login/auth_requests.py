@@ -1,6 +1,9 @@
 """Requests to the auth service on behalf of a connection, with the origin that its rate limits need."""
 
+from typing import TypeVar
+
 from services.edge.client.connection import Connection
+from services.edge.login.auth_state import AuthState
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import (
@@ -15,33 +18,43 @@ from shared.contract.auth import (
 )
 from shared.contract.ids import NodeId
 from shared.contract.session import Ack
+from shared.contract.subjects import Route
+
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 
 class AuthRequests:
-    """Each request waits for its reply for `seconds`. All raise RequestError."""
+    """Each request waits for its reply for `seconds`, or fails at once while auth is known to be down. All raise
+    RequestError."""
 
-    def __init__(self, bus: Bus, node: NodeId, seconds: float) -> None:
+    def __init__(self, bus: Bus, node: NodeId, state: AuthState, seconds: float) -> None:
         self._bus = bus
         self._node = node
+        self._state = state
         self.seconds = seconds
 
     async def log_in(self, connection: Connection, command: Login | Register) -> Authenticated | VerificationNeeded:
         command.origin = self._origin(connection)
         if isinstance(command, Login):
-            return await self._bus.request(subjects.LOGIN, command, seconds=self.seconds)
-        return await self._bus.request(subjects.REGISTER, command, seconds=self.seconds)
+            return await self._request(subjects.LOGIN, command)
+        return await self._request(subjects.REGISTER, command)
 
     async def send_verification(self, connection: Connection, ticket: str) -> None:
         request = SendVerification(ticket, self._origin(connection), connection.info.base_url)
-        await self._bus.request(subjects.SEND_VERIFICATION, request, seconds=self.seconds)
+        await self._request(subjects.SEND_VERIFICATION, request)
 
     async def recover(self, connection: Connection, command: Recover) -> Ack:
         command.origin = self._origin(connection)
-        return await self._bus.request(subjects.RECOVER, command, seconds=self.seconds)
+        return await self._request(subjects.RECOVER, command)
 
     async def delete_account(self, connection: Connection, command: DeleteAccount) -> Ack:
         command.actor = connection.account
-        return await self._bus.request(subjects.DELETE_ACCOUNT, command, seconds=self.seconds, retry=True)
+        return await self._request(subjects.DELETE_ACCOUNT, command, retry=True)
+
+    async def _request(self, route: Route[Q, R], request: Q, *, retry: bool = False) -> R:
+        self._state.require_service()
+        return await self._bus.request(route, request, seconds=self.seconds, retry=retry)
 
     def _origin(self, connection: Connection) -> Origin:
         return Origin(self._node, connection.number, connection.address)

@@ -81,6 +81,7 @@ class RevocationWatcher:
         """A replica of auth has announced its state."""
         announced, state, now = _decode_state(data), self._state, steady_ms()
         self._announced_at = time.monotonic()
+        state.heard()
         state.clock.observe(announced.now, now - _ANNOUNCEMENT_MS, now)
         if announced.keys:
             self._verifier.set_keys(announced.keys)
@@ -95,6 +96,7 @@ class RevocationWatcher:
             reply = await self._bus.request(
                 subjects.LIST_REVOCATIONS, ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True
             )
+            state.heard()
             state.clock.observe(reply.now, sent, steady_ms())
             self.revoked(reply.revocations)
             if reply.keys:

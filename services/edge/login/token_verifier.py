@@ -6,8 +6,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from services.edge.login.auth_state import AuthState
 from services.edge.metrics import EdgeMetrics
-from services.edge.rpc.remote_clock import RemoteClock
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import GetKeys, Revocation
@@ -23,10 +23,10 @@ _KEYS_SECONDS = 5.0
 class TokenVerifier:
     """`revocations_loaded` is set once all former revocations are known. Until then no token is accepted."""
 
-    def __init__(self, bus: Bus, metrics: EdgeMetrics, clock: RemoteClock) -> None:
+    def __init__(self, bus: Bus, metrics: EdgeMetrics, state: AuthState) -> None:
         self._bus = bus
         self._metrics = metrics
-        self._clock = clock
+        self._state = state
         self._verifier: Verifier | None = None
         self._keys_requested = -_KEYS_SECONDS
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
@@ -66,11 +66,12 @@ class TokenVerifier:
                 self._verified.popitem(last=False)
         if claims.sid in self._sessions or claims.issued < self._accounts.get(claims.account, 0):
             raise BadToken("revoked")
-        if claims.expires < self._clock.earliest():
+        if claims.expires < self._state.clock.earliest():
             raise BadToken("expired")
         return claims
 
     async def _await_revocations(self, seconds: float) -> None:
+        self._state.require_service()
         try:
             async with asyncio.timeout(seconds):
                 await self.revocations_loaded.wait()
@@ -80,14 +81,15 @@ class TokenVerifier:
     async def _verify(self, token: str, seconds: float) -> Claims:
         verifier = self._verifier or await self._request_keys(seconds)
         try:
-            return verifier.verify(token, self._clock.earliest(), self._clock.latest())
+            return verifier.verify(token, self._state.clock.earliest(), self._state.clock.latest())
         except UnknownKey:
             if time.monotonic() - self._keys_requested < _KEYS_SECONDS:
                 raise
         verifier = await self._request_keys(seconds)
-        return verifier.verify(token, self._clock.earliest(), self._clock.latest())
+        return verifier.verify(token, self._state.clock.earliest(), self._state.clock.latest())
 
     async def _request_keys(self, seconds: float) -> Verifier:
+        self._state.require_service()
         self._keys_requested = time.monotonic()
         self._verifier = Verifier(await self._bus.request(subjects.GET_KEYS, GetKeys(), seconds=seconds, retry=True))
         return self._verifier

@@ -38,10 +38,13 @@ class EdgeCluster:
     dialects: Dialects = (*DIALECTS, ENTRY)
 
     async def add_edge(self, **settings: Any) -> Edge:
-        """Starts another edge with these settings of the section `edge`."""
+        """Starts another edge with these settings of the section `edge`. `nats_port`: of a proxy of NATS."""
         limits = settings.pop("limits", {"rates": False})
+        nats = self.nats.settings("edge")
+        if nats_port := settings.pop("nats_port", 0):
+            nats = nats.model_copy(update={"url": f"nats://127.0.0.1:{nats_port}"})
         made = Settings(
-            nats=self.nats.settings("edge"),
+            nats=nats,
             redis=self.valkey.settings("edge"),
             edge={"drain_seconds": 0.2, **settings},
             limits=limits,

@@ -1,5 +1,7 @@
 """Logins by registration, secret and token."""
 
+import asyncio
+import json
 import time
 
 import pytest
@@ -11,6 +13,7 @@ from services.edge.login.token_verifier import TokenVerifier
 from shared.contract.auth import Register
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.tokens import BadToken, Claims
+from tests.support.proxy import TcpProxy
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket
 
@@ -48,6 +51,13 @@ async def test_a_registration_logs_in_where_the_dialect_expects_it(
     assert len(cluster.auth.requests_of(Register)) == 1
     (client,) = edge.endpoint.clients.values()
     assert (client.connection.account != NO_ACCOUNT) is enters
+
+
+_KNOWN_SECONDS = 4.5
+LOGINS = [
+    ("/ws/pipe", "login|1|right"),
+    ("/ws/ourchat-v2", '{"code":6,"login_type":1,"account":"1","password":"right"}'),
+]
 
 
 TOKEN = "x" * 40
@@ -141,3 +151,21 @@ async def test_unread_messages_are_counted_for_dialects_that_show_them(
     assert counted == []
     assert (await reply_to(dial(edge.endpoint, "/ws/pipe"), "login|101|right")).startswith("login_succ|登录成功！|101|")
     assert counted == [AccountId(101)]
+
+
+async def test_while_the_edge_is_cut_off_from_nats_a_login_is_answered_at_once(cluster: EdgeCluster) -> None:
+    proxy = TcpProxy(cluster.nats.port)
+    await proxy.start()
+    cluster.stack.push_async_callback(proxy.close)
+    edge = await cluster.add_edge(nats_port=proxy.port)
+    proxy.time_out()
+    await asyncio.sleep(_KNOWN_SECONDS)
+    for path, frame in LOGINS:
+        wire = dial(edge.endpoint, path)
+        async with asyncio.timeout(1.0):
+            await reply_to(wire, frame)
+    assert json.loads(wire.received[-1])["status"] == 2
+    proxy.clear()
+    async with asyncio.timeout(10.0):
+        while '"status":0' not in await reply_to(wire, frame):
+            await asyncio.sleep(0.1)

@@ -8,9 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.auth.adapters.signing_keys import SigningKeys, delete, ensure_keys, rotate
+from services.edge.login.auth_state import AuthState
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.metrics import EdgeMetrics
-from services.edge.rpc.remote_clock import RemoteClock
 from shared.bus.client import Bus
 from shared.contract.auth import GetKeys, Keys
 from shared.contract.ids import AccountId
@@ -49,7 +49,7 @@ async def gate(
     auth.serve(GET_KEYS, keys)
     await auth.start()
     await edge.start()
-    gate = TokenVerifier(edge, EdgeMetrics(registry), RemoteClock())
+    gate = TokenVerifier(edge, EdgeMetrics(registry), AuthState())
     gate.revocations_loaded.set()
     yield gate
     await edge.stop()
