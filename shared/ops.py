@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
 from shared.dashboard import page
-from shared.dashboard.event_loop_lag import EventLoopLag
+from shared.dashboard.event_loop import EventLoopMetrics
 from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
@@ -43,7 +43,7 @@ class OpsServer:
     ) -> None:
         self._registry = registry
         self._readiness = Readiness(registry, checks, optional)
-        self._lag = EventLoopLag(registry)
+        self._loop_metrics = EventLoopMetrics(registry)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
         self._history = PanelHistory(dashboard)
@@ -67,7 +67,7 @@ class OpsServer:
         watching = Tasks()
         with self._listener:
             _log.info("operations port opened", port=self.port)
-            watching.start(self._lag.watch(), "loop lag")
+            watching.start(self._loop_metrics.watch(), "event loop")
             watching.start(self._sample_history(), "history")
             watching.start(self._readiness.watch(), "readiness")
             try:

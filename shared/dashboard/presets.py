@@ -51,6 +51,7 @@ PROCESS = PanelGroup(
         rate("Processor", "process_cpu_seconds", Unit.SHARE),
         gauge("Memory", "process_resident_memory_bytes", Unit.BYTES),
         percentiles("Lag of the event loop", "dragoman_loop_lag_seconds"),
+        gauge("Tasks", "dragoman_loop_tasks"),
         gauge("Open files", "process_open_fds"),
         gauge("Dependencies that work", "dragoman_dependency_ready", by="dependency"),
         Panel("Up for", "process_start_time_seconds", PanelKind.AGE, Unit.SECONDS),

@@ -197,7 +197,7 @@ def run_soak(
     minutes: float, rate: float, bound: float, seed: int | None, mutant: str | None, report_file: Path | None,
     keep: bool,
 ) -> None:  # fmt: skip
-    """Random faults for a long time: no process may use more and more memory, files or threads."""
+    """Random faults for a long time: no process may use more and more memory, files, threads or tasks."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     random.seed(number)

@@ -4,6 +4,7 @@
 in its own process and then runs it as usual. The product contains no trace of this.
 """
 
+import asyncio
 import os
 import sys
 import threading
@@ -174,6 +175,21 @@ def _hoard() -> None:
     _replace(Client, "deliver", hoarding)
 
 
+def _abandon_tasks() -> None:
+    """The edge leaves tasks behind, too few to use much memory."""
+    from services.edge.client.client import Client
+    from services.edge.dialects.encoded_message import EncodedMessage
+
+    deliver, is_bad, tasks = Client.deliver, _one_in_many(), set[asyncio.Task[Any]]()
+
+    def abandoning(client: Client, messages: Sequence[EncodedMessage]) -> None:
+        if is_bad():
+            tasks.add(asyncio.create_task(asyncio.Event().wait()))
+        deliver(client, messages)
+
+    _replace(Client, "deliver", abandoning)
+
+
 def _slow_login() -> None:
     """Every login takes processor time, as if it needed a hash of the password."""
     from services.edge.login.login import LoginFlow
@@ -324,6 +340,7 @@ MUTANTS = {
     "assume-arrived": Mutant("edge", "I2 delivery", _assume_arrived, "network"),
     "patient-with-silence": Mutant("edge", "S4 silence", _patient_with_silence, "half-open"),
     "hoard": Mutant("edge", "G1 growth", _hoard, "soak"),
+    "abandon-tasks": Mutant("edge", "G1 growth", _abandon_tasks, "soak"),
     "slow-login": Mutant("edge", "S1 service", _slow_login, "storm"),
     "skip-gaps": Mutant("edge", "I2 delivery", _skip_gaps, "partition"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),

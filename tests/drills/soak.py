@@ -24,8 +24,9 @@ _WARM_SHARE = 0.25
 _LEAST_SHARE = 0.4
 """A process that lived for a shorter share of the time is not judged."""
 _LEAST_SAMPLES = 8
-_ROOM = {"memory_bytes": 12_000_000, "files": 24, "threads": 8}
-"""Growth that is none: fragments of the heap, connections that are being replaced, idle threads of pools."""
+_ROOM = {"memory_bytes": 12_000_000, "files": 24, "threads": 8, "tasks": 24}
+"""Growth that is none: fragments of the heap, connections that are being replaced, idle threads of pools, requests in
+flight."""
 _open = build_opener(ProxyHandler({})).open
 
 
@@ -63,14 +64,20 @@ def _look(process: RunningProcess) -> ResourcesSeen | None:
         threads = len(os.listdir(f"/proc/{process.pid}/task"))
     except (URLError, OSError):
         return None
-    values = {name: float(value) for name, _, value in (line.partition(" ") for line in lines) if name in _GAUGES}
+    values = {
+        name: float(value) for name, _, value in (line.partition(" ") for line in lines) if name in _GAUGES.values()
+    }
     return ResourcesSeen(
         time.monotonic(), process.name, process.pid,
-        {"memory_bytes": values[_MEMORY], "files": values[_FILES], "threads": float(threads)},
+        {"threads": float(threads)} | {what: values[gauge] for what, gauge in _GAUGES.items()},
     )  # fmt: skip
 
 
-_MEMORY, _FILES = _GAUGES = ("process_resident_memory_bytes", "process_open_fds")
+_GAUGES = {
+    "memory_bytes": "process_resident_memory_bytes",
+    "files": "process_open_fds",
+    "tasks": "dragoman_loop_tasks",
+}
 
 
 def flat(trial_index: IndexedTrial) -> Iterator[str]:

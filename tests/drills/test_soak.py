@@ -7,10 +7,12 @@ from tests.drills.records import ResourcesSeen, Trial
 from tests.drills.soak import LOOK_SECONDS, flat, phases
 
 SAMPLES = 60
-MEMORY, FILES, THREADS = 100e6, 50.0, 8.0
+MEMORY, FILES, THREADS, TASKS = 100e6, 50.0, 8.0, 40.0
 
 
-def trial(process: str = "edge-1", *, memory_per_look: float = 0.0, files_per_look: float = 0.0) -> IndexedTrial:
+def trial(
+    process: str = "edge-1", *, memory_per_look: float = 0.0, files_per_look: float = 0.0, tasks_per_look: float = 0.0
+) -> IndexedTrial:
     """Every third sample is a peak, and memory doubles at the beginning."""
     records = [
         ResourcesSeen(
@@ -19,6 +21,7 @@ def trial(process: str = "edge-1", *, memory_per_look: float = 0.0, files_per_lo
                 "memory_bytes": MEMORY * min(1, 0.5 + number / 20) + 9e6 * (number % 3 == 0) + number * memory_per_look,
                 "files": FILES + 30 * (number % 3 == 0) + number * files_per_look,
                 "threads": THREADS,
+                "tasks": TASKS + 20 * (number % 3 == 0) + number * tasks_per_look,
             },
         )
         for number in range(SAMPLES)
@@ -30,9 +33,12 @@ def test_peaks_and_a_warm_up_are_no_growth() -> None:
     assert list(flat(trial())) == []
 
 
-@pytest.mark.parametrize(("memory", "files", "what"), [(1e6, 0.0, "memory_bytes"), (0.0, 1.0, "files")])
-def test_growth_is_found(memory: float, files: float, what: str) -> None:
-    (violation,) = flat(trial(memory_per_look=memory, files_per_look=files))
+@pytest.mark.parametrize(
+    ("memory", "files", "tasks", "what"),
+    [(1e6, 0.0, 0.0, "memory_bytes"), (0.0, 1.0, 0.0, "files"), (0.0, 0.0, 1.0, "tasks")],
+)
+def test_growth_is_found(memory: float, files: float, tasks: float, what: str) -> None:
+    (violation,) = flat(trial(memory_per_look=memory, files_per_look=files, tasks_per_look=tasks))
     assert violation.startswith(f"{what} of edge-1 grew from ")
 
 

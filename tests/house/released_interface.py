@@ -23,7 +23,7 @@ from services.session.metrics import SessionMetrics
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
-from shared.dashboard.event_loop_lag import EventLoopLag
+from shared.dashboard.event_loop import EventLoopMetrics
 from shared.presence import Presence
 from shared.readiness import Readiness
 from shared.settings import NatsSettings, RedisSettings, Settings
@@ -57,7 +57,7 @@ def _metrics() -> Iterator[tuple[str, Any]]:
         registry = CollectorRegistry()
         metrics(registry)
         Bus(NatsSettings(), service, registry)
-        EventLoopLag(registry)
+        EventLoopMetrics(registry)
         Readiness(registry, {})
         Presence(RedisSettings(), registry)
         for collector in registry._collector_to_names:

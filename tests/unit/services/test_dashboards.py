@@ -15,7 +15,7 @@ from services.message import metrics as message_metrics
 from services.session import dashboard as session
 from services.session import metrics as session_metrics
 from shared.bus.client import Bus
-from shared.dashboard.event_loop_lag import EventLoopLag
+from shared.dashboard.event_loop import EventLoopMetrics
 from shared.dashboard.panels import Dashboard, PanelKind
 from shared.database import Database
 from shared.presence import Presence
@@ -39,7 +39,7 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Dashb
     registry = new_registry()
     metrics(registry)
     Bus(NatsSettings(), dashboard.service, registry)
-    EventLoopLag(registry)
+    EventLoopMetrics(registry)
     Readiness(registry, {})
     if dashboard.service != "edge":
         await Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry).close()
