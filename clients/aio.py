@@ -17,7 +17,7 @@ from clients.codec.events import ServerReply
 from clients.errors import ConnectionEnded, Unreachable
 from clients.pending import UnansweredRequests, check, no_reply
 
-_TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
+_TEXT, _BINARY, _CLOSE, _PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE, WSMsgType.PING
 _HANDSHAKE_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
 _BUFFER_BYTES = 2048
@@ -57,6 +57,8 @@ class AsyncConnection(ABC):
     def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
         self.close_code = _ABNORMAL
         """Of the server's close frame; 1006 if there is none."""
+        self.pong_sent_at = 0.0
+        """Monotonic time of the last pong; 0 before the first."""
         self._decode = decode or codec.decode
         self._decode_binary = codec.decode_binary
         self._listener = listener
@@ -175,6 +177,10 @@ class AsyncWebSocket(WSListener, AsyncConnection):
                 self._listener.received(event, time.monotonic_ns())
         elif kind is _BINARY:
             self._handle(self._decode_binary(frame.get_payload_as_bytes()))
+        elif kind is _PING:
+            if not self._closing:
+                self.pong_sent_at = time.monotonic()
+                transport.send_pong(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
             self.close_code = _code_of(frame.get_payload_as_bytes())
             transport.disconnect()
@@ -234,6 +240,7 @@ async def connect(
             lambda: AsyncWebSocket(codec, listener, decode),
             place.url,
             websocket_handshake_timeout=_HANDSHAKE_SECONDS,
+            enable_auto_pong=False,
             read_buffer_init_size=_BUFFER_BYTES,
         )
     except (OSError, WSError, TimeoutError) as error:

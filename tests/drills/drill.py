@@ -39,7 +39,7 @@ class Drill:
     these chats, raises RequestError. `rate`: messages per second of all devices together. `patience`: seconds at the
     end for all devices to reconnect, and as many again for all deliveries. `report` gets a progress line each second.
     `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of users that share no chat.
-    `presence`: reads the edges of each account, raises RedisError."""
+    `presence`: reads the edges of each account, raises RedisError. `proxied`: see Trial."""
 
     edges: Sequence[Edge]
     history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
@@ -50,6 +50,7 @@ class Drill:
     crowds: int = 1
     presence: Callable[[], Awaitable[dict[int, frozenset[str]]]] | None = None
     records: list[Record] = field(default_factory=list)
+    proxied: bool = False
     phase: str = "warm-up"
 
     async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
@@ -106,7 +107,7 @@ class Drill:
         except RedisError:
             presence = {}
         sleepers = frozenset(sleeper.number for sleeper in population.sleepers)
-        return Trial(population.members, records, history, presence, sleepers)
+        return Trial(population.members, records, history, presence, sleepers, self.proxied)
 
     async def _watch(self) -> None:
         began = time.monotonic()

@@ -165,14 +165,19 @@ class IndexedTrial:
     def broken_by_network(self, connection: int) -> bool:
         """Whether the connection ended without a close frame while those of clients were harmed."""
         closed = self.closed.get(connection)
-        return (
-            closed is not None
-            and closed.code == ABNORMAL
-            and any(
-                healed.target.endswith("~clients") and healed.began <= closed.at <= healed.at + _CLOSING_SECONDS
-                for healed in self.healed
-            )
+        return closed is not None and closed.code == ABNORMAL and self.clients_harmed(closed.at)
+
+    def clients_harmed(self, at: float) -> bool:
+        """Whether the connections of clients were harmed then or shortly before."""
+        return any(
+            healed.target.endswith("~clients") and healed.began <= at <= healed.at + _CLOSING_SECONDS
+            for healed in self.healed
         )
+
+    def unconfirmed_by_pongs(self, one: MessageReceived) -> bool:
+        """Whether the client of a proxied trial left before it answered a ping that came after the message."""
+        closed = self.closed.get(one.connection)
+        return self.trial.proxied and closed is not None and closed.ponged < one.at
 
     def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
         """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and

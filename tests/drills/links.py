@@ -18,6 +18,9 @@ class Links:
     """Proxies by the name of a process and of its server, as in ("edge-1", "nats"). ("edge-1", CLIENTS) is the way of
     the clients to an edge."""
 
+    proxied = True
+    """Whether edges trust the proxies of clients."""
+
     def __init__(self) -> None:
         self._proxies: dict[tuple[str, str], TcpProxy] = {}
 
@@ -47,6 +50,8 @@ class Links:
 
 class FarLinks(Links):
     """The clients of one edge are in a far network. All other connections are direct."""
+
+    proxied = False
 
     def __init__(self, network: FarNetwork, edge: str) -> None:
         super().__init__()

@@ -59,7 +59,8 @@ async def endure(
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))  # readiness may take seconds each
     await fleet.migrate(builds("message"))
     await asyncio.gather(*(fleet.start(service, builds(service)) for service in (*FIRST, "edge")))
-    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), 1, presence, records)
+    proxied = fleet.links is not None and fleet.links.proxied
+    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), 1, presence, records, proxied)
     try:
         return await drill.run(disturb)
     finally:

@@ -104,7 +104,8 @@ class RecordedConnection:
         """Waits for the end of the connection, in order or not."""
         await self._connected.wait_ended()
         if self.ocid:
-            self._journal(Closed(time.monotonic(), self.number, self._connected.close_code))
+            connection = self._connected
+            self._journal(Closed(time.monotonic(), self.number, connection.close_code, connection.pong_sent_at))
 
     # Receiving
 

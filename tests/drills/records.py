@@ -22,11 +22,12 @@ class Opened(msgspec.Struct, tag="opened", frozen=True):
 
 
 class Closed(msgspec.Struct, tag="closed", frozen=True):
-    """The connection is over; `code` is the WebSocket close code."""
+    """The connection is over; `code` is the WebSocket close code. The last ping was answered at `ponged` (0: none)."""
 
     at: float
     connection: int
     code: int
+    ponged: float = 0.0
 
 
 class MessageSent(msgspec.Struct, tag="sent", frozen=True):
@@ -121,7 +122,7 @@ class PresenceSeen(msgspec.Struct, tag="presence", frozen=True):
 
 
 class ResourcesSeen(msgspec.Struct, tag="resources", frozen=True):
-    """What a process uses: `memory_bytes`, `files` and `threads`."""
+    """What a process uses: `memory_bytes`, `files`, `threads` and `tasks` of asyncio."""
 
     at: float
     process: str
@@ -195,10 +196,11 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 class Trial(msgspec.Struct, frozen=True):
     """The evidence of one drill: members by chat (constant), records in order of time, history by chat, and the edges
     of each account in presence at the end (None: not read). `sleepers`: members that are away most of the time, and
-    need not get everything."""
+    need not get everything. `proxied`: all clients are behind a proxy, where pongs alone confirm messages."""
 
     members: dict[int, frozenset[int]]
     records: list[Record]
     history: dict[int, list[Entry]]
     presence: dict[int, frozenset[str]] | None = None
     sleepers: frozenset[int] = frozenset()
+    proxied: bool = False

@@ -57,10 +57,10 @@ class SampleTrial:
                 if account in self.members[chat] and entry.sender != account and entry.msg_id not in self._got[account]:
                     self.receive(device, chat, entry)
 
-    def leave(self, device: str, code: int = 1000) -> None:
+    def leave(self, device: str, code: int = 1000, ponged: float = 0.0) -> None:
         connection = self._online.pop(device, None)
         if connection is not None:
-            self.records.append(Closed(self.tick(), connection, code))
+            self.records.append(Closed(self.tick(), connection, code, ponged))
 
     def kill(self, edge: str) -> None:
         self.records.append(Fault(self.tick(), edge, "kill"))

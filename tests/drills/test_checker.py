@@ -5,7 +5,14 @@ from dataclasses import replace as other
 import pytest
 from msgspec.structs import replace
 
-from tests.drills.checker import ANSWER_SECONDS, CONFIRM_SECONDS, LATE_ECHO_SECONDS, CheckResult, check
+from tests.drills.checker import (
+    ANSWER_SECONDS,
+    CONFIRM_SECONDS,
+    LATE_ECHO_SECONDS,
+    PONG_SECONDS,
+    CheckResult,
+    check,
+)
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.records import Entry, Healed, MessageAcknowledged, MessageReceived, Trial
 from tests.drills.sample_trials import SampleTrial
@@ -176,6 +183,27 @@ def test_again_after_another_edge_was_killed(sample: SampleTrial) -> None:
     sample.enter("2/a")
     sample.receive("2/a", CHAT, sample.history[CHAT][-1])
     assert violated_by(sample) == {"I2 once"}
+
+
+@pytest.mark.parametrize(
+    ("proxied", "ponged", "seconds", "expected"),
+    [
+        (True, False, 0.0, set()),
+        (True, True, 0.0, {"I2 once"}),
+        (True, False, PONG_SECONDS + 1, {"I2 once"}),
+        (False, False, 0.0, {"I2 once"}),
+    ],
+)
+def test_again_after_its_client_left_a_proxy(
+    sample: SampleTrial, proxied: bool, ponged: bool, seconds: float, expected: set[str]
+) -> None:
+    """Only a pong proves that it had arrived, and the ping follows soon."""
+    sample.send("1/a", CHAT)
+    pong = sample.tick(seconds)
+    sample.leave("2/a", ponged=pong if ponged else 0.0)
+    sample.enter("2/a")
+    sample.receive("2/a", CHAT, sample.history[CHAT][-1])
+    assert flagged(check(replace(sample.trial, proxied=proxied), ENOUGH)) == expected
 
 
 # I3

@@ -51,6 +51,11 @@ class Socket(Protocol):
     def sent_bytes(self) -> int:
         """Bytes of all frames so far, including those that the kernel has not accepted or never will."""
 
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether a proxy acknowledges bytes in the client's place, so that pongs alone prove their arrival. False on
+        TCP, which has no pongs."""
+
     def send(self, frames: tuple[Frame, ...]) -> None:
         """Write whole messages, in order. On a WebSocket, messages of one event-loop tick are written together, by one
         system call per 64 KiB; a tuple sent to many sockets in one tick is framed once. On TCP, each message is written
@@ -78,7 +83,7 @@ class Socket(Protocol):
 
     def unacknowledged(self) -> int | None:
         """Bytes in our buffers and the kernel's (SIOCOUTQ) that the peer's kernel has not acknowledged. None when
-        unknown, as after a reset."""
+        unknown, as after a reset, and behind a proxy, unless the client has replied to our close frame."""
 
     def is_paced(self) -> bool:
         """Whether our own pacing delays messages, and pongs with them."""

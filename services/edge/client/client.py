@@ -90,8 +90,8 @@ class Client:
             context.ticks.add(self._processor)
 
     def pong_received(self) -> None:
-        self._last_heard = self._context.clock()
-        self.session.mark_delivered(self.confirmation.pong_received())
+        self._last_heard = now = self._context.clock()
+        self.session.mark_delivered(self.confirmation.pong_received(now))
 
     def input_ended(self) -> None:
         self._processor.close_when_idle = self._processor.close_when_idle or _INPUT_ENDED

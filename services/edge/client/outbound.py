@@ -114,7 +114,7 @@ class OutboundQueue:
             if self.traffic is not None:
                 self.traffic.frames_out += len(frames)
         if message is not None:
-            self.confirmation.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
+            self.confirmation.pushed(message.chat, message.index)
 
     def reply_locally(self, frames: tuple[Outgoing, ...]) -> None:
         """Write a reply that needed no service."""

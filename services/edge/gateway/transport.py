@@ -45,6 +45,10 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
 
     _client: ClientHandler
 
+    @property
+    def behind_proxy(self) -> bool:
+        return False
+
     def __init__(
         self,
         transport: asyncio.Transport,

@@ -43,8 +43,8 @@ _DRAIN_SECONDS = 3.0
 
 class WebSocket(BaseTransport[ParsedFrame]):
     __slots__ = (
-        "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_discarded_at", "_frame_parser", "_outgoing",
-        "_truncated",
+        "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed", "_discarded_at",
+        "_frame_parser", "_outgoing",
     )  # fmt: skip
 
     def __init__(
@@ -66,11 +66,16 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._discarded_at = 0.0
         """When the peer last sent something after the end."""
         self._behind_proxy = behind_proxy
-        self._truncated = False
-        """A connection through a proxy ended without a close frame of the client: what the proxy has acknowledged need
-        not have reached the client."""
+        self._close_code = 0
+        """Of the close frame that we have sent."""
+        self._close_echoed = False
+        """The peer has replied to it, and so has received all that was sent before."""
 
     # services.edge.canonical.transport.Socket
+
+    @property
+    def behind_proxy(self) -> bool:
+        return self._behind_proxy
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:
@@ -89,6 +94,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         if not self._sending:
             return
         self._write(close_frame(code, reason))
+        self._close_code = code
         self._sending = False
         self.flush()
         self._abort_later()
@@ -118,7 +124,6 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def eof_received(self) -> bool:
         """The transport closes itself after the remaining writes, unless a close frame was received before."""
         if not self._arrival_pending:
-            self._truncated = self._behind_proxy
             self._stop_receiving()
             self._sending = False
             self.flush()
@@ -132,7 +137,9 @@ class WebSocket(BaseTransport[ParsedFrame]):
     # Out
 
     def _in_transit(self) -> int | None:
-        return None if self._truncated else super()._in_transit()
+        if self._behind_proxy:
+            return 0 if self._close_echoed else None
+        return super()._in_transit()
 
     def flush(self) -> None:
         outgoing = self._outgoing
@@ -170,6 +177,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         """Send nothing more. Our last messages may still be in transit: wait a moment for the peer's kernel to
         acknowledge them, since acknowledged bytes count as delivered."""
         echo = close_echo(payload) if self._sending else b""
+        self._close_echoed = self._close_code > 0 and payload[:2] == self._close_code.to_bytes(2, "big")
         self._receiving = self._sending = False
         self._arrival_pending = True
         self.flush()
@@ -191,7 +199,6 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._abort_later()
 
     def _report_closing(self) -> None:
-        self._truncated = self._truncated or self._behind_proxy
         self._stop_receiving()
 
     def _stop_receiving(self) -> None:

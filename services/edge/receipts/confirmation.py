@@ -5,20 +5,25 @@ from collections.abc import Callable
 
 from services.edge.canonical.transport import Socket
 from services.edge.receipts.read_state import Ranges, UnconfirmedPushes
+from shared.contract.ids import ChatId
 from shared.settings import EdgeSettings
 
 _SETTLE_SECONDS = 0.8
 
 
 class DeliveryConfirmation:
-    """Returns confirmed ranges. At most one ping is unanswered, since peers may answer only the latest."""
+    """Returns confirmed ranges. At most one ping is unanswered, since peers may answer only the latest.
 
-    __slots__ = ("_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
+    Pushes are followed by a ping after `edge.confirm_interval_seconds`, but behind a proxy at the end of the tick: there
+    the end of the connection confirms nothing, and a visit that is shorter must confirm all the same."""
+
+    __slots__ = ("_ping_due", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
 
     def __init__(self, socket: Socket, now: float) -> None:
         self._socket = socket
         self.unconfirmed = UnconfirmedPushes()
-        """The connection adds its pushes."""
+        self._ping_due = False
+        """At the end of this tick."""
         self._settled: asyncio.Event | None = None
         self.last_ping = now
         self.waiting_since: float | None = None
@@ -30,10 +35,24 @@ class DeliveryConfirmation:
             self.unconfirmed.pinged()
             self._socket.ping()
 
-    def pong_received(self) -> Ranges:
+    def pushed(self, chat: ChatId, index: int) -> None:
+        """The last bytes sent push this message."""
+        self.unconfirmed.pushed(chat, index, self._socket.sent_bytes)
+        if self._socket.behind_proxy and self.waiting_since is None and not self._ping_due:
+            self._ping_due = True
+            asyncio.get_running_loop().call_soon(self._ping_pushes)
+
+    def _ping_pushes(self) -> None:
+        self._ping_due = False
+        if self.unconfirmed:
+            self.ping(asyncio.get_running_loop().time())
+
+    def pong_received(self, now: float) -> Ranges:
         """Returns the messages that the pong confirms."""
         self.waiting_since = None
         confirmed = self.unconfirmed.ponged()
+        if self.unconfirmed and self._socket.behind_proxy:
+            self.ping(now)
         self._wake()
         return confirmed
 
@@ -57,8 +76,8 @@ class DeliveryConfirmation:
             self.waiting_since = now
 
     def ended(self) -> Ranges:
-        """The account leaves the connection. Bytes that the peer's kernel has acknowledged count as delivered, so that
-        messages since the last pong are not sent twice."""
+        """The account leaves the connection. Bytes that the client's kernel has acknowledged count as delivered, so
+        that messages since the last pong are not sent twice."""
         confirmed: Ranges = {}
         if self.unconfirmed:
             waiting = self._socket.unacknowledged()

@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 10.0
 
 class FakeSocket:
     """See services.edge.canonical.transport.Socket. A sent frame arrives at once, unless the peer is `deaf` (its kernel
-    receives nothing) or `mute` (it reads, and does not reply to pings or close frames)."""
+    receives nothing) or `mute` (it reads, and does not reply to pings or close frames). `behind_proxy` may be set."""
 
     def __init__(self) -> None:
         self.client: ClientHandler
@@ -30,6 +30,7 @@ class FakeSocket:
         self.ended = False
         self.deaf = False
         self.mute = False
+        self.behind_proxy = False
         self._undelivered: list[bytes] = []
         self._changed = asyncio.Event()
 
@@ -81,7 +82,7 @@ class FakeSocket:
         return False
 
     def unacknowledged(self) -> int | None:
-        return None if self.ended else self.unsent()
+        return None if self.ended or self.behind_proxy else self.unsent()
 
     # Actions of the peer
 

@@ -50,6 +50,23 @@ async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeClust
     assert alice.socket.pings == 1
 
 
+async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(
+    cluster: EdgeCluster, alice: EdgeClient
+) -> None:
+    """Later ones are pinged after the pong: one ping is unanswered at a time."""
+    alice.socket.behind_proxy = alice.socket.mute = True
+    await push(cluster, alice, "a", "b")
+    await alice.socket.until(lambda: alice.socket.pings > 0)
+    await push(cluster, alice, "c")
+    await push(cluster, alice, "d")
+    for pings, unread in ((1, [3, 4]), (2, [])):
+        assert alice.socket.pings == pings
+        alice.socket.pong()
+        assert await cluster.edges[0].read_state.flush()
+        assert cluster.backend.unread(1, 7) == unread
+    assert alice.socket.pings == 2
+
+
 async def test_bytes_acknowledged_at_an_orderly_end_are_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
     await push(cluster, alice, "a", "b")
     alice.socket.leave()

@@ -492,23 +492,39 @@ async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
     assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
 
 
-@pytest.mark.parametrize(("orderly", "unacknowledged"), [(False, None), (True, 0)])
+@pytest.mark.parametrize("orderly", [False, True])
 async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
-    start: Start, endpoint: RecordingEndpoint, orderly: bool, unacknowledged: int | None
+    start: Start, endpoint: RecordingEndpoint, orderly: bool
 ) -> None:
-    """A proxy that has lost its client ends the stream; a close frame is the client's own."""
+    """A client closes without having read what the proxy still holds."""
     gateway = await start(trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(gateway.port) as proxy:
         await proxy.upgrade()
         client = await endpoint.client()
         client.socket.send((b"hello",))
-        await wait_for(lambda: client.socket.unacknowledged() == 0)
+        assert await proxy.frame() == (TEXT, b"hello")
         if orderly:
             proxy.send(closing(1000))
         else:
             proxy.end_writing()
         await client.until("peer_closing", "closed")
-        assert client.unacknowledged_at == {"peer_closing": unacknowledged, "closed": None}
+        assert client.unacknowledged_at == {"peer_closing": None, "closed": None}
+
+
+@pytest.mark.parametrize(("code", "unacknowledged"), [(1012, 0), (1000, None)])
+async def test_the_reply_to_our_close_frame_comes_after_everything_before_it(
+    start: Start, endpoint: RecordingEndpoint, code: int, unacknowledged: int | None
+) -> None:
+    """Another code is of a close frame of the client's own, sent before ours arrived."""
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(gateway.port) as proxy:
+        await proxy.upgrade()
+        client = await endpoint.client()
+        client.socket.send((b"hello",))
+        client.socket.close(1012, "")
+        proxy.send(closing(code))
+        await client.until("peer_closing", "closed")
+        assert client.unacknowledged_at["peer_closing"] == unacknowledged
 
 
 async def test_bytes_acknowledged_by_a_proxy_are_unknown_when_the_close_frame_is_not_answered(

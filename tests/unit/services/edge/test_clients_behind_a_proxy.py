@@ -1,0 +1,91 @@
+"""Clients behind a trusted proxy, which acknowledges bytes in their place: pongs alone confirm pushes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from services.edge.app import Edge
+from services.edge.gateway import Gateway
+from shared.contract.message import MarkRead
+from tests.support.proxy import TcpProxy
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
+from tests.unit.services.edge.gateway.conftest import serve_hello
+from tests.unit.services.edge.json_dialect import frame
+
+ALICE, BOB, ROOM = 1, 2, 7
+
+
+@pytest.fixture
+async def edge(cluster: EdgeCluster) -> Edge:
+    """Its pings every few seconds are off."""
+    cluster.backend.add_chat(ROOM, ALICE, BOB)
+    return await cluster.add_edge(port=0, trusted_proxies=["127.0.0.0/8"], confirm_interval_seconds=1000.0)
+
+
+@pytest.fixture
+async def proxy(edge: Edge) -> AsyncIterator[TcpProxy]:
+    gateway = Gateway(edge.context.settings.edge, edge.context.settings.limits, edge.endpoint, serve_hello)
+    await gateway.start()
+    proxy = TcpProxy(gateway.port)
+    await proxy.start()
+    yield proxy
+    await proxy.close()
+    await gateway.close()
+
+
+async def receive(socket: ClientConnection, field: str) -> Any:
+    """The next frame with this field."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while field not in (seen := msgspec.json.decode(await socket.recv())):
+            pass
+    return seen[field]
+
+
+@asynccontextmanager
+async def alice(proxy: TcpProxy) -> AsyncIterator[ClientConnection]:
+    """Logged in; at the end she closes, and does not wait for the reply."""
+    async with connect(f"ws://127.0.0.1:{proxy.port}/ws/lines", proxy=None, close_timeout=0.05) as socket:
+        await socket.send(frame(ref=1, do="login", account=ALICE).decode())
+        assert await receive(socket, "ok") == ALICE
+        yield socket
+
+
+async def until_left(edge: Edge) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while edge.endpoint.clients:
+            await asyncio.sleep(0.01)
+    assert await edge.read_state.flush()
+
+
+async def test_messages_that_the_proxy_holds_at_the_client_s_close_stay_unread(
+    cluster: EdgeCluster, edge: Edge, proxy: TcpProxy
+) -> None:
+    async with alice(proxy):
+        (client,) = edge.endpoint.clients.values()
+        before = client.socket.sent_bytes
+        proxy.down.time_out()
+        await cluster.message.send_texts(ROOM, BOB, "held")
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while client.socket.sent_bytes == before:
+                await asyncio.sleep(0.01)
+    await until_left(edge)
+    assert cluster.backend.unread(ALICE, ROOM) == [1]
+    proxy.clear()
+    async with alice(proxy) as socket:
+        assert (await receive(socket, "message"))[-1] == "held"
+
+
+async def test_a_short_visit_confirms_what_it_has_received(cluster: EdgeCluster, edge: Edge, proxy: TcpProxy) -> None:
+    proxy.down.latency_seconds = proxy.up.latency_seconds = 0.05
+    async with alice(proxy) as socket:
+        await cluster.message.send_texts(ROOM, BOB, "a")
+        assert (await receive(socket, "message"))[-1] == "a"
+        await cluster.message.until_requested(MarkRead)
+    await until_left(edge)
+    assert cluster.backend.unread(ALICE, ROOM) == []
