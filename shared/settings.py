@@ -114,6 +114,13 @@ class LimitsSettings(_Section):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
     requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
     requests_burst: int = Field(200, ge=1, description="requests at once, before the rate applies")
+    control_frames_per_second: float = Field(
+        20.0, gt=0, description="pings, pongs and small fragments of a connection; more close it (1008)"
+    )
+    control_frames_burst: int = Field(500, ge=1, description="control frames at once, before the rate applies")
+    received_bytes_per_second: int = Field(
+        8 * 1024 * 1024, ge=1, description="of a connection; a faster one is read with pauses"
+    )
     registrations_per_minute: int = Field(5, ge=1, description="per address")
     failed_logins_per_address: int = Field(20, ge=1, description="in 10 minutes")
     failed_logins_per_account: int = Field(5, ge=1, description="in 10 minutes, per account and address")

@@ -38,7 +38,7 @@ from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence, PresenceSnapshot
-from shared.settings import MessageSettings, RedisSettings, Settings
+from shared.settings import LimitsSettings, MessageSettings, RedisSettings, Settings
 from tests.unit.services.edge.json_dialect import ENTRY, frame
 from tests.unit.services.message.environment import sole_ownership
 
@@ -155,7 +155,7 @@ async def connect(edge: Edge) -> tuple[WebSocket, FakeTransport]:
     """A client that is logged in, is in the chat, and has posted and received a message."""
     loop, transport = asyncio.get_running_loop(), FakeTransport()
     parser = parser_factory("picows", 10_000)()
-    socket = WebSocket(transport, parser, 10_000, WriteBatch(loop), lambda _: None)
+    socket = WebSocket(transport, parser, LimitsSettings(), WriteBatch(loop), lambda _: None)
     socket.open(edge.endpoint, Handshake(ENTRY.path, "chat.example", "192.0.2.1", False, (), ""))
     (client,) = edge.endpoint.clients.values()
     answer = Authenticated(account=ACCOUNT, sid="", token="", expires=2**31, uuid="", nickname="", revision=0)

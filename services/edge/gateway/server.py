@@ -51,7 +51,7 @@ class Gateway:
         self._settings = settings
         self._endpoint = endpoint
         self._trusted = parse_networks(settings.trusted_proxies)
-        self._max_message_bytes = limits.transport_frame_bytes
+        self._limits = limits
         self._new_parser = parser_factory(settings.websocket, limits.transport_frame_bytes)
         self._head_seconds = head_seconds
         self._config = uvicorn.Config(
@@ -147,7 +147,7 @@ class Gateway:
             return
         peer = transport.get_extra_info("peername")
         socket = WebSocket(
-            transport, self._new_parser(), self._max_message_bytes, self._write_batch, self._sockets.discard,
+            transport, self._new_parser(), self._limits, self._write_batch, self._sockets.discard,
             behind_proxy=peer is not None and in_networks(peer[0], self._trusted),
         )  # fmt: skip
         socket.open(self._endpoint, handshake)
@@ -168,8 +168,9 @@ class Gateway:
         client = client_address(address, (), ())
         handshake = Handshake("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
         pacing = self._settings.tcp_pacing_ms / 1000
+        splitter = StreamSplitter(self._limits.transport_frame_bytes)
         connection = TcpConnection(
-            transport, StreamSplitter(self._max_message_bytes), pacing, self._write_batch.loop, self._sockets.discard
+            transport, splitter, self._limits, pacing, self._write_batch.loop, self._sockets.discard
         )
         connection.open(self._endpoint, handshake)
         self._sockets.add(connection)

@@ -10,8 +10,10 @@ from typing import Any
 
 from services.edge.canonical.frames import Frame
 from services.edge.gateway import socket_options
+from services.edge.gateway.flood import FloodGuard
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.transport import BaseTransport
+from shared.settings import LimitsSettings
 
 _CHECK_SECONDS = 0.01
 _MAX_CHECK_SECONDS = 1.0
@@ -34,11 +36,12 @@ class TcpConnection(BaseTransport[bytes]):
         self,
         transport: asyncio.Transport,
         splitter: StreamSplitter,
+        limits: LimitsSettings,
         pacing_seconds: float,
         loop: asyncio.AbstractEventLoop,
         on_closed: Callable[[BaseTransport[Any]], None],
     ) -> None:
-        super().__init__(transport, splitter, loop, on_closed)
+        super().__init__(transport, splitter, loop, on_closed, FloodGuard(limits))
         self._splitter = splitter
         self._pacing_seconds = pacing_seconds
         self._waiting: list[bytes] = []

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import ClientHandler, Endpoint, Handshake
 from services.edge.gateway import socket_options
+from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
 from services.edge.gateway.framing import INTERNAL_ERROR, ProtocolViolation
 from services.edge.gateway.parser import Parser
 from shared.telemetry import log
@@ -28,6 +29,7 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
 
     __slots__ = (
         "_client",
+        "_flood",
         "_items",
         "_loop",
         "_lost_bytes",
@@ -37,6 +39,7 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         "_paused",
         "_receiving",
         "_sending",
+        "_throttled",
         "_timer",
         "_transport",
         "_unparsed",
@@ -55,11 +58,15 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         parser: Parser[Item],
         loop: asyncio.AbstractEventLoop,
         on_closed: Callable[["BaseTransport[Any]"], None],
+        flood: FloodGuard,
     ) -> None:
         self._transport = transport
         self._parser = parser
         self._loop = loop
         self._on_closed = on_closed
+        self._flood = flood
+        self._throttled: asyncio.TimerHandle | None = None
+        """Set while nothing is read, since too many bytes came."""
         self._items: Iterator[Item] = iter(())
         self._unparsed = _NOTHING
         self._outgoing_bytes = self.sent_bytes = self._lost_bytes = 0
@@ -123,14 +130,20 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        if len(data) >= COUNTED_BYTES:
+            self._throttle(len(data))
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         if self._receiving:
             self._unparsed = memoryview(data)
             self._report_received()
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._sending = self._receiving = False
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._throttled):
+            if timer is not None:
+                timer.cancel()
         self._on_closed(self)
         self._client.closed()
 
@@ -138,7 +151,18 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
 
     def _resume(self) -> None:
         self._report_received()
-        if self._receiving and not self._paused:
+        if self._receiving and not self._paused and self._throttled is None:
+            self._transport.resume_reading()
+
+    def _throttle(self, received: int) -> None:
+        seconds = self._flood.pause_seconds(received, self._loop.time())
+        if seconds and self._throttled is None and self._receiving:
+            self._transport.pause_reading()
+            self._throttled = self._loop.call_later(seconds, self._end_throttling)
+
+    def _end_throttling(self) -> None:
+        self._throttled = None
+        if not (self._paused or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def _report_received(self) -> None:

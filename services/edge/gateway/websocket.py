@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.edge.canonical.frames import Frame
+from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
 from services.edge.gateway.fragments import FragmentAssembler
 from services.edge.gateway.framing import (
     CLOSE,
@@ -27,6 +28,7 @@ from services.edge.gateway.framing import (
 from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.write_batch import WriteBatch
+from shared.settings import LimitsSettings
 
 _PONG_BACKLOG_BYTES = 64 * 1024
 """Above this many unsent bytes, the peer's pings are not answered."""
@@ -51,15 +53,15 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self,
         transport: asyncio.Transport,
         parser: FrameParser,
-        max_message_bytes: int,
+        limits: LimitsSettings,
         batch: WriteBatch,
         on_closed: Callable[[BaseTransport[Any]], None],
         *,
         behind_proxy: bool = False,
     ) -> None:
-        super().__init__(transport, parser, batch.loop, on_closed)
+        super().__init__(transport, parser, batch.loop, on_closed, FloodGuard(limits))
         self._frame_parser = parser
-        self._assembler = FragmentAssembler(max_message_bytes)
+        self._assembler = FragmentAssembler(limits.transport_frame_bytes)
         self._batch = batch
         self._outgoing: list[bytes] = []
         self._arrival_pending = False
@@ -88,6 +90,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
 
     def ping(self) -> None:
         if self._sending:
+            self._flood.ping_sent()
             self._write(frame_bytes(PING, b""))
 
     def close(self, code: int, reason: str) -> None:
@@ -105,11 +108,13 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def data_received(self, data: bytes) -> None:
         """A read that is exactly one text or close frame bypasses the parser, unless a frame or message is
         incomplete."""
+        if len(data) >= COUNTED_BYTES:
+            self._throttle(len(data))
         assembler = self._assembler
         if not (self._sending and self._receiving and self._frame_parser.is_idle and assembler.is_idle):
             if not self._receiving:
                 self._discarded_at = self._loop.time()
-            super().data_received(data)
+            self._parse(data)
             return
         try:
             if (text := parse_single_text(data, assembler.limit)) is not None:
@@ -117,7 +122,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
             elif (close_payload := parse_single_close(data)) is not None:
                 self._handle_close(close_payload)
             else:
-                super().data_received(data)
+                self._parse(data)
         except Exception:
             self._client_failed()
 
@@ -160,6 +165,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
 
     def _handle(self, item: ParsedFrame) -> None:
         opcode = item.opcode
+        if opcode > CLOSE or not item.final:
+            self._flood.check(item, self._loop.time())
         if opcode < CLOSE:
             message = self._assembler.add(item)
             if message is not None and self._sending:

@@ -42,14 +42,13 @@ Start = Callable[..., Awaitable[Gateway]]
 
 @pytest.fixture
 async def start(library: str, endpoint: RecordingEndpoint) -> AsyncIterator[Start]:
-    """Starts gateways, which end with the test. Keyword arguments are settings of the edge."""
+    """Starts gateways, which end with the test. Other keyword arguments are settings of the edge."""
     gateways: list[Gateway] = []
 
-    async def start(head_seconds: float = 10.0, **settings: Any) -> Gateway:
+    async def start(head_seconds: float = 10.0, limits: Mapping[str, Any] | None = None, **settings: Any) -> Gateway:
         edge = EdgeSettings(**{"port": 0, "websocket": library, **settings})
-        gateway = Gateway(
-            edge, LimitsSettings(transport_frame_bytes=MESSAGE_BYTES), endpoint, serve_hello, head_seconds
-        )
+        sizes = LimitsSettings(**{"transport_frame_bytes": MESSAGE_BYTES, **(limits or {})})
+        gateway = Gateway(edge, sizes, endpoint, serve_hello, head_seconds)
         await gateway.start()
         gateways.append(gateway)
         return gateway

@@ -227,12 +227,17 @@ async def test_a_flood_in_one_frame_ends_with_a_close_frame(peer: RawPeer, endpo
     assert (await endpoint.client()).events == ["peer_closing"]
 
 
-async def test_many_empty_fragments_are_accepted(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    peer.send(masked(TEXT, b"x", final=False), masked(CONTINUATION, final=False) * 20_000, masked(CONTINUATION, b"y"))
-    await (await endpoint.client()).until(b"xy")
+async def test_without_rates_many_empty_fragments_are_accepted(start: Start, endpoint: RecordingEndpoint) -> None:
+    gateway = await start(limits={"rates": False})
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        fragments = masked(CONTINUATION, final=False) * 20_000
+        peer.send(masked(TEXT, b"x", final=False), fragments, masked(CONTINUATION, b"y"))
+        await (await endpoint.client()).until(b"xy")
 
 
-async def test_pongs_to_a_peer_that_does_not_read_are_bounded(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
+async def test_pongs_to_a_peer_that_does_not_read_are_bounded(start: Start, endpoint: RecordingEndpoint) -> None:
+    gateway = await start(limits={"rates": False})
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()

@@ -1,0 +1,57 @@
+"""Bounds the input that no request limit counts: control frames, small fragments, and bytes. For one connection; pure:
+times are arguments."""
+
+from services.edge.gateway.framing import CLOSE, PONG, ParsedFrame, ProtocolViolation
+from services.edge.rate_limit import TokenBucket
+from shared.settings import LimitsSettings
+
+POLICY_VIOLATION = 1008
+SMALL_FRAGMENT_BYTES = 128
+"""Larger fragments are limited by their bytes."""
+COUNTED_BYTES = 4096
+"""Smaller reads are limited by the requests, control frames and fragments in them."""
+_BURST_SECONDS = 2.0
+"""So many seconds' bytes may come at once."""
+
+
+class FloodGuard:
+    """`check` frames, `pause_seconds` for bytes. A pong that answers one of our pings is free."""
+
+    __slots__ = ("_behind_bytes", "_control", "_limits", "_pings", "_received_at")
+
+    def __init__(self, limits: LimitsSettings) -> None:
+        self._limits = limits
+        self._control: TokenBucket | None = None
+        """Made for the first frame that counts: most connections have none."""
+        self._pings = 0
+        """Sent, without a pong."""
+        self._behind_bytes = 0.0
+        """Received beyond the rate."""
+        self._received_at = 0.0
+
+    def ping_sent(self) -> None:
+        self._pings += 1
+
+    def check(self, frame: ParsedFrame, now: float) -> None:
+        """Counts a control frame or a fragment. Raises ProtocolViolation (1008) beyond the rate."""
+        if frame.opcode == PONG and self._pings:
+            self._pings -= 1
+            return
+        if frame.opcode < CLOSE and len(frame.payload) >= SMALL_FRAGMENT_BYTES:
+            return
+        limits = self._limits
+        if not limits.rates:
+            return
+        if self._control is None:
+            self._control = TokenBucket(limits.control_frames_per_second, limits.control_frames_burst, now)
+        if not self._control.take(now):
+            raise ProtocolViolation(POLICY_VIOLATION, "too many control frames or small fragments")
+
+    def pause_seconds(self, received: int, now: float) -> float:
+        """Counts received bytes; for so long nothing more may be read."""
+        rate = self._limits.received_bytes_per_second
+        if not self._limits.rates:
+            return 0.0
+        waiting = max(0.0, self._behind_bytes - (now - self._received_at) * rate)
+        self._behind_bytes, self._received_at = waiting + received, now
+        return max(0.0, self._behind_bytes / rate - _BURST_SECONDS)

@@ -1,0 +1,85 @@
+"""Input that no request limit counts: the rules, and their effect on a connection."""
+
+import asyncio
+
+import pytest
+
+from services.edge.gateway.flood import SMALL_FRAGMENT_BYTES, FloodGuard
+from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT, ParsedFrame, ProtocolViolation
+from shared.settings import LimitsSettings
+from tests.unit.services.edge.gateway.conftest import Start
+from tests.unit.services.edge.gateway.raw import RawPeer, masked
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+
+LIMITS = LimitsSettings(control_frames_per_second=10, control_frames_burst=5, received_bytes_per_second=1_000)
+SMALL = {
+    "pings": ParsedFrame(PING, True, b""),
+    "unsolicited pongs": ParsedFrame(PONG, True, b"x"),
+    "empty fragments": ParsedFrame(CONTINUATION, False, b""),
+    "small fragments": ParsedFrame(TEXT, False, b"x" * (SMALL_FRAGMENT_BYTES - 1)),
+}
+
+
+def passed(guard: FloodGuard, frame: ParsedFrame, number: int, now: float = 0.0) -> int:
+    """How many of the frames pass before the violation."""
+    for count in range(number):
+        try:
+            guard.check(frame, now)
+        except ProtocolViolation:
+            return count
+    return number
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_frames_pass_up_to_the_burst_and_then_at_the_rate(kind: str) -> None:
+    guard = FloodGuard(LIMITS)
+    assert passed(guard, SMALL[kind], 9) == 5
+    assert passed(guard, SMALL[kind], 9, now=0.3) == 3
+
+
+def test_large_fragments_and_pongs_to_our_pings_do_not_count() -> None:
+    guard = FloodGuard(LIMITS)
+    assert passed(guard, ParsedFrame(CONTINUATION, False, bytes(SMALL_FRAGMENT_BYTES)), 1_000) == 1_000
+    for _ in range(20):
+        guard.ping_sent()
+    assert passed(guard, SMALL["unsolicited pongs"], 30) == 25
+
+
+def test_without_rates_everything_passes() -> None:
+    guard = FloodGuard(LIMITS.model_copy(update={"rates": False}))
+    assert passed(guard, SMALL["pings"], 1_000) == 1_000
+    assert guard.pause_seconds(10**9, 0.0) == 0.0
+
+
+def test_bytes_beyond_two_seconds_of_the_rate_cost_a_pause() -> None:
+    guard = FloodGuard(LIMITS)
+    assert [guard.pause_seconds(1_000, 0.0) for _ in range(4)] == [0.0, 0.0, 1.0, 2.0]
+    assert guard.pause_seconds(1_000, 2.5) == pytest.approx(0.5)
+    assert guard.pause_seconds(1_000, 100.0) == 0.0
+
+
+@pytest.mark.parametrize("flood", [masked(PING), masked(PONG, b"x"), masked(CONTINUATION, b"", final=False)])
+async def test_a_flood_closes_its_connection_alone(start: Start, endpoint: RecordingEndpoint, flood: bytes) -> None:
+    gateway = await start(limits={"control_frames_burst": 50})
+    async with await RawPeer.dial(gateway.port) as bystander, await RawPeer.dial(gateway.port) as peer:
+        await bystander.upgrade()
+        await peer.upgrade()
+        peer.send(masked(TEXT, b"x" * 200, final=False), flood * 200)
+        while (answer := await peer.frame())[0] == PONG:
+            pass
+        assert (answer[0], answer[1][:2]) == (CLOSE, (1008).to_bytes(2, "big"))
+        bystander.send(masked(PING, b"still here"))
+        assert await bystander.frame() == (PONG, b"still here")
+
+
+async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: RecordingEndpoint) -> None:
+    """Everything arrives, later."""
+    gateway = await start(limits={"received_bytes_per_second": 200_000})
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        client = await endpoint.client()
+        started = asyncio.get_running_loop().time()
+        texts = [digit * 100_000 for digit in (b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h", b"i", b"j")]
+        peer.send(*(masked(TEXT, text) for text in texts))
+        await client.until(*texts)
+        assert asyncio.get_running_loop().time() - started > 0.5
