@@ -14,8 +14,8 @@ _SETTLE_SECONDS = 0.8
 class DeliveryConfirmation:
     """Returns confirmed ranges. At most one ping is unanswered, since peers may answer only the latest.
 
-    Pushes are followed by a ping after `edge.confirm_interval_seconds`, but behind a proxy at the end of the tick: there
-    the end of the connection confirms nothing, and a visit that is shorter must confirm all the same."""
+    Pushes are followed by a ping after `edge.confirm_interval_seconds`, but behind a proxy at the end of the tick:
+    there the end of the connection confirms nothing, and a visit that is shorter must confirm all the same."""
 
     __slots__ = ("_ping_due", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
 
