@@ -1,7 +1,6 @@
 """Pure rules of accounts: valid registrations, which verifier a secret matches, delays after failed logins."""
 
 import hashlib
-import ipaddress
 import re
 import unicodedata
 import uuid
@@ -27,9 +26,6 @@ FREE_FAILURES = 10
 MAX_DELAY_SECONDS = 1.0
 """Together with the longest wait for a hash, below the edge's request timeout."""
 _FIRST_DELAY_SECONDS = 0.1
-
-_IPV6_FACTORS = {64: 1, 56: 2, 48: 4}
-"""By the length of a prefix."""
 
 _VOID_AHEAD_SECONDS = 10
 """A revocation of all tokens also voids those issued while it is committed, or by a replica whose clock is ahead. Later
@@ -246,25 +242,6 @@ def void_before(now: float) -> int:
 
 
 # Limits
-
-
-def network(address: str) -> str:
-    """The unit that limits count by: an IPv4 address, or an IPv6 /64, which belongs to one subscriber."""
-    return networks(address)[0][0]
-
-
-def networks(address: str) -> list[tuple[str, int]]:
-    """The networks of an address within which wrong secrets are limited, the unit first, and how many times the unit's
-    limit holds in each: one holder of an IPv6 /56 or /48 has many units."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return [(address, 1)]
-    if isinstance(parsed, ipaddress.IPv4Address) or parsed.ipv4_mapped is not None:
-        return [(str(getattr(parsed, "ipv4_mapped", None) or parsed), 1)]
-    unit, *wider = (ipaddress.IPv6Network((int(parsed), length), strict=False) for length in _IPV6_FACTORS)
-    factors = _IPV6_FACTORS.values()
-    return list(zip([str(unit.network_address), *map(str, wider)], factors, strict=True))
 
 
 def throttle_key(account: Account | None, kind: IdentifierKind, identifier: str) -> str:

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from services.auth import domain
 from services.auth.service.ports import Admission, EventWindow
+from shared.addresses import network, networks
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import LimitsSettings
 
@@ -55,11 +56,11 @@ class LoginLimiter:
     async def registration(self, address: str) -> None:
         """Counts a registration. Raises RequestError (`rate_limited`)."""
         limit = self._limits.registrations_per_minute
-        await self._count(f"register:{domain.network(address)}", MINUTE, limit, "registrations")
+        await self._count(f"register:{network(address)}", MINUTE, limit, "registrations")
 
     async def mail(self, address: str) -> None:
         """Counts a mail that this address requested. Raises RequestError (`rate_limited`)."""
-        await self._count(f"mail:{domain.network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
+        await self._count(f"mail:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
     @asynccontextmanager
     async def login(self, throttle_key: str, address: str) -> AsyncIterator[LoginAttempt]:
@@ -93,10 +94,10 @@ class LoginLimiter:
     def _login_bounds(self, throttle_key: str, address: str) -> list[_Bound]:
         limits = self._limits
         bounds = [
-            _Bound(f"address:{network}", TEN_MINUTES, limits.failed_logins_per_address * factor)
-            for network, factor in domain.networks(address)
+            _Bound(f"address:{unit}", TEN_MINUTES, limits.failed_logins_per_address * factor)
+            for unit, factor in networks(address)
         ]
-        pair = f"pair:{throttle_key}:{domain.network(address)}"
+        pair = f"pair:{throttle_key}:{network(address)}"
         return [*bounds, _Bound(pair, TEN_MINUTES, limits.failed_logins_per_account)]
 
     @asynccontextmanager

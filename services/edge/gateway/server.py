@@ -22,16 +22,20 @@ from services.edge.gateway.handshake import (
     reject_response,
 )
 from services.edge.gateway.http_protocol import HttpProtocol
+from services.edge.gateway.open_sockets import OpenSockets
 from services.edge.gateway.parser import parser_factory
 from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
-from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
 from shared.settings import EdgeSettings, LimitsSettings
+from shared.telemetry import log
 
-_FULL = 1013, "too many connections, try again later"
+_log = log(__name__)
+_TRY_LATER = 1013
+_LOG_SECONDS = 1.0
+"""Between two log lines about rejected connections."""
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
 
@@ -59,11 +63,12 @@ class Gateway:
             proxy_headers=False, server_header=False,
         )  # fmt: skip
         self._requests = ServerState()
-        self._sockets: set[BaseTransport[Any]] = set()
+        self._sockets = OpenSockets(settings, limits)
         self._proxy_readers: set[ProxyProtocolReader] = set()
         self._servers: list[asyncio.Server] = []
         self._write_batch: WriteBatch | None = None
         self._port = settings.port
+        self._rejection_logged = -_LOG_SECONDS
 
     @property
     def port(self) -> int:
@@ -96,7 +101,7 @@ class Gateway:
     async def close(self) -> None:
         """Abort the remaining sockets. HTTP requests in flight have 2 s to finish before they are aborted, too."""
         self.stop_accepting()
-        for socket in list(self._sockets):
+        for socket in self._sockets:
             socket.abort()
         for reader in list(self._proxy_readers):
             reader.abort()
@@ -141,8 +146,9 @@ class Gateway:
             return
         assert self._write_batch is not None
         transport.write(accept_response(request, decision))
-        if self._is_full():  # as a close code: browsers show their scripts no HTTP status
-            transport.write(close_frame(*_FULL))
+        if reason := self._reason_to_reject(handshake.address):
+            # As a close code: browsers show their scripts no HTTP status.
+            transport.write(close_frame(_TRY_LATER, reason))
             transport.close()
             return
         peer = transport.get_extra_info("peername")
@@ -151,7 +157,7 @@ class Gateway:
             behind_proxy=peer is not None and in_networks(peer[0], self._trusted),
         )  # fmt: skip
         socket.open(self._endpoint, handshake)
-        self._sockets.add(socket)
+        self._sockets.add(socket, handshake.address)
 
     def _proxy_reader(self, required: bool, client_ready: ClientReady) -> ProxyProtocolReader:
         return ProxyProtocolReader(self._trusted, required, client_ready, self._proxy_readers, self._head_seconds)
@@ -160,12 +166,12 @@ class Gateway:
         return self._proxy_reader(True, self._start_tcp)
 
     def _start_tcp(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
-        if self._shutdown_rejection() or self._is_full():
+        assert self._write_batch is not None
+        client = client_address(address, (), ())
+        if self._shutdown_rejection() or self._reason_to_reject(client):
             transport.abort()
             return
-        assert self._write_batch is not None
         host = authority(transport.get_extra_info("sockname")[0], self._port)
-        client = client_address(address, (), ())
         handshake = Handshake("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
         pacing = self._settings.tcp_pacing_ms / 1000
         splitter = StreamSplitter(self._limits.transport_frame_bytes)
@@ -173,12 +179,18 @@ class Gateway:
             transport, splitter, self._limits, pacing, self._write_batch.loop, self._sockets.discard
         )
         connection.open(self._endpoint, handshake)
-        self._sockets.add(connection)
+        self._sockets.add(connection, client)
         if received:
             connection.data_received(received)
 
+    def _reason_to_reject(self, address: str) -> str:
+        assert self._write_batch is not None
+        now = self._write_batch.loop.time()
+        reason = self._sockets.reason_to_reject(address, now)
+        if reason and now - self._rejection_logged >= _LOG_SECONDS:
+            self._rejection_logged = now
+            _log.warning("connection rejected", reason=reason, address=address)
+        return reason
+
     def _shutdown_rejection(self) -> Reject | None:
         return None if self._servers else Reject(503, "going down, connect again elsewhere")
-
-    def _is_full(self) -> bool:
-        return len(self._sockets) >= self._settings.max_connections

@@ -123,21 +123,6 @@ def test_one_verifier_is_chosen(secret: Secret, held: list[Scheme], opened: tupl
     assert domain.matching_verifier(secret, held) == opened
 
 
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2::ffff", "2001:db8:1:2::"),
-        ("", ""),
-        ("unknown", "unknown"),
-    ],
-)
-def test_an_ipv6_subscriber_counts_as_one_address(address: str, network: str) -> None:
-    assert domain.network(address) == network
-
-
 def test_delays_start_late_grow_and_are_bounded() -> None:
     delays = [domain.delay_seconds(failures) for failures in range(1000)]
     assert delays[9] == 0 < delays[10] < delays[11]

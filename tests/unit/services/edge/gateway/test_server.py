@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -10,7 +12,7 @@ from websockets.asyncio.client import connect
 from services.edge.canonical.transport import Handshake, Reject
 from services.edge.gateway import Gateway
 from tests.unit.services.edge.gateway.conftest import Start
-from tests.unit.services.edge.gateway.raw import CLOSE, TEXT, RawPeer, closing, masked, request
+from tests.unit.services.edge.gateway.raw import CLOSE, PING, PONG, TEXT, RawPeer, closing, masked, request
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -151,6 +153,35 @@ async def test_a_full_edge_closes_with_1013_until_a_client_leaves(start: Start, 
         await (await endpoint.client(0)).until("peer_closing", "closed")
         async with await RawPeer.dial(gateway.port) as third:
             await third.upgrade()
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"connections_per_address": 2}, "too many connections from this address"),
+        (
+            {"new_connections_burst": 2, "new_connections_per_second": 0.001},
+            "too many new connections, try again later",
+        ),
+        ({"connections_per_address": 2, "rates": False}, ""),
+    ],
+)
+async def test_connections_of_one_address_are_limited(start: Start, limits: dict[str, Any], reason: str) -> None:
+    gateway = await start(limits=limits, trusted_proxies=["127.0.0.0/8"])
+    async with AsyncExitStack() as stack:
+        for address, is_rejected in (
+            ("192.0.2.1", False),
+            ("192.0.2.1", False),
+            ("192.0.2.2", False),
+            ("192.0.2.1", True),
+        ):
+            peer = await stack.enter_async_context(await RawPeer.dial(gateway.port))
+            await peer.upgrade("/", f"X-Forwarded-For: {address}")
+            if is_rejected and reason:
+                assert await peer.closed_with() == (1013, reason)
+            else:
+                peer.send(masked(PING, b"x"))
+                assert await peer.frame() == (PONG, b"x")
 
 
 async def test_connections_without_a_request_are_counted(start: Start) -> None:

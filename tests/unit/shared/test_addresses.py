@@ -1,0 +1,26 @@
+"""The units in which clients are counted."""
+
+import pytest
+
+from shared import addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "unit"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::ffff", "2001:db8:1:2::"),
+        ("", ""),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_ipv6_subscriber_counts_as_one_address(address: str, unit: str) -> None:
+    assert addresses.network(address) == unit
+
+
+def test_an_ipv6_site_has_limits_of_its_own() -> None:
+    expected = [("2001:db8:1:203::", 1), ("2001:db8:1:200::/56", 2), ("2001:db8:1::/48", 4)]
+    assert addresses.networks("2001:db8:1:203::9") == expected
+    assert addresses.networks("192.0.2.1") == [("192.0.2.1", 1)]
