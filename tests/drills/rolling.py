@@ -94,6 +94,13 @@ def longest_waits(trial_index: IndexedTrial) -> dict[str, Wait]:
     return {device: max(_waits(attempts, trial_index, edges)) for device, attempts in _attempts(trial_index).items()}
 
 
+def longest_wait(trial_index: IndexedTrial, began: float, ended: float) -> float:
+    """Seconds of the longest wait of any device that began in this time."""
+    edges = {opened.edge for opened in trial_index.connections.values()}
+    waits = (wait for attempts in _attempts(trial_index).values() for wait in _waits(attempts, trial_index, edges))
+    return max((wait.seconds for wait in waits if began <= wait.at < ended), default=0.0)
+
+
 def figures(trial_index: IndexedTrial) -> dict[str, Any]:
     waits = [wait.seconds for wait in longest_waits(trial_index).values()]
     ends = [
