@@ -43,12 +43,16 @@ class ForkServer:
     """Starts the server at once, and again when it was killed or does not answer. Forked processes are children of the
     calling process (which becomes the reaper of all processes that lose their parent)."""
 
+    _process: subprocess.Popen[bytes]
+    _socket: socket.socket
+    _ready: bool
+    """It has answered."""
+
     def __init__(self, group: ProcessGroup) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._group = group
         self._lock = threading.Lock()
-        self._process, self._socket = self._start()
-        self._ready = False
+        self._start()
 
     @staticmethod
     def is_supported() -> bool:
@@ -70,8 +74,7 @@ class ForkServer:
                 return self._request(json.dumps(request).encode(), output)
             except OSError:
                 self._end()
-                self._process, self._socket = self._start()
-                self._ready = False
+                self._start()
                 return None
 
     def close(self) -> None:
@@ -91,16 +94,16 @@ class ForkServer:
             return answer
         raise ConnectionResetError("the fork server has ended")
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(_START_SECONDS)
+    def _start(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(_START_SECONDS)
+        self._ready = False
         with theirs:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "services.cli.fork_server"],
                 stdout=subprocess.DEVNULL,
                 **(self._group.spawn_options | {"stdin": theirs.fileno()}),
             )
-        return process, ours
 
     def _end(self) -> None:
         self._socket.close()
