@@ -1,7 +1,8 @@
 """Background tasks with an owner: each task has a name and is awaited or cancelled by the set that started it."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from shared.telemetry import log
@@ -39,6 +40,19 @@ class Tasks:
     async def close(self) -> None:
         while self._tasks:
             await cancel_all(self._tasks)
+
+
+@asynccontextmanager
+async def run_beside(loops: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[asyncio.TaskGroup]:
+    """Runs the endless loops beside the context, and cancels them at its end. If one of them fails, or a task that is
+    started in the group, the context is cancelled and ends with an ExceptionGroup."""
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(loop) for loop in loops]
+        try:
+            yield group
+        finally:
+            for task in running:
+                task.cancel()
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

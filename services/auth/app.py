@@ -35,7 +35,7 @@ from shared.ops import OpsServer
 from shared.process import cancel_on, tracing
 from shared.redis_server import require_single_server
 from shared.settings import Settings
-from shared.tasks import Tasks
+from shared.tasks import Tasks, run_beside
 from shared.telemetry import log, new_registry
 
 _log = log(__name__)
@@ -152,14 +152,11 @@ async def _work(
 ) -> None:
     """Until `stopping` is set; then accepts no new work and publishes the committed events. If a part fails, the
     process ends, to be started again."""
-    async with asyncio.TaskGroup() as group:
+    async with run_beside(loops) as group:
         group.create_task(relay.run(), name="relay")
-        running = [group.create_task(loop) for loop in loops]
         try:
             await cancel_on(stopping, bus.watch_workers())
             ops.draining = True
             await bus.drain()
         finally:
-            for loop in running:
-                loop.cancel()
             relay.finish()

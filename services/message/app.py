@@ -5,8 +5,9 @@ sent to all edges, and session is queried for a chat's members at most once a se
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from services.message.adapters.announcements import AnnouncementReceiver
 from services.message.adapters.fanout import Fanout
@@ -32,7 +33,7 @@ from shared.presence import Presence
 from shared.process import cancel_on, tracing
 from shared.redis_server import require_single_server
 from shared.settings import Settings
-from shared.tasks import Tasks
+from shared.tasks import Tasks, run_beside
 from shared.telemetry import log, new_registry
 
 _log = log(__name__)
@@ -85,7 +86,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             reconciler.start()
-            await _serve_until(batcher, fanout, (announcements.run, withdrawal.run), bus, ops, stopping)
+            await _serve_until(batcher, fanout, (announcements.run(), withdrawal.run()), bus, ops, stopping)
     finally:
         ops.draining = True
         await reconciler.stop()
@@ -109,17 +110,15 @@ async def _start(database: Database, bus: Bus) -> None:
 async def _serve_until(
     batcher: PostingBatcher,
     fanout: Fanout,
-    watches: Iterable[Callable[[], Coroutine[None, None, None]]],
+    watches: Iterable[Coroutine[Any, Any, None]],
     bus: Bus,
     ops: OpsServer,
     stopping: asyncio.Event,
 ) -> None:
     """Serve until `stopping` is set, then commit and answer the queued requests. A replica that cannot finish does not
     announce its shutdown, so that edges miss it and sync."""
-    async with asyncio.TaskGroup() as group:
+    async with run_beside((fanout.run(), *watches)) as group:
         posting = group.create_task(batcher.run(), name="posting")
-        heartbeats = group.create_task(fanout.run(), name="heartbeats")
-        watching = [group.create_task(watch(), name="watch") for watch in watches]
         await cancel_on(stopping, bus.watch_workers())
         ops.draining = True
         await fanout.resign()
@@ -127,9 +126,6 @@ async def _serve_until(
         batcher.close()
         finished, _ = await asyncio.wait({posting}, timeout=_DRAIN_SECONDS)
         posting.cancel()
-        heartbeats.cancel()
-        for watch in watching:
-            watch.cancel()
     if finished:
         await fanout.announce_shutdown()
     else:
