@@ -95,6 +95,11 @@ class TcpProxy:
         self.up.clear()
         self.down.clear()
 
+    def move(self, target: int) -> None:
+        """Leads to another port from now on. Resets all connections."""
+        self._target = self._target[0], target
+        self.reset_peer()
+
     def reset_peer(self) -> int:
         """Sends RST to both ends of every connection, wherever it is in a frame. Returns their number."""
         links = list(self._links)

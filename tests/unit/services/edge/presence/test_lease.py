@@ -24,6 +24,7 @@ from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
 from shared.presence_scripts import Command
 from shared.settings import LimitsSettings, RedisSettings
+from tests.support.proxy import TcpProxy
 from tests.support.servers import ValkeyServer
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, nodes_of, silent_announcer
@@ -55,55 +56,6 @@ class LeasedNode:
         await self.accounts.leave([account])
 
 
-class PrimaryAddress:
-    """An address that always leads to the primary, as an installation with a replica has."""
-
-    def __init__(self, primary: ValkeyServer) -> None:
-        self.primary = primary
-        self._connections: set[asyncio.StreamWriter] = set()
-        self._copying: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> int:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    def move(self, primary: ValkeyServer) -> None:
-        self.primary = primary
-        self._drop()
-
-    async def close(self) -> None:
-        self._server.close()
-        while self._copying:
-            self._drop()
-            await asyncio.wait(self._copying, timeout=0.1)
-
-    def _drop(self) -> None:
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._copying.add(task)
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.primary.port)
-            self._connections |= {writer, far_writer}
-            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-        finally:
-            self._copying.discard(task)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
-
-
 @pytest.fixture(autouse=True)
 def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
@@ -122,8 +74,10 @@ def servers(tmp_path: Path, process_group: ProcessGroup) -> Iterator[tuple[Valke
 
 
 @pytest.fixture
-async def address(servers: tuple[ValkeyServer, ValkeyServer]) -> AsyncIterator[PrimaryAddress]:
-    address = PrimaryAddress(servers[0])
+async def address(servers: tuple[ValkeyServer, ValkeyServer]) -> AsyncIterator[TcpProxy]:
+    """An address that always leads to the primary, as an installation with a replica has."""
+    address = TcpProxy(servers[0].port)
+    await address.start()
     yield address
     await address.close()
 
@@ -135,14 +89,13 @@ async def until_replicated(primary: ValkeyServer) -> None:
 
 
 async def test_a_replica_that_takes_over_gets_what_it_lacks(
-    servers: tuple[ValkeyServer, ValkeyServer], address: PrimaryAddress
+    servers: tuple[ValkeyServer, ValkeyServer], address: TcpProxy
 ) -> None:
     """The former primary has acknowledged a join and a leave that the replica has not received. Afterwards another
     account of the same shard joins before the next beat."""
     primary, replica = servers
-    port = await address.open()
     edge, message = (
-        Presence(RedisSettings(url=SecretStr(valkey.url(port, name, primary.passwords[name]))))
+        Presence(RedisSettings(url=SecretStr(valkey.url(address.port, name, primary.passwords[name]))))
         for name in ("edge", "message")
     )
     node = LeasedNode(edge)
@@ -153,7 +106,7 @@ async def test_a_replica_that_takes_over_gets_what_it_lacks(
     await node.log_in(ANN)
     await node.log_out(BOB)
     assert await nodes_of(message, ANN) == [HERE]
-    address.move(replica)
+    address.move(replica.port)
     primary.kill()
     with suppress(AssertionError):  # on the connection that is closed
         await nodes_of(message, BOB)
