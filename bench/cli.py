@@ -173,8 +173,9 @@ def history(**given: Any) -> None:
 @click.option(
     "--seconds", type=_SECONDS, default=60.0, show_default=True, help="Seconds within which all must reconnect."
 )
+@click.option("--all-edges", is_flag=True, help="All edges are killed at once, and the users are on all of them.")
 def reconnect_storm(**given: Any) -> None:
-    """An edge is killed; its clients reconnect and fetch the missed messages."""
+    """An edge, or all, are killed; their clients reconnect and fetch the missed messages."""
     from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
 
     _run_chosen(reconnect_storm, ReconnectStormOptions, given)

@@ -78,11 +78,13 @@ class HistoryPaging(msgspec.Struct, tag=True):
 class Reconnect(msgspec.Struct, tag=True):
     """All seats connect and lose their connections. The senders send one message when all seats of their process are
     disconnected; each seat then reconnects to one of `edges` and must receive it. The last of `edges` is the one that
-    failed. `cuts`: the worker aborts the connections itself instead of an edge being killed."""
+    failed. `cuts`: the worker aborts the connections itself instead of an edge being killed. `all_edges`: all fail, so
+    that the senders lose their connections, too."""
 
     edges: list[str]
     seconds: float
     cuts: bool
+    all_edges: bool = False
 
 
 class Mixed(msgspec.Struct, tag=True):

@@ -1,4 +1,4 @@
-"""Reconnect storm: an edge dies; its clients reconnect to other edges and fetch the missed messages."""
+"""Reconnect storm: an edge, or all, die; their clients reconnect to other edges and fetch the missed messages."""
 
 import contextlib
 import os
@@ -25,31 +25,34 @@ _MEMBERS = 1_000
 
 
 class ReconnectStormOptions(NamedTuple):
-    """`people` users on one edge must all reconnect within `seconds`."""
+    """`people` users on one edge, or on `all_edges`, must all reconnect within `seconds`."""
 
     people: int
     dialects: Sequence[str]
     processes: int
     at_once: int
     seconds: float
+    all_edges: bool = False
 
 
 async def reconnect_storm(target: MeasuredSystem, show: ProgressLine, options: ReconnectStormOptions) -> Result:
-    """Kill the first edge if its process is known; otherwise the clients abort their connections. Raises BenchError,
-    ClientError."""
+    """Kill the first edge, or all, if their processes are known; otherwise the clients abort their connections. Raises
+    BenchError, ClientError."""
     dialects = list(islice(cycle(options.dialects), options.people))
     groups = await chat_groups(target, show, dialects, _MEMBERS)
+    doomed = list(target.edges) if options.all_edges else [target.edges[0]]
+    edges_in_turn = cycle(doomed)
     seats = [
-        Seat(account, dialect, target.edges[0], [group.chat])
+        Seat(account, dialect, next(edges_in_turn), [group.chat])
         for number, group in enumerate(groups)
         for account, dialect in zip(group.members, dialects[number :: len(groups)], strict=True)
     ]
-    edge = _first_edge(target) if len(target.edges) > 1 else None
-    jobs = _jobs(seats, groups, target.edges, options, cuts=edge is None)
+    edges = _processes(target, doomed) if options.all_edges or len(target.edges) > 1 else []
+    jobs = _jobs(seats, groups, target.edges, options, cuts=not edges)
     async with WorkerPool(jobs) as pool:
-        show.print(f"reconnect-storm: {len(seats):,} connections to {target.edges[0]}")
+        show.print(f"reconnect-storm: {len(seats):,} connections to {' '.join(doomed)}")
         await pool.connect()
-        worker_totals = await pool.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edge))
+        worker_totals = await pool.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edges))
     totals = add_up(worker_totals)
     figures = {
         f"seconds until all had {what}": round(totals.measures[name].highest / 1e6, 2)
@@ -57,7 +60,7 @@ async def reconnect_storm(target: MeasuredSystem, show: ProgressLine, options: R
         if name in totals.measures
     }
     found = notes(totals, options.seconds)
-    if edge is None:
+    if not edges:
         found.append("the clients aborted their connections; no edge was killed: none is known, or there is only one")
     return result("reconnect-storm", options._asdict(), figures, totals, found)
 
@@ -72,7 +75,8 @@ def _jobs(
 ) -> list[Job]:
     """The senders belong to the first process and connect to the last edge."""
     seats_by_process = distribute(seats, options.processes)
-    run, task = secrets.randbits(32), Reconnect([*edges[1:], *edges[:1]], options.seconds, cuts)
+    task = Reconnect([*edges[1:], *edges[:1]], options.seconds, cuts, options.all_edges and not cuts)
+    run = secrets.randbits(32)
     chat_of = {number: group.chat for number, group in enumerate(groups, 1)}
     at_once = max(1, options.at_once // len(seats_by_process))
     jobs = [
@@ -86,13 +90,13 @@ def _jobs(
     return jobs
 
 
-def _first_edge(target: MeasuredSystem) -> int | None:
-    """Process id of the first edge, if known."""
-    port = urlsplit(target.edges[0]).port
-    return next((one.pid for one in target.processes if one.port == port), None)
+def _processes(target: MeasuredSystem, edges: Sequence[str]) -> list[int]:
+    """Process ids of these edges, as far as they are known."""
+    ports = {urlsplit(edge).port for edge in edges}
+    return [one.pid for one in target.processes if one.port in ports]
 
 
-def _kill(pid: int | None) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if pid is not None:
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -8,7 +8,7 @@ from bench.load.gather import gather_all
 from bench.load.message_tag import SIZE
 from bench.load.protocol import Job, Reconnect
 from bench.load.recorder import Recorder, until
-from bench.load.session import Conversations, ConversationWorkload, LoadConnection
+from bench.load.session import Conversations, ConversationWorkload, LoadConnection, TagSender
 from clients.errors import ClientError
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
@@ -46,8 +46,13 @@ class ReconnectRun(ConversationWorkload):
 
     async def _send(self) -> None:
         await asyncio.gather(*(device.dropped.wait() for device in self._dropped))
-        for sender in self._senders:
-            sender.send(time.monotonic_ns())
+        await gather_all([self._send_from(sender) for sender in self._senders])
+
+    async def _send_from(self, sender: TagSender) -> None:
+        if self._task.all_edges:
+            await sender.device.dropped.wait()
+            await self._log_in(sender.device, sender.number)
+        sender.send(time.monotonic_ns())
 
     async def _reconnect(self, number: int) -> None:
         device = self._dropped[number]

@@ -20,6 +20,14 @@ async def test_all_clients_reconnect_after_an_edge_has_died(target: MeasuredSyst
     assert len(before - {one.pid for one in target.processes}) == 1
 
 
+async def test_all_clients_reconnect_after_all_edges_have_died(target: MeasuredSystem) -> None:
+    before = {one.pid for one in target.processes}
+    result = await reconnect_storm(target, ProgressLine(), _STORM._replace(all_edges=True))
+    assert result.passed, result
+    assert result.measures["back"].count == 30
+    assert len(before - {one.pid for one in target.processes}) == len(target.edges)
+
+
 async def test_without_a_process_the_clients_close_their_connections(target: MeasuredSystem) -> None:
     before = {one.pid for one in target.processes}
     result = await reconnect_storm(MeasuredSystem(target.edges), ProgressLine(), _STORM._replace(people=4))
