@@ -18,7 +18,7 @@ import msgspec
 
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
-from tests.drills import every_drill, faults, outage_drill, outages, rolling, soak, storm
+from tests.drills import every_drill, faults, members, outage_drill, outages, rolling, soak, storm
 from tests.drills import scale as scaling
 from tests.drills.broken_builds import check_all
 from tests.drills.checker import CheckResult, Invariant, check
@@ -210,16 +210,45 @@ def run_soak(
     _report(trial, check(trial, required_evidence(planned, rate), rules), directory, keep, report_file)
 
 
+@drills.command("members")
+@click.option("--every", default=3.0, show_default=True, help="Seconds from one kill, and one join, to the next.")
+@click.option("--targets", default=",".join(SERVICES), show_default=True, help="Which processes are killed.")
+@click.option("--rate", default=60.0, show_default=True, help="Messages per second of all users.")
+@click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
+def run_members(
+    every: float, targets: str, rate: float, bound: float, mutant: str | None, report_file: Path | None, keep: bool
+) -> None:
+    """Accounts join and are deleted while processes are killed: each gets the messages of its membership, no others."""
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
+    planned = faults.phases(tuple(targets.split(",")), (members.NEWCOMERS + 2) * every, every)[:1]
+    act = partial(members.change_members, every=every)
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    with _system(directory, "", mutant) as cluster:
+        trial = asyncio.run(
+            kill_in_turn(cluster, planned, rate, 30.0, click.echo, act=act, newcomers=members.NEWCOMERS)
+        )
+    rules: dict[str, Invariant] = {
+        "S1 service": partial(rolling.served, bound=bound),
+        "S5 membership": members.only_while_member,
+        "S6 deletion": members.carried_out,
+    }
+    _report(trial, check(trial, required_evidence(planned, rate), rules), directory, keep, report_file)
+
+
 @drills.command("storm")
-@click.option("--clients", default=5000, show_default=True, help="Clients of the edge that dies.")
+@click.option("--clients", default=5000, show_default=True, help="Clients of the edges that die.")
+@click.option("--all-edges", is_flag=True, help="All edges die at once.")
 @click.option("--bound", default=60.0, show_default=True, help="Seconds within which all must be back.")
 @click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
-def run_storm(clients: int, bound: float, mutant: str | None, report_file: Path | None) -> None:
-    """One of three edges dies under thousands of clients, which must be back in time, with what they missed."""
+def run_storm(clients: int, all_edges: bool, bound: float, mutant: str | None, report_file: Path | None) -> None:
+    """One of three edges, or all, die under thousands of clients, which must be back in time, with what they missed."""
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     with _system(directory, "", mutant, edges=storm.EDGES) as cluster:
-        figures = storm.storm(cluster, clients, bound)
+        figures = storm.storm(cluster, clients, bound, all_edges=all_edges)
     shutil.rmtree(directory)
     click.echo(table(figures))
     _write(figures, report_file)

@@ -23,9 +23,11 @@ SHORTEST = {
     "network": ("--phase", "clients", "--seconds", "8"),
     "half-open": (),
     "storm": ("--clients", "1000", "--bound", "15"),
+    "storm --all-edges": ("--clients", "1000", "--bound", "15"),
+    "members": ("--targets", "message,session,auth"),
     "soak": ("--minutes", "2"),
 }
-"""Options by drill."""
+"""Options by drill, which may have options itself."""
 _CLOCKS = [f"{service}={seconds}" for service in ("auth", "session", "message", "edge") for seconds in (3600, -3600)]
 
 
@@ -46,7 +48,7 @@ def _is_found(name: str, report: Callable[[str], None]) -> bool:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "figures.json")
         more = ("--json", str(file)) if mutant.invariant else ()
-        status = _run(mutant.drill, *SHORTEST[mutant.drill], "--break", name, *more)
+        status = _run(*mutant.drill.split(), *SHORTEST[mutant.drill], "--break", name, *more)
         found = msgspec.json.decode(file.read_bytes())["invariants"] if file.exists() else {}
     violated = ", ".join(invariant for invariant, count in found.items() if count)
     report(f"{name:<28}exit status {status}  {violated}")

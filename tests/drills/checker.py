@@ -79,10 +79,10 @@ def durable(trial_index: IndexedTrial) -> Iterator[str]:
 def delivered(trial_index: IndexedTrial) -> Iterator[str]:
     """Every other member got every message of the history, on one of its devices at least."""
     for chat, entries in trial_index.trial.history.items():
-        for account in trial_index.trial.members[chat] - trial_index.trial.sleepers:
+        for account in trial_index.trial.members[chat] - trial_index.trial.sleepers - trial_index.deleted.keys():
             received = trial_index.received_by_account[account]
             for entry in entries:
-                if entry.sender != account and entry.msg_id not in received:
+                if entry.msg_id not in received and trial_index.must_receive(account, chat, entry):
                     state = trial_index.state(entry.text)
                     yield f"account {account} never got {entry.text} ({chat}/{entry.index}, {state})"
 

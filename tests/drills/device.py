@@ -40,6 +40,8 @@ class DrillClient:
         """Set while it is logged in and has listed its chats."""
         self.stopped = False
         """Ends `post_repeatedly`, which is never cancelled while it sends."""
+        self.retired = False
+        """It neither leaves nor reconnects any more."""
         self._edges = edges
         self._at = home
         self._profile = profile
@@ -50,9 +52,9 @@ class DrillClient:
         self._away.set()
 
     async def live(self) -> None:
-        """Connects and reconnects until cancelled; `end` then closes the connection."""
+        """Connects and reconnects until cancelled or retired; `end` then closes the connection."""
         pause = _FIRST_PAUSE_SECONDS
-        while True:
+        while not self.retired:
             await self._away.wait()
             if await self._connected():
                 pause = _FIRST_PAUSE_SECONDS
@@ -64,7 +66,7 @@ class DrillClient:
     async def leave(self, seconds: float) -> None:
         """Closes in order, and reconnects to the next edge after this time. A device that is still reconnecting goes
         on: it would come back to an edge that has just failed."""
-        if self.connection is None:
+        if self.connection is None or self.retired:
             return
         self._away.clear()
         self._at += 1

@@ -39,7 +39,8 @@ class Drill:
     these chats, raises RequestError. `rate`: messages per second of all devices together. `patience`: seconds at the
     end for all devices to reconnect, and as many again for all deliveries. `report` gets a progress line each second.
     `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of users that share no chat.
-    `presence`: reads the edges of each account, raises RedisError. `proxied`: see Trial."""
+    `presence`: reads the edges of each account, raises RedisError. `proxied`: see Trial. `newcomers`: of each crowd,
+    see Population."""
 
     edges: Sequence[Edge]
     history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
@@ -51,13 +52,15 @@ class Drill:
     presence: Callable[[], Awaitable[dict[int, frozenset[str]]]] | None = None
     records: list[Record] = field(default_factory=list)
     proxied: bool = False
+    newcomers: int = 0
+    population: Population = field(default_factory=lambda: Population({}, [], []))
     phase: str = "warm-up"
 
     async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
         """`disturb` acts on the system, and names its phases."""
-        population = Population({}, [], [])
+        population = self.population
         for _ in range(self.crowds):
-            population.join(await gather(self.edges, self.records.append, self.stayers))
+            population.join(await gather(self.edges, self.records.append, self.stayers, self.newcomers))
         async with asyncio.TaskGroup() as group:
             living = [group.create_task(device.live()) for device in population.devices]
             living += [group.create_task(sleeper.live()) for sleeper in population.sleepers]
@@ -86,7 +89,8 @@ class Drill:
         self.phase = "last words"
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
-                await asyncio.gather(*map(_send_last_messages, population.devices))
+                staying = [device for device in population.devices if not device.retired]
+                await asyncio.gather(*map(_send_last_messages, staying))
         self.phase = "delivery"
         trial = await self._trial(population)
         deadline = time.monotonic() + self.patience

@@ -29,6 +29,7 @@ RUNS = (
     Run("kill", ("kill", "--seconds", "60", "--every", "5")),
     Run("kill, PostgreSQL", ("kill", "--seconds", "20", "--database", "postgresql")),
     Run("clock", ("kill", "--seconds", "8", "--only", "--clock", "message=3600")),
+    Run("members", ("members",)),
     Run("scale", ("scale", "--seconds", "60")),
     Run("broker", ("broker",)),
     Run("database", ("database",)),
@@ -36,6 +37,7 @@ RUNS = (
     Run("network", ("network", "--seconds", "6")),
     Run("half-open", ("half-open",)),
     Run("storm", ("storm",)),
+    Run("storm, all edges", ("storm", "--all-edges")),
     Run("machine", ("machine", "--seconds", "60"), has_figures=False),
 )
 HEAD = f"{'drill':<18}{'result':<14}{'seconds':>8}{'longest wait':>14}{'lost':>6}{'doubled':>9}"

@@ -50,5 +50,6 @@ def _silent(trial_index: IndexedTrial) -> list[str]:
         for ack in acks
         if ack.at > last
     }
-    silent = {opened.device for opened in trial_index.connections.values()} - alive
+    staying = [one for one in trial_index.connections.values() if one.account not in trial_index.deleted]
+    silent = {opened.device for opened in staying} - alive
     return [f"{device} was acknowledged nothing after the last fault" for device in sorted(silent)]

@@ -10,11 +10,13 @@ from tests.drills.records import (
     ChatAnnounced,
     Closed,
     ConnectAttempted,
+    Deleted,
     DrillStalled,
     Ended,
     Entry,
     Fault,
     Healed,
+    Joined,
     MessageAcknowledged,
     MessageReceived,
     MessageRejected,
@@ -64,6 +66,9 @@ class IndexedTrial:
         self.received: list[MessageReceived] = []
         self.announced: list[ChatAnnounced] = []
         self.faults: list[Fault] = []
+        self.joined: dict[tuple[int, int], Joined] = {}
+        """By account and chat: those that were no members at the beginning."""
+        self.deleted: dict[int, Deleted] = {}
         self.ended: dict[str, Ended] = {}
         self.healed: list[Healed] = []
         self.readiness: dict[str, list[ReadinessChanged]] = defaultdict(list)
@@ -116,6 +121,10 @@ class IndexedTrial:
                 self.announced.append(record)
             case Fault():
                 self.faults.append(record)
+            case Joined():
+                self.joined[record.account, record.chat] = record
+            case Deleted():
+                self.deleted[record.account] = record
             case Ended():
                 self.ended[record.target] = record
             case Healed():
@@ -141,6 +150,11 @@ class IndexedTrial:
     def index_of(self, text: str) -> int | None:
         places = self.stored.get(text)
         return places[0].entry.index if places else None
+
+    def must_receive(self, account: int, chat: int, entry: Entry) -> bool:
+        """Whether the message of another member was sent after the account had joined, if it was not there before."""
+        joined, sent = self.joined.get((account, chat)), self.sent.get(entry.text)
+        return entry.sender != account and (joined is None or sent is None or sent.at > joined.at)
 
     def end_of(self, connection: int) -> float:
         closed = self.closed.get(connection)

@@ -20,8 +20,10 @@ SHORT = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", 
 async def kill_in_turn(
     cluster: Cluster, phases: Sequence[Phase], rate: float, patience: float, report: Callable[[str], None],
     watch: Callable[[Cluster, Journal], Coroutine[Any, Any, None]] | None = None,
+    act: Callable[[Cluster, Drill], Coroutine[Any, Any, None]] | None = None, newcomers: int = 0,
 ) -> Trial:  # fmt: skip
-    """See Drill for `rate`, `patience` and `report`. `watch` runs meanwhile, and records."""
+    """See Drill for `rate`, `patience`, `report` and `newcomers`. `watch` runs meanwhile, and records; `act` runs to
+    its end."""
 
     async def history(chats: list[int]) -> dict[int, list[Entry]]:
         return await read_history(broker(cluster.data, "admin"), chats)
@@ -32,16 +34,19 @@ async def kill_in_turn(
     async def disturb(drill: Drill) -> None:
         journal = drill.records.append
         watching = None if watch is None else asyncio.create_task(watch(cluster, journal))
+        acting = None if act is None else asyncio.create_task(act(cluster, drill))
         try:
             for phase in phases:
                 drill.phase = phase.name
                 await inject(cluster, phase, journal)
+            if acting is not None:
+                await acting
         finally:
             if watching is not None:
                 watching.cancel()
 
     edges = [(f"edge-{number}", url) for number, url in enumerate(cluster.edges, 1)]
-    return await Drill(edges, history, rate, patience, report, presence=presence).run(disturb)
+    return await Drill(edges, history, rate, patience, report, presence=presence, newcomers=newcomers).run(disturb)
 
 
 def required_evidence(phases: Sequence[Phase], rate: float) -> RequiredEvidence:

@@ -7,15 +7,11 @@ in its own process and then runs it as usual. The product contains no trace of t
 import asyncio
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
+from typing import Any
 
 from services.cli.main import main
 from services.cli.up_plan import PlannedProcess
@@ -23,11 +19,8 @@ from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Message
 from shared.database import Database
+from tests.drills.broken_databases import EarlyReplyDatabase, LateCommitDatabase
 
-T = TypeVar("T")
-
-_LATE_SECONDS = 3.0
-_SOON_SECONDS = 0.5
 _SLOW_START_SECONDS = 9.0
 _EVERY = 20
 _HOARDED_BYTES = 4096
@@ -36,8 +29,8 @@ _LOGIN_SECONDS = 0.03
 
 @dataclass(frozen=True)
 class Mutant:
-    """`apply` breaks the service in the calling process. `drill` must find `invariant` violated; the state machine
-    (tests/model) names no invariant."""
+    """`apply` breaks the service in the calling process. `drill`, with its options, must find `invariant` violated; the
+    state machine (tests/model) names no invariant."""
 
     service: str
     invariant: str
@@ -49,54 +42,6 @@ def _require(owner: object, *names: str) -> None:
     """Raises AttributeError if the product has no attribute of such a name: replacing it would have no effect."""
     for name in names:
         getattr(owner, name)
-
-
-class LateCommitDatabase(Database):
-    """Writes run, and are acknowledged, in an open transaction that is committed seconds later."""
-
-    _connection: sa.Connection | None = None
-
-    @property
-    def commits_inline(self) -> bool:
-        return False
-
-    def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
-        if self._connection is None:
-            self._connection = self._engine.connect().execution_options(begin="BEGIN IMMEDIATE")
-            self._connection.begin()
-            threading.Timer(_LATE_SECONDS, lambda: self._writers.submit(self._commit)).start()
-        with self._connection.begin_nested():
-            return work(self._connection)
-
-    def _commit(self) -> None:
-        if self._connection is not None:
-            self._connection.commit()
-            self._connection.close()
-            self._connection = None
-
-
-class EarlyReplyDatabase(Database):
-    """A write is acknowledged, then committed."""
-
-    @property
-    def commits_inline(self) -> bool:
-        return False
-
-    def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
-        with self._unavailable_on_error():
-            connection = self._engine.connect()
-            transaction = connection.begin()
-            try:
-                result = work(connection)
-            except BaseException:
-                connection.close()
-                raise
-        threading.Timer(_SOON_SECONDS, self._commit, (connection, transaction)).start()
-        return result
-
-    def _commit(self, connection: sa.Connection, transaction: sa.RootTransaction) -> None:
-        with suppress(sa.exc.DBAPIError), connection:
-            transaction.commit()
 
 
 def _reply_early() -> None:
@@ -188,6 +133,23 @@ def _abandon_tasks() -> None:
         deliver(client, messages)
 
     _replace(Client, "deliver", abandoning)
+
+
+def _show_past() -> None:
+    """A new member gets all messages from before its join."""
+    from services.session.adapters.message_heads import MessageHeads
+
+    async def none(*_: object) -> int:
+        return 0
+
+    _replace(MessageHeads, "last_index", none)
+
+
+def _keep_deleted() -> None:
+    """The connections of a deleted account stay."""
+    from services.edge.client.client import Client
+
+    _replace(Client, "revoked", lambda *_: None)
 
 
 def _slow_login() -> None:
@@ -322,6 +284,11 @@ def _forget_join() -> None:
     _replace(LocalAccounts, "compare", equal)
 
 
+def _slow_edge() -> None:
+    """An edge takes long to start, and starts."""
+    time.sleep(2 * _SLOW_START_SECONDS)
+
+
 def _slow_start() -> None:
     time.sleep(_SLOW_START_SECONDS)
 
@@ -341,6 +308,9 @@ MUTANTS = {
     "patient-with-silence": Mutant("edge", "S4 silence", _patient_with_silence, "half-open"),
     "hoard": Mutant("edge", "G1 growth", _hoard, "soak"),
     "abandon-tasks": Mutant("edge", "G1 growth", _abandon_tasks, "soak"),
+    "show-past": Mutant("session", "S5 membership", _show_past, "members"),
+    "keep-deleted": Mutant("edge", "S6 deletion", _keep_deleted, "members"),
+    "slow-edge": Mutant("edge", "S1 service", _slow_edge, "storm --all-edges"),
     "slow-login": Mutant("edge", "S1 service", _slow_login, "storm"),
     "skip-gaps": Mutant("edge", "I2 delivery", _skip_gaps, "partition"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from clients.codec.base import ClientAccount
 from tests.drills.client_profiles import V2, PcClientProfile, PlainProfile, secret
@@ -29,28 +29,38 @@ class Population:
     """OC numbers by chat."""
     devices: list[DrillClient]
     sleepers: list[Sleeper]
+    newcomers: list[DrillClient] = field(default_factory=list)
+    """Those of the devices whose users are not yet in any group of several users."""
 
     def join(self, other: "Population") -> None:
         self.members |= other.members
         self.devices += other.devices
         self.sleepers += other.sleepers
+        self.newcomers += other.newcomers
 
 
-async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Population:
-    """All users but the stayers follow changes of `edges`. Raises any error: before the first fault there must be
-    none."""
-    async with _connections(edges, _SLEEPER + 1) as connections:
+async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int], newcomers: int = 0) -> Population:
+    """All users but the stayers follow changes of `edges`. `newcomers`: users beside the others, in pairs. Raises any
+    error: before the first fault there must be none."""
+    first = _SLEEPER + 1
+    groups = [*_GROUPS, *((number, number + 1) for number in range(first, first + newcomers, 2))]
+    async with _connections(edges, first + newcomers) as connections:
         passwords = [secrets.token_hex(6) for _ in connections]
         users = [await _register(*one) for one in zip(connections, passwords, strict=True)]
         members = {}
-        for numbers in _GROUPS:
+        for numbers in groups:
             accounts = [users[number].account for number in numbers]
             chat = (await connections[numbers[0]].request(V2.create_group(accounts[0], "", accounts))).chat
             members[chat] = frozenset(account.number for account in accounts)
             for number in numbers:
                 users[number].chats.append(chat)
     sleeper = Sleeper(users[_SLEEPER].account.number, passwords[_SLEEPER], edges, journal)
-    return Population(members, _devices(users[:_SLEEPER], edges, journal, stayers), [sleeper])
+    devices = _devices(users[:_SLEEPER], edges, journal, stayers)
+    later = [
+        DrillClient(f"{user.account.number}/a", user, edges, home, PlainProfile(), journal)
+        for home, user in enumerate(users[first:])
+    ]
+    return Population(members, devices + later, [sleeper], later)
 
 
 @asynccontextmanager

@@ -87,6 +87,23 @@ class Fault(msgspec.Struct, tag="fault", frozen=True):
     kind: str
 
 
+class Joined(msgspec.Struct, tag="joined", frozen=True):
+    """A join, requested at `began`, was acknowledged."""
+
+    at: float
+    began: float
+    account: int
+    chat: int
+
+
+class Deleted(msgspec.Struct, tag="deleted", frozen=True):
+    """The deletion of an account, requested at `began`, was acknowledged."""
+
+    at: float
+    began: float
+    account: int
+
+
 class Ended(msgspec.Struct, tag="ended", frozen=True):
     """A process is gone after SIGTERM; `status` is its exit status, negative for the signal it died of."""
 
@@ -171,6 +188,8 @@ Record = (
     | MessageReceived
     | ChatAnnounced
     | Fault
+    | Joined
+    | Deleted
     | Ended
     | Healed
     | ReadinessChanged
@@ -194,9 +213,9 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """The evidence of one drill: members by chat (constant), records in order of time, history by chat, and the edges
-    of each account in presence at the end (None: not read). `sleepers`: members that are away most of the time, and
-    need not get everything. `proxied`: all clients are behind a proxy, where pongs alone confirm messages."""
+    """The evidence of one drill: members by chat (deleted ones, too), records in order of time, history by chat, and
+    the edges of each account in presence at the end (None: not read). `sleepers`: members that are away most of the
+    time, and need not get everything. `proxied`: all clients are behind a proxy, where pongs alone confirm messages."""
 
     members: dict[int, frozenset[int]]
     records: list[Record]

@@ -139,7 +139,8 @@ def _waits(attempts: list[Attempt], trial_index: IndexedTrial, edges: set[str]) 
 
 
 def _attempts(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
-    """By device. Messages that are unanswered because the device itself closed the connection do not count."""
+    """By device. Messages that are unanswered because the device itself closed the connection do not count, nor do
+    those of deleted accounts."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for text, sent in trial_index.sent.items():
         device, edge = trial_index.connections[sent.connection].device, trial_index.connections[sent.connection].edge
@@ -149,6 +150,9 @@ def _attempts(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
             attempts[device].append(Attempt(sent.at, None, edge))
     for device, logins in _logins(trial_index).items():
         attempts[device] += logins
+    for opened in trial_index.connections.values():
+        if opened.account in trial_index.deleted:
+            attempts.pop(opened.device, None)
     return attempts
 
 
