@@ -96,6 +96,10 @@ class ClientHandler(Protocol):
     def line_ending(self) -> bytes:
         """Ends each message on plain TCP."""
 
+    @property
+    def is_logged_in(self) -> bool:
+        """Before, no message is larger than a text frame may be, and of larger ones only the beginning is reported."""
+
     def frame_received(self, frame: Frame) -> None:
         """One whole message, with its fragments joined. A WebSocket's text is valid UTF-8."""
 

@@ -18,7 +18,7 @@ from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.upstream.publisher import MessagePublisher
 from shared.contract.auth import Revocation
-from shared.contract.ids import ChatId
+from shared.contract.ids import NO_ACCOUNT, ChatId
 
 _INPUT_ENDED = 1000, "all is answered"
 
@@ -72,6 +72,10 @@ class Client:
     @property
     def line_ending(self) -> bytes:
         return self.dialect.line_ending
+
+    @property
+    def is_logged_in(self) -> bool:
+        return self.connection.account != NO_ACCOUNT
 
     def frame_received(self, frame: Frame) -> None:
         context, out = self._context, self._out

@@ -174,7 +174,8 @@ class Gateway:
         host = authority(transport.get_extra_info("sockname")[0], self._port)
         handshake = Handshake("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
         pacing = self._settings.tcp_pacing_ms / 1000
-        splitter = StreamSplitter(self._limits.transport_frame_bytes)
+        limits = self._limits
+        splitter = StreamSplitter(limits.transport_frame_bytes, limits.text_frame_bytes + 1)
         connection = TcpConnection(
             transport, splitter, self._limits, pacing, self._write_batch.loop, self._sockets.discard
         )

@@ -25,6 +25,9 @@ _BREAKS = re.compile(rb"\n|\v|\f|\r|\x1c|\x1d|\x1e|\xc2\x85|\xe2\x80\xa8|\xe2\x8
 class _Format(Protocol):
     """The kind of frames in a stream."""
 
+    scanned: int
+    """Bytes of the current frame that have been scanned."""
+
     def end(self, buffer: bytearray, start: int) -> int:
         """The end of the frame that begins at `start`; 0 if it is incomplete. Raises ProtocolViolation."""
 
@@ -34,10 +37,14 @@ class _Format(Protocol):
 class StreamSplitter:
     """Both directions of one stream. A frame has at most `limit` bytes. See services.edge.gateway.parser.Parser."""
 
-    __slots__ = ("_buffer", "_format", "_limit", "violation")
+    __slots__ = ("_buffer", "_dropped", "_format", "_limit", "kept", "violation")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, kept: int | None = None) -> None:
         self._limit = limit
+        self.kept = kept
+        """Of a longer frame about so many bytes remain if it arrives in parts; None: all."""
+        self._dropped = 0
+        """Bytes of the current frame that do not remain."""
         self._buffer = bytearray()
         self._format: _Format | None = None
         self.violation: ProtocolViolation | None = None
@@ -49,12 +56,17 @@ class StreamSplitter:
         try:
             while start < len(buffer) and (end := self._end(start)):
                 frames.append(bytes(buffer[start:end]))
+                self._dropped = 0
                 start = _after_blanks(buffer, end)
         except ProtocolViolation as violation:
             self.violation = violation
             frames.append(bytes(buffer[start : start + self._limit]))
             start = len(buffer)
         del buffer[:start]
+        if self.kept is not None and self._format is not None and self._format.scanned > self.kept:
+            self._dropped += self._format.scanned - self.kept
+            del buffer[self.kept : self._format.scanned]
+            self._format.scanned = self.kept
         return frames
 
     def remainder(self) -> list[bytes]:
@@ -73,24 +85,24 @@ class StreamSplitter:
         if self._format is None:
             self._format = _Values() if buffer[start] in _CLOSING else _Lines()
         end = self._format.end(buffer, start)
-        if (end or len(buffer)) - start > self._limit:
+        if (end or len(buffer)) - start + self._dropped > self._limit:
             raise ProtocolViolation(TOO_BIG, f"message over {self._limit} bytes")
         return end
 
 
 class _Values:
-    """`_scanned` bytes of the current value have been scanned."""
+    """`scanned` bytes of the current value have been scanned."""
 
-    __slots__ = ("_closings", "_quoted", "_scanned")
+    __slots__ = ("_closings", "_quoted", "scanned")
 
     def __init__(self) -> None:
-        self._scanned = 0
+        self.scanned = 0
         self._closings = bytearray()
         """The closing brackets that are expected, the innermost last."""
         self._quoted = False
 
     def end(self, buffer: bytearray, start: int) -> int:
-        at = start + self._scanned
+        at = start + self.scanned
         while (at := self._skip(buffer, at)) < len(buffer):
             is_word = not self._quoted and not self._closings and at > start
             if not is_word:
@@ -99,9 +111,9 @@ class _Values:
                 self._accept(buffer[at])
                 at += 1
             if is_word or not (self._quoted or self._closings):
-                self._scanned = 0
+                self.scanned = 0
                 return at
-        self._scanned = at - start
+        self.scanned = at - start
         return 0
 
     def one_line(self, frame: bytes) -> bytes:
@@ -123,16 +135,16 @@ class _Values:
 
 
 class _Lines:
-    """`_scanned` bytes of the current line have been scanned."""
+    """`scanned` bytes of the current line have been scanned."""
 
-    __slots__ = ("_scanned",)
+    __slots__ = ("scanned",)
 
     def __init__(self) -> None:
-        self._scanned = 0
+        self.scanned = 0
 
     def end(self, buffer: bytearray, start: int) -> int:
-        end = buffer.find(b"\n", start + self._scanned)
-        self._scanned = 0 if end >= 0 else len(buffer) - start
+        end = buffer.find(b"\n", start + self.scanned)
+        self.scanned = 0 if end >= 0 else len(buffer) - start
         return max(end, 0)
 
     def one_line(self, frame: bytes) -> bytes:

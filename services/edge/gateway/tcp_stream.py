@@ -127,6 +127,11 @@ class TcpConnection(BaseTransport[bytes]):
 
     # In
 
+    def _parse(self, data: bytes) -> None:
+        if self._splitter.kept is not None and self._client.is_logged_in:
+            self._splitter.kept = None
+        super()._parse(data)
+
     def _handle(self, item: bytes) -> None:
         self._client.frame_received(item)
 

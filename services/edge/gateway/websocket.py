@@ -27,6 +27,7 @@ from services.edge.gateway.framing import (
 )
 from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.transport import BaseTransport
+from services.edge.gateway.truncation import FrameTruncator
 from services.edge.gateway.write_batch import WriteBatch
 from shared.settings import LimitsSettings
 
@@ -46,7 +47,7 @@ _DRAIN_SECONDS = 3.0
 class WebSocket(BaseTransport[ParsedFrame]):
     __slots__ = (
         "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed", "_discarded_at",
-        "_frame_parser", "_outgoing",
+        "_frame_parser", "_outgoing", "_truncator",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +62,10 @@ class WebSocket(BaseTransport[ParsedFrame]):
     ) -> None:
         super().__init__(transport, parser, batch.loop, on_closed, FloodGuard(limits))
         self._frame_parser = parser
-        self._assembler = FragmentAssembler(limits.transport_frame_bytes)
+        kept = limits.text_frame_bytes + 1
+        self._assembler = FragmentAssembler(limits.transport_frame_bytes, kept)
+        self._truncator: FrameTruncator | None = FrameTruncator(kept, limits.transport_frame_bytes)
+        """Until the login."""
         self._batch = batch
         self._outgoing: list[bytes] = []
         self._arrival_pending = False
@@ -110,8 +114,11 @@ class WebSocket(BaseTransport[ParsedFrame]):
         incomplete."""
         if len(data) >= COUNTED_BYTES:
             self._throttle(len(data))
-        assembler = self._assembler
-        if not (self._sending and self._receiving and self._frame_parser.is_idle and assembler.is_idle):
+        assembler, truncator = self._assembler, self._truncator
+        if not (
+            self._sending and self._receiving and self._frame_parser.is_idle and assembler.is_idle
+            and (truncator is None or truncator.is_idle)
+        ):  # fmt: skip
             if not self._receiving:
                 self._discarded_at = self._loop.time()
             self._parse(data)
@@ -125,6 +132,15 @@ class WebSocket(BaseTransport[ParsedFrame]):
                 self._parse(data)
         except Exception:
             self._client_failed()
+
+    def _parse(self, data: bytes) -> None:
+        truncator = self._truncator
+        if truncator is not None:
+            if self._client.is_logged_in and truncator.is_idle and self._assembler.is_idle:
+                self._truncator = self._assembler.kept = None
+            else:
+                data = truncator.feed(data)
+        super()._parse(data)
 
     def eof_received(self) -> bool:
         """The transport closes itself after the remaining writes, unless a close frame was received before."""

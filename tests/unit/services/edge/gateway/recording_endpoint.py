@@ -14,6 +14,7 @@ class RecordingClient:
 
     def __init__(self, handshake: Handshake, socket: Socket) -> None:
         self.line_ending = b"\n"
+        self.is_logged_in = True
         self.handshake = handshake
         self.socket = socket
         self.events: list[Frame | str] = []

@@ -117,3 +117,17 @@ def test_some_close_codes_must_not_be_sent(code: int) -> None:
     with pytest.raises(ProtocolViolation) as violation:
         close_echo(code.to_bytes(2, "big"))
     assert violation.value.code == 1002
+
+
+def test_of_a_longer_message_the_beginning_remains_and_the_whole_is_counted() -> None:
+    """The end of the beginning may be within a character, nothing else may be invalid."""
+    text = "你好".encode() * 5
+    assembler = FragmentAssembler(LIMIT, kept=10)
+    assert assembler.add(ParsedFrame(TEXT, False, text[:7])) is None
+    assert assembler.add(ParsedFrame(CONTINUATION, False, text[7:9])) is None
+    assert assembler.add(ParsedFrame(CONTINUATION, True, text[9:])) == text[:10]
+    assert assembler.add(ParsedFrame(TEXT, True, b"short")) == b"short"
+    assert violation_code(assembler, ParsedFrame(TEXT, False, b"a\xff"), ParsedFrame(CONTINUATION, True, text)) == 1007
+    assembler = FragmentAssembler(LIMIT, kept=10)
+    parts = [ParsedFrame(CONTINUATION, False, b"x" * 40) for _ in range(2)]
+    assert violation_code(assembler, ParsedFrame(TEXT, False, b"x" * 40), *parts) == 1009

@@ -137,3 +137,29 @@ def test_no_text_breaks_a_line() -> None:
     sent = values.to_wire(text.encode(), b"\n")
     assert sent.decode().splitlines() == [sent.decode().removesuffix("\n")]
     assert json.loads(sent) == {"text": f"a{breaks}你b"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "following"),
+    [(b'{"x":"' + b'a\\"[' * 100 + b'","y":[' + b"1," * 100 + b"1]}", b'{"z":1}'), (b"pipe|" + b"x" * 700, b"next|")],
+)
+def test_of_a_longer_frame_the_beginning_remains(frame: bytes, following: bytes) -> None:
+    """A frame that arrives in one packet may stay whole. The next frame begins where it does."""
+    stream = frame + b"\n" + following + b"\n"
+    for step in (1, 7, 100, len(stream)):
+        splitter, found, most = StreamSplitter(LIMIT, kept=50), list[bytes](), 0
+        for at in range(0, len(stream), step):
+            found += splitter.feed(memoryview(stream[at : at + step]))
+            most = max(most, len(splitter._buffer))
+        first, second = found
+        assert (first[:50], second) == (frame[:50], following)
+        assert 50 <= len(first) <= max(51 + step, len(frame) if step > len(frame) else 0)
+        assert most <= 51
+
+
+def test_the_whole_of_a_longer_frame_is_counted() -> None:
+    splitter = StreamSplitter(LIMIT, kept=50)
+    for _ in range(LIMIT // 100):
+        assert splitter.feed(memoryview(b"x" * 100)) == []
+    splitter.feed(memoryview(b"x"))
+    assert splitter.violation is not None
