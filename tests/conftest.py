@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import structlog
 
@@ -22,6 +23,9 @@ from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeySe
 if TYPE_CHECKING:
     from tests.support.collector import Collector
 
+
+hypothesis.settings.register_profile("loaded", deadline=None)
+hypothesis.settings.load_profile("loaded")  # an example may take any time on a loaded machine
 
 _WORKERS_PER_CORE = 1.5
 

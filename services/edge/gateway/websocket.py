@@ -114,10 +114,12 @@ class WebSocket(BaseTransport[ParsedFrame]):
         incomplete."""
         if len(data) >= COUNTED_BYTES:
             self._throttle(len(data))
-        assembler, truncator = self._assembler, self._truncator
+        assembler = self._assembler
+        if self._truncator is not None:
+            self._end_truncation()
         if not (
             self._sending and self._receiving and self._frame_parser.is_idle and assembler.is_idle
-            and (truncator is None or truncator.is_idle)
+            and (self._truncator is None or self._truncator.is_idle)
         ):  # fmt: skip
             if not self._receiving:
                 self._discarded_at = self._loop.time()
@@ -134,13 +136,13 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._client_failed()
 
     def _parse(self, data: bytes) -> None:
-        truncator = self._truncator
-        if truncator is not None:
-            if self._client.is_logged_in and truncator.is_idle and self._assembler.is_idle:
-                self._truncator = self._assembler.kept = None
-            else:
-                data = truncator.feed(data)
-        super()._parse(data)
+        super()._parse(data if self._truncator is None else self._truncator.feed(data))
+
+    def _end_truncation(self) -> None:
+        """With the first frame after the login."""
+        assert self._truncator is not None
+        if self._client.is_logged_in and self._truncator.is_idle and self._assembler.is_idle:
+            self._truncator = self._assembler.kept = None
 
     def eof_received(self) -> bool:
         """The transport closes itself after the remaining writes, unless a close frame was received before."""

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
@@ -39,7 +39,6 @@ def payloads(stream: bytes) -> list[tuple[int, bytes]]:
 
 
 @given(frames=st.lists(st.tuples(opcodes, sizes), max_size=4), steps=st.lists(st.integers(1, 4_000), min_size=1))
-@settings(deadline=None)
 def test_any_split_of_the_stream_shortens_the_same_frames(frames: list[tuple[int, int]], steps: list[int]) -> None:
     sent = [(opcode, os.urandom(min(size, 125) if opcode == PING else size)) for opcode, size in frames]
     stream = b"".join(masked(opcode, payload) for opcode, payload in sent)
