@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -30,6 +31,7 @@ Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
 def run(service: str, settings: Settings, serve: Serve) -> int:
     """Runs a service; returns its exit status: 0 after an orderly shutdown, 1 after a failure."""
     configure_logging(settings.log, service)
+    _raise_descriptor_limit()
     try:
         uvloop.run(_supervise(settings, serve))
     except StartupError as error:
@@ -49,6 +51,13 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
     _tune_garbage_collection()
     await serve(settings, stopping)
     _log.info("stopped")
+
+
+def _raise_descriptor_limit() -> None:
+    """To the hard limit. Shells start processes with a soft limit of 1,024, for the sake of programs that use
+    select."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tune_garbage_collection() -> None:

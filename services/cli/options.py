@@ -1,6 +1,7 @@
 """Reads every command's settings from its options; a wrong one is an error message of one sentence, exit status 2."""
 
 import os
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -63,7 +64,9 @@ def read_settings(
         return load(file, values)
     except ValidationError as error:
         _reject(error, file, values)
-    except (OSError, TypeError, AttributeError, ValueError) as error:
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise OperatorError(f"the settings file {file} cannot be read: {error}") from error
+    except (TypeError, AttributeError, ValueError) as error:
         raise OperatorError(f"the settings cannot be read: {error}") from error
 
 

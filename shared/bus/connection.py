@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import nats.errors
@@ -21,6 +21,8 @@ from shared.telemetry import log
 _log = log(__name__)
 
 _FOREVER_SECONDS = 86_400
+_REMINDER_SECONDS = 5.0
+"""Between two log lines while the broker has not answered at the start."""
 _PENDING_MESSAGES = 65_536
 _PENDING_BYTES = 64 << 20
 _QUOTED = re.compile(r'"([^"]+)"')
@@ -50,7 +52,9 @@ class BrokerConnection:
         self._subscriptions: list[Subscription] = []
         self._tasks = Tasks()
         self._round_trip: asyncio.Task[None] | None = None
-        self._broker = NatsBroker(settings.url.split(","), **self._options(settings, service))
+        urls = settings.url.split(",")
+        self._addresses = [url.rpartition("/")[2].rpartition("@")[2] for url in urls]
+        self._broker = NatsBroker(urls, **self._options(settings, service))
 
     @property
     def client(self) -> Client:
@@ -78,7 +82,11 @@ class BrokerConnection:
         """Connects and subscribes, however long the broker takes to appear. Raises nats.errors.Error when it rejects
         this user."""
         _log.info("connecting to the bus")
-        await self._broker.start()
+        reminder = self._tasks.start(_remind(self._addresses), "reminder")
+        try:
+            await self._broker.start()
+        finally:
+            reminder.cancel()
         await self._subscribe(self._wanted)
         self._running = True
         await self._settle()
@@ -219,3 +227,9 @@ def _give_up(reason: str) -> None:
     """Ends this process in order: only a new process can connect again."""
     _log.critical("bus lost", reason=reason)
     signal.raise_signal(signal.SIGTERM)
+
+
+async def _remind(addresses: Sequence[str]) -> None:
+    while True:
+        await asyncio.sleep(_REMINDER_SECONDS)
+        _log.warning("the bus does not answer yet", servers=addresses, setting="nats.url")

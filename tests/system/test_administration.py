@@ -100,6 +100,13 @@ def test_a_deletion_equals_one_by_the_user(system: Cluster, couple: tuple[V2User
     assert [(member["account"], member["role"]) for member in members] == [(two.account.number, "owner")]
 
 
+def test_an_unknown_chat_is_named(system: Cluster) -> None:
+    command = [sys.executable, "-m", "services.cli.main", "admin", "chat", "show", "999999", "--data", str(system.data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "there is no chat 999999" in done.stderr
+
+
 def test_a_running_system_is_found_healthy(system: Cluster) -> None:
     command = [sys.executable, "-m", "services.cli.main", "doctor", "--data", str(system.data)]
     few = ["--set", "edge.max_connections=10"]

@@ -3,6 +3,7 @@
 import msgspec
 
 from services.cli.admin.bus_client import AdminClient
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads
 from shared.contract.model import Chat, Role
@@ -31,15 +32,16 @@ class ChatMember(msgspec.Struct, frozen=True):
 
 
 async def show(client: AdminClient, number: ChatId) -> ChatState:
-    chat = (await client.request(GET_CHAT, GetChat(number, all=True))).chat
+    """Raises RequestError."""
+    chat = await _get_chat(client, number)
     present = await _current_members(client, number)
     heads = (await client.request(GET_HEADS, GetHeads([number]))).heads
     return ChatState(chat, len(present), heads[number])
 
 
 async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
-    """The current members, by account number."""
-    await client.request(GET_CHAT, GetChat(number, all=True))  # rejects an unknown chat, and leaves an audit record
+    """The current members, by account number. Raises RequestError."""
+    await _get_chat(client, number)  # rejects an unknown chat, and leaves an audit record
     present = await _current_members(client, number)
     nicknames: dict[AccountId, str] = {}
     for start in range(0, len(present), _SUMMARIES_PER_REQUEST):
@@ -50,6 +52,16 @@ async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
         ChatMember(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index)
         for one in present
     ]
+
+
+async def _get_chat(client: AdminClient, number: ChatId) -> Chat:
+    """Session words its error for users, who may not learn which chats exist."""
+    try:
+        return (await client.request(GET_CHAT, GetChat(number, all=True))).chat
+    except RequestError as error:
+        if error.failure.code is ErrorCode.NOT_FOUND:
+            raise RequestError(ErrorCode.NOT_FOUND, f"there is no chat {number}", "chat") from error
+        raise
 
 
 async def _current_members(client: AdminClient, number: ChatId) -> list[Membership]:

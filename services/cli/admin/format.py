@@ -45,7 +45,7 @@ def user(found: UserView) -> str:
             ("registered as", found.nickname),
             ("registered at", moment(found.created)),
             ("disabled", found.disabled),
-            ("secrets", found.schemes),
+            ("passwords as", found.schemes),
             ("recoverable", found.recoverable),
         ]
     )

@@ -35,4 +35,6 @@ def _settings(installation: Installation) -> Finding:
         require_public_url(installation.settings)
     except OperatorError as error:
         return failed("settings", "incomplete", error.message)
-    return ok("settings", f"{len(installation.sources)} are set, the others are defaults; `dragoman config` lists them")
+    number = len(installation.sources)
+    changed = f"{number} setting{'' if number == 1 else 's'} changed" if number else "nothing changed"
+    return ok("settings", f"{changed}, the others are defaults; `dragoman config` lists them")

@@ -33,11 +33,12 @@ def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
 
 
 def _descriptors(settings: Settings) -> Finding:
-    have, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Each process raises its own limit to the hard one."""
+    _, have = resource.getrlimit(resource.RLIMIT_NOFILE)
     need = settings.edge.max_connections + _SPARE_DESCRIPTORS
     if have != resource.RLIM_INFINITY and have < need:
         wrong = f"{have} descriptors are too few for edge.max_connections = {settings.edge.max_connections}"
-        return failed("descriptors", wrong, f"ulimit -n {need}, or LimitNOFILE={need} of the unit")
+        return failed("descriptors", wrong, f"ulimit -Hn {need}, or LimitNOFILE={need} of the unit")
     return ok("descriptors", f"{have} at most")
 
 

@@ -13,6 +13,7 @@ from shared.process import cancel_on
 
 _SERVICE = """
 import gc
+import resource
 import sys
 from shared.process import run
 from shared.settings import Settings
@@ -23,6 +24,10 @@ async def serve(settings, stopping):
         raise StartupError("first do this")
     if sys.argv[1] == "fail":
         raise ValueError("a bug")
+    if sys.argv[1] == "limit":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        print("raised" if soft == hard else "low")
+        return
     if sys.argv[1] == "collect":
         print("frozen" if gc.get_freeze_count() > 1000 and gc.get_threshold()[0] > 700 else "thawed")
         return
@@ -34,7 +39,9 @@ sys.exit(run("auth", Settings(), serve))
 
 
 def start(how: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-c", _SERVICE, how], stdout=subprocess.PIPE, text=True)
+    """With few descriptors, as from a shell."""
+    command = ["/bin/sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", sys.executable, "-c", _SERVICE, how]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -54,6 +61,12 @@ def test_a_failure_is_logged(how: str, logged: str, traceback: bool) -> None:
     assert process.returncode == 1
     assert logged in output
     assert ("Traceback" in output) is traceback
+
+
+def test_the_limit_of_descriptors_is_raised() -> None:
+    with start("limit") as process:
+        output, _ = process.communicate()
+    assert "raised" in output
 
 
 def test_garbage_is_looked_for_seldom_and_not_in_what_was_imported() -> None:

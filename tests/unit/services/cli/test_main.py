@@ -81,7 +81,7 @@ def test_wrong_setting_names_its_source(tmp_path: Path, monkeypatch: pytest.Monk
     file.write_text("[log]\nlevel = 3\n")
     assert f"the setting log.level (from {file}) is wrong" in dragoman("config", "--config", str(file)).output
     file.write_text("[log\n")
-    assert "the settings cannot be read" in dragoman("config", "--config", str(file)).output
+    assert f"the settings file {file} cannot be read" in dragoman("config", "--config", str(file)).output
 
 
 def test_up_rejects_one_sqlite_file_for_all_services() -> None:

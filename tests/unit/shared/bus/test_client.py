@@ -12,7 +12,10 @@ import pytest
 from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
+from services.cli.ports import free_port
+from shared.bus import connection
 from shared.bus.client import Bus, Responder, Unavailable
 from shared.contract import subjects as on
 from shared.contract.auth import ListRevocations, Revocations
@@ -139,6 +142,25 @@ async def test_no_answer_in_time_is_unavailable(nats_server: NatsServer) -> None
             await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=0.4)
         assert 0.3 < time.monotonic() - started < 2
         await auth.stop(0.1)
+
+
+async def test_a_broker_that_does_not_answer_is_named_in_the_log(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_REMINDER_SECONDS", 0.1)
+    settings = nats_server.settings("edge").model_copy(
+        update={"url": f"nats://user:secret@127.0.0.1:{free_port()}", "user": ""}
+    )
+    bus = Bus(settings, "edge", CollectorRegistry())
+    with capture_logs() as logs:
+        starting = asyncio.create_task(bus.start())
+        while not (lines := [line for line in logs if "does not answer yet" in line["event"]]):
+            await asyncio.sleep(0.05)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await bus.stop()
+    assert lines[0]["servers"] == [settings.url.rpartition("@")[2]]
+    assert "secret" not in str(logs)
 
 
 async def test_a_service_that_comes_late_still_answers(nats_server: NatsServer) -> None:

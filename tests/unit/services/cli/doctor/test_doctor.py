@@ -216,7 +216,7 @@ async def test_a_process_is_checked_for_its_own_needs_only(installation: Path) -
 
 
 async def test_too_few_descriptors(installation: Path) -> None:
-    assert "ulimit -n 900000256" in await failure(installation, "edge.max_connections=900000000")
+    assert "ulimit -Hn 900000256" in await failure(installation, "edge.max_connections=900000000")
 
 
 async def test_full_disk(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
