@@ -27,6 +27,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
@@ -290,6 +291,8 @@ class _PipelineClient:
                     await self._pool.release(connection)
         except TimeoutError as error:
             raise RedisTimeoutError("no reply in time") from error
+        except RuntimeError as error:  # uvloop's, if the connection has just been reset
+            raise RedisConnectionError("the connection is lost") from error
 
 
 class _PresenceMetrics:

@@ -21,6 +21,8 @@ from shared.settings import RedisSettings
 from shared.telemetry import log
 
 _log = log(__name__)
+_REDIS_FAILURES = (RedisError, OSError, RuntimeError)
+"""RuntimeError is uvloop's, if the connection has just been reset."""
 _FALLBACK_SECONDS = 1.0
 """Redis is not used for this long after a failure, so that not every login waits for its timeout."""
 _LOCAL_KEYS = 100_000
@@ -105,7 +107,7 @@ class SlidingWindow:
         self._local.clear(key)
         try:
             await self._redis.delete(f"limit:{key}")
-        except (RedisError, OSError) as error:
+        except _REDIS_FAILURES as error:
             self._start_fallback(error)
 
     async def _change(self, key: str, seconds: float, limit: int, change: WindowChange) -> Counts:
@@ -113,7 +115,7 @@ class SlidingWindow:
             arguments = [int(seconds * 1000), limit, change, _RUNNING_SECONDS * 1000]
             try:
                 events, running, now, moments = await self._script(keys=[f"limit:{key}"], args=arguments)
-            except (RedisError, OSError) as error:
+            except _REDIS_FAILURES as error:
                 self._start_fallback(error)
             else:
                 counts = Counts(events, running)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
@@ -381,3 +382,27 @@ async def test_a_node_without_redis_counts_as_a_node_of_every_account(connect: C
     await asyncio.sleep(0.15)
     assert (await message.lookup([ANN, BOB])).nodes == {ANN: (A,)}
     assert not message.has_unnamed_accounts
+
+
+def test_a_connection_that_has_just_been_reset_is_a_failure_of_redis(valkey_server: ValkeyServer) -> None:
+    """On the event loop of the product, whose transport then raises an error of its own."""
+
+    async def lose_connection() -> None:
+        edge = Presence(valkey_server.settings("edge"))
+        await edge.beat(A, 10)
+        pool = edge._round_trips._pool
+        ensure = pool.ensure_connection
+
+        async def reset_then(connection: Any) -> None:
+            await ensure(connection)
+            connection._writer.transport.abort()
+            await asyncio.sleep(0.05)
+            pool.ensure_connection = ensure  # type: ignore[method-assign]
+
+        pool.ensure_connection = reset_then  # type: ignore[method-assign]
+        with pytest.raises(RedisError):
+            await edge.join(A, [ANN])
+        assert await edge.join(A, [ANN]) == {ANN: []}
+        await edge.close()
+
+    uvloop.run(lose_connection())

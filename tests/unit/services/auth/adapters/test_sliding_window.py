@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -152,3 +154,26 @@ def test_local_windows_slide_and_are_bounded() -> None:
         local.change(f"other {number}", 10, 5, "add", 15)
     assert local.change("key", 10, 5, "peek", 15) == (0, 0)
     assert local.change("other 0", 10, 5, "peek", 15) == (1, 0)
+
+
+def test_a_connection_that_has_just_been_reset_counts_as_no_redis(
+    valkey_server: ValkeyServer, metrics: AuthMetrics
+) -> None:
+    """On the event loop of the product, whose transport then raises an error of its own."""
+
+    async def lose_connection() -> None:
+        window = SlidingWindow(valkey_server.settings("auth"), metrics)
+        assert await add(window) == 0
+        pool = window._redis.connection_pool
+        ensure = pool.ensure_connection
+
+        async def reset_then(connection: Any) -> None:
+            await ensure(connection)
+            connection._writer.transport.abort()
+            await asyncio.sleep(0.05)
+
+        pool.ensure_connection = reset_then  # type: ignore[method-assign]
+        assert await add(window) == 1
+        await window.close()
+
+    uvloop.run(lose_connection())
