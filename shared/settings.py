@@ -122,6 +122,7 @@ class LimitsSettings(_Section):
         8 * 1024 * 1024, ge=1, description="of a connection; a faster one is read with pauses"
     )
     connections_per_address: int = Field(2_000, ge=1, description="open at one edge; more are closed (1013)")
+    connections_per_account: int = Field(100, ge=1, description="logged in at one edge; more logins are rejected")
     new_connections_per_second: float = Field(100.0, gt=0, description="per address; more are closed (1013)")
     new_connections_burst: int = Field(2_000, ge=1, description="connections at once, before the rate applies")
     registrations_per_minute: int = Field(5, ge=1, description="per address")

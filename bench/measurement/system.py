@@ -23,6 +23,7 @@ _RAISED = {
     "limits.requests_burst": "1000000",
     "limits.registrations_per_minute": "1000000",
     "limits.connections_per_address": "1000000",
+    "limits.connections_per_account": "1000000",
     "limits.new_connections_burst": "1000000",
 }
 """Limits stay enabled, so that their cost is measured, at rates that the load does not reach."""

@@ -89,6 +89,8 @@ class LoginFlow:
         self, session: LoginSession, answer: Authenticated, summary: ProfileSummary | None, issued: int | None = None
     ) -> None:
         """Registers presence first, then reads the missed messages. `issued`: time of the token that logs in."""
+        if self._accounts.is_full(answer.account) and session.connection.account != answer.account:
+            raise RequestError(ErrorCode.RATE_LIMITED, "too many connections of this account")
         other_nodes = await self._accounts.register(answer.account)
         if session.is_closing:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")

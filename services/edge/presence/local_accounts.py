@@ -123,6 +123,12 @@ class LocalAccounts:
     def get(self, account: AccountId) -> LocalAccount | None:
         return self.by_account.get(account)
 
+    def is_full(self, account: AccountId) -> bool:
+        """Whether the account has as many connections here as it may have."""
+        local = self.by_account.get(account)
+        full = local is not None and len(local.recipients) >= self._limits.connections_per_account
+        return full and self._limits.rates
+
     def attach(self, account: AccountId, recipient: Recipient, now: float) -> LocalAccount:
         """Add a connection of the account."""
         local = self.by_account.get(account)

@@ -53,6 +53,20 @@ async def test_a_registration_logs_in_where_the_dialect_expects_it(
     assert (client.connection.account != NO_ACCOUNT) is enters
 
 
+async def test_connections_of_an_account_are_limited(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(limits={"connections_per_account": 2})
+    login = '{"code":6,"login_type":1,"account":"1","password":"right"}'
+    first, second, third = (dial(edge.endpoint, "/ws/ourchat-v2") for _ in range(3))
+    replies = [json.loads(await reply_to(wire, login)) for wire in (first, second, first, third)]
+    assert [reply["code"] for reply in replies[:3]] == [7, 7, 7]
+    accounts = [client.connection.account for client in edge.endpoint.clients.values()]
+    assert accounts == [1, 1, NO_ACCOUNT]
+    assert third.closed_with is None
+    second.client.closed()
+    assert json.loads(await reply_to(third, login))["code"] == 7
+    assert [client.connection.account for client in edge.endpoint.clients.values()] == [1, 1]
+
+
 _KNOWN_SECONDS = 4.5
 LOGINS = [
     ("/ws/pipe", "login|1|right"),
