@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -18,6 +18,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from shared.database_urls import place_of, sqlalchemy_url
+from shared.placement import check_map, check_ranges, parse_ranges
 
 T = TypeVar("T")
 
@@ -56,6 +59,8 @@ _CollectorUrl = Annotated[
     str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")
 ]
 _Origin = Annotated[str, _matches(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]*", "*, null or scheme://host[:port]")]
+_DatabaseName = Annotated[str, _matches("[a-z][a-z0-9]{0,14}", "names of up to 15 letters a-z and digits")]
+_PartitionRanges = Annotated[str, AfterValidator(check_ranges)]
 _Network = Annotated[str, AfterValidator(_check_network)]
 
 
@@ -190,6 +195,13 @@ class NoticesSettings(_Section):
     )
 
 
+class MessageDatabase(_Section):
+    """One of several databases of message. `partitions`: at first; then the database says which ones it serves."""
+
+    url: _DatabaseUrl
+    partitions: _PartitionRanges = ""
+
+
 class MessageSettings(_Section):
     batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
     queue_seconds: float = Field(1.5, gt=0, description="messages that would wait longer are rejected at once")
@@ -205,6 +217,31 @@ class MessageSettings(_Section):
         le=4096,
         description="of chats, shared out to the replicas; the same for message and edges, as long as they exist",
     )
+    databases: dict[_DatabaseName, MessageDatabase] = Field(
+        {},
+        description="several databases: for each name its `url`, and at first its `partitions`, as in 0-127; "
+        "empty: one database, `database.url`",
+    )
+    database: str = Field("", description="the one of message.databases that a replica works on")
+
+    @field_validator("databases")
+    @classmethod
+    def _check_databases(cls, value: dict[str, MessageDatabase], info: ValidationInfo) -> dict[str, MessageDatabase]:
+        if value and "partitions" in info.data:
+            check_map({name: parse_ranges(one.partitions) for name, one in value.items()}, info.data["partitions"])
+        names: dict[str, str] = {}
+        for name, one in value.items():
+            if (other := names.setdefault(place_of(one.url.get_secret_value()), name)) != name:
+                raise ValueError(f"{other} and {name} have the same url: each name is a database of its own")
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _check_database(cls, value: str, info: ValidationInfo) -> str:
+        databases = info.data.get("databases")
+        if value and databases is not None and value not in databases:
+            raise ValueError(f"message.databases has no database {value}")
+        return value
 
 
 class EdgeSettings(_Section):
@@ -298,14 +335,17 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def database_url(self, service: str) -> str:
-        """The SQLAlchemy URL of a service's own database."""
-        url = self.database.url.get_secret_value()
-        for scheme in ("postgres://", "postgresql://"):
-            if url.startswith(scheme):
-                url = "postgresql+psycopg://" + url.removeprefix(scheme)
-        if "{service}" not in url and url.startswith("postgresql"):
-            url += ("&" if "?" in url else "?") + "options=-csearch_path%3D{service}"
-        return url.replace("{service}", service)
+        """The SQLAlchemy URL of a service's own database; of message's, if it is one of several, that of this replica.
+        Raises KeyError if message has several and none is chosen."""
+        if service == "message" and self.message.databases:
+            return self.message_database_urls()[self.message.database]
+        return sqlalchemy_url(self.database.url.get_secret_value(), service)
+
+    def message_database_urls(self) -> dict[str, str]:
+        """The SQLAlchemy URLs of message's databases by name; the name is empty if there is one."""
+        several = self.message.databases
+        urls = {name: one.url for name, one in several.items()} if several else {"": self.database.url}
+        return {name: sqlalchemy_url(url.get_secret_value(), "message") for name, url in urls.items()}
 
 
 def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:

@@ -108,7 +108,7 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
         ),
         Limit(
             "one message database", full(lambda need: need.messages <= habits.busy * habits.database_rows),
-            "chats spread over several databases: order, nonces and read state are kept by chat; not done, see below",
+            "chats spread over several databases, by partition (`message.databases`)",
         ),
         Limit(
             "one Valkey", full(lambda need: need.cores["valkey"][1] <= habits.busy),

@@ -10,8 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.cli.embedded.nats import SETUP
 from services.cli.installation import Installation
 from services.cli.streams import NotReachable, provision
+from services.message.store.placing import place
+from shared.errors import StartupError
 from shared.migrate import upgrade
-from shared.settings import LogSettings
+from shared.placement import parse_ranges
+from shared.settings import LogSettings, Settings
 from shared.telemetry import configure_logging
 
 
@@ -20,14 +23,31 @@ def configure_plain_logs() -> None:
     configure_logging(LogSettings(level="warning", json_lines=False), "dragoman", sys.stderr)
 
 
+def migrate_service(service: str, settings: Settings) -> list[str]:
+    """Upgrade a service's database; of several of message, each, and give new ones their partitions. Returns what each
+    of several serves. Raises sqlalchemy.exc.SQLAlchemyError, NotPlaced."""
+    if service != "message" or not settings.message.databases:
+        upgrade(service, settings.database_url(service))
+        return []
+    urls = settings.message_database_urls()
+    for url in urls.values():
+        upgrade(service, url)
+    ranges = {name: parse_ranges(one.partitions) for name, one in settings.message.databases.items()}
+    return place(urls, ranges, settings.message.partitions)
+
+
 def migrate_all(installation: Installation, what: Sequence[str]) -> None:
     """Raises click.ClickException."""
     for service in [one for one in what if one != "streams"]:
         try:
-            upgrade(service, installation.settings.database_url(service))
+            placements = migrate_service(service, installation.settings)
         except SQLAlchemyError as error:
             raise click.ClickException(f"the database of {service}: {getattr(error, 'orig', error)}") from error
+        except StartupError as error:
+            raise click.ClickException(str(error)) from error
         click.echo(f"{service}: up to date")
+        for placement in placements:
+            click.echo(f"  {placement}")
     if "streams" in what:
         try:
             asyncio.run(provision(installation.broker(SETUP)))

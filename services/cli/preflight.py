@@ -54,10 +54,8 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
         raise OperatorError(f"{settings.data / 'credentials.json'} is damaged: {error}") from error
     except OSError as error:
         raise OperatorError(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
-    services = [PlannedProcess(name, name, free_port()) for name in SERVICES]
-    if not settings.database_url("message").startswith("sqlite"):
-        # Messages go on while one replica is away. SQLite has one writer.
-        services.append(PlannedProcess("message-2", "message", free_port()))
+    services = [PlannedProcess(name, name, free_port()) for name in SERVICES if name != "message"]
+    services += _message_replicas(settings)
     return UpPlan(
         settings,
         credentials,
@@ -65,6 +63,17 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
         valkey_port=0 if "redis.url" in sources else free_port(),
         processes=(*services, *_edges(settings, options.edges)),
     )
+
+
+def _message_replicas(settings: Settings) -> list[PlannedProcess]:
+    """One for each of several databases, named after it."""
+    if several := settings.message.databases:
+        return [PlannedProcess(f"message-{name}", "message", free_port(), database=name) for name in several]
+    replicas = [PlannedProcess("message", "message", free_port())]
+    if not settings.database_url("message").startswith("sqlite"):
+        # Messages go on while one replica is away. SQLite has one writer.
+        replicas.append(PlannedProcess("message-2", "message", free_port()))
+    return replicas
 
 
 def _edges(settings: Settings, count: int) -> list[PlannedProcess]:

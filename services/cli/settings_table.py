@@ -24,9 +24,15 @@ class SettingRow(NamedTuple):
 def rows(settings: Settings, sources: dict[str, str]) -> list[SettingRow]:
     """One row per setting, in order of declaration; secrets are masked."""
     return [
-        SettingRow(name, show(value), sources.get(name, "default"), description)
+        SettingRow(name, show(value), _source(name, sources), description)
         for name, value, description in leaves(settings)
     ]
+
+
+def _source(name: str, sources: dict[str, str]) -> str:
+    """Of a setting with parts, the source of one of them."""
+    parts = (source for part, source in sources.items() if part.startswith(f"{name}."))
+    return sources.get(name) or next(parts, "default")
 
 
 def show(value: object) -> str:
@@ -41,9 +47,15 @@ def show(value: object) -> str:
             return without_password(value)
         case list():
             return "[" + ", ".join(f'"{one}"' for one in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{name}: {_show_section(one)}" for name, one in value.items()) + "}"
         case Path() | int() | float():
             return str(value)
     raise TypeError(type(value))
+
+
+def _show_section(section: BaseModel) -> str:
+    return "{" + ", ".join(f"{name}: {show(value)}" for name, value, _ in leaves(section)) + "}"
 
 
 def without_password(url: str) -> str:

@@ -15,12 +15,13 @@ from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
 from services.cli.fork_server import ForkServer
 from services.cli.jetstream_monitor import JetStreamMonitor
+from services.cli.migrations import migrate_service
 from services.cli.output import Output
 from services.cli.process_group import ProcessGroup
 from services.cli.streams import NotReachable, provision
 from services.cli.supervisor import Child, CrashLoop, Program
 from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan
-from shared.migrate import upgrade
+from shared.errors import StartupError
 from shared.process import cancel_on
 from shared.tasks import Tasks
 
@@ -131,10 +132,12 @@ class _SystemStack:
     def _migrate(self) -> None:
         for service in SERVICES:
             try:
-                upgrade(service, self._plan.settings.database_url(service))
+                migrate_service(service, self._plan.settings)
             except SQLAlchemyError as error:
                 reason = str(getattr(error, "orig", error)).splitlines()[0]
                 raise CrashLoop(f"the database of {service} cannot be migrated: {reason}") from error
+            except StartupError as error:
+                raise CrashLoop(str(error)) from error
 
     def _servers(self) -> list[Program]:
         """The embedded servers, with their configuration written."""

@@ -40,13 +40,14 @@ def defaults(data: Path, host: str, port: int) -> dict[str, str]:
 @dataclass(frozen=True)
 class PlannedProcess:
     """A process of the product: a service or an edge. `port` is for clients by WebSocket, `tcp_port` for clients by
-    plain TCP; 0 if it serves none."""
+    plain TCP; 0 if it serves none. `database`: the one of several that a replica of message works on."""
 
     name: str
     service: str
     ops: int
     port: int = 0
     tcp_port: int = 0
+    database: str = ""
 
     @property
     def command(self) -> list[str]:
@@ -117,6 +118,8 @@ class UpPlan:
             origins = [*settings.edge.allowed_origins, *self._origins()]
             own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port, "allowed_origins": origins}
             update["edge"] = settings.edge.model_copy(update=own)
+        if part.database:
+            update["message"] = settings.message.model_copy(update={"database": part.database})
         others = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
         return others | variables(settings.model_copy(update=update))
 
@@ -137,5 +140,9 @@ def _text(value: object) -> str:
             return value.get_secret_value()
         case list() | bool():
             return json.dumps(value)
+        case dict():
+            return json.dumps(
+                {name: {leaf: _text(one) for leaf, one, _ in leaves(section)} for name, section in value.items()}
+            )
         case _:
             return str(value)

@@ -10,17 +10,23 @@ from functools import partial
 from typing import Any
 
 from services.message.adapters.announcements import AnnouncementReceiver
+from services.message.adapters.databases import Databases
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.ownership import Ownership
+from services.message.adapters.placement_watch import PlacementWatch
 from services.message.adapters.roster_cache import RosterCache
 from services.message.adapters.tracing import TracedPostingBatcher
 from services.message.adapters.withdrawal import Withdrawal
 from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
-from services.message.router import route
+from services.message.router import route, route_database, route_own
+from services.message.service.distributed import DistributedQueries
+from services.message.service.post_routing import PostRouter
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from services.message.store import MessageStore
+from services.message.store.placed import PlacedMessageStore
+from services.message.store.placement import NotPlaced, require_placement
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.ids import ChatId
@@ -32,7 +38,7 @@ from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
 from shared.redis_server import require_single_server
-from shared.settings import Settings
+from shared.settings import MessageSettings, Settings
 from shared.tasks import Tasks, run_beside
 from shared.telemetry import log, new_registry
 
@@ -45,14 +51,13 @@ _OPS_SECONDS = 2.0
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run until `stopping` is set. Waits for dependencies that are not available yet."""
-    registry = new_registry()
+    """Run until `stopping` is set. Waits for dependencies that are not available yet. Raises StartupError."""
+    registry, tracer = new_registry(), tracing(settings, "message")
     metrics = MessageMetrics(registry)
-    tracer = tracing(settings, "message")
-    pool_size = settings.database.pool_size
-    database = Database(settings.database_url("message"), pool_size=pool_size, registry=registry, tracer=tracer)
-    presence = Presence(settings.redis, registry)
-    bus = Bus(settings.nats, "message", registry, tracer)
+    presence, bus = Presence(settings.redis, registry), Bus(settings.nats, "message", registry, tracer)
+    databases = _databases(settings.message, bus)
+    url, pool_size = settings.database_url("message"), settings.database.pool_size
+    database = Database(url, pool_size=pool_size, registry=registry, tracer=tracer)
 
     async def membership(request: GetMembership) -> Membership:
         return await bus.request(GET_MEMBERSHIP, request, seconds=_MEMBERSHIP_SECONDS, retry=True)
@@ -63,30 +68,37 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async def versions(chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
         return (await presence.lookup(chats=chats)).versions
 
-    store = MessageStore(database)
+    store = MessageStore(database) if databases is None else PlacedMessageStore(database)
     rosters = RosterCache(membership, metrics)
-    ownership = Ownership(settings.message.partitions, bus.is_denied, metrics)
+    ownership = Ownership(settings.message.partitions, bus.is_denied, metrics, databases)
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
-    announcements = AnnouncementReceiver(rosters)
-    route(bus, batcher, queries, announcements.receive, ownership.replica)
+    announcements, tasks = AnnouncementReceiver(rosters), Tasks()
+    if databases is None:
+        route(bus, batcher.submit, queries, announcements.receive)
+    else:
+        distributed = DistributedQueries(databases, list_chats, settings.message.reply_bytes)
+        route(bus, PostRouter(databases, batcher.submit, tasks).submit, distributed, announcements.receive)
+        databases.handlers = route_database(bus, databases.own, batcher, queries)
+    route_own(bus, batcher, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     bus.notify_connection_lost(rosters.announcements_lost)
     checks = {"nats": bus.check, "events": bus.check_events, "database": store.check}
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
-    tasks = Tasks()
     tasks.start(ops.run(), "operations port")
-    withdrawal = Withdrawal(bus, ownership, ops.readiness)
+    watches = [announcements.run, Withdrawal(bus, ownership, ops.readiness).run, ownership.require_one_database]
+    placement = _placement_watch(store, ownership, fanout)
+    watches += [placement.run] if placement else []
     try:
         await require_single_server(settings.redis)
-        await cancel_on(stopping, _start(database, bus))
+        await cancel_on(stopping, _start(database, bus, settings.message, placement))
         if not stopping.is_set():
             reconciler.start()
-            await _serve_until(batcher, fanout, (announcements.run(), withdrawal.run()), bus, ops, stopping)
+            await _serve_until(batcher, fanout, [watch() for watch in watches], bus, ops, stopping)
     finally:
         ops.draining = True
         await reconciler.stop()
@@ -100,9 +112,30 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await tracer.shut_down()
 
 
-async def _start(database: Database, bus: Bus) -> None:
-    """Wait for the database, then for NATS. Raises NotMigrated."""
+def _databases(settings: MessageSettings, bus: Bus) -> Databases | None:
+    """None unless there are several. Raises NotPlaced."""
+    if not settings.databases:
+        return None
+    if not settings.database:
+        names = ", ".join(settings.databases)
+        raise NotPlaced(f"message.database must name the database that this replica works on, one of {names}")
+    return Databases(bus, settings.database, list(settings.databases))
+
+
+def _placement_watch(store: MessageStore, ownership: Ownership, fanout: Fanout) -> PlacementWatch | None:
+    """None unless there are several databases."""
+    if not isinstance(store, PlacedMessageStore):
+        return None
+    return PlacementWatch(store, ownership, fanout.announce_placement)
+
+
+async def _start(database: Database, bus: Bus, settings: MessageSettings, placement: PlacementWatch | None) -> None:
+    """Wait for the database, then for NATS. Raises NotMigrated, NotPlaced."""
     await wait_until_available(partial(database.read, partial(require_current, "message")))
+    placed = partial(require_placement, name=settings.database, partitions=settings.partitions)
+    await wait_until_available(partial(database.read, placed))
+    if placement is not None:
+        await wait_until_available(placement.start)
     await bus.start()
     _log.info("message service started")
 

@@ -24,12 +24,15 @@ UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 _LOGGED_CHANGES = 2_000
 """Of a roster, at most: about 20 KiB of a reply on the bus."""
 
+_CHAT_BYTES = 72
+_RANGE_BYTES = 20
 _PROFILE_OVERHEAD_BYTES = 16
 _CHARACTER_BYTES = 4
 
 DEADLINE_PASSED = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
 NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
 READ_ONLY_CHAT = Failure(ErrorCode.FORBIDDEN, "nobody reads what is said in this chat", "chat")
+UNPLACED = Failure(ErrorCode.UNAVAILABLE, "the database of this chat is not known now, please try again")
 _NO_DEADLINE = 2**63
 _BAD_NONCE = Failure(ErrorCode.INVALID, "a nonce has 63 bits", "nonce")
 
@@ -299,6 +302,11 @@ def take_fitting(messages: Iterable[tuple[ChatId, int, int]], budget: int) -> li
 def message_size(message: Message) -> int:
     """Bytes on the bus, at most."""
     return len(message.body) + MESSAGE_OVERHEAD_BYTES
+
+
+def chat_size(ranges: int) -> int:
+    """Bytes on the bus of a chat in a sync, at most, without its messages. `ranges`: those above its read index."""
+    return _CHAT_BYTES + _RANGE_BYTES * ranges
 
 
 def profile_size(profile: ProfileSummary | None) -> int:

@@ -1,9 +1,12 @@
 """Connects each subject to its use case."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
+from services.message.service.distributed import DistributedQueries
+from services.message.service.post_routing import SubmitPost
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from shared.bus.client import Bus
@@ -18,11 +21,13 @@ ReceiveVersions = Callable[[MembershipVersions], None]
 _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
 
-def route(
-    bus: Bus, batcher: PostingBatcher, queries: MessageQueries, receive_versions: ReceiveVersions, replica: str
-) -> None:
-    bus.serve_deferred(on.POST_MESSAGES, batcher.submit, queue=_QUEUE)
-    bus.serve_deferred(on.post(replica), batcher.submit)
+Handlers = dict[on.Route[Any, Any], Callable[[Any], Awaitable[Any]]]
+Queries = MessageQueries | DistributedQueries
+
+
+def route(bus: Bus, submit: SubmitPost, queries: Queries, receive_versions: ReceiveVersions) -> None:
+    """What any replica serves."""
+    bus.serve_deferred(on.POST_MESSAGES, submit, queue=_QUEUE)
     bus.serve(on.SYNC, queries.sync, queue=_QUEUE)
     bus.serve(on.SYNC_CHAT, queries.sync_chat, queue=_QUEUE)
     bus.serve(on.GET_HISTORY, queries.history, queue=_QUEUE)
@@ -32,3 +37,25 @@ def route(
     bus.serve(on.ERASE_READ_STATE, queries.erase_account, queue=_QUEUE)
     bus.consume(on.ACCOUNT_DELETED, queries.account_deleted)
     bus.subscribe(on.NEW_VERSIONS, lambda data: receive_versions(_decode_versions(data)))
+
+
+def route_own(bus: Bus, batcher: PostingBatcher, replica: str) -> None:
+    """What this replica alone serves."""
+    bus.serve_deferred(on.post(replica), batcher.submit)
+
+
+def route_database(bus: Bus, database: str, batcher: PostingBatcher, queries: MessageQueries) -> Handlers:
+    """What the replicas of one of several databases serve; returns it, without posting."""
+    bus.serve_deferred(on.stored_in(database, on.POST_MESSAGES), batcher.submit, queue=database)
+    handlers: Handlers = {
+        on.SYNC_PART: queries.sync_part,
+        on.UNREAD_PART: queries.unread_part,
+        on.SYNC_CHAT: queries.sync_chat,
+        on.GET_HISTORY: queries.history,
+        on.MARK_READ: queries.mark_read,
+        on.GET_HEADS: queries.heads,
+        on.ERASE_READ_STATE: queries.erase_account,
+    }
+    for one, handler in handlers.items():
+        bus.serve(on.stored_in(database, one), handler, queue=database)
+    return handlers

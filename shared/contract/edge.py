@@ -30,12 +30,24 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
     deliveries: list[Delivery]
 
 
+class Placement(msgspec.Struct, frozen=True):
+    """Of several databases of message, the one that a replica works on, and the ranges of `partitions` partitions of
+    chats that it serves (lowest and highest, both included). `version` rises when the ranges change; of two databases
+    that claim a partition, the one with the higher version serves it."""
+
+    database: str
+    version: int
+    partitions: int
+    ranges: list[tuple[int, int]]
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
     """Published by each replica to all edges and replicas every second. `counters`: "all" for broadcasts; the version
     before names each node, too. A counter without its envelope reveals a loss. `leaving`: the replica shuts down after
     this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown. `partitions`: the replica may own some of
     so many partitions of chats, and serves a subject of its own; 0: it knows no partitions; -1: it stops, and owns none
-    any more."""
+    any more. `placement`: of one of several databases; `partitions` is 0 then, or -1, so that an edge that does not
+    know placements uses the queue group, whose replicas forward the messages of other databases."""
 
     replica: str
     epoch: int
@@ -43,6 +55,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     leaving: bool = False
     now: int = 0
     partitions: int = 0
+    placement: Placement | None = None
 
 
 class PresenceIncomplete(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ import msgspec
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary
+from shared.contract.session import ChatEntry
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True):
@@ -76,12 +77,18 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """With `more`, request the page after the last chat. `also`: as many of the further accounts as fit into the
-    reply."""
+    """With `more`, request the page after `last_chat`. `also`: as many of the further accounts as fit into the reply.
+    `away`: chats of the page whose database does not answer now, with the members of the private ones."""
 
     chats: list[ChatSync]
     more: bool = False
     also: "dict[AccountId, Synced]" = {}
+    away: dict[ChatId, MemberPair | None] = {}
+
+    @property
+    def last_chat(self) -> ChatId:
+        """The last chat of the page; 0 without chats."""
+        return max([*self.away, *(entry.chat for entry in self.chats[-1:])], default=ChatId(0))
 
 
 class SyncChat(msgspec.Struct):
@@ -147,6 +154,12 @@ class MarkRead(msgspec.Struct):
     ranges: list[ReadRange]
 
 
+class Marked(msgspec.Struct, frozen=True):
+    """`unstored`: ranges of chats whose database does not answer now; the others are stored."""
+
+    unstored: list[ReadRange] = []
+
+
 class GetHeads(msgspec.Struct):
     """Requests the last index of each chat (0: no message yet)."""
 
@@ -171,3 +184,28 @@ class Unread(msgspec.Struct, frozen=True):
     total: int
     messages: list[Message]
     pairs: dict[ChatId, MemberPair] = {}
+
+
+# Between replicas of message that work on several databases: each is requested for its own chats.
+
+
+class SyncPart(msgspec.Struct):
+    """The chats of a Sync that one database serves, by account."""
+
+    lists: dict[AccountId, list[ChatEntry]]
+    known: list[ChatId]
+    bare: bool
+
+
+class SyncedPart(msgspec.Struct, frozen=True):
+    """The pages of as many of the accounts as fit into the reply, in the order of the request; at least the first."""
+
+    accounts: dict[AccountId, Synced]
+
+
+class UnreadPart(msgspec.Struct):
+    """The chats of a GetUnread that one database serves."""
+
+    account: AccountId
+    entries: list[ChatEntry]
+    count: int

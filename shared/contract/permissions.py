@@ -34,6 +34,9 @@ _CONTACTS_AND_GROUPS = (
 )  # fmt: skip
 """Requests to session that edges send for users: contacts and groups."""
 
+_STORED_ROUTES = tuple(on.stored_in("*", route) for route in on.STORED_ROUTES)
+"""Requests between replicas of message that work on several databases."""
+
 BUS_USERS: dict[str, BusUser] = {
     "auth": BusUser(
         serves=(
@@ -58,9 +61,9 @@ BUS_USERS: dict[str, BusUser] = {
     "message": BusUser(
         serves=(
             on.POST_MESSAGES, on.post("*"), on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD, on.MARK_READ,
-            on.GET_HEADS, on.ERASE_READ_STATE,
+            on.GET_HEADS, on.ERASE_READ_STATE, *_STORED_ROUTES,
         ),
-        requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS),
+        requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS, *_STORED_ROUTES),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
         subscribes=(on.HEARTBEAT, on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
         consumes=(on.ACCOUNT_DELETED,),

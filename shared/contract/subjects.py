@@ -84,9 +84,16 @@ SYNC = Route("message.sync", message.Sync, message.Synced)
 SYNC_CHAT = Route("message.sync_chat", message.SyncChat, message.ChatSynced)
 GET_HISTORY = Route("message.history", message.GetHistory, message.History)
 GET_UNREAD = Route("message.unread", message.GetUnread, message.Unread)
-MARK_READ = Route("message.read", message.MarkRead, session.Ack)
+MARK_READ = Route("message.read", message.MarkRead, message.Marked)
 GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
 ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Ack)
+
+SYNC_PART = Route("message.sync_part", message.SyncPart, message.SyncedPart)
+UNREAD_PART = Route("message.unread_part", message.UnreadPart, message.Unread)
+STORED_ROUTES = (
+    POST_MESSAGES, SYNC_PART, UNREAD_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE
+)  # fmt: skip
+"""The routes that replicas serve for one database each, if there are several: see `stored_in`."""
 
 ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
 ACCOUNT_DELETED = Topic("events.auth.account_deleted", events.AccountDeleted)
@@ -128,6 +135,12 @@ def flush(node: NodeId) -> Route[edge.FlushReadState, edge.ReadStateFlushed]:
 def post(replica: str) -> Route[message.PostMessages, message.PostResults]:
     """POST_MESSAGES to one replica of message, for chats of the partitions that it owns."""
     return Route(f"message.{replica}.post", message.PostMessages, message.PostResults, "message.*.post")
+
+
+def stored_in(database: str, route: Route[Q, R]) -> Route[Q, R]:
+    """One of STORED_ROUTES, to the replicas that work on this one of several databases of message."""
+    verb = route.subject.rpartition(".")[2]
+    return Route(f"message.{database}.{verb}", route.request, route.reply, f"message.*.{verb}")
 
 
 def health(service: str) -> Topic[events.HealthProbe]:

@@ -202,12 +202,11 @@ def _double_delivery() -> None:
 
 def _forget_read() -> None:
     from services.message.service.queries import MessageQueries
-    from shared.contract.message import MarkRead
-    from shared.contract.session import Ack
+    from shared.contract.message import Marked, MarkRead
 
     mark = MessageQueries.mark_read
 
-    async def forgetful(messages: MessageQueries, request: MarkRead) -> Ack:
+    async def forgetful(messages: MessageQueries, request: MarkRead) -> Marked:
         return await mark(messages, MarkRead([one for one in request.ranges if one.high % 2]))
 
     _replace(MessageQueries, "mark_read", forgetful)

@@ -51,6 +51,7 @@ def _owner_only() -> Iterator[None]:
 def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
     """Back up an installation, which may be running. References are copied before their targets, so that no target is
     missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
+    _require_one_message_database(settings)
     _require_empty(directory)
     kind = _kind(settings)
     (sqlite.back_up if kind == "sqlite" else postgresql.back_up)(settings, directory)
@@ -76,6 +77,7 @@ def write_metric(manifest: Manifest, file: Path) -> None:
 @_owner_only()
 def restore(settings: Settings, directory: Path) -> Manifest:
     """Restore into an installation that is stopped and empty. Raises the errors of `back_up`."""
+    _require_one_message_database(settings)
     manifest = _manifest(directory)
     if manifest.databases != _kind(settings):
         raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
@@ -89,6 +91,14 @@ def restore(settings: Settings, directory: Path) -> Manifest:
         if manifest.media:
             _copy_media(directory / _MEDIA, settings.media.directory)
     return manifest
+
+
+def _require_one_message_database(settings: Settings) -> None:
+    """Raises OperatorError."""
+    if settings.message.databases:
+        raise OperatorError(
+            "message has several databases: back them up, and those of auth and session, by their own tools"
+        )
 
 
 def _kind(settings: Settings) -> str:

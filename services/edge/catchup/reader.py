@@ -37,7 +37,7 @@ class BacklogReader:
         return await _page(account, self._syncs.first_page(account, bare=bare))
 
     async def next_page(self, account: AccountId, page: Synced) -> Synced | None:
-        request = Sync(account, page.chats[-1].chat)
+        request = Sync(account, page.last_chat)
         return await _page(account, request_until_answered(self._bus, subjects.SYNC, request))
 
     async def chat_page(self, cursor: ChatCursor) -> ChatSynced:

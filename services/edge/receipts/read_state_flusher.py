@@ -82,19 +82,23 @@ class ReadStateFlusher:
 
     async def _commit_buffer(self) -> bool:
         """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
-        also when the flush is cancelled."""
+        also when the flush is cancelled; so do those of a database that is away, which delay no other."""
+        unstored: list[ReadRange] = []
         waiting, self._buffer = self._buffer, ReadBuffer()
         self._committing = waiting.accounts
         ranges: list[ReadRange] = []
         try:
             while ranges := waiting.pop_batch(_BATCH_RANGES):
-                await self._bus.request(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
+                marked = await self._bus.request(
+                    subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True
+                )
+                unstored += marked.unstored
             return True
         except RequestError as error:
             _log.warning("read state not committed, will be retried", error=str(error))
             return False
         finally:
-            self._buffer.put_back(ranges)
+            self._buffer.put_back(ranges + unstored)
             self._buffer.put_back(waiting.pop_batch(sys.maxsize))
             self._committing = frozenset()
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Container
 
 from services.edge.upstream.congestion_window import CongestionWindow
+from services.edge.upstream.outage import OutageDetector
 from shared.contract.ids import Nonce
 from shared.contract.message import Draft
 
@@ -19,9 +20,11 @@ class Lane:
     """A congestion window bounds the messages in flight by how soon they are answered: a slow replica delays the
     messages to no other."""
 
-    __slots__ = ("_in_flight", "_queue", "_window")
+    __slots__ = ("_in_flight", "_queue", "_window", "outage")
 
-    def __init__(self) -> None:
+    def __init__(self, outage: OutageDetector) -> None:
+        self.outage = outage
+        """Of the database that the messages go to."""
         self._queue: deque[tuple[float, list[Draft]]] = deque()
         """Submissions that are in no request yet, and since when."""
         self._in_flight: dict[Nonce, list[Draft]] = {}

@@ -6,9 +6,9 @@ answered. While replies still arrive, a submission queued for more than 1.5 s is
 A draft is repeated with the same nonce until it is answered or its deadline has passed. It is reported as failed only
 after the deadline and a second more, so that no replica commits a message that was reported as failed. An owner that
 does not reply within a fraction of a second is suspended, and the next one is tried.
-While the service has not answered for some seconds, new submissions are rejected at once, and are not sent. A
-replica that shuts down or has lost its database replies UNAVAILABLE, and another replica is tried. A replica that is
-overloaded is believed, and the senders get its error at once.
+While a database of the service has not answered for some seconds, new submissions to it are rejected at once, and are
+not sent. A replica that shuts down or has lost its database replies UNAVAILABLE, and another replica is tried. A
+replica that is overloaded is believed, and the senders get its error at once.
 """
 
 import asyncio
@@ -87,8 +87,9 @@ class MessagePublisher:
         self._requests = metrics.posts
         self._tasks = Tasks()
         self._lanes: dict[str, Lane] = {}
-        """By owner."""
-        self._outage = OutageDetector()
+        """By receiver."""
+        self._outages: dict[str, OutageDetector] = {}
+        """By database."""
         self._timer: asyncio.TimerHandle | None = None
         self._submitters: dict[Nonce, Submitter] = {}
         """Of the drafts without a result."""
@@ -110,8 +111,11 @@ class MessagePublisher:
         lane = self._lanes.get(owner)
         if lane is None:
             self._lanes = {replica: lane for replica, lane in self._lanes.items() if not lane.is_idle}
-            lane = self._lanes[owner] = Lane()
+            lane = self._lanes[owner] = Lane(self._outage(self._owners.database(drafts[0].chat)))
         lane.submit(drafts, now)
+
+    def _outage(self, database: str) -> OutageDetector:
+        return self._outages.setdefault(database, OutageDetector())
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: it is not repeated, and its result is not passed on."""
@@ -119,11 +123,11 @@ class MessagePublisher:
 
     def flush(self) -> None:
         """Begin requests, or gather submissions for a moment."""
-        if self._outage.is_failing:
-            self._reject_during_outage()
         is_waiting = False
         for lane in self._lanes.values():
             if lane.has_queued:
+                if lane.outage.is_failing:
+                    self._reject_during_outage(lane)
                 if not lane.is_busy(self._submitters):
                     self._send_queued(lane)
                 is_waiting = is_waiting or lane.has_queued
@@ -152,15 +156,14 @@ class MessagePublisher:
         for draft in lane.expire(asyncio.get_running_loop().time() - _QUEUE_SECONDS):
             self._fail(draft, OVERLOADED)
 
-    def _reject_during_outage(self) -> None:
+    def _reject_during_outage(self, lane: Lane) -> None:
         now = asyncio.get_running_loop().time()
-        for lane in self._lanes.values():
-            for since, drafts in lane.take_queue():
-                if not self._outage.rejects(now):
-                    lane.submit(drafts, since)
-                    continue
-                for draft in drafts:
-                    self._fail(draft, SERVICE_DOWN)
+        for since, drafts in lane.take_queue():
+            if not lane.outage.rejects(now):
+                lane.submit(drafts, since)
+                continue
+            for draft in drafts:
+                self._fail(draft, SERVICE_DOWN)
 
     def _send(self, lane: Lane) -> None:
         batch = lane.next_batch()
@@ -182,7 +185,7 @@ class MessagePublisher:
         started, failure = asyncio.get_running_loop().time(), UNCONFIRMED
         remaining = batch
         try:
-            remaining = await self._send_with_retry(batch)
+            remaining = await self._send_with_retry(batch, lane.outage)
         except RequestError as error:
             failure = error.failure
         except Exception:
@@ -196,43 +199,47 @@ class MessagePublisher:
         if failure is not UNCONFIRMED or not remaining:
             self._expire_queue(lane)
 
-    async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
+    async def _send_with_retry(self, batch: list[Draft], outage: OutageDetector) -> list[Draft]:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
-        attempt may still be carried out."""
-        loop, chat = asyncio.get_running_loop(), batch[0].chat
+        attempt may still be carried out. If some of the chats have moved to another database meanwhile, each attempt
+        goes to that of the first draft, and the others follow."""
+        loop, database = asyncio.get_running_loop(), self._owners.database(batch[0].chat)
         left = (max([draft.deadline for draft in batch]) - steady_ms()) / 1000
         deadline = loop.time() + left + _SLACK_SECONDS
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
-        owner, attempt = self._owners.owner(chat, loop.time()), "owner"
+        owner, attempt = self._owners.owner(batch[0].chat, loop.time()), "owner"
         while batch and (left := deadline - (began := loop.time())) > 0:
             previous, posted, silent = owner, False, False
             try:
                 results = await self._request(owner, attempt, batch, left)
             except Unavailable:
-                self._outage.attempt_failed(began)
+                outage.attempt_failed(began)
                 retried, silent = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED), True
             except RequestError as error:
-                self._note_answer(error.failure.code, began)
+                _note_answer(outage, error.failure.code, began)
                 if error.failure.code not in retried:
                     raise
             else:
                 remaining = self._settle(batch, results)
                 posted = len(remaining) < len(batch)
-                self._note_answer(None if posted else ErrorCode.UNAVAILABLE, began)
+                _note_answer(outage, None if posted else ErrorCode.UNAVAILABLE, began)
                 batch = remaining
-            if not posted:
-                owner, attempt = self._owners.after(chat, owner, loop.time()), "other"
             batch = [draft for draft in batch if draft.nonce in self._submitters]
+            if batch and not posted:
+                owner, attempt = self._owners.after(batch[0].chat, owner, loop.time()), "other"
+            elif batch and (moved := self._owners.database(batch[0].chat)) != database:
+                owner, database = self._owners.owner(batch[0].chat, loop.time()), moved
             if batch and not (silent and owner != previous):
                 await asyncio.sleep(_PAUSE_SECONDS)
         return batch
 
     async def _request(self, owner: str, attempt: str, batch: list[Draft], left: float) -> PostResults:
-        """Send one request, to the queue group if `owner` is ANY. Raises RequestError."""
+        """Send one request, to a queue group if `owner` is no replica. Raises RequestError."""
         request, loop = PostMessages(self._node, batch), asyncio.get_running_loop()
-        if owner == ANY:
+        if self._owners.is_group(owner):
             self._requests.labels("any").inc()
-            return await self._bus.request(subjects.POST_MESSAGES, request, seconds=min(left, _ATTEMPT_SECONDS))
+            route = subjects.POST_MESSAGES if owner == ANY else subjects.stored_in(owner, subjects.POST_MESSAGES)
+            return await self._bus.request(route, request, seconds=min(left, _ATTEMPT_SECONDS))
         self._requests.labels(attempt).inc()
         requesting = self._tasks.start(self._request_owner(owner, request, min(left, MOST_SECONDS)), "post to owner")
         loop.call_soon(self._bus.flush)  # right after the task's first step, which publishes
@@ -274,13 +281,6 @@ class MessagePublisher:
             if posted is not None:
                 self._confirm(draft, posted)
 
-    def _note_answer(self, code: ErrorCode | None, began: float) -> None:
-        """`code`: the error of the whole request, None if something of it was answered otherwise."""
-        if code is ErrorCode.UNAVAILABLE:
-            self._outage.attempt_failed(began)
-        else:
-            self._outage.answered()
-
     def _settle(self, batch: list[Draft], results: PostResults) -> list[Draft]:
         """Pass on the results; returns the drafts to be repeated."""
         again: list[Draft] = []
@@ -308,3 +308,11 @@ class MessagePublisher:
             except Exception:
                 _log.exception("result not handled")
                 submitter.crashed()
+
+
+def _note_answer(outage: OutageDetector, code: ErrorCode | None, began: float) -> None:
+    """`code`: the error of the whole request, None if something of it was answered otherwise."""
+    if code is ErrorCode.UNAVAILABLE:
+        outage.attempt_failed(began)
+    else:
+        outage.answered()

@@ -210,6 +210,10 @@ class Fanout:
             self._presence_losses = self._presence.losses
             self.announce_loss()
 
+    async def announce_placement(self) -> None:
+        """Edges learn at once that the placement has changed."""
+        await self._beat()
+
     async def resign(self) -> None:
         """Edges send messages to the other replicas from now on."""
         self._ownership.resign()
@@ -222,7 +226,8 @@ class Fanout:
     async def _beat(self, *, leaving: bool = False) -> None:
         self._adjust_broadcast_threshold()
         now, partitions = time.monotonic(), self._ownership.announced
-        heartbeat = Heartbeat(self.replica, self.epoch, self._counters.reported(now), leaving, now_ms(), partitions)
+        counters, placement = self._counters.reported(now), self._ownership.placement
+        heartbeat = Heartbeat(self.replica, self.epoch, counters, leaving, now_ms(), partitions, placement)
         try:
             for node in self._counters.quiet(now, leaving=leaving):
                 if (counter := self._counters.next_empty(node)) is not None:

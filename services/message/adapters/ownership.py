@@ -1,17 +1,20 @@
 """The partitions of chats that this replica owns, by the heartbeats of all replicas. Edges send it the messages of
 these partitions on its own subject.
 
-Ownership only decides which replica is quickest: it has the rosters, and no other replica locks the same rows.
+Ownership only decides which replica is quickest: it has the rosters, and no other replica locks the same rows. With
+several databases, the replicas of each share out the partitions that it serves.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
 
 import msgspec
 
+from services.message.adapters.databases import Databases
 from services.message.metrics import MessageMetrics
-from shared.contract.edge import Heartbeat
+from shared.contract.edge import Heartbeat, Placement
 from shared.contract.subjects import post
 from shared.partitions import STOPPING, LiveReplicas
 from shared.telemetry import log
@@ -19,14 +22,26 @@ from shared.telemetry import log
 _log = log(__name__)
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
+
+class SeveralDatabases(Exception):
+    """The settings lack message.databases; the message says so."""
+
+
 IsDenied = Callable[[str], bool]
 """Whether the broker denies this process a subject."""
 
 
 class Ownership:
-    """`partitions`: see MessageSettings."""
+    """`partitions`: see MessageSettings. `databases`: with several databases."""
 
-    def __init__(self, partitions: int, is_denied: IsDenied, metrics: MessageMetrics) -> None:
+    def __init__(
+        self, partitions: int, is_denied: IsDenied, metrics: MessageMetrics, databases: Databases | None = None
+    ) -> None:
+        self.placement: Placement | None = None
+        """What the database serves, of one of several."""
+        self._databases = databases
+        self._has_several_databases = asyncio.Event()
+        """According to another replica."""
         self.replica = secrets.token_hex(8)
         self._partitions = partitions
         self._is_denied = is_denied
@@ -43,6 +58,8 @@ class Ownership:
         version without partitions."""
         if self._resigned or self.withdrawn:
             return STOPPING
+        if self._databases is not None:
+            return 0
         return 0 if self._is_denied(post(self.replica).subject) else self._partitions
 
     def resign(self) -> None:
@@ -53,15 +70,34 @@ class Ownership:
         """Whether another replica is live."""
         return self._replicas.has_others(self.replica, time.monotonic())
 
+    async def require_one_database(self) -> None:
+        """Waits for a replica that works on one of several databases while this one knows of none, and raises
+        SeveralDatabases: it must not serve chats that are elsewhere."""
+        if self._databases is None:
+            await self._has_several_databases.wait()
+            raise SeveralDatabases("other replicas work on several databases: set message.databases here, too")
+
     def receive_heartbeat(self, data: bytes) -> None:
         """Of any replica, this one included."""
         heartbeat = _decode_heartbeat(data)
-        self._replicas.heartbeat(heartbeat.replica, heartbeat.partitions, time.monotonic())
-        if heartbeat.partitions not in (STOPPING, 0, self._partitions) and heartbeat.replica not in self._disagreed:
+        placement, partitions = heartbeat.placement, heartbeat.partitions
+        if self._databases is None:
+            if placement is not None:
+                self._has_several_databases.set()
+        elif placement is None:
+            self._report(heartbeat, "another replica does not know of several databases (message.databases)")
+            return
+        else:
+            self._databases.claim(placement)
+            if placement.database != self._databases.own:
+                return
+            partitions = placement.partitions if partitions != STOPPING else STOPPING
+        self._replicas.heartbeat(heartbeat.replica, partitions, time.monotonic())
+        if partitions not in (STOPPING, 0, self._partitions):
+            self._report(heartbeat, "another replica has another number of partitions (message.partitions)")
+
+    def _report(self, heartbeat: Heartbeat, problem: str) -> None:
+        """Once for each replica."""
+        if heartbeat.replica not in self._disagreed:
             self._disagreed.add(heartbeat.replica)
-            _log.error(
-                "another replica has another number of partitions (message.partitions)",
-                replica=heartbeat.replica,
-                partitions=heartbeat.partitions,
-                own=self._partitions,
-            )
+            _log.error(problem, replica=heartbeat.replica, partitions=heartbeat.partitions, own=self._partitions)

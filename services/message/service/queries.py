@@ -10,6 +10,7 @@ from services.message.domain import (
     IndexRange,
     ReadState,
     Roster,
+    chat_size,
     first_unread,
     history_range,
     message_size,
@@ -30,21 +31,22 @@ from shared.contract.message import (
     GetUnread,
     Heads,
     History,
+    Marked,
     MarkRead,
     Sync,
     SyncChat,
     Synced,
+    SyncedPart,
+    SyncPart,
     Unread,
+    UnreadPart,
 )
 from shared.contract.model import MemberPair, Message
-from shared.contract.session import Ack, ChatEntry, ChatList, EraseAccount, ListChats
+from shared.contract.session import Ack, ChatEntry, EraseAccount, ListChats
 from shared.settings import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)
-
-_CHAT_BYTES = 72
-_RANGE_BYTES = 20
 
 
 class MessageQueries:
@@ -71,21 +73,28 @@ class MessageQueries:
         """First the chat list of session, then the state of the chats: a message posted in a chat that is joined
         between the two arrives by fan-out."""
         page = await self._list_chats(ListChats(request.account, request.after, request.also))
-        return await self._store.read(lambda snapshot: self._synced(snapshot, request, page))
-
-    def _synced(self, snapshot: Snapshot, request: Sync, page: ChatList) -> Synced:
-        """The requested account, and as many of the others as fit into the reply."""
         lists = {request.account: page, **page.also}
-        entries = {account: listed.entries for account, listed in lists.items()}
+        part = SyncPart({account: listed.entries for account, listed in lists.items()}, request.known, request.bare)
+        pages = {
+            account: Synced(one.chats, more=one.more or lists[account].more)
+            for account, one in (await self.sync_part(part)).accounts.items()
+        }
+        own = pages.pop(request.account)
+        return Synced(own.chats, own.more, pages)
+
+    async def sync_part(self, request: SyncPart) -> SyncedPart:
+        return await self._store.read(lambda snapshot: self._synced(snapshot, request))
+
+    def _synced(self, snapshot: Snapshot, request: SyncPart) -> SyncedPart:
+        """The first account, and as many of the others as fit into the reply."""
         budget, synced = _ByteBudget(self._reply_bytes), dict[AccountId, Synced]()
-        for account, states in self._chat_states(snapshot, entries, frozenset(request.known)).items():
+        for account, states in self._chat_states(snapshot, request.lists, frozenset(request.known)).items():
             if synced and budget.left <= 0:
                 break
             messages = iter(()) if request.bare else snapshot.messages(_unread_of(states), account)
             chats = self._chats(states, _MessagePage(messages, budget))
-            synced[account] = Synced(chats, more=lists[account].more or len(chats) < len(states))
-        own = synced.pop(request.account)
-        return Synced(own.chats, own.more, synced)
+            synced[account] = Synced(chats, more=len(chats) < len(states))
+        return SyncedPart(synced)
 
     def _chats(self, states: "Iterable[_ChatState]", page: "_MessagePage") -> list[ChatSync]:
         """As many of these chats as fit into the reply."""
@@ -93,7 +102,7 @@ class MessageQueries:
         for entry, head, state, unread in states:
             if page.full:
                 break
-            page.spend(_CHAT_BYTES + _RANGE_BYTES * len(state.above))
+            page.spend(chat_size(len(state.above)))
             first = first_unread(state, unread)
             messages = page.take(entry.chat)
             upto = page.upto(messages, head, first - 1)
@@ -121,14 +130,14 @@ class MessageQueries:
 
     async def unread(self, request: GetUnread) -> Unread:
         """All chats are needed at once: the reply is in order of time over all of them."""
-        page = await self._list_chats(ListChats(request.account))
-        entries = page.entries
-        while page.more:
-            page = await self._list_chats(ListChats(request.account, page.entries[-1].chat))
-            entries = entries + page.entries
-        return await self._store.read(lambda snapshot: self._unread(snapshot, request, entries))
+        entries = await list_all_chats(self._list_chats, request.account)
+        return await self.unread_part(UnreadPart(request.account, entries, request.count))
 
-    def _unread(self, snapshot: Snapshot, request: GetUnread, entries: list[ChatEntry]) -> Unread:
+    async def unread_part(self, request: UnreadPart) -> Unread:
+        return await self._store.read(lambda snapshot: self._unread(snapshot, request))
+
+    def _unread(self, snapshot: Snapshot, request: UnreadPart) -> Unread:
+        entries = request.entries
         ranges = list(_unread_of(self._chat_states(snapshot, {request.account: entries})[request.account]))
         total = snapshot.count(ranges, request.account)
         limit = min(request.count, total, self._reply_bytes // UNREAD_OVERHEAD_BYTES + 1)
@@ -202,9 +211,9 @@ class MessageQueries:
         heads = await self._store.read(lambda snapshot: snapshot.heads(request.chats))
         return Heads({chat: heads.get(chat, 0) for chat in request.chats})
 
-    async def mark_read(self, request: MarkRead) -> Ack:
+    async def mark_read(self, request: MarkRead) -> Marked:
         await self._store.mark_read(request.ranges, self._max_unread)
-        return Ack()
+        return Marked()
 
     async def erase_account(self, request: EraseAccount) -> Ack:
         """Erase the account's read state; its messages stay."""
@@ -213,6 +222,16 @@ class MessageQueries:
 
     async def account_deleted(self, event: AccountDeleted) -> None:
         await self._store.erase(event.account)
+
+
+async def list_all_chats(list_chats: RequestChatList, account: AccountId) -> list[ChatEntry]:
+    """Raises RequestError."""
+    page = await list_chats(ListChats(account))
+    entries = page.entries
+    while page.more:
+        page = await list_chats(ListChats(account, page.entries[-1].chat))
+        entries = entries + page.entries
+    return entries
 
 
 class _ChatState(NamedTuple):

@@ -69,7 +69,7 @@ class MessageStore:
             committing = False
             if new := chats - self._known_heads:
                 create_heads(connection, new)
-            batch = post(connection, drafts, now, check_duplicates=check_duplicates)
+            batch = self._append(connection, drafts, now, check_duplicates=check_duplicates)
             committing = True
             return batch
 
@@ -82,6 +82,11 @@ class MessageStore:
         self._remember_heads(chats)
         self._check_duplicates = batch.duplicates > 0
         return batch
+
+    def _append(
+        self, connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool
+    ) -> PostedBatch:
+        return post(connection, drafts, now, check_duplicates=check_duplicates)
 
     def _remember_heads(self, chats: set[ChatId]) -> None:
         """Heads are never deleted, so each is created once."""

@@ -80,3 +80,45 @@ def test_every_service_has_a_database_of_its_own(url: str, expected: str) -> Non
 def test_secrets_are_not_shown() -> None:
     settings = load(None, {"nats.password": "hidden", "database.url": "postgresql://u:hidden@h/d"})[0]
     assert "hidden" not in repr(settings)
+
+
+_TWO = {
+    "message.databases.a.url": "sqlite:///a.db",
+    "message.databases.a.partitions": "0-127",
+    "message.databases.b.url": "sqlite:///b.db",
+    "message.databases.b.partitions": "128-255",
+}
+
+
+def test_several_databases_of_message_have_names() -> None:
+    settings = load(None, {**_TWO, "message.database": "b"})[0]
+    assert settings.message_database_urls() == {"a": "sqlite:///a.db", "b": "sqlite:///b.db"}
+    assert settings.database_url("message") == "sqlite:///b.db"
+    assert Settings().message_database_urls() == {"": Settings().database_url("message")}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"message.databases.b.partitions": "127-255"}, "partition 127 is given to two databases, a and b"),
+        ({"message.databases.b.partitions": "130-255"}, "no database is given partitions 128-129"),
+        ({"message.databases.b.partitions": "128-256"}, "the last of 256 partitions"),
+        ({"message.databases.b.partitions": "some"}, "should be ranges of partitions"),
+        ({"message.databases.b.url": "sqlite:///a.db"}, "a and b have the same url"),
+        ({"message.databases.b.url": "mysql://b"}, "should be sqlite"),
+        ({"message.databases.B.url": "sqlite:///c.db"}, "should be names"),
+        ({"message.database": "c"}, "message.databases has no database c"),
+    ],
+)
+def test_a_wrong_map_of_databases_is_rejected(change: dict[str, str], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        load(None, _TWO | change)
+
+
+def test_one_database_by_two_users_is_one_database() -> None:
+    urls = {
+        "message.databases.a.url": "postgresql://ann:x@db/chat",
+        "message.databases.b.url": "postgresql+psycopg://bob@DB:5432/chat",
+    }
+    with pytest.raises(ValidationError, match="a and b have the same url"):
+        load(None, _TWO | urls)

@@ -37,7 +37,17 @@ from shared.contract.edge import (
 )
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import ChatSynced, MarkRead, Posted, PostMessages, PostResults, Sync, SyncChat, Synced
+from shared.contract.message import (
+    ChatSynced,
+    Marked,
+    MarkRead,
+    Posted,
+    PostMessages,
+    PostResults,
+    Sync,
+    SyncChat,
+    Synced,
+)
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Segment
 from shared.contract.session import (
     AccountView,
@@ -416,11 +426,11 @@ class FakeMessageService(FakeService):
             raise RequestError(ErrorCode.NOT_FOUND, "no such chat")
         return answer
 
-    async def _mark_read(self, request: MarkRead) -> Ack:
+    async def _mark_read(self, request: MarkRead) -> Marked:
         await self.record(request)
         for span in request.ranges:
             self.backend.mark_read(*span_of(span))
-        return Ack()
+        return Marked()
 
 
 def span_of(span: Any) -> tuple[int, int, int, int]:

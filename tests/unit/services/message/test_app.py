@@ -26,6 +26,7 @@ from shared.contract.message import (
     GetHeads,
     GetHistory,
     GetUnread,
+    Marked,
     MarkRead,
     PostMessages,
     ReadRange,
@@ -90,7 +91,7 @@ async def test_every_subject_answers_its_users(
             ROOM, 1, 1, [message], {BOB: 1}, {BOB: 1}, 2
         )
         assert await edge.request(on.GET_UNREAD, GetUnread(BOB, 5)) == Unread(1, [message])
-        assert await edge.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Ack()
+        assert await edge.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Marked()
         assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == []
         assert (await env.session.bus.request(on.GET_HEADS, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}
         assert (await admin.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, all=True))).messages == [message]
