@@ -1,6 +1,6 @@
 """The tables of message: messages, the heads of their chats, and each account's read state.
 
-A message is never deleted, except for a copy that was moved to another database: no id and no index is assigned twice.
+A message is never deleted or moved: no id and no index is assigned twice.
 """
 
 import sqlalchemy as sa
@@ -78,8 +78,7 @@ class MessageHealthRow(MessageTables, table=True):
 
 class PlacementRow(MessageTables, table=True):
     """The one row (`id` 1) of one of several databases; a sole database has none. Transactions that change chats lock
-    it, and reads compare its version. `served` and `journaled` are ranges of partitions as text, `move` is JSON or
-    empty. Ids: see store.placement."""
+    it, and reads compare its version. `served`: ranges of partitions as text. Ids: see store.placement."""
 
     __tablename__ = "placement"
 
@@ -88,21 +87,8 @@ class PlacementRow(MessageTables, table=True):
     partitions: int
     id_space: int
     id_spaces: int
-    last_id: int = _number()
     version: int = _number()
     served: str
-    journaled: str
-    move: str
-
-
-class ChangeRow(MessageTables, table=True):
-    """A chat (`account_id` 0) or the read state of an account that has changed in a partition that is being moved."""
-
-    __tablename__ = "changes"
-
-    number: int = Field(sa_column=sa.Column(_ROW_ID, sa.Identity(), primary_key=True))
-    chat_id: int = _number()
-    account_id: int = _number()
 
 
 metadata = MessageTables.metadata

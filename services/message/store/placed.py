@@ -18,21 +18,13 @@ from services.message.store.placement import (
 )
 from services.message.store.posting import PostedBatch, post
 from services.message.store.read_state import mark_read
-from services.message.store.set_statements import SetStatement
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
-from shared.contract.ids import NO_ACCOUNT, ChatId
+from shared.contract.ids import ChatId
 from shared.contract.message import Draft, ReadRange
 from shared.database import Database
 
 T = TypeVar("T")
-
-_NOTE_CHANGES = SetStatement(
-    sqlite="INSERT INTO changes (chat_id, account_id) SELECT value ->> 0, value ->> 1 FROM json_each(:rows)",
-    postgresql="""
-        INSERT INTO changes (chat_id, account_id)
-        SELECT * FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]))""",
-)
 
 
 class PlacedMessageStore(MessageStore):
@@ -57,7 +49,7 @@ class PlacedMessageStore(MessageStore):
         if self._stored == stored:
             return False
         self._stored, self._places = stored, Places(stored)
-        self._known_heads.clear()  # heads of a partition that was moved away are gone
+        self._known_heads.clear()  # chats may be elsewhere now
         return True
 
     @property
@@ -84,13 +76,9 @@ class PlacedMessageStore(MessageStore):
     def _append(
         self, connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool
     ) -> PostedBatch:
-        places = self._current
-        require_version(connection, places.version, writing=True)
+        require_version(connection, self._current.version, writing=True)
         before = last_id(connection, self.placement) if connection.dialect.name == "sqlite" else None
-        batch = post(connection, drafts, now, check_duplicates=check_duplicates, last_id=before)
-        if changed := {draft.chat for draft in drafts if places.journals(draft.chat)}:
-            _NOTE_CHANGES.run(connection, [(chat, NO_ACCOUNT) for chat in changed])
-        return batch
+        return post(connection, drafts, now, check_duplicates=check_duplicates, last_id=before)
 
     async def read(self, work: Callable[[Snapshot], T]) -> T:
         """Raises RequestError for a chat of another database."""
@@ -117,8 +105,6 @@ class PlacedMessageStore(MessageStore):
             def work(connection: sa.Connection, places: Places = places) -> None:
                 require_version(connection, places.version, writing=True)
                 mark_read(connection, ranges, limit)
-                if changed := {(one.chat, one.account) for one in ranges if places.journals(one.chat)}:
-                    _NOTE_CHANGES.run(connection, sorted(changed))
 
             try:
                 return await self._database.write(work)

@@ -2,7 +2,7 @@
 
 Transactions that change chats hold a lock on its row, so that after a change of the row none of them goes on by the
 former one. Message ids are unique over all databases: each database numbers its messages in a space of its own, of
-2^44 ids. A copy that was moved here keeps its id.
+2^44 ids.
 """
 
 from typing import NamedTuple
@@ -19,16 +19,15 @@ _SPACE_BITS = 44
 MAX_SPACES = 2 ** (53 - _SPACE_BITS)
 """Message ids are below 2^53."""
 
-_COLUMNS = "name, partitions, id_space, id_spaces, last_id, version, served, journaled, move"
+_COLUMNS = "name, partitions, id_space, id_spaces, version, served"
 _LOAD = sa.text(f"SELECT {_COLUMNS} FROM placement WHERE id = 1")  # noqa: S608
 _VERSION = sa.text("SELECT version FROM placement WHERE id = 1")
 _LOCK_VERSION = sa.text("SELECT version FROM placement WHERE id = 1 FOR SHARE")
 _LOCK_TABLE = sa.text("LOCK TABLE placement IN EXCLUSIVE MODE")
 _SAVE = sa.text("""
-    INSERT INTO placement (id, name, partitions, id_space, id_spaces, last_id, version, served, journaled, move)
-    VALUES (1, :name, :partitions, :id_space, :id_spaces, :last_id, :version, :served, :journaled, :move)
-    ON CONFLICT (id) DO UPDATE SET id_spaces = :id_spaces, last_id = :last_id, version = :version, served = :served,
-    journaled = :journaled, move = :move""")
+    INSERT INTO placement (id, name, partitions, id_space, id_spaces, version, served)
+    VALUES (1, :name, :partitions, :id_space, :id_spaces, :version, :served)
+    ON CONFLICT (id) DO UPDATE SET version = :version, served = :served""")
 _LAST_ID = sa.text("SELECT max(id) FROM messages WHERE id BETWEEN :first AND :last")
 
 MOVED = RequestError(ErrorCode.UNAVAILABLE, "this chat is stored in another database, please try again")
@@ -43,18 +42,14 @@ class PlacementChanged(Exception):
 
 
 class StoredPlacement(NamedTuple):
-    """The row, without its number. `id_spaces`: of all databases that there have been; `last_id`: no id of the space up
-    to this one is free, although its message may be in another database now."""
+    """The row, without its number. `id_spaces`: of the databases that there were when it was written."""
 
     name: str
     partitions: int
     id_space: int
     id_spaces: int
-    last_id: int
     version: int
     served: str
-    journaled: str
-    move: str
 
     @property
     def ranges(self) -> list[PartitionRange]:
@@ -66,17 +61,11 @@ class Places:
 
     def __init__(self, stored: StoredPlacement) -> None:
         self.version = stored.version
-        self.ids = id_range(stored.id_space)
         self._partitions = stored.partitions
         self._served = to_partitions(stored.ranges)
-        self._journaled = to_partitions(parse_ranges(stored.journaled))
 
     def serves(self, chat: ChatId) -> bool:
         return partition_of(chat, self._partitions) in self._served
-
-    def journals(self, chat: ChatId) -> bool:
-        """Whether its changes are to be noted, because it is being copied to another database."""
-        return bool(self._journaled) and partition_of(chat, self._partitions) in self._journaled
 
 
 def id_range(space: int) -> tuple[int, int]:
@@ -112,7 +101,7 @@ def last_id(connection: sa.Connection, stored: StoredPlacement) -> int:
     """The last id that was assigned in the space of this database."""
     first, last = id_range(stored.id_space)
     found = connection.execute(_LAST_ID, {"first": first, "last": last}).scalar_one()
-    return max(found or 0, stored.last_id, first - 1)
+    return max(found or 0, first - 1)
 
 
 def require_placement(connection: sa.Connection, name: str, partitions: int) -> None:

@@ -47,7 +47,7 @@ def place(urls: Mapping[str, str], ranges: Mapping[str, list[PartitionRange]], p
             if spaces >= MAX_SPACES:
                 raise NotPlaced(f"there have been {MAX_SPACES} databases, and message ids for no more")
             served = format_ranges(ranges[name])
-            first = StoredPlacement(name, partitions, spaces, spaces + 1, 0, version, served, "", "")
+            first = StoredPlacement(name, partitions, spaces, spaces + 1, version, served)
             spaces += 1
             placed[name] = _place_one(engines[name], first)
         return [describe(placed[name]) for name in placements]
