@@ -32,8 +32,9 @@ class Databases:
 
     def claim(self, placement: Placement) -> None:
         """A replica has announced this placement."""
-        if self._directory.claim(placement):
-            _log.info("placement", database=placement.database, version=placement.version, partitions=placement.ranges)
+        if not self._directory.claim(placement):
+            return
+        _log.info("placement", database=placement.database, version=placement.version, partitions=placement.ranges)
         if placement.database not in self.names:
             _log.error("another replica works on a database that message.databases lacks", database=placement.database)
 
