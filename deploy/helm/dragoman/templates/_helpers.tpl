@@ -1,0 +1,47 @@
+{{- define "dragoman.image" -}}
+{{ with .Values.image.registry }}{{ . }}/{{ end }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- /* Settings of all processes, by variable. */ -}}
+{{- define "dragoman.settings" -}}
+{{- range $name, $value := .Values.settings }}
+{{ $name }}: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* Hashes of the settings and of a process's Secrets: pods are replaced when one changes. Arguments: root, name. */ -}}
+{{- define "dragoman.hashes" -}}
+{{- $root := index . 0 }}{{ $name := index . 1 }}
+{{- $places := ternary (list "auth" "keys") (list $name) (eq $name "auth") }}
+{{- $data := list }}
+{{- range $places }}
+{{- $secret := lookup "v1" "Secret" $root.Release.Namespace (index $root.Values.secrets .) }}
+{{- $data = append $data (dict "data" ($secret.data | default dict)) }}
+{{- end -}}
+dragoman/settings: {{ include "dragoman.settings" $root | sha256sum | trunc 16 | quote }}
+dragoman/secrets: {{ $data | toJson | sha256sum | trunc 16 | quote }}
+{{- end }}
+
+{{- /* The number that an autoscaler has set, its minimum at first; without one, the value. Arguments: root, name. */ -}}
+{{- define "dragoman.replicas" -}}
+{{- $root := index . 0 }}{{ $name := index . 1 }}{{ $values := index $root.Values $name }}
+{{- $present := lookup "apps/v1" "Deployment" $root.Release.Namespace $name }}
+{{- if not $root.Values.autoscaling.enabled }}{{ $values.replicas }}
+{{- else if $present }}{{ $present.spec.replicas }}
+{{- else }}{{ $values.minReplicas }}
+{{- end }}
+{{- end }}
+
+{{- /* Where pods run. Arguments: root, name. */ -}}
+{{- define "dragoman.pod" -}}
+{{- $root := index . 0 }}{{ $values := index $root.Values (index . 1) }}
+{{- $fields := dict "imagePullSecrets" $root.Values.image.pullSecrets "priorityClassName" $root.Values.priorityClassName }}
+{{- range $field := list "tolerations" "nodeSelector" "affinity" }}
+{{- $_ := set $fields $field (index $values $field | default (index $root.Values $field)) }}
+{{- end }}
+{{- range $field, $value := $fields }}
+{{- with $value }}
+{{ dict $field . | toYaml }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,172 @@
+"""Makes the chart's templates from the objects of `deploy/k8s/overlays/prod`: `python -m deploy.helm.generate`.
+
+Kustomize renders the objects; a few of their fields become values of the chart. `_helpers.tpl`, `settings.yaml`, the
+tests, `NOTES.txt`, `values.yaml` and its schema are written by hand. Needs kustomize or kubectl.
+"""
+
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).parent / "dragoman"
+OVERLAY = Path(__file__).parents[1] / "k8s" / "overlays" / "prod"
+SERVICES = ("auth", "edge", "message", "session")
+_RENDERERS = {"kustomize": "build", "kubectl": "kustomize"}
+_HEAD = "{{- /* Made of deploy/k8s: `python -m deploy.helm.generate`. */ -}}\n"
+_SETTINGS = re.compile("dragoman-settings-[a-z0-9]{10}")
+_KEY = re.compile(r"^(\s*)(?:- )?TEMPLATE_(\d+): null$", re.MULTILINE)
+_VALUE = re.compile(r"'?TEMPLATE_(\d+)'?")
+_LEFT_OUT = ("Namespace", "ConfigMap")
+"""Helm makes the namespace; settings.yaml has the ConfigMap; dashboards stay with Kustomize."""
+_FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "Ingress": "ingress",
+          "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
+"""The file of each kind; other objects are in that of their process."""
+_SWITCHES = {"autoscaling": "autoscaling.enabled", "ingress": "ingress.enabled", "monitors": "monitoring.enabled",
+             "rules": "monitoring.enabled", "network": "network.policies"}  # fmt: skip
+_BEFORE = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
+
+_TLS = """\
+{{- with .Values.ingress.tlsSecret }}
+  tls: [{hosts: [{{ $.Values.ingress.host }}], secretName: {{ . }}}]
+{{- end }}"""
+
+Object = dict[str, Any]
+
+
+class Templates:
+    """Placeholders in the objects, each for a piece of template."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def value(self, piece: str) -> str:
+        """Placeholder of a scalar."""
+        self._pieces.append(piece)
+        return f"TEMPLATE_{len(self._pieces) - 1}"
+
+    def key(self, target: Object, piece: str) -> None:
+        """Add lines to a mapping; `piece` indents them by INDENT spaces."""
+        target[self.value(piece)] = None
+
+    def fill(self, text: str) -> str:
+        def lines(found: "re.Match[str]") -> str:
+            return self._pieces[int(found[2])].replace("INDENT", str(len(found[1])))
+
+        return _VALUE.sub(lambda found: self._pieces[int(found[1])], _KEY.sub(lines, text))
+
+
+def files() -> dict[str, str]:
+    """The generated templates by file name."""
+    texts: dict[str, list[str]] = defaultdict(list)
+    for one in _rendered():
+        if one["kind"] not in _LEFT_OUT:
+            name = _FILES.get(one["kind"], one["metadata"]["name"])
+            texts[f"{name}.yaml"].append(_template(one))
+    return {name: _file(name.removesuffix(".yaml"), documents) for name, documents in texts.items()}
+
+
+def _rendered() -> Iterator[Object]:
+    renderer = next(filter(shutil.which, _RENDERERS))
+    command = [renderer, _RENDERERS[renderer], str(OVERLAY)]
+    text = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    yield from yaml.safe_load_all(text)
+
+
+def _file(name: str, documents: list[str]) -> str:
+    text = "---\n".join(documents)
+    switch = _SWITCHES.get(name)
+    return _HEAD + (f"{{{{- if .Values.{switch} }}}}\n{text}{{{{- end }}}}\n" if switch else text)
+
+
+def _template(given: Object) -> str:
+    one, templates = deepcopy(given), Templates()
+    one["metadata"]["namespace"] = templates.value("{{ .Release.Namespace }}")
+    match one["kind"]:
+        case "Deployment" | "Job":
+            _workload(one, templates)
+        case "ServiceAccount" if one["metadata"]["name"] == "migrate":
+            one["metadata"]["annotations"] = _BEFORE | {"helm.sh/hook-weight": "-10"}
+        case "Ingress":
+            _ingress(one, templates)
+        case "NetworkPolicy":
+            _network(one, templates)
+        case "HorizontalPodAutoscaler":
+            name = one["metadata"]["name"]
+            for field in ("minReplicas", "maxReplicas"):
+                one["spec"][field] = templates.value(f"{{{{ .Values.{name}.{field} }}}}")
+        case "ServiceMonitor" | "PrometheusRule":
+            labels = one["metadata"].setdefault("labels", {})
+            templates.key(labels, "{{- with .Values.monitoring.labels }}{{ toYaml . | nindent INDENT }}{{- end }}")
+    text = yaml.dump(one, sort_keys=False, width=1000).replace("{{", '{{ "{{" }}')
+    return templates.fill(text)
+
+
+def _workload(one: Object, templates: Templates) -> None:
+    name = one["metadata"]["name"]
+    template = one["spec"]["template"]
+    if one["kind"] == "Job":
+        one["metadata"]["annotations"] = _BEFORE | {"helm.sh/hook-weight": "0"}
+    else:
+        one["spec"].pop("replicas", None)
+        templates.key(one["spec"], _replicas(name))
+        hashes = f'{{{{- include "dragoman.hashes" (list $ "{name}") | nindent INDENT }}}}'
+        template["metadata"]["annotations"] = {}
+        templates.key(template["metadata"]["annotations"], hashes)
+    pod = template["spec"]
+    templates.key(pod, f'{{{{- include "dragoman.pod" (list $ "{name}") | nindent INDENT }}}}')
+    (container,) = pod["containers"]
+    container["image"] = templates.value('{{ include "dragoman.image" . }}')
+    container["imagePullPolicy"] = templates.value("{{ .Values.image.pullPolicy }}")
+    container["resources"] = {}
+    templates.key(container["resources"], f"{{{{- toYaml .Values.{name}.resources | nindent INDENT }}}}")
+    suffix = "-migrate" if one["kind"] == "Job" else ""
+    container["envFrom"] = [{"configMapRef": {"name": f"dragoman-settings{suffix}"}}]
+    templates.key(container, _environment(container.pop("env", [])))
+    for volume in pod["volumes"]:
+        if secret := volume.get("secret"):
+            place = secret["secretName"].removeprefix("dragoman-")
+            secret["secretName"] = templates.value(f"{{{{ .Values.secrets.{place} }}}}")
+
+
+def _replicas(name: str) -> str:
+    if name in ("edge", "message"):
+        return f'  replicas: {{{{ include "dragoman.replicas" (list $ "{name}") }}}}'
+    return f"  replicas: {{{{ .Values.{name}.replicas }}}}"
+
+
+def _environment(own: list[Object]) -> str:
+    text = yaml.dump(own, sort_keys=False).rstrip().replace("\n", "\n        ") if own else ""
+    lines = f"\n        {text}" if own else ""
+    extra = "{{- with .Values.extraEnv }}{{ toYaml . | nindent 8 }}{{- end }}"
+    return f"        env:{lines}\n        {extra}"
+
+
+def _ingress(one: Object, templates: Templates) -> None:
+    one["metadata"]["annotations"] = {}
+    templates.key(one["metadata"]["annotations"], "{{- toYaml .Values.ingress.annotations | nindent INDENT }}")
+    one["spec"]["ingressClassName"] = templates.value("{{ .Values.ingress.className }}")
+    one["spec"]["rules"][0]["host"] = templates.value("{{ .Values.ingress.host }}")
+    templates.key(one["spec"], _TLS)
+
+
+def _network(one: Object, templates: Templates) -> None:
+    servers = {"to-nats": "nats", "to-valkey": "valkey", "to-postgres": "postgres"}
+    if server := servers.get(one["metadata"]["name"]):
+        block = one["spec"]["egress"][0]["to"][0]["ipBlock"]
+        block["cidr"] = templates.value(f"{{{{ .Values.network.{server} }}}}")
+
+
+def write() -> None:
+    for name, text in files().items():
+        (CHART / "templates" / name).write_text(text)
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,164 @@
+"""The chart: the same objects as Kustomize's, values that are checked, hooks in order."""
+
+import functools
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from deploy.helm.generate import CHART, files
+from tests.deploy.manifests import SETTINGS, Object, needs_renderer, rendered
+
+HELM = shutil.which("helm")
+needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
+EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true")
+VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
+HOOKED = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "dragoman/")
+
+
+@functools.cache
+def template(*assignments: str) -> tuple[Object, ...]:
+    assert HELM is not None
+    options = [part for one in assignments for part in ("--set-json" if "=[" in one or "={" in one else "--set", one)]
+    command = [
+        HELM,
+        "template",
+        "dragoman",
+        str(CHART),
+        "--namespace",
+        "dragoman",
+        "--kube-version",
+        "1.27.0",
+        *options,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return tuple(one for one in yaml.safe_load_all(done.stdout) if one)
+
+
+def comparable(value: Any) -> Any:
+    """Without what only one of the two has: hooks, hashes, empty fields; with the settings' plain name."""
+    if isinstance(value, dict):
+        found = {key: comparable(entry) for key, entry in value.items() if not key.startswith(HOOKED)}
+        return {key: entry for key, entry in found.items() if entry not in (None, {}, [])}
+    if isinstance(value, list):
+        return [comparable(entry) for entry in value]
+    if isinstance(value, str) and (SETTINGS.fullmatch(value) or value == "dragoman-settings-migrate"):
+        return "dragoman-settings"
+    return value
+
+
+def by_name(objects: tuple[Object, ...]) -> dict[tuple[str, str], Any]:
+    return {(one["kind"], one["metadata"]["name"]): comparable(one) for one in objects}
+
+
+def is_of_helm_alone(kind: str, name: str) -> bool:
+    return name in ("dragoman-settings-migrate", "dragoman-test", "dragoman-test-ops")
+
+
+def is_of_kustomize_alone(kind: str, name: str) -> bool:
+    return kind == "Namespace" or name.startswith("dashboard-")
+
+
+@needs_renderer
+def test_templates_are_generated_from_the_manifests() -> None:
+    for name, text in files().items():
+        assert (CHART / "templates" / name).read_text() == text, "run `python -m deploy.helm.generate`"
+
+
+@needs_helm
+@needs_renderer
+def test_the_chart_has_the_objects_of_the_overlay() -> None:
+    chart = {key: one for key, one in by_name(template(*EVERYTHING)).items() if not is_of_helm_alone(*key)}
+    overlay = {
+        (kind, SETTINGS.sub("dragoman-settings", name)): one
+        for (kind, name), one in by_name(rendered("prod")).items()
+        if not is_of_kustomize_alone(kind, name)
+    }
+    for name in ("edge", "message"):  # upgrade.sh sets an autoscaler's minimum, as the chart does
+        assert chart["Deployment", name]["spec"].pop("replicas") == 2
+    for one in (*chart.values(), *overlay.values()):
+        for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
+            container.pop("imagePullPolicy", None)
+    assert set(chart) == set(overlay)
+    for key, one in overlay.items():
+        assert chart[key] == one, key
+
+
+@needs_helm
+def test_what_a_cluster_may_lack_is_off_by_default() -> None:
+    kinds = {one["kind"] for one in template()}
+    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "Ingress", "Namespace"})
+    numbers = {one["metadata"]["name"]: one["spec"]["replicas"] for one in template() if one["kind"] == "Deployment"}
+    assert numbers == {"auth": 2, "edge": 2, "message": 2, "session": 2}
+
+
+@needs_helm
+def test_the_migration_comes_before_all_else_and_with_what_it_needs() -> None:
+    hooks = {
+        (one["kind"], one["metadata"]["name"]): one["metadata"]["annotations"]
+        for one in template()
+        if "pre-upgrade" in one["metadata"].get("annotations", {}).get("helm.sh/hook", "")
+    }
+    needed = {("ServiceAccount", "migrate"), ("ConfigMap", "dragoman-settings-migrate")}
+    assert set(hooks) == needed | {("Job", "migrate")}
+    weights = {key: int(one["helm.sh/hook-weight"]) for key, one in hooks.items()}
+    assert all(weights[key] < weights["Job", "migrate"] for key in needed)
+    assert all(one["helm.sh/hook-delete-policy"] == "before-hook-creation" for one in hooks.values())
+
+
+@needs_helm
+def test_values_reach_every_pod() -> None:
+    objects = template(
+        'tolerations=[{"key": "chat", "operator": "Exists"}]', 'image.pullSecrets=[{"name": "pull"}]',
+        'extraEnv=[{"name": "AWS_REGION", "value": "x"}]', "priorityClassName=chat", "image.registry=registry.example",
+        "image.tag=v9", 'edge.affinity={"podAffinity": {}}', "secrets.auth=own", "settings.DRAGOMAN_LOG__LEVEL=debug",
+    )  # fmt: skip
+    workloads = [one for one in objects if one["kind"] in ("Deployment", "Job")]
+    assert len(workloads) == 5
+    for one in workloads:
+        pod = one["spec"]["template"]["spec"]
+        assert pod["tolerations"] == [{"key": "chat", "operator": "Exists"}]
+        assert pod["imagePullSecrets"] == [{"name": "pull"}]
+        assert pod["priorityClassName"] == "chat"
+        assert ("affinity" in pod) is (one["metadata"]["name"] == "edge")
+        (container,) = pod["containers"]
+        assert container["image"] == "registry.example/dragoman:v9"
+        assert {"name": "AWS_REGION", "value": "x"} in container["env"]
+        secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+        assert ("own" in secrets) is (one["metadata"]["name"] == "auth")
+    settings = [one["data"] for one in objects if one["kind"] == "ConfigMap"]
+    assert [data["DRAGOMAN_LOG__LEVEL"] for data in settings] == ["debug", "debug"]
+
+
+@needs_helm
+def test_a_changed_setting_replaces_all_pods() -> None:
+    def hashes(*assignments: str) -> dict[str, str]:
+        return {one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"]["dragoman/settings"]
+                for one in template(*assignments) if one["kind"] == "Deployment"}  # fmt: skip
+
+    before, after = hashes(), hashes("settings.DRAGOMAN_LOG__LEVEL=debug")
+    assert all(before[name] != after[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"replica": 1}, {"settings": {"LOG": "x"}}, {"edge": {**VALUES["edge"], "replicas": 0}}, {"secrets": {}},
+     {"network": {**VALUES["network"], "nats": "nats.example"}}, {"image": {**VALUES["image"], "pullPolicy": "No"}}],
+)  # fmt: skip
+def test_wrong_values_are_rejected(wrong: Object) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    jsonschema.validate(VALUES, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**VALUES, **wrong}, schema)
+
+
+def test_the_chart_has_the_version_of_the_project() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert f'version = "{chart["appVersion"]}"' in text
