@@ -47,7 +47,7 @@ _HEALTH_SLOTS = 64
 _OVERWRITE_HEALTH = sa.text(
     "INSERT INTO health (slot, checked) VALUES (:slot, :checked) ON CONFLICT (slot) DO UPDATE SET checked = :checked"
 )
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class DatabaseUnavailable(RequestError):

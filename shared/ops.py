@@ -2,10 +2,12 @@
 `/board` (dashboard data) and `/`, the page that shows it live."""
 
 import asyncio
+import platform
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -44,6 +46,8 @@ class OpsServer:
         self._registry = registry
         self._readiness = Readiness(registry, checks, optional)
         self._loop_metrics = EventLoopMetrics(registry)
+        build = Gauge("dragoman_build_info", "Version, always 1", ["version", "python"], registry=registry)
+        build.labels(version("dragoman"), platform.python_version()).set(1)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
         self._history = PanelHistory(dashboard)

@@ -2,7 +2,7 @@
 # Tries Dragoman on the cluster that kubectl reaches: installs overlays/trial in the namespace `dragoman`, and lets users
 # chat through the Service while pods are restarted, killed, drained, scaled and upgraded. Prints waits, losses and the
 # result (exit status 0: proven, 1: violated, 2: inconclusive). For a cluster of one's own: it evicts a node's pods.
-# Usage: trial.sh [DIRECTORY OF SECRETS] [SECOND TAG OF THE IMAGE]     in a checkout, after ./dev setup
+# Usage: trial.sh [DIRECTORY OF SECRETS [SECOND TAG OF THE IMAGE [STEP …]]]     in a checkout, after ./dev setup
 # The nodes need the image dragoman:0.1.0: `docker build -t dragoman:0.1.0 .`, then `kind load docker-image …`,
 # `minikube image load …` or `k3s ctr images import …`. With a second tag of it, the upgrade is to this tag.
 # Afterwards: kubectl delete namespace dragoman
@@ -11,6 +11,7 @@ case ${1:-} in -h | --help) sed -n '2,8s/^# //p' "$0"; exit ;; esac
 cd "$(dirname "$0")/../.."
 secrets=${1:-${TMPDIR:-/tmp}/dragoman-trial-secrets}
 tag=${2:-}
+[ $# -lt 2 ] && shift $# || shift 2
 PATH=$PWD/.venv/bin:$PATH
 
 [ -x .venv/bin/dragoman ] || { echo "trial.sh: there is no .venv: run ./dev setup first" >&2; exit 2; }
@@ -21,4 +22,4 @@ kubectl get nodes > /dev/null 2>&1 ||
 kubectl apply --server-side --filename deploy/k8s/base/namespace.yaml > /dev/null
 deploy/k8s/secrets.sh dragoman "$secrets" > /dev/null
 deploy/k8s/upgrade.sh deploy/k8s/overlays/trial
-exec python -m tests.deploy.cluster_trial "$secrets/admin/dragoman.toml" "$tag"
+exec python -m tests.deploy.cluster_trial "$secrets/admin/dragoman.toml" "$tag" "$@"

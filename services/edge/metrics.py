@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 
 
 class Traffic:
@@ -53,7 +53,7 @@ class CachedLabels:
 class EdgeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.by_dialect: dict[str, Traffic] = {}
-        self.post_seconds = PlainHistogram(Histogram.DEFAULT_BUCKETS[:-1])
+        self.post_seconds = PlainHistogram(_SECONDS)
         self.delivery_seconds = PlainHistogram(_SECONDS)
         self.delivered = 0
         """Messages delivered to connections."""
@@ -97,7 +97,11 @@ class EdgeMetrics:
             "dragoman_edge_media_failures", "Failures of the media store", ["doing"], registry=registry
         )
         self.request_seconds = Histogram(
-            "dragoman_edge_request_seconds", "From a request to its reply", ["command"], registry=registry
+            "dragoman_edge_request_seconds",
+            "From a request to its reply",
+            ["command"],
+            buckets=_SECONDS,
+            registry=registry,
         )
 
     def traffic(self, dialect: str) -> Traffic:

@@ -38,6 +38,7 @@ _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
 _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _LEAVING_SECONDS = 1.0
 _ATTEMPT_SECONDS = 2.0
 _EVENT_SECONDS = 2.0
@@ -85,7 +86,11 @@ class Bus:
         self._worker_failed = asyncio.Event()
         self._drained = False
         self._served = Histogram(
-            "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"], registry=registry
+            "dragoman_bus_request_seconds",
+            "Time to answer a request",
+            ["subject", "outcome"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._requested = SentRequestMetrics(registry)
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
@@ -96,7 +101,10 @@ class Bus:
         self._streams = EventStreams(service, settings.replicas, self._broker.is_denied, self._events_lost)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
         self._events = Counter(
-            "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
+            "dragoman_bus_events",
+            "Attempts at durable events",
+            ["subject", "outcome"],
+            registry=registry,
         )
         unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to the broker", registry=registry)
         unsent.set_function(lambda: self._broker.unsent_bytes)

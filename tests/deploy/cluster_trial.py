@@ -1,12 +1,14 @@
 """The drill of `deploy/k8s/trial.sh`: users chat through the Service of the edges while kubectl disturbs the pods.
 
-`python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG]`. Exit status 0: proven, 1: violated, 2: inconclusive.
+`python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG [STEP …]]`. Exit status 0: proven, 1: violated,
+2: inconclusive.
 """
 
 import asyncio
 import json
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -14,12 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import msgspec
 
 from shared.settings import LogSettings, NatsSettings, load
 from shared.telemetry import configure_logging
 from tests.drills import rolling
 from tests.drills.archive import read_history
-from tests.drills.checker import check
+from tests.drills.checker import check, excusable, repetitions
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.indexed_trial import IndexedTrial
@@ -160,8 +163,11 @@ async def address(service: str, port: int) -> str:
     raise CommandFailed(f"this machine reaches neither the Service {service} nor port {node_port} of a node")
 
 
-async def disturb(drill: Drill, tag: str, done: list[TrialStep]) -> None:
+async def disturb(drill: Drill, tag: str, only: list[str], done: list[TrialStep]) -> None:
+    """`only`: names of the steps; empty: all."""
     async for name, kind, act in steps(tag):
+        if only and name not in only:
+            continue
         drill.phase = name
         began = time.monotonic()
         drill.records.append(Fault(began, EDGE if name == "kill edge" else name, kind))
@@ -177,16 +183,20 @@ async def disturb(drill: Drill, tag: str, done: list[TrialStep]) -> None:
 
 def by_step(done: list[TrialStep], trial_index: IndexedTrial) -> str:
     """A table for docs/operations.md."""
-    lines = ["| step | seconds | longest wait, s | unanswered |", "|---|---|---|---|"]
+    lines = ["| step | seconds | longest wait, s | unanswered | lost | twice |", "|---|---|---|---|---|---|"]
+    repeated = [again.at for first, again in repetitions(trial_index) if not excusable(trial_index, first, again)]
     for step in done:
         sent = [text for text, one in trial_index.sent.items() if step.began <= one.at < step.ended]
         unanswered = sum(trial_index.state(text) != "acknowledged" for text in sent)
+        lost = sum(text in trial_index.acked and text not in trial_index.stored for text in sent)
+        twice = sum(step.began <= at < step.ended for at in repeated)
         wait = rolling.longest_wait(trial_index, step.began, step.ended)
-        lines.append(f"| {step.name} | {step.ended - step.began:.0f} | {wait:.1f} | {unanswered} of {len(sent)} |")
+        seconds = step.ended - step.began
+        lines.append(f"| {step.name} | {seconds:.0f} | {wait:.1f} | {unanswered} of {len(sent)} | {lost} | {twice} |")
     return "\n".join(lines)
 
 
-async def main(settings_file: Path, tag: str) -> int:
+async def main(settings_file: Path, tag: str, only: list[str]) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     admin = load(settings_file, {})[0].nats
     operator = NatsSettings(url=f"nats://{await address('trial-nats', 4222)}", user=admin.user, password=admin.password)
@@ -194,17 +204,21 @@ async def main(settings_file: Path, tag: str) -> int:
     done: list[TrialStep] = []
     began = time.monotonic()
     drill = Drill(edges, partial(read_history, operator), RATE, PATIENCE_SECONDS, lambda _: None, stayers=())
-    trial = await drill.run(partial(disturb, tag=tag, done=done))
+    trial = await drill.run(partial(disturb, tag=tag, only=only, done=done))
     required = RequiredEvidence.of((time.monotonic() - began) * RATE / 2, {})
     result = check(trial, required, {"S1 service": partial(rolling.served, bound=BOUND_SECONDS)})
     trial_index = IndexedTrial(trial)
     click.echo(table(summary(trial_index, result) | rolling.figures(trial_index)))
     click.echo(by_step(done, trial_index))
+    if result.exit_status:
+        records = Path(tempfile.mkdtemp(prefix="dragoman-trial-")) / "trial.json"
+        records.write_bytes(msgspec.json.encode(trial))
+        click.echo(f"records: {records}")
     return result.exit_status or int(any(step.failed for step in done))
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")))
+        sys.exit(asyncio.run(main(Path(sys.argv[1]), "".join(sys.argv[2:3]), sys.argv[3:])))
     except CommandFailed as error:
         sys.exit(f"trial.sh: {error}")

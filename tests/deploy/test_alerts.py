@@ -21,6 +21,8 @@ RUNBOOKS = dict(
 )
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
 SERVICES = {"auth", "edge", "message", "session"}
+WATCHDOG = "DragomanWatchdog"
+"""It always fires."""
 EXPORTERS = {"certificates", "nats", "postgres", "valkey"}
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool to check rules with")
@@ -66,7 +68,7 @@ def test_alert_has_severity_summary_runbook_and_tests(alert: str) -> None:
     parts = re.findall(r"^- \*\*(\w+)\.\*\* \S", RUNBOOKS[alert], re.MULTILINE)
     assert parts == ["Symptom", "Impact", "Diagnose", "Mitigate", "Verify"]
     assert f"name: {alert} fires" in TESTS
-    assert f"name: {alert} is quiet" in TESTS
+    assert alert == WATCHDOG or f"name: {alert} is quiet" in TESTS
 
 
 def test_every_runbook_has_an_alert() -> None:

@@ -40,9 +40,9 @@ def test_waits_and_unanswered_messages_are_counted_by_step() -> None:
     end = sample.tick()
     steps = [TrialStep("restart", first, second, ""), TrialStep("drain", second, end, "")]
     *_, restarted, drained = by_step(steps, IndexedTrial(sample.trial)).splitlines()
-    assert restarted == "| restart | 0 | 0.0 | 0 of 1 |"
+    assert restarted == "| restart | 0 | 0.0 | 0 of 1 | 0 | 0 |"
     assert drained.startswith("| drain | 3 | 3.")
-    assert drained.endswith("| 1 of 2 |")
+    assert drained.endswith("| 1 of 2 | 0 | 0 |")
 
 
 @pytest.mark.parametrize(

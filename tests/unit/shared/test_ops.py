@@ -1,9 +1,11 @@
 """The operations port."""
 
 import asyncio
+import platform
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -115,3 +117,9 @@ def test_a_taken_port_is_named() -> None:
             StartupError, match=rf"127.0.0.1:{port} cannot be opened \(ops.port\): Address already in use"
         ):
             OpsServer(OpsSettings(port=port), CollectorRegistry(), {}, Dashboard("tested"))
+
+
+async def test_version_is_a_metric() -> None:
+    async with serving({}) as ops:
+        _, text = await get(ops, "/metrics")
+    assert f'dragoman_build_info{{python="{platform.python_version()}",version="{version("dragoman")}"}} 1.0' in text
