@@ -13,11 +13,11 @@ import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
-from shared.bus.request_metrics import SentRequestMetrics
+from shared.bus.request_metrics import SentRequestMetrics, served_seconds
 from shared.bus.request_queue import QueueLimits, RequestQueue
 from shared.bus.requester_clocks import DEADLINE, SENT, RequesterClocks, is_late, to_wall_clock
 from shared.bus.streams import EventStreams
@@ -38,7 +38,6 @@ _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
 _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _LEAVING_SECONDS = 1.0
 _ATTEMPT_SECONDS = 2.0
 _EVENT_SECONDS = 2.0
@@ -85,13 +84,7 @@ class Bus:
         self._work = Tasks()
         self._worker_failed = asyncio.Event()
         self._drained = False
-        self._served = Histogram(
-            "dragoman_bus_request_seconds",
-            "Time to answer a request",
-            ["subject", "outcome"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
+        self._served = served_seconds(registry)
         self._requested = SentRequestMetrics(registry)
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []

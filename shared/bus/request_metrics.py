@@ -4,13 +4,29 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from shared.contract.errors import ErrorCode
 
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+def served_seconds(registry: CollectorRegistry) -> Histogram:
+    return Histogram(
+        "dragoman_bus_request_seconds",
+        "Time to answer a request",
+        ["subject", "outcome"],
+        buckets=_SECONDS,
+        registry=registry,
+    )
+
 
 class SentRequestMetrics:
     """Times and results of requests, and whether the last one to each service was answered."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
-            "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
+            "dragoman_bus_ask_seconds",
+            "Time until a request was answered",
+            ["subject", "outcome"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._available = Gauge(
             "dragoman_service_available",
