@@ -33,7 +33,7 @@ COPY --from=build /opt/dragoman /opt/dragoman
 # Volumes mounted here inherit this ownership; all other files of the image belong to root and are only read.
 RUN cd / && install -d -o 10001 -g 10001 /data /data/keys /data/media /data/outbox \
       /secrets /secrets/nats /secrets/valkey /secrets/postgres \
-      /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin \
+      /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin /secrets/dashboard \
       /secrets/exporters /secrets/keys
 ENV PATH=/opt/dragoman/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -11,8 +11,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _POSITIVE = click.IntRange(1)
 _SECONDS = click.FloatRange(0.1)
-_AXES = ("chat-size", "connections", "chats", "edges", "history", "accounts")
-_DIALECTS = click.Choice(["v2", "service", "pipe", "v1", "v0"])
+_AXES = ("chat-size", "connections", "chats", "edges", "history", "accounts", "rate")
+_POSTGRESQL_AXES = ("replicas", "scale")
+_DIALECTS = click.Choice(["v2", "service", "pipe", "v1", "v0", "native"])
 
 
 @click.group()
@@ -39,12 +40,17 @@ _own = _options(
     click.option("--json", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here, too."),
     click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."),
 )
+_replicas = click.option(
+    "--replicas", type=click.IntRange(0, 64), default=0, show_default=True,
+    help="Replicas of message, on a PostgreSQL that is started unless database.url is set (0: one, on SQLite).",
+)  # fmt: skip
 _common = _options(
     click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
     click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),
     click.option(
         "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges of the started system."
     ),
+    _replicas,
     _own,
 )
 _time = _options(
@@ -56,7 +62,11 @@ _time = _options(
 _talk = _options(
     click.option("--rate", type=click.FloatRange(0), default=0.0, help="Messages a second (open loop)."),
     click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text."),
-)
+    click.option(
+        "--rest", type=click.FloatRange(0), default=0.0, show_default=True,
+        help="Seconds without messages before; above 0, the cost of a message is reported, too.",
+    ),
+)  # fmt: skip
 
 
 def _dialects(*default: str) -> Callable[[F], F]:
@@ -69,7 +79,7 @@ def _dialects(*default: str) -> Callable[[F], F]:
 def _run(scenario: Any, given: dict[str, Any]) -> None:
     from bench.measurement.command_runner import OutputPaths, TargetSpec, run
 
-    spec = TargetSpec(given["addresses"], given["data"], given["edges"], given["settings"])
+    spec = TargetSpec(given["addresses"], given["data"], _size(given), given["settings"])
     sys.exit(run(spec, OutputPaths(given["json"], given["html"]), scenario))
 
 
@@ -95,7 +105,7 @@ def pairs(**given: Any) -> None:
     from bench.scenarios import pairs
 
     users = given["people"] // 2 * 2
-    options = pairs.ConversationOptions(users, given["dialects"], given["processes"])
+    options = pairs.ConversationOptions(users, given["dialects"], given["processes"], rest=given["rest"])
     _run(lambda target, show: pairs.pairs(target, show, options, _load(given)), given)
 
 
@@ -111,7 +121,9 @@ def group(**given: Any) -> None:
     """Some members of a group send; all receive."""
     from bench.scenarios import pairs
 
-    options = pairs.ConversationOptions(given["people"], given["dialects"], given["processes"], given["speakers"])
+    options = pairs.ConversationOptions(
+        given["people"], given["dialects"], given["processes"], given["speakers"], given["rest"]
+    )
     _run(lambda target, show: pairs.group(target, show, options, _load(given)), given)
 
 
@@ -202,6 +214,7 @@ def mixed(**given: Any) -> None:
 
 
 @bench.command()
+@_replicas
 @_own
 @_dialects("pipe")
 @click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges of the started system.")
@@ -227,7 +240,7 @@ def overload(**given: Any) -> None:
 
     options = overload.OverloadOptions(**{name: given[name] for name in overload.OverloadOptions._fields})
     settings = (f"edge.max_connections={overload.max_connections(options, given['edges'])}", *given["settings"])
-    spec = command_runner.TargetSpec((), None, given["edges"], settings, apart=True)
+    spec = command_runner.TargetSpec((), None, _size(given), settings, apart=True)
     outputs = command_runner.OutputPaths(given["json"], given["html"])
     sys.exit(command_runner.run(spec, outputs, lambda target, show: overload.overload(target, show, options)))
 
@@ -235,7 +248,11 @@ def overload(**given: Any) -> None:
 @bench.command()
 @_own
 @_dialects("pipe")
-@click.option("--axis", "axes", type=click.Choice(_AXES), multiple=True, help="What grows (default: each); repeatable.")
+@click.option(
+    "--axis", "axes", type=click.Choice([*_AXES, *_POSTGRESQL_AXES]), multiple=True,
+    help="What grows (default: each, except on PostgreSQL); repeatable.",
+)  # fmt: skip
+@_replicas
 @click.option("--value", "values", type=_POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
 @click.option(
     "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges, unless they are the axis."
@@ -263,7 +280,7 @@ def growth(**given: Any) -> None:
         given["dialects"],
     )  # fmt: skip
     plan = GrowthPlan(
-        given["edges"], given["settings"], given["compare"], sorted(given["values"]), given["quick"], run_options
+        _size(given), given["settings"], given["compare"], sorted(given["values"]), given["quick"], run_options
     )
     sys.exit(
         run_and_report(
@@ -288,6 +305,8 @@ def growth(**given: Any) -> None:
 )
 @click.option("--members", type=click.IntRange(3), default=400, show_default=True, help="Members of the group.")
 @click.option("--connections", type=click.IntRange(200), default=5_000, show_default=True, help="Idle connections.")
+@click.option("--logins", type=click.IntRange(100), default=1_000, show_default=True, help="Accounts with 30 chats.")
+@click.option("--cold", type=click.IntRange(2), default=4_000, show_default=True, help="Senders to fresh chats.")
 @click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Measured seconds of each run.")
 @click.option(
     "--rest", type=_SECONDS, default=5.0, show_default=True, help="Seconds without messages before the measurement."
@@ -321,6 +340,46 @@ def capacity(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> Non
     costs, habits = read(file), supposed(assume)
     for table in (habits_table(habits), needs_table(costs, habits, users or USERS), limits_table(costs, habits)):
         click.echo(table)
+
+
+@bench.command("simulate")
+@click.option("--costs", "file", type=click.Path(path_type=Path, dir_okay=False), default="bench/costs.json",
+              show_default=True, help="File written by `bench costs`.")  # fmt: skip
+@click.option("--growth", type=click.Path(path_type=Path, dir_okay=False), default="bench/growth.json",
+              show_default=True, help="File written by `bench growth --replicas … --json`.")  # fmt: skip
+@click.option("--compare", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
+              help="File written by `bench pairs --rate … --rest … --replicas … --json`; repeatable.")  # fmt: skip
+@click.option("--users", type=_POSITIVE, multiple=True, help="Connected users (default: 1 M, 50 M); repeatable.")
+@click.option("--assume", multiple=True, metavar="NAME=VALUE", help="Replace a habit, as in `bench capacity`.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of all that is random.")
+@click.option("--json", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here, too.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
+def simulate(**given: Any) -> None:
+    """Which part is full first as processes are added, simulated with measured costs."""
+    import msgspec
+
+    from bench.capacity.tables import read, supposed
+    from bench.report.page import study_page
+    from bench.report.simulation import tables
+    from bench.simulation.study import StudyInput, read_growths, read_runs, study
+
+    try:
+        known = StudyInput(read(given["file"]), read_growths(given["growth"]), read_runs(given["compare"]))
+        users = given["users"] or (1_000_000, 50_000_000)
+        found = study(known, supposed(given["assume"]), users, given["seed"], lambda line: click.echo(line, err=True))
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"the measurements cannot be used: {error}") from error
+    click.echo(tables(found))
+    if given["json"]:
+        given["json"].write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    if given["html"]:
+        given["html"].write_text(study_page(found))
+
+
+def _size(given: dict[str, Any]) -> Any:
+    from bench.measurement.system import SystemSize
+
+    return SystemSize(given["edges"], given["replicas"])
 
 
 def _load(given: dict[str, Any]) -> Any:

@@ -72,6 +72,10 @@ class AsyncConnection(ABC):
         """Requests without a reply."""
         return len(self._requests)
 
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
     # Sending
 
     @abstractmethod
@@ -151,6 +155,10 @@ class AsyncWebSocket(WSListener, AsyncConnection):
     def send(self, frame: bytes) -> None:
         assert self._transport is not None
         self._transport.send(_TEXT, frame)
+
+    def send_binary(self, frame: bytes) -> None:
+        assert self._transport is not None
+        self._transport.send(_BINARY, frame)
 
     def abort(self) -> None:
         if self._transport is not None:

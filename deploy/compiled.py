@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / ".venv" / "compiled"
+from deploy.environment import ROOT, VENV
+
+CACHE = VENV / "compiled"
 LOG = CACHE / "build.log"
 
 _PROJECT = ("pyproject.toml", "README.md", "LICENSE")
@@ -33,10 +34,10 @@ def find() -> Path | None:
 
 
 def can_compile() -> bool:
-    """Whether a C compiler and Python's headers are there."""
+    """Whether a C compiler and Python's headers are there, and the cache is this user's."""
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     header = Path(sysconfig.get_path("include")) / "Python.h"
-    return shutil.which(compiler) is not None and header.exists()
+    return shutil.which(compiler) is not None and header.exists() and os.access(VENV, os.W_OK)
 
 
 def copy_sources(directory: Path) -> Path:

@@ -3,6 +3,7 @@
 The text between `<!-- KIND: NAME -->` and `<!-- end -->` on a page is replaced.
 - `frames: SECTION`: the section's shown vectors of the page's dialect
 - `table: NAME`: a table of docs/interop.py
+- `operations: native`: the table of the operations of that dialect
 - `lacking: DIALECT`: what that dialect has no frames for, from docs/interop.py
 - `source: PATH`: that file
 - `capacity: NAME`: a table of docs/capacity.py
@@ -15,13 +16,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from docs.capacity import CAPACITY
+from docs.capacity import CAPACITY, drawings
 from docs.interop import TABLES, lacking
+from docs.native import operations
+from docs.native_documents import documents
 from services.edge.dialects.registry import DIALECTS
 from tests import vectors
 
 ROOT = Path(__file__).parents[1]
 PROTOCOLS = ROOT / "docs" / "protocols"
+PLOTS = ROOT / "docs" / "plots"
 PAGES: Mapping[Path, str] = {
     **{PROTOCOLS / f"{entry.name}.md": entry.name for entry in DIALECTS},
     PROTOCOLS / "README.md": "",
@@ -31,7 +35,7 @@ PAGES: Mapping[Path, str] = {
 """Each page with the dialect of its frames."""
 
 _PLACE = re.compile(
-    r"(<!-- (?P<kind>frames|table|lacking|source|capacity): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (?P<kind>frames|table|lacking|source|capacity|operations): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 _WIDTH = 110
 _LANGUAGES = {".py": "python", ".json": "json"}
@@ -52,6 +56,8 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
             return "".join(block(vector) for vector in shown if vector["section"] == name and vector.get("shown"))
         case "table":
             return "\n" + TABLES[name](DIALECTS)
+        case "operations":
+            return "\n" + operations()
         case "capacity":
             return "\n" + CAPACITY[name]()
         case "lacking":
@@ -123,8 +129,17 @@ def pages() -> Iterator[tuple[Path, str]]:
         yield page, filled(page.read_text(encoding="utf-8"), shown)
 
 
+def files() -> Iterator[tuple[Path, str]]:
+    """Every page, every plot, and the documents of the native dialect."""
+    yield from pages()
+    for name, drawn in drawings().items():
+        yield PLOTS / name, drawn
+    for name, text in documents().items():
+        yield PROTOCOLS / name, text
+
+
 def main() -> None:
-    for page, text in pages():
+    for page, text in files():
         page.write_text(text, encoding="utf-8")
 
 

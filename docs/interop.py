@@ -11,10 +11,27 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.edge.canonical.commands import Command, FetchUnread, GetServerStatus, PostMessage
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from docs.phrases import PHRASES
+from services.edge.canonical.commands import (
+    Command,
+    FetchUnread,
+    GetServerStatus,
+    PostMessage,
+    ReadHistory,
+    ResumeChats,
+)
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Departure,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
-from services.edge.canonical.replies import DisplayMessage, MessageAccepted
+from services.edge.canonical.replies import DisplayChange, DisplayMessage, MessageAccepted
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from services.edge.dialects.text_fallback import render_segment
@@ -26,10 +43,11 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId
-from shared.contract.message import GetHistory
-from shared.contract.model import Emoji, File, Image, Media, Profile, Segment, Text
-from shared.contract.session import GetAccount, GetChat, ListChatViews, ListRequests
+from shared.contract.message import ChangeKind, GetHistory, MessageChange
+from shared.contract.model import Emoji, File, Image, Media, Mention, Profile, Quote, Recalled, RichSegment, Role, Text
+from shared.contract.session import GetAccount, GetChat, ListChatViews, ListMembers, ListRequests
 from tests import vectors
 from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, cases, connect, frames, log_in
 from tests.vectors import VectorMessage, Vectors, wire
@@ -38,12 +56,15 @@ ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
 NOTHING = "–"
 AS_TEXT = "as text"
 
-SEGMENTS: Mapping[str, Segment] = {
+SEGMENTS: Mapping[str, RichSegment] = {
     "a text": Text("hello"),
     "an emoji": Emoji(3),
     "an image": Image(Media("00112233445566778899aabbccddeeff", "cat.png", 512, "ab", "image/png")),
     "a file": File(Media("ffeeddccbbaa99887766554433221100", "report.pdf", 1536, "cd", "application/pdf")),
+    "a mention of a user": Mention(ME, "@Ann"),
+    "a recalled message": Recalled(),
 }
+QUOTE = Quote("Ann", "see you")
 
 
 class EventRow(NamedTuple):
@@ -54,8 +75,19 @@ class EventRow(NamedTuple):
     found_by: tuple[type[Command], ...] = ()
 
 
+def _changed(kind: ChangeKind, segments: tuple[RichSegment, ...] = ()) -> MessageChanged:
+    return MessageChanged(DisplayChange(MessageChange(CHAT, 1, 1, kind, OTHER, 0), segments))
+
+
+_READING = (GetHistory, ReadHistory)
 EVENTS: Mapping[str, EventRow] = {
     "the account is in a new chat": EventRow(ChatJoined(CHAT), (ListChatViews, GetAccount)),
+    "the account has left a chat": EventRow(ChatLeft(CHAT, Departure.KICKED), (ListChatViews, GetAccount)),
+    "a member has a new role, or has left": EventRow(RoleChanged(CHAT, OTHER, Role.ADMIN, OTHER), (ListMembers,)),
+    "a message was edited": EventRow(_changed(ChangeKind.EDIT, (Text("words"),)), _READING),
+    "a message was recalled": EventRow(_changed(ChangeKind.RECALL), _READING),
+    "a reaction was added or removed": EventRow(_changed(ChangeKind.REACTION)),
+    "a message was pinned or unpinned": EventRow(_changed(ChangeKind.PIN)),
     "a chat has a new name": EventRow(ChatRenamed(CHAT, "name", OTHER), (GetChat, ListChatViews)),
     "a user applies to join": EventRow(MembershipApplied(OTHER, CHAT, "words"), (ListRequests,)),
     "a user has joined": EventRow(MembershipAnswered(CHAT, "name", OTHER, True), (GetChat, ListChatViews)),
@@ -67,36 +99,6 @@ EVENTS: Mapping[str, EventRow] = {
     "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": EventRow(VerificationEnded("passed")),
 }
-_PHRASES: Mapping[str, str] = {
-    "AddMember": "add a user to a group",
-    "AnswerFriendship": "answer a friend request",
-    "AnswerMembership": "answer an application to join",
-    "CreateChat": "create a group",
-    "CreateChatByUuid": "create a chat by the members' uuids",
-    "DeleteAccount": "delete the account",
-    "DropUpload": "send an unannounced part",
-    "EndFriendship": "end a friendship",
-    "GetAccount": "get a user's profile",
-    "GetChat": "get a chat",
-    "GetHistory": "page through the history",
-    "GetServerStatus": "get the server status",
-    "ListChatViews": "list the chats",
-    "ListRequests": "list pending requests",
-    "Login": "log in",
-    "PostMessage": "send a message",
-    "PostUpload": "finish an image or file",
-    "Recover": "recover the password",
-    "RenameChat": "rename a group",
-    "RequestFriendship": "send a friend request",
-    "RequestMembership": "join or apply to a group",
-    "RequestVerification": "request the verification mail",
-    "SetProfile": "change the profile",
-    "StartUpload": "start an image or file",
-    "FetchUnread": "fetch unread messages",
-    "UpdateAccount": "change the profile and security question",
-    "UploadPart": "send a part of it",
-}
-"""Commands that need an explanation beside their name."""
 _FILLED_IN_LATER = frozenset({"actor", "all", "origin", "ticket"})
 """Fields of commands that the edge or an operator sets, never a dialect."""
 
@@ -156,20 +158,33 @@ def head(frame: Outgoing, file: Vectors) -> str:
 # Cells
 
 
-def message(of: Column, segment: Segment, to: AccountId | None) -> str:
+def message(of: Column, segment: RichSegment, to: AccountId | None) -> str:
     dialect = of.connection()
     shown = dialect.encode_message(display(segment, to))
-    as_text = dialect.encode_message(display(Text(render_segment(segment, BASE_URL)), to))
-    return AS_TEXT if shown == as_text and not isinstance(segment, Text) else of.heads(shown)
+    text = dialect.encode_message(display(Text(as_text(segment)), to))
+    return AS_TEXT if shown == text and not isinstance(segment, Text) else of.heads(shown)
 
 
-def messages(of: Column, segment: Segment) -> str:
+def as_text(segment: RichSegment) -> str:
+    return segment.text if isinstance(segment, Mention) else render_segment(segment, BASE_URL)
+
+
+def reply(of: Column) -> str:
+    dialect = of.connection()
+    shown = dialect.encode_message(display(Text("yes"), None, 1))
+    quoted = dialect.encode_message(display(Text(f"> {QUOTE.name}: {QUOTE.text}\nyes"), None))
+    return "after a quoted line" if shown == quoted else of.heads(shown)
+
+
+def messages(of: Column, segment: RichSegment) -> str:
     private, group = message(of, segment, ME), message(of, segment, None)
     return private if private == group else f"{private}; in groups {group}"
 
 
-def display(segment: Segment, to: AccountId | None) -> DisplayMessage:
-    return VectorMessage(CHAT, 1, MessageId(77), OTHER, 1724400000123, (segment,), to=to).shown
+def display(segment: RichSegment, to: AccountId | None, reply_to: int = 0) -> DisplayMessage:
+    quote = QUOTE if reply_to else None
+    message = VectorMessage(CHAT, 2, MessageId(77), OTHER, 1724400000123, (segment,), to=to)
+    return msgspec.structs.replace(message, reply_to=reply_to, quote=quote).shown
 
 
 def pushed(of: Column, row: EventRow) -> str:
@@ -191,12 +206,19 @@ def event_cell(of: Column, row: EventRow) -> str:
     return of.by_request(row.found_by) if found == NOTHING else found
 
 
+_HISTORY = (GetHistory, ReadHistory)
+
+
 def live(of: Column) -> str:
-    return "pushed" if of.connection().receives_pushes else of.by_request([GetHistory])
+    return "pushed" if of.connection().receives_pushes else of.by_request(_HISTORY)
 
 
 def missed(of: Column) -> str:
-    return "pushed after the login" if of.connection().pushes_backlog else of.by_request([FetchUnread, GetHistory])
+    return (
+        "pushed after the login"
+        if of.connection().pushes_backlog
+        else of.by_request([FetchUnread, ResumeChats, *_HISTORY])
+    )
 
 
 def acknowledged(of: Column) -> str:
@@ -210,9 +232,17 @@ def acknowledged(of: Column) -> str:
     return "the message itself" if reply == echo else of.heads(reply)
 
 
+def rejected(of: Column) -> str:
+    """The error reply to a message that its sender may not send."""
+    case = next(case for case in cases(of.entry) if "PostMessage" in case.expected.command)
+    dialect, request = case.make()
+    failure = Failure(ErrorCode.FORBIDDEN, "you may not")
+    return of.heads(dialect.encode_error(request, failure))
+
+
 def phrase(command: str) -> str:
     """A command in words: SetSecurity is to set security."""
-    return _PHRASES.get(command) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", command).lower()
+    return PHRASES.get(command) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", command).lower()
 
 
 def all_commands(dialects: Dialects = DIALECTS) -> list[str]:
@@ -238,7 +268,9 @@ def names(dialects: Dialects) -> str:
 def of_messages(dialects: Dialects) -> str:
     columns = [column(entry) for entry in dialects]
     rows = [(name, *(messages(of, segment) for of in columns)) for name, segment in SEGMENTS.items()]
+    rows.append(("a reply to another message", *map(reply, columns)))
     rows.append(("the sender's acknowledgement is", *map(acknowledged, columns)))
+    rows.append(("one that may not be sent (blocked, silenced, no member) is rejected by", *map(rejected, columns)))
     rows.append(("while the user is online, they are", *map(live, columns)))
     rows.append(("missed ones are", *map(missed, columns)))
     return table("messages", rows, _names(dialects))
@@ -267,7 +299,7 @@ def lacking(entry: Entry) -> str:
     """The events for which this dialect has no frame, and what its clients see instead."""
     of = column(entry)
     rows = [
-        (name, shown.replace(AS_TEXT, f"{AS_TEXT}: `{render_segment(segment, BASE_URL)}`"))
+        (name, shown.replace(AS_TEXT, f"{AS_TEXT}: `{as_text(segment)}`"))
         for name, segment in SEGMENTS.items()
         if AS_TEXT in (shown := messages(of, segment))
     ]

@@ -23,7 +23,7 @@ from sqlalchemy.pool import QueuePool
 
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
-from shared.telemetry import log
+from shared.telemetry import LATENCY_BUCKETS, log
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -47,7 +47,6 @@ _HEALTH_SLOTS = 64
 _OVERWRITE_HEALTH = sa.text(
     "INSERT INTO health (slot, checked) VALUES (:slot, :checked) ON CONFLICT (slot) DO UPDATE SET checked = :checked"
 )
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class DatabaseUnavailable(RequestError):
@@ -253,7 +252,7 @@ class _DatabaseMetrics:
         self._tracer = tracer
         self._system = {"db.system.name": system}
         seconds = Histogram(
-            "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=_SECONDS, registry=registry
+            "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=LATENCY_BUCKETS, registry=registry
         )
         in_progress = Gauge(
             "dragoman_database_transactions", "Transactions waiting or under way", ["kind"], registry=registry
@@ -322,6 +321,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # only _begin_sqlite begins transactions
     for pragma in (
         "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=0",
+        "secure_delete=ON",
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 

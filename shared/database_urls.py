@@ -1,6 +1,8 @@
 """The URLs of databases, as settings have them and as SQLAlchemy does; pure."""
 
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+
+from shared.setting_types import TlsFiles
 
 
 def sqlalchemy_url(url: str, service: str) -> str:
@@ -9,11 +11,26 @@ def sqlalchemy_url(url: str, service: str) -> str:
         if url.startswith(scheme):
             url = "postgresql+psycopg://" + url.removeprefix(scheme)
     if "{service}" not in url and url.startswith("postgresql"):
-        url += ("&" if "?" in url else "?") + "options=-csearch_path%3D{service}"
+        url += _separator(url) + "options=-csearch_path%3D{service}"
     return url.replace("{service}", service)
+
+
+def with_tls(url: str, tls: TlsFiles) -> str:
+    """A SQLAlchemy URL by which PostgreSQL's driver demands TLS and verifies the host's name, unless the URL has an
+    `sslmode` of its own."""
+    if not (tls.tls_ca or tls.tls_certificate) or not url.startswith("postgresql") or "sslmode=" in urlsplit(url).query:
+        return url
+    files = {"sslrootcert": tls.tls_ca or "system"}
+    if tls.tls_certificate:
+        files |= {"sslcert": tls.tls_certificate, "sslkey": tls.tls_key or tls.tls_certificate}
+    return url + _separator(url) + urlencode({"sslmode": "verify-full", **files})
 
 
 def place_of(url: str) -> str:
     """A URL of message without user and password, the port given: one database has one place."""
     parts = urlsplit(sqlalchemy_url(url, "message"))
     return f"{(parts.hostname or '').lower()}:{parts.port or 5432}{parts.path}?{parts.query}"
+
+
+def _separator(url: str) -> str:
+    return "&" if "?" in url else "?"

@@ -5,9 +5,10 @@ import asyncio
 import platform
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -27,6 +28,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 
+_CLUSTER_NAMES = (".svc", ".cluster.local", ".localhost", ".internal", ".local")
+
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
@@ -44,21 +47,18 @@ class OpsServer:
         optional: Mapping[str, Check] | None = None,
     ) -> None:
         self._registry = registry
+        self._allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
         self._readiness = Readiness(registry, checks, optional)
         self._loop_metrics = EventLoopMetrics(registry)
         build = Gauge("dragoman_build_info", "Version, always 1", ["version", "python"], registry=registry)
-        build.labels(version("dragoman"), platform.python_version()).set(1)
+        self._version = version("dragoman")
+        build.labels(self._version, platform.python_version()).set(1)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
         self._history = PanelHistory(dashboard)
         self._page = page.load()
         self.draining = False
-        config = uvicorn.Config(
-            self._app, log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
-            timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
+        self._server = page_server(self._app)
         self._listener = _listen(settings)
 
     @property
@@ -104,6 +104,10 @@ class OpsServer:
         return 200, msgspec.json.encode(state) + b"\n"
 
     async def _app(self, scope: Mapping[str, Any], _receive: object, send: Send) -> None:
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if not is_own_host(host, self._allowed_hosts):
+            await _respond(send, 421, b"not the name of this port: see ops.allowed_hosts\n")
+            return
         match scope["path"]:
             case "/healthz":
                 await _respond(send, 200, b"ok\n")
@@ -112,13 +116,38 @@ class OpsServer:
             case "/metrics":
                 await _respond(send, 200, generate_latest(self._registry), b"text/plain; version=0.0.4; charset=utf-8")
             case "/board":
-                shown = self._history.show(await self.readiness())
+                shown = self._history.show(await self.readiness(), self._version)
                 await _respond(send, 200, msgspec.json.encode(shown), b"application/json")
             case "/":
                 policy = (b"content-security-policy", self._page.policy)
                 await _respond(send, 200, self._page.body, b"text/html; charset=utf-8", policy)
             case _:
                 await _respond(send, 404, b"not found: try /, /healthz, /readyz or /metrics\n")
+
+
+def page_server(app: Any) -> uvicorn.Server:
+    """Serves an ASGI app without WebSocket and logs, and leaves signals to its process."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
+    return server
+
+
+def is_own_host(header: str, allowed: Collection[str]) -> bool:
+    """Whether a Host header names this port. A web page can make its own domain resolve to this machine, and read what
+    the port serves; it cannot do so with an address, nor with a name that public DNS does not have. Pure."""
+    name = header.lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    if "." not in name or name in allowed or name.endswith(_CLUSTER_NAMES):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _listen(settings: OpsSettings) -> socket.socket:

@@ -38,9 +38,10 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
 from shared.presence_sweep import read_pages, sweep_shard
-from shared.redis_server import ClusterReporter
+from shared.redis_server import ClusterReporter, redis_client
 from shared.settings import RedisSettings
 from shared.telemetry import log
+from shared.tls import redis_options
 
 N = TypeVar("N", bound=int)
 _log = log(__name__)
@@ -75,14 +76,7 @@ class Presence:
 
     def __init__(self, settings: RedisSettings, registry: CollectorRegistry | None = None) -> None:
         self._numbers = _PresenceMetrics(registry or CollectorRegistry())
-        self._redis = aioredis.Redis.from_url(
-            settings.url.get_secret_value(),
-            socket_timeout=settings.timeout_seconds,
-            socket_connect_timeout=settings.timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            maint_notifications_config=_NO_NOTICES,
-            decode_responses=True,
-        )
+        self._redis = redis_client(settings, maint_notifications_config=_NO_NOTICES, decode_responses=True)
         self._round_trips = _PipelineClient(settings)
         self.losses = 0
         """Times that lookups found the generation lost: the nodes named before may have been wrong."""
@@ -122,11 +116,12 @@ class Presence:
             others[account] = [other for other in nodes_of(names) if other != node]
         return others
 
-    async def nodes(self, account: AccountId) -> tuple[NodeId, ...]:
-        """The registered nodes of an account; the list may be incomplete (`has_lost_state`)."""
+    async def nodes(self, accounts: Collection[AccountId]) -> dict[AccountId, tuple[NodeId, ...]]:
+        """The registered nodes of each account; they may be incomplete (`has_lost_state`)."""
+        shards = _by_shard(accounts)
         with self._numbers.call("homes"):
-            [[names]] = await self._round_trips.execute([_hmget(shard_key(account % SHARDS), [account])])
-        return nodes_of(names) if names else ()
+            rows = await self._round_trips.execute([_hmget(shard_key(shard), own) for shard, own in shards.items()])
+        return dict.fromkeys(accounts, ()) | {account: nodes_of(names) for account, names in _present(shards, rows)}
 
     @property
     def has_lost_state(self) -> bool:
@@ -270,6 +265,7 @@ class _PipelineClient:
             retry=Retry(NoBackoff(), 0),
             maint_notifications_config=_NO_NOTICES,
             decode_responses=True,
+            **redis_options(settings),
         )
 
     async def close(self) -> None:

@@ -1,8 +1,9 @@
-"""The kind of the Redis server: one server that answers for all keys. A cluster or a Sentinel is rejected at the start,
-because each call would fail with an error that looks like an outage, which services survive. A server that becomes a
-node of a cluster later is such an outage; it is named in the log."""
+"""Clients of Redis, and the kind of its server: one server that answers for all keys. A cluster or a Sentinel is
+rejected at the start, because each call would fail with an error that looks like an outage, which services survive. A
+server that becomes a node of a cluster later is such an outage; it is named in the log."""
 
 import time
+from typing import Any
 
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
@@ -12,7 +13,10 @@ from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, 
 from shared.errors import StartupError
 from shared.settings import RedisSettings
 from shared.telemetry import log
+from shared.tls import redis_options
 
+REDIS_FAILURES = (RedisError, OSError, RuntimeError)
+"""RuntimeError is uvloop's, if the connection has just been reset."""
 _log = log(__name__)
 _UNSUPPORTED = {"cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"}
 _ADVICE = (
@@ -27,15 +31,21 @@ class UnsupportedRedis(StartupError):
     """The server is not a single one; the message says what to set."""
 
 
-async def require_single_server(settings: RedisSettings) -> None:
-    """Raises UnsupportedRedis. Returns when Redis is unavailable, because services start without it."""
-    client = aioredis.Redis.from_url(
+def redis_client(settings: RedisSettings, **options: Any) -> aioredis.Redis:
+    """It connects with its first call, and tries each call once. `options`: further ones of redis.asyncio.Redis."""
+    return aioredis.Redis.from_url(
         settings.url.get_secret_value(),
         socket_timeout=settings.timeout_seconds,
         socket_connect_timeout=settings.timeout_seconds,
         retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
+        **redis_options(settings),
+        **options,
     )
+
+
+async def require_single_server(settings: RedisSettings) -> None:
+    """Raises UnsupportedRedis. Returns when Redis is unavailable, because services start without it."""
+    client = redis_client(settings, decode_responses=True)
     try:
         kind = await server_kind(client)
     except (RedisError, OSError) as error:

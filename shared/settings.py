@@ -1,130 +1,118 @@
-"""All settings with defaults and sources: flags override the environment, which overrides a TOML file.
+"""All settings with their defaults."""
 
-Environment: `DRAGOMAN_EDGE__PORT=8080`; file: `[edge] port = 8080`; flag: `--set edge.port=8080`.
-"""
-
-import json
 import re
-from collections.abc import Mapping
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
-from shared.database_urls import place_of, sqlalchemy_url
-from shared.placement import check_map, check_ranges, parse_ranges
-
-T = TypeVar("T")
-
-
-def _matches(pattern: str, valid: str) -> AfterValidator:
-    """A validator by pattern. The error shows `valid`, never the value, which may be secret."""
-    compiled = re.compile(pattern)
-
-    def check(value: T) -> T:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        if not compiled.fullmatch(text):
-            raise ValueError(f"should be {valid}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _check_network(text: str) -> str:
-    try:
-        ip_network(text, strict=False)
-    except ValueError as error:
-        raise ValueError("should be networks or addresses, as in 10.0.0.0/8") from error
-    return text
+from shared.database_urls import place_of, sqlalchemy_url, with_tls
+from shared.placement import check_map, parse_ranges
+from shared.setting_types import (
+    BrokerUrl,
+    CollectorUrl,
+    DatabaseName,
+    DatabaseUrl,
+    HttpUrl,
+    Language,
+    Network,
+    Origin,
+    PartitionRanges,
+    RedisUrl,
+    SettingsSection,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+)
 
 
-_BrokerUrl = Annotated[
-    str, _matches(r"((nats|tls|wss?)://[^\s,]+)(,(nats|tls|wss?)://[^\s,]+)*", "nats://host:port, one or several")
-]
-_RedisUrl = Annotated[SecretStr, _matches(r"(rediss?|unix)://\S+", "redis[s]://user:password@host:port/0")]
-_DatabaseUrl = Annotated[
-    SecretStr,
-    _matches(r"sqlite:///.+|postgres(ql(\+psycopg)?)?://\S+", "sqlite:///path or postgresql://user:password@host/name"),
-]
-_HttpUrl = Annotated[str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty")]
-_CollectorUrl = Annotated[
-    str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")
-]
-_Origin = Annotated[str, _matches(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]*", "*, null or scheme://host[:port]")]
-_DatabaseName = Annotated[str, _matches("[a-z][a-z0-9]{0,14}", "names of up to 15 letters a-z and digits")]
-_PartitionRanges = Annotated[str, AfterValidator(check_ranges)]
-_Network = Annotated[str, AfterValidator(_check_network)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class NatsSettings(_Section):
+class NatsSettings(SettingsSection):
     """The broker. `user` and `password` are this service's own."""
 
-    url: _BrokerUrl = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
+    url: BrokerUrl = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
     user: str = Field("", description="empty: the user in the address")
     password: SecretStr = Field(SecretStr(""), description="of `user`")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts are repeated")
     replicas: int = Field(1, ge=1, le=5, description="JetStream replicas of the event stream (3 on a cluster)")
+    tls_name: str = Field("", description="name in the server's certificate; empty: the host in `url`")
+    tls_ca: TlsCa = ""
+    tls_certificate: TlsCertificate = ""
+    tls_key: TlsKey = ""
 
 
-class RedisSettings(_Section):
+class RedisSettings(SettingsSection):
     """Presence and limits. The URL may hold the service's own user and password."""
 
-    url: _RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
+    url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
     timeout_seconds: float = Field(0.5, gt=0, description="then presence counts as unknown")
+    tls_ca: TlsCa = ""
+    tls_certificate: TlsCertificate = ""
+    tls_key: TlsKey = ""
+
+    @field_validator("tls_ca")
+    @classmethod
+    def _check_tls(cls, value: str, info: ValidationInfo) -> str:
+        url: SecretStr | None = info.data.get("url")
+        if value and url is not None and not url.get_secret_value().startswith("rediss://"):
+            raise ValueError("redis.url should begin with rediss://, since redis.tls_ca is set")
+        return value
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(SettingsSection):
     """One URL for all services: {service} in it is replaced by the service's name. Without the placeholder, each
     service uses a PostgreSQL schema of its name."""
 
-    url: _DatabaseUrl = Field(
+    url: DatabaseUrl = Field(
         SecretStr("sqlite:///.dragoman/{service}.db"),
         description="sqlite:///path or postgresql://user:password@host/name",
     )
     pool_size: int = Field(8, ge=1, description="connections of one process (PostgreSQL)")
+    tls_ca: TlsCa = ""
+    tls_certificate: TlsCertificate = ""
+    tls_key: TlsKey = ""
 
 
-class OpsSettings(_Section):
+class OpsSettings(SettingsSection):
     """The operations port of a service (health, metrics); never the clients' port."""
 
     host: str = Field("127.0.0.1", description="address of the operations port")
     port: int = Field(0, ge=0, le=65535, description="0: any free port")
+    allowed_hosts: list[str] = Field(
+        [], description="names by which it may be called, beside addresses, names without a dot and those of a cluster"
+    )
 
 
-class LogSettings(_Section):
+class LogSettings(SettingsSection):
     level: str = Field("info", pattern="^(debug|info|warning|error|critical)$", description="from debug to critical")
     json_lines: bool = Field(True, description="one JSON object a line; false: for reading on a terminal")
 
 
-class TracingSettings(_Section):
+class TracingSettings(SettingsSection):
     """Spans for a collector of OpenTelemetry's (OTLP by HTTP); off without an `endpoint`."""
 
-    endpoint: _CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
+    endpoint: CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
     sample_ratio: float = Field(1.0, ge=0, le=1, description="share of ticks and requests that is traced")
 
 
-class LimitsSettings(_Section):
+class LimitsSettings(SettingsSection):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
     requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
     requests_burst: int = Field(200, ge=1, description="requests at once, before the rate applies")
+    page_requests_per_second: float = Field(500.0, gt=0, description="per address: files, avatars, links; more get 429")
+    page_requests_burst: int = Field(10_000, ge=1, description="such requests at once, before the rate applies")
+    links_per_second: float = Field(10.0, gt=0, description="per address: links of mails alone, which auth looks up")
+    links_burst: int = Field(200, ge=1, description="links at once, before the rate applies")
     control_frames_per_second: float = Field(
         20.0, gt=0, description="pings, pongs and small fragments of a connection; more close it (1008)"
     )
     control_frames_burst: int = Field(500, ge=1, description="control frames at once, before the rate applies")
-    received_bytes_per_second: int = Field(
-        8 * 1024 * 1024, ge=1, description="of a connection; a faster one is read with pauses"
+    received_bytes_per_second: int = Field(8 * 1024 * 1024, ge=1, description="of a connection; a faster one waits")
+    receiving_bytes: int = Field(
+        256 * 1024 * 1024, ge=1, description="incomplete messages of all connections of an edge; more are closed (1013)"
     )
     connections_per_address: int = Field(2_000, ge=1, description="open at one edge; more are closed (1013)")
     connections_per_account: int = Field(100, ge=1, description="logged in at one edge; more logins are rejected")
@@ -132,9 +120,10 @@ class LimitsSettings(_Section):
     new_connections_burst: int = Field(2_000, ge=1, description="connections at once, before the rate applies")
     registrations_per_minute: int = Field(5, ge=1, description="per address")
     failed_logins_per_address: int = Field(20, ge=1, description="in 10 minutes")
-    failed_logins_per_account: int = Field(5, ge=1, description="in 10 minutes, per account and address")
+    failed_logins_per_account: int = Field(5, ge=1, description="in 10 minutes, per address, for each identifier")
     failed_recoveries_per_account: int = Field(10, ge=1, description="wrong answers in a day, over all addresses")
     mails_per_address: int = Field(20, ge=1, description="verification mails per address, in 10 minutes")
+    searches_per_account: int = Field(100, ge=1, description="for other users by their names, in 10 minutes")
     text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is rejected")
     binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is rejected")
     transport_frame_bytes: int = Field(2 * 1024 * 1024, ge=1, description="a larger frame closes the connection (1009)")
@@ -147,19 +136,26 @@ class LimitsSettings(_Section):
     members_listed: int = Field(10_000, ge=2, description="members in one reply")
     chats_per_account: int = Field(1_000, ge=1, description="groups an account may be in")
     requests_pending: int = Field(1_000, ge=1, description="unanswered friend and membership requests of an account")
+    blocks_per_account: int = Field(1_000, ge=1, le=10_000, description="accounts that an account blocks")
+    links_per_group: int = Field(100, ge=1, le=1_000, description="by which accounts join a group")
+    bans_per_group: int = Field(1_000, ge=1, le=10_000, description="accounts that a group bans")
+    silenced_per_group: int = Field(500, ge=1, le=1_000, description="silenced members of a group")
     address_url_bytes: int = Field(2 * 1024, ge=1, description="length of an avatar's address")
     file_bytes: int = Field(100 * 1024 * 1024, ge=1, description="size of an image or file")
 
 
-class VerificationSettings(_Section):
+class VerificationSettings(SettingsSection):
     """Verification of e-mail addresses (v2: 13, 14, 15)."""
 
     registration: bool = Field(False, description="every registration must be verified")
     after_failed_logins: int = Field(0, ge=0, description="verify a login after so many failed ones; 0: never")
     time_limit_seconds: float = Field(600.0, gt=0, description="life of a mailed link")
+    confirm_button: bool = Field(
+        False, description="a mailed link shows a button that verifies; false: opening the link does"
+    )
 
 
-class MailSettings(_Section):
+class MailSettings(SettingsSection):
     """Mail: to an SMTP server if `smtp_host` is set, else to files in `outbox`."""
 
     smtp_host: str = Field("", description="mail server; empty: files in `outbox`")
@@ -172,7 +168,7 @@ class MailSettings(_Section):
     outbox: Path = Field(Path(".dragoman/outbox"), description="directory of mails as .eml files")
 
 
-class AuthSettings(_Section):
+class AuthSettings(SettingsSection):
     keys: Path = Field(Path(".dragoman/keys"), description="directory of Ed25519 private keys, <kid>.pem")
     issuer: str = Field("dragoman", description="`iss` of tokens")
     audience: str = Field("dragoman", description="`aud` of tokens")
@@ -181,11 +177,37 @@ class AuthSettings(_Section):
     hash_queue: int = Field(256, ge=1, description="logins waiting for a hash; more are rejected as unavailable")
     argon2_memory_kib: int = Field(19_456, ge=8, description="memory of one password hash")
     argon2_iterations: int = Field(2, ge=1, description="passes of one password hash")
+    password_min_characters: int = Field(
+        0, ge=0, le=128, description="of a new plain password; clients may send hashes, of which nothing is known"
+    )
+    sessions_per_account: int = Field(
+        0, ge=0, description="logins of an account at once; a further one ends the oldest; 0: any number"
+    )
+    refuse_common_passwords: bool = Field(False, description="new plain passwords must not be among the most common")
+    audit_days: float = Field(90.0, gt=0, description="life of entries in the audit trail (`dragoman admin audit`)")
     recovery: bool = Field(True, description="accounts can be recovered by the answer to a security question")
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
 
 
-class NoticesSettings(_Section):
+class CalloutSettings(SettingsSection):
+    """For auth: it grants each process of an edge the subjects of its own node (`dragoman secrets --edges`)."""
+
+    key: SecretStr = Field(
+        SecretStr(""), description="64 hexadecimal digits; signs grants for nats-server; empty: none are given"
+    )
+    edge_password_sha256: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="of the random password that all edges share"
+    )
+
+    @field_validator("key")
+    @classmethod
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch("([0-9a-f]{64})?", value.get_secret_value()):
+            raise ValueError("callout.key should be 64 hexadecimal digits")
+        return value
+
+
+class NoticesSettings(SettingsSection):
     """Notices of the operator to users (`dragoman admin notice`)."""
 
     name: str = Field(
@@ -195,14 +217,14 @@ class NoticesSettings(_Section):
     )
 
 
-class MessageDatabase(_Section):
+class MessageDatabase(SettingsSection):
     """One of several databases of message. `partitions`: at first; then the database says which ones it serves."""
 
-    url: _DatabaseUrl
-    partitions: _PartitionRanges = ""
+    url: DatabaseUrl
+    partitions: PartitionRanges = ""
 
 
-class MessageSettings(_Section):
+class MessageSettings(SettingsSection):
     batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
     queue_seconds: float = Field(1.5, gt=0, description="messages that would wait longer are rejected at once")
     broadcast_members: int = Field(512, ge=1, description="members from which on a message is broadcast to all edges")
@@ -217,12 +239,15 @@ class MessageSettings(_Section):
         le=4096,
         description="of chats, shared out to the replicas; the same for message and edges, as long as they exist",
     )
-    databases: dict[_DatabaseName, MessageDatabase] = Field(
+    databases: dict[DatabaseName, MessageDatabase] = Field(
         {},
         description="several databases: for each name its `url`, and at first its `partitions`, as in 0-127; "
         "empty: one database, `database.url`",
     )
     database: str = Field("", description="the one of message.databases that a replica works on")
+    retention_days: float = Field(0.0, ge=0, description="life of a message's content; 0: for ever")
+    edit_seconds: float = Field(172_800.0, ge=0, description="a sender may edit a message for so long; 0: never")
+    recall_seconds: float = Field(172_800.0, ge=0, description="a sender may recall a message for so long; 0: never")
 
     @field_validator("databases")
     @classmethod
@@ -244,20 +269,26 @@ class MessageSettings(_Section):
         return value
 
 
-class EdgeSettings(_Section):
+class EdgeSettings(SettingsSection):
     name: str = Field("edge-1", pattern="^[A-Za-z0-9_-]{1,64}$", description="unique name of this edge")
     host: str = Field("127.0.0.1", description="address clients connect to")
     port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
     tcp_port: int = Field(0, ge=0, le=65535, description="port for plain TCP clients; 0: none")
+    tls_certificate: str = Field("", description="file of the certificate of both ports; empty: no TLS")
+    tls_key: str = Field("", description="file of its key; empty: it is in the same file")
+    redirect_to_tls: bool = Field(
+        False, description="pages by http:// lead to https://; never WebSockets, files and avatars"
+    )
+    hsts_seconds: int = Field(0, ge=0, description="browsers then use https:// alone for this host; 0: not demanded")
     tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="between two messages to a TCP client")
-    public_url: _HttpUrl = Field(
+    public_url: HttpUrl = Field(
         "", description="http(s)://host[:port] of links, needed with SMTP; empty: the Host of each client"
     )
     websocket: str = Field("picows", pattern="^(picows|websockets)$", description="picows or websockets")
-    trusted_proxies: list[_Network] = Field(
+    trusted_proxies: list[Network] = Field(
         [], description="networks whose X-Forwarded-For and PROXY headers are believed"
     )
-    allowed_origins: list[_Origin] = Field(
+    allowed_origins: list[Origin] = Field(
         [], description="web pages that may connect, as https://chat.example; *: all; the edge's own always may"
     )
     ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")
@@ -278,11 +309,16 @@ class EdgeSettings(_Section):
     transfers_at_once: int = Field(200, ge=1, description="images and files being sent in packages; others wait")
     upload_idle_seconds: float = Field(60.0, gt=0, description="after which an incomplete image or file is given up")
     max_connections: int = Field(20_000, ge=1, description="more are closed (1013)")
+    demo: str = Field("auto", pattern="^(auto|on|off)$", description="the first page; auto: under `up`, on loopback")
+    supervisor_port: int = Field(0, ge=0, le=65535, description="of `dragoman up`, which sets it for the first page")
     drain_seconds: float = Field(10.0, ge=0, description="over which connections are closed (1012) when the edge stops")
+    audited_accounts_per_second: float = Field(
+        2.0, ge=0, description="whose messages are compared with message's read state, to count lost ones; 0: none"
+    )
     lease_seconds: float = Field(10.0, gt=1, description="an edge that is silent for so long counts as dead")
 
 
-class MediaSettings(_Section):
+class MediaSettings(SettingsSection):
     """Storage of images and files: an S3 bucket if `bucket_url` is set, else `directory`."""
 
     directory: Path = Field(
@@ -295,6 +331,14 @@ class MediaSettings(_Section):
     access_key: SecretStr = Field(SecretStr(""), description="empty: AWS_ACCESS_KEY_ID, or the machine's role")
     secret_key: SecretStr = Field(SecretStr(""), description="of `access_key`")
     timeout_seconds: float = Field(30.0, gt=0, description="for storing or finding one file, and for each piece of it")
+    account_bytes_per_day: int = Field(0, ge=0, description="that an account may store; 0: any number")
+    total_bytes: int = Field(0, ge=0, description="that all files may take together; 0: any number")
+    retention_days: float = Field(
+        0.0, ge=0, description="life of a file, save for avatars; 0: as message.retention_days"
+    )
+    unposted_days: float = Field(
+        0.0, ge=0, description="life of a file that no message or profile shows; 0: as any other"
+    )
 
 
 class Settings(BaseSettings):
@@ -307,6 +351,9 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(Path(".dragoman"), description="directory of the embedded servers, keys and outbox")
+    language: Language = Field(
+        "zh", description="of the server's texts for users, such as [图片], mails and pages: zh or en"
+    )
     nats: NatsSettings = NatsSettings()
     redis: RedisSettings = RedisSettings()
     database: DatabaseSettings = DatabaseSettings()
@@ -317,6 +364,7 @@ class Settings(BaseSettings):
     verification: VerificationSettings = VerificationSettings()
     mail: MailSettings = MailSettings()
     auth: AuthSettings = AuthSettings()
+    callout: CalloutSettings = CalloutSettings()
     notices: NoticesSettings = NoticesSettings()
     message: MessageSettings = MessageSettings()
     edge: EdgeSettings = EdgeSettings()
@@ -339,56 +387,13 @@ class Settings(BaseSettings):
         Raises KeyError if message has several and none is chosen."""
         if service == "message" and self.message.databases:
             return self.message_database_urls()[self.message.database]
-        return sqlalchemy_url(self.database.url.get_secret_value(), service)
+        return self._sqlalchemy_url(self.database.url, service)
 
     def message_database_urls(self) -> dict[str, str]:
         """The SQLAlchemy URLs of message's databases by name; the name is empty if there is one."""
         several = self.message.databases
         urls = {name: one.url for name, one in several.items()} if several else {"": self.database.url}
-        return {name: sqlalchemy_url(url.get_secret_value(), "message") for name, url in urls.items()}
+        return {name: self._sqlalchemy_url(url, "message") for name, url in urls.items()}
 
-
-def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
-    """Loads the settings, and the source of each one that is no default (a flag, the environment, the file's name).
-
-    `flags` maps dotted names to values (lists as JSON). Raises pydantic.ValidationError; OSError or ValueError for a
-    file that cannot be read.
-    """
-    layers: list[tuple[str, dict[str, Any]]] = []
-    if file is not None:
-        layers.append((str(file), TomlConfigSettingsSource(Settings, file).toml_data))
-    layers.append(("environment", EnvSettingsSource(Settings)()))
-    layers.append(("flag", _nested(flags)))
-    merged: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for source, layer in layers:
-        _merge(merged, layer)
-        sources.update(dict.fromkeys(_names(layer), source))
-    return Settings(**merged), sources
-
-
-def _nested(flags: Mapping[str, str]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, value in flags.items():
-        *sections, leaf = name.split(".")
-        branch = tree
-        for section in sections:
-            branch = branch.setdefault(section, {})
-        branch[leaf] = json.loads(value) if value.startswith("[") else value
-    return tree
-
-
-def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    for name, value in layer.items():
-        if isinstance(value, dict) and isinstance(into.get(name), dict):
-            _merge(into[name], value)
-        else:
-            into[name] = value
-
-
-def _names(layer: Mapping[str, Any], prefix: str = "") -> list[str]:
-    names: list[str] = []
-    for name, value in layer.items():
-        dotted = f"{prefix}{name}"
-        names += _names(value, f"{dotted}.") if isinstance(value, dict) else [dotted]
-    return names
+    def _sqlalchemy_url(self, url: SecretStr, service: str) -> str:
+        return with_tls(sqlalchemy_url(url.get_secret_value(), service), self.database)

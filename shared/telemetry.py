@@ -15,6 +15,8 @@ from shared.settings import LogSettings
 trace: ContextVar[str] = ContextVar("trace", default="")
 """The W3C trace id (32 hex digits) of the current frame; empty outside of a frame."""
 
+LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+"""Of histograms, in seconds."""
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
+from tests.support.commands import FORKING, command_server
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 hypothesis.settings.register_profile("loaded", deadline=None)
 hypothesis.settings.load_profile("loaded")  # an example may take any time on a loaded machine
+
+os.environ[FORKING] = "1"
 
 _WORKERS_PER_CORE = 1.5
 
@@ -57,10 +60,8 @@ def process_group(server_directory: Path) -> Iterator[ProcessGroup]:
 
 
 @pytest.fixture(scope="session")
-def fork_server(process_group: ProcessGroup) -> Iterator[ForkServer]:
-    server = ForkServer(process_group)
-    yield server
-    server.close()
+def fork_server() -> ForkServer:
+    return command_server()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ class Habits(NamedTuple):
     """Habits of connected users at the busiest time, and properties of the machines. `recipients`: connected recipients
     of a message beside its sender. `accounts`: accounts for each connected user. `mean`: mean load of a day as a share
     of the busiest time. `busy`: highest use of a core or a link, as a share. `database_rows`: messages a second that
-    one database commits."""
+    one database commits. `roster_members`: members in the rosters that one replica of message caches."""
 
     messages_per_minute: float = 1.0
     recipients: float = 4.0
@@ -38,12 +38,13 @@ class Habits(NamedTuple):
     nats_cores: float = 8
     link_gbit: float = 10.0
     database_rows: float = 50_000
+    roster_members: float = 500_000
 
 
 class Needs(NamedTuple):
-    """Rates are a second. `cores` by kind: lowest (full batches) and highest (each message alone); `processes` suffice
-    for the highest. `nats`, `heartbeats`, `clients`: bytes a second over the broker, of heartbeats, and between clients
-    and edges."""
+    """Rates are a second. `cores` by kind: lowest (full batches, all rosters cached) and highest (each message alone);
+    `processes` suffice for the highest. `nats`, `heartbeats`, `clients`: bytes a second over the broker, of heartbeats,
+    and between clients and edges."""
 
     users: float
     messages: float
@@ -75,13 +76,17 @@ def needs(costs: Costs, habits: Habits, users: float) -> Needs:
     further = max(0.0, deliveries - messages)
 
     def cores(kind: str, message: dict[str, float]) -> float:
+        login = costs.login.get(kind, 0.0) + (habits.chats - 1) * costs.login_chat.get(kind, 0.0)
         used = messages * message.get(kind, 0.0) + further * costs.delivery.get(kind, 0.0)
-        used += logins * costs.login.get(kind, 0.0) + (users * costs.idle if kind == "edge" else 0.0)
+        used += logins * login + (users * costs.idle if kind == "edge" else 0.0)
         return used / 1e6
 
     both = {kind: _ordered(cores(kind, costs.batched), cores(kind, costs.alone)) for kind in KINDS}
-    processes = {kind: _processes(kind, both[kind][1], users, habits) for kind in KINDS}
     accounts = users * habits.accounts
+    replicas = _processes("message", both["message"][1], users, habits)
+    missed = messages * _missing_rosters(accounts * habits.chats, replicas * habits.roster_members)
+    both["session"] = both["session"][0], both["session"][1] + missed * costs.roster / 1e6
+    processes = {kind: _processes(kind, both[kind][1], users, habits) for kind in KINDS}
     return Needs(
         users, messages, deliveries, logins, both, processes,
         edge_memory=users * costs.kib * 1024,
@@ -135,6 +140,11 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
 def _heartbeats(replicas: int, edges: int) -> float:
     """Bytes a second."""
     return replicas * ((edges + replicas) * _HEARTBEAT_BYTES + edges * _EMPTY_ENVELOPE_BYTES)
+
+
+def _missing_rosters(memberships: float, cached: float) -> float:
+    """The share of messages to chats whose rosters are not cached, if all chats are equally likely."""
+    return max(0.0, 1 - cached / memberships)
 
 
 def _ordered(one: float, other: float) -> tuple[float, float]:

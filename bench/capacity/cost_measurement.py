@@ -14,11 +14,13 @@ from pydantic import SecretStr
 
 from bench.capacity.costs import Costs, MeasuredCosts, derived
 from bench.errors import BenchError
-from bench.growth.axes import AXES, GrowthStack, RunOptions
+from bench.growth.axes import AXES, ChatPopulation, GrowthAxis, GrowthStack, RunOptions
+from bench.growth.fit import FLAT
 from bench.growth.run_growth import stack_of
 from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import machine
+from bench.measurement.system import SystemSize
 from bench.population.seeding import Seeder
 from services.cli.installation import Installation
 from shared.database import make_engine
@@ -28,23 +30,46 @@ from shared.settings import AuthSettings, DatabaseSettings, Settings
 _SENDERS = 100
 """Senders of the axis `edges`, in pairs."""
 _EDGES = 2
+_CHATS = 30
 _ROWS = 10_000
 _SERVICES = ("auth", "session", "message")
 
 
 class CostOptions(NamedTuple):
     """Pairs send at the rates `slow` and `brisk` (messages a second), a group of `members` receives `deliveries` a
-    second, `connections` are idle."""
+    second, `connections` are idle, `logins` accounts have many chats, and `cold` accounts send to chats that nobody has
+    sent to before."""
 
     slow: float
     brisk: float
     deliveries: float
     members: int
     connections: int
+    logins: int
+    cold: int
     seconds: float
     rest: float
     size: int
     dialects: Sequence[str]
+
+
+def _logins(stack: GrowthStack, x: int) -> ChatPopulation:
+    accounts = stack.add_accounts(x)
+    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2, each=_CHATS), _SENDERS, _CHATS)
+
+
+def _cold(stack: GrowthStack, x: int) -> ChatPopulation:
+    accounts = stack.add_accounts(x)
+    # Each chat gets about two messages.
+    rate = max(stack.run_options.rate, x / stack.run_options.seconds)
+    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2), x, rate=rate)
+
+
+_AXES = {
+    **AXES,
+    "logins": GrowthAxis("accounts with many chats", (), (), FLAT, _logins),
+    "cold": GrowthAxis("accounts in chats without messages", (), (), FLAT, _cold),
+}
 
 
 async def measure_costs(
@@ -56,12 +81,14 @@ async def measure_costs(
         cost_options.seconds, cost_options.rest, cost_options.rest, cost_options.slow, cost_options.deliveries,
         cost_options.size, processes, cost_options.dialects,
     )  # fmt: skip
-    async with stack_of(_EDGES, settings, run_options, show) as stack:
+    async with stack_of(SystemSize(_EDGES), settings, run_options, show) as stack:
         # First: memory can only be measured on fresh edges.
         many_connections = await _run(stack, "connections", cost_options.connections)
         slow = await _run(stack, "edges", _EDGES)
         brisk = await _run(replace(stack, run_options=run_options._replace(rate=cost_options.brisk)), "edges", _EDGES)
         group = await _run(stack, "chat-size", cost_options.members)
+        many_chats = await _run(stack, "logins", cost_options.logins)
+        cold = await _run(replace(stack, run_options=run_options._replace(warm_up=0.0)), "cold", cost_options.cold)
     found = MeasuredCosts(
         brisk.figures,
         slow.figures,
@@ -69,16 +96,18 @@ async def measure_costs(
         cost_options.members,
         many_connections.figures,
         cost_options.connections - _SENDERS,
+        many_chats.figures,
+        _CHATS,
+        cold.figures,
     )
     costs = derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", cost_options.size)
-    costs.remarks = [
-        f"{run.scenario}: {remark}" for run in (many_connections, slow, brisk, group) for remark in run.remarks
-    ]
+    runs = (many_connections, slow, brisk, group, many_chats, cold)
+    costs.remarks = [f"{run.scenario}: {remark}" for run in runs for remark in run.remarks]
     return costs
 
 
 async def _run(stack: GrowthStack, axis: str, x: int) -> Result:
-    result = await stack.measure(AXES[axis], x)
+    result = await stack.measure(_AXES[axis], x)
     if not result.passed:
         raise BenchError(f"{result.scenario}: {result.faults}")
     return result

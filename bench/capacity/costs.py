@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 _PRECISION = 3
+_LOGIN = "µs of a login in "
 
 ByKind = dict[str, float]
 """By kind of process: edge, message, session, auth, nats, valkey."""
@@ -15,7 +16,8 @@ class Costs(msgspec.Struct):
     `alone` in its batch and envelope (the highest cost). `delivery`: one more connected recipient. `login`: by token.
     `idle`: µs a second of an idle connection. `kib`: memory of a connection. Bytes of a message, then of a further
     delivery: `nats` read and written by its server, `client` between clients and edges. `rows`: database bytes of a row
-    and its indexes."""
+    and its indexes. `login_chat`: each chat of an account after the first, at its login. `roster`: µs of session for
+    the roster of a chat that message has not cached."""
 
     machine: str
     measured: str
@@ -29,6 +31,8 @@ class Costs(msgspec.Struct):
     nats: tuple[float, float]
     client: tuple[float, float]
     rows: dict[str, float]
+    login_chat: ByKind = {}
+    roster: float = 0.0
     remarks: list[str] = []
     """Warnings about the figures."""
 
@@ -37,8 +41,8 @@ Figures = Mapping[str, float]
 
 
 class MeasuredCosts(msgspec.Struct):
-    """Figures of the runs with pairs at a high and a low rate, with a group of `members`, and with `connections` more
-    connections than the pairs have."""
+    """Figures of the runs with pairs at a high and a low rate, with a group of `members`, with `connections` more
+    connections than the pairs have, with accounts of `chats` chats, and with chats whose rosters are not cached."""
 
     brisk: Figures
     slow: Figures
@@ -46,6 +50,9 @@ class MeasuredCosts(msgspec.Struct):
     members: int
     many_connections: Figures
     connections: int
+    many_chats: Figures
+    chats: int
+    cold: Figures
 
 
 def derived(found: MeasuredCosts, rows: dict[str, float], machine: str, measured: str, size: int) -> Costs:
@@ -59,12 +66,14 @@ def derived(found: MeasuredCosts, rows: dict[str, float], machine: str, measured
         batched=by_kind(found.brisk, "µs of a message in "),
         alone=by_kind(found.slow, "µs of a message in "),
         delivery=_each(found.slow, found.group, further),
-        login=by_kind(found.many_connections, "µs of a login in "),
+        login=by_kind(found.many_connections, _LOGIN),
         idle=round(_more(_idle(found.slow), _idle(found.many_connections), found.connections) * 1e6, _PRECISION),
         kib=by_kind(found.many_connections, "KiB of a login in ").get("edge", 0.0),
         nats=(round(nats, 1), round(_more(nats, group_nats, further), 1)),
         client=(round(clients, 1), round(_more(clients, group_clients, further), 1)),
         rows=rows,
+        login_chat=_each_login(found.many_connections, found.many_chats, found.chats - 1),
+        roster=round(_roster(found.cold), _PRECISION),
     )
 
 
@@ -83,6 +92,11 @@ def _each(slow: Figures, group: Figures, further: int) -> ByKind:
     return {kind: round(_more(few.get(kind, 0.0), cost, further), _PRECISION) for kind, cost in many.items()}
 
 
+def _each_login(one: Figures, many: Figures, further: int) -> ByKind:
+    few, more = by_kind(one, _LOGIN), by_kind(many, _LOGIN)
+    return {kind: round(_more(few.get(kind, 0.0), cost, further), _PRECISION) for kind, cost in more.items()}
+
+
 def _through(figures: Figures, kind: str) -> float:
     return sum(by_kind(figures, f"bytes {way} of a message in ").get(kind, 0.0) for way in ("read", "written"))
 
@@ -95,6 +109,11 @@ def _between_clients(figures: Figures) -> float:
 
 def _idle(figures: Figures) -> float:
     return by_kind(figures, "idle cores of ").get("edge", 0.0)
+
+
+def _roster(figures: Figures) -> float:
+    rosters = figures.get("rosters of a message", 0.0)
+    return by_kind(figures, "µs of a message in ").get("session", 0.0) / rosters if rosters else 0.0
 
 
 def _more(less: float, more: float, count: int) -> float:

@@ -8,6 +8,7 @@ import msgspec
 
 from bench.capacity.arithmetic import KINDS, Habits, Limit, Needs, limits, needs
 from bench.capacity.costs import Costs
+from bench.report.table import markdown
 
 USERS = (10_000, 1_000_000, 50_000_000)
 
@@ -43,7 +44,7 @@ def costs_table(costs: Costs) -> str:
     """Microseconds of each kind of process, then bytes."""
     columns = {
         "a message, batched": costs.batched, "a message alone": costs.alone, "a further delivery": costs.delivery,
-        "a login": costs.login,
+        "a login": costs.login, "each further chat of it": costs.login_chat,
     }  # fmt: skip
     rows = [[kind, *(_number(column.get(kind, 0.0)) for column in columns.values())] for kind in KINDS]
     others = [
@@ -53,11 +54,12 @@ def costs_table(costs: Costs) -> str:
         ["and for a further delivery", f"{_number(costs.nats[1])} B"],
         ["between clients and edges, for a message", f"{_number(costs.client[0])} B"],
         ["and for a further delivery", f"{_number(costs.client[1])} B"],
+        ["of session, a roster that message has not cached", f"{_number(costs.roster)} µs"],
         *([f"in the databases, a row of {name}", f"{_number(size)} B"] for name, size in costs.rows.items()),
     ]
     head = f"Measured {costs.measured} on: {costs.machine}. Texts of {costs.size} bytes; µs of processor time.\n\n"
     noted = "".join(f"Noted at {remark}.\n\n" for remark in costs.remarks)
-    return head + noted + _table(["µs", *columns], rows) + "\n" + _table(["what", "how much"], others)
+    return head + noted + markdown(["µs", *columns], rows) + "\n" + markdown(["what", "how much"], others)
 
 
 def needs_table(costs: Costs, habits: Habits, users: Sequence[float] = USERS) -> str:
@@ -77,12 +79,12 @@ def needs_table(costs: Costs, habits: Habits, users: Sequence[float] = USERS) ->
         ("accounts and memberships", lambda need: _bytes(need.account_bytes)),
     ]
     rows = [[name, *map(show, found)] for name, show in lines]
-    return _table(["connected", *(_count(one) for one in users)], rows)
+    return markdown(["connected", *(_count(one) for one in users)], rows)
 
 
 def limits_table(costs: Costs, habits: Habits) -> str:
     rows = [_limit(limit) for limit in limits(costs, habits)]
-    return _table(["one of each", "is full at", "remedy"], rows)
+    return markdown(["one of each", "is full at", "remedy"], rows)
 
 
 def habits_table(habits: Habits) -> str:
@@ -98,17 +100,13 @@ def habits_table(habits: Habits) -> str:
         ["cores of a NATS server", f"{habits.nats_cores:g}"],
         ["link of a NATS server, Gbit/s", f"{habits.link_gbit:g}"],
         ["messages a second that one database commits", f"{habits.database_rows:,.0f}"],
+        ["members in the rosters that one replica of message caches", f"{habits.roster_members:,.0f}"],
     ]
-    return _table(["at the busiest time", "value"], rows)
+    return markdown(["at the busiest time", "value"], rows)
 
 
 def _limit(limit: Limit) -> list[str]:
     return [limit.what, f"{_count(limit.users)} connected", limit.way]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _range(cores: tuple[float, float]) -> str:

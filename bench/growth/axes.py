@@ -13,7 +13,7 @@ from bench.load.protocol import Seat
 from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import measured
-from bench.measurement.system import MeasuredSystem
+from bench.measurement.system import MeasuredSystem, SystemSize
 from bench.population.plan import Load, conversations
 from bench.population.seeding import Seeder
 
@@ -35,12 +35,14 @@ class RunOptions(NamedTuple):
 
 
 class ChatPopulation(NamedTuple):
-    """Accounts in groups of equal size, `each` chats for every group; they use the first. `speakers` of them send."""
+    """Accounts in groups of equal size, `each` chats for every group; they use the first. `speakers` of them send, at
+    `rate` messages a second if it is not 0."""
 
     accounts: range
     chats: range
     speakers: int
     each: int = 1
+    rate: float = 0.0
 
     @property
     def group_size(self) -> int:
@@ -66,7 +68,7 @@ class GrowthStack:
         population = await asyncio.to_thread(axis.seed, self, x)
         await self.seeder.publish(population.chats)
         run_options = self.run_options
-        rate = min(run_options.rate, run_options.deliveries / (population.group_size - 1))
+        rate = min(population.rate or run_options.rate, run_options.deliveries / (population.group_size - 1))
         load = Load(run_options.size, run_options.warm_up, run_options.seconds, rate)
         run, seats = secrets.randbits(32), await asyncio.to_thread(self._seats, population)
         jobs = conversations(run, seats, range(population.speakers), run_options.processes, load)
@@ -87,15 +89,15 @@ class GrowthStack:
 
 
 class GrowthAxis(NamedTuple):
-    """`values` are measured, or `quick` ones. `limit`: the highest allowed exponent of a message's cost. `by_edges`: a
-    value is a number of edges and is measured on its own system."""
+    """`values` are measured, or `quick` ones. `limit`: the highest allowed exponent of a message's cost. `size`: each
+    value is measured on a system of its own, of this size."""
 
     title: str
     values: Sequence[int]
     quick: Sequence[int]
     limit: float
     seed: Callable[[GrowthStack, int], ChatPopulation]
-    by_edges: bool = False
+    size: Callable[[SystemSize, int], SystemSize] | None = None
 
 
 _SENDERS, _PAIRED, _GROUP_SIZE = 100, 40, 20
@@ -116,9 +118,13 @@ def _chats(stack: GrowthStack, x: int) -> ChatPopulation:
     return ChatPopulation(accounts, stack.seeder.chats(accounts, 2, each=x), _PAIRED, x)
 
 
-def _edges(stack: GrowthStack, _: int) -> ChatPopulation:
+def _pairs(stack: GrowthStack, _: int) -> ChatPopulation:
     accounts = stack.add_accounts(_SENDERS)
     return ChatPopulation(accounts, stack.seeder.chats(accounts, 2), _SENDERS)
+
+
+def _rate(stack: GrowthStack, x: int) -> ChatPopulation:
+    return _pairs(stack, x)._replace(rate=x)
 
 
 def _history(stack: GrowthStack, x: int) -> ChatPopulation:
@@ -139,7 +145,14 @@ AXES = {
     "chat-size": GrowthAxis("members of a chat", (2, 10, 100, 300, 1_000, 3_000, 10_000), (2, 6), LINEAR, _chat_size),
     "connections": GrowthAxis("connections", (100, 300, 1_000, 3_000, 10_000), (4, 12), FLAT, _connections),
     "chats": GrowthAxis("chats of an account", (1, 10, 100, 1_000, 5_000), (1, 20), FLAT, _chats),
-    "edges": GrowthAxis("edges", (1, 2, 3, 4), (1, 2), 2 - LINEAR, _edges, by_edges=True),
+    "edges": GrowthAxis("edges", (1, 2, 3, 4), (1, 2), 2 - LINEAR, _pairs, lambda size, x: size._replace(edges=x)),
     "history": GrowthAxis("messages of a history", (1_000, 10_000, 100_000, 1_000_000), (10, 1_000), FLAT, _history),
     "accounts": GrowthAxis("accounts", (1_000, 10_000, 100_000, 1_000_000), (100, 1_000), FLAT, _accounts),
+    "rate": GrowthAxis("messages a second", (50, 150, 500, 1_500, 5_000), (50, 100), FLAT, _rate),
+    "replicas": GrowthAxis(
+        "replicas of message", (1, 2, 4), (1, 2), FLAT, _pairs, lambda size, x: size._replace(replicas=x)
+    ),
+    "scale": GrowthAxis(
+        "replicas of message and edges, of each", (1, 2, 4), (1, 2), FLAT, _pairs, lambda _, x: SystemSize(x, x)
+    ),
 }

@@ -10,17 +10,17 @@ from bench.growth.axes import AXES, GrowthAxis, GrowthStack, RunOptions
 from bench.growth.result import Curve, Growth, GrowthPoint, point
 from bench.measurement.progress import ProgressLine
 from bench.measurement.run import machine
-from bench.measurement.system import own_system
+from bench.measurement.system import SystemSize, own_system
 from bench.population.seeding import Seeder
 
 _CHEAP_PASSWORDS = ("auth.argon2_memory_kib=8", "auth.argon2_iterations=1")
 
 
 class GrowthPlan(NamedTuple):
-    """`edges` and `settings` (NAME=VALUE) hold for all curves; each setting in `compare` makes a curve.
+    """`size` and `settings` (NAME=VALUE) hold for all curves; each setting in `compare` makes a curve.
     `values` replace those of the axis; `quick`: a few small points."""
 
-    edges: int
+    size: SystemSize
     settings: Sequence[str]
     compare: Sequence[str]
     values: Sequence[int]
@@ -36,29 +36,29 @@ async def run_growth(names: Sequence[str], plan: GrowthPlan, show: ProgressLine)
 async def _grow(name: str, axis: GrowthAxis, plan: GrowthPlan, show: ProgressLine) -> Growth:
     started = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     curves = [Curve(one, await _points(axis, plan, one, show)) for one in plan.compare or ("",)]
-    options = {**plan.run_options._asdict(), "edges": plan.edges, "settings": list(plan.settings)}
+    options = {**plan.run_options._asdict(), **plan.size._asdict(), "settings": list(plan.settings)}
     return Growth(name, axis.title, started, machine(), options, curves, None if plan.quick else axis.limit)
 
 
 async def _points(axis: GrowthAxis, plan: GrowthPlan, compared: str, show: ProgressLine) -> list[GrowthPoint]:
     values = plan.values or (axis.quick if plan.quick else axis.values)
     settings = (*plan.settings, *([compared] if compared else ()))
-    if not axis.by_edges:
-        async with stack_of(plan.edges, settings, plan.run_options, show) as stack:
+    if axis.size is None:
+        async with stack_of(plan.size, settings, plan.run_options, show) as stack:
             return [point(x, await stack.measure(axis, x)) for x in values]
     points = []
     for x in values:
-        async with stack_of(x, settings, plan.run_options, show) as stack:
+        async with stack_of(axis.size(plan.size, x), settings, plan.run_options, show) as stack:
             points.append(point(x, await stack.measure(axis, x)))
     return points
 
 
 @asynccontextmanager
 async def stack_of(
-    edges: int, settings: Sequence[str], run_options: RunOptions, show: ProgressLine
+    size: SystemSize, settings: Sequence[str], run_options: RunOptions, show: ProgressLine
 ) -> AsyncIterator[GrowthStack]:
     """Start a system, by default with cheap password hashes. Raises BenchError, ClientError."""
-    async with own_system(edges, (*_CHEAP_PASSWORDS, *settings), show.print) as target:
+    async with own_system(size, (*_CHEAP_PASSWORDS, *settings), show.print) as target:
         assert target.installation is not None
         seeder = await asyncio.to_thread(Seeder, target.installation)
         yield GrowthStack(target, seeder, show, run_options)

@@ -18,6 +18,7 @@ BY_NAME: dict[str, Codec] = {
     "pipe": CODECS["pipe"],
     "v1": CODECS["ourchat-v1"],
     "v0": CODECS["ourchat-v0"],
+    "native": CODECS["native"],
 }
 
 

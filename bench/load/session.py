@@ -52,6 +52,7 @@ class LoadConnection:
             if self._catching_up:
                 await self._catch_up(connection, known)
         except ClientError:
+            self.connection = None
             await connection.close()
             raise
 
@@ -98,8 +99,10 @@ class LoadConnection:
                 sender.loop.arrived()
 
     def replied(self, reply: ServerReply, now: int) -> None:
-        if not self.pending:
-            self._conversations.recorder.faults.answered_wrongly += 1
+        if self.connection is None:  # it is closing after a rejected request: the next ones were rejected, too
+            return
+        if not self.pending:  # while catching up, it may be the rejection of a request for missed messages
+            self._conversations.recorder.faults.answered_wrongly += not self._catching_up
             return
         sender, number, due = self.pending.popleft()
         if reply.error:
@@ -131,7 +134,7 @@ class LoadConnection:
 class TagSender:
     """Sends the tagged messages of one connection to one of its chats."""
 
-    __slots__ = ("_conversations", "_head", "_tail", "device", "listeners", "loop", "number", "rejected", "sent")
+    __slots__ = ("_conversations", "_write", "device", "listeners", "loop", "number", "rejected", "sent")
 
     def __init__(self, sender: protocol.SenderPlan, device: LoadConnection, conversations: "Conversations") -> None:
         self.number = sender.number
@@ -141,7 +144,7 @@ class TagSender:
         self.sent = 0
         self.rejected: set[int] = set()
         self._conversations = conversations
-        self._head, self._tail = device.codec.message_parts(device.seat.account, sender.chat)
+        self._write = device.codec.message_writer(device.seat.account, sender.chat)
 
     def send(self, due: int) -> None:
         """Send the next message; without a connection, do nothing."""
@@ -152,12 +155,8 @@ class TagSender:
         conversations.sent += 1
         conversations.expected += self.listeners
         device.pending.append((self, self.sent, due))
-        device.connection.send(
-            self._head
-            + message_tag.write(conversations.run, self.number, self.sent, due)
-            + conversations.padding
-            + self._tail
-        )
+        tag = message_tag.write(conversations.run, self.number, self.sent, due)
+        device.connection.send(self._write(tag + conversations.padding))
 
 
 class Loop:

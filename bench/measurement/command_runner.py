@@ -15,7 +15,7 @@ from bench.growth.result import Growth
 from bench.measurement import cpu_affinity
 from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
-from bench.measurement.system import MeasuredSystem, own_system
+from bench.measurement.system import MeasuredSystem, SystemSize, own_system
 from bench.report.growth import growth_table
 from bench.report.page import Report, page
 from bench.report.table import table
@@ -30,12 +30,12 @@ Scenario = Callable[[MeasuredSystem, ProgressLine], Awaitable[Result]]
 
 class TargetSpec(NamedTuple):
     """A running system by the `addresses` of its edges, the `data` directory of its `dragoman up`, or both (`data` then
-    identifies the processes). With neither, a system with `edges` and `settings` is started; `apart`: on other cores
+    identifies the processes). With neither, a system of this `size` with `settings` is started; `apart`: on other cores
     than the load."""
 
     addresses: tuple[str, ...]
     data: Path | None
-    edges: int
+    size: SystemSize
     settings: tuple[str, ...]
     apart: bool = False
 
@@ -103,7 +103,7 @@ async def _target(spec: TargetSpec, show: ProgressLine) -> AsyncIterator[Measure
         return
     async with contextlib.AsyncExitStack() as stack:
         with cpu_affinity.for_the_system() if spec.apart else contextlib.nullcontext():
-            target = await stack.enter_async_context(own_system(spec.edges, spec.settings, show.print))
+            target = await stack.enter_async_context(own_system(spec.size, spec.settings, show.print))
         stack.enter_context(cpu_affinity.for_the_load() if spec.apart else contextlib.nullcontext())
         yield target
 

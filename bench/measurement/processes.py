@@ -15,6 +15,25 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def tree_cpu_seconds(pid: int) -> float | None:
+    """CPU seconds of a process and its children, ended ones included; None for an unreadable process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return sum(map(int, fields[11:15])) / _TICKS + sum(cpu_seconds(int(child)) or 0.0 for child in children)
+
+
+def parent_of(pid: int, name: str) -> int:
+    """The parent of a local process of this name; 0 if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1]) if f"({name})" in stat else 0
+
+
 def busy_seconds() -> float | None:
     """CPU seconds of all cores and processes, stolen time included; None without /proc."""
     try:

@@ -16,6 +16,7 @@ from bench.measurement.system import MeasuredSystem
 from bench.measurement.totals import RunTotals, add_up, notes
 
 _ALL = "all"
+OTHERS = "cores used by others"
 
 
 class CpuSampler:
@@ -98,6 +99,7 @@ class CpuMeters:
         self._cpu = CpuMeter(target.cpu)
         traffic = [CpuMeter(target.received), CpuMeter(target.sent)]
         self._of_messages = dict(zip(("µs", "bytes read", "bytes written"), (self._cpu, *traffic), strict=True))
+        self._stages = CpuMeter(target.stages)
         self._of_logins = self._of_messages | {"KiB": CpuMeter(target.memory)}
 
     async def rest(self, seconds: float, logins: int) -> dict[str, float]:
@@ -109,11 +111,11 @@ class CpuMeters:
         return figures
 
     def count_from(self, moment: float) -> None:
-        for meter in self._of_messages.values():
+        for meter in self._all():
             meter.count_from(moment)
 
     def sample(self) -> None:
-        for meter in self._of_messages.values():
+        for meter in self._all():
             meter.sample()
 
     def spent(self, messages: int) -> dict[str, float]:
@@ -121,7 +123,11 @@ class CpuMeters:
         figures: dict[str, float] = {}
         for unit, meter in self._of_messages.items():
             figures |= _costs(f"{unit} of a message", meter.spent(), messages, unit)
-        return figures
+        stages = self._stages.spent()
+        return figures | {f"{name} of a message": round(count / messages, 4) for name, count in stages.items()}
+
+    def _all(self) -> list[CpuMeter]:
+        return [*self._of_messages.values(), self._stages]
 
 
 def _costs(what: str, used: Mapping[str, float], count: int, unit: str) -> dict[str, float]:
@@ -165,7 +171,9 @@ async def measured(
     figures = rates(totals, seconds)
     figures |= {f"cores of {name}": cores for name, cores in watch.cores().items() if name != _ALL}
     figures |= costs
-    found = notes(totals, seconds, offered, watch.others(sum(totals.generator)))
+    others = watch.others(sum(totals.generator))
+    figures |= {} if others is None else {OTHERS: round(others, 3)}
+    found = notes(totals, seconds, offered, others)
     return result(scenario, options, figures, totals, found)
 
 

@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.errors import BenchError
-from bench.measurement.processes import bytes_through, cpu_seconds, memory_kib
+from bench.measurement.postgresql import disposable_postgresql, main_process
+from bench.measurement.processes import bytes_through, cpu_seconds, memory_kib, tree_cpu_seconds
+from bench.measurement.stage_counts import stage_counts
 from services.cli.data import RunningProcess, read_run
 from services.cli.installation import Installation, find
 from services.cli.options import flags_of
@@ -29,15 +32,28 @@ _RAISED = {
 """Limits stay enabled, so that their cost is measured, at rates that the load does not reach."""
 
 
+_DATABASE = "database"
+_URL = "database.url="
+
+
+class SystemSize(NamedTuple):
+    """`replicas` of message, on PostgreSQL; 0: as many as `dragoman up` starts, on SQLite unless set otherwise."""
+
+    edges: int
+    replicas: int = 0
+
+
 @dataclass
 class MeasuredSystem:
     """`edges` are addresses (ws://host:port). `data`: directory of its `dragoman up`, if known; it identifies the
-    processes. `own`: the system was started for this run, with `settings` (NAME=VALUE)."""
+    processes. `own`: the system was started for this run, with `settings` (NAME=VALUE). `postgresql`: pid of its main
+    process, 0 if unknown."""
 
     edges: Sequence[str]
     data: Path | None = None
     own: bool = False
     settings: Sequence[str] = ()
+    postgresql: int = 0
     log: list[str] = field(default_factory=list)
 
     @property
@@ -51,8 +67,10 @@ class MeasuredSystem:
         return [one for one in run.processes if one.pid] if run else []
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far, by process."""
+        """CPU seconds so far, by process; PostgreSQL's processes are one, `database`."""
         used = {one.name: cpu_seconds(one.pid) for one in self.processes}
+        if self.postgresql:
+            used[_DATABASE] = tree_cpu_seconds(self.postgresql)
         return {name: seconds for name, seconds in used.items() if seconds is not None}
 
     def received(self) -> dict[str, float]:
@@ -67,6 +85,10 @@ class MeasuredSystem:
         both = {one.name: bytes_through(one.pid) for one in self.processes}
         return {name: counts for name, counts in both.items() if counts is not None}
 
+    def stages(self) -> dict[str, float]:
+        """Batches so far, by kind of stage; see stage_counts."""
+        return stage_counts([one.ops for one in self.processes if one.ops])
+
     def memory(self) -> dict[str, int]:
         """Anonymous memory in KiB, by process."""
         used = {one.name: memory_kib(one.pid) for one in self.processes}
@@ -75,16 +97,22 @@ class MeasuredSystem:
 
 @contextlib.asynccontextmanager
 async def own_system(
-    edges: int, settings: Sequence[str], report: Callable[[str], None]
+    size: SystemSize, settings: Sequence[str], report: Callable[[str], None]
 ) -> AsyncIterator[MeasuredSystem]:
     """Start a `dragoman up` on free ports, in a temporary directory. `settings`: NAME=VALUE. Raises BenchError."""
-    with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory, ProcessGroup() as process_group:
-        data = Path(directory)
+    async with contextlib.AsyncExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-bench-")))
+        process_group = stack.enter_context(ProcessGroup())
         assignments = [*(f"{name}={value}" for name, value in _RAISED.items()), *settings]
-        report(f"starting a system with {edges} edges")
+        url = next((one.removeprefix(_URL) for one in reversed(settings) if one.startswith(_URL)), "")
+        if size.replicas and not url:
+            url = await stack.enter_async_context(disposable_postgresql(process_group))
+            assignments.append(_URL + url)
+        report(f"starting a system with {size.edges} edges" + f", {size.replicas} of message" * bool(size.replicas))
+        replicas = ["--replicas", str(size.replicas)] if size.replicas else []
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "services.cli.main", "up", "--edges", str(edges), "--port", "0",
-            "--data", str(data), *(word for one in assignments for word in ("--set", one)),
+            sys.executable, "-P", "-m", "services.cli.main", "up", "--edges", str(size.edges), *replicas,
+            "--port", "0", "--data", str(data), *(word for one in assignments for word in ("--set", one)),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **process_group.spawn_options,
         )  # fmt: skip
         assert process.stdout is not None
@@ -92,6 +120,7 @@ async def own_system(
         reading = asyncio.create_task(_read(process.stdout, target), name="log of the system")
         try:
             await _until_ready(target, process)
+            target.postgresql = await asyncio.to_thread(main_process, url) if url else 0
             yield target
         finally:
             await _stop(process)

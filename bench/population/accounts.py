@@ -4,9 +4,9 @@ import asyncio
 import hashlib
 import secrets
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.load.dialects import registering
 from bench.load.gather import gather_all
@@ -19,6 +19,7 @@ _AT_ONCE = 8
 _TRIES = 4
 _FIRST_PAUSE_SECONDS = 0.5
 
+T = TypeVar("T")
 Step = Callable[[str, int, int], None]
 """Called with the name of the work, the number of finished steps and their total."""
 
@@ -41,34 +42,40 @@ class Registrar:
         return await self._all("chats", [self._create(group) for group in groups])
 
     async def _register(self, name: str, dialect: str) -> ClientAccount:
-        secret = hashlib.sha256(secrets.token_bytes(16)).hexdigest()
-        account = ClientAccount(name, secret, uuid=str(uuid.uuid4()), email=f"{name}@example.invalid")
         codec = registering(dialect)
-        reply = await self._request(codec, codec.register(account))
-        account.number, account.token = reply.number, reply.token
-        return account
+
+        async def register() -> ClientAccount:
+            """Under another name each time: a registration without a reply may have been carried out."""
+            secret, own = hashlib.sha256(secrets.token_bytes(16)).hexdigest(), f"{name}-{secrets.token_hex(2)}"
+            account = ClientAccount(own, secret, uuid=str(uuid.uuid4()), email=f"{own}@example.invalid")
+            reply = await self._request(codec, codec.register(account))
+            account.number, account.token = reply.number, reply.token
+            return account
+
+        return await self._until_done(register)
 
     async def _create(self, group: Sequence[tuple[ClientAccount, str]]) -> int:
         """The first account of v2 creates the chat if there is one: v2 needs only the members' numbers."""
         founder, dialect = next((one for one in group if one[1] != "service"), group[0])
         codec = registering(dialect)
-        members = [account for account, _ in group if account is not founder]
-        reply = await self._request(codec, codec.create_group(founder, "bench", members), founder)
+        request = codec.create_group(founder, "bench", [account for account, _ in group if account is not founder])
+        reply = await self._until_done(lambda: self._request(codec, request, founder))
         return reply.chat
 
-    async def _request(self, codec: Codec, request: ClientRequest, account: ClientAccount | None = None) -> ServerReply:
-        """Send the request on its own connection. Retries after a pause: hashing has a queue, rates have limits."""
+    async def _until_done(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Retries after a pause: hashing has a queue, rates have limits."""
         pause = _FIRST_PAUSE_SECONDS
         async with self._slots:
             for _ in range(_TRIES - 1):
                 try:
-                    return await self._request_once(codec, request, account)
+                    return await work()
                 except ClientError:
                     await asyncio.sleep(pause)
                     pause *= 2
-            return await self._request_once(codec, request, account)
+            return await work()
 
-    async def _request_once(self, codec: Codec, request: ClientRequest, account: ClientAccount | None) -> ServerReply:
+    async def _request(self, codec: Codec, request: ClientRequest, account: ClientAccount | None = None) -> ServerReply:
+        """On its own connection."""
         connection = await connect(next(self._edges), codec, NullListener())
         try:
             if account is not None:

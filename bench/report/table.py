@@ -1,5 +1,7 @@
 """A result as text for a terminal."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from bench.measurement.result import Measure, Result
@@ -25,6 +27,11 @@ def summary(result: Result) -> str:
     if result.passed:
         return "PASSED: no message lost, duplicated or reordered"
     return "FAILED: " + (", ".join(found) or "see the notes")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def figure(value: float) -> str:

@@ -15,12 +15,14 @@ from bench.population.plan import Load, conversations
 
 
 class ConversationOptions(NamedTuple):
-    """`people` users of `dialects` in turn; `speakers` of them send (0: all)."""
+    """`people` users of `dialects` in turn; `speakers` of them send (0: all). `rest`: seconds without messages before
+    the measurement, for the cost of a message."""
 
     people: int
     dialects: Sequence[str]
     processes: int
     speakers: int = 0
+    rest: float = 0.0
 
 
 async def pairs(target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load) -> Result:
@@ -62,6 +64,18 @@ async def _talk(
     speakers = range(min(options.speakers or len(seats), len(seats)))
     jobs = conversations(secrets.randbits(32), seats, speakers, options.processes, load)
     result_options = {**options._asdict(), **load._asdict(), "edges": len(target.edges)}
-    return await measured(
-        name, jobs, target, show, result_options, warm_up=load.warm_up, seconds=load.seconds, offered=load.rate
+    result = await measured(
+        name, jobs, target, show, result_options, warm_up=load.warm_up, seconds=load.seconds, offered=load.rate,
+        rest=options.rest,
+    )  # fmt: skip
+    if not load.rate:
+        result.remarks.append(queueing_note(load.window * (len(speakers) if load.each else 1)))
+    return result
+
+
+def queueing_note(in_flight: int) -> str:
+    """Of a closed loop, whose times show how much is in flight. Pure."""
+    return (
+        f"closed loop: {in_flight} messages are always in flight, so the times above are mostly queueing "
+        f"({in_flight} / messages a second); `--rate` below the highest rate shows the time of a message"
     )

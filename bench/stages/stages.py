@@ -16,6 +16,7 @@ from clients.codec.base import ClientAccount
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
+from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
@@ -145,7 +146,7 @@ class _BatchSubmitter:
         self.done = asyncio.Event()
         self.failure: Failure | None = None
 
-    def confirmed(self, draft: Draft, posted: Posted) -> None:
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
         self.left -= 1
         if not self.left:
             self.done.set()
@@ -162,7 +163,7 @@ class _BatchSubmitter:
 async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
     """From submitting a tick's messages to their confirmations, by a stub of the message service."""
     edge, message = _bus(server, "edge"), _bus(server, "message")
-    upstream = MessagePublisher(edge, _NODE, 8.0, Owners(256), EdgeMetrics(CollectorRegistry()))
+    upstream = MessagePublisher(edge, _NODE, 8.0, Owners(256), EdgeMetrics(CollectorRegistry()), MessageJournal())
 
     async def accept(request: PostMessages) -> PostResults:
         return PostResults([Posted(MessageId(1), 1, 1)] * len(request.drafts))

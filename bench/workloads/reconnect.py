@@ -49,10 +49,18 @@ class ReconnectRun(ConversationWorkload):
         await gather_all([self._send_from(sender) for sender in self._senders])
 
     async def _send_from(self, sender: TagSender) -> None:
+        """Send until a message is acknowledged: the clients are back when they have received one."""
         if self._task.all_edges:
             await sender.device.dropped.wait()
             await self._log_in(sender.device, sender.number)
+        while not await self._is_acknowledged(sender):  # noqa: ASYNC110 (a pause between attempts)
+            await asyncio.sleep(_LONGEST_PAUSE_SECONDS)
+
+    async def _is_acknowledged(self, sender: TagSender) -> bool:
         sender.send(time.monotonic_ns())
+        while sender.device.pending:  # noqa: ASYNC110 (the replies of all senders of a connection)
+            await asyncio.sleep(_LOOK_SECONDS)
+        return sender.sent not in sender.rejected
 
     async def _reconnect(self, number: int) -> None:
         device = self._dropped[number]

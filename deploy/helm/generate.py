@@ -18,6 +18,8 @@ import yaml
 CHART = Path(__file__).parent / "dragoman"
 OVERLAY = Path(__file__).parents[1] / "k8s" / "overlays" / "prod"
 SERVICES = ("auth", "edge", "message", "session")
+DASHBOARD = ("dashboard", "edge-ops", "ops-from-dashboard")
+"""Names of the dashboard's objects."""
 _RENDERERS = {"kustomize": "build", "kubectl": "kustomize"}
 _HEAD = "{{- /* Made of deploy/k8s: `python -m deploy.helm.generate`. */ -}}\n"
 _SETTINGS = re.compile("dragoman-settings-[a-z0-9]{10}")
@@ -28,8 +30,10 @@ _LEFT_OUT = ("Namespace", "ConfigMap")
 _FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "Ingress": "ingress",
           "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
 """The file of each kind; other objects are in that of their process."""
-_SWITCHES = {"autoscaling": "autoscaling.enabled", "ingress": "ingress.enabled", "monitors": "monitoring.enabled",
-             "rules": "monitoring.enabled", "network": "network.policies"}  # fmt: skip
+_SWITCHES = {"autoscaling": ".Values.autoscaling.enabled", "ingress": ".Values.ingress.enabled",
+             "monitors": ".Values.monitoring.enabled", "rules": ".Values.monitoring.enabled",
+             "network": ".Values.network.policies", "dashboard": ".Values.dashboard.enabled",
+             "dashboard-network": "and .Values.dashboard.enabled .Values.network.policies"}  # fmt: skip
 _BEFORE = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
 
 _TLS = """\
@@ -67,9 +71,15 @@ def files() -> dict[str, str]:
     texts: dict[str, list[str]] = defaultdict(list)
     for one in _rendered():
         if one["kind"] not in _LEFT_OUT:
-            name = _FILES.get(one["kind"], one["metadata"]["name"])
-            texts[f"{name}.yaml"].append(_template(one))
+            texts[f"{_file_of(one)}.yaml"].append(_template(one))
     return {name: _file(name.removesuffix(".yaml"), documents) for name, documents in texts.items()}
+
+
+def _file_of(one: Object) -> str:
+    name: str = one["metadata"]["name"]
+    if name in DASHBOARD:
+        return "dashboard-network" if one["kind"] == "NetworkPolicy" else "dashboard"
+    return _FILES.get(one["kind"], name)
 
 
 def _rendered() -> Iterator[Object]:
@@ -82,7 +92,7 @@ def _rendered() -> Iterator[Object]:
 def _file(name: str, documents: list[str]) -> str:
     text = "---\n".join(documents)
     switch = _SWITCHES.get(name)
-    return _HEAD + (f"{{{{- if .Values.{switch} }}}}\n{text}{{{{- end }}}}\n" if switch else text)
+    return _HEAD + (f"{{{{- if {switch} }}}}\n{text}{{{{- end }}}}\n" if switch else text)
 
 
 def _template(given: Object) -> str:

@@ -59,6 +59,11 @@ check() {
         k get secret "$secret" > /dev/null 2>&1 || missing="$missing $secret"
     done
     [ -z "$missing" ] || fail "Secrets are missing ($missing ): $here/secrets.sh $namespace DIRECTORY"
+    for secret in $(secrets_in_use | grep -oE 'dragoman-(nats|valkey|postgres)$' | sort -u); do
+        k get secret "$secret" --output 'jsonpath={.data}' | grep -q '"server.crt"' || missing="$missing $secret"
+    done
+    [ -z "$missing" ] ||
+        fail "Secrets have no certificates ($missing ): $here/secrets.sh $namespace DIRECTORY makes them (CHANGELOG.md)"
     if grep -q '^  volumeClaimTemplates:' "$work/rendered.yaml" && ! grep -q 'storageClassName:' "$work/rendered.yaml"; then
         kubectl get storageclass --output yaml | grep -q 'is-default-class: "true"' ||
             fail "no storage class is the default: the overlay's volumes would wait for ever"

@@ -9,7 +9,8 @@ from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from services.auth.adapters import housekeeping, mail_templates, state_announcer
+from services.auth.adapters import common_passwords, housekeeping, mail_templates, state_announcer
+from services.auth.adapters.auth_callout import AuthCallout
 from services.auth.adapters.edge_notifier import NodeNotifier
 from services.auth.adapters.mailer import Mailer
 from services.auth.adapters.outbox_relay import OutboxRelay
@@ -22,13 +23,19 @@ from services.auth.metrics import AuthMetrics
 from services.auth.router import AuthUseCases, route
 from services.auth.service.administration import Administration
 from services.auth.service.deletion import AccountDeletion
+from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.login_trail import LoginTrail
+from services.auth.service.new_passwords import NewPasswords
+from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
 from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
+from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from shared.bus.client import Bus
+from shared.contract.permissions import AUTH_CALLOUT
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
@@ -67,6 +74,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     adapters = _Adapters(database, bus, keys, window, passwords, relay)
     use_cases = _use_cases(settings, adapters, metrics)
     route(bus, use_cases, Mailer(settings.mail, metrics).deliver, metrics)
+    if settings.callout.key.get_secret_value():
+        bus.answer_broker(AUTH_CALLOUT, AuthCallout(settings.callout).reply, queue="auth")
     checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": window.check})
     tasks = Tasks()
@@ -75,12 +84,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
-            upkeep = housekeeping.run(database, keys, settings.auth.legacy_token_days)
+            upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail)
             announcing = state_announcer.run(use_cases.revocations.list_revocations, bus)
             await _work(stopping, ops, bus, relay, (upkeep, announcing))
     finally:
         ops.draining = True
         await bus.stop()
+        await housekeeping.finish(use_cases.trail)
         await passwords.close()
         await window.close()
         await database.close()
@@ -92,51 +102,70 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> AuthUseCases:
     database, bus, keys, window, passwords, relay = adapters
-    notifier = NodeNotifier(bus)
+    notifier, login_trail = NodeNotifier(bus), LoginTrail(database)
     verify_after_failures = settings.verification.after_failed_logins
     limits = LoginLimiter(settings.limits, window, count_failures=verify_after_failures > 0)
-    template = mail_templates.verification
+    template = partial(mail_templates.verification, language=settings.language)
     verification = EmailVerification(settings, database, relay, notifier, limits, template, metrics)
     revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics)
+    sessions = LoginSessions(
+        database=database, tokens=keys, revocations=revocations, most=settings.auth.sessions_per_account
+    )
+    new_passwords = _new_passwords(settings, passwords)
     deletion = AccountDeletion(
         database=database, outbox=relay, revocations=revocations, erasure=BusErasure(bus), metrics=metrics
     )
+    administration = Administration(
+        database=database, passwords=passwords, limits=limits, notifier=notifier, revocations=revocations,
+        deletion=deletion, sessions=sessions,
+    )  # fmt: skip
     return AuthUseCases(
         registration=Registration(
-            settings=settings,
-            database=database,
-            passwords=passwords,
-            tokens=keys,
-            limits=limits,
-            verification=verification,
-            outbox=relay,
+            settings=settings, database=database, passwords=new_passwords, sessions=sessions, limits=limits,
+            verification=verification, outbox=relay,
         ),
         login=PasswordLogin(
             database=database,
             passwords=passwords,
-            tokens=keys,
+            sessions=sessions,
             limits=limits,
             verification=verification,
+            trail=login_trail,
             verify_after_failures=verify_after_failures,
         ),
         recovery=PasswordRecovery(
             database=database,
             passwords=passwords,
+            new_passwords=new_passwords,
             limits=limits,
             revocations=revocations,
+            trail=login_trail,
             enabled=settings.auth.recovery,
         ),
+        password_change=PasswordChange(
+            database=database,
+            passwords=passwords,
+            new_passwords=new_passwords,
+            limits=limits,
+            revocations=revocations,
+            sessions=sessions,
+            trail=login_trail,
+        ),
+        sessions=sessions,
         revocations=revocations,
         deletion=deletion,
         verification=verification,
-        administration=Administration(
-            database=database,
-            passwords=passwords,
-            limits=limits,
-            notifier=notifier,
-            revocations=revocations,
-            deletion=deletion,
-        ),
+        administration=administration,
+        directory=AccountDirectory(database=database, limits=limits),
+        trail=login_trail,
+    )  # fmt: skip
+
+
+def _new_passwords(settings: Settings, passwords: Argon2Hasher) -> NewPasswords:
+    return NewPasswords(
+        hasher=passwords,
+        min_characters=settings.auth.password_min_characters,
+        common=common_passwords.load() if settings.auth.refuse_common_passwords else (),
     )
 
 

@@ -4,15 +4,30 @@ import hashlib
 import re
 import unicodedata
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
-from shared.contract.auth import IdentifierKind, Login, Origin, Recover, Register, SetSecurity
+import msgspec
+
+from shared.contract.admin import Act
+from shared.contract.auth import (
+    MAX_TOKEN_LOGINS,
+    ChangePassword,
+    Login,
+    Origin,
+    RecordTokenLogins,
+    Recover,
+    Register,
+    SetSecurity,
+)
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import EnsureProfile
+from shared.names import is_valid_name, without_joiners
 
 IDENTIFIER_CHARACTERS = 254
 USERNAME_CHARACTERS = 64
@@ -106,7 +121,7 @@ def check_registration(request: Register, nickname_characters: int) -> None:
     if request.uuid:
         _check(_is_uuid(request.uuid), "uuid")
     _check(0 < len(request.nickname) <= nickname_characters, "nickname")
-    _check("\0" not in request.nickname, "nickname")
+    _check(is_valid_name(request.nickname), "nickname")
     _check(len(request.signature) <= TEXT_CHARACTERS and "\0" not in request.signature, "signature")
     _check_answer(request.question_id, request.answer)
     for name, value in (("icon_id", request.icon_id), ("vip", request.vip)):
@@ -132,6 +147,14 @@ def check_recovery(request: Recover) -> None:
     check_origin(request.origin)
 
 
+def check_password_change(request: ChangePassword) -> None:
+    """Raises RequestError (`unauthenticated`, `invalid`)."""
+    check_actor(request.actor)
+    check_secret(request.old)
+    check_secret(request.new)
+    check_origin(request.origin)
+
+
 def check_security(request: SetSecurity) -> None:
     """Raises RequestError (`unauthenticated`, `invalid`)."""
     check_actor(request.actor)
@@ -153,6 +176,7 @@ def check_origin(origin: Origin) -> None:
     """The node is checked because it becomes part of a bus subject."""
     _check(bool(_NODE.fullmatch(origin.node)), "node")
     _check(len(origin.address) <= OPAQUE_CHARACTERS and origin.address.isprintable(), "address")
+    _check(len(origin.client) <= OPAQUE_CHARACTERS and origin.client.isprintable(), "client")
     check_number(origin.connection, "connection")
 
 
@@ -163,6 +187,26 @@ def check_actor(actor: AccountId) -> None:
 
 def check_number(number: int, field_name: str) -> None:
     _check(0 <= number <= _MAX_INT64, field_name)
+
+
+def check_token_logins(request: RecordTokenLogins) -> None:
+    _check(len(request.logins) <= MAX_TOKEN_LOGINS, "logins")
+    for login in request.logins:
+        _check(0 < login.account <= _MAX_INT64, "account")
+        _check(len(login.network) <= OPAQUE_CHARACTERS and len(login.client) <= OPAQUE_CHARACTERS, "network")
+
+
+def failure_entries(failures: Counter[Act], most: int) -> list[Act]:
+    """Entries of the audit trail: the `most` frequent failures, and one for all others."""
+    listed = failures.most_common(most)
+    entries = [msgspec.structs.replace(act, detail=_times(count)) for act, count in listed]
+    if rest := failures.total() - sum(count for _, count in listed):
+        entries.append(Act("other failures", NO_ACCOUNT, "user", detail=_times(rest)))
+    return entries
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def check_opaque(name: str, field_name: str) -> None:
@@ -179,8 +223,10 @@ def _check_email(email: str) -> None:
 
 
 def _check_username(username: str) -> None:
-    _check(len(username) <= USERNAME_CHARACTERS and username.isprintable(), "username")
-    looks_like_another = "@" in username or _TEN_DIGITS.fullmatch(username)
+    _check(len(username) <= USERNAME_CHARACTERS and is_valid_name(username), "username")
+    _check(without_joiners(username).isprintable(), "username")
+    plain = unicodedata.normalize("NFKC", username)
+    looks_like_another = "@" in plain or _TEN_DIGITS.fullmatch(plain)
     _check(not looks_like_another and username == username.strip(), "username")
 
 
@@ -244,15 +290,33 @@ def void_before(now: float) -> int:
 # Limits
 
 
-def throttle_key(account: Account | None, kind: IdentifierKind, identifier: str) -> str:
-    """Failed logins are counted by account or, so that both behave alike, by the identifier of no account."""
-    if account is not None:
-        return str(account.id)
-    return hashlib.sha256(f"{kind}:{email_key(identifier)}".encode()).hexdigest()[:32]
+class LoginSubject(NamedTuple):
+    """The identifier of a login, and its account; the identifier again if it has none, so that both behave alike."""
+
+    identifier: str
+    account: str
+
+
+def login_subject(account: Account | None, identifier: str) -> LoginSubject:
+    key = identifier_key(identifier)
+    return LoginSubject(key, key if account is None else str(account.id))
+
+
+def identifier_key(identifier: str) -> str:
+    """Failed logins are counted by this. Two identifiers of one account are counted apart: a common counter would show
+    that they belong together."""
+    number = parse_oc_number(identifier)
+    return hashlib.sha256((str(number) if number else email_key(identifier)).encode()).hexdigest()[:32]
+
+
+def identifier_keys(account: Account) -> list[str]:
+    """The keys of all identifiers of an account."""
+    identifiers = account.username, account.email, str(account.id), account.profile.uuid
+    return [identifier_key(identifier) for identifier in identifiers if identifier]
 
 
 def delay_seconds(failures: int) -> float:
-    """The delay of a login after this many failures of its account, over all addresses."""
+    """The delay of a login after this many failures of its identifier, over all addresses."""
     if failures < FREE_FAILURES:
         return 0.0
     return float(min(MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - FREE_FAILURES, 16)))

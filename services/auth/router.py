@@ -9,10 +9,14 @@ from prometheus_client import Counter
 from services.auth.metrics import AuthMetrics
 from services.auth.service.administration import Administration
 from services.auth.service.deletion import AccountDeletion
+from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
+from services.auth.service.login_trail import LoginTrail
+from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
 from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
+from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from shared.bus.client import Bus
 from shared.contract import subjects as on
@@ -26,6 +30,8 @@ R = TypeVar("R")
 _QUEUE = "auth"
 _CONCURRENT_HASHES = 2048
 """Requests that compute a hash, at once: most of them wait in the bounded hash queue, or for a delay."""
+_TRAIL_BATCHES = 1
+"""Batches of logins by token, at once: entries of the audit trail have time."""
 _MAIL_RETRY_SECONDS = (0.5, 1, 2, 5, 10, *[30] * 20)
 """About 10 minutes, as long as a verification is valid by default."""
 
@@ -35,10 +41,14 @@ class AuthUseCases:
     registration: Registration
     login: PasswordLogin
     recovery: PasswordRecovery
+    password_change: PasswordChange
+    sessions: LoginSessions
     revocations: TokenRevocations
     deletion: AccountDeletion
     verification: EmailVerification
     administration: Administration
+    directory: AccountDirectory
+    trail: LoginTrail
 
 
 def route(
@@ -51,11 +61,15 @@ def route(
     bus.serve(on.LOGIN, login, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.RECOVER, recover, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.SET_SECURITY, use.recovery.set_security, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.CHANGE_PASSWORD, use.password_change.change, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.LIST_LOGINS, use.sessions.list, queue=_QUEUE)
+    bus.serve(on.END_LOGIN, use.sessions.end, queue=_QUEUE)
     bus.serve(on.LOGOUT, use.revocations.logout, queue=_QUEUE)
     bus.serve(on.DELETE_ACCOUNT, use.deletion.delete, queue=_QUEUE)
     bus.serve(on.LIST_DELETED_ACCOUNTS, use.deletion.list_deleted, queue=_QUEUE)
     bus.serve(on.SEND_VERIFICATION, use.verification.send, queue=_QUEUE)
     bus.serve(on.OPEN_VERIFICATION, use.verification.open, queue=_QUEUE)
+    bus.serve(on.LOOK_UP_ACCOUNTS, use.directory.look_up, queue=_QUEUE)
     bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)
     bus.serve(on.GET_KEYS, use.revocations.get_keys, queue=_QUEUE)
     bus.serve(on.SET_MAINTENANCE, use.administration.set_maintenance, queue=_QUEUE)
@@ -63,6 +77,11 @@ def route(
     bus.serve(on.SET_DISABLED, use.administration.set_disabled, queue=_QUEUE)
     bus.serve(on.RESET_PASSWORD, use.administration.reset_password, queue=_QUEUE)
     bus.serve(on.KICK, use.administration.kick, queue=_QUEUE)
+    bus.serve(on.LIST_USER_LOGINS, use.administration.list_logins, queue=_QUEUE)
+    bus.serve(on.END_USER_LOGIN, use.administration.end_login, queue=_QUEUE)
+    bus.serve(on.SEARCH_TRAIL, use.administration.search_trail, queue=_QUEUE)
+    bus.serve(on.RECORD_ACT, use.administration.record_act, queue=_QUEUE)
+    bus.serve(on.RECORD_TOKEN_LOGINS, use.trail.record_token_logins, queue=_QUEUE, concurrency=_TRAIL_BATCHES)
     bus.serve(on.DELETE_USER, use.administration.delete, queue=_QUEUE)
     bus.consume(on.MAIL_REQUESTED, deliver_mail, pauses=_MAIL_RETRY_SECONDS)
 

@@ -9,6 +9,9 @@ _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 _IS_DELETED = sa.text("uuid IS NULL")
+LACKS_KEY = sa.text("(username IS NULL) <> (username_key IS NULL)")
+IS_TWIN = sa.text("username_twin <> 0")
+"""As conditions, these use their indexes."""
 
 
 class AuthBase(SQLModel, registry=registry()):
@@ -21,6 +24,9 @@ class AccountRow(AuthBase, table=True):
     __tablename__ = "accounts"
     __table_args__ = (
         sa.Index("accounts_deleted", "id", sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED),
+        sa.Index("accounts_names", "username_key", "username_twin", unique=True),
+        sa.Index("accounts_names_unkeyed", "id", sqlite_where=LACKS_KEY, postgresql_where=LACKS_KEY),
+        sa.Index("accounts_names_twins", "username_key", sqlite_where=IS_TWIN, postgresql_where=IS_TWIN),
         {"sqlite_autoincrement": True},
     )
 
@@ -30,6 +36,10 @@ class AccountRow(AuthBase, table=True):
     email: str | None
     email_key: str | None = Field(unique=True)
     username: str | None = Field(unique=True)
+    username_key: str | None
+    """See shared.names.name_key. None, beside a username: a replica of version 0.1 or older has registered it."""
+    username_twin: int = Field(sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
+    """0, or the account's id if another account had a name with this key before."""
     created: int = Field(sa_type=sa.BigInteger)
     question_id: int = Field(sa_type=sa.BigInteger)
     answer: str | None
@@ -62,6 +72,35 @@ class RevocationRow(AuthBase, table=True):
     account: int = Field(sa_type=sa.BigInteger)
     sid: str
     seconds: int = Field(sa_type=sa.BigInteger, index=True)
+
+
+class LoginRow(AuthBase, table=True):
+    """A login whose token may be valid. `client`: the dialect."""
+
+    __tablename__ = "logins"
+
+    sid: str = Field(primary_key=True)
+    account: int = Field(sa_type=sa.BigInteger, index=True)
+    created: int = Field(sa_type=sa.BigInteger)
+    expires: int = Field(sa_type=sa.BigInteger, index=True)
+    """Unix seconds."""
+    address: str
+    client: str
+
+
+class TrailRow(AuthBase, table=True):
+    """An act of the audit trail; see shared.contract.admin.Act."""
+
+    __tablename__ = "trail"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int = Field(sa_type=_SERIAL, primary_key=True)
+    time: int = Field(sa_type=sa.BigInteger, index=True)
+    account: int = Field(sa_type=sa.BigInteger, index=True)
+    act: str
+    by: str
+    address: str
+    detail: str
 
 
 class StateRow(AuthBase, table=True):
@@ -123,6 +162,8 @@ def _table(row: type[SQLModel]) -> sa.Table:
 accounts = _table(AccountRow)
 secrets = _table(SecretRow)
 revocations = _table(RevocationRow)
+logins = _table(LoginRow)
+trail = _table(TrailRow)
 state = _table(StateRow)
 tickets = _table(TicketRow)
 outbox = _table(OutboxRow)

@@ -1,44 +1,121 @@
-"""The certificate by which the servers of a NATS cluster know each other: one for all of them, its own authority."""
+"""Certificates between the parts of an installation: for the routes of a NATS cluster one that is its own authority,
+for the servers' clients an authority that signs one certificate for each server."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.cli.embedded.credentials import write_private
 
+CA = "ca.crt"
+_CA_KEY = "ca.key"
+SERVER, CLIENT = "server", "client"
+"""Names of the files <name>.crt and <name>.key of either end of a connection."""
+_ROUTES = "cluster"
 _LIFE = timedelta(days=3650)
-_CERTIFICATE, _KEY = "cluster.crt", "cluster.key"
+_SERVER_USE, _CLIENT_USE = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+_USE = {SERVER: [_SERVER_USE], CLIENT: [_CLIENT_USE], _ROUTES: [_SERVER_USE, _CLIENT_USE]}
 
 
-def ensure_certificate(directory: Path, hosts: tuple[str, ...]) -> tuple[Path, Path]:
+@dataclass(frozen=True)
+class Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    def ensure(self, directory: Path, hosts: tuple[str, ...], name: str = SERVER) -> None:
+        """<name>.crt and <name>.key in `directory` for these hosts. A certificate of another authority stays: it was
+        given. Raises OSError, ValueError."""
+        file, key = directory / f"{name}.crt", directory / f"{name}.key"
+        if not (file.exists() and key.exists()) or self._is_outdated(file, hosts):
+            file.unlink(missing_ok=True)  # never beside the key of another one
+            private = _write_key(key)
+            usage = x509.ExtendedKeyUsage(_USE[name])
+            signed = _builder(f"dragoman-{directory.name}", private, self.certificate.subject)
+            names = x509.SubjectAlternativeName([_name(host) for host in hosts])
+            signed = signed.add_extension(names, critical=False).add_extension(usage, critical=False)
+            signed = signed.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+            signed = signed.add_extension(identifier, critical=False)
+            write_private(file, signed.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+
+    def _is_outdated(self, file: Path, hosts: tuple[str, ...]) -> bool:
+        """Whether this authority has signed it for other hosts."""
+        given = x509.load_pem_x509_certificate(file.read_bytes())
+        if given.issuer != self.certificate.subject:
+            return False
+        names = given.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return not {_name(host) for host in hosts} <= set(names)
+
+
+def ensure_authority(directory: Path) -> Authority | None:
+    """The authority in ca.crt and ca.key, made once. None if ca.crt was given without its key: then the servers'
+    certificates are given, too. Raises OSError, ValueError."""
+    file, key = directory / CA, directory / _CA_KEY
+    if file.exists() and not key.exists():
+        return None
+    if not file.exists():
+        private = _write_key(key)
+        name = f"dragoman-{x509.random_serial_number():x}"[:32]  # another one has another name
+        signed = _builder(name, private, None)
+        signed = signed.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        signed = signed.add_extension(_SIGNS_CERTIFICATES, critical=True)
+        write_private(file, signed.sign(private, hashes.SHA256()).public_bytes(Encoding.PEM))
+    private_key = load_pem_private_key(key.read_bytes(), password=None)
+    if not isinstance(private_key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{key} is no key of an elliptic curve")
+    return Authority(x509.load_pem_x509_certificate(file.read_bytes()), private_key)
+
+
+def ensure_route_certificate(directory: Path, hosts: tuple[str, ...]) -> tuple[Path, Path]:
     """Certificate and key in `directory`, made once for these DNS names. Raises OSError."""
-    certificate, key = directory / _CERTIFICATE, directory / _KEY
+    certificate, key = directory / f"{_ROUTES}.crt", directory / f"{_ROUTES}.key"
     if not (certificate.exists() and key.exists()):
-        private = ec.generate_private_key(ec.SECP256R1())
-        encoded = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(key, encoded)
-        write_private(certificate, _self_signed(private, hosts).public_bytes(Encoding.PEM))
+        private = _write_key(key)
+        signed = _builder("dragoman-nats", private, None)
+        names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+        usage = x509.ExtendedKeyUsage(_USE[_ROUTES])
+        signed = signed.add_extension(names, critical=False).add_extension(usage, critical=False)
+        write_private(certificate, signed.sign(private, hashes.SHA256()).public_bytes(Encoding.PEM))
     return certificate, key
 
 
-def _self_signed(key: ec.EllipticCurvePrivateKey, hosts: tuple[str, ...]) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dragoman-nats")])
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+
+
+def _write_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    private = ec.generate_private_key(ec.SECP256R1())
+    write_private(file, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return private
+
+
+def _builder(name: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name | None) -> x509.CertificateBuilder:
+    """Without an issuer it signs itself."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    both_ends = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(issuer or subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + _LIFE)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage(both_ends), critical=False)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

@@ -24,7 +24,11 @@ from services.cli.process_group import ProcessGroup
 COMMAND = (sys.executable, "-P", "-m", "services.cli.main")
 """The command of a process that can be forked, before its arguments."""
 
-_MODULES = ("services.auth.app", "services.session.app", "services.message.app", "services.edge.app")
+MODULES = (
+    "services.auth.app", "services.session.app", "services.message.app", "services.edge.app", "services.cli.main",
+)  # fmt: skip
+"""What a fork server imports."""
+
 _START_SECONDS = 30.0
 _FORK_SECONDS = 2.0
 _REQUEST_BYTES = 200_000
@@ -40,9 +44,10 @@ class ForkRequest(TypedDict):
 
 
 class ForkServer:
-    """Starts the server at once, and again when it was killed or does not answer. Forked processes are children of the
-    calling process (which becomes the reaper of all processes that lose their parent)."""
+    """Starts the server, `module`, at once, and again when it was killed or does not answer. Forked processes are
+    children of the calling process (which becomes the reaper of all processes that lose their parent)."""
 
+    module = "services.cli.fork_server"
     _process: subprocess.Popen[bytes]
     _socket: socket.socket
     _ready: bool
@@ -100,7 +105,7 @@ class ForkServer:
         self._ready = False
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "services.cli.fork_server"],
+                [sys.executable, "-P", "-m", self.module],
                 stdout=subprocess.DEVNULL,
                 **(self._group.spawn_options | {"stdin": theirs.fileno()}),
             )
@@ -149,9 +154,8 @@ def _fork_twice() -> int:
     return pid
 
 
-def _run(request: ForkRequest) -> None:
-    from services.cli.main import main
-
+def adopt(request: ForkRequest) -> None:
+    """Get the name, the environment and the arguments of the request, and a session, in the new process."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -159,16 +163,28 @@ def _run(request: ForkRequest) -> None:
     os.environ.update(request["environment"])
     Path("/proc/self/comm").write_text(request["name"])
     sys.argv = ["dragoman", *request["arguments"]]
-    main()
 
 
-if __name__ == "__main__":
+def serve_standard_input(modules: Sequence[str]) -> bool:
+    """Import the modules, then serve the requests of the socket that is the standard input. Returns whether this is a
+    new process, which has adopted its request."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in (*_MODULES, "services.cli.main"):
+    for name in modules:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=os.dup(0)) as connection:
         forked = serve(connection)
     if forked is not None:
-        _run(forked)
+        adopt(forked)
+    return forked is not None
+
+
+def _run() -> None:
+    from services.cli.main import main
+
+    main()
+
+
+if __name__ == "__main__" and serve_standard_input(MODULES):
+    _run()

@@ -65,10 +65,6 @@ def resolve(
     """The user's settings, completed by the defaults of `up`; and their sources. Raises OperatorError."""
     settings, sources = read_settings(file, assignments, flags)
     data = settings.data.expanduser().resolve()
-    ours = {
-        name: value
-        for name, value in defaults(data, settings.edge.host, settings.edge.port).items()
-        if name not in sources
-    }
+    ours = {name: value for name, value in defaults(data, settings.edge).items() if name not in sources}
     settings, _ = read_settings(file, assignments, {**flags, **ours, "data": str(data)})
     return settings, sources

@@ -10,7 +10,10 @@ import click
 from bench.cli import bench
 from services.cli.admin.command import admin
 from services.cli.admin.keys import keys
+from services.cli.admin.media import media
 from services.cli.admin.notice import notice
+from services.cli.admin.record import record
+from services.cli.admin.trail import audit
 from services.cli.backup.command import backup, restore
 from services.cli.client.command import client
 from services.cli.doctor.command import doctor
@@ -22,6 +25,8 @@ from services.cli.options import (
     require_public_url,
     settings_options,
 )
+from services.cli.overview.command import dashboard
+from services.cli.replay.command import replay
 from services.cli.top.command import top
 
 _VERSION = distribution_version("dragoman")
@@ -61,6 +66,7 @@ for _name in _HELP:
 @main.command()
 @settings_options
 @click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True, help="How many edges.")
+@click.option("--replicas", type=click.IntRange(1, 64), help="Replicas of message (default: 2, on SQLite 1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the first edge, the others follow (0: any).")
 @click.option("--tcp-port", type=click.IntRange(1, 65535), help="Port of the first edge for plain TCP (default: none).")
 @click.option("--host", help="Address the edges listen on.")
@@ -73,6 +79,7 @@ def up(
     file: Path | None,
     assignments: tuple[str, ...],
     edges: int,
+    replicas: int | None,
     no_limits: bool,
     **named: object,
 ) -> None:
@@ -82,7 +89,7 @@ def up(
         flags["limits.rates"] = "false"
     from services.cli.preflight import UpOptions, start
 
-    sys.exit(start(file, assignments, flags, UpOptions(edges, _VERSION)))
+    sys.exit(start(file, assignments, flags, UpOptions(edges, _VERSION, replicas or 0)))
 
 
 @main.command()
@@ -104,7 +111,8 @@ def config(file: Path | None, assignments: tuple[str, ...]) -> None:
 def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, what: tuple[str, ...]) -> None:
     """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
     from services.cli.installation import find
-    from services.cli.migrations import configure_plain_logs, migrate_all
+    from services.cli.migrations import migrate_all
+    from services.cli.plain_logs import configure_plain_logs
 
     configure_plain_logs()
     migrate_all(find(file, assignments, flags_of(data=data)), what or ("auth", "session", "message", "streams"))
@@ -116,28 +124,46 @@ def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, 
 @click.option("--valkey", default="valkey:6379", show_default=True, help="How they reach Valkey, host:port.")
 @click.option("--postgres", default="postgres:5432", show_default=True, help="How they reach PostgreSQL, host:port.")
 @click.option("--database", default="dragoman", show_default=True, help="Name of the PostgreSQL database.")
-def secrets(directory: Path, nats: str, valkey: str, postgres: str, database: str) -> None:
-    """Generate the passwords of an installation: settings for each process, users for each server, under DIRECTORY.
+@click.option("--tls/--no-tls", default=True, show_default=True, help="Whether they reach all three by TLS.")
+@click.option(
+    "--edges",
+    type=click.Choice(["shared", "either", "nodes"]),
+    help="How edges log in to NATS: with one user, as nodes that hear nothing of each other, or (during the change) "
+    "either. Stays as it was by default; nodes in a new installation.",
+)
+def secrets(
+    directory: Path, nats: str, valkey: str, postgres: str, database: str, tls: bool, edges: str | None
+) -> None:
+    """Generate the passwords and certificates of an installation: settings for each process, users for each server,
+    under DIRECTORY.
 
-    Safe to repeat: issued passwords stay.
+    Safe to repeat: issued passwords and certificates stay.
     """
+    from services.cli.embedded.nats import Edges
     from services.cli.secrets import Addresses, issue
 
     try:
-        issue(directory, Addresses(nats, valkey, postgres, database))
+        issue(directory, Addresses(nats, valkey, postgres, database, tls), Edges(edges) if edges else None)
+    except ValueError as error:
+        raise OperatorError(f"the secrets in {directory} cannot be used: {error}") from error
     except OSError as error:
         raise OperatorError(f"the directory {directory} cannot be written: {error.strerror}") from error
     click.echo(f"secrets: up to date in {directory}")
 
 
+admin.add_command(audit)
 admin.add_command(keys)
+admin.add_command(media)
 admin.add_command(notice)
+admin.add_command(record)
 main.add_command(admin)
 main.add_command(backup)
 main.add_command(restore)
 main.add_command(bench)
 main.add_command(client)
+main.add_command(dashboard)
 main.add_command(doctor)
+main.add_command(replay)
 main.add_command(top)
 
 

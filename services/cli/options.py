@@ -9,7 +9,10 @@ from typing import Any, NoReturn, TypeVar
 import click
 from pydantic import BaseModel, ValidationError
 
-from shared.settings import Settings, load
+from shared.errors import StartupError
+from shared.settings import Settings
+from shared.settings_loader import load
+from shared.tls import check_files
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,9 +64,13 @@ def read_settings(
     if file is not None and not file.is_file():
         raise OperatorError(f"the settings file {file} does not exist")
     try:
-        return load(file, values)
+        settings, sources = load(file, values)
+        check_files(settings)
+        return settings, sources
     except ValidationError as error:
         _reject(error, file, values)
+    except StartupError as error:
+        raise OperatorError(str(error)) from error
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise OperatorError(f"the settings file {file} cannot be read: {error}") from error
     except (TypeError, AttributeError, ValueError) as error:

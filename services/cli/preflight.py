@@ -22,10 +22,11 @@ from shared.telemetry import configure_logging
 
 
 class UpOptions(NamedTuple):
-    """Options of the command that are no settings."""
+    """Options of the command that are no settings. `replicas` of message; 0: one on SQLite, else two."""
 
     edges: int
     version: str
+    replicas: int = 0
 
 
 def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], options: UpOptions) -> int:
@@ -55,25 +56,31 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
     except OSError as error:
         raise OperatorError(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
     services = [PlannedProcess(name, name, free_port()) for name in SERVICES if name != "message"]
-    services += _message_replicas(settings)
+    services += message_replicas(settings, options.replicas)
     return UpPlan(
         settings,
         credentials,
         nats_port=0 if "nats.url" in sources else free_port(),
         valkey_port=0 if "redis.url" in sources else free_port(),
         processes=(*services, *_edges(settings, options.edges)),
+        control_port=free_port(),
+        dashboard_port=free_port(),
     )
 
 
-def _message_replicas(settings: Settings) -> list[PlannedProcess]:
-    """One for each of several databases, named after it."""
+def message_replicas(settings: Settings, count: int) -> list[PlannedProcess]:
+    """`count` replicas (0: one on SQLite, else two), or one for each of several databases, named after it. Raises
+    OperatorError."""
     if several := settings.message.databases:
+        if count:
+            raise OperatorError("message.databases has one replica of message for each: leave --replicas out")
         return [PlannedProcess(f"message-{name}", "message", free_port(), database=name) for name in several]
-    replicas = [PlannedProcess("message", "message", free_port())]
-    if not settings.database_url("message").startswith("sqlite"):
-        # Messages go on while one replica is away. SQLite has one writer.
-        replicas.append(PlannedProcess("message-2", "message", free_port()))
-    return replicas
+    sqlite = settings.database_url("message").startswith("sqlite")
+    if sqlite and count > 1:
+        raise OperatorError("SQLite has one writer: several replicas of message need --database postgresql+psycopg:…")
+    # Messages go on while one of two replicas is away.
+    names = ["message", *(f"message-{number}" for number in range(2, (count or (1 if sqlite else 2)) + 1))]
+    return [PlannedProcess(name, "message", free_port()) for name in names]
 
 
 def _edges(settings: Settings, count: int) -> list[PlannedProcess]:

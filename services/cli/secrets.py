@@ -1,6 +1,8 @@
 """Generates an installation's secrets once: the settings of each process, the users and rights of each server.
 
 DIR/issued.json                  all passwords, for the next run
+DIR/ca.crt ca.key                the authority of the servers' certificates; each process has a copy of ca.crt
+DIR/<server>/server.crt server.key of nats, valkey and postgres
 DIR/nats/users.conf              to `include` in nats-server's configuration
 DIR/nats/cluster.crt cluster.key of the routes between the servers of a NATS cluster
 DIR/valkey/users.acl             Valkey's `aclfile`
@@ -8,31 +10,40 @@ DIR/postgres/password            of the database's superuser
 DIR/postgres/roles.sql           to run once in the new database
 DIR/s3/access_key secret_key     of the installation's own S3 server, if it has one
 DIR/exporters/valkey.json postgres   credentials of the metrics exporters
-DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin
+DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin, dashboard
 DIR/keys/*.pem                   signing keys, the same for all replicas of auth (`auth.keys`)
 """
 
+import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
+from services.auth.adapters.auth_callout import public_nkey
 from services.auth.adapters.signing_keys import ensure_keys
-from services.cli.certificates import ensure_certificate
+from services.cli.certificates import CA, ensure_authority, ensure_route_certificate
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import Credentials, complete, generate, write_private
+from services.cli.embedded.nats import Edges
+from shared.contract.permissions import NODE_USER
 
 _STORES = ("auth", "session", "message")
 _MIGRATE = "migrate"
 _EXPORTER = "exporter"
 _SUPERUSER = "postgres"
-_NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge": "edge", "admin": "admin",
-               _MIGRATE: nats.SETUP}  # fmt: skip
-"""The NATS user of each process."""
+_EDGE = "edge"
+_NATS_USERS = {"auth": "auth", "session": "session", "message": "message", _EDGE: _EDGE, "admin": "admin",
+               "dashboard": "dashboard", _MIGRATE: nats.SETUP}  # fmt: skip
+"""The NATS user of each process, whose password it gets."""
 _SERVERS = ("nats", "valkey", "postgres")
 _NATS_PEERS = ("*.nats-peers", "nats", "localhost")
 """DNS names of the servers of a NATS cluster."""
+_THIS_MACHINE = ("localhost", "127.0.0.1")
+"""Further names of each server: an operator reaches it by `kubectl port-forward`."""
 _S3 = "s3"
 _S3_USER = "dragoman"
 _EXPORTERS = "exporters"
@@ -42,27 +53,43 @@ PLACES = (*_SERVERS, _S3, _EXPORTERS, *_NATS_USERS, _KEYS)
 
 @dataclass(frozen=True)
 class Addresses:
-    """`nats`: one URL or several joined by commas; `valkey`, `postgres`: host:port; `database`: its name."""
+    """`nats`: one URL or several joined by commas; `valkey`, `postgres`: host:port; `database`: its name; `tls`:
+    whether the servers are reached by TLS."""
 
     nats: str
     valkey: str
     postgres: str
     database: str
+    tls: bool = True
+
+    def hosts(self, server: str) -> tuple[str, ...]:
+        """The names that the server's certificate must have."""
+        urls = self.nats.split(",") if server == "nats" else [f"//{getattr(self, server)}"]
+        return (server, *_THIS_MACHINE, *(host for url in urls if (host := urlsplit(url).hostname)))
 
 
 class Issued(Credentials, frozen=True):
     postgres: dict[str, str]
     s3: dict[str, str] = msgspec.field(default_factory=dict)
+    edges: Edges = Edges.SHARED
+    callout_key: str = ""
 
 
-def issue(directory: Path, addresses: Addresses) -> None:
-    """Write all files; issued passwords stay. Only the owner may read `directory`. Raises OSError, ValueError."""
-    issued = _load_or_make(directory / "issued.json")
+def issue(directory: Path, addresses: Addresses, edges: Edges | None = None) -> None:
+    """Write all files; issued passwords stay. `edges`: how they log in to NATS; None: as before, in a new installation
+    as nodes. Only the owner may read `directory`. Raises OSError, ValueError."""
+    issued = _load_or_make(directory / "issued.json", edges)
+    authority = ensure_authority(directory) if addresses.tls else None
     for place, files in _files(issued, addresses).items():
+        if addresses.tls and place in (*_NATS_USERS, _EXPORTERS):
+            files[CA] = (directory / CA).read_bytes()
         (directory / place).mkdir(mode=0o700, exist_ok=True)
         for name, content in files.items():
             write_private(directory / place / name, content)
-    ensure_certificate(directory / "nats", _NATS_PEERS)
+    ensure_route_certificate(directory / "nats", _NATS_PEERS)
+    if authority is not None:
+        for server in _SERVERS:
+            authority.ensure(directory / server, addresses.hosts(server))
     ensure_keys(directory / _KEYS)
     for place in _SERVERS:  # servers run as users of their own, and mount only their directory
         (directory / place).chmod(0o755)
@@ -70,18 +97,21 @@ def issue(directory: Path, addresses: Addresses) -> None:
             file.chmod(0o644)
 
 
-def _load_or_make(file: Path) -> Issued:
-    known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else Issued({}, {}, {})
+def _load_or_make(file: Path, edges: Edges | None) -> Issued:
+    new = Issued({}, {}, {}, edges=Edges.NODES)
+    known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else new
     servers, postgres = generate(known), complete((_SUPERUSER, _MIGRATE, _EXPORTER, *_STORES), known.postgres)
-    issued = Issued(servers.nats, servers.valkey, postgres, complete((_S3_USER,), known.s3))
+    s3, key = complete((_S3_USER,), known.s3), known.callout_key or secrets.token_hex(32)
+    issued = Issued(servers.nats, servers.valkey, postgres, s3, edges or known.edges, key)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(file, msgspec.json.format(msgspec.json.encode(issued)))
     return issued
 
 
 def _files(issued: Issued, addresses: Addresses) -> dict[str, dict[str, bytes]]:
+    users = nats.access(issued.nats, issued.edges, public_nkey(issued.callout_key))
     servers = {
-        "nats": {"users.conf": nats.access(issued.nats)},
+        "nats": {"users.conf": users},
         "valkey": {"users.acl": valkey.access(issued.valkey)},
         "postgres": {"password": issued.postgres[_SUPERUSER].encode(), "roles.sql": _roles(issued.postgres)},
         _EXPORTERS: _exporters(issued, addresses),
@@ -96,20 +126,33 @@ def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, d
     """Settings by section. A process gets only the passwords of its own users."""
     user = _NATS_USERS[process]
     settings = {"nats": {"url": addresses.nats, "user": user, "password": issued.nats[user]}}
+    if process == _EDGE and issued.edges.may_be_nodes:
+        settings["nats"]["user"] = NODE_USER
     if process in valkey.GRANTS:
         password = issued.valkey[process]
-        settings["redis"] = {"url": f"redis://{process}:{password}@{addresses.valkey}/0"}
+        settings["redis"] = {"url": f"{_redis(addresses)}://{process}:{password}@{addresses.valkey}/0"}
     if process in issued.postgres:
         password = issued.postgres[process]
         url = f"postgresql://{process}:{password}@{addresses.postgres}/{addresses.database}"
         settings["database"] = {"url": url}
+    if addresses.tls:
+        for section in settings.values():
+            section["tls_ca"] = CA  # beside the settings
+    if process == "auth" and issued.edges.may_be_nodes:
+        digest = hashlib.sha256(issued.nats[_EDGE].encode()).hexdigest()
+        settings["callout"] = {"key": issued.callout_key, "edge_password_sha256": digest}
     return settings
+
+
+def _redis(addresses: Addresses) -> str:
+    return "rediss" if addresses.tls else "redis"
 
 
 def _exporters(issued: Issued, addresses: Addresses) -> dict[str, bytes]:
     """Files in each exporter's format. Valkey's exporter finds its password by address, older versions by the address
     without the user."""
-    found_by = (f"redis://{_EXPORTER}@{addresses.valkey}", f"redis://{addresses.valkey}")
+    scheme = _redis(addresses)
+    found_by = (f"{scheme}://{_EXPORTER}@{addresses.valkey}", f"{scheme}://{addresses.valkey}")
     return {
         "valkey.json": msgspec.json.encode(dict.fromkeys(found_by, issued.valkey[_EXPORTER])),
         "postgres": issued.postgres[_EXPORTER].encode(),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import nats
+import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -11,6 +11,7 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
 from services.cli.embedded.nats import SETUP
+from shared.bus import nats_client
 from shared.bus.streams import consumer_config, stream_configs
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from shared.contract.subjects import STREAM, durable, health, health_inbox
@@ -91,10 +92,8 @@ async def connect(settings: NatsSettings, on_error: Callable[[object], Awaitable
     """Connect to the broker; retries until the caller's timeout."""
     while True:
         try:
-            return await nats.connect(
-                settings.url.split(","),
-                user=settings.user or None,
-                password=settings.password.get_secret_value() or None,
+            return await nats_client.connect(
+                settings,
                 name=settings.user or "setup",
                 inbox_prefix=f"inbox.{settings.user or 'setup'}",
                 allow_reconnect=False,

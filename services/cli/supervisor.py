@@ -61,6 +61,7 @@ class Child:
     ) -> None:
         self.program = program
         self.pid = 0
+        self.starts = 0
         self.ready = asyncio.Event()
         self._group = group
         self._output = output
@@ -111,6 +112,11 @@ class Child:
             _send(process, signal.SIGKILL)
             await process.wait()
 
+    def fail(self) -> None:
+        """Kill the process, as a crash does; `run` starts it again."""
+        if self._process is not None:
+            _send(self._process, signal.SIGKILL)
+
     def kill(self) -> None:
         self._stopping.set()
         if self._process is not None:
@@ -129,6 +135,7 @@ class Child:
         """Run the program once; returns its exit status (negative: the signal that ended it)."""
         process = self._process = await self._spawn()
         self.pid = process.pid
+        self.starts += 1
         if self.program.batch_priority:
             use_batch_priority(self.pid)
         self._changed()

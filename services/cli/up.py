@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
+import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.cli import probes
+from services.cli.control import ControlServer
 from services.cli.data import Run, RunningProcess, run_file, write_run
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
@@ -17,17 +22,24 @@ from services.cli.fork_server import ForkServer
 from services.cli.jetstream_monitor import JetStreamMonitor
 from services.cli.migrations import migrate_service
 from services.cli.output import Output
+from services.cli.overview.system_view import Target
+from services.cli.probes import reachable
 from services.cli.process_group import ProcessGroup
 from services.cli.streams import NotReachable, provision
 from services.cli.supervisor import Child, CrashLoop, Program
-from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan
+from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan, authority
+from shared.contract.supervision import MessageTimes
 from shared.errors import StartupError
 from shared.process import cancel_on
 from shared.tasks import Tasks
 
+if TYPE_CHECKING:
+    from services.cli.overview.server import DashboardServer
+
 _WATCHDOG_CHECK_SECONDS = 1.0
 _SERVICE_STOP_SECONDS = 10.0
 _NATS_STOP_SECONDS = 2.0
+_TOKEN_BYTES = 16
 
 
 async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, version: str) -> int:
@@ -47,6 +59,12 @@ async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output
     if house.failure:
         output.line(f"error: {house.failure}")
     return 1 if house.failure else 0
+
+
+def _dashboard_server() -> "type[DashboardServer]":
+    from services.cli.overview.server import DashboardServer
+
+    return DashboardServer
 
 
 def _ending_signals() -> list[signal.Signals]:
@@ -71,6 +89,18 @@ class _SystemStack:
         self._tasks = Tasks()
         self._run_written = True
         self._fork_server = ForkServer(group) if ForkServer.is_supported() else None
+        self._started, self._ready_seconds = time.monotonic(), 0.0
+        self._kill_token = secrets.token_urlsafe(_TOKEN_BYTES)
+        self._control = ControlServer(
+            plan.control_port,
+            self._kill_token,
+            plan.processes,
+            self._children,
+            lambda: self._ready_seconds,
+            plan.linked_dashboard,
+            self._find_way,
+        )
+        self._dashboard: DashboardServer | None = None
 
     def end(self) -> None:
         """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
@@ -82,6 +112,8 @@ class _SystemStack:
     async def open(self) -> None:
         self._write_run()
         self._tasks.start(self._keep_watchdog(), "watchdog")
+        if self._plan.first_page:
+            await self._control.start()
         migrating = asyncio.create_task(asyncio.to_thread(self._migrate), name="migrate")
         try:
             await self._ready(self._start(program) for program in self._servers())
@@ -94,10 +126,17 @@ class _SystemStack:
             migrating.cancel()
         services = [self._start(self._program(part)) for part in self._plan.processes if part.service != "edge"]
         await self._ready([*edges, *services])
+        self._ready_seconds = round(time.monotonic() - self._started, 1)
         self._announce()
+        if self._plan.dashboard_port:
+            listener = socket.create_server(("127.0.0.1", self._plan.dashboard_port))
+            self._tasks.start(self._serve_dashboard(listener), "dashboard")
 
     async def close(self) -> None:
         self._stopping.set()
+        if self._dashboard is not None:
+            self._dashboard.stop()
+        await self._control.close()
         for names in (self._names("edge"), self._names(*SERVICES), ["nats", "valkey"]):
             await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
         await self._tasks.close()
@@ -132,7 +171,8 @@ class _SystemStack:
     def _migrate(self) -> None:
         for service in SERVICES:
             try:
-                migrate_service(service, self._plan.settings)
+                for line in migrate_service(service, self._plan.settings):
+                    self._output.line(line)
             except SQLAlchemyError as error:
                 reason = str(getattr(error, "orig", error)).splitlines()[0]
                 raise CrashLoop(f"the database of {service} cannot be migrated: {reason}") from error
@@ -166,6 +206,27 @@ class _SystemStack:
             stop_seconds=_SERVICE_STOP_SECONDS + drain,
             batch_priority=part.service == "message",
         )
+
+    async def _serve_dashboard(self, listener: socket.socket) -> None:
+        """Imports its libraries in a thread, when all is ready: they would delay the start, or hold up the supervisor.
+        A visitor waits meanwhile."""
+        with listener:
+            server = await asyncio.to_thread(_dashboard_server)
+            self._dashboard = server(self._targets, self._plan.nats("dashboard"), self._plan.settings.ops.allowed_hosts)
+            await self._dashboard.run(listener)
+
+    async def _find_way(self, chat: int) -> MessageTimes | None:
+        """Of the chat's last message; None while there is no dashboard, whose libraries this needs."""
+        return await self._dashboard.last_message_of(chat) if self._dashboard is not None else None
+
+    def _targets(self) -> list[Target]:
+        """All children, as the dashboard shows them."""
+        host = self._plan.settings.ops.host
+        pages = {part.name: f"http://{authority(reachable(host), part.ops)}" for part in self._plan.processes}
+        return [
+            Target(name, pages.get(name, ""), max(0, child.starts - 1), child.ready.is_set())
+            for name, child in self._children.items()
+        ]
 
     def _names(self, *services: str) -> list[str]:
         return [part.name for part in self._plan.processes if part.service in services]
@@ -212,6 +273,10 @@ class _SystemStack:
             self._output.line(f"  {part.name:<8} {address:<28} http://127.0.0.1:{part.ops}/metrics")
             if part.tcp_port:
                 self._output.line(f"  {'':<8} {self._plan.tcp_address(part)}")
+        if port := self._plan.dashboard_port:
+            self._output.line(f"  the whole system in a browser: http://127.0.0.1:{port}/")
+        if page := self._plan.first_page:
+            self._output.line(f"  two users in a browser: {page}#kill={self._kill_token}")
         edges = self._plan.edges
         addresses = [*map(self._plan.address, edges), *filter(None, map(self._plan.tcp_address, edges))]
         self._output.line("ready " + " ".join(addresses))

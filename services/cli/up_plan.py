@@ -14,7 +14,7 @@ from services.cli.embedded.nats import SETUP
 from services.cli.fork_server import COMMAND
 from services.cli.options import variable
 from services.cli.settings_table import leaves
-from shared.settings import NatsSettings, Settings
+from shared.settings import EdgeSettings, NatsSettings, Settings
 
 SERVICES = ("auth", "session", "message")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -23,7 +23,7 @@ _DRAIN_SECONDS = 2.0
 """Short, because no other edge remains for the clients when the whole system stops."""
 
 
-def defaults(data: Path, host: str, port: int) -> dict[str, str]:
+def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
     """Settings that `up` adds unless the user sets them."""
     values = {
         "database.url": f"sqlite:///{data}/{{service}}.db",
@@ -32,8 +32,8 @@ def defaults(data: Path, host: str, port: int) -> dict[str, str]:
         "media.directory": str(data / "media"),
         "edge.drain_seconds": str(_DRAIN_SECONDS),
     }
-    if host in _LOOPBACK and port:  # with a port chosen later, links follow the connection's Host
-        values["edge.public_url"] = f"http://{authority(host, port)}"
+    if edge.host in _LOOPBACK and edge.port:  # with a port chosen later, links follow the connection's Host
+        values["edge.public_url"] = f"{_scheme('http', edge)}://{authority(edge.host, edge.port)}"
     return values
 
 
@@ -63,6 +63,24 @@ class UpPlan:
     nats_port: int
     valkey_port: int
     processes: tuple[PlannedProcess, ...]
+    control_port: int = 0
+    """Of the supervisor, for the first page; 0 without it."""
+    dashboard_port: int = 0
+    """Of the dashboard of the whole system, on loopback; 0: none."""
+
+    @property
+    def first_page(self) -> str:
+        """The address of the first page; empty if the edges do not serve it."""
+        edge = self.settings.edge
+        is_trial = bool(self.nats_port) and edge.host in _LOOPBACK
+        served = is_trial if edge.demo == "auto" else edge.demo == "on"
+        return f"{_scheme('http', edge)}://{authority(self._host, self.edges[0].port)}/" if served else ""
+
+    @property
+    def linked_dashboard(self) -> int:
+        """The dashboard's port, if browsers of the first page surely reach it; else 0: in a container, say, they do
+        not."""
+        return self.dashboard_port if self.settings.edge.host in _LOOPBACK else 0
 
     @property
     def edges(self) -> list[PlannedProcess]:
@@ -70,7 +88,7 @@ class UpPlan:
 
     def address(self, edge: PlannedProcess) -> str:
         """The URL by which clients connect to an edge."""
-        return f"ws://{authority(self._host, edge.port)}"
+        return f"{_scheme('ws', self.settings.edge)}://{authority(self._host, edge.port)}"
 
     def tcp_address(self, edge: PlannedProcess) -> str:
         """The URL for clients by plain TCP; empty if the edge serves none."""
@@ -79,7 +97,8 @@ class UpPlan:
     def _origins(self) -> list[str]:
         """Of the pages that the edges serve: a page of one edge may connect to another one."""
         hosts = dict.fromkeys((self._host, *_LOOPBACK) if self._host in _LOOPBACK else (self._host,))
-        return [f"http://{authority(host, edge.port)}" for edge in self.edges for host in hosts]
+        scheme = _scheme("http", self.settings.edge)
+        return [f"{scheme}://{authority(host, edge.port)}" for edge in self.edges for host in hosts]
 
     @property
     def _host(self) -> str:
@@ -117,7 +136,11 @@ class UpPlan:
         if part.port:
             origins = [*settings.edge.allowed_origins, *self._origins()]
             own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port, "allowed_origins": origins}
-            update["edge"] = settings.edge.model_copy(update=own)
+            demo = {
+                "demo": "on" if self.first_page else "off",
+                "supervisor_port": self.control_port if self.first_page else 0,
+            }
+            update["edge"] = settings.edge.model_copy(update=own | demo)
         if part.database:
             update["message"] = settings.message.model_copy(update={"database": part.database})
         others = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
@@ -128,6 +151,10 @@ def variables(settings: Settings) -> dict[str, str]:
     """The environment variables that yield these settings."""
     plain = {name: value for name, value, _ in leaves(Settings())}
     return {variable(name): _text(value) for name, value, _ in leaves(settings) if value != plain[name]}
+
+
+def _scheme(plain: str, edge: EdgeSettings) -> str:
+    return f"{plain}s" if edge.tls_certificate else plain
 
 
 def authority(host: str, port: int) -> str:

@@ -1,13 +1,14 @@
 """The edge: its wiring, start, drain and end."""
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
+from services.edge.audit.auditor import DeliveryAuditor
+from services.edge.audit.locator import MessageLocator
 from services.edge.catchup.reader import BacklogReader
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.client.media_sender import MediaTransfers
@@ -16,32 +17,39 @@ from services.edge.context import EdgeContext
 from services.edge.dashboard import DASHBOARD
 from services.edge.delivery.gap_filler import GapFiller
 from services.edge.delivery.local_chats import LocalChats
+from services.edge.delivery.quotes import QuoteReader
 from services.edge.delivery.receiver import EnvelopeReceiver
 from services.edge.delivery.resync import Resync
 from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.gateway import Gateway
+from services.edge.gateway.tls import server_tls
 from services.edge.handlers.accounts import AccountHandler
 from services.edge.handlers.auth import AuthHandler
+from services.edge.handlers.avatars import AvatarFiles
+from services.edge.handlers.changes import MessageChanger
 from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.tracing import TracedHandler
-from services.edge.http import HttpApp, VerificationResult
+from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
+from services.edge.http.first_page import FirstPage
+from services.edge.http.policy import HttpPolicy
 from services.edge.http.tracing import TracedHttp
 from services.edge.http.uploads import HttpUploads
+from services.edge.journal import MessageJournal
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
 from services.edge.login.login import LoginFlow
 from services.edge.login.revocations import RevocationWatcher
 from services.edge.login.self_revocation import SelfRevocation
+from services.edge.login.token_logins import TokenLoginReports
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.login.verification import VerificationFlow
 from services.edge.media import MediaService
-from services.edge.media.directory import DirectoryStore
-from services.edge.media.disk import Disk
+from services.edge.media.opening import open_media
 from services.edge.metrics import EdgeMetrics
 from services.edge.notifications.receiver import NotificationReceiver
 from services.edge.notifications.social import SocialNotifier
@@ -56,9 +64,9 @@ from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
 from services.edge.upstream.tick_batcher import TickBatcher
 from shared.bus.client import Bus
+from shared.bus.node_identity import new_identity
 from shared.contract import subjects
 from shared.contract.auth import OpenVerification
-from shared.contract.ids import NodeId
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
@@ -87,49 +95,49 @@ class Edge:
         dialects: Dialects = DIALECTS,
         tracer: "Tracer | None" = None,
     ) -> None:
-        seconds = settings.edge.request_seconds
-        self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
-        self.bus = bus = Bus(settings.nats, "edge", registry, tracer)
-        clock, metrics = asyncio.get_running_loop().time, EdgeMetrics(registry)
-        owners = Owners(settings.message.partitions)
-        self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, tracer)
+        seconds, lease_seconds = settings.edge.request_seconds, settings.edge.lease_seconds
+        identity = new_identity(settings.edge.name)
+        self.id, self.bus = identity.id, (bus := Bus(settings.nats, "edge", registry, tracer, identity))
+        clock, metrics, journal = asyncio.get_running_loop().time, EdgeMetrics(registry), MessageJournal()
+        owners, quotes = Owners(settings.message.partitions), QuoteReader(bus, settings.language)
+        self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, journal, tracer)
         self.context = context = EdgeContext(settings, clock, Tasks(), TickBatcher(self.publisher), metrics)
-        self.media = _media(settings, metrics)
+        self.media, self.media_sweeper = open_media(self.id, settings, metrics)
         # Accounts and chats of this node
         self.presence = Presence(settings.redis, registry)
-        lease_seconds = settings.edge.lease_seconds
         announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
         self.accounts = accounts = LocalAccounts(self.id, self.presence, settings.limits, announcer)
-        self._gaps = GapFiller(bus, accounts, metrics)
+        self._gaps = GapFiller(bus, accounts, quotes, metrics, journal)
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
-        self.resync = Resync(bus, accounts, chats, metrics)
-        self.receiver = EnvelopeReceiver(self.id, chats, self.resync, owners)
+        self.resync = resync = Resync(bus, accounts, chats, metrics)
+        self.receiver = EnvelopeReceiver(self.id, chats, resync, owners, journal)
         self.read_state = ReadStateFlusher(bus, self.id, accounts)
-        mark_stale = self.resync.mark_stale
-        self.lease = Lease(self.presence, self.id, accounts, mark_stale, lease_seconds, metrics, announcer)
+        self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
+        self.auditor = DeliveryAuditor(bus, accounts, self.locator, chats.message_clock, metrics)
+        self.lease = Lease(self.presence, self.id, accounts, resync.mark_stale, lease_seconds, metrics, announcer)
         self.sweeper = Sweeper(self.presence, self.id, lease_seconds)
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
-        self.auth_state = AuthState()
+        self.auth_state, messages = AuthState(), MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
         self._verifier = TokenVerifier(bus, metrics, self.auth_state)
         requests, lookup = AuthRequests(bus, self.id, self.auth_state, seconds), AccountLookup(bus, self._summaries)
         verification = VerificationFlow(requests, self.auth_state.clock, clock)
-        own = SelfRevocation(requests, self.auth_state)
-        login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup)
+        self._token_logins = reports = TokenLoginReports(bus)
+        login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup, reports)
         forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
         dispatcher = Dispatcher(
-            AuthHandler(login, verification, own, self.auth_state),
-            AccountHandler(forwarder, accounts, self._profiles),
-            MessageHistory(bus, accounts, chats, self.read_state, seconds),
-            MessageResolver(bus, accounts, self.media, clock, seconds),
+            AuthHandler(requests, login, verification, SelfRevocation(requests, self.auth_state), self.auth_state),
+            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media)),
+            MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds),
+            messages,
             forwarder,
+            MessageChanger(bus, self.id, owners, messages, clock, seconds),
             social,
         )
         # Clients
-        self._syncs = SyncRequests(bus)
-        backlogs = BacklogReader(bus, self._syncs, self.read_state)
-        transfers = MediaTransfers(self.media, context.tasks, settings.edge.transfers_at_once)
-        services = LocalServices(accounts, chats, self.read_state, backlogs, transfers)
+        self._syncs, transfers = SyncRequests(bus), _transfers(self.media, context)
+        backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
+        services = LocalServices(accounts, chats, self.read_state, backlogs, transfers, journal)
         handler = dispatcher if tracer is None else TracedHandler(dispatcher, tracer)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, handler, dialects)
         self.http = _http(bus, self.media, self._verifier, settings, tracer)
@@ -139,7 +147,12 @@ class Edge:
         notifications.subscribe(bus, self.id)
         self.receiver.subscribe(bus)
         bus.subscribe(subjects.PRESENCE_INCOMPLETE, self.presence.receive_incomplete)
+        self._serve_nodes_and_operators(bus)
+
+    def _serve_nodes_and_operators(self, bus: Bus) -> None:
         self.read_state.serve()
+        self.locator.serve(bus)
+        self.endpoint.recorder.serve(bus, self.id)
 
     async def run(self) -> None:
         """Runs the background work beside the clients. Ends only by a failure, after which the node must stop."""
@@ -152,7 +165,11 @@ class Edge:
             "re-sync": self.resync.run(),
             "summaries": refresh_loop(self.bus, self.accounts),
             "connections": self.endpoint.run(),
+            "media": self.media_sweeper.run(),
+            "token logins": self._token_logins.run(),
         }
+        if rate := self.context.settings.edge.audited_accounts_per_second:
+            loops["audit"] = self.auditor.run(rate)
         tasks = Tasks()
         running = [tasks.start(loop, name) for name, loop in loops.items()]
         try:
@@ -176,6 +193,7 @@ class Edge:
         for lookups in (self._syncs, self._summaries, self._profiles, self.accounts):
             await lookups.close()
         await self.lease.release()
+        await self.media_sweeper.close()
         await self.media.close()
         await self.bus.stop()
         await self.presence.close()
@@ -186,11 +204,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry = new_registry()
     tracer = tracing(settings, "edge", settings.edge.name)
     edge = Edge(settings, registry, tracer=tracer)
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
+    tls = server_tls(settings.edge)
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, tls)
     dashboard = replace(DASHBOARD, name=settings.edge.name)
     ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, dashboard, {"redis": edge.presence.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
+    watching = Tasks()
+    if tls is not None:
+        watching.start(tls.watch(), "certificate")
     try:
         await require_single_server(settings.redis)
         await edge.media.prepare()
@@ -199,6 +221,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await _serve(edge, gateway, stopping, ops)
     finally:
         ops.draining = True
+        await watching.close()
         await gateway.close()
         await edge.close()
         ops.stop()
@@ -219,19 +242,17 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
         running.cancel()
 
 
-def _media(settings: Settings, metrics: EdgeMetrics) -> MediaService:
-    disk, store = Disk(), None
-    if settings.media.bucket_url:
-        from services.edge.media.bucket import BucketStore  # its library costs memory
-
-        store = BucketStore(settings.media)
-    return MediaService(store or DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
+def _transfers(media: MediaService, context: EdgeContext) -> MediaTransfers:
+    return MediaTransfers(media, context.tasks, context.settings.edge.transfers_at_once)
 
 
 def _http(
     bus: Bus, media: MediaService, verifier: TokenVerifier, settings: Settings, tracer: "Tracer | None"
 ) -> HttpApp | TracedHttp:
-    app = HttpApp(_open_verification(bus), Downloads(media), HttpUploads(media, verifier.check, settings))
+    first_page = FirstPage(settings.edge) if settings.edge.demo == "on" else None
+    uploads = HttpUploads(media, verifier.check, settings)
+    links = VerificationLinks(_open_verification(bus), settings.verification.confirm_button, settings.language)
+    app = HttpApp(links, Downloads(media), uploads, HttpPolicy(settings), first_page)
     return app if tracer is None else TracedHttp(app, tracer)
 
 

@@ -29,6 +29,8 @@ DASHBOARD = Dashboard(
                 rate("Closed as too slow", "dragoman_edge_slow_closes", bad=True),
                 rate("Invalid tokens", "dragoman_edge_token_failures", by="reason"),
                 rate("Lost from presence", "dragoman_edge_presence_losses", bad=True),
+                rate("Messages lost", "dragoman_edge_messages_lost", by="stage", bad=True),
+                rate("Accounts compared", "dragoman_edge_audits"),
                 rate("Re-syncs after a loss", "dragoman_edge_resyncs", bad=True),
                 rate("Gaps fetched", "dragoman_edge_catch_ups"),
                 rate("Duplicate deliveries", "dragoman_edge_duplicates"),

@@ -9,7 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
+from shared.contract.audit import LOST
+from shared.telemetry import LATENCY_BUCKETS
+
+_SECONDS = (*LATENCY_BUCKETS, 60)
 
 
 class Traffic:
@@ -86,6 +89,11 @@ class EdgeMetrics:
         )
         self.duplicates = Counter("dragoman_edge_duplicates", "Messages received more than once", registry=registry)
         self.catch_ups = Counter("dragoman_edge_catch_ups", "Gaps in chats that were fetched", registry=registry)
+        lost = Counter(
+            "dragoman_edge_messages_lost", "Messages neither delivered nor waiting", ["stage"], registry=registry
+        )
+        self.lost = {stage: lost.labels(stage.value) for stage in LOST}
+        self.audits = Counter("dragoman_edge_audits", "Accounts compared for lost messages", registry=registry)
         self.resyncs = Counter("dragoman_edge_resyncs", "Accounts synced again after a loss", registry=registry)
         self.media_stored = Counter("dragoman_edge_media_kept", "Files stored", ["kind"], registry=registry)
         self.media_stored_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files stored", registry=registry)

@@ -1,5 +1,10 @@
 """Token buckets that limit the rates of connections and accounts; pure: the time is an argument."""
 
+from collections import OrderedDict
+from collections.abc import Hashable
+
+_MAX_BUCKETS = 10_000
+
 
 class TokenBucket:
     """Allows `burst` requests at once, then `per_second`."""
@@ -23,3 +28,31 @@ class TokenBucket:
             return False
         self._tokens = tokens - 1
         return True
+
+    def spend(self, tokens: float) -> None:
+        """Take tokens that are missing from the next bursts, too: the debt is a burst at most."""
+        self._tokens = max(self._tokens - tokens, -self._burst)
+
+
+class TokenBuckets:
+    """A bucket for each key; the least recently used of many are forgotten."""
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+
+    def take(self, key: Hashable, now: float) -> bool:
+        """As TokenBucket.take."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._per_second, self._burst, now)
+        self._buckets.move_to_end(key)
+        while len(self._buckets) > _MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        return bucket.take(now)
+
+    def spend(self, key: Hashable, tokens: float) -> None:
+        """As TokenBucket.spend; a bucket that is forgotten has no debt."""
+        if (bucket := self._buckets.get(key)) is not None:
+            bucket.spend(tokens)

@@ -5,10 +5,11 @@ sent to all edges, and session is queried for a chat's members at most once a se
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from services.message.adapters import housekeeping
 from services.message.adapters.announcements import AnnouncementReceiver
 from services.message.adapters.databases import Databases
 from services.message.adapters.fanout import Fanout
@@ -20,7 +21,9 @@ from services.message.adapters.withdrawal import Withdrawal
 from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
 from services.message.router import route, route_database, route_own
+from services.message.service.changes import MessageChanges
 from services.message.service.distributed import DistributedQueries
+from services.message.service.message_search import MessageSearch
 from services.message.service.post_routing import PostRouter
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
@@ -29,7 +32,7 @@ from services.message.store.placed import PlacedMessageStore
 from services.message.store.placement import NotPlaced, require_placement
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
-from shared.contract.ids import ChatId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
 from shared.contract.subjects import GET_MEMBERSHIP, HEARTBEAT, LIST_CHATS, PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
@@ -48,6 +51,7 @@ _MEMBERSHIP_SECONDS = 3.0
 _LIST_SECONDS = 5.0
 _DRAIN_SECONDS = 8.0
 _OPS_SECONDS = 2.0
+_FIRST_CHAT = ChatId(1)
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -65,24 +69,24 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async def list_chats(request: ListChats) -> ChatList:
         return await bus.request(LIST_CHATS, request, seconds=_LIST_SECONDS, retry=True)
 
-    async def versions(chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
-        return (await presence.lookup(chats=chats)).versions
-
     store = MessageStore(database) if databases is None else PlacedMessageStore(database)
     rosters = RosterCache(membership, metrics)
+    announcements, tasks, versions = AnnouncementReceiver(rosters), Tasks(), partial(_versions, presence)
     ownership = Ownership(settings.message.partitions, bus.is_denied, metrics, databases)
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
-    announcements, tasks = AnnouncementReceiver(rosters), Tasks()
+    search = MessageSearch(store, rosters, versions, partial(_nodes, presence), settings.message)
+    changes = MessageChanges(store, rosters, versions, fanout, metrics, settings.message)
     if databases is None:
-        route(bus, batcher.submit, queries, announcements.receive)
+        route(bus, batcher.submit, queries, changes, search.find, announcements.receive)
     else:
         distributed = DistributedQueries(databases, list_chats, settings.message.reply_bytes)
-        route(bus, PostRouter(databases, batcher.submit, tasks).submit, distributed, announcements.receive)
-        databases.handlers = route_database(bus, databases.own, batcher, queries)
-    route_own(bus, batcher, ownership.replica)
+        submit = PostRouter(databases, batcher.submit, tasks).submit
+        route(bus, submit, distributed, distributed, distributed.find, announcements.receive)
+        databases.handlers = route_database(bus, databases.own, batcher, queries, changes, search.find)
+    route_own(bus, batcher, changes, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
@@ -92,7 +96,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks.start(ops.run(), "operations port")
     watches = [announcements.run, Withdrawal(bus, ownership, ops.readiness).run, ownership.require_one_database]
     placement = _placement_watch(store, ownership, fanout)
-    watches += [placement.run] if placement else []
+    watches += [*([placement.run] if placement else []), *_expiry(settings.message, store, ownership, metrics)]
     try:
         await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, bus, settings.message, placement))
@@ -112,6 +116,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await tracer.shut_down()
 
 
+async def _versions(presence: Presence, chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
+    return (await presence.lookup(chats=chats)).versions
+
+
+async def _nodes(presence: Presence, accounts: Collection[AccountId]) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
+    return (await presence.lookup(accounts)).nodes
+
+
 def _databases(settings: MessageSettings, bus: Bus) -> Databases | None:
     """None unless there are several. Raises NotPlaced."""
     if not settings.databases:
@@ -127,6 +139,14 @@ def _placement_watch(store: MessageStore, ownership: Ownership, fanout: Fanout) 
     if not isinstance(store, PlacedMessageStore):
         return None
     return PlacementWatch(store, ownership, fanout.announce_placement)
+
+
+def _expiry(
+    settings: MessageSettings, store: MessageStore, ownership: Ownership, metrics: MessageMetrics
+) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """Nothing unless messages expire."""
+    days, is_elected = settings.retention_days, partial(ownership.owns, _FIRST_CHAT)
+    return [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
 
 
 async def _start(database: Database, bus: Bus, settings: MessageSettings, placement: PlacementWatch | None) -> None:

@@ -18,6 +18,8 @@ DASHBOARD = Dashboard(
                 percentiles("Time to fan out", "dragoman_message_fan_out_seconds"),
                 count("Envelopes", "dragoman_message_envelope_bytes"),
                 percentiles("Size of an envelope", "dragoman_message_envelope_bytes", Unit.BYTES),
+                rate("Changed", "dragoman_message_changes", by="kind"),
+                rate("Expired", "dragoman_message_expired"),
             ),
         ),
         PanelGroup(

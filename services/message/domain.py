@@ -1,16 +1,25 @@
-"""The rules of message, pure: members, permission to post, index and time of a message, read state, history pages.
+"""The rules of message, pure: permission to post and to change, index and time of a message, read state,
+history pages.
 
 Indexes count 1, 2, 3 … within a chat; ranges of them are inclusive. Times are Unix milliseconds.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, Nonce
-from shared.contract.message import Draft, GetHistory
-from shared.contract.model import MemberPair, Message, ProfileSummary, Role
-from shared.contract.session import Member
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import (
+    ChangeMessage,
+    Draft,
+    EditText,
+    GetHistory,
+    MessageChange,
+    PinMessage,
+    Reactions,
+    RecallText,
+)
+from shared.contract.model import EXPIRED_BODY, RECALLED_BODY, Message, ProfileSummary, Quote
 
 MAX_HISTORY_COUNT = 200
 """Messages on one page of history, at most."""
@@ -21,96 +30,28 @@ MESSAGE_OVERHEAD_BYTES = 64
 UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 """The same for an unread message, with the member pair of its chat."""
 
-_LOGGED_CHANGES = 2_000
-"""Of a roster, at most: about 20 KiB of a reply on the bus."""
-
 _CHAT_BYTES = 72
 _RANGE_BYTES = 20
 _PROFILE_OVERHEAD_BYTES = 16
 _CHARACTER_BYTES = 4
+_REACTION_BYTES = 48
+"""An emoji has 32 bytes at most."""
 
 DEADLINE_PASSED = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
 NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
 READ_ONLY_CHAT = Failure(ErrorCode.FORBIDDEN, "nobody reads what is said in this chat", "chat")
+BLOCKED = Failure(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat")
+SILENCED = Failure(ErrorCode.FORBIDDEN, "you are silenced in this chat", "chat")
 UNPLACED = Failure(ErrorCode.UNAVAILABLE, "the database of this chat is not known now, please try again")
+NONCE_USED = Failure(ErrorCode.CONFLICT, "another message of yours in this chat has this nonce", "nonce")
 _NO_DEADLINE = 2**63
-_BAD_NONCE = Failure(ErrorCode.INVALID, "a nonce has 63 bits", "nonce")
+BAD_NONCE = Failure(ErrorCode.INVALID, "a nonce has 63 bits", "nonce")
 
 MessageKey = tuple[ChatId, AccountId, Nonce]
 """Identifies a message before it has an id: chat, sender, nonce."""
 
 IndexRange = tuple[int, int]
 """Lowest and highest index, both included."""
-
-
-# Members
-
-
-class Roster:
-    """The members of a chat at `version`: the first index each may see, and the first that may be unread for it.
-    Reloading changes it in place: do not await while iterating over `members`."""
-
-    __slots__ = (
-        "_changes", "_changes_from", "_last_first_index", "checked_at", "confirmed_version", "members", "only_sender",
-        "pair", "version",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.version = 0
-        self.members: dict[AccountId, tuple[int, int]] = {}
-        self.pair: MemberPair | None = None
-        """Of a private chat."""
-        self.only_sender = NO_ACCOUNT
-        """The only member that may post; NO_ACCOUNT: every member may."""
-        self.confirmed_version = 0
-        """The highest version named by Redis for which session was queried."""
-        self.checked_at = 0.0
-        """When session was last queried, monotonic seconds."""
-        self._last_first_index = 0
-        """No member's first index is higher."""
-        self._changes: list[tuple[int, AccountId]] = []
-        """Version and account of every change after version `_changes_from`."""
-        self._changes_from = 0
-
-    def update(self, changes: Iterable[Member], version: int) -> None:
-        """Apply the changes since the roster's version, in their order; the roster then has this version."""
-        for change in changes:
-            self._apply(change)
-            if self.version:
-                self._changes.append((change.version, change.account))
-        if not self.version:
-            self._changes_from = version
-        elif (extra := len(self._changes) - _LOGGED_CHANGES) > 0:
-            self._changes_from = self._changes[extra - 1][0]
-            del self._changes[:extra]
-        self.version = version
-
-    def changed_since(self, version: int) -> dict[AccountId, int] | None:
-        """The accounts that have changed after this version, with the first index that each may see, or 0 for one that
-        has left; None if some of the changes are not known."""
-        if not self._changes_from <= version <= self.version:
-            return None
-        changed: dict[AccountId, int] = {}
-        for changed_at, account in reversed(self._changes):
-            if changed_at <= version:
-                break
-            changed[account] = self.members.get(account, (0, 0))[0]
-        return changed
-
-    def _apply(self, change: Member) -> None:
-        """Add, update or (LEFT) remove a member."""
-        if change.role is Role.LEFT:
-            self.members.pop(change.account, None)
-        else:
-            first = change.first_index
-            self.members[change.account] = (first, max(change.unread_from, first))
-            self._last_first_index = max(self._last_first_index, first)
-
-    def joined_after(self, index: int) -> dict[AccountId, int]:
-        """Members that may not see the message with this index, and the first index of each."""
-        if self._last_first_index <= index:
-            return {}
-        return {account: first for account, (first, _) in self.members.items() if first > index}
 
 
 # Posting
@@ -138,26 +79,11 @@ class IndexedBatch(NamedTuple):
 
 
 class CommittedMessage(NamedTuple):
-    """A message to fan out, and the profile summary of its sender that the edge sent with the draft."""
+    """A message to fan out, with the profile summary of its sender and the quote that the edge sent with the draft."""
 
     message: Message
     profile: ProfileSummary | None = None
-
-
-def check_post(
-    draft: Draft, members: Container[AccountId] | Failure, now: int, only_sender: AccountId = NO_ACCOUNT
-) -> Failure | None:
-    """Check a draft before it is committed; returns the reason to reject it, or None. `members`: of its chat, or the
-    reason why they are unknown. `only_sender`: the only member that may post, if there is one."""
-    if isinstance(members, Failure):
-        return members
-    if draft.sender not in members:
-        return NOT_A_MEMBER
-    if only_sender and draft.sender != only_sender:
-        return READ_ONLY_CHAT
-    if draft.deadline <= now:
-        return DEADLINE_PASSED
-    return None if 0 <= draft.nonce < 2**63 else _BAD_NONCE
+    quote: Quote | None = None
 
 
 def assign_indexes(
@@ -189,6 +115,56 @@ def assign_indexes(
             deadline = min(deadline, draft.deadline)
         results.append(position)
     return IndexedBatch(rows, results, new_heads, deadline)
+
+
+def check_repeated(result: Message | Failure, draft: Draft, *, was_sent: bool) -> Message | Failure:
+    """A repeated draft has the result of the first one; another message may not have its nonce. `was_sent`: the message
+    has changed since, and had the body of the draft before."""
+    if isinstance(result, Message) and result.body not in (draft.body, EXPIRED_BODY) and not was_sent:
+        return NONCE_USED
+    return result
+
+
+# Changes of messages
+
+MAX_EMOJI, MAX_EDITS, MAX_PINS = 20, 100, 50
+"""Of one message; of one message; of one chat."""
+
+NO_SUCH_MESSAGE = Failure(ErrorCode.NOT_FOUND, "there is no such message", "index")
+MESSAGE_GONE = Failure(ErrorCode.NOT_FOUND, "this message is recalled, or has expired", "index")
+NOT_THE_SENDER = Failure(ErrorCode.FORBIDDEN, "this is the message of another user", "index")
+TOO_LATE = Failure(ErrorCode.FORBIDDEN, "this message is too old for that", "index")
+NO_PINS = Failure(ErrorCode.FORBIDDEN, "only the owner and the admins may do this", "chat")
+
+
+class Rights(NamedTuple):
+    """Of a member over the messages of its chat. `first_index`: the first that it may see. It may edit and recall its
+    own ones that were sent at `edit_from`, `recall_from` or later (Unix ms); a leader recalls any, of a group."""
+
+    first_index: int
+    edit_from: int
+    recall_from: int
+    leads: bool
+    pins: bool
+
+
+def check_change(message: Message, request: ChangeMessage, rights: Rights) -> Failure | None:
+    """The reason to reject a change that is not made yet, or None."""
+    if message.body in (EXPIRED_BODY, RECALLED_BODY):
+        return MESSAGE_GONE
+    is_own = message.sender == request.actor
+    match request.change:
+        case EditText() if not is_own:
+            return NOT_THE_SENDER
+        case RecallText() if not (is_own or rights.leads):
+            return NOT_THE_SENDER
+        case EditText() if message.time < rights.edit_from:
+            return TOO_LATE
+        case RecallText() if message.time < rights.recall_from and not rights.leads:
+            return TOO_LATE
+        case PinMessage() if not rights.pins:
+            return NO_PINS
+    return None
 
 
 # Read state
@@ -302,6 +278,17 @@ def take_fitting(messages: Iterable[tuple[ChatId, int, int]], budget: int) -> li
 def message_size(message: Message) -> int:
     """Bytes on the bus, at most."""
     return len(message.body) + MESSAGE_OVERHEAD_BYTES
+
+
+def reactions_size(reactions: Reactions | None) -> int:
+    """Bytes on the bus, at most."""
+    return 16 + _REACTION_BYTES * (len(reactions.counts) + len(reactions.mine)) if reactions else 0
+
+
+def change_size(change: MessageChange) -> int:
+    """Bytes on the bus, at most."""
+    reactions = Reactions(change.reactions, change.mine or [])
+    return len(change.body) + MESSAGE_OVERHEAD_BYTES + reactions_size(reactions)
 
 
 def chat_size(ranges: int) -> int:

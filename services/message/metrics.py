@@ -3,9 +3,10 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.contract.errors import ErrorCode
+from shared.contract.message import ChangeKind
+from shared.telemetry import LATENCY_BUCKETS
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 524_288)
 
 
@@ -15,16 +16,21 @@ class MessageMetrics:
             "dragoman_message_batch_rows", "Messages in one transaction", buckets=_ROWS, registry=registry
         )
         self.commit_seconds = Histogram(
-            "dragoman_message_commit_seconds", "Time to commit a batch", buckets=_SECONDS, registry=registry
+            "dragoman_message_commit_seconds", "Time to commit a batch", buckets=LATENCY_BUCKETS, registry=registry
         )
         self.fan_out_seconds = Histogram(
-            "dragoman_message_fan_out_seconds", "Time to publish a batch", buckets=_SECONDS, registry=registry
+            "dragoman_message_fan_out_seconds", "Time to publish a batch", buckets=LATENCY_BUCKETS, registry=registry
         )
         self.envelope_bytes = Histogram(
             "dragoman_message_envelope_bytes", "Size of an envelope", buckets=_BYTES, registry=registry
         )
         self.acknowledged = Counter("dragoman_message_acknowledged", "Messages acknowledged", registry=registry)
         self.duplicates = Counter("dragoman_message_duplicates", "Drafts that were posted before", registry=registry)
+        self.expired = Counter(
+            "dragoman_message_expired", "Messages whose content was removed by age", registry=registry
+        )
+        changes = Counter("dragoman_message_changes", "Changes of messages", ["kind"], registry=registry)
+        self.changes = {kind: changes.labels(kind.value) for kind in ChangeKind}
         self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages in flight", registry=registry)
         self.partitions = Gauge("dragoman_message_partitions", "Partitions of chats owned", registry=registry)
         self.retries = Counter("dragoman_message_retries", "Batches retried", ["cause"], registry=registry)

@@ -5,12 +5,14 @@ from typing import Any
 
 import msgspec
 
+from services.message.service.changes import MessageChanges
 from services.message.service.distributed import DistributedQueries
 from services.message.service.post_routing import SubmitPost
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from shared.bus.client import Bus
 from shared.contract import subjects as on
+from shared.contract.audit import FindMessage, StoredMessage
 from shared.contract.session import MembershipVersions
 
 _QUEUE = "message"
@@ -23,38 +25,65 @@ _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
 Handlers = dict[on.Route[Any, Any], Callable[[Any], Awaitable[Any]]]
 Queries = MessageQueries | DistributedQueries
+Changes = MessageChanges | DistributedQueries
+FindStored = Callable[[FindMessage], Awaitable[StoredMessage]]
 
 
-def route(bus: Bus, submit: SubmitPost, queries: Queries, receive_versions: ReceiveVersions) -> None:
+def route(
+    bus: Bus,
+    submit: SubmitPost,
+    queries: Queries,
+    changes: Changes,
+    find: FindStored,
+    receive_versions: ReceiveVersions,
+) -> None:
     """What any replica serves."""
     bus.serve_deferred(on.POST_MESSAGES, submit, queue=_QUEUE)
     bus.serve(on.SYNC, queries.sync, queue=_QUEUE)
+    bus.serve(on.RESUME, queries.resume, queue=_QUEUE)
     bus.serve(on.SYNC_CHAT, queries.sync_chat, queue=_QUEUE)
     bus.serve(on.GET_HISTORY, queries.history, queue=_QUEUE)
     bus.serve(on.GET_UNREAD, queries.unread, queue=_QUEUE)
+    bus.serve(on.CHANGE_MESSAGE, changes.change, queue=_QUEUE)
+    bus.serve(on.GET_CHANGES, changes.changes, queue=_QUEUE)
+    bus.serve(on.GET_QUOTED, queries.quoted, queue=_QUEUE)
     bus.serve(on.GET_HEADS, queries.heads, queue=_QUEUE)
     bus.serve(on.MARK_READ, queries.mark_read, queue=_QUEUE)
     bus.serve(on.ERASE_READ_STATE, queries.erase_account, queue=_QUEUE)
+    bus.serve(on.FIND_MESSAGE, find, queue=_QUEUE)
     bus.consume(on.ACCOUNT_DELETED, queries.account_deleted)
     bus.subscribe(on.NEW_VERSIONS, lambda data: receive_versions(_decode_versions(data)))
 
 
-def route_own(bus: Bus, batcher: PostingBatcher, replica: str) -> None:
+def route_own(bus: Bus, batcher: PostingBatcher, changes: MessageChanges, replica: str) -> None:
     """What this replica alone serves."""
     bus.serve_deferred(on.post(replica), batcher.submit)
+    bus.serve(on.change(replica), changes.change)
 
 
-def route_database(bus: Bus, database: str, batcher: PostingBatcher, queries: MessageQueries) -> Handlers:
+def route_database(
+    bus: Bus,
+    database: str,
+    batcher: PostingBatcher,
+    queries: MessageQueries,
+    changes: MessageChanges,
+    find: FindStored,
+) -> Handlers:
     """What the replicas of one of several databases serve; returns it, without posting."""
     bus.serve_deferred(on.stored_in(database, on.POST_MESSAGES), batcher.submit, queue=database)
     handlers: Handlers = {
         on.SYNC_PART: queries.sync_part,
         on.UNREAD_PART: queries.unread_part,
+        on.RESUME_PART: queries.resume_part,
         on.SYNC_CHAT: queries.sync_chat,
         on.GET_HISTORY: queries.history,
         on.MARK_READ: queries.mark_read,
         on.GET_HEADS: queries.heads,
         on.ERASE_READ_STATE: queries.erase_account,
+        on.FIND_MESSAGE: find,
+        on.CHANGE_MESSAGE: changes.change,
+        on.GET_CHANGES: changes.changes,
+        on.GET_QUOTED: queries.quoted,
     }
     for one, handler in handlers.items():
         bus.serve(on.stored_in(database, one), handler, queue=database)

@@ -1,6 +1,8 @@
-"""The tables of message: messages, the heads of their chats, and each account's read state.
+"""The tables of message: messages, the heads of their chats, changes of messages, and each account's read state.
 
-A message is never deleted or moved: no id and no index is assigned twice.
+A message is never deleted, save for the copy that a move to another database leaves behind: no id and no index is
+assigned twice. Where messages expire (message.retention_days), are edited or recalled, only their body is replaced: no
+path can show the former one.
 """
 
 import sqlalchemy as sa
@@ -21,13 +23,15 @@ def _number(**column: object) -> int:
 
 
 class HeadRow(MessageTables, table=True):
-    """Index and time of a chat's last message. Appending to the chat locks this row."""
+    """Index and time of a chat's last message, and the number of its last change of a message (`rev`). Appending to the
+    chat and changing its messages lock this row."""
 
     __tablename__ = "heads"
 
     chat_id: int = Field(sa_column=sa.Column(_ROW_ID, primary_key=True, autoincrement=False))
     last_index: int = _number()
     last_time: int = _number()
+    rev: int = _number(sa_column_kwargs={"server_default": "0"})
 
 
 class MessageRow(MessageTables, table=True):
@@ -67,6 +71,49 @@ class CursorRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class RevisionRow(MessageTables, table=True):
+    """The last change of a message of each slot: its text (1), its reactions (2), its pin (3). `kind`: edit, recall,
+    reaction, pin or unpin. The row with the chat's highest `rev` is never deleted."""
+
+    __tablename__ = "revisions"
+
+    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    index: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    rev: int = _number()
+    kind: str
+    actor: int = _number()
+    time: int = _number()
+
+    __table_args__ = (sa.UniqueConstraint("chat_id", "rev", name="revisions_order"), {"sqlite_with_rowid": False})
+
+
+class EditRow(MessageTables, table=True):
+    """A text that a message has had: the nonce under which it was sent, and a hash of its body. The text of the message
+    itself (`rev` 0) is here once it has changed."""
+
+    __tablename__ = "edits"
+
+    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    index: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    nonce: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    rev: int = _number()
+    digest: bytes
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class ReactionRow(MessageTables, table=True):
+    __tablename__ = "reactions"
+
+    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    index: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    emoji: str = Field(primary_key=True)
+    account_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
 class MessageHealthRow(MessageTables, table=True):
     """Overwritten by health checks, each process in a slot of its own; see Database.check."""
 
@@ -74,6 +121,16 @@ class MessageHealthRow(MessageTables, table=True):
 
     slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     checked: int = _number()
+
+
+class EpochRow(MessageTables, table=True):
+    """The one row (`id` 1). A database that is restored from a backup gets a new `value`: messages that clients have
+    may be missing from it."""
+
+    __tablename__ = "epochs"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    value: str
 
 
 class PlacementRow(MessageTables, table=True):
@@ -89,6 +146,31 @@ class PlacementRow(MessageTables, table=True):
     id_spaces: int
     version: int = _number()
     served: str
+
+
+class MoveRow(MessageTables, table=True):
+    """The one row (`id` 1) of a database that takes part in a move. `moved`: ranges of partitions as text. `token`: of
+    the command that carries the move out; it compares it in each transaction."""
+
+    __tablename__ = "moves"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    source: str
+    target: str
+    moved: str
+    token: str
+
+
+class ChangeRow(MessageTables, table=True):
+    """A changed row of `heads` (`account_id` 0) or `cursors`, recorded by triggers while partitions are moved away."""
+
+    __tablename__ = "changes"
+
+    id: int = Field(sa_column=sa.Column(_ROW_ID, sa.Identity(), primary_key=True))
+    account_id: int = _number()
+    chat_id: int = _number()
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 metadata = MessageTables.metadata

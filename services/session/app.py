@@ -18,6 +18,7 @@ from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.memberships import Memberships
+from services.session.service.moderation import Moderation
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.subjects import PRESENCE_INCOMPLETE
@@ -51,7 +52,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     memberships = Memberships(database, notifier, MessageHeads(bus), settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
-    route(bus, accounts, chats, memberships, Friends(database, notifier, settings), system)
+    moderation = Moderation(database, notifier, settings)
+    route(bus, accounts, chats, memberships, moderation, Friends(database, notifier, settings), system)
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}

@@ -1,6 +1,6 @@
 """The rules of profiles, chats, memberships and friendships: pure functions. Rejections are raised as RequestError."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -10,6 +10,8 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
+from shared.names import is_valid_name
+from shared.setting_types import Language
 from shared.settings import LimitsSettings
 
 T = TypeVar("T")
@@ -21,12 +23,16 @@ LOBBY_NAME = "Lobby"
 DELETED_NICKNAME = "已注销用户"
 
 _NAMES_IN_DEFAULT_NAME = 3
+_SEPARATORS: Mapping[Language, str] = {"zh": "、", "en": ", "}
 _HASH_CHARACTERS = 128
 _SIGNATURE_CHARACTERS = 1_024
 _REQUEST_CHARACTERS = 1_000
+_LINK_CHARACTERS = 64
 _INT64_MAX = 2**63 - 1
 _SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every client can read."""
+ALWAYS = _SAFE_INTEGER_MAX
+"""The end (Unix ms) of what does not end."""
 
 
 class OwnerCandidate(NamedTuple):
@@ -42,9 +48,9 @@ def next_owner(candidates: Iterable[OwnerCandidate]) -> OwnerCandidate | None:
     return min(candidates, key=lambda candidate: (-candidate.role, candidate.seat), default=None)
 
 
-def default_name(nicknames: Sequence[str], limit: int) -> str:
+def default_name(nicknames: Sequence[str], limit: int, language: Language = "zh") -> str:
     """The name of a chat created without one: its first members' nicknames, cut to the limit on names."""
-    return "、".join(nicknames[:_NAMES_IN_DEFAULT_NAME])[:limit]
+    return _SEPARATORS[language].join(nicknames[:_NAMES_IN_DEFAULT_NAME])[:limit]
 
 
 def check_seed(seed: EnsureProfile, limits: LimitsSettings) -> None:
@@ -88,7 +94,7 @@ def new_group_members(request: CreateChat, limits: LimitsSettings) -> list[Accou
     check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
         raise RequestError(ErrorCode.INVALID, "only groups can be made", "kind")
-    _check_characters("name", request.name, limits.group_name_characters)
+    _check_name("name", request.name, limits.group_name_characters)
     _check_avatar(request.avatar, limits)
     _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     members = list(dict.fromkeys((request.actor, *request.members)))
@@ -107,7 +113,7 @@ def new_group_name(request: RenameChat, limits: LimitsSettings) -> str:
     check_chat(request.chat)
     if not request.name:
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
-    _check_characters("name", request.name, limits.group_name_characters)
+    _check_name("name", request.name, limits.group_name_characters)
     return request.name
 
 
@@ -148,6 +154,35 @@ def check_can_manage(role: Role | None) -> None:
         raise RequestError(ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat")
 
 
+def check_can_remove(role: Role | None, removed: Role | None) -> None:
+    """The owner and admins remove members of a lower role. `removed`: None for an account that is no member."""
+    check_can_manage(role)
+    check_outranks(role, removed)
+
+
+def check_outranks(role: Role | None, member: Role | None) -> None:
+    """`member`: None for an account that is no member."""
+    if member is None:
+        raise not_a_member()
+    if role is None or member >= role:
+        raise RequestError(ErrorCode.FORBIDDEN, "this can only be done to members of a lower role", "account")
+
+
+def check_is_owner(role: Role | None) -> None:
+    """A non-member receives the same error as for an unknown chat."""
+    if role is None:
+        raise hidden_error(ErrorCode.FORBIDDEN)
+    if role is not Role.OWNER:
+        raise RequestError(ErrorCode.FORBIDDEN, "only the owner of a group may do that", "chat")
+
+
+def check_can_set_role(actor: Role | None, member: Role | None) -> None:
+    """Only the owner sets roles. `member`: the present role; None for an account that is no member."""
+    check_is_owner(actor)
+    if member is None:
+        raise not_a_member()
+
+
 def check_capacity(number: ChatId, size: int, limits: LimitsSettings) -> None:
     """A group of `size` members accepts one more; the lobby has no limit."""
     if number != LOBBY and size >= limits.members_per_group:
@@ -166,6 +201,43 @@ def check_pending_requests(requests: int, limits: LimitsSettings) -> None:
         raise RequestError(
             ErrorCode.LIMIT, f"at most {limits.requests_pending} requests may wait for an answer", "requests"
         )
+
+
+def check_block_count(blocked: int, limits: LimitsSettings) -> None:
+    """An account that blocks so many others may block one more."""
+    if blocked >= limits.blocks_per_account:
+        raise RequestError(ErrorCode.LIMIT, f"at most {limits.blocks_per_account} accounts can be blocked", "account")
+
+
+def check_ban_count(others: int, limits: LimitsSettings) -> None:
+    """A group that bans so many other accounts may ban one more."""
+    if others >= limits.bans_per_group:
+        raise RequestError(ErrorCode.LIMIT, f"a group bans at most {limits.bans_per_group} accounts", "account")
+
+
+def check_silence_count(others: int, limits: LimitsSettings) -> None:
+    """A group with so many other silenced members may silence one more."""
+    if others >= limits.silenced_per_group:
+        raise RequestError(ErrorCode.LIMIT, f"a group silences at most {limits.silenced_per_group} members", "account")
+
+
+def check_link_count(links: int, limits: LimitsSettings) -> None:
+    """A group with so many links may have one more."""
+    if links >= limits.links_per_group:
+        raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.links_per_group} links", "chat")
+
+
+def check_link(link: str) -> None:
+    _check_characters("link", link, _LINK_CHARACTERS)
+
+
+def check_uses(uses: int) -> None:
+    _check_number("uses", uses, _SAFE_INTEGER_MAX)
+
+
+def check_time(time: int, field: str) -> None:
+    """Unix ms."""
+    _check_number(field, time, _SAFE_INTEGER_MAX)
 
 
 # Lists
@@ -215,6 +287,10 @@ def hidden_error(code: ErrorCode) -> RequestError:
     return RequestError(code, "you are in no such chat", "chat")
 
 
+def not_a_member() -> RequestError:
+    return RequestError(ErrorCode.NOT_FOUND, "this account is no member of the group", "account")
+
+
 def no_pending_request(field: str) -> RequestError:
     return RequestError(ErrorCode.NOT_FOUND, "nothing waits for that answer", field)
 
@@ -226,7 +302,13 @@ def account_not_found(account: AccountId, field: str = "account") -> RequestErro
 def _check_nickname(nickname: str, limits: LimitsSettings) -> None:
     if not nickname:
         raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
-    _check_characters("nickname", nickname, limits.nickname_characters)
+    _check_name("nickname", nickname, limits.nickname_characters)
+
+
+def _check_name(field: str, name: str, limit: int) -> None:
+    _check_characters(field, name, limit)
+    if not is_valid_name(name):
+        raise RequestError(ErrorCode.INVALID, f"{field} must not contain control or invisible characters", field)
 
 
 def _check_avatar(address: str, limits: LimitsSettings) -> None:

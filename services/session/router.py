@@ -5,6 +5,7 @@ from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.memberships import Memberships
+from services.session.service.moderation import Moderation
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 
@@ -12,7 +13,13 @@ _QUEUE = "session"
 
 
 def route(
-    bus: Bus, accounts: AccountProfiles, chats: Chats, memberships: Memberships, friends: Friends, system: SystemNotices
+    bus: Bus,
+    accounts: AccountProfiles,
+    chats: Chats,
+    memberships: Memberships,
+    moderation: Moderation,
+    friends: Friends,
+    system: SystemNotices,
 ) -> None:
     bus.serve(on.ENSURE_PROFILE, accounts.ensure_profile, queue=_QUEUE)
     bus.serve(on.GET_ACCOUNT, accounts.get_account, queue=_QUEUE)
@@ -26,6 +33,7 @@ def route(
     bus.serve(on.CREATE_CHAT, chats.create_chat, queue=_QUEUE)
     bus.serve(on.OPEN_PRIVATE_CHAT, chats.open_private_chat, queue=_QUEUE)
     bus.serve(on.GET_CHAT, chats.get_chat, queue=_QUEUE)
+    bus.serve(on.GET_CHATS, chats.get_chats, queue=_QUEUE)
     bus.serve(on.LIST_CHATS, chats.list_chats, queue=_QUEUE)
     bus.serve(on.LIST_CHAT_VIEWS, chats.list_chat_views, queue=_QUEUE)
     bus.serve(on.GET_MEMBERSHIP, chats.get_membership, queue=_QUEUE)
@@ -34,10 +42,24 @@ def route(
     bus.serve(on.REQUEST_MEMBERSHIP, memberships.request_membership, queue=_QUEUE)
     bus.serve(on.ANSWER_MEMBERSHIP, memberships.answer_membership, queue=_QUEUE)
     bus.serve(on.ADD_MEMBER, memberships.add_member, queue=_QUEUE)
+    bus.serve(on.CREATE_LINK, memberships.create_link, queue=_QUEUE)
+    bus.serve(on.LIST_LINKS, memberships.list_links, queue=_QUEUE)
+    bus.serve(on.DELETE_LINK, memberships.delete_link, queue=_QUEUE)
+    bus.serve(on.JOIN_BY_LINK, memberships.join_by_link, queue=_QUEUE)
+    bus.serve(on.END_MEMBERSHIP, memberships.end_membership, queue=_QUEUE)
+    bus.serve(on.SET_ROLE, memberships.set_role, queue=_QUEUE)
+    bus.serve(on.BAN_MEMBER, moderation.ban_member, queue=_QUEUE)
+    bus.serve(on.UNBAN_MEMBER, moderation.unban_member, queue=_QUEUE)
+    bus.serve(on.LIST_BANS, moderation.list_bans, queue=_QUEUE)
+    bus.serve(on.SILENCE_MEMBER, moderation.silence_member, queue=_QUEUE)
+    bus.serve(on.DISBAND_CHAT, moderation.disband_chat, queue=_QUEUE)
+    bus.serve(on.LIST_MEMBERS, memberships.list_members, queue=_QUEUE)
 
     bus.serve(on.REQUEST_FRIENDSHIP, friends.request_friendship, queue=_QUEUE)
     bus.serve(on.ANSWER_FRIENDSHIP, friends.answer_friendship, queue=_QUEUE)
     bus.serve(on.END_FRIENDSHIP, friends.end_friendship, queue=_QUEUE)
+    bus.serve(on.SET_BLOCKED, friends.set_blocked, queue=_QUEUE)
+    bus.serve(on.LIST_BLOCKED, friends.list_blocked, queue=_QUEUE)
     bus.serve(on.LIST_REQUESTS, friends.list_requests, queue=_QUEUE)
     bus.serve(on.LIST_PENDING_NOTICES, friends.list_pending_notices, queue=_QUEUE)
     bus.serve(on.DROP_PENDING_NOTICES, friends.drop_pending_notices, queue=_QUEUE)

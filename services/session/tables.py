@@ -1,4 +1,5 @@
-"""Session's tables: profiles, chats, members, friendships, pending requests, pending notifications.
+"""Session's tables: profiles, chats, members, friendships, pending requests, blocked accounts,
+bans, silences and links of groups, pending notifications.
 
 Times are Unix milliseconds. `private_updated` and the other times of change only grow, also within one millisecond.
 A chat's row is the lock for its membership: `version`, `size` and `seats` change in the transaction that changes it.
@@ -135,6 +136,58 @@ class MembershipRequestRow(SessionBase, table=True):
     __table_args__ = (sa.Index("application_applicant", "applicant"), {"sqlite_with_rowid": False})
 
 
+class BlockRow(SessionBase, table=True):
+    """`account` rejects private messages and friend requests of `blocked`."""
+
+    __tablename__ = "block"
+
+    account: int = _number(primary_key=True, foreign_key="profile.id", sa_column_kwargs={"autoincrement": False})
+    blocked: int = _number(primary_key=True, foreign_key="profile.id")
+    created: int = _number()
+
+    __table_args__ = (sa.Index("block_blocked", "blocked"), {"sqlite_with_rowid": False})
+
+
+class BanRow(SessionBase, table=True):
+    """`account` cannot join the group before `until`."""
+
+    __tablename__ = "ban"
+
+    chat: int = _number(primary_key=True, foreign_key="chat.id", sa_column_kwargs={"autoincrement": False})
+    account: int = _number(primary_key=True, foreign_key="profile.id")
+    until: int = _number()
+    by: int = _number()
+
+    __table_args__ = (sa.Index("ban_account", "account"), {"sqlite_with_rowid": False})
+
+
+class SilenceRow(SessionBase, table=True):
+    """`account` may not post to the group before `until`; 0: all but the owner and the admins."""
+
+    __tablename__ = "silence"
+
+    chat: int = _number(primary_key=True, foreign_key="chat.id", sa_column_kwargs={"autoincrement": False})
+    account: int = _number(primary_key=True)
+    until: int = _number()
+
+    __table_args__ = (sa.Index("silence_account", "account"), {"sqlite_with_rowid": False})
+
+
+class LinkRow(SessionBase, table=True):
+    """Who has the link joins the group: `uses` accounts (NULL: any number), before `expires`."""
+
+    __tablename__ = "link"
+
+    link: str = Field(primary_key=True)
+    chat: int = _number(foreign_key="chat.id")
+    by: int = _number()
+    uses: int | None = Field(sa_type=sa.BigInteger)
+    expires: int = _number()
+    created: int = _number()
+
+    __table_args__ = (sa.Index("link_chat", "chat", "created"),)
+
+
 class PendingNotificationRow(SessionBase, table=True):
     """A packed notice that the account's client has not confirmed. Numbers are never reused."""
 
@@ -164,4 +217,8 @@ member = metadata.tables["member"]
 friendship = metadata.tables["friendship"]
 friend_request = metadata.tables["friend_request"]
 membership_request = metadata.tables["application"]
+block = metadata.tables["block"]
+ban = metadata.tables["ban"]
+silence = metadata.tables["silence"]
+link = metadata.tables["link"]
 pending_notification = metadata.tables["kept"]

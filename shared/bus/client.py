@@ -17,9 +17,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
+from shared.bus.node_identity import NodeIdentity
 from shared.bus.request_metrics import SentRequestMetrics, served_seconds
 from shared.bus.request_queue import QueueLimits, RequestQueue
-from shared.bus.requester_clocks import DEADLINE, SENT, RequesterClocks, is_late, to_wall_clock
+from shared.bus.requester_clocks import RequesterClocks, deadline_headers, is_late
+from shared.bus.responder import Responder
 from shared.bus.streams import EventStreams
 from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -29,7 +31,7 @@ from shared.tasks import Tasks
 from shared.telemetry import log, new_trace, trace, traceparent
 
 if TYPE_CHECKING:
-    from shared.tracing import Span, Tracer
+    from shared.tracing import Tracer
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -42,8 +44,8 @@ _LEAVING_SECONDS = 1.0
 _ATTEMPT_SECONDS = 2.0
 _EVENT_SECONDS = 2.0
 _NO_RESPONDERS_PAUSE_SECONDS = 0.1
-_SLACK_SECONDS = 0.5
-"""The caller waits this much longer than its request's deadline, so that work begun in time still gets its reply."""
+_QUIET_SECONDS = 0.7
+"""Replies of several processes come this soon after each other."""
 
 
 class Unavailable(RequestError):
@@ -71,10 +73,16 @@ async def _ignore(_: Msg) -> None:
 
 
 class Bus:
-    """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`."""
+    """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`.
+    `node`: the identity of an edge's process."""
 
     def __init__(
-        self, settings: NatsSettings, service: str, registry: CollectorRegistry, tracer: "Tracer | None" = None
+        self,
+        settings: NatsSettings,
+        service: str,
+        registry: CollectorRegistry,
+        tracer: "Tracer | None" = None,
+        node: NodeIdentity | None = None,
     ) -> None:
         self._service = service
         self._tracer = tracer
@@ -89,15 +97,12 @@ class Bus:
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
         self._clocks = RequesterClocks()
-        self._broker = BrokerConnection(settings, service, errors, self._connection_lost)
+        self._broker = BrokerConnection(settings, service, errors, self._connection_lost, node)
         self._events_lost_callbacks: list[Callable[[], None]] = []
         self._streams = EventStreams(service, settings.replicas, self._broker.is_denied, self._events_lost)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
         self._events = Counter(
-            "dragoman_bus_events",
-            "Attempts at durable events",
-            ["subject", "outcome"],
-            registry=registry,
+            "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
         )
         unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to the broker", registry=registry)
         unsent.set_function(lambda: self._broker.unsent_bytes)
@@ -145,13 +150,19 @@ class Bus:
 
         self._broker.subscribe(subject, receive, "")
 
+    def answer_broker(self, subject: str, callback: Callable[[bytes], bytes], *, queue: str) -> None:
+        """Replies to requests of nats-server itself, in its own format."""
+
+        async def receive(message: Msg) -> None:
+            await self._reply(message, callback(message.data))
+
+        self._broker.subscribe(subject, receive, queue)
+
     def is_denied(self, subject: str) -> bool:
         """Whether the broker has denied this connection the subject: it has the grants of an older version."""
         return self._broker.is_denied(subject.lower())
 
-    def serve_deferred(
-        self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str = ""
-    ) -> None:
+    def serve_deferred(self, route: Route[Q, R], callback: Callable[[Q, Responder], None], *, queue: str = "") -> None:
         """`serve` for the hot path: the callback queues the request at once and replies later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 
@@ -159,7 +170,7 @@ class Bus:
             added = self._clocks.translate(message)
             if is_late(message):
                 return
-            responder = Responder(self, message, added)
+            responder = Responder(self._reply, message, added)
             if self._tracer is not None:
                 cause = (message.headers or {}).get("traceparent", "")
                 responder.span = self._tracer.continue_trace(route.label, "server", cause)
@@ -269,8 +280,8 @@ class Bus:
         wait_for_service: bool = True,
     ) -> R:
         """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is
-        repeated until then; without `wait_for_service`, a missing service raises NoResponders at once. Raises
-        RequestError; Unavailable when no reply came in time."""
+        repeated until then, in attempts of 2 s, the last of up to 4 s; without `wait_for_service`, a missing service
+        raises NoResponders at once. Raises RequestError; Unavailable when no reply came in time."""
         started = time.monotonic()
         result = "ok"
         try:
@@ -284,17 +295,38 @@ class Bus:
         finally:
             self._requested.observe(route.label, result, time.monotonic() - started)
 
+    async def request_all(self, route: Route[Q, R], request: Q, *, seconds: float = 3.0) -> list[R]:
+        """Sends a request to every process that serves the route. Returns the replies that come before `seconds` have
+        passed, or nothing has come for a while; errors are left out. Raises nats.errors.Error."""
+        client = self._broker.client
+        inbox = client.new_inbox()
+        replies: list[R] = []
+        subscription = await client.subscribe(inbox)
+        try:
+            await client.publish(
+                route.subject,
+                _pack(request),
+                inbox,
+                headers={"traceparent": self._traceparent(), **deadline_headers(steady_ms(), seconds)},
+            )
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await subscription.next_msg(_QUIET_SECONDS)
+                    if message.data[:1] == b"+":
+                        replies.append(self._decode_reply(route, message.data))
+        except TimeoutError:
+            return replies
+        finally:
+            await subscription.unsubscribe()
+
     async def _request(
         self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool
     ) -> bytes:
         deadline = time.monotonic() + seconds
-        headers = {
-            DEADLINE: str(int(steady_ms() + max(seconds - _SLACK_SECONDS, seconds / 2) * 1000)),
-            "traceparent": self._traceparent(),
-        }
+        headers = {"traceparent": self._traceparent()}
         while (left := deadline - time.monotonic()) > 0:
-            attempt = min(left, _ATTEMPT_SECONDS) if retry else left
-            headers[SENT] = str(steady_ms())
+            attempt = _ATTEMPT_SECONDS if retry and left >= 2 * _ATTEMPT_SECONDS else left
+            headers |= deadline_headers(steady_ms(), attempt)  # its own: nobody waits for the reply to an earlier one
             try:
                 return await self._request_once(subject, payload, attempt, headers)
             except nats.errors.NoRespondersError:
@@ -365,35 +397,3 @@ class Bus:
             await self._broker.client.publish(message.reply, payload)
         except nats.errors.Error as error:
             _log.warning("reply lost", subject=message.subject, error=repr(error))
-
-
-class Responder:
-    """Replies to one request of `serve_deferred`."""
-
-    __slots__ = ("_bus", "_clock_difference_ms", "_message", "span")
-
-    def __init__(self, bus: Bus, message: Msg, clock_difference_ms: float) -> None:
-        self._bus = bus
-        self._message = message
-        self._clock_difference_ms = clock_difference_ms
-        self.span: Span | None = None
-        """From receipt to reply."""
-
-    @property
-    def cause(self) -> str:
-        """The traceparent of the request's span; empty when the span is not recorded."""
-        return self.span.traceparent if self.span is not None else ""
-
-    def to_wall_clock(self, requester_ms: int) -> int:
-        """The same moment, given in steady milliseconds of the requester, on our wall clock."""
-        return to_wall_clock(requester_ms, self._clock_difference_ms)
-
-    async def reply(self, reply: object) -> None:
-        await self._bus._reply(self._message, b"+" + _pack(reply))
-        if self.span is not None:
-            self.span.end()
-
-    async def reply_error(self, failure: Failure) -> None:
-        await self._bus._reply(self._message, b"-" + _pack(failure))
-        if self.span is not None:
-            self.span.end(failure.code.value)

@@ -3,20 +3,24 @@
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import nats.errors
-from faststream.nats import NatsBroker, NatsUserPassword
+from faststream.nats import NatsBroker, NatsSecurity, NatsUserPassword
 from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from prometheus_client import Counter
 
+from shared.bus.nats_client import NatsClient
+from shared.bus.node_identity import NodeIdentity
+from shared.contract.permissions import NODE_USER, node_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
+from shared.tls import nats_context
 
 _log = log(__name__)
 
@@ -25,18 +29,37 @@ _REMINDER_SECONDS = 5.0
 """Between two log lines while the broker has not answered at the start."""
 _PENDING_MESSAGES = 65_536
 _PENDING_BYTES = 64 << 20
+_REJECTED = ("authorization violation", "authentication timeout", "authorization timeout")
 _QUOTED = re.compile(r'"([^"]+)"')
 
 Receive = Callable[[Msg], Awaitable[None]]
 """Called with each message, in order."""
 
 
+class _Broker(NatsBroker):
+    """With our client, which never logs in without the TLS that settings demand. `own_callbacks` replace those of
+    FastStream."""
+
+    own_callbacks: dict[str, Any]
+
+    async def _connect(self) -> Client:
+        client = NatsClient()
+        await client.connect(**self._connection_kwargs | self.own_callbacks)
+        self.config.connect(client)
+        return client
+
+
 class BrokerConnection:
     """One process's connection until `stop`. `errors` counts the broker's error reports by kind. `on_messages_lost` is
-    called with a reason when messages to this process may have been lost."""
+    called with a reason when messages to this process may have been lost. `node`: the identity of an edge's process."""
 
     def __init__(
-        self, settings: NatsSettings, service: str, errors: Counter, on_messages_lost: Callable[[str], None]
+        self,
+        settings: NatsSettings,
+        service: str,
+        errors: Counter,
+        on_messages_lost: Callable[[str], None],
+        node: NodeIdentity | None = None,
     ) -> None:
         self._on_messages_lost = on_messages_lost
         self._errors = errors
@@ -54,7 +77,13 @@ class BrokerConnection:
         self._round_trip: asyncio.Task[None] | None = None
         urls = settings.url.split(",")
         self._addresses = [url.rpartition("/")[2].rpartition("@")[2] for url in urls]
-        self._broker = NatsBroker(urls, **self._options(settings, service))
+        self._node = node
+        self._waits_for_auth = settings.user == NODE_USER
+        """Auth decides on this user: while auth is away, the broker rejects it."""
+        self._broker = _Broker(urls, **self._options(settings, service))
+        self._broker.own_callbacks = {"error_cb": self._on_error} if self._waits_for_auth else {}
+        self._failure = ""
+        """Of the last attempt to connect."""
 
     @property
     def client(self) -> Client:
@@ -80,9 +109,9 @@ class BrokerConnection:
 
     async def start(self) -> None:
         """Connects and subscribes, however long the broker takes to appear. Raises nats.errors.Error when it rejects
-        this user."""
+        this user, unless auth decides on it."""
         _log.info("connecting to the bus")
-        reminder = self._tasks.start(_remind(self._addresses), "reminder")
+        reminder = self._tasks.start(self._remind(), "reminder")
         try:
             await self._broker.start()
         finally:
@@ -137,6 +166,8 @@ class BrokerConnection:
             await self._close_connection()
 
     async def _close_connection(self) -> None:
+        if not self.client.is_connected:  # nats-py would write to a closed socket, and Python 3.12 raises TypeError
+            self.client._pending, self.client._pending_data_size = [], 0
         try:
             await self.client.close()
         except OSError as error:  # it still tries to send its buffer
@@ -174,16 +205,20 @@ class BrokerConnection:
         await self.client.flush()
 
     def _options(self, settings: NatsSettings, service: str) -> dict[str, Any]:
-        password = settings.password.get_secret_value()
+        password, name = settings.password.get_secret_value(), settings.tls_name or None
+        tls, node = nats_context(settings), self._node
+        if node is not None and self._waits_for_auth:
+            password = node.password(password)
+        as_user = NatsUserPassword(settings.user, password, ssl_context=tls, tls_hostname=name)
         return {
-            "security": NatsUserPassword(settings.user, password) if settings.user else None,
-            "name": service,
+            "security": as_user if settings.user else NatsSecurity(ssl_context=tls, tls_hostname=name),
+            "name": service if node is None else node.id,
             "connect_timeout": settings.connect_timeout_seconds,
             "reconnect_time_wait": 0.5,
             "max_reconnect_attempts": -1,
             "ping_interval": 5,
             "max_outstanding_pings": 2,
-            "inbox_prefix": f"inbox.{service}",
+            "inbox_prefix": f"inbox.{service}" if node is None else node_inbox(node.id),
             "error_cb": self._on_error,
             "reconnected_cb": self._on_reconnected,
             "disconnected_cb": self._on_disconnected,
@@ -194,6 +229,7 @@ class BrokerConnection:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error).lower()
+        self._failure = str(error) or type(error).__name__
         if isinstance(error, nats.errors.SlowConsumerError):
             self._errors.labels("slow_consumer").inc()
             self._on_messages_lost("slow consumer")
@@ -201,11 +237,21 @@ class BrokerConnection:
             self._errors.labels("permission").inc()
             self._denied |= set(_QUOTED.findall(text))
             _log.error("not permitted on the bus", error=str(error))
+        elif self._waits_for_auth and text.removeprefix("nats: ").strip("'") in _REJECTED:
+            self._errors.labels("other").inc()
+            self._failure = "auth has not granted this node its subjects (nats.user, nats.password, callout.key)"
         elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
             _give_up(text)  # FastStream raises it out of the reconnection, which then never continues
         else:
             self._errors.labels("other").inc()
             _log.debug("bus error", error=repr(error))
+
+    async def _remind(self) -> None:
+        while True:
+            await asyncio.sleep(_REMINDER_SECONDS)
+            _log.warning(
+                "the bus does not answer yet", servers=self._addresses, setting="nats.url", error=self._failure
+            )
 
     async def _on_disconnected(self) -> None:
         if self._round_trip is not None:
@@ -227,9 +273,3 @@ def _give_up(reason: str) -> None:
     """Ends this process in order: only a new process can connect again."""
     _log.critical("bus lost", reason=reason)
     signal.raise_signal(signal.SIGTERM)
-
-
-async def _remind(addresses: Sequence[str]) -> None:
-    while True:
-        await asyncio.sleep(_REMINDER_SECONDS)
-        _log.warning("the bus does not answer yet", servers=addresses, setting="nats.url")

@@ -3,8 +3,7 @@
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from shared.contract.errors import ErrorCode
-
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+from shared.telemetry import LATENCY_BUCKETS
 
 
 def served_seconds(registry: CollectorRegistry) -> Histogram:
@@ -12,7 +11,7 @@ def served_seconds(registry: CollectorRegistry) -> Histogram:
         "dragoman_bus_request_seconds",
         "Time to answer a request",
         ["subject", "outcome"],
-        buckets=_SECONDS,
+        buckets=LATENCY_BUCKETS,
         registry=registry,
     )
 
@@ -25,7 +24,7 @@ class SentRequestMetrics:
             "dragoman_bus_ask_seconds",
             "Time until a request was answered",
             ["subject", "outcome"],
-            buckets=_SECONDS,
+            buckets=LATENCY_BUCKETS,
             registry=registry,
         )
         self._available = Gauge(

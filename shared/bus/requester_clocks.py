@@ -18,6 +18,8 @@ from shared.clock import now_ms, steady_ms
 DEADLINE, SENT = "Deadline", "Sent"
 """Headers of a request: steady milliseconds of the requester."""
 
+_SLACK_SECONDS = 0.5
+"""The caller waits this much longer than its request's deadline, so that work begun in time still gets its reply."""
 _MAX_REQUESTERS = 4096
 _DRIFT = 0.001
 """Clocks drift apart by less than this fraction of the time that passes."""
@@ -73,6 +75,11 @@ class RequesterClocks:
         if not delayed or now - estimate.since > _CONFIRMING_MS:
             estimate.confirmed = True
         return estimate.offset if estimate.confirmed else 0.0
+
+
+def deadline_headers(sent: float, seconds: float) -> dict[str, str]:
+    """Headers of a request. `sent`: steady milliseconds; `seconds`: how long its sender waits."""
+    return {DEADLINE: str(int(sent + max(seconds - _SLACK_SECONDS, seconds / 2) * 1000)), SENT: str(sent)}
 
 
 def to_wall_clock(requester_ms: int, added: float) -> int:

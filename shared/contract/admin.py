@@ -58,6 +58,47 @@ class Kick(msgspec.Struct):
     account: AccountId
 
 
+# The audit trail
+
+
+class Act(msgspec.Struct, frozen=True):
+    """Something that changed or read an account, or the system (account 0). `by`: `user` or `admin`. `address`: of the
+    client, as far as it is known. `time` (Unix milliseconds) and `number` are auth's."""
+
+    act: str
+    account: AccountId = NO_ACCOUNT
+    by: str = "admin"
+    address: str = ""
+    detail: str = ""
+    time: int = 0
+    number: int = 0
+
+
+class RecordAct(msgspec.Struct):
+    """Records an act that another service, or the operator's command itself, carries out."""
+
+    act: str
+    account: AccountId = NO_ACCOUNT
+    detail: str = ""
+
+
+class SearchTrail(msgspec.Struct):
+    """One page, newest first, of acts on an account (0: on any), of one kind (empty: any), not older than `since` (Unix
+    milliseconds), with numbers below `before` (0: any)."""
+
+    account: AccountId = NO_ACCOUNT
+    act: str = ""
+    since: int = 0
+    before: int = 0
+
+
+class Trail(msgspec.Struct, frozen=True):
+    """With `more`, continue before the number of the last act."""
+
+    acts: list[Act]
+    more: bool = False
+
+
 # Notices: messages of the system account to each recipient, in a chat of the two
 
 

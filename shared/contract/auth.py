@@ -10,11 +10,13 @@ from shared.contract.model import Secret
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """The origin of a request: the edge node, its connection, and the client's address (for rate limits)."""
+    """The origin of a request: the edge node, its connection, the client's address (for rate limits and the list of
+    logins) and its dialect."""
 
     node: NodeId = NodeId("")
     connection: int = 0
     address: str = ""
+    client: str = ""
 
 
 class Register(msgspec.Struct, kw_only=True):
@@ -161,11 +163,74 @@ class DeletedAccounts(msgspec.Struct, frozen=True):
     accounts: list[AccountId]
 
 
+class ListLogins(msgspec.Struct):
+    """The logins of an account with valid tokens."""
+
+    actor: AccountId = NO_ACCOUNT
+
+
+class LoginView(msgspec.Struct, frozen=True):
+    """A login of an account. `created`: Unix milliseconds; `expires`: Unix seconds, of its token. `address` and
+    `client` (the dialect) are those that logged in; later connections by token may have others."""
+
+    sid: str
+    created: int
+    expires: int
+    address: str = ""
+    client: str = ""
+
+
+class Logins(msgspec.Struct, frozen=True):
+    """Newest first, 200 at most."""
+
+    logins: list[LoginView]
+
+
+class EndLogin(msgspec.Struct):
+    """Revokes the token of one listed login and closes its connections. `not_found` for any other."""
+
+    sid: str
+    actor: AccountId = NO_ACCOUNT
+
+
+class ChangePassword(msgspec.Struct, kw_only=True):
+    """Replaces all secrets of an account by a new one. All its logins end; the reply, Authenticated, is a new one in
+    place of the caller's, and its `revision` is that of the revocation. `unauthenticated` for a wrong old secret, which
+    counts as a failed login."""
+
+    old: Secret
+    new: Secret
+    actor: AccountId = NO_ACCOUNT
+    origin: Origin = Origin()
+
+    def __repr__(self) -> str:
+        return f"ChangePassword(actor={self.actor}, ***)"
+
+
 class Logout(msgspec.Struct):
     """Ends one login session and revokes its tokens."""
 
     sid: str
     actor: AccountId = NO_ACCOUNT
+
+
+class TokenLogin(msgspec.Struct, frozen=True):
+    """An account has logged in by a token that it had. `network`: the client's IPv4 address, or IPv6 /64."""
+
+    account: AccountId
+    network: str
+    client: str = ""
+
+
+MAX_TOKEN_LOGINS = 500
+"""Of one request."""
+
+
+class RecordTokenLogins(msgspec.Struct):
+    """For the audit trail: edges verify tokens by themselves. At most MAX_TOKEN_LOGINS; a repetition within a day adds
+    nothing."""
+
+    logins: list[TokenLogin]
 
 
 class ListRevocations(msgspec.Struct):

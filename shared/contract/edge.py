@@ -3,8 +3,9 @@
 import msgspec
 
 from shared.contract.auth import Revocation
-from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Role
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
+from shared.contract.message import MessageChange
+from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Quote, Role
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -18,6 +19,17 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The members of a private chat."""
     face: ProfileSummary | None = None
     """The sender's profile summary, as the sender's edge knew it."""
+    quote: Quote | None = None
+    """Of the message that it replies to."""
+
+
+class ChangeDelivery(msgspec.Struct, array_like=True, frozen=True):
+    """A committed change of a message, and its recipients as in Delivery; to all connections of theirs but `origin`
+    (node and number). A lost one is not repeated: clients notice it by its `rev`."""
+
+    change: MessageChange
+    recipients: list[AccountId] | None
+    origin: tuple[NodeId, int] | None = None
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True):
@@ -28,6 +40,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
     epoch: int
     counter: int
     deliveries: list[Delivery]
+    changes: list[ChangeDelivery] = []
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -86,7 +99,8 @@ class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
 
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     """The new role of an account in a chat; LEFT: no longer a member. Between version `since` and `version`, nobody
-    else's membership has changed; 0: only `version` itself is known."""
+    else's membership has changed; 0: only `version` itself is known. `by`: the account that ended the membership
+    or set the role; NO_ACCOUNT: of a join, and not named. `disbanded`: with that of all other members."""
 
     chat: ChatId
     account: AccountId
@@ -94,6 +108,8 @@ class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     first_index: int
     version: int
     since: int = 0
+    by: AccountId = NO_ACCOUNT
+    disbanded: bool = False
 
 
 class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):

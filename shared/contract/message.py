@@ -1,10 +1,12 @@
-"""Requests to the message service: post, sync, history, read state."""
+"""Requests to the message service: post, change, sync, history, read state."""
+
+from enum import StrEnum
 
 import msgspec
 
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
-from shared.contract.model import MemberPair, Message, ProfileSummary
+from shared.contract.model import MemberPair, Message, ProfileSummary, Quote
 from shared.contract.session import ChatEntry
 
 
@@ -19,6 +21,8 @@ class Draft(msgspec.Struct, array_like=True, frozen=True):
     body: bytes
     face: ProfileSummary | None = None
     """The sender's profile summary, forwarded to the recipients' edges; not stored."""
+    quote: Quote | None = None
+    """Of the message that it replies to; forwarded and not stored, as well."""
 
 
 class PostMessages(msgspec.Struct):
@@ -37,11 +41,109 @@ class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True):
     time: int
 
 
-class PostResults(msgspec.Struct, frozen=True):
-    """One result for each draft, in order. `failures` maps positions to failures; `posted` is None there."""
+class PostResults(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One result for each draft, in order. `failures` maps positions to failures; `posted` is None there. `again`: the
+    positions of messages that an earlier request has posted."""
 
     posted: list[Posted | None]
     failures: dict[int, Failure] = {}
+    again: list[int] = []
+
+
+# Changes of messages
+
+
+class EditText(msgspec.Struct, tag="edit", frozen=True):
+    """Replace the body of a message, which keeps its index and its time. `nonce`: an edit of the message with a nonce
+    that is stored already is not repeated. `if_rev`: only if the text has not changed after this `rev`."""
+
+    body: bytes
+    nonce: Nonce
+    if_rev: int | None = None
+
+
+class RecallText(msgspec.Struct, tag="recall", frozen=True):
+    """Replace the body by RECALLED_BODY for ever."""
+
+
+class React(msgspec.Struct, tag="react", frozen=True):
+    """Add (`on`) or remove the actor's reaction with this emoji."""
+
+    emoji: str
+    on: bool
+
+
+class PinMessage(msgspec.Struct, tag="pin", frozen=True):
+    on: bool
+
+
+class ChangeMessage(msgspec.Struct):
+    """Change a committed message. Each change of a chat's messages gets the chat's next `rev`. `origin`: node and
+    number of the connection, to which the change is not pushed."""
+
+    chat: ChatId
+    index: int
+    change: EditText | RecallText | React | PinMessage
+    actor: AccountId = NO_ACCOUNT
+    origin: tuple[NodeId, int] | None = None
+
+
+class Changed(msgspec.Struct, tag="changed", frozen=True, omit_defaults=True):
+    """The change is committed, now or by an earlier request. `time`: Unix milliseconds. `count`: the accounts that have
+    reacted to the message with the emoji."""
+
+    rev: int
+    time: int
+    count: int = 0
+
+
+class ChangeKind(StrEnum):
+    EDIT = "edit"
+    RECALL = "recall"
+    REACTION = "reaction"
+    PIN = "pin"
+
+
+class MessageChange(msgspec.Struct, array_like=True, frozen=True):
+    """The last change of its kind of a message; an edit and a recall are of one kind. `by`: who made it. `body`: of an
+    edited message. `reactions`: the number of accounts by emoji; `mine`: the emoji of the requester, None if it is
+    pushed; `emoji`: pushed, the one that `by` has added (`on`) or removed. `on` of a pin: the message is pinned."""
+
+    chat: ChatId
+    rev: int
+    index: int
+    kind: ChangeKind
+    by: AccountId
+    time: int
+    body: bytes = b""
+    reactions: dict[str, int] = {}
+    mine: list[str] | None = None
+    emoji: str = ""
+    on: bool = True
+
+
+class GetChanges(msgspec.Struct):
+    """The changes of a chat's messages after `after`, in the order of `rev`, for members. Of several changes of one
+    kind of a message, only the last is there."""
+
+    chat: ChatId
+    after: int
+    actor: AccountId = NO_ACCOUNT
+
+
+class ChangePage(msgspec.Struct, frozen=True):
+    """`rev`: the chat's last one. `more`: continue after the last change."""
+
+    changes: list[MessageChange]
+    rev: int
+    more: bool = False
+
+
+class Reactions(msgspec.Struct, array_like=True, frozen=True):
+    """To one message: the number of accounts by emoji, and the emoji of the requester."""
+
+    counts: dict[str, int]
+    mine: list[str]
 
 
 class Sync(msgspec.Struct):
@@ -118,6 +220,62 @@ class ChatSynced(msgspec.Struct, frozen=True):
     changed: dict[AccountId, int] | None = None
 
 
+class Resume(msgspec.Struct):
+    """The chats of an account of which a client lacks messages, the last active first. `have`: the last index of each
+    chat that the client has; its other chats are new to it. A page has `window` chats, with their newest `timeline`
+    messages each, as far as they fit into the reply; `before`: time and id of the last chat of the page before."""
+
+    account: AccountId
+    have: dict[ChatId, int]
+    window: int
+    timeline: int
+    before: tuple[int, int] | None = None
+    revs: dict[ChatId, int] = {}
+    """The last `rev` of each chat in `have` of which the client has the changes up to there."""
+
+
+class ChatRevision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`changes`: of messages that the client has, after its `rev`. `sent_up_to`: those after this one are left out;
+    None: none is. `pins`: indexes. `reactions`: to the messages that are sent with it, by index."""
+
+    rev: int
+    changes: list[MessageChange] = []
+    sent_up_to: int | None = None
+    pins: list[int] = []
+    reactions: dict[int, Reactions] = {}
+
+
+class ResumedChat(msgspec.Struct, array_like=True, frozen=True):
+    """`time`: of the last message, 0 without one. `lacks_from`: the first index that the client lacks; `messages`: the
+    newest of those, in order, up to `head`. `unread`: messages of others, at most the limit of a chat."""
+
+    chat: ChatId
+    head: int
+    time: int
+    first_index: int
+    lacks_from: int
+    read_index: int
+    unread: int
+    messages: list[Message]
+    pair: MemberPair | None = None
+    revision: ChatRevision | None = None
+    mentions: int = 0
+    """The unread messages that mention the account."""
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """`epoch` changes when a database is restored from a backup; with several, it is `name=epoch,name=epoch` of those
+    that have chats of the account; empty: not known now. `rewound`: the client has messages that the database does not
+    have. `gone`: chats in `have` that the account is not in. `away`: chats whose database does not answer now."""
+
+    epoch: str
+    chats: list[ResumedChat]
+    more: bool = False
+    rewound: bool = False
+    gone: list[ChatId] = []
+    away: list[ChatId] = []
+
+
 class GetHistory(msgspec.Struct):
     """A page of a chat's messages, for members. `start` is an index from 1, or −k for the k-th newest; the page runs to
     `older` messages (newest first) or newer ones (oldest first). A start before the first message gives an empty
@@ -130,13 +288,31 @@ class GetHistory(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
     all: bool = False
     """An operator reads without being a member. Operators alone may set it: edges never do."""
+    with_reactions: bool = False
 
 
-class History(msgspec.Struct, frozen=True):
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`rev`, `reactions` (by index): if they were requested."""
+
     messages: list[Message]
     head: int
     more: bool = False
     """The reply was full before `count` messages: continue from the last index."""
+    rev: int = 0
+    reactions: dict[int, Reactions] = {}
+
+
+class GetQuoted(msgspec.Struct):
+    """Messages of a chat, for the edges alone: they show a line of each to the recipients of replies to it."""
+
+    chat: ChatId
+    indexes: list[int]
+
+
+class Quoted(msgspec.Struct, frozen=True):
+    """As many of them as fit into the reply."""
+
+    messages: list[Message]
 
 
 class ReadRange(msgspec.Struct, array_like=True, frozen=True):
@@ -172,18 +348,22 @@ class Heads(msgspec.Struct, frozen=True):
 
 class GetUnread(msgspec.Struct):
     """The unread messages of an account over all its chats, oldest first by time, at most `count` (0: only the total).
-    The limit of unread messages for each chat is that of a sync."""
+    The limit of unread messages for each chat is that of a sync. `by_chat`: the numbers of each chat,
+    and no messages."""
 
     account: AccountId
     count: int
+    by_chat: bool = False
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """`total`: before this reply. `pairs`: the members of the private chats among the messages' chats."""
+    """`total`: before this reply. `pairs`: the members of the private chats among the messages' chats. `chats`, if
+    requested: of each chat with unread messages their number, and the number of those that mention the account."""
 
     total: int
     messages: list[Message]
     pairs: dict[ChatId, MemberPair] = {}
+    chats: dict[ChatId, tuple[int, int]] = {}
 
 
 # Between replicas of message that work on several databases: each is requested for its own chats.
@@ -203,9 +383,17 @@ class SyncedPart(msgspec.Struct, frozen=True):
     accounts: dict[AccountId, Synced]
 
 
+class ResumePart(msgspec.Struct):
+    """The chats of a Resume that one database serves."""
+
+    request: Resume
+    entries: list[ChatEntry]
+
+
 class UnreadPart(msgspec.Struct):
     """The chats of a GetUnread that one database serves."""
 
     account: AccountId
     entries: list[ChatEntry]
     count: int
+    by_chat: bool = False

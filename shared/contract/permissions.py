@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.contract import subjects as on
+from shared.contract.ids import NodeId
 from shared.contract.subjects import Route, Topic
 
 
@@ -20,19 +21,41 @@ class BusUser:
     consumes: tuple[Topic, ...] = ()  # type: ignore[type-arg]
     settles_dead_letters: bool = False
     """Reads and removes dead letters, and may publish them again."""
+    counts_dead_letters: bool = False
 
 
+NODE_USER = "node"
+"""The user of one process of an edge, with the subjects of its own node alone: auth grants them (auth callout). The
+user `edge` may use those of every node."""
+
+AUTH_CALLOUT = "$SYS.REQ.USER.AUTH"
+"""nats-server's requests to grant a connection its subjects."""
+
+_CALLOUT_REPLIES = "$SYS._INBOX.>"
 _NODE = "edge.*"
 
-_OPERATOR_REQUESTS = (on.SET_MAINTENANCE, on.FIND_USER, on.SET_DISABLED, on.RESET_PASSWORD, on.KICK, on.DELETE_USER)
+_OPERATOR_REQUESTS = (
+    on.SET_MAINTENANCE, on.FIND_USER, on.SET_DISABLED, on.RESET_PASSWORD, on.KICK, on.DELETE_USER, on.LIST_USER_LOGINS,
+    on.END_USER_LOGIN, on.SEARCH_TRAIL, on.RECORD_ACT,
+)  # fmt: skip
 """Requests to auth that only an operator may send."""
+
+_OWN_LOGINS = (on.CHANGE_PASSWORD, on.LIST_LOGINS, on.END_LOGIN, on.RECORD_TOKEN_LOGINS)
+"""Requests to auth that edges send for users: about their own logins."""
 
 _CONTACTS_AND_GROUPS = (
     on.GET_PROFILE_SUMMARIES, on.FIND_ACCOUNTS, on.REQUEST_FRIENDSHIP, on.ANSWER_FRIENDSHIP, on.END_FRIENDSHIP,
-    on.OPEN_PRIVATE_CHAT, on.REQUEST_MEMBERSHIP, on.ANSWER_MEMBERSHIP, on.ADD_MEMBER, on.RENAME_CHAT, on.LIST_REQUESTS,
-    on.LIST_CHAT_VIEWS, on.LIST_PENDING_NOTICES, on.DROP_PENDING_NOTICES,
+    on.OPEN_PRIVATE_CHAT, on.REQUEST_MEMBERSHIP, on.ANSWER_MEMBERSHIP, on.ADD_MEMBER, on.END_MEMBERSHIP, on.RENAME_CHAT,
+    on.LIST_REQUESTS, on.LIST_CHAT_VIEWS, on.GET_CHATS, on.LIST_PENDING_NOTICES, on.DROP_PENDING_NOTICES, on.SET_ROLE,
+    on.LIST_MEMBERS, on.SET_BLOCKED, on.LIST_BLOCKED, on.BAN_MEMBER, on.UNBAN_MEMBER, on.LIST_BANS,
+    on.SILENCE_MEMBER, on.DISBAND_CHAT, on.CREATE_LINK, on.LIST_LINKS, on.DELETE_LINK, on.JOIN_BY_LINK,
 )  # fmt: skip
 """Requests to session that edges send for users: contacts and groups."""
+
+_RECORDS = (
+    on.START_RECORDING, on.STOP_RECORDING, on.LIST_RECORDINGS, Route(f"{_NODE}.recording", object, object),
+)  # fmt: skip
+"""Requests to edges that only an operator may send: records of frames."""
 
 _STORED_ROUTES = tuple(on.stored_in("*", route) for route in on.STORED_ROUTES)
 """Requests between replicas of message that work on several databases."""
@@ -41,10 +64,12 @@ BUS_USERS: dict[str, BusUser] = {
     "auth": BusUser(
         serves=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
-            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.LIST_DELETED_ACCOUNTS, *_OPERATOR_REQUESTS,
+            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.LIST_DELETED_ACCOUNTS, on.LOOK_UP_ACCOUNTS,
+            *_OWN_LOGINS, *_OPERATOR_REQUESTS,
         ),
         requests=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
-        publishes=(on.NOTIFY_ALL, on.AUTH_STATE, f"{_NODE}.notify"),
+        publishes=(on.NOTIFY_ALL, on.AUTH_STATE, f"{_NODE}.notify", _CALLOUT_REPLIES),
+        subscribes=(AUTH_CALLOUT,),
         events=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
         consumes=(on.MAIL_REQUESTED,),
     ),
@@ -60,8 +85,9 @@ BUS_USERS: dict[str, BusUser] = {
     ),
     "message": BusUser(
         serves=(
-            on.POST_MESSAGES, on.post("*"), on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD, on.MARK_READ,
-            on.GET_HEADS, on.ERASE_READ_STATE, *_STORED_ROUTES,
+            on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
+            on.MARK_READ, on.GET_HEADS, on.ERASE_READ_STATE, on.FIND_MESSAGE, on.CHANGE_MESSAGE, on.change("*"),
+            on.GET_CHANGES, on.GET_QUOTED, *_STORED_ROUTES,
         ),
         requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS, *_STORED_ROUTES),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
@@ -69,13 +95,14 @@ BUS_USERS: dict[str, BusUser] = {
         consumes=(on.ACCOUNT_DELETED,),
     ),
     "edge": BusUser(
-        serves=(Route(f"{_NODE}.flush", object, object),),
+        serves=(Route(f"{_NODE}.flush", object, object), on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS),
         requests=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
             on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE,
             on.CREATE_CHAT,
-            on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.SYNC_CHAT, on.GET_HISTORY,
-            on.GET_UNREAD, on.MARK_READ, Route(f"{_NODE}.flush", object, object),
+            on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT,
+            on.GET_HISTORY, on.GET_QUOTED, on.CHANGE_MESSAGE, on.change("*"), on.GET_CHANGES,
+            on.GET_UNREAD, on.MARK_READ, *_OWN_LOGINS, on.LOOK_UP_ACCOUNTS, Route(f"{_NODE}.flush", object, object),
         ),
         publishes=(on.PRESENCE_INCOMPLETE,),
         subscribes=(
@@ -88,9 +115,13 @@ BUS_USERS: dict[str, BusUser] = {
             *_OPERATOR_REQUESTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP,
             on.GET_PROFILE_SUMMARIES,
             on.GET_HEADS, on.GET_HISTORY, on.LIST_REVOCATIONS, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
+            on.FIND_MESSAGE, on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS,
         ),
         events=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
-        settles_dead_letters=True,
+        settles_dead_letters=True, counts_dead_letters=True,
+    ),
+    "dashboard": BusUser(
+        requests=(on.FIND_MESSAGE, on.LOCATE_MESSAGE, on.TRACE_MESSAGES), counts_dead_letters=True
     ),
 }  # fmt: skip
 
@@ -125,6 +156,8 @@ def publishes(service: str) -> list[str]:
         }  # fmt: skip
     if user.consumes:
         grants.add(f"dead.{service}.>")
+    if user.counts_dead_letters:
+        grants.add(f"$JS.API.STREAM.INFO.{on.DEAD_LETTERS}")
     if user.settles_dead_letters:
         grants |= {f"$JS.API.STREAM.MSG.{verb}.{on.DEAD_LETTERS}" for verb in ("GET", "DELETE")}
     return sorted(grants)
@@ -147,6 +180,22 @@ def subscribes(service: str) -> list[str]:
     """NATS subscribe grants of a service's user."""
     user = BUS_USERS[service]
     return sorted({route.subject for route in user.serves} | set(user.subscribes) | {f"inbox.{service}.>"})
+
+
+def node_publishes() -> list[str]:
+    """NATS publish grants of a node. It replies to the requests that it receives, and to no other inbox."""
+    return [subject for subject in publishes("edge") if not subject.startswith("inbox.")]
+
+
+def node_subscribes(node: NodeId) -> list[str]:
+    """NATS subscribe grants of one node: those of the user `edge`, less the subjects of other nodes."""
+    own = {subject.replace(f"{_NODE}.", f"edge.{node}.") for subject in subscribes("edge")}
+    return sorted(own - {"inbox.edge.>"} | {f"{node_inbox(node)}.>"})
+
+
+def node_inbox(node: NodeId) -> str:
+    """The prefix of the subjects of replies to one node."""
+    return f"inbox.edge.{node}"
 
 
 def _serves_requests_of(user: BusUser, other: BusUser) -> bool:

@@ -105,6 +105,17 @@ class ChatList(msgspec.Struct, frozen=True):
     also: "dict[AccountId, ChatList]" = {}
 
 
+class GetChats(msgspec.Struct):
+    """Requests several chats, at most 500; the reply omits those that the actor is not in."""
+
+    chats: list[ChatId]
+    actor: AccountId = NO_ACCOUNT
+
+
+class ChatsFound(msgspec.Struct, frozen=True):
+    chats: list[Chat]
+
+
 class GetMembership(msgspec.Struct):
     """Requests the members changed after version `since` (0: all), in order of (version, account), one page after the
     cursor `after`."""
@@ -138,6 +149,9 @@ class Membership(msgspec.Struct, frozen=True):
     pair: MemberPair | None = None
     speaker: AccountId = NO_ACCOUNT
     """The only account that may post; NO_ACCOUNT: every member may."""
+    muted: dict[AccountId, int] = {}
+    """Accounts that may not post before this time (Unix ms), at most 1,000: silenced in a group, or blocked in a
+    private chat. NO_ACCOUNT: all but the owner and the admins."""
 
 
 class MembershipVersions(msgspec.Struct, frozen=True):
@@ -215,7 +229,7 @@ class EndFriendship(msgspec.Struct):
 
 class OpenPrivateChat(msgspec.Struct):
     """Finds or creates the private chat of the actor and `account`; it has no owner. The actor itself: `invalid`; a
-    deleted or unknown account: `not_found`."""
+    deleted or unknown account: `not_found`; a new chat with an account that blocks the actor: `forbidden`."""
 
     account: AccountId
     actor: AccountId = NO_ACCOUNT
@@ -258,6 +272,51 @@ class AddMember(msgspec.Struct):
     chat: ChatId
     account: AccountId
     actor: AccountId = NO_ACCOUNT
+
+
+class EndMembership(msgspec.Struct):
+    """The actor leaves a group (`account` is its own), or the owner or an admin removes a member of a lower role. An
+    owner that leaves is followed by the oldest admin, else by the oldest member. Errors: `not_found` for an account
+    that is no member, `forbidden` for a member of the same or a higher role."""
+
+    chat: ChatId
+    account: AccountId
+    actor: AccountId = NO_ACCOUNT
+
+
+class SetRole(msgspec.Struct):
+    """The owner of a group gives another member a role. OWNER transfers the group: the former owner becomes an admin.
+    Errors: `invalid` for LEFT, `not_found` for an account that is no member, `forbidden` for an actor that is not the
+    owner."""
+
+    chat: ChatId
+    account: AccountId
+    role: Role
+    actor: AccountId = NO_ACCOUNT
+
+
+class ListMembers(msgspec.Struct):
+    """Requests the members of a chat in order of account, one page after `after`; only members may (`forbidden`)."""
+
+    chat: ChatId
+    after: AccountId = NO_ACCOUNT
+    actor: AccountId = NO_ACCOUNT
+
+
+class MemberRole(msgspec.Struct, array_like=True, frozen=True):
+    """`silenced`: until then (Unix ms), perhaps in the past; 0: not at all."""
+
+    account: AccountId
+    role: Role
+    silenced: int = 0
+
+
+class MemberList(msgspec.Struct, frozen=True):
+    """`silenced`: all but the owner and the admins, as in MemberRole."""
+
+    members: list[MemberRole]
+    more: bool = False
+    silenced: int = 0
 
 
 class RenameChat(msgspec.Struct):

@@ -3,7 +3,19 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from shared.contract import admin, auth, edge, events, message, session
+from shared.contract import (
+    admin,
+    audit,
+    auth,
+    contacts,
+    edge,
+    events,
+    invitations,
+    message,
+    moderation,
+    records,
+    session,
+)
 from shared.contract.ids import NodeId
 
 Q = TypeVar("Q")
@@ -38,6 +50,10 @@ LoginReply = auth.Authenticated | auth.VerificationNeeded
 
 REGISTER: Route[auth.Register, LoginReply] = Route("auth.register", auth.Register, LoginReply)  # type: ignore[arg-type]
 LOGIN: Route[auth.Login, LoginReply] = Route("auth.login", auth.Login, LoginReply)  # type: ignore[arg-type]
+CHANGE_PASSWORD = Route("auth.change_password", auth.ChangePassword, auth.Authenticated)
+RECORD_TOKEN_LOGINS = Route("auth.token_logins", auth.RecordTokenLogins, session.Ack)
+LIST_LOGINS = Route("auth.list_logins", auth.ListLogins, auth.Logins)
+END_LOGIN = Route("auth.end_login", auth.EndLogin, session.Ack)
 LOGOUT = Route("auth.logout", auth.Logout, session.Ack)
 SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Ack)
 OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)
@@ -45,6 +61,7 @@ RECOVER = Route("auth.recover", auth.Recover, session.Ack)
 SET_SECURITY = Route("auth.set_security", auth.SetSecurity, session.Ack)
 LIST_DELETED_ACCOUNTS = Route("auth.deleted_accounts", auth.ListDeletedAccounts, auth.DeletedAccounts)
 DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Ack)
+LOOK_UP_ACCOUNTS = Route("auth.look_up", contacts.LookUpAccounts, contacts.AccountsLookedUp)
 LIST_REVOCATIONS = Route("auth.watch", auth.ListRevocations, auth.Revocations)
 GET_KEYS = Route("auth.keys", auth.GetKeys, auth.Keys)
 SET_MAINTENANCE = Route("auth.maintenance", auth.SetMaintenance, session.Ack)
@@ -52,13 +69,18 @@ FIND_USER = Route("auth.admin.find", admin.FindUser, admin.UserView)
 SET_DISABLED = Route("auth.admin.disable", admin.SetDisabled, session.Ack)
 RESET_PASSWORD = Route("auth.admin.reset", admin.ResetPassword, session.Ack)
 KICK = Route("auth.admin.kick", admin.Kick, session.Ack)
+LIST_USER_LOGINS = Route("auth.admin.logins", auth.ListLogins, auth.Logins)
+END_USER_LOGIN = Route("auth.admin.end_login", auth.EndLogin, session.Ack)
 DELETE_USER = Route("auth.admin.delete", auth.DeleteAccount, session.Ack)
+SEARCH_TRAIL = Route("auth.admin.trail", admin.SearchTrail, admin.Trail)
+RECORD_ACT = Route("auth.admin.record", admin.RecordAct, session.Ack)
 
 ENSURE_PROFILE = Route("session.ensure_profile", session.EnsureProfile, session.Ack)
 GET_ACCOUNT = Route("session.get_account", session.GetAccount, session.AccountView)
 SET_PROFILE = Route("session.set_profile", session.SetProfile, session.Ack)
 CREATE_CHAT = Route("session.create_chat", session.CreateChat, session.ChatView)
 GET_CHAT = Route("session.get_chat", session.GetChat, session.ChatView)
+GET_CHATS = Route("session.get_chats", session.GetChats, session.ChatsFound)
 LIST_CHATS = Route("session.list_chats", session.ListChats, session.ChatList)
 GET_MEMBERSHIP = Route("session.membership", session.GetMembership, session.Membership)
 GET_PROFILE_SUMMARIES = Route("session.faces", session.GetProfileSummaries, session.ProfileSummaries)
@@ -66,10 +88,24 @@ FIND_ACCOUNTS = Route("session.find_accounts", session.FindAccounts, session.Fou
 REQUEST_FRIENDSHIP = Route("session.request_friendship", session.RequestFriendship, session.Ack)
 ANSWER_FRIENDSHIP = Route("session.answer_friendship", session.AnswerFriendship, session.Ack)
 END_FRIENDSHIP = Route("session.end_friendship", session.EndFriendship, session.Ack)
+SET_BLOCKED = Route("session.set_blocked", contacts.SetBlocked, session.Ack)
+LIST_BLOCKED = Route("session.list_blocked", contacts.ListBlocked, contacts.BlockedAccounts)
 OPEN_PRIVATE_CHAT = Route("session.open_private_chat", session.OpenPrivateChat, session.ChatOpened)
 REQUEST_MEMBERSHIP = Route("session.request_membership", session.RequestMembership, session.MembershipRequested)
 ANSWER_MEMBERSHIP = Route("session.answer_membership", session.AnswerMembership, session.Ack)
 ADD_MEMBER = Route("session.add_member", session.AddMember, session.Ack)
+END_MEMBERSHIP = Route("session.end_membership", session.EndMembership, session.Ack)
+SET_ROLE = Route("session.set_role", session.SetRole, session.Ack)
+BAN_MEMBER = Route("session.ban_member", moderation.BanMember, session.Ack)
+UNBAN_MEMBER = Route("session.unban_member", moderation.UnbanMember, session.Ack)
+LIST_BANS = Route("session.list_bans", moderation.ListBans, moderation.BanList)
+SILENCE_MEMBER = Route("session.silence_member", moderation.SilenceMember, session.Ack)
+DISBAND_CHAT = Route("session.disband_chat", moderation.DisbandChat, session.Ack)
+CREATE_LINK = Route("session.create_link", invitations.CreateLink, invitations.InvitationLink)
+LIST_LINKS = Route("session.list_links", invitations.ListLinks, invitations.InvitationLinks)
+DELETE_LINK = Route("session.delete_link", invitations.DeleteLink, session.Ack)
+JOIN_BY_LINK = Route("session.join_by_link", invitations.JoinByLink, invitations.JoinedByLink)
+LIST_MEMBERS = Route("session.list_members", session.ListMembers, session.MemberList)
 RENAME_CHAT = Route("session.rename_chat", session.RenameChat, session.Ack)
 LIST_REQUESTS = Route("session.list_requests", session.ListRequests, session.Requests)
 LIST_CHAT_VIEWS = Route("session.list_chat_views", session.ListChatViews, session.ChatViews)
@@ -84,14 +120,29 @@ SYNC = Route("message.sync", message.Sync, message.Synced)
 SYNC_CHAT = Route("message.sync_chat", message.SyncChat, message.ChatSynced)
 GET_HISTORY = Route("message.history", message.GetHistory, message.History)
 GET_UNREAD = Route("message.unread", message.GetUnread, message.Unread)
+RESUME = Route("message.resume", message.Resume, message.Resumed)
+GET_QUOTED = Route("message.quoted", message.GetQuoted, message.Quoted)
+CHANGE_MESSAGE = Route("message.change", message.ChangeMessage, message.Changed)
+GET_CHANGES = Route("message.changes", message.GetChanges, message.ChangePage)
 MARK_READ = Route("message.read", message.MarkRead, message.Marked)
 GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
 ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Ack)
 
+FIND_MESSAGE = Route("message.find", audit.FindMessage, audit.StoredMessage)
+
+LOCATE_MESSAGE = Route("edge.all.locate", audit.LocateMessage, audit.MessageAtEdge)
+TRACE_MESSAGES = Route("edge.all.trace", audit.TraceMessages, audit.TracedMessages)
+START_RECORDING = Route("edge.all.record", records.StartRecording, records.EdgeRecording)
+STOP_RECORDING = Route("edge.all.stop_recording", records.StopRecording, records.EdgeRecording)
+LIST_RECORDINGS = Route("edge.all.recordings", records.ListRecordings, records.EdgeRecording)
+"""Every edge replies to these."""
+
 SYNC_PART = Route("message.sync_part", message.SyncPart, message.SyncedPart)
 UNREAD_PART = Route("message.unread_part", message.UnreadPart, message.Unread)
+RESUME_PART = Route("message.resume_part", message.ResumePart, message.Resumed)
 STORED_ROUTES = (
-    POST_MESSAGES, SYNC_PART, UNREAD_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE
+    POST_MESSAGES, SYNC_PART, UNREAD_PART, RESUME_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE,
+    FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED,
 )  # fmt: skip
 """The routes that replicas serve for one database each, if there are several: see `stored_in`."""
 
@@ -132,9 +183,18 @@ def flush(node: NodeId) -> Route[edge.FlushReadState, edge.ReadStateFlushed]:
     return Route(f"edge.{node}.flush", edge.FlushReadState, edge.ReadStateFlushed, "edge.*.flush")
 
 
+def recording(node: NodeId) -> Route[records.ReadRecording, records.RecordingPage]:
+    return Route(f"edge.{node}.recording", records.ReadRecording, records.RecordingPage, "edge.*.recording")
+
+
 def post(replica: str) -> Route[message.PostMessages, message.PostResults]:
     """POST_MESSAGES to one replica of message, for chats of the partitions that it owns."""
     return Route(f"message.{replica}.post", message.PostMessages, message.PostResults, "message.*.post")
+
+
+def change(replica: str) -> Route[message.ChangeMessage, message.Changed]:
+    """CHANGE_MESSAGE to one replica of message, or to those of one of several databases."""
+    return Route(f"message.{replica}.change", message.ChangeMessage, message.Changed, "message.*.change")
 
 
 def stored_in(database: str, route: Route[Q, R]) -> Route[Q, R]:

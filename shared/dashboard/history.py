@@ -40,6 +40,7 @@ class DashboardData(msgspec.Struct, frozen=True):
     wrong: dict[str, str]
     moments: list[float]
     groups: list[PanelGroupData]
+    version: str = ""
 
 
 class Sample(NamedTuple):
@@ -76,13 +77,12 @@ class PanelHistory:
             self._moments.append((now.unix_seconds, moment))
         self._last = now
 
-    def show(self, wrong: dict[str, str]) -> DashboardData:
+    def show(self, wrong: dict[str, str], version: str = "") -> DashboardData:
         groups = [
             PanelGroupData(group.title, [self._row(row) for row in group.panels]) for group in self._dashboard.groups
         ]
-        return DashboardData(
-            self._dashboard.service, self._dashboard.name, wrong, [at for at, _ in self._moments], groups
-        )
+        moments = [at for at, _ in self._moments]
+        return DashboardData(self._dashboard.service, self._dashboard.name, wrong, moments, groups, version)
 
     def _row(self, row: Panel) -> PanelData:
         labels = dict.fromkeys(label for _, moment in self._moments for label in moment[row])

@@ -6,7 +6,7 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 class Line:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from shared.settings import LogSettings, NatsSettings, load
+from shared.settings import LogSettings
+from shared.settings_loader import load
 from shared.telemetry import configure_logging
 from tests.drills import rolling
 from tests.drills.archive import read_history
@@ -199,7 +200,8 @@ def by_step(done: list[TrialStep], trial_index: IndexedTrial) -> str:
 async def main(settings_file: Path, tag: str, only: list[str]) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     admin = load(settings_file, {})[0].nats
-    operator = NatsSettings(url=f"nats://{await address('trial-nats', 4222)}", user=admin.user, password=admin.password)
+    url = f"nats://{await address('trial-nats', 4222)}"
+    operator = admin.model_copy(update={"url": url, "tls_name": "nats"})
     edges = [(EDGE, f"ws://{await address('trial-edge', 8080)}")]
     done: list[TrialStep] = []
     began = time.monotonic()

@@ -18,7 +18,7 @@ REPLIES = {
     "get storageclass": 'storageclass.kubernetes.io/is-default-class: "true"',
     "get pods": "pod/coredns",
     "get statefulsets": "statefulset.apps/nats",
-    "get secret": '{"a": "b"}',
+    "get secret": '{"server.crt": "b"}',
     "get job migrate": "1",
 }
 

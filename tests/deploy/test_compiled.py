@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy import compiled
+from deploy.environment import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_a_copy_of_the_sources_has_their_fingerprint(tmp_path: Path) -> None:
     copy = compiled.copy_sources(tmp_path)
-    assert compiled.fingerprint(copy) == compiled.fingerprint(compiled.ROOT)
+    assert compiled.fingerprint(copy) == compiled.fingerprint(ROOT)
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "services/edge/app.py", "shared/clock.py"])

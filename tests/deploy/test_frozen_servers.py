@@ -92,7 +92,6 @@ def frozen(*servers: NatsServer | ValkeyServer | PostgresServer) -> Iterator[Non
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus")
-@pytest.mark.timeout(400)
 async def test_frozen_servers_raise_the_alarm_within_two_minutes(
     nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:

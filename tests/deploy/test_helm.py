@@ -16,7 +16,7 @@ from tests.deploy.manifests import SETTINGS, Object, needs_renderer, rendered
 
 HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
-EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true")
+EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true", "dashboard.enabled=true")
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 HOOKED = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "dragoman/")
 

@@ -3,12 +3,17 @@
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from services.cli.main import main
 from services.cli.options import variable
+from services.cli.overview.command import dashboard as dashboard_command
 from services.cli.secrets import PLACES, Addresses, issue
 from services.cli.settings_table import leaves
+from shared.contract.permissions import publishes
 from shared.settings import Settings, TracingSettings
 from tests.deploy.manifests import (
     OVERLAYS,
@@ -26,7 +31,8 @@ from tests.deploy.manifests import (
 )  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
-OURS = {"edge", "auth", "session", "message", "migrate"}
+OURS = {"edge", "auth", "session", "message", "migrate", "dashboard"}
+SERVICES = OURS - {"migrate", "dashboard"}
 
 pytestmark = [needs_renderer, pytest.mark.parametrize("overlay", OVERLAYS)]
 
@@ -70,6 +76,8 @@ def test_disruption_leaves_a_replica(overlay: str) -> None:
     }
     for one in of_kind(overlay, "Deployment"):
         name = one["metadata"]["name"]
+        if name == "dashboard":  # a client waits for none
+            continue
         assert budgets[name] < one["spec"].get("replicas", scaled.get(name, 0)), name
 
 
@@ -136,14 +144,15 @@ def test_autoscaler_metrics_are_exported(overlay: str) -> None:
 SERVERS = {("edge", "valkey"), ("auth", "valkey"), ("session", "valkey"), ("message", "valkey"),
            ("auth", "postgres"), ("session", "postgres"), ("message", "postgres"), ("migrate", "postgres"),
            *((ours, "nats") for ours in OURS)}  # fmt: skip
+FROM_DASHBOARD = {("dashboard", name, "9000") for name in SERVICES}
 PORTS = {"nats": "4222", "valkey": "6379", "postgres": "5432", "s3": "7070"}
 OWN_SERVERS = SERVERS | {("edge", "s3")}
 
 
 def test_ingress_rules_are_exactly_those_needed(overlay: str) -> None:
-    expected = {("edge", "dragoman/ingress", "8080")} | {
-        (name, "dragoman/monitoring", "9000") for name in OURS - {"migrate"}
-    }
+    expected = {("edge", "dragoman/ingress", "8080"), ("dashboard", "dragoman/operators", "8090")}
+    expected |= {(name, "dragoman/monitoring", "9000") for name in SERVICES}
+    expected |= {(reached, dashboard, port) for dashboard, reached, port in FROM_DASHBOARD}
     if overlay == "dev":
         expected |= {(server, ours, PORTS[server]) for ours, server in OWN_SERVERS} | {("nats", "nats", "6222")}
     assert set(allowed(overlay, "Ingress")) == expected
@@ -156,7 +165,7 @@ def test_egress_rules_are_exactly_those_needed(overlay: str) -> None:
     else:
         expected = {(ours, "10.0.0.0/8", PORTS[server]) for ours, server in SERVERS}
         expected |= {("auth", "0.0.0.0/0", "587"), ("edge", "0.0.0.0/0", "443")}
-    assert reached == expected
+    assert reached == expected | FROM_DASHBOARD
 
 
 def test_default_policy_denies_all(overlay: str) -> None:
@@ -187,4 +196,25 @@ def test_tracing_component_allows_the_collector(overlay: str, tmp_path: Path) ->
     reached = {
         one["metadata"]["name"] for one in workloads(overlay) if matches(policy["podSelector"], labels_of_pods(one))
     }
-    assert reached == OURS - {"migrate"}
+    assert reached == SERVICES
+
+
+def test_the_dashboard_knows_every_process_and_serves_one_user_of_its_own(overlay: str) -> None:
+    (dashboard,) = [one for one in of_kind(overlay, "Deployment") if one["metadata"]["name"] == "dashboard"]
+    (container,) = containers(dashboard)
+    addresses = [urlsplit(argument) for argument in container["args"] if argument.startswith("http")]
+    headless = {one["metadata"]["name"]: one["spec"] for one in of_kind(overlay, "Service")
+                if one["spec"].get("clusterIP") == "None" and one["spec"].get("publishNotReadyAddresses")}  # fmt: skip
+    found = {headless[str(one.hostname)]["selector"]["app.kubernetes.io/name"] for one in addresses}
+    assert found == SERVICES, "each process has an address of its own, ready or not"
+    assert {one.port for one in addresses} == {9000}
+    assert CliRunner().invoke(main, [*container["args"][:1], "--help"]).exit_code == 0
+    options = {option for parameter in dashboard_command.params for option in parameter.opts}
+    assert {one.partition("=")[0] for one in container["args"] if one.startswith("--")} <= options
+    secrets = [
+        one["secret"]["secretName"] for one in dashboard["spec"]["template"]["spec"]["volumes"] if "secret" in one
+    ]
+    assert secrets == ["dragoman-dashboard"]
+    assert publishes("dashboard") == [
+        "$JS.API.STREAM.INFO.DEAD", "edge.all.locate", "edge.all.trace", "message.find",
+    ]  # fmt: skip

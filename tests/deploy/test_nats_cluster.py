@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.certificates import ensure_certificate
+from services.cli.certificates import ensure_route_certificate
 from services.cli.embedded import nats
 from services.cli.ports import free_port
 from services.cli.secrets import Addresses, issue
-from tests.drills.cluster import ROOT
+from tests.support.commands import ROOT
 
 SECONDS = 30.0
 CONFIG = ROOT / "deploy" / "k8s" / "components" / "nats" / "nats.conf"
@@ -71,12 +71,12 @@ async def test_only_servers_with_the_certificate_join(tmp_path: Path) -> None:
 
 
 def test_the_certificate_stays(tmp_path: Path) -> None:
-    first = [file.read_bytes() for file in ensure_certificate(tmp_path, ("localhost",))]
-    assert [file.read_bytes() for file in ensure_certificate(tmp_path, ("localhost",))] == first
+    first = [file.read_bytes() for file in ensure_route_certificate(tmp_path, ("localhost",))]
+    assert [file.read_bytes() for file in ensure_route_certificate(tmp_path, ("localhost",))] == first
 
 
 @pytest.mark.parametrize("missing", ["cluster.crt", "cluster.key"])
 def test_half_a_certificate_is_made_anew(tmp_path: Path, missing: str) -> None:
-    first = [file.read_bytes() for file in ensure_certificate(tmp_path, ("localhost",))]
+    first = [file.read_bytes() for file in ensure_route_certificate(tmp_path, ("localhost",))]
     (tmp_path / missing).unlink()
-    assert all(file.read_bytes() not in first for file in ensure_certificate(tmp_path, ("localhost",)))
+    assert all(file.read_bytes() not in first for file in ensure_route_certificate(tmp_path, ("localhost",)))

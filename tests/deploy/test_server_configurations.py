@@ -4,16 +4,26 @@ import os
 import selectors
 import shutil
 import subprocess
+import time
+from http.client import HTTPConnection
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
-from services.cli.embedded import nats, valkey
+from services.cli.embedded import nats
+from services.cli.ports import free_port
+from services.cli.process_group import ProcessGroup
 from services.cli.secrets import Addresses, issue
+from shared.database_urls import with_tls
+from shared.settings import DatabaseSettings
 from tests.deploy.manifests import needs_renderer, of_kind
-from tests.drills.cluster import ROOT
+from tests.support.commands import ROOT
+from tests.support.servers import PostgresServer
+from tests.support.tls_servers import VALKEY, TlsPostgresServer, adapt_access, needs_postgresql, needs_valkey
 
 SECONDS = 30.0
 HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -48,11 +58,15 @@ def test_nats_server_accepts_its_configuration(tmp_path: Path, secrets: Path, co
     assert "valid" in done.stdout
 
 
+@needs_valkey
 @pytest.mark.parametrize("source", ["compose", pytest.param("k8s", marks=needs_renderer)])
-def test_valkey_accepts_its_arguments(tmp_path: Path, secrets: Path, source: str) -> None:
-    program = valkey.command(tmp_path)[0]
-    own = [str(secrets / "valkey" / "users.acl") if one.endswith(".acl") else one for one in valkey_arguments(source)]
-    command = [program, *own, "--port", "0", "--unixsocket", str(tmp_path / "socket")]
+def test_valkey_accepts_its_arguments_and_has_no_port_without_tls(tmp_path: Path, secrets: Path, source: str) -> None:
+    assert VALKEY is not None
+    own = [one.replace("/secrets", str(secrets / "valkey")) for one in valkey_arguments(source)]
+    assert own[own.index("--port") + 1] == "0"
+    own[own.index("--tls-port") + 1] = str(free_port())
+    adapt_access(secrets / "valkey" / "users.acl")
+    command = [VALKEY, *own]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
         assert server.stdout is not None
         try:
@@ -80,3 +94,104 @@ def test_haproxy_accepts_its_configuration() -> None:
     config = ROOT / "deploy" / "compose" / "haproxy.cfg"
     done = subprocess.run([HAPROXY, "-c", "-f", config], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="needs haproxy")
+def test_no_secret_of_a_path_is_in_haproxy_s_log(tmp_path: Path) -> None:
+    assert HAPROXY is not None
+    port = free_port()
+    config = (ROOT / "deploy" / "compose" / "haproxy.cfg").read_text().replace("bind :8080", f"bind 127.0.0.1:{port}")
+    (tmp_path / "haproxy.cfg").write_text(config)
+    with subprocess.Popen(
+        [HAPROXY, "-f", tmp_path / "haproxy.cfg"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for path in ("/verify/TICKET.CODE", "/media/SECRET?name=SECRET"):
+                answered(port, path)
+            written = list(islice((line for line in process.stdout if "clients" in line), 2))
+        finally:
+            process.terminate()
+        rest, _ = process.communicate(timeout=SECONDS)
+    assert [line.split()[-2:] for line in written] == [["GET", "/verify"], ["GET", "/media"]]
+    assert not any(secret in "".join(written) + rest for secret in ("TICKET", "CODE", "SECRET"))
+
+
+def answered(port: int, path: str) -> None:
+    """HAProxy answers 503, since there is no edge."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        try:
+            connection.request("GET", path)
+            assert connection.getresponse().status == 503
+            return
+        except ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        finally:
+            connection.close()
+
+
+def postgres_arguments(source: str) -> list[str]:
+    if source == "compose":
+        services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+        assert (
+            "install -o postgres -m 0600 /run/issued/server.key /run/server.key"
+            in services["postgres"]["entrypoint"][2]
+        )
+        return [*services["postgres"]["command"]]
+    (one,) = [one for one in of_kind("dev", "StatefulSet") if one["metadata"]["name"] == "postgres"]
+    return [*one["spec"]["template"]["spec"]["containers"][0]["args"]]
+
+
+class DeployedPostgres(TlsPostgresServer):
+    """With the options of the deployment, at paths of this machine."""
+
+    def __init__(self, directory: Path, process_group: ProcessGroup, secrets: Path, source: str) -> None:
+        self._secrets = secrets
+        files = {
+            "/etc/postgresql": str(ROOT / "deploy" / "k8s" / "components" / "postgres"),
+            "/run/issued": str(secrets / "postgres"),
+            "/run/server.key": str(secrets / "postgres" / "server.key"),
+        }
+        options = {}
+        for option in postgres_arguments(source)[2::2]:
+            name, _, value = option.partition("=")
+            for there, here in files.items():
+                value = value.replace(there, here)
+            options[name] = value
+        key = Path(options["ssl_key_file"])
+        key.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(key, "nobody")
+        PostgresServer.__init__(self, directory, process_group, **options)
+
+    def url(self, database: str, driver: str = "") -> str:
+        settings = DatabaseSettings(tls_ca=str(self._secrets / "auth" / "ca.crt"))
+        return with_tls(self.plain_url(database), settings)
+
+    def plain_url(self, database: str) -> str:
+        return PostgresServer.url(self, database)
+
+
+@needs_postgresql
+@pytest.mark.parametrize("source", ["compose", pytest.param("k8s", marks=needs_renderer)])
+def test_postgresql_accepts_encrypted_connections_alone(
+    server_directory: Path, process_group: ProcessGroup, source: str
+) -> None:
+    directory = server_directory / f"deployed-{source}"
+    directory.mkdir()
+    issue(directory / "secrets", Addresses("nats://nats:4222", "valkey:6379", "postgres:5432", "dragoman"))
+    (directory / "secrets").chmod(0o755)
+    server = DeployedPostgres(directory / "server", process_group, directory / "secrets", source)
+    server.start()
+    try:
+        with psycopg.connect(server.url("postgres")) as connection:
+            assert connection.pgconn.ssl_in_use
+        with pytest.raises(psycopg.OperationalError, match="no encryption"):
+            psycopg.connect(f"{server.plain_url('postgres')}?sslmode=disable")
+        ready = [str(server.tools / "pg_isready"), "--quiet", "--host", "127.0.0.1", "--port", str(server.port)]
+        assert subprocess.run(ready, check=False, env={"PGSSLMODE": "disable"}).returncode == 0
+    finally:
+        server.stop()

@@ -138,6 +138,7 @@ def test_a_failed_migration_replaces_nothing(installation: FakeInstallation) -> 
         ({"version": (0, '"serverVersion": {\n "minor": "26+"', "")}, "Kubernetes 1.26 is too old"),
         ({"get namespace dragoman": (1, "", "")}, "there is no namespace dragoman"),
         ({"get secret dragoman-keys": (1, "", "")}, "Secrets are missing ( dragoman-keys )"),
+        ({"get secret dragoman-valkey": (0, "{}", "")}, "Secrets have no certificates ( dragoman-valkey )"),
         ({"get storageclass": (0, "items: []", "")}, "no storage class is the default"),
         ({"get pods": (0, "", "")}, "no pod k8s-app=kube-dns"),
         ({DRY_RUN: (1, "", "no matches for kind")}, "nothing was applied: no matches for kind"),
@@ -157,7 +158,7 @@ def test_obstacles_are_named_before_anything_is_applied(
 def test_a_changed_secret_replaces_the_pods_that_use_it(installation: FakeInstallation) -> None:
     assert installation.upgrade().returncode == 0
     before = installation.secret_hashes()
-    assert set(before) == {*SERVICES, "nats", "valkey", "postgres", "s3"}
+    assert set(before) == {*SERVICES, "dashboard", "nats", "valkey", "postgres", "s3"}
     installation.answer({"get secret dragoman-keys": (0, '{"a": "c"}', "")})
     assert installation.upgrade().returncode == 0
     after = installation.secret_hashes()
@@ -167,7 +168,7 @@ def test_a_changed_secret_replaces_the_pods_that_use_it(installation: FakeInstal
 def test_autoscaled_deployments_keep_their_number(installation: FakeInstallation) -> None:
     assert installation.upgrade(overlay="prod").returncode == 0
     first = {name: one["spec"]["replicas"] for name, one in installation.applied("Deployment").items()}
-    assert first == {"auth": 2, "session": 2, "message": 2, "edge": 2}
+    assert first == {"auth": 2, "session": 2, "message": 2, "edge": 2, "dashboard": 1}
     assert installation.upgrade(overlay="prod").returncode == 0
     later = {name: one["spec"]["replicas"] for name, one in installation.applied("Deployment").items()}
-    assert later == {"auth": 2, "session": 2, "message": 7, "edge": 7}
+    assert later == {"auth": 2, "session": 2, "message": 7, "edge": 7, "dashboard": 1}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from docs.generate import PAGES, PROTOCOLS, filled, pages
+from docs.generate import PAGES, PROTOCOLS, files, filled, pages
 from tests import vectors
 
 PAGE = """# Talk
@@ -28,15 +28,15 @@ VECTORS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
-def test_the_page_is_that_of_today(page: Path, text: str) -> None:
+@pytest.mark.parametrize(("page", "text"), list(files()), ids=lambda value: getattr(value, "name", ""))
+def test_the_file_is_that_of_today(page: Path, text: str) -> None:
     """Else run `python -m docs.generate`."""
     assert page.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
 def test_every_place_is_filled(page: Path, text: str) -> None:
-    places = re.findall(r"^<!-- (?:frames|table|lacking|source|capacity): .+ -->$", text, re.MULTILINE)
+    places = re.findall(r"^<!-- (?:frames|table|lacking|source|capacity|operations): .+ -->$", text, re.MULTILINE)
     assert len(places) == text.count("<!-- end -->") == text.count("<!--") / 2 > 0
     assert "```text\n\n" not in text
     assert "-->\n\n<!-- end -->" not in text, "a place without content"

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,14 @@ import msgspec
 
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
-from tests.drills import every_drill, faults, members, outage_drill, outages, rolling, soak, storm
+from tests.drills import audit as auditing
+from tests.drills import every_drill, faults, fuzz, members, outage_drill, outages, rolling, soak, storm
+from tests.drills import move as moving
 from tests.drills import scale as scaling
 from tests.drills.broken_builds import check_all
 from tests.drills.checker import CheckResult, Invariant, check
-from tests.drills.cluster import UP, Cluster
+from tests.drills.cluster import UP, Cluster, free_ports
+from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet, postgresql_databases
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.kill import kill_in_turn, required_evidence
@@ -52,23 +55,49 @@ def drills() -> None:
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
 @click.option("--database", default="", help="`postgresql`, or as for `dragoman up`, instead of SQLite.")
-@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option(
+    "--break", "mutants", type=click.Choice(sorted(MUTANTS)), multiple=True,
+    help="Break the build so: must be violated; repeatable.",
+)  # fmt: skip
 @click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
 @click.option("--clock", metavar="SERVICE=SECONDS", help="The wall clock of a service is so many seconds ahead.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
 def kill(
     seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
-    mutant: str | None, bound: float, clock: str | None, report_file: Path | None, keep: bool,
+    mutants: tuple[str, ...], bound: float, clock: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """Users post through two edges while one process after the other is killed."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-    with _system(directory, database, mutant, clock) as cluster:
+    with _system(directory, database, "+".join(mutants), clock) as cluster:
         trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound)}
+    _report(trial, check(trial, required_evidence(planned, rate), rules), directory, keep, report_file)
+
+
+@drills.command()
+@click.option("--seconds", default=20.0, show_default=True, help="Seconds in which services are killed.")
+@click.option("--rate", default=60.0, show_default=True, help="Messages per second of all users.")
+@click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
+def audit(
+    seconds: float, rate: float, patience: float, mutant: str | None, report_file: Path | None, keep: bool
+) -> None:
+    """Services and edges are killed; then `dragoman admin message find` must agree with the clients' records, and no
+    message may count as lost."""
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
+    planned = faults.phases(SERVICES, seconds, 3.0)[:1]
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    with _system(directory, "", mutant, more=auditing.SETTINGS) as cluster:
+        trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
+        differences = asyncio.run(auditing.question(cluster, trial))
+        lost = [f"{count:g} messages are lost at {stage}" for stage, count in auditing.lost_messages(cluster).items()]
+    rules: dict[str, Invariant] = {"A1 answers": lambda _: differences, "A2 lost": lambda _: lost}
     _report(trial, check(trial, required_evidence(planned, rate), rules), directory, keep, report_file)
 
 
@@ -113,6 +142,36 @@ def scale(
         trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained}
     result = check(trial, scaling.required_evidence(steps, seconds, rate), rules)
+    _report(trial, result, directory, keep, report_file)
+
+
+@drills.command()
+@click.option("--seconds", default=8.0, show_default=True, help="Seconds of each move, at least.")
+@click.option("--phase", "phases", type=click.Choice(moving.PHASES), multiple=True, help="Only this; repeatable.")
+@click.option("--kills", default=4, show_default=True, help="So often the command of the second move is killed.")
+@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
+@click.option("--crowds", default=2, show_default=True, help="Ten users each.")
+@click.option("--bound", default=3.0, show_default=True, help="Longest time without service, in seconds.")
+@click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
+def move(
+    seconds: float, phases: tuple[str, ...], kills: int, rate: float, crowds: int, bound: float, database: str,
+    mutant: str | None, report_file: Path | None, keep: bool,
+) -> None:  # fmt: skip
+    """Users post while partitions are moved between two databases of message, there and back."""
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
+    steps = [step for step in moving.plan(kills) if step.phase in (phases or moving.PHASES)]
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    directory.chmod(0o755)
+    click.echo(str(directory))
+    records: list[Record] = []
+    with fleet(directory, database, records.append, message_databases=moving.DATABASES) as running:
+        builds = _broken(mutant)
+        trial = asyncio.run(moving.move(running, records, steps, seconds, rate, crowds, builds, click.echo))
+    rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound)}
+    result = check(trial, moving.required_evidence(steps, seconds, rate), rules)
     _report(trial, result, directory, keep, report_file)
 
 
@@ -221,7 +280,8 @@ def run_soak(
 def run_members(
     every: float, targets: str, rate: float, bound: float, mutant: str | None, report_file: Path | None, keep: bool
 ) -> None:
-    """Accounts join and are deleted while processes are killed: each gets the messages of its membership, no others."""
+    """Accounts join, leave, are removed and deleted while processes are killed: each gets the messages of its
+    membership, and no others."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     planned = faults.phases(tuple(targets.split(",")), (members.NEWCOMERS + 2) * every, every)[:1]
     act = partial(members.change_members, every=every)
@@ -236,6 +296,40 @@ def run_members(
         "S6 deletion": members.carried_out,
     }
     _report(trial, check(trial, required_evidence(planned, rate), rules), directory, keep, report_file)
+
+
+@drills.command("fuzz")
+@click.option("--seconds", default=60.0, show_default=True, help="Seconds of mutated frames.")
+@click.option("--frames", default=500.0, show_default=True, help="Mutated frames per second, of all clients.")
+@click.option("--total", default=0, help="So many mutated frames, however long they take, instead of --seconds.")
+@click.option("--seed", type=int, help="Of the mutations. Random by default.")
+@click.option("--rate", default=60.0, show_default=True, help="Messages per second of the ordinary users.")
+@click.option("--latency", default=0.1, show_default=True, help="Bound of their acknowledgements, p99 in seconds.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
+def run_fuzz(
+    seconds: float, frames: float, total: int, seed: int | None, rate: float, latency: float, mutant: str | None,
+    report_file: Path | None, keep: bool,
+) -> None:  # fmt: skip
+    """Mutated frames of every dialect, over WebSocket and TCP, logged in and not, beside ordinary users."""
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
+    number = secrets.randbits(32) if seed is None else seed
+    random.seed(number)
+    act = partial(fuzz.send_garbage, seconds=seconds, rate=frames, seed=number, frames=total)
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    with _system(directory, "", mutant, tcp=True) as cluster:
+        click.echo(f"seed {number}")
+        trial = asyncio.run(kill_in_turn(cluster, [], rate, 30.0, click.echo, soak.watch, act))
+    rules: dict[str, Invariant] = {
+        "S1 service": partial(rolling.served, bound=5.0),
+        "S7 latency": partial(fuzz.prompt, bound=latency),
+        "F1 robustness": fuzz.robust,
+        "G1 growth": soak.flat,
+    }
+    trial = fuzz.without_foreign_chats(trial)
+    least = RequiredEvidence.of((total / frames if total else seconds) * rate, {})
+    _report(trial, check(trial, least, rules), directory, keep, report_file, fuzz.figures)
 
 
 @drills.command("storm")
@@ -281,9 +375,12 @@ def _broken(mutant: str | None) -> Builds:
     return build
 
 
-def _report(trial: Trial, result: CheckResult, directory: Path, keep: bool, report_file: Path | None) -> NoReturn:
+def _report(
+    trial: Trial, result: CheckResult, directory: Path, keep: bool, report_file: Path | None,
+    more: Callable[[IndexedTrial], dict[str, float]] = lambda _: {},
+) -> NoReturn:  # fmt: skip
     trial_index = IndexedTrial(trial)
-    figures = summary(trial_index, result) | rolling.figures(trial_index)
+    figures = summary(trial_index, result) | rolling.figures(trial_index) | more(trial_index)
     click.echo(table(figures))
     if keep or result.exit_status:
         (directory / "trial.json").write_bytes(msgspec.json.encode(trial))
@@ -301,7 +398,14 @@ def _write(figures: dict[str, Any], report_file: Path | None) -> None:
 
 @contextmanager
 def _system(
-    directory: Path, database: str, mutant: str | None, clock: str | None = None, edges: int = 2
+    directory: Path,
+    database: str,
+    mutant: str | None,
+    clock: str | None = None,
+    edges: int = 2,
+    *,
+    tcp: bool = False,
+    more: Sequence[str] = (),
 ) -> Iterator[Cluster]:
     program: tuple[str, ...] = (sys.executable, "-m", "tests.drills.mutants", mutant, "up") if mutant else UP
     if clock:
@@ -310,6 +414,7 @@ def _system(
     own = database == "postgresql"
     with postgresql_databases(directory) if own else nullcontext(database) as url:
         arguments = ["--no-limits", *(["--database", url] if url else [])]
+        arguments += [*(["--tcp-port", str(free_ports(edges))] if tcp else []), *more]
         with Cluster(directory / "data", *arguments, edges=edges, program=program) as cluster:
             click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
             yield cluster

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from tests.drills.cluster import ROOT
 from tests.drills.kill import SHORT
 from tests.drills.mutants import MUTANTS
+from tests.support.commands import ROOT
 
 SHORTEST = {
     "kill": ("--every", "2", *SHORT),
+    "audit": ("--seconds", "6", "--patience", "25"),
     "scale": ("--edges", "2", "--seconds", "4", "--phase", "grow", "--phase", "shrink"),
+    "move": ("--phase", "there", "--seconds", "3"),
     "machine": ("--seconds", "60"),
     "broker": ("--phase", "frozen", "--seconds", "17"),
     "database": ("--phase", "restarted"),
@@ -25,6 +27,7 @@ SHORTEST = {
     "storm": ("--clients", "1000", "--bound", "15"),
     "storm --all-edges": ("--clients", "1000", "--bound", "15"),
     "members": ("--targets", "message,session,auth"),
+    "fuzz": ("--seconds", "8", "--frames", "500", "--latency", "10"),
     "soak": ("--minutes", "2"),
 }
 """Options by drill, which may have options itself."""

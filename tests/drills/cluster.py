@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,30 +12,41 @@ from typing import TypeVar
 
 from services.cli.data import RunningProcess, read_run
 from services.cli.ports import free_port, try_to_bind
+from tests.support import commands
+from tests.support.commands import ROOT
+from tests.support.forked import ForkedService
 
 T = TypeVar("T")
 
-ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 
-UP = (sys.executable, "-m", "services.cli.main", "up")
-"""The start command; a drill may replace it by one with the same arguments."""
+UP = (*commands.DRAGOMAN, "up")
+"""The command that starts a system; a drill may replace it by one with the same arguments."""
 
 _CHEAP_PASSWORDS = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_iterations=1")
 """Thousands of users register here, and a hash with the default costs takes a core for 50 ms."""
+
+RELAXED = (
+    "--no-limits", "--set", "edge.request_seconds=30", "--set", "redis.timeout_seconds=10",
+    "--set", "message.queue_seconds=20",
+)  # fmt: skip
+"""No rate limits, and time-outs for a slow machine: for tests that are not about them."""
 
 
 class Cluster:
     """Running between `__enter__` and `__exit__`. Processes are known by the names of `run.json`."""
 
-    def __init__(self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP) -> None:
+    def __init__(
+        self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP, directory: Path = ROOT
+    ) -> None:
         self.data = data
         port = str(free_ports(edges))
         place = ("--edges", str(edges), "--port", port, "--data", str(data))
         self._command = [*program, *place, *_CHEAP_PASSWORDS, *arguments]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | ForkedService | None = None
         self.log = data.with_name(f"{data.name}.log")
         self.edges: list[str] = []
         """The WebSocket addresses of the `ready` line."""
@@ -45,9 +55,7 @@ class Cluster:
 
     def __enter__(self) -> "Cluster":
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+            self._process = commands.start(self._command, log.fileno(), self._directory)
         try:
             addresses = self.wait_for(self._ready, _START_SECONDS)
             self.edges = [address for address in addresses if address.startswith("ws")]

@@ -134,6 +134,6 @@ class DrillClient:
         try:
             await connection.request(self._profile.login(self.user.account))
         except RequestRejected as rejected:
-            if rejected.status == _WRONG_PASSWORD:
+            if rejected.status == _WRONG_PASSWORD and not self.retired:
                 raise RuntimeError(f"{self.name}: the right password was rejected") from rejected
             raise

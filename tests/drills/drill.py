@@ -5,10 +5,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -31,6 +32,15 @@ from tests.drills.records import (
 
 _WARM_SECONDS = 2.0
 _AWAY_SECONDS = 2.0
+_CALM_SECONDS = 3.0
+
+
+class DrillStep(Protocol):
+    @property
+    def phase(self) -> str: ...
+
+
+S = TypeVar("S", bound=DrillStep)
 
 
 @dataclass
@@ -64,6 +74,7 @@ class Drill:
         async with asyncio.TaskGroup() as group:
             living = [group.create_task(device.live()) for device in population.devices]
             living += [group.create_task(sleeper.live()) for sleeper in population.sleepers]
+            living += [group.create_task(follower.live()) for follower in population.followers]
             watching = group.create_task(self._watch())
             await self._disturbed(population.devices, disturb)
             trial = await self._quiesce(population)
@@ -72,6 +83,15 @@ class Drill:
         for device in population.devices:
             await device.end()
         return trial
+
+    async def take(self, steps: Iterable[S], seconds: float, act: Callable[[S], Awaitable[None]]) -> None:
+        """One step after the other, each for `seconds` at least; then some calm."""
+        for step in steps:
+            self.phase = step.phase
+            began = time.monotonic()
+            await act(step)
+            await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
+        await asyncio.sleep(_CALM_SECONDS)
 
     async def _disturbed(self, devices: list[DrillClient], disturb: Callable[["Drill"], Awaitable[None]]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -90,7 +110,8 @@ class Drill:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
                 staying = [device for device in population.devices if not device.retired]
-                await asyncio.gather(*map(_send_last_messages, staying))
+                last = [follower.send_last_message() for follower in population.followers]
+                await asyncio.gather(*map(_send_last_messages, staying), *last)
         self.phase = "delivery"
         trial = await self._trial(population)
         deadline = time.monotonic() + self.patience
@@ -111,7 +132,8 @@ class Drill:
         except RedisError:
             presence = {}
         sleepers = frozenset(sleeper.number for sleeper in population.sleepers)
-        return Trial(population.members, records, history, presence, sleepers, self.proxied)
+        followers = frozenset(follower.account.number for follower in population.followers)
+        return Trial(population.members, records, history, presence, sleepers, followers, self.proxied)
 
     async def _watch(self) -> None:
         began = time.monotonic()

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tests.drills.cluster import ROOT
 from tests.drills.report import RESULTS
+from tests.support.commands import ROOT
 
 _COMMAND = (sys.executable, "-m", "tests.drills")
 _LOST, _DOUBLED = ("I1 durability", "I2 delivery"), ("I2 once",)
@@ -29,13 +29,17 @@ RUNS = (
     Run("kill", ("kill", "--seconds", "60", "--every", "5")),
     Run("kill, PostgreSQL", ("kill", "--seconds", "20", "--database", "postgresql")),
     Run("clock", ("kill", "--seconds", "8", "--only", "--clock", "message=3600")),
+    Run("audit", ("audit",)),
     Run("members", ("members",)),
     Run("scale", ("scale", "--seconds", "60")),
+    Run("move", ("move",)),
+    Run("move, PostgreSQL", ("move", "--database", "postgresql")),
     Run("broker", ("broker",)),
     Run("database", ("database",)),
     Run("partition", ("partition", "--seconds", "15")),
     Run("network", ("network", "--seconds", "6")),
     Run("half-open", ("half-open",)),
+    Run("fuzz", ("fuzz",)),
     Run("storm", ("storm",)),
     Run("storm, all edges", ("storm", "--all-edges")),
     Run("machine", ("machine", "--seconds", "60"), has_figures=False),

@@ -5,19 +5,22 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
-from shared.settings import NatsSettings, RedisSettings
-from tests.drills.cluster import ROOT
+from shared.settings import MessageDatabase, MessageSettings, NatsSettings, RedisSettings, Settings
+from tests.drills.archive import read_history, read_presence
 from tests.drills.device import Edge
 from tests.drills.links import Links
 from tests.drills.recorded_connection import Journal
-from tests.drills.records import Ended, Fault
+from tests.drills.records import Ended, Entry, Fault
 from tests.drills.rolling import GRACE_SECONDS
+from tests.support.commands import ROOT
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.system.databases import databases
 from tests.system.stack import Build, ChangeSettings, ServiceProcess, Stack
@@ -32,12 +35,13 @@ Builds = Callable[[str], Build]
 class Fleet:
     """`edges` are those in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as behind a
     load balancer. `journal` gets a record of every end. With `links`, each process and each client reaches its servers
-    by proxies."""
+    by proxies. The replicas of message share out `message_databases`, the names of several."""
 
     def __init__(
         self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, postgres: PostgresServer | None, journal: Journal,
-        links: Links | None = None,
+        links: Links | None = None, message_databases: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        self._message_databases = message_databases
         self.edges: list[Edge] = []
         self.nodes: list[Edge] = []
         """The edges at their own addresses."""
@@ -53,6 +57,14 @@ class Fleet:
         self.operator: NatsSettings = nats.settings("admin")
         self.presence_store: RedisSettings = valkey.settings("edge")
 
+    async def history(self, chats: list[int]) -> dict[int, list[Entry]]:
+        """All stored messages of these chats. Raises RequestError."""
+        return await read_history(self.operator, chats)
+
+    async def presence(self) -> dict[int, frozenset[str]]:
+        """The edges of each account. Raises RedisError."""
+        return await read_presence(self.presence_store, self.nodes)
+
     async def migrate(self, build: Build) -> None:
         await asyncio.to_thread(self._stack.migrate, build)
 
@@ -60,13 +72,37 @@ class Fleet:
         """Returns when the new process is ready."""
         self._numbers[service] += 1
         name = f"{service}-{self._numbers[service]}"
-        running = self.running[name] = self._stack.start(service, build, await self._link(name))
+        link = await self._link(name)
+        running = self.running[name] = self._stack.start(
+            service, build, lambda settings: self._choose(name, link(settings))
+        )
         await asyncio.to_thread(self._stack.await_ready, running)
         if port := running.port:
             self.nodes.append((name, f"ws://127.0.0.1:{port}"))
             if self.links is not None:
                 port = await self.links.admit(name, port)
             self.edges.append((name, f"ws://127.0.0.1:{port}"))
+
+    def _choose(self, name: str, settings: Settings) -> Settings:
+        """The settings of a replica of message for one of several databases."""
+        service, _, number = name.rpartition("-")
+        if service != "message" or not self._message_databases:
+            return settings
+        database = self._message_databases[int(number) % len(self._message_databases)]
+        return settings.model_copy(update={"message": settings.message.model_copy(update={"database": database})})
+
+    async def operate(self, build: Build, *arguments: str, lifetime: float | None = None) -> None:
+        """Runs a command of the operator until its end; or kills it after `lifetime` seconds."""
+        self._numbers["operator"] += 1
+        name = f"operator-{self._numbers['operator']}"
+        process = self._stack.operate(name, build, *arguments)
+        try:
+            status = await asyncio.to_thread(process.wait, lifetime)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)
+        else:
+            assert status == 0, name
 
     async def _link(self, name: str) -> ChangeSettings:
         if self.links is None:
@@ -100,12 +136,15 @@ class Fleet:
 
 
 @contextmanager
-def fleet(directory: Path, database: str, journal: Journal, links: Links | None = None) -> Iterator[Fleet]:
+def fleet(
+    directory: Path, database: str, journal: Journal, links: Links | None = None, message_databases: Sequence[str] = ()
+) -> Iterator[Fleet]:
     """NATS, Valkey and an empty database, without any service. The directory must be readable by all users: PostgreSQL
-    may run as another one."""
+    may run as another one. `message_databases`: names of several; the first one has all partitions."""
     with ExitStack() as stack:
         process_group = stack.enter_context(ProcessGroup())
-        nats, valkey = NatsServer(directory / "nats", process_group), ValkeyServer(directory / "valkey", process_group)
+        nats = NatsServer(directory / "nats", process_group)
+        valkey = ValkeyServer(directory / "valkey", process_group, seconds=RedisSettings().timeout_seconds)
         for server in (nats, valkey):
             stack.callback(server.stop)
         valkey.start()
@@ -114,10 +153,17 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
         if database == "postgresql":
             postgres = stack.enter_context(_postgresql(directory, process_group))
             url = stack.enter_context(databases(postgres))
+        several: dict[str, MessageDatabase] = {}
+        for name in message_databases:
+            place = f"sqlite:///{directory}/message-{name}.db"
+            if postgres is not None:
+                place = stack.enter_context(databases(postgres)).replace("{service}", "message")
+            several[name] = MessageDatabase(url=SecretStr(place), partitions="" if several else "0-255")
         fork_server = ForkServer(process_group)
         stack.callback(fork_server.close)
-        services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server)
-        running = Fleet(services, nats, valkey, postgres, journal, links)
+        message = MessageSettings(databases=several)
+        services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server, message=message)
+        running = Fleet(services, nats, valkey, postgres, journal, links, message_databases)
         stack.callback(running.kill)
         yield running
 

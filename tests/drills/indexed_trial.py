@@ -11,10 +11,12 @@ from tests.drills.records import (
     Closed,
     ConnectAttempted,
     Deleted,
+    Departed,
     DrillStalled,
     Ended,
     Entry,
     Fault,
+    FuzzEnded,
     Healed,
     Joined,
     MessageAcknowledged,
@@ -26,6 +28,7 @@ from tests.drills.records import (
     ReadinessChanged,
     ResourcesSeen,
     SleeperCutOff,
+    TracebackLogged,
     Trial,
     UnreadFetched,
     UnreadShown,
@@ -68,6 +71,8 @@ class IndexedTrial:
         self.faults: list[Fault] = []
         self.joined: dict[tuple[int, int], Joined] = {}
         """By account and chat: those that were no members at the beginning."""
+        self.departed: dict[tuple[int, int], Departed] = {}
+        """By account and chat."""
         self.deleted: dict[int, Deleted] = {}
         self.ended: dict[str, Ended] = {}
         self.healed: list[Healed] = []
@@ -79,6 +84,8 @@ class IndexedTrial:
         self.fetched: dict[tuple[int, str], float] = {}
         """By account and text: when a sleeper got the message first."""
         self.sleepers_cut_off: dict[int, list[float]] = defaultdict(list)
+        self.fuzzed: list[FuzzEnded] = []
+        self.tracebacks: list[str] = []
         self.tried: list[ConnectAttempted] = []
         self.held: list[DrillStalled] = []
         self.received_on: dict[int, list[MessageReceived]] = defaultdict(list)
@@ -123,6 +130,8 @@ class IndexedTrial:
                 self.faults.append(record)
             case Joined():
                 self.joined[record.account, record.chat] = record
+            case Departed():
+                self.departed[record.account, record.chat] = record
             case Deleted():
                 self.deleted[record.account] = record
             case Ended():
@@ -141,6 +150,10 @@ class IndexedTrial:
                 self.fetched.setdefault((record.account, record.text), record.at)
             case SleeperCutOff():
                 self.sleepers_cut_off[record.account].append(record.at)
+            case FuzzEnded():
+                self.fuzzed.append(record)
+            case TracebackLogged():
+                self.tracebacks.append(record.line)
             case DrillStalled():
                 self.held.append(record)
 
@@ -152,7 +165,10 @@ class IndexedTrial:
         return places[0].entry.index if places else None
 
     def must_receive(self, account: int, chat: int, entry: Entry) -> bool:
-        """Whether the message of another member was sent after the account had joined, if it was not there before."""
+        """Whether the message of another member was sent after the account had joined, if it was not there before. What
+        waits for an account that leaves is lost with its membership."""
+        if (account, chat) in self.departed:
+            return False
         joined, sent = self.joined.get((account, chat)), self.sent.get(entry.text)
         return entry.sender != account and (joined is None or sent is None or sent.at > joined.at)
 

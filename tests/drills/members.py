@@ -1,5 +1,6 @@
-"""The members drill: accounts join a group that others post to, and some delete their accounts, while processes are
-killed. Joins and deletions go over the bus, with the grants of an edge, and are repeated until they are carried out."""
+"""The members drill: accounts join a group that others post to; some delete their accounts, some leave, and some are
+removed by the owner, while processes are killed. Their requests go over the bus, with the rights of an edge, and are
+repeated until they are carried out."""
 
 import asyncio
 import time
@@ -15,7 +16,7 @@ from shared.contract import subjects
 from shared.contract.auth import DeleteAccount
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.session import AddMember, AnswerFriendship, RequestFriendship
+from shared.contract.session import AddMember, AnswerFriendship, EndMembership, RequestFriendship
 from shared.contract.subjects import Route
 from tests.drills.archive import broker
 from tests.drills.client_profiles import V2
@@ -24,52 +25,79 @@ from tests.drills.device import DrillClient
 from tests.drills.drill import Drill
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.recorded_connection import dial
-from tests.drills.records import Deleted, Joined
+from tests.drills.records import Deleted, Departed, Joined
 
-NEWCOMERS = 8
-DELETED = 4
+DELETED, LEAVING, REMOVED = 4, 2, 2
+NEWCOMERS = DELETED + LEAVING + REMOVED + 2
 _STAY_SECONDS = 4.0
 _SLACK_SECONDS = 1.0
-"""After a deletion, messages sent before may still arrive."""
+"""After a deletion or a departure, messages sent before may still arrive."""
 _CLOSING_SECONDS = 5.0
 _PAUSE_SECONDS = 0.3
 _TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED, ErrorCode.INTERNAL)
 
 
 async def change_members(cluster: Cluster, drill: Drill, every: float) -> None:
-    """Every newcomer joins the largest group; the first ones then delete their accounts."""
+    """Every newcomer joins the largest group; the first ones then delete their accounts, the next ones leave it, and
+    further ones are removed from it."""
     bus = Bus(broker(cluster.data, "edge"), "edge", CollectorRegistry())
     await bus.start()
     population = drill.population
     chat = max(population.members, key=lambda number: len(population.members[number]))
-    owner = population.devices[0].user.account.number
+    visits = _Visits(bus, drill, chat, population.devices[0].user.account.number)
     try:
         async with asyncio.TaskGroup() as group:
             for number, device in enumerate(population.newcomers):
                 await asyncio.sleep(every)
-                group.create_task(_visit(bus, drill, device, chat, owner, leaves=number < DELETED))
+                group.create_task(visits.visit(device, number))
     finally:
         await bus.stop()
 
 
-async def _visit(bus: Bus, drill: Drill, device: DrillClient, chat: int, owner: int, *, leaves: bool) -> None:
-    population, account = drill.population, device.user.account.number
-    await _carry_out(bus, subjects.REQUEST_FRIENDSHIP, RequestFriendship(AccountId(owner), "", AccountId(account)))
-    await _carry_out(bus, subjects.ANSWER_FRIENDSHIP, AnswerFriendship(AccountId(account), True, AccountId(owner)))
-    began = time.monotonic()
-    population.members[chat] |= {account}
-    await _carry_out(bus, subjects.ADD_MEMBER, AddMember(ChatId(chat), AccountId(account), AccountId(owner)))
-    drill.records.append(Joined(time.monotonic(), began, account, chat))
-    device.user.chats.append(chat)
-    if not leaves:
-        return
-    await asyncio.sleep(_STAY_SECONDS)
-    device.stopped = device.retired = True
-    began = time.monotonic()
-    await _carry_out(bus, subjects.DELETE_ACCOUNT, DeleteAccount(AccountId(account)))
-    drill.records.append(Deleted(time.monotonic(), began, account))
-    await asyncio.sleep(_CLOSING_SECONDS + _SLACK_SECONDS)
-    await _try_login(drill, device)
+class _Visits:
+    """Memberships of newcomers in one chat."""
+
+    def __init__(self, bus: Bus, drill: Drill, chat: int, owner: int) -> None:
+        self._bus = bus
+        self._drill = drill
+        self._chat = ChatId(chat)
+        self._owner = AccountId(owner)
+
+    async def visit(self, device: DrillClient, number: int) -> None:
+        """Of the newcomer with this number."""
+        account = AccountId(device.user.account.number)
+        await self._join(device, account)
+        await asyncio.sleep(_STAY_SECONDS)
+        if number < DELETED:
+            await self._delete(device, account)
+        elif number < DELETED + LEAVING:
+            await self._end_membership(device, account, actor=account)
+        elif number < DELETED + LEAVING + REMOVED:
+            await self._end_membership(device, account, actor=self._owner)
+
+    async def _join(self, device: DrillClient, account: AccountId) -> None:
+        bus, owner, chat = self._bus, self._owner, self._chat
+        await _carry_out(bus, subjects.REQUEST_FRIENDSHIP, RequestFriendship(owner, "", account))
+        await _carry_out(bus, subjects.ANSWER_FRIENDSHIP, AnswerFriendship(account, True, owner))
+        began = time.monotonic()
+        self._drill.population.members[chat] |= {account}
+        await _carry_out(bus, subjects.ADD_MEMBER, AddMember(chat, account, owner))
+        self._drill.records.append(Joined(time.monotonic(), began, account, chat))
+        device.user.chats.append(chat)
+
+    async def _end_membership(self, device: DrillClient, account: AccountId, actor: AccountId) -> None:
+        device.user.chats.remove(self._chat)
+        began = time.monotonic()
+        await _carry_out(self._bus, subjects.END_MEMBERSHIP, EndMembership(self._chat, account, actor))
+        self._drill.records.append(Departed(time.monotonic(), began, account, self._chat))
+
+    async def _delete(self, device: DrillClient, account: AccountId) -> None:
+        device.stopped = device.retired = True
+        began = time.monotonic()
+        await _carry_out(self._bus, subjects.DELETE_ACCOUNT, DeleteAccount(account))
+        self._drill.records.append(Deleted(time.monotonic(), began, account))
+        await asyncio.sleep(_CLOSING_SECONDS + _SLACK_SECONDS)
+        await _try_login(self._drill, device)
 
 
 async def _carry_out(bus: Bus, route: Route[Any, Any], request: Any) -> None:
@@ -95,10 +123,11 @@ async def _try_login(drill: Drill, device: DrillClient) -> None:
 
 
 def carried_out(trial_index: IndexedTrial) -> Iterator[str]:
-    """All newcomers have joined and some are deleted; a deleted account is disconnected and cannot log in."""
-    joins, deletions = len(trial_index.joined), len(trial_index.deleted)
-    if (joins, deletions) != (NEWCOMERS, DELETED):
-        yield f"only {joins} joins and {deletions} deletions were carried out"
+    """All newcomers have joined, some have departed, some are deleted; a deleted account is disconnected and cannot log
+    in."""
+    counts = len(trial_index.joined), len(trial_index.departed), len(trial_index.deleted)
+    if counts != (NEWCOMERS, LEAVING + REMOVED, DELETED):
+        yield "only {} joins, {} departures and {} deletions were carried out".format(*counts)
     for number, opened in trial_index.connections.items():
         if (deleted := trial_index.deleted.get(opened.account)) is None:
             continue
@@ -109,13 +138,14 @@ def carried_out(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def only_while_member(trial_index: IndexedTrial) -> Iterator[str]:
-    """No account gets a message that was acknowledged before its join was requested, or sent after its deletion."""
+    """No account gets a message that was acknowledged before its join was requested, or sent after its departure or
+    deletion."""
     for one in trial_index.received:
         account, sent = trial_index.connections[one.connection].account, trial_index.sent.get(one.text)
         acks = trial_index.acked.get(one.text)
         joined = trial_index.joined.get((account, one.chat))
         if joined and acks and acks[0].at < joined.began:
             yield f"account {account} joined {one.chat} at {joined.began:.2f}, and got {one.text} from {acks[0].at:.2f}"
-        deleted = trial_index.deleted.get(account)
-        if deleted and sent and sent.at > deleted.at + _SLACK_SECONDS:
-            yield f"account {account} was deleted at {deleted.at:.2f}, and got {one.text} from {sent.at:.2f}"
+        gone = trial_index.deleted.get(account) or trial_index.departed.get((account, one.chat))
+        if gone and sent and sent.at > gone.at + _SLACK_SECONDS:
+            yield f"account {account} was gone from {one.chat} at {gone.at:.2f}, and got {one.text} from {sent.at:.2f}"

@@ -17,7 +17,8 @@ from services.cli.main import main
 from services.cli.up_plan import PlannedProcess
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, NodeId
-from shared.contract.model import Message
+from shared.contract.model import Message, Role
+from shared.contract.session import Member
 from shared.database import Database
 from tests.drills.broken_databases import EarlyReplyDatabase, LateCommitDatabase
 
@@ -25,6 +26,7 @@ _SLOW_START_SECONDS = 9.0
 _EVERY = 20
 _HOARDED_BYTES = 4096
 _LOGIN_SECONDS = 0.03
+_LEFT_OUT_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ def _assume_arrived() -> None:
 
 
 def _skip_gaps() -> None:
-    """A message that arrives counts as the next one."""
+    """A message that arrives counts as the next one, and no chat is compared after a loss: either alone is harmless."""
     from services.edge.delivery.ordering import ChatSequencer
+    from services.edge.delivery.resync import Resync
 
     deliver = ChatSequencer.deliver_if_next
 
@@ -89,6 +92,7 @@ def _skip_gaps() -> None:
         return deliver(sequencer, delivery)
 
     _replace(ChatSequencer, "deliver_if_next", hasty)
+    _replace(Resync, "mark_stale", lambda *_: None)
 
 
 def _patient_with_silence() -> None:
@@ -145,11 +149,38 @@ def _show_past() -> None:
     _replace(MessageHeads, "last_index", none)
 
 
+def _drop_delivery() -> None:
+    """A connection does not get some of the messages."""
+    from services.edge.client.client import Client
+    from services.edge.dialects.encoded_message import EncodedMessage
+
+    deliver, is_bad = Client.deliver, _one_in_many()
+
+    def forgetful(client: Client, messages: Sequence[EncodedMessage]) -> None:
+        account = client.connection.account
+        deliver(client, [one for one in messages if one.message.sender == account or not is_bad()])
+
+    _replace(Client, "deliver", forgetful)
+
+
 def _keep_deleted() -> None:
     """The connections of a deleted account stay."""
     from services.edge.client.client import Client
 
     _replace(Client, "revoked", lambda *_: None)
+
+
+def _keep_departed() -> None:
+    """A member that has left, or was removed, stays one for the message service."""
+    from services.message.service.roster import Roster
+
+    apply = Roster._apply
+
+    def kept(roster: Roster, change: Member) -> None:
+        if change.role is not Role.LEFT:
+            apply(roster, change)
+
+    _replace(Roster, "_apply", kept)
 
 
 def _slow_login() -> None:
@@ -283,6 +314,23 @@ def _forget_join() -> None:
     _replace(LocalAccounts, "compare", equal)
 
 
+def _careless_parser() -> None:
+    """An invalid frame of the dialect pipe raises an error that no caller expects."""
+    from services.edge.canonical.frames import Frame
+    from services.edge.dialects.base import DecodeError, Request
+    from services.edge.dialects.pipe import Pipe
+
+    decode = Pipe.decode
+
+    def careless(dialect: Pipe, frame: Frame, now: float) -> Sequence[Request]:
+        try:
+            return decode(dialect, frame, now)
+        except DecodeError as error:
+            raise KeyError(str(error)) from error
+
+    _replace(Pipe, "decode", careless)
+
+
 def _slow_edge() -> None:
     """An edge takes long to start, and starts."""
     time.sleep(2 * _SLOW_START_SECONDS)
@@ -292,10 +340,20 @@ def _slow_start() -> None:
     time.sleep(_SLOW_START_SECONDS)
 
 
+def _skip_catch_up() -> None:
+    """What changes while partitions are copied is not copied, and nothing is compared."""
+    from services.message.store.copying import RangeCopy
+
+    _replace(RangeCopy, "copy_changes", lambda *_: time.sleep(_LEFT_OUT_SECONDS))
+    _replace(RangeCopy, "verify", lambda _: None)
+    _replace(RangeCopy, "_require_in_target", lambda *_: None)
+
+
 MUTANTS = {
     "ack-before-commit": Mutant("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Mutant("message", "I2 delivery", _skip_recipient),
     "double-count": Mutant("message", "I8 unread", _double_count),
+    "drop-delivery": Mutant("edge", "A2 lost", _drop_delivery, "audit"),
     "forget-join": Mutant("edge", "I7 presence", _forget_join),
     "double-delivery": Mutant("edge", "I2 once", _double_delivery),
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
@@ -308,12 +366,15 @@ MUTANTS = {
     "hoard": Mutant("edge", "G1 growth", _hoard, "soak"),
     "abandon-tasks": Mutant("edge", "G1 growth", _abandon_tasks, "soak"),
     "show-past": Mutant("session", "S5 membership", _show_past, "members"),
+    "keep-departed": Mutant("message", "S5 membership", _keep_departed, "members"),
     "keep-deleted": Mutant("edge", "S6 deletion", _keep_deleted, "members"),
     "slow-edge": Mutant("edge", "S1 service", _slow_edge, "storm --all-edges"),
     "slow-login": Mutant("edge", "S1 service", _slow_login, "storm"),
+    "careless-parser": Mutant("edge", "F1 robustness", _careless_parser, "fuzz"),
     "skip-gaps": Mutant("edge", "I2 delivery", _skip_gaps, "partition"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
+    "skip-catch-up": Mutant("partitions", "I1 durability", _skip_catch_up, "move"),
 }
 
 
@@ -339,10 +400,18 @@ def _replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
 
-if __name__ == "__main__":
+def _main() -> None:
+    """`python -m tests.drills.mutants NAME up …`, or the command of a broken process. `+` joins several names."""
     chosen = sys.argv.pop(1)
+    mutants = [MUTANTS[name] for name in chosen.split("+")]
     if sys.argv[1] == "up":
-        start_through("tests.drills.mutants", chosen, service=MUTANTS[chosen].service)
-    else:
-        MUTANTS[chosen].apply()
+        for service in {mutant.service for mutant in mutants}:
+            start_through("tests.drills.mutants", chosen, service=service)
+    for mutant in mutants:
+        if sys.argv[1] == mutant.service or (len(mutants) == 1 and sys.argv[1] != "up"):
+            mutant.apply()
     main()
+
+
+if __name__ == "__main__":
+    _main()

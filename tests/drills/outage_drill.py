@@ -11,13 +11,12 @@ from functools import partial
 from redis.exceptions import RedisError
 
 from tests.drills import rolling
-from tests.drills.archive import read_history, read_presence
 from tests.drills.checker import Invariant
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
 from tests.drills.outages import ALL_EDGES, Outage
-from tests.drills.records import Entry, Fault, Healed, PresenceSeen, ReadinessChanged, Record, Trial
+from tests.drills.records import Fault, Healed, PresenceSeen, ReadinessChanged, Record, Trial
 from tests.drills.scale import FIRST
 
 _CALM_SECONDS = 4.0
@@ -36,18 +35,12 @@ async def endure(
 ) -> Trial:  # fmt: skip
     """Two edges and two replicas of message go through the outages, one after the other."""
 
-    async def history(chats: list[int]) -> dict[int, list[Entry]]:
-        return await read_history(fleet.operator, chats)
-
-    async def presence() -> dict[int, frozenset[str]]:
-        return await read_presence(fleet.presence_store, fleet.nodes)
-
     async def disturb(drill: Drill) -> None:
         over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for name in fleet.running:
                 group.create_task(_watch_readiness(fleet, name, records, over))
-            group.create_task(_watch_presence(presence, records, over))
+            group.create_task(_watch_presence(fleet.presence, records, over))
             for outage in outages:
                 drill.phase = outage.phase
                 await _suffer(fleet, outage, records)
@@ -60,7 +53,7 @@ async def endure(
     await fleet.migrate(builds("message"))
     await asyncio.gather(*(fleet.start(service, builds(service)) for service in (*FIRST, "edge")))
     proxied = fleet.links is not None and fleet.links.proxied
-    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), 1, presence, records, proxied)
+    drill = Drill(fleet.edges, fleet.history, rate, _PATIENCE_SECONDS, report, (), 1, fleet.presence, records, proxied)
     try:
         return await drill.run(disturb)
     finally:

@@ -1,5 +1,6 @@
 """The users of a drill: registered through real sockets, put into chats, with their devices on all edges."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,13 +9,16 @@ from dataclasses import dataclass, field
 from clients.codec.base import ClientAccount
 from tests.drills.client_profiles import V2, PcClientProfile, PlainProfile, secret
 from tests.drills.device import DrillClient, DrillUser, Edge
-from tests.drills.recorded_connection import Journal, RecordedConnection, dial
+from tests.drills.follower import Follower
+from tests.drills.recorded_connection import REPLY_SECONDS, Journal, RecordedConnection, dial
 from tests.drills.sleeper import Sleeper
 
 _USERS = 8
 _OUTSIDERS = (8, 9)
-_SLEEPER = 10
-_GROUPS = (tuple(range(_USERS)), (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7, _SLEEPER), (1, 4), _OUTSIDERS)
+_SLEEPER, _FOLLOWER = 10, 11
+_NAMED = 12
+_ALL = (*range(_USERS), _FOLLOWER)
+_GROUPS = (_ALL, (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7, _SLEEPER), (1, 4, _FOLLOWER), _OUTSIDERS)
 """All, three, pairs on one edge and across edges. The outsiders share a chat of their own and are in no other."""
 _PC_CLIENTS = (2, 3)
 """Users with the PC client."""
@@ -29,6 +33,7 @@ class Population:
     """OC numbers by chat."""
     devices: list[DrillClient]
     sleepers: list[Sleeper]
+    followers: list[Follower] = field(default_factory=list)
     newcomers: list[DrillClient] = field(default_factory=list)
     """Those of the devices whose users are not yet in any group of several users."""
 
@@ -36,13 +41,14 @@ class Population:
         self.members |= other.members
         self.devices += other.devices
         self.sleepers += other.sleepers
+        self.followers += other.followers
         self.newcomers += other.newcomers
 
 
 async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int], newcomers: int = 0) -> Population:
     """All users but the stayers follow changes of `edges`. `newcomers`: users beside the others, in pairs. Raises any
     error: before the first fault there must be none."""
-    first = _SLEEPER + 1
+    first = _NAMED
     groups = [*_GROUPS, *((number, number + 1) for number in range(first, first + newcomers, 2))]
     async with _connections(edges, first + newcomers) as connections:
         passwords = [secrets.token_hex(6) for _ in connections]
@@ -53,14 +59,16 @@ async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
             chat = (await connections[numbers[0]].request(V2.create_group(accounts[0], "", accounts))).chat
             members[chat] = frozenset(account.number for account in accounts)
             for number in numbers:
+                await _announced(connections[number], chat)
                 users[number].chats.append(chat)
     sleeper = Sleeper(users[_SLEEPER].account.number, passwords[_SLEEPER], edges, journal)
+    follower = Follower(users[_FOLLOWER], edges, journal)
     devices = _devices(users[:_SLEEPER], edges, journal, stayers)
     later = [
         DrillClient(f"{user.account.number}/a", user, edges, home, PlainProfile(), journal)
         for home, user in enumerate(users[first:])
     ]
-    return Population(members, devices + later, [sleeper], later)
+    return Population(members, devices + later, [sleeper], [follower], later)
 
 
 @asynccontextmanager
@@ -71,6 +79,13 @@ async def _connections(edges: Sequence[Edge], count: int) -> AsyncIterator[list[
     yield connections
     for connection in connections:
         await connection.close()
+
+
+async def _announced(connection: RecordedConnection, chat: int) -> None:
+    """A later announcement could be taken for the reply to the connection's own request. Raises TimeoutError."""
+    async with asyncio.timeout(REPLY_SECONDS):
+        while await connection.new_chats.get() != chat:
+            pass
 
 
 async def _register(connection: RecordedConnection, password: str) -> DrillUser:

@@ -96,6 +96,15 @@ class Joined(msgspec.Struct, tag="joined", frozen=True):
     chat: int
 
 
+class Departed(msgspec.Struct, tag="departed", frozen=True):
+    """The end of a membership, requested at `began` by the member or by the owner, was acknowledged."""
+
+    at: float
+    began: float
+    account: int
+    chat: int
+
+
 class Deleted(msgspec.Struct, tag="deleted", frozen=True):
     """The deletion of an account, requested at `began`, was acknowledged."""
 
@@ -171,6 +180,25 @@ class SleeperCutOff(msgspec.Struct, tag="sleeper", frozen=True):
     account: int
 
 
+class FuzzEnded(msgspec.Struct, tag="fuzzed", frozen=True):
+    """A client has sent so many mutated frames, and its connection is over. `frames`: the last ones, if the server had
+    an internal error; `undecodable`: frames that no server sends."""
+
+    at: float
+    client: str
+    sent: int
+    code: int
+    frames: list[str]
+    undecodable: list[str]
+
+
+class TracebackLogged(msgspec.Struct, tag="traceback", frozen=True):
+    """A process logged an error that it did not expect."""
+
+    at: float
+    line: str
+
+
 class DrillStalled(msgspec.Struct, tag="stalled", frozen=True):
     """The drill itself was stalled for so many seconds, by the load of the machine."""
 
@@ -189,6 +217,7 @@ Record = (
     | ChatAnnounced
     | Fault
     | Joined
+    | Departed
     | Deleted
     | Ended
     | Healed
@@ -198,6 +227,8 @@ Record = (
     | UnreadShown
     | UnreadFetched
     | SleeperCutOff
+    | FuzzEnded
+    | TracebackLogged
     | DrillStalled
 )
 
@@ -215,11 +246,13 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 class Trial(msgspec.Struct, frozen=True):
     """The evidence of one drill: members by chat (deleted ones, too), records in order of time, history by chat, and
     the edges of each account in presence at the end (None: not read). `sleepers`: members that are away most of the
-    time, and need not get everything. `proxied`: all clients are behind a proxy, where pongs alone confirm messages."""
+    time, and need not get everything; `followers`: those with clients of the dialect native. `proxied`: all clients are
+    behind a proxy, where pongs alone confirm messages."""
 
     members: dict[int, frozenset[int]]
     records: list[Record]
     history: dict[int, list[Entry]]
     presence: dict[int, frozenset[str]] | None = None
     sleepers: frozenset[int] = frozenset()
+    followers: frozenset[int] = frozenset()
     proxied: bool = False

@@ -2,21 +2,18 @@
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, assert_never
 
-from tests.drills.archive import read_history, read_presence
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
-from tests.drills.records import Entry, Record, Trial
+from tests.drills.records import Record, Trial
 
 FIRST = ("auth", "session", "message", "message", "edge")
 """The processes at the beginning."""
 PHASES = ("grow", "replace", "servers", "shrink")
-_CALM_SECONDS = 3.0
 _PATIENCE_SECONDS = 30.0
 
 
@@ -50,23 +47,15 @@ async def scale(
     For the others, see Drill."""
     before, after = builds
 
-    async def history(chats: list[int]) -> dict[int, list[Entry]]:
-        return await read_history(fleet.operator, chats)
-
-    async def presence() -> dict[int, frozenset[str]]:
-        return await read_presence(fleet.presence_store, fleet.edges)
+    async def act(step: Step) -> None:
+        await _carry_out(fleet, step, before if step.phase == "grow" else after)
 
     async def disturb(drill: Drill) -> None:
-        for step in steps:
-            drill.phase = step.phase
-            began = time.monotonic()
-            await _carry_out(fleet, step, before if step.phase == "grow" else after)
-            await asyncio.sleep(max(0.0, began + seconds / len(steps) - time.monotonic()))
-        await asyncio.sleep(_CALM_SECONDS)
+        await drill.take(steps, seconds / len(steps), act)
 
     await fleet.migrate(before("message"))
     await asyncio.gather(*(fleet.start(service, before(service)) for service in FIRST))
-    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), crowds, presence, records)
+    drill = Drill(fleet.edges, fleet.history, rate, _PATIENCE_SECONDS, report, (), crowds, fleet.presence, records)
     return await drill.run(disturb)
 
 

@@ -1,29 +1,25 @@
 """The storm drill: an edge, or all, die under thousands of clients, which log in again and get what they missed."""
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tests.drills.cluster import ROOT, Cluster
+from bench.load.verifier import Faults
+from tests.drills.cluster import Cluster
+from tests.support.commands import DRAGOMAN, ROOT
 
 EDGES = 3
 _ALL_BACK = "seconds until all had what they missed"
-
-
-class _Faults(msgspec.Struct):
-    lost: int
-    doubled: int
 
 
 class _Result(msgspec.Struct):
     """The part of the load generator's result that is judged."""
 
     figures: dict[str, float]
-    faults: _Faults
+    faults: Faults
     remarks: list[str]
     passed: bool
 
@@ -34,7 +30,7 @@ def storm(cluster: Cluster, clients: int, bound: float, *, all_edges: bool) -> d
         report = Path(directory, "storm.json")
         options = {"--data": cluster.data, "--people": clients, "--seconds": bound, "--processes": 2, "--json": report}
         given = [str(part) for option in options.items() for part in option] + ["--all-edges"] * all_edges
-        command = [sys.executable, "-m", "services.cli.main", "bench", "reconnect-storm", *given]
+        command = [*DRAGOMAN, "bench", "reconnect-storm", *given]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if not report.exists():
             raise RuntimeError(done.stdout + done.stderr)
@@ -52,5 +48,6 @@ def storm(cluster: Cluster, clients: int, bound: float, *, all_edges: bool) -> d
         "worst_outage_seconds": {fault: waited},
         "invariants": violations,
         "violations": [f"{name}: {count}" for name, count in violations.items() if count],
-        "doubts": result.remarks,
+        "doubts": [f"{count} {name}" for name, count in msgspec.structs.asdict(result.faults).items() if count]
+        + result.remarks,
     }

@@ -6,7 +6,7 @@ from tests.drills.checker import check
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.members import carried_out, only_while_member
-from tests.drills.records import Deleted, Joined
+from tests.drills.records import Deleted, Departed, Joined
 from tests.drills.sample_trials import SampleTrial
 
 CHAT, OTHER = 7, 8
@@ -56,12 +56,30 @@ def test_a_message_after_the_deletion(sample: SampleTrial, seconds: float, expec
     assert violated_by(sample) == expected
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(0.1, set()), (2.0, {"S5 membership"})])
+def test_a_message_after_the_departure(sample: SampleTrial, seconds: float, expected: set[str]) -> None:
+    """One that is under way at that moment may arrive."""
+    sample.records.append(Departed(sample.tick(), sample.tick(), NEWCOMER, CHAT))
+    sample.tick(seconds)
+    sample.send("1/a", CHAT)
+    assert violated_by(sample) == expected
+
+
+def test_no_message_after_the_departure_is_missed(sample: SampleTrial) -> None:
+    sample.records.append(Departed(sample.tick(), sample.tick(), NEWCOMER, CHAT))
+    sample.leave("3/a")
+    sample.send("1/a", CHAT)
+    assert violated_by(sample) == set()
+
+
 @pytest.mark.parametrize(("leaves", "returns", "found"), [(True, False, 0), (False, False, 1), (True, True, 1)])
 def test_a_deleted_account_is_disconnected_for_good(
     sample: SampleTrial, monkeypatch: pytest.MonkeyPatch, leaves: bool, returns: bool, found: int
 ) -> None:
     monkeypatch.setattr("tests.drills.members.NEWCOMERS", 1)
     monkeypatch.setattr("tests.drills.members.DELETED", 1)
+    monkeypatch.setattr("tests.drills.members.LEAVING", 0)
+    monkeypatch.setattr("tests.drills.members.REMOVED", 0)
     sample.records.append(Deleted(sample.tick(), sample.tick(), NEWCOMER))
     if leaves:
         sample.leave("3/a", 1008)
@@ -74,4 +92,4 @@ def test_a_deleted_account_is_disconnected_for_good(
 
 def test_too_few_joins_prove_nothing(sample: SampleTrial) -> None:
     (violation,) = carried_out(IndexedTrial(sample.trial))
-    assert violation == "only 1 joins and 0 deletions were carried out"
+    assert violation == "only 1 joins, 0 departures and 0 deletions were carried out"

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 from tests.drills.broken_builds import SHORTEST
-from tests.drills.cluster import ROOT
 from tests.drills.mutants import MUTANTS
+from tests.support.commands import ROOT
 
 _APPLY_EACH = """
 import os, time

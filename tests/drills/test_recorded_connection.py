@@ -13,6 +13,7 @@ from clients.errors import ConnectionEnded
 from tests.drills.client_profiles import V2
 from tests.drills.recorded_connection import RecordedConnection, dial
 from tests.drills.records import MessageAcknowledged, Record
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.bench.faulty_server import faulty_server, honest
 
 
@@ -36,7 +37,7 @@ async def dialled(address: str) -> RecordedConnection:
 async def test_a_request_without_a_reply_fails_when_the_connection_ends(address: str) -> None:
     connection = await dialled(address)
     requesting = asyncio.create_task(connection.request(V2.request_status()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await connection.wait_ended()
         with pytest.raises(ConnectionEnded):
             await requesting
@@ -65,7 +66,7 @@ async def test_events_are_recorded_in_order() -> None:
         await connection.request(V2.login(account))
         chat = (await connection.request(V2.create_group(account, ""))).chat
         connection.post(V2.post(account, Destination(chat), "hello"), chat)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not isinstance(records[-1], MessageAcknowledged):
                 await asyncio.sleep(0.01)
         assert connection.unanswered == 0

@@ -1,42 +1,27 @@
 """The scale drill, short: it proves on a real system that processes may be added and removed, and flags an edge that
 ends badly."""
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from tests.drills.cluster import ROOT
 from tests.drills.mutants import MUTANTS
 from tests.drills.scale import plan, required_evidence
+from tests.support.drilling import drill
 
-pytestmark = [pytest.mark.xdist_group("scale"), pytest.mark.timeout(240)]
-
-Figures = dict[str, Any]
-
-
-def drill(report: Path, *arguments: str) -> tuple[int, Figures]:
-    """The exit status, and the figures."""
-    command = [sys.executable, "-m", "tests.drills", "scale", "--edges", "2", "--json", str(report), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert report.exists(), done.stdout + done.stderr
-    figures: Figures = msgspec.json.decode(report.read_bytes())
-    return done.returncode, figures
+pytestmark = pytest.mark.xdist_group("scale")
 
 
 def test_no_message_is_lost_while_processes_are_replaced(tmp_path: Path) -> None:
     patient = ("--bound", "20")  # tests may share the machine with others
-    status, figures = drill(tmp_path / "figures.json", "--seconds", "10", "--rate", "60", *patient)
+    status, figures = drill("scale", tmp_path, "--edges", "2", "--seconds", "10", "--rate", "60", *patient)
     assert (status, figures["result"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
     assert figures["sent_elsewhere"] > 0
 
 
 def test_an_edge_that_ends_badly_is_flagged(tmp_path: Path) -> None:
     broken = ("--phase", "grow", "--phase", "shrink", "--break", "forgetful-end")
-    status, figures = drill(tmp_path / "figures.json", "--seconds", "4", *broken)
+    status, figures = drill("scale", tmp_path, "--edges", "2", "--seconds", "4", *broken)
     assert (status, figures["result"]) == (1, "violated")
     assert figures["invariants"][MUTANTS["forgetful-end"].invariant]
 

@@ -18,6 +18,7 @@ from websockets.frames import Frame, Opcode
 from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
 from services.edge.gateway.parser import parser_factory
+from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
 from services.message.adapters.fanout import Fanout
@@ -39,6 +40,7 @@ from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import LimitsSettings, MessageSettings, RedisSettings, Settings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.json_dialect import ENTRY, frame
 from tests.unit.services.message.environment import sole_ownership
 
@@ -155,7 +157,7 @@ async def connect(edge: Edge) -> tuple[WebSocket, FakeTransport]:
     """A client that is logged in, is in the chat, and has posted and received a message."""
     loop, transport = asyncio.get_running_loop(), FakeTransport()
     parser = parser_factory("picows", 10_000)()
-    socket = WebSocket(transport, parser, LimitsSettings(), WriteBatch(loop), lambda _: None)
+    socket = WebSocket(transport, parser, LimitsSettings(), ReceiveBudget(1_000_000), WriteBatch(loop), lambda _: None)
     socket.open(edge.endpoint, Handshake(ENTRY.path, "chat.example", "192.0.2.1", False, (), ""))
     (client,) = edge.endpoint.clients.values()
     answer = Authenticated(account=ACCOUNT, sid="", token="", expires=2**31, uuid="", nickname="", revision=0)
@@ -171,7 +173,7 @@ async def connect(edge: Edge) -> tuple[WebSocket, FakeTransport]:
 async def post(socket: WebSocket, transport: FakeTransport) -> None:
     transport.written = b""
     socket.data_received(POST)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while b'"ok":' not in transport.written:
             await asyncio.sleep(0)
 
@@ -281,7 +283,7 @@ async def request_post(batcher: PostingBatcher, nonce: int) -> None:
     body, responder = pack_segments((Text("hello"),)), FakeResponder()
     draft = Draft(ACCOUNT, CHAT, Nonce(nonce), now_ms() + 60_000, body)
     batcher.submit(PostMessages(NODE, [draft]), responder)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await responder.replied.wait()
 
 

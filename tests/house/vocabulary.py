@@ -37,6 +37,7 @@ INTERFACE = {
     "face": "field on the bus (Draft, Delivery)",
     "faces": "field on the bus (ProfileSummaries)",
     "outcome": "field on the bus (Opened)",
+    "refuse_common_passwords": "setting of auth",
     "people": "option --people of dragoman bench",
     "refusals": "field of the result of dragoman bench (--json)",
 }

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.drills.cluster import RELAXED, Cluster
 from tests.model.device import ModelMismatch
 from tests.model.runner import play
 
-pytestmark = [pytest.mark.xdist_group("machine"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("machine")
 
 HISTORIES, STEPS = 6, 40
 """`./dev drill machine` plays for longer."""
@@ -19,7 +19,7 @@ HISTORIES, STEPS = 6, 40
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path / "data", "--no-limits") as cluster:
+    with Cluster(tmp_path / "data", *RELAXED) as cluster:
         yield cluster
 
 
@@ -36,5 +36,5 @@ def test_every_client_sees_what_the_model_predicts(cluster: Cluster, number: int
 
 def test_a_broken_build_is_flagged(tmp_path: Path) -> None:
     program = (sys.executable, "-m", "tests.drills.mutants", "forget-read", "up")
-    with Cluster(tmp_path / "data", "--no-limits", program=program) as cluster, pytest.raises(ModelMismatch):
+    with Cluster(tmp_path / "data", *RELAXED, program=program) as cluster, pytest.raises(ModelMismatch):
         play(cluster.edges, histories=HISTORIES, steps=STEPS, number=1)

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-_WAIT_SECONDS = 15.0
+from tests.support.waiting import WAIT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Collector:
 
     def spans(self, enough: Callable[[Sequence[Seen]], bool] = bool) -> list[Seen]:
         """All spans, as soon as they are enough."""
-        deadline = time.monotonic() + _WAIT_SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         with self._news:
             while not enough(self._spans):
                 left = deadline - time.monotonic()

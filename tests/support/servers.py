@@ -1,6 +1,7 @@
 """Real servers for tests, on random loopback ports: nats-server and Valkey configured as `dragoman up` does,
 PostgreSQL, and one that speaks S3."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -30,11 +31,12 @@ from services.cli.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
 from tests.support.processes import children
 
-_START_SECONDS = 15.0
+_START_SECONDS = 60.0
 _KEEPER = "keeper"
-"""A Valkey user for tests alone; it may empty the server."""
-_VALKEY_SECONDS = 2.0
-"""More than the default: on a busy machine no presence counts as unknown that a test expects to be known."""
+"""A user of NATS and of Valkey for tests alone; it may empty the server."""
+_VALKEY_SECONDS = 10.0
+"""More than the default: on a busy machine no presence counts as unknown that a test expects to be known. Drills have
+the default."""
 _END_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
 )
@@ -108,8 +110,14 @@ class NatsServer(Server):
         self.passwords: dict[str, str] = generate().nats
         self.config = directory / "nats.conf"
         self._store = directory / "store"
+        self._keeper_password = secrets.token_hex(8)
         port = free_port()
-        self.config.write_bytes(nats.configuration(port, self._store, self.passwords))
+        settings = json.loads(nats.configuration(port, self._store, self.passwords))
+        everything = {"publish": {"allow": [">"]}, "subscribe": {"allow": [">"]}}
+        keeper = {"user": _KEEPER, "password": self._keeper_password, "permissions": everything}
+        settings["authorization"]["users"].append(keeper)
+        self.config.write_text(json.dumps(settings))
+        self._running_config = b""
         super().__init__("nats", nats.command(self.config), port, process_group, directory / "nats.log")
 
     def settings(self, service: str) -> NatsSettings:
@@ -118,10 +126,30 @@ class NatsServer(Server):
             url=f"nats://127.0.0.1:{self.port}", user=service, password=SecretStr(self.passwords[service])
         )
 
+    def start(self) -> None:
+        self._running_config = self.config.read_bytes()
+        super().start()
+
     async def make_fresh(self) -> None:
         """Running, with empty streams, in whatever state the previous test left it."""
-        self.make_bare()
+        if self.running and self._running_config == self.config.read_bytes():
+            self.resume()
+            await self._delete_streams()
+        else:
+            self.make_bare()
         await streams.provision(self.settings(nats.SETUP))
+
+    async def _delete_streams(self) -> None:
+        as_keeper = {"user": _KEEPER, "password": SecretStr(self._keeper_password)}
+        settings = self.settings(nats.SETUP).model_copy(update=as_keeper)
+        async with asyncio.timeout(_START_SECONDS):
+            client = await streams.connect(settings)
+            try:
+                stream = client.jetstream()
+                for one in await stream.streams_info():
+                    await stream.delete_stream(str(one.config.name))
+            finally:
+                await client.close()
 
     def make_bare(self) -> None:
         """Running, without any stream."""
@@ -153,8 +181,11 @@ class ValkeyServer(Server):
         process_group: ProcessGroup,
         options: bytes = b"",
         primary: "ValkeyServer | None" = None,
+        seconds: float = _VALKEY_SECONDS,
     ) -> None:
-        """`options`: further lines of the configuration. `primary`: a server to replicate, with the same passwords."""
+        """`options`: further lines of the configuration. `primary`: a server to replicate, with the same passwords.
+        `seconds`: the time-out of its clients."""
+        self._seconds = seconds
         directory.mkdir()
         self.passwords: dict[str, str] = generate().valkey if primary is None else primary.passwords
         self._keeper_password: str = secrets.token_hex(8) if primary is None else primary._keeper_password
@@ -169,7 +200,7 @@ class ValkeyServer(Server):
 
     def settings(self, service: str) -> RedisSettings:
         url = SecretStr(valkey.url(self.port, service, self.passwords[service]))
-        return RedisSettings(url=url, timeout_seconds=_VALKEY_SECONDS)
+        return RedisSettings(url=url, timeout_seconds=self._seconds)
 
     @property
     def keeper_url(self) -> str:
@@ -208,7 +239,7 @@ class PostgresServer(Server):
         directory.mkdir(mode=0o755)
         self._user = _unprivileged()
         self._password = secrets.token_hex(8)
-        self._binaries = _postgres_binaries(directory, self._user)
+        self._binaries = self._find_binaries(directory)
         data = self._initialise(directory)
         port = free_port()
         command = [
@@ -259,6 +290,9 @@ class PostgresServer(Server):
                     while True:
                         own.append(held.enter_context(psycopg.connect(self.url("postgres"), autocommit=True)))
             yield
+
+    def _find_binaries(self, directory: Path) -> Path:
+        return _postgres_binaries(directory, self._user)
 
     @property
     def tools(self) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from tests.support.far_network import FarNetwork, far_network, missing
 
 _reason = missing()
-pytestmark = [pytest.mark.skipif(bool(_reason), reason=_reason), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.skipif(bool(_reason), reason=_reason)
 
 _SILENCE_SECONDS = 0.5
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.proxy import TcpProxy
+from tests.support.waiting import WAIT_SECONDS
 
-_SECONDS = 5.0
 _PAUSE_SECONDS = 0.2
 
 
@@ -38,7 +38,7 @@ class Caller:
         """Seconds until all of it is back."""
         began = time.monotonic()
         self.writer.write(data)
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             assert await self.reader.readexactly(len(data)) == data
         return time.monotonic() - began
 
@@ -84,14 +84,14 @@ async def test_toxics_may_change_under_way(proxy: TcpProxy, caller: Caller) -> N
     caller.writer.write(data)
     echo = await caller.reader.readexactly(100)
     proxy.clear()
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         assert echo + await caller.reader.readexactly(len(data) - 100) == data
 
 
 async def test_a_limit_ends_a_connection(proxy: TcpProxy, caller: Caller) -> None:
     proxy.down.limit_bytes = 3
     caller.writer.write(b"four")
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         assert await caller.reader.read() == b"fou"
 
 
@@ -112,7 +112,7 @@ async def test_a_partition_delays_data_and_ends(proxy: TcpProxy, caller: Caller)
     caller.writer.write_eof()
     assert await caller.is_silent()
     proxy.clear()
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         assert await caller.reader.read() == b"later"
 
 

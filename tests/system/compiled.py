@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from deploy.compiled import build_packages, copy_sources
-from tests.drills.cluster import ROOT
+from tests.support.commands import ROOT
 
 _WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
 

@@ -2,23 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 
 import pytest
 
-from tests.drills.cluster import ROOT, Cluster, free_ports
-from tests.system.users import V2User
+from tests.drills.cluster import RELAXED, Cluster, free_ports
+from tests.support.commands import ROOT
+from tests.system.users import NativeUser, V2User
 
 Dial = Callable[..., V2User]
+Enter = Callable[[], NativeUser]
 
 SUITE = ROOT.parent / "shared" / "conformance"
 collect_ignore = [] if SUITE.is_dir() else ["test_conformance.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two edges, with the defaults but for rate limits and plain TCP."""
+    """Two edges, with the defaults but for rate limits and plain TCP. Ends with the package: an idle one costs, too."""
     tcp_port = str(free_ports(2))
-    with Cluster(tmp_path_factory.mktemp("system") / "data", "--no-limits", "--tcp-port", tcp_port) as cluster:
+    with Cluster(tmp_path_factory.mktemp("system") / "data", *RELAXED, "--tcp-port", tcp_port) as cluster:
         yield cluster
 
 
@@ -27,6 +30,29 @@ def dial() -> Iterator[Dial]:
     """Connections that are closed at the end of the test."""
     with ExitStack() as stack:
         yield lambda edge, **how: stack.enter_context(V2User(edge, **how))
+
+
+@pytest.fixture
+def connect(system: Cluster) -> Iterator[Enter]:
+    """New connections, alternately at the edges; they end with the test."""
+    with ExitStack() as stack:
+        turns = count()
+        yield lambda: stack.enter_context(NativeUser(system.edges[next(turns) % 2]))
+
+
+@pytest.fixture
+def ann(connect: Enter) -> NativeUser:
+    user = connect()
+    user.register()
+    return user
+
+
+@pytest.fixture
+def bob(connect: Enter, ann: NativeUser) -> NativeUser:
+    """At the other edge."""
+    user = connect()
+    user.register()
+    return user
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.cli.ports import free_port
+from tests.support.waiting import WAIT_SECONDS
 
 _LINK = re.compile(r"https?://\S+/verify/\S+")
-_SECONDS = 15.0
 
 
 class Postbox:
@@ -53,7 +53,7 @@ class Postbox:
 
     def link(self, address: str, after: int = 0) -> str:
         """The link of the newest mail to this address, without the first `after` mails."""
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         while not (found := [text for to, text in self.mails[after:] if to == address]):
             assert time.monotonic() < deadline, f"no mail for {address}"
             time.sleep(0.02)
@@ -65,7 +65,7 @@ class Postbox:
 def visit(link: str) -> int:
     """Opens a link as a browser does; returns the HTTP status."""
     try:
-        with build_opener(ProxyHandler({})).open(link, timeout=_SECONDS) as response:
+        with build_opener(ProxyHandler({})).open(link, timeout=WAIT_SECONDS) as response:
             status: int = response.status
             return status
     except HTTPError as error:

@@ -1,21 +1,18 @@
 """An operator's actions on a running system, from outside."""
 
-import subprocess
-import sys
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import Cluster
+from tests.support.commands import run_dragoman
 
 _SECONDS = 45.0
 
 
 def admin(cluster: Cluster, *arguments: str) -> str:
     """Runs `dragoman admin` and returns its output."""
-    command = [sys.executable, "-m", "services.cli.main", "admin", *arguments, "--set", f"data={cluster.data}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    command = ["admin", *arguments, "--set", f"data={cluster.data}"]
+    return run_dragoman(command, cluster.data.with_name("admin.log"), _SECONDS)
 
 
 def await_ready(cluster: Cluster, name: str, since: int = 0) -> None:

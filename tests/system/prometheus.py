@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 from services.cli.data import RunningProcess
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
-from tests.drills.cluster import ROOT
+from tests.support.commands import ROOT
 from tests.support.servers import Server
 
 PROMETHEUS = shutil.which("prometheus")

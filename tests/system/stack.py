@@ -24,12 +24,13 @@ from shared.settings import (
     LimitsSettings,
     MailSettings,
     MediaSettings,
+    MessageSettings,
     OpsSettings,
     RedisSettings,
     Settings,
     TracingSettings,
 )
-from tests.drills.cluster import ROOT
+from tests.support.commands import ROOT
 from tests.support.forked import ForkedService
 from tests.support.servers import NatsServer, ValkeyServer
 
@@ -81,7 +82,8 @@ class ServiceProcess:
 
 class Stack:
     """Starts services that share NATS, Valkey and databases (`database_url` holds {service}), and send spans to the
-    address of a `collector`, if there is one. The fork server, if there is one, starts those of the present build."""
+    address of a `collector`, if there is one. The fork server, if there is one, starts those of the present build.
+    `message`: settings of message for all of them."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Stack:
         process_group: ProcessGroup,
         collector: str = "",
         fork_server: ForkServer | None = None,
+        message: MessageSettings | None = None,
     ) -> None:
         self._directory = directory
         self._nats = nats
@@ -99,11 +102,16 @@ class Stack:
         self._database = database_url
         self._process_group = process_group
         self._fork_server = fork_server
+        self._message = message or MessageSettings()
         self._tracing = TracingSettings(endpoint=collector)
 
     def migrate(self, build: Build = PRESENT) -> None:
-        process = self._spawn(build, "setup", self._environment("setup", 0, 0), "migrate", *_DATABASES)
+        process = self.operate("setup", build, "migrate", *_DATABASES)
         assert process.wait() == 0, (self._directory / "setup.log").read_text()
+
+    def operate(self, name: str, build: Build, *arguments: str) -> Spawned:
+        """Start a command of the operator; `name`: of its log."""
+        return self._spawn(build, name, self._environment("setup", 0, 0), *arguments)
 
     def start(
         self, service: str, build: Build = PRESENT, change: ChangeSettings = lambda settings: settings
@@ -114,12 +122,13 @@ class Stack:
 
     def _spawn(self, build: Build, name: str, environment: Mapping[str, str], *arguments: str) -> Spawned:
         with (self._directory / f"{name}.log").open("wb") as log:
-            if build == PRESENT and self._fork_server is not None:
-                pid = self._fork_server.fork(name, [*COMMAND, *arguments], environment, log.fileno())
-                assert pid is not None
-                return ForkedService(pid)
+            command = [*COMMAND, *arguments] if build == PRESENT else build.command(*arguments)
+            if build.root == ROOT and self._fork_server is not None:
+                pid = self._fork_server.fork(name, command, environment, log.fileno())
+                if pid is not None:
+                    return ForkedService(pid)
             return subprocess.Popen(
-                build.command(*arguments), cwd=build.root, env=environment, stdout=log, stderr=log,
+                command, cwd=build.root, env=environment, stdout=log, stderr=log,
                 **self._process_group.spawn_options,
             )  # fmt: skip
 
@@ -145,5 +154,6 @@ class Stack:
             auth=AuthSettings(keys=self._directory / "keys", argon2_memory_kib=8, argon2_iterations=1),
             edge=EdgeSettings(port=port or 8080, name=f"edge-{port}"),
             media=MediaSettings(directory=self._directory / "media"),
+            message=self._message,
         )
         return {**os.environ, **variables(change(settings))}

@@ -5,18 +5,18 @@ import http.client
 import json
 import re
 import subprocess
-import sys
 import time
 
 import pytest
 
 from clients.codec.base import ClientAccount
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import Cluster
+from tests.support.commands import DRAGOMAN, ROOT
 from tests.system.conftest import Dial
 from tests.system.operating import admin
 from tests.system.users import V2User, new_account
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 REVOKED_SECONDS = 1.0
 
@@ -51,6 +51,19 @@ def test_a_reset_password_logs_in_and_the_old_one_does_not(system: Cluster, dial
     again = dial(system.edges[1])
     assert login_status(again, owner.account, owner.account.secret) != 0
     assert login_status(again, owner.account, password[1]) == 0
+
+
+def test_one_login_of_an_account_is_ended(system: Cluster, dial: Dial) -> None:
+    here, there = dial(system.edges[0]).register(), dial(system.edges[1])
+    account = here.account
+    there.login(account)
+    newest, *_ = json.loads(admin(system, "user", "sessions", account.email, "--json"))
+    assert (newest["client"], newest["address"]) == ("ourchat-v2", "127.0.0.1")
+    output = admin(system, "user", "sessions", account.email, "--end", newest["sid"])
+    assert output == f"the login {newest['sid']} of account {account.number} is ended\n"
+    assert there.closed() == 1008
+    assert newest["sid"] not in admin(system, "user", "sessions", account.email)
+    assert login_status(here, account, account.secret) == 0
 
 
 def test_a_kicked_account_may_log_in_again(system: Cluster, dial: Dial) -> None:
@@ -101,14 +114,14 @@ def test_a_deletion_equals_one_by_the_user(system: Cluster, couple: tuple[V2User
 
 
 def test_an_unknown_chat_is_named(system: Cluster) -> None:
-    command = [sys.executable, "-m", "services.cli.main", "admin", "chat", "show", "999999", "--data", str(system.data)]
+    command = [*DRAGOMAN, "admin", "chat", "show", "999999", "--data", str(system.data)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "there is no chat 999999" in done.stderr
 
 
 def test_a_running_system_is_found_healthy(system: Cluster) -> None:
-    command = [sys.executable, "-m", "services.cli.main", "doctor", "--data", str(system.data)]
+    command = [*DRAGOMAN, "doctor", "--data", str(system.data)]
     few = ["--set", "edge.max_connections=10"]
     done = subprocess.run([*command, *few], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

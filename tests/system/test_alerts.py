@@ -13,7 +13,6 @@ from tests.system.users import V2User
 
 pytestmark = [
     pytest.mark.xdist_group("system"),
-    pytest.mark.timeout(180),
     pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus to raise an alarm"),
 ]
 

@@ -2,22 +2,17 @@
 
 import contextlib
 import http.client
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import RELAXED, Cluster
+from tests.support.commands import run_dragoman
 from tests.system.users import V2User, new_account
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.xdist_group("system")
 
-
-def dragoman(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "services.cli.main", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+_SECONDS = 60.0
 
 
 def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "") -> bytes:
@@ -31,7 +26,7 @@ def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "")
 def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
     ann, bob = new_account(), new_account()
     backup = tmp_path / "backup"
-    with Cluster(tmp_path / "first", "--no-limits", edges=1) as first, V2User(first.edges[0]) as speaker:
+    with Cluster(tmp_path / "first", *RELAXED, edges=1) as first, V2User(first.edges[0]) as speaker:
         registered = speaker.request(V2User.registration(ann), 5)
         ann.number, speaker.account = int(registered["ocid"]), ann
         with V2User(first.edges[0]) as listener:
@@ -39,12 +34,12 @@ def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
             session = speaker.session(listener)
         speaker.post(session, "while you were away")
         uploaded = media(first.edges[0], "POST", "/media?name=a.txt", b"a file", registered["token"])
-        dragoman("backup", backup, "--data", first.data)
+        run_dragoman(["backup", backup, "--data", first.data], tmp_path / "backup.log", _SECONDS)
         speaker.post(session, "after the backup")
     path = "/media/" + uploaded.decode().partition('"id":"')[2].partition('"')[0]
 
-    second = Cluster(tmp_path / "second", "--no-limits", edges=1)
-    dragoman("restore", backup, "--data", second.data)
+    second = Cluster(tmp_path / "second", *RELAXED, edges=1)
+    run_dragoman(["restore", backup, "--data", second.data], tmp_path / "restore.log", _SECONDS)
     with second, V2User(second.edges[0]) as reader:
         assert reader.login(bob)["status"] == 0
         assert reader.receive_text("while you were away")["sender"]["ocid"] == f"{ann.number:010d}"

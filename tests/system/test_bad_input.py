@@ -12,15 +12,15 @@ from string import Template
 
 import pytest
 
-from clients.blocking import SECONDS
 from services.auth.adapters.signing_keys import SigningKeys
 from shared.contract.ids import AccountId
 from shared.settings import AuthSettings
 from tests.drills.cluster import Cluster
+from tests.support.waiting import WAIT_SECONDS
 from tests.system.bad_input import ROWS, Row
 from tests.system.users import DialectUser
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 DIALECTS = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "pipe", "service")
 NOBODY = 9_000_000_000
@@ -67,7 +67,7 @@ class BadInputFixture:
         profile = f"update_profile|{gone.number}|{gone.token}|{gone.tag}|1||1|answer"
         gone.request(profile, "update_profile_succ|")
         gone.request(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             with DialectUser(self._edge, "pipe") as fresh:
                 if "_error|" in fresh.request(f"get_user_friend|{gone.number}|{gone.token}", "|"):

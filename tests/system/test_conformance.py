@@ -1,5 +1,5 @@
-"""The conformance suite beside the checkout, against whole systems on SQLite and on PostgreSQL; the latter of compiled
-modules, as in the image, with DRAGOMAN_TEST_COMPILED=1."""
+"""The conformance suite beside the checkout, against whole systems: all of it on SQLite, and on PostgreSQL the tests of
+which databases decide; with DRAGOMAN_TEST_COMPILED=1 all of it there, too, with compiled modules as in the image."""
 
 import os
 import secrets
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import RELAXED, Cluster
+from tests.support.commands import ROOT
 from tests.support.servers import PostgresServer
 from tests.system.compiled import MODULES, WANTED, compiled
 from tests.system.conftest import SUITE
@@ -23,12 +24,17 @@ AFTER = 3
 IN_THE_LOBBY = ("wild_clients", "ourchat_v0", "detection", "accounts", "groups", "interop")
 """The v0 users of these tests share the lobby, so only one of them may run at a time; the others mostly wait."""
 
+OF_DATABASES = ("accounts", "groups", "interop", "ourchat_v1", "service", "wild_clients")
+"""Accounts, logins, chats, history and unread messages. The other files send the frames of further dialects, of which
+services see the same requests."""
 
-def conforms(cluster: Cluster) -> None:
-    """Runs the whole suite in random order, and shows its output when it fails."""
-    files = sorted(path.name for path in SUITE.glob("test_*.py"))
-    together = [f"test_{name}.py" for name in IN_THE_LOBBY]
-    apart = [name for name in files if name not in together]
+
+def conforms(cluster: Cluster, *names: str) -> None:
+    """Runs the files of these names, by default all, in random order, and shows the output when one fails."""
+    files = sorted(path.name for path in SUITE.glob("test_*.py") if not names or path.stem[5:] in names)
+    lobby = {f"test_{name}.py" for name in IN_THE_LOBBY}
+    together = [name for name in files if name in lobby]
+    apart = [name for name in files if name not in lobby]
     seed = str(secrets.randbits(32))
     shuffled = ("-p", "tests.system.shuffle", "--order", seed)
     with start(cluster, *shuffled, *together) as one, start(cluster, *shuffled, "-n", "3", *apart) as other:
@@ -42,7 +48,7 @@ def start(cluster: Cluster, *arguments: str) -> Iterator["subprocess.Popen[str]"
     """Runs a part of the suite, which has ended when the context ends."""
     edge, other = cluster.edges
     command = [
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore",
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.system.patience", "-W", "ignore",
         "--edge", edge, "--edge2", other, "--mailbox", str(cluster.data / "outbox"), *arguments,
     ]  # fmt: skip
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
@@ -64,7 +70,7 @@ def test_everything(system: Cluster) -> None:
 @pytest.mark.xdist_group("verification")
 def test_verification_after_failed_logins(tmp_path: Path) -> None:
     setting = f"verification.after_failed_logins={AFTER}"
-    with Cluster(tmp_path / "data", "--no-limits", "--set", setting) as cluster:
+    with Cluster(tmp_path / "data", *RELAXED, "--set", setting) as cluster:
         only = ("test_ourchat_v2.py", "-k", "verif or login", "--verify-after", str(AFTER))
         with start(cluster, *only) as run:
             output, _ = run.communicate()
@@ -81,7 +87,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def on_postgres(tmp_path: Path, postgres_server: PostgresServer, packages: Path) -> Iterator[Cluster]:
     with (
         databases(postgres_server) as url,
-        Cluster(tmp_path / "data", "--no-limits", "--database", url, program=from_(packages)) as cluster,
+        Cluster(tmp_path / "data", *RELAXED, "--database", url, program=from_(packages)) as cluster,
     ):
         yield cluster
 
@@ -104,4 +110,4 @@ def test_the_running_modules_are_compiled(packages: Path) -> None:
 
 @pytest.mark.xdist_group("postgresql")
 def test_everything_on_postgresql(on_postgres: Cluster) -> None:
-    conforms(on_postgres)
+    conforms(on_postgres, *(() if WANTED else OF_DATABASES))

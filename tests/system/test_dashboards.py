@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -13,12 +12,13 @@ import pytest
 from deploy.grafana.generate import DIRECTORY
 from services.cli.data import RunningProcess, read_run
 from services.cli.process_group import ProcessGroup
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import Cluster
 from tests.support.browser import CHROMIUM, Browser
+from tests.support.commands import DRAGOMAN, ROOT
 from tests.system.prometheus import PROMETHEUS, Prometheus, scrape
 from tests.system.users import V2User
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.xdist_group("system")
 
 LEGENDS = {
     target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*"): target["legendFormat"]
@@ -137,7 +137,7 @@ def test_the_page_of_an_edge_shows_the_activity_of_its_clients(
 
 
 def test_top_shows_every_process(system: Cluster) -> None:
-    command = [sys.executable, "-m", "services.cli.main", "top", "--once", "--data", str(system.data)]
+    command = [*DRAGOMAN, "top", "--once", "--data", str(system.data)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     heads = [line for line in done.stdout.splitlines() if line and not line.startswith(" ")]
     assert sorted(heads) == [f"{name}  ready" for name in ("auth", "edge-1", "edge-2", "message", "session")]

@@ -12,8 +12,6 @@ from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.users import V2User
 
-pytestmark = pytest.mark.timeout(180)
-
 _SECONDS = 20.0
 
 

@@ -17,7 +17,7 @@ from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.users import V2User
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 DELETION_SECONDS = 4.0
 """A service that does not answer is retried after two seconds; the rest is for a busy machine."""

@@ -20,8 +20,9 @@ from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from services.cli.streams import provision
 from shared.settings import NatsSettings
-from tests.drills.cluster import ROOT
+from tests.support.commands import ROOT
 from tests.support.servers import PostgresServer, Server, ValkeyServer
+from tests.support.tls_servers import Certificates
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 
@@ -77,11 +78,15 @@ def like_compose(directory: Path) -> tuple[list[str], NatsSettings, int]:
     """The start command of nats-server with the file of Compose; the user that creates its streams; its monitoring
     port."""
     config, port, numbers = directory / "dragoman.conf", free_port(), free_port()
-    config.write_text((ROOT / "deploy" / "compose" / "nats.conf").read_text().replace("/data", str(directory / "data")))
-    (directory / "secrets").mkdir()
-    (directory / "secrets" / "users.conf").write_bytes(nats.access(dict.fromkeys(nats.USERS, "known")))
+    certificates = Certificates(directory / "secrets", "127.0.0.1")
+    text = (ROOT / "deploy" / "compose" / "nats.conf").read_text()
+    config.write_text(text.replace("/data", str(directory / "data")).replace("/etc/nats", str(directory)))
+    (directory / "secrets" / "users.conf").write_bytes(
+        nats.access(dict.fromkeys(nats.USERS, "known"), nats.Edges.SHARED, "")
+    )
     command = [*nats.command(config), "--addr", "127.0.0.1", "--port", str(port), "--http_port", str(numbers)]
-    maker = NatsSettings(url=f"nats://127.0.0.1:{port}", user=nats.SETUP, password=SecretStr("known"))
+    url, password, authority = f"nats://127.0.0.1:{port}", SecretStr("known"), certificates["ca.crt"]
+    maker = NatsSettings(url=url, user=nats.SETUP, password=password, tls_ca=authority)
     return command, maker, numbers
 
 

@@ -22,7 +22,7 @@ from tests.support.small_disk import SmallDisk, small_disk
 from tests.system.conftest import Dial
 from tests.system.users import V2User
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.xdist_group("system")
 
 PATIENCE_SECONDS = 15.0
 """Three times what a quiet machine needs."""

@@ -16,7 +16,7 @@ from tests.system.conftest import Dial
 from tests.system.frames import frames
 from tests.system.users import Frame, V2User, new_account
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 STATUS = {"code": 12, "status": 0}
 ANSWERS = {0, 2, 5, 7, 9, 11, 12, 15, 18, 20}

@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clients.blocking import SECONDS
 from services.edge.identicons import avatar_png
 from tests.drills.cluster import Cluster
+from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Dial
 from tests.system.users import V2User, new_account
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 PNG = avatar_png("account", 9)
 
 
 def http(edge: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-    with closing(HTTPConnection(urlsplit(edge).netloc, timeout=SECONDS)) as connection:
+    with closing(HTTPConnection(urlsplit(edge).netloc, timeout=WAIT_SECONDS)) as connection:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -55,6 +55,6 @@ def test_a_deleted_account_cannot_upload(system: Cluster, dial: Dial) -> None:
     token = token_of(client)
     assert post(system.edges[1], token)[0] == 201
     assert client.request({"code": 16}, 17)["status"] == 0
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while post(system.edges[1], token)[0] != 401:
         assert time.monotonic() < deadline

@@ -12,7 +12,7 @@ from tests.drills.cluster import Cluster
 from tests.system.operating import admin
 from tests.system.users import DialectUser
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 TEXT = "Closed from ten to eleven"
 

@@ -10,7 +10,7 @@ from tests.system.conftest import Dial
 from tests.system.operating import admin, await_ready
 from tests.system.users import V2User
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 REVOKED_SECONDS = 1.0
 

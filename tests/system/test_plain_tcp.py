@@ -12,7 +12,7 @@ from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.users import Frame, TcpUser, V2User
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.xdist_group("system")
 
 Call = Callable[[int], TcpUser]
 BREAKS = "one\ntwo\r\u2028three|four\nmessage|0|1|1|forged"

@@ -1,11 +1,14 @@
-"""The README's chat between two terminals, typed as it is printed."""
+"""The README's chat between two terminals, typed as it is printed, by an installation of the wheel."""
 
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
 
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import Cluster
+from tests.support.commands import ROOT
+from tests.support.installed import install
 from tests.system.typed_client import TypedClient
 
 PRINTED = "ws://127.0.0.1:808"
@@ -38,9 +41,24 @@ def greet(client: TypedClient, lines: Sequence[str], edge: str, number: int) -> 
     return rest
 
 
+def fetch_page(edge: str) -> str:
+    """The first page, and its script."""
+    read = build_opener(ProxyHandler({})).open
+    with (
+        read(f"http{edge.removeprefix('ws')}/", timeout=10) as page,
+        read(f"http{edge.removeprefix('ws')}/web/first_page.js", timeout=10) as script,
+    ):
+        assert script.status == 200
+        return str(page.read().decode())
+
+
 def test_what_it_shows_is_what_happens(tmp_path: Path) -> None:
-    with Cluster(tmp_path / "data") as cluster, ExitStack() as stack:
-        terminals = [stack.enter_context(TypedClient(edge)) for edge in cluster.edges]
+    program = install(tmp_path) / "dragoman"
+    installed = Cluster(tmp_path / "data", program=[str(program), "up"], directory=tmp_path)
+    with installed as cluster, ExitStack() as stack:
+        assert "One conversation" in fetch_page(cluster.edges[0])
+        command = [str(program), "client"]
+        terminals = [stack.enter_context(TypedClient(edge, command=command)) for edge in cluster.edges]
         played = blocks()
         assert len(played) == 4
         for number, lines in enumerate(played):

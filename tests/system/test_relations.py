@@ -11,7 +11,7 @@ import pytest
 from tests.drills.cluster import Cluster
 from tests.system.users import DialectUser
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("system")
 
 Enter = Callable[[str], DialectUser]
 

@@ -16,7 +16,7 @@ from tests.system.databases import databases
 from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
 
-pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("postgresql")
 
 WORDS = 120
 FROZEN_SECONDS = 4.0

@@ -15,7 +15,7 @@ from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.databases import databases
 from tests.system.stack import ServiceProcess, Stack
 
-pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("postgresql")
 
 NAMES = ("auth", "session", "message", "edge")
 SECONDS = 30.0

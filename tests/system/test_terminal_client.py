@@ -13,11 +13,12 @@ import pytest
 
 from clients.codec import CODECS
 from services.cli.ports import free_port
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import Cluster
+from tests.support.commands import ROOT
 from tests.system.conftest import Dial
 from tests.system.typed_client import CLIENT, ScreenReader, TypedClient
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.xdist_group("system")
 
 BY_MAIL = ("ourchat-v1", "ourchat-v2")
 LOBBY = "chat 1"
@@ -70,6 +71,29 @@ def test_two_users_chat(system: Cluster, clients: ExitStack, dialect: str) -> No
     one.end_input()
     other.type("/quit")
     assert (one.status(), other.status()) == (0, 0)
+
+
+def test_a_message_is_edited_reacted_to_and_recalled(system: Cluster, clients: ExitStack) -> None:
+    one, other = (clients.enter_context(TypedClient(edge, "--dialect", "native")) for edge in system.edges)
+    names = register(one, "native"), register(other, "native")
+    choose_chat(one, other, names)
+    one.type("/recall")
+    one.expect("you have sent no message to this chat")
+    one.type("apple")
+    other.expect("apple")
+    one.type("/edit quince jam")
+    one.expect("edited")
+    other.expect("message 1 is now: quince jam")
+    other.type("/react 👍")
+    other.expect("done")
+    one.expect("message 1 has other reactions: 👍")
+    other.type("/reply thank you")
+    one.expect("thank you")
+    one.type("/recall")
+    one.expect("recalled")
+    other.expect("message 1 is recalled")
+    other.type("/history 2")
+    other.expect("[撤回]")
 
 
 def test_plain_tcp_and_a_login(system: Cluster, clients: ExitStack) -> None:

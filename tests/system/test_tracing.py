@@ -17,8 +17,6 @@ from tests.system.conftest import Dial
 from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
 
-pytestmark = pytest.mark.timeout(120)
-
 _WORDS = "meet me at the old oak"
 _END_SECONDS = 30.0
 

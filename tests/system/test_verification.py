@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.drills.cluster import RELAXED, Cluster
 from tests.system.conftest import Dial
 from tests.system.mail import Postbox, visit
 from tests.system.users import V2User, new_account
 
-pytestmark = [pytest.mark.xdist_group("verification"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("verification")
 
 LIMIT_SECONDS = 6
 
@@ -28,7 +28,7 @@ def verifying(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Ite
         "mail.smtp_host=127.0.0.1", f"mail.smtp_port={postbox.port}", "mail.smtp_security=none",
     ]  # fmt: skip
     flags = [word for setting in settings for word in ("--set", setting)]
-    with Cluster(tmp_path_factory.mktemp("verifying") / "data", "--no-limits", *flags) as cluster:
+    with Cluster(tmp_path_factory.mktemp("verifying") / "data", *RELAXED, *flags) as cluster:
         yield cluster
 
 

@@ -2,16 +2,15 @@
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from tests.drills.cluster import ROOT
+from tests.support.commands import DRAGOMAN, ROOT
 
-CLIENT = (sys.executable, "-m", "services.cli.main", "client")
+CLIENT = (*DRAGOMAN, "client")
 _SECONDS = 30.0
 
 

@@ -8,16 +8,18 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
-from clients.blocking import SECONDS, BlockingTcp, BlockingWebSocket, connect
+from clients.blocking import BlockingTcp, BlockingWebSocket, connect
 from clients.codec import CODECS
 from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
 from clients.codec.events import ServerReply
 from clients.codec.ourchat_v2 import OurChatV2Codec
 from clients.codec.service import ServiceCodec
 from clients.errors import ConnectionEnded
+from tests.support.waiting import WAIT_SECONDS
 
 Frame = dict[str, Any]
 V2 = OurChatV2Codec()
@@ -40,7 +42,7 @@ class _WebSocketUser:
 
     def __init__(self, address: str, dialect: str) -> None:
         self.codec = _CODECS[dialect]
-        connection = connect(address, self.codec)
+        connection = connect(address, self.codec, seconds=WAIT_SECONDS)
         assert isinstance(connection, BlockingWebSocket)
         self.connection = connection
 
@@ -52,7 +54,7 @@ class _WebSocketUser:
     ) -> None:
         self.connection.close()
 
-    def read_text(self, seconds: float = SECONDS) -> str:
+    def read_text(self, seconds: float = WAIT_SECONDS) -> str:
         """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         frame = self.connection.receive(max(seconds, 0))
         assert isinstance(frame, str)
@@ -74,12 +76,12 @@ class V2User(_WebSocketUser):
         else:
             self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
 
-    def read(self, seconds: float = SECONDS) -> Frame:
+    def read(self, seconds: float = WAIT_SECONDS) -> Frame:
         """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         frame: Frame = json.loads(self.connection.receive(max(seconds, 0)))
         return frame
 
-    def receive_where(self, wanted: Callable[[Frame], bool], seconds: float = SECONDS) -> Frame:
+    def receive_where(self, wanted: Callable[[Frame], bool], seconds: float = WAIT_SECONDS) -> Frame:
         """The first frame that is wanted; the others stay pending."""
         for frame in self.pending:
             if wanted(frame):
@@ -90,14 +92,14 @@ class V2User(_WebSocketUser):
             self.pending.append(frame)
         return frame
 
-    def receive_code(self, *codes: int, seconds: float = SECONDS) -> Frame:
+    def receive_code(self, *codes: int, seconds: float = WAIT_SECONDS) -> Frame:
         return self.receive_where(lambda frame: frame["code"] in codes, seconds)
 
-    def request(self, frame: Frame | ClientRequest, *codes: int, seconds: float = SECONDS) -> Frame:
+    def request(self, frame: Frame | ClientRequest, *codes: int, seconds: float = WAIT_SECONDS) -> Frame:
         self.send(frame)
         return self.receive_code(*codes, seconds=seconds)
 
-    def closed(self, seconds: float = SECONDS) -> int:
+    def closed(self, seconds: float = WAIT_SECONDS) -> int:
         """Waits for the end of the connection, and returns the server's close code."""
         deadline = time.monotonic() + seconds
         try:
@@ -139,12 +141,12 @@ class V2User(_WebSocketUser):
         frame: Frame = json.loads(V2.post(self.account, Destination(session), text).frame)
         return frame
 
-    def post(self, session: int, text: str, seconds: float = SECONDS) -> Frame:
+    def post(self, session: int, text: str, seconds: float = WAIT_SECONDS) -> Frame:
         """Sends a message, and waits for its acknowledgement."""
         self.send(self.text_frame(session, text))
         return self.receive_text(text, seconds)
 
-    def receive_text(self, text: str, seconds: float = SECONDS) -> Frame:
+    def receive_text(self, text: str, seconds: float = WAIT_SECONDS) -> Frame:
         return self.receive_where(lambda frame: frame["code"] == 0 and frame["msg"][0]["text"] == text, seconds)
 
     def receive_nothing(self, seconds: float = 0.2) -> None:
@@ -190,11 +192,11 @@ class DialectUser(_WebSocketUser):
     def send(self, frame: str | bytes | Frame) -> None:
         self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
 
-    def read(self, seconds: float = SECONDS) -> str:
+    def read(self, seconds: float = WAIT_SECONDS) -> str:
         """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         return self.read_text(seconds)
 
-    def receive(self, *parts: str, seconds: float = SECONDS) -> str:
+    def receive(self, *parts: str, seconds: float = WAIT_SECONDS) -> str:
         """The first frame that holds all these parts; the others stay pending."""
         for frame in self.pending:
             if all(part in frame for part in parts):
@@ -229,7 +231,7 @@ class DialectUser(_WebSocketUser):
     def _request(self, request: ClientRequest) -> None:
         """The reply's number and token become the account's."""
         self.connection.send(request.frame.decode())
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         while (reply := self._match(request, frame := self.read(deadline - time.monotonic()))) is None:
             self.pending.append(frame)
         assert not reply.error, reply
@@ -238,6 +240,27 @@ class DialectUser(_WebSocketUser):
 
     def _match(self, request: ClientRequest, frame: str) -> ServerReply | None:
         return self.codec.match(request, self.codec.decode(frame.encode()))
+
+
+class NativeUser(DialectUser):
+    def __init__(self, edge: str) -> None:
+        super().__init__(edge, "native")
+        self._ids = count(1)
+
+    def call(self, op: str, **members: object) -> dict[str, Any]:
+        """The reply, also an error."""
+        number = next(self._ids)
+        reply: dict[str, Any] = json.loads(self.request({"op": op, "id": number, **members}, f'{{"re":{number},'))
+        return reply
+
+    def do(self, op: str, **members: object) -> None:
+        """A command whose reply has no members."""
+        number = next(self._ids)
+        self.request({"op": op, "id": number, **members}, f'{{"re":{number}}}')
+
+    def event(self, kind: str) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads(self.receive(f'{{"ev":"{kind}"'))
+        return event
 
 
 def _dialect_account(dialect: str, tag: str) -> ClientAccount:
@@ -254,7 +277,7 @@ class TcpUser:
     """A plain TCP connection to an address tcp://host:port. Bytes are sent as they are, without a line end."""
 
     def __init__(self, address: str) -> None:
-        connection = connect(address, V2)
+        connection = connect(address, V2, seconds=WAIT_SECONDS)
         assert isinstance(connection, BlockingTcp)
         self.connection = connection
 

@@ -32,33 +32,51 @@ from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.replies import DisplayMessage, Reply
 from services.edge.dialects.base import LoadedChat
+from services.edge.dialects.encoded_message import to_display
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import MemberPair, Message, ProfileSummary, Segment, pack_segments
+from shared.contract.model import (
+    MemberPair,
+    Mention,
+    Message,
+    ProfileSummary,
+    Quote,
+    RichSegment,
+    Segment,
+    pack_segments,
+)
 
 _HERE = Path(__file__).parent
 
 
 class VectorMessage(msgspec.Struct, forbid_unknown_fields=True):
-    """A message with its segments unpacked; `face`, `to` and `dialect` as in DisplayMessage."""
+    """A message with its segments unpacked; `face`, `to`, `dialect`, `edited` and `reply_to` as in DisplayMessage,
+    `quote` as in EncodedMessage."""
 
     chat: ChatId
     index: int
     id: MessageId
     sender: AccountId
     time: int
-    segments: tuple[Segment, ...]
+    segments: tuple[RichSegment, ...]
     face: ProfileSummary | None = None
     to: AccountId | None = None
     dialect: str = ""
+    edited: bool = False
+    reply_to: int = 0
+    quote: Quote | None = None
 
     @property
     def shown(self) -> DisplayMessage:
-        return DisplayMessage(self.message, self.segments, self.face, self.to, self.dialect)
+        plain: tuple[Segment, ...] = tuple([one for one in self.segments if not isinstance(one, Mention)])
+        if not self.reply_to and len(plain) == len(self.segments):
+            return DisplayMessage(self.message, plain, self.face, self.to, self.dialect, self.edited)
+        pair = None if self.to is None else (self.sender, self.to)
+        return to_display(self.message, pair, self.face, quote=self.quote)
 
     @property
     def message(self) -> Message:
-        body = pack_segments(self.segments)
+        body = pack_segments(self.segments, self.dialect, self.reply_to)
         return Message(self.chat, self.index, self.id, self.sender, self.time, body, Nonce(1))
 
 
@@ -183,4 +201,4 @@ EVENTS: dict[str, type[Any]] = {kind.__name__: kind for kind in Event.__args__}
 def canonical(value: dict[str, Any], kinds: dict[str, type[Any]]) -> Any:
     """`{"Type": {fields}}` as a value of that type."""
     ((name, fields),) = value.items()
-    return msgspec.convert(fields, kinds[name])
+    return msgspec.convert(fields, kinds[name], str_keys=True)

@@ -1,14 +1,17 @@
-"""Deletes expired data and reloads the signing keys, once a minute."""
+"""Once a minute: stores counted failures, deletes expired data, gives keys to usernames without one, and reloads the
+signing keys."""
 
 import asyncio
 import time
 from functools import partial
 
 from services.auth.adapters.signing_keys import SigningKeys
+from services.auth.service.login_trail import LoginTrail
 from services.auth.service.ports import Transactions
-from services.auth.store import revocations, verifications
+from services.auth.store import logins, revocations, trail, usernames, verifications
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
+from shared.settings import AuthSettings
 from shared.telemetry import log
 from shared.tokens import LEEWAY_SECONDS
 
@@ -17,18 +20,32 @@ _INTERVAL_SECONDS = 60.0
 _DAY_SECONDS = 86_400
 
 
-async def run(database: Transactions, keys: SigningKeys, token_days: float) -> None:
+async def run(database: Transactions, keys: SigningKeys, settings: AuthSettings, failures: LoginTrail) -> None:
     """Runs until it is cancelled."""
     while True:
         try:
-            await purge_expired(database, token_days)
+            await failures.flush()
+            await purge_expired(database, settings)
+            while await database.write(usernames.key_missing) == usernames.BATCH:
+                pass
         except RequestError as error:
             _log.warning("housekeeping postponed", error=str(error))
         await asyncio.to_thread(keys.reload)
         await asyncio.sleep(_INTERVAL_SECONDS)
 
 
-async def purge_expired(database: Transactions, token_days: float) -> None:
-    oldest_token = int(time.time() - token_days * _DAY_SECONDS - 2 * LEEWAY_SECONDS)
+async def finish(failures: LoginTrail) -> None:
+    """Stores what was counted last. Never raises."""
+    try:
+        await failures.flush()
+    except RequestError as error:
+        _log.warning("failed logins are missing in the audit trail", error=str(error))
+
+
+async def purge_expired(database: Transactions, settings: AuthSettings) -> None:
+    oldest_token = int(time.time() - settings.legacy_token_days * _DAY_SECONDS - 2 * LEEWAY_SECONDS)
+    oldest_act = int((time.time() - settings.audit_days * _DAY_SECONDS) * 1000)
     await database.write(partial(verifications.purge_expired, now=now_ms()))
+    await database.write(partial(logins.purge_expired, seconds=int(time.time())))
     await database.write(partial(revocations.purge, before_seconds=oldest_token))
+    await database.write(partial(trail.purge, before=oldest_act))

@@ -1,24 +1,34 @@
-"""Texts of mails."""
+"""Texts of mails: with `language` zh in English and Chinese, with en in English alone."""
+
+from collections.abc import Mapping
 
 from services.auth.domain import VerificationPurpose as Purpose
 from services.auth.store.verifications import VerificationMail
 from shared.contract.events import MailRequested
+from shared.setting_types import Language
 
-_SUBJECT = {
-    Purpose.REGISTER: "Confirm your e-mail address / 确认您的邮箱",
-    Purpose.LOGIN: "Confirm your login / 确认登录",
+_SUBJECT: Mapping[Purpose, Mapping[Language, str]] = {
+    Purpose.REGISTER: {
+        "en": "Confirm your e-mail address",
+        "zh": "Confirm your e-mail address / 确认您的邮箱",
+    },
+    Purpose.LOGIN: {
+        "en": "Confirm your login",
+        "zh": "Confirm your login / 确认登录",
+    },
 }
 _REASON = {
-    Purpose.REGISTER: "An account is being registered with this e-mail address.\n有人正在用此邮箱注册账号。",
-    Purpose.LOGIN: "Somebody logs in to your account after failed attempts.\n您的账号在多次登录失败后有新的登录。",
+    Purpose.REGISTER: ("An account is being registered with this e-mail address.", "有人正在用此邮箱注册账号。"),
+    Purpose.LOGIN: ("Somebody logs in to your account after failed attempts.", "您的账号在多次登录失败后有新的登录。"),
 }
+_REQUEST = ("If it is you, open this link:", "如是您本人操作，请打开此链接：")
+_OTHERWISE = ("If it is not you, ignore this mail.", "如非本人操作，请忽略此邮件。")
+"""English and Chinese."""
 
 
-def verification(mail: VerificationMail, link: str) -> MailRequested:
+def verification(mail: VerificationMail, link: str, language: Language = "zh") -> MailRequested:
     """Puts the link alone on a line, as the first address in the text."""
-    text = (
-        f"{_REASON[mail.purpose]}\n\n"
-        f"If it is you, open this link:\n如是您本人操作，请打开此链接：\n\n{link}\n\n"
-        "If it is not you, ignore this mail.\n如非本人操作，请忽略此邮件。\n"
-    )
-    return MailRequested(mail.email, _SUBJECT[mail.purpose], text, mail.expires)
+    shown = 1 if language == "en" else 2
+    reason, request, otherwise = ("\n".join(one[:shown]) for one in (_REASON[mail.purpose], _REQUEST, _OTHERWISE))
+    text = f"{reason}\n\n{request}\n\n{link}\n\n{otherwise}\n"
+    return MailRequested(mail.email, _SUBJECT[mail.purpose][language], text, mail.expires)

@@ -9,20 +9,13 @@ import time
 from collections import OrderedDict
 from typing import NamedTuple
 
-from redis import asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import Admission, WindowChange
-from shared.redis_server import ClusterReporter
+from shared.redis_server import REDIS_FAILURES, ClusterReporter, redis_client
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
 _log = log(__name__)
-_REDIS_FAILURES = (RedisError, OSError, RuntimeError)
-"""RuntimeError is uvloop's, if the connection has just been reset."""
 _FALLBACK_SECONDS = 1.0
 """Redis is not used for this long after a failure, so that not every login waits for its timeout."""
 _LOCAL_KEYS = 100_000
@@ -65,12 +58,7 @@ class SlidingWindow:
     """Never fails: without Redis, this process counts alone, from the counts that Redis has last returned to it on."""
 
     def __init__(self, settings: RedisSettings, metrics: AuthMetrics) -> None:
-        self._redis = aioredis.Redis.from_url(
-            settings.url.get_secret_value(),
-            socket_timeout=settings.timeout_seconds,
-            socket_connect_timeout=settings.timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = redis_client(settings)
         self._script = self._redis.register_script(_CHANGE)
         self._local = LocalSlidingWindow()
         self._metrics = metrics
@@ -107,7 +95,7 @@ class SlidingWindow:
         self._local.clear(key)
         try:
             await self._redis.delete(f"limit:{key}")
-        except _REDIS_FAILURES as error:
+        except REDIS_FAILURES as error:
             self._start_fallback(error)
 
     async def _change(self, key: str, seconds: float, limit: int, change: WindowChange) -> Counts:
@@ -115,7 +103,7 @@ class SlidingWindow:
             arguments = [int(seconds * 1000), limit, change, _RUNNING_SECONDS * 1000]
             try:
                 events, running, now, moments = await self._script(keys=[f"limit:{key}"], args=arguments)
-            except _REDIS_FAILURES as error:
+            except REDIS_FAILURES as error:
                 self._start_fallback(error)
             else:
                 counts = Counts(events, running)

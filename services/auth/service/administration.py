@@ -1,4 +1,5 @@
-"""An operator's actions on accounts. Each action is logged with its account, never with a secret."""
+"""An operator's acts on accounts. Each is logged and recorded in the audit trail with its account, never with a
+secret."""
 
 import time
 from dataclasses import dataclass
@@ -10,17 +11,29 @@ from services.auth.service.deletion import AccountDeletion
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import EdgeNotifications, PasswordHashing, Transactions
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import accounts, revocations
-from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
-from shared.contract.auth import DeleteAccount, IdentifierKind, SetMaintenance
+from services.auth.service.sessions import LoginSessions
+from services.auth.store import accounts, revocations, trail
+from shared.contract.admin import (
+    Act,
+    FindUser,
+    Kick,
+    RecordAct,
+    ResetPassword,
+    SearchTrail,
+    SetDisabled,
+    Trail,
+    UserView,
+)
+from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLogins, Logins, SetMaintenance
 from shared.contract.edge import Kicked, MaintenanceSet
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import Ack
 from shared.telemetry import log
 
 _log = log(__name__)
+_DETAIL_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +46,11 @@ class Administration:
     notifier: EdgeNotifications
     revocations: TokenRevocations
     deletion: AccountDeletion
+    sessions: LoginSessions
 
     async def find(self, request: FindUser) -> UserView:
         account = await self._find(request.kind, request.identifier)
-        _audit("find", account.id)
+        await self._record("find", account.id)
         return UserView(
             account=account.id,
             uuid=account.profile.uuid,
@@ -53,13 +67,16 @@ class Administration:
         domain.check_actor(request.account)
         if request.disabled:
             seconds = domain.void_before(time.time())
-            step = partial(accounts.disable, account=request.account, seconds=seconds)
+            disable = partial(accounts.disable, account=request.account, seconds=seconds)
+            step = trail.recorded(disable, Act("disable", request.account))
             if (revocation := await self.database.write(step)) is None:
                 raise _not_found()
             await self.revocations.publish(revocation)
-        elif not await self.database.write(partial(accounts.enable, account=request.account)):
-            raise _not_found()
-        _audit("disable" if request.disabled else "enable", request.account)
+        else:
+            enable = partial(accounts.enable, account=request.account)
+            if not await self.database.write(trail.recorded(enable, Act("enable", request.account))):
+                raise _not_found()
+        _log_act("disable" if request.disabled else "enable", request.account)
         return Ack()
 
     async def reset_password(self, request: ResetPassword) -> Ack:
@@ -69,35 +86,64 @@ class Administration:
         account = await self._find(IdentifierKind.ID, str(request.account))
         texts = domain.reset_verifier_texts(request.password, account.verifiers)
         hashes = await self.passwords.hash(list(texts.values()))
-        step = partial(
+        reset = partial(
             accounts.reset_secrets,
             account=account.id,
             verifiers=dict(zip(texts, hashes, strict=True)),
             seconds=domain.void_before(time.time()),
         )
+        step = trail.recorded(reset, Act("reset password", account.id))
         if (revocation := await self.database.write(step)) is None:
             raise _not_found()
         await self.revocations.publish(revocation)
-        await self.limits.reset(str(account.id))
-        _audit("reset password", account.id)
+        await self.limits.reset(account)
+        _log_act("reset password", account.id)
         return Ack()
 
     async def kick(self, request: Kick) -> Ack:
         account = await self._find(IdentifierKind.ID, str(request.account))
         await self.notifier.notify_all(Kicked(account.id))
-        _audit("kick", account.id)
+        await self._record("kick", account.id)
         return Ack()
 
+    async def list_logins(self, request: ListLogins) -> Logins:
+        found = await self.sessions.list(request)
+        await self._record("list logins", request.actor)
+        return found
+
+    async def end_login(self, request: EndLogin) -> Ack:
+        done = await self.sessions.end(request, "admin")
+        _log_act("end login", request.actor)
+        return done
+
     async def delete(self, request: DeleteAccount) -> Ack:
-        done = await self.deletion.delete(request)
-        _audit("delete", request.actor)
+        done = await self.deletion.delete(request, "admin")
+        _log_act("delete", request.actor)
         return done
 
     async def set_maintenance(self, request: SetMaintenance) -> Ack:
         await self.database.write(partial(revocations.set_maintenance, on=request.on))
+        await self._record("maintenance", detail="on" if request.on else "off", logged=False)
         await self.notifier.notify_all(MaintenanceSet(request.on))
         _log.info("operator acts", act="maintenance", by="admin", on=request.on)
         return Ack()
+
+    async def search_trail(self, request: SearchTrail) -> Trail:
+        domain.check_number(request.account, "account")
+        return await self.database.read(partial(trail.search, request=request))
+
+    async def record_act(self, request: RecordAct) -> Ack:
+        """Of the operator, carried out elsewhere."""
+        await self._record(request.act, request.account, request.detail)
+        return Ack()
+
+    async def _record(
+        self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "", *, logged: bool = True
+    ) -> None:
+        domain.check_opaque(act, "act")
+        await self.database.write(partial(trail.add, act=Act(act, account, detail=detail[:_DETAIL_CHARACTERS])))
+        if logged:
+            _log_act(act, account)
 
     async def _find(self, kind: IdentifierKind, identifier: str) -> Account:
         domain.check_identifier(identifier)
@@ -108,7 +154,7 @@ class Administration:
         return account
 
 
-def _audit(act: str, account: AccountId) -> None:
+def _log_act(act: str, account: AccountId) -> None:
     _log.info("operator acts", act=act, by="admin", account=account)
 
 

@@ -8,7 +8,8 @@ from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import EventOutbox, RemoteErasure, Transactions
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import accounts
+from services.auth.store import accounts, trail
+from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts
 from shared.contract.session import Ack
 
@@ -23,12 +24,13 @@ class AccountDeletion:
     erasure: RemoteErasure
     metrics: AuthMetrics
 
-    async def delete(self, request: DeleteAccount) -> Ack:
+    async def delete(self, request: DeleteAccount, by: str = "user") -> Ack:
         """Commits here first, then requests the erasure in the other services; a durable event repeats that request.
         Idempotent. Raises RequestError: `unauthenticated`, `unavailable`."""
         domain.check_actor(request.actor)
         seconds = domain.void_before(time.time())
-        revocation = await self.database.write(partial(accounts.erase, account=request.actor, seconds=seconds))
+        erase = partial(accounts.erase, account=request.actor, seconds=seconds)
+        revocation = await self.database.write(trail.recorded(erase, Act("delete", request.actor, by)))
         if revocation is None:
             return Ack()
         self.outbox.wake()

@@ -1,22 +1,25 @@
-"""Rate limits: registrations and mails per address, wrong secrets per address, network and account."""
+"""Rate limits: registrations and mails per address, searches per account; wrong secrets per address, network,
+identifier and account."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from services.auth import domain
+from services.auth.domain import Account, LoginSubject
 from services.auth.service.ports import Admission, EventWindow
 from shared.addresses import network, networks
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
 from shared.settings import LimitsSettings
 
 MINUTE = 60.0
 TEN_MINUTES = 600.0
 DAY = 86_400.0
 _COUNTED_FAILURES = 100
-"""Of one account over all addresses. More failures do not increase the delay."""
+"""Of one identifier over all addresses. More failures do not increase the delay."""
 _WAITING_LOGINS = 1_000
 """Delayed or waiting for a place at once; more are rejected, which bounds the memory that they take."""
 _PLACE_SECONDS = 4.0
@@ -27,10 +30,11 @@ _BETWEEN_TRIES_SECONDS = 0.1
 
 
 class LoginAttempt:
-    """One login whose secret is being checked."""
+    """One login whose secret is being checked. `is_blocked`: it must not be judged, and the reply must not show it."""
 
     def __init__(self) -> None:
         self.failed = False
+        self.is_blocked = False
 
 
 class _Bound(NamedTuple):
@@ -43,12 +47,15 @@ class _Bound(NamedTuple):
 
 class LoginLimiter:
     """With `limits.rates` off nothing is rejected or delayed. `count_failures` still counts failed logins, for
-    verification."""
+    verification.
+
+    What a caller notices depends on the identifier alone, not on its account: otherwise a limit that one identifier has
+    reached would show which others are the same account's."""
 
     def __init__(self, limits: LimitsSettings, window: EventWindow, *, count_failures: bool) -> None:
         self._limits = limits
         self._window = window
-        self._counts_failures = limits.rates or count_failures
+        self._counts_failures = count_failures
         self._waiting = 0
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         """By the key of a bound: the attempts of this process get their places in the order of their arrival."""
@@ -62,58 +69,79 @@ class LoginLimiter:
         """Counts a mail that this address requested. Raises RequestError (`rate_limited`)."""
         await self._count(f"mail:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
-    @asynccontextmanager
-    async def login(self, throttle_key: str, address: str) -> AsyncIterator[LoginAttempt]:
+    async def search(self, account: AccountId) -> None:
+        """Counts a search for another account. Raises RequestError (`rate_limited`)."""
+        await self._count(f"search:{account}", TEN_MINUTES, self._limits.searches_per_account, "searches")
+
+    def login(self, subject: LoginSubject, address: str) -> AbstractAsyncContextManager[LoginAttempt]:
         """Surrounds the check of a secret; set `failed` on the yielded attempt if the secret was wrong. Raises
         RequestError (`rate_limited`).
 
         A running attempt counts as failed until it ends. One beyond the limit waits for the running ones."""
-        async with self._attempt(throttle_key, self._login_bounds(throttle_key, address)) as attempt:
-            yield attempt
+        return self._attempt(subject, self._login_bounds(subject, address))
 
     @asynccontextmanager
-    async def recovery(self, throttle_key: str, address: str) -> AsyncIterator[LoginAttempt]:
-        """As `login`, around the check of an answer. Wrong answers are also limited for each account over all
-        addresses, which affects no login."""
-        per_account = _Bound(f"recovery:{throttle_key}", DAY, self._limits.failed_recoveries_per_account)
-        async with self._attempt(throttle_key, [*self._login_bounds(throttle_key, address), per_account]) as attempt:
+    async def recovery(self, subject: LoginSubject, address: str) -> AsyncIterator[LoginAttempt]:
+        """As `login`, around the check of an answer. Wrong answers are also limited over all addresses, which affects
+        no login: for each identifier, and for the account, whose attempts are then blocked."""
+        limit = self._limits.failed_recoveries_per_account
+        bounds = [*self._login_bounds(subject, address), _Bound(f"recovering:{subject.identifier}", DAY, limit)]
+        async with (
+            self._attempt(subject, bounds) as attempt,
+            self._block(_Bound(f"recovery:{subject.account}", DAY, limit), attempt),
+        ):
             yield attempt
 
-    async def failures(self, throttle_key: str) -> int:
-        """Failed logins of an account within ten minutes, over all addresses."""
-        return await self._window.count(f"failed:{throttle_key}", TEN_MINUTES)
+    async def failures(self, subject: LoginSubject) -> int:
+        """Failed logins of an account within ten minutes, over all addresses and identifiers."""
+        return await self._window.count(f"account:{subject.account}", TEN_MINUTES)
 
-    async def reset(self, throttle_key: str) -> None:
+    async def reset(self, account: Account) -> None:
         """Forgets the failed logins: the account's owner was verified."""
-        await self._window.clear(f"failed:{throttle_key}")
+        await self._window.clear(f"account:{account.id}")
+        for key in domain.identifier_keys(account):
+            await self._window.clear(f"failed:{key}")
 
     async def _count(self, key: str, seconds: float, limit: int, kind: str) -> None:
         if self._limits.rates and await self._window.add(key, seconds, limit) >= limit:
             raise _too_many(kind)
 
-    def _login_bounds(self, throttle_key: str, address: str) -> list[_Bound]:
+    def _login_bounds(self, subject: LoginSubject, address: str) -> list[_Bound]:
         limits = self._limits
         bounds = [
             _Bound(f"address:{unit}", TEN_MINUTES, limits.failed_logins_per_address * factor)
             for unit, factor in networks(address)
         ]
-        pair = f"pair:{throttle_key}:{network(address)}"
+        pair = f"pair:{subject.identifier}:{network(address)}"
         return [*bounds, _Bound(pair, TEN_MINUTES, limits.failed_logins_per_account)]
 
     @asynccontextmanager
-    async def _attempt(self, throttle_key: str, bounds: Iterable[_Bound]) -> AsyncIterator[LoginAttempt]:
+    async def _attempt(self, subject: LoginSubject, bounds: Iterable[_Bound]) -> AsyncIterator[LoginAttempt]:
         attempt = LoginAttempt()
+        failed = f"failed:{subject.identifier}"
         async with AsyncExitStack() as places:
             if self._limits.rates:
                 until = asyncio.get_running_loop().time() + _PLACE_SECONDS
                 for bound in bounds:
                     await places.enter_async_context(self._place(bound, attempt, until))
-                await self._delay(domain.delay_seconds(await self.failures(throttle_key)))
+                await self._delay(domain.delay_seconds(await self._window.count(failed, TEN_MINUTES)))
             try:
                 yield attempt
             finally:
+                if attempt.failed and self._limits.rates:
+                    await self._window.add(failed, TEN_MINUTES, _COUNTED_FAILURES)
                 if attempt.failed and self._counts_failures:
-                    await self._window.add(f"failed:{throttle_key}", TEN_MINUTES, _COUNTED_FAILURES)
+                    await self._window.add(f"account:{subject.account}", TEN_MINUTES, _COUNTED_FAILURES)
+
+    @asynccontextmanager
+    async def _block(self, bound: _Bound, attempt: LoginAttempt) -> AsyncIterator[None]:
+        """Blocks the attempt beyond a bound that the caller must not notice: it does not wait for a place either."""
+        attempt.is_blocked = self._limits.rates and await self._window.begin(*bound) is not Admission.ADMITTED
+        try:
+            yield
+        finally:
+            if self._limits.rates and not attempt.is_blocked:
+                await self._window.end(*bound, failed=attempt.failed)
 
     @asynccontextmanager
     async def _place(self, bound: _Bound, attempt: LoginAttempt, until: float) -> AsyncIterator[None]:

@@ -6,13 +6,15 @@ from functools import partial
 
 from services.auth import domain
 from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.login_trail import LoginTrail
+from services.auth.service.new_passwords import NewPasswords
 from services.auth.service.ports import PasswordHashing, Transactions
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import accounts
+from services.auth.store import accounts, trail
+from shared.contract.admin import Act
 from shared.contract.auth import IdentifierKind, Recover, SetSecurity
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.contract.model import Secret
 from shared.contract.session import Ack
 
 
@@ -20,8 +22,10 @@ from shared.contract.session import Ack
 class PasswordRecovery:
     database: Transactions
     passwords: PasswordHashing
+    new_passwords: NewPasswords
     limits: LoginLimiter
     revocations: TokenRevocations
+    trail: LoginTrail
     enabled: bool
     """Otherwise no answer is right."""
 
@@ -29,24 +33,28 @@ class PasswordRecovery:
         """Raises RequestError: `unauthenticated` for an unknown account, a wrong question and a wrong answer alike,
         `rate_limited`, `invalid`, `unavailable`."""
         domain.check_recovery(request)
+        self.new_passwords.check(request.secret)
         if not self.enabled:
             raise _unrecoverable()
         kind, name = IdentifierKind.ANY, request.username
         account = (await self.database.read(partial(accounts.find, kind=kind, identifier=name))).account
         answer = domain.expected_answer(account, request)
-        async with self.limits.recovery(domain.throttle_key(account, kind, name), request.origin.address) as attempt:
-            attempt.failed = not await self.passwords.verify(answer, request.answer)
+        async with self.limits.recovery(domain.login_subject(account, name), request.origin.address) as attempt:
+            judged = None if attempt.is_blocked else answer
+            attempt.failed = not await self.passwords.verify(judged, request.answer)
         if attempt.failed or account is None or answer is None:
+            self.trail.note_failure("failed recovery", account, request.origin.address)
             raise _unrecoverable()
-        await self._replace_secrets(account.id, answer, request.secret)
+        await self._replace_secrets(account.id, answer, request)
         return Ack()
 
-    async def _replace_secrets(self, account: AccountId, answer: str, secret: Secret) -> None:
-        texts = domain.verifier_texts(secret)
+    async def _replace_secrets(self, account: AccountId, answer: str, request: Recover) -> None:
+        texts = domain.verifier_texts(request.secret)
         verifiers = dict(zip(texts, await self.passwords.hash(list(texts.values())), strict=True))
         seconds = domain.void_before(time.time())
         step = partial(accounts.recover, account=account, answer=answer, verifiers=verifiers, seconds=seconds)
-        revocation = await self.database.write(step)
+        act = Act("recover", account, "user", request.origin.address)
+        revocation = await self.database.write(trail.recorded(step, act))
         if revocation is None:
             raise _unrecoverable()
         await self.revocations.publish(revocation)
@@ -56,7 +64,7 @@ class PasswordRecovery:
         domain.check_security(request)
         answer = (await self.passwords.hash([request.answer]))[0] if request.answer else None
         step = partial(accounts.set_security, account=request.actor, question_id=request.question_id, answer=answer)
-        if not await self.database.write(step):
+        if not await self.database.write(trail.recorded(step, Act("change security question", request.actor, "user"))):
             raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
         return Ack()
 

@@ -7,9 +7,10 @@ from functools import partial
 
 from services.auth import domain
 from services.auth.domain import VerificationPurpose, VerificationSubject
-from services.auth.service.login import start_session
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.ports import EventOutbox, PasswordHashing, TokenIssuer, Transactions
+from services.auth.service.new_passwords import NewPasswords
+from services.auth.service.ports import EventOutbox, Transactions
+from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from services.auth.store import accounts
 from services.auth.store.accounts import IdentifierTaken, NewAccount, NotVerified
@@ -25,8 +26,8 @@ from shared.settings import Settings
 class Registration:
     settings: Settings
     database: Transactions
-    passwords: PasswordHashing
-    tokens: TokenIssuer
+    passwords: NewPasswords
+    sessions: LoginSessions
     limits: LoginLimiter
     verification: EmailVerification
     outbox: EventOutbox
@@ -34,6 +35,7 @@ class Registration:
     async def register(self, request: Register) -> LoginReply:
         """Raises RequestError: `conflict` with the taken field, `rate_limited`, `invalid`, `unavailable`."""
         domain.check_registration(request, self.settings.limits.nickname_characters)
+        self.passwords.check(request.secret)
         began = time.time()
         subject = self._required_verification(request)
         verified = subject is not None and await self.verification.has_passed(subject)
@@ -77,7 +79,7 @@ class Registration:
             return await self.verification.create_ticket(new.subject, new.request.origin, "")
         self.outbox.wake()
         assert registered.account is not None
-        return start_session(self.tokens, registered.account, registered.revision, began)
+        return await self.sessions.start(registered.account, registered.revision, began, new.request.origin)
 
 
 def _conflict(field: str) -> RequestError:

@@ -10,8 +10,9 @@ import msgspec
 from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import EdgeNotifications, PublicKeySource, Transactions
-from services.auth.store import revocations
+from services.auth.store import revocations, trail
 from shared.clock import now_ms
+from shared.contract.admin import Act
 from shared.contract.auth import GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
 from shared.contract.edge import Revoked
 from shared.contract.session import Ack
@@ -30,7 +31,8 @@ class TokenRevocations:
         domain.check_opaque(request.sid, "sid")
         if not await self.database.read(partial(revocations.is_revoked, account=request.actor, sid=request.sid)):
             step = partial(revocations.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
-            await self.publish(await self.database.write(step))
+            act = Act("log out", request.actor, "user")
+            await self.publish(await self.database.write(trail.recorded(step, act)))
         return Ack()
 
     async def publish(self, revocation: Revocation) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.auth import domain
 from services.auth.domain import Account, VerificationSubject
-from services.auth.store import verifications
+from services.auth.store import usernames, verifications
 from services.auth.store.outbox import add_event
 from services.auth.store.revocations import last_number, revoke
 from services.auth.tables import accounts, revocations, secrets
@@ -19,6 +19,7 @@ from shared.contract.ids import SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme
 from shared.contract.session import EnsureProfile
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
+from shared.names import name_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class NewAccount:
 
 
 class IdentifierTaken(Exception):
-    """Another account has this e-mail address, username or uuid."""
+    """Another account has this e-mail address or uuid, or a username that looks like this one."""
 
     def __init__(self, field: str) -> None:
         super().__init__(field)
@@ -66,13 +67,17 @@ def find_conflict(connection: sa.Connection, request: Register) -> str | None:
     for field, column, value in wanted:
         if value and connection.execute(sa.select(accounts.c.id).where(column == value)).first():
             return field
-    return None
+    return "username" if request.username and usernames.is_taken(connection, request.username) else None
 
 
 def register(connection: sa.Connection, new: NewAccount) -> AccountSnapshot:
     """Raises IdentifierTaken, NotVerified."""
     if new.subject is not None and not verifications.consume(connection, new.subject, new.request.ticket, new.created):
         raise NotVerified
+    if new.request.username:
+        usernames.key_missing(connection)
+        if field := find_conflict(connection, new.request):
+            raise IdentifierTaken(field)
     try:
         with connection.begin_nested():
             account = connection.execute(accounts.insert().values(_row(new)).returning(accounts.c.id)).scalar_one()
@@ -95,6 +100,7 @@ def _row(new: NewAccount) -> dict[str, Any]:
         "email": request.email or None,
         "email_key": domain.email_key(request.email) or None,
         "username": request.username or None,
+        "username_key": name_key(request.username) or None,
         "created": new.created,
         "question_id": request.question_id,
         "answer": new.answer,
@@ -127,6 +133,12 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Ac
     joined = sa.select(best, secrets.c.scheme, secrets.c.verifier, voided.scalar_subquery().label("tokens_from"))
     joined = joined.outerjoin(secrets, secrets.c.account == best.c.id)
     return AccountSnapshot(_account(connection.execute(joined).all()), last_number(connection))
+
+
+def look_up(connection: sa.Connection, identifier: str) -> list[AccountId]:
+    """The accounts with this OC number, username or e-mail address, ascending."""
+    named = sa.select(accounts.c.id).where(accounts.c.uuid.is_not(None), _identified_by(IdentifierKind.ANY, identifier))
+    return [AccountId(number) for number in connection.execute(named.order_by(accounts.c.id)).scalars()]
 
 
 def _identified_by(kind: IdentifierKind, identifier: str) -> sa.ColumnElement[bool]:
@@ -217,6 +229,20 @@ def reset_secrets(
     return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
 
+def change_secrets(
+    connection: sa.Connection,
+    account: AccountId,
+    held: tuple[Scheme, str],
+    verifiers: Mapping[Scheme, str],
+    seconds: int,
+) -> Revocation | None:
+    """As `recover`, for the account that has the verifier `held`. None: it has it no more, or is disabled."""
+    connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
+    if not holds_verifier(connection, account, *held):
+        return None
+    return _replace_secrets(connection, account, sa.true(), verifiers, seconds)
+
+
 def _replace_secrets(
     connection: sa.Connection,
     account: AccountId,
@@ -279,6 +305,8 @@ _TOMBSTONE: dict[str, Any] = {
     "email": None,
     "email_key": None,
     "username": None,
+    "username_key": None,
+    "username_twin": 0,
     "created": 0,
     "question_id": 0,
     "answer": None,

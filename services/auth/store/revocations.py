@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from services.auth.tables import revocations, state
+from services.auth.tables import logins, revocations, state
 from shared.contract.auth import Revocation, Revocations
 from shared.contract.ids import AccountId
 
@@ -16,6 +16,8 @@ def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int
     count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
     revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
     connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))
+    ended = logins.delete().where(logins.c.account == account)
+    connection.execute(ended.where(logins.c.sid == sid) if sid else ended.where(logins.c.created < seconds * 1000))
     return revocation
 
 

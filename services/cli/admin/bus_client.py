@@ -11,8 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from services.cli.installation import Installation
 from shared.bus.client import Bus
+from shared.contract.admin import RecordAct
 from shared.contract.errors import RequestError
-from shared.contract.subjects import Route
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.subjects import RECORD_ACT, Route
+from shared.settings import NatsSettings
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -32,11 +35,26 @@ class AdminClient:
         """Raises RequestError."""
         return await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True)
 
+    async def record(self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "") -> None:
+        """In the audit trail, before an act that auth does not carry out itself. Raises RequestError."""
+        await self.request(RECORD_ACT, RecordAct(act, account, detail))
+
+    async def request_all(self, route: Route[Q, R], request: Q) -> list[R]:
+        """The replies of all processes that serve the route, as far as they come. Raises nats.errors.Error."""
+        return await self._bus.request_all(route, request)
+
 
 @asynccontextmanager
 async def connected_client(installation: Installation) -> AsyncIterator[AdminClient]:
     """Raises click.ClickException."""
-    bus = Bus(installation.broker(USER), USER, CollectorRegistry())
+    async with connected_to(installation.broker(USER)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected_to(broker: NatsSettings, user: str = USER) -> AsyncIterator[AdminClient]:
+    """`broker`: the settings of this user. Raises click.ClickException."""
+    bus = Bus(broker, user, CollectorRegistry())
     try:
         await _connect(bus)
         yield AdminClient(bus)

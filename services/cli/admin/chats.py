@@ -33,6 +33,7 @@ class ChatMember(msgspec.Struct, frozen=True):
 
 async def show(client: AdminClient, number: ChatId) -> ChatState:
     """Raises RequestError."""
+    await client.record("show chat", detail=str(number))
     chat = await _get_chat(client, number)
     present = await _current_members(client, number)
     heads = (await client.request(GET_HEADS, GetHeads([number]))).heads
@@ -41,6 +42,7 @@ async def show(client: AdminClient, number: ChatId) -> ChatState:
 
 async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
     """The current members, by account number. Raises RequestError."""
+    await client.record("list members", detail=str(number))
     await _get_chat(client, number)  # rejects an unknown chat, and leaves an audit record
     present = await _current_members(client, number)
     nicknames: dict[AccountId, str] = {}

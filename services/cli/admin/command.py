@@ -29,12 +29,22 @@ def admin() -> None:
 
 @admin.group()
 def user() -> None:
-    """Accounts: find, disable, enable, reset."""
+    """Accounts: find, disable, enable, reset, sessions."""
 
 
 @admin.group()
 def chat() -> None:
     """Chats: show, members."""
+
+
+@admin.group()
+def message() -> None:
+    """Messages: find."""
+
+
+@admin.group()
+def partitions() -> None:
+    """Partitions of message's databases: list, move."""
 
 
 @admin.group("dead-letters")
@@ -48,7 +58,7 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
         from services.cli.installation import find
-        from services.cli.migrations import configure_plain_logs
+        from services.cli.plain_logs import configure_plain_logs
 
         installation = find(file, assignments, flags_of(data=data))
         configure_plain_logs()
@@ -134,6 +144,22 @@ def user_reset(installation: "Installation", account: str) -> None:
     click.echo(f"the new password of account {found.account}: {password}")
 
 
+@user.command("sessions")
+@on_installation
+@_account
+@click.option("--end", "sid", metavar="ID", help="End this login: its connections close, its token is void.")
+@_json
+def user_sessions(installation: "Installation", account: str, sid: str | None, as_json: bool) -> None:
+    """List an account's logins, newest first, or end one."""
+    from services.cli.admin import format, users
+
+    if sid is not None:
+        ended = with_client(installation, lambda client: users.end_session(client, account, sid))
+        return click.echo(f"the login {sid} of account {ended.account} is ended")
+    found = with_client(installation, lambda client: users.sessions(client, account))
+    click.echo(format.as_json(found) if as_json else format.logins(found))
+
+
 @admin.command()
 @on_installation
 @_account
@@ -211,6 +237,52 @@ def chat_members(installation: "Installation", number: int, as_json: bool) -> No
     click.echo(format.as_json(found) if as_json else format.members(found))
 
 
+# Messages
+
+
+@message.command("find")
+@on_installation
+@click.argument("query", metavar="MESSAGE")
+@_json
+def message_find(installation: "Installation", query: str, as_json: bool) -> None:
+    """Show where a message is: accepted, committed, in which envelopes, and delivered to whom, or waiting for whom.
+
+    MESSAGE is CHAT/INDEX (0: the last one), the number of a message, or the trace id of a log line.
+    """
+    from services.cli.admin import format, messages
+
+    found = with_client(installation, lambda client: messages.find(client, query))
+    click.echo(format.as_json(found) if as_json else "\n\n".join(map(format.message, found)))
+
+
+# Partitions of message
+
+
+@partitions.command("list")
+@on_installation
+def partitions_list(installation: "Installation") -> None:
+    """Show the partitions that each database of message serves, and unfinished moves."""
+    from services.cli.admin import partitions
+
+    for line in partitions.describe(installation.settings):
+        click.echo(line)
+
+
+@partitions.command("move")
+@on_installation
+@click.argument("ranges", metavar="PARTITIONS")
+@click.option("--to", "target", metavar="NAME", required=True, help="The database that gets them.")
+@click.option("--abort", "give_up", is_flag=True, help="Give up a move that was interrupted before its switch.")
+def partitions_move(installation: "Installation", ranges: str, target: str, give_up: bool) -> None:
+    """Move PARTITIONS of message (as in 0-63 or 3,5) to another of its databases, while the system runs.
+
+    Interrupted at any point, the same command goes on from there.
+    """
+    from services.cli.admin import partitions
+
+    partitions.move(installation.settings, ranges, target, give_up=give_up)
+
+
 # Dead letters
 
 
@@ -252,6 +324,7 @@ def dead_letters_show(installation: "Installation", number: int, as_json: bool) 
 @click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
 def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
     """Publish events to their consumers again, and remove them from the list."""
+    from services.cli.admin.trail import record
 
     async def work(dead_letters: "DeadLetters") -> None:
         for number in numbers:
@@ -259,3 +332,4 @@ def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -
             click.echo(f"{number}: {dead_letter.subject} is published again")
 
     _with_dead_letters(installation, work)
+    record(installation, "retry events", " ".join(map(str, numbers)))

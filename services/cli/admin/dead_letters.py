@@ -16,6 +16,7 @@ from services.cli.installation import Installation
 from services.cli.streams import connect
 from shared.bus.durable import RETRIED_BY
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, TOPICS
+from shared.settings import NatsSettings
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
@@ -37,9 +38,16 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def open_dead_letters(installation: Installation) -> AsyncIterator["DeadLetters"]:
     """Raises click.ClickException."""
+    async with open_stream(installation.broker(USER)) as dead_letters:
+        yield dead_letters
+
+
+@asynccontextmanager
+async def open_stream(broker: NatsSettings) -> AsyncIterator["DeadLetters"]:
+    """`broker`: the settings of a user that may read dead letters, or count them. Raises click.ClickException."""
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            client = await connect(installation.broker(USER))
+            client = await connect(broker)
     except (TimeoutError, nats.errors.Error) as error:
         raise click.ClickException(
             "the broker does not answer, or rejects the connection: is the system running?"
@@ -61,6 +69,9 @@ class DeadLetters:
     async def list(self) -> list[DeadLetter]:
         """Oldest first."""
         return [_dead_letter(message) async for message in self._all()]
+
+    async def count(self) -> int:
+        return (await self._stream.stream_info(DEAD_LETTERS)).state.messages
 
     async def show(self, number: int) -> DeadLetter:
         return _dead_letter(await self._get(number))

@@ -1,17 +1,27 @@
 """Exports all stored data of one account except its secrets, for a user's request for their data."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
 from services.cli.admin.bus_client import AdminClient
 from shared.clock import now_ms
-from shared.contract.admin import UserView
+from shared.contract.admin import Act, SearchTrail, UserView
+from shared.contract.auth import ListLogins, LoginView
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory
-from shared.contract.model import Chat, Emoji, File, Image, Message, Profile, Segment, Text, unpack_segments
+from shared.contract.model import Chat, Emoji, File, Image, Message, Profile, Recalled, Segment, Text, unpack_segments
 from shared.contract.session import GetAccount, GetChat, ListChats, ListRequests, Requests
-from shared.contract.subjects import GET_ACCOUNT, GET_CHAT, GET_HISTORY, LIST_CHATS, LIST_REQUESTS
+from shared.contract.subjects import (
+    GET_ACCOUNT,
+    GET_CHAT,
+    GET_HISTORY,
+    LIST_CHATS,
+    LIST_REQUESTS,
+    LIST_USER_LOGINS,
+    SEARCH_TRAIL,
+)
 
 _PAGE = 200
 
@@ -38,15 +48,31 @@ class Export(msgspec.Struct, frozen=True):
     friends: list[AccountId]
     requests: Requests
     chats: list[ChatExport]
+    logins: list[LoginView]
+    trail: list[Act]
 
 
 async def export(client: AdminClient, user: UserView) -> Export:
     """Raises RequestError."""
     account = user.account
+    await client.record("export", account)
     view = await client.request(GET_ACCOUNT, GetAccount(account, lists=True, actor=account))
     requests = await client.request(LIST_REQUESTS, ListRequests(account))
     chats = [await _chat(client, number, account) for number in await _chats(client, account)]
-    return Export(now_ms(), user, view.profile, view.friends or [], requests, chats)
+    logins = (await client.request(LIST_USER_LOGINS, ListLogins(account))).logins
+    acts = [act async for act in search_trail(client, SearchTrail(account))]
+    return Export(now_ms(), user, view.profile, view.friends or [], requests, chats, logins, acts)
+
+
+async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterator[Act]:
+    """All pages, newest first. Raises RequestError."""
+    more = True
+    while more:
+        page = await client.request(SEARCH_TRAIL, wanted)
+        for act in page.acts:
+            yield act
+            wanted.before = act.number
+        more = page.more
 
 
 async def _chats(client: AdminClient, account: AccountId) -> list[ChatId]:
@@ -86,3 +112,5 @@ def _part(segment: Segment) -> dict[str, Any]:
         case Image() | File():
             kind = "image" if isinstance(segment, Image) else "file"
             return {kind: msgspec.structs.asdict(segment.media)}
+        case Recalled():
+            return {"recalled": True}

@@ -3,14 +3,29 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from services.cli.admin.chats import ChatMember, ChatState
 from services.cli.admin.dead_letters import DeadLetter
-from shared.contract.admin import UserView
+from services.cli.admin.messages import MessageReport
+from shared.contract.admin import Act, UserView
+from shared.contract.auth import LoginView
+
+if TYPE_CHECKING:
+    from services.cli.admin.media_files import FoundMedia
+    from shared.contract.records import EdgeRecording
 
 Row = Sequence[object]
+_FORGOT = "no edge remembers"
+_SECRETS = {
+    "plain": "password",
+    "md5": "password that its client hashes by MD5",
+    "sha256": "password that its client hashes by SHA-256",
+    "service": "secret of a service client",
+}
+"""The schemes of an account's secrets."""
 
 
 def table(heads: Sequence[str], rows: Iterable[Row]) -> str:
@@ -35,6 +50,10 @@ def moment(milliseconds: float) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _exact(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03d}"
+
+
 def user(found: UserView) -> str:
     return record(
         [
@@ -45,7 +64,7 @@ def user(found: UserView) -> str:
             ("registered as", found.nickname),
             ("registered at", moment(found.created)),
             ("disabled", found.disabled),
-            ("passwords as", found.schemes),
+            ("logs in by", [_SECRETS.get(scheme, scheme) for scheme in found.schemes]),
             ("recoverable", found.recoverable),
         ]
     )
@@ -71,6 +90,68 @@ def chat(found: ChatState) -> str:
 def members(found: Sequence[ChatMember]) -> str:
     heads = ["ACCOUNT", "NICKNAME", "ROLE", "SEES FROM"]
     return table(heads, [(f"{one.account:010d}", one.nickname, one.role, one.first_index) for one in found])
+
+
+def message(found: MessageReport) -> str:
+    one, accepted = found.message, found.accepted
+    summary = record(
+        [
+            ("message", f"{one.id}, index {one.index} of chat {one.chat}, {one.bytes} bytes"),
+            ("sender", f"{one.sender:010d}"),
+            (
+                "accepted",
+                f"{_exact(accepted.at)} by {found.accepted_by} over {accepted.dialect}" if accepted else _FORGOT,
+            ),
+            ("committed", _exact(one.time)),
+            ("acknowledged", _exact(accepted.acknowledged) if accepted else _FORGOT),
+            ("trace", found.traces or _FORGOT),
+            ("remembered", f"from {moment(found.remembered_from)} on" if found.remembered_from else "no edge answers"),
+        ]
+    )
+    sources = [(one.edge, _exact(one.at), one.replica or "fetched", one.counter or "-") for one in found.envelopes]
+    rows = [
+        (f"{one.account:010d}", one.state, one.edge, one.dialects, _exact(one.at) if one.at else "-", one.reason)
+        for one in found.recipients
+    ]
+    parts = [summary]
+    parts += [table(["EDGE", "GOT IT", "FROM", "ENVELOPE"], sources)] if sources else []
+    parts += [table(["RECIPIENT", "STATE", "EDGE", "DIALECT", "CONFIRMED", "REASON"], rows)] if rows else []
+    parts += [f"and {one.more} more recipients"] if one.more else []
+    return "\n\n".join(parts)
+
+
+def logins(found: Sequence[LoginView]) -> str:
+    heads = ["ID", "LOGGED IN", "EXPIRES", "ADDRESS", "CLIENT"]
+    rows = [(one.sid, moment(one.created), moment(one.expires * 1000), one.address, one.client) for one in found]
+    return table(heads, rows) if found else "there are no logins"
+
+
+def acts(found: Sequence[Act]) -> str:
+    heads = ["TIME", "BY", "ACT", "ACCOUNT", "ADDRESS", "DETAIL"]
+    rows = [
+        (moment(one.time), one.by, one.act, f"{one.account:010d}" if one.account else "-", one.address, one.detail)
+        for one in found
+    ]
+    return table(heads, rows) if found else "there are no such acts"
+
+
+def recordings(found: "Sequence[EdgeRecording]") -> str:
+    heads = ["ID", "EDGE", "ACCOUNT", "DIALECT", "STARTED", "STATE", "EVENTS", "BYTES"]
+    rows = [
+        (
+            one.id, node, f"{one.account:010d}" if one.account else "-", one.dialect or "-", moment(one.started),
+            f"ended: {one.ended}" if one.ended else f"until {moment(one.until)}", one.events, one.bytes,
+        )
+        for node, one in ((edge.node, edge.recording) for edge in found)
+        if one is not None
+    ]  # fmt: skip
+    return table(heads, rows) if rows else "there are no recordings"
+
+
+def media(found: "Sequence[FoundMedia]") -> str:
+    heads = ["ID", "ACCOUNT", "STORED", "USE", "BYTES", "NAME"]
+    rows = [(one.id, f"{one.account:010d}", moment(one.created), one.use, one.size, one.name) for one in found]
+    return table(heads, rows) if found else "there are no such files"
 
 
 def dead_letters(found: Sequence[DeadLetter]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from services.cli.admin.command import on_installation
+from services.cli.admin.trail import record
 
 if TYPE_CHECKING:
     from services.auth.adapters.signing_keys import KeyFile
@@ -42,6 +43,7 @@ def keys_rotate(installation: "Installation") -> None:
 
     with _reported_errors(installation):
         kid = signing_keys.rotate(installation.settings.auth.keys)
+    record(installation, "rotate keys", kid)
     click.echo(f"the key {kid} signs within a minute; the others keep verifying until they are retired")
 
 
@@ -60,6 +62,7 @@ def keys_retire(installation: "Installation", kid: str, now: bool) -> None:
             raise click.ClickException(f"tokens that {kid} signed may be in use until {until}; --now voids them")
     with _reported_errors(installation):
         signing_keys.delete(installation.settings.auth.keys, kid)
+    record(installation, "retire key", kid)
     click.echo(f"the key {kid} is deleted; its tokens are void within a minute")
 
 

@@ -78,7 +78,12 @@ def _send(installation: "Installation", message: "Notice", accounts: "list[Accou
 
     hidden = not sys.stderr.isatty()
     with click.progressbar(length=len(accounts), label="sending", file=sys.stderr, hidden=hidden, show_pos=True) as bar:
-        return with_client(installation, lambda client: broadcast.send(client, message, accounts, rate, bar.update))
+
+        async def work(client: "AdminClient") -> int:
+            await client.record("notice", detail=f"{message.name} to {len(accounts)} accounts")
+            return await broadcast.send(client, message, accounts, rate, bar.update)
+
+        return with_client(installation, work)
 
 
 def _counted(accounts: int) -> str:

@@ -5,9 +5,17 @@ import uuid
 
 from services.cli.admin.bus_client import AdminClient
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
-from shared.contract.auth import DeleteAccount, IdentifierKind
+from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLogins, LoginView
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.subjects import DELETE_USER, FIND_USER, KICK, RESET_PASSWORD, SET_DISABLED
+from shared.contract.subjects import (
+    DELETE_USER,
+    END_USER_LOGIN,
+    FIND_USER,
+    KICK,
+    LIST_USER_LOGINS,
+    RESET_PASSWORD,
+    SET_DISABLED,
+)
 
 _PASSWORD_BYTES = 12
 
@@ -43,6 +51,17 @@ async def reset(client: AdminClient, identifier: str) -> tuple[UserView, str]:
 async def kick(client: AdminClient, identifier: str) -> UserView:
     user = await find(client, identifier)
     await client.request(KICK, Kick(user.account))
+    return user
+
+
+async def sessions(client: AdminClient, identifier: str) -> list[LoginView]:
+    user = await find(client, identifier)
+    return (await client.request(LIST_USER_LOGINS, ListLogins(user.account))).logins
+
+
+async def end_session(client: AdminClient, identifier: str, sid: str) -> UserView:
+    user = await find(client, identifier)
+    await client.request(END_USER_LOGIN, EndLogin(sid, user.account))
     return user
 
 

@@ -1,7 +1,7 @@
 """Writes and restores backups: the databases, signing keys and media in one directory.
 
-DIR/message.db session.db auth.db    SQLite databases, each a consistent snapshot
-DIR/*.dump                           PostgreSQL databases by pg_dump, named after the services in them
+DIR/message.db session.db auth.db    SQLite databases, each a consistent snapshot; message-NAME.db: one of several
+DIR/*.dump                           PostgreSQL databases by pg_dump, named after those stores in them
 DIR/keys/ DIR/media/                 copies; media in a bucket are not copied
 DIR/backup.json                      the manifest, written last: a backup without it is incomplete
 """
@@ -9,7 +9,7 @@ DIR/backup.json                      the manifest, written last: a backup withou
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,11 @@ from services.cli.data import locked, prepare
 from services.cli.embedded.credentials import write_private
 from services.cli.options import OperatorError
 from services.edge.media.directory import DIRECTORIES
+from services.message.store.epochs import renew_epoch
+from services.message.store.moves import MoveError
+from services.message.store.partition_move import settled_placements
 from shared.clock import now_ms
+from shared.errors import StartupError
 from shared.settings import Settings
 
 _MANIFEST = "backup.json"
@@ -29,12 +33,14 @@ _MEDIA = "media"
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """`version`: Dragoman's; `made`: Unix milliseconds; `databases`: sqlite or postgresql; `media`: are included."""
+    """`version`: Dragoman's; `made`: Unix milliseconds; `databases`: sqlite or postgresql; `media`: are included;
+    `stores`: the names of the databases."""
 
     version: str
     made: int
     databases: str
     media: bool
+    stores: tuple[str, ...] = ("message", "session", "auth")
 
 
 @contextmanager
@@ -51,16 +57,18 @@ def _owner_only() -> Iterator[None]:
 def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
     """Back up an installation, which may be running. References are copied before their targets, so that no target is
     missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
-    _require_one_message_database(settings)
     _require_empty(directory)
-    kind = _kind(settings)
-    (sqlite.back_up if kind == "sqlite" else postgresql.back_up)(settings, directory)
+    urls, kind = _urls(settings), _kind(settings)
+    placements = _placements(settings)
+    (sqlite.back_up if kind == "sqlite" else postgresql.back_up)(urls, directory)
+    if _placements(settings) != placements:
+        raise OperatorError(f"partitions were moved meanwhile: delete {directory}, and back up again")
     (directory / _KEYS).mkdir()
     for key in settings.auth.keys.glob("*.pem"):
         write_private(directory / _KEYS / key.name, key.read_bytes())
     if with_media := not settings.media.bucket_url:
         _copy_media(settings.media.directory, directory / _MEDIA)
-    manifest = Manifest(version, now_ms(), kind, with_media)
+    manifest = Manifest(version, now_ms(), kind, with_media, tuple(urls))
     write_private(directory / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest
 
@@ -77,14 +85,19 @@ def write_metric(manifest: Manifest, file: Path) -> None:
 @_owner_only()
 def restore(settings: Settings, directory: Path) -> Manifest:
     """Restore into an installation that is stopped and empty. Raises the errors of `back_up`."""
-    _require_one_message_database(settings)
-    manifest = _manifest(directory)
+    manifest, urls = _manifest(directory), _urls(settings)
     if manifest.databases != _kind(settings):
         raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
+    if set(manifest.stores) != urls.keys():
+        raise OperatorError(
+            f"the backup is of the databases {', '.join(manifest.stores)}, the settings are of {', '.join(urls)}"
+        )
     prepare(settings.data)
     with locked(settings.data):
         _require_nothing(settings)
-        (sqlite.restore if manifest.databases == "sqlite" else postgresql.restore)(settings, directory)
+        (sqlite.restore if manifest.databases == "sqlite" else postgresql.restore)(urls, directory)
+        for url in settings.message_database_urls().values():
+            renew_epoch(url)
         settings.auth.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         for key in (directory / _KEYS).glob("*.pem"):
             write_private(settings.auth.keys / key.name, key.read_bytes())
@@ -93,16 +106,30 @@ def restore(settings: Settings, directory: Path) -> Manifest:
     return manifest
 
 
-def _require_one_message_database(settings: Settings) -> None:
-    """Raises OperatorError."""
-    if settings.message.databases:
-        raise OperatorError(
-            "message has several databases: back them up, and those of auth and session, by their own tools"
-        )
+def _urls(settings: Settings) -> dict[str, str]:
+    """The URL of each database by its name in a backup. An account or chat created during the backup is in the
+    databases copied later, so its number is not reused."""
+    message = settings.message_database_urls()
+    several = {f"message-{name}" if name else "message": url for name, url in message.items()}
+    return several | {service: settings.database_url(service) for service in ("session", "auth")}
+
+
+def _placements(settings: Settings) -> list[str]:
+    """Of several databases of message. Raises OperatorError while partitions are moved: they would be in two backups,
+    or in none."""
+    if not settings.message.databases:
+        return []
+    try:
+        return settled_placements(settings.message_database_urls(), settings.message.partitions)
+    except (MoveError, StartupError) as error:
+        raise OperatorError(str(error)) from error
 
 
 def _kind(settings: Settings) -> str:
-    return "sqlite" if settings.database_url("auth").startswith("sqlite") else "postgresql"
+    kinds = {"sqlite" if url.startswith("sqlite") else "postgresql" for url in _urls(settings).values()}
+    if len(kinds) > 1:
+        raise OperatorError("some databases are SQLite, others PostgreSQL: back them up by their own tools")
+    return kinds.pop()
 
 
 def _manifest(directory: Path) -> Manifest:
@@ -135,4 +162,5 @@ def _copy_media(source: Path, target: Path) -> None:
     for room in DIRECTORIES:
         (target / room).mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in (source / room).glob("*"):
-            shutil.copyfile(file, target / room / file.name)
+            with suppress(FileNotFoundError):  # it has expired just now
+                shutil.copyfile(file, target / room / file.name)

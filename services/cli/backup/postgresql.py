@@ -3,30 +3,29 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from services.cli.options import OperatorError
-from services.cli.up_plan import SERVICES
 from shared.database import make_engine
-from shared.settings import Settings
 
 
-def back_up(settings: Settings, directory: Path) -> None:
-    """Each database is a consistent snapshot. Raises OperatorError, ToolFailed."""
-    for url, schemas in _databases(settings).items():
+def back_up(urls: Mapping[str, str], directory: Path) -> None:
+    """`urls`: by name, in the order of copying. Each database is a consistent snapshot. Raises OperatorError,
+    ToolFailed."""
+    for url, schemas in _databases(urls).items():
         chosen = [f"--schema={schema}" for schema in schemas.values() if schema]
         _run("pg_dump", url, "--format=custom", *chosen, f"--file={directory / _dump(schemas)}")
 
 
-def restore(settings: Settings, directory: Path) -> None:
+def restore(urls: Mapping[str, str], directory: Path) -> None:
     """Restore into databases whose schemas have no tables; the user needs the right to recreate these schemas.
     Raises OperatorError, ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
-    for service in SERVICES:
-        _require_no_tables(settings, service)
-    for url, schemas in _databases(settings).items():
+    for name, place in urls.items():
+        _require_no_tables(name, place)
+    for url, schemas in _databases(urls).items():
         if not (dump := directory / _dump(schemas)).is_file():
             raise OperatorError(f"{dump} does not exist: the backup divides the services among databases differently")
         _run("pg_restore", url, "--clean", "--if-exists", "--single-transaction", str(dump))
@@ -36,22 +35,23 @@ class ToolFailed(Exception):
     """pg_dump or pg_restore failed; the message is its first line of output."""
 
 
-def _databases(settings: Settings) -> dict[sa.URL, dict[str, str]]:
-    """The schema of each service, by database. An empty schema: the service has the whole database."""
+def _databases(urls: Mapping[str, str]) -> dict[sa.URL, dict[str, str]]:
+    """The schema of each name, by database. An empty schema: it has the whole database."""
     found: dict[sa.URL, dict[str, str]] = {}
-    for service in SERVICES:
-        url = sa.make_url(settings.database_url(service))
+    for name, text in urls.items():
+        url = sa.make_url(text)
         whole = url.set(drivername="postgresql").difference_update_query(["options"])
-        found.setdefault(whole, {})[service] = str(url.query.get("options", "")).partition("search_path=")[2]
+        found.setdefault(whole, {})[name] = str(url.query.get("options", "")).partition("search_path=")[2]
     return found
 
 
-def _dump(services: Iterable[str]) -> str:
-    return f"{'-'.join(services)}.dump"
+def _dump(names: Iterable[str]) -> str:
+    """As auth-session-message.dump."""
+    return f"{'-'.join(reversed(list(names)))}.dump"
 
 
-def _require_no_tables(settings: Settings, service: str) -> None:
-    engine = make_engine(settings.database_url(service))
+def _require_no_tables(name: str, url: str) -> None:
+    engine = make_engine(url)
     try:
         with engine.connect() as connection:
             tables = "SELECT count(*) FROM pg_tables WHERE schemaname = ANY(current_schemas(false))"
@@ -59,7 +59,7 @@ def _require_no_tables(settings: Settings, service: str) -> None:
     finally:
         engine.dispose()
     if count:
-        raise OperatorError(f"the database of {service} has tables: nothing is overwritten, restore into a new one")
+        raise OperatorError(f"the database of {name} has tables: nothing is overwritten, restore into a new one")
 
 
 def _run(tool: str, url: sa.URL, *arguments: str) -> None:

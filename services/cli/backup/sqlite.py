@@ -2,38 +2,35 @@
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from services.cli.options import OperatorError
-from shared.settings import Settings
-
-_ORDER = ("message", "session", "auth")
-"""An account or chat created during the backup is in the databases copied later, so its number is not reused."""
 
 
-def back_up(settings: Settings, directory: Path) -> None:
-    """Raises OperatorError, sqlite3.Error."""
-    for service in _ORDER:
-        source = _file(settings, service)
+def back_up(urls: Mapping[str, str], directory: Path) -> None:
+    """`urls`: by name, in the order of copying. Raises OperatorError, sqlite3.Error."""
+    for name, url in urls.items():
+        source = _file(url)
         if not source.is_file():
             raise OperatorError(f"the database {source} does not exist")
-        _copy(source, directory / f"{service}.db")
+        _copy(source, directory / f"{name}.db")
 
 
-def restore(settings: Settings, directory: Path) -> None:
+def restore(urls: Mapping[str, str], directory: Path) -> None:
     """Raises OperatorError, sqlite3.Error, OSError."""
-    targets = {service: _file(settings, service) for service in _ORDER}
+    targets = {name: _file(url) for name, url in urls.items()}
     for target in targets.values():
         for file in (target, target.with_name(f"{target.name}-wal")):
             if file.exists():
                 raise OperatorError(f"{file} exists: nothing is overwritten, restore into a new installation")
-    for service, target in targets.items():
+    for name, target in targets.items():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.new")
-        _copy(directory / f"{service}.db", draft)
+        _copy(directory / f"{name}.db", draft)
         draft.replace(target)
 
 
@@ -53,5 +50,5 @@ def _copy(source: Path, target: Path) -> None:
         os.close(descriptor)
 
 
-def _file(settings: Settings, service: str) -> Path:
-    return Path(sa.make_url(settings.database_url(service)).database or "")
+def _file(url: str) -> Path:
+    return Path(sa.make_url(url).database or "")

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-DIALECTS = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "service", "pipe")
+DIALECTS = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "service", "pipe", "native")
 _INTERRUPTED = 130
 
 

@@ -11,6 +11,8 @@ from services.cli.client.conversation import CommandError, Conversation
 from services.cli.client.terminal import Terminal
 
 _HISTORY = 20
+_MANY = 10_000
+"""Words of a text."""
 
 
 class ChatCommand(NamedTuple):
@@ -30,6 +32,8 @@ class ChatCommands:
         self._codec = codec
         self._terminal = terminal
         self._conversation = conversation
+        self._sent: dict[Destination, tuple[int, int]] = {}
+        """The last own message in each chat: its chat and index."""
         self._table = {
             "register": ChatCommand(self._register, "NAME [PASSWORD]", "make an account, and log in", 1, 2),
             "login": ChatCommand(self._login, "NAME [PASSWORD]", "log in", 1, 2),
@@ -40,6 +44,12 @@ class ChatCommands:
             "accept": ChatCommand(self._accept, "CHAT USER", "accept a user's request to join", 2, 2),
             "chat": ChatCommand(self._chat, "CHAT", "write to this chat from now on", 1, 1),
             "history": ChatCommand(self._history, "[COUNT]", "show the last messages of the current chat", 0, 1),
+            "edit": ChatCommand(self._edit, "TEXT", "replace your last message in the current chat", 1, _MANY),
+            "recall": ChatCommand(self._recall, "", "recall your last message in the current chat"),
+            "react": ChatCommand(self._react, "EMOJI", "react to the last message of the current chat", 1, 1),
+            "block": ChatCommand(self._block, "USER", "reject a user's private messages and friend requests", 1, 1),
+            "unblock": ChatCommand(self._unblock, "USER", "do so no more", 1, 1),
+            "reply": ChatCommand(self._reply, "TEXT", "reply to the last message of the current chat", 1, _MANY),
             "help": ChatCommand(self._help, "", "show this list"),
         }
 
@@ -146,14 +156,49 @@ class ChatCommands:
         _ = self._conversation.account
         self._conversation.write_to(Destination(_number(words[0])))
 
+    def _block(self, words: Sequence[str]) -> None:
+        self._conversation.request(self._codec.block(self._user(words[0])))
+        self._terminal.show("blocked")
+
+    def _unblock(self, words: Sequence[str]) -> None:
+        self._conversation.request(self._codec.block(self._user(words[0]), on=False))
+        self._terminal.show("unblocked")
+
     # Messages
 
-    def _post(self, text: str) -> None:
+    def _post(self, text: str, reply_to: int = 0) -> None:
         if text:
             account, chat = self._conversation.account, self._conversation.current
-            self._conversation.request(self._codec.post(account, chat, text))
+            draft = self._codec.reply(chat.chat, reply_to, text) if reply_to else self._codec.post(account, chat, text)
+            reply = self._conversation.request(draft)
+            self._sent[chat] = reply.chat or chat.chat, reply.position
             self._conversation.transcript.add(chat, wording.own_message(chat, text))
             self._terminal.show("sent")
+
+    def _edit(self, words: Sequence[str]) -> None:
+        self._conversation.request(self._codec.edit(*self._last_sent(), " ".join(words)))
+        self._terminal.show("edited")
+
+    def _recall(self, _: Sequence[str]) -> None:
+        self._conversation.request(self._codec.recall(*self._last_sent()))
+        self._terminal.show("recalled")
+
+    def _last_sent(self) -> tuple[int, int]:
+        if (found := self._sent.get(self._conversation.current)) is None:
+            raise CommandError("you have sent no message to this chat since you logged in")
+        return found
+
+    def _react(self, words: Sequence[str]) -> None:
+        self._conversation.request(self._codec.react(self._conversation.current.chat, self._last_received(), words[0]))
+        self._terminal.show("done")
+
+    def _reply(self, words: Sequence[str]) -> None:
+        self._post(" ".join(words), self._last_received())
+
+    def _last_received(self) -> int:
+        if not (last := self._conversation.last.get(self._conversation.current, 0)):
+            raise CommandError("no message of this chat has come since you logged in")
+        return last
 
     def _history(self, words: Sequence[str]) -> None:
         count = _number(words[0]) if words else _HISTORY

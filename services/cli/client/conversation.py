@@ -45,6 +45,8 @@ class Conversation:
         """None until the login."""
         self._entering = ClientAccount()
         self._current = _NO_CHAT
+        self.last: dict[Destination, int] = {}
+        """The position of the last message of others, by chat."""
         self._rejections: queue.Queue[str] | None = None
         """Set while a request is pending that only a rejection answers."""
 
@@ -138,8 +140,9 @@ class Conversation:
 
     def _show_message(self, message: ReceivedMessage) -> None:
         account = self._account or ClientAccount()
-        line = wording.message(message, account, self.names)
-        self.transcript.add(wording.place(message, account), line)
+        line, place = wording.message(message, account, self.names), wording.place(message, account)
+        self.transcript.add(place, line)
+        self.last[place] = message.position
         self._terminal.show(line)
 
     def _show_news(self, event: wording.News) -> None:

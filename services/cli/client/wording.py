@@ -9,19 +9,30 @@ from clients.codec.events import (
     NotificationKind,
     OtherFrame,
     PendingRequests,
+    ReceivedChange,
     ReceivedMedia,
     ReceivedMessage,
     ReceivedNotification,
     ReceivedPart,
 )
 
-News = ReceivedMedia | ReceivedNotification | PendingRequests | MaintenanceStatus | ReceivedPart | OtherFrame
+News = (
+    ReceivedMedia
+    | ReceivedNotification
+    | ReceivedChange
+    | PendingRequests
+    | MaintenanceStatus
+    | ReceivedPart
+    | OtherFrame
+)
 """Events that are neither messages nor replies."""
 
 _K = NotificationKind
 _NOTIFICATIONS: Mapping[NotificationKind, Callable[[ReceivedNotification], str]] = {
     _K.CHAT_ADDED: lambda news: f"you are in chat {news.chat} now",
     _K.CHAT_RENAMED: lambda news: f"chat {news.chat} is called {news.name} now",
+    _K.CHAT_LEFT: lambda news: f"you are not in chat {news.chat} any more",
+    _K.ROLE_CHANGED: lambda news: f"user {news.user} of chat {news.chat}: {news.text}",
     _K.USER_RENAMED: lambda news: f"user {news.user} is called {news.name} now",
     _K.MEMBERSHIP_REQUESTED: lambda news: (
         f"user {news.user} asks to join chat {news.chat}{_words(news)}: /accept {news.chat} {news.user}"
@@ -44,6 +55,8 @@ def news(received: News) -> str:
             return _media(received)
         case ReceivedNotification():
             return _NOTIFICATIONS[received.kind](received)
+        case ReceivedChange():
+            return _change(received)
         case PendingRequests(requests):
             return "\n".join(_NOTIFICATIONS[request.kind](request) for request in requests)
         case MaintenanceStatus(active):
@@ -81,7 +94,7 @@ def chat(listed: ListedChat, names: Mapping[str, str]) -> str:
 
 
 def _is_own(received: ReceivedMessage, account: ClientAccount) -> bool:
-    if received.sender_uuid:
+    if received.sender_uuid and account.uuid:
         return received.sender_uuid == account.uuid
     return account.number != 0 and received.sender == account.number
 
@@ -97,6 +110,22 @@ def _media(received: ReceivedMedia) -> str:
     kind = "a picture" if received.is_picture else "a file"
     where = destination(Destination(received.chat, received.sender))
     return f"[{where}] user {received.sender}: {kind} of {received.size} bytes {received.url}".rstrip()
+
+
+_CHANGES: Mapping[str, str] = {
+    "edit": "is now: {}",
+    "recall": "is recalled",
+    "reaction": "has other reactions: {}",
+    "pin": "is pinned or unpinned",
+}
+
+
+def _change(received: ReceivedChange) -> str:
+    """Empty for a kind that a later version has."""
+    if received.kind not in _CHANGES:
+        return ""
+    change = _CHANGES[received.kind].format(received.text)
+    return f"[chat {received.chat}] message {received.position} {change} (by user {received.user})"
 
 
 def _words(news: ReceivedNotification) -> str:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import APIError, NotFoundError
@@ -12,11 +11,15 @@ from nats.js.errors import APIError, NotFoundError
 from services.cli.doctor.finding import Finding, failed, ok, unknown
 from services.cli.embedded.nats import SETUP
 from services.cli.settings_table import without_password
-from shared.contract.permissions import BUS_USERS
+from shared.bus import nats_client
+from shared.bus.node_identity import new_identity
+from shared.contract.permissions import BUS_USERS, NODE_USER, node_inbox
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable, health, health_inbox
 from shared.settings import NatsSettings
 
-_SECONDS = 5.0
+_SECONDS = 6.0
+_CONNECT_SECONDS = 5
+"""Longer than nats-server waits for auth."""
 _PROBE_SECONDS = 2.0
 _UNGRANTED = "doctor.subject.of.nobody"
 _EXPIRED = {"Deadline": "0"}
@@ -38,6 +41,9 @@ async def check(settings: NatsSettings) -> list[Finding]:
     except TimeoutError:
         return [failed(what, f"{without_password(settings.url)} does not answer", "start it, or set nats.url")]
     except (OSError, nats.errors.Error) as error:
+        if settings.user == NODE_USER:
+            advice = "start auth, which decides on nodes (callout.key), or set nats.url and nats.password"
+            return [failed(what, f"{without_password(settings.url)} rejects the node ({errors or error})", advice)]
         advice = "start it, or set nats.url, nats.user and nats.password"
         return [failed(what, f"{without_password(settings.url)} rejects the connection ({errors or error})", advice)]
 
@@ -47,12 +53,13 @@ async def _connected(settings: NatsSettings, errors: list[str]) -> AsyncIterator
     async def note(error: Exception) -> None:
         errors.append(str(error) or type(error).__name__)
 
-    client = await nats.connect(
-        settings.url.split(","),
-        user=settings.user or None,
-        password=settings.password.get_secret_value() or None,
-        inbox_prefix=f"inbox.{settings.user or 'doctor'}",
+    node = new_identity("doctor") if settings.user == NODE_USER else None
+    client = await nats_client.connect(
+        settings,
+        node,
+        inbox_prefix=f"inbox.{settings.user or 'doctor'}" if node is None else node_inbox(node.id),
         allow_reconnect=False,
+        connect_timeout=_CONNECT_SECONDS,
         error_cb=note,
     )
     try:
@@ -62,7 +69,7 @@ async def _connected(settings: NatsSettings, errors: list[str]) -> AsyncIterator
 
 
 async def _try_rights(client: Client, user: str) -> None:
-    peer = BUS_USERS.get(user)
+    peer = BUS_USERS.get("edge" if user == NODE_USER else user)
     for route in peer.requests if peer else ():
         await client.publish(route.subject.replace("*", "doctor"), b"", headers=_EXPIRED)
     await client.publish(_UNGRANTED, b"")

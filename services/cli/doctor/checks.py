@@ -11,8 +11,6 @@ from services.cli.installation import Installation
 from services.cli.options import OperatorError, require_public_url
 from services.cli.up_plan import SERVICES
 
-PROCESSES = (*SERVICES, "edge")
-
 
 async def check_installation(installation: Installation, processes: Sequence[str]) -> list[Finding]:
     """Check an installation, and all that these processes need."""

@@ -32,7 +32,7 @@ def doctor(
     from services.cli.admin import format
     from services.cli.doctor.checks import check_installation
     from services.cli.installation import find
-    from services.cli.migrations import configure_plain_logs
+    from services.cli.plain_logs import configure_plain_logs
 
     installation = find(file, assignments, flags_of(data=data))
     configure_plain_logs()

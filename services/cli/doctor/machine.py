@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import stat
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,18 +12,22 @@ import sqlalchemy as sa
 
 from services.cli.doctor.finding import Finding, failed, ok, unknown
 from services.cli.up_plan import SERVICES
-from shared.settings import Settings
+from shared.settings import EdgeSettings, Settings
 
 _LEAST_FREE_BYTES = 1024**3
 _SPARE_DESCRIPTORS = 256
 """Descriptors of an edge beside its clients' connections."""
+_LEAST_CONNECTIONS = 1_000
+"""An edge with room for fewer is of little use."""
+_SOUND = {(3, 12): 9, (3, 13): 2}
+"""By version of Python: the first patch release whose asyncio bounds what waits for a slow peer (CVE-2024-12254)."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
     """Check what these processes need of this machine."""
     secret = [settings.data / "credentials.json", settings.auth.keys, *sorted(settings.auth.keys.glob("*.pem"))]
-    findings = _disks(settings)
+    findings = [*_disks(settings), *python(*sys.version_info[:3])]
     if "edge" in processes:
         findings += [_descriptors(settings), _writable("media", settings.media.directory, "media.directory")]
     if "auth" in processes:
@@ -32,14 +37,27 @@ def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
     return findings
 
 
+def python(major: int, minor: int, patch: int) -> list[Finding]:
+    """A finding only for an unsound version of Python."""
+    sound = _SOUND.get((major, minor), 0)
+    if patch >= sound:
+        return []
+    what = f"{major}.{minor}.{patch} buffers without bound while NATS is slow (CVE-2024-12254)"
+    return [failed("python", what, f"install {major}.{minor}.{sound} or later")]
+
+
 def _descriptors(settings: Settings) -> Finding:
-    """Each process raises its own limit to the hard one."""
+    """Each process raises its own limit to the hard one. Fewer than the default number of connections needs suffice,
+    unless another number is set."""
     _, have = resource.getrlimit(resource.RLIMIT_NOFILE)
-    need = settings.edge.max_connections + _SPARE_DESCRIPTORS
-    if have != resource.RLIM_INFINITY and have < need:
-        wrong = f"{have} descriptors are too few for edge.max_connections = {settings.edge.max_connections}"
-        return failed("descriptors", wrong, f"ulimit -Hn {need}, or LimitNOFILE={need} of the unit")
-    return ok("descriptors", f"{have} at most")
+    wanted = settings.edge.max_connections
+    need, room = wanted + _SPARE_DESCRIPTORS, have - _SPARE_DESCRIPTORS
+    if have == resource.RLIM_INFINITY or have >= need:
+        return ok("descriptors", f"{have} at most")
+    remedy = f"ulimit -Hn {need}, or LimitNOFILE={need} of the unit"
+    if wanted != EdgeSettings().max_connections or room < _LEAST_CONNECTIONS:
+        return failed("descriptors", f"{have} descriptors are too few for edge.max_connections = {wanted}", remedy)
+    return ok("descriptors", f"{have} at most: enough for {room} connections at each edge; for {wanted}: {remedy}")
 
 
 def _disks(settings: Settings) -> list[Finding]:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from redis import asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,7 +16,7 @@ from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
 from shared.database import make_engine, overwrite_health
 from shared.migrate import NotMigrated, require_current
-from shared.redis_server import server_kind
+from shared.redis_server import redis_client, server_kind
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
@@ -29,13 +27,7 @@ _MOST_SKEW_SECONDS = 0.5
 async def valkey(user: str, settings: RedisSettings) -> list[Finding]:
     """Check Valkey as one user; only auth's may read the clock."""
     what, where = f"valkey {user}".strip(), show(settings.url)
-    client = aioredis.Redis.from_url(
-        settings.url.get_secret_value(),
-        socket_timeout=_SECONDS,
-        socket_connect_timeout=_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
+    client = redis_client(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
     try:
         await client.ping()
         if (kind := await server_kind(client)) != "standalone":

@@ -3,6 +3,7 @@
 import json
 import sysconfig
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,27 @@ SETUP = "setup"
 """The only user that may change streams, and create any consumer."""
 
 USERS = (*BUS_USERS, SETUP)
+
+_EDGE = "edge"
+_CALLOUT_SECONDS = 3
+"""For auth's decision. The server asks only once: while auth is away, each attempt of a node waits so long."""
+
+
+class Edges(Enum):
+    """How edges log in to NATS: with one user for all, as nodes with their own subjects, or either (for a change)."""
+
+    SHARED = "shared"
+    EITHER = "either"
+    NODES = "nodes"
+
+    @property
+    def may_share(self) -> bool:
+        return self is not Edges.NODES
+
+    @property
+    def may_be_nodes(self) -> bool:
+        return self is not Edges.SHARED
+
 
 NOISE = (b"[INF]", b"Plaintext passwords")
 """Log lines without information: only the owner may read the configuration file with its plain passwords."""
@@ -28,14 +50,22 @@ def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes
         "ping_interval": "2s",
         "ping_max": 2,
         "jetstream": {"store_dir": str(store), "sync_interval": "always", "max_file_store": 2**30},
-        "authorization": _authorization(passwords),
+        "authorization": _authorization({user: passwords[user] for user in USERS}),
     }
     return _encoded(settings)
 
 
-def access(passwords: Mapping[str, str]) -> bytes:
-    """Users and permissions only: a file to `include` in another server's configuration."""
-    return _encoded({"authorization": _authorization(passwords)})
+def access(passwords: Mapping[str, str], edges: Edges, issuer: str) -> bytes:
+    """Users and permissions only: a file to `include` in another server's configuration. `issuer`: the public key of
+    auth's grants."""
+    authorization = _authorization({user: passwords[user] for user in USERS if user != _EDGE or edges.may_share})
+    if edges.may_be_nodes:
+        users = [user["user"] for user in authorization["users"]]
+        authorization |= {
+            "timeout": _CALLOUT_SECONDS,
+            "auth_callout": {"issuer": issuer, "auth_users": users},
+        }
+    return _encoded({"authorization": authorization})
 
 
 def command(config: Path) -> list[str]:
@@ -49,7 +79,9 @@ def environment(given: Mapping[str, str], cores: int) -> dict[str, str]:
 
 
 def _authorization(passwords: Mapping[str, str]) -> dict[str, Any]:
-    users = [{"user": user, "password": passwords[user], "permissions": _permissions(user)} for user in USERS]
+    users = [
+        {"user": user, "password": password, "permissions": _permissions(user)} for user, password in passwords.items()
+    ]
     return {"timeout": 10, "users": users}
 
 

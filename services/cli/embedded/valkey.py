@@ -26,13 +26,13 @@ GRANTS = {
     "session": Grant("%R~presence:* %R~generation ~version:*", f"{_READ} eval hget hset"),
     "message": Grant("%R~presence:* %R~generation %R~version:*", _READ),
     "edge": Grant(
-        "~presence:* ~node:* ~sweeper ~generation %R~version:*",
-        f"{_READ} {_SCRIPTS} set del exists hget hset hdel hgetall hscan",
+        "~presence:* ~node:* ~sweeper ~generation ~media:* %R~version:*",
+        f"{_READ} {_SCRIPTS} set del exists incrby expire hget hset hdel hgetall hscan",
     ),
     "exporter": Grant("", "info"),
 }
-"""By service, and for the metrics exporter; shared/presence.py describes the use of each key. Only edges of the version
-before use `hgetall`."""
+"""By service, and for the metrics exporter; shared/presence.py describes the use of each key, and
+services/edge/media/counters.py that of `media:*`. Only edges of the version before use `hgetall`."""
 
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
 """Log lines without information: warnings about saving, which is off, and those of an orderly shutdown."""

@@ -17,6 +17,7 @@ from services.cli.top.render import render, use_colours
 from shared.settings import Settings
 
 _EVERY_SECONDS = 2.0
+_LEAST_LINES = 4
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
@@ -71,8 +72,9 @@ def _watch(states: Callable[[], list[ProcessState]], colours: bool) -> None:
 
 
 def _screen(states: list[ProcessState], colours: bool) -> str:
-    """One screen, which gives each process an equal number of lines."""
+    """One screen, which gives each process an equal number of lines. Many have no empty lines between them."""
     size = shutil.get_terminal_size()
-    room = max(3, size.lines // max(1, len(states)) - 1)
-    lines = render(states, size.columns, room, colours=colours)[: size.lines - 1]
+    each = (size.lines - 1) // max(1, len(states))
+    room, apart = (each - 1, True) if each > _LEAST_LINES else (max(1, each), False)
+    lines = render(states, size.columns, room, colours=colours, apart=apart)[: size.lines - 1]
     return _HOME + "\n".join(line + _REST_OF_LINE for line in lines) + _REST

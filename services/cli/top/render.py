@@ -15,9 +15,13 @@ _PERIODS = ((172_800, 86_400, "days"), (7_200, 3_600, "h"), (120, 60, "min"))
 Numbers = Sequence[float | None]
 
 
-def render(states: Iterable[ProcessState], width: int, room: int | None = None, *, colours: bool) -> list[str]:
-    """A block for each process, of `room` lines at most. `width` is in characters; longer lines are cut."""
-    lines = [line for state in states for line in [*_block(state, width)[:room], ""]]
+def render(
+    states: Iterable[ProcessState], width: int, room: int | None = None, *, colours: bool, apart: bool = True
+) -> list[str]:
+    """A block for each process, of `room` lines at most, and an empty line if `apart`. `width` is in characters; longer
+    lines are cut."""
+    gap = [""] if apart else []
+    lines = [line for state in states for line in [*_block(state, width)[:room], *gap]]
     return lines if colours else [_bare(line) for line in lines]
 
 

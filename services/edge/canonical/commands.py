@@ -10,42 +10,73 @@ from typing import Literal
 import msgspec
 
 from shared.contract.auth import (
+    ChangePassword,
     DeleteAccount,
+    EndLogin,
+    ListLogins,
     Login,
+    Logout,
     Recover,
     Register,
     SetSecurity,
 )
+from shared.contract.contacts import ListBlocked, SetBlocked
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.message import GetHistory
-from shared.contract.model import Segment
+from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
+from shared.contract.message import ChangeMessage, GetChanges, GetHistory
+from shared.contract.model import Quote, RichSegment
+from shared.contract.moderation import BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import (
     AddMember,
     AnswerFriendship,
     AnswerMembership,
     CreateChat,
     EndFriendship,
+    EndMembership,
     GetAccount,
     GetChat,
     ListChatViews,
+    ListMembers,
     ListRequests,
+    OpenPrivateChat,
     RenameChat,
     RequestFriendship,
     RequestMembership,
     SetProfile,
+    SetRole,
 )
 
 
 class PostMessage(msgspec.Struct, frozen=True):
     """Post a message to a chat, or (`to`, with chat 0) to the private chat with an account. The reply is the committed
     message, given when the chat's order reaches it. `references_media`: its pictures and files have only an `id`, and
-    perhaps a new name; the rest is looked up before it is posted."""
+    perhaps a new name; the rest is looked up before it is posted. `stored`: id of the file that was stored for this
+    message, and is removed if the message is rejected. `nonce`: the client's own name of the message; a message with a
+    nonce that its sender has used in the chat before is not posted again. `reply_to`: the index of the message that it
+    replies to, or 0; `quote` is made of it before it is posted."""
 
     chat: ChatId
-    segments: tuple[Segment, ...]
+    segments: tuple[RichSegment, ...]
     to: AccountId = NO_ACCOUNT
     references_media: bool = False
+    stored: str = ""
+    nonce: str = ""
+    reply_to: int = 0
+    quote: Quote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EditMessage:
+    """Replace the content of an own message. `references_media`, `nonce` as in PostMessage. `if_rev`: only if the text
+    has not changed after this `rev` of the chat."""
+
+    chat: ChatId
+    index: int
+    segments: tuple[RichSegment, ...]
+    nonce: str
+    references_media: bool = False
+    if_rev: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +140,54 @@ class CreateChatByUuid:
 
 
 @dataclass(frozen=True, slots=True)
+class FindUsers:
+    """The profiles of the accounts whose OC number, username or e-mail address is exactly `query`."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
 class FetchUnread:
     """Fetch the unread messages of all chats, oldest first, `count` at most (None: all), and mark them as read."""
 
     count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountUnread:
+    """The number of unread messages of each chat, and of those that mention the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """A page of messages as in GetHistory, with the reactions to them. They stay unread, and the reply holds the chat's
+    last index."""
+
+    chat: ChatId
+    start: int
+    count: int
+    older: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeChats:
+    """The chats of which the client lacks messages or changes, as in shared.contract.message.Resume. `epoch`: the one
+    under which the client has its messages; if it has changed, the client has none."""
+
+    epoch: str
+    have: dict[ChatId, int]
+    window: int
+    timeline: int
+    before: tuple[int, int] | None = None
+    revs: dict[ChatId, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkChatRead:
+    """Mark the messages of a chat up to this index as read, at most the committed ones."""
+
+    chat: ChatId
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +201,11 @@ class UpdateAccount:
 @dataclass(frozen=True, slots=True)
 class GetServerStatus:
     """Query maintenance mode. Needs no login."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewToken:
+    """The token of this request is verified: it logs in, or replaces the token of the connection's login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +230,44 @@ Command = (
     | RequestFriendship
     | AnswerFriendship
     | EndFriendship
+    | SetBlocked
+    | ListBlocked
     | RequestMembership
     | AnswerMembership
     | AddMember
+    | EndMembership
+    | SetRole
+    | BanMember
+    | UnbanMember
+    | ListBans
+    | SilenceMember
+    | DisbandChat
+    | CreateLink
+    | ListLinks
+    | DeleteLink
+    | JoinByLink
+    | ListMembers
     | RenameChat
     | ListRequests
     | ListChatViews
     | CreateChatByUuid
+    | FindUsers
     | GetHistory
     | FetchUnread
     | UpdateAccount
+    | RenewToken
+    | Logout
+    | ListLogins
+    | EndLogin
+    | ChangePassword
+    | OpenPrivateChat
+    | ReadHistory
+    | MarkChatRead
+    | ResumeChats
+    | EditMessage
+    | ChangeMessage
+    | GetChanges
+    | CountUnread
 )
 
 

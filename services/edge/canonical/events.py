@@ -1,7 +1,9 @@
 """Events: the closed union of changes that a dialect may push to a connection."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
+from services.edge.canonical.replies import DisplayChange
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -10,7 +12,8 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ids import ChatId
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,33 @@ class ChatJoined:
     """The account is in a chat that this connection does not know."""
 
     chat: ChatId
+
+
+class Departure(StrEnum):
+    LEFT = "left"
+    KICKED = "kicked"
+    DISBANDED = "disbanded"
+    UNKNOWN = "unknown"
+    """The notice was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLeft:
+    """The account is no member of the chat any more."""
+
+    chat: ChatId
+    departure: Departure
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChanged:
+    """Another member has a new role, or this account has; LEFT: another member has left the group, or was removed.
+    `by`: the account that changed it."""
+
+    chat: ChatId
+    account: AccountId
+    role: Role
+    by: AccountId
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +63,18 @@ class VerificationEnded:
     result: str
 
 
+@dataclass(frozen=True, slots=True)
+class MessageChanged:
+    """A message was edited, recalled, pinned or unpinned, or a reaction to it was added or removed."""
+
+    shown: DisplayChange
+
+
 Event = (
     ChatJoined
+    | ChatLeft
+    | RoleChanged
+    | MessageChanged
     | MaintenanceChanged
     | VerificationEnded
     | ProfileChanged

@@ -7,15 +7,22 @@ import msgspec
 from services.edge.canonical.frames import Outgoing
 from shared.contract.auth import (
     Authenticated,
+    Logins,
     VerificationNeeded,
 )
-from shared.contract.ids import AccountId
-from shared.contract.model import Message, ProfileSummary, Segment
+from shared.contract.contacts import BlockedAccounts
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
+from shared.contract.message import Changed, MessageChange, Reactions, ResumedChat, Unread
+from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
+from shared.contract.moderation import BanList
 from shared.contract.session import (
     AccountView,
     Ack,
+    ChatOpened,
     ChatView,
     ChatViews,
+    MemberList,
     MembershipRequested,
     Requests,
 )
@@ -39,13 +46,26 @@ class VerificationMailed:
 class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message to encode. `summary`: of its sender, for dialects that name senders. `to`: the other member of a
     private chat (NO_ACCOUNT once deleted), None in a group. `dialect`: the sender's, if that dialect tags its
-    messages."""
+    messages. `edited`: the segments are not those that were sent. `reactions`: to it, if they were requested.
+    `segments` are for dialects that know neither replies nor mentions: they begin with a quote, and have mentions as
+    texts. `rich`: those of a message with either; `reply_to`: the index of the message that it replies to, or 0."""
 
     message: Message
     segments: tuple[Segment, ...]
     summary: ProfileSummary | None = None
     to: AccountId | None = None
     dialect: str = ""
+    edited: bool = False
+    reactions: Reactions | None = None
+    rich: tuple[RichSegment, ...] | None = None
+    reply_to: int = 0
+
+
+class DisplayChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A change of a message. `segments`: of an edited one."""
+
+    change: MessageChange
+    segments: tuple[RichSegment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +75,90 @@ class MessagePage:
     messages: tuple[DisplayMessage, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """The reply to ReadHistory. `head`: the chat's last index. `more`: there are messages after the last one, in the
+    direction of the page. `rev`: the messages are as they were after this change."""
+
+    messages: tuple[DisplayMessage, ...]
+    head: int
+    more: bool
+    rev: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesPage:
+    """The reply to GetChanges; see shared.contract.message.ChangePage."""
+
+    changes: tuple[DisplayChange, ...]
+    rev: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChatToResume:
+    """A chat, its place in the message service, and the messages and changes that the client lacks."""
+
+    chat: Chat
+    state: ResumedChat
+    messages: tuple[DisplayMessage, ...]
+    changes: tuple[DisplayChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatsResumed:
+    """The reply to ResumeChats. `reset`: the client's messages do not count any more. `gone`, `away` as in Resumed;
+    `before`: where the next page begins, None after the last one."""
+
+    epoch: str
+    reset: bool
+    chats: tuple[ChatToResume, ...]
+    gone: tuple[ChatId, ...]
+    away: tuple[ChatId, ...]
+    before: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsersFound:
+    profiles: tuple[Profile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRenewed:
+    """The token is valid. `expires`: Unix seconds."""
+
+    account: AccountId
+    sid: str
+    expires: int
+
+
 class MessageAccepted(msgspec.Struct, frozen=True):
     """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
-    variant."""
+    variant. `again`: its nonce was known, an earlier request has posted it."""
 
     message: Message
     frames: "tuple[Outgoing, ...]"
+    again: bool = False
 
+
+NativeReply = (
+    TokenRenewed
+    | Logins
+    | ChatOpened
+    | HistoryPage
+    | ChatsResumed
+    | MemberList
+    | Changed
+    | ChangesPage
+    | BlockedAccounts
+    | Unread
+    | BanList
+    | UsersFound
+    | InvitationLink
+    | InvitationLinks
+    | JoinedByLink
+)
+"""To requests that native alone has."""
 
 Reply = (
     Authenticated
@@ -77,4 +174,5 @@ Reply = (
     | MembershipRequested
     | ChatViews
     | MessagePage
+    | NativeReply
 )

@@ -65,6 +65,9 @@ class Socket(Protocol):
         """Each pong is reported by `ClientHandler.pong_received`, in order. On TCP, it means that the peer's kernel has
         acknowledged everything sent before."""
 
+    def count_as_flood(self) -> None:
+        """The client has ignored its rates: for a while its address may open fewer new connections."""
+
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake after everything sent so far. Messages received later are dropped, pongs are
         still reported. (On TCP, code and reason are not sent, and there are no pongs.) The socket is aborted when the

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
 from services.edge.catchup.cursor import ChatCursor
-from services.edge.catchup.reader import BacklogReader, Summaries
+from services.edge.catchup.reader import BacklogReader, MessageContext
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
 from services.edge.dialects.base import Dialect, LoadedChat
@@ -136,6 +136,10 @@ class Backlog:
         """Nothing but live delivery is left."""
         return self.complete and not self._last
 
+    def awaits(self, chat: ChatId) -> bool:
+        """Whether messages of this chat are still to be read."""
+        return not self.complete or chat in self._discovered or self._last.get(chat) == _READING
+
     # Reading
 
     async def begin(self, other_nodes: Collection[NodeId]) -> None:
@@ -189,7 +193,7 @@ class Backlog:
         """One chat of a sync, to its head. In a snapshot taken after the login, messages that arrived live are shown
         even if they are read already."""
         chat = entry.chat
-        summaries = await self._summaries(entry.messages)
+        context = await self._context(entry.messages)
         sequencer = self._chats.joined(self._account, chat, entry.head)
         if sequencer is None:
             return
@@ -203,7 +207,7 @@ class Backlog:
         elif pushes:
             after = min(entry.upto, fresh - 1)
             missed = (message for message in entry.messages if message.index <= after)
-            yield self._show(sequencer, missed, summaries)
+            yield self._show(sequencer, missed, context)
         else:
             after = fresh - 1  # the client requests older ones itself
         self._last[chat] = after
@@ -249,14 +253,14 @@ class Backlog:
             cursor.fresh = min(cursor.fresh, page.head + 1)
             cursor.after = min(page.unread_from[cursor.account], cursor.fresh) - 1
         else:
-            summaries = await self._summaries(page.messages)
-            yield self._show(sequencer, self._unseen(cursor, page.messages, first), summaries)
+            context = await self._context(page.messages)
+            yield self._show(sequencer, self._unseen(cursor, page.messages, first), context)
             cursor.after = max(cursor.after, page.upto)
         if cursor.after >= page.head:
-            summaries = await self._summaries(sequencer.recent_after(cursor.after) or ())
+            context = await self._context(sequencer.recent_after(cursor.after) or ())
             recent = sequencer.recent_after(cursor.after)  # from here on nothing suspends
             if recent is not None:
-                yield self._show(sequencer, self._unseen(cursor, recent, first), summaries)
+                yield self._show(sequencer, self._unseen(cursor, recent, first), context)
                 cursor.after = max(cursor.after, sequencer.head or 0)
                 cursor.at_head = True
                 return
@@ -266,13 +270,12 @@ class Backlog:
         in_flight = self._own.in_flight
         return (one for one in messages if one.index >= first and cursor.shows(one, in_flight))
 
-    def _show(self, sequencer: ChatSequencer, messages: Iterable[Message], summaries: Summaries) -> ShowMessages:
+    def _show(self, sequencer: ChatSequencer, messages: Iterable[Message], context: MessageContext) -> ShowMessages:
         return ShowMessages(
-            EncodedMessage(message, sequencer.pair, summaries.get(message.sender))
+            context.encoded(message, sequencer.pair)
             for message in messages
             if (message.chat, message.index) not in self._answered
         )
 
-    async def _summaries(self, messages: Collection[Message]) -> Summaries:
-        """Of the senders, for a dialect that names them."""
-        return await self._reader.summaries(messages) if self._dialect.names_senders else {}
+    async def _context(self, messages: Collection[Message]) -> MessageContext:
+        return await self._reader.context(messages, self._dialect)

@@ -55,6 +55,10 @@ class CatchUp:
             self.backlog = None
         return contained
 
+    def awaits(self, chat: ChatId) -> bool:
+        """Whether messages of this chat are still to be read."""
+        return self.backlog is not None and self.backlog.awaits(chat)
+
     def mark_sent(self, chat: ChatId, index: int) -> None:
         """The client has received this message as a reply."""
         if self.backlog is not None:

@@ -1,9 +1,13 @@
-"""Requests what accounts missed: pages of their chats, and the profile summaries of the senders."""
+"""Requests what accounts missed: pages of their chats, the profile summaries of the senders, and quotes."""
 
 from collections.abc import Awaitable, Collection, Mapping
+from typing import NamedTuple
 
 from services.edge.catchup.cursor import ChatCursor
 from services.edge.delivery.ordering import AFTER_LAST
+from services.edge.delivery.quotes import QuoteReader, Quotes
+from services.edge.dialects.base import Dialect
+from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.retrying import request_until_answered
@@ -13,20 +17,30 @@ from shared.contract import subjects
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.message import ChatSync, ChatSynced, Sync, SyncChat, Synced
-from shared.contract.model import Message, ProfileSummary
+from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.telemetry import log
 
 _log = log(__name__)
 _SUMMARIES_SECONDS = 2.0
 
-Summaries = Mapping[AccountId, ProfileSummary]
+
+class MessageContext(NamedTuple):
+    """What messages are shown with, as far as it is known."""
+
+    summaries: Mapping[AccountId, ProfileSummary]
+    quotes: Quotes
+
+    def encoded(self, message: Message, pair: MemberPair | None) -> EncodedMessage:
+        quote = self.quotes.get((message.chat, message.index))
+        return EncodedMessage(message, pair, self.summaries.get(message.sender), quote)
 
 
 class BacklogReader:
     """Shared by the connections of a node."""
 
-    def __init__(self, bus: Bus, syncs: SyncRequests, read_state: ReadStateFlusher) -> None:
+    def __init__(self, bus: Bus, syncs: SyncRequests, read_state: ReadStateFlusher, quotes: QuoteReader) -> None:
         self._bus = bus
+        self._quotes = quotes
         self._syncs = syncs
         self._read_state = read_state
 
@@ -51,7 +65,12 @@ class BacklogReader:
         if entry.unread_from > entry.read_index + 1:
             self._read_state.mark_read(account, {entry.chat: [(entry.read_index + 1, entry.unread_from - 1)]})
 
-    async def summaries(self, messages: Collection[Message]) -> Summaries:
+    async def context(self, messages: Collection[Message], dialect: Dialect) -> MessageContext:
+        """Of these messages, as far as the dialect shows it."""
+        summaries = await self._summaries(messages) if dialect.names_senders else {}
+        return MessageContext(summaries, {} if dialect.shows_replies else await self._quotes.of(messages))
+
+    async def _summaries(self, messages: Collection[Message]) -> Mapping[AccountId, ProfileSummary]:
         """Of the senders, as far as they can be had: no message is left out for want of them."""
         if not messages:
             return {}

@@ -13,10 +13,13 @@ from services.edge.client.posting import Posting
 from services.edge.client.request_processor import RequestHandler, RequestProcessor
 from services.edge.client.session import LocalServices, LoginSession
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import Dialect, Request
+from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.journal import DeliveryRecord
 from services.edge.receipts.confirmation import DeliveryConfirmation
+from services.edge.recording.tap import Tap
 from services.edge.upstream.publisher import MessagePublisher
+from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.ids import NO_ACCOUNT, ChatId
 
@@ -67,6 +70,24 @@ class Client:
         """Nothing more is sent or received; only the socket is still to end."""
         return self._out.is_closed
 
+    @property
+    def tap(self) -> Tap | None:
+        """While the frames are recorded."""
+        return self._out.tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._out.tap = tap
+
+    @property
+    def record(self) -> DeliveryRecord | None:
+        """While the login is audited."""
+        return self._out.record
+
+    @record.setter
+    def record(self, record: DeliveryRecord | None) -> None:
+        self._out.record = record
+
     # Reported by the gateway
 
     @property
@@ -90,6 +111,8 @@ class Client:
         if out.traffic is None:
             out.traffic = context.metrics.traffic(out.dialect.name)
         out.traffic.frames_in += 1
+        if out.tap is not None:
+            out.tap.received(frame)
         if not self._processor.is_performing and self._posting.in_flight is None:
             context.ticks.add(self._processor)
 
@@ -111,12 +134,32 @@ class Client:
     # For the account that is logged in
 
     @property
+    def number(self) -> int:
+        return self.connection.number
+
+    @property
     def names_senders(self) -> bool:
         return self.dialect.names_senders
 
     @property
     def pushes_pending_requests(self) -> bool:
         return self.dialect.pushes_pending_requests
+
+    @property
+    def dialect_name(self) -> str:
+        return self.dialect.name
+
+    def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
+        dialect, session = self.dialect, self.session
+        if self._out.is_closed:
+            return DeliveryStage.CLOSING
+        if stage := self._out.delivery_stage(chat, index):
+            return stage
+        if session.catch_up.awaits(chat):
+            return DeliveryStage.BACKLOG
+        if not dialect.receives_pushes or (not dialect.pushes_backlog and time < session.pushes_since):
+            return DeliveryStage.PULLED
+        return None if dialect.marks_pushed_read else DeliveryStage.UNMARKED
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
         self._flow.deliver(messages)
@@ -129,7 +172,7 @@ class Client:
 
     def revoked(self, revocation: Revocation) -> None:
         if self.session.revoked(revocation):
-            self.close(1008, "logged out")
+            self.close(1008, LOGGED_OUT)
 
     async def confirm_all(self) -> None:
         await self.confirmation.confirm_all(self._context.clock)
@@ -166,11 +209,20 @@ class Client:
         delivered."""
         if self._out.is_closed:
             return
+        if reason == TOO_MANY_REQUESTS:
+            self.socket.count_as_flood()
+        if (dialect := self.connection.dialect) is not None:
+            frames, code, reason = dialect.encode_close(code, reason)
+            self._out.write_now(frames)
+        if self._out.tap is not None:
+            self._out.tap.closed(code, reason)
         self._context.metrics.closed.labels(code).inc()
         self._stop_sending()
         self.socket.close(code, reason)
 
     def _disconnect(self) -> None:
+        if self._out.tap is not None:
+            self._out.tap.closed()
         self._stop_sending()
         self.session.leave()
 

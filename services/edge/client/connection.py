@@ -81,6 +81,11 @@ class Connection:
         self.account_requests = account_requests
         self.pending_verification = None
 
+    def login_replaced(self, answer: Authenticated) -> None:
+        """The account has this login instead: its former ones are revoked."""
+        self.sid, self.revision = answer.sid, answer.revision
+        self.issued, self.token = None, ""
+
     def logged_out(self) -> None:
         """The connection is as it was when it was opened."""
         self.token = ""

@@ -14,6 +14,8 @@ from services.edge.client.web_origins import WebOrigins
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
+from services.edge.rate_limit import TokenBucket
+from services.edge.recording.recorder import FrameRecorder
 from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
 
@@ -26,8 +28,8 @@ _ONE_SLICE_CONNECTIONS = 20
 """So few connections are closed all at once."""
 _REPLY_SECONDS = 3.0
 _CLOSE_SECONDS = 3.5
-_LOG_SECONDS = 1.0
-"""Between two log lines about rejected handshakes."""
+_LOG_LINES_PER_SECOND = 1.0
+"""About rejected handshakes."""
 _ORIGIN_CHARACTERS = 200
 _RESTARTING = 1012, "restarting, please reconnect"
 
@@ -50,9 +52,10 @@ class ConnectionRegistry:
         self._dialects = dialects
         edge = context.settings.edge
         self._origins = WebOrigins(edge.allowed_origins, edge.public_url)
-        self._origin_logged = -_LOG_SECONDS
+        self._origin_log = TokenBucket(_LOG_LINES_PER_SECOND, 1, context.clock())
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
+        self.recorder = FrameRecorder(self.clients)
         self._empty = asyncio.Event()
 
     def accept(self, hello: Handshake) -> Accept | Reject:
@@ -69,9 +72,7 @@ class ConnectionRegistry:
         return Accept(entry.subprotocol)
 
     def _log_rejected_origin(self, hello: Handshake) -> None:
-        now = self._context.clock()
-        if now - self._origin_logged >= _LOG_SECONDS:
-            self._origin_logged = now
+        if self._origin_log.take(self._context.clock()):
             _log.warning(
                 "a web page may not connect", origin=hello.origin[:_ORIGIN_CHARACTERS], host=hello.host,
                 address=hello.address, setting="edge.allowed_origins",
@@ -80,12 +81,13 @@ class ConnectionRegistry:
     def connected(self, hello: Handshake, socket: Socket) -> Client:
         settings, now = self._context.settings, self._context.clock()
         base_url = hello.base_url(settings.edge.public_url)
-        info = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary)
+        info = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary, settings.language)
         entry = self._requested(hello)
         dialect = entry(info) if entry else None
         connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, info, now)
         client = Client(self._context, self._services, self._publisher, self._handler, connection, socket, self._remove)
         self.clients[connection.number] = client
+        self.recorder.connected(client)
         self._empty.clear()
         return client
 

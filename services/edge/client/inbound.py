@@ -12,7 +12,7 @@ from typing import Any
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.transport import Socket
 from services.edge.client.connection import CloseConnection, Connection, Phase
-from services.edge.dialects.base import Action, Dialect, Request
+from services.edge.dialects.base import TOO_MANY_REQUESTS, Action, Dialect, Request
 from services.edge.dialects.registry import UnknownDialect, detect
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import Failure
@@ -91,7 +91,7 @@ class InboundQueue:
         elif self.rejections.take(now):
             self._store(None, now)
         else:
-            raise CloseConnection(1008, "too many requests")
+            raise CloseConnection(1008, TOO_MANY_REQUESTS)
 
     def requeue(self, request: Request) -> None:
         """A request that was held or did not fit goes before everything that waits."""

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import ChatId
 from shared.contract.model import Message
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -75,6 +76,11 @@ class MediaSender:
         self.waiting_bytes += _size(self._queue[-1])
         if self._task is None:
             self._task = self._transfers.tasks.start(self._run(), "transfers")
+
+    def holds(self, chat: ChatId, index: int) -> bool:
+        """Whether this message waits here, or is being written."""
+        messages = [item.message for item in self._queue if item.message is not None]
+        return any((message.chat, message.index) == (chat, index) for message in messages)
 
     def forget_pushes(self) -> None:
         """The account has logged out: its messages stay unread, and the item being written confirms none."""

@@ -14,7 +14,9 @@ from services.edge.client.session import LoginSession
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Request
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.in_flight import InFlight
+from services.edge.upstream.publisher import UNCONFIRMED
 from services.edge.upstream.tick_batcher import Processable
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
@@ -62,21 +64,22 @@ class MessageFlow:
             batch.set_result(draft.nonce, failure)
             self.flush()
 
-    def confirmed(self, draft: Draft, posted: Posted) -> None:
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
         """Committed, but not delivered here yet: it is answered when its place in the chat has come."""
         message = Message(draft.chat, posted.index, posted.id, draft.sender, posted.time, draft.body, draft.nonce)
-        self._session.expect(message, partial(self._not_delivered, message, draft.face))
+        self._session.expect(message, partial(self._not_delivered, message, draft.face, again=again))
 
     def crashed(self) -> None:
         self._close(*_INTERNAL_ERROR)
 
-    def _not_delivered(self, message: Message, summary: ProfileSummary | None) -> None:
+    def _not_delivered(self, message: Message, summary: ProfileSummary | None, *, again: bool) -> None:
         """The message's place has come, and it was not delivered: the sender has left the chat, or its backlog of the
-        chat is being read."""
+        chat is being read; or a message that the client named was posted long ago."""
         encoded = EncodedMessage(message, self._session.pair(message.chat), summary)
-        if self._session.catch_up.contains(message):
+        repeated = again and self._session.dialect.names_messages
+        if not repeated and self._session.catch_up.contains(message):
             self.posting.park(encoded)
-        elif self.posting.accept(encoded):
+        elif self.posting.accept(encoded, again=repeated):
             self.flush()
 
     def expire(self, now: float) -> None:
@@ -110,6 +113,8 @@ class MessageFlow:
                 self._acknowledge(batch, accepted)
                 accepted = []
                 self._out.reply_error(request, result)
+                if result not in (UNCONFIRMED, INTERNAL):
+                    self._session.discard_files([request])
             else:
                 accepted.append((request, result))
         self._acknowledge(batch, accepted)
@@ -118,8 +123,10 @@ class MessageFlow:
         if not accepted:
             return
         context, sender = self._context, accepted[0][1].message.sender
-        self._session.mark_posted(sender, batch.chat, [own.message.index for _, own in accepted])
-        context.metrics.post_seconds.count(context.clock() - batch.since, len(accepted))
+        seconds = context.clock() - batch.since
+        indexes = [own.message.index for _, own in accepted]
+        self._session.mark_posted(sender, batch.chat, indexes, seconds + self.posting.waited)
+        context.metrics.post_seconds.count(seconds, len(accepted))
         self._out.release(batch.chat)
         self._out.reply(accepted)
 

@@ -14,10 +14,13 @@ from services.edge.client.media_sender import MediaSender, MediaTransfers
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, LoadedChat, Push, Request
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.journal import DeliveryRecord
 from services.edge.metrics import Traffic
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.receipts.read_state import Ranges
+from services.edge.recording.tap import Tap
 from shared.clock import now_ms
+from shared.contract.audit import DeliveryStage
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
 from shared.contract.model import Message
@@ -37,7 +40,7 @@ class OutboundQueue:
 
     __slots__ = (
         "_check_at", "_close", "_connection", "_context", "_on_requests", "_sender", "_socket", "_timer", "_transfers",
-        "_wake_at", "confirmation", "is_closed", "traffic",
+        "_wake_at", "confirmation", "is_closed", "record", "tap", "traffic",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +68,10 @@ class OutboundQueue:
         """While there are transfers: all output waits behind them."""
         self.confirmation = confirmation
         self.traffic: Traffic | None = None
+        self.tap: Tap | None = None
+        """While the connection's frames are recorded."""
+        self.record: DeliveryRecord | None = None
+        """While the connection is audited."""
         self.is_closed = False
         """Nothing more is written; only the socket is still to end."""
 
@@ -113,6 +120,8 @@ class OutboundQueue:
             self._socket.send(frames)
             if self.traffic is not None:
                 self.traffic.frames_out += len(frames)
+            if self.tap is not None:
+                self.tap.sent(frames)
         if message is not None:
             self.confirmation.pushed(message.chat, message.index)
 
@@ -126,13 +135,16 @@ class OutboundQueue:
         dialect = self._connection.dialect
         if self.is_closed or dialect is None or not dialect.receives_pushes:
             return
+        record = self.record
         for encoded in messages:
             message, frames = encoded.message, encoded.frames(dialect)
+            if record is not None:
+                record.add(message.chat, message.index)
             if dialect.must_hold(message.chat):
                 self._push_all(dialect.hold(message, frames, _now()))
                 self._enforce_limit(dialect.held_bytes)
             else:
-                self.write(frames, message)
+                self.write(frames, message if dialect.marks_pushed_read else None)
 
     def release(self, chat: ChatId) -> None:
         """Writes the held messages of this chat: a reply to a message of the chat comes next."""
@@ -173,6 +185,14 @@ class OutboundQueue:
         if waiting_bytes > self._context.settings.edge.outgoing_bytes:
             self._context.metrics.slow_closes.inc()
             self._close(1013, "too slow, reconnect to catch up")
+
+    def delivery_stage(self, chat: ChatId, index: int) -> DeliveryStage | None:
+        """Where this message is on its way to the client, if it is here."""
+        if self.confirmation.unconfirmed.contains(chat, index):
+            return DeliveryStage.PUSHED
+        if self._sender is not None and self._sender.holds(chat, index):
+            return DeliveryStage.QUEUED
+        return DeliveryStage.HELD if self.dialect.holds(chat, index) else None
 
     # Images and files
 

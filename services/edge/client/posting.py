@@ -1,7 +1,10 @@
 """The messages that one client posts: one batch in flight at a time. A message is accepted when its place in the chat
 comes; its reply is due when those before it have a result, too."""
 
+import hashlib
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.replies import MessageAccepted
@@ -9,11 +12,15 @@ from services.edge.client.connection import Connection
 from services.edge.dialects.base import Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.upstream.in_flight import InFlight, Result
-from services.edge.upstream.publisher import UNCONFIRMED, MessagePublisher, Submitter
+from services.edge.upstream.publisher import NONCE_BITS, UNCONFIRMED, MessagePublisher, Submitter
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import Draft
 from shared.contract.model import ProfileSummary, pack_segments
 from shared.telemetry import log
 
 _log = log(__name__)
+CONCURRENT = Failure(ErrorCode.UNAVAILABLE, "another connection sends this message just now, please try again")
 _BATCH_BYTES = 192 * 1024
 """Messages of one connection in one request, about."""
 _PLACE_SECONDS = 2.0
@@ -25,13 +32,13 @@ DueReplies = Sequence[tuple[Request, Result]]
 class Posting:
     """Returns the replies that are due; the client writes them."""
 
-    __slots__ = ("_connection", "_parked", "_publisher", "_waited", "in_flight")
+    __slots__ = ("_connection", "_parked", "_publisher", "in_flight", "waited")
 
     def __init__(self, publisher: MessagePublisher, connection: Connection) -> None:
         self._publisher = publisher
         self._connection = connection
         self.in_flight: InFlight | None = None
-        self._waited = 0.0
+        self.waited = 0.0
         """Seconds from the arrival of the batch until it was posted."""
         self._parked: tuple[EncodedMessage, ...] = ()
         """Messages of the batch that the backlog will show in their place, or that are accepted when that takes too
@@ -49,22 +56,35 @@ class Posting:
         batch, rest = requests[: len(bodies)], requests[len(bodies) :]
         chat = _message_of(batch[0]).chat
         drafts = publisher.make_drafts(connection.account, chat, bodies, summary, waited)
-        self._parked, self._waited = (), waited
+        if connection.dialect.names_messages:
+            drafts = [_named(draft, _message_of(request)) for draft, request in zip(drafts, batch, strict=True)]
+        self._parked, self.waited = (), waited
         self.in_flight = InFlight(
             chat, [(request, draft.nonce) for request, draft in zip(batch, drafts, strict=True)], now
         )
-        publisher.post(submitter, drafts, now)
+        if connection.dialect.names_messages:
+            drafts = self._without_concurrent(drafts, submitter)
+        if drafts:
+            publisher.post(submitter, drafts, now)
         return rest
 
-    def accept(self, encoded: EncodedMessage) -> bool:
-        """Whether the message is one of the batch without a result. Then it is its result, and its reply may be due."""
+    def _without_concurrent(self, drafts: list[Draft], submitter: Submitter) -> list[Draft]:
+        """Rejects messages that another connection of the account is posting under the same name."""
+        concurrent = [draft for draft in drafts if self._publisher.is_posting(draft.nonce)]
+        for draft in concurrent:
+            submitter.failed(draft, CONCURRENT)
+        return [draft for draft in drafts if draft not in concurrent] if concurrent else drafts
+
+    def accept(self, encoded: EncodedMessage, *, again: bool = False) -> bool:
+        """Whether the message is one of the batch without a result. Then it is its result, and its reply may be due.
+        `again`: see MessageAccepted."""
         message, batch = encoded.message, self.in_flight
         if batch is None or not batch.awaits(message.nonce):
             return False
         dialect = self._connection.dialect
         assert dialect is not None
         self._publisher.done(message.nonce)
-        batch.set_result(message.nonce, MessageAccepted(message, encoded.frames(dialect)))
+        batch.set_result(message.nonce, MessageAccepted(message, encoded.frames(dialect), again))
         return True
 
     def park(self, encoded: EncodedMessage) -> None:
@@ -84,7 +104,7 @@ class Posting:
     def expired(self, now: float) -> DueReplies:
         """The replies that are due because the batch waited too long: a committed message is not reported as failed
         lightly, but the connection cannot wait for its place forever either."""
-        batch, longest = self.in_flight, self._publisher.longest_seconds - self._waited
+        batch, longest = self.in_flight, self._publisher.longest_seconds - self.waited
         if batch is None or now - batch.since <= longest:
             return ()
         for encoded in self._parked:
@@ -99,16 +119,34 @@ class Posting:
 
 
 def _pack_bodies(requests: list[Request], dialect: Dialect) -> list[bytes]:
-    """The bodies of the first messages that fit one request, at least of one."""
+    """The bodies of the first messages that fit one request, at least of one; of two with one nonce, only the
+    first."""
     tag = dialect.name if dialect.tags_dialect else ""
     bodies: list[bytes] = []
     size = 0
+    nonces: set[str] = set()
     for request in requests:
-        if size >= _BATCH_BYTES:
+        message = _message_of(request)
+        if size >= _BATCH_BYTES or message.nonce in nonces:
             break
-        bodies.append(body := pack_segments(_message_of(request).segments, tag))
+        bodies.append(body := pack_segments(message.segments, tag, message.reply_to))
         size += len(body)
+        if message.nonce:
+            nonces.add(message.nonce)
     return bodies
+
+
+def _named(draft: Draft, message: PostMessage) -> Draft:
+    """With the nonce that the client's name of the message always gives, and with the quote of a reply."""
+    if not message.nonce:
+        return draft
+    return replace(draft, nonce=nonce_of(draft.sender, draft.chat, message.nonce), quote=message.quote)
+
+
+def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:
+    """The nonce of the client's own name of a message, or of an edit."""
+    digest = hashlib.blake2b(f"{sender}/{chat}/{name}".encode(), digest_size=8).digest()
+    return Nonce(int.from_bytes(digest) & NONCE_BITS)
 
 
 def _message_of(request: Request) -> PostMessage:

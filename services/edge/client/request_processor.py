@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from services.edge.canonical.commands import MessageCommand, PostMessage, UploadCommand, metric_label
-from services.edge.canonical.replies import Reply
+from services.edge.canonical.replies import Reply, TokenRenewed
 from services.edge.client.connection import CloseConnection
 from services.edge.client.inbound import InboundQueue, RejectedFrame
 from services.edge.client.message_flow import MessageFlow
@@ -18,8 +18,9 @@ from services.edge.context import EdgeContext
 from services.edge.dialects.base import LocalReply, Request
 from services.edge.rpc.failures import to_failure
 from shared.clock import now_ms
-from shared.contract.auth import Authenticated
+from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import Failure
+from shared.contract.ids import AccountId
 from shared.telemetry import log, new_trace, trace
 
 _log = log(__name__)
@@ -125,7 +126,7 @@ class RequestProcessor:
     def _can_post_directly(self, request: Request) -> bool:
         """Whether sender, chat and content need no look-up."""
         command = request.command
-        if not isinstance(command, PostMessage) or command.to or command.references_media:
+        if not isinstance(command, PostMessage) or command.to or command.references_media or command.reply_to:
             return False
         return not request.token or self._session.connection.has_verified_token(request, now_ms() // 1000)
 
@@ -137,7 +138,7 @@ class RequestProcessor:
         """Any request but a message."""
         trace.set(new_trace())
         context, session, name = self._context, self._session, type(request.command).__name__
-        started, session.deferred = context.clock(), []
+        started, session.deferred, account = context.clock(), [], session.connection.account
         result: Reply | Failure
         try:
             result = await self._handler.handle(session, request)
@@ -151,7 +152,7 @@ class RequestProcessor:
             else:
                 self._out.reply([(request, result)])
             self._flow.start_reading()
-            if isinstance(result, Authenticated):
+            if _is_login(request, result, account):
                 self._handler.after_login(session)
             for event in deferred:
                 self._flow.notify(event)
@@ -176,6 +177,7 @@ class RequestProcessor:
             self._post(resolved)
             self._context.ticks.add(self)  # the end of the tick publishes them
         else:
+            self._session.discard_files(resolved)
             self._finish()
 
     def _reject(self, request: Request | None, failure: Failure, context: object = None) -> None:
@@ -189,3 +191,10 @@ class RequestProcessor:
         self.is_performing = False
         if self._inbound.queued or self._inbound.paused or self.close_when_idle is not None:
             self._context.ticks.add(self)
+
+
+def _is_login(request: Request, result: Reply | Failure, before: AccountId) -> bool:
+    """`before`: the connection's account before the request."""
+    if isinstance(result, TokenRenewed):
+        return result.account != before
+    return isinstance(result, Authenticated) and isinstance(request.command, Login | Register)

@@ -11,7 +11,7 @@ from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage, UploadCo
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.client.connection import CloseConnection, Connection, Phase
 from services.edge.client.inbound import InboundQueue, QueueItem, RejectedFrame
-from services.edge.dialects.base import DecodeError, Disconnect, LocalReply, Request
+from services.edge.dialects.base import TOO_MANY_REQUESTS, DecodeError, Disconnect, LocalReply, Request
 from shared.contract.errors import ErrorCode, Failure
 
 _BATCH_MESSAGES = 64
@@ -132,7 +132,7 @@ class RequestReader:
         except DecodeError as error:
             rates = connection.info.limits.rates
             if isinstance(frame, Binary) and rates and not self._queue.rejections.take(now):
-                raise CloseConnection(1008, "too many requests") from error
+                raise CloseConnection(1008, TOO_MANY_REQUESTS) from error
             return [RejectedFrame(error.failure, context=error.context)]
         if connection.first_valid is None:
             connection.first_valid = now
@@ -150,6 +150,7 @@ def _continues(item: QueueItem, first: Request) -> TypeGuard[Request]:
     return (
         same_chat
         and not (command.references_media or item.command.references_media)
+        and not (command.reply_to or item.command.reply_to)
         and item.token == first.token
         and item.account == first.account
     )

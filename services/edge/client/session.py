@@ -1,8 +1,10 @@
 """The login of one client: its account on this node, what it missed, its uploads, and which messages it has read."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
+from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event
 from services.edge.catchup.backlog import OwnMessages, Steps
 from services.edge.catchup.catch_up import CatchUp
@@ -14,10 +16,13 @@ from services.edge.client.uploads import UploadSlots
 from services.edge.context import EdgeContext
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.dialects.base import Dialect, Request
+from services.edge.journal import MessageJournal
+from services.edge.media import MediaService
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from services.edge.receipts.read_state import Ranges
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.contract.auth import Authenticated, Revocation
+from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, ProfileSummary
 
@@ -31,6 +36,7 @@ class LocalServices:
     read_state: ReadStateFlusher
     backlogs: BacklogReader
     transfers: MediaTransfers
+    journal: MessageJournal
 
 
 class LoginSession:
@@ -39,7 +45,7 @@ class LoginSession:
 
     __slots__ = (
         "_account", "_context", "_out", "_recipient", "_services", "_uploads", "catch_up", "connection", "deferred",
-        "is_void", "replies_first",
+        "is_void", "pushes_since", "replies_first",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +71,9 @@ class LoginSession:
         """The request being handled may void the login, and is answered before the login ends."""
         self.is_void = False
         """The login was voided meanwhile."""
+        self.pushes_since = 0.0
+        """The client requests messages from before this time by itself, unless its dialect pushes them. Unix
+        milliseconds by the clock of messages."""
 
     @property
     def dialect(self) -> Dialect:
@@ -88,6 +97,13 @@ class LoginSession:
         """StartUpload requests whose upload has been idle longer than `seconds`."""
         return self._uploads.abandoned(now, seconds) if self._uploads is not None else []
 
+    def discard_files(self, rejected: Iterable[Request]) -> None:
+        """Remove the files that were stored for these messages, which are never committed."""
+        for request in rejected:
+            if isinstance(request.command, PostMessage) and request.command.stored:
+                media = self._services.transfers.media
+                self._context.tasks.start(_discard(media, request.command.stored), "discard")
+
     # Login and logout
 
     async def log_in(
@@ -104,6 +120,7 @@ class LoginSession:
         now = self._context.clock()
         self._account = account = self._services.accounts.attach(answer.account, self._recipient, now)
         account.summary = summary or account.summary
+        self.pushes_since = self._services.chats.message_clock.latest() * 1000
         self.connection.logged_in(answer, account.requests, issued)
         dialect = self.dialect
         dialect.logged_in(answer.account, now)
@@ -129,8 +146,9 @@ class LoginSession:
         self.catch_up.cancel()
         if self._uploads is not None:
             self._uploads.drop_all()
-        self._services.read_state.mark_read(account.account, self._out.end_pushes())
+        self.mark_delivered(self._out.end_pushes())
         self._account = None
+        self._out.record = None
         if self._services.accounts.detach(account, self._recipient):
             self._services.chats.account_detached(account)
 
@@ -158,12 +176,17 @@ class LoginSession:
     def mark_delivered(self, ranges: Ranges) -> None:
         if self._account is not None:
             self._services.read_state.mark_read(self._account.account, ranges)
+            self._services.journal.confirmed(self._account.account, self.dialect.name, ranges)
 
-    def mark_posted(self, sender: AccountId, chat: ChatId, indexes: Collection[int]) -> None:
-        """The client gets these messages of its own as replies. They count as read, also when the account has left."""
+    def mark_posted(self, sender: AccountId, chat: ChatId, indexes: Collection[int], seconds: float) -> None:
+        """The client gets these messages of its own as replies. They count as read, also when the account has left.
+        `seconds`: since the first of their frames arrived."""
+        self._services.journal.acknowledged(sender, self.dialect.name, chat, indexes, seconds)
         self._services.read_state.mark_read(sender, {chat: [(index, index) for index in indexes]})
         for index in indexes:
             self.catch_up.mark_sent(chat, index)
+            if self._out.record is not None:
+                self._out.record.add(chat, index)
 
     def expect(self, message: Message, callback: Callable[[], None]) -> None:
         """Call back when the message's place in the chat has come here."""
@@ -173,3 +196,9 @@ class LoginSession:
         """The members of a private chat, as far as they are known."""
         sequencer = self._services.chats.sequencer(chat)
         return sequencer.pair if sequencer else None
+
+
+async def _discard(media: MediaService, id: str) -> None:
+    """A file that the store does not remove now has an address that nobody knows."""
+    with suppress(RequestError):
+        await media.discard(id)

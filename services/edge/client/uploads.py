@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from services.edge.canonical.commands import PostUpload, StartUpload, UploadPart
 from services.edge.dialects.base import Request
 from services.edge.media import MediaService
+from services.edge.media.record import MediaUse
 from services.edge.media.upload_buffer import Upload
 from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import AccountId
 from shared.contract.model import Media
 
 _CONCURRENT_UPLOADS = 4
@@ -32,11 +34,12 @@ class UploadSlots:
         self._media = media
         self._open: dict[int, _PartialUpload] = {}
 
-    async def start(self, request: Request, now: float) -> None:
+    async def start(self, request: Request, account: AccountId, now: float) -> None:
         """Raises RequestError."""
         command = request.command
         assert isinstance(command, StartUpload)
         self.drop(command.replaces)
+        await self._media.check_quota(account)
         if len(self._open) >= _CONCURRENT_UPLOADS:
             raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are on their way already")
         self._open[command.number] = _PartialUpload(self._media.start_upload(), request, now)
@@ -50,12 +53,14 @@ class UploadSlots:
         opened.touched = now
         await opened.upload.write(command.data)
 
-    async def store(self, command: PostUpload) -> Media:
-        """Store the whole file and give it an address. The upload ends, also when this raises RequestError."""
+    async def store(self, command: PostUpload, account: AccountId) -> Media:
+        """Store the account's whole file under an address. The upload ends, also when this raises RequestError."""
         upload = self._media.start_upload() if command.number is None else self._pop(command.number)
         try:
             await upload.write(command.data)
-            return await self._media.store(upload, command.kind, command.name, command.packages)
+            return await self._media.store(
+                upload, command.kind, command.name, command.packages, account, MediaUse.POSTED
+            )
         finally:
             upload.drop()
 

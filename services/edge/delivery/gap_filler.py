@@ -14,6 +14,8 @@ import msgspec
 
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
+from services.edge.delivery.quotes import QuoteReader, Quotes
+from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
@@ -40,10 +42,14 @@ _ACCOUNTS_PER_REQUEST = 4_000
 class GapFiller:
     """See services.edge.delivery.local_chats.GapWatcher."""
 
-    def __init__(self, bus: Bus, accounts: LocalAccounts, metrics: EdgeMetrics) -> None:
+    def __init__(
+        self, bus: Bus, accounts: LocalAccounts, quotes: QuoteReader, metrics: EdgeMetrics, journal: MessageJournal
+    ) -> None:
         self._bus = bus
+        self._quotes = quotes
         self._accounts = accounts
         self._metrics = metrics
+        self._journal = journal
         self._tasks = Tasks()
         self._filling: dict[ChatId, asyncio.Task[None]] = {}
         self._timers: dict[ChatId, asyncio.TimerHandle] = {}
@@ -105,6 +111,7 @@ class GapFiller:
             return False
         reply = page.reply
         summaries = await self._sender_summaries(sequencer, reply.messages)
+        quotes = await self._quotes.of(reply.messages)
         if page.requested is not None and not sequencer.members.keys() <= page.requested:
             return True  # an account joined meanwhile: the reply does not say which messages it may read
         if reply.version < sequencer.latest_version:
@@ -116,7 +123,8 @@ class GapFiller:
         sequencer.known_head = max(sequencer.known_head, reply.head)
         sequencer.pair = reply.pair or sequencer.pair
         if after != AFTER_LAST:
-            deliveries = _to_deliveries(reply, sequencer, summaries)
+            self._journal.arrived("", 0, chat, after + 1, reply.upto)
+            deliveries = _to_deliveries(reply, sequencer, summaries, quotes)
             chats.release(chat, sequencer, sequencer.fill(deliveries, reply.upto, reply.version))
         elif sequencer.head is None:
             start = min(reply.unread_from.values(), default=reply.head + 1) - 1
@@ -192,11 +200,20 @@ def _apply_changes(first_index: dict[AccountId, int], changed: Mapping[AccountId
 
 
 def _to_deliveries(
-    reply: ChatSynced, sequencer: ChatSequencer, summaries: Mapping[AccountId, ProfileSummary]
+    reply: ChatSynced, sequencer: ChatSequencer, summaries: Mapping[AccountId, ProfileSummary], quotes: Quotes
 ) -> list[Delivery]:
     everyone = list(sequencer.members)
 
     def recipients(message: Message) -> list[AccountId]:
         return everyone if sequencer.same_for_all(message.index) else list(sequencer.visible_to(message.index))
 
-    return [Delivery(message, recipients(message), 0, face=summaries.get(message.sender)) for message in reply.messages]
+    return [
+        Delivery(
+            message,
+            recipients(message),
+            0,
+            face=summaries.get(message.sender),
+            quote=quotes.get((message.chat, message.index)),
+        )
+        for message in reply.messages
+    ]

@@ -6,16 +6,16 @@ from typing import Protocol
 
 import msgspec
 
-from services.edge.canonical.events import ChatJoined
+from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, MessageChanged
 from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
-from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.dialects.encoded_message import EncodedMessage, to_display_change
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from services.edge.rpc.remote_clock import RemoteClock
 from shared.clock import now_ms
-from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message, Role
 from shared.telemetry import log
 
@@ -126,6 +126,7 @@ class LocalChats:
         elif local is not None and is_new:
             local.left[notice.chat] = notice.version
             self.left(local, notice.chat)
+            local.notify(ChatLeft(notice.chat, _departure(notice)))
         if sequencer is not None:
             self._drop_if_idle(notice.chat, sequencer)
             self.release(notice.chat, sequencer, sequencer.drain())
@@ -226,6 +227,19 @@ class LocalChats:
                     sequencer.version = 0
         return sequencer
 
+    def notify_changed(self, delivery: ChangeDelivery, origin: int | None) -> None:
+        """Push a change of a message to the connections of its recipients. `origin`: the number of the connection that
+        has made it, and gets the reply alone."""
+        change = delivery.change
+        audience: Iterable[AccountId] = delivery.recipients or ()
+        if delivery.recipients is None and (sequencer := self._sequencers.get(change.chat)):
+            audience = sequencer.visible_to(change.index)
+        event = MessageChanged(to_display_change(change))
+        for local in filter(None, map(self._accounts.get, audience)):
+            for recipient in local.recipients:
+                if recipient.number != origin:
+                    recipient.notify(event)
+
     def expect(self, account: AccountId, chat: ChatId, index: int, callback: Callable[[], None]) -> None:
         """Call `callback` once the chat has released the account's own committed message, which is fetched if it does
         not arrive."""
@@ -265,7 +279,7 @@ class LocalChats:
             for delivery in run:
                 self._deliver([delivery], sequencer)
             return
-        messages = [EncodedMessage(delivery.message, sequencer.pair, delivery.face) for delivery in run]
+        messages = [EncodedMessage(one.message, sequencer.pair, one.face, one.quote) for one in run]
         audience = sequencer.visible_to(first.message.index) if first.recipients is None else first.recipients
         for account in audience:
             local = by_account.get(account)
@@ -283,6 +297,12 @@ class LocalChats:
         for encoded in messages:
             metrics.encoded += encoded.variants
         metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
+
+
+def _departure(notice: MembershipChanged) -> Departure:
+    if notice.disbanded:
+        return Departure.DISBANDED
+    return Departure.LEFT if notice.by in (NO_ACCOUNT, notice.account) else Departure.KICKED
 
 
 def _add_later_members(delivery: Delivery, sequencer: ChatSequencer) -> Delivery:

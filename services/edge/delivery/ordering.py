@@ -145,8 +145,10 @@ class ChatSequencer:
 
     def change_member(self, account: AccountId, since: int, version: int, first: int | None) -> bool:
         """Apply a membership change of this version, the only one after version `since`. `first`: the first index that
-        the account may see; None: it has left, or is not on this node. False when the change is already known."""
-        if version <= self.version:
+        the account may see; None: it has left, or is not on this node. False when the change is already known. Several
+        members may leave by one version."""
+        leaves_too = version == self.version and first is None and account in self.members
+        if version <= self.version and not leaves_too:
             return False
         self.latest_version = max(self.latest_version, version)
         if since <= self.version:

@@ -8,11 +8,12 @@ from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
 from services.edge.delivery.resync import Resync
+from services.edge.journal import MessageJournal
 from services.edge.upstream.owners import Owners
 from shared.bus.client import Bus
 from shared.clock import steady_ms
 from shared.contract import subjects
-from shared.contract.edge import Envelope, Heartbeat
+from shared.contract.edge import ChangeDelivery, Envelope, Heartbeat
 from shared.contract.ids import NodeId
 from shared.telemetry import log
 
@@ -26,11 +27,14 @@ _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 class EnvelopeReceiver:
-    def __init__(self, node: NodeId, chats: LocalChats, resync: Resync, owners: Owners) -> None:
+    def __init__(
+        self, node: NodeId, chats: LocalChats, resync: Resync, owners: Owners, journal: MessageJournal
+    ) -> None:
         self._node = node
         self._owners = owners
         self._chats = chats
         self._resync = resync
+        self._journal = journal
         self._losses = LossDetector(node, _now())
 
     def subscribe(self, bus: Bus) -> None:
@@ -45,12 +49,24 @@ class EnvelopeReceiver:
         if self._losses.envelope(envelope.replica, envelope.epoch, subject, envelope.counter, _now()):
             self._resync.mark_stale("an envelope was lost")
         for run in group_runs(envelope.deliveries):
+            first, last = run[0].message, run[-1].message
+            self._journal.arrived(envelope.replica, envelope.counter, first.chat, first.index, last.index)
             try:
                 self._chats.receive(run)
             except Exception:
-                first = run[0].message
                 _log.exception("messages not delivered", chat=first.chat, index=first.index, messages=len(run))
                 self._resync.mark_stale("a delivery failed")
+
+        for change in envelope.changes:
+            self._notify_changed(change)
+
+    def _notify_changed(self, delivery: ChangeDelivery) -> None:
+        """A client that misses it learns of it when it syncs."""
+        node, number = delivery.origin or ("", 0)
+        try:
+            self._chats.notify_changed(delivery, number if node == self._node else None)
+        except Exception:
+            _log.exception("change not delivered", chat=delivery.change.chat, rev=delivery.change.rev)
 
     def receive_heartbeat(self, data: bytes) -> None:
         heartbeat = _decode_heartbeat(data)

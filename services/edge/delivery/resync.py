@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Collection
 
-from services.edge.canonical.events import ChatJoined
+from services.edge.canonical.events import ChatJoined, ChatLeft, Departure
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST
 from services.edge.metrics import EdgeMetrics
@@ -30,6 +30,7 @@ class Resync:
         self._chats = chats
         self._metrics = metrics
         self._stale: dict[AccountId, None] = {}
+        self._working: set[AccountId] = set()
         self._has_stale = asyncio.Event()
 
     def mark_stale(self, reason: str, accounts: Collection[AccountId] | None = None) -> None:
@@ -40,6 +41,10 @@ class Resync:
         self._stale.update(dict.fromkeys(stale))
         if self._stale:
             self._has_stale.set()
+
+    def compares(self, account: AccountId) -> bool:
+        """Whether the account is being compared, or will be."""
+        return account in self._stale or account in self._working
 
     async def run(self) -> None:
         while True:
@@ -54,12 +59,15 @@ class Resync:
         while self._stale:
             account = next(iter(self._stale))
             del self._stale[account]
+            self._working.add(account)
             try:
                 await self._reconcile_all(account)
             except RequestError as error:
                 _log.warning("account cannot be synced", account=account, error=str(error))
             except Exception:
                 _log.exception("account not synced", account=account)
+            finally:
+                self._working.discard(account)
             self._metrics.resyncs.inc()
 
     async def _reconcile_all(self, account: AccountId) -> None:
@@ -82,8 +90,9 @@ class Resync:
                 self._compare_again(account)
             more = reply.more
             after = max(after, reply.last_chat)
-        for chat in unlisted:
+        for chat in unlisted & local.chats:
             self._chats.left(local, chat)
+            local.notify(ChatLeft(chat, Departure.UNKNOWN))
 
     def _compare_again(self, account: AccountId) -> None:
         """A database is away: some chats of the account were not compared."""

@@ -7,30 +7,47 @@ monotonic clock, passed in. `decode` raises nothing but DecodeError, whatever th
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from services.edge.canonical.commands import Command
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
-from services.edge.canonical.replies import DisplayMessage, Reply
+from services.edge.canonical.replies import DisplayMessage, NativeReply, Reply
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import MemberPair, Message
+from shared.setting_types import Language
 from shared.settings import LimitsSettings
+
+Mask = Callable[[str], str]
+"""Replaces a secret: by the same text for the same secret, of the secret's own form (a hash in hex, a token)."""
+
+LOGGED_OUT = "logged out"
+"""The reason of a close (1008): the login was revoked."""
+
+TOO_MANY_REQUESTS = "too many requests"
+"""The reason of a close (1008): the client ignores the errors that limit its rate."""
 
 ERROR_CACHE_SIZE = 64
 """Encoded errors that a dialect caches: under overload most errors have the same text."""
 
 
 class DecodeError(Exception):
-    """The frame cannot be decoded; `context` is the dialect's own, for `encode_error`."""
+    """The frame cannot be decoded; `context` is the dialect's own, for `encode_error`. `field`: the member of the frame
+    that is at fault, if it is known."""
 
-    def __init__(self, text: str, code: ErrorCode = ErrorCode.INVALID, context: object = None) -> None:
+    def __init__(self, text: str, code: ErrorCode = ErrorCode.INVALID, context: object = None, field: str = "") -> None:
         super().__init__(text)
-        self.failure = Failure(code, text)
+        self.failure = Failure(code, text, field)
         self.context = context
+
+
+def never_requested(reply: NativeReply, dialect: str) -> TypeError:
+    """For the end of a `match` over replies, in place of `assert_never`: the type checker accepts no reply here that
+    other dialects than native get."""
+    return TypeError(f"no {dialect} frame requests this")
 
 
 class Request(NamedTuple):
@@ -100,12 +117,16 @@ class ConnectionInfo:
     """The query of the address that the client dialled, as it was sent."""
     binary: bool = True
     """Whether the connection carries binary frames."""
+    language: Language = "zh"
+    """Of the server's own texts, where they are for users."""
 
 
 class Dialect(ABC):
     """See the module. The defaults are those of a dialect that holds no messages."""
 
     name: ClassVar[str]
+    public_query: ClassVar[frozenset[str]] = frozenset()
+    """Parameters of the dialled address that the dialect reads; none of them is a secret."""
     receives_pushes: bool = True
     """Whether messages are pushed to this connection. Otherwise the client requests them; those that it does not
     receive stay unread."""
@@ -120,6 +141,12 @@ class Dialect(ABC):
     """Whether the reply to a login holds the number of unread messages."""
     names_senders: ClassVar[bool] = False
     """Whether a message cannot be shown without its sender's profile summary."""
+    shows_replies: ClassVar[bool] = False
+    """Whether clients know replies. Otherwise a reply begins with a quote of the other message."""
+    marks_pushed_read: ClassVar[bool] = True
+    """Whether a message counts as read once its push has arrived. Otherwise the client marks it (MarkChatRead)."""
+    names_messages: ClassVar[bool] = False
+    """Whether clients name their messages (PostMessage.nonce)."""
     tags_dialect: ClassVar[bool] = False
     """Whether messages sent here are tagged with the dialect's name (DisplayMessage.dialect)."""
     pushes_pending_requests: ClassVar[bool] = False
@@ -133,6 +160,7 @@ class Dialect(ABC):
     def __init__(self, info: ConnectionInfo) -> None:
         self.limits = info.limits
         self.base_url = info.base_url
+        self.language = info.language
         self.variant: Hashable = (self.name, self.base_url)
         """Connections of one variant get the same bytes of a message: it is encoded once for all of them."""
 
@@ -161,6 +189,17 @@ class Dialect(ABC):
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         """A message as every connection of this variant shows it."""
 
+    def encode_close(self, code: int, reason: str) -> tuple[tuple[Frame, ...], int, str]:
+        """The edge closes the connection: the last frames, then the close code and the reason (under 124 bytes)."""
+        return (), code, reason
+
+    # Records
+
+    @abstractmethod
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        """A text frame of either direction, with each password, token and security answer masked, for a record. None if
+        the secrets in it cannot be located, for example because it cannot be decoded."""
+
     # Login and held messages
 
     def logged_in(self, account: AccountId, now: float) -> None:
@@ -183,6 +222,10 @@ class Dialect(ABC):
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         """Keep a message of a chat that `must_hold`; returns what may be written at once."""
         return (Push(frames, message),)
+
+    def holds(self, chat: ChatId, index: int) -> bool:
+        """Whether it holds this message."""
+        return False
 
     def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         """The reply to a message that the client has posted to this chat is written next. Returns the held messages of
@@ -216,6 +259,7 @@ __all__ = [
     "Frame",
     "LoadedChat",
     "LocalReply",
+    "Mask",
     "MediaPayload",
     "Outgoing",
     "Push",

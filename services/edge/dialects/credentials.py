@@ -19,11 +19,25 @@ VERIFY_BY_MAIL = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address
 def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
     """A password as clients send it. As many hex digits as the dialect's hash has are that hash; all else is plain.
     Raises DecodeError."""
+    _check_length(text)
+    return Secret(hashed, text.lower()) if _HASHES[hashed].fullmatch(text) else Secret(Scheme.PLAIN, text)
+
+
+def secret(scheme: Scheme, text: str) -> Secret:
+    """A password whose frame names its scheme. Raises DecodeError."""
+    _check_length(text)
+    if scheme is Scheme.PLAIN:
+        return Secret(scheme, text)
+    if not _HASHES[scheme].fullmatch(text):
+        raise DecodeError(f"this is no {scheme} in hex")
+    return Secret(scheme, text.lower())
+
+
+def _check_length(text: str) -> None:
     if not text:
         raise DecodeError("the password is empty")
     if len(text.encode()) > _SECRET_BYTES:
         raise DecodeError(f"a password has at most {_SECRET_BYTES} bytes", ErrorCode.TOO_LARGE)
-    return Secret(hashed, text.lower()) if _HASHES[hashed].fullmatch(text) else Secret(Scheme.PLAIN, text)
 
 
 def email(text: str) -> str:

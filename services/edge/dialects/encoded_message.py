@@ -3,20 +3,30 @@
 from collections.abc import Hashable
 
 from services.edge.canonical.frames import Outgoing
-from services.edge.canonical.replies import DisplayMessage
+from services.edge.canonical.replies import DisplayChange, DisplayMessage
 from services.edge.dialects.base import Dialect
-from shared.contract.model import MemberPair, Message, ProfileSummary, unpack
+from services.edge.dialects.text_fallback import quote_text, with_quote
+from shared.contract.message import MessageChange, Reactions
+from shared.contract.model import MemberPair, Message, ProfileSummary, Quote, unpack, unpack_segments
+from shared.setting_types import Language
 
 
 class EncodedMessage:
-    """`pair`: both members of a private chat. `summary`: the sender's, if known."""
+    """`pair`: both members of a private chat. `summary`: the sender's, if known. `quote`: of a reply, if known."""
 
-    __slots__ = ("_frames", "_pair", "_shown", "_summary", "message")
+    __slots__ = ("_frames", "_pair", "_quote", "_shown", "_summary", "message")
 
-    def __init__(self, message: Message, pair: MemberPair | None = None, summary: ProfileSummary | None = None) -> None:
+    def __init__(
+        self,
+        message: Message,
+        pair: MemberPair | None = None,
+        summary: ProfileSummary | None = None,
+        quote: Quote | None = None,
+    ) -> None:
         self.message = message
         self._pair = pair
         self._summary = summary
+        self._quote = quote
         self._shown: DisplayMessage | None = None
         self._frames: dict[Hashable, tuple[Outgoing, ...]] = {}
 
@@ -29,13 +39,36 @@ class EncodedMessage:
         frames = self._frames.get(variant := dialect.variant)
         if frames is None:
             if self._shown is None:
-                self._shown = to_display(self.message, self._pair, self._summary)
+                self._shown = to_display(self.message, self._pair, self._summary, quote=self._quote)
             frames = self._frames[variant] = dialect.encode_message(self._shown)
         return frames
 
 
-def to_display(message: Message, pair: MemberPair | None, summary: ProfileSummary | None) -> DisplayMessage:
+def to_display(
+    message: Message,
+    pair: MemberPair | None,
+    summary: ProfileSummary | None,
+    reactions: Reactions | None = None,
+    quote: Quote | None = None,
+) -> DisplayMessage:
     """A sender without a known summary is shown by its number."""
     sender, body = message.sender, unpack(message.body)
     other = None if pair is None else pair[1] if pair[0] == sender else pair[0]
-    return DisplayMessage(message, body.segments, summary or ProfileSummary(str(sender), ""), other, body.dialect)
+    face = summary or ProfileSummary(str(sender), "")
+    if not (body.reply_to or body.rich):
+        return DisplayMessage(message, body.segments, face, other, body.dialect, body.edited, reactions)
+    plain = body.segments if quote is None else with_quote(quote, body.segments)
+    rich, reply_to = body.rich or body.segments, body.reply_to
+    return DisplayMessage(message, plain, face, other, body.dialect, body.edited, reactions, rich, reply_to)
+
+
+def make_quote(message: Message, name: str, language: Language) -> Quote:
+    """`name`: of its sender."""
+    return Quote(name, quote_text(unpack_segments(message.body), language))
+
+
+def to_display_change(change: MessageChange) -> DisplayChange:
+    if not change.body:
+        return DisplayChange(change)
+    body = unpack(change.body)
+    return DisplayChange(change, body.rich or body.segments)

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.dialects.base import DecodeError
+from services.edge.dialects.base import DecodeError, Mask
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
 
@@ -23,6 +23,7 @@ _ID_DIGITS = 64
 _MAX_ID = 2**63 - 1
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string from its quote on, also an unterminated one, so that each byte is scanned once whatever the input."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
@@ -46,6 +47,10 @@ def read_object(frame: Frame, limits: LimitsSettings) -> dict[str, Any]:
         raise DecodeError("a text frame is expected")
     if len(frame) > limits.text_frame_bytes:
         raise DecodeError(f"a frame has at most {limits.text_frame_bytes} bytes", ErrorCode.TOO_LARGE)
+    return _parse_object(frame, limits)
+
+
+def _parse_object(frame: bytes, limits: LimitsSettings) -> dict[str, Any]:
     skeleton = _STRINGS.sub(b"", frame)
     if _is_deeper(skeleton, limits.json_depth):
         raise DecodeError(f"not JSON, or nested deeper than {limits.json_depth}")
@@ -87,6 +92,49 @@ class FastReader(Generic[Shape]):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return wire if quotes == self._quotes(wire) else None
+
+
+class MemberMask:
+    """Masks the members of a dialect's frames, in objects at any depth, but those that are known to hold no secret: a
+    member of a client's own invention is masked. `public`: names of members without secrets, separated by spaces.
+    `objects`: those members of a frame whose value is an object; one of another kind is masked. `counts`: members whose
+    value is an object of integers, under names of users' choice."""
+
+    def __init__(self, public: str, objects: str = "", counts: str = "") -> None:
+        self._public = frozenset(public.split())
+        self._objects = frozenset(objects.split())
+        self._counts = frozenset(counts.split())
+
+    def apply(self, frame: bytes, mask: Mask, limits: LimitsSettings) -> bytes | None:
+        """See Dialect.mask_secrets. A frame without secrets keeps its bytes."""
+        try:
+            members = _parse_object(frame, limits)
+        except DecodeError:
+            return None
+        masked = {name: self._top_member(name, value, mask) for name, value in members.items()}
+        return frame if masked == members else _encode(masked)
+
+    def _top_member(self, name: str, value: object, mask: Mask) -> object:
+        if name in self._objects:
+            return self._masked(value, mask) if isinstance(value, dict) else _mask_value(value, mask)
+        return self._member(name, value, mask)
+
+    def _member(self, name: str, value: object, mask: Mask) -> object:
+        if name in self._counts and isinstance(value, dict):
+            return {key: one if type(one) is int else _mask_value(one, mask) for key, one in value.items()}
+        return self._masked(value, mask) if name in self._public or name.isdecimal() else _mask_value(value, mask)
+
+    def _masked(self, value: object, mask: Mask) -> object:
+        if isinstance(value, dict):
+            return {name: self._member(name, member, mask) for name, member in value.items()}
+        return [self._masked(one, mask) for one in value] if isinstance(value, list) else value
+
+
+def _mask_value(value: object, mask: Mask) -> object:
+    """What holds nothing stays."""
+    if value is None or value == "" or isinstance(value, bool):
+        return value
+    return mask(_encode(value).decode() if isinstance(value, dict | list) else str(value))
 
 
 def count_quotes(value: object) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import ConnectionInfo, Dialect, FirstFrame
 from services.edge.dialects.detection import dialect_of, read_first_frame
+from services.edge.dialects.native import Native
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
@@ -41,6 +42,7 @@ DIALECTS: Dialects = (
     Entry("ourchat-v2", "/ws/ourchat-v2", "ourchat.v2", OurChatV2),
     Entry("service", "/ws/service", "service", Service),
     Entry("pipe", "/ws/pipe", "pipe", Pipe),
+    Entry("native", "/ws/native", "dragoman", Native),
 )  # fmt: skip
 
 UNDECIDED_PATHS = ("/", "/ws")

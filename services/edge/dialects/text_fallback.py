@@ -1,8 +1,16 @@
-"""Emoji, pictures and files as readable text, for dialects that have no form of their own for them."""
+"""Emoji, pictures, files, replies and recalled messages as readable text, for dialects that have no form of their own
+for them."""
 
+from collections.abc import Mapping
 from typing import assert_never
 
-from shared.contract.model import Emoji, File, Image, Media, Segment, Text
+from shared.contract.model import Emoji, File, Image, Media, Quote, Recalled, Segment, Text
+from shared.setting_types import Language
+
+_IMAGE: Mapping[Language, str] = {"zh": "图片", "en": "image"}
+_FILE: Mapping[Language, str] = {"zh": "文件", "en": "file"}
+RECALLED: Mapping[Language, str] = {"zh": "[撤回]", "en": "[recalled]"}
+_QUOTE_CHARACTERS = 80
 
 
 def only_text(segments: tuple[Segment, ...]) -> str | None:
@@ -10,24 +18,56 @@ def only_text(segments: tuple[Segment, ...]) -> str | None:
     return segments[0].text if len(segments) == 1 and type(segments[0]) is Text else None
 
 
-def render_message(segments: tuple[Segment, ...], base_url: str) -> str:
+def render_message(segments: tuple[Segment, ...], base_url: str, language: Language = "zh") -> str:
     """A message as one text, its segments joined by a space."""
     text = only_text(segments)
-    return " ".join([render_segment(segment, base_url) for segment in segments]) if text is None else text
+    return " ".join([render_segment(segment, base_url, language) for segment in segments]) if text is None else text
 
 
-def render_segment(segment: Segment, base_url: str) -> str:
+def render_segment(segment: Segment, base_url: str, language: Language = "zh") -> str:
     match segment:
         case Text(text):
             return text
         case Emoji(emoji_id):
             return f"[emoji:{emoji_id}]"
         case Image(media):
-            return f"[图片] {media.name} {media_url(media, base_url)}"
+            return f"[{_IMAGE[language]}] {media.name} {media_url(media, base_url)}"
         case File(media):
-            return f"[文件] {media.name} ({readable_size(media.size)}) {media_url(media, base_url)}"
+            return f"[{_FILE[language]}] {media.name} ({readable_size(media.size)}) {media_url(media, base_url)}"
+        case Recalled():
+            return RECALLED[language]
         case _:
             assert_never(segment)
+
+
+def with_quote(quote: Quote, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """A reply: one line with the beginning of the other message, then its own segments."""
+    line = _one_line(f"> {_one_line(quote.name)}: {quote.text}")
+    first = segments[0] if segments else None
+    if isinstance(first, Text):
+        return (Text(f"{line}\n{first.text}"), *segments[1:])
+    return (Text(f"{line}\n"), *segments)
+
+
+def quote_text(segments: tuple[Segment, ...], language: Language) -> str:
+    """The beginning of a message on one line, without addresses."""
+    return _one_line(" ".join([_named(segment, language) for segment in segments]))
+
+
+def _named(segment: Segment, language: Language) -> str:
+    match segment:
+        case Image(media):
+            return f"[{_IMAGE[language]}] {media.name}"
+        case File(media):
+            return f"[{_FILE[language]}] {media.name}"
+        case _:
+            return render_segment(segment, "", language)
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks, and cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= _QUOTE_CHARACTERS else f"{line[: _QUOTE_CHARACTERS - 1]}…"
 
 
 def media_url(media: Media, base_url: str) -> str:

@@ -2,7 +2,7 @@
 
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
-from shared.contract.model import Segment, Text
+from shared.contract.model import Mention, RichSegment, Text
 from shared.settings import LimitsSettings
 
 
@@ -22,11 +22,11 @@ def _name(text: str, what: str, characters: int) -> str:
     return text
 
 
-def message_text(segments: tuple[Segment, ...], limits: LimitsSettings) -> tuple[Segment, ...]:
+def message_text(segments: tuple[RichSegment, ...], limits: LimitsSettings) -> tuple[RichSegment, ...]:
     """The segments, if they are a message that may be sent. Raises DecodeError."""
     if len(segments) > limits.segments_per_message:
         raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)
-    texts = [segment.text for segment in segments if isinstance(segment, Text)]
+    texts = [segment.text for segment in segments if isinstance(segment, Text | Mention)]
     if len(texts) == len(segments) and not any(texts):
         raise DecodeError("the message is empty")
     if sum(len(text.encode()) for text in texts) > limits.message_text_bytes:

@@ -1,11 +1,10 @@
 """Bounds the input that no request limit counts: control frames, small fragments, and bytes. For one connection; pure:
 times are arguments."""
 
-from services.edge.gateway.framing import CLOSE, PONG, ParsedFrame, ProtocolViolation
+from services.edge.gateway.framing import CLOSE, POLICY_VIOLATION, PONG, ParsedFrame, ProtocolViolation
 from services.edge.rate_limit import TokenBucket
 from shared.settings import LimitsSettings
 
-POLICY_VIOLATION = 1008
 SMALL_FRAGMENT_BYTES = 128
 """Larger fragments are limited by their bytes."""
 COUNTED_BYTES = 4096

@@ -32,6 +32,11 @@ class FragmentAssembler:
         """Whether no fragmented message is incomplete."""
         return self._fragments is None
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of the incomplete message."""
+        return 0 if self._fragments is None else len(self._fragments)
+
     def add(self, frame: ParsedFrame) -> Frame | None:
         """The message that this frame completes, or None. Raises ProtocolViolation."""
         opcode, payload = frame.opcode, frame.payload

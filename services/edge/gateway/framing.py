@@ -1,5 +1,6 @@
 """WebSocket frames as bytes (RFC 6455, section 5): builds the server's frames, and parses the most frequent reads."""
 
+import logging
 import struct
 
 import msgspec
@@ -8,10 +9,13 @@ from websockets.speedups import apply_mask
 from services.edge.canonical.frames import Binary, Frame
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, INTERNAL_ERROR = 1002, 1007, 1009, 1011
+PROTOCOL_ERROR, INVALID_TEXT, POLICY_VIOLATION, TOO_BIG, INTERNAL_ERROR, TRY_LATER = 1002, 1007, 1008, 1009, 1011, 1013
 _REASON_BYTES = 123
 _pack_head, _pack_large_head = struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
 _SENDABLE_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015)}
+SILENT_LOGGER = logging.getLogger(f"{__name__}.silent")
+"""Of the parsers' libraries: they log what peers send."""
+SILENT_LOGGER.disabled = True
 
 
 class ProtocolViolation(Exception):

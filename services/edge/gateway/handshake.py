@@ -47,7 +47,8 @@ def check_request(request: HandshakeRequest) -> Reject | None:
     return None
 
 
-def parse_handshake(request: HandshakeRequest, trusted: Networks) -> Handshake:
+def parse_handshake(request: HandshakeRequest, trusted: Networks, *, encrypted: bool = False) -> Handshake:
+    """`encrypted`: the edge's own port is."""
     headers = request.headers
     path, _, query = _origin_form(request.target).decode("latin-1").partition("?")
     is_trusted = in_networks(request.peer, trusted)
@@ -57,7 +58,7 @@ def parse_handshake(request: HandshakeRequest, trusted: Networks) -> Handshake:
         path=unquote(path),
         host=_first(headers, b"host"),
         address=client_address(request.peer, forwarded, trusted),
-        secure=protocols[-1:] in (["https"], ["wss"]),
+        secure=encrypted or protocols[-1:] in (["https"], ["wss"]),
         subprotocols=tuple(_tokens(headers, b"sec-websocket-protocol")),
         origin=_first(headers, b"origin"),
         query=query,

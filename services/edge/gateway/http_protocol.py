@@ -11,6 +11,8 @@ from uvicorn.server import ServerState
 from services.edge.gateway.handshake import HandshakeRequest
 
 _HEAD_BYTES = 16 * 1024
+_PIPELINED = 8
+"""Requests that wait for the responses to those before them; clients send none."""
 _HEAD_END = b"\r\n\r\n"
 
 Upgrade = Callable[[HandshakeRequest, asyncio.Transport], None]
@@ -53,7 +55,10 @@ class HttpProtocol(HttpToolsProtocol):
         return self._head_bytes > _HEAD_BYTES
 
     def on_headers_complete(self) -> None:
+        """Raises ValueError for one request too many, which ends the parsing of what was received, with status 400."""
         self._cancel_deadline()
+        if len(self.pipeline) >= _PIPELINED:
+            raise ValueError("too many requests at once")
         self.scope["extensions"] = {"dragoman.abort": {"abort": self.transport.abort}}
         super().on_headers_complete()
 

@@ -1,15 +1,17 @@
 """The open connections of this edge, and whether one more is admitted."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from services.edge.gateway.transport import BaseTransport
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import TokenBuckets
 from shared.addresses import network
 from shared.settings import EdgeSettings, LimitsSettings
 
-_MAX_BUCKETS = 10_000
+_FLOOD_COST = 50
+"""A connection that was closed for a flood counts as so many new ones of its address: budgets of a connection alone
+would be new with each connection."""
 
 
 class OpenSockets:
@@ -21,8 +23,8 @@ class OpenSockets:
         self._networks: dict[BaseTransport[Any], str] = {}
         self._open: Counter[str] = Counter()
         """By network."""
-        self._new: OrderedDict[str, TokenBucket] = OrderedDict()
-        """By network, the least recent first."""
+        self._new = TokenBuckets(limits.new_connections_per_second, limits.new_connections_burst)
+        """By network."""
 
     def __iter__(self) -> Iterator[BaseTransport[Any]]:
         return iter(list(self._networks))
@@ -36,7 +38,7 @@ class OpenSockets:
         unit = network(address)
         if self._open[unit] >= self._limits.connections_per_address:
             return "too many connections from this address"
-        return "" if self._bucket(unit, now).take(now) else "too many new connections, try again later"
+        return "" if self._new.take(unit, now) else "too many new connections, try again later"
 
     def add(self, socket: BaseTransport[Any], address: str) -> None:
         self._networks[socket] = unit = network(address)
@@ -45,16 +47,8 @@ class OpenSockets:
     def discard(self, socket: BaseTransport[Any]) -> None:
         unit = self._networks.pop(socket, None)
         if unit is not None:
+            if socket.is_flood:
+                self._new.spend(unit, _FLOOD_COST)
             self._open[unit] -= 1
             if not self._open[unit]:
                 del self._open[unit]
-
-    def _bucket(self, unit: str, now: float) -> TokenBucket:
-        bucket = self._new.get(unit)
-        if bucket is None:
-            limits = self._limits
-            bucket = self._new[unit] = TokenBucket(limits.new_connections_per_second, limits.new_connections_burst, now)
-        self._new.move_to_end(unit)
-        while len(self._new) > _MAX_BUCKETS:
-            self._new.popitem(last=False)
-        return bucket

@@ -18,6 +18,10 @@ class Parser(Protocol[Item_co]):
     """Set once the peer has broken the protocol; `feed` has returned the frames before that. Nothing is fed after
     it."""
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of the incomplete item."""
+
     def feed(self, data: memoryview) -> Sequence[Item_co]:
         """The items that these bytes complete, in order."""
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSTransport
 from picows import picows as _picows
 
-from services.edge.gateway.framing import CLOSE, PROTOCOL_ERROR, ParsedFrame, ProtocolViolation
+from services.edge.gateway.framing import CLOSE, PROTOCOL_ERROR, SILENT_LOGGER, ParsedFrame, ProtocolViolation
 
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -24,8 +24,6 @@ _HANDSHAKE: Final = (
 _BUFFER_BYTES = 4096
 _LARGE_BUFFER_BYTES = 64 * 1024
 _MAX_SPARE = 64
-_SILENT_LOGGER = logging.getLogger(f"{__name__}.library")
-_SILENT_LOGGER.disabled = True
 
 
 class _Protocol(Protocol):
@@ -69,20 +67,23 @@ _NULL_TRANSPORT: Final = _NullTransport()
 class _FrameListener(WSListener):
     """One picows protocol, and the frames that it has parsed."""
 
-    __slots__ = ("_protocol", "frames", "is_idle", "reusable", "violation")
+    __slots__ = ("_protocol", "buffered", "frames", "is_idle", "reusable", "violation")
 
     def __init__(self, limit: int) -> None:
         self.frames: list[ParsedFrame] = []
         self.violation: ProtocolViolation | None = None
         self.is_idle = True
         """Whether no frame is incomplete."""
+        self.buffered = 0
+        """Bytes of an incomplete frame."""
         self.reusable = True
         self._protocol: _Protocol = _picows.WSProtocol(  # type: ignore[attr-defined]
-            None, None, False, lambda _: self, logging.LoggerAdapter(_SILENT_LOGGER), True, None, False, 0, 0,
+            None, None, False, lambda _: self, logging.LoggerAdapter(SILENT_LOGGER), True, None, False, 0, 0,
             WSAutoPingStrategy.PING_WHEN_IDLE, False, limit, None, _BUFFER_BYTES,
         )  # fmt: skip
         self._protocol.connection_made(_NULL_TRANSPORT)
         self.feed(memoryview(_HANDSHAKE))
+        self.buffered = 0
 
     def feed(self, data: memoryview) -> None:
         protocol = self._protocol
@@ -93,6 +94,7 @@ class _FrameListener(WSListener):
             buffer[:size] = data[:size]
             data = data[size:]
             self.is_idle = False
+            self.buffered += size
             protocol.buffer_updated(size)
             if protocol.transport.is_close_frame_sent and self.violation is None:
                 sent = protocol.transport.close_handshake.sent
@@ -107,7 +109,8 @@ class _FrameListener(WSListener):
             return
         opcode: int = frame.msg_type.value
         self.frames.append(ParsedFrame(opcode, bool(frame.fin), frame.get_payload_as_bytes()))
-        self.is_idle = frame.tail_size == 0
+        self.buffered = frame.tail_size
+        self.is_idle = self.buffered == 0
         if opcode == CLOSE:
             self.reusable = False
 
@@ -138,6 +141,10 @@ class _PicowsParser:
         self._listener: _FrameListener | None = None
         self.is_idle = True
         self.violation: ProtocolViolation | None = None
+
+    @property
+    def buffered(self) -> int:
+        return 0 if self._listener is None else self._listener.buffered
 
     def feed(self, data: memoryview) -> list[ParsedFrame]:
         listener = self._listener or self._pool.acquire()

@@ -4,15 +4,10 @@ fallback.
 It accepts lengths that are not in their shortest form, which picows rejects.
 """
 
-import logging
-
 from websockets.frames import Frame
 from websockets.protocol import Protocol, Side, State
 
-from services.edge.gateway.framing import PROTOCOL_ERROR, ParsedFrame, ProtocolViolation
-
-_SILENT_LOGGER = logging.getLogger(f"{__name__}.library")
-_SILENT_LOGGER.disabled = True
+from services.edge.gateway.framing import PROTOCOL_ERROR, SILENT_LOGGER, ParsedFrame, ProtocolViolation
 
 
 class WebsocketsParser:
@@ -21,9 +16,13 @@ class WebsocketsParser:
     __slots__ = ("_protocol", "is_idle", "violation")
 
     def __init__(self, limit: int) -> None:
-        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=limit, logger=_SILENT_LOGGER)
+        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=limit, logger=SILENT_LOGGER)
         self.violation: ProtocolViolation | None = None
         self.is_idle = False
+
+    @property
+    def buffered(self) -> int:
+        return len(self._protocol.reader.buffer)
 
     def feed(self, data: memoryview) -> list[ParsedFrame]:
         protocol = self._protocol

@@ -9,7 +9,7 @@ from uvicorn.server import ServerState
 
 from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway import socket_options
-from services.edge.gateway.framing import close_frame
+from services.edge.gateway.framing import TRY_LATER, close_frame
 from services.edge.gateway.handshake import (
     HandshakeRequest,
     accept_response,
@@ -25,17 +25,19 @@ from services.edge.gateway.http_protocol import HttpProtocol
 from services.edge.gateway.open_sockets import OpenSockets
 from services.edge.gateway.parser import parser_factory
 from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
+from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
+from services.edge.gateway.tls import ServerTls, TlsTransport
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
+from services.edge.rate_limit import TokenBucket
 from shared.settings import EdgeSettings, LimitsSettings
 from shared.telemetry import log
 
 _log = log(__name__)
-_TRY_LATER = 1013
-_LOG_SECONDS = 1.0
-"""Between two log lines about rejected connections."""
+_LOG_LINES_PER_SECOND = 1.0
+"""About rejected connections."""
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
 
@@ -50,6 +52,7 @@ class Gateway:
         limits: LimitsSettings,
         endpoint: Endpoint,
         http: Callable[..., Any],
+        tls: ServerTls | None = None,
         head_seconds: float = 10.0,
     ) -> None:
         self._settings = settings
@@ -57,6 +60,7 @@ class Gateway:
         self._trusted = parse_networks(settings.trusted_proxies)
         self._limits = limits
         self._new_parser = parser_factory(settings.websocket, limits.transport_frame_bytes)
+        self._tls = tls
         self._head_seconds = head_seconds
         self._config = uvicorn.Config(
             http, lifespan="off", ws=WebSocket, log_config=None, log_level="error", access_log=False,
@@ -64,11 +68,13 @@ class Gateway:
         )  # fmt: skip
         self._requests = ServerState()
         self._sockets = OpenSockets(settings, limits)
+        self._budget = ReceiveBudget(limits.receiving_bytes)
         self._proxy_readers: set[ProxyProtocolReader] = set()
+        self._tls_handshakes: set[TlsTransport] = set()
         self._servers: list[asyncio.Server] = []
         self._write_batch: WriteBatch | None = None
         self._port = settings.port
-        self._rejection_logged = -_LOG_SECONDS
+        self._rejection_log = TokenBucket(_LOG_LINES_PER_SECOND, 1, 0.0)
 
     @property
     def port(self) -> int:
@@ -105,6 +111,8 @@ class Gateway:
             socket.abort()
         for reader in list(self._proxy_readers):
             reader.abort()
+        for handshake in list(self._tls_handshakes):
+            handshake.abort()
         for connection in list(self._requests.connections):
             connection.shutdown()
         if not await self._requests_finished(_REQUESTS_SECONDS):
@@ -123,7 +131,8 @@ class Gateway:
 
     def _new_http_connection(self) -> asyncio.Protocol:
         """HTTP proxies may send the client's address in headers, so the PROXY protocol is optional here."""
-        return self._proxy_reader(False, self._start_http) if self._trusted else self._http_protocol()
+        plain = not self._trusted and self._tls is None
+        return self._http_protocol() if plain else self._proxy_reader(False, self._start_http)
 
     def _start_http(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
         protocol = self._http_protocol()
@@ -138,7 +147,7 @@ class Gateway:
         return HttpProtocol(self._config, self._requests, self._upgrade, self._head_seconds, limit)
 
     def _upgrade(self, request: HandshakeRequest, transport: asyncio.Transport) -> None:
-        handshake = parse_handshake(request, self._trusted)
+        handshake = parse_handshake(request, self._trusted, encrypted=self._tls is not None)
         decision = check_request(request) or self._shutdown_rejection() or self._endpoint.accept(handshake)
         if isinstance(decision, Reject):
             transport.write(reject_response(decision))
@@ -148,19 +157,36 @@ class Gateway:
         transport.write(accept_response(request, decision))
         if reason := self._reason_to_reject(handshake.address):
             # As a close code: browsers show their scripts no HTTP status.
-            transport.write(close_frame(_TRY_LATER, reason))
+            transport.write(close_frame(TRY_LATER, reason))
             transport.close()
             return
         peer = transport.get_extra_info("peername")
         socket = WebSocket(
-            transport, self._new_parser(), self._limits, self._write_batch, self._sockets.discard,
+            transport, self._new_parser(), self._limits, self._budget, self._write_batch, self._sockets.discard,
             behind_proxy=peer is not None and in_networks(peer[0], self._trusted),
         )  # fmt: skip
         socket.open(self._endpoint, handshake)
         self._sockets.add(socket, handshake.address)
 
     def _proxy_reader(self, required: bool, client_ready: ClientReady) -> ProxyProtocolReader:
-        return ProxyProtocolReader(self._trusted, required, client_ready, self._proxy_readers, self._head_seconds)
+        ready = client_ready if self._tls is None else self._after_handshake(self._tls, client_ready)
+        return ProxyProtocolReader(self._trusted, required, ready, self._proxy_readers, self._head_seconds)
+
+    def _after_handshake(self, tls: ServerTls, client_ready: ClientReady) -> ClientReady:
+        """The header of a proxy precedes the TLS handshake."""
+
+        def start_handshake(transport: asyncio.Transport, address: str, received: bytes) -> None:
+            if len(self._tls_handshakes) >= self._settings.max_connections:
+                transport.abort()
+                return
+            secure = TlsTransport(
+                transport, tls.context, lambda done: client_ready(done, address, b""), self._tls_handshakes,
+                self._head_seconds,
+            )  # fmt: skip
+            if received:
+                secure.data_received(received)
+
+        return start_handshake
 
     def _new_tcp_connection(self) -> ProxyProtocolReader:
         return self._proxy_reader(True, self._start_tcp)
@@ -172,12 +198,12 @@ class Gateway:
             transport.abort()
             return
         host = authority(transport.get_extra_info("sockname")[0], self._port)
-        handshake = Handshake("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
+        handshake = Handshake("/", host, client, secure=self._tls is not None, subprotocols=(), origin="", binary=False)
         pacing = self._settings.tcp_pacing_ms / 1000
         limits = self._limits
         splitter = StreamSplitter(limits.transport_frame_bytes, limits.text_frame_bytes + 1)
         connection = TcpConnection(
-            transport, splitter, self._limits, pacing, self._write_batch.loop, self._sockets.discard
+            transport, splitter, limits, self._budget, pacing, self._write_batch.loop, self._sockets.discard
         )
         connection.open(self._endpoint, handshake)
         self._sockets.add(connection, client)
@@ -188,8 +214,7 @@ class Gateway:
         assert self._write_batch is not None
         now = self._write_batch.loop.time()
         reason = self._sockets.reason_to_reject(address, now)
-        if reason and now - self._rejection_logged >= _LOG_SECONDS:
-            self._rejection_logged = now
+        if reason and self._rejection_log.take(now):
             _log.warning("connection rejected", reason=reason, address=address)
         return reason
 

@@ -49,6 +49,11 @@ class StreamSplitter:
         self._format: _Format | None = None
         self.violation: ProtocolViolation | None = None
 
+    @property
+    def buffered(self) -> int:
+        """Bytes of the incomplete frame."""
+        return len(self._buffer)
+
     def feed(self, data: memoryview) -> list[bytes]:
         buffer, frames = self._buffer, list[bytes]()
         buffer += data

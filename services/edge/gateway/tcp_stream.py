@@ -11,6 +11,7 @@ from typing import Any
 from services.edge.canonical.frames import Frame
 from services.edge.gateway import socket_options
 from services.edge.gateway.flood import FloodGuard
+from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.transport import BaseTransport
 from shared.settings import LimitsSettings
@@ -37,11 +38,12 @@ class TcpConnection(BaseTransport[bytes]):
         transport: asyncio.Transport,
         splitter: StreamSplitter,
         limits: LimitsSettings,
+        budget: ReceiveBudget,
         pacing_seconds: float,
         loop: asyncio.AbstractEventLoop,
         on_closed: Callable[[BaseTransport[Any]], None],
     ) -> None:
-        super().__init__(transport, splitter, loop, on_closed, FloodGuard(limits))
+        super().__init__(transport, splitter, loop, on_closed, FloodGuard(limits), budget)
         self._splitter = splitter
         self._pacing_seconds = pacing_seconds
         self._waiting: list[bytes] = []

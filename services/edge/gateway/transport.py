@@ -10,8 +10,9 @@ from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import ClientHandler, Endpoint, Handshake
 from services.edge.gateway import socket_options
 from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
-from services.edge.gateway.framing import INTERNAL_ERROR, ProtocolViolation
+from services.edge.gateway.framing import INTERNAL_ERROR, POLICY_VIOLATION, ProtocolViolation
 from services.edge.gateway.parser import Parser
+from services.edge.gateway.receive_budget import ReceiveBudget
 from shared.telemetry import log
 
 Item = TypeVar("Item")
@@ -28,8 +29,10 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
     but not yet written to the transport. `_lost_bytes` were sent after the end."""
 
     __slots__ = (
+        "_budget",
         "_client",
         "_flood",
+        "_held",
         "_items",
         "_loop",
         "_lost_bytes",
@@ -43,6 +46,7 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         "_timer",
         "_transport",
         "_unparsed",
+        "is_flood",
         "sent_bytes",
     )  # fmt: skip
 
@@ -59,19 +63,23 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         loop: asyncio.AbstractEventLoop,
         on_closed: Callable[["BaseTransport[Any]"], None],
         flood: FloodGuard,
+        budget: ReceiveBudget,
     ) -> None:
         self._transport = transport
         self._parser = parser
         self._loop = loop
         self._on_closed = on_closed
         self._flood = flood
+        self._budget = budget
+        self._held = 0
+        """Bytes of the budget."""
         self._throttled: asyncio.TimerHandle | None = None
         """Set while nothing is read, since too many bytes came."""
         self._items: Iterator[Item] = iter(())
         self._unparsed = _NOTHING
         self._outgoing_bytes = self.sent_bytes = self._lost_bytes = 0
         self._sending = self._receiving = True
-        self._paused = False
+        self._paused = self.is_flood = False
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self, endpoint: Endpoint, handshake: Handshake) -> None:
@@ -81,6 +89,10 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
     @abstractmethod
     def _handle(self, item: Item) -> None:
         """Handle one parsed item. Raises ProtocolViolation."""
+
+    def _incomplete_bytes(self) -> int:
+        """Received bytes that are held until their message is complete."""
+        return self._parser.buffered + len(self._unparsed)
 
     @abstractmethod
     def _fail(self, code: int, reason: str) -> None:
@@ -96,6 +108,9 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
 
     @abstractmethod
     def close(self, code: int, reason: str) -> None: ...
+
+    def count_as_flood(self) -> None:
+        self.is_flood = True
 
     def abort(self) -> None:
         self._sending = self._receiving = False
@@ -144,6 +159,7 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         for timer in (self._timer, self._throttled):
             if timer is not None:
                 timer.cancel()
+        self._budget.change(self._held, 0)
         self._on_closed(self)
         self._client.closed()
 
@@ -177,11 +193,18 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
                 elif self._unparsed:
                     self._items = iter(self._parser.feed(self._next_slice()))
                 else:
-                    return
+                    break
+            self._hold(self._incomplete_bytes())
         except ProtocolViolation as violation:
+            self.is_flood |= violation.code == POLICY_VIOLATION
             self._fail(violation.code, violation.reason)
         except Exception:
             self._client_failed()
+
+    def _hold(self, size: int) -> None:
+        if size != self._held:
+            before, self._held = self._held, size
+            self._budget.change(before, size)
 
     def _client_failed(self) -> None:
         _log.exception("client failed")

@@ -26,6 +26,7 @@ from services.edge.gateway.framing import (
     parse_single_text,
 )
 from services.edge.gateway.parser import FrameParser
+from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.truncation import FrameTruncator
 from services.edge.gateway.write_batch import WriteBatch
@@ -55,12 +56,13 @@ class WebSocket(BaseTransport[ParsedFrame]):
         transport: asyncio.Transport,
         parser: FrameParser,
         limits: LimitsSettings,
+        budget: ReceiveBudget,
         batch: WriteBatch,
         on_closed: Callable[[BaseTransport[Any]], None],
         *,
         behind_proxy: bool = False,
     ) -> None:
-        super().__init__(transport, parser, batch.loop, on_closed, FloodGuard(limits))
+        super().__init__(transport, parser, batch.loop, on_closed, FloodGuard(limits), budget)
         self._frame_parser = parser
         kept = limits.text_frame_bytes + 1
         self._assembler = FragmentAssembler(limits.transport_frame_bytes, kept)
@@ -100,6 +102,9 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def close(self, code: int, reason: str) -> None:
         if not self._sending:
             return
+        if self.is_flood:
+            self._fail(code, reason)
+            return
         self._write(close_frame(code, reason))
         self._close_code = code
         self._sending = False
@@ -135,8 +140,10 @@ class WebSocket(BaseTransport[ParsedFrame]):
         except Exception:
             self._client_failed()
 
-    def _parse(self, data: bytes) -> None:
-        super()._parse(data if self._truncator is None else self._truncator.feed(data))
+    def _next_slice(self) -> memoryview:
+        """Truncated by the slice, so that a flood costs no more than the frames before its violation."""
+        data = super()._next_slice()
+        return data if self._truncator is None else memoryview(self._truncator.feed(bytes(data)))
 
     def _end_truncation(self) -> None:
         """With the first frame after the login."""
@@ -195,6 +202,9 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._handle_close(item.payload)
         elif self._sending and self.unsent() < _PONG_BACKLOG_BYTES:
             self._write(frame_bytes(PONG, item.payload))
+
+    def _incomplete_bytes(self) -> int:
+        return super()._incomplete_bytes() + self._assembler.buffered
 
     # The end
 

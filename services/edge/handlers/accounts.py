@@ -1,9 +1,12 @@
 """Commands about profiles, which this node caches, and about chats whose members are named by uuid."""
 
+import asyncio
+
 from msgspec import UNSET
 
-from services.edge.canonical.commands import CreateChatByUuid, UpdateAccount
-from services.edge.canonical.replies import Reply
+from services.edge.canonical.commands import CreateChatByUuid, FindUsers, UpdateAccount
+from services.edge.canonical.replies import Reply, UsersFound
+from services.edge.handlers.avatars import AvatarFiles
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.rpc.coalescer import RequestCoalescer
@@ -21,8 +24,10 @@ class AccountHandler:
         forwarder: Forwarder,
         accounts: LocalAccounts,
         profiles: RequestCoalescer[AccountId, Profile | None],
+        avatars: AvatarFiles,
     ) -> None:
         self._forwarder = forwarder
+        self._avatars = avatars
         self._accounts = accounts
         self._profiles = profiles
 
@@ -31,7 +36,13 @@ class AccountHandler:
         profile = await self._profiles.get(command.account, self._forwarder.seconds)
         return AccountView(profile) if profile else await self._forwarder.forward(command, actor)
 
+    async def find(self, command: FindUsers, actor: AccountId) -> UsersFound:
+        accounts = await self._forwarder.look_up(command.query, actor)
+        found = await asyncio.gather(*(self._profiles.get(account, self._forwarder.seconds) for account in accounts))
+        return UsersFound(tuple(profile for profile in found if profile is not None and not profile.deleted))
+
     async def set_profile(self, command: SetProfile, actor: AccountId) -> Reply:
+        await self._avatars.keep(command.avatar)
         answer = await self._forwarder.forward(command, actor)
         self._update_summary(actor, command)
         return answer
@@ -40,7 +51,11 @@ class AccountHandler:
         await self.set_profile(command.profile, actor)
         return await self._forwarder.forward(command.security, actor)
 
-    async def create_chat(self, command: CreateChatByUuid, actor: AccountId) -> Reply:
+    async def create_chat(self, command: CreateChat, actor: AccountId) -> Reply:
+        await self._avatars.keep(command.avatar)
+        return await self._forwarder.forward(command, actor)
+
+    async def create_chat_by_uuid(self, command: CreateChatByUuid, actor: AccountId) -> Reply:
         found = await self._forwarder.find_accounts(list(command.uuids))
         if unknown := [uuid for uuid in command.uuids if uuid not in found]:
             raise RequestError(ErrorCode.NOT_FOUND, f"there is no account {unknown[0]:.64}", "member")

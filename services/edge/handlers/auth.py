@@ -1,24 +1,34 @@
 """Commands about the login of the connection."""
 
-from services.edge.canonical.commands import GetServerStatus, RequestVerification
-from services.edge.canonical.replies import Reply, ServerStatus
+from services.edge.canonical.commands import GetServerStatus, RenewToken, RequestVerification
+from services.edge.canonical.replies import Reply, ServerStatus, TokenRenewed
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
+from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
 from services.edge.login.login import LoginFlow
 from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.verification import VerificationFlow
-from shared.contract.auth import DeleteAccount, Login, Recover, Register
+from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Recover, Register
 
-AuthCommand = Register | Login | RequestVerification | GetServerStatus | DeleteAccount | Recover
+LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken
+"""Commands that begin a login, or need none."""
+OwnLoginCommand = DeleteAccount | Recover | Logout | ListLogins | EndLogin | ChangePassword
+"""Commands about the logins of an account."""
 
 
 class AuthHandler:
     """All raise RequestError."""
 
     def __init__(
-        self, login: LoginFlow, verification: VerificationFlow, self_revocation: SelfRevocation, state: AuthState
+        self,
+        requests: AuthRequests,
+        login: LoginFlow,
+        verification: VerificationFlow,
+        self_revocation: SelfRevocation,
+        state: AuthState,
     ) -> None:
+        self._requests = requests
         self._login = login
         self._verification = verification
         self._self_revocation = self_revocation
@@ -27,7 +37,7 @@ class AuthHandler:
     async def authenticate(self, session: LoginSession, request: Request) -> None:
         await self._login.authenticate(session, request)
 
-    async def handle(self, session: LoginSession, request: Request, command: AuthCommand) -> Reply:
+    async def handle(self, session: LoginSession, request: Request, command: LoginCommand) -> Reply:
         match command:
             case Register() | Login():
                 return await self._login.log_in(session, request)
@@ -35,7 +45,22 @@ class AuthHandler:
                 return await self._verification.mail(session.connection)
             case GetServerStatus():
                 return ServerStatus(self._state.maintenance)
+            case RenewToken():  # its token is verified already
+                connection = session.connection
+                return TokenRenewed(connection.account, connection.sid, connection.token_expires)
+
+    async def handle_own(self, session: LoginSession, command: OwnLoginCommand) -> Reply:
+        own = self._self_revocation
+        match command:
             case DeleteAccount():
-                return await self._self_revocation.delete_account(session, command)
+                return await own.delete_account(session, command)
             case Recover():
-                return await self._self_revocation.recover(session, command)
+                return await own.recover(session, command)
+            case ChangePassword():
+                return await own.change_password(session, command)
+            case Logout():
+                return await own.end_login(session, session.connection.sid)
+            case EndLogin(sid):
+                return await own.end_login(session, sid)
+            case ListLogins():
+                return await self._requests.list_logins(session.connection)

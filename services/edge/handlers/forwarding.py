@@ -5,23 +5,38 @@ import msgspec
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import SetSecurity
+from shared.contract.contacts import BlockedAccounts, ListBlocked, LookUpAccounts, SetBlocked
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.invitations import (
+    CreateLink,
+    DeleteLink,
+    InvitationLink,
+    InvitationLinks,
+    JoinByLink,
+    JoinedByLink,
+    ListLinks,
+)
+from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import (
     AccountView,
     Ack,
     AddMember,
     AnswerFriendship,
     AnswerMembership,
+    ChatOpened,
     ChatView,
     ChatViews,
     ChatWithMembers,
     CreateChat,
     EndFriendship,
+    EndMembership,
     FindAccounts,
     GetAccount,
     GetChat,
     ListChatViews,
+    ListMembers,
     ListRequests,
+    MemberList,
     MembershipRequested,
     OpenPrivateChat,
     RenameChat,
@@ -29,10 +44,16 @@ from shared.contract.session import (
     RequestMembership,
     Requests,
     SetProfile,
+    SetRole,
 )
 
+GroupCommand = (
+    BanMember | UnbanMember | ListBans | SilenceMember | DisbandChat | CreateLink | ListLinks | DeleteLink | JoinByLink
+)
+"""Of the owner and the admins of a group, but for the last one."""
 ForwardedCommand = (
-    GetAccount
+    GroupCommand
+    | GetAccount
     | SetProfile
     | SetSecurity
     | CreateChat
@@ -40,14 +61,34 @@ ForwardedCommand = (
     | RequestFriendship
     | AnswerFriendship
     | EndFriendship
+    | SetBlocked
+    | ListBlocked
     | RequestMembership
     | AnswerMembership
     | AddMember
+    | EndMembership
+    | SetRole
+    | ListMembers
     | RenameChat
     | ListRequests
     | ListChatViews
+    | OpenPrivateChat
 )
-ForwardedReply = AccountView | ChatView | Ack | Requests | MembershipRequested | ChatViews
+ForwardedReply = (
+    AccountView
+    | ChatView
+    | Ack
+    | Requests
+    | MembershipRequested
+    | ChatViews
+    | ChatOpened
+    | MemberList
+    | BlockedAccounts
+    | BanList
+    | InvitationLink
+    | InvitationLinks
+    | JoinedByLink
+)
 
 
 class Forwarder:
@@ -78,21 +119,61 @@ class Forwarder:
                 return await bus.request(subjects.ANSWER_FRIENDSHIP, command, seconds=seconds)
             case EndFriendship():
                 return await bus.request(subjects.END_FRIENDSHIP, command, seconds=seconds)
+            case SetBlocked():
+                return await bus.request(subjects.SET_BLOCKED, command, seconds=seconds, retry=True)
+            case ListBlocked():
+                return await bus.request(subjects.LIST_BLOCKED, command, seconds=seconds, retry=True)
             case RequestMembership():
                 return await bus.request(subjects.REQUEST_MEMBERSHIP, command, seconds=seconds)
             case AnswerMembership():
                 return await bus.request(subjects.ANSWER_MEMBERSHIP, command, seconds=seconds)
             case AddMember():
                 return await bus.request(subjects.ADD_MEMBER, command, seconds=seconds)
+            case EndMembership():
+                return await bus.request(subjects.END_MEMBERSHIP, command, seconds=seconds)
+            case SetRole():
+                return await bus.request(subjects.SET_ROLE, command, seconds=seconds)
+            case ListMembers():
+                return await bus.request(subjects.LIST_MEMBERS, command, seconds=seconds, retry=True)
             case RenameChat():
                 return await bus.request(subjects.RENAME_CHAT, command, seconds=seconds, retry=True)
             case ListRequests():
                 return await bus.request(subjects.LIST_REQUESTS, command, seconds=seconds, retry=True)
             case ListChatViews():
                 return await self._list_chats(command)
+            case OpenPrivateChat():
+                return await bus.request(subjects.OPEN_PRIVATE_CHAT, command, seconds=seconds, retry=True)
+            case _:
+                return await self._manage_group(command)
+
+    async def _manage_group(self, command: GroupCommand) -> ForwardedReply:
+        bus, seconds = self._bus, self.seconds
+        match command:
+            case BanMember():
+                return await bus.request(subjects.BAN_MEMBER, command, seconds=seconds, retry=True)
+            case UnbanMember():
+                return await bus.request(subjects.UNBAN_MEMBER, command, seconds=seconds, retry=True)
+            case ListBans():
+                return await bus.request(subjects.LIST_BANS, command, seconds=seconds, retry=True)
+            case SilenceMember():
+                return await bus.request(subjects.SILENCE_MEMBER, command, seconds=seconds, retry=True)
+            case DisbandChat():
+                return await bus.request(subjects.DISBAND_CHAT, command, seconds=seconds)
+            case CreateLink():
+                return await bus.request(subjects.CREATE_LINK, command, seconds=seconds)
+            case ListLinks():
+                return await bus.request(subjects.LIST_LINKS, command, seconds=seconds, retry=True)
+            case DeleteLink():
+                return await bus.request(subjects.DELETE_LINK, command, seconds=seconds, retry=True)
+            case JoinByLink():
+                return await bus.request(subjects.JOIN_BY_LINK, command, seconds=seconds)
 
     async def find_accounts(self, uuids: list[str]) -> dict[str, AccountId]:
         return (await self._bus.request(subjects.FIND_ACCOUNTS, FindAccounts(uuids), seconds=self.seconds)).accounts
+
+    async def look_up(self, identifier: str, actor: AccountId) -> list[AccountId]:
+        request = LookUpAccounts(identifier, actor)
+        return (await self._bus.request(subjects.LOOK_UP_ACCOUNTS, request, seconds=self.seconds)).accounts
 
     async def open_private_chat(self, other: AccountId, actor: AccountId) -> ChatId:
         request = OpenPrivateChat(other, actor)

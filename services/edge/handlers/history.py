@@ -4,18 +4,21 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.edge.canonical.commands import FetchUnread
-from services.edge.canonical.replies import MessagePage
+from services.edge.canonical.commands import FetchUnread, MarkChatRead, ReadHistory, ResumeChats
+from services.edge.canonical.replies import ChatsResumed, HistoryPage, MessagePage
 from services.edge.delivery.local_chats import LocalChats
+from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.encoded_message import to_display
+from services.edge.handlers.missing_messages import MissingMessages
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import GetHistory, GetUnread
+from shared.contract.message import GetHistory, GetUnread, History, Unread
 from shared.contract.model import MemberPair, Message
+from shared.contract.session import Ack
 
 _ALL = 2**31
 
@@ -24,13 +27,21 @@ class MessageHistory:
     """Each request waits for its reply for `seconds`."""
 
     def __init__(
-        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, read_state: ReadStateFlusher, seconds: float
+        self,
+        bus: Bus,
+        accounts: LocalAccounts,
+        chats: LocalChats,
+        read_state: ReadStateFlusher,
+        quotes: QuoteReader,
+        seconds: float,
     ) -> None:
         self._bus = bus
+        self._quotes = quotes
         self._accounts = accounts
         self._chats = chats
         self._read_state = read_state
         self._seconds = seconds
+        self._missing = MissingMessages(bus, accounts, read_state, seconds)
 
     async def fetch(self, command: GetHistory | FetchUnread, actor: AccountId) -> MessagePage:
         """Raises RequestError."""
@@ -42,9 +53,44 @@ class MessageHistory:
         else:
             messages, pairs = await self._unread(actor, _ALL if command.count is None else command.count)
         summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
+        quotes = await self._quotes.of(messages)
         return MessagePage(
-            tuple(to_display(message, pairs.get(message.chat), summaries.get(message.sender)) for message in messages)
+            tuple(
+                to_display(one, pairs.get(one.chat), summaries.get(one.sender), quote=quotes.get((one.chat, one.index)))
+                for one in messages
+            )
         )
+
+    async def read_page(self, command: ReadHistory, actor: AccountId) -> HistoryPage:
+        """One reply's worth of messages. Raises RequestError."""
+        request = GetHistory(command.chat, command.start, command.count, command.older, actor, with_reactions=True)
+        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        messages = page.messages
+        summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
+        sequencer = self._chats.sequencer(command.chat)
+        pair = sequencer.pair if sequencer else None
+        shown = tuple(
+            to_display(message, pair, summaries.get(message.sender), page.reactions.get(message.index))
+            for message in messages
+        )
+        return HistoryPage(shown, page.head, _has_more(command, page), page.rev)
+
+    async def resume(self, command: ResumeChats, actor: AccountId) -> ChatsResumed:
+        """Raises RequestError."""
+        return await self._missing.fetch(command, actor)
+
+    async def count_unread(self, actor: AccountId) -> Unread:
+        """Raises RequestError."""
+        await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
+        request = GetUnread(actor, 0, by_chat=True)
+        return await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
+
+    async def mark_chat_read(self, command: MarkChatRead, actor: AccountId) -> Ack:
+        """Raises RequestError."""
+        request = GetHistory(command.chat, -1, 1, actor=actor)
+        head = (await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)).head
+        self._read_state.mark_read(actor, {command.chat: [(1, min(command.index, head))]})
+        return Ack()
 
     async def _history(self, command: GetHistory) -> list[Message]:
         """The requested number of messages, from as many replies as it takes."""
@@ -94,3 +140,11 @@ class MessageHistory:
     def _mark_read(self, account: AccountId, messages: list[Message]) -> None:
         for message in messages:
             self._read_state.mark_read(account, {message.chat: [(message.index, message.index)]})
+
+
+def _has_more(command: ReadHistory, page: History) -> bool:
+    """Whether the chat may have messages after the page, in its direction."""
+    if not page.messages:
+        return False
+    last = page.messages[-1].index
+    return last > 1 if command.older else last < page.head

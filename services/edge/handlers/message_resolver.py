@@ -1,4 +1,5 @@
-"""Makes messages ready to be posted: finds their private chat, stores their file, and looks up media that they cite."""
+"""Makes messages ready to be posted: finds their private chat, stores their file, and looks up media that they cite and
+the message that they reply to."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,15 +15,17 @@ from services.edge.canonical.commands import (
     UploadPart,
 )
 from services.edge.client.session import LoginSession
+from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.base import Request
 from services.edge.media import MediaService
 from services.edge.media.naming import safe_name
+from services.edge.media.record import MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import File, Image, Media, Segment
+from shared.contract.model import File, Image, Media, RichSegment
 from shared.contract.session import Ack, GetAccount, GetChat, OpenPrivateChat
 
 
@@ -30,9 +33,16 @@ class MessageResolver:
     """Each request waits for its reply for `seconds`. `clock` is that of the connections."""
 
     def __init__(
-        self, bus: Bus, accounts: LocalAccounts, media: MediaService, clock: Callable[[], float], seconds: float
+        self,
+        bus: Bus,
+        accounts: LocalAccounts,
+        media: MediaService,
+        quotes: QuoteReader,
+        clock: Callable[[], float],
+        seconds: float,
     ) -> None:
         self._bus = bus
+        self._quotes = quotes
         self._accounts = accounts
         self._media = media
         self._clock = clock
@@ -41,21 +51,29 @@ class MessageResolver:
     async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
         """Messages to one chat, or the last part of a file, as messages that only have to be posted. Raises
         RequestError."""
-        actor = session.connection.account
         resolved: list[Request] = []
-        for request in requests:
-            command = request.command
-            assert isinstance(command, MessageCommand)
-            chat = await self._chat(actor, command)
-            if isinstance(command, PostUpload):
-                media = await session.uploads.store(command)
-                segments: tuple[Segment, ...] = (Image(media) if command.kind == "image" else File(media),)
-            elif command.references_media:
-                segments = await self._look_up_all(command.segments)
-            else:
-                segments = command.segments
-            resolved.append(Request(PostMessage(chat, segments), request.context))
+        try:
+            for request in requests:
+                command = await self._resolve_one(session, request)
+                resolved.append(Request(command, request.context))
+        except BaseException:
+            session.discard_files(resolved)
+            raise
         return resolved
+
+    async def _resolve_one(self, session: LoginSession, request: Request) -> PostMessage:
+        command, actor = request.command, session.connection.account
+        assert isinstance(command, MessageCommand)
+        chat = await self._chat(actor, command)
+        if isinstance(command, PostUpload):
+            media = await session.uploads.store(command, actor)
+            return PostMessage(chat, (Image(media) if command.kind == "image" else File(media),), stored=media.id)
+        segments, quote = command.segments, None
+        if command.references_media:
+            segments = await self.look_up_all(segments)
+        if command.reply_to:
+            quote = await self._quotes.find(chat, command.reply_to, actor, self._seconds)
+        return PostMessage(chat, segments, nonce=command.nonce, reply_to=command.reply_to, quote=quote)
 
     async def upload(self, session: LoginSession, request: Request) -> Ack:
         """Any part of a file but the last. Raises RequestError."""
@@ -65,7 +83,7 @@ class MessageResolver:
                 await self._check_recipient(session.connection.account, command)
                 if session.is_closing:
                     raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
-                await session.uploads.start(request, now)
+                await session.uploads.start(request, session.connection.account, now)
             case UploadPart():
                 await session.uploads.add(command, now)
             case DropUpload(failure=failure):
@@ -97,18 +115,19 @@ class MessageResolver:
             chats[command.to] = opened.chat
         return chats[command.to]
 
-    async def _look_up_all(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    async def look_up_all(self, segments: tuple[RichSegment, ...]) -> tuple[RichSegment, ...]:
+        """With the media that they cite. Raises RequestError."""
         try:
             async with asyncio.timeout(self._seconds):
                 return tuple([await self._look_up(segment) for segment in segments])
         except TimeoutError as error:
             raise RequestError(ErrorCode.UNAVAILABLE, "the pictures and files were not found in time") from error
 
-    async def _look_up(self, segment: Segment) -> Segment:
+    async def _look_up(self, segment: RichSegment) -> RichSegment:
         """The media at the cited address. Only its name may be the client's."""
         if not isinstance(segment, Image | File):
             return segment
-        media = await self._media.find(segment.media.id)
+        media = await self._media.mark_used(segment.media.id, MediaUse.POSTED)
         if media is None:
             raise RequestError(ErrorCode.INVALID, "there is no picture or file at this address")
         return type(segment)(_renamed(media, segment.media.name))

@@ -1,6 +1,6 @@
 """The edge's HTTP application on the clients' port: media, avatars, verification links."""
 
 from services.edge.http.app import HttpApp
-from services.edge.http.pages import VerificationResult
+from services.edge.http.verification import VerificationLinks, VerificationResult
 
-__all__ = ["HttpApp", "VerificationResult"]
+__all__ = ["HttpApp", "VerificationLinks", "VerificationResult"]

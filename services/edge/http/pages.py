@@ -1,23 +1,13 @@
-"""Small complete responses: generated avatars, verification pages, a greeting, errors."""
+"""Small complete responses: generated avatars, a greeting, errors."""
 
 import hashlib
 import re
-from collections.abc import Mapping
-from typing import Literal
 
 from services.edge.http.request import Headers, Response
 from services.edge.identicons import Kind, avatar_png
 
-VerificationResult = Literal["passed", "wrong", "expired"]
-
 _AVATAR = re.compile(r"/avatar/(account|chat)/([1-9][0-9]{0,18})\.png")
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
-_PAGES: Mapping[str, tuple[int, str, str]] = {
-    "passed": (200, "验证成功", "Your e-mail address is verified. You can go back to your chat client."),
-    "wrong": (403, "链接无效", "This link is not right. Please open the one from the latest mail."),
-    "expired": (410, "链接已过期", "This link has expired. Please start again in your chat client."),
-    "unavailable": (503, "暂时无法验证", "That did not work just now. Please open the link again in a minute."),
-}
 
 
 def resource(path: str, headers: Headers) -> Response:
@@ -38,16 +28,6 @@ def _avatar(kind: Kind, number: int, headers: Headers) -> Response:
     if tag in headers.get("if-none-match", ""):
         return Response(304, b"", "image/png", caching)
     return Response(200, png, "image/png", caching)
-
-
-def verification(result: VerificationResult | Literal["unavailable"]) -> Response:
-    status, title, message = _PAGES[result]
-    html = (
-        '<!doctype html><html lang="zh"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{title}</title></head><body><h1>{title}</h1><p lang="en">{message}</p></body></html>\n'
-    )
-    retry = {"Retry-After": "30"} if status == 503 else {}
-    return Response(status, html.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store", **retry})
 
 
 def not_found() -> Response:

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
 from urllib.parse import parse_qs
 
 import msgspec
 
 from services.edge.canonical.transport import Handshake
-from services.edge.gateway.handshake import HandshakeRequest, Networks, parse_handshake, parse_networks
+from services.edge.gateway.handshake import parse_networks
 from services.edge.http.pages import not_allowed
+from services.edge.http.policy import handshake_of
 from services.edge.http.rate_limiter import RateLimiter
 from services.edge.http.request import HttpRequest, Response
 from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import PICTURES, sniff
 from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import AccountId
 from shared.contract.model import Media
 from shared.settings import Settings
 from shared.tokens import Claims
@@ -65,7 +68,7 @@ class HttpUploads:
         """Raises ClientDisconnected."""
         if request.method != "POST":
             return await request.respond(not_allowed("POST"))
-        handshake = _handshake(request, self._trusted)
+        handshake = handshake_of(request, self._trusted)
         try:
             media = await self._receive(request, handshake)
         except RequestError as error:
@@ -82,34 +85,26 @@ class HttpUploads:
         claims = await self._claims(token)
         self._limiter.admit(claims.account, now)
         _check_length(request.length, self._settings.limits.file_bytes)
+        await self._media.check_quota(claims.account)
         with self._limiter.slot(claims.account):
             upload = self._media.start_upload()
             try:
                 async for data in request.body():
                     await upload.write(data)
                 await self._claims(token)  # it may have been revoked during the upload
-                return await self._store(upload, handshake.query)
+                return await self._store(upload, handshake.query, claims.account)
             finally:
                 upload.drop()
 
     async def _claims(self, token: str) -> Claims:
         return await self._check_token(token, self._settings.edge.request_seconds)
 
-    async def _store(self, upload: Upload, query: str) -> Media:
+    async def _store(self, upload: Upload, query: str, account: AccountId) -> Media:
         if not upload.size:
             raise RequestError(ErrorCode.INVALID, "a file is not empty")
         name = parse_qs(query).get("name", [""])[0]
-        return await self._media.store(upload, "image" if sniff(upload.head).mime in PICTURES else "file", name)
-
-
-def _handshake(request: HttpRequest, trusted: Networks) -> Handshake:
-    """The handshake that a WebSocket of this client would have, also behind trusted proxies."""
-    scope = request.scope
-    target = scope["raw_path"] + b"?" + scope["query_string"]
-    return parse_handshake(
-        HandshakeRequest(request.method, target, scope["http_version"], scope["headers"], scope["client"][0]),
-        trusted,
-    )
+        kind: Literal["image", "file"] = "image" if sniff(upload.head).mime in PICTURES else "file"
+        return await self._media.store(upload, kind, name, account=account)
 
 
 def _token(request: HttpRequest) -> str:

@@ -8,8 +8,13 @@ from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import (
     Authenticated,
+    ChangePassword,
     DeleteAccount,
+    EndLogin,
+    ListLogins,
     Login,
+    Logins,
+    Logout,
     Origin,
     Recover,
     Register,
@@ -52,9 +57,23 @@ class AuthRequests:
         command.actor = connection.account
         return await self._request(subjects.DELETE_ACCOUNT, command, retry=True)
 
+    async def change_password(self, connection: Connection, command: ChangePassword) -> Authenticated:
+        command.actor, command.origin = connection.account, self._origin(connection)
+        return await self._request(subjects.CHANGE_PASSWORD, command)
+
+    async def list_logins(self, connection: Connection) -> Logins:
+        return await self._request(subjects.LIST_LOGINS, ListLogins(connection.account), retry=True)
+
+    async def end_login(self, connection: Connection, sid: str) -> Ack:
+        """Idempotent for the connection's own login."""
+        if sid == connection.sid:
+            return await self._request(subjects.LOGOUT, Logout(sid, connection.account), retry=True)
+        return await self._request(subjects.END_LOGIN, EndLogin(sid, connection.account))
+
     async def _request(self, route: Route[Q, R], request: Q, *, retry: bool = False) -> R:
         self._state.require_service()
         return await self._bus.request(route, request, seconds=self.seconds, retry=retry)
 
     def _origin(self, connection: Connection) -> Origin:
-        return Origin(self._node, connection.number, connection.address)
+        client = connection.dialect.name if connection.dialect else ""
+        return Origin(self._node, connection.number, connection.address, client)

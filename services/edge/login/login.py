@@ -5,6 +5,7 @@ from services.edge.dialects.base import Request
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
+from services.edge.login.token_logins import TokenLoginReports
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.login.verification import VerificationFlow
 from services.edge.presence.local_accounts import LocalAccounts
@@ -24,6 +25,7 @@ class LoginFlow:
         state: AuthState,
         accounts: LocalAccounts,
         lookup: AccountLookup,
+        token_logins: TokenLoginReports,
     ) -> None:
         self._requests = requests
         self._verifier = verifier
@@ -31,6 +33,7 @@ class LoginFlow:
         self._state = state
         self._accounts = accounts
         self._lookup = lookup
+        self._token_logins = token_logins
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
         """The token of a request must be of the connection's account; on a connection without an account it is a login.
@@ -96,3 +99,5 @@ class LoginFlow:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
         self._state.require_revocations_after(answer.revision)
         await session.log_in(answer, other_nodes, summary, issued)
+        if issued is not None:
+            self._token_logins.note(answer.account, session.connection)

@@ -1,12 +1,15 @@
 """Requests that void the login of their own connection: they are answered first, then the login ends."""
 
 from collections.abc import Awaitable
+from typing import TypeVar
 
 from services.edge.client.session import LoginSession
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
-from shared.contract.auth import DeleteAccount, Recover
+from shared.contract.auth import Authenticated, ChangePassword, DeleteAccount, Recover
 from shared.contract.session import Ack
+
+R = TypeVar("R")
 
 
 class SelfRevocation:
@@ -25,7 +28,22 @@ class SelfRevocation:
         session.log_out()
         return answer
 
-    async def _reply_first(self, session: LoginSession, request: Awaitable[Ack]) -> Ack:
+    async def end_login(self, session: LoginSession, sid: str) -> Ack:
+        """Ends the login of this connection, or another one of its account."""
+        connection = session.connection
+        if sid != connection.sid:
+            return await self._requests.end_login(connection, sid)
+        answer = await self._reply_first(session, self._requests.end_login(connection, sid))
+        session.log_out()
+        return answer
+
+    async def change_password(self, session: LoginSession, command: ChangePassword) -> Authenticated:
+        """The connection stays, with the login that replaces its own."""
+        answer = await self._reply_first(session, self._requests.change_password(session.connection, command))
+        session.connection.login_replaced(answer)
+        return answer
+
+    async def _reply_first(self, session: LoginSession, request: Awaitable[R]) -> R:
         session.replies_first = True
         try:
             return await request

@@ -1,6 +1,7 @@
 """The store in an S3-compatible bucket, for edges on many machines."""
 
-from collections.abc import AsyncGenerator, Iterator
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -10,16 +11,18 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from services.edge.media.store import CHUNK_BYTES
+from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, StoredKey
 from shared.settings import MediaSettings
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config  # there is none at run time
+    from obstore import ObjectMeta  # there are none at run time
+    from obstore.store import S3Config
 
 _WINDOW_BYTES = 1024 * 1024
 """Bytes read by one request, so that a slow reader holds no request open."""
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
+_LISTED_AT_ONCE = 500
 _CONNECT = timedelta(seconds=5)
 _RETRIES = 3
 _ERROR_CHARACTERS = 300
@@ -47,10 +50,13 @@ class BucketStore:
 
     async def put(self, key: str, source: Path, size: int) -> bool:
         with _as_os_error():
-            if await self._size(key) == size:
-                return False
-            await obstore.put_async(self._bucket, key, source, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
-        return True
+            stored = await self._head(key)
+            is_new = stored is None or stored["size"] != size
+            if stored is None or is_new or stored["last_modified"].timestamp() < time.time() - FRESH_SECONDS:
+                await obstore.put_async(
+                    self._bucket, key, source, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE
+                )
+        return is_new
 
     async def write(self, key: str, data: bytes) -> None:
         with _as_os_error():
@@ -73,9 +79,22 @@ class BucketStore:
             for chunk in range(0, len(window), CHUNK_BYTES):
                 yield bytes(window[chunk : chunk + CHUNK_BYTES])
 
-    async def _size(self, key: str) -> int | None:
+    async def list(self, kind: str) -> AsyncGenerator[Sequence[StoredKey]]:
+        with _as_os_error():
+            async for batch in obstore.list(self._bucket, kind, chunk_size=_LISTED_AT_ONCE):
+                yield [StoredKey(one["path"], one["size"], one["last_modified"].timestamp()) for one in batch]
+
+    async def delete(self, key: str, *, older_than: float | None = None) -> bool:
+        with _as_os_error():
+            stored = await self._head(key)
+            if stored is None or (older_than is not None and stored["last_modified"].timestamp() >= older_than):
+                return False
+            await obstore.delete_async(self._bucket, key)
+        return True
+
+    async def _head(self, key: str) -> "ObjectMeta | None":
         try:
-            return (await obstore.head_async(self._bucket, key))["size"]
+            return await obstore.head_async(self._bucket, key)
         except FileNotFoundError:
             return None
 

@@ -2,17 +2,21 @@
 
 import os
 import secrets
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from services.edge.media.disk import Disk
-from services.edge.media.store import CHUNK_BYTES
+from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, StoredKey
 
 DIRECTORIES = ("records", "blobs")
 """Directories of complete files. The blob of a record always exists."""
 SPOOL = "spool"
 """Directory of incomplete files, in the same file system."""
+_LISTED_AT_ONCE = 500
 
 
 class DirectoryStore:
@@ -40,6 +44,17 @@ class DirectoryStore:
             start += len(chunk)
             yield chunk
 
+    async def list(self, kind: str) -> AsyncGenerator[Sequence[StoredKey]]:
+        entries = await self._disk.run(partial(os.scandir, self._root / kind))
+        try:
+            while batch := await self._disk.run(lambda: list(islice(_stored(kind, entries), _LISTED_AT_ONCE))):
+                yield batch
+        finally:
+            await self._disk.run(entries.close)
+
+    async def delete(self, key: str, *, older_than: float | None = None) -> bool:
+        return await self._disk.run(partial(_delete, self._root / key, older_than))
+
     def _make_directories(self) -> None:
         for name in (*DIRECTORIES, SPOOL):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,7 +62,8 @@ class DirectoryStore:
 
 def _move(source: Path, target: Path, size: int) -> bool:
     is_new = not (target.is_file() and target.stat().st_size == size)
-    if is_new:
+    if is_new or target.stat().st_mtime < time.time() - FRESH_SECONDS:
+        os.utime(source)
         source.replace(target)
     _sync(target.parent)  # a process that moved it before may have crashed
     return is_new
@@ -89,3 +105,20 @@ def _read_chunk(path: Path, start: int, size: int) -> bytes:
     if not chunk:
         raise OSError(f"{path.name} ends before byte {start + size}")
     return chunk
+
+
+def _stored(kind: str, entries: "Iterator[os.DirEntry[str]]") -> Iterator[StoredKey]:
+    for entry in entries:
+        with suppress(FileNotFoundError):
+            state = entry.stat()
+            yield StoredKey(f"{kind}/{entry.name}", state.st_size, state.st_mtime)
+
+
+def _delete(path: Path, older_than: float | None) -> bool:
+    try:
+        if older_than is not None and path.stat().st_mtime >= older_than:
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True

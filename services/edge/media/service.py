@@ -3,41 +3,61 @@
 import asyncio
 import re
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from services.edge.media.directory import SPOOL
 from services.edge.media.disk import Disk
 from services.edge.media.failures import StoreFailures
 from services.edge.media.mime_sniffing import sniff
 from services.edge.media.naming import safe_name
-from services.edge.media.store import MediaStore
+from services.edge.media.quota import MediaQuota
+from services.edge.media.record import MediaRecord, MediaUse, retention
+from services.edge.media.store import MediaStore, load_record
 from services.edge.media.upload_buffer import Upload, UploadBuffer
 from services.edge.metrics import EdgeMetrics
+from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Media
 from shared.errors import StartupError
 from shared.settings import Settings
 
 _CACHED_RECORDS = 10_000
+_CACHED_SECONDS = 300.0
+"""An address that was removed elsewhere is forgotten here after this time."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class MediaService:
-    def __init__(self, store: MediaStore, settings: Settings, metrics: EdgeMetrics, disk: Disk) -> None:
+    """Without a `quota`, accounts may store any number of bytes."""
+
+    def __init__(
+        self,
+        store: MediaStore,
+        settings: Settings,
+        metrics: EdgeMetrics,
+        disk: Disk,
+        quota: MediaQuota | None = None,
+    ) -> None:
         self._store = store
         self._failures = StoreFailures(metrics)
         self._directory = settings.media.directory
         self._uploads = UploadBuffer(self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures)
         self._seconds = settings.media.timeout_seconds
+        self._retention = retention(settings)
         self._metrics = metrics
         self._disk = disk
-        self._cache: OrderedDict[str, Media] = OrderedDict()
+        self._quota = quota
+        self._cache: OrderedDict[str, tuple[MediaRecord, float]] = OrderedDict()
+        """Records, and until when (monotonic) they are believed."""
 
     async def prepare(self) -> None:
         """To be called first. Raises StartupError."""
@@ -48,34 +68,77 @@ class MediaService:
             path = error.filename or self._directory
             raise StartupError(f"the directory {path} (media.directory) cannot be used: {error.strerror}") from error
 
+    async def remove_stale_uploads(self) -> None:
+        """Remove what crashed processes left, older than a day. Raises OSError."""
+        await self._uploads.prepare()
+
     def start_upload(self) -> Upload:
         """A new file, to be written, then stored or dropped."""
         return self._uploads.start_upload()
 
-    async def store(self, upload: Upload, kind: Literal["image", "file"], name: str = "", packages: int = 0) -> Media:
-        """Store an upload durably under a new id. The upload ends here, also on failure. Raises RequestError."""
+    async def check_quota(self, account: AccountId) -> None:
+        """Before an upload. Raises RequestError if the account may store nothing more today."""
+        if self._quota is not None:
+            await self._quota.check(account)
+
+    async def store(
+        self,
+        upload: Upload,
+        kind: Literal["image", "file"],
+        name: str = "",
+        packages: int = 0,
+        account: AccountId = NO_ACCOUNT,
+        use: MediaUse = MediaUse.UPLOADED,
+    ) -> Media:
+        """Store an upload of an account durably under a new id. The upload ends here, also on failure. Raises
+        RequestError."""
         try:
-            with self._failures.reported("keep"):
-                async with asyncio.timeout(self._seconds):
-                    media = await self._store_upload(upload, kind, name, packages)
+            if self._quota is not None:
+                await self._quota.reserve(account, upload.size)
+            try:
+                with self._failures.reported("keep"):
+                    async with asyncio.timeout(self._seconds):
+                        record = await self._store_upload(upload, kind, name, packages, account, use)
+            except BaseException:
+                if self._quota is not None:
+                    await self._quota.give_back(account, upload.size)
+                raise
         finally:
             upload.drop()
         self._metrics.media_stored.labels(kind).inc()
-        self._metrics.media_stored_bytes.inc(media.size)
-        self._cache_record(media)
-        return media
+        self._metrics.media_stored_bytes.inc(record.size)
+        return self._cache_record(record).media
 
     async def find(self, id: str) -> Media | None:
         """The media with this id. Raises RequestError."""
-        if (cached := self._cache.get(id)) is not None:
-            self._cache.move_to_end(id)
-            return cached
-        if not _ID.fullmatch(id):
+        record = await self._find_record(id)
+        return record.media if record is not None else None
+
+    async def mark_used(self, id: str, use: MediaUse) -> Media | None:
+        """Record that a message, or a profile, is about to show this media; None if there is none. Raises
+        RequestError."""
+        record = await self._find_record(id)
+        if record is None:
             return None
-        with self._failures.reported("find"):
+        if record.created and record.use < use:
+            record = replace(record, use=use)
+            with self._failures.reported("keep"):
+                async with asyncio.timeout(self._seconds):
+                    await self._write_record(record)
+            self._cache_record(record)
+        return record.media
+
+    async def discard(self, id: str) -> None:
+        """Remove an address, since the message that should show it was rejected; the sweeper removes its content.
+        Raises RequestError."""
+        if (record := await self._find_record(id)) is None:
+            return
+        self._cache.pop(id, None)
+        with self._failures.reported("remove"):
             async with asyncio.timeout(self._seconds):
-                record = await self._store.load(f"records/{id}")
-            return None if record is None else self._cache_record(msgspec.json.decode(record, type=Media))
+                await self._store.delete(f"records/{id}")
+        if self._quota is not None:
+            await self._quota.give_back(record.account, record.size)
 
     async def read(self, media: Media, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
         """The bytes from `start` up to `stop` (None: the end) in chunks of at most 256 KiB, each read on demand. A
@@ -93,15 +156,39 @@ class MediaService:
         """To be called after all users of the service have ended."""
         await self._disk.close()
 
-    async def _store_upload(self, upload: Upload, kind: str, name: str, packages: int) -> Media:
+    async def _store_upload(
+        self, upload: Upload, kind: str, name: str, packages: int, account: AccountId, use: MediaUse
+    ) -> MediaRecord:
         source, digest = await upload.finish()
         if not await self._store.put(f"blobs/{digest}", source, upload.size):
             self._metrics.media_duplicates.inc()
         id, file_type = secrets.token_hex(16), sniff(upload.head)
         safe = safe_name(name) or f"{kind}-{id}{file_type.extension}"
-        media = Media(id, safe, upload.size, digest, file_type.mime, packages)
-        await self._store.write(f"records/{id}", msgspec.json.encode(media))
-        return media
+        record = MediaRecord(
+            id, safe, upload.size, digest, file_type.mime, packages, account=account, created=now_ms(), use=use
+        )
+        await self._write_record(record)
+        return record
+
+    async def _write_record(self, record: MediaRecord) -> None:
+        await self._store.write(f"records/{record.id}", msgspec.json.encode(record))
+
+    async def _find_record(self, id: str) -> MediaRecord | None:
+        """None for an unknown or an expired one."""
+        record, believed = self._cache.get(id, (None, 0.0))
+        if record is not None and time.monotonic() < believed:
+            self._cache.move_to_end(id)
+        elif not _ID.fullmatch(id):
+            return None
+        else:
+            with self._failures.reported("find"):
+                async with asyncio.timeout(self._seconds):
+                    record = await load_record(self._store, f"records/{id}")
+            if record is None:
+                self._cache.pop(id, None)
+                return None
+            self._cache_record(record)
+        return None if self._retention.expired(record, now_ms()) else record
 
     async def _next_chunk(self, chunks: AsyncGenerator[bytes]) -> bytes | None:
         with self._failures.reported("read"):
@@ -111,8 +198,8 @@ class MediaService:
             except FileNotFoundError as error:
                 raise RequestError(ErrorCode.NOT_FOUND, "there is no such file") from error
 
-    def _cache_record(self, media: Media) -> Media:
-        self._cache[media.id] = media
+    def _cache_record(self, record: MediaRecord) -> MediaRecord:
+        self._cache[record.id] = record, time.monotonic() + _CACHED_SECONDS
         while len(self._cache) > _CACHED_RECORDS:
             self._cache.popitem(last=False)
-        return media
+        return record

@@ -64,6 +64,7 @@ class NotificationReceiver:
                 self._social.notify_added(notice)
             case MembershipChanged():
                 self._chats.on_membership_changed(notice)
+                self._social.notify_role(notify, notice)
             case Revoked():
                 self._watcher.revoked(notice.revocations)
             case Kicked():

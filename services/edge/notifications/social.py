@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from services.edge.canonical.events import Event
+from services.edge.canonical.events import Event, RoleChanged
 from services.edge.client.connection import Connection
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.presence.local_accounts import LocalAccounts
@@ -18,13 +18,14 @@ from shared.contract.edge import (
     FriendshipRequested,
     MembershipAnswered,
     MembershipApplied,
+    MembershipChanged,
     Notice,
     Notify,
     ProfileChanged,
 )
 from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId
-from shared.contract.model import ProfileSummary
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import ProfileSummary, Role
 from shared.contract.session import DropPendingNotices, ListPendingNotices, ListRequests
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -71,6 +72,17 @@ class SocialNotifier:
         for account, number in created.kept.items():
             event = MembershipAnswered(created.chat, created.name, account, accepted=True)
             self._notify_account(account, event, number)
+
+    def notify_role(self, notify: Notify, changed: MembershipChanged) -> None:
+        """Push a new role or a departure, in a big group to nobody. A join has an event of its own; so has the former
+        member."""
+        if changed.by == NO_ACCOUNT:
+            return
+        event = RoleChanged(changed.chat, changed.account, changed.role, changed.by)
+        for account in notify.recipients or ():
+            former = account == changed.account and changed.role is Role.LEFT
+            if not former and (local := self._accounts.get(account)):
+                local.notify(event)
 
     def after_login(self, client: NotifiedClient) -> None:
         """Sends pending notifications, if the client's dialect shows them."""

@@ -1,24 +1,25 @@
 """Accounts with connections on this node, and their registration in presence.
 
 An account joins presence before its missed messages are read, and leaves it only after its read state is committed.
-Joins share requests. At most one call to Redis is in flight per account, so that none overtakes another, and none while
-presence is compared with the accounts here. Without Redis nothing waits: the node announces the accounts that presence
-lacks, services then count it among their nodes, and the lease registers the accounts later.
+Joins share requests, and so do lookups. At most one call to Redis is in flight per account, so that none overtakes
+another, and none while presence is compared with the accounts here. Without Redis nothing waits: the node announces the
+accounts that presence lacks, services then count it among their nodes, and the lease registers the accounts later.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from services.edge.canonical.events import Event
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.journal import DeliveryRecord
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.rate_limit import TokenBucket
 from services.edge.rpc.coalescer import RequestCoalescer
+from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import ProfileSummary
@@ -32,7 +33,14 @@ _BATCH_ACCOUNTS = 1_000
 
 
 class Recipient(Protocol):
-    """A connection of a local account, as delivery and notifications use it."""
+    """A connection of a local account, as delivery and notifications use it. `record`: while the login is audited; the
+    end of the login removes it."""
+
+    record: DeliveryRecord | None
+
+    @property
+    def number(self) -> int:
+        """Of the connection, on this node."""
 
     @property
     def names_senders(self) -> bool:
@@ -41,6 +49,13 @@ class Recipient(Protocol):
     @property
     def pushes_pending_requests(self) -> bool:
         """Whether its dialect shows pending requests and stored notifications."""
+
+    @property
+    def dialect_name(self) -> str: ...
+
+    def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
+        """Where a message that is stored as unread is on this connection; None if the connection should have it, and
+        does not. `time`: of its commit."""
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
         """New messages of one chat, in index order."""
@@ -107,10 +122,12 @@ class LocalAccounts:
         """Set at the end of the comparison that calls wait for."""
         self._in_flight: dict[AccountId, asyncio.Event] = {}
         """Accounts with a call to Redis in flight; the event is set when it ends."""
-        self._joins = RequestCoalescer("presence", partial(presence.join, node), _BATCH_ACCOUNTS)
+        self._joins = RequestCoalescer("presence", self._join, _BATCH_ACCOUNTS)
+        self._lookups = RequestCoalescer("presence lookup", self._look_up, _BATCH_ACCOUNTS)
 
     async def close(self) -> None:
         await self._joins.close()
+        await self._lookups.close()
 
     def names_senders(self, account: AccountId) -> bool:
         """Whether any of the account's connections here shows senders' names."""
@@ -160,8 +177,7 @@ class LocalAccounts:
             try:
                 others = await self._joins.get(account)
                 self._registered.add([account])
-            except RedisError as error:
-                _log.warning("presence not joined", error=repr(error))
+            except RedisError:
                 self._missing.add(account)
                 self._unregistered[1].add(account)
                 await self._announcer.announce_login(account)
@@ -177,12 +193,21 @@ class LocalAccounts:
 
     async def other_nodes(self, account: AccountId) -> list[NodeId]:
         """The account's other nodes; none without Redis."""
+        return [node for node in await self._lookups.get(account) if node != self._node]
+
+    async def _join(self, accounts: Collection[AccountId]) -> Mapping[AccountId, list[NodeId]]:
         try:
-            nodes = await self._presence.nodes(account)
+            return await self._presence.join(self._node, accounts)
         except RedisError as error:
-            _log.warning("presence unknown", error=repr(error))
-            return []
-        return [node for node in nodes if node != self._node]
+            _log.warning("presence not joined", accounts=len(accounts), error=repr(error))
+            raise
+
+    async def _look_up(self, accounts: Collection[AccountId]) -> Mapping[AccountId, tuple[NodeId, ...]]:
+        try:
+            return await self._presence.nodes(accounts)
+        except RedisError as error:
+            _log.warning("presence unknown", accounts=len(accounts), error=repr(error))
+            return dict.fromkeys(accounts, ())
 
     def forget(self) -> None:
         """Presence was lost: register all accounts again."""
@@ -191,8 +216,8 @@ class LocalAccounts:
 
     @property
     def has_unregistered(self) -> bool:
-        """Whether an account here may be missing in presence."""
-        return not self._missing.isdisjoint(self.by_account)
+        """Whether an account here, or one that is about to be here, may be missing in presence."""
+        return not (self._missing.isdisjoint(self.by_account) and self._missing.isdisjoint(self._in_flight))
 
     def unregistered_to_sync(self) -> set[AccountId]:
         """Accounts that could not be registered before the last call: a service may have sent them nothing, because it
@@ -220,7 +245,7 @@ class LocalAccounts:
 
     async def register_missing(self) -> list[AccountId]:
         """Register a batch of missing accounts and return it; empty when all are registered. Raises RedisError."""
-        self._missing.intersection_update(self.by_account)
+        self._missing = {one for one in self._missing if one in self.by_account or one in self._in_flight}
         batch = [account for account in self._missing if account not in self._in_flight][:_BATCH_ACCOUNTS]
         if batch:
             with self._exclusive_call(batch):

@@ -28,6 +28,9 @@ class UnconfirmedPushes:
     def pushed(self, chat: ChatId, index: int, position: int) -> None:
         self._pushed.append((position, chat, index))
 
+    def contains(self, chat: ChatId, index: int) -> bool:
+        return any(pushed == chat and known == index for _, pushed, known in self._pushed)
+
     def pinged(self) -> None:
         """A ping was sent; its pong will confirm everything pushed so far."""
         self._pinged = len(self._pushed)
@@ -68,6 +71,9 @@ class ReadBuffer:
     @property
     def accounts(self) -> frozenset[AccountId]:
         return frozenset(self._ranges)
+
+    def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
+        return any(low <= index <= high for low, high in self._ranges.get(account, {}).get(chat, ()))
 
     def add(self, account: AccountId, confirmed: Ranges) -> None:
         if not confirmed:

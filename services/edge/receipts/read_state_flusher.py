@@ -15,7 +15,7 @@ from shared.bus.client import Bus, NoResponders
 from shared.contract import subjects
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId, NodeId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead, ReadRange
 from shared.telemetry import log
 
@@ -28,6 +28,8 @@ _PRESENCE_LOST_SECONDS = 0.5
 _BATCH_RANGES = 4_000
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
+_AWAY_SECONDS = 3.5
+"""A database of message that is away for longer is not waited for. A move of partitions takes one away for 3 s."""
 _ABSENT_SECONDS = 0.25
 """A node that did not respond is not requested again for this time: when a node dies, thousands of its accounts may log
 in here."""
@@ -40,6 +42,8 @@ class ReadStateFlusher:
         self._accounts = accounts
         self._buffer = ReadBuffer()
         self._committing: frozenset[AccountId] = frozenset()
+        self._unstored: dict[AccountId, float] = {}
+        """Accounts with read state whose database is away, and since when."""
         self._flushing = asyncio.Lock()
         self._absent: dict[NodeId, float] = {}
         """Nodes without responders, and until when no request is sent to them."""
@@ -60,14 +64,23 @@ class ReadStateFlusher:
         """The account has received these messages."""
         self._buffer.add(account, ranges)
 
+    def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
+        """Whether this message is to be committed as read."""
+        return self._buffer.covers(account, chat, index)
+
+    def is_waiting(self, account: AccountId) -> bool:
+        """Whether read state of the account is to be committed, or is just being committed."""
+        return account in self._buffer or account in self._committing
+
     async def flush(self) -> bool:
-        """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked."""
+        """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked. Accounts
+        whose database has just gone away stay in presence; an account whose database is away for longer leaves."""
         async with self._flushing:
             departed = self._accounts.awaiting_leave()
             if not await self._commit_buffer():
                 return False
             try:
-                await self._accounts.leave(departed)
+                await self._accounts.leave([account for account in departed if not self._is_delayed(account)])
             except RedisError as error:
                 _log.warning("presence not left, will be retried", error=repr(error))
                 return False
@@ -77,7 +90,7 @@ class ReadStateFlusher:
         """Flush, repeatedly while that fails, for so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not await self.flush():  # noqa: ASYNC110 (the other side is a service)
+                while not await self.flush() or any(map(self._is_delayed, self._unstored)):  # noqa: ASYNC110
                     await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _commit_buffer(self) -> bool:
@@ -93,6 +106,8 @@ class ReadStateFlusher:
                     subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True
                 )
                 unstored += marked.unstored
+            accounts = {one.account for one in unstored}
+            self._unstored = {account: self._unstored.get(account, _now()) for account in accounts}
             return True
         except RequestError as error:
             _log.warning("read state not committed, will be retried", error=str(error))
@@ -102,12 +117,15 @@ class ReadStateFlusher:
             self._buffer.put_back(waiting.pop_batch(sys.maxsize))
             self._committing = frozenset()
 
+    def _is_delayed(self, account: AccountId) -> bool:
+        return account in self._unstored and _now() - self._unstored[account] < _AWAY_SECONDS
+
     # An account's read state must be committed before its unread messages are requested.
 
     async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Commit the read state of the account's connections here and on other nodes, however long that takes: while it
-        cannot be committed, unread messages cannot be requested either. Nodes missing from presence commit by
-        themselves."""
+        cannot be committed, unread messages cannot be requested either, unless the database of some chats alone is
+        away. Nodes missing from presence commit by themselves."""
         if self._accounts.presence_unknown:
             await asyncio.sleep(_PRESENCE_LOST_SECONDS)
         await _run_all([self._flush_here(account), *(self._flush_there(account, node) for node in others)])
@@ -116,7 +134,7 @@ class ReadStateFlusher:
         local = self._accounts.get(account)
         await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
         while account in self._buffer or account in self._committing:
-            if await self.flush():
+            if await self.flush() and not self._is_delayed(account):
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -1,7 +1,8 @@
 """Coalesces lookups of one kind into batched requests (the DataLoader pattern).
 
 Lookups of one event-loop tick, or those made while two requests are in flight, share the next request. So a storm of
-logins makes few requests, answered in order.
+logins makes few requests, answered in order. While replies take long, requests get smaller: one that takes longer than
+its time limit would never be answered.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _CONCURRENT_REQUESTS = 2
+_LEAST_KEYS = 16
+_QUICK_SECONDS, _SLOW_SECONDS = 0.5, 1.0
 
 FetchMany = Callable[[Sequence[K]], Awaitable[Mapping[K, V | RequestError]]]
 """Returns the values of at least one of the keys, or the errors of those that have none."""
@@ -27,7 +30,7 @@ class RequestCoalescer(Generic[K, V]):
     def __init__(self, name: str, fetch: FetchMany[K, V], limit: int) -> None:
         self._name = name
         self._fetch = fetch
-        self._limit = limit
+        self._limit = self._size = limit
         self._waiting: dict[K, asyncio.Future[V]] = {}
         self._in_flight = 0
         self._scheduled = False
@@ -61,7 +64,7 @@ class RequestCoalescer(Generic[K, V]):
 
     def _start_next(self) -> None:
         self._scheduled = False
-        batch = dict(islice(self._waiting.items(), self._limit))
+        batch = dict(islice(self._waiting.items(), self._size))
         for key in batch:
             del self._waiting[key]
         self._in_flight += 1
@@ -71,7 +74,7 @@ class RequestCoalescer(Generic[K, V]):
     async def _resolve(self, batch: dict[K, "asyncio.Future[V]"]) -> None:
         try:
             while batch:
-                for key, value in (await self._fetch(list(batch))).items():
+                for key, value in (await self._timed_fetch(list(batch))).items():
                     if isinstance(value, RequestError):
                         _fail(batch.pop(key), value)
                     else:
@@ -84,6 +87,19 @@ class RequestCoalescer(Generic[K, V]):
                 future.cancel()
             self._in_flight -= 1
             self._schedule()
+
+    async def _timed_fetch(self, keys: Sequence[K]) -> Mapping[K, V | RequestError]:
+        """Fetches, and adapts the size of the next requests."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            return await self._fetch(keys)
+        finally:
+            seconds = clock() - started
+            if seconds > _SLOW_SECONDS:
+                self._size = max(min(self._limit, _LEAST_KEYS), min(self._size, len(keys) // 2))
+            elif seconds < _QUICK_SECONDS and len(keys) >= self._size:
+                self._size = min(self._limit, 2 * self._size)
 
 
 def _fail(future: "asyncio.Future[V]", error: Exception) -> None:

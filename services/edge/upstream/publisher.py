@@ -18,6 +18,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.lane import Lane
@@ -31,7 +32,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import ProfileSummary
 from shared.tasks import Tasks
-from shared.telemetry import log
+from shared.telemetry import log, new_trace, trace
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -46,7 +47,7 @@ _SOON_SECONDS = 0.5
 """A request that takes longer has waited for others."""
 _QUEUE_SECONDS = 1.5
 """A submission is queued no longer while others are answered."""
-_NONCE_BITS = 2**63 - 1
+NONCE_BITS = 2**63 - 1
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
 SERVICE_DOWN = Failure(ErrorCode.UNAVAILABLE, "messages cannot be stored at the moment, please try again later")
@@ -56,8 +57,8 @@ UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in t
 class Submitter(Protocol):
     """Receives the result of each draft that it submitted, unless it calls `done` before."""
 
-    def confirmed(self, draft: Draft, posted: Posted) -> None:
-        """It is committed."""
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
+        """It is committed. `again`: an earlier request has committed it."""
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         """It is not, and will not be; without a reply, that is not known."""
@@ -76,6 +77,7 @@ class MessagePublisher:
         request_seconds: float,
         owners: Owners,
         metrics: EdgeMetrics,
+        journal: MessageJournal,
         tracer: "Tracer | None" = None,
     ) -> None:
         self._bus = bus
@@ -85,6 +87,7 @@ class MessagePublisher:
         self.longest_seconds = request_seconds + _SLACK_SECONDS
         self._owners = owners
         self._requests = metrics.posts
+        self._journal = journal
         self._tasks = Tasks()
         self._lanes: dict[str, Lane] = {}
         """By receiver."""
@@ -100,7 +103,7 @@ class MessagePublisher:
     ) -> list[Draft]:
         """`waited`: seconds since the messages arrived."""
         deadline, nonces = int(steady_ms() + (self._seconds - waited) * 1000), self._nonces
-        return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
+        return [Draft(sender, chat, Nonce(next(nonces) & NONCE_BITS), deadline, body, face) for body in bodies]
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:
         """Queue a connection's messages to one chat, in this order, for the next request. `now`: by the event loop's
@@ -120,6 +123,10 @@ class MessagePublisher:
     def done(self, nonce: Nonce) -> None:
         """It was delivered: it is not repeated, and its result is not passed on."""
         self._submitters.pop(nonce, None)
+
+    def is_posting(self, nonce: Nonce) -> bool:
+        """Whether a draft with this nonce has no result yet."""
+        return nonce in self._submitters
 
     def flush(self) -> None:
         """Begin requests, or gather submissions for a moment."""
@@ -184,6 +191,9 @@ class MessagePublisher:
         """Repeat drafts without an answer until the deadline, all in their order."""
         started, failure = asyncio.get_running_loop().time(), UNCONFIRMED
         remaining = batch
+        if self._tracer is None:
+            trace.set(new_trace())  # of this task
+        self._journal.requested(trace.get(), [draft.nonce for draft in batch])
         try:
             remaining = await self._send_with_retry(batch, lane.outage)
         except RequestError as error:
@@ -277,26 +287,26 @@ class MessagePublisher:
             or isinstance(results := requesting.result(), RequestError)
         ):
             return
-        for draft, posted in zip(batch, results.posted, strict=True):
+        for position, (draft, posted) in enumerate(zip(batch, results.posted, strict=True)):
             if posted is not None:
-                self._confirm(draft, posted)
+                self._confirm(draft, posted, again=position in results.again)
 
     def _settle(self, batch: list[Draft], results: PostResults) -> list[Draft]:
         """Pass on the results; returns the drafts to be repeated."""
         again: list[Draft] = []
         for position, (draft, posted) in enumerate(zip(batch, results.posted, strict=True)):
             if posted is not None:
-                self._confirm(draft, posted)
+                self._confirm(draft, posted, again=position in results.again)
             elif (failure := results.failures[position]).code is ErrorCode.UNAVAILABLE:
                 again.append(draft)
             else:
                 self._fail(draft, failure)
         return again
 
-    def _confirm(self, draft: Draft, posted: Posted) -> None:
+    def _confirm(self, draft: Draft, posted: Posted, *, again: bool) -> None:
         if submitter := self._submitters.pop(draft.nonce, None):
             try:
-                submitter.confirmed(draft, posted)
+                submitter.confirmed(draft, posted, again=again)
             except Exception:
                 _log.exception("result not handled")
                 submitter.crashed()

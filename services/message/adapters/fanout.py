@@ -6,7 +6,7 @@ What else reveals the loss of a last envelope goes to its own node: see envelope
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
@@ -17,15 +17,16 @@ import nats.errors
 from services.message.adapters.envelope_counters import ALL_NODES, EnvelopeCounters
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
-from services.message.domain import CommittedMessage, Roster, message_size, profile_size
+from services.message.domain import CommittedMessage, message_size, profile_size
 from services.message.metrics import MessageMetrics
 from services.message.service.ports import FanoutBatch
+from services.message.service.roster import Roster
 from shared.clock import now_ms
 from shared.contract import subjects
-from shared.contract.edge import Delivery, Envelope, Heartbeat
+from shared.contract.edge import ChangeDelivery, Delivery, Envelope, Heartbeat
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import MemberPair
+from shared.contract.model import MemberPair, Message, Quote
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings
 from shared.telemetry import log
@@ -38,6 +39,7 @@ _EDGE_SECONDS = 60.0
 _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
 _PAIR_BYTES = 19
+_QUOTE_OVERHEAD_BYTES = 7
 _MAX_NAMED_RECIPIENTS = 40_000
 """Recipients of one message that fit into an envelope."""
 
@@ -105,7 +107,7 @@ class Fanout:
         committed already, so members that joined before are known. Edges know the members of broadcast chats: nothing
         is looked up for those."""
         oldest: dict[ChatId, int] = {}
-        for message, _ in messages:
+        for message, _, _ in messages:
             oldest[message.chat] = min(message.index, oldest.get(message.chat, message.index))
         rosters = {chat: roster for chat in oldest if (roster := self._rosters.cached(chat)) is not None}
         versions = {chat: roster.version for chat, roster in rosters.items()}
@@ -120,21 +122,33 @@ class Fanout:
         routes = await self._routes(batch)
         pages: dict[NodeId, list[Delivery]] = {}
         space: dict[NodeId, int] = {}
-        for message, profile in batch.messages:
+        for message, profile, quote in batch.messages:
             route = routes.get(message.chat, _NO_ROUTE)
             for node in route.recipients:
                 recipients = route.recipients_at(node, message.index)
                 if recipients == []:
                     continue
-                size = message_size(message) + profile_size(profile) + _PAIR_BYTES
+                size = message_size(message) + profile_size(profile) + _quote_size(quote) + _PAIR_BYTES
                 size += _RECIPIENT_BYTES * len(recipients or ())
                 if size > space.get(node, 0):
                     await self._publish_envelope(node, pages.pop(node, []))
                     space[node] = _ENVELOPE_BYTES
                 space[node] -= size
-                pages.setdefault(node, []).append(Delivery(message, recipients, route.version, route.pair, profile))
+                delivery = Delivery(message, recipients, route.version, route.pair, profile, quote)
+                pages.setdefault(node, []).append(delivery)
         for node, deliveries in pages.items():
             await self._publish_envelope(node, deliveries)
+
+    async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
+        """See services.message.service.changes.Announcer. The envelope counts like any other: its loss makes edges
+        sync, which repeats messages, and clients see the lost change by its `rev`."""
+        batch = await self.prepare([CommittedMessage(message)], ())
+        route = (await self._routes(batch)).get(message.chat, _NO_ROUTE)
+        for node in route.recipients:
+            recipients = route.recipients_at(node, message.index)
+            if recipients != []:
+                change = msgspec.structs.replace(delivery, recipients=recipients)
+                await self._publish_envelope(node, [], [change])
 
     async def _routes(self, batch: FanoutBatch) -> dict[ChatId, _ChatRoute]:
         """The route of each chat by its current members and their nodes. A chat without a roster is left out."""
@@ -175,10 +189,12 @@ class Fanout:
             return None
         return {**batch.nodes, **newer.nodes}
 
-    async def _publish_envelope(self, node: NodeId, deliveries: list[Delivery]) -> None:
-        if not deliveries:
+    async def _publish_envelope(
+        self, node: NodeId, deliveries: list[Delivery], changes: Sequence[ChangeDelivery] = ()
+    ) -> None:
+        if not deliveries and not changes:
             return
-        payload = self._pack_envelope(self._counters.next(node, time.monotonic()), deliveries)
+        payload = self._pack_envelope(self._counters.next(node, time.monotonic()), deliveries, changes)
         self._metrics.envelope_bytes.observe(len(payload))
         try:
             await self._publish(subjects.BROADCAST if node == ALL_NODES else subjects.deliver(node), payload)
@@ -186,8 +202,8 @@ class Fanout:
             self._metrics.losses.inc()
             _log.warning("envelope lost", node=node, error=repr(error))
 
-    def _pack_envelope(self, counter: int, deliveries: list[Delivery]) -> bytes:
-        return _pack(Envelope(self.replica, self.epoch, counter, deliveries))
+    def _pack_envelope(self, counter: int, deliveries: list[Delivery], changes: Sequence[ChangeDelivery] = ()) -> bytes:
+        return _pack(Envelope(self.replica, self.epoch, counter, deliveries, [*changes]))
 
     def announce_loss(self) -> None:
         """Count a broadcast that is never sent: the next heartbeat makes every edge sync."""
@@ -243,6 +259,11 @@ class Fanout:
         edges = len(self._counters.sent_since(since).union(self._edges_seen))
         limit = self._max_broadcast_from
         self._broadcast_from = min(limit, self._per_edge * edges) if edges else limit
+
+
+def _quote_size(quote: Quote | None) -> int:
+    """Bytes on the bus, at most."""
+    return 1 if quote is None else len(quote.name.encode()) + len(quote.text.encode()) + _QUOTE_OVERHEAD_BYTES
 
 
 def _accounts_to_look_up(rosters: Iterable[Roster], broadcast_from: int) -> set[AccountId]:

@@ -15,6 +15,7 @@ import msgspec
 from services.message.adapters.databases import Databases
 from services.message.metrics import MessageMetrics
 from shared.contract.edge import Heartbeat, Placement
+from shared.contract.ids import ChatId
 from shared.contract.subjects import post
 from shared.partitions import STOPPING, LiveReplicas
 from shared.telemetry import log
@@ -69,6 +70,9 @@ class Ownership:
     def has_others(self) -> bool:
         """Whether another replica is live."""
         return self._replicas.has_others(self.replica, time.monotonic())
+
+    def owns(self, chat: ChatId) -> bool:
+        return self._replicas.owner(chat, time.monotonic()) == self.replica
 
     async def require_one_database(self) -> None:
         """Waits for a replica that works on one of several databases while this one knows of none, and raises

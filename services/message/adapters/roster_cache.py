@@ -10,8 +10,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from services.message.domain import Roster
 from services.message.metrics import MessageMetrics
+from services.message.service.roster import Roster
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
 from shared.contract.session import GetMembership, Membership
@@ -153,6 +153,7 @@ class RosterCache:
         roster.update([member for page in pages for member in page.members], page.version)
         roster.pair = page.pair
         roster.only_sender = page.speaker
+        roster.muted = page.muted
         roster.confirmed_version = max(page.version, version)
         roster.checked_at = started
         self._store(chat, roster)

@@ -9,18 +9,29 @@ from typing import TypeVar
 from services.message.service.merging import merge_syncs, merge_unread, split_entries
 from services.message.service.ports import DatabasePort, RequestChatList
 from services.message.service.queries import list_all_chats
+from services.message.service.resuming import merge_resumed, with_gone
+from shared.contract.audit import FindMessage, StoredMessage
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import ChatId
 from shared.contract.message import (
+    Changed,
+    ChangeMessage,
+    ChangePage,
     ChatSynced,
+    GetChanges,
     GetHeads,
     GetHistory,
+    GetQuoted,
     GetUnread,
     Heads,
     History,
     Marked,
     MarkRead,
+    Quoted,
+    Resume,
+    Resumed,
+    ResumePart,
     Sync,
     SyncChat,
     Synced,
@@ -30,10 +41,15 @@ from shared.contract.message import (
 )
 from shared.contract.session import Ack, EraseAccount, ListChats
 from shared.contract.subjects import (
+    CHANGE_MESSAGE,
     ERASE_READ_STATE,
+    FIND_MESSAGE,
+    GET_CHANGES,
     GET_HEADS,
     GET_HISTORY,
+    GET_QUOTED,
     MARK_READ,
+    RESUME_PART,
     SYNC_CHAT,
     SYNC_PART,
     UNREAD_PART,
@@ -68,13 +84,28 @@ class DistributedQueries:
         own = pages.pop(request.account)
         return Synced(own.chats, own.more, pages, own.away)
 
+    async def resume(self, request: Resume) -> Resumed:
+        """Of the databases that answer."""
+        entries = await list_all_chats(self._list_chats, request.account)
+        placed = self._split(entry.chat for entry in entries)
+
+        def part(database: str) -> ResumePart:
+            return ResumePart(request, split_entries(entries, placed[database]))
+
+        parts = await self._request_parts(placed, lambda name: self._databases.request(name, RESUME_PART, part(name)))
+        away = [chat for name, reply in parts.items() if reply is None for chat in placed[name]]
+        replies = {name: reply for name, reply in parts.items() if reply is not None}
+        merged = merge_resumed(replies, request, away)
+        return with_gone(merged, request, entries)
+
     async def unread(self, request: GetUnread) -> Unread:
         """Of the databases that answer."""
         entries = await list_all_chats(self._list_chats, request.account)
         placed = self._split(entry.chat for entry in entries)
 
         def part(database: str) -> UnreadPart:
-            return UnreadPart(request.account, split_entries(entries, placed[database]), request.count)
+            own = split_entries(entries, placed[database])
+            return UnreadPart(request.account, own, request.count, request.by_chat)
 
         parts = await self._request_parts(placed, lambda name: self._databases.request(name, UNREAD_PART, part(name)))
         return merge_unread(filter(None, parts.values()), request.count, self._reply_bytes)
@@ -84,6 +115,27 @@ class DistributedQueries:
 
     async def history(self, request: GetHistory) -> History:
         return await self._databases.request(self._databases.database_of(request.chat), GET_HISTORY, request)
+
+    async def quoted(self, request: GetQuoted) -> Quoted:
+        return await self._databases.request(self._databases.database_of(request.chat), GET_QUOTED, request)
+
+    async def change(self, request: ChangeMessage) -> Changed:
+        return await self._databases.request(self._databases.database_of(request.chat), CHANGE_MESSAGE, request)
+
+    async def changes(self, request: GetChanges) -> ChangePage:
+        return await self._databases.request(self._databases.database_of(request.chat), GET_CHANGES, request)
+
+    async def find(self, request: FindMessage) -> StoredMessage:
+        """By id or nonce, in every database. That a message is nowhere is not known while one is away."""
+        if request.chat:
+            return await self._databases.request(self._databases.database_of(request.chat), FIND_MESSAGE, request)
+        requests = [self._databases.request(name, FIND_MESSAGE, request) for name in self._databases.names]
+        results = await asyncio.gather(*requests, return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        for result in results:
+            if not isinstance(result, BaseException):
+                return result
+        raise next((error for error in errors if not _is_not_found(error)), errors[0])
 
     async def heads(self, request: GetHeads) -> Heads:
         """Of all the chats, or of none."""
@@ -144,3 +196,7 @@ class DistributedQueries:
         if some and replies and all(part is None for part in parts.values()):
             raise next(reply for reply in replies if isinstance(reply, BaseException))
         return parts
+
+
+def _is_not_found(error: BaseException) -> bool:
+    return isinstance(error, RequestError) and error.failure.code is ErrorCode.NOT_FOUND

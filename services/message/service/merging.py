@@ -73,7 +73,8 @@ def merge_unread(parts: Iterable[Unread], count: int, reply_bytes: int) -> Unrea
         fitting.append(message)
     chats = {message.chat for message in fitting}
     pairs = {chat: pair for part in parts for chat, pair in part.pairs.items() if chat in chats}
-    return Unread(sum(part.total for part in parts), fitting, pairs)
+    counts = {chat: found for part in parts for chat, found in part.chats.items()}
+    return Unread(sum(part.total for part in parts), fitting, pairs, counts)
 
 
 def split_entries(entries: Iterable[ChatEntry], chats: Collection[ChatId]) -> list[ChatEntry]:

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
-from services.message.domain import CommittedMessage, Roster
+from services.message.domain import CommittedMessage
+from services.message.service.roster import Roster
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, ListChats

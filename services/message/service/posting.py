@@ -15,11 +15,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from services.message.domain import DEADLINE_PASSED, MESSAGE_OVERHEAD_BYTES, CommittedMessage, Roster, check_post
+from services.message.domain import (
+    DEADLINE_PASSED,
+    MESSAGE_OVERHEAD_BYTES,
+    CommittedMessage,
+    check_repeated,
+)
 from services.message.metrics import MessageMetrics
 from services.message.service.admission import QueueDelayEstimator
 from services.message.service.ports import FanoutBatch, FanoutPort, PostResponder, RosterPort
-from services.message.store import CommitUnconfirmed, DatabaseUnavailable, MessageStore
+from services.message.service.roster import Roster
+from services.message.store import CommitUnconfirmed, DatabaseUnavailable, MessageStore, PostedBatch
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import ChatId
@@ -63,18 +69,25 @@ class PostRequest:
 
     def committed_messages(self) -> list[CommittedMessage]:
         results = zip(self.results, self.drafts, strict=True)
-        return [CommittedMessage(result, draft.face) for result, draft in results if isinstance(result, Message)]
+        return [
+            CommittedMessage(result, draft.face, draft.quote)
+            for result, draft in results
+            if isinstance(result, Message)
+        ]
 
     def post_results(self) -> PostResults:
         posted: list[Posted | None] = []
         failures: dict[int, Failure] = {}
+        again: list[int] = []
         for position, result in enumerate(self.results):
             if isinstance(result, Message):
                 posted.append(Posted(result.id, result.index, result.time))
+                if result.body is not self.drafts[position].body:
+                    again.append(position)
             else:
                 posted.append(None)
                 failures[position] = result
-        return PostResults(posted, failures)
+        return PostResults(posted, failures, again)
 
 
 def _by_our_clock(drafts: list[Draft], responder: PostResponder) -> list[Draft]:
@@ -246,15 +259,13 @@ class PostingBatcher:
     def _check_draft(self, draft: Draft, request: PostRequest, now: int) -> Failure | None:
         assert request.rosters is not None
         roster = request.rosters[draft.chat]
-        if isinstance(roster, Failure):
-            return check_post(draft, roster, now)
-        return check_post(draft, roster.members, now, roster.only_sender)
+        return roster if isinstance(roster, Failure) else roster.check_post(draft, now)
 
     async def _post(self, drafts: Sequence[Draft]) -> list[PostResult]:
         """One result per draft. Drafts that the database rejects for their content are found by bisection."""
         started = time.perf_counter()
         try:
-            results, duplicates = await self._post_confirmed(drafts)
+            posted = await self._post_confirmed(drafts)
         except DatabaseUnavailable:
             return [_DATABASE_UNAVAILABLE] * len(drafts)
         except Exception:
@@ -265,11 +276,12 @@ class PostingBatcher:
             return await self._bisect_post(drafts[: len(drafts) // 2], drafts[len(drafts) // 2 :])
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self._metrics.batch_rows.observe(len(drafts))
-        self._metrics.duplicates.inc(duplicates)
-        return [DEADLINE_PASSED if result is None else result for result in results]
+        self._metrics.duplicates.inc(posted.duplicates)
+        made: list[PostResult] = [DEADLINE_PASSED if result is None else result for result in posted.results]
+        return _check_repeated(made, drafts, posted) if posted.duplicates else made
 
-    async def _post_confirmed(self, drafts: Sequence[Draft]) -> tuple[Sequence[Message | None], int]:
-        """The results, and the number of duplicates. If a commit is not confirmed, nothing else is posted until its
+    async def _post_confirmed(self, drafts: Sequence[Draft]) -> PostedBatch:
+        """If a commit is not confirmed, nothing else is posted until its
         result is known: committed messages must reach their recipients. Raises DatabaseUnavailable if nothing was
         committed."""
         try:
@@ -279,7 +291,7 @@ class PostingBatcher:
         while True:
             self._metrics.retries.labels("unknown").inc()
             try:
-                return (await self._store.find_results(drafts)).results, 0
+                return (await self._store.find_results(drafts))._replace(duplicates=0)
             except DatabaseUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -316,3 +328,14 @@ class PostingBatcher:
             await self._fanout.deliver(batch)
             self._metrics.fan_out_seconds.observe(time.perf_counter() - started)
             self._metrics.acknowledged.inc(len(batch.messages))
+
+
+def _check_repeated(made: Sequence[PostResult], drafts: Sequence[Draft], posted: PostedBatch) -> list[PostResult]:
+    return [
+        check_repeated(
+            result,
+            draft,
+            was_sent=isinstance(result, Message) and (draft.chat, result.index, draft.body) in posted.changed,
+        )
+        for result, draft in zip(made, drafts, strict=True)
+    ]

@@ -2,23 +2,27 @@
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from services.message.domain import (
+    MAX_HISTORY_COUNT,
     NOT_A_MEMBER,
     UNREAD_OVERHEAD_BYTES,
     IndexRange,
     ReadState,
-    Roster,
     chat_size,
     first_unread,
     history_range,
     message_size,
+    reactions_size,
     read_below,
     take_fitting,
     unread_ranges,
 )
 from services.message.service.ports import LookUpVersions, RequestChatList, RosterPort
+from services.message.service.resuming import resume_part, with_gone
+from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
 from shared.contract.errors import Failure, RequestError
 from shared.contract.events import AccountDeleted
@@ -28,11 +32,17 @@ from shared.contract.message import (
     ChatSynced,
     GetHeads,
     GetHistory,
+    GetQuoted,
     GetUnread,
     Heads,
     History,
     Marked,
     MarkRead,
+    Quoted,
+    Reactions,
+    Resume,
+    Resumed,
+    ResumePart,
     Sync,
     SyncChat,
     Synced,
@@ -126,12 +136,21 @@ class MessageQueries:
 
         return {account: [chat_state(account, entry) for entry in entries] for account, entries in lists.items()}
 
+    # What a client lacks that comes back
+
+    async def resume(self, request: Resume) -> Resumed:
+        entries = await list_all_chats(self._list_chats, request.account)
+        return with_gone(await self.resume_part(ResumePart(request, entries)), request, entries)
+
+    async def resume_part(self, request: ResumePart) -> Resumed:
+        return await self._store.read(lambda snapshot: resume_part(snapshot, request, self._max_unread))
+
     # Unread messages
 
     async def unread(self, request: GetUnread) -> Unread:
         """All chats are needed at once: the reply is in order of time over all of them."""
         entries = await list_all_chats(self._list_chats, request.account)
-        return await self.unread_part(UnreadPart(request.account, entries, request.count))
+        return await self.unread_part(UnreadPart(request.account, entries, request.count, request.by_chat))
 
     async def unread_part(self, request: UnreadPart) -> Unread:
         return await self._store.read(lambda snapshot: self._unread(snapshot, request))
@@ -139,6 +158,9 @@ class MessageQueries:
     def _unread(self, snapshot: Snapshot, request: UnreadPart) -> Unread:
         entries = request.entries
         ranges = list(_unread_of(self._chat_states(snapshot, {request.account: entries})[request.account]))
+        if request.by_chat:
+            counts = snapshot.unread(ranges, request.account)
+            return Unread(sum(count for count, _ in counts.values()), [], chats=counts)
         total = snapshot.count(ranges, request.account)
         limit = min(request.count, total, self._reply_bytes // UNREAD_OVERHEAD_BYTES + 1)
         if limit <= 0:
@@ -194,10 +216,24 @@ class MessageQueries:
         return await self._store.read(lambda snapshot: self._history(snapshot, request, first_index))
 
     def _history(self, snapshot: Snapshot, request: GetHistory, first_index: int) -> History:
-        head = snapshot.heads([request.chat]).get(request.chat, 0)
-        messages = list(snapshot.messages([(request.chat, *history_range(request, head, first_index))]))
-        page = _MessagePage(iter(messages[::-1] if request.older else messages), _ByteBudget(self._reply_bytes))
-        return History(page.take(request.chat), head, more=page.full)
+        chat, head = request.chat, snapshot.heads([request.chat]).get(request.chat, 0)
+        span = (chat, *history_range(request, head, first_index))
+        messages = list(snapshot.messages([span]))
+        rev = snapshot.activity([chat])[chat].rev if request.with_reactions and head else 0
+        reactions = snapshot.reactions([span], request.actor) if rev else {}
+        ordered = iter(messages[::-1] if request.older else messages)
+        page = _MessagePage(ordered, _ByteBudget(self._reply_bytes), reactions)
+        sent = page.take(chat)
+        shown = {one.index: found for one in sent if (found := reactions.get((chat, one.index))) is not None}
+        return History(sent, head, page.full, rev, shown)
+
+    async def quoted(self, request: GetQuoted) -> Quoted:
+        spans = [(request.chat, index, index) for index in sorted(set(request.indexes))[:MAX_HISTORY_COUNT]]
+
+        def read(snapshot: Snapshot) -> Quoted:
+            return Quoted(_MessagePage(snapshot.messages(spans), _ByteBudget(self._reply_bytes)).take(request.chat))
+
+        return await self._store.read(read)
 
     async def _roster(self, chat: ChatId) -> Roster:
         roster = (await self._rosters.load([chat], await self._versions([chat])))[chat]
@@ -264,12 +300,18 @@ class _ByteBudget:
 
 
 class _MessagePage:
-    """Takes messages in order while the budget lasts; the first one always fits."""
+    """Takes messages in order while the budget lasts; the first one always fits. `reactions`: sent with them."""
 
-    def __init__(self, messages: Iterator[Message], budget: _ByteBudget) -> None:
+    def __init__(
+        self,
+        messages: Iterator[Message],
+        budget: _ByteBudget,
+        reactions: Mapping[tuple[ChatId, int], Reactions] = MappingProxyType({}),
+    ) -> None:
         self._messages = messages
         self._next = next(messages, None)
         self._budget = budget
+        self._reactions = reactions
         self._empty = True
         self.full = False
         """A message was left out: nothing after it is in the reply."""
@@ -282,6 +324,8 @@ class _MessagePage:
         messages: list[Message] = []
         while (message := self._next) is not None and message.chat == chat:
             self._budget.left -= message_size(message)
+            if self._reactions:
+                self._budget.left -= reactions_size(self._reactions.get((chat, message.index)))
             if self._budget.left < 0 and not self._empty:
                 self.full = True
                 break

@@ -1,23 +1,29 @@
 """The database of message: posted messages and read state. Each method of MessageStore is one transaction."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from services.message.domain import Rights
 from services.message.store.posting import DeadlinePassed, DuplicateDetected, PostedBatch, create_heads, post
 from services.message.store.read_state import erase, mark_read, with_cursors
+from services.message.store.retention import Expired, expire
+from services.message.store.revisions import Revised, revise
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import Draft, ReadRange
+from shared.contract.message import ChangeMessage, Draft, ReadRange
+from shared.contract.model import EXPIRED_BODY
 from shared.database import Database, DatabaseUnavailable
 
-__all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Snapshot"]
+__all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Revised", "Snapshot"]
 
 T = TypeVar("T")
 
 _MAX_KNOWN_HEADS = 200_000
+_EXPIRED_ROWS = 200
 _INLINE_DRAFTS = 128
 """Posting this many drafts takes a millisecond or two."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
@@ -98,8 +104,17 @@ class MessageStore:
         """Everything that `work` reads comes from one snapshot."""
         return await self._database.read(lambda connection: work(Snapshot(connection)), brief=True)
 
+    async def change(self, request: ChangeMessage, rights: Rights) -> Revised:
+        """Raises RequestError."""
+        return await self._database.write(lambda connection: revise(connection, request, rights, self._now()))
+
     async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
         await self._database.write(lambda connection: mark_read(connection, ranges, limit))
+
+    async def expire(self, before: int, after: int) -> Expired:
+        """Replace the bodies of some messages after the id `after` that were sent before `before` (Unix ms)."""
+        work = partial(expire, body=EXPIRED_BODY, before=before, after=after, rows=_EXPIRED_ROWS)
+        return await self._database.write(work)
 
     async def erase(self, account: AccountId) -> None:
         await self._database.write(lambda connection: erase(connection, account))

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from services.message.store import MessageStore
+from services.message.domain import Rights
+from services.message.store import MessageStore, Revised
 from services.message.store.placement import (
     MOVED,
     PlacementChanged,
@@ -18,10 +19,11 @@ from services.message.store.placement import (
 )
 from services.message.store.posting import PostedBatch, post
 from services.message.store.read_state import mark_read
-from services.message.store.snapshot import Snapshot
+from services.message.store.revisions import revise
+from services.message.store.snapshot import Activity, Snapshot
 from shared.clock import now_ms
 from shared.contract.ids import ChatId
-from shared.contract.message import Draft, ReadRange
+from shared.contract.message import ChangeMessage, Draft, ReadRange
 from shared.database import Database
 
 T = TypeVar("T")
@@ -33,24 +35,20 @@ class PlacedMessageStore(MessageStore):
 
     def __init__(self, database: Database, now: Callable[[], int] = now_ms) -> None:
         super().__init__(database, now)
-        self._stored: StoredPlacement | None = None
         self._places: Places | None = None
 
     @property
     def placement(self) -> StoredPlacement:
         """As it was read last."""
-        assert self._stored is not None
-        return self._stored
+        return self._current.stored
 
-    async def refresh(self) -> bool:
-        """Read the placement; returns whether it has changed."""
+    async def refresh(self) -> None:
+        """Reads the placement."""
         stored = await self._database.read(load, brief=True)
         assert stored is not None
-        if self._stored == stored:
-            return False
-        self._stored, self._places = stored, Places(stored)
-        self._known_heads.clear()  # chats may be elsewhere now
-        return True
+        if self._places is None or self._places.stored != stored:
+            self._places = Places(stored)
+            self._known_heads.clear()  # chats may be elsewhere now
 
     @property
     def _current(self) -> Places:
@@ -76,7 +74,7 @@ class PlacedMessageStore(MessageStore):
     def _append(
         self, connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool
     ) -> PostedBatch:
-        require_version(connection, self._current.version, writing=True)
+        require_version(connection, self.placement.version, writing=True)
         before = last_id(connection, self.placement) if connection.dialect.name == "sqlite" else None
         return post(connection, drafts, now, check_duplicates=check_duplicates, last_id=before)
 
@@ -92,22 +90,30 @@ class PlacedMessageStore(MessageStore):
             except PlacementChanged:
                 await self.refresh()
 
+    async def change(self, request: ChangeMessage, rights: Rights) -> Revised:
+        """Raises RequestError, also for a chat of another database."""
+        return await self._write([request.chat], lambda connection: revise(connection, request, rights, self._now()))
+
     async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
         """Raises RequestError for a chat of another database."""
         ranges = list(ranges)
+        await self._write([one.chat for one in ranges], lambda connection: mark_read(connection, ranges, limit))
+
+    async def _write(self, chats: Sequence[ChatId], work: Callable[[sa.Connection], T]) -> T:
+        """Raises RequestError for a chat of another database."""
         while True:
-            if not all(self._current.serves(one.chat) for one in ranges):
+            if not all(map(self._current.serves, chats)):
                 await self.refresh()
             places = self._current
-            if not all(places.serves(one.chat) for one in ranges):
+            if not all(map(places.serves, chats)):
                 raise MOVED
 
-            def work(connection: sa.Connection, places: Places = places) -> None:
-                require_version(connection, places.version, writing=True)
-                mark_read(connection, ranges, limit)
+            def checked(connection: sa.Connection, places: Places = places) -> T:
+                require_version(connection, places.stored.version, writing=True)
+                return work(connection)
 
             try:
-                return await self._database.write(work)
+                return await self._database.write(checked)
             except PlacementChanged:
                 await self.refresh()
 
@@ -117,12 +123,19 @@ class PlacedSnapshot(Snapshot):
 
     def __init__(self, connection: sa.Connection, places: Places) -> None:
         super().__init__(connection)
-        require_version(connection, places.version, writing=False)
+        require_version(connection, places.stored.version, writing=False)
         self._places = places
 
     def heads(self, chats: Iterable[ChatId]) -> dict[ChatId, int]:
         """Raises RequestError for a chat of another database."""
+        return super().heads(self._require_served(chats))
+
+    def activity(self, chats: Iterable[ChatId]) -> dict[ChatId, Activity]:
+        """As `heads`."""
+        return super().activity(self._require_served(chats))
+
+    def _require_served(self, chats: Iterable[ChatId]) -> list[ChatId]:
         chats = list(chats)
         if not all(map(self._places.serves, chats)):
             raise MOVED
-        return super().heads(chats)
+        return chats

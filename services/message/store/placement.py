@@ -60,12 +60,11 @@ class Places:
     """The partitions of a placement, for many chats."""
 
     def __init__(self, stored: StoredPlacement) -> None:
-        self.version = stored.version
-        self._partitions = stored.partitions
+        self.stored = stored
         self._served = to_partitions(stored.ranges)
 
     def serves(self, chat: ChatId) -> bool:
-        return partition_of(chat, self._partitions) in self._served
+        return partition_of(chat, self.stored.partitions) in self._served
 
 
 def id_range(space: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import sqlalchemy as sa
 
+from services.message.store.moves import Move, load_move
 from services.message.store.placement import (
     MAX_SPACES,
     NotPlaced,
@@ -30,11 +31,13 @@ def place(urls: Mapping[str, str], ranges: Mapping[str, list[PartitionRange]], p
     """Give each new database its partitions; returns a description of each placement. Databases that have a placement
     keep it. Safe to repeat. Raises NotPlaced, sqlalchemy.exc.SQLAlchemyError."""
     with ExitStack() as stack:
-        engines = {name: stack.enter_context(_engine(url)) for name, url in urls.items()}
+        engines = {name: stack.enter_context(open_engine(url)) for name, url in urls.items()}
         placements = {name: _load(engine, name, partitions) for name, engine in engines.items()}
         placed = {name: stored for name, stored in placements.items() if stored is not None}
         new = [name for name in placements if name not in placed]
-        taken = {partition: name for name, stored in placed.items() for partition in to_partitions(stored.ranges)}
+        moves = [move for engine in engines.values() if (move := _load_move(engine)) is not None]
+        taken = {partition: move.target for move in moves for partition in to_partitions(move.ranges)}
+        taken |= {partition: name for name, stored in placed.items() for partition in to_partitions(stored.ranges)}
         _check_new(new, ranges, taken)
         if missing := set(range(partitions)) - taken.keys() - _all(ranges[name] for name in new):
             raise NotPlaced(f"no database serves partitions {format_ranges(to_ranges(missing))}")
@@ -54,7 +57,8 @@ def place(urls: Mapping[str, str], ranges: Mapping[str, list[PartitionRange]], p
 
 
 @contextmanager
-def _engine(url: str) -> Iterator[sa.Engine]:
+def open_engine(url: str) -> Iterator[sa.Engine]:
+    """An engine that is disposed of at the end."""
     engine = make_engine(url)
     try:
         yield engine
@@ -68,6 +72,11 @@ def _load(engine: sa.Engine, name: str, partitions: int) -> StoredPlacement | No
         if stored is not None:
             require_placement(connection, name, partitions)
         return stored
+
+
+def _load_move(engine: sa.Engine) -> Move | None:
+    with engine.connect() as connection:
+        return load_move(connection)
 
 
 def _all(ranges: Iterable[list[PartitionRange]]) -> set[int]:

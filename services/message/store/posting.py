@@ -8,6 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.message.domain import Head, MessageKey, NewRow, assign_indexes
+from services.message.store.revisions import find_first_bodies
 from services.message.store.set_statements import SetStatement, array_text, bytea_array_text, single_column
 from shared.contract.ids import ChatId, MessageId
 from shared.contract.message import Draft
@@ -70,10 +71,12 @@ _INSERT_POSTGRESQL = sa.text("""
 
 class PostedBatch(NamedTuple):
     """`results`, one per draft: its message, or None if its deadline had passed. `duplicates`: the number of drafts
-    that an earlier attempt had posted."""
+    that an earlier attempt had posted. `changed`: of the messages that have changed since, chat, index and the body
+    that they had first."""
 
     results: list[Message | None]
     duplicates: int
+    changed: frozenset[tuple[ChatId, int, bytes]] = frozenset()
 
 
 class DeadlinePassed(Exception):
@@ -112,7 +115,8 @@ def post(
     if indexed.deadline <= now():
         raise DeadlinePassed
     results = [posted[result] if isinstance(result, int) else result for result in indexed.results]
-    return PostedBatch(results, len(results) - results.count(None) - len(posted))
+    changed = find_first_bodies(connection, drafts, results) if earlier else frozenset()
+    return PostedBatch(results, len(results) - results.count(None) - len(posted), changed)
 
 
 def _find_posted(connection: sa.Connection, drafts: Sequence[Draft]) -> dict[MessageKey, Message]:

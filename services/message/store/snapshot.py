@@ -1,14 +1,17 @@
-"""Reads heads, messages and read state, all from one snapshot."""
+"""Reads heads, messages, their changes and read state, all from one snapshot."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from services.message.domain import IndexRange, ReadState, chunks
 from services.message.store.set_statements import SetStatement, single_column
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Message
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
+from shared.contract.message import ChangeKind, MessageChange, Reactions
+from shared.contract.model import Message, mention_mark
 
 _CHUNK_ROWS = 512
 
@@ -48,6 +51,21 @@ _COUNT = SetStatement(
             WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high
             AND sender <> :except_sender) AS found""",
 )
+_UNREAD = SetStatement(
+    sqlite="""
+        SELECT chat_id, count(*), sum(instr(body, :mark) > 0) FROM json_each(:rows) AS span CROSS JOIN messages
+        ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
+        WHERE sender <> :except_sender GROUP BY chat_id""",
+    postgresql="""
+        SELECT chat_id, sum(found.messages)::bigint, sum(found.mentions)::bigint
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS messages, count(*) FILTER (WHERE position(CAST(:mark AS bytea) IN body) > 0) AS mentions
+            FROM messages
+            WHERE messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            AND sender <> :except_sender) AS found
+        GROUP BY chat_id""",
+)
 _OLDEST = SetStatement(
     sqlite="""
         SELECT chat_id, "index", length(body) FROM json_each(:rows) AS span CROSS JOIN messages
@@ -75,7 +93,68 @@ _CURSORS = SetStatement(
     packed=True,
 )
 
+_PLACE_BY_ID = sa.text('SELECT chat_id, "index" FROM messages WHERE id = :id')
+_PLACE_BY_NONCE = sa.text('SELECT chat_id, "index" FROM messages WHERE nonce = :nonce')
+
+CursorFields = tuple[int, int, int, str]
+"""Account, chat, read index, and the ranges above as JSON."""
+
 _decode_ranges = msgspec.json.Decoder(tuple[IndexRange, ...]).decode
+
+
+_ACTIVITY = SetStatement(
+    sqlite="""
+        SELECT json_group_array(json_array(chat_id, last_index, last_time, rev)) FROM heads
+        WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))""",
+    postgresql="SELECT chat_id, last_index, last_time, rev FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))",
+    packed=True,
+)
+_REVISIONS = sa.text("""
+    SELECT rev, "index", kind, actor, time FROM revisions
+    WHERE chat_id = :chat AND rev > :after AND "index" BETWEEN :low AND :high ORDER BY rev LIMIT :limit""")
+_REACTIONS = SetStatement(
+    sqlite="""
+        SELECT chat_id, "index", emoji, count(*), max(account_id = :account)
+        FROM json_each(:rows) AS span CROSS JOIN reactions
+        ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
+        GROUP BY chat_id, "index", emoji ORDER BY chat_id, "index", emoji""",
+    postgresql="""
+        SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
+        AS span (chat_id, low, high)
+        CROSS JOIN LATERAL (
+            SELECT chat_id, index, emoji, count(*), bool_or(account_id = :account) FROM reactions
+            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            GROUP BY chat_id, index, emoji) AS found
+        ORDER BY 1, 2, 3""",
+)
+_PINS = SetStatement(
+    sqlite="""
+        SELECT chat_id, "index" FROM json_each(:rows) AS one CROSS JOIN revisions
+        ON chat_id = one.value ->> 0 AND slot = :slot AND kind = :pinned ORDER BY rev""",
+    postgresql="""
+        SELECT chat_id, index FROM revisions
+        WHERE chat_id = ANY(CAST(:a AS bigint[])) AND slot = :slot AND kind = :pinned ORDER BY rev""",
+)
+_EPOCH = sa.text("SELECT value FROM epochs WHERE id = 1")
+
+
+class Slot(IntEnum):
+    """What of a message has changed: see the table `revisions`."""
+
+    TEXT = 1
+    REACTIONS = 2
+    PIN = 3
+
+
+PINNED, UNPINNED = ChangeKind.PIN.value, "unpin"
+
+
+class Activity(NamedTuple):
+    """Index and time of a chat's last message, and the number of its last change."""
+
+    last_index: int = 0
+    last_time: int = 0
+    rev: int = 0
 
 
 class Snapshot:
@@ -89,10 +168,52 @@ class Snapshot:
         rows = single_column(set(chats))
         return {ChatId(row[0]): row[1] for row in _HEADS.fetch(self._connection, rows)} if rows else {}
 
+    def activity(self, chats: Iterable[ChatId]) -> dict[ChatId, Activity]:
+        """Of each chat that has a message."""
+        rows = single_column(set(chats))
+        return {ChatId(chat): Activity(*rest) for chat, *rest in self._fetch(_ACTIVITY, rows)}
+
+    def changes(
+        self, chat: ChatId, after: int, indexes: IndexRange, account: AccountId, limit: int
+    ) -> list[MessageChange]:
+        """The changes of these messages after `after`, in the order of `rev`. `account`: whose reactions are marked."""
+        low, high = indexes
+        place = {"chat": chat, "after": after, "low": low, "high": high, "limit": limit}
+        rows = [_StoredRevision(*row) for row in self._connection.execute(_REVISIONS, place)]
+        spans = sorted({(chat, row.place, row.place) for row in rows})
+        bodies = {message.index: message.body for message in self.messages(spans)}
+        reactions = self.reactions(spans, account)
+        return [_change(chat, row, bodies[row.place], reactions.get((chat, row.place))) for row in rows]
+
+    def reactions(
+        self, ranges: Sequence[tuple[ChatId, int, int]], account: AccountId
+    ) -> dict[tuple[ChatId, int], Reactions]:
+        """To each message of these ranges that has some, by chat and index."""
+        found: dict[tuple[ChatId, int], Reactions] = {}
+        for chat, index, emoji, count, mine in self._fetch(_REACTIONS, ranges, account=account):
+            one = found.setdefault((ChatId(chat), index), Reactions({}, []))
+            one.counts[emoji] = count
+            if mine:
+                one.mine.append(emoji)
+        return found
+
+    def pins(self, chats: Iterable[ChatId]) -> dict[ChatId, list[int]]:
+        """The indexes of the pinned messages of each chat that has some, in the order of pinning."""
+        found: dict[ChatId, list[int]] = {}
+        for chat, index in self._fetch(_PINS, single_column(set(chats)), slot=Slot.PIN, pinned=PINNED):
+            found.setdefault(ChatId(chat), []).append(index)
+        return found
+
+    def _fetch(self, statement: SetStatement, rows: Sequence[Sequence[int]], **others: object) -> Sequence[Any]:
+        return statement.fetch(self._connection, rows, **others) if rows else ()
+
+    def epoch(self) -> str:
+        """Changes when the database is restored from a backup; empty in a database without one."""
+        return self._connection.execute(_EPOCH).scalar_one_or_none() or ""
+
     def cursors(self, keys: Collection[tuple[AccountId, ChatId]]) -> dict[tuple[AccountId, ChatId], ReadState]:
         """The read state of each account and chat that has one."""
-        rows = list(keys)
-        return decode_cursors(_CURSORS.fetch(self._connection, rows)) if rows else {}
+        return decode_cursors(fetch_cursors(self._connection, keys))
 
     def messages(
         self, ranges: Iterable[tuple[ChatId, int, int]], except_sender: AccountId = NO_ACCOUNT
@@ -102,12 +223,27 @@ class Snapshot:
             for row in _MESSAGES.fetch(self._connection, chunk, except_sender=except_sender):
                 yield Message(*row)
 
+    def place(self, message: MessageId, nonce: Nonce) -> tuple[ChatId, int] | None:
+        """Chat and index of the message with this id or, without one, with this nonce."""
+        found = (
+            self._connection.execute(_PLACE_BY_ID, {"id": message})
+            if message
+            else self._connection.execute(_PLACE_BY_NONCE, {"nonce": nonce})
+        ).first()
+        return None if found is None else (ChatId(found[0]), found[1])
+
     def count(self, ranges: Sequence[tuple[ChatId, int, int]], except_sender: AccountId) -> int:
         """The number of messages in these ranges."""
         if not ranges:
             return 0
         ((messages,),) = _COUNT.fetch(self._connection, ranges, except_sender=except_sender)
         return int(messages)
+
+    def unread(self, ranges: Sequence[tuple[ChatId, int, int]], account: AccountId) -> dict[ChatId, tuple[int, int]]:
+        """Of each chat with messages of others in these ranges: their number, and that of those which mention the
+        account."""
+        rows = self._fetch(_UNREAD, ranges, except_sender=account, mark=mention_mark(account))
+        return {ChatId(chat): (messages, mentions) for chat, messages, mentions in rows if messages}
 
     def oldest(
         self, ranges: Sequence[tuple[ChatId, int, int]], except_sender: AccountId, limit: int
@@ -117,8 +253,36 @@ class Snapshot:
         return [(ChatId(chat), index, size) for chat, index, size in rows]
 
 
-def decode_cursors(rows: Iterable[tuple[int, int, int, str]]) -> dict[tuple[AccountId, ChatId], ReadState]:
+def fetch_cursors(connection: sa.Connection, keys: Iterable[tuple[int, int]]) -> Sequence[CursorFields]:
+    """The rows of `cursors` with these accounts and chats."""
+    rows = list(keys)
+    return _CURSORS.fetch(connection, rows) if rows else ()
+
+
+def decode_cursors(rows: Iterable[CursorFields]) -> dict[tuple[AccountId, ChatId], ReadState]:
     return {
         (AccountId(account), ChatId(chat)): ReadState(read_index, _decode_ranges(above))
         for account, chat, read_index, above in rows
     }
+
+
+class _StoredRevision(NamedTuple):
+    """`place`: the message's index."""
+
+    rev: int
+    place: int
+    kind: str
+    actor: int
+    time: int
+
+
+def _change(chat: ChatId, row: _StoredRevision, body: bytes, reactions: Reactions | None) -> MessageChange:
+    on = row.kind != UNPINNED
+    kind = ChangeKind(row.kind if on else PINNED)
+    change = MessageChange(chat, row.rev, row.place, kind, AccountId(row.actor), row.time, on=on)
+    if kind is ChangeKind.EDIT:
+        return msgspec.structs.replace(change, body=body)
+    if kind is ChangeKind.REACTION:
+        shown = reactions or Reactions({}, [])
+        return msgspec.structs.replace(change, reactions=shown.counts, mine=shown.mine)
+    return change

@@ -6,15 +6,14 @@ from functools import partial
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
+from services.session.service.departures import notifications_of
 from services.session.service.memberships import Memberships
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
-from services.session.store import account_removal, chats, friends, memberships, profiles
-from services.session.store.account_removal import LeftChat
+from services.session.store import account_removal, bans, blocks, chats, friends, memberships, profiles
 from shared.clock import now_ms
-from shared.contract.edge import MembershipChanged, ProfileChanged
+from shared.contract.edge import ProfileChanged
 from shared.contract.events import AccountDeleted, AccountRegistered
-from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.model import Role
+from shared.contract.ids import AccountId
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -146,6 +145,8 @@ class AccountProfiles:
         while await self._database.write(partial(friends.end_friendships, account=account, now=now_ms())):
             pass
         await self._database.write(partial(friends.delete_requests, account=account))
+        await self._database.write(partial(blocks.delete_blocks, account=account))
+        await self._database.write(partial(bans.delete_of_account, account=account))
 
     async def _leave_batch(self, account: AccountId) -> int:
         """Leave a number of chats in one transaction; 0 when none is left."""
@@ -153,15 +154,6 @@ class AccountProfiles:
             account_removal.leave_chats, account=account, now=now_ms(), broadcast_from=self._broadcast_members
         )
         left = await self._database.write(leave)
-        notifications = [notification for one in left for notification in _notifications_for(account, one)]
+        notifications = [notification for one in left for notification in notifications_of(account, one, account)]
         await self._notifier.publish({one.chat: one.version for one in left}, notifications)
         return len(left)
-
-
-def _notifications_for(account: AccountId, left: LeftChat) -> list[Notification]:
-    chat, version, owner, first_index, members = left
-    notifications = [Notification(MembershipChanged(chat, account, Role.LEFT, 0, version), members)]
-    if owner != NO_ACCOUNT:
-        changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version)
-        notifications.append(Notification(changed, members))
-    return notifications

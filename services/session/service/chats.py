@@ -14,10 +14,12 @@ from shared.contract.session import (
     Ack,
     ChatList,
     ChatOpened,
+    ChatsFound,
     ChatView,
     ChatViews,
     CreateChat,
     GetChat,
+    GetChats,
     GetMembership,
     ListChats,
     ListChatViews,
@@ -32,6 +34,7 @@ _log = log(__name__)
 
 _CHATS_PAGE = 10_000
 _LISTS = 256
+_CHATS = 500
 _MEMBERS_PAGE = 13_000
 """Of at most 38 bytes each: a full page stays below 512 KiB."""
 _VIEWS_BYTES = 448 * 1024
@@ -45,6 +48,7 @@ class Chats:
         self._notifier = notifier
         self._metrics = metrics
         self._limits = settings.limits
+        self._language = settings.language
         self._broadcast_members = settings.message.broadcast_members
 
     async def ensure_lobby(self) -> None:
@@ -53,7 +57,14 @@ class Chats:
 
     async def create_chat(self, request: CreateChat) -> ChatView:
         members = domain.new_group_members(request, self._limits)
-        create = partial(chats.create_group, request=request, members=members, limits=self._limits, now=now_ms())
+        create = partial(
+            chats.create_group,
+            request=request,
+            members=members,
+            limits=self._limits,
+            now=now_ms(),
+            language=self._language,
+        )
         chat, notice_numbers = await self._database.write(create)
         self._metrics.chats.inc()
         created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, notice_numbers)
@@ -65,7 +76,9 @@ class Chats:
         pair = domain.pair_of(request.actor, request.account)
         if (found := await self._database.read(partial(chats.find_private, pair=pair))) is not None:
             return ChatOpened(found, pair)
-        number, chat = await self._database.write(partial(chats.open_private, pair=pair, now=now_ms()))
+        number, chat = await self._database.write(
+            partial(chats.open_private, pair=pair, actor=request.actor, now=now_ms())
+        )
         if chat is not None:
             self._metrics.chats.inc()
             created = ChatCreated(number, request.actor, list(pair), chat.version)
@@ -80,6 +93,13 @@ class Chats:
         if request.all:
             _log.info("operator acts", act="show chat", by="admin", chat=request.chat)
         return view
+
+    async def get_chats(self, request: GetChats) -> ChatsFound:
+        domain.check_actor(request.actor)
+        domain.check_batch_size(request.chats, _CHATS, "chats")
+        numbers = domain.in_int64(request.chats)
+        step = partial(chats.find_chats, account=request.actor, numbers=numbers)
+        return ChatsFound(await self._database.read(step))
 
     async def list_chats(self, request: ListChats) -> ChatList:
         domain.check_account(request.account)

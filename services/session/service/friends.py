@@ -1,11 +1,12 @@
-"""Friendships, pending requests, pending notifications."""
+"""Friendships, pending requests, blocked accounts, pending notifications."""
 
 from functools import partial
 
 from services.session import domain
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
-from services.session.store import friends, pending_notifications
+from services.session.store import blocks, friends, pending_notifications
 from shared.clock import now_ms
+from shared.contract.contacts import BlockedAccounts, ListBlocked, SetBlocked
 from shared.contract.edge import FriendshipAnswered
 from shared.contract.session import (
     Ack,
@@ -53,6 +54,21 @@ class Friends:
         domain.check_peer(request.actor, request.account)
         await self._database.write(partial(friends.end_friendship, request=request, now=now_ms()))
         return Ack()
+
+    async def set_blocked(self, request: SetBlocked) -> Ack:
+        """Private messages posted after the reply are rejected, or accepted again."""
+        domain.check_peer(request.actor, request.account)
+        await self._database.write(partial(blocks.set_blocked, request=request, limits=self._limits, now=now_ms()))
+        pair = domain.pair_of(request.actor, request.account)
+        changed = await self._database.write(partial(blocks.increment_version, pair=pair, now=now_ms()))
+        if changed is not None:
+            chat, version = changed
+            await self._notifier.publish({chat: version})
+        return Ack()
+
+    async def list_blocked(self, request: ListBlocked) -> BlockedAccounts:
+        domain.check_actor(request.actor)
+        return BlockedAccounts(await self._database.read(partial(blocks.list_blocked, account=request.actor)))
 
     async def list_requests(self, request: ListRequests) -> Requests:
         """As many as fit into one reply; the others follow when these are answered."""

@@ -1,23 +1,43 @@
-"""Joining groups: the lobby, membership requests, members added by a friend."""
+"""Joining and leaving groups: the lobby, membership requests, members added by a friend, departures, roles."""
 
+import secrets
 from functools import partial
 
 from services.session import domain
 from services.session.domain import LOBBY
+from services.session.service.departures import notifications_of
 from services.session.service.ports import ChangeNotifier, ChatHeads, Notification, SessionDatabase
-from services.session.store import memberships
+from services.session.store import departures, links, memberships, roles
 from services.session.store.memberships import AwaitingApproval
 from shared.clock import now_ms
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.invitations import (
+    CreateLink,
+    DeleteLink,
+    InvitationLink,
+    InvitationLinks,
+    JoinByLink,
+    JoinedByLink,
+    ListLinks,
+)
+from shared.contract.model import Role
 from shared.contract.session import (
     Ack,
     AddMember,
     AnswerMembership,
+    EndMembership,
+    ListMembers,
+    MemberList,
     MembershipRequested,
     RequestMembership,
+    SetRole,
 )
 from shared.settings import Settings
+
+_MEMBERS_PAGE = 1_000
+_LINK_BYTES = 16
 
 
 class Memberships:
@@ -75,6 +95,69 @@ class Memberships:
         started = await self._database.write(add)
         await self.finish_join(request.chat, request.account, started.version)
         return Ack()
+
+    async def end_membership(self, request: EndMembership) -> Ack:
+        """Messages committed after the reply do not reach the former member."""
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_account(request.account)
+        end = partial(departures.end_membership, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
+        left = await self._database.write(end)
+        await self._notifier.publish({left.chat: left.version}, notifications_of(request.account, left, request.actor))
+        return Ack()
+
+    async def set_role(self, request: SetRole) -> Ack:
+        domain.check_peer(request.actor, request.account)
+        domain.check_chat(request.chat)
+        if request.role is Role.LEFT:
+            raise RequestError(ErrorCode.INVALID, "a member has another role", "role")
+        change = partial(roles.set_role, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
+        if (result := await self._database.write(change)) is not None:
+            notices = [
+                MembershipChanged(request.chat, one.account, one.role, one.first_index, one.version, by=request.actor)
+                for one in result.changed
+            ]
+            notifications = [Notification(notice, result.recipients) for notice in notices]
+            await self._notifier.publish({request.chat: result.version}, notifications)
+        return Ack()
+
+    async def list_members(self, request: ListMembers) -> MemberList:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        return await self._database.read(partial(roles.list_members, request=request, limit=_MEMBERS_PAGE))
+
+    # Links
+
+    async def create_link(self, request: CreateLink) -> InvitationLink:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_uses(request.uses)
+        domain.check_time(request.expires, "expires")
+        code = secrets.token_urlsafe(_LINK_BYTES)
+        create = partial(links.create, request=request, code=code, limits=self._limits, now=now_ms())
+        return await self._database.write(create)
+
+    async def list_links(self, request: ListLinks) -> InvitationLinks:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        return await self._database.read(partial(links.list_links, request=request, now=now_ms()))
+
+    async def delete_link(self, request: DeleteLink) -> Ack:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_link(request.link)
+        await self._database.write(partial(links.delete, request=request))
+        return Ack()
+
+    async def join_by_link(self, request: JoinByLink) -> JoinedByLink:
+        domain.check_actor(request.actor)
+        domain.check_link(request.link)
+        chat = await self._database.read(partial(links.chat_of, code=request.link, now=now_ms()))
+        head = await self._heads.last_index(chat)
+        join = partial(links.join, request=request, chat=chat, head=head, limits=self._limits, now=now_ms())
+        started = await self._database.write(join)
+        await self.finish_join(chat, request.actor, started.version)
+        return JoinedByLink(chat, started.name)
 
     async def finish_join(self, chat: ChatId, account: AccountId, version: int) -> None:
         """Publish the version with the new member, then set where its unread messages start. Messages committed before

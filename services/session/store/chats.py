@@ -7,16 +7,18 @@ import msgspec
 import sqlalchemy as sa
 
 from services.session.domain import (
+    ALWAYS,
     LOBBY,
     LOBBY_NAME,
-    check_can_manage,
     check_chat_count,
     default_name,
     hidden_error,
     pair_of,
 )
+from services.session.store.bans import silences
+from services.session.store.blocks import blocked_members, require_unblocked
 from services.session.store.friends import friends_of
-from services.session.store.memberships import count_groups, lock_group
+from services.session.store.memberships import count_groups, lock_managed_group
 from services.session.store.pending_notifications import store_added
 from services.session.store.sql import (
     CHAT,
@@ -29,7 +31,6 @@ from services.session.store.sql import (
     pair_key,
     parse_pair,
     require_active,
-    role_of,
     touch,
 )
 from services.session.tables import chat, member, profile
@@ -46,6 +47,7 @@ from shared.contract.session import (
     Membership,
     RenameChat,
 )
+from shared.setting_types import Language
 from shared.settings import LimitsSettings
 
 _INT64_MAX = 2**63 - 1
@@ -88,13 +90,20 @@ def insert_lobby(connection: sa.Connection, now: int) -> None:
 
 
 def create_group(
-    connection: sa.Connection, request: CreateChat, members: Sequence[AccountId], limits: LimitsSettings, now: int
+    connection: sa.Connection,
+    request: CreateChat,
+    members: Sequence[AccountId],
+    limits: LimitsSettings,
+    now: int,
+    language: Language = "zh",
 ) -> CreatedChat:
-    """Create a group of these members, the owner first. Raises RequestError when a member is unknown or deleted, or
-    the owner has too many groups."""
+    """Create a group of these members, the owner first. `language`: of its name, if it has none. Raises RequestError
+    when a member is unknown or deleted, or blocks the owner, or the owner has too many groups."""
     nicknames = require_active(connection, members, "members")
+    require_unblocked(connection, request.actor, members, "members")
     check_chat_count(count_groups(connection, request.actor), limits)
-    name = request.name or default_name([nicknames[account] for account in members[:3]], limits.group_name_characters)
+    first = [nicknames[account] for account in members[:3]]
+    name = request.name or default_name(first, limits.group_name_characters, language)
     values = _default_values(name, request.actor, now) | {
         "join_policy": request.join_policy,
         "avatar": request.avatar,
@@ -114,12 +123,13 @@ def find_private(connection: sa.Connection, pair: MemberPair) -> ChatId | None:
     return None if number is None else ChatId(number)
 
 
-def open_private(connection: sa.Connection, pair: MemberPair, now: int) -> tuple[ChatId, Chat | None]:
+def open_private(connection: sa.Connection, pair: MemberPair, actor: AccountId, now: int) -> tuple[ChatId, Chat | None]:
     """The private chat of two accounts; also the chat itself when this creates it. Raises RequestError when an
-    account is unknown or deleted."""
+    account is unknown or deleted, or blocks the actor that creates the chat."""
     nicknames = require_active(connection, pair, "account")
     if (number := find_private(connection, pair)) is not None:
         return number, None
+    require_unblocked(connection, actor, pair, "account")
     values = _default_values("、".join(nicknames[account] for account in pair), NO_ACCOUNT, now) | {
         "kind": ChatKind.PRIVATE, "join_policy": JoinPolicy.CLOSED, "pair": pair_key(pair),
     }  # fmt: skip
@@ -191,8 +201,7 @@ def _default_values(name: str, owner: AccountId, now: int) -> dict[str, object]:
 
 def rename(connection: sa.Connection, request: RenameChat, now: int, broadcast_from: int) -> list[AccountId] | None:
     """Returns the members; None from `broadcast_from` members on. Raises RequestError."""
-    group = lock_group(connection, request.chat)
-    check_can_manage(role_of(connection, group.id, request.actor))
+    group = lock_managed_group(connection, request.chat, request.actor)
     renamed = sa.update(chat).where(chat.c.id == group.id)
     connection.execute(renamed.values(name=request.name, updated=later(chat.c.updated, now)))
     if group.size >= broadcast_from:
@@ -239,6 +248,12 @@ def chats_and_friends(
     return chats_of(connection, account, limit), friends_of(connection, account, limit)
 
 
+def find_chats(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> list[Chat]:
+    """Those of the chats that the account is in."""
+    own = finished_memberships(account).with_only_columns(*CHAT).join(chat, chat.c.id == member.c.chat)
+    return [chat_of(row._mapping) for row in connection.execute(own.where(member.c.chat.in_(numbers)))]
+
+
 def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatList:
     """A page of the account's chats by id, after `after`."""
     rows = connection.execute(_PAGE, {"account": account, "after": after, "limit": limit + 1}).all()
@@ -282,7 +297,11 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int) 
     ).all()
     members = [Member(AccountId(row[0]), Role(row[1]), row[2], row[3], row[4] or 0) for row in rows[:limit]]
     pair = parse_pair(found[1])
-    return Membership(request.chat, found[0], members, more=len(rows) > limit, pair=pair, speaker=found[2])
+    if pair is None:
+        muted = silences(connection, request.chat)
+    else:
+        muted = dict.fromkeys(blocked_members(connection, pair), ALWAYS)
+    return Membership(request.chat, found[0], members, more=len(rows) > limit, pair=pair, speaker=found[2], muted=muted)
 
 
 def _select_version(number: ChatId) -> sa.Select[int]:

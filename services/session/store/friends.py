@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from services.session.domain import check_pending_requests, no_pending_request
 from services.session.store import pending_notifications
+from services.session.store.blocks import require_unblocked
 from services.session.store.sql import IS_ADMIN, SLICE, lock_active, require_active, touch
 from services.session.tables import friend_request, friendship, member, membership_request, pending_notification
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
@@ -33,6 +34,7 @@ def request_friendship(
     """Store a request. When the other account has a request to the actor, both become friends at once. Raises
     RequestError."""
     require_active(connection, [request.account, request.actor], "account")
+    require_unblocked(connection, request.actor, [request.account], "account")
     existing = sa.select(friendship.c.account).where(_between(request.actor, request.account))
     if connection.execute(existing).first() is not None:
         raise RequestError(ErrorCode.CONFLICT, "friends already", "account")

@@ -13,10 +13,13 @@ import sqlalchemy as sa
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.store import pending_notifications
+from services.session.store.bans import require_not_banned
+from services.session.store.blocks import require_unblocked
 from services.session.store.friends import store_request
 from services.session.store.sql import (
     IS_MEMBER,
     admins_of,
+    insert,
     later,
     lock_active,
     members_of,
@@ -78,10 +81,11 @@ def request_membership(
 ) -> StartedJoin | AwaitingApproval:
     """Join an open group, or store a request. Raises RequestError."""
     group = lock_group(connection, request.chat)
-    if _is_joining(connection, group, request.actor):
+    if is_joining(connection, group, request.actor):
         return StartedJoin(group.version, group.name)
     if domain.joins_immediately(group.join_policy):
-        return _admit(connection, group, request.actor, head, limits, now)
+        return admit(connection, group, request.actor, head, limits, now)
+    require_not_banned(connection, group.id, request.actor, now)
     domain.check_capacity(group.id, group.size, limits)
     require_active(connection, [request.actor], "actor")
     key = {"chat": group.id, "applicant": request.actor}
@@ -93,14 +97,13 @@ def answer_request(
     connection: sa.Connection, request: AnswerMembership, head: int, limits: LimitsSettings, now: int
 ) -> StartedJoin | MembershipAnswered:
     """Accept or reject a request. Raises RequestError; the request then remains pending."""
-    group = lock_group(connection, request.chat)
-    domain.check_can_manage(role_of(connection, group.id, request.actor))
+    group = lock_managed_group(connection, request.chat, request.actor)
     if not _delete_request(connection, group.id, request.applicant):
         if request.accept and _has_unfinished_join(connection, group.id, request.applicant):
             return StartedJoin(group.version, group.name)
         raise domain.no_pending_request("applicant")
     if request.accept:
-        return _admit(connection, group, request.applicant, head, limits, now)
+        return admit(connection, group, request.applicant, head, limits, now)
     rejected = MembershipAnswered(group.id, group.name, request.applicant, accepted=False)
     require_active(connection, [request.applicant], "applicant")
     return pending_notifications.store(connection, [request.applicant], rejected, now)
@@ -110,14 +113,14 @@ def add_member(
     connection: sa.Connection, request: AddMember, head: int, limits: LimitsSettings, now: int
 ) -> StartedJoin:
     """Add a friend of the actor, or an account that requested membership. Raises RequestError."""
-    group = lock_group(connection, request.chat)
-    domain.check_can_manage(role_of(connection, group.id, request.actor))
-    if _is_joining(connection, group, request.account):
+    group = lock_managed_group(connection, request.chat, request.actor)
+    if is_joining(connection, group, request.account):
         return StartedJoin(group.version, group.name)
     require_active(connection, [request.actor, request.account], "account")
     if not (_has_requested(connection, group.id, request.account) or _are_friends(connection, request)):
         raise RequestError(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
-    return _admit(connection, group, request.account, head, limits, now)
+    require_unblocked(connection, request.actor, [request.account], "account")
+    return admit(connection, group, request.account, head, limits, now)
 
 
 def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: int) -> int | None:
@@ -131,10 +134,11 @@ def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: in
     return lobby.version
 
 
-def _admit(
+def admit(
     connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, limits: LimitsSettings, now: int
 ) -> StartedJoin:
-    """Make the account a member if the limits allow it. Deletes its pending request."""
+    """Make the account a member if neither a ban nor the limits forbid it. Deletes its pending request."""
+    require_not_banned(connection, group.id, account, now)
     domain.check_capacity(group.id, group.size, limits)
     require_active(connection, [account], "account")
     domain.check_chat_count(count_groups(connection, account), limits)
@@ -145,17 +149,19 @@ def _admit(
 def _insert_member(
     connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, now: int
 ) -> StartedJoin:
-    """A group whose last member was deleted has no owner: the next member becomes the owner."""
+    """A group without members has no owner: the next member becomes the owner. A former member gets a new seat."""
     is_owner = group.owner == NO_ACCOUNT and group.id != LOBBY
     seat = sa.select(chat.c.seats).where(chat.c.id == group.id).scalar_subquery()
     row = {
         "chat": group.id, "account": account, "role": Role.OWNER if is_owner else Role.MEMBER, "seat": seat,
         "first_index": head + 1, "unread_from": None, "version": group.version + 1,
     }  # fmt: skip
-    connection.execute(sa.insert(member).values(row))
+    insertion = insert(connection, member).values(row)
+    key = [member.c.chat, member.c.account]
+    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
     if is_owner:
         connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=account))
-    _increment_version(connection, group.id, now, new_members=1)
+    increment_version(connection, group.id, now, new_members=1)
     touch(connection, [account], now)
     return StartedJoin(group.version + 1, group.name)
 
@@ -180,7 +186,7 @@ def finish_join(
     row = connection.execute(finished.returning(member.c.role, member.c.first_index)).one_or_none()
     if row is None or joined_at is None:
         return None
-    _increment_version(connection, number, now)
+    increment_version(connection, number, now)
     since = joined_at - 1 if joined_at == group.version else group.version
     answered = MembershipAnswered(number, group.name, account, accepted=True)
     recipients: list[AccountId] | None = [account]
@@ -214,6 +220,13 @@ def lock_group(connection: sa.Connection, number: ChatId) -> LockedGroup:
     return LockedGroup(ChatId(row.id), row.name, row.owner, JoinPolicy(row.join_policy), row.version, row.size)
 
 
+def lock_managed_group(connection: sa.Connection, number: ChatId, actor: AccountId) -> LockedGroup:
+    """Raises RequestError unless the actor manages the group."""
+    group = lock_group(connection, number)
+    domain.check_can_manage(role_of(connection, group.id, actor))
+    return group
+
+
 def count_groups(connection: sa.Connection, account: AccountId) -> int:
     """The number of groups that an account is in. Private chats do not count: others can create them."""
     groups = sa.select(sa.func.count()).select_from(chat.join(member))
@@ -222,7 +235,7 @@ def count_groups(connection: sa.Connection, account: AccountId) -> int:
     ).scalar_one()
 
 
-def _is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId) -> bool:
+def is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId) -> bool:
     """Whether the account's join was interrupted. Raises RequestError when the account is a member."""
     if _has_unfinished_join(connection, group.id, account):
         return True
@@ -257,7 +270,7 @@ def _are_friends(connection: sa.Connection, request: AddMember) -> bool:
     return connection.execute(rows).one_or_none() is not None
 
 
-def _increment_version(connection: sa.Connection, number: ChatId, now: int, new_members: int = 0) -> None:
+def increment_version(connection: sa.Connection, number: ChatId, now: int, new_members: int = 0) -> None:
     """Every change of a membership increments the chat's version."""
     connection.execute(
         sa.update(chat)

@@ -11,7 +11,7 @@ from services.cli.probes import listens
 from tests.drills.cluster import Cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredSystem]:
     """Two edges, and the cheapest password hash."""
     quick = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_iterations=1")

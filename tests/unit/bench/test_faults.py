@@ -10,6 +10,7 @@ from bench.measurement.result import Result
 from bench.measurement.system import MeasuredSystem
 from bench.population.plan import Load
 from bench.scenarios.pairs import ConversationOptions, group
+from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
 from tests.unit.bench.faulty_server import Frame, Spoil, faulty_server, honest
 
 _NTH = 40
@@ -50,7 +51,7 @@ async def test_an_honest_server_passes() -> None:
     result = await _run(honest)
     assert result.passed
     assert result.faults == Faults()
-    assert result.figures["delivered/s"] == pytest.approx(300, rel=0.2)
+    assert 0 < result.figures["delivered/s"] <= 400, "100 messages for three recipients, or fewer on a slow machine"
     assert result.measures["delivery"].count == 3 * result.measures["acknowledgement"].count
 
 
@@ -77,3 +78,20 @@ async def test_an_error_reply_is_counted_and_nothing_is_missed() -> None:
     assert result.refusals == {"no": 1}
     assert "rejected 1 times: no" in result.remarks
     assert not result.faults.any()
+
+
+async def test_a_reconnect_storm_sends_a_rejected_message_again() -> None:
+    """The first message is rejected, and nobody receives it."""
+
+    def lost(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+        return [] if number == 1 else [frame]
+
+    def rejected(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+        return [{"code": 18, "details": "no"}] if number == 1 else [frame]
+
+    async with faulty_server(lost, rejected) as address:
+        options = ReconnectStormOptions(4, ["v2"], 2, at_once=4, seconds=20.0)
+        result = await reconnect_storm(MeasuredSystem([address]), ProgressLine(), options)
+    assert result.measures["back"].count == 4
+    assert not result.faults.any()
+    assert set(result.refusals) == {"no"}

@@ -14,6 +14,7 @@ from clients.codec import CODECS
 from clients.codec.base import ClientAccount, ClientRequest, Destination
 from clients.codec.events import ReplyKind, ServerReply
 from clients.errors import ConnectionEnded, NoReply, RequestRejected, Unreachable
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.bench.faulty_server import faulty_server, honest
 from tests.unit.clients.scripted_server import CODE, HANG_UP, Addresses, scripted
 
@@ -112,7 +113,7 @@ async def test_a_reply_that_no_request_waits_for_goes_to_the_listener(address: s
     recorder = _Recorder()
     connection = await connect(address, V2, recorder)
     connection.send(V2.create_group(ACCOUNT, "x").frame)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not recorder.replies:
             await asyncio.sleep(0.01)
     assert [reply.error for reply in recorder.replies] == ["too many"]

@@ -121,6 +121,9 @@ _MESSAGE_READS: dict[str, Callable[[Snapshot, SeededDatabases], object]] = {
         now.messages([(ChatId(chat), 3, 4) for chat in seeded.chats[:50]], AccountId(seeded.first + 1))
     ),
     "number of unread messages": lambda now, seeded: now.count([(seeded.big, 19_951, _LENGTH)], seeded.first),
+    "numbers of unread messages and mentions": lambda now, seeded: now.unread(
+        [(seeded.big, 19_951, _LENGTH)], seeded.first
+    ),
     "oldest unread messages": lambda now, seeded: now.oldest([(seeded.big, 19_951, _LENGTH)], seeded.first, 10),
     "heads": lambda now, seeded: now.heads([seeded.big, *map(ChatId, seeded.chats[:50])]),
     "cursors": lambda now, seeded: now.cursors([(seeded.first, ChatId(chat)) for chat in seeded.chats[:50]]),

@@ -15,6 +15,7 @@ from shared.database import Database, DatabaseUnavailable, make_engine
 from shared.telemetry import new_trace, trace
 from tests.support.servers import PostgresServer
 from tests.support.small_disk import small_disk
+from tests.support.waiting import WAIT_SECONDS
 
 NOTES = sa.Table("notes", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("text", sa.String))
 
@@ -207,7 +208,7 @@ async def test_the_log_of_sqlite_restarts_under_constant_writes(
             await database.write(much)
 
     first, numbers = log(), itertools.count()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*[write() for _ in range(8)])
     await database.close()
 
@@ -232,7 +233,7 @@ async def test_the_log_is_moved_although_the_database_could_not_be_opened_at_fir
     assert await asyncio.to_thread(rejected.wait, 5)
     file.rmdir()
     await database.write(lambda connection: NOTES.create(connection))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while b"NOTES" not in file.read_bytes().upper():
             await asyncio.sleep(0.01)
     await database.close()
@@ -282,3 +283,25 @@ async def test_a_transaction_counts_from_its_request(tmp_path: Path) -> None:
     await database.close()
     assert registry.get_sample_value("dragoman_database_transactions", {"kind": "write"}) == 0
     assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "write"}) == 2
+
+
+def content_of(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.iterdir())
+
+
+async def test_no_file_of_sqlite_has_what_was_deleted_after_its_end(tmp_path: Path) -> None:
+    """The log has it until it is overwritten, at the latest when the last process ends."""
+    secrets = ["a short secret", "a long secret " * 2_000]
+    database = Database(f"sqlite:///{tmp_path / 'notes.db'}")
+    await database.write(lambda connection: NOTES.create(connection))
+    await database.write(
+        lambda connection: connection.execute(
+            NOTES.insert(), [{"id": number, "text": text} for number, text in enumerate(secrets)]
+        )
+    )
+    await database.write(lambda connection: connection.execute(NOTES.delete().where(NOTES.c.id == 0)))
+    await database.write(lambda connection: connection.execute(NOTES.update().values(text="gone")))
+    await database.close()
+    remaining = content_of(tmp_path)
+    assert b"secret" not in remaining
+    assert b"gone" in remaining

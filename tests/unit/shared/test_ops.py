@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
-from shared.ops import OpsServer
+from shared.ops import OpsServer, is_own_host
 from shared.settings import OpsSettings
 
 
@@ -43,9 +43,9 @@ async def serving(
         await running
 
 
-async def get(ops: OpsServer, path: str) -> tuple[int, str]:
+async def get(ops: OpsServer, path: str, host: str = "x") -> tuple[int, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", ops.port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     answer = (await reader.read()).decode()
     writer.close()
     await writer.wait_closed()
@@ -123,3 +123,24 @@ async def test_version_is_a_metric() -> None:
     async with serving({}) as ops:
         _, text = await get(ops, "/metrics")
     assert f'dragoman_build_info{{python="{platform.python_version()}",version="{version("dragoman")}"}} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1:9000", True), ("10.1.2.3", True), ("[::1]:9000", True), ("localhost:9000", True), ("", True),
+        ("edge-7d9f:9000", True), ("auth.dragoman.svc:9000", True), ("auth.dragoman.svc.cluster.local", True),
+        ("Monitor.example:9000", True), ("evil.example:9000", False), ("127.0.0.1.evil.example", False),
+        ("monitor.example.evil.example", False),
+    ],
+)  # fmt: skip
+def test_only_own_names_are_answered(host: str, own: bool) -> None:
+    assert is_own_host(host, {"monitor.example"}) is own
+
+
+async def test_a_page_of_a_foreign_name_reads_nothing() -> None:
+    async with serving({}) as ops:
+        for path in ("/metrics", "/board", "/healthz"):
+            status, body = await get(ops, path, "evil.example")
+            assert (status, "ops.allowed_hosts" in body) == (421, True)
+            assert (await get(ops, path, f"127.0.0.1:{ops.port}"))[0] == 200

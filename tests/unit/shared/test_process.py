@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from shared.process import cancel_on
+from tests.support.waiting import WAIT_SECONDS
 
 _SERVICE = """
 import gc
@@ -86,7 +87,7 @@ async def test_work_ends_when_it_is_time_to_stop(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("shared.tasks._AGAIN_SECONDS", 0.01)
     stopping = asyncio.Event()
     asyncio.get_running_loop().call_later(0.05, stopping.set)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await cancel_on(stopping, _forget_a_cancellation())
 
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from shared import readiness
 from shared.readiness import Readiness
+from tests.support.waiting import WAIT_SECONDS
 
 
 class FakeDependency:
@@ -90,7 +91,7 @@ async def test_the_metric_is_updated_without_requests(monkeypatch: pytest.Monkey
     redis.error = "away"
     async with probing(registry, database, redis) as probed:
         watching = asyncio.ensure_future(probed.watch())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             while metric(registry, "database") != 1:
                 await asyncio.sleep(0.01)
         watching.cancel()

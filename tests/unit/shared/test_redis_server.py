@@ -24,6 +24,7 @@ from shared.presence import Presence
 from shared.redis_server import UnsupportedRedis, require_single_server
 from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.support.servers import Server, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 
 Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
@@ -71,7 +72,7 @@ async def test_a_cluster_ends_every_service_at_its_start(
         media={"directory": tmp_path / "media"},
         auth={"keys": tmp_path / "keys"},
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(UnsupportedRedis, match="Redis Cluster, which is not supported"):
             await serve(settings, asyncio.Event())
 

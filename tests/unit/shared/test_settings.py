@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from shared.settings import DatabaseSettings, Settings, load
+from shared.settings import DatabaseSettings, Settings
+from shared.settings_loader import load
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +76,33 @@ def test_unknown_settings_and_invalid_values_are_rejected(name: str, value: str)
 )
 def test_every_service_has_a_database_of_its_own(url: str, expected: str) -> None:
     assert Settings(database=DatabaseSettings(url=SecretStr(url))).database_url("auth") == expected
+
+
+def test_certificates_are_beside_the_settings_file(tmp_path: Path) -> None:
+    file = tmp_path / "dragoman.toml"
+    file.write_text('[nats]\ntls_ca = "ca.crt"\ntls_key = "/keys/own.key"\n')
+    settings, _ = load(file, {"database.tls_ca": "other.crt"})
+    assert (settings.nats.tls_ca, settings.nats.tls_key) == (str(tmp_path / "ca.crt"), "/keys/own.key")
+    assert settings.database.tls_ca == "other.crt"
+
+
+@pytest.mark.parametrize(
+    ("files", "query"),
+    [
+        ({"tls_ca": "/a b.crt"}, "&sslmode=verify-full&sslrootcert=%2Fa+b.crt"),
+        ({"tls_certificate": "c"}, "&sslmode=verify-full&sslrootcert=system&sslcert=c&sslkey=c"),
+        ({"tls_ca": "a", "tls_certificate": "c", "tls_key": "k"},
+         "&sslmode=verify-full&sslrootcert=a&sslcert=c&sslkey=k"),
+    ],
+)  # fmt: skip
+def test_tls_of_postgresql_is_in_its_url(files: dict[str, str], query: str) -> None:
+    settings = Settings(database=DatabaseSettings(url=SecretStr("postgresql://h/db"), **files))
+    assert settings.database_url("auth") == f"postgresql+psycopg://h/db?options=-csearch_path%3Dauth{query}"
+
+
+def test_redis_over_tls_has_a_url_of_tls() -> None:
+    with pytest.raises(ValidationError, match=r"redis.url should begin with rediss://"):
+        load(None, {"redis.url": "redis://127.0.0.1", "redis.tls_ca": "ca.crt"})
 
 
 def test_secrets_are_not_shown() -> None:

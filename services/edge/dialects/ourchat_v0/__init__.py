@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import assert_never
 
 from services.edge.canonical.commands import StartUpload, UploadPart
 from services.edge.canonical.events import Event
@@ -16,16 +15,33 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, DecodeError, Dialect, Push, Request
+from services.edge.dialects.base import (
+    ERROR_CACHE_SIZE,
+    ConnectionInfo,
+    DecodeError,
+    Dialect,
+    Mask,
+    Push,
+    Request,
+    never_requested,
+)
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.ourchat_v0 import encode
 from services.edge.dialects.ourchat_v0.decode import read
 from services.edge.dialects.ourchat_v0.errors import ERROR_REPLIES
+from services.edge.dialects.ourchat_v0.masking import MEMBERS
 from services.edge.dialects.ourchat_v0.transfers import Announcement, IncomingTransfer
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
+from shared.contract.session import (
+    AccountView,
+    Ack,
+    ChatView,
+    ChatViews,
+    MembershipRequested,
+    Requests,
+)
 
 
 class OurChatV0(Dialect):
@@ -70,7 +86,7 @@ class OurChatV0(Dialect):
             case Requests() | MembershipRequested() | ChatViews() | MessagePage():
                 raise TypeError("no v0 frame requests this")
             case _:
-                assert_never(reply)
+                raise never_requested(reply, "v0")
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         if request is not None and isinstance(request.command, StartUpload | UploadPart):
@@ -85,8 +101,11 @@ class OurChatV0(Dialect):
         """The document has messages only."""
         return ()
 
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        return MEMBERS.apply(frame, mask, self.limits)
+
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
-        return encode.message(shown, self.base_url, self._package_bytes)
+        return encode.message(shown, self.base_url, self._package_bytes, self.language)
 
 
 @lru_cache(ERROR_CACHE_SIZE)

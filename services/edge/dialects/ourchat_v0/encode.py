@@ -12,6 +12,7 @@ from services.edge.dialects.ourchat_v0.codes import V0Code
 from services.edge.dialects.text_fallback import only_text, render_message, render_segment
 from shared.contract.auth import Authenticated
 from shared.contract.model import Emoji, File, Image, Segment
+from shared.setting_types import Language
 
 _PACKAGE_BYTES = 256 * 1024
 """Of media that was not uploaded in packages."""
@@ -42,36 +43,43 @@ def error(details: str) -> bytes:
     return _frame(V0Code.ERROR, {"details": details})
 
 
-def message(shown: DisplayMessage, base_url: str, package_bytes: int) -> tuple[Outgoing, ...]:
+def message(
+    shown: DisplayMessage, base_url: str, package_bytes: int, language: Language = "zh"
+) -> tuple[Outgoing, ...]:
     """One frame for each emoji and for adjacent texts, and each picture or file in packages of at most `package_bytes`
     bytes (0: as text), in order."""
     where = {"cid": shown.message.chat, "sender_id": ocid(shown.message.sender)}
     if text := only_text(shown.segments):
         return (_frame(V0Code.TEXT, {**where, "msg": text}),)
-    return tuple(_frames(shown.segments, where, base_url, package_bytes))
+    return tuple(_frames(shown.segments, where, base_url, package_bytes, language))
 
 
 def _frames(
-    segments: tuple[Segment, ...], where: dict[str, object], base_url: str, package_bytes: int
+    segments: tuple[Segment, ...], where: dict[str, object], base_url: str, package_bytes: int, language: Language
 ) -> Iterator[Outgoing]:
     apart = (Emoji, Image, File) if package_bytes else (Emoji,)
     for is_apart, group in groupby(segments, lambda segment: isinstance(segment, apart)):
         if not is_apart:
-            if text := render_message(tuple(group), base_url):
+            if text := render_message(tuple(group), base_url, language):
                 yield _frame(V0Code.TEXT, {**where, "msg": text})
             continue
         for one in group:
             if isinstance(one, Emoji):
                 yield _frame(V0Code.EMOJI, {**where, "emojiId": one.emoji_id})
             elif isinstance(one, Image | File):
-                yield _content(one, where, base_url, package_bytes)
+                yield _content(one, where, base_url, package_bytes, language)
 
 
-def _content(segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int) -> MediaPayload:
+def _content(
+    segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int, language: Language
+) -> MediaPayload:
     """In as many packages as its uploader sent, unless they are too large."""
     media, code = segment.media, V0Code.IMAGE if isinstance(segment, Image) else V0Code.FILE
     packages = max(1, media.packages or -(-media.size // _PACKAGE_BYTES), -(-media.size // package_bytes))
     announcement = _frame(code, {**where, "packages_num": packages, "size": media.size})
     return MediaPayload(
-        announcement, media, packages, _frame(V0Code.TEXT, {**where, "msg": render_segment(segment, base_url)})
+        announcement,
+        media,
+        packages,
+        _frame(V0Code.TEXT, {**where, "msg": render_segment(segment, base_url, language)}),
     )

@@ -6,7 +6,15 @@ Applications, their answers and renamings have no replies of their own: the send
 from collections.abc import Sequence
 from typing import assert_never
 
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
 from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
     DisplayMessage,
@@ -17,11 +25,12 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
+from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.ourchat_v1 import encode
 from services.edge.dialects.ourchat_v1.decode import request_of
 from services.edge.dialects.ourchat_v1.errors import ERROR_REPLIES
+from services.edge.dialects.ourchat_v1.masking import MEMBERS
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,
@@ -33,7 +42,14 @@ from shared.contract.edge import (
 )
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
+from shared.contract.session import (
+    AccountView,
+    Ack,
+    ChatView,
+    ChatViews,
+    MembershipRequested,
+    Requests,
+)
 
 
 class OurChatV1(Dialect):
@@ -71,7 +87,7 @@ class OurChatV1(Dialect):
             case AccountView() | Requests() | ChatViews() | MessagePage():
                 raise TypeError("no v1 frame requests this")
             case _:
-                assert_never(reply)
+                raise never_requested(reply, "v1")
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         error_reply = None if request is None else ERROR_REPLIES.get(type(request.command))
@@ -98,10 +114,20 @@ class OurChatV1(Dialect):
                 return encode.chat_renamed(chat, name, by, time)
             case ProfileChanged(profile, renamed):
                 return encode.account_renamed(profile.id, profile.nickname, time) if renamed else None
-            case ChatJoined() | MaintenanceChanged() | VerificationEnded():
+            case (
+                ChatJoined()
+                | ChatLeft()
+                | RoleChanged()
+                | MessageChanged()
+                | MaintenanceChanged()
+                | VerificationEnded()
+            ):
                 return None
             case _:
                 assert_never(event)
 
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        return MEMBERS.apply(frame, mask, self.limits)
+
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.message(shown, self.base_url),)
+        return (encode.message(shown, self.base_url, self.language),)

@@ -10,6 +10,7 @@ from services.edge.dialects.text_fallback import render_message
 from shared.contract.auth import Authenticated
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered, MembershipApplied
 from shared.contract.ids import AccountId, ChatId
+from shared.setting_types import Language
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,11 +39,12 @@ class _V1Message(msgspec.Struct):
     data: _V1Text
 
 
-def message(shown: DisplayMessage, base_url: str) -> bytes:
+def message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
     sent = shown.message
     private = UNSET if shown.to is None else shown.to
     sender = _V1SenderMember(sent.sender, sent.chat if shown.to is None else UNSET, private)
-    return _encode(_V1Message(0, sent.time // 1000, _V1Text(sent.id, sender, render_message(shown.segments, base_url))))
+    text = render_message(shown.segments, base_url, language)
+    return _encode(_V1Message(0, sent.time // 1000, _V1Text(sent.id, sender, text)))
 
 
 def _frame(code: int, time: int, data: dict[str, object]) -> bytes:

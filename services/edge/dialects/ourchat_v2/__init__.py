@@ -5,7 +5,15 @@ from functools import lru_cache
 from typing import assert_never
 
 from services.edge.canonical.commands import BEFORE_LOGIN
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
 from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
     DisplayMessage,
@@ -16,11 +24,21 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, Dialect, LoadedChat, Push, Request
+from services.edge.dialects.base import (
+    ERROR_CACHE_SIZE,
+    ConnectionInfo,
+    Dialect,
+    LoadedChat,
+    Mask,
+    Push,
+    Request,
+    never_requested,
+)
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.decode import request_of
 from services.edge.dialects.ourchat_v2.errors import ERROR_REPLIES
+from services.edge.dialects.ourchat_v2.masking import MEMBERS
 from services.edge.dialects.ourchat_v2.push_gate import PushGate
 from services.edge.dialects.ourchat_v2.values import PC_CLIENT_VALUE, ViewerContext, account_values, session_values
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
@@ -103,7 +121,7 @@ class OurChatV2(Dialect):
             case Requests() | MembershipRequested() | ChatViews() | MessagePage():
                 raise TypeError("no v2 frame requests this")
             case _:
-                assert_never(reply)
+                raise never_requested(reply, "v2")
 
     def _session(self, request: Request, view: ChatView, now: float) -> Frame:
         if isinstance(request.command, CreateChat):
@@ -142,7 +160,10 @@ class OurChatV2(Dialect):
             case VerificationEnded(outcome):
                 return (Push((encode.status(V2Code.VERIFICATION, _VERIFICATION_STATUS[outcome]),)),)
             case (
-                ProfileChanged()
+                ChatLeft()
+                | RoleChanged()
+                | MessageChanged()
+                | ProfileChanged()
                 | FriendshipRequested()
                 | FriendshipAnswered()
                 | MembershipApplied()
@@ -153,8 +174,11 @@ class OurChatV2(Dialect):
             case _:
                 assert_never(event)
 
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        return MEMBERS.apply(frame, mask, self.limits)
+
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.message(shown.message, shown.segments, self.base_url),)
+        return (encode.message(shown.message, shown.segments, self.base_url, self.language),)
 
     # Login and held messages
 
@@ -174,6 +198,9 @@ class OurChatV2(Dialect):
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         return self._gate.hold(message, frames, now)
+
+    def holds(self, chat: ChatId, index: int) -> bool:
+        return self._gate.holds(chat, index)
 
     def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         return self._gate.release(chat, now)

@@ -9,6 +9,7 @@ from services.edge.dialects.text_fallback import only_text
 from shared.contract.auth import Authenticated
 from shared.contract.ids import ChatId
 from shared.contract.model import Message, Segment
+from shared.setting_types import Language
 
 _encode = msgspec.json.Encoder().encode
 
@@ -17,11 +18,11 @@ _MESSAGE = b'{"code":0,"time":%d,"msg_id":"%d","sender":{"ocid":"%010d","session
 _TEXT = _MESSAGE.replace(b"%b", b'[{"type":0,"text":%b}]')
 
 
-def message(message: Message, segments: tuple[Segment, ...], base_url: str) -> bytes:
+def message(message: Message, segments: tuple[Segment, ...], base_url: str, language: Language = "zh") -> bytes:
     text = only_text(segments)
     if text is not None:
         return _TEXT % (message.time, message.id, message.sender, message.chat, _encode(text))
-    wire = [to_wire(segment, base_url) for segment in segments]
+    wire = [to_wire(segment, base_url, language) for segment in segments]
     return _MESSAGE % (message.time, message.id, message.sender, message.chat, _encode(wire))
 
 

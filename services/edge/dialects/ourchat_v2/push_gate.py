@@ -142,6 +142,10 @@ class PushGate:
         self._plan(due)
         return announcement
 
+    def holds(self, chat: ChatId, index: int) -> bool:
+        """Whether it holds this message."""
+        return any(push.message and push.message.index == index for push in self._queues.get(chat, ()))
+
     def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         """The echo of an own message of this chat comes next: everything that is held for the chat."""
         if chat not in self._queues or (self.is_pc_client and chat not in self._listed):

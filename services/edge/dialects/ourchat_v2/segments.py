@@ -7,7 +7,8 @@ import msgspec
 
 from services.edge.dialects.addresses import media_id
 from services.edge.dialects.text_fallback import media_url, render_segment
-from shared.contract.model import Emoji, File, Image, Media, Segment, Text
+from shared.contract.model import Emoji, File, Image, Media, Recalled, Segment, Text
+from shared.setting_types import Language
 from shared.settings import LimitsSettings
 
 
@@ -43,16 +44,18 @@ class WireFile(msgspec.Struct, tag_field="type", tag=3):
 WireSegment = WireText | WireEmoji | WireImage | WireFile
 
 
-def to_wire(segment: Segment, base_url: str) -> WireSegment:
+def to_wire(segment: Segment, base_url: str, language: Language = "zh") -> WireSegment:
     match segment:
         case Text(text):
             return WireText(text)
         case Emoji(emoji_id):
-            return WireEmoji(emoji_id, render_segment(segment, base_url))
+            return WireEmoji(emoji_id, render_segment(segment, base_url, language))
         case Image(media):
-            return WireImage(*_described(media, base_url), render_segment(segment, base_url))
+            return WireImage(*_described(media, base_url), render_segment(segment, base_url, language))
         case File(media):
-            return WireFile(*_described(media, base_url), render_segment(segment, base_url))
+            return WireFile(*_described(media, base_url), render_segment(segment, base_url, language))
+        case Recalled():
+            return WireText(render_segment(segment, base_url, language))
         case _:
             assert_never(segment)
 

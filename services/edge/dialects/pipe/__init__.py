@@ -5,7 +5,15 @@ from functools import lru_cache
 from typing import assert_never
 
 from services.edge.canonical.commands import UploadCommand
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import (
     DisplayMessage,
@@ -16,10 +24,11 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, Dialect, Push, Request
+from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
+from services.edge.dialects.pipe.masking import mask_fields
 from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.edge import (
@@ -45,6 +54,7 @@ from shared.contract.session import (
     PendingMembership,
     Requests,
 )
+from shared.setting_types import Language
 
 
 class Pipe(Dialect):
@@ -72,14 +82,16 @@ class Pipe(Dialect):
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Frame, ...]:
         if isinstance(reply, MessagePage):
-            return tuple(encode.message(shown, self.base_url) for shown in reply.messages)
+            return tuple(encode.message(shown, self.base_url, self.language) for shown in reply.messages)
         return (self._reply(request, reply),)
 
     def _reply(self, request: Request, reply: Reply) -> Frame:
         match reply:
             case Authenticated():
                 registered = isinstance(request.command, Register)
-                return encode.done("register") if registered else encode.logged_in(reply, self._unread)
+                if registered:
+                    return encode.done("register", self.language)
+                return encode.logged_in(reply, self._unread, self.language)
             case VerificationNeeded():
                 return encode.error(_name(request), VERIFY_BY_MAIL.text)
             case AccountView(profile, _, friends):
@@ -88,16 +100,16 @@ class Pipe(Dialect):
             case ChatViews(chats):
                 return encode.groups(view.chat.id for view in chats if view.chat.kind is ChatKind.GROUP)
             case ChatView():
-                return _group(_name(request), reply)
+                return _group(_name(request), reply, self.language)
             case Requests(friendships, memberships):
                 of_friends = _name(request) == "get_unread_friend_request"
                 return encode.friend_requests(friendships) if of_friends else encode.group_requests(memberships)
             case MessageAccepted() | MembershipRequested() | Ack():
-                return _done(request)
+                return _done(request, self.language)
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | MessagePage():
                 raise TypeError("no pipe frame requests this")
             case _:
-                assert_never(reply)
+                raise never_requested(reply, "pipe")
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context` is the command that an undecodable frame names, if any."""
@@ -114,6 +126,9 @@ class Pipe(Dialect):
                 return (Push((encode.group_requests([PendingMembership(applicant, chat, text)]),)),)
             case (
                 ChatJoined()
+                | ChatLeft()
+                | RoleChanged()
+                | MessageChanged()
                 | MaintenanceChanged()
                 | VerificationEnded()
                 | ProfileChanged()
@@ -125,8 +140,11 @@ class Pipe(Dialect):
             case _:
                 assert_never(event)
 
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        return mask_fields(frame, mask)
+
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.pushed_message(shown, self.base_url),)
+        return (encode.pushed_message(shown, self.base_url, self.language),)
 
     # The login
 
@@ -150,14 +168,14 @@ def _name(request: Request) -> str:
     return request.context
 
 
-def _group(name: str, view: ChatView) -> Frame:
+def _group(name: str, view: ChatView, language: Language) -> Frame:
     if name == "create_group":
-        return encode.group_created(view.chat.id)
+        return encode.group_created(view.chat.id, language)
     return encode.group(view) if view.chat.kind is ChatKind.GROUP else encode.error(name, "this is no group")
 
 
-def _done(request: Request) -> Frame:
+def _done(request: Request, language: Language) -> Frame:
     command, name = request.command, _name(request)
     if isinstance(command, AnswerFriendship | AnswerMembership):
-        return encode.handled(name, command.accept)
-    return encode.done(name)
+        return encode.handled(name, command.accept, language)
+    return encode.done(name, language)

@@ -11,32 +11,38 @@ from shared.contract.auth import Authenticated
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Profile
 from shared.contract.session import ChatView, PendingFriendship, PendingMembership
+from shared.setting_types import Language
 
 NAME = "pipe"
 
-_SUCCESSES: Mapping[str, str] = {
-    "register": "register_succ|注册成功！",
-    "update_profile": "update_profile_succ|修改成功！",
-    "forget_passwd": "up_pass_succ|修改成功！",
-    "add_friend": "add_friend_succ|已发送请求！",
-    "del_friend": "del_friend_succ|删除成功！",
-    "join_group": "join_group_succ|已发送请求！",
-    "send_message": "send_message_succ|发送成功！",
-    "send_file": "send_file_succ|发送成功！",
+_SUCCESSES: Mapping[str, Mapping[Language, str]] = {
+    "register": {"zh": "register_succ|注册成功！", "en": "register_succ|Registered."},
+    "update_profile": {"zh": "update_profile_succ|修改成功！", "en": "update_profile_succ|Changed."},
+    "forget_passwd": {"zh": "up_pass_succ|修改成功！", "en": "up_pass_succ|Changed."},
+    "add_friend": {"zh": "add_friend_succ|已发送请求！", "en": "add_friend_succ|Request sent."},
+    "del_friend": {"zh": "del_friend_succ|删除成功！", "en": "del_friend_succ|Removed."},
+    "join_group": {"zh": "join_group_succ|已发送请求！", "en": "join_group_succ|Request sent."},
+    "send_message": {"zh": "send_message_succ|发送成功！", "en": "send_message_succ|Sent."},
+    "send_file": {"zh": "send_file_succ|发送成功！", "en": "send_file_succ|Sent."},
 }
 _ORIGIN = re.compile(r"http://(?P<host>\[[0-9A-Fa-f:.]+\]|[^|/:\s]+)(?::(?P<port>[0-9]+))?")
 _HTTP_PORT = 80
-_DECISIONS = {True: "同意请求！", False: "拒绝请求！"}
+_DECISIONS: Mapping[bool, Mapping[Language, str]] = {
+    True: {"zh": "同意请求！", "en": "Accepted."},
+    False: {"zh": "拒绝请求！", "en": "Rejected."},
+}
+_LOGGED_IN: Mapping[Language, str] = {"zh": "登录成功！", "en": "Logged in."}
+_GROUP_CREATED: Mapping[Language, str] = {"zh": "群组创建成功！", "en": "Group created."}
 _ERROR_WORDS = {"forget_passwd": "up_pass_error", "": "error"}
 """Of the others it is the command's name and `_error`. The empty name stands for frames without a known command."""
 
 
-def done(command: str) -> bytes:
-    return _SUCCESSES[command].encode()
+def done(command: str, language: Language = "zh") -> bytes:
+    return _SUCCESSES[command][language].encode()
 
 
-def handled(command: str, accepted: bool) -> bytes:
-    return f"{command}_succ|{_DECISIONS[accepted]}".encode()
+def handled(command: str, accepted: bool, language: Language = "zh") -> bytes:
+    return f"{command}_succ|{_DECISIONS[accepted][language]}".encode()
 
 
 def error(command: str, reason: str) -> bytes:
@@ -47,8 +53,8 @@ def error(command: str, reason: str) -> bytes:
 # 1 用户管理
 
 
-def logged_in(answer: Authenticated, unread: int) -> bytes:
-    return f"login_succ|登录成功！|{answer.account}|{answer.token}|{unread}".encode()
+def logged_in(answer: Authenticated, unread: int, language: Language = "zh") -> bytes:
+    return f"login_succ|{_LOGGED_IN[language]}|{answer.account}|{answer.token}|{unread}".encode()
 
 
 def profile(of: Profile, own: bool) -> bytes:
@@ -76,8 +82,8 @@ def _counted(head: str, numbers: Iterable[int]) -> bytes:
 # 3 群组管理
 
 
-def group_created(chat: ChatId) -> bytes:
-    return f"create_group_succ|{chat}|群组创建成功！".encode()
+def group_created(chat: ChatId, language: Language = "zh") -> bytes:
+    return f"create_group_succ|{chat}|{_GROUP_CREATED[language]}".encode()
 
 
 # 5 服务器消息
@@ -93,20 +99,20 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
     return f"group_request|{len(rows)}|{''.join(rows)}".encode()
 
 
-def pushed_message(shown: DisplayMessage, base_url: str) -> bytes:
+def pushed_message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
     """A message to an online client: a private file has a frame of its own if plain HTTP can fetch it."""
     match shown.segments:
         case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):
             host, port = origin["host"], origin["port"] or _HTTP_PORT
             return f"file|{shown.message.sender}|{host}|{port}|media/{media.id}|{media.size}|".encode()
         case _:
-            return message(shown, base_url)
+            return message(shown, base_url, language)
 
 
-def message(shown: DisplayMessage, base_url: str) -> bytes:
+def message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
     """In a group the text itself names the sender: pipe's own clients write it there, messages of other dialects get
     the nickname in front."""
-    sent, data = shown.message, render_message(shown.segments, base_url)
+    sent, data = shown.message, render_message(shown.segments, base_url, language)
     seconds = sent.time // 1000
     if shown.to is not None:
         return f"message|0|{sent.sender}|{seconds}|{data}".encode()

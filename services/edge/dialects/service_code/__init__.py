@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import assert_never
 from urllib.parse import parse_qs
 
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import (
     DisplayMessage,
@@ -15,12 +23,13 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
+from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.service_code import encode
 from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.service_code.decode import ServiceContext, request_of
 from services.edge.dialects.service_code.errors import error_reply
+from services.edge.dialects.service_code.masking import MEMBERS
 from services.edge.dialects.service_code.secrets import ConnectionSecret
 from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
 from shared.contract.edge import (
@@ -33,7 +42,14 @@ from shared.contract.edge import (
 )
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
+from shared.contract.session import (
+    AccountView,
+    Ack,
+    ChatView,
+    ChatViews,
+    MembershipRequested,
+    Requests,
+)
 
 
 class Service(Dialect):
@@ -42,6 +58,7 @@ class Service(Dialect):
     name = "service"
     pushes_backlog = False
     names_senders = True
+    public_query = frozenset({"push"})
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
@@ -72,11 +89,13 @@ class Service(Dialect):
             case MessageAccepted(message):
                 return encode.success(index=message.index)
             case MessagePage(messages) if _context(request).code is ServiceCode.RECEIVE:
-                return encode.success(values=[encode.received(shown, self.base_url) for shown in messages])
+                return encode.success(
+                    values=[encode.received(shown, self.base_url, self.language) for shown in messages]
+                )
             case MessagePage(messages):
-                return encode.ok({"values": [encode.value(shown, self.base_url) for shown in messages]})
+                return encode.ok({"values": [encode.value(shown, self.base_url, self.language) for shown in messages]})
             case ChatViews(chats):
-                return encode.chats(chats)
+                return encode.chats(chats, self.language)
             case MembershipRequested(joined):
                 return encode.success() if joined else encode.failed("you have applied; the group has yet to approve")
             case ChatView(chat):
@@ -84,7 +103,7 @@ class Service(Dialect):
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | Ack() | Requests():
                 raise TypeError("no service frame requests this")
             case _:
-                assert_never(reply)
+                raise never_requested(reply, "service")
 
     def _remember_secret(self, request: Request) -> None:
         command = request.command
@@ -102,6 +121,9 @@ class Service(Dialect):
         match event:
             case (
                 ChatJoined()
+                | ChatLeft()
+                | RoleChanged()
+                | MessageChanged()
                 | MaintenanceChanged()
                 | VerificationEnded()
                 | ProfileChanged()
@@ -115,8 +137,11 @@ class Service(Dialect):
             case _:
                 assert_never(event)
 
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        return MEMBERS.apply(frame, mask, self.limits)
+
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.push(shown, self.base_url),)
+        return (encode.push(shown, self.base_url, self.language),)
 
     # The login
 

@@ -9,6 +9,7 @@ from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.text_fallback import render_message
 from shared.contract.model import ChatKind, ProfileSummary
 from shared.contract.session import ChatWithMembers
+from shared.setting_types import Language
 
 _encode = msgspec.json.Encoder().encode
 _OK = 200
@@ -35,41 +36,41 @@ def error(state: int, text: str) -> bytes:
     return _encode({"state_code": state, "content": {"msg": text}})
 
 
-def push(shown: DisplayMessage, base_url: str) -> bytes:
-    content = {"chat": shown.message.chat, "values": [received(shown, base_url)]}
+def push(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
+    content = {"chat": shown.message.chat, "values": [received(shown, base_url, language)]}
     return _encode({"service_code": ServiceCode.PUSH, "content": content})
 
 
-def value(shown: DisplayMessage, base_url: str) -> dict[str, object]:
+def value(shown: DisplayMessage, base_url: str, language: Language = "zh") -> dict[str, object]:
     """获取Chat: a message; `time` in Unix seconds."""
     message = shown.message
     return {
         "id": _sender_summary(shown).uuid,
-        "content": render_message(shown.segments, base_url),
+        "content": render_message(shown.segments, base_url, language),
         "index": message.index,
         "time": message.time // 1000,
     }
 
 
-def received(shown: DisplayMessage, base_url: str) -> dict[str, object]:
+def received(shown: DisplayMessage, base_url: str, language: Language = "zh") -> dict[str, object]:
     """接收消息: a message with its sender's nickname."""
-    return {"name": _sender_summary(shown).nickname, **value(shown, base_url)}
+    return {"name": _sender_summary(shown).nickname, **value(shown, base_url, language)}
 
 
 def _sender_summary(shown: DisplayMessage) -> ProfileSummary:
     return shown.summary or ProfileSummary(str(shown.message.sender), "")
 
 
-def chats(views: Iterable[ChatWithMembers]) -> bytes:
+def chats(views: Iterable[ChatWithMembers], language: Language = "zh") -> bytes:
     """找Chat, with both forms of the chat's kind in the document."""
-    return ok({"values": [_chat(view) for view in views]})
+    return ok({"values": [_chat(view, language) for view in views]})
 
 
-def _chat(view: ChatWithMembers) -> dict[str, object]:
-    chat = view.chat
+def _chat(view: ChatWithMembers, language: Language) -> dict[str, object]:
+    chat, separator = view.chat, "、" if language == "zh" else ", "
     return {
         "id": chat.id,
-        "name": chat.name or "、".join(face.nickname for face in view.members),
+        "name": chat.name or separator.join(face.nickname for face in view.members),
         "type": _TYPES[chat.kind],
         "is_group": chat.kind is ChatKind.GROUP,
         "usrs": [{"id": face.uuid} for face in view.members],

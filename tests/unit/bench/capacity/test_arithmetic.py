@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from bench.capacity.arithmetic import KINDS, Habits, limits, needs
+from services.message.adapters.roster_cache import _MAX_MEMBERS
 from tests.unit.bench.capacity.samples import COSTS
 
 _HABITS = Habits(messages_per_minute=6.0, recipients=3.0, logins_per_hour=3.6)
@@ -65,3 +66,23 @@ def test_a_more_expensive_system_is_full_sooner(name: str) -> None:
         return next(limit.users for limit in found if limit.what == name)
 
     assert full(10.0) < full(1.0)
+
+
+def test_session_reads_the_rosters_that_no_replica_has_cached() -> None:
+    priced = msgspec.structs.replace(COSTS, roster=1_000.0)
+    few = needs(priced, _HABITS._replace(roster_members=1e9), 10_000)
+    assert list(few.cores["session"]) == pytest.approx([0.002, 0.002])
+    none = needs(priced, _HABITS._replace(roster_members=1.0), 10_000)
+    assert list(none.cores["session"]) == pytest.approx([0.002, 1.002], abs=1e-4)
+    # Two replicas with half of the 1.5 M memberships.
+    half = needs(priced, _HABITS._replace(roster_members=375_000.0), 10_000)
+    assert half.cores["session"][1] == pytest.approx(0.502)
+
+
+def test_a_login_reads_each_chat() -> None:
+    priced = msgspec.structs.replace(COSTS, login_chat={"session": 10.0})
+    assert needs(priced, _HABITS, 10_000).cores["session"][0] == pytest.approx(0.002 + 10 * 29 * 10 / 1e6)
+
+
+def test_the_supposed_cache_is_that_of_message() -> None:
+    assert Habits().roster_members == _MAX_MEMBERS

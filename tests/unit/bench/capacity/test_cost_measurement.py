@@ -3,9 +3,9 @@ import pytest
 from bench.capacity.cost_measurement import CostOptions, measure_costs, row_bytes
 from bench.measurement.progress import ProgressLine
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.xdist_group("bench")
 
-_WEIGHING = CostOptions(50, 200, 2_000, 20, 200, seconds=1.0, rest=0.5, size=150, dialects=["pipe"])
+_WEIGHING = CostOptions(50, 200, 2_000, 20, 200, 100, 100, seconds=1.0, rest=0.5, size=150, dialects=["pipe"])
 
 
 async def test_everything_has_a_cost() -> None:
@@ -17,6 +17,8 @@ async def test_everything_has_a_cost() -> None:
     assert 0 < costs.kib < 100
     assert costs.nats[0] > 150
     assert costs.client[0] > 150
+    assert costs.roster > 0
+    assert costs.login_chat.keys() == costs.login.keys()
 
 
 def test_rows_have_a_size() -> None:

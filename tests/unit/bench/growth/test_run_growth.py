@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import click
@@ -11,8 +12,9 @@ from bench.growth.result import Growth, point
 from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
 from bench.population.seeding import Seeder
+from tests.support.servers import PostgresServer
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 _EFFORT = RunOptions(0.6, 0.0, 0.2, rate=100, deliveries=2_000, size=150, processes=1, dialects=["pipe", "service"])
 
@@ -30,6 +32,9 @@ async def test_a_point_of_each_axis(target: MeasuredSystem, name: str) -> None:
     assert {"auth", "edge", "message", "nats", "session", "valkey"} <= set(found.parts)
     assert found.cost == pytest.approx(sum(found.parts.values()), abs=0.1)
     assert "µs of a login in edge-1" in found.figures
+    shared = [found.figures[f"{name} of a message"] for name in ("requests", "commits", "envelopes")]
+    assert all(shared)
+    assert found.figures["commits of a message"] <= 1
 
 
 def test_the_command_offers_every_axis() -> None:
@@ -48,3 +53,17 @@ def test_the_command_starts_a_system_for_each_number_of_edges(tmp_path: Path) ->
     assert [found.x for found in grown.curves[0].points] == [1]
     assert not any("edge-2" in name for name in grown.curves[0].points[0].figures)
     assert "<svg" in html.read_text()
+
+
+def test_replicas_run_on_postgresql_and_its_cost_is_counted(
+    tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
+    json = tmp_path / "growth.json"
+    chosen = ["--quick", "--axis", "scale", "--value", "2", "--rate", "50", "--json", str(json)]
+    result = CliRunner().invoke(bench, ["growth", *chosen])
+    assert result.exit_code == 0, result.output
+    (grown,) = msgspec.json.decode(json.read_bytes(), type=list[Growth])
+    (found,) = grown.curves[0].points
+    assert found.parts["database"] > 0
+    assert {"cores of message-2", "cores of edge-2", "cores of database"} <= set(found.figures)

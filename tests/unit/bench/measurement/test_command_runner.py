@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bench.measurement.result import Result
-from bench.measurement.system import own_system
+from bench.measurement.system import SystemSize, own_system
 from tests.support.processes import until_gone
 from tests.unit.bench.faulty_server import Spoil, faulty_server, honest
 from tests.unit.bench.test_faults import losing
@@ -65,10 +65,9 @@ async def test_without_a_system_it_prints_one_line(tmp_path: Path) -> None:
     assert (status, output.strip()) == (2, f"Error: no `dragoman up` is running in {tmp_path}")
 
 
-@pytest.mark.timeout(180)
 async def test_a_system_of_its_own_is_gone_afterwards() -> None:
     notes: list[str] = []
-    async with own_system(2, ["auth.argon2_iterations=1"], notes.append) as target:
+    async with own_system(SystemSize(2), ["auth.argon2_iterations=1"], notes.append) as target:
         assert len(target.edges) == 2
         assert {one.name for one in target.processes} >= {"edge-1", "edge-2", "message"}
         assert target.cpu().keys() == {one.name for one in target.processes}

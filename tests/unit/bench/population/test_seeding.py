@@ -25,7 +25,7 @@ from shared.migrate import upgrade
 from shared.settings import AuthSettings, DatabaseSettings, Settings
 from tests.support.servers import PostgresServer
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -5,7 +5,7 @@ from bench.measurement.system import MeasuredSystem
 from bench.scenarios.connect import ConnectOptions, connect
 from clients.errors import Unreachable
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 
 @pytest.mark.parametrize(("rate", "dialects"), [(0.0, ["service", "pipe"]), (20.0, ["v2", "v1", "v0"])])

@@ -6,7 +6,7 @@ from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
 from bench.scenarios.history import HistoryOptions, history
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 
 @pytest.mark.parametrize("own", [False, True])

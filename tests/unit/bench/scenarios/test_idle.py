@@ -4,7 +4,7 @@ from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
 from bench.scenarios.idle import IdleOptions, idle
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 
 async def test_memory_of_idle_connections(target: MeasuredSystem) -> None:

@@ -7,7 +7,7 @@ from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
 from bench.scenarios.mixed import WEIGHTS, MixedOptions, chat_members, mixed, population
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 
 def test_every_dialect_is_there_by_its_weight() -> None:

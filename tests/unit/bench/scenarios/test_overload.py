@@ -4,12 +4,12 @@ import pytest
 
 from bench.measurement.progress import ProgressLine
 from bench.measurement.slo import Bounds, FloodResult
-from bench.measurement.system import own_system
+from bench.measurement.system import SystemSize, own_system
 from bench.scenarios.flood import flood
 from bench.scenarios.overload import OverloadOptions, max_connections, overload
 from tests.unit.bench.faulty_server import faulty_server, honest
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 _STRAIN = OverloadOptions(40, ["pipe", "v2"], 1, 150, window=2, factor=2.0, calm=2.0, seconds=1.5)
 _ANY_SPEED = Bounds(goodput=0.0, slack_seconds=60.0, recovery_seconds=math.inf)
@@ -22,7 +22,7 @@ async def test_nothing_is_lost_or_unanswered_under_overload() -> None:
         "auth.argon2_memory_kib=8",
         "auth.argon2_iterations=1",
     ]
-    async with own_system(2, settings, ProgressLine().print) as target:
+    async with own_system(SystemSize(2), settings, ProgressLine().print) as target:
         result = await overload(target, ProgressLine(), _STRAIN, _ANY_SPEED)
     assert not result.faults.any(), result
     assert not [remark for remark in result.remarks if "1013" in remark or "grew" in remark or "waited" in remark]

@@ -4,7 +4,7 @@ from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
 from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
 
-pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("bench")
 
 _STORM = ReconnectStormOptions(30, ["service", "pipe", "v2"], 2, at_once=8, seconds=30.0)
 

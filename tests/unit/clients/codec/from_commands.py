@@ -2,10 +2,20 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
-from services.edge.canonical.commands import Command, CreateChatByUuid, FetchUnread, PostMessage
+from services.edge.canonical.commands import (
+    Command,
+    CreateChatByUuid,
+    EditMessage,
+    FetchUnread,
+    PostMessage,
+    ReadHistory,
+)
 from shared.contract.auth import IdentifierKind, Login, Register
-from shared.contract.message import GetHistory
+from shared.contract.contacts import SetBlocked
+from shared.contract.message import ChangeMessage, GetHistory, PinMessage, React, RecallText
 from shared.contract.model import Text
 from shared.contract.session import (
     AddMember,
@@ -27,6 +37,8 @@ def request_of(codec: Codec, command: Command, account: ClientAccount) -> Client
             return codec.register(_registration(command))
         case Login() if command.identifier not in _NO_IDENTIFIERS:
             return codec.login(_login(codec, command))
+        case PostMessage(segments=(Text(text),), reply_to=index) if index:
+            return codec.reply(command.chat, index, text)
         case PostMessage(segments=(Text(text),)):
             return codec.post(account, Destination(command.chat, command.to), text)
         case CreateChat() | CreateChatByUuid():
@@ -35,10 +47,31 @@ def request_of(codec: Codec, command: Command, account: ClientAccount) -> Client
             return codec.join(account, chat)
         case AnswerMembership(chat=chat, applicant=user, accept=True) | AddMember(chat=chat, account=user):
             return codec.accept(account, chat, ClientAccount(number=user))
+        case EditMessage() | ChangeMessage():
+            return _change(codec, command)
+        case SetBlocked(account=user, blocked=on):
+            return codec.block(ClientAccount(number=user), on=on)
         case FetchUnread(None):
             (request,) = codec.after_login(account)
             return request
     return _listing(codec, command, account)
+
+
+def _change(codec: Codec, command: EditMessage | ChangeMessage) -> ClientRequest | None:
+    chat, index = command.chat, command.index
+    if isinstance(command, EditMessage):
+        match command.segments:
+            case (Text(text),) if command.if_rev is None:
+                return codec.edit(chat, index, text)
+        return None
+    match command.change:
+        case RecallText():
+            return codec.recall(chat, index)
+        case React(emoji, on):
+            return codec.react(chat, index, emoji, on=on)
+        case PinMessage(on):
+            return codec.pin(chat, index, on=on)
+    return None
 
 
 def _registration(command: Register) -> ClientAccount:
@@ -81,21 +114,25 @@ def _listing(codec: Codec, command: Command, account: ClientAccount) -> ClientRe
             return codec.list_chats(account)
         case GetChat(chat=chat):
             return codec.describe_chat(account, chat)
-        case GetHistory(older=True):
+        case GetHistory(older=True) | ReadHistory(older=True):
             return codec.history(account, command.chat, command.count, command.start)
-        case GetHistory(older=False):
+        case GetHistory(older=False) | ReadHistory(older=False):
             return codec.missed(account, command.chat, command.start - 1)[-1]
     return None
 
 
 def sent(command: Command) -> Any:
     """What of a command the library sends: not what clients of the dialect may add to a registration or to a request
-    to join, nor how long a page is."""
+    to join, nor how long a page is, nor a message's nonce."""
     match command:
         case Register():
             return (command.secret, command.email, command.username, command.uuid)
         case RequestMembership():
             return ("join", command.chat)
-        case GetHistory(older=False):
+        case GetHistory(older=False) | ReadHistory(older=False):
             return (command.chat, command.start)
+        case PostMessage():
+            return replace(command, nonce="")
+        case EditMessage():
+            return (command.chat, command.index, command.segments, command.if_rev)
     return command

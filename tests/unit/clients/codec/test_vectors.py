@@ -13,6 +13,7 @@ from clients.codec.events import (
     MaintenanceStatus,
     OtherFrame,
     PendingRequests,
+    ReceivedChange,
     ReceivedMedia,
     ReceivedMessage,
     ReceivedNotification,
@@ -109,6 +110,19 @@ MESSAGES = {"Register", "Login", "PostMessage"}
         ("ourchat-v2", {"CreateChat", "GetAccount", "GetChat"}),
         ("service", {"CreateChatByUuid", "RequestMembership", "ListChatViews", "GetHistory"}),
         (
+            "native",
+            {
+                "CreateChat",
+                "RequestMembership",
+                "AddMember",
+                "GetChat",
+                "ReadHistory",
+                "ChangeMessage",
+                "EditMessage",
+                "SetBlocked",
+            },
+        ),
+        (
             "pipe",
             {"CreateChat", "RequestMembership", "AnswerMembership", "ListChatViews", "GetChat", "FetchUnread"},
         ),
@@ -156,7 +170,7 @@ def test_the_position_is_read_without_the_rest(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.event])
 def test_news_are_decoded(case: Case) -> None:
-    kinds = (ReceivedNotification, PendingRequests, MaintenanceStatus, ServerReply)
+    kinds = (ReceivedNotification, ReceivedChange, PendingRequests, MaintenanceStatus, ServerReply)
     assert [event for event in events(case.codec, case.vector.out) if not isinstance(event, kinds)] == []
 
 
@@ -190,7 +204,7 @@ def check_answer(made: ClientRequest, reply: ServerReply, answer: dict[str, Any]
         case "ChatViews":
             listed = [chat.number for chat in reply.chats]
             assert listed == [one["chat"]["id"] for one in fields["chats"] if one["chat"]["id"] in listed]
-        case "Page":
+        case "Page" | "HistoryPage":
             assert len(reply.messages) == len(fields["messages"])
             assert all(message.text and message.position and message.sender_uuid for message in reply.messages)
         case "MessageAccepted":

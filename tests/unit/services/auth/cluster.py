@@ -46,13 +46,13 @@ from shared.contract.subjects import (
 )
 from shared.settings import Settings
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 N = TypeVar("N")
 Q = TypeVar("Q")
 R = TypeVar("R")
 
 NODE = NodeId("edge-1-a1b2")
-WAIT_SECONDS = 10.0
 
 
 def plain(password: str) -> Secret:

@@ -3,6 +3,7 @@
 import asyncio
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,20 @@ from prometheus_client import CollectorRegistry
 
 from services.auth.adapters import outbox_relay
 from services.cli.ports import free_port
+from services.cli.process_group import ProcessGroup
 from shared import settings as given
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
+from shared.bus.node_identity import new_identity
 from shared.contract.auth import Authenticated, ListRevocations
 from shared.contract.errors import RequestError
 from shared.contract.events import AccountRegistered
 from shared.contract.subjects import ACCOUNT_REGISTERED, LIST_REVOCATIONS, REGISTER
 from shared.errors import StartupError
 from shared.migrate import NotMigrated
+from tests.support.nodes_nats import NodesNatsServer
 from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import AuthCluster, registration
 from tests.unit.services.auth.conftest import MakeCluster
 
@@ -42,7 +47,7 @@ def _status(cluster: AuthCluster, path: str) -> tuple[int, str]:
 
 
 async def becomes(cluster: AuthCluster, status: int, path: str = "/readyz") -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_SECONDS):
         while (seen := await asyncio.to_thread(_status, cluster, path))[0] != status:
             await asyncio.sleep(0.02)
     return seen[1]
@@ -78,7 +83,7 @@ async def test_it_stops_while_the_broker_is_away(cluster: AuthCluster, nats_serv
     nats_server.kill()
     cluster.start_auth()
     await becomes(cluster, 503)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         await cluster.stop_auth()
 
 
@@ -104,7 +109,7 @@ async def test_it_ends_when_a_worker_of_events_ends(cluster: AuthCluster, monkey
         raise ZeroDivisionError
 
     monkeypatch.setattr(DurableWorker, "run", fail)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(ExceptionGroup) as caught:
             await cluster.start_auth()
     assert caught.value.subgroup(WorkerFailed) is not None
@@ -145,7 +150,29 @@ async def published_registrations(nats_server: NatsServer, count: int) -> set[in
     session = Bus(nats_server.settings("session"), "session", CollectorRegistry())
     session.consume(ACCOUNT_REGISTERED, receive)
     await session.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_SECONDS):
         await enough.wait()
     await session.stop()
     return received
+
+
+@pytest.fixture
+async def nodes_server(server_directory: Path, process_group: ProcessGroup) -> AsyncIterator[NodesNatsServer]:
+    server = NodesNatsServer(server_directory / "auth-nodes-nats", process_group)
+    await server.make_fresh()
+    yield server
+    server.stop()
+
+
+async def test_it_decides_on_nodes_of_the_bus(
+    make_cluster: MakeCluster, sqlite_url: str, nodes_server: NodesNatsServer
+) -> None:
+    cluster = make_cluster(sqlite_url, nats=nodes_server.settings("auth"), callout=nodes_server.callout)
+    node = Bus(nodes_server.settings("edge"), "edge", CollectorRegistry(), node=new_identity("edge-1"))
+    cluster.start_auth()
+    async with asyncio.timeout(WAIT_SECONDS):
+        await node.start()
+    try:
+        assert (await node.request(LIST_REVOCATIONS, ListRevocations(since=0))).last == 0
+    finally:
+        await node.stop()

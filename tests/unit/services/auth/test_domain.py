@@ -34,6 +34,13 @@ SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
         ("username", {"username": " a"}),
         ("username", {"username": "a\0"}),
         ("username", {"username": "x" * 65}),
+        ("username", {"username": "a\u200bb"}),
+        ("username", {"username": "a\u202eb"}),
+        ("username", {"username": "a\ufe0f"}),
+        ("username", {"username": "\u3164"}),
+        ("username", {"username": "a\u00a0b"}),
+        ("username", {"username": "a＠b"}),
+        ("username", {"username": "１２３４５６７８９０"}),
         ("uuid", {"uuid": "not-a-uuid"}),
         ("uuid", {"uuid": "{00000000-0000-4000-8000-00000000}"}),
         ("uuid", {"uuid": "----00000000000040008000000000000001"}),
@@ -41,6 +48,9 @@ SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
         ("nickname", {"nickname": ""}),
         ("nickname", {"nickname": "x" * 65}),
         ("nickname", {"nickname": "a\0b"}),
+        ("nickname", {"nickname": "a\nb"}),
+        ("nickname", {"nickname": "\u202ebob"}),
+        ("nickname", {"nickname": "a\u200bb"}),
         ("signature", {"signature": "x" * 1025}),
         ("answer", {"answer": "\0"}),
         ("vip", {"vip": -1}),
@@ -68,6 +78,9 @@ def test_an_unacceptable_registration_names_the_field(field: str, more: dict[str
         {"email": "名@例え.jp"},
         {"username": "12345"},
         {"username": "用户"},
+        {"username": "👩\u200d🚀"},
+        {"username": "नक्\u200dष"},
+        {"nickname": "❤\ufe0f\u200d🔥 Ann"},
         {"uuid": "00000000-0000-4000-8000-000000000001", "secret": Secret(Scheme.SERVICE, "1")},
         {"nickname": "名" * 64},
         {"secret": plain("x" * 1024)},
@@ -130,16 +143,15 @@ def test_delays_start_late_grow_and_are_bounded() -> None:
     assert delays[-1] == domain.MAX_DELAY_SECONDS
 
 
-def test_failures_count_by_account_or_by_unknown_identifier() -> None:
-    account = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "", {})
-    assert (
-        domain.throttle_key(account, IdentifierKind.EMAIL, "a@b")
-        == domain.throttle_key(account, IdentifierKind.ID, "7")
-        == "7"
-    )
-    unknown = domain.throttle_key(None, IdentifierKind.EMAIL, "a@b")
-    assert unknown == domain.throttle_key(None, IdentifierKind.EMAIL, "A@B")
-    assert unknown != domain.throttle_key(None, IdentifierKind.EMAIL, "a@c")
+def test_failures_are_noticed_by_identifier_and_counted_by_account() -> None:
+    account = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "a@b", {}, username="ann")
+    by_mail, by_number = domain.login_subject(account, "A@b"), domain.login_subject(account, "0000000007")
+    assert by_mail.account == by_number.account == "7"
+    assert by_mail.identifier != by_number.identifier
+    assert {by_mail.identifier, by_number.identifier} < set(domain.identifier_keys(account))
+    unknown = domain.login_subject(None, "a@B")
+    assert unknown.identifier == unknown.account == by_mail.identifier
+    assert unknown != domain.login_subject(None, "a@c")
 
 
 def test_nothing_secret_is_in_a_repr() -> None:

@@ -13,7 +13,7 @@ def _restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = structlog.get_config()["wrapper_class"]
     quiet = structlog.make_filtering_bound_logger(logging.WARNING)
     monkeypatch.setattr(
-        "services.cli.migrations.configure_plain_logs", lambda: structlog.configure(wrapper_class=quiet)
+        "services.cli.plain_logs.configure_plain_logs", lambda: structlog.configure(wrapper_class=quiet)
     )
     yield
     structlog.configure(wrapper_class=before)

@@ -20,8 +20,7 @@ from shared.bus.streams import stream_configs
 from shared.settings import NatsSettings
 from tests.support.servers import NatsServer, Server
 from tests.support.small_disk import SmallDisk, small_disk
-
-_SECONDS = 15.0
+from tests.support.waiting import WAIT_SECONDS
 
 
 class MonitoredServer:
@@ -42,7 +41,7 @@ class MonitoredServer:
         await asyncio.to_thread(self.server.restart)
 
     async def until_stores(self, expected: bool) -> None:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while await self.stores() != expected:
                 await asyncio.sleep(0.05)
 
@@ -77,7 +76,7 @@ async def test_a_server_that_stores_nothing_is_restarted_once_its_disk_has_room(
     monitored.disk.fill()
     async with monitored.monitored():
         await monitored.until_stores(False)
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not monitored.lines:
                 await asyncio.sleep(0.05)
         await asyncio.sleep(2)

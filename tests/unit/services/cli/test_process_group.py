@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.cli import watchdog
-from tests.drills.cluster import ROOT
+from tests.support.commands import ROOT
 from tests.support.processes import until_gone
 
 _STARTER = """
@@ -36,6 +36,7 @@ def write(text):
 def end(*_):
     if sys.argv[1] == "stays":
         return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a group member receives it twice
     time.sleep(0.5 if sys.argv[1] == "first" else 0)
     write(sys.argv[1])
     sys.exit()

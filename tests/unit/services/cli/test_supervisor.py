@@ -197,3 +197,17 @@ async def test_a_process_that_stays_stopped_is_killed_and_restarted(
         await output.until("ended (SIGKILL)")
         await child.ready.wait()
         assert child.pid not in (0, first)
+
+
+async def test_a_child_that_is_made_to_fail_is_started_again(
+    process_group: ProcessGroup, output: RecordedOutput
+) -> None:
+    child = Child(program("print('begun'); import time; time.sleep(60)"), process_group, output, lambda: None)
+    child.fail()  # nothing runs yet
+    async with running(child):
+        await output.until("begun")
+        child.fail()
+        await output.until("ended (SIGKILL), restarts")
+        output.lines.clear()
+        await output.until("begun")
+        assert child.starts == 2

@@ -7,7 +7,8 @@ from pydantic import SecretStr
 
 from services.cli.embedded.credentials import generate
 from services.cli.up_plan import PlannedProcess, UpPlan, defaults, variables
-from shared.settings import EdgeSettings, Settings, load
+from shared.settings import EdgeSettings, Settings
+from shared.settings_loader import load
 
 EDGE, AUTH = PlannedProcess("edge-2", "edge", 9002, 8081, 54_089), PlannedProcess("auth", "auth", 9001)
 
@@ -83,7 +84,7 @@ def test_user_s_variables_reach_children_only_as_settings() -> None:
     ("host", "url"), [("127.0.0.1", "http://127.0.0.1:8080"), ("::1", "http://[::1]:8080"), ("0.0.0.0", None)]
 )
 def test_public_url_defaults_to_the_first_edge_on_loopback(host: str, url: str | None) -> None:
-    assert defaults(Path("/d"), host, 8080).get("edge.public_url") == url
+    assert defaults(Path("/d"), EdgeSettings(host=host, port=8080)).get("edge.public_url") == url
 
 
 def test_pages_of_one_edge_may_connect_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +98,7 @@ def test_pages_of_one_edge_may_connect_to_another(monkeypatch: pytest.MonkeyPatc
 
 
 def test_edges_share_a_media_directory() -> None:
-    settings = Settings(media={"directory": defaults(Path("/d"), "127.0.0.1", 8080)["media.directory"]})
+    settings = Settings(media={"directory": defaults(Path("/d"), EdgeSettings())["media.directory"]})
     environment = plan(settings).environment(EDGE, {})
     assert environment["DRAGOMAN_MEDIA__DIRECTORY"] == "/d/media"
 
@@ -111,3 +112,24 @@ def test_edge_address_is_reachable(host: str, address: str) -> None:
     assert planned.address(EDGE) == address
     assert planned.tcp_address(EDGE) == address.replace("ws", "tcp").replace("8081", "54089")
     assert planned.tcp_address(PlannedProcess("edge-1", "edge", 9003, 8080)) == ""
+
+
+@pytest.mark.parametrize(
+    ("set_to", "nats_port", "host", "served"),
+    [
+        ("auto", 4222, "127.0.0.1", True),
+        ("auto", 0, "127.0.0.1", False),
+        ("auto", 4222, "0.0.0.0", False),
+        ("off", 4222, "127.0.0.1", False),
+        ("on", 0, "0.0.0.0", True),
+    ],
+)
+def test_the_first_page_is_for_trials(
+    set_to: str, nats_port: int, host: str, served: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(None, {"edge.demo": set_to, "edge.host": host})[0]
+    whole = UpPlan(settings, generate(), nats_port, 6379, (AUTH, EDGE), control_port=9100, dashboard_port=9200)
+    assert whole.linked_dashboard == (9200 if host == "127.0.0.1" else 0)
+    assert whole.first_page == ("http://127.0.0.1:8081/" if served else "")
+    seen = settings_in(whole.environment(EDGE, {}), monkeypatch).edge
+    assert (seen.demo, seen.supervisor_port) == (("on", 9100) if served else ("off", 0))

@@ -11,9 +11,8 @@ from services.edge.app import Edge
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.transport import ClientHandler, Handshake
 from services.edge.client.endpoint import ConnectionRegistry
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.json_dialect import frame
-
-TIMEOUT_SECONDS = 10.0
 
 
 class FakeSocket:
@@ -30,7 +29,7 @@ class FakeSocket:
         self.ended = False
         self.deaf = False
         self.mute = False
-        self.behind_proxy = False
+        self.behind_proxy = self.is_flood = False
         self._undelivered: list[bytes] = []
         self._changed = asyncio.Event()
 
@@ -44,6 +43,9 @@ class FakeSocket:
             else:
                 self.received.append(sent)
         self._changed.set()
+
+    def count_as_flood(self) -> None:
+        self.is_flood = True
 
     def ping(self) -> None:
         self.pings += 1
@@ -113,7 +115,7 @@ class FakeSocket:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until a sent frame, or the end of the connection, makes the condition true."""
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -173,7 +175,7 @@ class EdgeClient:
         """Waits until the backlog has been read."""
         reading = self.client.session.catch_up.reading
         assert reading is not None
-        await asyncio.wait([reading], timeout=TIMEOUT_SECONDS)
+        await asyncio.wait([reading], timeout=WAIT_SECONDS)
         assert reading.done()
 
     async def post(self, chat: int, text: str) -> int:
@@ -206,7 +208,7 @@ class EdgeClient:
     async def until_left(self, edge: Edge, chat: int) -> None:
         """Waits until the edge knows that the account is no member of the chat."""
         local_account = edge.accounts.by_account[self.client.connection.account]
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while chat in local_account.chats:
                 await asyncio.sleep(0.002)
 

@@ -8,7 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from shared.bus.client import Bus, Responder, pack
+from shared.bus.client import Bus, pack
+from shared.bus.responder import Responder
 from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.auth import (
@@ -63,7 +64,7 @@ from shared.contract.session import (
 from shared.presence import Presence
 from shared.tasks import Tasks
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.fake_backend import FakeBackend
 
 ALL = NodeId("all")
@@ -101,7 +102,7 @@ class FakeService:
         await self._until(lambda: len(self.requests_of(kind)) >= times)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -293,6 +294,8 @@ class FakeMessageService(FakeService):
         self.broadcast_members = 1_000
         self.failures: list[Failure] = []
         self.unreadable: set[ChatId] = set()
+        self.away: set[ChatId] = set()
+        """Their database does not take read state."""
         """Chats that requests do not find."""
         self.on_envelope: Callable[[NodeId, Envelope], list[Envelope]] = lambda node, envelope: [envelope]
         self.on_reply: Callable[[], Awaitable[bool]] = _acknowledge
@@ -429,8 +432,9 @@ class FakeMessageService(FakeService):
     async def _mark_read(self, request: MarkRead) -> Marked:
         await self.record(request)
         for span in request.ranges:
-            self.backend.mark_read(*span_of(span))
-        return Marked()
+            if span.chat not in self.away:
+                self.backend.mark_read(*span_of(span))
+        return Marked([span for span in request.ranges if span.chat in self.away])
 
 
 def span_of(span: Any) -> tuple[int, int, int, int]:

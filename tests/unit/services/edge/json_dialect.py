@@ -21,7 +21,15 @@ from services.edge.canonical.commands import (
     StartUpload,
     UploadPart,
 )
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.canonical.replies import MessageAccepted, Reply
 from services.edge.dialects.base import (
@@ -33,9 +41,11 @@ from services.edge.dialects.base import (
     DisplayMessage,
     LoadedChat,
     LocalReply,
+    Mask,
     Push,
     Request,
 )
+from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.errors import ErrorCode, Failure
@@ -44,6 +54,7 @@ from shared.contract.model import File, Image, Media, Message, Scheme, Secret, S
 from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount, GetChat
 
 Fields = dict[str, Any]
+MEMBERS = MemberMask(public="do ref re ok error account chat text message event value nickname")
 
 
 def _login(fields: Fields) -> Command:
@@ -158,8 +169,12 @@ class JsonDialect(Dialect):
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
-            case ChatJoined(chat):
+            case ChatJoined(chat) | ChatLeft(chat):
                 value: object = chat
+            case RoleChanged(_, account, role, _):
+                value = [account, int(role)]
+            case MessageChanged(shown):
+                value = [shown.change.index, shown.change.kind.value]
             case MaintenanceChanged(on):
                 value = on
             case VerificationEnded(outcome):
@@ -168,6 +183,9 @@ class JsonDialect(Dialect):
         if self._watches and isinstance(event, ChatJoined):
             push = push._replace(requests=(Request(GetChat(event.chat), "watched"),))
         return (push,)
+
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        return MEMBERS.apply(frame, mask, self.limits)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         message = shown.message

@@ -12,9 +12,9 @@ from websockets.exceptions import ConnectionClosed
 from services.cli.ports import free_port
 from services.edge.gateway import Gateway
 from shared.settings import EdgeSettings, LimitsSettings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
 
 ANN, BOB, ROOM = 1, 2, 7
 BOBS_LOGIN = ("CAP LS 302", "PASS right", f"NICK {BOB}", f"USER {BOB} 0 * :Bob")
@@ -54,7 +54,7 @@ class WebSocketClient:
 
     async def receive(self, wanted: str = "") -> Any:
         """The next frame that holds this."""
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while wanted not in (frame := str(await self._socket.recv())):
                 pass
         return json.loads(frame) if frame.startswith("{") else frame
@@ -98,7 +98,7 @@ async def test_lines_on_plain_tcp_end_as_the_dialect_defines(gateway: Gateway) -
     port = gateway._settings.tcp_port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write("".join(f"{line}\r\n" for line in (*BOBS_LOGIN, "PING x", "QUIT")).encode())
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         lines = (await reader.read()).split(b"\r\n")
     writer.close()
     lines = [line for line in lines if b"JOIN" not in line]

@@ -12,6 +12,7 @@ from services.edge.app import serve
 from services.edge.client.endpoint import ConnectionRegistry
 from shared.presence import Presence
 from shared.settings import NatsSettings, Settings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 
 
@@ -25,7 +26,7 @@ def settings(cluster: EdgeCluster, port: int) -> Settings:
 
 
 async def until_open(address: str) -> ClientConnection:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while True:
             try:
                 return await connect(address)
@@ -44,7 +45,7 @@ async def test_an_edge_serves_until_it_is_stopped(cluster: EdgeCluster) -> None:
     with pytest.raises(ConnectionClosed):
         await client.recv()
     assert client.close_code == 1012
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         await serving
     assert await cluster.nodes_of(1) == []
     presence = Presence(cluster.valkey.settings("edge"))
@@ -60,7 +61,7 @@ async def test_an_edge_can_be_stopped_before_the_broker_is_up(tmp_path: Path) ->
     serving = asyncio.create_task(serve(alone, stopping))
     await asyncio.sleep(0.1)
     stopping.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         await serving
 
 
@@ -70,7 +71,7 @@ async def test_an_edge_ends_when_a_part_of_it_fails(cluster: EdgeCluster, monkey
 
     monkeypatch.setattr(ConnectionRegistry, "run", fail)
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_SECONDS):
             await serve(settings(cluster, free_port()), asyncio.Event())
     assert caught.value.subgroup(ZeroDivisionError) is not None
 
@@ -79,7 +80,7 @@ async def test_a_port_in_use_is_an_error(cluster: EdgeCluster) -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_SECONDS):
             await serve(settings(cluster, port), asyncio.Event())
     assert caught.value.subgroup(OSError) is not None
     server.close()

@@ -13,8 +13,8 @@ from services.edge.app import Edge
 from services.edge.gateway import Gateway
 from shared.contract.message import MarkRead
 from tests.support.proxy import TcpProxy
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
 from tests.unit.services.edge.gateway.conftest import serve_hello
 from tests.unit.services.edge.json_dialect import frame
 
@@ -41,7 +41,7 @@ async def proxy(edge: Edge) -> AsyncIterator[TcpProxy]:
 
 async def receive(socket: ClientConnection, field: str) -> Any:
     """The next frame with this field."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while field not in (seen := msgspec.json.decode(await socket.recv())):
             pass
     return seen[field]
@@ -57,7 +57,7 @@ async def alice(proxy: TcpProxy) -> AsyncIterator[ClientConnection]:
 
 
 async def until_left(edge: Edge) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while edge.endpoint.clients:
             await asyncio.sleep(0.01)
     assert await edge.read_state.flush()
@@ -71,7 +71,7 @@ async def test_messages_that_the_proxy_holds_at_the_client_s_close_stay_unread(
         before = client.socket.sent_bytes
         proxy.down.time_out()
         await cluster.message.send_texts(ROOM, BOB, "held")
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while client.socket.sent_bytes == before:
                 await asyncio.sleep(0.01)
     await until_left(edge)

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
 from services.edge.metrics import EdgeMetrics, PlainHistogram
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 
 
@@ -56,7 +57,7 @@ async def test_an_edge_counts_frames_and_messages(cluster: EdgeCluster) -> None:
     assert count(metrics.post_seconds) == 1
     assert (metrics.delivered, metrics.encoded) == (2, 1)
     assert count(metrics.delivery_seconds) == 2
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while metrics.accounts._value.get() != 2:
             await asyncio.sleep(0.05)
     assert metrics.connections.labels("lines")._value.get() == 2

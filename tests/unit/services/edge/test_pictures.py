@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,13 +11,15 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from services.cli.ports import free_port
 from services.edge.app import serve
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import ChatId
 from shared.settings import Settings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
 from tests.unit.services.edge.http.http_client import fetch
 
 CHAT = 7
+ERROR = 18
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(n * 31 % 251 for n in range(700_000))
 
 
@@ -37,7 +39,7 @@ class PictureClient:
             await self.socket.send(part)
 
     async def receive(self) -> Any:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             frame = await self.socket.recv()
         return frame if isinstance(frame, bytes) else json.loads(frame)
 
@@ -67,7 +69,7 @@ class PictureEdge:
         return (await fetch(self._port, "GET", url.removeprefix(origin))).body
 
     async def _connect(self, address: str, options: dict[str, Any]) -> ClientConnection:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 try:
                     connecting = connect(address, max_size=None, close_timeout=1, **options)
@@ -76,32 +78,42 @@ class PictureEdge:
                     await asyncio.sleep(0.02)
 
 
-@pytest.fixture
-async def edge(cluster: EdgeCluster) -> AsyncIterator[PictureEdge]:
+@asynccontextmanager
+async def serving(cluster: EdgeCluster, **settings: Any) -> AsyncIterator[PictureEdge]:
     """A serving edge, and a chat of accounts 1, 2 and 3."""
     cluster.backend.add_chat(CHAT, 1, 2, 3)
     port, stopping = free_port(), asyncio.Event()
-    settings = Settings(
-        nats=cluster.nats.settings("edge"),
-        redis=cluster.valkey.settings("edge"),
-        media={"directory": cluster.media_directory},
-        edge={"port": port, "drain_seconds": 0.1, "confirm_interval_seconds": 0.1}, limits={"rates": False},
-    )  # fmt: skip
-    serving = asyncio.create_task(serve(settings, stopping))
+    edge_settings = Settings(
+        **{
+            "nats": cluster.nats.settings("edge"),
+            "redis": cluster.valkey.settings("edge"),
+            "media": {"directory": cluster.media_directory},
+            "edge": {"port": port, "drain_seconds": 0.1, "confirm_interval_seconds": 0.1},
+            "limits": {"rates": False},
+            **settings,
+        }
+    )
+    running = asyncio.create_task(serve(edge_settings, stopping))
     async with AsyncExitStack() as stack:
         yield PictureEdge(port, stack)
     stopping.set()
-    await serving
+    await running
+
+
+@pytest.fixture
+async def edge(cluster: EdgeCluster) -> AsyncIterator[PictureEdge]:
+    async with serving(cluster) as edge:
+        yield edge
 
 
 async def until_read(cluster: EdgeCluster, account: int) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while cluster.backend.unread(account, CHAT):
             await asyncio.sleep(0.02)
 
 
 async def until_no_temporary_files(cluster: EdgeCluster) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while list((cluster.media_directory / "spool").iterdir()):
             await asyncio.sleep(0.02)
 
@@ -184,3 +196,28 @@ async def test_a_sender_that_leaves_half_way_has_sent_nothing(
     await bob.transfer()
     assert (await bob.receive())["data"]["msg"] == "between"
     assert len(cluster.backend.chats[ChatId(CHAT)].messages) == 2
+
+
+@pytest.mark.parametrize("failure", [ErrorCode.FORBIDDEN, ErrorCode.RATE_LIMITED])
+async def test_a_rejected_picture_leaves_no_file(cluster: EdgeCluster, edge: PictureEdge, failure: ErrorCode) -> None:
+    ann = await edge.client("v0", 1)
+    cluster.message.failures.append(Failure(failure, "no"))
+    await ann.upload([PICTURE])
+    assert (await ann.receive())["code"] == ERROR
+    async with asyncio.timeout(WAIT_SECONDS):
+        while any((cluster.media_directory / "records").iterdir()):
+            await asyncio.sleep(0.02)
+
+
+async def test_an_account_beyond_its_quota_gets_its_dialect_s_error(cluster: EdgeCluster) -> None:
+    async with serving(cluster, media={"directory": cluster.media_directory, "account_bytes_per_day": 10}) as edge:
+        ann, bob = await edge.client("v0", 1), await edge.client("v0", 2)
+        await ann.upload([b"12345678"])
+        await ann.transfer()
+        await ann.upload([b"123"])
+        assert (await ann.receive())["code"] == ERROR
+        await ann.v0(0, msg="a text")
+        assert (await ann.receive())["data"]["msg"] == "a text"
+        await bob.transfer()
+        assert (await bob.receive())["data"]["msg"] == "a text"
+        assert len(list((cluster.media_directory / "records").iterdir())) == 1

@@ -11,8 +11,8 @@ from services.cli.ports import free_port
 from services.edge.app import Edge
 from services.edge.gateway import Gateway
 from shared.contract.message import PostMessages
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
 from tests.unit.services.edge.gateway.conftest import serve_hello
 from tests.unit.services.edge.gateway.raw import RawPeer
 
@@ -63,7 +63,7 @@ async def start_tcp(cluster: EdgeCluster, **settings: Any) -> tuple[Edge, int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.message.service import posting
 from services.message.tables import metadata
 from shared import presence
 from shared.database import Database
@@ -67,3 +68,9 @@ async def env(
 @pytest.fixture
 def settings(nats_server: NatsServer, valkey_server: ValkeyServer, sqlite_url: str) -> Settings:
     return settings_for(nats_server, valkey_server, sqlite_url)
+
+
+@pytest.fixture
+def patient_rosters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request waits for its rosters, however long they take on a busy machine."""
+    monkeypatch.setattr(posting, "_ROSTER_SECONDS", 10.0)

@@ -38,6 +38,7 @@ from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings
 from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 
 T = TypeVar("T")
 
@@ -45,7 +46,6 @@ ANN, BOB, CEM, DAN = (AccountId(number) for number in range(1, 5))
 ROOM, HALL, LOFT = (ChatId(number) for number in range(101, 104))
 NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 LEASE_SECONDS = 10.0
-_WAIT_SECONDS = 10.0
 
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
@@ -58,7 +58,7 @@ def sole_ownership() -> Ownership:
 
 async def wait_until(condition: Callable[[], bool]) -> None:
     """Poll until the condition holds."""
-    async with asyncio.timeout(_WAIT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -73,6 +73,8 @@ class FakeMembershipService:
         self._members: dict[ChatId, dict[AccountId, Member]] = {}
         self.requests: list[GetMembership] = []
         self.only_sender = NO_ACCOUNT
+        """Of every chat."""
+        self.muted: dict[AccountId, int] = {}
         """Of every chat."""
         self.unavailable = False
         self.gate = asyncio.Event()
@@ -124,7 +126,7 @@ class FakeMembershipService:
         rows = sorted(self._members[request.chat].values(), key=lambda member: (member.version, member.account))
         page = [member for member in rows if (member.version, member.account) > after]
         version, more = self._versions[request.chat], len(page) > 2
-        return Membership(request.chat, version, page[:2], more=more, speaker=self.only_sender)
+        return Membership(request.chat, version, page[:2], more=more, speaker=self.only_sender, muted=self.muted)
 
     async def _chat_list(self, request: ListChats) -> ChatList:
         entries = [
@@ -142,7 +144,7 @@ class EdgeNodes:
         self.bus = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
         self.presence = Presence(valkey_server.settings("edge"))
         self.envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: [], "all": []}
-        self.empty_envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: []}
+        self.empty_envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: [], "all": []}
         self.heartbeats: list[Heartbeat] = []
         self._nonces = count(secrets.randbits(60))
         self.last_nonce = Nonce(0)
@@ -172,12 +174,18 @@ class EdgeNodes:
         await self.presence.join(node, accounts)
 
     def draft(
-        self, sender: AccountId, chat: ChatId, body: bytes = b"hi", *, nonce: int | None = None, seconds: float = 5.0
+        self,
+        sender: AccountId,
+        chat: ChatId,
+        body: bytes = b"hi",
+        *,
+        nonce: int | None = None,
+        seconds: float = WAIT_SECONDS,
     ) -> Draft:
         self.last_nonce = Nonce(next(self._nonces) if nonce is None else nonce)
         return Draft(sender, chat, self.last_nonce, now_ms() + int(seconds * 1000), body)
 
-    async def post(self, *drafts: Draft, seconds: float = 5.0) -> PostResults:
+    async def post(self, *drafts: Draft, seconds: float = WAIT_SECONDS) -> PostResults:
         return await self.bus.request(on.POST_MESSAGES, PostMessages(NORTH, list(drafts)), seconds=seconds)
 
     async def send(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:

@@ -40,6 +40,7 @@ from shared.migrate import NotMigrated
 from shared.partitions import STOPPING
 from shared.settings import DatabaseSettings, NatsSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.message.environment import (
     ANN,
     BOB,
@@ -113,7 +114,7 @@ async def test_an_account_deleted_during_downtime_is_erased_after_the_restart(
         await env.edges.bus.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)]))
     async with bus_user(nats_server, "auth") as auth:
         await auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(BOB), key="deleted-2")
-    async with running_replica(settings), asyncio.timeout(10):
+    async with running_replica(settings), asyncio.timeout(WAIT_SECONDS):
         while not (await env.edges.bus.request(on.SYNC, Sync(BOB), retry=True)).chats[0].messages:
             await asyncio.sleep(0.02)
 
@@ -135,7 +136,7 @@ async def test_on_the_wire_envelopes_precede_their_reply(
             request = msgspec.msgpack.encode(PostMessages(NORTH, [env.edges.draft(ANN, ROOM)]))
             writer.write(b"PUB message.post %s %d\r\n%s\r\n" % (inbox, len(request), request))
         arrived: list[bytes] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_SECONDS):
             while arrived.count(inbox) < 20:
                 line = await reader.readline()
                 if line.startswith(b"MSG "):
@@ -222,7 +223,7 @@ async def test_shutdown_commits_delivers_and_answers_queued_requests(
         await env.edges.send(ANN, ROOM)
         async with locked_database(settings) as release:
             posts = [asyncio.create_task(env.edges.send(ANN, ROOM)) for _ in range(5)]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(WAIT_SECONDS):
                 while await metric_value(settings, "dragoman_message_queue_rows") < 5:
                     await asyncio.sleep(0.01)
             stopping.set()
@@ -304,7 +305,7 @@ async def test_readiness_needs_the_database_and_nats_but_not_redis(
         valkey_server.kill()
         assert (await http_get(settings, "/readyz"))[0] == 200
         nats_server.pause()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_SECONDS):
             while (found := await http_get(settings, "/readyz"))[0] == 200:
                 await asyncio.sleep(0.05)
         nats_server.resume()
@@ -329,7 +330,7 @@ async def test_readiness_needs_a_database_that_commits_and_a_stream_that_stores(
 
 async def until_ready(settings: Settings, failed: str) -> None:
     """Or until this dependency alone fails."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_SECONDS):
         while True:
             try:
                 status, body = await http_get(settings, "/readyz")
@@ -387,7 +388,7 @@ async def test_stops_while_dependencies_are_unavailable(valkey_server: ValkeySer
     running = asyncio.create_task(serve(settings, stopping))
     await asyncio.sleep(0.2)
     stopping.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await running
 
 
@@ -398,7 +399,7 @@ async def test_ends_when_a_worker_of_events_ends(
         raise ZeroDivisionError
 
     monkeypatch.setattr(DurableWorker, "run", fail)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(ExceptionGroup) as caught:
             await serve(settings, asyncio.Event())
     assert caught.value.subgroup(WorkerFailed) is not None

@@ -6,35 +6,43 @@ from pathlib import Path
 
 import pytest
 
+from services.edge.rpc.retrying import request_until_answered
 from services.message.app import serve
-from services.message.service import posting
 from services.message.store.read_state import with_cursors
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import (
+    ChangeMessage,
+    GetChanges,
     GetHeads,
     GetHistory,
     GetUnread,
     MarkRead,
+    React,
     ReadRange,
+    Resume,
     Sync,
     SyncChat,
     Synced,
 )
 from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
+    CHANGE_MESSAGE,
     ERASE_READ_STATE,
+    GET_CHANGES,
     GET_HEADS,
     GET_HISTORY,
     GET_UNREAD,
     MARK_READ,
+    RESUME,
     SYNC,
     SYNC_CHAT,
+    change,
 )
 from shared.database import Database
 from shared.settings import DatabaseSettings, MessageSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
-from tests.unit.services.edge.upstream.posting_edge import PostingEdge
+from tests.unit.services.edge.upstream.posting_edge import PostingEdge, running_edge
 from tests.unit.services.message.environment import (
     ANN,
     BOB,
@@ -47,16 +55,12 @@ from tests.unit.services.message.environment import (
 from tests.unit.services.message.placed import is_in_main, placed_settings, running_replicas, stored
 from tests.unit.services.message.test_app import bus_user
 
+pytestmark = pytest.mark.usefixtures("patient_rosters")
+
 _BOUND_SECONDS = 30.0
 CHATS = [ChatId(number) for number in range(1, 13)]
 MAIN = [chat for chat in CHATS if is_in_main(chat)]
 SECOND = [chat for chat in CHATS if not is_in_main(chat)]
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request waits for its rosters, however long they take on a busy machine."""
-    monkeypatch.setattr(posting, "_ROSTER_SECONDS", 10.0)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -84,15 +88,32 @@ async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterato
     """Its account is a member of every chat."""
     for chat in CHATS:
         await env.session.add_members(chat, ANN, BOB)
-    edge = PostingEdge(nats_server)
-    await edge.bus.start()
-    yield edge
-    await edge.publisher.finish(0)
-    await edge.bus.stop()
+    async with running_edge(nats_server) as edge:
+        yield edge
 
 
 async def wait_for_map(edge: PostingEdge) -> None:
     await wait_until(lambda: {edge.owners.database(chat) for chat in CHATS} == {"main", "second"})
+
+
+async def test_changes_find_the_database_of_their_chat(
+    env: MessageEnvironment, edge: PostingEdge, replicas: dict[str, Settings]
+) -> None:
+    """By the queue group, and by the replicas of the chat's database; unavailable until a replica knows the other."""
+    async with running_replicas(replicas):
+        await wait_for_map(edge)
+        await edge.post(CHATS)
+        for chat in CHATS:
+            request = ChangeMessage(chat, 1, React("👍", on=True), BOB)
+            assert (await request_until_answered(env.edges.bus, CHANGE_MESSAGE, request)).rev == 1
+            own = change(edge.owners.database(chat))
+            request = ChangeMessage(chat, 1, React("🎉", on=True), BOB)
+            assert (await request_until_answered(env.edges.bus, own, request)).rev == 2
+            page = await request_until_answered(env.edges.bus, GET_CHANGES, GetChanges(chat, 0, ANN))
+            assert [one.reactions for one in page.changes] == [{"👍": 1, "🎉": 1}]
+        resume = Resume(ANN, dict.fromkeys(CHATS, 1), 30, 20, revs=dict.fromkeys(CHATS, 1))
+        resumed = await request_until_answered(env.edges.bus, RESUME, resume)
+        assert {one.chat: one.revision.rev for one in resumed.chats if one.revision} == dict.fromkeys(CHATS, 2)
 
 
 async def sync_all(env: MessageEnvironment, account: AccountId) -> list[Synced]:

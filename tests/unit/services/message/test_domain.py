@@ -8,15 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.message.domain import (
-    DEADLINE_PASSED,
     MAX_HISTORY_COUNT,
-    NOT_A_MEMBER,
-    READ_ONLY_CHAT,
     Head,
     IndexRange,
     ReadState,
     assign_indexes,
-    check_post,
     chunks,
     first_unread,
     history_range,
@@ -24,7 +20,7 @@ from services.message.domain import (
     read_below,
     unread_ranges,
 )
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import Draft, GetHistory
 from shared.contract.model import Message
@@ -50,27 +46,6 @@ def indexes(of: Iterable[IndexRange]) -> set[int]:
 
 
 # Posting
-
-
-def test_members_may_post_until_the_deadline() -> None:
-    assert check_post(draft(1), {ANN: 1}, NOW) is None
-    assert check_post(draft(1, sender=2), {ANN: 1}, NOW) == NOT_A_MEMBER
-    assert check_post(draft(1), {ANN: 1}, NOW + 1000) == DEADLINE_PASSED
-    assert check_post(draft(1), Failure(ErrorCode.NOT_FOUND, "no"), NOW) == Failure(ErrorCode.NOT_FOUND, "no")
-
-
-def test_in_a_read_only_chat_only_its_sender_may_post() -> None:
-    members = {ANN: 1, BOB: 1}
-    assert check_post(draft(1), members, NOW, only_sender=ANN) is None
-    assert check_post(draft(1, sender=2), members, NOW, only_sender=ANN) == READ_ONLY_CHAT
-    assert check_post(draft(1, sender=3), members, NOW, only_sender=ANN) == NOT_A_MEMBER
-
-
-@pytest.mark.parametrize("nonce", [-1, 2**63])
-def test_a_nonce_has_63_bits(nonce: int) -> None:
-    failure = check_post(draft(nonce), {ANN: 1}, NOW)
-    assert failure is not None
-    assert failure.code is ErrorCode.INVALID
 
 
 def test_indexes_continue_after_the_head_of_the_chat() -> None:

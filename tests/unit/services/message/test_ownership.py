@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack
 import pytest
 
 from services.message.adapters.roster_cache import RosterCache
-from services.message.service import posting
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
 from shared.contract.subjects import GET_HEADS
 from shared.settings import MessageSettings, OpsSettings, Settings
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.edge.upstream.posting_edge import PostingEdge
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.upstream.posting_edge import PostingEdge, running_edge
 from tests.unit.services.message.environment import (
     ANN,
     BOB,
@@ -25,6 +25,8 @@ from tests.unit.services.message.environment import (
     wait_until,
 )
 
+pytestmark = pytest.mark.usefixtures("patient_rosters")
+
 CHATS = [ChatId(number) for number in range(1, 61)]
 
 
@@ -33,17 +35,8 @@ async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterato
     """Its account is a member of every chat."""
     for chat in CHATS:
         await env.session.add_members(chat, ANN, BOB)
-    edge = PostingEdge(nats_server)
-    await edge.bus.start()
-    yield edge
-    await edge.publisher.finish(0)
-    await edge.bus.stop()
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request waits for its rosters, however long they take on a busy machine."""
-    monkeypatch.setattr(posting, "_ROSTER_SECONDS", 10.0)
+    async with running_edge(nats_server) as edge:
+        yield edge
 
 
 @pytest.fixture
@@ -143,7 +136,9 @@ async def test_the_last_of_several_replicas_is_requested_through_the_queue_group
             await wait_for_owners(edge, 2)
             await edge.post(CHATS)
         await edge.post(CHATS)
-        assert edge.requests() == {"owner": 2, "any": 1}
+        requests = edge.requests()
+        requests.pop("other", None)  # on a slow machine an owner may not answer in time
+        assert requests == {"owner": 2, "any": 1}
 
 
 async def test_edges_that_disagree_on_the_owners_only_cost_time(
@@ -175,15 +170,16 @@ async def test_the_partitions_are_shared_out_completely(
         assert await metric_value(replicas[0], "dragoman_message_partitions") == 256
         async with running_replica(replicas[1]):
             await wait_for_owners(edge, 2)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(WAIT_SECONDS):
                 while (owned := [await metric_value(one, "dragoman_message_partitions") for one in replicas])[1] == 256:
                     await asyncio.sleep(0.05)
         assert sum(owned) == 256
 
 
 async def test_replicas_with_another_number_of_partitions_are_left_to_the_queue_group(
-    env: MessageEnvironment, edge: PostingEdge, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     other = settings.model_copy(
         update={"message": MessageSettings(partitions=128), "ops": OpsSettings(port=second_replica(settings).ops.port)}
     )
@@ -191,4 +187,6 @@ async def test_replicas_with_another_number_of_partitions_are_left_to_the_queue_
         await env.wait_for_replicas(2)
         await edge.post(CHATS)
         assert edge.requests() == {"any": 1}
-        await wait_until(lambda: "another replica has another number of partitions" in capsys.readouterr().out)
+        warning = "another replica has another number of partitions"
+        # an earlier test may have configured the logger, which is kept
+        await wait_until(lambda: warning in capsys.readouterr().out + caplog.text)

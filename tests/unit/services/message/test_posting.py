@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from services.message.domain import SILENCED
 from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
@@ -84,6 +85,24 @@ async def test_a_read_only_chat_rejects_drafts_of_other_members(env: MessageEnvi
     assert env.edges.received(SOUTH) == [(ROOM, 1, [BOB])]
 
 
+async def test_a_muted_member_is_rejected_from_the_next_version_on(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN, BOB)
+    async with running_replica(settings):
+        await env.edges.send(BOB, ROOM)
+        requests = len(env.session.requests)
+        env.session.muted = {BOB: 2**53 - 1}
+        await env.session.add_members(ROOM, CEM)
+        rejected = await env.edges.post(env.edges.draft(BOB, ROOM), env.edges.draft(ANN, ROOM))
+        again = await env.edges.post(env.edges.draft(BOB, ROOM))
+        assert len(env.session.requests) == requests + 1, "one for the new version, none for the messages"
+        env.session.muted = {}
+        await env.session.add_members(ROOM, DAN)
+        accepted = await env.edges.post(env.edges.draft(BOB, ROOM))
+    assert rejected.failures == {0: SILENCED}
+    assert again.failures == {0: SILENCED}
+    assert accepted.failures == {}
+
+
 async def test_a_repeated_nonce_is_delivered_again_with_the_same_index(
     env: MessageEnvironment, settings: Settings
 ) -> None:
@@ -96,7 +115,8 @@ async def test_a_repeated_nonce_is_delivered_again_with_the_same_index(
         first = await env.edges.post(draft)
         await env.edges.send(BOB, ROOM)
     async with running_replica(settings):
-        assert await env.edges.post(msgspec.structs.replace(draft, face=ProfileSummary("Ann II", "u-1"))) == first
+        repeated = await env.edges.post(msgspec.structs.replace(draft, face=ProfileSummary("Ann II", "u-1")))
+        assert repeated == msgspec.structs.replace(first, again=[0])
         await wait_until(lambda: len(env.edges.received(SOUTH)) == 3)
     assert env.edges.received(SOUTH) == [(ROOM, 1, [BOB]), (ROOM, 2, [BOB]), (ROOM, 1, [BOB])]
     assert len({envelope.replica for envelope in env.edges.envelopes[SOUTH]}) == 2

@@ -37,6 +37,7 @@ from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import DatabaseSettings, LimitsSettings, OpsSettings, RedisSettings, Settings
 from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 
 T = TypeVar("T")
 
@@ -44,15 +45,12 @@ A, B = NodeId("edge-1-a"), NodeId("edge-2-b")
 ANN, BOB, CEM, DAN = (AccountId(number) for number in (1, 2, 3, 4))
 LOBBY = ChatId(1)
 
-_TIMEOUT_SECONDS = 10.0
-_REDIS_SECONDS = 10.0
-"""Much more than the product's time-out: a busy machine must not look like a Redis outage."""
 _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
 async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], bool]) -> T:
     """The first value of the probe for which `right` is true."""
-    async with asyncio.timeout(_TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not right(found := await probe()):
             await asyncio.sleep(0.02)
     return found
@@ -67,7 +65,7 @@ async def rejection(action: Awaitable[T]) -> Failure:
 
 
 def redis_settings(valkey_server: ValkeyServer, user: str) -> RedisSettings:
-    return valkey_server.settings(user).model_copy(update={"timeout_seconds": _REDIS_SECONDS})
+    return valkey_server.settings(user).model_copy(update={"timeout_seconds": WAIT_SECONDS})
 
 
 class BusPeers:

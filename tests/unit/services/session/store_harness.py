@@ -7,14 +7,31 @@ import pytest
 import sqlalchemy as sa
 
 from services.session.domain import LOBBY, pair_of
-from services.session.store import account_removal, chats, friends, memberships, pending_notifications, profiles
-from services.session.store.account_removal import LeftChat
+from services.session.store import (
+    account_removal,
+    blocks,
+    chats,
+    departures,
+    friends,
+    links,
+    memberships,
+    moderation,
+    pending_notifications,
+    profiles,
+)
+from services.session.store import roles as member_roles
+from services.session.store.departures import LeftChat
 from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
-from services.session.tables import friendship
+from services.session.store.moderation import DisbandedChat
+from services.session.store.roles import ChangedRoles
+from services.session.tables import friendship, member
+from shared.contract.contacts import SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
 from shared.contract.errors import Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Chat, JoinPolicy, Profile
+from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, JoinByLink, ListLinks
+from shared.contract.model import Chat, JoinPolicy, Profile, Role
+from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import (
     AddMember,
     AnswerFriendship,
@@ -22,14 +39,18 @@ from shared.contract.session import (
     ChatEntry,
     ChatList,
     CreateChat,
+    EndMembership,
     EnsureProfile,
     GetMembership,
+    ListMembers,
     Member,
+    MemberList,
     Membership,
     PendingNotice,
     RequestFriendship,
     RequestMembership,
     Requests,
+    SetRole,
 )
 from shared.database import Database
 from shared.settings import LimitsSettings
@@ -70,7 +91,7 @@ class StoreHarness:
         await self.database.write(lambda connection: connection.execute(sa.insert(friendship), rows) and None)
 
     async def open_private(self, one: AccountId, other: AccountId) -> tuple[ChatId, Chat | None]:
-        return await self.database.write(partial(chats.open_private, pair=pair_of(one, other), now=self.now))
+        return await self.database.write(partial(chats.open_private, pair=pair_of(one, other), actor=one, now=self.now))
 
     # Friends
 
@@ -93,6 +114,13 @@ class StoreHarness:
 
     async def pending_notices(self, account: AccountId) -> list[PendingNotice]:
         return await self.database.read(partial(pending_notifications.list_pending, account=account, now=self.now))
+
+    async def set_blocked(self, actor: AccountId, account: AccountId, blocked: bool = True) -> None:
+        request = SetBlocked(account, blocked, actor)
+        await self.database.write(partial(blocks.set_blocked, request=request, limits=self.limits, now=self.now))
+
+    async def blocked_by(self, account: AccountId) -> list[AccountId]:
+        return await self.database.read(partial(blocks.list_blocked, account=account))
 
     async def delete_requests(self, account: AccountId) -> None:
         await self.database.write(partial(friends.delete_requests, account=account))
@@ -136,6 +164,73 @@ class StoreHarness:
             broadcast_from=broadcast_from,
         )
         return await self.database.write(work)
+
+    async def end_membership(
+        self, actor: AccountId, number: ChatId, account: AccountId, broadcast_from: int = 512
+    ) -> LeftChat:
+        end = partial(departures.end_membership, now=self.now, broadcast_from=broadcast_from)
+        return await self.database.write(partial(end, request=EndMembership(number, account, actor)))
+
+    async def give_role(
+        self, actor: AccountId, number: ChatId, account: AccountId, role: Role, broadcast_from: int = 512
+    ) -> ChangedRoles | None:
+        request = SetRole(number, account, role, actor)
+        change = partial(member_roles.set_role, request=request, now=self.now, broadcast_from=broadcast_from)
+        return await self.database.write(change)
+
+    # Moderation
+
+    async def ban(
+        self, actor: AccountId, number: ChatId, account: AccountId, until: int = 0, broadcast_from: int = 512
+    ) -> LeftChat | None:
+        ban = partial(moderation.ban_member, limits=self.limits, now=self.now, broadcast_from=broadcast_from)
+        return await self.database.write(partial(ban, request=BanMember(number, account, until, actor)))
+
+    async def unban(self, actor: AccountId, number: ChatId, account: AccountId) -> None:
+        request = UnbanMember(number, account, actor)
+        await self.database.write(partial(moderation.unban_member, request=request))
+
+    async def bans(self, actor: AccountId, number: ChatId) -> list[Ban]:
+        request = ListBans(number, actor)
+        return (await self.database.read(partial(moderation.list_bans, request=request, now=self.now))).bans
+
+    async def silence(self, actor: AccountId, number: ChatId, account: AccountId, until: int) -> int:
+        request = SilenceMember(number, account, until, actor)
+        silence = partial(moderation.silence_member, request=request, limits=self.limits, now=self.now)
+        return await self.database.write(silence)
+
+    async def disband(self, actor: AccountId, number: ChatId) -> DisbandedChat:
+        disband = partial(moderation.disband, request=DisbandChat(number, actor), now=self.now, broadcast_from=512)
+        return await self.database.write(disband)
+
+    async def create_link(
+        self, actor: AccountId, number: ChatId, code: str, uses: int = 0, expires: int = 0
+    ) -> InvitationLink:
+        request = CreateLink(number, uses, expires, actor)
+        return await self.database.write(
+            partial(links.create, request=request, code=code, limits=self.limits, now=self.now)
+        )
+
+    async def links(self, actor: AccountId, number: ChatId) -> list[InvitationLink]:
+        return (
+            await self.database.read(partial(links.list_links, request=ListLinks(number, actor), now=self.now))
+        ).links
+
+    async def delete_link(self, actor: AccountId, number: ChatId, code: str) -> None:
+        await self.database.write(partial(links.delete, request=DeleteLink(number, code, actor)))
+
+    async def join_by_link(self, actor: AccountId, code: str) -> StartedJoin:
+        chat = await self.database.read(partial(links.chat_of, code=code, now=self.now))
+        join = partial(links.join, chat=chat, head=self.head, limits=self.limits, now=self.now)
+        return await self.database.write(partial(join, request=JoinByLink(code, actor)))
+
+    async def list_members(self, actor: AccountId, number: ChatId, after: AccountId, most: int) -> MemberList:
+        request = ListMembers(number, after, actor)
+        return await self.database.read(partial(member_roles.list_members, request=request, limit=most))
+
+    async def set_role(self, number: ChatId, account: AccountId, role: Role) -> None:
+        change = sa.update(member).where(member.c.chat == number, member.c.account == account).values(role=role)
+        await self.database.write(lambda connection: connection.execute(change) and None)
 
     async def unfinished_joins(self, account: AccountId) -> dict[ChatId, int]:
         return await self.database.read(partial(memberships.unfinished_joins, account=account))

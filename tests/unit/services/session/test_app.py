@@ -27,6 +27,7 @@ from shared.database import Database
 from shared.migrate import NotMigrated
 from shared.settings import DatabaseSettings, NatsSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.session.service_harness import BusPeers, eventually, rejection, running_service, settings_for
 
 ANN, BOB = AccountId(1), AccountId(2)
@@ -317,7 +318,7 @@ async def test_ends_when_a_worker_of_events_ends(
         raise ZeroDivisionError
 
     monkeypatch.setattr(DurableWorker, "run", fail)
-    async with peers.running(), asyncio.timeout(10):
+    async with peers.running(), asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(WorkerFailed):
             await serve(settings, asyncio.Event())
 
@@ -329,7 +330,7 @@ async def stops_before_it_is_ready(settings: Settings) -> None:
     await eventually(partial(get, settings, "/healthz"), lambda found: found[0] == 200)
     assert (await get(settings, "/readyz"))[0] == 503
     stopping.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, WAIT_SECONDS)
 
 
 async def test_stops_while_waiting_for_the_broker(settings: Settings) -> None:

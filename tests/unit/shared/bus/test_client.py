@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import nats.errors
@@ -14,15 +16,18 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from services.cli.doctor.machine import python
 from services.cli.ports import free_port
-from shared.bus import connection
-from shared.bus.client import Bus, Responder, Unavailable
+from shared.bus import client, connection
+from shared.bus.client import Bus, Unavailable
+from shared.bus.responder import Responder
 from shared.contract import subjects as on
 from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NodeId
 from shared.telemetry import new_trace, trace
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 
 def new_bus(server: NatsServer, service: str, registry: CollectorRegistry | None = None) -> Bus:
@@ -75,11 +80,12 @@ async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_serve
         message.flush()
         assert registry.get_sample_value("dragoman_bus_unsent_bytes") == 0
         await message.publish(on.BROADCAST, b"three")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             assert [await received.get() for _ in range(3)] == [b"one", b"two", b"three"]
     message.flush()
 
 
+@pytest.mark.skipif(bool(python(*sys.version_info[:3])), reason="this Python does not bound its buffers")
 async def test_a_frozen_broker_delays_publishers_although_they_flush(nats_server: NatsServer) -> None:
     """Else all of it would wait in memory."""
     received: asyncio.Queue[bytes] = asyncio.Queue()
@@ -98,7 +104,7 @@ async def test_a_frozen_broker_delays_publishers_although_they_flush(nats_server
         done, _ = await asyncio.wait({talking}, timeout=0.5)
         nats_server.resume()
         assert not done
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_SECONDS):
             await talking
             assert [await received.get() for _ in range(times)] == [payload] * times
 
@@ -256,6 +262,48 @@ async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsS
         assert (await first).last == 2
         assert (await edge.request(on.LIST_REVOCATIONS, ListRevocations(3))).last == 4
     assert begun == [1, 3]
+
+
+async def test_an_attempt_that_nobody_waits_for_is_not_begun(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_ATTEMPT_SECONDS", 0.2)
+    free, begun = asyncio.Event(), list[int]()
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=1)
+    async with running(auth, edge):
+        first = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(since=1)))
+        while not begun:
+            await asyncio.sleep(0.01)
+        second = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(since=2), retry=True))
+        await asyncio.sleep(1.5)  # the time of seven attempts
+        free.set()
+        await asyncio.gather(first, second)
+    assert begun[0] == 1
+    assert 1 <= begun.count(2) <= 3
+
+
+async def test_the_last_attempt_has_all_the_time_that_is_left(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, attempts, deadlines = 0.0, list[float](), list[float]()
+
+    async def no_reply(_subject: str, _payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
+        nonlocal now
+        attempts.append(seconds)
+        deadlines.append(float(headers["Deadline"]) - float(headers["Sent"]))
+        now += seconds
+        raise nats.errors.TimeoutError
+
+    edge = new_bus(nats_server, "edge")
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(edge, "_request_once", no_reply)
+    with pytest.raises(Unavailable):
+        await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0, retry=True)
+    with pytest.raises(Unavailable):
+        await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0)
+    assert attempts == [2.0, 2.0, 3.0, 7.0]
+    assert deadlines == pytest.approx([1500, 1500, 2500, 6500], abs=1)
 
 
 async def test_replicas_share_the_requests(nats_server: NatsServer) -> None:
@@ -441,7 +489,7 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
             together = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_soon(together.set_result, answer)
             asyncio.get_running_loop().call_soon(requesting.cancel)
-            return await asyncio.wait_for(together, 5)
+            return await asyncio.wait_for(together, WAIT_SECONDS)
 
         monkeypatch.setattr(Client, "request", both)
         requesting = asyncio.create_task(edge[1].request(on.LIST_REVOCATIONS, ListRevocations()))

@@ -14,6 +14,7 @@ from shared.contract.auth import DeletedAccounts, ListDeletedAccounts
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 _PAGE = 2
 
@@ -56,7 +57,7 @@ class AccountComparison:
 async def test_unfinished_deletions_are_erased_at_the_start_page_by_page(nats_server: NatsServer) -> None:
     comparison = AccountComparison(nats_server, 5)
     await asyncio.gather(comparison.auth.start(), comparison.session.start())
-    async with comparison.running(), asyncio.timeout(10):
+    async with comparison.running(), asyncio.timeout(WAIT_SECONDS):
         assert [await comparison.erased.get(), await comparison.erased.get()] == [2, 5]
     assert comparison.compared == [[1, 2], [3, 4], [5]]
 
@@ -64,7 +65,7 @@ async def test_unfinished_deletions_are_erased_at_the_start_page_by_page(nats_se
 async def test_lost_events_cause_a_comparison(nats_server: NatsServer) -> None:
     comparison = AccountComparison(nats_server, 1)
     await asyncio.gather(comparison.auth.start(), comparison.session.start())
-    async with comparison.running(), asyncio.timeout(10):
+    async with comparison.running(), asyncio.timeout(WAIT_SECONDS):
         while not comparison.compared:
             await asyncio.sleep(0.01)
         comparison.deleted.append(AccountId(2))
@@ -76,7 +77,7 @@ async def test_an_absent_auth_is_compared_with_later(nats_server: NatsServer, mo
     monkeypatch.setattr("shared.bus.deletions._RETRY_SECONDS", 0.05)
     comparison = AccountComparison(nats_server, 2)
     await comparison.session.start()
-    async with comparison.running(), asyncio.timeout(10):
+    async with comparison.running(), asyncio.timeout(WAIT_SECONDS):
         await asyncio.sleep(0.1)
         assert comparison.compared == []
         await comparison.auth.start()

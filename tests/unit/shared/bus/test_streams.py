@@ -16,9 +16,9 @@ from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted, MailRequested
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.shared.bus.test_durable import DELETED, DurableService, deletion, running, stream, until_empty
 
-_SECONDS = 12.0
 _NEW_GRANTS = ("CREATE", "STREAM", "health")
 
 
@@ -48,7 +48,7 @@ def auth_service(server: NatsServer) -> Bus:
 
 
 async def publish_until_stored(bus: Bus, account: int) -> None:
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while True:
             try:
                 return await bus.publish_event(DELETED, deletion(account), key=f"deleted-{account}")
@@ -69,7 +69,7 @@ async def test_a_service_creates_what_is_missing_at_its_start(nats_server: NatsS
     )
     async with running(auth, session.bus, message.bus):
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             assert await session.done.get() == await message.done.get() == 7
 
 
@@ -79,7 +79,7 @@ async def test_the_publisher_of_an_event_creates_all_its_consumers(nats_server: 
     auth, message = auth_service(nats_server), DurableService(nats_server, "message")
     async with running(auth):
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
-        async with running(message.bus), asyncio.timeout(_SECONDS):
+        async with running(message.bus), asyncio.timeout(WAIT_SECONDS):
             assert await message.done.get() == 7
 
 
@@ -93,7 +93,7 @@ async def test_events_flow_again_after_the_broker_lost_its_store(nats_server: Na
         assert lost == []
         await asyncio.to_thread(nats_server.make_bare)
         await publish_until_stored(auth, 8)
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while await session.done.get() != 8:
                 pass  # the acknowledgement of 7 may have died with the broker
         assert lost == ["session"]
@@ -105,11 +105,11 @@ async def test_a_lost_consumer_is_noticed_within_seconds(nats_server: NatsServer
         async with running(auth, session.bus):
             client = await root(nats_server)
             await client.jetstream().delete_consumer(on.STREAM, "session-account_deleted")
-            async with asyncio.timeout(6):
+            async with asyncio.timeout(WAIT_SECONDS):
                 while not await has_consumer(client, "session-account_deleted"):
                     await asyncio.sleep(0.05)
             await auth.publish_event(DELETED, deletion(7), key="deleted-7")
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(WAIT_SECONDS):
                 assert await session.done.get() == 7
             await client.close()
 
@@ -189,5 +189,6 @@ def test_only_consumers_of_events_create_any() -> None:
         "message": {"message-account_deleted", "message-health"},
         "edge": set(),
         "admin": set(),
+        "dashboard": set(),
     }
     assert AccountDeleted is DELETED.event

@@ -19,7 +19,7 @@ from shared.contract.auth import Revocations
 from shared.contract.edge import Envelope, Heartbeat, Notice, Notify, PresenceIncomplete
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
-from shared.contract.model import DialectTag, Segment
+from shared.contract.model import DialectTag, PackedSegment
 from shared.contract.subjects import Route
 
 RELEASED = Path(__file__).with_name("released.json")
@@ -40,7 +40,7 @@ PLACES: dict[str, Any] = {
     subjects.AUTH_STATE: Revocations,
     subjects.NOTIFY_ALL: Notify,
     "kept notice": Notice,
-    "body of a message": tuple[Segment | DialectTag, ...],
+    "body of a message": tuple[PackedSegment | DialectTag, ...],
 }
 """Each subject or stored form, and its type."""
 

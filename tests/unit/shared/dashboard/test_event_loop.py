@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.dashboard.event_loop import EventLoopMetrics
 from shared.tasks import Tasks
+from tests.support.waiting import WAIT_SECONDS
 
 
 def late(registry: CollectorRegistry, seconds: str) -> float:
@@ -21,7 +22,7 @@ async def test_what_holds_the_loop_up_is_seen() -> None:
     tasks.start(EventLoopMetrics(registry).watch(), "event loop")
     await asyncio.sleep(0.05)
     time.sleep(0.7)  # noqa: ASYNC251
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not late(registry, "0.5"):
             await asyncio.sleep(0.01)
     await tasks.close()
@@ -34,7 +35,7 @@ async def test_tasks_that_do_not_end_are_counted() -> None:
     def counted() -> float:
         return registry.get_sample_value("dragoman_loop_tasks") or 0
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not (before := counted()):
             await asyncio.sleep(0.01)
         for number in range(5):

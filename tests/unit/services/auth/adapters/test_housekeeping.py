@@ -11,12 +11,15 @@ import sqlalchemy as sa
 from services.auth.adapters import housekeeping
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.domain import VerificationPurpose, VerificationSubject
+from services.auth.service.login_trail import LoginTrail
 from services.auth.store import revocations, verifications
 from services.auth.tables import tickets as table
 from shared.clock import now_ms
 from shared.contract.auth import Origin
 from shared.contract.ids import AccountId
 from shared.database import Database, DatabaseUnavailable
+from shared.settings import AuthSettings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.conftest import cheap_auth
 
 DAY = 86_400
@@ -40,7 +43,7 @@ async def test_revocations_and_tickets_without_effect_are_purged(database: Datab
     await revoke(database, 7.1)
     young = [await revoke(database, 6.9), await revoke(database, 0)]
     over, living = await create_ticket(database, "", -1), await create_ticket(database, "", 60_000)
-    await housekeeping.purge_expired(database, 7)
+    await housekeeping.purge_expired(database, AuthSettings(legacy_token_days=7))
     listed = await database.read(partial(revocations.list_revocations, since=0))
     assert [revocation.number for revocation in listed.revocations] == young
     assert await create_ticket(database, living, 1) == living
@@ -53,17 +56,18 @@ async def test_housekeeping_continues_after_a_failure(
     monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.01)
     failed = asyncio.Event()
 
-    async def fail(_database: Database, _days: float) -> None:
+    async def fail(_database: Database, _settings: AuthSettings) -> None:
         failed.set()
         raise DatabaseUnavailable
 
     purge_expired = housekeeping.purge_expired
     monkeypatch.setattr(housekeeping, "purge_expired", fail)
     over = await create_ticket(database, "", -1)
-    task = asyncio.create_task(housekeeping.run(database, SigningKeys(cheap_auth(tmp_path / "keys")), 7))
+    auth = cheap_auth(tmp_path / "keys")
+    task = asyncio.create_task(housekeeping.run(database, SigningKeys(auth), auth, LoginTrail(database)))
     await failed.wait()
     monkeypatch.setattr(housekeeping, "purge_expired", purge_expired)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while over in await remaining(database):
             await asyncio.sleep(0.01)
     task.cancel()

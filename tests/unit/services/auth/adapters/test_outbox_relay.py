@@ -25,6 +25,7 @@ from shared.telemetry import trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 Q = TypeVar("Q")
 
@@ -57,7 +58,7 @@ class DeletionListener:
 
     async def receive(self, count: int) -> list[AccountId]:
         """The accounts in order of first receipt, once there are `count`: an unacknowledged event is received again."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_SECONDS):
             while len(accounts := list(dict.fromkeys(account for account, _ in self.received))) < count:
                 await asyncio.sleep(0.01)
         return accounts
@@ -173,7 +174,7 @@ async def test_events_survive_the_broker_being_killed(
 
 
 async def has_failed(registry: CollectorRegistry) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not registry.get_sample_value("dragoman_auth_relay_failures_total"):
             await asyncio.sleep(0.01)
 

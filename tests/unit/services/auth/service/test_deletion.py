@@ -25,6 +25,7 @@ from shared.contract.subjects import (
     LOGOUT,
 )
 from shared.tokens import Verifier
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 
@@ -57,7 +58,7 @@ async def test_deletion_continues_when_the_other_services_are_back(cluster: Auth
     assert await edge.bus.request(DELETE_ACCOUNT, DeleteAccount(made.account), seconds=8, retry=True) == Ack()
     assert time.monotonic() - started < 4
     session, message = await cluster.session(), await cluster.message()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         assert (await session.deleted.get()).account == (await message.deleted.get()).account == made.account
 
 

@@ -214,11 +214,15 @@ async def test_a_storm_of_logins_does_not_block_other_requests(
     await edge.register("ann@example.org", secret=Secret(Scheme.SHA256, "a" * 64))
     storm = asyncio.gather(*(edge.login("ann@example.org", "wrong") for _ in range(12)), return_exceptions=True)
     waits: list[float] = []
+    began = time.monotonic()
     while not storm.done():
         started = time.monotonic()
         await edge.request(LIST_REVOCATIONS, ListRevocations())
         waits.append(time.monotonic() - started)
+    seconds = time.monotonic() - began
     codes = [reply.failure.code for reply in await storm if isinstance(reply, RequestError)]
-    assert (codes.count(ErrorCode.UNAUTHENTICATED), codes.count(ErrorCode.UNAVAILABLE)) == (5, 7)
+    judged, rejected = codes.count(ErrorCode.UNAUTHENTICATED), codes.count(ErrorCode.UNAVAILABLE)
+    assert judged + rejected == 12
+    assert min(judged - 4, rejected) > 0
     assert len(waits) > 5
-    assert sorted(waits)[len(waits) // 2] < 0.05
+    assert sorted(waits)[len(waits) // 2] < seconds / judged / 2  # half of a hash's time

@@ -2,20 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from services.auth import domain
 from services.auth.adapters.sliding_window import SlidingWindow
+from services.auth.domain import Account, LoginSubject
 from services.auth.metrics import AuthMetrics
 from services.auth.service import login_limits as module
-from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.login_limits import LoginAttempt, LoginLimiter
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
+from shared.contract.session import EnsureProfile
 from shared.settings import LimitsSettings
 from tests.support.servers import ValkeyServer
 
 HOME, AWAY = "192.0.2.1", "198.51.100.1"
+ANN = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "ann@example.org", {}, username="ann")
 
 
 @pytest.fixture
@@ -38,17 +43,27 @@ async def passes(work: Awaitable[None]) -> bool:
     return True
 
 
-async def attempt(limits: LoginLimiter, subject: str, address: str, *, fails: bool) -> None:
-    async with limits.login(subject, address) as attempt:
+def sole(identifier: str) -> LoginSubject:
+    """The identifier of no account, or the only one of its account."""
+    return LoginSubject(identifier, identifier)
+
+
+async def attempt(limits: LoginLimiter, identifier: str, address: str, *, fails: bool) -> None:
+    async with limits.login(sole(identifier), address) as attempt:
         attempt.failed = fails
 
 
-async def fail(limits: LoginLimiter, subject: str, address: str = HOME) -> None:
-    await attempt(limits, subject, address, fails=True)
+async def fail(limits: LoginLimiter, identifier: str, address: str = HOME) -> None:
+    await attempt(limits, identifier, address, fails=True)
 
 
-async def succeed(limits: LoginLimiter, subject: str, address: str = HOME) -> None:
-    await attempt(limits, subject, address, fails=False)
+async def succeed(limits: LoginLimiter, identifier: str, address: str = HOME) -> None:
+    await attempt(limits, identifier, address, fails=False)
+
+
+async def guess(attempts: AbstractAsyncContextManager[LoginAttempt]) -> None:
+    async with attempts as attempt:
+        attempt.failed = True
 
 
 async def test_five_registrations_a_minute_from_an_address(limits: LoginLimiter) -> None:
@@ -69,7 +84,6 @@ async def test_five_failures_of_an_account_from_an_address(limits: LoginLimiter)
     assert not await passes(succeed(limits, "7"))
     assert await passes(succeed(limits, "7", AWAY))
     assert await passes(succeed(limits, "8"))
-    assert await limits.failures("7") == 5
 
 
 async def test_twenty_failures_from_an_address(limits: LoginLimiter) -> None:
@@ -109,7 +123,7 @@ class Guesses:
 
     async def _guess(self, limits: LoginLimiter, account: str, address: str) -> bool:
         try:
-            async with limits.login(account, address) as attempt:
+            async with limits.login(sole(account), address) as attempt:
                 self.running += 1
                 self._changed.set()
                 await self.go_on.wait()
@@ -140,7 +154,7 @@ async def test_right_secrets_at_once_wait_for_their_places(limits: LoginLimiter)
 
     async def log_in(account: str) -> None:
         nonlocal at_once, most
-        async with limits.login(account, HOME):
+        async with limits.login(sole(account), HOME):
             at_once += 1
             most = max(most, at_once)
             await asyncio.sleep(0.01)
@@ -181,7 +195,7 @@ async def test_the_limit_holds_when_redis_goes_away_during_attempts(
 
 async def test_ten_wrong_answers_a_day_block_recovery_and_no_login(limits: LoginLimiter) -> None:
     async def answer(address: str) -> None:
-        async with limits.recovery("7", address) as attempt:
+        async with limits.recovery(sole("7"), address) as attempt:
             attempt.failed = True
 
     tried = [await passes(answer(f"192.0.2.{number}")) for number in range(11)]
@@ -193,7 +207,7 @@ async def test_ten_wrong_answers_a_day_block_recovery_and_no_login(limits: Login
 async def test_an_attempt_without_a_result_is_no_failure(limits: LoginLimiter) -> None:
     for _ in range(10):
         with pytest.raises(TimeoutError):
-            async with limits.login("7", HOME):
+            async with limits.login(sole("7"), HOME):
                 raise TimeoutError
     assert await passes(succeed(limits, "7"))
 
@@ -206,12 +220,51 @@ async def test_failures_over_all_addresses_only_delay(limits: LoginLimiter, monk
         return 0.001
 
     monkeypatch.setattr(domain, "delay_seconds", delay_seconds)
+    by_number, by_name = (domain.login_subject(ANN, identifier).identifier for identifier in ("7", "ann"))
     for number in range(30):
-        assert await passes(fail(limits, "7", f"192.0.2.{number}"))
+        assert await passes(fail(limits, by_number, f"192.0.2.{number}"))
     assert seen == list(range(30))
-    await limits.reset("7")
-    await succeed(limits, "7", AWAY)
+    await succeed(limits, by_name, AWAY)
     assert seen[-1] == 0
+    await limits.reset(ANN)
+    await succeed(limits, by_number, AWAY)
+    assert seen[-1] == 0
+
+
+async def test_the_limits_of_an_identifier_do_not_show_the_others_of_its_account(
+    limits: LoginLimiter,
+) -> None:
+    by_number, by_name = (domain.login_subject(ANN, identifier) for identifier in ("7", "ann"))
+    assert by_number.account == by_name.account
+    for subject in (by_number, by_name):
+        for expected in [True] * 5 + [False]:
+            assert await passes(guess(limits.login(subject, HOME))) == expected
+
+
+async def test_wrong_answers_by_several_identifiers_are_limited_together_and_unnoticed(limits: LoginLimiter) -> None:
+    subjects = [domain.login_subject(ANN, identifier) for identifier in ("7", "ann", "ann@example.org")]
+    judged, passed = 0, list[bool]()
+
+    async def answer(subject: LoginSubject, address: str) -> None:
+        nonlocal judged
+        async with limits.recovery(subject, address) as attempt:
+            attempt.failed = True
+            judged += not attempt.is_blocked
+
+    for number, subject in enumerate(subjects):
+        passed += [await passes(answer(subject, f"192.0.{number}.{address}")) for address in range(11)]
+    assert judged == 10
+    assert passed == ([True] * 10 + [False]) * 3
+
+
+async def test_failures_by_all_identifiers_count_for_the_verification(window: SlidingWindow) -> None:
+    counting = LoginLimiter(LimitsSettings(), window, count_failures=True)
+    subjects = [domain.login_subject(ANN, identifier) for identifier in ("0000000007", "ann", "ANN@example.org")]
+    for subject in subjects:
+        await guess(counting.login(subject, HOME))
+    assert [await counting.failures(subject) for subject in subjects] == [3, 3, 3]
+    await counting.reset(ANN)
+    assert await counting.failures(subjects[0]) == 0
 
 
 async def test_delayed_logins_are_bounded(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,10 +281,10 @@ async def test_without_rates_nothing_is_rejected_but_failures_may_count(window: 
     for _ in range(30):
         await free.registration(HOME)
         await fail(free, "7")
-    assert await free.failures("7") == 0
+    assert await free.failures(sole("7")) == 0
     for _ in range(30):
         await fail(counting, "7")
-    assert await counting.failures("7") == 30
+    assert await counting.failures(sole("7")) == 30
 
 
 async def test_without_redis_the_limits_hold(limits: LoginLimiter, valkey_server: ValkeyServer) -> None:

@@ -1,7 +1,9 @@
 """Registration over the bus."""
 
 import asyncio
+import hashlib
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,17 +12,28 @@ from shared.contract.auth import (
     GetKeys,
     IdentifierKind,
     Logout,
+    Recover,
 )
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import SYSTEM_UUID, AccountId
+from shared.contract.model import Scheme, Secret
 from shared.contract.subjects import (
     GET_KEYS,
     LOGOUT,
+    RECOVER,
     REGISTER,
 )
 from shared.tokens import Verifier
-from tests.unit.services.auth.cluster import ELSEWHERE, AuthCluster, EdgeProbe, registration, rejection, rejection_code
-from tests.unit.services.auth.conftest import MakeCluster
+from tests.unit.services.auth.cluster import (
+    ELSEWHERE,
+    AuthCluster,
+    EdgeProbe,
+    plain,
+    registration,
+    rejection,
+    rejection_code,
+)
+from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 
 
 async def test_registration_returns_a_token_that_the_public_key_verifies(
@@ -88,6 +101,30 @@ async def test_an_unacceptable_request_is_invalid(edge: EdgeProbe) -> None:
     ]
     for work in wrong:
         assert await rejection_code(work) == ErrorCode.INVALID
+
+
+async def test_new_plain_passwords_may_need_a_length_and_must_not_be_common(
+    make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
+) -> None:
+    auth = cheap_auth(tmp_path / "keys").model_copy(
+        update={"password_min_characters": 8, "refuse_common_passwords": True}
+    )
+    cluster = make_cluster(sqlite_url, auth=auth)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    for password in ("1234567", "Password", "iloveyou1"):
+        failure = (await rejection(edge.register(username="ann", password=password))).failure
+        assert (failure.code, failure.field) == (ErrorCode.INVALID, "secret")
+    opaque = Secret(Scheme.MD5, hashlib.md5(b"1234567", usedforsecurity=False).hexdigest())
+    await edge.register("bob@example.org", secret=opaque)
+    await edge.register("ann@example.org", "an unusual one", question_id=1, answer="blue")
+    recovery = Recover(username="ann@example.org", question_id=1, answer="blue", secret=plain("password1"))
+    assert await rejection_code(edge.request(RECOVER, recovery)) == ErrorCode.INVALID
+    assert isinstance(await edge.login("ann@example.org", "an unusual one"), Authenticated)
+
+
+async def test_any_password_will_do_by_default(edge: EdgeProbe) -> None:
+    await edge.register("ann@example.org", "1")
 
 
 async def test_an_address_registers_five_accounts_a_minute(limited: AuthCluster) -> None:

@@ -23,6 +23,7 @@ from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import Ack
 from shared.contract.subjects import OPEN_VERIFICATION, REGISTER, SEND_VERIFICATION
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import (
     NODE,
     ORIGIN,
@@ -277,7 +278,7 @@ async def test_mail_waits_for_a_server_that_is_down(
     await edge.request(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, BASE))
     await asyncio.sleep(0.3)
     await server.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not server.mails:
             await asyncio.sleep(0.01)
     [mail] = server.mails

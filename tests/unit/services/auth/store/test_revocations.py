@@ -9,6 +9,7 @@ from services.auth.store import accounts, revocations
 from shared.contract.auth import IdentifierKind, Revocations
 from shared.contract.ids import AccountId
 from shared.database import Database
+from tests.support.waiting import WAIT_SECONDS
 
 
 async def revoke(database: Database, sid: str, seconds: int = 1) -> int:
@@ -48,7 +49,7 @@ async def test_numbers_grow_in_the_order_of_commits(database: Database) -> None:
     task = asyncio.create_task(read_all())
     await asyncio.gather(*(revoke(database, f"s{n}") for n in range(60)))
     ended.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, WAIT_SECONDS)
     assert seen == list(range(1, 61))
 
 

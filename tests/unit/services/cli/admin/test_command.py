@@ -11,16 +11,18 @@ from prometheus_client import CollectorRegistry
 
 from services.cli.main import main
 from shared.bus.client import Bus
-from shared.contract.admin import FindUser, UserView
+from shared.contract.admin import Act, FindUser, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind, SetMaintenance
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.session import Ack
 from shared.contract.subjects import DELETE_USER, FIND_USER, SET_MAINTENANCE
 from tests.support.servers import NatsServer
+from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.installed import write_installation
 
 UUID = "00000000-0000-4000-8000-000000000001"
+ACTS = [("user", "register"), ("user", "login"), ("user", "recover"), ("admin", "kick")]
 ANN = UserView(
     account=AccountId(7), uuid=UUID, email="ann@example.org", username="", nickname="Ann", created=0, disabled=False,
     schemes=["plain"], recoverable=False,
@@ -33,6 +35,7 @@ class FakeAuth:
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
         self.requests: list[object] = []
+        self.trail = RecordingTrail(self.bus)
         self.bus.serve(FIND_USER, self._find)
         self.bus.serve(DELETE_USER, self._do)
         self.bus.serve(SET_MAINTENANCE, self._do)
@@ -146,3 +149,12 @@ def test_every_command_has_help(path: list[str]) -> None:
 )
 async def test_wrong_use_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
     assert (await admin(tmp_path, *arguments)).exit_code == 2
+
+
+async def test_the_audit_trail_is_listed(auth: FakeAuth, tmp_path: Path) -> None:
+    auth.trail.acts += [Act(act, ANN.account, by, "192.0.2.1", number=at) for at, (by, act) in enumerate(ACTS, 1)]
+    result = await admin(tmp_path, "audit", "0000000007", "--limit", "3")
+    assert [line.split()[3:6] for line in result.output.splitlines()[1:]] == [
+        ["admin", "kick", "0000000007"], ["user", "recover", "0000000007"], ["user", "login", "0000000007"],
+    ]  # fmt: skip
+    assert auth.requests == [], "a number may be that of a deleted account"

@@ -18,6 +18,8 @@ from shared.contract.events import AccountDeleted, MailRequested
 from shared.contract.ids import AccountId
 from shared.contract.subjects import ACCOUNT_DELETED, MAIL_REQUESTED
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.installed import write_installation
 
 MAIL = MailRequested("ann@example.org", "Confirm", "the secret link", 0)
@@ -29,6 +31,7 @@ class FailingAuth:
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
         self.bus.consume(MAIL_REQUESTED, self._work, pauses=())
+        self.trail = RecordingTrail(self.bus)
         self.broken = True
         self.attempts: asyncio.Queue[MailRequested] = asyncio.Queue()
 
@@ -57,7 +60,7 @@ async def create_dead_letters(auth: FailingAuth, directory: Path, count: int) ->
     for number in range(count):
         await auth.bus.publish_event(MAIL_REQUESTED, MAIL, key=str(number))
         await auth.attempts.get()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while (await dragoman(directory, "list", "--json")).output.count('"number"') < count:
             await asyncio.sleep(0.05)
 
@@ -81,7 +84,7 @@ async def test_retried_event_is_consumed_and_no_longer_listed(auth: FailingAuth,
     auth.broken = False
     retried = await dragoman(tmp_path, "retry", "1")
     assert (retried.exit_code, retried.output) == (0, "1: events.auth.mail_requested is published again\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         assert await auth.attempts.get() == MAIL
     assert [line.split()[0] for line in (await dragoman(tmp_path, "list")).output.splitlines()] == ["NUMBER", "2"]
 
@@ -95,7 +98,7 @@ async def test_consumer_logs_the_user_of_a_retry(
     with structlog.testing.capture_logs() as entries:
         async with open_dead_letters(write_installation(nats_server, tmp_path)) as dead_letters:
             await dead_letters.retry(1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_SECONDS):
             await auth.attempts.get()
     assert [(entry["act"], entry["by"]) for entry in entries if "act" in entry] == [("retry event", "admin")]
 
@@ -103,7 +106,7 @@ async def test_consumer_logs_the_user_of_a_retry(
 async def test_event_that_fails_again_is_a_dead_letter_again(auth: FailingAuth, tmp_path: Path) -> None:
     await create_dead_letters(auth, tmp_path, 1)
     await dragoman(tmp_path, "retry", "1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while '"number": 2' not in (await dragoman(tmp_path, "list", "--json")).output:
             await asyncio.sleep(0.05)
 

@@ -19,6 +19,7 @@ from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId, M
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import ProfileSummary, Text, unpack_segments
 from tests.support.servers import NatsServer
+from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.installed import write_installation
 
 SYSTEM_PROFILE = ProfileSummary("System", "u-h")
@@ -34,6 +35,7 @@ class FakeServices:
         self.buses = [Bus(server.settings(name), name, CollectorRegistry()) for name in ("auth", "session", "message")]
         auth, session, message = self.buses
         auth.serve(on.FIND_USER, self._find)
+        self.trail = RecordingTrail(auth)
         session.serve(on.LIST_ACCOUNTS, self._list)
         session.serve(on.OPEN_NOTICES, self._open)
         message.serve(on.POST_MESSAGES, self._post)
@@ -97,6 +99,7 @@ async def test_all_accounts_are_notified_by_the_system_account(system: FakeServi
     result = await notice(tmp_path, "Back at ten\n😀", "--yes", "--id", "monday")
     assert (result.exit_code, result.output) == (0, "5 of 5 accounts have the notice monday\n")
     assert system.chats == [101, 102, 103, 104, 105]
+    assert [(act.act, act.detail) for act in system.trail.acts] == [("notice", "monday to 5 accounts")]
     for draft in system.drafts_received:
         assert (draft.sender, draft.face, unpack_segments(draft.body)) == (
             SYSTEM_ACCOUNT,

@@ -11,7 +11,8 @@ from services.cli.admin import chats, export
 from services.cli.admin.bus_client import AdminClient, connected_client
 from shared.bus.client import Bus
 from shared.contract import subjects as on
-from shared.contract.admin import UserView
+from shared.contract.admin import SearchTrail, UserView
+from shared.contract.auth import ListLogins, Logins, LoginView
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import GetHeads, GetHistory, Heads, History
 from shared.contract.model import (
@@ -43,6 +44,7 @@ from shared.contract.session import (
     Requests,
 )
 from tests.support.servers import NatsServer
+from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.installed import write_installation
 
 ANN, BOB = AccountId(1), AccountId(2)
@@ -50,6 +52,7 @@ MEMBERS = 2_500
 HEAD = 450
 CHATS = 5
 LEFT = AccountId(7)
+LOGIN = LoginView("a1", 1, 2, "192.0.2.1", "pipe")
 USER = UserView(
     account=ANN, uuid="", email="", username="", nickname="", created=0, disabled=False, schemes=[], recoverable=False
 )
@@ -112,6 +115,19 @@ class PagingMessages:
         return Heads({chat: HEAD for chat in request.chats})
 
 
+class ListingAuth:
+    """Ann has one login."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
+        self.bus.serve(on.LIST_USER_LOGINS, self._logins)
+        self.trail = RecordingTrail(self.bus)
+
+    async def _logins(self, request: ListLogins) -> Logins:
+        assert request.actor == ANN
+        return Logins([LOGIN])
+
+
 def _message(chat: ChatId, number: int) -> Message:
     body = pack_segments((Text(f"t{number}"), Emoji(3)))
     return Message(chat, number, MessageId(number), BOB if number % 2 else ANN, number, body, Nonce(number))
@@ -119,7 +135,7 @@ def _message(chat: ChatId, number: int) -> Message:
 
 @pytest.fixture
 async def client(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[AdminClient]:
-    peers = PagingSession(nats_server), PagingMessages(nats_server)
+    peers = PagingSession(nats_server), PagingMessages(nats_server), ListingAuth(nats_server)
     await asyncio.gather(*(peer.bus.start() for peer in peers))
     async with connected_client(write_installation(nats_server, tmp_path)) as client:
         yield client
@@ -140,4 +156,12 @@ async def test_all_sent_messages_are_exported(client: AdminClient) -> None:
     assert [message.index for message in found.chats[0].sent] == list(range(2, HEAD + 1, 2))
     assert found.chats[0].sent[0].content == [{"text": "t2"}, {"emoji": 3}]
     assert [len(chat.sent) for chat in found.chats[1:]] == [0] * (CHATS - 1)
-    assert found.friends == [BOB]
+    assert (found.friends, found.logins) == ([BOB], [LOGIN])
+    assert [(act.act, act.account) for act in found.trail] == [("export", ANN)]
+
+
+async def test_all_pages_of_the_trail_are_read(client: AdminClient) -> None:
+    for number in range(1, 6):
+        await client.record("show chat", detail=str(number))
+    found = [act.detail async for act in export.search_trail(client, SearchTrail())]
+    assert found == ["5", "4", "3", "2", "1"]

@@ -21,7 +21,8 @@ from services.cli.main import main
 from services.cli.up_plan import SERVICES
 from shared.database import make_engine
 from shared.migrate import require_current, upgrade
-from shared.settings import Settings, load
+from shared.settings import Settings
+from shared.settings_loader import load
 from tests.support.servers import PostgresServer
 from tests.system.databases import databases
 

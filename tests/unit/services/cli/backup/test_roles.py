@@ -34,7 +34,8 @@ def roles(postgres_server: PostgresServer) -> Iterator[None]:
 def prepared(server: PostgresServer, url: str, directory: Path) -> Path:
     """Issues secrets and creates roles for a new database; returns the directory of the processes' settings."""
     url = url.replace("+psycopg", "")
-    issue(directory, Addresses("nats://x:1", "x:1", f"127.0.0.1:{server.port}", url.rpartition("/")[2]))
+    database = url.rpartition("/")[2]
+    issue(directory, Addresses("nats://x:1", "x:1", f"127.0.0.1:{server.port}", database, tls=False))
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in (directory / "postgres" / "roles.sql").read_bytes().splitlines():
             with suppress(psycopg.errors.DuplicateObject):

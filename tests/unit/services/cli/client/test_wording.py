@@ -8,6 +8,7 @@ from clients.codec.events import (
     MaintenanceStatus,
     NotificationKind,
     PendingRequests,
+    ReceivedChange,
     ReceivedMedia,
     ReceivedMessage,
     ReceivedNotification,
@@ -43,6 +44,17 @@ def test_every_notification_is_a_sentence(kind: NotificationKind) -> None:
     news = ReceivedNotification(kind, 4, 2, "Tea", "please")
     assert wording.news(news)
     assert wording.news(PendingRequests([news, news])).count("\n") == 1
+
+
+def test_changes_of_messages() -> None:
+    shown = [wording.news(ReceivedChange(kind, 4, 7, 1, 2, "x")) for kind in ("edit", "recall", "reaction", "pin")]
+    assert shown == [
+        "[chat 4] message 7 is now: x (by user 2)",
+        "[chat 4] message 7 is recalled (by user 2)",
+        "[chat 4] message 7 has other reactions: x (by user 2)",
+        "[chat 4] message 7 is pinned or unpinned (by user 2)",
+    ]
+    assert wording.news(ReceivedChange("of a later version", 4, 7, 1, 2)) == ""
 
 
 def test_other_events() -> None:

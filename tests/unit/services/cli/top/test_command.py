@@ -16,7 +16,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from services.cli.data import Run, RunningProcess
 from services.cli.main import main
 from services.cli.ports import free_port
-from services.cli.top.poller import OpsAddress, addresses_of, poll
+from services.cli.top.command import _screen
+from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, poll
+from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
 from shared.dashboard.panels import Dashboard, PanelGroup, gauge
 from tests.unit.shared.test_ops import serving
 
@@ -80,6 +82,24 @@ async def test_watch_ends_on_interrupt_and_restores_the_terminal() -> None:
         output = await asyncio.to_thread(watch_in_terminal, f"http://127.0.0.1:{ops.port}")
     assert output.startswith("\x1b[?1049h")
     assert output.rstrip().endswith("\x1b[?1049l")
+
+
+@pytest.mark.parametrize("processes", [1, 5, 8, 12])
+def test_every_process_fits_on_a_small_screen(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        PanelData(f"A rather long title of panel {number}", "rate", "/s", False, "", {"": [1e9]}) for number in range(9)
+    ]
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+    states = [
+        ProcessState(f"process-{number}", DashboardData("edge", "", {}, [1.0], [PanelGroupData("", rows)]))
+        for number in range(processes)
+    ]
+    lines = (
+        _screen(states, colours=False).replace("\x1b[H", "").replace("\x1b[K", "").removesuffix("\x1b[J").split("\n")
+    )
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("process-") for line in lines) == processes
 
 
 def watch_in_terminal(address: str) -> str:

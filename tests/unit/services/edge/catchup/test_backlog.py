@@ -8,8 +8,9 @@ from services.edge.app import Edge
 from shared.contract.edge import Envelope
 from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import MarkRead, PostMessages, Sync, SyncChat
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, EdgeClient
+from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.json_dialect import JsonDialect
 
 
@@ -265,7 +266,7 @@ async def test_messages_released_before_the_first_page_are_not_shown_as_live(
     """The sequencer starts early, for a message posted on the new connection."""
     desktop, gate = torn
     sent = desktop.send(do="post", chat=7, text="mine")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while (stream := cluster.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
             await asyncio.sleep(0.01)
     gate.set()
@@ -402,7 +403,7 @@ async def test_a_dead_node_delays_no_login(cluster: EdgeCluster) -> None:
 
 async def _gone(edge: Edge) -> bool:
     """Cancelled tasks take a moment to end."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while len(edge.accounts) or len(edge.chats):
             await asyncio.sleep(0.005)
     return await edge.read_state.flush()

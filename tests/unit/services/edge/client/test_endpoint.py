@@ -8,6 +8,7 @@ import structlog
 from services.edge.canonical.transport import Accept, Handshake, Reject
 from shared.contract.message import PostMessages
 from shared.contract.session import GetAccount
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -151,7 +152,7 @@ async def test_a_client_that_does_not_close_is_aborted(
     alice.send(do="account", account=2)
     await cluster.session.until_requested(GetAccount)
     alice.socket.deaf = deaf
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await edge.drain()
     gate.set()
     assert alice.socket.ended

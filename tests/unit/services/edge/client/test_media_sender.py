@@ -16,8 +16,9 @@ from services.edge.client.media_sender import split_packages
 from shared.contract.errors import RequestError
 from shared.contract.message import PostMessages
 from shared.contract.model import File, Image, Media
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, EdgeClient
+from tests.unit.services.edge.edge_client import EdgeClient
 
 CHAT = 7
 LOW_WATER = 50_000
@@ -61,14 +62,14 @@ async def until_received(device: EdgeClient, count: int) -> list[Any]:
 
 
 async def until_unread(cluster: EdgeCluster, account: int, *indexes: int) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while cluster.backend.unread(account, CHAT) != list(indexes):
             await asyncio.sleep(0.02)
 
 
 async def until_idle(edge: Edge) -> None:
     """No task of a client is left."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while len(edge.context.tasks):
             await asyncio.sleep(0.002)
 
@@ -94,7 +95,7 @@ async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(cl
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(media), "behind")
     sent = bob.send(do="status")
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.05)
@@ -164,7 +165,7 @@ async def test_concurrent_transfers_of_a_node_are_limited(
 
 
 async def cem_waits(bob: EdgeClient, cem: EdgeClient) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.05)
@@ -206,7 +207,7 @@ async def test_the_end_of_a_connection_ends_its_transfers(cluster: EdgeCluster) 
     await bob.until_synced()
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     bob.socket.vanish()
@@ -221,11 +222,11 @@ async def test_another_account_receives_nothing_that_waited_for_the_former(clust
     await bob.until_synced()
     bob.socket.deaf = True
     await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     sent = bob.send(do="login", account=4)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while bob.client.connection.account != 4:
             await asyncio.sleep(0.002)
     bob.socket.stop_being_deaf()

@@ -288,7 +288,7 @@ def test_connections_of_an_account_share_its_rate() -> None:
 
 @pytest.mark.parametrize(
     ("first_frame", "code"),
-    [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(op="x"), 1003)],
+    [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(x="x"), 1003)],
 )
 def test_a_first_frame_of_no_dialect_closes_the_connection(first_frame: Frame, code: int) -> None:
     each = Intake(logged_in=False, detected=False)

@@ -8,12 +8,14 @@ import pytest
 
 from services.edge.app import Edge
 from services.edge.canonical.frames import Binary
+from services.edge.media.record import MediaUse
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import PostMessages
 from shared.contract.model import File, Image, Media, Segment, Text, unpack_segments
 from shared.contract.session import GetAccount, GetChat
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, EdgeClient
+from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.json_dialect import frame
 
 CHAT = 7
@@ -24,7 +26,7 @@ def spooled(cluster: EdgeCluster) -> list[Path]:
 
 
 async def until_nothing_is_spooled(cluster: EdgeCluster) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while spooled(cluster):
             await asyncio.sleep(0.002)
 
@@ -135,7 +137,7 @@ async def test_an_upload_that_starts_while_its_connection_ends_leaves_nothing_be
     await cluster.session.until_requested(GetAccount)
     device.socket.vanish()
     gate.set()
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while len(cluster.edges[0].context.tasks):
             await asyncio.sleep(0.002)
     assert spooled(cluster) == []
@@ -145,7 +147,7 @@ async def test_an_idle_upload_is_dropped_with_an_error_reply(cluster: EdgeCluste
     device = await ann(cluster, upload_idle_seconds=0.6)
     device.client.frame_received(frame(do="start", number=1, chat=CHAT))
     assert await device.request(do="start", number=2, chat=CHAT) == "Ack"
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while {"re": None, "error": "invalid"} not in device.seen:
             await device.request(do="part", number=2, data="still coming")
             await asyncio.sleep(0.05)
@@ -193,11 +195,11 @@ async def test_media_that_is_not_found_in_time_is_not_posted(
     device = await ann(cluster, request_seconds=0.2)
     await device.until_synced()
 
-    async def never(id: str) -> Media | None:
+    async def never(id: str, use: MediaUse) -> Media | None:
         await asyncio.Event().wait()
         return None
 
-    monkeypatch.setattr(cluster.edges[0].media, "find", never)
+    monkeypatch.setattr(cluster.edges[0].media, "mark_used", never)
     assert await device.request(do="cite", chat=CHAT, id="0" * 32) == "unavailable"
 
 

@@ -7,14 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from services.edge.canonical.events import Event, MessageChanged
 from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import ChatSequencer
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
-from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
+from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
+from shared.contract.message import ChangeKind, MessageChange
 from shared.contract.model import Message, Role
 from shared.presence import Presence
 from shared.settings import LimitsSettings, RedisSettings
@@ -211,3 +213,41 @@ def test_notices_repeated_or_late_change_nothing(
         chats.on_membership_changed(notice)
     assert (ALICE in sequencer_of(chats).members) == (CHAT in alice.chats) == member
     assert sequencer_of(chats).version == max(notice.version for notice in notices)
+
+
+class NotifiedRecipient(NullRecipient):
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.events: list[Event] = []
+
+    def notify(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def message_changed(rev: int, index: int, recipients: list[AccountId] | None) -> ChangeDelivery:
+    return ChangeDelivery(MessageChange(CHAT, rev, index, ChangeKind.RECALL, BOB, 0), recipients)
+
+
+def test_a_change_goes_to_all_connections_but_the_one_that_made_it(accounts: LocalAccounts, chats: LocalChats) -> None:
+    connections = [NotifiedRecipient(number) for number in (1, 2, 3)]
+    for account, recipient in zip((ALICE, ALICE, BOB), connections, strict=True):
+        chats.joined(accounts.attach(account, recipient, 0.0), CHAT, 0)
+    chats.notify_changed(message_changed(1, 1, [ALICE, BOB]), 2)
+    chats.notify_changed(message_changed(2, 1, [BOB]), None)
+    seen = [
+        [event.shown.change.rev for event in one.events if isinstance(event, MessageChanged)] for one in connections
+    ]
+    assert seen == [[1], [], [1, 2]]
+
+
+def test_a_broadcast_change_goes_to_members_that_may_see_the_message(
+    accounts: LocalAccounts, chats: LocalChats
+) -> None:
+    connections = [NotifiedRecipient(1), NotifiedRecipient(2)]
+    for account, recipient, first in zip((ALICE, BOB), connections, (1, 5), strict=True):
+        chats.joined(accounts.attach(account, recipient, 0.0), CHAT, 9, first)
+    chats.notify_changed(message_changed(1, 4, None), None)
+    chats.notify_changed(message_changed(2, 5, None), None)
+    assert [len(one.events) for one in connections] == [2, 1]
+    chats.notify_changed(ChangeDelivery(MessageChange(ChatId(99), 1, 1, ChangeKind.RECALL, BOB, 0), None), None)
+    assert [len(one.events) for one in connections] == [2, 1]

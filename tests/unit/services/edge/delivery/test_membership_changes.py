@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
-from shared.contract.edge import Delivery, Envelope, MembershipChanged
+from shared.bus.client import pack
+from shared.contract.edge import Delivery, Envelope, MembershipChanged, Notify
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, SyncChat
 from shared.contract.model import Role
+from shared.contract.subjects import notify
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -41,6 +44,21 @@ async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
     await cluster.message.send_texts(7, 2, "after it")
     await alice.until_texts(7, "first", "before the join", "after it")
     await carol.until_texts(7, "after it")
+
+
+async def test_members_learn_of_a_new_role_and_of_a_departure(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
+    members = [AccountId(1), AccountId(2), AccountId(3)]
+    for role in (Role.ADMIN, Role.LEFT):
+        changed = MembershipChanged(ChatId(7), AccountId(3), role, 1, room.version + 1, by=AccountId(1))
+        await cluster.session.bus.publish(notify(edge.id), pack(Notify(changed, members)))
+        await alice.until_event("RoleChanged", [3, int(role)])
+        room.version += 1
+    await carol.until_event("ChatLeft", 7)
+    assert ("RoleChanged", [3, int(Role.ADMIN)]) in carol.events
+    assert ("RoleChanged", [3, int(Role.LEFT)]) not in carol.events
 
 
 async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster: EdgeCluster) -> None:
@@ -188,7 +206,7 @@ async def receive_late(cluster: EdgeCluster, late: Delivery) -> None:
     """Returns when the edge has added the account that the message names."""
     (edge,) = cluster.edges
     await cluster.message.send_envelope(edge.id, [late])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while (sequencer := edge.chats.sequencer(ChatId(7))) is None or AccountId(3) not in sequencer.members:
             await asyncio.sleep(0.01)
 

@@ -191,6 +191,14 @@ def test_membership_changes_are_applied_once_and_in_order() -> None:
     assert (sequencer.version, sequencer.latest_version, sequencer.members) == (4, 5, {})
 
 
+def test_several_members_leave_by_one_version() -> None:
+    sequencer = started(0, version=3)
+    for account in (ALICE, BOB):
+        sequencer.add_member(account, 1)
+    assert [sequencer.change_member(account, 3, 4, None) for account in (ALICE, BOB, BOB)] == [True, True, False]
+    assert sequencer.members == {}
+
+
 def test_callbacks_are_due_when_the_head_has_passed_their_message() -> None:
     sequencer, called = started(0), list[int]()
     for index in (3, 2, 4):

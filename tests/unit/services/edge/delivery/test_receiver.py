@@ -213,6 +213,7 @@ async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
     await cluster.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     await cluster.session.leave(7, 3)
+    await carol.until_event("ChatLeft", 7)
     cluster.message.on_envelope = drop_envelope
     await cluster.message.send_texts(7, 2, "b")
     cluster.message.on_envelope = pass_envelope

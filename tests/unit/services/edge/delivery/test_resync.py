@@ -8,6 +8,7 @@ from shared.contract.edge import Envelope
 from shared.contract.ids import NodeId
 from shared.contract.message import Sync
 from shared.presence import Presence
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -89,16 +90,17 @@ async def test_a_chat_without_notice_and_envelopes_is_discovered(cluster: EdgeCl
 async def test_a_chat_that_the_account_has_left_is_forgotten(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
-    await log_in(cluster, 1)
+    (alice,) = await log_in(cluster, 1)
     cluster.session.silent = True
     await cluster.session.leave(7, 1)
     requests = len(cluster.message.requests_of(Sync))
     edge.resync.mark_stale("a test")
     await cluster.message.until_requested(Sync, requests + 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while len(edge.chats):
             await asyncio.sleep(0.005)
     assert [local.chats for local in edge.accounts.by_account.values()] == [set()]
+    await alice.until_event("ChatLeft", 7)
 
 
 async def test_new_messages_during_a_resync_come_once(cluster: EdgeCluster) -> None:

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from services.edge.canonical.commands import Command, PostMessage
-from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
 from services.edge.canonical.frames import Binary, Frame, Outgoing
 from services.edge.canonical.replies import (
     DisplayMessage,
@@ -29,8 +37,10 @@ from services.edge.dialects.base import (
     FirstFrame,
     LoadedChat,
     LocalReply,
+    Mask,
     Push,
     Request,
+    never_requested,
 )
 from services.edge.dialects.json_frames import parse_id
 from services.edge.dialects.text_fallback import render_message
@@ -59,6 +69,7 @@ from shared.contract.session import (
 from shared.settings import LimitsSettings
 
 _LINE = re.compile(r"(?::\S+ +)?(?P<command>[A-Za-z]+)(?P<words>(?: +[^ :]\S*)*)(?: +:(?P<text>.*))? *")
+_PASSWORD = re.compile(r"(?P<before>\s*(?::\S+ +)?PASS +:?)(?P<password>.*)", re.IGNORECASE | re.DOTALL)
 _OWN = "own"
 """The context of requests that the dialect makes itself: the client gets no error of theirs."""
 _FIRST_COMMANDS = frozenset({"CAP", "PASS", "NICK", "USER", "PING"})
@@ -164,7 +175,7 @@ class SampleIrc(Dialect):
             case Requests() | ChatViews() | MessagePage():
                 raise TypeError("no frame requests this")
             case _:
-                assert_never(reply)
+                raise never_requested(reply, "sample-irc")
 
     def _joined(self, view: ChatView) -> tuple[Outgoing, ...]:
         chat, me = f"#{view.chat.id}", self._account
@@ -187,7 +198,9 @@ class SampleIrc(Dialect):
                 return (Push((), requests=(Request(GetChat(chat), _OWN),)),)
             case ChatRenamed(chat, name, by):
                 return (Push((encode_line(f":{by}", "TOPIC", f"#{chat}", text=name),)),)
-            case MaintenanceChanged() | VerificationEnded() | ProfileChanged():
+            case ChatLeft(chat):
+                return (Push((encode_line(f":{self._account}", "PART", f"#{chat}"),)),)
+            case RoleChanged() | MessageChanged() | MaintenanceChanged() | VerificationEnded() | ProfileChanged():
                 return ()
             case FriendshipRequested() | FriendshipAnswered() | MembershipApplied() | MembershipAnswered():
                 return ()
@@ -198,6 +211,14 @@ class SampleIrc(Dialect):
         target = f"#{shown.message.chat}" if shown.to is None else shown.to
         text = render_message(shown.segments, self.base_url)
         return (encode_line(f":{shown.message.sender}", "PRIVMSG", target, text=text),)
+
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        try:
+            line = frame.decode()
+        except UnicodeDecodeError:
+            return None
+        match = _PASSWORD.fullmatch(line)
+        return frame if match is None else (match["before"] + mask(match["password"])).encode()
 
     # The login
 

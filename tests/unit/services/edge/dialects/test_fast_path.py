@@ -26,6 +26,7 @@ SHORT_TEXTS = {
     "ourchat-v1": b'{"code":0,"time":0,"data":{"sender":{"ocid":12,"group_id":5},"msg":"hi"}}',
     "ourchat-v2": b'{"code":0,"time":1,"sender":{"ocid":"0000000012","session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
     "service": b'{"service_code":5,"content":{"token":"t","chat":5,"msg":"hi"}}',
+    "native": b'{"op":"send","id":1,"chat":5,"text":"hi","nonce":"n"}',
 }
 """The frame of each dialect with a fast path."""
 FAST = [entry for entry in ALL_DIALECTS if entry.name in SHORT_TEXTS]

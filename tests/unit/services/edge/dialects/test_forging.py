@@ -10,10 +10,11 @@ from hypothesis import example, given
 from services.edge.canonical.events import Event
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import DecodeError
+from services.edge.dialects.encoded_message import to_display
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.model import ProfileSummary
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Mention, Message, ProfileSummary, Quote, Text, pack_segments
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
     FILES,
@@ -26,7 +27,7 @@ from tests.unit.services.edge.dialects.driving import (
     log_in,
 )
 from tests.unit.services.edge.dialects.driving import given as as_given
-from tests.unit.services.edge.dialects.user_texts import HOSTILE, MARK, read, rewritten
+from tests.unit.services.edge.dialects.user_texts import BREAKS, HOSTILE, MARK, read, rewritten
 from tests.vectors import ANSWERS, EVENTS, VectorMessage, Vectors, canonical, text
 
 ALL_VECTORS = [vector for file in FILES.values() for vector in file.vectors]
@@ -115,7 +116,7 @@ def test_an_error_that_quotes_the_frame_forges_nothing(entry: Entry, word: str) 
             dialect.decode(text(vector.frame).replace(b"a", word.encode()), 0.0)
         except DecodeError as error:
             out = dialect.encode_error(None, error.failure, error.context)
-            like = dialect.encode_error(None, Failure(error.failure.code, MARK), error.context)
+            like = dialect.encode_error(None, msgspec.structs.replace(error.failure, text=MARK), error.context)
             check_like(out, like, error.failure.text, FILES[entry.name])
 
 
@@ -123,3 +124,31 @@ def test_every_dialect_shows_texts_of_users() -> None:
     """Otherwise nothing has been checked."""
     for entry in ALL_DIALECTS:
         assert len(renderings(entry)) >= len(MESSAGES) / 2
+
+
+def reply(word: str) -> DisplayMessage:
+    """By a user who mentions another one, to a message of a user whose name and text are `word`."""
+    body = pack_segments((Text("hi "), Mention(AccountId(12), "@x")), reply_to=7)
+    message = Message(ChatId(5), 8, MessageId(9), AccountId(34), 1724400000456, body, Nonce(1))
+    return to_display(message, None, ProfileSummary("Bob", "u"), quote=Quote(word, f"{word} {word}"))
+
+
+@each_dialect
+@given(word=HOSTILE)
+@example(word="\nBob: ")
+@example(word="x" * 500)
+def test_a_quote_is_one_short_line(entry: Entry, word: str) -> None:
+    file, out, like = FILES[entry.name], connect(entry).encode_message(reply(word)), reply(MARK)
+    shown = 0
+    for frame, other in zip(out, connect(entry).encode_message(like), strict=True):
+        for field, meant in zip(read(frame, file), read(other, file), strict=True):
+            if MARK not in str(meant):
+                assert field == meant
+                continue
+            shown += 1
+            quote = str(field).removesuffix("hi @x")[:-1].removeprefix("Bob: ")
+            assert quote.startswith("> ")
+            assert len(quote) <= 80
+            assert not set(BREAKS) & set(quote)
+            assert str(field).endswith(("\nhi @x", " hi @x"))
+    assert shown == (0 if entry.name == "native" else 1)

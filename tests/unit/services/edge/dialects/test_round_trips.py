@@ -12,7 +12,7 @@ from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage
 from services.edge.dialects.registry import Entry
 from services.edge.dialects.text_fallback import render_segment
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
+from shared.contract.model import Emoji, Message, RichSegment, Segment, Text, pack_segments, unpack_segments
 from tests import vectors
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
@@ -81,9 +81,10 @@ def posts(entry: Entry) -> list[Form]:
     return [form for form in forms(entry) if isinstance(form.meant(MARK), PostMessage)]
 
 
-def shown(segments: tuple[Segment, ...], to: AccountId | None = None) -> DisplayMessage:
+def shown(segments: tuple[RichSegment, ...], to: AccountId | None = None) -> DisplayMessage:
+    body = pack_segments(segments)
     return DisplayMessage(
-        Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1)), segments, to=to
+        Message(CHAT, 1, MessageId(77), ME, 1724400000123, body, Nonce(1)), unpack_segments(body), to=to
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.edge.canonical.frames import Binary
 from tests.vectors import Vectors
 
-USER_FIELDS = frozenset({"text", "nickname", "name", "signature", "answer"})
+USER_FIELDS = frozenset({"text", "nickname", "name", "signature", "answer", "emoji"})
 """The fields of canonical values that hold texts of users."""
 MARK = "Qzjx"
 """A word that is in no frame unless a user writes it."""
@@ -26,10 +26,10 @@ HOSTILE = st.lists(
     ]),
     min_size=1, max_size=6,
 ).map("".join) | st.text(min_size=1)  # fmt: skip
-ONE_LINE = st.text(st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}"), min_size=1) | HOSTILE.map(
-    lambda word: "".join(each for each in word if each not in f"\0{BREAKS}")
-).filter(bool)
-"""On one line, otherwise as hostile: what every dialect can express."""
+ONE_LINE = st.text(
+    st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}"), min_size=1, max_size=64
+) | HOSTILE.map(lambda word: "".join(each for each in word if each not in f"\0{BREAKS}")[:64]).filter(bool)
+"""On one line and as long as a mention, otherwise as hostile: every dialect can express it."""
 
 
 def rewritten(value: Any, change: Callable[[str], str]) -> Any:

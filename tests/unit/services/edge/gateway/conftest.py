@@ -6,6 +6,7 @@ import pytest
 import uvloop
 
 from services.edge.gateway import Gateway
+from services.edge.gateway.tls import ServerTls
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
@@ -45,10 +46,15 @@ async def start(library: str, endpoint: RecordingEndpoint) -> AsyncIterator[Star
     """Starts gateways, which end with the test. Other keyword arguments are settings of the edge."""
     gateways: list[Gateway] = []
 
-    async def start(head_seconds: float = 10.0, limits: Mapping[str, Any] | None = None, **settings: Any) -> Gateway:
+    async def start(
+        head_seconds: float = 10.0,
+        limits: Mapping[str, Any] | None = None,
+        tls: ServerTls | None = None,
+        **settings: Any,
+    ) -> Gateway:
         edge = EdgeSettings(**{"port": 0, "websocket": library, **settings})
         sizes = LimitsSettings(**{"transport_frame_bytes": MESSAGE_BYTES, **(limits or {})})
-        gateway = Gateway(edge, sizes, endpoint, serve_hello, head_seconds)
+        gateway = Gateway(edge, sizes, endpoint, serve_hello, tls, head_seconds)
         await gateway.start()
         gateways.append(gateway)
         return gateway

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from types import TracebackType
 from typing import Self
 
-SECONDS = 10.0
+from tests.support.waiting import WAIT_SECONDS
+
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -43,7 +45,7 @@ class RawPeer:
         self._writer = writer
 
     @classmethod
-    async def dial(cls, port: int, receive_buffer: int | None = None) -> Self:
+    async def dial(cls, port: int, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None) -> Self:
         sock = socket.socket()
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -53,7 +55,8 @@ class RawPeer:
         except OSError:
             sock.close()
             raise
-        return cls(*await asyncio.open_connection(sock=sock, limit=16 * 1024))
+        name = None if tls is None else "localhost"
+        return cls(*await asyncio.open_connection(sock=sock, limit=16 * 1024, ssl=tls, server_hostname=name))
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +72,7 @@ class RawPeer:
 
     async def head(self) -> str:
         """The head of an HTTP response."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             return (await self._reader.readuntil(b"\r\n\r\n")).decode()
 
     async def upgrade(self, path: str = "/", *headers: str) -> str:
@@ -80,7 +83,7 @@ class RawPeer:
 
     async def frame(self) -> tuple[int, bytes]:
         """The next frame from the server, unmasked and final: opcode and payload."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             first, size = await self._reader.readexactly(2)
             assert first & 0xF0 == 0x80
             if size == 126:
@@ -97,21 +100,27 @@ class RawPeer:
 
     async def some(self) -> bytes:
         """The bytes of one read."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.read(65_536)
 
     async def until(self, end: bytes) -> bytes:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.readuntil(end)
 
     async def exactly(self, size: int) -> bytes:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.readexactly(size)
 
     async def rest(self) -> bytes:
         """Everything up to the end of the stream."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.read(-1)
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The server's, if the connection is encrypted."""
+        encryption: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")
+        return None if encryption is None else encryption.getpeercert(binary_form=True)
 
     def stop_reading(self) -> None:
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Accept, ClientHandler, Handshake, Reject, Socket
-
-SECONDS = 10.0
+from tests.support.waiting import WAIT_SECONDS
 
 
 class RecordingClient:
@@ -48,13 +47,13 @@ class RecordingClient:
 
     async def until(self, *events: Frame | str) -> None:
         """Wait until exactly these events have happened."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while self.events != list(events):
                 self._changed.clear()
                 await self._changed.wait()
 
     async def until_closed(self) -> None:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while "closed" not in self.events:
                 self._changed.clear()
                 await self._changed.wait()
@@ -82,7 +81,7 @@ class RecordingEndpoint:
         return client
 
     async def client(self, number: int = 0) -> RecordingClient:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             while len(self.clients) <= number:
                 self._connected.clear()
                 await self._connected.wait()

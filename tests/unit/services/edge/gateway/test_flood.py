@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from services.edge.gateway import Gateway
 from services.edge.gateway.flood import SMALL_FRAGMENT_BYTES, FloodGuard
 from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT, ParsedFrame, ProtocolViolation
+from services.edge.gateway.truncation import FrameTruncator
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import RawPeer, masked
@@ -83,3 +85,88 @@ async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: Recordi
         peer.send(*(masked(TEXT, text) for text in texts))
         await client.until(*texts)
         assert asyncio.get_running_loop().time() - started > 0.5
+
+
+async def flood(port: int, address: str) -> None:
+    """Until the connection is closed for it and gone."""
+    async with await RawPeer.dial(port) as peer:
+        await peer.upgrade("/", f"X-Forwarded-For: {address}")
+        peer.send(masked(PONG) * 200)
+        assert (await peer.closed_with())[0] == 1008
+
+
+async def test_connections_closed_for_floods_leave_their_address_fewer_new_ones(start: Start) -> None:
+    limits = {"control_frames_burst": 50, "new_connections_burst": 60, "new_connections_per_second": 0.001}
+    gateway = await start(limits=limits, trusted_proxies=["127.0.0.0/8"])
+    await flood(gateway.port, "192.0.2.1")
+    await flood(gateway.port, "192.0.2.1")
+    dials = 0
+    while await answer_to_ping(gateway.port, "192.0.2.1") == PONG:
+        dials += 1
+    assert dials < 10
+    assert await answer_to_ping(gateway.port, "192.0.2.1") == CLOSE
+    assert await answer_to_ping(gateway.port, "192.0.2.2") == PONG
+
+
+async def answer_to_ping(port: int, address: str) -> int:
+    """The opcode."""
+    async with await RawPeer.dial(port) as peer:
+        await peer.upgrade("/", f"X-Forwarded-For: {address}")
+        peer.send(masked(PING, b"x"))
+        return (await peer.frame())[0]
+
+
+async def test_requests_sent_without_waiting_for_responses_are_few(gateway: Gateway) -> None:
+    async with await RawPeer.dial(gateway.port) as peer:
+        peer.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
+        received = await peer.rest()
+    assert received.count(b"HTTP/1.1 ") <= 10
+    assert b"400 Bad Request" in received
+
+
+async def test_a_flood_is_not_parsed_beyond_its_violation(
+    start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of what was read, and all that still comes until the client has stopped, costs next to nothing."""
+    parsed = parsed_bytes(monkeypatch)
+    endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
+    gateway = await start(limits={"control_frames_burst": 50})
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        for _ in range(5):
+            peer.send(masked(PONG) * 20_000)
+        assert (await peer.closed_with())[0] == 1008
+        peer.send(masked(PONG) * 20_000)
+        await peer.rest()
+    assert sum(parsed) <= 2 * 4096
+
+
+def parsed_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of clients that are not logged in."""
+    parsed: list[int] = []
+    feed = FrameTruncator.feed
+
+    def counted(truncator: FrameTruncator, data: bytes) -> bytes:
+        parsed.append(len(data))
+        return feed(truncator, data)
+
+    monkeypatch.setattr(FrameTruncator, "feed", counted)
+    return parsed
+
+
+async def test_nothing_is_parsed_after_a_client_is_closed_for_its_requests(
+    start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = parsed_bytes(monkeypatch)
+    endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
+    gateway = await start()
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        client = await endpoint.client()
+        client.socket.count_as_flood()
+        client.socket.close(1008, "too many requests")
+        assert await peer.closed_with() == (1008, "too many requests")
+        for _ in range(3):
+            peer.send(masked(TEXT, b"again") * 5_000)
+        await peer.rest()
+    assert parsed == []

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from services.cli.ports import free_port
 from services.edge.canonical.frames import Frame
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
@@ -43,7 +44,7 @@ def close_after_input(client: RecordingClient) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 

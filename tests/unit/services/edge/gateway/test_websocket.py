@@ -13,6 +13,7 @@ from websockets.sync.client import connect as connect_in_thread
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.transport import Accept
 from services.edge.gateway import Gateway
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawPeer, closing, masked
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
@@ -35,8 +36,8 @@ async def test_messages_of_all_sizes_pass_both_ways(gateway: Gateway, endpoint: 
     async with dial(gateway) as ws:
         await echo(await endpoint.client())
         for size in (0, 1, 125, 126, 4096, 65_535, 65_536, 300_000, MESSAGE_BYTES, 10):
-            await ws.send("x" * size)
-            assert await ws.recv() == "x" * size
+            await ws.send(text := "x" * size)
+            assert await ws.recv() == text
         for message in ("你好，世界 🌍", b"\x00\xff", b""):
             await ws.send(message)
             assert await ws.recv() == message
@@ -94,8 +95,7 @@ async def test_a_message_inside_a_fragmented_one_is_detected_across_reads(
 async def test_pings_and_pongs(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with dial(gateway) as ws:
         client = await endpoint.client()
-        async with asyncio.timeout(5):
-            await (await ws.ping(b"hello"))
+        await asyncio.wait_for(await ws.ping(b"hello"), WAIT_SECONDS)
         client.socket.ping()
         await client.until("pong")
 
@@ -471,7 +471,7 @@ async def test_a_peer_that_does_not_read_delays_no_other(gateway: Gateway, endpo
 
 
 async def wait_for(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -11,6 +11,7 @@ from shared.contract.auth import Login, Register, SendVerification
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import EnsureProfile, GetAccount
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket
 
@@ -164,7 +165,7 @@ async def test_a_disconnect_during_the_login_leaves_nothing_behind(cluster: Edge
     await neighbour.until_requested(kind)
     device.socket.vanish()
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while len(edge.context.tasks):
             await asyncio.sleep(0.005)
     assert await edge.read_state.flush()

@@ -7,6 +7,7 @@ import pytest
 from services.edge.app import Edge
 from services.edge.canonical.commands import FetchUnread
 from services.edge.canonical.replies import MessagePage
+from services.edge.delivery.quotes import QuoteReader
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
 from shared.contract import subjects
@@ -14,12 +15,12 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, MarkRead, Unread
 from shared.contract.model import Chat, ChatKind, JoinPolicy
 from shared.contract.session import ChatViews, ChatWithMembers, ListChatViews
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import FakeService
 
 ME, OTHER, CHAT = AccountId(1), AccountId(2), ChatId(7)
 A_REPLY = 3
-SECONDS = 5.0
 
 
 class PagedMessages(FakeService):
@@ -75,7 +76,8 @@ async def reader(cluster: EdgeCluster) -> AsyncIterator[PagedMessages]:
 
 
 def history(edge: Edge) -> MessageHistory:
-    return MessageHistory(edge.bus, edge.accounts, edge.chats, edge.read_state, SECONDS)
+    quotes = QuoteReader(edge.bus, "zh")
+    return MessageHistory(edge.bus, edge.accounts, edge.chats, edge.read_state, quotes, WAIT_SECONDS)
 
 
 def indexes(page: MessagePage) -> list[int]:
@@ -139,7 +141,7 @@ async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
 async def test_chats_are_listed_over_several_replies(cluster: EdgeCluster) -> None:
     edge, lister = await cluster.add_edge(), PagedChats(cluster)
     await lister.bus.start()
-    views = await Forwarder(edge.bus, SECONDS).forward(ListChatViews(), ME)
+    views = await Forwarder(edge.bus, WAIT_SECONDS).forward(ListChatViews(), ME)
     assert isinstance(views, ChatViews)
     assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
     assert [(request.after, request.actor) for request in lister.requests_of(ListChatViews)] == [

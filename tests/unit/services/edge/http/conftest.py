@@ -9,8 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
-from services.edge.http import HttpApp, VerificationResult
+from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
+from services.edge.http.policy import HttpPolicy
 from services.edge.http.uploads import HttpUploads
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
@@ -94,8 +95,14 @@ async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[HttpSi
     registry, tokens, disk = CollectorRegistry(), FakeTokens(), Disk()
     media = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
     await media.prepare()
-    app = HttpApp(no_link, Downloads(media), HttpUploads(media, tokens.check, settings), stall_seconds=1.0)
-    gateway = Gateway(settings.edge, settings.limits, RecordingEndpoint(), app, HEAD_SECONDS)
+    app = HttpApp(
+        VerificationLinks(no_link),
+        Downloads(media),
+        HttpUploads(media, tokens.check, settings),
+        HttpPolicy(settings),
+        stall_seconds=1.0,
+    )
+    gateway = Gateway(settings.edge, settings.limits, RecordingEndpoint(), app, head_seconds=HEAD_SECONDS)
     await gateway.start()
     yield HttpSite(gateway, media, tokens, tmp_path, registry)
     await gateway.close()

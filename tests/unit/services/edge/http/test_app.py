@@ -9,8 +9,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
-from services.edge.http import HttpApp, VerificationResult
+from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
+from services.edge.http.first_page import FirstPage
+from services.edge.http.policy import HttpPolicy
 from services.edge.http.uploads import HttpUploads
 from services.edge.identicons import avatar_hash, avatar_path
 from services.edge.media import MediaService
@@ -18,6 +20,7 @@ from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
+from shared.setting_types import Language
 from shared.settings import EdgeSettings, LimitsSettings, Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
@@ -38,15 +41,27 @@ class FakeLinks:
         return self._result
 
 
-def app(links: FakeLinks) -> HttpApp:
+def app(
+    links: FakeLinks, first_page: FirstPage | None = None, confirm_button: bool = False, language: Language = "zh"
+) -> HttpApp:
     """An application without files."""
     settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
     media = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, EdgeMetrics(CollectorRegistry()), disk)
-    return HttpApp(links.open, Downloads(media), HttpUploads(media, check, settings))
+    uploads, policy = HttpUploads(media, check, settings), HttpPolicy(settings)
+    return HttpApp(
+        VerificationLinks(links.open, confirm_button, language), Downloads(media), uploads, policy, first_page
+    )
 
 
 async def check(_token: str, _seconds: float) -> Claims:
     raise BadToken("no token is valid")
+
+
+def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Mapping[str, Any]:
+    return {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+        "http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1), "headers": headers,
+    }  # fmt: skip
 
 
 async def get(path: str, method: str = "GET", links: FakeLinks | None = None, **headers: str) -> HttpReply:
@@ -59,8 +74,7 @@ async def get(path: str, method: str = "GET", links: FakeLinks | None = None, **
         return {"type": "http.disconnect"}
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": path, "headers": named}
-    await app(links or FakeLinks("passed"))(scope, receive, send)
+    await app(links or FakeLinks("passed"))(scope_of(method, path, named), receive, send)
     start, body = sent
     fields = {name.decode(): value.decode() for name, value in start["headers"]}
     return HttpReply(start["status"], fields, body["body"])
@@ -202,3 +216,54 @@ async def test_http_is_served_on_the_port_of_the_websockets() -> None:
     assert first[0] == 200
     assert first[1] > 1000
     assert [rest[0], rest[1][0], rest[2]] == [(200, 0), 403, (304, 0)]
+
+
+async def reply_of(application: HttpApp, method: str) -> tuple[int, dict[bytes, bytes], bytes]:
+    """To a request for a verification link: status, headers, body."""
+    sent: list[Mapping[str, Any]] = []
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "http.disconnect"}
+
+    await application(scope_of(method, "/verify/ticket.code", []), receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(part["body"] for part in sent[1:])
+
+
+async def test_with_a_button_only_its_post_verifies() -> None:
+    links = FakeLinks("passed")
+    application = app(links, confirm_button=True)
+    for method in ("GET", "HEAD"):
+        status, headers, body = await reply_of(application, method)
+        assert (status, b'<form method="post"><button>' in body) == (200, True)
+        assert b"form-action 'self'" in headers[b"content-security-policy"]
+    assert links.opened == []
+    assert (await reply_of(application, "PUT"))[0] == 405
+    status, headers, body = await reply_of(application, "POST")
+    assert (status, links.opened) == (200, [("ticket", "code")])
+    assert b"form-action 'none'" in headers[b"content-security-policy"]
+
+
+async def test_a_page_is_chinese_with_an_english_sentence_or_english() -> None:
+    titles: dict[Language, str] = {"zh": "验证成功", "en": "Verified"}
+    for language, title in titles.items():
+        _, _, body = await reply_of(app(FakeLinks("passed"), language=language), "GET")
+        assert body.decode() == (
+            f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width"><title>{title}</title></head><body><h1>{title}</h1>'
+            '<p lang="en">Your e-mail address is verified. You can go back to your chat client.</p></body></html>\n'
+        )
+        _, _, body = await reply_of(app(FakeLinks("passed"), confirm_button=True, language=language), "GET")
+        assert ("验证" in body.decode()) is (language == "zh")
+    results: list[VerificationResult | None] = [None, "wrong", "expired"]
+    for result in results:
+        _, _, body = await reply_of(app(FakeLinks(result), language="en"), "GET")
+        assert body.isascii()
+
+
+async def test_without_a_button_a_post_is_not_allowed() -> None:
+    links = FakeLinks("passed")
+    assert (await reply_of(app(links), "POST"))[0] == 405
+    assert links.opened == []

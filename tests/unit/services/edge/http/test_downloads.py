@@ -12,7 +12,8 @@ from services.edge.http.downloads import disposition
 from services.edge.identicons import avatar_png
 from services.edge.media.naming import safe_name
 from shared.contract.model import Media
-from tests.unit.services.edge.gateway.raw import SECONDS, RawPeer
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.http.conftest import HEAD_SECONDS, HttpSite
 from tests.unit.services.edge.http.http_client import head_of, request
 
@@ -166,7 +167,7 @@ async def test_a_slow_reader_receives_everything_and_delays_no_other(site: HttpS
     async with await RawPeer.dial(site.port, receive_buffer=4096) as slow:
         slow.stop_reading()
         slow.send(request("GET", f"/media/{media.id}"))
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             for _ in range(20):
                 assert (await site.fetch("GET", f"/media/{media.id}")).body == LARGE
         slow.start_reading()
@@ -242,7 +243,7 @@ async def trickle(peer: RawPeer) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -10,7 +10,8 @@ import pytest
 from services.edge.http.uploads import _STATUS
 from services.edge.identicons import avatar_png
 from shared.contract.errors import ErrorCode
-from tests.unit.services.edge.gateway.raw import SECONDS, RawPeer
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.http.conftest import LIMIT, HttpSite
 from tests.unit.services.edge.http.http_client import HttpReply, head_of, request
 
@@ -33,7 +34,7 @@ def upload_head(size: int, **headers: str) -> bytes:
 
 
 async def until_temporary_files(site: HttpSite, count: int) -> None:
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while site.temporary_files() != count:
             await asyncio.sleep(0.01)
 

@@ -14,6 +14,7 @@ from shared.contract.auth import Register
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.tokens import BadToken, Claims
 from tests.support.proxy import TcpProxy
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket
 
@@ -180,6 +181,6 @@ async def test_while_the_edge_is_cut_off_from_nats_a_login_is_answered_at_once(c
             await reply_to(wire, frame)
     assert json.loads(wire.received[-1])["status"] == 2
     proxy.clear()
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(WAIT_SECONDS):
         while '"status":0' not in await reply_to(wire, frame):
             await asyncio.sleep(0.1)

@@ -18,8 +18,8 @@ from shared.contract.subjects import GET_KEYS
 from shared.settings import AuthSettings
 from shared.tokens import BadToken
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
-SECONDS = 5.0
 OLD = "20200101000000-0a0a0a0a"
 
 
@@ -61,21 +61,21 @@ async def test_tokens_of_two_keys_are_valid_until_the_old_key_is_retired(
 ) -> None:
     directory = tmp_path / "keys"
     old = keyring.issue(AccountId(1), time.time())
-    assert (await gate.check(old.text, SECONDS)).sid == old.sid
+    assert (await gate.check(old.text, WAIT_SECONDS)).sid == old.sid
 
     rotate(directory)
     keyring.reload()
     gate.set_keys(keyring.key_ids)
     new = keyring.issue(AccountId(1), time.time())
     for token in (old, new):
-        assert (await gate.check(token.text, SECONDS)).sid == token.sid
+        assert (await gate.check(token.text, WAIT_SECONDS)).sid == token.sid
 
     delete(directory, OLD)
     keyring.reload()
     gate.set_keys(keyring.key_ids)
     with pytest.raises(BadToken):
-        await gate.check(old.text, SECONDS)
-    assert (await gate.check(new.text, SECONDS)).sid == new.sid
+        await gate.check(old.text, WAIT_SECONDS)
+    assert (await gate.check(new.text, WAIT_SECONDS)).sid == new.sid
 
 
 async def test_invalid_tokens_are_counted_by_reason(
@@ -83,7 +83,7 @@ async def test_invalid_tokens_are_counted_by_reason(
 ) -> None:
     for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9).text):
         with pytest.raises(BadToken):
-            await gate.check(token, SECONDS)
+            await gate.check(token, WAIT_SECONDS)
     counted = {
         sample.labels["reason"]: sample.value
         for family in registry.collect()

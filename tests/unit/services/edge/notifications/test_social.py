@@ -23,8 +23,9 @@ from shared.contract.session import (
     PendingNotices,
     Requests,
 )
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, FakeSocket
+from tests.unit.services.edge.edge_client import FakeSocket
 from tests.unit.services.edge.fake_services import FakeService
 
 ANN, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
@@ -118,7 +119,7 @@ async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
     without_event = await log_in(cluster, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while CHAT not in cluster.edges[0].accounts.by_account[BOB].chats:
             await asyncio.sleep(0.002)
     assert all(b"group_name" not in frame for frame in without_event.received)

@@ -26,6 +26,7 @@ from shared.presence_scripts import Command
 from shared.settings import LimitsSettings, RedisSettings
 from tests.support.proxy import TcpProxy
 from tests.support.servers import ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, nodes_of, silent_announcer
 
@@ -83,7 +84,7 @@ async def address(servers: tuple[ValkeyServer, ValkeyServer]) -> AsyncIterator[T
 
 
 async def until_replicated(primary: ValkeyServer) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not await asyncio.to_thread(primary.is_replicated):
             await asyncio.sleep(0.05)
 
@@ -246,7 +247,7 @@ def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Co
 
 async def until_complete(edge: Edge) -> None:
     """Until the edge knows of no other node that lost Redis."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_SECONDS):
         while edge.accounts.presence_unknown:
             await asyncio.sleep(0.05)
 
@@ -312,7 +313,7 @@ async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
     for _ in range(20):
         await send_text()
     await cem.until_texts(8, *texts)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not deliveries[idle.id]:
             await asyncio.sleep(0.01)
     assert deliveries[idle.id] <= unknown

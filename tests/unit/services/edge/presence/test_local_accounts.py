@@ -8,8 +8,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.edge.canonical.events import Event
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.journal import DeliveryRecord
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.local_accounts import LocalAccounts
+from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence
@@ -25,6 +27,11 @@ class NullRecipient:
 
     pushes_pending_requests = False
     names_senders = False
+    dialect_name = "none"
+    record: DeliveryRecord | None = None
+    number = 0
+
+    def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None: ...
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None: ...
 
@@ -210,6 +217,42 @@ async def test_without_redis_accounts_are_registered_later(
     assert await local_accounts.register_missing() == [ALICE]
     assert await local_accounts.register_missing() == []
     assert await nodes_of(presence, ALICE) == [HERE]
+
+
+async def test_a_beat_while_an_account_logs_in_without_redis_does_not_forget_it(presence: GatedPresence) -> None:
+    """It would be here, without a message ever."""
+    announcing, announced = asyncio.Event(), asyncio.Event()
+
+    async def publish(subject: str, payload: bytes) -> None:
+        announcing.set()
+        await announced.wait()
+
+    local_accounts = LocalAccounts(HERE, presence, LimitsSettings(), PresenceAnnouncer(publish, HERE, 10.0))
+    presence.broken = True
+    registering = asyncio.create_task(local_accounts.register(ALICE))
+    await announcing.wait()
+    presence.broken = False
+    assert await local_accounts.register_missing() == []
+    assert local_accounts.has_unregistered
+    announced.set()
+    await registering
+    local_accounts.attach(ALICE, NullRecipient(), 0.0)
+    assert await local_accounts.register_missing() == [ALICE]
+    assert await nodes_of(presence, ALICE) == [HERE]
+
+
+async def test_lookups_of_a_tick_share_a_request(presence: GatedPresence, local_accounts: LocalAccounts) -> None:
+    await presence.join(THERE, [ALICE])
+    requested: list[Collection[AccountId]] = []
+    look_up = presence.nodes
+
+    async def counted(accounts: Collection[AccountId]) -> dict[AccountId, tuple[NodeId, ...]]:
+        requested.append(accounts)
+        return await look_up(accounts)
+
+    presence.nodes = counted  # type: ignore[method-assign]
+    assert await asyncio.gather(*map(local_accounts.other_nodes, (ALICE, BOB))) == [[THERE], []]
+    assert requested == [[ALICE, BOB]]
 
 
 async def test_a_failed_leave_is_retried(presence: GatedPresence, local_accounts: LocalAccounts) -> None:

@@ -12,15 +12,16 @@ from shared.contract.ids import AccountId
 from shared.contract.message import PostMessages
 from shared.contract.model import Profile, ProfileSummary
 from shared.contract.session import GetProfileSummaries
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, EdgeClient
+from tests.unit.services.edge.edge_client import EdgeClient
 
 ANN, CHAT = AccountId(1), 7
 _REFRESH = "services.edge.presence.profiles._REFRESH_SECONDS"
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -13,6 +13,7 @@ from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
 from shared.presence_scripts import SHARDS, Command
 from tests.support.servers import ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 
 FIRST, SECOND, DEAD = NodeId("first"), NodeId("second"), NodeId("dead")
 LEASE_SECONDS = 0.5
@@ -59,7 +60,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until_swept(presence: Presence) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_SECONDS):
         while any(mark is not None for mark in await presence.marks(DEAD)):
             await asyncio.sleep(0.05)
 
@@ -77,7 +78,7 @@ async def test_another_edge_finishes_when_the_elected_one_dies_half_way(
     await asyncio.wait([dying])
     successor = asyncio.create_task(Sweeper(second, SECOND, LEASE_SECONDS).run())
     await until_swept(dead_node)
-    assert [await dead_node.nodes(account) for account in ACCOUNTS[::1000]] == [()] * 20
+    assert set((await dead_node.nodes(ACCOUNTS)).values()) == {()}
     assert first.pages > 0
     assert second.pages >= SHARDS
     successor.cancel()

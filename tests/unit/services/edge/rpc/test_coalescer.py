@@ -118,3 +118,25 @@ async def test_closing_cancels_all_callers(lookup: FakeLookup) -> None:
     results = await asyncio.gather(*pending, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError] * 4
     assert lookup.requests == [[1], [2]]
+
+
+async def test_requests_get_smaller_while_replies_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply takes 30 ms a key, which is too long for more than 33 keys; later it takes no time."""
+    loop = asyncio.get_running_loop()
+    now, seconds_per_key, sizes = loop.time(), 0.03, list[int]()
+
+    async def fetch(numbers: Sequence[int]) -> dict[int, int]:
+        nonlocal now
+        sizes.append(len(numbers))
+        now += seconds_per_key * len(numbers)
+        return dict.fromkeys(numbers, 0)
+
+    monkeypatch.setattr(loop, "time", lambda: now)
+    coalescer = RequestCoalescer("numbers", fetch, limit=128)
+    await asyncio.gather(*(coalescer.get(number) for number in range(400)))
+    assert (sizes[0], min(sizes[:-1])) == (128, 32)
+    assert sizes[-2] == 32
+    seconds_per_key = 0.0
+    await asyncio.gather(*(coalescer.get(number) for number in range(400)))
+    assert sizes[-1] == 128 or sizes[-2] == 128
+    await coalescer.close()

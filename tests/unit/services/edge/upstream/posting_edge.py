@@ -1,11 +1,13 @@
 """An edge's publisher that knows the replicas of message by their heartbeats."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
@@ -16,6 +18,7 @@ from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 _RECEIVERS = ("owner", "other", "any")
 _SENDER = AccountId(1)
@@ -30,7 +33,7 @@ class ResultCounter:
         self.results: dict[Nonce, Failure | None] = {}
         self._arrived = asyncio.Event()
 
-    def confirmed(self, draft: Draft, posted: Posted) -> None:
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
         self._note(draft, None)
 
     def failed(self, draft: Draft, failure: Failure) -> None:
@@ -45,7 +48,7 @@ class ResultCounter:
         self._arrived.set()
 
     async def all_confirmed(self, drafts: int) -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(WAIT_SECONDS):
             while len(self.results) < drafts:
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -59,7 +62,9 @@ class PostingEdge:
         self.bus = Bus(server.settings("edge"), "edge", CollectorRegistry())
         self.owners = Owners(256)
         self.registry = CollectorRegistry()
-        self.publisher = MessagePublisher(self.bus, NodeId("edge-1"), 5.0, self.owners, EdgeMetrics(self.registry))
+        self.publisher = MessagePublisher(
+            self.bus, NodeId("edge-1"), 5.0, self.owners, EdgeMetrics(self.registry), MessageJournal()
+        )
         self.bus.subscribe(subjects.HEARTBEAT, self._receive_heartbeat)
 
     def _receive_heartbeat(self, data: bytes) -> None:
@@ -88,3 +93,14 @@ class PostingEdge:
         """The number of requests by receiver."""
         values = ((to, self.registry.get_sample_value("dragoman_edge_posts_total", {"to": to})) for to in _RECEIVERS)
         return {to: value for to, value in values if value}
+
+
+@asynccontextmanager
+async def running_edge(server: NatsServer) -> AsyncIterator[PostingEdge]:
+    edge = PostingEdge(server)
+    await edge.bus.start()
+    try:
+        yield edge
+    finally:
+        await edge.publisher.finish(0)
+        await edge.bus.stop()

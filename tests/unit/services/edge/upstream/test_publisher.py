@@ -7,16 +7,19 @@ from typing import NamedTuple
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.upstream import congestion_window, publisher
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, UNCONFIRMED, MessagePublisher
-from shared.bus.client import Bus, Responder
+from shared.bus.client import Bus
+from shared.bus.responder import Responder
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId
 from shared.contract.message import Draft, Posted, PostResults
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 BUSY = Failure(ErrorCode.RATE_LIMITED, "busy")
 GOING = Failure(ErrorCode.UNAVAILABLE, "going")
@@ -29,7 +32,7 @@ class RecordingSubmitter:
         self.results: list[Failure | None] = []
         self._something = asyncio.Event()
 
-    def confirmed(self, draft: Draft, posted: Posted) -> None:
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
         self._note(None)
 
     def failed(self, draft: Draft, failure: Failure) -> None:
@@ -43,7 +46,7 @@ class RecordingSubmitter:
         self._something.set()
 
     async def until(self, count: int) -> list[Failure | None]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             while len(self.results) < count:
                 self._something.clear()
                 await self._something.wait()
@@ -63,7 +66,7 @@ class Replica(NamedTuple):
         self.publisher.flush()
 
     async def next_request(self) -> tuple[list[Draft], Responder]:
-        return await asyncio.wait_for(self.requests.get(), 5)
+        return await asyncio.wait_for(self.requests.get(), WAIT_SECONDS)
 
     async def answer(self) -> int:
         """Confirms the next request; returns its number of messages."""
@@ -88,7 +91,9 @@ async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> A
     )
     await message.start()
     await edge.start()
-    upstream = MessagePublisher(edge, NodeId("edge-1"), 1.0, Owners(256), EdgeMetrics(CollectorRegistry()))
+    upstream = MessagePublisher(
+        edge, NodeId("edge-1"), 1.0, Owners(256), EdgeMetrics(CollectorRegistry()), MessageJournal()
+    )
     yield Replica(upstream, requests)
     await upstream.finish(0)
     await edge.stop()

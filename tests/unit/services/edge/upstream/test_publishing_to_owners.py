@@ -7,14 +7,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.upstream import publisher
-from shared.bus.client import Bus, Responder
+from shared.bus.client import Bus
+from shared.bus.responder import Responder
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import ChatId, MessageId, Nonce
 from shared.contract.message import Posted, PostMessages, PostResults
 from shared.partitions import STOPPING
 from tests.support.servers import NatsServer
-from tests.unit.services.edge.upstream.posting_edge import PostingEdge
+from tests.unit.services.edge.upstream.posting_edge import PostingEdge, running_edge
 
 CHATS = [ChatId(number) for number in range(1, 31)]
 
@@ -55,11 +56,8 @@ def names(replicas: Sequence[OwnerStub]) -> list[str]:
 @pytest.fixture
 async def edge(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PostingEdge]:
     monkeypatch.setattr(publisher, "_PAUSE_SECONDS", 0.01)
-    edge = PostingEdge(nats_server)
-    await edge.bus.start()
-    yield edge
-    await edge.publisher.finish(0)
-    await edge.bus.stop()
+    async with running_edge(nats_server) as edge:
+        yield edge
 
 
 @pytest.fixture

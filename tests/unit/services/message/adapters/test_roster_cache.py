@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message import domain
 from services.message.adapters.roster_cache import MEMBERS_UNAVAILABLE, NO_SUCH_CHAT, RosterCache
-from services.message.domain import Roster
 from services.message.metrics import MessageMetrics
+from services.message.service import roster as roster_rules
+from services.message.service.roster import Roster
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
@@ -291,7 +291,7 @@ async def test_a_load_that_takes_long_fails_and_goes_on(harness: RosterCacheHarn
 async def test_changes_are_known_since_the_roster_was_first_loaded(
     harness: RosterCacheHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domain, "_LOGGED_CHANGES", 3)
+    monkeypatch.setattr(roster_rules, "_LOGGED_CHANGES", 3)
     harness.set_members(ROOM, 2, member(ANN, 1), member(BOB, 2))
     roster = await harness.load(version=2)
     assert [roster.changed_since(version) for version in (1, 2, 3)] == [None, {}, None]

@@ -27,6 +27,7 @@ from shared.database import Database, DatabaseUnavailable
 from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import MessageSettings, RedisSettings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.message.environment import sole_ownership
 
 T = TypeVar("T")
@@ -103,13 +104,13 @@ class BatcherHarness:
 
     async def wait_for_transactions(self, transactions: int) -> None:
         """Waits until so many transactions have begun, or wait for the gate."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             while len(self.store.sizes) < transactions:
                 await asyncio.sleep(0.01)
 
     async def close(self, running: asyncio.Task[None]) -> None:
         self.batcher.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             await running
 
     def metric(self, name: str, **labels: str) -> float:
@@ -138,13 +139,13 @@ class RecordedReply:
         self.result.set_result(failure)
 
     async def indexes(self) -> list[int | None]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             results = await self.result
         assert isinstance(results, PostResults)
         return [posted.index if posted else None for posted in results.posted]
 
     async def failures(self) -> list[ErrorCode]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             results = await self.result
         assert isinstance(results, PostResults)
         return [results.failures[position].code for position in sorted(results.failures)]
@@ -306,7 +307,7 @@ async def test_a_failed_fan_out_is_announced_and_not_answered(
     monkeypatch.setattr(harness.fanout, "_publish", None)
     draft = harness.draft()
     failed = harness.submit("failed", draft)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         while not harness.metric("losses_total"):
             await asyncio.sleep(0.01)
     monkeypatch.setattr(harness.fanout, "_publish", publish)
@@ -324,7 +325,7 @@ async def test_close_answers_queued_requests(database: Database) -> None:
     harness.batcher.close()
     assert await harness.submit("late", harness.draft()).result == SHUTTING_DOWN
     harness.store.gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await task
     assert [await answer.indexes() for answer in queued] == [[number] for number in range(1, 8)]
     await harness.presence.close()
@@ -340,7 +341,7 @@ async def test_close_answers_requests_that_load_their_rosters(database: Database
     await asyncio.sleep(0.05)
     harness.session_answers.set()
     assert await loading.indexes() == [1]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_SECONDS):
         await task
     await harness.presence.close()
 
@@ -442,3 +443,16 @@ async def test_an_unconfirmed_commit_is_resolved(
         assert harness.metric("retries_total", cause="unknown") == 3
         assert harness.metric("duplicates_total") == 0
     await unconfirmed.close()
+
+
+async def test_a_repeated_message_has_its_first_result_and_another_one_is_a_conflict(harness: BatcherHarness) -> None:
+    first = harness.draft(body=b"one")
+    assert await harness.submit("first", first).indexes() == [1]
+    repeated = harness.submit("again", msgspec.structs.replace(first, body=b"o" + b"ne"), harness.draft())
+    posted = await repeated.result
+    assert isinstance(posted, PostResults)
+    assert ([one.index for one in posted.posted if one], posted.again) == ([1, 2], [0])
+    other = await harness.submit("other", msgspec.structs.replace(first, body=b"two"), harness.draft()).result
+    assert isinstance(other, PostResults)
+    assert other.failures[0].code is ErrorCode.CONFLICT
+    assert (other.posted[0], other.again) == (None, [])

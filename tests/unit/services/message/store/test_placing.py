@@ -1,8 +1,5 @@
 """Assigning partitions to databases, and what each serves afterwards; on SQLite and PostgreSQL."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
@@ -10,38 +7,20 @@ from services.message.store import MessageStore
 from services.message.store.placed import PlacedMessageStore
 from services.message.store.placement import NotPlaced, load, save
 from services.message.store.placing import place
-from services.message.tables import messages
+from services.message.tables import heads, messages
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.database import Database, make_engine
-from shared.migrate import upgrade
 from shared.partitions import partition_of
 from shared.placement import PartitionRange
-from tests.support.servers import PostgresServer
 
 ANN = AccountId(1)
 HALVES: dict[str, list[PartitionRange]] = {"a": [(0, 127)], "b": [(128, 255)]}
 CHATS = [ChatId(number) for number in range(1, 13)]
 A_CHATS = [chat for chat in CHATS if partition_of(chat, 256) < 128]
 B_CHATS = [chat for chat in CHATS if partition_of(chat, 256) >= 128]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Two databases with empty tables."""
-    if request.param == "sqlite":
-        found = {name: f"sqlite:///{tmp_path / name}.db" for name in HALVES}
-        for url in found.values():
-            upgrade("message", url)
-        yield found
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.database() as a, server.database() as b:
-        upgrade("message", a)
-        upgrade("message", b)
-        yield {"a": a, "b": b}
 
 
 def drafts(chats: list[ChatId], nonce: int = 1) -> list[Draft]:
@@ -64,7 +43,7 @@ def add_message(url: str, chat: int, number: int) -> None:
         connection.execute(
             sa.insert(messages).values(id=number, chat_id=chat, index=1, sender=1, nonce=1, time=1, body=b"")
         )
-        connection.execute(sa.text("INSERT INTO heads VALUES (:chat, 1, 1)"), {"chat": chat})
+        connection.execute(sa.insert(heads).values(chat_id=chat, last_index=1, last_time=1))
     engine.dispose()
 
 

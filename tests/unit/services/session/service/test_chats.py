@@ -16,11 +16,13 @@ from shared.contract.session import (
     ChatEntry,
     ChatList,
     ChatOpened,
+    ChatsFound,
     ChatView,
     ChatViews,
     ChatWithMembers,
     CreateChat,
     GetChat,
+    GetChats,
     GetMembership,
     ListChats,
     ListChatViews,
@@ -53,6 +55,13 @@ async def test_operator_reads_a_chat_without_membership_and_is_logged(
     assert (await rejection(peers.edge.request(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
     missing = GetChat(ChatId(chat.id + 99), all=True)
     assert (await rejection(peers.edge.request(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
+
+
+async def test_several_chats_are_found_without_those_of_others(peers: BusPeers) -> None:
+    one, other = (await peers.create(BOB, actor=ANN)).chat, (await peers.create(CEM, actor=BOB)).chat
+    request = GetChats([one.id, other.id, ChatId(2**63 + 1)], ANN)
+    assert await peers.edge.request(on.GET_CHATS, request) == ChatsFound([one])
+    assert (await rejection(peers.edge.request(on.GET_CHATS, GetChats([one.id] * 501, ANN)))).code is ErrorCode.LIMIT
 
 
 async def test_new_chat_notifies_the_nodes_of_its_members(peers: BusPeers) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from services.session.service import friends
 from shared.contract import subjects as on
+from shared.contract.contacts import ListBlocked, SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
@@ -13,6 +14,7 @@ from shared.contract.session import (
     DropPendingNotices,
     EndFriendship,
     ListRequests,
+    OpenPrivateChat,
     PendingFriendship,
     RequestFriendship,
 )
@@ -66,6 +68,20 @@ async def test_friendship_ends_once(peers: BusPeers) -> None:
     await peers.edge.request(on.END_FRIENDSHIP, EndFriendship(ANN, BOB))
     assert ((await peers.view(ANN, ANN)).friends, (await peers.view(BOB, BOB)).friends) == ([], [])
     assert (await rejection(peers.edge.request(on.END_FRIENDSHIP, EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
+
+
+async def test_a_block_is_announced_with_the_private_chat(peers: BusPeers) -> None:
+    opened = await peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(BOB, ANN))
+    version = (await peers.changes(opened.chat)).version
+    await peers.edge.request(on.SET_BLOCKED, SetBlocked(BOB, blocked=True, actor=ANN))
+    assert await peers.version(opened.chat) == version + 1
+    assert list((await peers.changes(opened.chat)).muted) == [BOB]
+    assert (await peers.edge.request(on.LIST_BLOCKED, ListBlocked(ANN))).accounts == [BOB]
+    await peers.edge.request(on.SET_BLOCKED, SetBlocked(BOB, blocked=False, actor=ANN))
+    assert await peers.version(opened.chat) == version + 2
+    assert (await peers.changes(opened.chat)).muted == {}
+    rejected = await rejection(peers.edge.request(on.SET_BLOCKED, SetBlocked(ANN, blocked=True, actor=ANN)))
+    assert rejected.code == ErrorCode.INVALID
 
 
 async def test_lists_are_cut_to_the_reply_limit(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:

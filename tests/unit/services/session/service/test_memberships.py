@@ -7,18 +7,25 @@ from shared.contract import subjects as on
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, JoinedByLink, ListLinks
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import (
     Ack,
     AddMember,
     AnswerMembership,
     ChatEntry,
+    EndMembership,
     EnsureProfile,
+    GetChat,
     ListChats,
+    ListMembers,
     ListRequests,
+    MemberList,
+    MemberRole,
     MembershipRequested,
     PendingMembership,
     RequestMembership,
+    SetRole,
 )
 from shared.contract.subjects import notify
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, LOBBY, A, B, BusPeers, rejection
@@ -85,6 +92,52 @@ async def test_admin_adds_a_friend(peers: BusPeers) -> None:
     await peers.edge.request(on.ADD_MEMBER, add)
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 1)
     assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
+
+
+async def test_removed_member_and_remaining_ones_are_notified(peers: BusPeers) -> None:
+    """Ann is on node A, Bob on A and B."""
+    chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
+    await peers.edge.request(on.END_MEMBERSHIP, EndMembership(chat, BOB, ANN))
+    assert await peers.version(chat) == (await peers.changes(chat)).version == 2
+    assert await entry(peers, BOB, chat) is None
+    removed = MembershipChanged(chat, BOB, Role.LEFT, 0, 2, by=ANN)
+    assert (await peers.wait_for_notices(notify(A), 2))[1] == Notify(removed, [BOB, ANN])
+    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(removed, [BOB])
+    await peers.edge.request(on.END_MEMBERSHIP, EndMembership(chat, ANN, ANN))
+    left = MembershipChanged(chat, ANN, Role.LEFT, 0, 3, by=ANN)
+    assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(left, [ANN])
+    assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, CEM))).chat.owner == CEM
+
+
+async def test_new_roles_are_notified(peers: BusPeers) -> None:
+    chat = (await peers.create(BOB, actor=ANN)).chat.id
+    await peers.edge.request(on.SET_ROLE, SetRole(chat, BOB, Role.OWNER, ANN))
+    assert await peers.version(chat) == 2
+    notices = [one.notice for one in await peers.wait_for_notices(notify(B), 3)]
+    assert notices[1:] == [
+        MembershipChanged(chat, BOB, Role.OWNER, 1, 2, by=ANN), MembershipChanged(chat, ANN, Role.ADMIN, 1, 2, by=ANN)
+    ]  # fmt: skip
+    listed = await peers.edge.request(on.LIST_MEMBERS, ListMembers(chat, actor=ANN))
+    assert listed == MemberList([MemberRole(ANN, Role.ADMIN), MemberRole(BOB, Role.OWNER)])
+    failed = await rejection(peers.edge.request(on.SET_ROLE, SetRole(chat, ANN, Role.LEFT, BOB)))
+    assert failed.code == ErrorCode.INVALID
+
+
+async def test_a_join_by_a_link_is_notified(peers: BusPeers) -> None:
+    chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
+    peers.heads[chat] = 4
+    link = (await peers.edge.request(on.CREATE_LINK, CreateLink(chat, actor=ANN))).link
+    assert len(link) == 22
+    assert await peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit")
+    assert await entry(peers, BOB, chat) == ChatEntry(chat, 5, 5)
+    await peers.edge.request(on.DELETE_LINK, DeleteLink(chat, link, ANN))
+    assert (await peers.edge.request(on.LIST_LINKS, ListLinks(chat, ANN))).links == []
+    failed = await rejection(peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link, CEM)))
+    assert failed.code == ErrorCode.NOT_FOUND
+    for request in (JoinByLink("x" * 65, CEM), JoinByLink("\0", CEM)):
+        assert (await rejection(peers.edge.request(on.JOIN_BY_LINK, request))).field == "link"
+    invalid = await rejection(peers.edge.request(on.CREATE_LINK, CreateLink(chat, -1, actor=ANN)))
+    assert invalid.code == ErrorCode.INVALID
 
 
 async def test_any_account_can_join_the_lobby(peers: BusPeers) -> None:

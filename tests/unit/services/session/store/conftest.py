@@ -6,7 +6,7 @@ import pytest
 
 from services.session.store import chats
 from shared.database import Database
-from tests.unit.services.session.store_harness import NOW, StoreHarness
+from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness
 
 
 @pytest.fixture
@@ -14,3 +14,10 @@ async def store(database: Database) -> StoreHarness:
     """A store with the lobby, as in every installation."""
     await database.write(partial(chats.insert_lobby, now=NOW))
     return StoreHarness(database)
+
+
+@pytest.fixture
+async def populated(store: StoreHarness) -> StoreHarness:
+    """With five accounts."""
+    await store.add_profiles(ANN, BOB, CEM, DAN, EVE)
+    return store

@@ -8,18 +8,12 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY
 from services.session.store import account_removal, memberships
-from services.session.store.account_removal import LeftChat
+from services.session.store.departures import LeftChat
 from services.session.tables import chat as chat_table
-from services.session.tables import member
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Role
 from shared.contract.session import Member
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, roles
-
-
-async def promote(store: StoreHarness, number: ChatId, account: AccountId) -> None:
-    admin = sa.update(member).where(member.c.chat == number, member.c.account == account).values(role=Role.ADMIN)
-    await store.database.write(lambda connection: connection.execute(admin) and None)
 
 
 async def test_leaving_member_remains_as_a_tombstone_of_the_new_version(store: StoreHarness) -> None:
@@ -75,8 +69,8 @@ async def test_oldest_member_becomes_owner(store: StoreHarness) -> None:
 async def test_oldest_admin_becomes_owner_before_members(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB, CEM, DAN)
     chat = await store.create_group(ANN, BOB, CEM, DAN)
-    await promote(store, chat.id, DAN)
-    await promote(store, chat.id, CEM)
+    await store.set_role(chat.id, DAN, Role.ADMIN)
+    await store.set_role(chat.id, CEM, Role.ADMIN)
     assert [departure.next_owner for departure in await store.leave_all_chats(ANN)] == [CEM]
     assert await store.members(chat.id, BOB) == [CEM, BOB, DAN]
 

@@ -1,0 +1,320 @@
+"""native: JSON objects in three shapes: commands with `op`, replies with `re`, events with `ev`.
+
+A command's id is the number of the kind of its reply, so that the codec needs no state: replies keep the order of the
+commands.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import msgspec
+
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination, encode
+from clients.codec.events import (
+    ClientEvent,
+    ListedChat,
+    MaintenanceStatus,
+    NotificationKind,
+    OtherFrame,
+    ReceivedChange,
+    ReceivedMessage,
+    ReceivedNotification,
+    ReplyKind,
+    ServerReply,
+)
+
+_IDS = {kind: number for number, kind in enumerate(ReplyKind, 1000)}
+_KINDS = {number: kind for kind, number in _IDS.items()}
+_PAGE = 200
+_CHATS = 100
+_MESSAGE_START = b'{"ev":"message",'
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_RECALLED = "[撤回]"
+_VERIFY = "the e-mail address must be verified first"
+_VERIFICATIONS = {
+    "passed": NotificationKind.VERIFICATION_PASSED,
+    "wrong": NotificationKind.VERIFICATION_FAILED,
+    "expired": NotificationKind.VERIFICATION_EXPIRED,
+}
+
+
+class _NativeMedia(msgspec.Struct):
+    name: str
+    url: str
+
+
+class _NativeSegment(msgspec.Struct):
+    t: str
+    text: str = ""
+    id: int = 0
+    media: _NativeMedia | None = None
+
+
+class _NativeSender(msgspec.Struct):
+    nickname: str
+    uuid: str
+
+
+class _NativeError(msgspec.Struct):
+    text: str
+
+
+class _NativeChat(msgspec.Struct):
+    chat: int
+
+
+class _NativeMessage(msgspec.Struct):
+    chat: int
+    index: int
+    id: int
+    sender: int
+    segments: list[_NativeSegment]
+    face: _NativeSender = msgspec.field(default_factory=lambda: _NativeSender("", ""))
+    recalled: bool = False
+
+
+class _NativeMember(msgspec.Struct):
+    account: int
+
+
+class _NativeReply(msgspec.Struct):
+    re: int | str | None
+    error: _NativeError | None = None
+    account: int = 0
+    token: str = ""
+    verify: object = None
+    chat: int = 0
+    index: int = 0
+    name: str = ""
+    members: list[int | _NativeMember] = []
+    chats: list[_NativeChat] = []
+    messages: list[_NativeMessage] = []
+
+
+class _NativeEvent(msgspec.Struct):
+    ev: str
+    account: int = 0
+    chat: int = 0
+    name: str = ""
+    nickname: str = ""
+    text: str = ""
+    why: str = ""
+    role: str = ""
+    by: int = 0
+    accepted: bool = False
+    on: bool = False
+    result: str = ""
+
+
+class _NativeChange(msgspec.Struct):
+    chat: int
+    rev: int
+    index: int
+    kind: str
+    by: int
+    segments: list[_NativeSegment] = []
+    emoji: str = ""
+
+
+class _NativePosition(msgspec.Struct):
+    index: int
+
+
+_reply = msgspec.json.Decoder(_NativeReply).decode
+_event = msgspec.json.Decoder(_NativeEvent).decode
+_message = msgspec.json.Decoder(_NativeMessage).decode
+_change = msgspec.json.Decoder(_NativeChange).decode
+_position = msgspec.json.Decoder(_NativePosition).decode
+
+
+def _request(reply: ReplyKind, op: str, **members: object) -> ClientRequest:
+    return ClientRequest(encode({"op": op, "id": _IDS[reply], **members}), reply)
+
+
+class NativeCodec(Codec):
+    """`new_nonce` gives a text that no other call gives."""
+
+    dialect = "native"
+    pushes_missed = False
+
+    def __init__(self, new_nonce: Callable[[], str]) -> None:
+        self._new_nonce = new_nonce
+
+    # Requests
+
+    def register(self, account: ClientAccount) -> ClientRequest:
+        names = {"nickname": account.name, "username": account.name}
+        return _request(ReplyKind.REGISTRATION, "register", **names, email=account.email, secret=_secret(account))
+
+    def login(self, account: ClientAccount) -> ClientRequest:
+        """By the token where there is no secret."""
+        if account.token and not account.secret:
+            return _request(ReplyKind.LOGIN, "token", token=account.token)
+        kind, identifier = "any", account.name
+        if account.email:
+            kind, identifier = "email", account.email
+        elif account.number:
+            kind, identifier = "id", str(account.number)
+        return _request(ReplyKind.LOGIN, "login", kind=kind, identifier=identifier, secret=_secret(account))
+
+    def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
+        place = {"chat": to.chat} if to.chat else {"to": to.user}
+        return _request(ReplyKind.MESSAGE, "send", **place, text=text, nonce=self._new_nonce())
+
+    def reply(self, chat: int, index: int, text: str) -> ClientRequest:
+        nonce = self._new_nonce()
+        return _request(ReplyKind.MESSAGE, "send", chat=chat, reply_to=index, text=text, nonce=nonce)
+
+    def edit(self, chat: int, index: int, text: str) -> ClientRequest:
+        return _request(ReplyKind.ANY, "edit", chat=chat, index=index, text=text, nonce=self._new_nonce())
+
+    def recall(self, chat: int, index: int) -> ClientRequest:
+        return _request(ReplyKind.ANY, "recall", chat=chat, index=index)
+
+    def react(self, chat: int, index: int, emoji: str, *, on: bool = True) -> ClientRequest:
+        return _request(ReplyKind.ANY, "react" if on else "unreact", chat=chat, index=index, emoji=emoji)
+
+    def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
+        return _request(ReplyKind.ANY, "pin" if on else "unpin", chat=chat, index=index)
+
+    def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
+        """A nonce of their own for one message; `message_writer` gives each its own."""
+        return self._parts(chat)
+
+    def message_writer(self, account: ClientAccount, chat: int) -> Callable[[bytes], bytes]:
+        head, tail = self._parts(chat)
+        end, numbers = tail.removesuffix(b'"}'), count(1)
+        return lambda text: b'%b%b%b-%d"}' % (head, text, end, next(numbers))
+
+    def _parts(self, chat: int) -> tuple[bytes, bytes]:
+        start = b'{"op":"send","id":%d,"chat":%d,"text":"' % (_IDS[ReplyKind.MESSAGE], chat)
+        return start, b'","nonce":"%b"}' % self._new_nonce().encode()
+
+    def create_group(self, account: ClientAccount, name: str, members: Sequence[ClientAccount] = ()) -> ClientRequest:
+        return _request(ReplyKind.CHAT, "create", name=name, members=[member.number for member in members])
+
+    def open_private(self, account: ClientAccount, user: ClientAccount) -> ClientRequest:
+        return _request(ReplyKind.CHAT, "open", account=user.number)
+
+    def join(self, account: ClientAccount, chat: int) -> ClientRequest:
+        return _request(ReplyKind.ANY, "join", chat=chat)
+
+    def accept(self, account: ClientAccount, chat: int, user: ClientAccount) -> ClientRequest:
+        return _request(ReplyKind.ANY, "invite", chat=chat, account=user.number)
+
+    def block(self, user: ClientAccount, *, on: bool = True) -> ClientRequest:
+        return _request(ReplyKind.ANY, "block" if on else "unblock", account=user.number)
+
+    def list_chats(self, account: ClientAccount) -> ClientRequest:
+        """The last active ones."""
+        return _request(ReplyKind.CHATS, "sync", window=_CHATS, timeline=0)
+
+    def describe_chat(self, account: ClientAccount, chat: int) -> ClientRequest:
+        return _request(ReplyKind.CHAT_DETAILS, "chat", chat=chat)
+
+    def history(self, account: ClientAccount, chat: int, count: int, start: int = -1) -> ClientRequest:
+        page = {"chat": chat, "count": count, "from": start}
+        return _request(ReplyKind.HISTORY, "history", **page)
+
+    def missed(self, account: ClientAccount, chat: int, after: int) -> Sequence[ClientRequest]:
+        page = {"chat": chat, "count": _PAGE, "from": after + 1, "dir": "newer"}
+        return (_request(ReplyKind.HISTORY, "history", **page),)
+
+    def request_verification(self) -> ClientRequest:
+        return ClientRequest(encode({"op": "verify_mail"}), None)
+
+    # Frames received
+
+    def decode(self, frame: bytes) -> ClientEvent:
+        if frame.startswith(_MESSAGE_START):
+            return _received(_message(frame))
+        if b'"re"' in frame[:5]:
+            return _answer(_reply(frame))
+        event = _event(frame)
+        if event.ev == "changed":
+            return _changed(_change(frame))
+        return _received(_message(frame)) if event.ev == "message" else _notification(event)
+
+    def position(self, frame: bytes) -> int | None:
+        return _position(frame).index if frame.startswith(_MESSAGE_START) else None
+
+
+def _secret(account: ClientAccount) -> dict[str, str]:
+    scheme = "sha256" if _SHA256.fullmatch(account.secret) else "plain"
+    return {"scheme": scheme, "value": account.secret}
+
+
+def _answer(read: _NativeReply) -> ServerReply:
+    kind = _KINDS.get(read.re, ReplyKind.ANY) if isinstance(read.re, int) else ReplyKind.ANY
+    if read.error is not None:
+        return ServerReply(kind, read.error.text)
+    if read.verify is not None:
+        return ServerReply(kind, _VERIFY, needs_verification=True)
+    reply = ServerReply(kind, number=read.account, token=read.token, chat=read.chat, position=read.index)
+    reply.chats = [ListedChat(chat.chat) for chat in read.chats]
+    if kind is ReplyKind.CHAT_DETAILS:
+        reply.chats = [ListedChat(read.chat, read.name, [str(member) for member in read.members])]
+    reply.messages = [_received(message) for message in read.messages]
+    return reply
+
+
+def _changed(change: _NativeChange) -> ReceivedChange:
+    text = _whole(change.segments) or change.emoji
+    return ReceivedChange(change.kind, change.chat, change.index, change.rev, change.by, text)
+
+
+def _received(message: _NativeMessage) -> ReceivedMessage:
+    return ReceivedMessage(
+        _RECALLED if message.recalled else _whole(message.segments),
+        position=message.index,
+        chat=message.chat,
+        sender=message.sender,
+        id=message.id,
+        sender_uuid=message.face.uuid,
+        sender_name=message.face.nickname,
+    )
+
+
+def _whole(segments: list[_NativeSegment]) -> str:
+    """The text of a message. A mention brings its own spaces."""
+    whole, before = "", "mention"
+    for segment in segments:
+        whole += ("" if "mention" in (segment.t, before) else " ") + _text(segment)
+        before = segment.t
+    return whole
+
+
+def _text(segment: _NativeSegment) -> str:
+    if segment.media is not None:
+        return f"[{'图片' if segment.t == 'image' else '文件'}] {segment.media.name} {segment.media.url}"
+    return f"[emoji:{segment.id}]" if segment.t == "emoji" else segment.text
+
+
+def _notification(event: _NativeEvent) -> ClientEvent:
+    kinds = NotificationKind
+    match event.ev:
+        case "chat":
+            return ReceivedNotification(kinds.CHAT_ADDED, event.chat, name=event.name)
+        case "renamed":
+            return ReceivedNotification(kinds.CHAT_RENAMED, event.chat, event.by, event.name)
+        case "gone":
+            return ReceivedNotification(kinds.CHAT_LEFT, event.chat, text=event.why)
+        case "role":
+            return ReceivedNotification(kinds.ROLE_CHANGED, event.chat, event.account, text=event.role)
+        case "profile":
+            return ReceivedNotification(kinds.USER_RENAMED, user=event.account, name=event.nickname)
+        case "request":
+            kind = kinds.MEMBERSHIP_REQUESTED if event.chat else kinds.FRIENDSHIP_REQUESTED
+            return ReceivedNotification(kind, event.chat, event.account, text=event.text)
+        case "member":
+            kind = kinds.MEMBERSHIP_GRANTED if event.accepted else kinds.MEMBERSHIP_REJECTED
+            return ReceivedNotification(kind, event.chat, event.account, event.name)
+        case "friend":
+            kind = kinds.FRIENDSHIP_ACCEPTED if event.accepted else kinds.FRIENDSHIP_REJECTED
+            return ReceivedNotification(kind, user=event.account)
+        case "notice":
+            return MaintenanceStatus(event.on)
+        case "verified":
+            return ReceivedNotification(_VERIFICATIONS[event.result])
+    return OtherFrame()

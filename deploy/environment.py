@@ -1,0 +1,203 @@
+"""The environment of a checkout: where it is, whether it is current, making it. Only the standard library.
+
+It is `.venv` in the checkout, unless that one belongs to another user and cannot be used as it is: then it is in the
+user's own cache.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from pathlib import Path
+
+from deploy.pip_wheel import Trouble, unpack_pip
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
+_PROGRESS_SECONDS = 10.0
+
+
+def _tool(directory: Path, name: str) -> Path:
+    return directory / "bin" / name
+
+
+def _stamp(directory: Path) -> Path:
+    return directory / "made-from"
+
+
+def _unfinished(directory: Path) -> Path:
+    """There while packages are installed, with the stamp that the environment is to have."""
+    return directory / "unfinished"
+
+
+def inputs(interpreter: str) -> str:
+    """What an environment depends on: the lock, the project's metadata, its interpreter, the place."""
+    parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes().split(b"[tool.")[0]]
+    parts += [part.encode() for part in (os.path.realpath(interpreter), platform.machine(), str(ROOT))]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def is_usable(directory: Path) -> bool:
+    """Whether the environment is complete and current, and this user may use it."""
+    try:
+        made_from = _stamp(directory).read_text()
+    except OSError:
+        return False
+    python = _tool(directory, "python")
+    return os.access(python, os.X_OK) and _tool(directory, "dragoman").exists() and made_from == inputs(str(python))
+
+
+def place() -> Path:
+    """Where this user's environment is, or is to be made."""
+    shared = ROOT / ".venv"
+    if is_usable(shared) or _may_make(shared):
+        return shared
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "dragoman" / f"venv-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]}"
+
+
+def _may_make(directory: Path) -> bool:
+    """An environment of another user is never replaced, not even by root."""
+    try:
+        return directory.stat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return os.access(directory.parent, os.W_OK)
+    except OSError:
+        return False
+
+
+VENV = place()
+STAMP = _stamp(VENV)
+
+
+def tool(name: str) -> str:
+    return str(_tool(VENV, name))
+
+
+def wanted_stamp() -> str:
+    return inputs(tool("python"))
+
+
+def is_current() -> bool:
+    return is_usable(VENV)
+
+
+def make() -> None:
+    """Raises Trouble. Goes on with an environment whose making was interrupted."""
+    try:
+        _make()
+    except OSError as error:
+        raise Trouble(f"{VENV} cannot be made: {error.strerror or error} ({error.filename})") from error
+
+
+def _make() -> None:
+    if _is_resumable():
+        show(f"going on with {VENV}, which is unfinished")
+        _remove_half_installed()
+    else:
+        show(f"making {VENV} with Python {platform.python_version()}")
+        if VENV.exists():
+            shutil.rmtree(VENV)
+        VENV.parent.mkdir(parents=True, exist_ok=True)
+        with_pip = _has_ensurepip()
+        venv.EnvBuilder(with_pip=with_pip, symlinks=True).create(VENV)
+        if not with_pip:
+            unpack_pip(_packages())
+        _unfinished(VENV).write_text(wanted_stamp())
+    names = re.findall(r"^[A-Za-z0-9]\S*==", LOCK.read_text(), re.MULTILINE)
+    pip("installing the packages of requirements.lock", len(names), "--require-hashes", "--no-deps", "-r", str(LOCK))
+    pip("installing dragoman", 0, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+    STAMP.write_text(wanted_stamp())
+    _unfinished(VENV).unlink()
+
+
+def _is_resumable() -> bool:
+    try:
+        return _unfinished(VENV).read_text() == wanted_stamp() and os.access(tool("python"), os.X_OK)
+    except OSError:
+        return False
+
+
+def _remove_half_installed() -> None:
+    """pip writes INSTALLER last, but for lists. Without it a package is incomplete, and pip takes it for installed."""
+    for metadata in _packages().glob("*.dist-info"):
+        if not (metadata / "INSTALLER").exists() and not metadata.name.startswith("pip-"):
+            shutil.rmtree(metadata)
+
+
+def _packages() -> Path:
+    return Path(sysconfig.get_path("purelib", "venv", {"base": str(VENV), "platbase": str(VENV)}))
+
+
+def _has_ensurepip() -> bool:
+    """Debian keeps it in a package of its own."""
+    try:
+        import ensurepip
+    except ImportError:
+        return False
+    return bool(ensurepip.version())
+
+
+def pip(what: str, total: int, *arguments: str) -> None:
+    """`pip install`. `total`: the number of packages, or 0. Raises Trouble."""
+    command = [tool("python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", *arguments]
+    dropped = (
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_USER",
+        "PIP_REQUIRE_VIRTUALENV",
+    )
+    variables = {name: value for name, value in os.environ.items() if name not in dropped}
+    output, found, progress = list[str](), 0, InstallProgress(what, total)
+    with subprocess.Popen(
+        command, env=variables, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        for line in process.stdout or ():
+            output.append(line)
+            found += line.startswith(("Collecting ", "Requirement already satisfied", "Ignoring "))
+            progress.show(min(found, total), unpacking=line.startswith("Installing collected"))
+    if process.returncode:
+        raise Trouble(f"{what} failed:\n{''.join(output[-30:])}")
+    progress.end()
+
+
+def show(text: str) -> None:
+    print(f"dev: {text}", flush=True)
+
+
+class InstallProgress:
+    """One line that counts on a terminal; elsewhere a line at the beginning, every ten seconds, and at the end."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what = what
+        self._total = total
+        self._is_terminal = sys.stdout.isatty()
+        self._began = self._shown = time.monotonic()
+        self._write("")
+
+    def show(self, count: int, *, unpacking: bool = False) -> None:
+        """`unpacking`: all are there."""
+        now = time.monotonic()
+        if self._is_terminal or unpacking or now - self._shown >= _PROGRESS_SECONDS:
+            self._shown = now
+            self._write(": unpacking them" if unpacking else f" ({count} of {self._total})" if self._total else "")
+
+    def end(self) -> None:
+        self._write(f": done in {time.monotonic() - self._began:.0f} s")
+        if self._is_terminal:
+            print(flush=True)
+
+    def _write(self, text: str) -> None:
+        if self._is_terminal:
+            print(f"\r\033[Kdev: {self._what}{text}", end="", flush=True)
+        else:
+            show(self._what + text)

@@ -1,0 +1,178 @@
+"""The documents of the native dialect for programs, made from its table of operations: JSON Schema, AsyncAPI 3 and
+types for TypeScript."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from services.edge.dialects.native.events import EVENTS
+from services.edge.dialects.native.operations import OPERATIONS, VERSION, Operation
+from services.edge.dialects.native.parameters import Id
+from services.edge.dialects.native.results import ErrorInfo
+
+Schema = dict[str, Any]
+
+_TITLE = "Dragoman native"
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_INDENT = "  "
+
+
+def documents() -> Mapping[str, str]:
+    """The text of each document by the name of its file."""
+    return {
+        "native.schema.json": _text(json_schema()),
+        "native.asyncapi.json": _text(async_api()),
+        "native.d.ts": typescript(),
+    }
+
+
+def _text(document: Schema) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+# JSON Schema
+
+
+def json_schema() -> Schema:
+    """Any frame. `$defs` has each shape by its name: SendCommand, SendReply, MessageEvent, ErrorReply."""
+    shapes = [name for operation in OPERATIONS for name in (command_name(operation), reply_name(operation))]
+    shapes += ["ErrorReply", *(event.__name__ for event in EVENTS)]
+    return {
+        "$schema": _DRAFT,
+        "title": _TITLE,
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in shapes],
+        "$defs": definitions("#/$defs/{name}"),
+    }
+
+
+def command_name(operation: Operation) -> str:
+    return f"{_pascal(operation.name)}Command"
+
+
+def reply_name(operation: Operation) -> str:
+    return f"{_pascal(operation.name)}Reply"
+
+
+def _pascal(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def definitions(template: str) -> Schema:
+    """All shapes and their parts; `template` makes the reference to a name."""
+    structs = {operation.parameters for operation in OPERATIONS} | {operation.result for operation in OPERATIONS}
+    types = [*sorted(structs, key=lambda struct: struct.__name__), *EVENTS, ErrorInfo]
+    (number, *_), components = msgspec.json.schema_components([Id, *types], ref_template=template)
+    shapes: Schema = {"Id": number, **components}
+
+    def extended(name: str, **properties: Schema) -> Schema:
+        added = {"type": "object", "properties": properties, "required": [*properties]}
+        return {"allOf": [{"$ref": template.format(name=name)}, added]} if name else added
+
+    named, error = {"$ref": template.format(name="Id")}, {"$ref": template.format(name="ErrorInfo")}
+    for one in OPERATIONS:
+        shapes[command_name(one)] = extended(one.parameters.__name__, op={"const": one.name})
+        shapes[reply_name(one)] = extended(one.result.__name__, re=named)
+    shapes["ErrorReply"] = extended("", re={"anyOf": [named, {"type": "null"}]}, error=error)
+    return shapes
+
+
+# AsyncAPI
+
+
+def async_api() -> Schema:
+    """The edge's side: it receives commands, replies to them, and sends events."""
+    names = [name for one in OPERATIONS for name in (command_name(one), reply_name(one))]
+    names += ["ErrorReply", *(event.__name__ for event in EVENTS)]
+    operations: Schema = {one.name: _received(one) for one in OPERATIONS}
+    operations["events"] = {
+        "action": "send",
+        "channel": {"$ref": "#/channels/native"},
+        "messages": [_message(event.__name__) for event in EVENTS],
+    }
+    schemas = "#/components/schemas/{name}"
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": _TITLE, "version": str(VERSION), "description": "JSON objects over WebSocket or TCP."},
+        "defaultContentType": "application/json",
+        "channels": {
+            "native": {
+                "address": "/ws/native",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+            }
+        },
+        "operations": operations,
+        "components": {
+            "messages": {name: {"name": name, "payload": {"$ref": schemas.format(name=name)}} for name in names},
+            "schemas": definitions(schemas),
+        },
+    }
+
+
+def _received(one: Operation) -> Schema:
+    channel = {"$ref": "#/channels/native"}
+    replies = [_message(reply_name(one)), _message("ErrorReply")]
+    return {
+        "action": "receive",
+        "summary": one.text,
+        "channel": channel,
+        "messages": [_message(command_name(one))],
+        "reply": {"channel": channel, "messages": replies},
+    }
+
+
+def _message(name: str) -> Schema:
+    return {"$ref": f"#/channels/native/messages/{name}"}
+
+
+# TypeScript
+
+
+def typescript() -> str:
+    shapes = definitions("#/{name}")
+    lines = ["// Made by `python -m docs.generate` from the table of operations. Do not edit.", ""]
+    lines += [f"export type {name} = {_type(shape)};\n" for name, shape in shapes.items()]
+    lines += [f"export type Event = {' | '.join(event.__name__ for event in EVENTS)};\n"]
+    lines += ["/** The command and the reply of each operation. */", "export interface Operations {"]
+    lines += [f"{_INDENT}{one.name}: [{command_name(one)}, {reply_name(one)}];" for one in OPERATIONS]
+    return "\n".join([*lines, "}", ""])
+
+
+def _type(shape: Schema, depth: int = 0) -> str:
+    for key, separator in (("anyOf", " | "), ("allOf", " & ")):
+        if key in shape:
+            return separator.join(_type(one, depth) for one in shape[key])
+    if "$ref" in shape:
+        return str(shape["$ref"]).removeprefix("#/")
+    if "const" in shape or "enum" in shape:
+        return " | ".join(json.dumps(value) for value in shape.get("enum", [shape.get("const")]))
+    return _simple(shape, depth)
+
+
+def _simple(shape: Schema, depth: int) -> str:
+    match shape["type"]:
+        case "object" if "properties" in shape:
+            return _object(shape, depth)
+        case "object":
+            return f"Record<string, {_type(shape.get('additionalProperties', {'type': 'unknown'}), depth)}>"
+        case "array" if "prefixItems" in shape:
+            return f"[{', '.join(_type(one, depth) for one in shape['prefixItems'])}]"
+        case "array":
+            return f"Array<{_type(shape['items'], depth)}>"
+        case "integer":
+            return "number"
+        case kind:
+            return str(kind)
+
+
+def _object(shape: Schema, depth: int) -> str:
+    if not shape["properties"]:
+        return "object"
+    return "\n".join(["{", *_members(shape, depth + 1), f"{_INDENT * depth}}}"])
+
+
+def _members(shape: Schema, depth: int) -> Iterator[str]:
+    for name, member in shape["properties"].items():
+        optional = "" if name in shape.get("required", ()) else "?"
+        yield f"{_INDENT * depth}{name}{optional}: {_type(member, depth)};"

@@ -1,0 +1,54 @@
+"""Entries of the audit trail that anybody can cause at will: gathered, so that no flood of them fills the table."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+
+from services.auth import domain
+from services.auth.domain import Account
+from services.auth.service.ports import Transactions
+from services.auth.store import trail
+from shared.addresses import network
+from shared.clock import now_ms
+from shared.contract.admin import Act
+from shared.contract.auth import RecordTokenLogins
+from shared.contract.ids import NO_ACCOUNT
+from shared.contract.session import Ack
+
+_COUNTED = 10_000
+"""Kinds, accounts and networks that are told apart between two flushes, which bounds the memory."""
+_ENTRIES = 50
+"""Of one flush; the remaining failures share a further entry."""
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class LoginTrail:
+    """Failures are counted by account and network, and written by `flush`."""
+
+    database: Transactions
+    _failures: Counter[Act] = field(default_factory=Counter, init=False)
+
+    def note_failure(self, act: str, account: Account | None, address: str) -> None:
+        """A wrong secret. An identifier without an account is not stored: a user may have typed a secret there."""
+        number = NO_ACCOUNT if account is None else account.id
+        failure = Act(act, number, "user", network(address) if address else "")
+        if failure not in self._failures and len(self._failures) >= _COUNTED:
+            failure = Act(act, NO_ACCOUNT, "user")
+        self._failures[failure] += 1
+
+    async def flush(self) -> None:
+        """Writes the most frequent failures since the last time. Raises RequestError, and keeps them."""
+        failures = Counter(self._failures)
+        if failures:
+            await self.database.write(partial(trail.add_all, acts=domain.failure_entries(failures, _ENTRIES)))
+            self._failures.subtract(failures)
+            for written in [one for one, count in self._failures.items() if count == 0]:
+                del self._failures[written]
+
+    async def record_token_logins(self, request: RecordTokenLogins) -> Ack:
+        """Idempotent within a day. Raises RequestError (`invalid`, `unavailable`)."""
+        domain.check_token_logins(request)
+        since = now_ms() - _DAY_MS
+        await self.database.write(partial(trail.add_token_logins, logins=request.logins, since=since))
+        return Ack()

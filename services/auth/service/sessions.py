@@ -1,0 +1,57 @@
+"""The logins of an account: started, listed, ended."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from services.auth import domain
+from services.auth.domain import Account
+from services.auth.service.ports import TokenIssuer, Transactions
+from services.auth.service.revocations import TokenRevocations
+from services.auth.store import logins, trail
+from shared.contract.admin import Act
+from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.session import Ack
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginSessions:
+    """All raise RequestError (`unavailable`)."""
+
+    database: Transactions
+    tokens: TokenIssuer
+    revocations: TokenRevocations
+    most: int
+    """Logins of an account; a further one ends the oldest. 0: any number."""
+
+    async def start(self, account: Account, revision: int, began: float, origin: Origin) -> Authenticated:
+        """Dates the token at `began`, when the snapshot of `revision` was read: a revocation after the snapshot voids
+        the token, one before it does not, even within the same second."""
+        issued = max(began, account.tokens_from)
+        token = self.tokens.issue(account.id, issued)
+        login = LoginView(token.sid, int(issued * 1000), token.expires, origin.address, origin.client)
+        step = partial(logins.add, account=account.id, login=login, most=self.most, seconds=int(time.time()))
+        for ended in await self.database.write(step):
+            await self.revocations.publish(ended)
+        profile = msgspec.structs.asdict(account.profile)
+        return Authenticated(**profile, sid=token.sid, token=token.text, expires=token.expires, revision=revision)
+
+    async def list(self, request: ListLogins) -> Logins:
+        """Raises RequestError: `unauthenticated`."""
+        domain.check_actor(request.actor)
+        step = partial(logins.list_valid, account=request.actor, seconds=int(time.time()))
+        return Logins(await self.database.read(step))
+
+    async def end(self, request: EndLogin, by: str = "user") -> Ack:
+        """Raises RequestError: `unauthenticated`, `invalid`, `not_found` also for a login of another account."""
+        domain.check_actor(request.actor)
+        domain.check_opaque(request.sid, "sid")
+        end = partial(logins.end, account=request.actor, sid=request.sid, seconds=int(time.time()))
+        step = trail.recorded(end, Act("end login", request.actor, by))
+        if (revocation := await self.database.write(step)) is None:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such login", "sid")
+        await self.revocations.publish(revocation)
+        return Ack()

@@ -1,0 +1,60 @@
+"""Logins: each has a token of its own, and ends when the token expires or is revoked. Every function is one step of a
+transaction. Logins at a replica that keeps no list are missing."""
+
+import sqlalchemy as sa
+
+from services.auth.store import trail
+from services.auth.store.revocations import revoke
+from services.auth.tables import accounts, logins, revocations
+from shared.contract.admin import Act
+from shared.contract.auth import LoginView, Revocation
+from shared.contract.ids import AccountId
+
+LISTED = 200
+_NEWEST_FIRST = logins.c.created.desc(), logins.c.sid
+_IS_REVOKED = sa.exists().where(
+    revocations.c.account == logins.c.account,
+    sa.or_(
+        revocations.c.sid == logins.c.sid,
+        sa.and_(revocations.c.sid == "", logins.c.created < revocations.c.seconds * 1000),
+    ),
+)
+"""A replica that keeps no list revokes logins and leaves them here."""
+
+
+def add(connection: sa.Connection, account: AccountId, login: LoginView, most: int, seconds: int) -> list[Revocation]:
+    """Adds a login. If the account has more than `most` (0: any number), ends the oldest ones at `seconds` (Unix)."""
+    if most:  # logins of the account at the same time wait for each other
+        connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
+    connection.execute(
+        logins.insert().values(
+            sid=login.sid, account=account, created=login.created, expires=login.expires, address=login.address,
+            client=login.client,
+        )
+    )  # fmt: skip
+    trail.add(connection, Act("log in", account, "user", login.address, login.client))
+    if not most:
+        return []
+    valid = _valid(account, seconds).where(logins.c.sid != login.sid).offset(most - 1)
+    return [revoke(connection, account, row.sid, seconds) for row in connection.execute(valid).all()]
+
+
+def list_valid(connection: sa.Connection, account: AccountId, seconds: int) -> list[LoginView]:
+    """The newest valid logins at `seconds` (Unix), newest first."""
+    found = connection.execute(_valid(account, seconds).limit(LISTED))
+    return [LoginView(row.sid, row.created, row.expires, row.address, row.client) for row in found]
+
+
+def end(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation | None:
+    """None: the account has no such valid login."""
+    found = connection.execute(_valid(account, seconds).where(logins.c.sid == sid)).first()
+    return None if found is None else revoke(connection, account, sid, seconds)
+
+
+def purge_expired(connection: sa.Connection, seconds: int) -> None:
+    connection.execute(logins.delete().where(logins.c.expires < seconds))
+
+
+def _valid(account: AccountId, seconds: int) -> sa.Select:  # type: ignore[type-arg]
+    valid = sa.select(logins).where(logins.c.account == account, logins.c.expires >= seconds, ~_IS_REVOKED)
+    return valid.order_by(*_NEWEST_FIRST)

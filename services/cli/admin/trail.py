@@ -1,0 +1,75 @@
+"""The audit trail: searched, and added to by commands whose acts auth does not carry out itself."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from services.cli.admin.command import on_installation, with_client
+
+if TYPE_CHECKING:
+    from services.cli.admin.bus_client import AdminClient
+    from services.cli.installation import Installation
+    from shared.contract.admin import Act
+
+_MOST = 100_000
+
+
+@click.command("audit")
+@on_installation
+@click.argument("account", required=False)
+@click.option("--act", default="", help="Acts of this name alone, as in the list.")
+@click.option("--since", metavar="DAY", help="Acts since this day (UTC), as 2026-01-31.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, _MOST), help="Acts, at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def audit(
+    installation: "Installation", account: str | None, act: str, since: str | None, limit: int, as_json: bool
+) -> None:
+    """List logins, changed secrets, deletions and operators' acts, newest first.
+
+    ACCOUNT is an OC number, also of a deleted account, a uuid, a username or an e-mail address.
+    """
+    from services.cli.admin import format
+    from services.cli.admin.days import day_ms
+
+    since_ms = day_ms(since) if since else 0
+    found = with_client(installation, lambda client: _search(client, account, act, since_ms, limit))
+    click.echo(format.as_json(found) if as_json else format.acts(found))
+
+
+async def _search(client: "AdminClient", account: str | None, act: str, since: int, limit: int) -> "list[Act]":
+    from services.cli.admin import users
+    from services.cli.admin.export import search_trail
+    from shared.contract.admin import SearchTrail
+    from shared.contract.ids import NO_ACCOUNT, AccountId
+
+    number = NO_ACCOUNT
+    if account is not None:
+        number = AccountId(int(account)) if account.isdecimal() else (await users.find(client, account)).account
+    found: list[Act] = []
+    async for one in search_trail(client, SearchTrail(number, act, since)):
+        found.append(one)
+        if len(found) == limit:
+            break
+    return found
+
+
+def record(installation: "Installation", act: str, detail: str = "") -> None:
+    """Record an act on files of the installation. Without a running system it only stands on this terminal."""
+    from services.cli.admin.bus_client import connected_client
+    from services.cli.data import read_run
+    from shared.contract.admin import RecordAct
+    from shared.contract.errors import RequestError
+    from shared.contract.subjects import RECORD_ACT
+
+    async def send() -> None:
+        async with connected_client(installation) as client:
+            await client.request(RECORD_ACT, RecordAct(act, detail=detail))
+
+    if "nats.url" not in installation.sources and read_run(installation.settings.data) is None:
+        return
+    try:
+        asyncio.run(send())
+    except (click.ClickException, RequestError) as error:
+        click.echo(f"this act is not in the audit trail: {error}", file=sys.stderr)

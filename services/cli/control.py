@@ -1,0 +1,87 @@
+"""The supervisor's control port, on loopback: edges describe the system to the first page by it, have a process killed,
+and a message found. A request is a line of JSON; a browser that sends HTTP here gets nothing."""
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from services.cli.supervisor import Child
+from services.cli.up_plan import PlannedProcess
+from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess, SystemRequest, SystemState
+
+_SECONDS = 6.0
+
+FindWay = Callable[[int], Awaitable[MessageTimes | None]]
+"""Finds the way of a chat's last message; None if that is not known."""
+
+_decode = msgspec.json.Decoder(SystemRequest).decode
+
+
+class ControlServer:
+    """`token` permits killing and finding. `children` by name, as they are at each request. `dashboard`: its port, 0
+    without it."""
+
+    def __init__(
+        self,
+        port: int,
+        token: str,
+        planned: Sequence[PlannedProcess],
+        children: Mapping[str, Child],
+        ready_seconds: Callable[[], float],
+        dashboard: int,
+        find_way: FindWay,
+    ) -> None:
+        self._port = port
+        self._token = token.encode()
+        self._planned = {part.name: part for part in planned}
+        self._children = children
+        self._ready_seconds = ready_seconds
+        self._dashboard = dashboard
+        self._find_way = find_way
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises OSError."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=LINE_BYTES)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):  # ValueError: the line is too long
+            async with asyncio.timeout(_SECONDS):
+                state = await self.answer(_decode(await reader.readline()))
+                writer.write(msgspec.json.encode(state) + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def answer(self, request: SystemRequest) -> SystemState:
+        error: Literal["", "token", "process"] = ""
+        way = None
+        if (request.kill or request.chat) and not hmac.compare_digest(request.token.encode(), self._token):
+            error = "token"
+        elif request.kill:
+            error = self._kill(request.kill)
+        elif request.chat:
+            way = await self._find_way(request.chat)
+        processes = [self._describe(name, child) for name, child in self._children.items()]
+        return SystemState(processes, self._ready_seconds(), error, self._dashboard, way)
+
+    def _kill(self, name: str) -> Literal["", "process"]:
+        """Returns the error."""
+        child = self._children.get(name)
+        if child is None:
+            return "process"
+        child.fail()
+        return ""
+
+    def _describe(self, name: str, child: Child) -> SystemProcess:
+        part = self._planned.get(name)
+        ops, port, tcp_port = (part.ops, part.port, part.tcp_port) if part else (0, 0, 0)
+        return SystemProcess(name, child.ready.is_set(), child.starts, ops, port, tcp_port)

@@ -1,0 +1,72 @@
+"""`dragoman dashboard`: the whole system in a browser, where no supervisor serves it (Compose, Kubernetes)."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from services.cli.options import OperatorError, data_option, flags_of, settings_options
+
+
+@click.command()
+@settings_options
+@data_option
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; anyone who reaches it sees all."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port (0: any).")
+@click.argument("what", nargs=-1, metavar="[ADDRESS]...")
+def dashboard(
+    file: Path | None, assignments: tuple[str, ...], data: Path | None, host: str, port: int, what: tuple[str, ...]
+) -> None:
+    """Serve a page that shows the whole system.
+
+    ADDRESS is an operations port, as http://edge:9000: each address that the name has is a process. Without any, the
+    processes are those of the `dragoman up` in the data directory, which serves this page itself.
+    """
+    from services.cli.data import read_run
+    from services.cli.installation import find
+    from services.cli.overview.server import USER, DashboardServer
+    from services.cli.overview.system_view import Target
+    from services.cli.probes import reachable
+    from services.cli.top.poller import addresses_of
+
+    installation = find(file, assignments, flags_of(data=data))
+    settings = installation.settings
+    if not what and read_run(settings.data) is None:
+        raise OperatorError(f"no `dragoman up` runs with the data directory {settings.data}: give --data, or addresses")
+
+    def targets() -> Sequence[Target]:
+        if what:
+            return [Target(name, address) for one in what for name, address in _resolved(one)]
+        known = addresses_of(read_run(settings.data), reachable(settings.ops.host), ())
+        return [Target(one.name, one.address) for one in known]
+
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise OperatorError(f"{host}:{port} cannot be opened (--port): {error.strerror}") from error
+
+    async def serve() -> None:
+        await DashboardServer(targets, installation.broker(USER), settings.ops.allowed_hosts).run(listener)
+
+    click.echo(f"http://{host}:{listener.getsockname()[1]}/")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve())
+
+
+def _resolved(address: str) -> list[tuple[str, str]]:
+    """Name and address of each process behind a name. A name that is not known yet is shown as it is."""
+    parts = urlsplit(address)
+    host, port = parts.hostname or "", parts.port or 80
+    try:
+        found = sorted({entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
+    except OSError:
+        return [(host, address)]
+    if len(found) == 1:
+        return [(host if port == 9000 else f"{host}:{port}", address)]
+    return [(f"{host} {one}", f"http://[{one}]:{port}" if ":" in str(one) else f"http://{one}:{port}") for one in found]

@@ -1,0 +1,129 @@
+"""Plays a record through the dialects without I/O: the meaning of each of the client's frames, and the server's own
+reply where it needs no service."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from services.cli.record_file import Record, UnreadableRecord
+from services.cli.replay.comparison import comparable
+from services.edge.canonical.commands import BEFORE_LOGIN
+from services.edge.canonical.frames import Binary, Outgoing
+from services.edge.client.request_reader import NOT_LOGGED_IN
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, LocalReply, Request
+from services.edge.dialects.registry import DIALECTS
+from shared.contract.auth import Login, Register
+from shared.contract.ids import NO_ACCOUNT
+from shared.contract.records import RecordedClose, RecordedFrame, RecordedLogin, RecordedOpening
+from shared.settings import LimitsSettings
+
+
+def make_dialect(opening: RecordedOpening) -> Dialect:
+    """Raises UnreadableRecord."""
+    entry = next((entry for entry in DIALECTS if entry.name == opening.dialect), None)
+    if entry is None:
+        raise UnreadableRecord(
+            f"the record has connections of the dialect {opening.dialect}, which this dragoman does not have:"
+            " replay it with the dragoman that wrote it"
+        )
+    limits = LimitsSettings(rates=False)
+    return entry(ConnectionInfo(limits, opening.base_url, opening.query, opening.binary, opening.language))
+
+
+class Player:
+    """`differences`: replies of this server that the record does not have."""
+
+    def __init__(self) -> None:
+        self.differences = 0
+        self._connections: dict[int, _PlayedConnection] = {}
+
+    def play(self, record: Record) -> Iterator[str]:
+        """Lines to print. Raises UnreadableRecord."""
+        for event in record.events:
+            if isinstance(event, RecordedOpening):
+                self._connections[event.connection] = _PlayedConnection(make_dialect(event))
+                lines: Iterator[str] = iter([f"opens, {event.dialect}"])
+            elif (connection := self._connections.get(event.connection)) is None:
+                continue
+            elif isinstance(event, RecordedFrame):
+                lines = connection.frame(event)
+            elif isinstance(event, RecordedLogin):
+                lines = connection.login(event)
+            else:
+                lines = iter([_closing(event)])
+            for line in lines:
+                yield f"#{event.connection} {line}"
+        for number, connection in self._connections.items():
+            for reply in connection.missing:
+                self.differences += 1
+                yield f"#{number} ! this server replies, and the record has no such reply: {reply}"
+
+
+class _PlayedConnection:
+    """Frames after a login wait for its reply, as in the edge, because their meaning depends on it."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._account = NO_ACCOUNT
+        self._waiting: deque[RecordedFrame] = deque()
+        self._logs_in = False
+        self.missing: list[str] = []
+        """Replies of this server that the record has not had yet."""
+
+    def frame(self, event: RecordedFrame) -> Iterator[str]:
+        text = f"({event.size} bytes, not recorded)" if event.text is None else event.text
+        if event.by == "server":
+            yield f"> {text}"
+            if comparable(text) in self.missing:
+                self.missing.remove(comparable(text))
+            self._logs_in = False
+        else:
+            self._waiting.append(event)
+        while self._waiting and not self._logs_in:
+            yield from self._decode(self._waiting.popleft())
+
+    def login(self, event: RecordedLogin) -> Iterator[str]:
+        self._account = event.account
+        self._dialect.logged_in(event.account, event.at / 1000)
+        yield f"is logged in as {event.account}" if event.account else "is logged out"
+
+    def _decode(self, event: RecordedFrame) -> Iterator[str]:
+        dialect, now = self._dialect, event.at / 1000
+        dialect.unix_seconds = event.at // 1000
+        if event.text is None and not event.binary:
+            yield f"< ({event.size} bytes, masked as a whole or too large: not decoded)"
+            return
+        yield f"< {f'({event.size} bytes of a file)' if event.text is None else event.text}"
+        try:
+            actions = dialect.decode(Binary(bytes(event.size)) if event.text is None else event.text.encode(), now)
+        except DecodeError as error:
+            yield f"  cannot be decoded, {error.failure.code}: {error.failure.text}"
+            yield from self._reply(dialect.encode_error(None, error.failure, error.context))
+            return
+        for action in actions:
+            if isinstance(action, LocalReply):
+                yield from self._reply(action.frames)
+            elif isinstance(action, Request):
+                yield from self._request(action)
+            else:
+                yield f"  disconnects, {action.code} {action.reason}".rstrip()
+        if not actions:
+            yield "  is remembered"
+
+    def _request(self, request: Request) -> Iterator[str]:
+        yield f"  means {request.command!r}"
+        is_login = isinstance(request.command, Login | Register) or bool(request.token)
+        if self._account != NO_ACCOUNT:
+            return
+        self._logs_in = is_login
+        if not is_login and not isinstance(request.command, BEFORE_LOGIN):
+            yield from self._reply(self._dialect.encode_error(request, NOT_LOGGED_IN))
+
+    def _reply(self, frames: tuple[Outgoing, ...]) -> Iterator[str]:
+        for frame in frames:
+            if isinstance(frame, bytes):
+                self.missing.append(comparable(frame.decode()))
+                yield f"  is answered {frame.decode()}"
+
+
+def _closing(event: RecordedClose) -> str:
+    return f"is closed by the server, {event.code} {event.reason}".rstrip() if event.code else "is closed by the client"

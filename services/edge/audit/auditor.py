@@ -1,0 +1,165 @@
+"""Counts messages that are committed and neither delivered nor waiting: there should be none.
+
+Audits one local account after the other, in two ways. Its unread messages are compared with its connections: one of
+them must have each, or wait for it. And for some seconds each of its connections is watched: it must get every message
+that is committed meanwhile, also one that another device of the account has read, or that the client marks as read by
+itself. A message that is missing at two looks is lost: the log names it, and the counter says at which stage.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+
+from msgspec.structs import replace
+
+from services.edge.audit.locator import MessageLocator
+from services.edge.audit.watch import DeliveryWatch
+from services.edge.metrics import EdgeMetrics
+from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
+from services.edge.rpc.remote_clock import RemoteClock
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.audit import LOST, DeliveryStage
+from shared.contract.errors import RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import ChatSync, Sync, SyncChat
+from shared.contract.model import Message
+from shared.telemetry import log
+
+_log = log(__name__)
+_WATCH_SECONDS = 10.0
+_AGE_MS = 10_000
+"""A younger message is not compared: a loss is noticed and mended within seconds."""
+_IDLE_SECONDS = 1.0
+_PAUSE_SECONDS = 5.0
+"""Before the second look."""
+_REQUEST_SECONDS = 5.0
+_AT_ONCE = 200
+"""Messages that are compared without a pause for the event loop."""
+_REPORTED = 10_000
+"""Lost messages that are remembered, so that each counts once."""
+
+Place = tuple[ChatId, int]
+"""Chat and index."""
+
+
+class DeliveryAuditor:
+    """`pause` waits for so many seconds."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        accounts: LocalAccounts,
+        locator: MessageLocator,
+        message_clock: RemoteClock,
+        metrics: EdgeMetrics,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._bus = bus
+        self._accounts = accounts
+        self._locator = locator
+        self._clock = message_clock
+        self._metrics = metrics
+        self._pause = pause
+        self._audited: set[AccountId] = set()
+        """Accounts whose audit is not over."""
+        self._reported: dict[tuple[AccountId, ChatId, int], None] = {}
+
+    async def run(self, accounts_per_second: float) -> None:
+        """Begins with one account after the other, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for account in list(self._accounts.by_account):
+                    if account not in self._audited:
+                        group.create_task(self._audit(account), name="audit")
+                    await asyncio.sleep(1 / accounts_per_second)
+                await asyncio.sleep(_IDLE_SECONDS)
+
+    async def _audit(self, account: AccountId) -> None:
+        local = self._accounts.get(account)
+        if local is None:
+            return
+        self._audited.add(account)
+        try:
+            with DeliveryWatch(local) as watch:
+                await self._compare(local, watch)
+        except RequestError:
+            return  # nothing is known; the account comes round again
+        finally:
+            self._audited.discard(account)
+
+    async def _compare(self, local: LocalAccount, watch: DeliveryWatch) -> None:
+        """Raises RequestError."""
+        suspects, heads = await self._unread(local)
+        await self._pause(_WATCH_SECONDS)
+        posted = await self._posted(local, heads)
+        await self._pause(_AGE_MS / 1000)
+        suspects |= self._undelivered(local, watch, posted)
+        self._metrics.audits.inc()
+        if not suspects:
+            return
+        await self._pause(_PAUSE_SECONDS)
+        unread, _ = await self._unread(local)
+        for place, stage in (unread | self._undelivered(local, watch, posted)).items():
+            if place in suspects:
+                self._report(local.account, *place, stage)
+
+    async def _unread(self, local: LocalAccount) -> tuple[dict[Place, DeliveryStage], dict[ChatId, int]]:
+        """The account's unread messages that no connection here has or waits for, and the last index of each chat.
+        Raises RequestError."""
+        losses: dict[Place, DeliveryStage] = {}
+        heads: dict[ChatId, int] = {}
+        oldest = self._clock.earliest() * 1000 - _AGE_MS
+        async for page in self._pages(Sync(local.account)):
+            messages = [one for entry in page for one in entry.messages if one.time < oldest]
+            for start in range(0, len(messages), _AT_ONCE):
+                if self._accounts.get(local.account) is not local:
+                    return {}, {}
+                for message, stage in self._locator.stages_of(local, messages[start : start + _AT_ONCE]):
+                    if stage in LOST:
+                        losses[message.chat, message.index] = stage
+                await asyncio.sleep(0)
+            heads |= {entry.chat: entry.head for entry in page}
+        return losses, heads
+
+    async def _posted(self, local: LocalAccount, heads: Mapping[ChatId, int]) -> list[Message]:
+        """The messages that the account may see and that follow these heads, at most a page of each chat. Raises
+        RequestError."""
+        account, posted = local.account, list[Message]()
+        async for page in self._pages(Sync(account, bare=True)):
+            for chat, head in ((entry.chat, entry.head) for entry in page):
+                if head > heads.get(chat, head):
+                    request = SyncChat(chat, [account], heads[chat])
+                    reply = await self._bus.request(subjects.SYNC_CHAT, request, seconds=_REQUEST_SECONDS)
+                    first = reply.first_index.get(account)
+                    posted += [message for message in reply.messages if first is not None and message.index >= first]
+        return posted
+
+    async def _pages(self, request: Sync) -> AsyncIterator[list[ChatSync]]:
+        """All chats of the account. Raises RequestError."""
+        more = True
+        while more:
+            reply = await self._bus.request(subjects.SYNC, request, seconds=_REQUEST_SECONDS)
+            yield reply.chats
+            request, more = replace(request, after=reply.last_chat), reply.more
+
+    def _undelivered(
+        self, local: LocalAccount, watch: DeliveryWatch, posted: Collection[Message]
+    ) -> dict[Place, DeliveryStage]:
+        """Those of the messages that a watched connection lacks and does not wait for."""
+        losses: dict[Place, DeliveryStage] = {}
+        for message in posted:
+            for recipient in watch.lacking(message.chat, message.index):
+                stage = self._locator.stage_at(recipient, local.account, message)
+                if stage in LOST:
+                    losses[message.chat, message.index] = stage
+        return losses
+
+    def _report(self, account: AccountId, chat: ChatId, index: int, stage: DeliveryStage) -> None:
+        key = account, chat, index
+        if key in self._reported:
+            return
+        self._reported[key] = None
+        if len(self._reported) > _REPORTED:
+            del self._reported[next(iter(self._reported))]
+        self._metrics.lost[stage].inc()
+        _log.error("message lost", account=account, chat=chat, index=index, stage=stage.value)

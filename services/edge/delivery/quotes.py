@@ -1,0 +1,83 @@
+"""Lines that stand for replies in dialects without replies: `> Ann: see you`.
+
+Each is made of the message that is replied to, as it is at that moment, and is stored nowhere: no reply shows a text
+again that was recalled or has expired."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from services.edge.dialects.encoded_message import make_quote
+from services.edge.presence.profiles import fetch_summaries
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import GetHistory, GetQuoted
+from shared.contract.model import Message, Quote, reply_target
+from shared.setting_types import Language
+from shared.telemetry import log
+
+_log = log(__name__)
+_SECONDS = 2.0
+_PER_REQUEST = 200
+
+Quotes = Mapping[tuple[ChatId, int], Quote]
+"""By chat and index of the reply."""
+
+
+class QuoteReader:
+    """`language`: of `[图片]` and `[文件]`."""
+
+    def __init__(self, bus: Bus, language: Language) -> None:
+        self._bus = bus
+        self._language = language
+
+    async def of(self, messages: Iterable[Message]) -> Quotes:
+        """Of the replies among these messages, as far as they can be had: no message is left out for want of them."""
+        replies = {(one.chat, one.index): target for one in messages if (target := reply_target(one.body))}
+        if not replies:
+            return {}
+        try:
+            quoted = await self._lines({(chat, target) for (chat, _), target in replies.items()})
+        except RequestError as error:
+            _log.warning("quoted messages not fetched", replies=len(replies), error=str(error))
+            return {}
+        found = {place: quoted.get((place[0], target)) for place, target in replies.items()}
+        return {place: quote for place, quote in found.items() if quote is not None}
+
+    async def find(self, chat: ChatId, index: int, actor: AccountId, seconds: float) -> Quote | None:
+        """Of a message that the actor may see; None if the actor is no member. Raises RequestError."""
+        request = GetHistory(chat, index, 1, actor=actor)
+        try:
+            page = await self._bus.request(subjects.GET_HISTORY, request, seconds=seconds, retry=True)
+        except RequestError as error:
+            if error.failure.code is ErrorCode.FORBIDDEN:
+                return None  # the message itself is rejected, unless an earlier request has posted it
+            raise
+        if [one.index for one in page.messages] != [index]:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", "reply_to")
+        return (await self._quotes(page.messages))[chat, index]
+
+    async def _lines(self, places: set[tuple[ChatId, int]]) -> Quotes:
+        by_chat: dict[ChatId, list[int]] = {}
+        for chat, index in sorted(places):
+            by_chat.setdefault(chat, []).append(index)
+        requests = [
+            GetQuoted(chat, indexes[start : start + _PER_REQUEST])
+            for chat, indexes in by_chat.items()
+            for start in range(0, len(indexes), _PER_REQUEST)
+        ]
+        replies = await asyncio.gather(*map(self._request, requests))
+        return await self._quotes([message for one in replies for message in one])
+
+    async def _request(self, request: GetQuoted) -> list[Message]:
+        route = subjects.GET_QUOTED
+        return (await self._bus.request(route, request, seconds=_SECONDS, wait_for_service=False)).messages
+
+    async def _quotes(self, messages: list[Message]) -> Quotes:
+        summaries = await fetch_summaries(self._bus, {one.sender for one in messages}, _SECONDS)
+        names = {account: summary.nickname for account, summary in summaries.items()}
+        return {
+            (one.chat, one.index): make_quote(one, names.get(one.sender, str(one.sender)), self._language)
+            for one in messages
+        }

@@ -1,0 +1,285 @@
+"""native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from services.edge.canonical.events import (
+    ChatJoined,
+    ChatLeft,
+    Event,
+    MaintenanceChanged,
+    MessageChanged,
+    RoleChanged,
+    VerificationEnded,
+)
+from services.edge.canonical.frames import Frame, Outgoing
+from services.edge.canonical.replies import (
+    ChangesPage,
+    ChatsResumed,
+    DisplayMessage,
+    HistoryPage,
+    MessageAccepted,
+    MessagePage,
+    NoPendingVerification,
+    Reply,
+    ServerStatus,
+    TokenRenewed,
+    UsersFound,
+    VerificationMailed,
+)
+from services.edge.dialects.base import (
+    Action,
+    ConnectionInfo,
+    DecodeError,
+    Dialect,
+    Disconnect,
+    LocalReply,
+    Mask,
+    Push,
+    Request,
+)
+from services.edge.dialects.json_frames import read_object
+from services.edge.dialects.native import encode, events, results
+from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_command, parse_command
+from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
+from services.edge.dialects.native.masking import MEMBERS
+from services.edge.dialects.native.operations import RATES, RateClass
+from services.edge.dialects.native.parameters import Id, TokenParameters
+from services.edge.dialects.native.requests import Caller
+from services.edge.rate_limit import TokenBucket
+from shared.contract.auth import Authenticated, Logins, Logout, VerificationNeeded
+from shared.contract.contacts import BlockedAccounts
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
+from shared.contract.message import Changed, Unread
+from shared.contract.moderation import BanList
+from shared.contract.session import (
+    AccountView,
+    Ack,
+    ChatOpened,
+    ChatView,
+    ChatViews,
+    GetChat,
+    MemberList,
+    MembershipRequested,
+    Requests,
+)
+
+_encode = msgspec.json.Encoder().encode
+_BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
+_NEW_CHAT = CommandId(None)
+"""The context of the dialect's own requests: their replies are events, and their errors are not sent."""
+_NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login waits for a mailed link")
+_TOO_OFTEN = "too many commands of this kind, slow down"
+
+
+class Native(Dialect):
+    """See services.edge.dialects.base."""
+
+    name = "native"
+    waits_for_verification = True
+    pushes_backlog = False
+    names_messages = True
+    names_senders = True
+    pushes_pending_requests = True
+    marks_pushed_read = False
+    shows_replies = True
+
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
+        self._account = NO_ACCOUNT
+        self._sid = ""
+        self._bad_frames = TokenBucket(_BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST, 0.0)
+        self._buckets: dict[RateClass, TokenBucket] = {}
+
+    # Frames in
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Action]:
+        command = fast_command(frame, self.limits)
+        if command is None:
+            try:
+                members = read_object(frame, self.limits)
+            except DecodeError as error:
+                return self._bad_frame(error, now)
+            command = parse_command(members)
+        return self._actions(command, now)
+
+    def _bad_frame(self, error: DecodeError, now: float) -> Sequence[Action]:
+        """Raises the error until the budget of bad frames is spent."""
+        if not self.limits.rates or self._bad_frames.take(now):
+            raise error
+        return (LocalReply(self.encode_error(None, error.failure)), Disconnect(BAD_FRAMES, "too many bad frames"))
+
+    def _actions(self, command: CommandFrame, now: float) -> Sequence[Action]:
+        operation, parameters = command
+        bad = CommandId(parameters.id)
+        if not self._takes(operation.rate, now):
+            raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, bad)
+        try:
+            made = operation.request(parameters, Caller(self._account, self.limits))
+        except DecodeError as error:
+            error.context = bad
+            raise
+        if isinstance(made, operation.result):
+            return tuple(map(LocalReply, filter(None, [_reply(parameters.id, made)])))
+        token = parameters.token if isinstance(parameters, TokenParameters) else ""
+        request = Request(made, bad, token)  # type: ignore[arg-type]
+        return (request, Disconnect(1000, "logged out")) if isinstance(made, Logout) else (request,)
+
+    def _takes(self, rate: RateClass, now: float) -> bool:
+        if rate not in RATES or not self.limits.rates:
+            return True
+        bucket = self._buckets.get(rate)
+        if bucket is None:
+            bucket = self._buckets[rate] = TokenBucket(*RATES[rate], now)
+        return bucket.take(now)
+
+    # Frames out
+
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
+        if request.context is _NEW_CHAT:
+            assert isinstance(reply, ChatView)
+            return (_encode(encode.chat_event(reply, self.base_url)),)
+        if isinstance(reply, NoPendingVerification):
+            return self.encode_error(request, _NOT_PENDING)
+        if isinstance(reply, Changed):
+            return _reply(_id(request.context), encode.changed(reply, request.command))
+        frames = _reply(_id(request.context), self._result(reply))
+        if isinstance(reply, ChatsResumed):
+            return (*frames, *map(_encode, encode.synced(reply, self.base_url)))
+        return frames
+
+    def _result(self, reply: Reply) -> msgspec.Struct:
+        match reply:
+            case MessageAccepted(message, _, again):
+                return encode.sent(message, again=again)
+            case Ack() | VerificationMailed():
+                return results.Nothing()
+            case Authenticated():
+                self._sid = reply.sid
+                return encode.logged_in(reply)
+            case VerificationNeeded(expires=expires):
+                return results.LoginResult(verify=results.VerificationInfo(expires))
+            case TokenRenewed(account, sid, expires):
+                self._sid = sid
+                return results.TokenResult(account, sid, expires)
+            case Logins():
+                return encode.sessions(reply, self._sid)
+            case HistoryPage():
+                return encode.history(reply, self.base_url)
+            case ChatsResumed():
+                return encode.sync(reply, self.base_url)
+            case ChangesPage():
+                return encode.changes(reply, self.base_url)
+            case Unread():
+                return encode.unread(reply)
+            case AccountView(profile, _, friends):
+                return encode.profile(profile, self.base_url) if friends is None else results.FriendsResult([*friends])
+            case Requests():
+                return encode.requests(reply)
+            case MemberList():
+                return encode.members(reply)
+            case UsersFound(profiles):
+                return results.FindResult([encode.profile(one, self.base_url) for one in profiles])
+            case InvitationLink():
+                return encode.link(reply)
+            case InvitationLinks(links):
+                return results.InvitationsResult([encode.link(one) for one in links])
+            case JoinedByLink(chat, name):
+                return results.JoinLinkResult(chat, name)
+            case BanList():
+                return encode.bans(reply)
+            case BlockedAccounts(accounts):
+                return results.BlocksResult([*accounts])
+            case ChatOpened(chat):
+                return results.OpenResult(chat)
+            case ChatView():
+                return encode.chat(reply, self.base_url)
+            case MembershipRequested(joined, name):
+                return results.JoinResult(joined, name)
+            case NoPendingVerification() | ServerStatus() | ChatViews() | MessagePage() | Changed():
+                raise TypeError("no native command requests this")
+            case _:
+                assert_never(reply)
+
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        """`context`: the CommandId that cannot be decoded, if it is one at all."""
+        bad = context if request is None else request.context
+        if bad is _NEW_CHAT:
+            return ()
+        unsupported = isinstance(bad, CommandId) and bad.unsupported
+        return (_encode({"re": _id(bad), "error": error_info(request, failure, unsupported=unsupported)}),)
+
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
+        match event:
+            case ChatJoined(chat):
+                return (Push((), requests=(Request(GetChat(chat), _NEW_CHAT),)),)
+            case ChatLeft(chat, departure):
+                return _push(events.GoneEvent(chat, departure.value))
+            case RoleChanged(chat, account, role, by):
+                return _push(events.RoleEvent(chat, account, encode.ROLES[role], by))
+            case MessageChanged(shown):
+                return _push(encode.changed_event(shown, self.base_url))
+            case ChatRenamed(chat, name, by):
+                return _push(events.RenamedEvent(chat, name, by))
+            case MembershipApplied(applicant, chat, text):
+                return _push(events.RequestEvent(applicant, text, chat))
+            case MembershipAnswered(chat, name, account, accepted):
+                return _push(events.MemberEvent(chat, account, name, accepted))
+            case FriendshipRequested(applicant, _, text):
+                return _push(events.RequestEvent(applicant, text))
+            case FriendshipAnswered(applicant, account, accepted):
+                return _push(events.FriendEvent(applicant if account == self._account else account, accepted))
+            case ProfileChanged(profile):
+                return _push(encode.profile_event(profile, self.base_url))
+            case MaintenanceChanged(on):
+                return _push(events.NoticeEvent("maintenance", on))
+            case VerificationEnded(result):
+                return _push(events.VerifiedEvent(result))
+            case _:
+                assert_never(event)
+
+    def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
+        return MEMBERS.apply(frame, mask, self.limits)
+
+    def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
+        return (_encode(encode.event(shown, self.base_url)),)
+
+    def encode_close(self, code: int, reason: str) -> tuple[tuple[Frame, ...], int, str]:
+        bye, code, reason = closing(code, reason)
+        return () if bye is None else (_encode(bye),), code, reason
+
+    # The login
+
+    def logged_in(self, account: AccountId, now: float) -> None:
+        self._account = account
+        if account == NO_ACCOUNT:
+            self._sid = ""
+
+
+def _id(context: object) -> Id | None:
+    return context.id if isinstance(context, CommandId) else None
+
+
+def _reply(number: Id | None, result: msgspec.Struct) -> tuple[bytes, ...]:
+    """None to a command without an id."""
+    if number is None:
+        return ()
+    members = _encode(result)
+    separator = b"" if members == b"{}" else b","
+    return (b'{"re":%b%b%b' % (_encode(number), separator, members[1:]),)
+
+
+def _push(event: msgspec.Struct) -> tuple[Push, ...]:
+    return (Push((_encode(event),)),)

@@ -1,0 +1,252 @@
+"""native, server to client: results and events of canonical values."""
+
+from typing import Any, assert_never
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from services.edge.canonical.commands import Command
+from services.edge.canonical.replies import (
+    ChangesPage,
+    ChatsResumed,
+    ChatToResume,
+    DisplayChange,
+    DisplayMessage,
+    HistoryPage,
+)
+from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
+from services.edge.dialects.native import events, results
+from services.edge.dialects.text_fallback import media_url
+from shared.contract.auth import Authenticated, Logins, LoginView
+from shared.contract.invitations import InvitationLink
+from shared.contract.message import Changed, ChangeKind, ChangeMessage, ChatRevision, React, Reactions, Unread
+from shared.contract.model import (
+    Chat,
+    Emoji,
+    File,
+    Image,
+    Media,
+    Mention,
+    Message,
+    Profile,
+    Recalled,
+    RichSegment,
+    Role,
+    Text,
+)
+from shared.contract.moderation import BanList
+from shared.contract.session import ChatView, MemberList, Requests
+
+ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWNER: "owner"}
+
+
+def logged_in(answer: Authenticated) -> results.LoginResult:
+    return results.LoginResult(answer.account, answer.sid, answer.token, answer.expires, answer.uuid, answer.nickname)
+
+
+def sessions(logins: Logins, sid: str) -> results.SessionsResult:
+    """`sid`: of this connection."""
+    return results.SessionsResult([_session(login, here=login.sid == sid) for login in logins.logins])
+
+
+def _session(login: LoginView, *, here: bool) -> results.SessionInfo:
+    return results.SessionInfo(login.sid, login.created, login.expires, login.address, login.client, here)
+
+
+# Messages
+
+
+def event(shown: DisplayMessage, base_url: str) -> events.MessageEvent:
+    return events.MessageEvent(*_fields(shown, base_url))
+
+
+def history(page: HistoryPage, base_url: str) -> results.HistoryResult:
+    messages = [results.ShownMessage(*_fields(shown, base_url)) for shown in page.messages]
+    return results.HistoryResult(messages, page.head, page.more, page.rev)
+
+
+def changed(reply: Changed, command: Command) -> results.ChangeResult | results.ReactResult:
+    if isinstance(command, ChangeMessage) and isinstance(command.change, React):
+        return results.ReactResult(reply.rev, reply.count)
+    return results.ChangeResult(reply.rev, reply.time)
+
+
+def changes(page: ChangesPage, base_url: str) -> results.ChangesResult:
+    shown = [results.ShownChange(*_change_fields(one, base_url)) for one in page.changes]
+    return results.ChangesResult(shown, page.rev, page.more)
+
+
+def changed_event(shown: DisplayChange, base_url: str) -> events.ChangedEvent:
+    return events.ChangedEvent(*_change_fields(shown, base_url))
+
+
+def sync(reply: ChatsResumed, base_url: str) -> results.SyncResult:
+    return results.SyncResult(
+        reply.epoch,
+        reply.reset,
+        [_head(one, base_url) for one in reply.chats],
+        [*reply.gone],
+        [*reply.away],
+        UNSET if reply.before is None else [*reply.before],
+    )
+
+
+def synced(reply: ChatsResumed, base_url: str) -> list[msgspec.Struct]:
+    """The events after the reply: the messages of each chat, then its changes; then the end."""
+    shown_events: list[msgspec.Struct] = []
+    for one in reply.chats:
+        shown_events += [event(shown, base_url) for shown in one.messages]
+        shown_events += [changed_event(shown, base_url) for shown in one.changes]
+    changes = sum(len(one.changes) for one in reply.chats)
+    return [*shown_events, events.SyncedEvent(len(reply.chats), len(shown_events) - changes, changes)]
+
+
+def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
+    chat, state = one.chat, one.state
+    present = state.messages[0].index if state.messages else state.head + 1
+    revision = state.revision or ChatRevision(0)
+    return results.ChatHead(
+        chat=chat.id,
+        kind=chat.kind.value,
+        name=chat.name,
+        avatar=_chat_avatar(chat, base_url),
+        owner=chat.owner,
+        join_policy=chat.join_policy.value,
+        version=chat.version,
+        head=state.head,
+        time=state.time,
+        first=state.first_index,
+        read=state.read_index,
+        unread=state.unread,
+        rev=revision.rev,
+        gap=results.Gap(state.lacks_from, present - 1) if state.lacks_from < present else UNSET,
+        changes_after=UNSET if revision.sent_up_to is None else revision.sent_up_to,
+        pins=revision.pins or UNSET,
+        mentions=state.mentions or UNSET,
+    )
+
+
+def unread(reply: Unread) -> results.UnreadResult:
+    chats = [results.UnreadChat(chat, *counts) for chat, counts in sorted(reply.chats.items())]
+    return results.UnreadResult(reply.total, sum(chat.mentions for chat in chats), chats)
+
+
+def _chat_avatar(chat: Chat, base_url: str) -> str:
+    stored = DisplayedAvatar(chat.avatar, chat.avatar_hash)
+    return displayed_avatar("chat", chat.id, stored, base_url, own_only=False).avatar
+
+
+def sent(message: Message, *, again: bool) -> results.SendResult:
+    return results.SendResult(message.chat, message.index, message.id, message.time, again or UNSET)
+
+
+def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:
+    """Of a ShownMessage."""
+    message, summary = shown.message, shown.summary
+    face = UNSET if summary is None else results.SenderInfo(summary.nickname, summary.uuid)
+    to = UNSET if shown.to is None else shown.to
+    recalled = shown.segments == (Recalled(),)
+    segments = [] if recalled else [_segment(segment, base_url) for segment in shown.rich or shown.segments]
+    place = message.chat, message.index, message.id, message.sender, message.time
+    reactions, reply_to = _reactions(shown.reactions), shown.reply_to or UNSET
+    return *place, segments, to, face, shown.edited or UNSET, recalled or UNSET, *reactions, reply_to
+
+
+def _reactions(found: Reactions | None) -> tuple[dict[str, int] | UnsetType, list[str] | UnsetType]:
+    return (UNSET, UNSET) if found is None else (found.counts, found.mine)
+
+
+def _change_fields(shown: DisplayChange, base_url: str) -> tuple[Any, ...]:
+    """Of a ShownChange."""
+    one = shown.change
+    reactions: dict[str, int] | UnsetType = UNSET
+    mine: list[str] | UnsetType = UNSET
+    segments: list[results.ShownSegment] | UnsetType = UNSET
+    emoji: str | UnsetType = UNSET
+    on: bool | UnsetType = UNSET
+    match one.kind:
+        case ChangeKind.EDIT:
+            segments = [_segment(segment, base_url) for segment in shown.segments]
+        case ChangeKind.REACTION:
+            reactions, mine = one.reactions, UNSET if one.mine is None else one.mine
+            emoji, on = (one.emoji, one.on) if one.emoji else (UNSET, UNSET)
+        case ChangeKind.PIN:
+            on = one.on
+        case ChangeKind.RECALL:
+            pass
+    place = one.chat, one.rev, one.index, one.kind.value, one.by, one.time
+    return *place, segments, reactions, mine, emoji, on
+
+
+def _segment(segment: RichSegment, base_url: str) -> results.ShownSegment:
+    match segment:
+        case Text(text):
+            return results.ShownText(text)
+        case Emoji(emoji_id):
+            return results.ShownEmoji(emoji_id)
+        case Image(media):
+            return results.ShownImage(_media(media, base_url))
+        case File(media):
+            return results.ShownFile(_media(media, base_url))
+        case Mention(account, text):
+            return results.ShownMention(account, text)
+        case Recalled():
+            raise TypeError("a recalled message has no segments here")
+        case _:
+            assert_never(segment)
+
+
+def _media(media: Media, base_url: str) -> results.MediaInfo:
+    return results.MediaInfo(media.id, media.name, media.size, media.sha256, media.mime, media_url(media, base_url))
+
+
+# Users, groups
+
+
+def profile(shown: Profile, base_url: str) -> results.ProfileResult:
+    return results.ProfileResult(*_profile_fields(shown, base_url))
+
+
+def profile_event(shown: Profile, base_url: str) -> events.ProfileEvent:
+    return events.ProfileEvent(*_profile_fields(shown, base_url))
+
+
+def _profile_fields(shown: Profile, base_url: str) -> tuple[int, str, str, str, str, int, int, bool]:
+    stored = DisplayedAvatar(shown.avatar, shown.avatar_hash)
+    avatar = displayed_avatar("account", shown.id, stored, base_url, own_only=False).avatar
+    return shown.id, shown.uuid, shown.nickname, avatar, shown.signature, shown.status, shown.icon_id, shown.deleted
+
+
+def members(page: MemberList) -> results.MembersResult:
+    listed = [results.MemberInfo(one.account, ROLES[one.role], one.silenced or UNSET) for one in page.members]
+    return results.MembersResult(listed, page.more, page.silenced or UNSET)
+
+
+def link(one: InvitationLink) -> results.InvitationResult:
+    return results.InvitationResult(one.link, one.by, one.uses or UNSET, one.expires or UNSET)
+
+
+def bans(reply: BanList) -> results.BansResult:
+    return results.BansResult([results.BanInfo(one.account, one.by, one.until or UNSET) for one in reply.bans])
+
+
+def requests(pending: Requests) -> results.RequestsResult:
+    return results.RequestsResult(
+        [results.FriendRequest(one.applicant, one.text) for one in pending.friendships],
+        [results.JoinRequest(one.applicant, one.chat, one.text) for one in pending.memberships],
+    )
+
+
+def chat(view: ChatView, base_url: str) -> results.ChatResult:
+    return results.ChatResult(*_chat_fields(view, base_url))
+
+
+def chat_event(view: ChatView, base_url: str) -> events.ChatEvent:
+    return events.ChatEvent(*_chat_fields(view, base_url))
+
+
+def _chat_fields(view: ChatView, base_url: str) -> tuple[int, str, str, str, int, str, int, int, list[int]]:
+    one = view.chat
+    avatar = _chat_avatar(one, base_url)
+    members = [int(member) for member in view.members]
+    return one.id, one.kind.value, one.name, avatar, one.owner, one.join_policy.value, one.created, one.version, members

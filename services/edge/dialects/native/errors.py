@@ -1,0 +1,73 @@
+"""native: error replies and the close codes with their reasons."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from services.edge.canonical.commands import EditMessage, MessageCommand
+from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Request
+from services.edge.dialects.native.events import ByeEvent
+from services.edge.dialects.native.results import ErrorInfo
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.message import ChangeMessage
+
+UNSUPPORTED = "unsupported"
+"""The code of an operation that this server does not have."""
+BAD_FRAMES = 4008
+"""Close code: too many frames that are no JSON objects."""
+BAD_FRAMES_RETRY_MS = 60_000
+_RETRY_MS = 1000
+_STORED = MessageCommand | EditMessage | ChangeMessage
+"""Commands whose result may be unknown."""
+_RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
+
+
+class CloseReason(msgspec.Struct):
+    """The text of a close frame. Without `retry_ms`, the client does not connect again by itself."""
+
+    code: str
+    retry_ms: int | UnsetType
+
+
+class _Close(NamedTuple):
+    code: int
+    error: str
+    retry_ms: int | UnsetType
+
+
+_RETURN = _RETRY_MS
+_CLOSES: Mapping[int, _Close] = {
+    1001: _Close(1001, ErrorCode.UNAVAILABLE, _RETURN),
+    1011: _Close(1011, ErrorCode.INTERNAL, _RETURN),
+    1012: _Close(1012, ErrorCode.UNAVAILABLE, _RETURN),
+    1013: _Close(1013, ErrorCode.RATE_LIMITED, _RETURN),
+    BAD_FRAMES: _Close(BAD_FRAMES, ErrorCode.INVALID, BAD_FRAMES_RETRY_MS),
+}
+_POLICY: Mapping[str, _Close] = {
+    LOGGED_OUT: _Close(4003, ErrorCode.UNAUTHENTICATED, UNSET),
+    TOO_MANY_REQUESTS: _Close(4029, ErrorCode.RATE_LIMITED, 10_000),
+}
+"""The meaning of a close with 1008, by its reason."""
+
+
+def error_info(request: Request | None, failure: Failure, *, unsupported: bool = False) -> ErrorInfo:
+    code = UNSUPPORTED if unsupported else failure.code.value
+    unavailable = failure.code is ErrorCode.UNAVAILABLE
+    return ErrorInfo(
+        code,
+        failure.text or code,
+        failure.field,
+        _RETRY_MS if failure.code in _RETRIED else UNSET,
+        unknown=unavailable and request is not None and isinstance(request.command, _STORED),
+    )
+
+
+def closing(code: int, reason: str) -> tuple[ByeEvent | None, int, str]:
+    """The last event, the close code and the reason, which is JSON: `code` and `retry_ms`."""
+    close = _POLICY.get(reason) if code == 1008 else _CLOSES.get(code)
+    if close is None:
+        return None, code, reason
+    bye = ByeEvent(close.error, reason, close.retry_ms)
+    return bye, close.code, msgspec.json.encode(CloseReason(close.error, close.retry_ms)).decode()

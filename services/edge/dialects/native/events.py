@@ -1,0 +1,104 @@
+"""native, server to client: the events. Members that may be UNSET are left out then."""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, ShownMessage
+
+
+class MessageEvent(ShownMessage, tag_field="ev", tag="message"):
+    """A message of any member but this connection."""
+
+
+class ChangedEvent(ShownChange, tag_field="ev", tag="changed"):
+    """A message has changed; not to the connection that has changed it."""
+
+
+class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
+    """The chats, messages and changes of a sync are complete."""
+
+    chats: int
+    messages: int
+    changes: int
+
+
+class ChatEvent(ChatResult, tag_field="ev", tag="chat"):
+    """The account is in a chat that is new to it."""
+
+
+class GoneEvent(msgspec.Struct, tag_field="ev", tag="gone"):
+    """The account is no member of the chat any more. `why`: left, kicked, disbanded or unknown."""
+
+    chat: int
+    why: str
+
+
+class RoleEvent(msgspec.Struct, tag_field="ev", tag="role"):
+    """`account` has a new role: member, admin, owner; or left: it has left the group, or `by` has removed it. Not in
+    big groups."""
+
+    chat: int
+    account: int
+    role: str
+    by: int
+
+
+class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
+    chat: int
+    name: str
+    by: int
+
+
+class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
+    """`account` has joined the group; not `accepted`: this account's request to join is rejected."""
+
+    chat: int
+    account: int
+    name: str
+    accepted: bool
+
+
+class RequestEvent(msgspec.Struct, tag_field="ev", tag="request"):
+    """`account` asks to join `chat`, or (without `chat`) for friendship."""
+
+    account: int
+    text: str
+    chat: int | UnsetType = UNSET
+
+
+class FriendEvent(msgspec.Struct, tag_field="ev", tag="friend"):
+    """The other user has answered a friend request, or this account has on another connection."""
+
+    account: int
+    accepted: bool
+
+
+class ProfileEvent(ProfileResult, tag_field="ev", tag="profile"):
+    """This account's profile, or that of a friend, has changed."""
+
+
+class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
+    """Maintenance begins (`on`) or ends."""
+
+    kind: str
+    on: bool
+
+
+class VerifiedEvent(msgspec.Struct, tag_field="ev", tag="verified"):
+    """The mailed link was opened: `passed` (the reply to the login follows), `wrong` or `expired`."""
+
+    result: str
+
+
+class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
+    """The connection closes. `retry_ms`: connect again after so long; without it, do not by yourself."""
+
+    code: str
+    text: str
+    retry_ms: int | UnsetType = UNSET
+
+
+EVENTS: tuple[type[msgspec.Struct], ...] = (
+    MessageEvent, ChangedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent, RequestEvent,
+    FriendEvent, ProfileEvent, NoticeEvent, VerifiedEvent, ByeEvent,
+)  # fmt: skip

@@ -1,0 +1,329 @@
+"""native, client to server: the command of each operation's parameters. All raise DecodeError."""
+
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from services.edge.canonical.commands import EditMessage, FindUsers, MarkChatRead, PostMessage, ReadHistory, ResumeChats
+from services.edge.dialects import addresses, credentials, validation
+from services.edge.dialects.base import DecodeError
+from services.edge.dialects.native import parameters as given
+from services.edge.dialects.native.parameters import EMOJI_BYTES
+from shared.contract.auth import ChangePassword, EndLogin, IdentifierKind, Login, Recover, Register, SetSecurity
+from shared.contract.contacts import SetBlocked
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
+from shared.contract.message import ChangeMessage, GetChanges, PinMessage, React, RecallText
+from shared.contract.model import (
+    Emoji,
+    File,
+    Image,
+    JoinPolicy,
+    Media,
+    Mention,
+    RichSegment,
+    Role,
+    Scheme,
+    Secret,
+    Text,
+)
+from shared.contract.moderation import BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.session import (
+    AddMember,
+    AnswerFriendship,
+    AnswerMembership,
+    CreateChat,
+    EndFriendship,
+    EndMembership,
+    GetAccount,
+    GetChat,
+    ListMembers,
+    OpenPrivateChat,
+    RenameChat,
+    RequestFriendship,
+    RequestMembership,
+    SetProfile,
+    SetRole,
+)
+from shared.settings import LimitsSettings
+
+_JOINER = "\u200d"
+_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
+
+
+class Caller(NamedTuple):
+    """The connection that sends a command."""
+
+    account: AccountId
+    limits: LimitsSettings
+
+
+def _secret(wire: given.SecretParameter) -> Secret:
+    return credentials.secret(Scheme(wire.scheme), wire.value)
+
+
+def register(wire: given.RegisterParameters, caller: Caller) -> Register:
+    return Register(
+        secret=_secret(wire.secret),
+        nickname=validation.nickname(wire.nickname, caller.limits),
+        email=wire.email and credentials.email(wire.email),
+        username=wire.username,
+        question_id=wire.question_id,
+        answer=wire.answer,
+    )
+
+
+def login(wire: given.LoginParameters, caller: Caller) -> Login:
+    return Login(kind=IdentifierKind(wire.kind), identifier=wire.identifier, secret=_secret(wire.secret))
+
+
+def recover(wire: given.RecoverParameters, caller: Caller) -> Recover:
+    return Recover(
+        username=wire.identifier, question_id=wire.question_id, answer=wire.answer, secret=_secret(wire.secret)
+    )
+
+
+def change_password(wire: given.PasswordParameters, caller: Caller) -> ChangePassword:
+    return ChangePassword(old=_secret(wire.old), new=_secret(wire.new))
+
+
+def set_security(wire: given.SecurityParameters, caller: Caller) -> SetSecurity:
+    return SetSecurity(wire.question_id, wire.answer)
+
+
+def end_session(wire: given.EndSessionParameters, caller: Caller) -> EndLogin:
+    return EndLogin(wire.sid)
+
+
+# Messages
+
+
+def send(wire: given.SendParameters, caller: Caller) -> PostMessage:
+    if bool(wire.chat) is bool(wire.to):
+        raise DecodeError("either `chat` or `to` names the recipient", field="chat")
+    segments, references = _content(wire, caller)
+    to = AccountId(wire.to)
+    return PostMessage(ChatId(wire.chat), segments, to, references, nonce=wire.nonce, reply_to=wire.reply_to)
+
+
+def _content(wire: given.SendParameters | given.EditParameters, caller: Caller) -> tuple[tuple[RichSegment, ...], bool]:
+    """The segments, and whether they cite media."""
+    if bool(wire.text) is bool(wire.segments):
+        raise DecodeError("either `text` or `segments` is the message", field="text")
+    segments = tuple(map(_segment, wire.segments)) if wire.segments else (Text(wire.text),)
+    references = any(isinstance(segment, Image | File) for segment in segments)
+    return validation.message_text(segments, caller.limits), references
+
+
+def edit(wire: given.EditParameters, caller: Caller) -> EditMessage:
+    segments, references = _content(wire, caller)
+    return EditMessage(ChatId(wire.chat), wire.index, segments, wire.nonce, references, wire.if_rev)
+
+
+def recall(wire: given.IndexParameters, caller: Caller) -> ChangeMessage:
+    return ChangeMessage(ChatId(wire.chat), wire.index, RecallText())
+
+
+def react(wire: given.ReactParameters, caller: Caller) -> ChangeMessage:
+    return _reaction(wire, on=True)
+
+
+def unreact(wire: given.ReactParameters, caller: Caller) -> ChangeMessage:
+    return _reaction(wire, on=False)
+
+
+def _reaction(wire: given.ReactParameters, *, on: bool) -> ChangeMessage:
+    if len(wire.emoji.encode()) > EMOJI_BYTES:
+        raise DecodeError(f"an emoji has at most {EMOJI_BYTES} bytes", ErrorCode.TOO_LARGE, field="emoji")
+    if not all(map(_is_shown, wire.emoji)):
+        raise DecodeError("an emoji has no white space and no control characters", field="emoji")
+    return ChangeMessage(ChatId(wire.chat), wire.index, React(wire.emoji, on))
+
+
+def _is_shown(character: str) -> bool:
+    """Emoji are joined, and flags of regions tagged, by characters that are not printed."""
+    return (character.isprintable() and character != " ") or character == _JOINER or character in _TAGS
+
+
+def pin(wire: given.IndexParameters, caller: Caller) -> ChangeMessage:
+    return ChangeMessage(ChatId(wire.chat), wire.index, PinMessage(on=True))
+
+
+def unpin(wire: given.IndexParameters, caller: Caller) -> ChangeMessage:
+    return ChangeMessage(ChatId(wire.chat), wire.index, PinMessage(on=False))
+
+
+def changes(wire: given.ChangesParameters, caller: Caller) -> GetChanges:
+    return GetChanges(ChatId(wire.chat), wire.after)
+
+
+def _segment(wire: given.DraftSegment) -> RichSegment:
+    match wire:
+        case given.TextSegment(text):
+            return Text(text)
+        case given.EmojiSegment(number):
+            return Emoji(number)
+        case given.ImageReference(media, name):
+            return Image(_referenced(media, name))
+        case given.FileReference(media, name):
+            return File(_referenced(media, name))
+        case given.MentionSegment(account, text):
+            return Mention(AccountId(account), text)
+
+
+def _referenced(media: str, name: str) -> Media:
+    return Media(media, name, 0, "", "")
+
+
+def sync(wire: given.SyncParameters, caller: Caller) -> ResumeChats:
+    have = {ChatId(chat): place[0] for chat, place in wire.have.items()}
+    revs = {ChatId(chat): place[1] for chat, place in wire.have.items() if len(place) > 1}
+    return ResumeChats(wire.epoch, have, wire.window, wire.timeline, wire.before, revs)
+
+
+def history(wire: given.HistoryParameters, caller: Caller) -> ReadHistory:
+    return ReadHistory(ChatId(wire.chat), wire.start, wire.count, wire.dir == "older")
+
+
+def read(wire: given.ReadParameters, caller: Caller) -> MarkChatRead:
+    return MarkChatRead(ChatId(wire.chat), wire.index)
+
+
+# Users
+
+
+def profile(wire: given.AccountParameters, caller: Caller) -> GetAccount:
+    return GetAccount(AccountId(wire.account))
+
+
+def find(wire: given.FindParameters, caller: Caller) -> FindUsers:
+    return FindUsers(wire.query)
+
+
+def set_profile(wire: given.ProfileParameters, caller: Caller) -> SetProfile:
+    changed = SetProfile(caller.account, status=wire.status, icon_id=wire.icon_id, signature=wire.signature)
+    if wire.nickname is not UNSET:
+        changed.nickname = validation.nickname(wire.nickname, caller.limits)
+    if wire.avatar is not UNSET:
+        changed.avatar, changed.avatar_hash = addresses.stored_address(wire.avatar, caller.limits), ""
+    return changed
+
+
+def friends(wire: given.NoParameters, caller: Caller) -> GetAccount:
+    return GetAccount(caller.account, lists=True)
+
+
+def befriend(wire: given.BefriendParameters, caller: Caller) -> RequestFriendship:
+    return RequestFriendship(AccountId(wire.account), wire.text)
+
+
+def answer_friend(wire: given.AnswerFriendParameters, caller: Caller) -> AnswerFriendship:
+    return AnswerFriendship(AccountId(wire.account), wire.accept)
+
+
+def unfriend(wire: given.AccountParameters, caller: Caller) -> EndFriendship:
+    return EndFriendship(AccountId(wire.account))
+
+
+def block(wire: given.AccountParameters, caller: Caller) -> SetBlocked:
+    return SetBlocked(AccountId(wire.account), blocked=True)
+
+
+def unblock(wire: given.AccountParameters, caller: Caller) -> SetBlocked:
+    return SetBlocked(AccountId(wire.account), blocked=False)
+
+
+# Chats
+
+
+def open_private(wire: given.AccountParameters, caller: Caller) -> OpenPrivateChat:
+    return OpenPrivateChat(AccountId(wire.account))
+
+
+def create(wire: given.CreateParameters, caller: Caller) -> CreateChat:
+    return CreateChat(
+        [AccountId(member) for member in wire.members],
+        wire.name and validation.group_name(wire.name, caller.limits),
+        addresses.stored_address(wire.avatar, caller.limits),
+        join_policy=JoinPolicy(wire.join_policy),
+    )
+
+
+def chat(wire: given.ChatParameters, caller: Caller) -> GetChat:
+    return GetChat(ChatId(wire.chat))
+
+
+def rename(wire: given.RenameParameters, caller: Caller) -> RenameChat:
+    return RenameChat(ChatId(wire.chat), validation.group_name(wire.name, caller.limits))
+
+
+def join(wire: given.JoinParameters, caller: Caller) -> RequestMembership:
+    return RequestMembership(ChatId(wire.chat), wire.text)
+
+
+def answer_join(wire: given.AnswerJoinParameters, caller: Caller) -> AnswerMembership:
+    return AnswerMembership(ChatId(wire.chat), AccountId(wire.account), wire.accept)
+
+
+def invite(wire: given.InviteParameters, caller: Caller) -> AddMember:
+    return AddMember(ChatId(wire.chat), AccountId(wire.account))
+
+
+def link(wire: given.LinkParameters, caller: Caller) -> CreateLink:
+    return CreateLink(ChatId(wire.chat), wire.uses, wire.expires)
+
+
+def links(wire: given.ChatParameters, caller: Caller) -> ListLinks:
+    return ListLinks(ChatId(wire.chat))
+
+
+def unlink(wire: given.UnlinkParameters, caller: Caller) -> DeleteLink:
+    return DeleteLink(ChatId(wire.chat), wire.link)
+
+
+def join_link(wire: given.JoinLinkParameters, caller: Caller) -> JoinByLink:
+    return JoinByLink(wire.link)
+
+
+def leave(wire: given.ChatParameters, caller: Caller) -> EndMembership:
+    return EndMembership(ChatId(wire.chat), caller.account)
+
+
+def kick(wire: given.MemberParameters, caller: Caller) -> EndMembership:
+    if wire.account == caller.account:
+        raise DecodeError("`leave` ends the own membership", field="account")
+    return EndMembership(ChatId(wire.chat), AccountId(wire.account))
+
+
+def ban(wire: given.BanParameters, caller: Caller) -> BanMember:
+    return BanMember(ChatId(wire.chat), AccountId(wire.account), wire.until)
+
+
+def unban(wire: given.MemberParameters, caller: Caller) -> UnbanMember:
+    return UnbanMember(ChatId(wire.chat), AccountId(wire.account))
+
+
+def bans(wire: given.ChatParameters, caller: Caller) -> ListBans:
+    return ListBans(ChatId(wire.chat))
+
+
+def silence(wire: given.SilenceParameters, caller: Caller) -> SilenceMember:
+    return SilenceMember(ChatId(wire.chat), AccountId(wire.account), wire.until)
+
+
+def disband(wire: given.ChatParameters, caller: Caller) -> DisbandChat:
+    return DisbandChat(ChatId(wire.chat))
+
+
+def members(wire: given.MembersParameters, caller: Caller) -> ListMembers:
+    return ListMembers(ChatId(wire.chat), AccountId(wire.after))
+
+
+def role(wire: given.RoleParameters, caller: Caller) -> SetRole:
+    role = Role.ADMIN if wire.role == "admin" else Role.MEMBER
+    return SetRole(ChatId(wire.chat), AccountId(wire.account), role)
+
+
+def transfer(wire: given.MemberParameters, caller: Caller) -> SetRole:
+    return SetRole(ChatId(wire.chat), AccountId(wire.account), Role.OWNER)

@@ -1,0 +1,393 @@
+"""native, server to client: the replies of operations. Members that may be UNSET are left out then."""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class Nothing(msgspec.Struct):
+    """The operation succeeded."""
+
+
+class ServerLimits(msgspec.Struct):
+    """`text_bytes`: text of one message as UTF-8; `frame_bytes`: one frame."""
+
+    text_bytes: int
+    frame_bytes: int
+    segments: int
+    file_bytes: int
+
+
+class HelloResult(msgspec.Struct):
+    """`v`: the version of the dialect. `operations`: those that this server has."""
+
+    v: int
+    server: str
+    limits: ServerLimits
+    operations: list[str]
+
+
+# The account
+
+
+class VerificationInfo(msgspec.Struct):
+    """`expires`: Unix milliseconds."""
+
+    expires: int
+
+
+class LoginResult(msgspec.Struct):
+    """`expires`: Unix seconds. With `verify`, nothing else: the login waits for a mailed link, see `verify_mail`."""
+
+    account: int | UnsetType = UNSET
+    sid: str | UnsetType = UNSET
+    token: str | UnsetType = UNSET
+    expires: int | UnsetType = UNSET
+    uuid: str | UnsetType = UNSET
+    nickname: str | UnsetType = UNSET
+    verify: VerificationInfo | UnsetType = UNSET
+
+
+class TokenResult(msgspec.Struct):
+    account: int
+    sid: str
+    expires: int
+
+
+class SessionInfo(msgspec.Struct):
+    """A login. `created`: Unix milliseconds; `expires`: Unix seconds. `here`: of this connection."""
+
+    sid: str
+    created: int
+    expires: int
+    address: str
+    dialect: str
+    here: bool
+
+
+class SessionsResult(msgspec.Struct):
+    """Newest first."""
+
+    sessions: list[SessionInfo]
+
+
+# Messages
+
+
+class MediaInfo(msgspec.Struct):
+    """A stored file; it is fetched from `url`."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+    mime: str
+    url: str
+
+
+class ShownText(msgspec.Struct, tag_field="t", tag="text"):
+    text: str
+
+
+class ShownEmoji(msgspec.Struct, tag_field="t", tag="emoji"):
+    id: int
+
+
+class ShownImage(msgspec.Struct, tag_field="t", tag="image"):
+    media: MediaInfo
+
+
+class ShownFile(msgspec.Struct, tag_field="t", tag="file"):
+    media: MediaInfo
+
+
+class ShownMention(msgspec.Struct, tag_field="t", tag="mention"):
+    account: int
+    text: str
+
+
+ShownSegment = ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention
+
+
+class SenderInfo(msgspec.Struct):
+    nickname: str
+    uuid: str
+
+
+class ShownMessage(msgspec.Struct):
+    """`index` counts 1, 2, 3 … within the chat; `time`: Unix milliseconds. `to`: the recipient in a private chat.
+    `edited`: the segments are not those that were sent. `recalled`: there are no segments any more. `reactions`: the
+    number of accounts by emoji; `mine`: those of this account. `reply_to`: the index of another message of the chat."""
+
+    chat: int
+    index: int
+    id: int
+    sender: int
+    time: int
+    segments: list[ShownSegment]
+    to: int | UnsetType = UNSET
+    face: SenderInfo | UnsetType = UNSET
+    edited: bool | UnsetType = UNSET
+    recalled: bool | UnsetType = UNSET
+    reactions: dict[str, int] | UnsetType = UNSET
+    mine: list[str] | UnsetType = UNSET
+    reply_to: int | UnsetType = UNSET
+
+
+class ShownChange(msgspec.Struct):
+    """A change of message `index`. `rev` counts 1, 2, 3 … within the chat; `kind`: edit, recall, reaction or pin; `by`:
+    who made it. `segments`: of the edited message. `reactions`, `mine`: all of the message, as in a message; `emoji`:
+    in an event alone, the one that `by` has added or (`on` false) removed. `on` of a pin: the message is pinned."""
+
+    chat: int
+    rev: int
+    index: int
+    kind: str
+    by: int
+    time: int
+    segments: list[ShownSegment] | UnsetType = UNSET
+    reactions: dict[str, int] | UnsetType = UNSET
+    mine: list[str] | UnsetType = UNSET
+    emoji: str | UnsetType = UNSET
+    on: bool | UnsetType = UNSET
+
+
+class ChangeResult(msgspec.Struct):
+    """The change is stored, now or by an earlier command."""
+
+    rev: int
+    time: int
+
+
+class ReactResult(msgspec.Struct):
+    """`count`: the accounts that have reacted with the emoji."""
+
+    rev: int
+    count: int
+
+
+class ChangesResult(msgspec.Struct):
+    """Of several changes of one kind of a message, only the last is there. `rev`: the chat's last one. `more`: request
+    the changes after the last of these."""
+
+    changes: list[ShownChange]
+    rev: int
+    more: bool
+
+
+class SendResult(msgspec.Struct):
+    """The message is stored. `again`: an earlier command with this nonce has stored it."""
+
+    chat: int
+    index: int
+    id: int
+    time: int
+    again: bool | UnsetType = UNSET
+
+
+class HistoryResult(msgspec.Struct):
+    """`head`: the chat's last index. `more`: the page's direction has more messages after its last one. `rev`: the
+    messages are as they were after this change."""
+
+    messages: list[ShownMessage]
+    head: int
+    more: bool
+    rev: int
+
+
+class Gap(msgspec.Struct, rename={"low": "from", "high": "to"}):
+    """Indexes that the client lacks and that are not sent now; `history` has them."""
+
+    low: int
+    high: int
+
+
+class ChatHead(msgspec.Struct):
+    """A chat of which the client lacks messages or changes. `head`: its last index; `time`: of that message, 0 without
+    one. `first`: the first index that the account may see; up to `read`, all is read; `unread`: how many are not, and
+    `mentions`: how many of these mention the account. `rev`: its last change. `changes_after`: the changes after this
+    one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages."""
+
+    chat: int
+    kind: str
+    name: str
+    avatar: str
+    owner: int
+    join_policy: str
+    version: int
+    head: int
+    time: int
+    first: int
+    read: int
+    unread: int
+    rev: int
+    gap: Gap | UnsetType = UNSET
+    changes_after: int | UnsetType = UNSET
+    pins: list[int] | UnsetType = UNSET
+    mentions: int | UnsetType = UNSET
+
+
+class UnreadChat(msgspec.Struct):
+    """`unread`: the messages that are not read; `mentions`: those of them that mention the account."""
+
+    chat: int
+    unread: int
+    mentions: int
+
+
+class UnreadResult(msgspec.Struct):
+    """`total`, `mentions`: of all chats. `chats`: those with unread messages."""
+
+    total: int
+    mentions: int
+    chats: list[UnreadChat]
+
+
+class SyncResult(msgspec.Struct):
+    """The last active chats come first; their messages and changes follow as events, then `synced`. `reset`: forget all
+    messages, the server does not have them any more. `gone`: chats that the account is not in any more. `away`: chats
+    that cannot be read now. `before`: there are more chats, request them with it."""
+
+    epoch: str
+    reset: bool
+    chats: list[ChatHead]
+    gone: list[int]
+    away: list[int]
+    before: list[int] | UnsetType = UNSET
+
+
+# Users, groups
+
+
+class ProfileResult(msgspec.Struct):
+    """`avatar`: an address."""
+
+    account: int
+    uuid: str
+    nickname: str
+    avatar: str
+    signature: str
+    status: int
+    icon_id: int
+    deleted: bool
+
+
+class FindResult(msgspec.Struct):
+    accounts: list[ProfileResult]
+
+
+class FriendsResult(msgspec.Struct):
+    friends: list[int]
+
+
+class FriendRequest(msgspec.Struct):
+    account: int
+    text: str
+
+
+class JoinRequest(msgspec.Struct):
+    account: int
+    chat: int
+    text: str
+
+
+class RequestsResult(msgspec.Struct):
+    """Those that wait for this account's answer."""
+
+    friends: list[FriendRequest]
+    joins: list[JoinRequest]
+
+
+class BlocksResult(msgspec.Struct):
+    """`accounts`: ascending."""
+
+    accounts: list[int]
+
+
+class OpenResult(msgspec.Struct):
+    chat: int
+
+
+class JoinResult(msgspec.Struct):
+    """`joined` false: the group's owner or an admin has yet to answer."""
+
+    joined: bool
+    name: str
+
+
+class ChatResult(msgspec.Struct):
+    """`kind`: private, group or service. `members`: in order of joining, the owner first, not all of a big group.
+    `created`: Unix milliseconds; `version` rises with each change of the membership."""
+
+    chat: int
+    kind: str
+    name: str
+    avatar: str
+    owner: int
+    join_policy: str
+    created: int
+    version: int
+    members: list[int]
+
+
+class MemberInfo(msgspec.Struct):
+    """`role`: member, admin or owner. `silenced`: the member may not send before this time (Unix milliseconds)."""
+
+    account: int
+    role: str
+    silenced: int | UnsetType = UNSET
+
+
+class MembersResult(msgspec.Struct):
+    """`more`: request the next page with `after`, the last account. `silenced`: as of a member, for all but the owner
+    and the admins."""
+
+    members: list[MemberInfo]
+    more: bool
+    silenced: int | UnsetType = UNSET
+
+
+class BanInfo(msgspec.Struct):
+    """`by`: who banned the account. `until`: Unix milliseconds; without it, the ban does not end."""
+
+    account: int
+    by: int
+    until: int | UnsetType = UNSET
+
+
+class BansResult(msgspec.Struct):
+    bans: list[BanInfo]
+
+
+class InvitationResult(msgspec.Struct):
+    """`link`: a secret, who has it can join by `join_link`. `by`: who made it. `uses`: so many accounts may still join;
+    without it, any number. `expires`: Unix milliseconds; without it, never."""
+
+    link: str
+    by: int
+    uses: int | UnsetType = UNSET
+    expires: int | UnsetType = UNSET
+
+
+class InvitationsResult(msgspec.Struct):
+    """Oldest first."""
+
+    links: list[InvitationResult]
+
+
+class JoinLinkResult(msgspec.Struct):
+    chat: int
+    name: str
+
+
+# Errors
+
+
+class ErrorInfo(msgspec.Struct, omit_defaults=True):
+    """`field`: the member that is at fault. `retry_ms`: try again after so long. `unknown`: the message or the change
+    may be stored: send it again, with the same nonce."""
+
+    code: str
+    text: str
+    field: str = ""
+    retry_ms: int | UnsetType = UNSET
+    unknown: bool = False

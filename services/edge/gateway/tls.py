@@ -1,0 +1,234 @@
+"""TLS of the clients' ports: the certificate, read again when its files change, and one encrypted connection.
+
+The event loop's own TLS hides how many bytes wait in the connection below it, which confirmed delivery must know."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from shared.errors import StartupError
+from shared.settings import EdgeSettings
+from shared.telemetry import log
+from shared.tls import server_context
+
+_log = log(__name__)
+_WATCH_SECONDS = 5.0
+_READ_BYTES = 256 * 1024
+
+Version = tuple[tuple[int, int, int], ...]
+
+
+class ServerTls:
+    """`context` serves new connections with the present certificate; open ones keep theirs. The constructor raises
+    StartupError for files that cannot be used."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self._settings = settings
+        self.context = server_context(settings)
+        self._version = self._read_version()
+
+    def _read_version(self) -> Version:
+        files = (self._settings.tls_certificate, self._settings.tls_key)
+        stats = [os.stat(path) for path in files if path]
+        return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in stats)
+
+    async def watch(self, seconds: float = _WATCH_SECONDS) -> None:
+        """Reads the files again when they have changed, until it is cancelled. While they cannot be used, as between
+        the replacement of one and of the other, the former certificate stays."""
+        failed = False
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                version = await asyncio.to_thread(self._read_version)
+                if version == self._version:
+                    continue
+                self.context = await asyncio.to_thread(server_context, self._settings)
+            except (OSError, StartupError) as error:
+                if not failed:
+                    _log.error("the new certificate cannot be used", error=str(error))
+                failed = True
+                continue
+            self._version, failed = version, False
+            _log.info("certificate replaced", file=self._settings.tls_certificate)
+
+
+def server_tls(settings: EdgeSettings) -> ServerTls | None:
+    """None without a certificate. Raises StartupError."""
+    return ServerTls(settings) if settings.tls_certificate else None
+
+
+class TlsTransport(asyncio.Transport, asyncio.Protocol):
+    """A transport on another one, whose protocol it is. `ready` gets it after the handshake, sets its protocol and
+    reports the connection there; `pending` holds it until then, for at most `seconds`."""
+
+    def __init__(
+        self,
+        below: asyncio.Transport,
+        context: ssl.SSLContext,
+        ready: "Callable[[TlsTransport], None]",
+        pending: "set[TlsTransport]",
+        seconds: float,
+    ) -> None:
+        super().__init__()
+        self._below = below
+        self._received, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._received, self._outgoing, server_side=True)
+        self._ready = ready
+        self._pending = pending
+        self._protocol: asyncio.Protocol | None = None
+        self._has_ended = False
+        """The peer has ended its side."""
+        self._writing_ended = False
+        pending.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
+        below.set_protocol(self)
+
+    # asyncio.Protocol of the transport below
+
+    def data_received(self, data: bytes) -> None:
+        """All that has arrived is one piece: a protocol that pauses reading gets no second one."""
+        self._received.write(data)
+        try:
+            if self._protocol is None:
+                self._tls.do_handshake()
+                self._write_outgoing()
+                self._stop_waiting()
+                self._ready(self)
+                if self.is_closing():
+                    return
+            received, ended = self._read()
+        except ssl.SSLWantReadError:
+            self._write_outgoing()
+            return
+        except ssl.SSLError as error:
+            self._write_outgoing()  # the alert
+            _log.debug("TLS failed", error=str(error))
+            self._below.close()
+            return
+        self._write_outgoing()
+        if received:
+            self._of_client.data_received(received)
+        if ended:
+            self._report_end()
+
+    def _read(self) -> tuple[bytes, bool]:
+        """The received data, and whether the peer has ended its side. Raises ssl.SSLError."""
+        chunks: list[bytes] = []
+        try:
+            while chunk := self._tls.read(_READ_BYTES):
+                chunks.append(chunk)
+        except ssl.SSLWantReadError:
+            return b"".join(chunks), False
+        except ssl.SSLZeroReturnError:
+            pass
+        except ssl.SSLError:
+            if not (self._writing_ended or chunks):
+                raise
+        return b"".join(chunks), True
+
+    def eof_received(self) -> bool:
+        if self._protocol is None:
+            return False
+        self._report_end()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._stop_waiting()
+        if self._protocol is not None:
+            self._protocol.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        if self._protocol is not None:
+            self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._protocol is not None:
+            self._protocol.resume_writing()
+
+    # asyncio.Transport
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        match name:
+            case "sslcontext":
+                return self._tls.context
+            case "ssl_object":
+                return self._tls
+        return self._below.get_extra_info(name, default)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._of_client
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.Protocol)
+        self._protocol = protocol
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        if data and not self._writing_ended and not self.is_closing():
+            self._tls.write(data)
+            self._write_outgoing()
+
+    def get_write_buffer_size(self) -> int:
+        return self._below.get_write_buffer_size()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._below.set_write_buffer_limits(high, low)
+
+    def pause_reading(self) -> None:
+        self._below.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._below.resume_reading()
+
+    def is_reading(self) -> bool:
+        return self._below.is_reading()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self._end_writing()
+        if not self.is_closing():
+            self._below.write_eof()
+
+    def close(self) -> None:
+        self._end_writing()
+        self._below.close()
+
+    def is_closing(self) -> bool:
+        return self._below.is_closing()
+
+    def abort(self) -> None:
+        self._below.abort()
+
+    # Inside
+
+    @property
+    def _of_client(self) -> asyncio.Protocol:
+        assert self._protocol is not None
+        return self._protocol
+
+    def _write_outgoing(self) -> None:
+        if self._outgoing.pending and not self.is_closing():
+            self._below.write(self._outgoing.read())
+
+    def _end_writing(self) -> None:
+        """Announces the end, so that the peer can tell it from a cut."""
+        if self._writing_ended or self._protocol is None:
+            return
+        self._writing_ended = True
+        with suppress(ssl.SSLError):  # the peer's own announcement is still to come
+            self._tls.unwrap()
+        self._write_outgoing()
+
+    def _report_end(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            if not self._of_client.eof_received():
+                self.close()
+
+    def _stop_waiting(self) -> None:
+        self._pending.discard(self)
+        self._deadline.cancel()

@@ -1,0 +1,75 @@
+"""What a client that comes back lacks: messages from the message service, chats from session, names of senders."""
+
+from collections.abc import Mapping
+
+from services.edge.canonical.commands import ResumeChats
+from services.edge.canonical.replies import ChatsResumed, ChatToResume
+from services.edge.dialects.encoded_message import to_display, to_display_change
+from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.presence.profiles import fetch_summaries
+from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import ChatRevision, Resume, Resumed, ResumedChat
+from shared.contract.model import Chat, ProfileSummary
+from shared.contract.session import GetChats
+
+
+class MissingMessages:
+    """Each request waits for its reply for `seconds`. All raise RequestError."""
+
+    def __init__(self, bus: Bus, accounts: LocalAccounts, read_state: ReadStateFlusher, seconds: float) -> None:
+        self._bus = bus
+        self._accounts = accounts
+        self._read_state = read_state
+        self._seconds = seconds
+
+    async def fetch(self, command: ResumeChats, actor: AccountId) -> ChatsResumed:
+        await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
+        resumed, reset = await self._resumed(command, actor)
+        listed = resumed.chats
+        chats = await self._chats([one.chat for one in listed], actor) if listed else {}
+        senders = {message.sender for one in listed for message in one.messages}
+        summaries = await fetch_summaries(self._bus, senders, self._seconds)
+        states = [_to_resume(chats[one.chat], one, summaries) for one in listed if one.chat in chats]
+        before = (listed[-1].time, listed[-1].chat) if resumed.more else None
+        epoch, gone, away = resumed.epoch or command.epoch, tuple(resumed.gone), tuple(resumed.away)
+        return ChatsResumed(epoch, reset, tuple(states), gone, away, before)
+
+    async def _resumed(self, command: ResumeChats, actor: AccountId) -> tuple[Resumed, bool]:
+        """The reply, and whether it disregards the messages that the client has."""
+        request = Resume(actor, command.have, command.window, command.timeline, command.before, command.revs)
+        resumed = await self._request(request)
+        if not (is_restored(command.epoch, resumed.epoch) or resumed.rewound):
+            return resumed, False
+        return await self._request(Resume(actor, {}, command.window, command.timeline)), True
+
+    async def _request(self, request: Resume) -> Resumed:
+        return await self._bus.request(subjects.RESUME, request, seconds=self._seconds, retry=True)
+
+    async def _chats(self, chats: list[ChatId], actor: AccountId) -> dict[ChatId, Chat]:
+        request = GetChats(chats, actor)
+        found = await self._bus.request(subjects.GET_CHATS, request, seconds=self._seconds, retry=True)
+        return {chat.id: chat for chat in found.chats}
+
+
+def _to_resume(chat: Chat, state: ResumedChat, summaries: Mapping[AccountId, ProfileSummary]) -> ChatToResume:
+    revision = state.revision or ChatRevision(0)
+    messages = tuple(
+        to_display(message, state.pair, summaries.get(message.sender), revision.reactions.get(message.index))
+        for message in state.messages
+    )
+    return ChatToResume(chat, state, messages, tuple(map(to_display_change, revision.changes)))
+
+
+def is_restored(known: str, current: str) -> bool:
+    """Whether a database has another epoch in `current` than the client knows. See shared.contract.message.Resumed."""
+    before, now = _by_database(known), _by_database(current)
+    return any(now.get(name, epoch) != epoch for name, epoch in before.items())
+
+
+def _by_database(epochs: str) -> dict[str, str]:
+    """A sole database has no name."""
+    named = (one.rpartition("=") for one in epochs.split(",") if one)
+    return {name: epoch for name, _, epoch in named}

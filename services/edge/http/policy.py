@@ -1,0 +1,74 @@
+"""Rules for every request but uploads: its rate, TLS for pages. Media, avatars and WebSockets stay reachable by `http://`
+and `ws://`, which clients of the legacy dialects speak."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from services.edge.canonical.transport import Handshake
+from services.edge.gateway.handshake import HandshakeRequest, Networks, parse_handshake, parse_networks
+from services.edge.http.pages import text
+from services.edge.http.request import HttpRequest, Response
+from services.edge.rate_limit import TokenBuckets
+from shared.settings import Settings
+
+_LINK = "/verify/"
+_NO_PAGES = ("/media", "/avatar", "/ws")
+TOO_MANY = text(429, "Too many requests, please wait a moment.\n", {"Retry-After": "1", "Connection": "close"})
+"""Closing drops the requests that the client has sent already, without waiting for replies."""
+
+
+class HttpPolicy:
+    """Raises ValueError for a trusted proxy that is not a network."""
+
+    def __init__(self, settings: Settings) -> None:
+        edge, limits = settings.edge, settings.limits
+        self._trusted = parse_networks(edge.trusted_proxies)
+        self._redirects = edge.redirect_to_tls
+        self._hsts = f"max-age={edge.hsts_seconds}" if edge.hsts_seconds else ""
+        public = urlsplit(edge.public_url)
+        self._public_host = public.netloc if public.scheme == "https" else ""
+        rate, burst = limits.page_requests_per_second, limits.page_requests_burst
+        self._rates = TokenBuckets(rate, burst) if limits.rates else None
+        self._links = TokenBuckets(limits.links_per_second, limits.links_burst)
+
+    def decide(self, request: HttpRequest, now: float) -> Response | None:
+        """The response to a request that is not served: over the rate of its address, or to be repeated by TLS."""
+        handshake = handshake_of(request, self._trusted)
+        if self._rates is not None and not self._takes(self._rates, request, handshake.address, now):
+            return TOO_MANY
+        if self._redirects and _is_page(request) and not handshake.secure and request.method in ("GET", "HEAD"):
+            host = self._public_host or handshake.host
+            return text(308, "", {"Location": f"https://{host}{_target(request)}", "Cache-Control": "no-store"})
+        return None
+
+    def _takes(self, rates: TokenBuckets, request: HttpRequest, address: str, now: float) -> bool:
+        if not rates.take(address, now):
+            return False
+        return not request.path.startswith(_LINK) or self._links.take(address, now)
+
+    def headers(self, request: HttpRequest) -> Mapping[str, str]:
+        """Further headers of a response that is served."""
+        if self._hsts and _is_page(request) and handshake_of(request, self._trusted).secure:
+            return {"Strict-Transport-Security": self._hsts}
+        return {}
+
+
+def handshake_of(request: HttpRequest, trusted: Networks) -> Handshake:
+    """The handshake that a WebSocket of this client would have, also behind trusted proxies."""
+    scope = request.scope
+    target = scope["raw_path"] + b"?" + scope["query_string"]
+    return parse_handshake(
+        HandshakeRequest(request.method, target, scope["http_version"], scope["headers"], scope["client"][0]),
+        trusted,
+        encrypted=scope["scheme"] == "https",
+    )
+
+
+def _is_page(request: HttpRequest) -> bool:
+    return not request.path.startswith(_NO_PAGES)
+
+
+def _target(request: HttpRequest) -> str:
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + (b"?" + query if query else b"")).decode("latin-1")

@@ -1,0 +1,66 @@
+"""The files of the first page, read once: HTML, style sheet and JavaScript modules, compressed and tagged."""
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from services.edge.http.request import Headers, Response
+
+_DIRECTORY = Path(__file__).with_name("web")
+_TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class _WebFile(NamedTuple):
+    body: bytes
+    compressed: bytes
+    content_type: str
+    tag: str
+
+
+class WebFiles:
+    """By path: `/` is `index.html`, the others are below `/web/`. A browser keeps them and checks their tags, which are
+    hashes of the content."""
+
+    def __init__(self, directory: Path = _DIRECTORY) -> None:
+        self._files = dict(_read(directory))
+
+    @property
+    def compressed_bytes(self) -> int:
+        return sum(len(file.compressed) for file in self._files.values())
+
+    def find(self, path: str, headers: Headers) -> Response | None:
+        file = self._files.get(path)
+        if file is None:
+            return None
+        fields = {
+            "ETag": file.tag,
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding",
+            "Content-Security-Policy": _POLICY,
+        }
+        if file.tag in headers.get("if-none-match", ""):
+            return Response(304, b"", file.content_type, fields)
+        if "gzip" in headers.get("accept-encoding", ""):
+            return Response(200, file.compressed, file.content_type, {**fields, "Content-Encoding": "gzip"})
+        return Response(200, file.body, file.content_type, fields)
+
+
+def _read(directory: Path) -> Iterator[tuple[str, _WebFile]]:
+    for path in sorted(directory.rglob("*")):
+        if content_type := _TYPES.get(path.suffix):
+            body = path.read_bytes()
+            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            name = path.relative_to(directory).as_posix()
+            place = "/" if name == "index.html" else f"/web/{name}"
+            yield place, _WebFile(body, gzip.compress(body, mtime=0), content_type, tag)

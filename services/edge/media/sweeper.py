@@ -1,0 +1,107 @@
+"""Removes files that nothing refers to any more, and those whose time is over, once a day in small steps. One elected
+edge does it for all."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from services.edge.media.counters import MediaCounters
+from services.edge.media.quota import MediaQuota
+from services.edge.media.record import MediaRetention
+from services.edge.media.service import MediaService
+from services.edge.media.store import MediaStore, load_record
+from shared.clock import now_ms
+from shared.contract.ids import NodeId
+from shared.telemetry import log
+
+_log = log(__name__)
+_FIRST_SECONDS = 60.0
+_CHECK_SECONDS = 3600.0
+_INTERVAL_SECONDS = 23 * 3600
+_ORPHAN_SECONDS = 86_400.0
+"""Age of a blob without a record before it is removed: its record follows it within seconds."""
+_PAUSE_SECONDS = 0.05
+"""After each batch of 500 keys."""
+
+
+@dataclass
+class MediaSweep:
+    """What one sweep has found. `files` and `size` (bytes): those that remain."""
+
+    expired: int = 0
+    orphans: int = 0
+    files: int = 0
+    size: int = 0
+
+
+async def sweep(
+    store: MediaStore, retention: MediaRetention, *, orphan_seconds: float = _ORPHAN_SECONDS, pause: float = 0.0
+) -> MediaSweep:
+    """Blobs are removed after all records were read. A record that cannot be read keeps every blob. Raises OSError."""
+    found, referenced, before = MediaSweep(), set[str](), time.time() - orphan_seconds
+    unreadable = False
+    async for batch in store.list("records"):
+        for stored in batch:
+            try:
+                record = await load_record(store, stored.key)
+            except msgspec.MsgspecError:
+                _log.warning("a record of media cannot be read", key=stored.key)
+                unreadable = True
+                continue
+            if record is None:
+                continue
+            if retention.expired(record, now_ms()):
+                found.expired += await store.delete(stored.key)
+            else:
+                referenced.add(record.sha256)
+        await asyncio.sleep(pause)
+    async for batch in store.list("blobs"):
+        for stored in batch:
+            is_orphan = stored.key.removeprefix("blobs/") not in referenced and not unreadable
+            if is_orphan and stored.modified < before and await store.delete(stored.key, older_than=before):
+                found.orphans += 1
+            else:
+                found.files += 1
+                found.size += stored.size
+        await asyncio.sleep(pause)
+    return found
+
+
+class MediaSweeper:
+    def __init__(
+        self,
+        node: NodeId,
+        media: MediaService,
+        store: MediaStore,
+        retention: MediaRetention,
+        counters: MediaCounters,
+        quota: MediaQuota,
+    ) -> None:
+        self._node = node
+        self._media = media
+        self._store = store
+        self._retention = retention
+        self._counters = counters
+        self._quota = quota
+
+    async def run(self) -> None:
+        wait = _FIRST_SECONDS
+        while True:
+            await asyncio.sleep(wait)
+            wait = _CHECK_SECONDS
+            try:
+                await self._media.remove_stale_uploads()
+                if await self._counters.elect_sweeper(self._node, _INTERVAL_SECONDS):
+                    await self._sweep()
+            except OSError as error:
+                _log.warning("media not swept", error=repr(error))
+
+    async def close(self) -> None:
+        await self._counters.close()
+
+    async def _sweep(self) -> None:
+        found = await sweep(self._store, self._retention, pause=_PAUSE_SECONDS)
+        await self._quota.measured(found.size)
+        _log.info("media swept", expired=found.expired, orphans=found.orphans, files=found.files, bytes=found.size)

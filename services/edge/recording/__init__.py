@@ -1,0 +1,1 @@
+"""Records frames of one account or dialect for an operator, with their secrets masked."""

@@ -1,0 +1,47 @@
+"""Removes the content of messages that are older than the settings allow: once a day, in small steps, by the replica
+that owns the first chat."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from services.message.metrics import MessageMetrics
+from services.message.store.retention import Expired
+from shared.clock import now_ms
+from shared.contract.errors import RequestError
+from shared.telemetry import log
+
+_log = log(__name__)
+_FIRST_SECONDS = 60.0
+_INTERVAL_SECONDS = 86_400.0
+_PAUSE_SECONDS = 0.2
+"""Between two transactions of a few hundred messages."""
+_DAY_MS = 86_400_000
+
+
+class MessageExpiry(Protocol):
+    async def expire(self, before: int, after: int) -> Expired: ...
+
+
+async def run(store: MessageExpiry, days: float, is_elected: Callable[[], bool], metrics: MessageMetrics) -> None:
+    """Runs until it is cancelled."""
+    await asyncio.sleep(_FIRST_SECONDS)
+    while True:
+        if is_elected():
+            try:
+                metrics.expired.inc(await expire_all(store, now_ms() - int(days * _DAY_MS), _PAUSE_SECONDS))
+            except RequestError as error:
+                _log.warning("messages do not expire now", error=str(error))
+        await asyncio.sleep(_INTERVAL_SECONDS)
+
+
+async def expire_all(store: MessageExpiry, before: int, pause: float) -> int:
+    """Looks at all messages: their ids are not in the order of their times where databases have exchanged partitions.
+    Returns the number of bodies replaced."""
+    after: int | None = 0
+    total = 0
+    while after is not None:
+        after, expired = await store.expire(before, after)
+        total += expired
+        await asyncio.sleep(pause if expired else 0.02)
+    return total

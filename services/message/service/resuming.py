@@ -1,0 +1,154 @@
+"""What a client that comes back lacks: its chats by their last activity, each with its newest messages and with the
+changes of messages that the client has."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from services.message.domain import (
+    ReadState,
+    change_size,
+    message_size,
+    reactions_size,
+    read_below,
+    unread_ranges,
+)
+from services.message.store import Snapshot
+from services.message.store.snapshot import Activity
+from shared.contract.ids import ChatId
+from shared.contract.message import ChatRevision, MessageChange, Resume, Resumed, ResumedChat, ResumePart
+from shared.contract.model import Message
+from shared.contract.session import ChatEntry
+
+RESUME_BYTES = 64 * 1024
+"""Of the messages in one reply. A chat that they do not reach has none: its client knows which ones it lacks."""
+
+CHANGES_BYTES = 64 * 1024
+"""Of the changes in one reply; what does not fit is named, as with messages."""
+_CHANGES = 100
+"""Of a chat in one reply."""
+_NO_MESSAGES = Activity()
+
+
+def resume_part(snapshot: Snapshot, part: ResumePart, max_unread: int) -> Resumed:
+    request, entries = part.request, {entry.chat: entry for entry in part.entries}
+    activity = snapshot.activity(entries)
+    heads = {chat: activity.get(chat, _NO_MESSAGES) for chat in entries}
+    rewound = any(heads[chat].last_index < index for chat, index in request.have.items() if chat in heads)
+    rewound = rewound or any(heads[chat].rev < rev for chat, rev in request.revs.items() if chat in heads)
+    behind = sorted(
+        ((head.last_time, chat) for chat, head in heads.items() if _lacks(request, chat, head)), reverse=True
+    )
+    if (before := request.before) is not None:
+        behind = [place for place in behind if place < before]
+    page = [entries[chat] for _, chat in behind[: request.window]]
+    chats = _fitting(_chats(snapshot, request, page, heads, max_unread), request)
+    entitled = {entry.chat: entry for entry in page}
+    complete = [_with_revision(snapshot, request, chat, entitled[chat.chat], heads[chat.chat].rev) for chat in chats]
+    more = len(page) < len(behind)
+    return Resumed(snapshot.epoch(), _fitting(complete, request), more=more, rewound=rewound)
+
+
+def _lacks(request: Resume, chat: ChatId, head: Activity) -> bool:
+    """Whether the client lacks messages of the chat, or changes."""
+    return request.have.get(chat, -1) < head.last_index or request.revs.get(chat, head.rev) < head.rev
+
+
+def _chats(
+    snapshot: Snapshot, request: Resume, page: Sequence[ChatEntry], heads: dict[ChatId, Activity], max_unread: int
+) -> list[ResumedChat]:
+    lacks = {entry.chat: max(entry.first_index, request.have.get(entry.chat, 0) + 1, 1) for entry in page}
+    ranges = [
+        (chat, max(low, heads[chat].last_index - request.timeline + 1), heads[chat].last_index)
+        for chat, low in lacks.items()
+    ]
+    messages: dict[ChatId, list[Message]] = {}
+    for message in snapshot.messages(sorted(ranges)) if request.timeline else ():
+        messages.setdefault(message.chat, []).append(message)
+    cursors = snapshot.cursors([(request.account, entry.chat) for entry in page])
+    states: dict[ChatId, ReadState] = {}
+    spans: list[tuple[ChatId, int, int]] = []
+    for entry in page:
+        cursor = cursors.get((request.account, entry.chat), ReadState())
+        states[entry.chat] = state = read_below(cursor, max(entry.unread_from, entry.first_index))
+        spans += [(entry.chat, *span) for span in unread_ranges(state, heads[entry.chat].last_index, max_unread)]
+    counts = snapshot.unread(spans, request.account)
+    chats: list[ResumedChat] = []
+    for entry in page:
+        chat, head, (unread, mentions) = entry.chat, heads[entry.chat], counts.get(entry.chat, (0, 0))
+        resumed = ResumedChat(
+            chat, head.last_index, head.last_time, max(entry.first_index, 1), lacks[chat], states[chat].read_index,
+            unread, messages.get(chat, []), entry.pair, mentions=mentions,
+        )  # fmt: skip
+        chats.append(resumed)
+    return chats
+
+
+def _with_revision(snapshot: Snapshot, request: Resume, chat: ResumedChat, entry: ChatEntry, rev: int) -> ResumedChat:
+    """With the reactions to its messages, and the changes of messages that the client has."""
+    if not rev:
+        return chat
+    spans = [(chat.chat, one.index, one.index) for one in chat.messages]
+    reactions = {index: found for (_, index), found in snapshot.reactions(spans, request.account).items()}
+    pins = [index for index in snapshot.pins([chat.chat]).get(chat.chat, ()) if index >= entry.first_index]
+    known = request.revs.get(chat.chat, rev)
+    changes: list[MessageChange] = []
+    if known < rev:
+        indexes = (max(entry.first_index, 1), request.have.get(chat.chat, 0))
+        changes = snapshot.changes(chat.chat, known, indexes, request.account, _CHANGES + 1)
+    revision = ChatRevision(rev, changes[:_CHANGES], None, pins, reactions)
+    if len(changes) > _CHANGES:
+        revision = replace(revision, sent_up_to=changes[_CHANGES - 1].rev)
+    return replace(chat, revision=revision)
+
+
+def _fitting(chats: Iterable[ResumedChat], request: Resume) -> list[ResumedChat]:
+    """The chats with as many of their newest messages, and of their oldest changes, as fit into the reply."""
+    left, changes_left, fitting = RESUME_BYTES, CHANGES_BYTES, list[ResumedChat]()
+    for chat in chats:
+        revision, kept = chat.revision, list[Message]()
+        for message in reversed(chat.messages):
+            left -= message_size(message)
+            left -= 0 if revision is None else reactions_size(revision.reactions.get(message.index))
+            if left < 0:
+                break
+            kept.append(message)
+        if revision is not None:
+            sent = list[MessageChange]()
+            for change in revision.changes:
+                changes_left -= change_size(change)
+                if changes_left < 0:
+                    break
+                sent.append(change)
+            revision = _cut(revision, kept, sent, request.revs.get(chat.chat, 0))
+        fitting.append(replace(chat, messages=kept[::-1], revision=revision))
+    return fitting
+
+
+def _cut(revision: ChatRevision, messages: Sequence[Message], changes: list[MessageChange], known: int) -> ChatRevision:
+    """With these messages and changes alone. `known`: the last `rev` of the client."""
+    indexes = {message.index for message in messages}
+    reactions = {index: found for index, found in revision.reactions.items() if index in indexes}
+    if len(changes) < len(revision.changes):
+        sent_up_to = changes[-1].rev if changes else known
+        return replace(revision, changes=changes, sent_up_to=sent_up_to, reactions=reactions)
+    return replace(revision, reactions=reactions)
+
+
+def merge_resumed(replies: Mapping[str, Resumed], request: Resume, away: Sequence[ChatId]) -> Resumed:
+    """The replies of several databases as one, by their names. The epoch names them, too: chats may move to another
+    database, or begin there, which changes nothing that a client has. While one of them is away, it is not known."""
+    parts = list(replies.values())
+    found = (chat for part in parts for chat in part.chats)
+    chats = sorted(found, key=lambda chat: (chat.time, chat.chat), reverse=True)
+    more = len(chats) > request.window or any(part.more for part in parts)
+    epoch = "" if away else ",".join(f"{name}={part.epoch}" for name, part in sorted(replies.items()))
+    rewound = any(part.rewound for part in parts)
+    return Resumed(epoch, _fitting(chats[: request.window], request), more, rewound, away=sorted(away))
+
+
+def with_gone(resumed: Resumed, request: Resume, entries: Iterable[ChatEntry]) -> Resumed:
+    """With the chats that the account is not in any more, on the first page."""
+    if request.before is not None:
+        return resumed
+    return replace(resumed, gone=sorted(request.have.keys() - {entry.chat for entry in entries}))

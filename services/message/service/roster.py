@@ -1,0 +1,110 @@
+"""The members of a chat, as message knows them, and the rules of posting."""
+
+from collections.abc import Iterable, Mapping
+
+from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
+from shared.contract.errors import Failure
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.message import Draft
+from shared.contract.model import MemberPair, Role
+from shared.contract.session import Member
+
+_LOGGED_CHANGES = 2_000
+"""Of a roster, at most: about 20 KiB of a reply on the bus."""
+
+
+class Roster:
+    """The members of a chat at `version`: the first index each may see, and the first that may be unread for it.
+    Reloading changes it in place: do not await while iterating over `members`."""
+
+    __slots__ = (
+        "_changes", "_changes_from", "_last_first_index", "checked_at", "confirmed_version", "leaders", "members",
+        "muted", "only_sender", "pair", "version",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.members: dict[AccountId, tuple[int, int]] = {}
+        self.leaders: set[AccountId] = set()
+        """The owner and the admins."""
+        self.pair: MemberPair | None = None
+        """Of a private chat."""
+        self.only_sender = NO_ACCOUNT
+        """The only member that may post; NO_ACCOUNT: every member may."""
+        self.muted: Mapping[AccountId, int] = {}
+        """Members that may not post before this time (Unix ms): in a private chat, as the other member blocks them; in
+        a group, as they are silenced. NO_ACCOUNT: all but the leaders."""
+        self.confirmed_version = 0
+        """The highest version named by Redis for which session was queried."""
+        self.checked_at = 0.0
+        """When session was last queried, monotonic seconds."""
+        self._last_first_index = 0
+        """No member's first index is higher."""
+        self._changes: list[tuple[int, AccountId]] = []
+        """Version and account of every change after version `_changes_from`."""
+        self._changes_from = 0
+
+    def update(self, changes: Iterable[Member], version: int) -> None:
+        """Apply the changes since the roster's version, in their order; the roster then has this version."""
+        for change in changes:
+            self._apply(change)
+            if self.version:
+                self._changes.append((change.version, change.account))
+        if not self.version:
+            self._changes_from = version
+        elif (extra := len(self._changes) - _LOGGED_CHANGES) > 0:
+            self._changes_from = self._changes[extra - 1][0]
+            del self._changes[:extra]
+        self.version = version
+
+    def check_post(self, draft: Draft, now: int) -> Failure | None:
+        """Check a draft before it is committed; returns the reason to reject it, or None. `now`: Unix ms."""
+        sender = draft.sender
+        if sender not in self.members:
+            return NOT_A_MEMBER
+        if self.only_sender and sender != self.only_sender:
+            return READ_ONLY_CHAT
+        if self.muted and (failure := self.check_muted(sender, now)):
+            return failure
+        if draft.deadline <= now:
+            return DEADLINE_PASSED
+        return None if 0 <= draft.nonce < 2**63 else BAD_NONCE
+
+    def check_muted(self, member: AccountId, now: int) -> Failure | None:
+        """The reason why a member may neither post nor change anything, or None."""
+        if self.muted.get(member, 0) > now:
+            return SILENCED if self.pair is None else BLOCKED
+        if self.muted.get(NO_ACCOUNT, 0) > now and member not in self.leaders:
+            return SILENCED
+        return None
+
+    def changed_since(self, version: int) -> dict[AccountId, int] | None:
+        """The accounts that have changed after this version, with the first index that each may see, or 0 for one that
+        has left; None if some of the changes are not known."""
+        if not self._changes_from <= version <= self.version:
+            return None
+        changed: dict[AccountId, int] = {}
+        for changed_at, account in reversed(self._changes):
+            if changed_at <= version:
+                break
+            changed[account] = self.members.get(account, (0, 0))[0]
+        return changed
+
+    def _apply(self, change: Member) -> None:
+        """Add, update or (LEFT) remove a member."""
+        if change.role >= Role.ADMIN:
+            self.leaders.add(change.account)
+        else:
+            self.leaders.discard(change.account)
+        if change.role is Role.LEFT:
+            self.members.pop(change.account, None)
+        else:
+            first = change.first_index
+            self.members[change.account] = (first, max(change.unread_from, first))
+            self._last_first_index = max(self._last_first_index, first)
+
+    def joined_after(self, index: int) -> dict[AccountId, int]:
+        """Members that may not see the message with this index, and the first index of each."""
+        if self._last_first_index <= index:
+            return {}
+        return {account: first for account, (first, _) in self.members.items() if first > index}

@@ -1,0 +1,18 @@
+"""The notifications of an ended membership."""
+
+from services.session.service.ports import Notification
+from services.session.store.departures import LeftChat
+from shared.contract.edge import MembershipChanged
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import Role
+
+
+def notifications_of(account: AccountId, left: LeftChat, by: AccountId) -> list[Notification]:
+    """To the former member and the remaining ones; these also learn of a new owner. `by`: who ended the membership."""
+    chat, version, owner, first_index, members = left
+    recipients = None if members is None else [account, *members]
+    notifications = [Notification(MembershipChanged(chat, account, Role.LEFT, 0, version, by=by), recipients)]
+    if owner != NO_ACCOUNT:
+        changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version, by=by)
+        notifications.append(Notification(changed, members))
+    return notifications

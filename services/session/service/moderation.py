@@ -1,0 +1,77 @@
+"""Groups in the hands of their owner and admins: bans, silences, and the end of a group."""
+
+from functools import partial
+
+from services.session import domain
+from services.session.service.departures import notifications_of
+from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
+from services.session.store import moderation
+from shared.clock import now_ms
+from shared.contract.edge import MembershipChanged
+from shared.contract.ids import NO_ACCOUNT
+from shared.contract.model import Role
+from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.session import Ack
+from shared.settings import Settings
+
+
+class Moderation:
+    """Messages that a removed or silenced member posts after the reply are rejected."""
+
+    def __init__(self, database: SessionDatabase, notifier: ChangeNotifier, settings: Settings) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._limits = settings.limits
+        self._broadcast_members = settings.message.broadcast_members
+
+    async def ban_member(self, request: BanMember) -> Ack:
+        domain.check_peer(request.actor, request.account)
+        domain.check_chat(request.chat)
+        domain.check_time(request.until, "until")
+        ban = partial(
+            moderation.ban_member,
+            request=request,
+            limits=self._limits,
+            now=now_ms(),
+            broadcast_from=self._broadcast_members,
+        )
+        if (left := await self._database.write(ban)) is not None:
+            notifications = notifications_of(request.account, left, request.actor)
+            await self._notifier.publish({left.chat: left.version}, notifications)
+        return Ack()
+
+    async def unban_member(self, request: UnbanMember) -> Ack:
+        domain.check_peer(request.actor, request.account)
+        domain.check_chat(request.chat)
+        await self._database.write(partial(moderation.unban_member, request=request))
+        return Ack()
+
+    async def list_bans(self, request: ListBans) -> BanList:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        return await self._database.read(partial(moderation.list_bans, request=request, now=now_ms()))
+
+    async def silence_member(self, request: SilenceMember) -> Ack:
+        domain.check_actor(request.actor)
+        if request.account != NO_ACCOUNT:
+            domain.check_peer(request.actor, request.account)
+        domain.check_chat(request.chat)
+        domain.check_time(request.until, "until")
+        silence = partial(moderation.silence_member, request=request, limits=self._limits, now=now_ms())
+        await self._notifier.publish({request.chat: await self._database.write(silence)})
+        return Ack()
+
+    async def disband_chat(self, request: DisbandChat) -> Ack:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        disband = partial(moderation.disband, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
+        version, former_members = await self._database.write(disband)
+        notifications = [
+            Notification(
+                MembershipChanged(request.chat, member, Role.LEFT, 0, version, by=request.actor, disbanded=True),
+                [member],
+            )
+            for member in former_members
+        ]
+        await self._notifier.publish({request.chat: version}, notifications)
+        return Ack()

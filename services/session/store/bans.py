@@ -1,0 +1,69 @@
+"""Bans and silences of groups. Each function but the reading ones is called with the chat's row locked."""
+
+import sqlalchemy as sa
+
+from services.session.domain import ALWAYS, check_ban_count, check_silence_count
+from services.session.store.sql import insert
+from services.session.tables import ban, silence
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.moderation import Ban, BanMember, SilenceMember
+from shared.settings import LimitsSettings
+
+
+def store_ban(connection: sa.Connection, request: BanMember, limits: LimitsSettings, now: int) -> None:
+    """Raises RequestError."""
+    connection.execute(sa.delete(ban).where(ban.c.chat == request.chat, ban.c.until <= now))
+    others = sa.select(sa.func.count()).where(ban.c.chat == request.chat, ban.c.account != request.account)
+    check_ban_count(connection.execute(others).scalar_one(), limits)
+    values = {"chat": request.chat, "account": request.account, "until": request.until or ALWAYS, "by": request.actor}
+    insertion = insert(connection, ban).values(values)
+    key = [ban.c.chat, ban.c.account]
+    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
+
+
+def delete_ban(connection: sa.Connection, chat: ChatId, account: AccountId) -> None:
+    connection.execute(sa.delete(ban).where(ban.c.chat == chat, ban.c.account == account))
+
+
+def list_bans(connection: sa.Connection, chat: ChatId, now: int) -> list[Ban]:
+    rows = sa.select(ban.c.account, ban.c.until, ban.c.by).where(ban.c.chat == chat, ban.c.until > now)
+    found = connection.execute(rows.order_by(ban.c.account))
+    return [Ban(AccountId(row[0]), 0 if row[1] == ALWAYS else row[1], AccountId(row[2])) for row in found]
+
+
+def require_not_banned(connection: sa.Connection, chat: ChatId, account: AccountId, now: int) -> None:
+    """Raises RequestError for an account that may not join."""
+    banned = sa.select(ban.c.chat).where(ban.c.chat == chat, ban.c.account == account, ban.c.until > now)
+    if connection.execute(banned).one_or_none() is not None:
+        raise RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account")
+
+
+def store_silence(connection: sa.Connection, request: SilenceMember, limits: LimitsSettings, now: int) -> None:
+    """Raises RequestError."""
+    ended = sa.or_(silence.c.until <= now, silence.c.account == request.account)
+    connection.execute(sa.delete(silence).where(silence.c.chat == request.chat, ended))
+    if request.until <= now:
+        return
+    others = sa.select(sa.func.count()).where(silence.c.chat == request.chat)
+    check_silence_count(connection.execute(others).scalar_one(), limits)
+    values = {"chat": request.chat, "account": request.account, "until": min(request.until, ALWAYS)}
+    connection.execute(sa.insert(silence).values(values))
+
+
+def silences(connection: sa.Connection, chat: ChatId) -> dict[AccountId, int]:
+    """Until when (Unix ms, perhaps in the past) an account may not post; NO_ACCOUNT: all but the owner and the
+    admins."""
+    rows = connection.execute(sa.select(silence.c.account, silence.c.until).where(silence.c.chat == chat))
+    return {AccountId(row.account): row.until for row in rows}
+
+
+def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
+    connection.execute(sa.delete(ban).where(ban.c.chat == chat))
+    connection.execute(sa.delete(silence).where(silence.c.chat == chat))
+
+
+def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
+    """Of a deleted account."""
+    connection.execute(sa.delete(ban).where(ban.c.account == account))
+    connection.execute(sa.delete(silence).where(silence.c.account == account))

@@ -1,0 +1,66 @@
+"""Blocked accounts.
+
+Message learns of them with the membership of the private chat. So a change has two transactions: the second one
+increments the version of the chat, which may have been created during the first.
+"""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from services.session.domain import check_block_count
+from services.session.store.sql import later, pair_key, require_active, slices
+from services.session.tables import block, chat, friend_request
+from shared.contract.contacts import SetBlocked
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import ChatKind, MemberPair
+from shared.settings import LimitsSettings
+
+
+def set_blocked(connection: sa.Connection, request: SetBlocked, limits: LimitsSettings, now: int) -> None:
+    """Idempotent. A blocked account's pending friend request is deleted. Raises RequestError."""
+    actor, account = request.actor, request.account
+    key = sa.and_(block.c.account == actor, block.c.blocked == account)
+    if not request.blocked:
+        connection.execute(sa.delete(block).where(key))
+        return
+    require_active(connection, [actor, account], "account")
+    if connection.execute(sa.select(block.c.created).where(key)).one_or_none() is None:
+        own = sa.select(sa.func.count()).where(block.c.account == actor)
+        check_block_count(connection.execute(own).scalar_one(), limits)
+        connection.execute(sa.insert(block).values(account=actor, blocked=account, created=now))
+    pending = sa.and_(friend_request.c.applicant == account, friend_request.c.account == actor)
+    connection.execute(sa.delete(friend_request).where(pending))
+
+
+def increment_version(connection: sa.Connection, pair: MemberPair, now: int) -> tuple[ChatId, int] | None:
+    """The private chat of the pair and its new version, if there is one."""
+    private = sa.update(chat).where(chat.c.pair == pair_key(pair), chat.c.kind == ChatKind.PRIVATE)
+    changed = private.values(version=chat.c.version + 1, updated=later(chat.c.updated, now))
+    row = connection.execute(changed.returning(chat.c.id, chat.c.version)).one_or_none()
+    return None if row is None else (ChatId(row.id), row.version)
+
+
+def list_blocked(connection: sa.Connection, account: AccountId) -> list[AccountId]:
+    rows = sa.select(block.c.blocked).where(block.c.account == account).order_by(block.c.blocked)
+    return [AccountId(number) for number in connection.execute(rows).scalars()]
+
+
+def blocked_members(connection: sa.Connection, pair: MemberPair) -> list[AccountId]:
+    """Those of the two that the other one blocks."""
+    rows = sa.select(block.c.blocked).where(block.c.account.in_(pair), block.c.blocked.in_(pair))
+    return [AccountId(number) for number in connection.execute(rows).scalars()]
+
+
+def require_unblocked(connection: sa.Connection, actor: AccountId, accounts: Iterable[AccountId], field: str) -> None:
+    """Raises RequestError when one of the accounts blocks the actor."""
+    for some in slices(list(accounts)):
+        blocking = sa.select(block.c.account).where(block.c.blocked == actor, block.c.account.in_(some)).limit(1)
+        if connection.execute(blocking).first() is not None:
+            raise RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field)
+
+
+def delete_blocks(connection: sa.Connection, account: AccountId) -> None:
+    """Of a deleted account, in both directions."""
+    connection.execute(sa.delete(block).where(sa.or_(block.c.account == account, block.c.blocked == account)))

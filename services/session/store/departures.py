@@ -1,0 +1,118 @@
+"""Members leave chats, or are removed. Readers of changes receive each departure as a member of role LEFT."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.domain import LOBBY, OwnerCandidate, next_owner
+from services.session.store.memberships import lock_group
+from services.session.store.sql import IS_MEMBER, later, lock_active, role_of, touch
+from services.session.tables import chat, member
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Role
+from shared.contract.session import EndMembership
+
+
+class LockedChat(NamedTuple):
+    """A chat whose row is locked."""
+
+    id: ChatId
+    owner: AccountId
+    version: int
+    size: int
+
+
+class LeftChat(NamedTuple):
+    """A chat that the account has left. `next_owner` owns it now, and sees it from `first_index` on; NO_ACCOUNT: the
+    owner is unchanged, or there is none. `members`: the remaining members; None in the lobby, and when there are
+    many."""
+
+    chat: ChatId
+    version: int
+    next_owner: AccountId
+    first_index: int
+    members: list[AccountId] | None
+
+
+def end_membership(connection: sa.Connection, request: EndMembership, now: int, broadcast_from: int) -> LeftChat:
+    """The actor leaves a group, or removes a member. In the lobby, and from `broadcast_from` members on, the remaining
+    members' times of change do not move. Raises RequestError."""
+    group = lock_group(connection, request.chat)
+    role = role_of(connection, group.id, request.actor)
+    if role is None:
+        raise domain.hidden_error(ErrorCode.FORBIDDEN)
+    if request.account != request.actor:
+        domain.check_can_remove(role, role_of(connection, group.id, request.account))
+    locked = LockedChat(group.id, group.owner, group.version, group.size)
+    (left,) = end_memberships(connection, request.account, [locked], now, broadcast_from)
+    changed = [request.account, *(left.members or ())]
+    lock_active(connection, changed)
+    touch(connection, changed, now)
+    return left
+
+
+def end_memberships(
+    connection: sa.Connection, account: AccountId, left: Sequence[LockedChat], now: int, broadcast_from: int
+) -> list[LeftChat]:
+    """The account leaves these chats. The caller touches the profiles."""
+    numbers = [row.id for row in left]
+    owners = _next_owners(connection, account, [row.id for row in left if row.owner == account])
+    connection.execute(
+        sa.update(chat)
+        .where(chat.c.id.in_(numbers))
+        .values(
+            version=chat.c.version + 1,
+            size=chat.c.size - 1,
+            owner=sa.case((chat.c.owner == account, NO_ACCOUNT), else_=chat.c.owner),
+            updated=later(chat.c.updated, now),
+        )
+    )
+    version = sa.select(chat.c.version).where(chat.c.id == member.c.chat).scalar_subquery()
+    own = sa.and_(member.c.account == account, member.c.chat.in_(numbers))
+    connection.execute(sa.update(member).where(own).values(role=Role.LEFT, version=version))
+    _transfer_ownership(connection, owners)
+    listed = _list_members(connection, [row.id for row in left if row.size <= broadcast_from and row.id != LOBBY])
+    return [LeftChat(row.id, row.version + 1, *owners.get(row.id, (NO_ACCOUNT, 0)), listed.get(row.id)) for row in left]
+
+
+def _next_owners(
+    connection: sa.Connection, account: AccountId, owned: list[ChatId]
+) -> dict[ChatId, tuple[AccountId, int]]:
+    """The next owner of each of these chats that has another member, and the first index that owner sees."""
+    place = sa.func.row_number().over(partition_by=(member.c.chat, member.c.role), order_by=member.c.seat)
+    ranked = (
+        sa.select(member, place.label("place"))
+        .where(member.c.chat.in_(owned), member.c.account != account, IS_MEMBER)
+        .subquery()
+    )
+    candidates: dict[ChatId, dict[OwnerCandidate, int]] = defaultdict(dict)
+    for row in connection.execute(sa.select(ranked).where(ranked.c.place == 1)):
+        candidates[row.chat][OwnerCandidate(row.account, Role(row.role), row.seat)] = row.first_index
+    return {
+        number: (best.account, indexes[best]) for number, indexes in candidates.items() if (best := next_owner(indexes))
+    }
+
+
+def _transfer_ownership(connection: sa.Connection, owners: dict[ChatId, tuple[AccountId, int]]) -> None:
+    """The chats' versions are already incremented."""
+    changes = [{"number": number, "next_owner": account} for number, (account, _) in owners.items()]
+    if not changes:
+        return
+    number: sa.BindParameter[int] = sa.bindparam("number")
+    account: sa.BindParameter[int] = sa.bindparam("next_owner")
+    version = sa.select(chat.c.version).where(chat.c.id == number).scalar_subquery()
+    connection.execute(sa.update(chat).where(chat.c.id == number).values(owner=account), changes)
+    owner_row = sa.and_(member.c.chat == number, member.c.account == account)
+    connection.execute(sa.update(member).where(owner_row).values(role=Role.OWNER, version=version), changes)
+
+
+def _list_members(connection: sa.Connection, numbers: list[ChatId]) -> dict[ChatId, list[AccountId]]:
+    members: dict[ChatId, list[AccountId]] = {number: [] for number in numbers}
+    rows = connection.execute(sa.select(member.c.chat, member.c.account).where(member.c.chat.in_(numbers), IS_MEMBER))
+    for row in rows:
+        members[row.chat].append(row.account)
+    return members

@@ -1,0 +1,86 @@
+"""What the owner and the admins do to members of a group: bans, silences, and its end."""
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.store import bans
+from services.session.store.departures import LeftChat, LockedChat, end_memberships
+from services.session.store.memberships import increment_version, lock_group, lock_managed_group
+from services.session.store.sql import IS_MEMBER, later, lock_active, members_of, role_of, touch
+from services.session.tables import chat, link, member, membership_request
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import JoinPolicy, Role
+from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.settings import LimitsSettings
+
+
+class DisbandedChat(NamedTuple):
+    version: int
+    former_members: list[AccountId]
+
+
+def ban_member(
+    connection: sa.Connection, request: BanMember, limits: LimitsSettings, now: int, broadcast_from: int
+) -> LeftChat | None:
+    """None when the account is no member. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    role = role_of(connection, group.id, request.account)
+    left = None
+    if role is None:
+        changed = [request.account]
+    else:
+        domain.check_outranks(role_of(connection, group.id, request.actor), role)
+        locked = LockedChat(group.id, group.owner, group.version, group.size)
+        (left,) = end_memberships(connection, request.account, [locked], now, broadcast_from)
+        changed = [request.account, *(left.members or ())]
+    if request.account not in lock_active(connection, changed):
+        raise domain.account_not_found(request.account)
+    if left is not None:
+        touch(connection, changed, now)
+    pending = sa.and_(membership_request.c.chat == group.id, membership_request.c.applicant == request.account)
+    connection.execute(sa.delete(membership_request).where(pending))
+    bans.store_ban(connection, request, limits, now)
+    return left
+
+
+def unban_member(connection: sa.Connection, request: UnbanMember) -> None:
+    """Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    bans.delete_ban(connection, group.id, request.account)
+
+
+def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList:
+    """Raises RequestError."""
+    domain.check_can_manage(role_of(connection, request.chat, request.actor))
+    return BanList(bans.list_bans(connection, request.chat, now))
+
+
+def silence_member(connection: sa.Connection, request: SilenceMember, limits: LimitsSettings, now: int) -> int:
+    """The chat's new version. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    if request.account != NO_ACCOUNT:
+        role = role_of(connection, group.id, request.account)
+        domain.check_outranks(role_of(connection, group.id, request.actor), role)
+    bans.store_silence(connection, request, limits, now)
+    increment_version(connection, group.id, now)
+    return group.version + 1
+
+
+def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast_from: int) -> DisbandedChat:
+    """From `broadcast_from` members on, the members' times of change do not move. Raises RequestError."""
+    group = lock_group(connection, request.chat)
+    domain.check_is_owner(role_of(connection, group.id, request.actor))
+    members, version = members_of(connection, group.id), group.version + 1
+    left = sa.update(member).where(member.c.chat == group.id, IS_MEMBER)
+    connection.execute(left.values(role=Role.LEFT, version=version))
+    ended = {"version": version, "size": 0, "owner": NO_ACCOUNT, "join_policy": JoinPolicy.CLOSED}
+    connection.execute(sa.update(chat).where(chat.c.id == group.id).values(**ended, updated=later(chat.c.updated, now)))
+    connection.execute(sa.delete(membership_request).where(membership_request.c.chat == group.id))
+    connection.execute(sa.delete(link).where(link.c.chat == group.id))
+    bans.delete_of_chat(connection, group.id)
+    if group.size < broadcast_from:
+        lock_active(connection, members)
+        touch(connection, members, now)
+    return DisbandedChat(version, members)

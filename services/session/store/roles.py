@@ -1,0 +1,64 @@
+"""The members of chats and their roles."""
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.store.bans import silences
+from services.session.store.memberships import increment_version, lock_group
+from services.session.store.sql import IS_MEMBER, lock_active, members_of, role_of, touch
+from services.session.tables import chat, member
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import Role
+from shared.contract.session import ListMembers, Member, MemberList, MemberRole, SetRole
+
+
+class ChangedRoles(NamedTuple):
+    """`changed`: each with the chat's new version. `recipients`: all members; None when there are many."""
+
+    version: int
+    changed: list[Member]
+    recipients: list[AccountId] | None
+
+
+def set_role(connection: sa.Connection, request: SetRole, now: int, broadcast_from: int) -> ChangedRoles | None:
+    """None when the member has this role. From `broadcast_from` members on, the profiles' times of change do not move.
+    Raises RequestError."""
+    group = lock_group(connection, request.chat)
+    present = role_of(connection, group.id, request.account)
+    domain.check_can_set_role(role_of(connection, group.id, request.actor), present)
+    if present is request.role:
+        return None
+    version = group.version + 1
+    changed = [_change(connection, request, request.account, request.role, version)]
+    if request.role is Role.OWNER:
+        changed.append(_change(connection, request, request.actor, Role.ADMIN, version))
+        connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=request.account))
+    increment_version(connection, group.id, now)
+    recipients = members_of(connection, group.id) if group.size < broadcast_from else None
+    if recipients is not None:
+        lock_active(connection, recipients)
+        touch(connection, recipients, now)
+    return ChangedRoles(version, changed, recipients)
+
+
+def _change(connection: sa.Connection, request: SetRole, account: AccountId, role: Role, version: int) -> Member:
+    own = sa.and_(member.c.chat == request.chat, member.c.account == account)
+    change = sa.update(member).where(own).values(role=role, version=version)
+    row = connection.execute(change.returning(member.c.first_index, member.c.unread_from)).one()
+    return Member(account, role, row.first_index, version, row.unread_from or 0)
+
+
+def list_members(connection: sa.Connection, request: ListMembers, limit: int) -> MemberList:
+    """A page of the members by account. Raises RequestError."""
+    if role_of(connection, request.chat, request.actor) is None:
+        raise domain.hidden_error(ErrorCode.FORBIDDEN)
+    silenced = silences(connection, request.chat)
+    members = sa.select(member.c.account, member.c.role).where(
+        member.c.chat == request.chat, member.c.account > request.after, IS_MEMBER
+    )
+    rows = connection.execute(members.order_by(member.c.account).limit(limit + 1)).all()
+    listed = [MemberRole(AccountId(row[0]), Role(row[1]), silenced.get(row[0], 0)) for row in rows[:limit]]
+    return MemberList(listed, more=len(rows) > limit, silenced=silenced.get(NO_ACCOUNT, 0))

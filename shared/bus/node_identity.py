@@ -1,0 +1,52 @@
+"""The name of a node belongs to the process that knows its secret: a name ends with the secret's fingerprint.
+
+As the user `node`, a process sends its secret to NATS with the password that all edges share. NATS asks auth (auth
+callout), which grants the subjects of the node with this fingerprint, and of no other.
+"""
+
+import base64
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+from hmac import compare_digest
+
+from shared.contract.ids import NodeId
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}-[a-z2-7]{16}")
+_SEPARATOR = "."
+
+
+@dataclass(frozen=True)
+class NodeIdentity:
+    """`secret`: 64 hexadecimal digits; it never leaves the process but to log in to NATS."""
+
+    id: NodeId
+    secret: str = field(repr=False)
+
+    def password(self, shared: str) -> str:
+        """The password of the user `node`; `shared` is that of all edges."""
+        return f"{shared}{_SEPARATOR}{self.secret}"
+
+
+def new_identity(edge: str) -> NodeIdentity:
+    """`edge`: the name of the edge, letters, digits, `_` and `-`."""
+    secret = secrets.token_hex(32)
+    return NodeIdentity(NodeId(f"{edge}-{_fingerprint(secret)}"), secret)
+
+
+def owns(node: str, secret: str) -> bool:
+    """Whether `node` is a valid name that belongs to `secret`."""
+    expected = _fingerprint(secret).encode()
+    return bool(_NAME.fullmatch(node)) and compare_digest(node.rpartition("-")[2].encode(), expected)
+
+
+def split_password(password: str) -> tuple[str, str]:
+    """The shared password and the secret; of a password of another form, an empty shared password."""
+    shared, _, secret = password.rpartition(_SEPARATOR)
+    return shared, secret
+
+
+def _fingerprint(secret: str) -> str:
+    """80 bits: nobody finds a second secret with the fingerprint of a node while the node lives."""
+    return base64.b32encode(hashlib.sha256(secret.encode()).digest()[:10]).decode().lower()

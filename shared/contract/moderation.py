@@ -1,0 +1,64 @@
+"""Requests to session: bans, silences, and the end of a group."""
+
+import msgspec
+
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+
+
+class BanMember(msgspec.Struct):
+    """The owner or an admin of a group bans an account of a lower role, or one that is no member: it is removed, and
+    cannot join or be added before `until` (Unix ms; 0: ever). Repeated, it sets the time. Errors: `not_found` for an
+    unknown account, `forbidden` for a member of the same or a higher role, `limit` for too many bans."""
+
+    chat: ChatId
+    account: AccountId
+    until: int = 0
+    actor: AccountId = NO_ACCOUNT
+
+
+class UnbanMember(msgspec.Struct):
+    """The owner or an admin ends a ban (idempotent)."""
+
+    chat: ChatId
+    account: AccountId
+    actor: AccountId = NO_ACCOUNT
+
+
+class ListBans(msgspec.Struct):
+    """Requests the bans of a group; only the owner and the admins may (`forbidden`)."""
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class Ban(msgspec.Struct, array_like=True, frozen=True):
+    """`until`: Unix ms, 0: it does not end. `by`: who banned the account."""
+
+    account: AccountId
+    until: int
+    by: AccountId
+
+
+class BanList(msgspec.Struct, frozen=True):
+    """In order of account."""
+
+    bans: list[Ban]
+
+
+class SilenceMember(msgspec.Struct):
+    """The owner or an admin silences a member of a lower role, or (NO_ACCOUNT) all but the owner and the admins: their
+    messages are rejected with `forbidden` before `until` (Unix ms); a time that has passed ends it. The silence of a
+    former member goes on when it joins again. Errors: `not_found` for an account that is no member, `forbidden` for a
+    member of the same or a higher role, `limit` for too many silenced members."""
+
+    chat: ChatId
+    account: AccountId
+    until: int
+    actor: AccountId = NO_ACCOUNT
+
+
+class DisbandChat(msgspec.Struct):
+    """The owner ends a group for all members; nobody can join it again. Its messages are stored as before."""
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT

@@ -1,0 +1,123 @@
+"""Names that users choose: valid characters, and a key that names which look alike have in common.
+
+Data and rules: docs/adr/0033-usernames-that-look-alike-are-one.md.
+"""
+
+import json
+import re
+import unicodedata
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+import idna
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Default_Ignorable_Code_Point, which includes all bidirectional controls, and the annotation controls."""
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_VARIATION_SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+"""The flag of a region, as of Scotland."""
+_KEYCAP = re.compile("[0-9#*]\ufe0f\u20e3")
+_EMOJI_ENDS = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""The emoji presentation and the skin tones, which may stand between an emoji and a joiner."""
+_NON_JOINER, _JOINER = "\u200c", "\u200d"
+
+
+def is_valid_name(name: str) -> bool:
+    """Whether a name has no control characters, and no invisible ones but those that its scripts and emoji need."""
+    if any(unicodedata.category(character) in _CONTROLS for character in name):
+        return False
+    return _INVISIBLE.search(without_joiners(name)) is None
+
+
+def without_joiners(name: str) -> str:
+    """The name without the invisible characters that its scripts (IDNA's ContextJ, variants of letters without case)
+    and its emoji sequences need."""
+    name = _KEYCAP.sub("#", _TAGGED_FLAG.sub("\U0001f3f4", name))
+    return _INVISIBLE.sub(lambda found: "" if _is_needed(name, found.start()) else found[0], name)
+
+
+def _is_needed(name: str, at: int) -> bool:
+    if at == 0:
+        return False
+    character = name[at]
+    if character == _NON_JOINER:
+        return _is_valid_by_idna(name, at)
+    if character == _JOINER:
+        return _joins_emoji(name, at) or _is_valid_by_idna(name, at)
+    has_variants = _is_symbol(name[at - 1]) or unicodedata.category(name[at - 1]) == "Lo"
+    return has_variants and bool(_VARIATION_SELECTOR.match(character))
+
+
+def _is_valid_by_idna(name: str, at: int) -> bool:
+    try:
+        return idna.valid_contextj(name, at)
+    except ValueError:  # a character that is not assigned
+        return False
+
+
+def _joins_emoji(name: str, at: int) -> bool:
+    before = name[:at].rstrip(_EMOJI_ENDS)
+    return bool(before) and _is_symbol(before[-1]) and _is_symbol(name[at + 1 : at + 2])
+
+
+def _is_symbol(character: str) -> bool:
+    """Whether this may be an emoji; Python may know no newer ones (Cn)."""
+    return (
+        character >= "\u00a9"
+        and not _INVISIBLE.match(character)
+        and unicodedata.category(character) in {"So", "Sm", "Sk", "Po", "Pd", "Cn"}
+    )
+
+
+def name_key(name: str) -> str:
+    """Names with the same key are the same name: the skeleton (UTS 39) of NFKC_Casefold. Not for display."""
+    return _skeleton(_nfkc_casefold(name))
+
+
+def keys_version() -> int:
+    """Changes with the data of keys: Unicode's in Python, and the confusable characters."""
+    return zlib.crc32(_confusables_json() + unicodedata.unidata_version.encode())
+
+
+def _nfkc_casefold(name: str) -> str:
+    folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold()))
+    return folded if folded == name else _nfkc_casefold(folded)
+
+
+def _skeleton(name: str) -> str:
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).translate(_prototypes()))
+
+
+def _confusables_json() -> bytes:
+    return files("confusable_homoglyphs").joinpath("confusables.json").read_bytes()
+
+
+@cache
+def _prototypes() -> Mapping[int, str]:
+    """The prototype of each confusable character. The data pairs each character with its prototype, both ways, and puts
+    marks around some. So the prototype is what several characters are paired with, or a string; of two characters that
+    are paired only with each other, either one serves."""
+    pairs: dict[str, list[str]] = {
+        _without_marks(text): [_without_marks(other["c"]) for other in others]
+        for text, others in json.loads(_confusables_json()).items()
+    }
+    prototypes = {
+        ord(character): others[0]
+        for character, others in pairs.items()
+        if len(character) == len(others) == 1 and _rank(others[0], pairs) > _rank(character, pairs)
+    }
+    return {character: prototype.translate(prototypes) for character, prototype in prototypes.items()}
+
+
+def _rank(text: str, pairs: Mapping[str, list[str]]) -> tuple[int, int, str]:
+    return len(text), len(pairs[text]), text
+
+
+def _without_marks(text: str) -> str:
+    return text.strip("\u200e")

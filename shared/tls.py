@@ -1,0 +1,64 @@
+"""TLS by the files that settings name: to NATS and Redis, and of an edge's own ports. PostgreSQL's is in its URL."""
+
+import ssl
+from typing import Any
+
+from shared.errors import StartupError
+from shared.setting_types import TlsFiles
+from shared.settings import EdgeSettings, NatsSettings, RedisSettings, Settings
+
+
+def nats_context(settings: NatsSettings) -> ssl.SSLContext | None:
+    """None: the connection may be unencrypted. Raises StartupError."""
+    wanted = settings.tls_ca or settings.tls_certificate or settings.url.startswith(("tls://", "wss://"))
+    return _context("nats", settings) if wanted else None
+
+
+def redis_options(settings: RedisSettings) -> dict[str, Any]:
+    """Options of the Redis client beside those of a rediss:// URL."""
+    files = {
+        "ssl_ca_certs": settings.tls_ca,
+        "ssl_certfile": settings.tls_certificate,
+        "ssl_keyfile": settings.tls_key,
+    }
+    return {name: path for name, path in files.items() if path}
+
+
+def server_context(settings: EdgeSettings) -> ssl.SSLContext:
+    """Of an edge's own ports, which have a certificate. Raises StartupError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    _load_own(context, "edge", settings.tls_certificate, settings.tls_key)
+    return context
+
+
+def check_files(settings: Settings) -> None:
+    """Raises StartupError for a file that cannot be used."""
+    for name in ("nats", "redis", "database"):
+        files: TlsFiles = getattr(settings, name)
+        if files.tls_ca or files.tls_certificate:  # loading the system's authorities takes long
+            _context(name, files)
+    if settings.edge.tls_certificate:
+        server_context(settings.edge)
+
+
+def _context(section: str, files: TlsFiles) -> ssl.SSLContext:
+    """Trusts the given authorities, or the system's, and no other."""
+    try:
+        context = ssl.create_default_context(cafile=files.tls_ca or None)
+    except (OSError, ssl.SSLError) as error:
+        raise _unusable(section, "tls_ca", files.tls_ca, error) from error
+    if files.tls_certificate:
+        _load_own(context, section, files.tls_certificate, files.tls_key)
+    return context
+
+
+def _load_own(context: ssl.SSLContext, section: str, certificate: str, key: str) -> None:
+    try:
+        context.load_cert_chain(certificate, key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise _unusable(section, "tls_certificate", certificate, error) from error
+
+
+def _unusable(section: str, setting: str, path: str, error: OSError) -> StartupError:
+    return StartupError(f"{path} ({section}.{setting}) cannot be used: {error.strerror or error}")

@@ -1,0 +1,54 @@
+"""Commands of a release, with a fake of cosign."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT
+
+IMAGE = "registry.example/dragoman@sha256:" + "a" * 64
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """The arguments of each call of cosign, one call on a line."""
+    calls = tmp_path / "calls"
+    calls.touch()
+    cosign = tmp_path / "bin" / "cosign"
+    cosign.parent.mkdir()
+    cosign.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
+    cosign.chmod(0o755)
+    return calls
+
+
+def supply(calls: Path, *arguments: str) -> int:
+    environment = {**os.environ, "PATH": f"{calls.parent / 'bin'}:{os.environ['PATH']}"}
+    command = [str(ROOT / "deploy" / "release" / "supply.sh"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+
+
+def test_an_image_is_signed_and_its_sbom_attested(calls: Path) -> None:
+    assert supply(calls, "sign", IMAGE, "sbom.json") == 0
+    assert calls.read_text().splitlines() == [
+        f"sign --yes {IMAGE}",
+        f"attest --yes --type cyclonedx --predicate sbom.json {IMAGE}",
+    ]
+
+
+def test_a_signature_is_verified_for_a_signer(calls: Path) -> None:
+    assert supply(calls, "verify", IMAGE, "--certificate-identity", "ci") == 0
+    assert [line.split()[0] for line in calls.read_text().splitlines()] == ["verify", "verify-attestation"]
+    assert "--certificate-identity ci" in calls.read_text()
+
+
+@pytest.mark.parametrize("image", ["registry.example/dragoman:0.1.0", "registry.example/dragoman@sha256:abc"])
+def test_only_an_image_by_its_digest_is_signed(calls: Path, image: str) -> None:
+    assert supply(calls, "sign", image, "sbom.json") == 2
+    assert supply(calls, "verify", image) == 2
+    assert calls.read_text() == ""
+
+
+def test_a_wrong_use_names_the_commands(calls: Path) -> None:
+    assert [supply(calls), supply(calls, "sign"), supply(calls, "sbom")] == [2, 2, 2]

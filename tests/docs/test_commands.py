@@ -1,0 +1,77 @@
+"""Every command on the pages is one: its name and its options exist."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import pytest
+
+from services.cli.main import main
+from tests.drills.__main__ import drills
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.md")])
+DEV = re.compile(r'^    "(\w+)": (?:passed_on\("(\w+)"\)|\w+),$', re.MULTILINE)
+_FENCED = re.compile(r"^ *```(?:sh|console)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+_INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
+_COMMAND = re.compile(r"^(?:\$ )?(dragoman|\./dev) ([a-z].*)")
+_END = re.compile(r" (?:[|>&#;]|--? )|$")
+PLACEHOLDER = re.compile(r"[A-Z…\[<\"'$(]")
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The program and its words, as far as they stand on one line."""
+    text = page.read_text()
+    shown = [line for block in _FENCED.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    shown += [found.replace("\n", " ") for found in _INLINE.findall(_FENCED.sub("", text))]
+    for line in shown:
+        if found := _COMMAND.search(line):
+            end = _END.search(found[2])
+            assert end is not None
+            yield found[1], found[2][: end.start()].split()
+
+
+def unknown_of(command: click.Command, words: Sequence[str]) -> str:
+    """The first word that is no command and no option; empty if there is none."""
+    for word in words:
+        if isinstance(command, click.Group):
+            if PLACEHOLDER.match(word) or word.startswith("-"):
+                return ""
+            alternatives = word.split("|")
+            if wrong := [one for one in alternatives if one not in command.commands]:
+                return wrong[0]
+            command = command.commands[alternatives[0]]
+        elif word.startswith("--") and len(word) > 2:
+            name = re.split(r"[=\])]", word.strip("[]()`,."))[0]
+            known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+            if name not in known | {"--help"}:
+                return f"{command.name} {name}"
+    return ""
+
+
+def unknown(program: str, words: list[str]) -> str:
+    if program == "dragoman":
+        return unknown_of(main, words)
+    known = dict(DEV.findall((ROOT / "dev").read_text()))
+    name, *rest = words
+    if name not in known:
+        return name
+    if name == "drill":
+        return unknown_of(drills, rest)
+    return unknown_of(main, [known[name], *rest]) if known[name] else ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_exists(page: Path) -> None:
+    wrong = [(program, words, found) for program, words in commands(page) if (found := unknown(program, words))]
+    assert wrong == []
+
+
+def test_wrong_commands_are_noticed() -> None:
+    assert unknown("dragoman", ["fly"]) == "fly"
+    assert unknown("dragoman", ["admin", "chat", "fly"]) == "fly"
+    assert unknown("dragoman", ["up", "--fly=1"]) == "up --fly"
+    assert unknown("./dev", ["drill", "fly"]) == "fly"
+    assert unknown("./dev", ["load", "pairs", "--fly"]) == "pairs --fly"
+    assert sum(1 for page in PAGES for _ in commands(page)) > 200

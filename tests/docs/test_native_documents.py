@@ -1,0 +1,100 @@
+"""The documents of the native dialect hold for the frames of its vectors, and refer to nothing that is not there."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from docs.native_documents import async_api, documents, json_schema
+from services.edge.dialects.native.events import EVENTS
+from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
+from tests.vectors import Vector, load
+
+SCHEMA = json_schema()
+EVENT_NAMES = {event.__struct_config__.tag: event.__name__ for event in EVENTS}
+VECTORS = load("native").vectors
+
+
+def frames(vector: Vector) -> Iterator[tuple[str, Any]]:
+    """The frames of a vector with the name of the shape of each."""
+    name = vector.frame.get("op", "") if isinstance(vector.frame, dict) else ""
+    shape = "".join(word.capitalize() for word in name.split("_"))
+    if vector.error is None and name in BY_NAME:
+        yield f"{shape}Command", vector.frame
+    out = list(vector.out or ())
+    out += [frame for request in vector.all_requests for reply in request.replies for frame in reply.out]
+    out += [frame for action in vector.frame_actions for frame in action.reply or ()]
+    for frame in out:
+        if "ev" in frame:
+            yield EVENT_NAMES[frame["ev"]], frame
+        else:
+            yield ("ErrorReply" if "error" in frame else f"{shape}Reply"), frame
+
+
+FRAMES = [
+    pytest.param(shape, frame, id=f"{vector.section}, {vector.name}, {number}")
+    for vector in VECTORS
+    for number, (shape, frame) in enumerate(frames(vector))
+]
+
+
+def check(shape: str, frame: Any) -> None:
+    schema = {"$schema": SCHEMA["$schema"], "$ref": f"#/$defs/{shape}", "$defs": SCHEMA["$defs"]}
+    jsonschema.Draft202012Validator(schema).validate(frame)
+
+
+@pytest.mark.parametrize(("shape", "frame"), FRAMES)
+def test_a_frame_of_the_vectors_is_valid(shape: str, frame: Any) -> None:
+    check(shape, frame)
+
+
+@pytest.mark.parametrize(
+    "frame", [{"op": "send", "id": 1, "chat": 5, "text": "x"}, {"op": "send", "nonce": "n" * 65}, {"op": "read"}]
+)
+def test_a_wrong_command_is_not_valid(frame: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        check(f"{frame['op'].capitalize()}Command", frame)
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (one for key, one in value.items() if key == "$ref")
+        value = list(value.values())
+    for one in value if isinstance(value, list) else ():
+        yield from references(one)
+
+
+@pytest.mark.parametrize("document", [SCHEMA, async_api()], ids=["JSON Schema", "AsyncAPI"])
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        found: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+
+
+def test_async_api_has_every_operation_and_event() -> None:
+    document = async_api()
+    assert set(document["operations"]) == {*BY_NAME, "events"}
+    assert len(document["operations"]["events"]["messages"]) == len(EVENTS)
+    assert {one["action"] for one in document["operations"].values()} == {"receive", "send"}
+
+
+def test_types_name_only_what_is_defined() -> None:
+    text = documents()["native.d.ts"]
+    defined = set(re.findall(r"^export (?:type|interface) (\w+)", text, re.MULTILINE))
+    code = re.sub(r'"[^"]*"|/\*.*?\*/|//.*', "", text)
+    used = set(re.findall(r"\b[A-Z]\w+", code)) - {"Array", "Record"}
+    assert used <= defined
+    assert code.count("{") == code.count("}")
+    assert all(f"{operation.name}: [" in text for operation in OPERATIONS)
+
+
+def test_documents_are_json() -> None:
+    assert all(json.loads(text) for name, text in documents().items() if name.endswith(".json"))

@@ -1,0 +1,91 @@
+"""The audit drill: the operator requests where messages are, and the clients' records must agree."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.cli.admin.bus_client import AdminClient
+from services.cli.admin.messages import MessageReport, RecipientReport, find
+from services.cli.data import read_run
+from shared.bus.client import Bus
+from tests.drills.archive import broker
+from tests.drills.cluster import Cluster
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.records import Entry, Trial
+
+SETTINGS = ("--set", "edge.audited_accounts_per_second=20")
+_SAMPLE = 240
+_AT_ONCE = 12
+_CLOCK_SECONDS = 0.3
+"""Between the wall clock and the monotonic one, and for a frame on its way."""
+_COUNTER = "dragoman_edge_messages_lost"
+
+
+async def question(cluster: Cluster, trial: Trial) -> list[str]:
+    """Compares the auditor's answers about a sample of the messages with the clients' records; returns the
+    differences."""
+    index, wall = IndexedTrial(trial), time.time() - time.monotonic()
+    places = [(chat, entry) for chat, entries in trial.history.items() for entry in entries]
+    sample = random.sample(places, min(_SAMPLE, len(places)))
+    bus, limit = Bus(broker(cluster.data, "admin"), "admin", CollectorRegistry()), asyncio.Semaphore(_AT_ONCE)
+    await bus.start()
+
+    async def compare(chat: int, entry: Entry) -> list[str]:
+        async with limit:
+            [report] = await find(AdminClient(bus), f"{chat}/{entry.index}")
+        return [f"{chat}/{entry.index} {text}" for text in differences(index, report, chat, entry, wall)]
+
+    try:
+        return [text for texts in await asyncio.gather(*(compare(*place) for place in sample)) for text in texts]
+    finally:
+        await bus.stop()
+
+
+def differences(index: IndexedTrial, report: MessageReport, chat: int, entry: Entry, wall: float) -> Iterator[str]:
+    """`wall`: the wall clock's lead over the records' clock, seconds."""
+    stored = report.message
+    if (stored.id, stored.sender, stored.time) != (entry.msg_id, entry.sender, entry.time):
+        yield f"is {stored.id} of {stored.sender} at {stored.time}, not {entry}"
+    expected = index.trial.members[chat] - {entry.sender}
+    if (named := {one.account for one in report.recipients}) != expected:
+        yield f"has recipients {sorted(named)}, not {sorted(expected)}"
+    for one in report.recipients:
+        if one.account not in index.trial.sleepers | index.trial.followers:
+            yield from _of_recipient(index, one, entry)
+    sent, accepted = index.sent.get(entry.text), report.accepted
+    if accepted is not None and sent is not None:
+        at, acked = accepted.at / 1000 - wall, accepted.acknowledged / 1000 - wall
+        answers = [ack.at for ack in index.acked.get(entry.text, ())]
+        if at < sent.at - _CLOCK_SECONDS or (answers and acked > min(answers) + _CLOCK_SECONDS):
+            yield f"was accepted at {at:.2f} and acknowledged at {acked:.2f}; sent at {sent.at:.2f}, reply {answers}"
+        if not report.accepted_by.startswith("edge-"):
+            yield f"was accepted by {report.accepted_by}"
+
+
+def _of_recipient(index: IndexedTrial, one: RecipientReport, entry: Entry) -> Iterator[str]:
+    received = entry.msg_id in index.received_by_account[one.account]
+    if received != (one.state == "confirmed"):
+        arrived = "has arrived" if received else "never arrived"
+        yield f"is {one.state} for {one.account} ({one.reason}), and {arrived} there"
+    if one.state == "confirmed" and one.dialects not in ([], ["ourchat-v2"]):
+        yield f"came to {one.account} over {one.dialects}"
+
+
+def lost_messages(cluster: Cluster) -> dict[str, float]:
+    """The counter that should be zero, of all edges, by stage."""
+    run, found = read_run(cluster.data), dict[str, float]()
+    for process in run.processes if run else ():
+        if process.name.startswith("edge-") and process.ops:
+            with urlopen(f"http://127.0.0.1:{process.ops}/metrics", timeout=5) as reply:
+                metrics = reply.read().decode()
+            for family in text_string_to_metric_families(metrics):
+                for sample in family.samples if family.name == _COUNTER else ():
+                    if sample.name.endswith("_total") and sample.value:
+                        stage = sample.labels["stage"]
+                        found[stage] = found.get(stage, 0.0) + sample.value
+    return found

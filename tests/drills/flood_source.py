@@ -1,0 +1,121 @@
+"""The attacker of the flood bench: `python -m tests.drills.flood_source PORT FLOOD`, from an address of its own, until
+it is ended. It runs at the lowest priority, since it stands for another machine."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+_HOST, _ATTACKER = "127.0.0.1", "127.0.0.2"
+_CONNECTIONS = 50
+_BYTES_PER_SECOND = 7_000_000
+"""Of all connections together."""
+_DIALS_PER_SECOND = 200
+_HOLD_SECONDS = 5.0
+_LOWEST_PRIORITY = 19
+_UPGRADE = (
+    b"GET /ws/ourchat-v2 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+_MASK = bytes(4)
+_AT_ONCE = 1000
+
+Write = Callable[[bytes], Awaitable[None]]
+Attack = Callable[[Write], Awaitable[None]]
+
+
+class Pace:
+    """Spreads events evenly: at most `per_second`."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._free_at = time.monotonic()
+
+    async def wait(self, count: int = 1) -> None:
+        now = time.monotonic()
+        begins = max(now, self._free_at)
+        self._free_at = begins + count / self._per_second
+        if begins > now:
+            await asyncio.sleep(begins - now)
+
+
+def _frames(first: bytes, repeated: bytes) -> Attack:
+    async def attack(write: Write) -> None:
+        await write(_UPGRADE + first)
+        while True:
+            await write(repeated * _AT_ONCE)
+
+    return attack
+
+
+async def _half_messages(write: Write) -> None:
+    await write(_UPGRADE + b"\x01\xfe\xea\x60" + _MASK + bytes(60_000))
+    await asyncio.sleep(_HOLD_SECONDS)
+
+
+async def _connections(write: Write) -> None:
+    await write(_UPGRADE)
+
+
+def _requests(path: str) -> Attack:
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+    async def attack(write: Write) -> None:
+        while True:
+            await write(request * 10)
+
+    return attack
+
+
+FLOODS: dict[str, Attack] = {
+    "pings": _frames(b"", b"\x89\x80" + _MASK),
+    "pongs": _frames(b"", b"\x8a\x80" + _MASK),
+    "empty fragments": _frames(b"\x01\x80" + _MASK, b"\x00\x80" + _MASK),
+    "cheap requests": _frames(b"", b"\x81\x8b" + _MASK + b'{"code":10}'),
+    "half messages": _half_messages,
+    "connections": _connections,
+    "links": _requests("/verify/ticket.code"),
+    "avatars": _requests("/avatar/account/1.png"),
+}
+
+
+async def attack_for_ever(port: int, attack: Attack, sent: Pace, dialled: Pace) -> None:
+    """One connection after the other."""
+    while True:
+        await dialled.wait()
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_connection(_HOST, port, local_addr=(_ATTACKER, 0))
+            draining = asyncio.create_task(_discard(reader, writer))
+
+            async def write(data: bytes, writer: asyncio.StreamWriter = writer) -> None:
+                await sent.wait(len(data))
+                writer.write(data)
+                await writer.drain()
+
+            try:
+                await attack(write)
+            finally:
+                draining.cancel()
+                writer.transport.abort()
+
+
+async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that closes ends the connection, as for any client."""
+    with contextlib.suppress(OSError):
+        while await reader.read(65536):
+            pass
+    writer.transport.abort()
+
+
+async def flood(port: int, attack: Attack) -> None:
+    sent, dialled = Pace(_BYTES_PER_SECOND), Pace(_DIALS_PER_SECOND)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_CONNECTIONS):
+            group.create_task(attack_for_ever(port, attack, sent, dialled))
+
+
+if __name__ == "__main__":
+    os.nice(_LOWEST_PRIORITY)
+    asyncio.run(flood(int(sys.argv[1]), FLOODS[sys.argv[2]]))

@@ -1,0 +1,138 @@
+"""Mutated frames of a dialect, made from its vectors; the same seed gives the same frames."""
+
+import random
+import re
+from collections.abc import Callable
+from functools import cache
+
+from clients.codec.base import ClientAccount
+from services.edge.canonical.frames import Binary, Frame
+from tests import vectors
+
+_NUMBER = re.compile(rb"-?\d+")
+_JSON_VALUE = re.compile(rb'(?<=:)\s*("[^"]*"|-?\d+|null|true|false)')
+_ACCOUNT, _PADDED = b"12", b"0000000012"
+"""The vectors' own account."""
+_TOKEN = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+_PIECES = (
+    b"\x00", b'"', b"\\", b"\\ud800", b"{", b"}", b"[", b"]", b"|", b"#", b",", b"\r", b"\n", b"\xff\xfe", b"\x1b[2J",
+    b"[" * 2000, b'{"a":' * 1000, b"null", b"-1", b"1e999", b"9" * 40, b"9223372036854775808", b"0.1",
+    "\u202e".encode(), "\U0001f468\u200d\U0001f469".encode(), b"A" * 5000,
+)  # fmt: skip
+_VALUES = (b"null", b"true", b"[]", b"{}", b'""', b"[[]]", b"0", b"-1", b"2.5", b"1e999", b'"\\u0000"', b"9" * 40)
+_COUNTS = (0, 1, 1, 1, 2, 3, 8)
+"""Mutations of a frame; one in seven frames stays as it is."""
+_INVALID_TEXTS = 0.002
+"""Share of frames that may be no UTF-8: they end the connection."""
+_LONGEST = 60_000
+"""Bytes: more is rejected for its length before a login."""
+
+Mutation = Callable[[random.Random, bytes], bytes]
+
+
+class FrameMutator:
+    """Endless frames of one dialect; `account` takes the place of the vectors' account and its token."""
+
+    def __init__(self, dialect: str, seed: int, account: ClientAccount | None = None) -> None:
+        self._random = random.Random(seed)
+        self._mutations: tuple[Mutation, ...] = (
+            _flip, _delete, _repeat, _truncate, _insert, _change_number, _change_value, self._splice,
+        )  # fmt: skip
+        self._frames = _own(_frames(dialect), account)
+
+    def first(self) -> Frame:
+        """By it the dialect is detected: a frame as in the vectors."""
+        return self._random.choice(self._frames)
+
+    def next(self) -> Frame:
+        frame = self._random.choice(self._frames)
+        changed = _data(frame)
+        for _ in range(self._random.choice(_COUNTS)):
+            changed = self._random.choice(self._mutations)(self._random, changed)[:_LONGEST]
+        if isinstance(frame, Binary):
+            return Binary(changed)
+        is_free = self._random.random() < _INVALID_TEXTS
+        return changed if is_free else changed.decode(errors="ignore").encode()
+
+    def _splice(self, rng: random.Random, frame: bytes) -> bytes:
+        """The beginning of this frame, and the end of another."""
+        other = _data(rng.choice(self._frames))
+        return frame[: _position(rng, frame)] + other[_position(rng, other) :]
+
+
+@cache
+def _frames(dialect: str) -> list[Frame]:
+    found: list[Frame] = []
+    for vector in vectors.load(dialect).vectors:
+        found += [vectors.wire(frame) for frame in vector.given.before]
+        if vector.frame is not None:
+            found.append(vectors.wire(vector.frame))
+    return found
+
+
+def _own(frames: list[Frame], account: ClientAccount | None) -> list[Frame]:
+    if account is None:
+        return frames
+    number = str(account.number).encode()
+
+    def replaced(frame: bytes) -> bytes:
+        frame = frame.replace(_PADDED, number.zfill(len(_PADDED)))
+        frame = re.sub(rb"\b%b\b" % _ACCOUNT, number, frame)
+        return _TOKEN.sub(account.token.encode() or number, frame)
+
+    return [frame if isinstance(frame, Binary) else replaced(frame) for frame in frames]
+
+
+def _data(frame: Frame) -> bytes:
+    return frame.data if isinstance(frame, Binary) else frame
+
+
+def _position(rng: random.Random, frame: bytes) -> int:
+    return rng.randrange(len(frame) + 1)
+
+
+def _part(rng: random.Random, frame: bytes) -> tuple[int, int]:
+    start = _position(rng, frame)
+    return start, min(len(frame), start + rng.choice((1, 2, 8, 64)))
+
+
+def _flip(rng: random.Random, frame: bytes) -> bytes:
+    """A byte is replaced by any other."""
+    at = _position(rng, frame)
+    return frame[:at] + bytes([rng.randrange(256)]) + frame[at + 1 :]
+
+
+def _delete(rng: random.Random, frame: bytes) -> bytes:
+    start, end = _part(rng, frame)
+    return frame[:start] + frame[end:]
+
+
+def _repeat(rng: random.Random, frame: bytes) -> bytes:
+    start, end = _part(rng, frame)
+    return frame[:end] + frame[start:end] * rng.choice((1, 2, 50)) + frame[end:]
+
+
+def _truncate(rng: random.Random, frame: bytes) -> bytes:
+    return frame[: _position(rng, frame)]
+
+
+def _insert(rng: random.Random, frame: bytes) -> bytes:
+    at = _position(rng, frame)
+    return frame[:at] + rng.choice(_PIECES) + frame[at:]
+
+
+def _change_number(rng: random.Random, frame: bytes) -> bytes:
+    return _change(rng, frame, _NUMBER, (b"0", b"-1", b"1", b"007", b"2147483648", b"9" * 40, b"1.5"))
+
+
+def _change_value(rng: random.Random, frame: bytes) -> bytes:
+    """A JSON value becomes one of another type."""
+    return _change(rng, frame, _JSON_VALUE, _VALUES)
+
+
+def _change(rng: random.Random, frame: bytes, pattern: re.Pattern[bytes], values: tuple[bytes, ...]) -> bytes:
+    found = list(pattern.finditer(frame))
+    if not found:
+        return frame
+    start, end = rng.choice(found).span()
+    return frame[:start] + rng.choice(values) + frame[end:]

@@ -1,0 +1,17 @@
+"""Runs a drill as a command."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.support.commands import PYTHON_MODULE, run
+
+
+def drill(name: str, directory: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit status, and the figures, of which a file is written to the directory."""
+    report = directory / "figures.json"
+    command = [*PYTHON_MODULE, "tests.drills", name, "--json", str(report), *arguments]
+    status, shown = run(command, report.with_suffix(".log"))
+    assert report.exists(), shown
+    return status, msgspec.json.decode(report.read_bytes())

@@ -1,0 +1,110 @@
+"""The first page in a real browser, as a visitor uses it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.support.browser import CHROMIUM
+
+AXE = Path(__file__).parents[1] / "system" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+"""Checks accessibility; there after `npm ci --prefix tests/system/web`."""
+
+_MILLISECONDS = 45_000
+_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+_SUMMARY = "(axe) => axe.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target}`))"
+
+
+class FirstPage:
+    """`complaints`: errors on the console, violations of the Content-Security-Policy among them."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.set_default_timeout(_MILLISECONDS)
+        page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, address: str) -> "FirstPage":
+        self.page.goto(address)
+        return self
+
+    def user(self, name: str) -> "PageUser":
+        return PageUser(self.page, name)
+
+    @property
+    def counters(self) -> str:
+        return self.page.locator(".counters").inner_text()
+
+    def until_counted(self, lost: int = 0) -> None:
+        """Until the counters show that all was received, perhaps twice, and how much was lost."""
+        self.page.wait_for_function(
+            "(lost) => { const found = /sent (\\d+) · received (\\d+) of (\\d+) · lost (\\d+)/"
+            ".exec(document.querySelector('.counters')?.textContent);"
+            " return found && found[1] > 0 && found[2] === found[3] && Number(found[4]) === lost; }",
+            arg=lost,
+        )
+
+    def kill(self, process: str) -> None:
+        menu = self.page.locator("process-list")
+        if menu.locator("details").get_attribute("open") is None:
+            menu.locator("summary").click()
+        menu.get_by_role("button", name=f"Kill {process}", exact=True).click()
+
+    def until_trouble(self, text: str) -> None:
+        self.page.locator("#trouble", has_text=text).wait_for()
+
+    def is_too_wide(self) -> bool:
+        """Whether the page scrolls sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+    def violations(self) -> Sequence[str]:
+        """Of the Web Content Accessibility Guidelines 2.2, AA, as far as axe finds them."""
+        self.page.evaluate(AXE.read_text())
+        options = {"runOnly": {"type": "tag", "values": _TAGS}}
+        found: list[str] = self.page.evaluate(f"async (options) => ({_SUMMARY})(await axe.run(options))", options)
+        return found
+
+
+class PageUser:
+    """A user's pane."""
+
+    def __init__(self, page: Page, name: str) -> None:
+        self._pane = page.locator("person-pane", has=page.get_by_role("heading", name=name, exact=True))
+        self.field = page.get_by_label(f"Message of {name}")
+        self.menu = self._pane.locator("select")
+
+    def send(self, text: str) -> None:
+        self.field.fill(text)
+        self.field.press("Enter")
+
+    def until_received(self, text: str) -> None:
+        self._pane.locator(".log .text", has_text=text).first.wait_for()
+
+    def until_acknowledged(self, text: str) -> None:
+        self._pane.locator(".log li", has_text=text).locator(".acknowledged").first.wait_for()
+
+    def speak(self, dialect: str) -> None:
+        self.menu.select_option(dialect)
+        self._pane.locator("header .state.connected").wait_for()
+
+    def frames(self) -> Sequence[str]:
+        return self._pane.locator(".frames code").all_inner_texts()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visitor(browser: Browser, width: int = 1280, height: int = 900, **options: Any) -> Iterator[FirstPage]:
+    """A visitor without a history."""
+    context: BrowserContext = browser.new_context(viewport={"width": width, "height": height}, **options)
+    yield FirstPage(context.new_page())
+    context.close()

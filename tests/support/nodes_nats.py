@@ -1,0 +1,52 @@
+"""nats-server for edges that log in as nodes: auth decides on them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.auth.adapters.auth_callout import AuthCallout, public_nkey
+from services.cli.embedded import nats
+from services.cli.process_group import ProcessGroup
+from shared.bus.client import Bus
+from shared.contract.permissions import AUTH_CALLOUT, NODE_USER
+from shared.settings import CalloutSettings, NatsSettings
+from tests.support.servers import NatsServer
+
+_KEY = "5e" * 32
+
+
+class NodesNatsServer(NatsServer):
+    """Users and permissions as `dragoman secrets --edges` writes them, and the user that empties the server."""
+
+    def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
+        super().__init__(directory, process_group)
+        self.configure(nats.Edges.NODES)
+
+    def configure(self, edges: nats.Edges) -> None:
+        """For the next start."""
+        settings = json.loads(self.config.read_bytes())
+        keeper = settings["authorization"]["users"][-1]
+        access = json.loads(nats.access(self.passwords, edges, public_nkey(_KEY)))["authorization"]
+        access["users"].append(keeper)
+        if "auth_callout" in access:
+            access["auth_callout"]["auth_users"].append(keeper["user"])
+        self.config.write_text(json.dumps(settings | {"authorization": access}))
+
+    def settings(self, service: str) -> NatsSettings:
+        """Those of the edge are the same for each node, as in one Secret."""
+        settings = super().settings(service)
+        return settings.model_copy(update={"user": NODE_USER}) if service == "edge" else settings
+
+    @property
+    def callout(self) -> CalloutSettings:
+        digest = hashlib.sha256(self.passwords["edge"].encode()).hexdigest()
+        return CalloutSettings(key=SecretStr(_KEY), edge_password_sha256=digest)
+
+    def auth(self) -> Bus:
+        """A bus of auth that decides on nodes, not started."""
+        bus = Bus(self.settings("auth"), "auth", CollectorRegistry())
+        bus.answer_broker(AUTH_CALLOUT, AuthCallout(self.callout).reply, queue="auth")
+        return bus

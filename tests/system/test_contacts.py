@@ -1,0 +1,93 @@
+"""Users that are found, blocked, silenced, banned, on two edges, with clients of older protocols."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.system.users import DialectUser, NativeUser
+
+pytestmark = pytest.mark.xdist_group("system")
+
+
+@pytest.fixture
+def users(system: Cluster) -> Iterator[tuple[NativeUser, NativeUser, DialectUser]]:
+    """Ann at one edge, Bob and Pat at the other."""
+    with ExitStack() as stack:
+        ann, bob = (stack.enter_context(NativeUser(edge)) for edge in system.edges)
+        pat = stack.enter_context(DialectUser(system.edges[1], "pipe"))
+        for user in (ann, bob, pat):
+            user.register()
+        yield ann, bob, pat
+
+
+def test_private_messages_and_requests_of_a_blocked_user_are_rejected(
+    users: tuple[NativeUser, NativeUser, DialectUser],
+) -> None:
+    ann, bob, pat = users
+    group = ann.call("create", name="Fruit", members=[bob.number, pat.number])["chat"]
+    chat = bob.call("send", to=ann.number, text="first", nonce="1")["chat"]
+    private = f"send_message|0|{pat.number}|{ann.number}|0|hello|{pat.token}"
+    pat.request(private, "send_message_succ|")
+    for user in (bob, pat):
+        ann.do("block", account=user.number)
+    assert ann.call("blocks")["accounts"] == [bob.number, pat.number]
+    pat.request(private, "send_message_error|this user does not accept your messages")
+    error = bob.call("send", chat=chat, text="second", nonce="2")["error"]
+    assert (error["code"], error["text"]) == ("forbidden", "this user does not accept your messages")
+    assert bob.call("edit", chat=chat, index=1, text="second", nonce="3")["error"]["code"] == "forbidden"
+    assert bob.call("send", to=ann.number, text="second", nonce="2")["error"]["code"] == "forbidden"
+    assert bob.call("befriend", account=ann.number)["error"]["code"] == "forbidden"
+    assert bob.call("send", chat=group, text="to all", nonce="4")["index"] == 1
+    assert ann.call("send", chat=chat, text="from Ann", nonce="5")["index"] == 2
+    ann.do("unblock", account=pat.number)
+    pat.request(private, "send_message_succ|")
+    assert bob.call("send", chat=chat, text="second", nonce="2")["error"]["code"] == "forbidden"
+    texts = [ann.event("message")["segments"][0]["text"] for _ in range(4)]
+    assert sorted(texts) == ["first", "hello", "hello", "to all"]
+
+
+def test_silenced_and_banned_members(users: tuple[NativeUser, NativeUser, DialectUser]) -> None:
+    ann, bob, pat = users
+    chat = ann.call("create", name="Fruit", members=[bob.number, pat.number])["chat"]
+    late = 2**52
+    message = f"send_message|1|{pat.number}|{chat}|0|hello|{pat.token}"
+    ann.do("silence", chat=chat, account=pat.number, until=late)
+    pat.request(message, "send_message_error|you are silenced in this chat")
+    bob.call("send", chat=chat, text="first", nonce="1")
+    ann.do("silence", chat=chat, account=pat.number, until=0)
+    ann.do("silence", chat=chat, until=late)
+    assert bob.call("send", chat=chat, text="second", nonce="2")["error"]["text"] == "you are silenced in this chat"
+    pat.request(message, "send_message_error|you are silenced in this chat")
+    ann.call("send", chat=chat, text="second", nonce="2")
+    assert ann.call("members", chat=chat)["silenced"] == late
+    ann.do("silence", chat=chat, until=0)
+    pat.request(message, "send_message_succ|")
+    ann.do("ban", chat=chat, account=bob.number)
+    assert bob.event("gone") == {"ev": "gone", "chat": chat, "why": "kicked"}
+    assert bob.call("join", chat=chat)["error"]["code"] == "forbidden"
+    assert ann.call("bans", chat=chat)["bans"] == [{"account": bob.number, "by": ann.number}]
+    assert [ann.event("message")["segments"][0]["text"] for _ in range(2)] == ["first", "hello"]
+    ann.do("disband", chat=chat)
+    assert ann.event("gone") == {"ev": "gone", "chat": chat, "why": "disbanded"}
+    pat.request(message, "send_message_error|")
+
+
+def test_users_are_found_by_whole_names(users: tuple[NativeUser, NativeUser, DialectUser]) -> None:
+    ann, bob, pat = users
+    (found,) = ann.call("find", query=str(pat.number))["accounts"]
+    assert (found["account"], found["deleted"]) == (pat.number, False)
+    assert [one["account"] for one in bob.call("find", query=bob.mail)["accounts"]] == [bob.number]
+    assert bob.call("find", query=bob.mail[1:])["accounts"] == []
+
+
+def test_a_link_lets_a_user_join(users: tuple[NativeUser, NativeUser, DialectUser]) -> None:
+    ann, bob, pat = users
+    chat = ann.call("create", name="Fruit", members=[pat.number], join_policy="closed")["chat"]
+    link = ann.call("link", chat=chat, uses=1)["link"]
+    reply = bob.call("join_link", link=link)
+    assert (reply["chat"], reply["name"]) == (chat, "Fruit")
+    assert bob.call("send", chat=chat, text="here", nonce="1")["index"] == 1
+    pat.receive(": here")
+    assert ann.call("links", chat=chat)["links"] == []

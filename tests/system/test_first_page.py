@@ -1,0 +1,209 @@
+"""The first page, from `dragoman up` to two users who chat over two dialects while a process is killed."""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.drills.cluster import Cluster
+from tests.support.browser import CHROMIUM
+from tests.support.first_page import AXE, chromium, visitor
+from tests.system.typed_client import TypedClient
+
+pytestmark = [
+    pytest.mark.xdist_group("system"),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open a page with"),
+]
+
+DIALECTS = ("ourchat-v2", "ourchat-v1", "ourchat-v0", "pipe", "service", "native")
+HELLO, REPLY = "Hello, Bob!", "Hi, Ann! Which protocol is this?"
+FOCUSED = "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"
+NO_WEBSOCKETS = """
+WebSocket = class extends EventTarget {
+  constructor() { super(); setTimeout(() => this.dispatchEvent(new CloseEvent("close", { code: 1006 }))); }
+  close() {}
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("first-page") / "data", "--no-limits") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+def address(trial: Cluster) -> str:
+    """As it is printed, with the token."""
+    (found,) = re.findall(r"two users in a browser: (\S+)", trial.log.read_text())
+    return str(found)
+
+
+def without_token(trial: Cluster) -> str:
+    return address(trial).partition("#")[0]
+
+
+def test_two_users_chat_over_every_dialect_while_message_is_killed(trial: Cluster, browser: Browser) -> None:
+    with visitor(browser) as page:
+        begun = time.monotonic()
+        page.open(address(trial))
+        ann, bob = page.user("Ann"), page.user("Bob")
+        for text in (HELLO, REPLY):
+            ann.until_received(text)
+            bob.until_received(text)
+        assert time.monotonic() - begun < 30
+        assert "#" not in page.page.url, "the token has left the address bar"
+        for turn, dialect in enumerate(DIALECTS):
+            ann.speak(dialect)
+            bob.speak(DIALECTS[(turn + 3) % len(DIALECTS)])
+            if turn == 1:
+                page.kill("message")
+            ann.send(f"from Ann over {dialect}")
+            bob.until_received(f"from Ann over {dialect}")
+            bob.send(f"from Bob, turn {turn}")
+            ann.until_received(f"from Bob, turn {turn}")
+            ann.until_acknowledged(f"from Ann over {dialect}")
+        assert any(frame.startswith('{"service_code":5') for frame in ann.frames())
+        page.page.get_by_text("ready, restarted 1×").wait_for()
+        page.page.get_by_text(re.compile("at edge-[12] ▸ committed .* ▸ edge-[12] .* ▸ acknowledged")).wait_for()
+        page.until_counted(lost=0)
+        assert page.complaints == []
+
+
+def test_a_third_person_joins_and_an_edge_is_killed(trial: Cluster, browser: Browser) -> None:
+    with visitor(browser) as page:
+        page.open(address(trial)).user("Ann").until_received(REPLY)
+        page.page.get_by_role("button", name="+ a third person").click()
+        cleo = page.user("Cleo")
+        cleo.send("Hello, you two!")
+        page.user("Bob").until_received("Hello, you two!")
+        page.kill("edge-2")
+        page.page.get_by_text("edge-2 was killed").wait_for()
+        cleo.send("Is anybody there?")
+        page.user("Bob").until_received("Is anybody there?")
+        page.until_counted(lost=0)
+
+
+def test_by_keyboard_alone(trial: Cluster, browser: Browser) -> None:
+    token = address(trial).partition("#kill=")[2]
+    with visitor(browser) as page:
+        page.open(without_token(trial)).user("Bob").until_received(HELLO)
+        keyboard = page.page.keyboard
+
+        def tab_to(name: str) -> None:
+            for _ in range(40):
+                keyboard.press("Tab")
+                if name in page.page.evaluate(FOCUSED):
+                    return
+            raise AssertionError(f"Tab does not reach {name}")
+
+        tab_to("Message of Ann")
+        keyboard.type("By keyboard")
+        keyboard.press("Enter")
+        page.user("Bob").until_received("By keyboard")
+        assert page.page.evaluate("document.activeElement.id") == "compose-Ann"
+        tab_to("Kill a process")
+        keyboard.press("Enter")
+        tab_to("Kill session")
+        keyboard.press("Enter")
+        keyboard.type("not the token")
+        keyboard.press("Enter")
+        page.page.get_by_text("This is not the token").wait_for()
+        assert "Kill session" in page.page.evaluate("document.activeElement.textContent")
+        keyboard.press("Enter")
+        keyboard.type(token)
+        keyboard.press("Enter")
+        page.page.get_by_text("session was killed").wait_for()
+        page.until_counted(lost=0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_it_fits_and_is_accessible(
+    trial: Cluster, browser: Browser, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    with visitor(browser, width, color_scheme=scheme) as page:
+        page.open(address(trial)).user("Ann").until_received(REPLY)
+        page.page.locator("process-list summary").click()
+        page.page.evaluate("document.querySelectorAll('.wire').forEach((wire) => { wire.open = true; })")
+        page.user("Bob").speak("ourchat-v0")
+        assert not page.is_too_wide()
+        if AXE.exists():
+            assert page.violations() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_dashboard_shows_the_system_and_finds_a_message(
+    trial: Cluster, browser: Browser, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    (place,) = re.findall(r"the whole system in a browser: (\S+)", trial.log.read_text())
+    with visitor(browser) as talk:
+        talk.open(address(trial)).user("Bob").until_received(HELLO)
+        assert talk.page.get_by_role("link", name="Dashboard").get_attribute("href") == place
+    with visitor(browser, width, color_scheme=scheme) as shown:
+        page = shown.open(place).page
+        page.get_by_role("link", name="edge-1").wait_for()
+        assert page.get_by_role("row", name=re.compile("^message ready")).count() == 1
+        page.get_by_text("Message commits").wait_for()
+        page.get_by_role("img", name=re.compile("^Connections by dialect")).wait_for()
+        for _ in range(10):
+            if page.evaluate("document.activeElement.id") == "query":
+                break
+            page.keyboard.press("Tab")
+        page.keyboard.type("2/1")
+        page.keyboard.press("Enter")
+        page.get_by_text(re.compile("by edge-1.* over ourchat-v2")).wait_for()
+        assert not shown.is_too_wide()
+        assert shown.complaints == []
+        if AXE.exists():
+            assert shown.violations() == []
+
+
+def test_a_second_visitor_has_a_conversation_of_its_own(trial: Cluster, browser: Browser) -> None:
+    with visitor(browser) as one, visitor(browser) as other:
+        for page in (one, other):
+            page.open(address(trial)).user("Bob").until_received(HELLO)
+        one.user("Ann").send("for Bob of this page alone")
+        one.user("Bob").until_received("for Bob of this page alone")
+        assert "alone" not in other.page.locator("#panes").inner_text()
+
+
+def test_a_terminal_joins_by_the_lines_of_the_page(trial: Cluster, browser: Browser) -> None:
+    with visitor(browser) as page:
+        page.open(address(trial)).user("Ann").until_received(REPLY)
+        command, *typed = page.page.locator("copy-lines pre").first.inner_text().splitlines()
+        assert command == f"dragoman client {trial.edges[0]} --dialect service"
+        with TypedClient(trial.edges[0], "--dialect", "service") as terminal:
+            for line in typed:
+                terminal.type(line)
+            terminal.expect("sent")
+        for name in ("Ann", "Bob"):
+            page.user(name).until_received(typed[-1])
+        page.until_counted(lost=0)
+
+
+def test_a_browser_that_blocks_websockets(trial: Cluster, browser: Browser) -> None:
+    with visitor(browser) as page:
+        page.page.add_init_script(NO_WEBSOCKETS)
+        page.open(address(trial)).until_trouble("allow WebSockets to this address")
+
+
+def test_a_reload_keeps_the_accounts_and_a_stopped_system_is_named(trial: Cluster, browser: Browser) -> None:
+    """The last test: the system is stopped."""
+    with visitor(browser) as page:
+        page.open(address(trial)).user("Bob").until_received(HELLO)
+        before = page.user("Bob").frames()[0]
+        page.page.reload()
+        page.user("Bob").until_received(HELLO)
+        assert page.user("Bob").frames()[0] == before, "the same login"
+        trial.stop()
+        page.until_trouble("Start it again with `dragoman up`")

@@ -1,0 +1,95 @@
+"""New clients in one chat with clients of older protocols: nonces, what is missing after an absence, logins."""
+
+import pytest
+
+from clients.errors import ConnectionEnded
+from tests.drills.cluster import Cluster
+from tests.system.conftest import Enter
+from tests.system.users import DialectUser, NativeUser
+
+pytestmark = pytest.mark.xdist_group("system")
+
+
+@pytest.fixture
+def ann(connect: Enter) -> NativeUser:
+    connect().register()  # takes the first edge
+    user = connect()
+    user.register()
+    return user
+
+
+def test_a_message_is_stored_once_under_its_nonce(ann: NativeUser, system: Cluster) -> None:
+    with DialectUser(system.edges[0], "pipe") as pat:
+        pat.register()
+        chat = ann.call("open", account=pat.number)["chat"]
+        sent = ann.call("send", chat=chat, text="hello", nonce="n")
+        pat.receive(f"message|0|{ann.number}|", "|hello")
+        assert ann.call("send", chat=chat, text="hello", nonce="n") | {"re": sent["re"]} == sent | {"again": True}
+        assert ann.call("send", chat=chat, text="other", nonce="n")["error"]["code"] == "conflict"
+        assert ann.call("send", to=pat.number, text="second", nonce="m")["index"] == sent["index"] + 1
+        pat.request(f"send_message|0|{pat.number}|{ann.number}|0|Hi Ann|{pat.token}", "send_message_succ|")
+        event = ann.event("message")
+        assert (event["sender"], event["segments"]) == (pat.number, [{"t": "text", "text": "Hi Ann"}])
+
+
+def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> None:
+    bob = connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    for number in range(1, 7):
+        ann.call("send", chat=chat, text=f"number {number}", nonce=str(number))
+    back = connect()
+    assert back.call("token", token=bob.token)["account"] == bob.number
+    reply = back.call("sync", have={str(chat): [2], "999999": [5]}, timeline=2)
+    ((head,), epoch) = (reply["chats"], reply["epoch"])
+    assert (head["chat"], head["head"], head["gap"], head["unread"]) == (chat, 6, {"from": 3, "to": 4}, 6)
+    assert (reply["gone"], reply["reset"]) == ([999999], False)
+    assert [back.event("message")["index"] for _ in range(2)] == [5, 6]
+    assert back.event("synced")["messages"] == 2
+    assert [one["index"] for one in back.call("history", chat=chat, **{"from": 4}, count=2)["messages"]] == [4, 3]
+    back.do("read", chat=chat, index=99)
+    assert back.call("sync", epoch=epoch, have={str(chat): [6]}, timeline=0)["chats"] == []
+    (head,) = back.call("sync", epoch="other", have={str(chat): [6]}, timeline=0)["chats"]
+    assert (head["read"], head["unread"]) == (6, 0)
+
+
+def test_a_removed_member_gets_no_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    bob = connect()
+    bob.register()
+    with DialectUser(system.edges[0], "pipe") as pat:
+        pat.register()
+        chat = ann.call("create", name="Fruit", members=[bob.number, pat.number])["chat"]
+        ann.call("send", chat=chat, text="first", nonce="1")
+        pat.receive(": first")
+        ann.do("kick", chat=chat, account=pat.number)
+        left = {"ev": "role", "chat": chat, "account": pat.number, "role": "left", "by": ann.number}
+        assert bob.event("role") == left
+        ann.call("send", chat=chat, text="second", nonce="2")
+        ann.call("send", to=pat.number, text="between us", nonce="3")
+        pat.receive("|between us")
+        assert not [frame for frame in pat.pending if "second" in frame]
+        pat.request(f"send_message|1|{pat.number}|{chat}|0|still here|{pat.token}", "send_message_error|")
+    assert [bob.event("message")["segments"][0]["text"] for _ in range(2)] == ["first", "second"]
+    ann.do("transfer", chat=chat, account=bob.number)
+    assert [(one["account"], one["role"]) for one in ann.call("members", chat=chat)["members"]] == [
+        (ann.number, "admin"), (bob.number, "owner")
+    ]  # fmt: skip
+    bob.do("leave", chat=chat)
+    assert bob.event("gone") == {"ev": "gone", "chat": chat, "why": "left"}
+    assert ann.call("chat", chat=chat)["owner"] == ann.number
+    assert bob.call("send", chat=chat, text="again", nonce="4")["error"]["code"] == "forbidden"
+
+
+def test_a_new_password_ends_every_other_login(ann: NativeUser, connect: Enter) -> None:
+    other = connect()
+    assert other.call("token", token=ann.token)["account"] == ann.number
+    old = {"scheme": "plain", "value": ann.account.secret}
+    new = {"scheme": "plain", "value": "a new password 99"}
+    renewed = ann.call("password", old=old, new=new)
+    assert renewed["sid"]
+    assert other.event("bye")["code"] == "unauthenticated"
+    with pytest.raises(ConnectionEnded):
+        other.read()
+    assert [one["here"] for one in ann.call("sessions")["sessions"]] == [True]
+    assert connect().call("token", token=renewed["token"])["sid"] == renewed["sid"]
+    assert connect().call("token", token=ann.token)["error"]["code"] == "unauthenticated"

@@ -1,0 +1,34 @@
+"""Texts of mails in both languages."""
+
+import re
+
+import pytest
+
+from services.auth.adapters.mail_templates import verification
+from services.auth.domain import VerificationPurpose
+from services.auth.store.verifications import VerificationMail
+
+LINK = "https://chat.example/verify/a.b"
+CHINESE = re.compile("[\u3000-\uffff]")
+
+
+def mail(purpose: VerificationPurpose) -> VerificationMail:
+    return VerificationMail(purpose, "ann@chat.example", 9)
+
+
+def test_the_default_is_in_both_languages() -> None:
+    found = verification(mail(VerificationPurpose.REGISTER), LINK)
+    assert found.subject == "Confirm your e-mail address / 确认您的邮箱"
+    assert found.text == (
+        "An account is being registered with this e-mail address.\n有人正在用此邮箱注册账号。\n\n"
+        f"If it is you, open this link:\n如是您本人操作，请打开此链接：\n\n{LINK}\n\n"
+        "If it is not you, ignore this mail.\n如非本人操作，请忽略此邮件。\n"
+    )
+
+
+@pytest.mark.parametrize("purpose", VerificationPurpose)
+def test_an_english_mail_is_in_english_alone(purpose: VerificationPurpose) -> None:
+    found = verification(mail(purpose), LINK, "en")
+    assert not CHINESE.search(found.subject + found.text)
+    assert f"\n\n{LINK}\n\n" in found.text
+    assert verification(mail(purpose), LINK).subject.startswith(found.subject)

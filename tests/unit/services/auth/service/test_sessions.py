@@ -1,0 +1,174 @@
+"""A user's own logins: listed, ended, limited in number; the change of a password."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared import settings as given
+from shared.contract.auth import (
+    Authenticated,
+    ChangePassword,
+    DeleteAccount,
+    EndLogin,
+    ListLogins,
+    ListRevocations,
+    LoginView,
+    Logout,
+)
+from shared.contract.edge import Revoked
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId
+from shared.contract.model import Scheme, Secret
+from shared.contract.session import Ack
+from shared.contract.subjects import (
+    CHANGE_PASSWORD,
+    DELETE_ACCOUNT,
+    END_LOGIN,
+    END_USER_LOGIN,
+    LIST_LOGINS,
+    LIST_REVOCATIONS,
+    LIST_USER_LOGINS,
+    LOGOUT,
+)
+from tests.unit.services.auth.cluster import (
+    ELSEWHERE,
+    ORIGIN,
+    AuthCluster,
+    EdgeProbe,
+    logs_in,
+    plain,
+    rejection,
+    rejection_code,
+)
+from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+
+EMAIL = "ann@example.org"
+
+
+async def logged_in(edge: EdgeProbe, password: str = "secret") -> Authenticated:
+    reply = await edge.login(EMAIL, password)
+    assert isinstance(reply, Authenticated)
+    return reply
+
+
+async def listed(edge: EdgeProbe, account: AccountId) -> list[LoginView]:
+    return (await edge.request(LIST_LOGINS, ListLogins(account))).logins
+
+
+def change(made: Authenticated, old: str = "secret", new: Secret | None = None) -> ChangePassword:
+    return ChangePassword(old=plain(old), new=new or plain("another"), actor=made.account, origin=ORIGIN)
+
+
+async def test_logins_are_listed_and_ended_one_by_one(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    first = await edge.register(EMAIL)
+    origin = msgspec.structs.replace(ELSEWHERE, client="ourchat_v2")
+    second = await edge.login(EMAIL, origin=origin)
+    assert isinstance(second, Authenticated)
+    newest, oldest = await listed(edge, first.account)
+    assert (newest.sid, newest.expires, newest.address, newest.client) == (
+        second.sid, second.expires, ELSEWHERE.address, "ourchat_v2",
+    )  # fmt: skip
+    assert (oldest.sid, oldest.address, oldest.client) == (first.sid, ORIGIN.address, "")
+    assert abs(newest.created - time.time() * 1000) < 60_000
+
+    assert await edge.request(END_LOGIN, EndLogin(first.sid, first.account)) == Ack()
+    [revocation] = (await edge.receive(Revoked)).revocations
+    assert (revocation.account, revocation.sid) == (first.account, first.sid)
+    assert [login.sid for login in await listed(edge, first.account)] == [second.sid]
+    assert await rejection_code(edge.request(END_LOGIN, EndLogin(first.sid, first.account))) == ErrorCode.NOT_FOUND
+    await edge.request(LOGOUT, Logout(second.sid, second.account))
+    assert await listed(edge, first.account) == []
+
+
+async def test_nobody_ends_or_lists_another_account_s_logins(edge: EdgeProbe) -> None:
+    ann, bob = await edge.register(EMAIL), await edge.register("bob@example.org")
+    assert await rejection_code(edge.request(END_LOGIN, EndLogin(bob.sid, ann.account))) == ErrorCode.NOT_FOUND
+    assert [login.sid for login in await listed(edge, bob.account)] == [bob.sid]
+    assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).revocations == []
+    for work in (edge.request(LIST_LOGINS, ListLogins()), edge.request(END_LOGIN, EndLogin(bob.sid))):
+        assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED
+
+
+async def test_a_deleted_account_leaves_no_login(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    await cluster.session()
+    await cluster.message()
+    made = await edge.register(EMAIL)
+    await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
+    assert await listed(edge, made.account) == []
+
+
+async def test_an_operator_lists_and_ends_logins(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    operator = await cluster.operator()
+    made = await edge.register(EMAIL)
+    [found] = (await operator.request(LIST_USER_LOGINS, ListLogins(made.account))).logins
+    await operator.request(END_USER_LOGIN, EndLogin(found.sid, made.account))
+    assert (await edge.receive(Revoked)).revocations[0].sid == made.sid
+
+
+async def test_a_login_beyond_the_limit_ends_the_oldest(
+    tables_url: str, make_cluster: MakeCluster, tmp_path: Path
+) -> None:
+    auth = cheap_auth(tmp_path / "keys").model_copy(update={"sessions_per_account": 2})
+    cluster = make_cluster(tables_url, auth=auth)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    first = await edge.register(EMAIL)
+    second = await logged_in(edge)
+    assert edge.has_received_nothing
+    third = await logged_in(edge)
+    assert [one.sid for one in (await edge.receive(Revoked)).revocations] == [first.sid]
+    assert [login.sid for login in await listed(edge, first.account)] == [third.sid, second.sid]
+    await asyncio.gather(*(logged_in(edge) for _ in range(6)))
+    assert len(await listed(edge, first.account)) == 2
+
+
+async def test_any_number_of_logins_by_default(edge: EdgeProbe) -> None:
+    made = await edge.register(EMAIL)
+    for _ in range(12):
+        await logged_in(edge)
+    assert len(await listed(edge, made.account)) == 13
+    assert edge.has_received_nothing
+
+
+async def test_a_changed_password_ends_all_logins_but_the_new_one(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    made = await edge.register(EMAIL)
+    await logged_in(edge)
+    renewed = await edge.request(CHANGE_PASSWORD, change(made))
+    [revocation] = (await edge.receive(Revoked)).revocations
+    assert (revocation.account, revocation.sid, revocation.number) == (made.account, "", renewed.revision)
+    assert renewed.account == made.account
+    assert [login.sid for login in await listed(edge, made.account)] == [renewed.sid]
+    assert await logs_in(edge, EMAIL, plain("another"))
+    assert not await logs_in(edge, EMAIL, plain("secret"))
+
+
+async def test_the_old_password_is_needed_and_its_guesses_are_limited(limited: AuthCluster) -> None:
+    limited.start_auth()
+    edge = await limited.edge()
+    made = await edge.register(EMAIL)
+    wrong = [await rejection(edge.request(CHANGE_PASSWORD, change(made, "wrong"))) for _ in range(5)]
+    assert {(one.failure.code, one.failure.field) for one in wrong} == {(ErrorCode.UNAUTHENTICATED, "old")}
+    assert await rejection_code(edge.request(CHANGE_PASSWORD, change(made))) == ErrorCode.RATE_LIMITED
+    assert await logs_in(edge, EMAIL, plain("secret"))
+    assert len(await listed(edge, made.account)) == 2
+
+
+@pytest.mark.parametrize("new", [Secret(Scheme.SERVICE, "x"), plain(""), plain("short")])
+async def test_an_unacceptable_new_password(
+    make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path, new: Secret
+) -> None:
+    auth = cheap_auth(tmp_path / "keys").model_copy(update={"password_min_characters": 6})
+    cluster = make_cluster(sqlite_url, auth=auth, limits=given.LimitsSettings(rates=False))
+    cluster.start_auth()
+    edge = await cluster.edge()
+    made = await edge.register(EMAIL)
+    assert await rejection_code(edge.request(CHANGE_PASSWORD, change(made, new=new))) == ErrorCode.INVALID

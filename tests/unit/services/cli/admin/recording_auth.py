@@ -1,0 +1,23 @@
+"""A fake of auth's audit trail."""
+
+from shared.bus.client import Bus
+from shared.contract.admin import Act, RecordAct, SearchTrail, Trail
+from shared.contract.session import Ack
+from shared.contract.subjects import RECORD_ACT, SEARCH_TRAIL
+
+
+class RecordingTrail:
+    """Two acts are a page."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.acts: list[Act] = []
+        bus.serve(RECORD_ACT, self._record)
+        bus.serve(SEARCH_TRAIL, self._search)
+
+    async def _record(self, request: RecordAct) -> Ack:
+        self.acts.append(Act(request.act, request.account, detail=request.detail, number=len(self.acts) + 1))
+        return Ack()
+
+    async def _search(self, request: SearchTrail) -> Trail:
+        found = [act for act in reversed(self.acts) if not request.before or act.number < request.before]
+        return Trail(found[:2], len(found) > 2)

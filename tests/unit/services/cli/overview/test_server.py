@@ -1,0 +1,75 @@
+"""The dashboard's port."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from services.cli.overview.server import DashboardServer
+from services.cli.overview.system_view import Target
+from services.cli.ports import free_port
+from shared.dashboard.panels import Dashboard
+from shared.settings import NatsSettings
+from tests.unit.shared.test_ops import serving
+
+_LARGEST_BYTES = 20_000
+
+
+@asynccontextmanager
+async def dashboard(*targets: Target) -> AsyncIterator[int]:
+    """Without NATS."""
+    server = DashboardServer(lambda: targets, NatsSettings(url=f"nats://127.0.0.1:{free_port()}"))
+    server._counted = float("inf")
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = asyncio.create_task(server.run(listener))
+    yield listener.getsockname()[1]
+    server.stop()
+    await running
+
+
+async def get(port: int, path: str, *headers: str, method: str = "GET") -> tuple[int, str, bytes]:
+    """Status, headers and body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    host = () if any(one.startswith("Host") for one in headers) else (f"Host: 127.0.0.1:{port}",)
+    lines = (f"{method} {path} HTTP/1.1", "Connection: close", *host, *headers)
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), head.decode(), body
+
+
+async def test_it_shows_processes_that_answer_and_those_that_do_not() -> None:
+    async with serving({}, CollectorRegistry(), Dashboard("auth")) as ops:
+        away = f"http://127.0.0.1:{free_port()}"
+        targets = Target("auth", f"http://127.0.0.1:{ops.port}", 1), Target("edge-1", away, 0), Target("nats")
+        async with dashboard(*targets) as port:
+            status, _, body = await get(port, "/api/system")
+    assert status == 200
+    found = {one["name"]: (one["state"], one["restarts"]) for one in msgspec.json.decode(body)["processes"]}
+    assert found == {"auth": ("ready", 1), "edge-1": ("no answer", 0), "nats": ("no answer", None)}
+
+
+async def test_its_page_is_small_and_may_run_nothing_but_its_own() -> None:
+    async with dashboard() as port:
+        status, head, body = await get(port, "/")
+        assert (status, b"dashboard.js" in body) == (200, True)
+        assert "script-src 'self'" in head
+        names = ["dashboard.js", "dashboard.css", "chart.js", "auditor.js", "format.js", "icon.svg"]
+        sizes = [len((await get(port, f"/web/{name}", "Accept-Encoding: gzip"))[2]) for name in names]
+    assert min(sizes) > 0
+    assert sum(sizes) < _LARGEST_BYTES
+
+
+async def test_it_is_alive() -> None:
+    async with dashboard() as port:
+        assert (await get(port, "/healthz"))[::2] == (200, b"ok\n")
+
+
+async def test_it_rejects_foreign_names_other_methods_and_unknown_paths() -> None:
+    async with dashboard() as port:
+        assert (await get(port, "/api/system", "Host: evil.example"))[0] == 421
+        assert (await get(port, "/api/system", method="POST"))[0] == 405
+        assert (await get(port, "/etc/passwd"))[0] == 404

@@ -1,0 +1,72 @@
+"""native: what users write into reactions is a name in JSON, and nothing else."""
+
+import json
+from typing import Any
+
+from hypothesis import example, given
+
+from services.edge.canonical.events import MessageChanged
+from services.edge.canonical.replies import DisplayChange, DisplayMessage
+from services.edge.dialects.base import ConnectionInfo, DecodeError
+from services.edge.dialects.native import Native
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React, Reactions
+from shared.contract.model import Message, Text
+from shared.settings import LimitsSettings
+from tests.unit.services.edge.dialects.driving import frames, log_in, requests_of
+from tests.unit.services.edge.dialects.user_texts import HOSTILE
+
+CHAT, BOB = ChatId(5), AccountId(34)
+
+
+def connection() -> Native:
+    dialect = Native(ConnectionInfo(LimitsSettings(rates=False), "http://chat.example"))
+    log_in(dialect, AccountId(12))
+    return dialect
+
+
+def only_object(out: tuple[object, ...]) -> dict[str, Any]:
+    (frame,) = out
+    assert isinstance(frame, bytes)
+    assert b"\n" not in frame
+    members = json.loads(frame, object_pairs_hook=lambda pairs: (pairs, dict(pairs)))
+    pairs, found = members
+    assert len(pairs) == len(found), "no member twice"
+    return json.loads(frame)  # type: ignore[no-any-return]
+
+
+@given(word=HOSTILE)
+@example(word='","code":18,"x":"')
+def test_an_event(word: str) -> None:
+    change = MessageChange(CHAT, 3, 8, ChangeKind.REACTION, BOB, 7, b"", {word: 2}, None, word, False)
+    event = only_object(frames(connection().encode_event(MessageChanged(DisplayChange(change)), 0.0)))
+    assert event == {
+        "ev": "changed", "chat": 5, "rev": 3, "index": 8, "kind": "reaction", "by": 34, "time": 7,
+        "reactions": {word: 2}, "emoji": word, "on": False,
+    }  # fmt: skip
+
+
+@given(word=HOSTILE)
+def test_a_message(word: str) -> None:
+    message = Message(CHAT, 8, MessageId(9), BOB, 7, b"", Nonce(1))
+    shown = DisplayMessage(message, (Text("a"),), reactions=Reactions({word: 2}, [word]))
+    event = only_object(connection().encode_message(shown))
+    assert (event["reactions"], event["mine"]) == ({word: 2}, [word])
+    assert event.keys() == {"ev", "chat", "index", "id", "sender", "time", "segments", "reactions", "mine"}
+
+
+@given(word=HOSTILE)
+@example(word="👨\u200d👩\u200d👧")
+@example(word="a\u202eb")
+def test_an_emoji_is_short_and_visible(word: str) -> None:
+    frame = json.dumps({"op": "react", "chat": 5, "index": 8, "emoji": word}).encode()
+    try:
+        (request,) = requests_of(connection(), frame)
+    except DecodeError:
+        assert not (word.isalnum() and len(word.encode()) <= 32)
+        return
+    assert isinstance(request.command, ChangeMessage)
+    assert request.command.change == React(word, True)
+    assert len(word.encode()) <= 32
+    assert word.replace("\u200d", "").isprintable()
+    assert not any(map(str.isspace, word))

@@ -1,0 +1,108 @@
+"""What the vectors cannot show: the budgets of a connection, the frames before a close, nonces."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.edge.canonical.frames import Outgoing
+from services.edge.dialects.base import (
+    LOGGED_OUT,
+    TOO_MANY_REQUESTS,
+    ConnectionInfo,
+    DecodeError,
+    Disconnect,
+    LocalReply,
+)
+from services.edge.dialects.native import Native
+from services.edge.dialects.native.operations import BY_NAME, OPERATIONS, RATES, RateClass
+from shared.contract.errors import ErrorCode
+from shared.settings import LimitsSettings
+from tests.vectors import load
+
+LOGIN = b'{"op":"login","id":1,"identifier":"ann","secret":{"scheme":"plain","value":"x"}}'
+
+
+def connection(*, rates: bool = True) -> Native:
+    return Native(ConnectionInfo(LimitsSettings(rates=rates), "http://chat.example"))
+
+
+def value(frames: tuple[Outgoing, ...]) -> dict[str, Any]:
+    (frame,) = frames
+    assert isinstance(frame, bytes)
+    shown: dict[str, Any] = json.loads(frame)
+    return shown
+
+
+def rejections(dialect: Native, frame: bytes, now: float, most: int) -> int:
+    """How many of `most` frames are rejected before one is not."""
+    for count in range(most):
+        try:
+            dialect.decode(frame, now)
+        except DecodeError:
+            continue
+        return count
+    return most
+
+
+def test_frames_that_are_no_objects_end_the_connection_when_their_budget_is_spent() -> None:
+    dialect = connection()
+    assert rejections(dialect, b"hello", 100.0, 99) == 50
+    answer, end = dialect.decode(b"[]", 100.0)
+    assert isinstance(answer, LocalReply)
+    assert value(answer.frames)["error"]["code"] == "invalid"
+    assert isinstance(end, Disconnect)
+    assert dialect.encode_close(*end)[1:] == (4008, '{"code":"invalid","retry_ms":60000}')
+    assert rejections(connection(), b'{"op":"fly"}', 100.0, 99) == 99, "objects do not count"
+    assert rejections(connection(rates=False), b"hello", 100.0, 99) == 99
+
+
+def test_the_budget_of_bad_frames_comes_back() -> None:
+    dialect = connection()
+    rejections(dialect, b"hello", 100.0, 50)
+    with pytest.raises(DecodeError):
+        dialect.decode(b"hello", 101.0)
+
+
+def test_commands_of_a_rate_are_limited_apart_from_others() -> None:
+    dialect, (per_second, burst) = connection(), RATES[RateClass.ENTRANCE]
+    for _ in range(burst):
+        dialect.decode(LOGIN, 100.0)
+    with pytest.raises(DecodeError) as rejected:
+        dialect.decode(LOGIN, 100.0)
+    error = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
+    assert error["re"] == 1
+    assert error["error"]["code"] == ErrorCode.RATE_LIMITED
+    assert error["error"]["retry_ms"] > 0
+    dialect.decode(b'{"op":"ping","id":2}', 100.0)
+    dialect.decode(LOGIN, 100.0 + 1 / per_second)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "shown", "retries"),
+    [
+        (1008, LOGGED_OUT, 4003, False), (1008, TOO_MANY_REQUESTS, 4029, True), (1012, "restarting", 1012, True),
+        (1013, "too slow", 1013, True), (1011, "internal error", 1011, True),
+    ],
+)  # fmt: skip
+def test_a_close_shows_whether_to_connect_again(code: int, reason: str, shown: int, retries: bool) -> None:
+    frames, sent, text = connection().encode_close(code, reason)
+    bye = value(frames)
+    assert (bye["ev"], sent) == ("bye", shown)
+    assert ("retry_ms" in bye) == ("retry_ms" in json.loads(text)) == retries
+    assert len(text.encode()) < 124
+
+
+def test_other_closes_stay_as_they_are() -> None:
+    assert connection().encode_close(1000, "logged out") == ((), 1000, "logged out")
+    assert connection().encode_close(1008, "not logged in for too long")[1:] == (1008, "not logged in for too long")
+
+
+def test_every_operation_has_a_vector_and_a_name_of_its_own() -> None:
+    used = {
+        vector.frame["op"]
+        for vector in load("native").vectors
+        if isinstance(vector.frame, dict) and "op" in vector.frame
+    }
+    assert set(BY_NAME) <= used
+    assert len(BY_NAME) == len(OPERATIONS)

@@ -1,0 +1,234 @@
+"""TLS of the clients' ports."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.cli.certificates import ensure_authority
+from services.cli.ports import free_port
+from services.edge.canonical.frames import Frame
+from services.edge.gateway import Gateway, socket_options
+from services.edge.gateway.tls import ServerTls
+from shared.errors import StartupError
+from shared.settings import EdgeSettings, LimitsSettings
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.gateway.conftest import Start
+from tests.unit.services.edge.gateway.raw import TEXT, RawPeer, masked, request
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+
+WATCH_SECONDS = 0.02
+LARGE = b'"' + b"x" * 1_000_000 + b'"'
+
+
+class Issued:
+    """Certificates of one authority, the latest in `server.crt` and `server.key`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.renew()
+
+    def renew(self) -> None:
+        for name in ("server.crt", "server.key"):
+            (self._directory / name).unlink(missing_ok=True)
+        authority = ensure_authority(self._directory)
+        assert authority is not None
+        authority.ensure(self._directory, ("localhost",))
+
+    @property
+    def key(self) -> Path:
+        return self._directory / "server.key"
+
+    @property
+    def settings(self) -> EdgeSettings:
+        return EdgeSettings(tls_certificate=str(self._directory / "server.crt"), tls_key=str(self.key))
+
+    @property
+    def trusted(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self._directory / "ca.crt"))
+
+    @property
+    def certificate(self) -> bytes:
+        return ssl.PEM_cert_to_DER_cert((self._directory / "server.crt").read_text())
+
+
+@pytest.fixture
+def issued(tmp_path: Path) -> Issued:
+    return Issued(tmp_path)
+
+
+@pytest.fixture
+async def tls(issued: Issued) -> AsyncIterator[ServerTls]:
+    tls = ServerTls(issued.settings)
+    watching = asyncio.create_task(tls.watch(WATCH_SECONDS))
+    yield tls
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_web_socket_over_tls(start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued) -> None:
+    gateway = await start(tls=tls)
+    async with await RawPeer.dial(gateway.port, tls=issued.trusted) as peer:
+        await peer.upgrade()
+        client = await endpoint.client()
+        assert client.handshake.secure
+        assert client.handshake.address == "127.0.0.1"
+        peer.send(masked(TEXT, b'"hello"'), masked(TEXT, LARGE))
+        await client.until(b'"hello"', LARGE)
+        client.socket.send((LARGE,))
+        assert await peer.frame() == (TEXT, LARGE)
+
+
+async def serve_scheme(
+    scope: Mapping[str, Any], _receive: object, send: Callable[[Mapping[str, Any]], Awaitable[None]]
+) -> None:
+    body = scope["scheme"].encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_an_http_request_knows_whether_it_is_encrypted(
+    endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued, encrypted: bool
+) -> None:
+    """The addresses of uploaded files begin so."""
+    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), endpoint, serve_scheme, tls if encrypted else None)
+    await gateway.start()
+    try:
+        async with await RawPeer.dial(gateway.port, tls=issued.trusted if encrypted else None) as peer:
+            peer.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (b"https" in await peer.rest()) is encrypted
+    finally:
+        await gateway.close()
+
+
+async def test_plain_tcp_over_tls(start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued) -> None:
+    port = free_port()
+    await start(tls=tls, tcp_port=port)
+    async with await RawPeer.dial(port, tls=issued.trusted) as peer:
+        client = await endpoint.client()
+        assert client.handshake.secure
+        peer.send(b'{"a": 1}')
+        await client.until(b'{"a": 1}')
+        client.socket.send((b"answer",))
+        assert (await peer.until(b"\n")).rstrip() == b"answer"
+        client.socket.close(1000, "")
+        assert await peer.rest() == b""
+
+
+@pytest.mark.parametrize("first", [request(), b"\x16\x03\x01\x00\x05hello", b'{"a": 1}'])
+async def test_a_client_without_tls_is_disconnected(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, first: bytes
+) -> None:
+    port = free_port()
+    gateway = await start(tls=tls, tcp_port=port)
+    for one in (gateway.port, port):
+        async with await RawPeer.dial(one) as peer:
+            peer.send(first)
+            assert b"HTTP" not in await peer.rest()
+    assert not endpoint.clients
+
+
+async def test_a_tls_handshake_has_a_deadline(start: Start, tls: ServerTls) -> None:
+    gateway = await start(tls=tls, head_seconds=0.1)
+    async with await RawPeer.dial(gateway.port) as peer:
+        assert await peer.rest() == b""
+
+
+async def test_the_header_of_a_proxy_precedes_tls(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    gateway = await start(tls=tls, trusted_proxies=["127.0.0.0/8"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(b"PROXY TCP4 203.0.113.7 127.0.0.1 5 6\r\n")
+    await writer.start_tls(issued.trusted, server_hostname="localhost")
+    async with RawPeer(reader, writer) as peer:
+        await peer.upgrade()
+        assert (await endpoint.client()).handshake.address == "203.0.113.7"
+
+
+async def test_a_paused_client_loses_nothing(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    gateway = await start(tls=tls)
+    async with await RawPeer.dial(gateway.port, tls=issued.trusted) as peer:
+        await peer.upgrade()
+        client = await endpoint.client()
+        loop, socket = asyncio.get_running_loop(), client.socket
+
+        def pause_for_a_moment(_: Frame) -> None:
+            socket.pause_reading()
+            loop.call_later(0.001, socket.resume_reading)
+
+        client.on_frame = pause_for_a_moment
+        sent = [f'"{number} {"y" * 3000}"'.encode() for number in range(300)]
+        peer.send(*(masked(TEXT, one) for one in sent))
+        await client.until(*sent)
+
+
+@pytest.mark.skipif(not socket_options.REPORTS_UNACKNOWLEDGED, reason="the kernel does not report it")
+async def test_unread_bytes_are_unacknowledged(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    gateway = await start(tls=tls)
+    async with await RawPeer.dial(gateway.port, receive_buffer=8192, tls=issued.trusted) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        socket = (await endpoint.client()).socket
+        for _ in range(8):
+            socket.send((b"z" * 500_000,))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (socket.unacknowledged() or 0) < 3_000_000:
+                await asyncio.sleep(0.01)
+        peer.start_reading()
+        for _ in range(8):
+            await peer.frame()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while socket.unacknowledged() != 0:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def fresh(port: int, issued: Issued) -> AsyncIterator[RawPeer]:
+    async with await RawPeer.dial(port, tls=issued.trusted) as peer:
+        yield peer
+
+
+async def test_a_replaced_certificate_is_served_and_open_connections_stay(
+    start: Start, endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued
+) -> None:
+    gateway, before = await start(tls=tls), issued.certificate
+    async with fresh(gateway.port, issued) as old:
+        await old.upgrade()
+        client = await endpoint.client()
+        assert old.certificate == before
+        with capture_logs() as logs:
+            wrong = issued.key.read_bytes()[:100]
+            os.truncate(issued.key, 100)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not any(line["log_level"] == "error" for line in logs):
+                    await asyncio.sleep(WATCH_SECONDS)
+        assert wrong.decode() not in str(logs)
+        async with fresh(gateway.port, issued) as meanwhile:
+            assert meanwhile.certificate == before
+        issued.renew()
+        assert issued.certificate != before
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                async with fresh(gateway.port, issued) as new:
+                    if new.certificate == issued.certificate:
+                        break
+                await asyncio.sleep(WATCH_SECONDS)
+        old.send(masked(TEXT, b'"still here"'))
+        await client.until(b'"still here"')
+
+
+def test_an_unusable_certificate_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"none \(edge.tls_certificate\) cannot be used: No such file"):
+        ServerTls(EdgeSettings(tls_certificate=str(tmp_path / "none")))

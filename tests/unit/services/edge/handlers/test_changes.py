@@ -1,0 +1,102 @@
+"""Edits and recalls on their way to the message service: the owner of the chat first, then any replica."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.edge.canonical.commands import EditMessage
+from services.edge.client.posting import nonce_of
+from services.edge.handlers.changes import MessageChanger
+from services.edge.upstream.owners import ANY
+from shared.contract import subjects
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import Changed, ChangeMessage, EditText, RecallText
+from shared.contract.model import Text, unpack
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient
+from tests.unit.services.edge.fake_services import FakeService
+
+ME, CHAT = AccountId(1), ChatId(7)
+
+
+class ChangedMessages(FakeService):
+    """`owner`: the error of the replica "one" alone."""
+
+    def __init__(self, cluster: EdgeCluster) -> None:
+        super().__init__("message", cluster.nats)
+        self.owner: ErrorCode | None = None
+        self.received: list[tuple[str, ChangeMessage]] = []
+        self.bus.serve(subjects.CHANGE_MESSAGE, self._any, queue="message")
+        self.bus.serve(subjects.change("one"), self._owner)
+
+    async def _any(self, request: ChangeMessage) -> Changed:
+        self.received.append(("any", request))
+        return Changed(1, 2)
+
+    async def _owner(self, request: ChangeMessage) -> Changed:
+        self.received.append(("one", request))
+        if self.owner is not None:
+            raise RequestError(self.owner, "no")
+        return Changed(3, 4)
+
+
+class OneOwner:
+    def __init__(self) -> None:
+        self.name = "one"
+
+    def owner(self, _chat: ChatId, _now: float) -> str:
+        return self.name
+
+
+@pytest.fixture
+async def messages(cluster: EdgeCluster) -> AsyncIterator[ChangedMessages]:
+    service = ChangedMessages(cluster)
+    await service.bus.start()
+    yield service
+    await service.bus.stop()
+
+
+@pytest.fixture
+async def client(cluster: EdgeCluster) -> EdgeClient:
+    edge = await cluster.add_edge()
+    device = EdgeClient(edge.endpoint)
+    await device.request(do="login", account=ME)
+    return device
+
+
+def changer(cluster: EdgeCluster, owners: OneOwner) -> MessageChanger:
+    edge = cluster.edges[0]
+    return MessageChanger(edge.bus, edge.id, owners, None, lambda: 0.0, 5.0)  # type: ignore[arg-type]
+
+
+async def test_the_owner_is_requested_first(
+    cluster: EdgeCluster, client: EdgeClient, messages: ChangedMessages
+) -> None:
+    owners = OneOwner()
+    made, session = changer(cluster, owners), client.client.session
+    edit = EditMessage(CHAT, 4, (Text("new"),), "n", if_rev=2)
+    assert await made.change(session, edit) == Changed(3, 4)
+    ((replica, request),) = messages.received
+    assert (replica, request.chat, request.index, request.actor) == ("one", CHAT, 4, ME)
+    assert request.origin == (cluster.edges[0].id, client.client.connection.number)
+    assert isinstance(request.change, EditText)
+    assert (request.change.nonce, request.change.if_rev) == (nonce_of(ME, CHAT, "n"), 2)
+    body = unpack(request.change.body)
+    assert (body.segments, body.edited) == ((Text("new"),), True)
+    messages.owner = ErrorCode.UNAVAILABLE
+    assert await made.change(session, edit) == Changed(1, 2)
+    owners.name = "gone"
+    assert await made.change(session, edit) == Changed(1, 2)
+    owners.name = ANY
+    assert await made.change(session, ChangeMessage(CHAT, 4, RecallText())) == Changed(1, 2)
+    assert [replica for replica, _ in messages.received] == ["one", "one", "any", "any", "any"]
+
+
+async def test_a_rejection_of_the_owner_is_final(
+    cluster: EdgeCluster, client: EdgeClient, messages: ChangedMessages
+) -> None:
+    messages.owner = ErrorCode.FORBIDDEN
+    with pytest.raises(RequestError):
+        await changer(cluster, OneOwner()).change(client.client.session, ChangeMessage(CHAT, 4, RecallText()))
+    assert [replica for replica, _ in messages.received] == ["one"]

@@ -1,0 +1,36 @@
+"""Who has only a token of an account cannot make its recovery answer their own."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from shared.bus.client import Bus
+from shared.contract.auth import SetSecurity
+from shared.contract.session import Ack
+from shared.contract.subjects import SET_SECURITY
+from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.login.test_login import SERVICE_TOKEN, TokenChecks
+
+
+async def test_a_token_alone_changes_no_security_question(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TokenChecks(monkeypatch)
+    changed: list[SetSecurity] = []
+
+    async def change(request: SetSecurity) -> Ack:
+        changed.append(request)
+        return Ack()
+
+    auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
+    auth.serve(SET_SECURITY, change)
+    await auth.start()
+    cluster.stack.push_async_callback(auth.stop)
+    by_token = NativeClient(await cluster.add_edge())
+    assert "error" not in await by_token.reply(by_token.send(op="token", token=SERVICE_TOKEN))
+    wanted = {"op": "set_security", "question_id": 3, "answer": "Rex"}
+    assert (await by_token.reply(by_token.send(**wanted)))["error"]["code"] == "forbidden"
+    assert changed == []
+    by_secret = await connect(cluster)
+    assert "error" not in await by_secret.reply(by_secret.send(**wanted))
+    assert len(changed) == 1

@@ -1,0 +1,79 @@
+"""Logins by token reach auth's audit trail: in batches, once a day, and later if auth is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.edge.client.connection import Connection
+from services.edge.login import token_logins
+from services.edge.login.token_logins import TokenLoginReports
+from shared.bus.client import Bus
+from shared.contract.auth import RecordTokenLogins, TokenLogin
+from shared.contract.ids import AccountId
+from shared.contract.session import Ack
+from shared.contract.subjects import RECORD_TOKEN_LOGINS
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.login.test_login import REQUESTS, TokenChecks, dial, reply_to
+
+
+class TrailOfAuth:
+    def __init__(self, cluster: EdgeCluster) -> None:
+        self.bus = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
+        self.bus.serve(RECORD_TOKEN_LOGINS, self._record)
+        self.batches: asyncio.Queue[list[TokenLogin]] = asyncio.Queue()
+
+    async def _record(self, request: RecordTokenLogins) -> Ack:
+        self.batches.put_nowait(request.logins)
+        return Ack()
+
+    async def batch(self) -> list[TokenLogin]:
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await self.batches.get()
+
+
+@pytest.fixture
+async def trail(cluster: EdgeCluster) -> AsyncIterator[TrailOfAuth]:
+    trail = TrailOfAuth(cluster)
+    yield trail
+    await trail.bus.stop()
+
+
+async def test_logins_by_token_are_reported_and_others_are_not(
+    cluster: EdgeCluster, trail: TrailOfAuth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_logins, "_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(token_logins, "_REQUEST_SECONDS", 0.3)
+    TokenChecks(monkeypatch)
+    edge = await cluster.add_edge()
+    await reply_to(dial(edge.endpoint, "/ws/pipe"), "login|101|right")
+    for _ in range(3):
+        await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
+    await asyncio.sleep(0.5)  # auth is away
+    await trail.bus.start()
+    assert await trail.batch() == [TokenLogin(AccountId(1), "192.0.2.1", "pipe")]
+    await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
+    await asyncio.sleep(0.3)
+    assert trail.batches.empty()
+
+
+async def test_batches_and_what_waits_are_bounded(
+    cluster: EdgeCluster, trail: TrailOfAuth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_logins, "_PENDING", 1_200)
+    edge = await cluster.add_edge()
+    await trail.bus.start()
+    reports = TokenLoginReports(edge.bus)
+    wire = dial(edge.endpoint, "/ws/pipe")
+    await reply_to(wire, "login|101|right")
+    connection: Connection = next(iter(edge.endpoint.clients.values())).connection
+    for number in range(1, 2_001):
+        reports.note(AccountId(number), connection)
+    await reports.send()
+    assert [len(await trail.batch()) for _ in range(3)] == [500, 500, 200]
+    reports.note(AccountId(1), connection)
+    reports.note(AccountId(2_000), connection)  # found no place before
+    await reports.send()
+    assert [one.account for one in await trail.batch()] == [2_000]

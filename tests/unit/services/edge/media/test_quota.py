@@ -1,0 +1,103 @@
+"""Quotas: of an account and day over all edges, of all files, and while Redis is away."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.edge.media import MediaService
+from services.edge.media.counters import MediaCounters
+from services.edge.media.disk import Disk
+from services.edge.media.opening import open_store
+from services.edge.media.quota import MediaQuota
+from services.edge.metrics import EdgeMetrics
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, NodeId
+from shared.settings import MediaSettings, Settings
+from tests.support.servers import ValkeyServer
+
+ALICE, BOB = AccountId(7), AccountId(8)
+NOON, TOMORROW = 1_700_000_000_000, 1_700_000_000_000 + 86_400_000
+DAILY, TOTAL = MediaSettings(account_bytes_per_day=100), MediaSettings(total_bytes=100)
+
+
+@pytest.fixture
+async def edges(valkey_server: ValkeyServer) -> AsyncIterator[list[MediaCounters]]:
+    counters = [MediaCounters(valkey_server.settings("edge")) for _ in range(2)]
+    yield counters
+    for one in counters:
+        await one.close()
+
+
+async def admits(quota: MediaQuota, account: AccountId, size: int) -> bool:
+    with suppress(RequestError):
+        await quota.reserve(account, size)
+        return True
+    return False
+
+
+async def test_an_account_has_a_quota_for_a_day_on_all_edges_together(edges: list[MediaCounters]) -> None:
+    here, there = (MediaQuota(counters, DAILY, lambda: NOON) for counters in edges)
+    assert [await admits(here, ALICE, 60), await admits(there, ALICE, 41), await admits(there, ALICE, 40)] == [
+        True, False, True,
+    ]  # fmt: skip
+    assert await admits(there, BOB, 100)
+    with pytest.raises(RequestError, match="100 bytes"):
+        await here.check(ALICE)
+    await here.give_back(ALICE, 1)
+    await here.check(ALICE)
+    assert await admits(MediaQuota(edges[0], DAILY, lambda: TOMORROW), ALICE, 100)
+
+
+async def test_all_files_together_have_a_quota(edges: list[MediaCounters]) -> None:
+    here, there = (MediaQuota(counters, TOTAL) for counters in edges)
+    assert [await admits(here, ALICE, 99), await admits(there, BOB, 2)] == [True, False]
+    await here.measured(50)
+    assert await admits(there, BOB, 50)
+
+
+async def test_one_quota_is_given_back_when_another_rejects(edges: list[MediaCounters]) -> None:
+    quota = MediaQuota(edges[0], MediaSettings(account_bytes_per_day=10, total_bytes=100), lambda: NOON)
+    assert not await admits(quota, ALICE, 11)
+    assert await edges[1].add("", 0) == 0
+
+
+async def test_an_edge_goes_on_from_what_it_has_seen_while_redis_is_away(
+    edges: list[MediaCounters], valkey_server: ValkeyServer
+) -> None:
+    here, there = (MediaQuota(counters, DAILY, lambda: NOON) for counters in edges)
+    assert await admits(here, ALICE, 60)
+    assert await admits(there, ALICE, 20)
+    valkey_server.kill()
+    try:
+        assert [await admits(there, ALICE, 21), await admits(there, ALICE, 20)] == [False, True]
+        assert not await edges[0].elect_sweeper(NodeId("a"), 60), "without Redis, no edge sweeps"
+    finally:
+        valkey_server.start()
+
+
+async def test_one_edge_is_elected_to_sweep(edges: list[MediaCounters]) -> None:
+    assert [await one.elect_sweeper(NodeId("a"), 60) for one in edges] == [True, False]
+
+
+async def test_a_file_that_cannot_be_stored_is_not_counted(edges: list[MediaCounters], tmp_path: object) -> None:
+    settings, disk = Settings(media={"directory": str(tmp_path), "account_bytes_per_day": 10}), Disk()
+    quota = MediaQuota(edges[0], settings.media)
+    metrics = EdgeMetrics(CollectorRegistry())
+    media = MediaService(open_store(settings.media, disk), settings, metrics, disk, quota)
+    await media.prepare()
+    upload = media.start_upload()
+    await upload.write(b"12345678")
+    upload.drop()
+    with pytest.raises(RequestError):
+        await media.store(upload, "file", account=ALICE)
+    upload = media.start_upload()
+    await upload.write(b"12345678")
+    stored = await media.store(upload, "file", account=ALICE)
+    with pytest.raises(RequestError) as caught:
+        await quota.reserve(ALICE, 8)
+    assert caught.value.failure.code is ErrorCode.LIMIT
+    await media.discard(stored.id)
+    await quota.reserve(ALICE, 8)
+    await media.close()

@@ -1,0 +1,66 @@
+"""A record of a real edge, played again: by itself, and against that edge."""
+
+import json
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+
+from services.cli.admin import record_transfer
+from services.cli.embedded.credentials import write_private
+from services.cli.record_file import Record, read
+from services.cli.replay.live import LiveReplay
+from services.cli.replay.player import Player
+from services.edge.gateway import Gateway
+from shared.contract.subjects import START_RECORDING
+from shared.settings import EdgeSettings, LimitsSettings
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.recording.test_recorder import operator, wanted
+from tests.unit.services.edge.test_another_dialect import WebSocketClient, no_http
+
+LOGIN = {"code": 6, "login_type": 1, "account": "0000000001", "password": "right"}
+
+
+async def serve(cluster: EdgeCluster) -> str:
+    """The address of an edge."""
+    edge = await cluster.add_edge()
+    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), edge.endpoint, no_http)
+    await gateway.start()
+    cluster.stack.push_async_callback(gateway.close)
+    return f"ws://127.0.0.1:{gateway.port}"
+
+
+async def recorded(cluster: EdgeCluster, address: str, path: Path) -> Record:
+    admin = await operator(cluster)
+    await admin.request_all(START_RECORDING, wanted(account=1))
+    async with connect(f"{address}/ws/ourchat-v2", proxy=None) as socket:
+        client = WebSocketClient(socket)
+        for frame in ({"code": 12}, LOGIN, {"code": 12}, {"code": 999}):
+            await client.send(json.dumps(frame))
+            await client.receive()
+    content, _ = await record_transfer.fetch(admin, "r1")
+    await record_transfer.drop(admin, "r1")
+    write_private(path, content)
+    return read(path)
+
+
+async def test_a_record_plays_against_the_edge_that_made_it(cluster: EdgeCluster, tmp_path: Path) -> None:
+    address = await serve(cluster)
+    record = await recorded(cluster, address, tmp_path / "a.record")
+    assert record.dialects == ["ourchat-v2"]
+
+    player = Player()
+    lines = list(player.play(record))
+    assert player.differences == 0, lines
+    assert any("means Login(" in line for line in lines)
+    assert any("is logged in as 1" in line for line in lines)
+    assert any("cannot be decoded" in line for line in lines)
+
+    same = LiveReplay(address, {"<secret-1>": "right"}, 5.0)
+    await same.play(record)
+    assert list(same.differences()) == []
+
+    other = LiveReplay(address, {}, 5.0)
+    await other.play(record)
+    differences = "\n".join(other.differences())
+    assert '-> {"code":7,"status":0,"ocid":"#","token":"<secret>"}' in differences
+    assert '+> {"code":7,"status":' in differences

@@ -1,0 +1,58 @@
+"""The members that may post."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
+from services.message.service.roster import Roster
+from shared.contract.errors import Failure
+from shared.contract.ids import NO_ACCOUNT, AccountId, Nonce
+from shared.contract.message import Draft
+from shared.contract.model import MemberPair, Role
+from shared.contract.session import Member
+from tests.unit.services.message.environment import ANN, BOB, CEM, DAN, ROOM
+
+NOW = 1_700_000_000_000
+LATER = NOW + 1
+
+
+def roster(pair: MemberPair | None = None, muted: Mapping[AccountId, int] | None = None) -> Roster:
+    """Ann owns the group, or it is a private chat."""
+    made = Roster()
+    roles = {ANN: Role.OWNER if pair is None else Role.MEMBER, BOB: Role.MEMBER, CEM: Role.MEMBER}
+    made.update([Member(account, role, 1, 1, 1) for account, role in roles.items()], 1)
+    made.pair, made.muted = pair, muted or {}
+    return made
+
+
+def check(of: Roster, *senders: AccountId, now: int = NOW) -> list[Failure | None]:
+    return [of.check_post(Draft(sender, ROOM, Nonce(1), now + 1000, b""), now) for sender in senders]
+
+
+def test_members_may_post_until_the_deadline() -> None:
+    assert check(roster(), BOB, DAN) == [None, NOT_A_MEMBER]
+    assert roster().check_post(Draft(BOB, ROOM, Nonce(1), NOW, b""), NOW) == DEADLINE_PASSED
+
+
+@pytest.mark.parametrize("nonce", [-1, 2**63])
+def test_a_nonce_has_63_bits(nonce: int) -> None:
+    assert roster().check_post(Draft(BOB, ROOM, Nonce(nonce), LATER, b""), NOW) == BAD_NONCE
+
+
+def test_in_a_read_only_chat_only_its_sender_may_post() -> None:
+    made = roster()
+    made.only_sender = ANN
+    assert check(made, ANN, BOB, DAN) == [None, READ_ONLY_CHAT, NOT_A_MEMBER]
+
+
+def test_a_muted_member_may_post_again_later() -> None:
+    assert check(roster(muted={BOB: LATER}), ANN, BOB, CEM) == [None, SILENCED, None]
+    assert check(roster(muted={BOB: LATER}), BOB, now=LATER) == [None]
+    assert check(roster(pair=(ANN, BOB), muted={BOB: LATER}), ANN, BOB) == [None, BLOCKED]
+
+
+def test_where_all_are_silenced_leaders_may_post() -> None:
+    made = roster(muted={NO_ACCOUNT: LATER})
+    assert check(made, ANN, BOB, CEM, DAN) == [None, SILENCED, SILENCED, NOT_A_MEMBER]
+    assert check(made, BOB, now=LATER) == [None]

@@ -1,0 +1,79 @@
+"""Content of old messages is removed; the rest of their rows stays."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.message.adapters import housekeeping
+from services.message.metrics import MessageMetrics
+from services.message.store import MessageStore
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import Draft
+from shared.contract.model import EXPIRED_BODY, Message, Text, unpack_segments
+from shared.database import Database
+
+ROOM = ChatId(1)
+BODIES = [b"%d" % number for number in range(10)]
+
+
+def drafts(*numbers: int) -> list[Draft]:
+    return [Draft(AccountId(1), ROOM, Nonce(number), 2**62, BODIES[number]) for number in numbers]
+
+
+async def messages(store: MessageStore) -> list[Message]:
+    return await store.read(lambda snap: list(snap.messages([(ROOM, 1, 100)])))
+
+
+async def test_old_messages_lose_their_body_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.message.store._EXPIRED_ROWS", 3)
+    store = MessageStore(database)
+    for number in range(10):
+        await store.post(drafts(number))
+    before = await messages(store)
+    assert await housekeeping.expire_all(store, before[7].time, 0) == 7
+    after = await messages(store)
+    assert [message.body for message in after] == [EXPIRED_BODY] * 7 + BODIES[7:]
+    assert [message[:5] + message[6:] for message in map(fields, after)] == [
+        message[:5] + message[6:] for message in map(fields, before)
+    ]
+    assert await housekeeping.expire_all(store, before[7].time, 0) == 0, "once"
+
+
+def fields(message: Message) -> tuple[object, ...]:
+    """`body` is the sixth."""
+    return tuple(getattr(message, name) for name in message.__struct_fields__)
+
+
+async def test_a_repeated_message_is_recognised_after_it_expired(database: Database) -> None:
+    store = MessageStore(database)
+    first = await store.post(drafts(1))
+    await housekeeping.expire_all(store, 2**62, 0)
+    again = await store.post(drafts(1))
+    assert again.duplicates == 1
+    assert first.results[0] is not None
+    assert again.results[0] is not None
+    assert (again.results[0].index, again.results[0].id) == (first.results[0].index, first.results[0].id)
+
+
+def test_an_expired_message_is_a_text_of_every_version() -> None:
+    assert unpack_segments(EXPIRED_BODY) == (Text("[消息已过期]"),)
+
+
+class Stopped(Exception):
+    pass
+
+
+async def test_only_the_elected_replica_expires_messages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.0)
+    store, registry, expired = MessageStore(database), CollectorRegistry(), list[float | None]()
+    await store.post(drafts(1))
+
+    def is_elected() -> bool:
+        expired.append(registry.get_sample_value("dragoman_message_expired_total"))
+        if len(expired) == 3:
+            raise Stopped
+        return len(expired) == 2
+
+    with pytest.raises(Stopped):
+        await housekeeping.run(store, -1.0, is_elected, MessageMetrics(registry))
+    assert expired == [0, 0, 1]

@@ -1,0 +1,270 @@
+"""Edits, recalls, reactions and pins, on both databases: rights, repetitions, limits, and what stays as it is."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+
+from services.message.adapters import housekeeping
+from services.message.domain import MAX_EDITS, MAX_EMOJI, MAX_PINS, Rights
+from services.message.store import MessageStore, Revised
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import (
+    Changed,
+    ChangeKind,
+    ChangeMessage,
+    Draft,
+    EditText,
+    MessageChange,
+    PinMessage,
+    React,
+    Reactions,
+    RecallText,
+)
+from shared.contract.model import (
+    EXPIRED_BODY,
+    RECALLED_BODY,
+    Mention,
+    Message,
+    Recalled,
+    Text,
+    pack_edited,
+    pack_segments,
+    unpack,
+)
+from shared.database import Database
+
+ANN, BOB = AccountId(1), AccountId(2)
+ROOM = ChatId(1)
+MEMBER = Rights(1, 0, 0, leads=False, pins=True)
+LEADER = MEMBER._replace(leads=True)
+Change = EditText | RecallText | React | PinMessage
+
+
+@pytest.fixture
+def store(database: Database) -> MessageStore:
+    return MessageStore(database)
+
+
+def draft(number: int, text: str = "first") -> Draft:
+    return Draft(ANN, ROOM, Nonce(number), 2**62, pack_segments((Text(text),)))
+
+
+def edit(text: str, nonce: int, if_rev: int | None = None) -> EditText:
+    return EditText(pack_edited((Text(text),)), Nonce(nonce), if_rev)
+
+
+async def post(store: MessageStore, *numbers: int) -> None:
+    await store.post([draft(number) for number in numbers])
+
+
+async def change(
+    store: MessageStore, index: int, made: Change, actor: AccountId = ANN, rights: Rights = MEMBER
+) -> Revised:
+    return await store.change(ChangeMessage(ROOM, index, made, actor), rights)
+
+
+async def rejected(
+    store: MessageStore, index: int, made: Change, actor: AccountId = ANN, rights: Rights = MEMBER
+) -> ErrorCode:
+    with pytest.raises(RequestError) as caught:
+        await change(store, index, made, actor, rights)
+    return caught.value.failure.code
+
+
+async def message(store: MessageStore, index: int = 1) -> Message:
+    (found,) = await store.read(lambda snap: list(snap.messages([(ROOM, index, index)])))
+    return found
+
+
+async def changes(store: MessageStore, after: int = 0, account: AccountId = ANN) -> list[MessageChange]:
+    return await store.read(lambda snap: snap.changes(ROOM, after, (1, 100), account, 100))
+
+
+async def rev(store: MessageStore) -> int:
+    return (await store.read(lambda snap: snap.activity([ROOM])))[ROOM].rev
+
+
+async def test_an_edit_replaces_the_body_alone(store: MessageStore) -> None:
+    await post(store, 1, 2)
+    before = await message(store)
+    revised = await change(store, 1, edit("second", 10))
+    after = await message(store)
+    assert (after.id, after.index, after.time, after.nonce) == (before.id, before.index, before.time, before.nonce)
+    body = unpack(after.body)
+    assert (body.segments, body.edited) == ((Text("second"),), True)
+    assert revised.reply.rev == await rev(store) == 1
+    assert revised.change is not None
+    assert (revised.change.kind, revised.change.by, revised.change.body) == (ChangeKind.EDIT, ANN, after.body)
+    assert [(one.rev, one.index, one.kind, one.body) for one in await changes(store)] == [
+        (1, 1, ChangeKind.EDIT, after.body)
+    ]
+
+
+async def test_a_repeated_edit_changes_nothing_also_after_the_next_one(store: MessageStore) -> None:
+    await post(store, 1)
+    first = await change(store, 1, edit("second", 10))
+    await change(store, 1, edit("third", 11))
+    again = await change(store, 1, edit("second", 10))
+    assert (again.reply.rev, again.change) == (first.reply.rev, None)
+    assert unpack((await message(store)).body).segments == (Text("third"),)
+    assert await rejected(store, 1, edit("other", 10)) is ErrorCode.CONFLICT
+    assert await rejected(store, 1, edit("other", 1)) is ErrorCode.CONFLICT, "the nonce of the message itself"
+    assert await rev(store) == 2
+
+
+async def test_an_edit_may_require_that_nobody_has_edited_since(store: MessageStore) -> None:
+    await post(store, 1)
+    await change(store, 1, edit("second", 10, if_rev=0))
+    await change(store, 1, React("👍", on=True), BOB)
+    assert await rejected(store, 1, edit("third", 11, if_rev=0)) is ErrorCode.CONFLICT
+    assert (await change(store, 1, edit("third", 11, if_rev=1))).reply.rev == 3, "a reaction is no edit"
+
+
+async def test_a_repeated_message_is_compared_with_its_first_text(store: MessageStore) -> None:
+    """Also after an edit and a recall; its fan-out shows the present text."""
+    await post(store, 1)
+    for made in (edit("second", 10), RecallText()):
+        await change(store, 1, made)
+        again = await store.post([draft(1)])
+        assert again.duplicates == 1
+        assert again.changed == {(ROOM, 1, draft(1).body)}
+        assert again.results == [await message(store)]
+        other = await store.post([draft(1, "second")])
+        assert (other.duplicates, other.changed) == (1, frozenset())
+
+
+async def test_a_recall_leaves_nothing_of_the_message(store: MessageStore, database: Database) -> None:
+    await post(store, 1)
+    await change(store, 1, edit("second", 10))
+    await change(store, 1, React("👍", on=True), BOB)
+    await change(store, 1, PinMessage(on=True))
+    recalled = await change(store, 1, RecallText())
+    assert (await message(store)).body == RECALLED_BODY
+    assert unpack(RECALLED_BODY).segments == (Recalled(),)
+    assert await store.read(lambda snap: (snap.reactions([(ROOM, 1, 1)], ANN), snap.pins([ROOM]))) == ({}, {})
+    assert (await change(store, 1, RecallText())).reply.rev == recalled.reply.rev
+    for made in (edit("third", 11), React("👍", on=True), PinMessage(on=True)):
+        assert await rejected(store, 1, made) is ErrorCode.NOT_FOUND
+    last = (await changes(store))[-1]
+    assert (last.kind, last.body, last.rev) == (ChangeKind.RECALL, b"", 4)
+
+    def bodies(connection: sa.Connection) -> list[bytes]:
+        return [bytes(one) for one in connection.execute(sa.text("SELECT digest FROM edits")).scalars()]
+
+    assert all(len(one) == 16 for one in await database.read(bodies))
+
+
+async def test_rights(store: MessageStore) -> None:
+    await post(store, 1)
+    old = MEMBER._replace(edit_from=2**62, recall_from=2**62)
+    assert await rejected(store, 1, edit("second", 10), BOB, LEADER) is ErrorCode.FORBIDDEN
+    assert await rejected(store, 1, edit("second", 10), ANN, old) is ErrorCode.FORBIDDEN
+    assert await rejected(store, 1, RecallText(), BOB) is ErrorCode.FORBIDDEN
+    assert await rejected(store, 1, RecallText(), ANN, old) is ErrorCode.FORBIDDEN
+    assert await rejected(store, 1, PinMessage(on=True), ANN, MEMBER._replace(pins=False)) is ErrorCode.FORBIDDEN
+    assert await rejected(store, 1, React("👍", on=True), BOB, MEMBER._replace(first_index=2)) is ErrorCode.NOT_FOUND
+    assert await rejected(store, 2, React("👍", on=True)) is ErrorCode.NOT_FOUND
+    with pytest.raises(RequestError):
+        await store.change(ChangeMessage(ChatId(9), 1, RecallText(), ANN), MEMBER)
+    assert await rev(store) == 0
+    assert (await change(store, 1, RecallText(), BOB, LEADER._replace(recall_from=2**62))).change is not None
+
+
+async def test_reactions_count_each_account_once(store: MessageStore) -> None:
+    await post(store, 1)
+    for actor in (ANN, BOB, BOB):
+        await change(store, 1, React("👍", on=True), actor)
+    await change(store, 1, React("🎉", on=True), BOB)
+    assert await rev(store) == 3
+    assert await store.read(lambda snap: snap.reactions([(ROOM, 1, 9)], ANN)) == {
+        (ROOM, 1): Reactions({"🎉": 1, "👍": 2}, ["👍"])
+    }
+    gone = await change(store, 1, React("👍", on=False), BOB)
+    assert gone.change is not None
+    assert (gone.change.reactions, gone.change.emoji, gone.change.on, gone.reply.count) == (
+        {"🎉": 1, "👍": 1}, "👍", False, 1,
+    )  # fmt: skip
+    again = await change(store, 1, React("👍", on=False), BOB)
+    assert again.reply == Changed(4, again.reply.time, 1)
+    (last,) = await changes(store, account=BOB)
+    assert (last.rev, last.reactions, last.mine) == (4, {"🎉": 1, "👍": 1}, ["🎉"]), "one row for all reactions"
+
+
+async def test_limits(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    await post(store, *range(1, MAX_PINS + 2))
+    for number in range(MAX_EMOJI):
+        await change(store, 1, React(str(number), on=True))
+    assert await rejected(store, 1, React("x", on=True), BOB) is ErrorCode.LIMIT
+    await change(store, 1, React("0", on=True), BOB)
+    for index in range(1, MAX_PINS + 1):
+        await change(store, index, PinMessage(on=True))
+    assert await rejected(store, MAX_PINS + 1, PinMessage(on=True)) is ErrorCode.LIMIT
+    await change(store, 1, PinMessage(on=False))
+    await change(store, MAX_PINS + 1, PinMessage(on=True))
+    assert (await store.read(lambda snap: snap.pins([ROOM])))[ROOM] == list(range(2, MAX_PINS + 2))
+    monkeypatch.setattr("services.message.store.revisions.MAX_EDITS", 2)
+    await change(store, 2, edit("a", 1001))
+    await change(store, 2, edit("b", 1002))
+    assert await rejected(store, 2, edit("c", 1003)) is ErrorCode.LIMIT
+    assert MAX_EDITS == 100
+
+
+async def test_changes_at_once_get_numbers_without_a_hole(store: MessageStore) -> None:
+    await post(store, *range(1, 21))
+    made = [change(store, index, React("👍", on=True), AccountId(index)) for index in range(1, 21)]
+    posts = [store.post([draft(100 + number)]) for number in range(5)]
+    revised, _ = await asyncio.gather(asyncio.gather(*made), asyncio.gather(*posts))
+    assert sorted(one.reply.rev for one in revised) == list(range(1, 21))
+    assert (await store.read(lambda snap: snap.activity([ROOM])))[ROOM][::2] == (25, 20)
+
+
+async def test_expired_messages_lose_their_reactions(store: MessageStore) -> None:
+    await post(store, 1)
+    await change(store, 1, edit("second", 10))
+    await change(store, 1, React("👍", on=True))
+    assert await housekeeping.expire_all(store, 2**62, 0) == 1
+    assert (await message(store)).body == EXPIRED_BODY
+    assert await store.read(lambda snap: snap.reactions([(ROOM, 1, 1)], ANN)) == {}
+    assert await rejected(store, 1, edit("third", 11)) is ErrorCode.NOT_FOUND
+    assert (await store.post([draft(1)])).duplicates == 1
+
+
+async def test_posting_executes_no_further_statement(database: Database) -> None:
+    """Locks and reads the heads, inserts, updates the heads: also in a chat whose messages change."""
+    store, counted = MessageStore(database), list[str]()
+    await post(store, 1)
+    await change(store, 1, edit("second", 10))
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.strip().startswith(("BEGIN", "PRAGMA", "SELECT pg_")):
+            counted.append(statement.strip().split()[0])
+
+    engine = database._engine
+    sa.event.listen(engine, "before_cursor_execute", count)
+    await post(store, 2)
+    sa.event.remove(engine, "before_cursor_execute", count)
+    assert counted == ["SELECT", "INSERT", "UPDATE"]
+
+
+def test_no_client_can_pack_a_recalled_or_edited_message() -> None:
+    assert pack_segments((Text("[撤回]"),)) != RECALLED_BODY
+    assert unpack(pack_segments((Text("[撤回]"),), "pipe")).segments == (Text("[撤回]"),)
+    assert not unpack(pack_segments((Text("a"),), "pipe")).edited
+
+
+async def test_an_edited_reply_replies_to_the_same_message(store: MessageStore) -> None:
+    await post(store, 1)
+    reply = Draft(ANN, ROOM, Nonce(2), 2**62, pack_segments((Mention(BOB, "@Bob"),), reply_to=1))
+    await store.post([reply])
+    made = EditText(pack_edited((Text("oh "), Mention(BOB, "@Bob"))), Nonce(9))
+    edited = await change(store, 2, made)
+    body = unpack((await message(store, 2)).body)
+    assert (body.reply_to, body.edited, body.rich) == (1, True, (Text("oh "), Mention(BOB, "@Bob")))
+    assert edited.change is not None
+    assert unpack(edited.change.body) == body
+    assert (await change(store, 2, made)).change is None
+    assert (await store.post([reply])).duplicates == 1
+    await change(store, 2, RecallText())
+    assert unpack((await message(store, 2)).body).reply_to == 0

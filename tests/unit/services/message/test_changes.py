@@ -1,0 +1,143 @@
+"""Changes of messages on real servers: checked by membership and role, announced to the edges of the members."""
+
+import pytest
+
+from services.message.service import changes as use_cases
+from shared.contract import subjects as on
+from shared.contract.edge import ChangeDelivery
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, NodeId, Nonce
+from shared.contract.message import (
+    Changed,
+    ChangeKind,
+    ChangeMessage,
+    EditText,
+    GetChanges,
+    GetHistory,
+    PinMessage,
+    React,
+    RecallText,
+    Resume,
+)
+from shared.contract.model import Role, Text, pack_edited, unpack_segments
+from shared.settings import MessageSettings, Settings
+from tests.unit.services.message.environment import (
+    ANN,
+    BOB,
+    CEM,
+    NORTH,
+    ROOM,
+    SOUTH,
+    MessageEnvironment,
+    running_replica,
+    wait_until,
+)
+
+
+async def change(
+    env: MessageEnvironment,
+    actor: AccountId,
+    made: EditText | RecallText | React | PinMessage,
+    index: int = 1,
+    origin: tuple[NodeId, int] | None = None,
+) -> Changed:
+    request = ChangeMessage(ROOM, index, made, actor, origin)
+    return await env.edges.bus.request(on.CHANGE_MESSAGE, request, seconds=5.0, retry=True)
+
+
+async def rejected(env: MessageEnvironment, actor: AccountId, made: RecallText | PinMessage | React) -> ErrorCode:
+    with pytest.raises(RequestError) as caught:
+        await change(env, actor, made)
+    return caught.value.failure.code
+
+
+def edit(text: str, nonce: int = 77) -> EditText:
+    return EditText(pack_edited((Text(text),)), Nonce(nonce))
+
+
+def announced(env: MessageEnvironment, node: str) -> list[ChangeDelivery]:
+    return [change for envelope in env.edges.empty_envelopes[node] for change in envelope.changes]
+
+
+async def test_an_edit_reaches_the_edges_of_the_members(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN, BOB)
+    await env.session.add_members(ROOM, CEM, first_index=2)
+    async with running_replica(settings):
+        await env.edges.join(NORTH, ANN, CEM)
+        await env.edges.join(SOUTH, BOB)
+        await env.edges.send(ANN, ROOM)
+        assert (await change(env, ANN, edit("new"), origin=(NORTH, 4))).rev == 1
+        await wait_until(lambda: bool(announced(env, NORTH) and announced(env, SOUTH)))
+        (north,), (south,) = announced(env, NORTH), announced(env, SOUTH)
+        assert (north.recipients, south.recipients) == ([ANN], [BOB]), "not to members who may not see it"
+        assert (north.origin, north.change.kind, north.change.rev) == ((NORTH, 4), ChangeKind.EDIT, 1)
+        assert unpack_segments(north.change.body) == (Text("new"),)
+        assert (await change(env, ANN, edit("new"))).rev == 1
+        history = await env.edges.bus.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, actor=BOB), seconds=5.0)
+        assert unpack_segments(history.messages[0].body) == (Text("new"),)
+        assert [len(announced(env, node)) for node in (NORTH, SOUTH)] == [1, 1], "a repeated one is not announced"
+
+
+async def test_rights_to_recall_and_pin(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN, BOB)
+    await env.session.change_member(ROOM, CEM, Role.ADMIN, 1, 1)
+    async with running_replica(settings):
+        await env.edges.send(ANN, ROOM)
+        assert await rejected(env, BOB, RecallText()) is ErrorCode.FORBIDDEN
+        assert await rejected(env, AccountId(99), React("👍", on=True)) is ErrorCode.FORBIDDEN
+        assert await rejected(env, ANN, PinMessage(on=True)) is ErrorCode.FORBIDDEN
+        assert (await change(env, CEM, PinMessage(on=True))).rev == 1
+        await env.session.change_member(ROOM, BOB, Role.ADMIN, 1, 1)
+        assert (await change(env, BOB, RecallText())).rev == 2
+        await env.session.change_member(ROOM, BOB, Role.MEMBER, 1, 1)
+        await env.edges.send(ANN, ROOM)
+        with pytest.raises(RequestError):
+            await change(env, BOB, RecallText(), index=2)
+
+
+async def test_a_muted_member_may_only_recall(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN)
+    async with running_replica(settings):
+        await env.edges.send(ANN, ROOM)
+        env.session.muted = {ANN: 2**53 - 1}
+        await env.session.add_members(ROOM, BOB)
+        assert await rejected(env, ANN, React("👍", on=True)) is ErrorCode.FORBIDDEN
+        with pytest.raises(RequestError):
+            await change(env, ANN, edit("new"))
+        assert (await change(env, ANN, RecallText())).rev == 1
+
+
+async def test_settings_end_edits_and_recalls(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN)
+    never = settings.model_copy(update={"message": MessageSettings(edit_seconds=0, recall_seconds=0)})
+    async with running_replica(never):
+        await env.edges.send(ANN, ROOM)
+        assert await rejected(env, ANN, RecallText()) is ErrorCode.FORBIDDEN
+        with pytest.raises(RequestError):
+            await change(env, ANN, edit("new"))
+
+
+async def test_pages_of_changes_and_of_the_history(
+    env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(use_cases, "PAGE_CHANGES", 2)
+    await env.session.add_members(ROOM, ANN, BOB)
+    async with running_replica(settings):
+        for _ in range(3):
+            await env.edges.send(ANN, ROOM)
+        for index in (1, 2, 3):
+            await change(env, BOB, React("👍", on=True), index)
+        first = await env.edges.bus.request(on.GET_CHANGES, GetChanges(ROOM, 0, ANN), seconds=5.0)
+        assert ([one.rev for one in first.changes], first.rev, first.more) == ([1, 2], 3, True)
+        rest = await env.edges.bus.request(on.GET_CHANGES, GetChanges(ROOM, 2, ANN), seconds=5.0)
+        assert ([one.index for one in rest.changes], rest.more) == ([3], False)
+        request = GetHistory(ROOM, -1, 2, actor=BOB, with_reactions=True)
+        history = await env.edges.bus.request(on.GET_HISTORY, request, seconds=5.0)
+        assert history.rev == 3
+        assert {index: (one.counts, one.mine) for index, one in history.reactions.items()} == {
+            2: ({"👍": 1}, ["👍"]), 3: ({"👍": 1}, ["👍"]),
+        }  # fmt: skip
+        resumed = await env.edges.bus.request(on.RESUME, Resume(ANN, {ROOM: 3}, 30, 20, revs={ROOM: 1}), seconds=5.0)
+        ((revision,),) = [[one.revision for one in resumed.chats]]
+        assert revision is not None
+        assert (revision.rev, [one.rev for one in revision.changes]) == (3, [2, 3])

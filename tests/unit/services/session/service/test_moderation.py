@@ -1,0 +1,54 @@
+"""Bans, silences and disbanded groups, over the real bus, with a real Valkey."""
+
+import pytest
+
+from shared.contract import subjects as on
+from shared.contract.edge import MembershipChanged, Notify
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, ChatId
+from shared.contract.model import Role
+from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.subjects import notify
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, rejection
+
+LATER = 2**52
+
+
+async def test_a_ban_is_announced_as_a_departure(peers: BusPeers) -> None:
+    chat = (await peers.create(BOB, actor=ANN)).chat.id
+    await peers.edge.request(on.BAN_MEMBER, BanMember(chat, BOB, LATER, ANN))
+    assert await peers.version(chat) == 2
+    left = MembershipChanged(chat, BOB, Role.LEFT, 0, 2, by=ANN)
+    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(left, [BOB])
+    assert (await peers.edge.request(on.LIST_BANS, ListBans(chat, ANN))).bans == [Ban(BOB, LATER, ANN)]
+    await peers.edge.request(on.UNBAN_MEMBER, UnbanMember(chat, BOB, ANN))
+    assert (await peers.edge.request(on.LIST_BANS, ListBans(chat, ANN))).bans == []
+
+
+async def test_a_silence_has_a_version(peers: BusPeers) -> None:
+    chat = (await peers.create(BOB, actor=ANN)).chat.id
+    await peers.edge.request(on.SILENCE_MEMBER, SilenceMember(chat, NO_ACCOUNT, LATER, ANN))
+    assert await peers.version(chat) == 2
+    assert (await peers.changes(chat)).muted == {NO_ACCOUNT: LATER}
+
+
+async def test_the_end_of_a_group_is_notified_to_each_member(peers: BusPeers) -> None:
+    chat = (await peers.create(BOB, actor=ANN)).chat.id
+    await peers.edge.request(on.DISBAND_CHAT, DisbandChat(chat, ANN))
+    assert await peers.version(chat) == 2
+    for node, account in ((A, ANN), (B, BOB)):
+        left = MembershipChanged(chat, account, Role.LEFT, 0, 2, by=ANN, disbanded=True)
+        assert (await peers.wait_for_notices(notify(node), 2))[1] == Notify(left, [account])
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (BanMember(ChatId(9), BOB), ErrorCode.UNAUTHENTICATED),
+        (BanMember(ChatId(9), BOB, -1, ANN), ErrorCode.INVALID),
+        (BanMember(ChatId(9), ANN, 0, ANN), ErrorCode.INVALID),
+        (BanMember(ChatId(2**63), CEM, 0, ANN), ErrorCode.NOT_FOUND),
+    ],
+)
+async def test_an_invalid_ban_is_rejected(peers: BusPeers, request_: BanMember, code: ErrorCode) -> None:
+    assert (await rejection(peers.edge.request(on.BAN_MEMBER, request_))).code == code
