@@ -1,11 +1,9 @@
 """Fixtures every test may use: one set of real servers per test process, each test finding it empty."""
 
-import gc
 import os
 import shutil
 import signal
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -146,14 +144,6 @@ def _plain_logs() -> None:
             structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
         ]
     )
-
-
-@pytest.fixture
-def rejected_sockets() -> Iterator[None]:
-    """nats-py leaves the socket of a failed connection to the garbage collector, which warns: collect it here."""
-    yield
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        gc.collect()
 
 
 @pytest.fixture(autouse=True)

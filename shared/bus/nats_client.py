@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.transport import TcpTransport, Transport
 
 from shared.bus.node_identity import NodeIdentity
@@ -30,11 +30,24 @@ class NatsClient(Client):
             transport.readline = partial(_line_after_pings, transport)  # type: ignore[method-assign]
         return super()._connect_command()
 
-    def close_socket(self) -> None:
-        """Of a failed or cancelled attempt to connect: nats-py leaves it open, and waits for ever in close() if TLS
-        has failed."""
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]
+    async def connect(self, *servers: Any, **options: Any) -> None:
+        """Raises OSError, nats.errors.Error, StartupError."""
+        try:
+            await super().connect(*servers, **options)
+        except BaseException:
+            self._close_socket()
+            raise
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        """Called for each attempt, the first and those of a reconnect."""
+        self._close_socket()
+        await super()._connect_to_server(s)
+
+    def _close_socket(self) -> None:
+        """Of the attempt before, failed or cancelled: nats-py leaves it open. At once, because nats-py's close() waits
+        for ever if TLS has failed."""
+        if isinstance(self._transport, TcpTransport) and (writer := self._transport._io_writer) is not None:
+            writer.transport.abort()
 
     def _is_encrypted(self) -> bool:
         """A WebSocket's own URL says whether it is."""
@@ -57,16 +70,12 @@ async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **op
     client, password = NatsClient(), settings.password.get_secret_value()
     if node is not None:
         password, options = node.password(password), options | {"name": node.id}
-    try:
-        await client.connect(
-            settings.url.split(","),
-            user=settings.user or None,
-            password=password or None,
-            tls=nats_context(settings),
-            tls_hostname=settings.tls_name or None,
-            **options,
-        )
-    except BaseException:
-        client.close_socket()
-        raise
+    await client.connect(
+        settings.url.split(","),
+        user=settings.user or None,
+        password=password or None,
+        tls=nats_context(settings),
+        tls_hostname=settings.tls_name or None,
+        **options,
+    )
     return client

@@ -452,14 +452,12 @@ async def test_what_waits_to_be_sent_is_seen_and_keeps_nobody_from_ending(nats_s
         assert (registry.get_sample_value("dragoman_bus_unsent_bytes") or 0) >= 1000
 
 
-@pytest.mark.usefixtures("rejected_sockets")
 async def test_a_wrong_password_is_an_error_at_once(nats_server: NatsServer) -> None:
     settings = nats_server.settings("edge").model_copy(update={"password": SecretStr("wrong")})
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await Bus(settings, "edge", CollectorRegistry()).start()
 
 
-@pytest.mark.usefixtures("rejected_sockets")
 async def test_a_process_that_the_broker_turns_away_ends(nats_server: NatsServer) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)

@@ -1,6 +1,7 @@
 """Edges with one password: each process uses the subjects of its own node, and hears nothing of another."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,8 +27,6 @@ from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, NodeId
 from tests.support.nodes_nats import NodesNatsServer
 from tests.support.waiting import WAIT_SECONDS
-
-pytestmark = pytest.mark.usefixtures("rejected_sockets")
 
 REJECTED = r"(?i)authorization violation"
 
@@ -190,6 +189,13 @@ async def test_the_shared_user_is_gone_but_during_the_change(server: NodesNatsSe
     async with running(auth), running(node.bus, shared.bus, old):
         assert list(await asyncio.gather(node.request_of_auth(), shared.request_of_auth())) == [42, 42]
         assert (await old.request(on.LIST_REVOCATIONS, ListRevocations(since=1))).last == 2
+
+
+async def test_a_rejected_attempt_leaves_no_socket_open(server: NodesNatsServer) -> None:
+    async with running(new_auth(server)):
+        with pytest.raises(nats.errors.Error, match=REJECTED):
+            await NodeProcess(server, user="edge").bus.start()
+        gc.collect()  # a warning about an open socket fails the test
 
 
 async def test_a_node_waits_for_auth_at_its_start_and_after_the_broker_was_away(server: NodesNatsServer) -> None:

@@ -115,7 +115,6 @@ async def test_error_without_a_running_system(monkeypatch: pytest.MonkeyPatch, t
         assert "is the system running?" in result.output
 
 
-@pytest.mark.usefixtures("rejected_sockets")
 async def test_error_for_a_wrong_password(nats_server: NatsServer, tmp_path: Path) -> None:
     settings = ["--set", f"nats.url={nats_server.settings('admin').url}", "--set", "nats.user=admin"]
     result = await admin(tmp_path, "maintenance", "on", *settings, "--set", "nats.password=wrong")

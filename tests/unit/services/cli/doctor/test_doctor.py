@@ -77,7 +77,6 @@ async def test_unreachable_broker(installation: Path) -> None:
     assert "- streams           only the NATS user setup may check them" in result.output
 
 
-@pytest.mark.usefixtures("rejected_sockets")
 async def test_wrong_broker_password(installation: Path, nats_server: NatsServer) -> None:
     url = nats_server.settings("edge").url
     line = await failure(installation, f"nats.url={url}", "nats.user=edge", "nats.password=wrong")

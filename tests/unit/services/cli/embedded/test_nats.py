@@ -12,8 +12,10 @@ from nats.aio.client import Client
 
 from services.cli.embedded.credentials import generate, load_or_make
 from services.cli.embedded.nats import USERS, configuration, environment
+from shared.bus import nats_client
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.contract.subjects import STREAM, STREAMS, health
+from shared.settings import NatsSettings
 from tests.support.servers import NatsServer
 
 _NODE = "edge-1-abc"
@@ -104,13 +106,14 @@ async def test_user_subscribes_exactly_to_its_subjects(nats_server: NatsServer, 
     assert denied(errors, "subscription") == expected
 
 
-@pytest.mark.usefixtures("rejected_sockets")
 async def test_connection_without_password_is_rejected(nats_server: NatsServer) -> None:
     async def ignore(_: Exception) -> None:
         """The error is raised, too."""
 
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
-        await nats.connect(nats_server.settings("edge").url, allow_reconnect=False, error_cb=ignore)
+        await nats_client.connect(
+            NatsSettings(url=nats_server.settings("edge").url), allow_reconnect=False, error_cb=ignore
+        )
 
 
 def test_configuration_escapes_paths(tmp_path: Path) -> None:
