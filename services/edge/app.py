@@ -243,7 +243,7 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
 
 
 def _transfers(media: MediaService, context: EdgeContext) -> MediaTransfers:
-    return MediaTransfers(media, context.tasks, context.settings.edge.transfers_at_once)
+    return MediaTransfers(media, context.tasks, context.settings.edge.transfers_at_once, context.clock)
 
 
 def _http(

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.media import MediaService
+from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import ChatId
-from shared.contract.model import Message
+from shared.contract.model import Media, Message
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -18,6 +19,7 @@ _log = log(__name__)
 _LOW_WATER_BYTES = 256 * 1024
 """Unsent bytes of a socket above which no further package is read."""
 _POLL_SECONDS = 0.01
+_LOG_LINES_PER_SECOND = 1.0
 _SLOT_SECONDS = 30.0
 """A client waits so long for a slot; then it receives a text with the address instead."""
 
@@ -26,10 +28,17 @@ class MediaTransfers:
     """Images and files of all clients of this node. At most `concurrent` transfers to clients run at once: each holds a
     package in memory, which may be large."""
 
-    def __init__(self, media: MediaService, tasks: Tasks, concurrent: int) -> None:
+    def __init__(self, media: MediaService, tasks: Tasks, concurrent: int, clock: Callable[[], float]) -> None:
         self.media = media
         self.tasks = tasks
         self.slots = asyncio.Semaphore(concurrent)
+        self._clock = clock
+        self._log_rate = TokenBucket(_LOG_LINES_PER_SECOND, 1, clock())
+
+    def warn(self, problem: str, media: Media, **details: str) -> None:
+        """Logs it, unless something was logged within the last second: a client can repeat its cause."""
+        if self._log_rate.take(self._clock()):
+            _log.warning(problem, media=media.sha256, **details)
 
 
 class _Item(NamedTuple):
@@ -122,7 +131,7 @@ class MediaSender:
             async with asyncio.timeout(_SLOT_SECONDS):
                 await slots.acquire()
         except TimeoutError:
-            _log.warning("too many transfers", media=payload.media.sha256)
+            self._transfers.warn("too many transfers", payload.media)
             self._writer.write_now((payload.fallback,))
             return
         try:
@@ -137,7 +146,7 @@ class MediaSender:
             try:
                 first = await anext(parts)
             except RequestError as error:
-                _log.warning("media not opened", media=payload.media.sha256, error=str(error))
+                self._transfers.warn("media not opened", payload.media, error=str(error))
                 self._writer.write_now((payload.fallback,))
                 return
             self._writer.write_now((payload.announcement, Binary(first)))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from services.edge.app import Edge
 from services.edge.client import media_sender
@@ -181,6 +182,18 @@ async def test_media_that_cannot_be_opened_is_sent_as_text(cluster: EdgeCluster)
     await cluster.message.send_texts(CHAT, 1, Image(media), "after")
     assert await until_received(bob, 2) == ["notes.bin", "after"]
     await until_unread(cluster, 2)
+
+
+async def test_media_that_cannot_be_opened_is_logged_once_a_second(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
+    media = await stored(edge, pattern(1000))
+    blob(cluster, media).unlink()
+    with capture_logs() as logs:
+        await cluster.message.send_texts(CHAT, 1, *[Image(media)] * 20)
+        await until_received(bob, 20)
+    assert 1 <= [line["event"] for line in logs].count("media not opened") < 20
 
 
 async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeated(cluster: EdgeCluster) -> None:
