@@ -549,6 +549,12 @@ export type TokenResult = {
   expires: number;
 };
 
+export type TypingParameters = {
+  id?: number | string | null;
+  chat: number;
+  on?: boolean;
+};
+
 export type UnlinkParameters = {
   id?: number | string | null;
   chat: number;
@@ -671,6 +677,13 @@ export type ProfileEvent = {
   status: number;
   icon_id: number;
   deleted: boolean;
+};
+
+export type TypingEvent = {
+  ev: "typing";
+  chat: number;
+  account: number;
+  ttl_ms: number;
 };
 
 export type NoticeEvent = {
@@ -896,6 +909,14 @@ export type UnreadCommand = NoParameters & {
 };
 
 export type UnreadReply = UnreadResult & {
+  re: Id;
+};
+
+export type TypingCommand = TypingParameters & {
+  op: "typing";
+};
+
+export type TypingReply = Nothing & {
   re: Id;
 };
 
@@ -1160,7 +1181,7 @@ export type ErrorReply = {
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {
@@ -1189,6 +1210,7 @@ export interface Operations {
   unpin: [UnpinCommand, UnpinReply];
   read: [ReadCommand, ReadReply];
   unread: [UnreadCommand, UnreadReply];
+  typing: [TypingCommand, TypingReply];
   profile: [ProfileCommand, ProfileReply];
   set_profile: [SetProfileCommand, SetProfileReply];
   find: [FindCommand, FindReply];

@@ -21,6 +21,7 @@ from services.edge.delivery.quotes import QuoteReader
 from services.edge.delivery.receiver import EnvelopeReceiver
 from services.edge.delivery.resync import Resync
 from services.edge.dialects.registry import DIALECTS, Dialects
+from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
 from services.edge.gateway.tls import server_tls
 from services.edge.handlers.accounts import AccountHandler
@@ -31,6 +32,7 @@ from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_resolver import MessageResolver
+from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.tracing import TracedHandler
 from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
@@ -113,6 +115,7 @@ class Edge:
         self.receiver = EnvelopeReceiver(self.id, chats, resync, owners, journal)
         self.read_state = ReadStateFlusher(bus, self.id, accounts)
         self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
+        self._ephemeral = ephemeral = EphemeralHub(bus, accounts, chats, context.tasks, clock)
         self.auditor = DeliveryAuditor(bus, accounts, self.locator, chats.message_clock, metrics)
         self.lease = Lease(self.presence, self.id, accounts, resync.mark_stale, lease_seconds, metrics, announcer)
         self.sweeper = Sweeper(self.presence, self.id, lease_seconds)
@@ -125,13 +128,14 @@ class Edge:
         self._token_logins = reports = TokenLoginReports(bus)
         login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup, reports)
         forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
+        history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
+        changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         dispatcher = Dispatcher(
             AuthHandler(requests, login, verification, SelfRevocation(requests, self.auth_state), self.auth_state),
-            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media)),
-            MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds),
-            messages,
+            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
+            MessageHandler(history, messages, changes),
             forwarder,
-            MessageChanger(bus, self.id, owners, messages, clock, seconds),
+            ephemeral,
             social,
         )
         # Clients
@@ -145,11 +149,11 @@ class Edge:
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
         notifications = NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher)
         notifications.subscribe(bus, self.id)
-        self.receiver.subscribe(bus)
-        bus.subscribe(subjects.PRESENCE_INCOMPLETE, self.presence.receive_incomplete)
         self._serve_nodes_and_operators(bus)
 
     def _serve_nodes_and_operators(self, bus: Bus) -> None:
+        self.receiver.subscribe(bus)
+        bus.subscribe(subjects.PRESENCE_INCOMPLETE, self.presence.receive_incomplete)
         self.read_state.serve()
         self.locator.serve(bus)
         self.endpoint.recorder.serve(bus, self.id)
@@ -190,7 +194,7 @@ class Edge:
         await self._gaps.stop()
         await self.publisher.finish(0)
         await self.context.tasks.close()
-        for lookups in (self._syncs, self._summaries, self._profiles, self.accounts):
+        for lookups in (self._syncs, self._summaries, self._profiles, self.accounts, self._ephemeral):
             await lookups.close()
         await self.lease.release()
         await self.media_sweeper.close()

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 
 class SetBlocked(msgspec.Struct):
@@ -25,6 +25,17 @@ class BlockedAccounts(msgspec.Struct, frozen=True):
     """Ascending."""
 
     accounts: list[AccountId]
+
+
+class FindBlockedMembers(msgspec.Struct):
+    """Requests those of these members of chats that the other member of their private chat blocks. Requested by edges,
+    for no user."""
+
+    members: list[tuple[AccountId, ChatId]]
+
+
+class BlockedMembers(msgspec.Struct, frozen=True):
+    members: list[tuple[AccountId, ChatId]]
 
 
 class LookUpAccounts(msgspec.Struct):

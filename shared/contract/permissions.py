@@ -49,6 +49,7 @@ _CONTACTS_AND_GROUPS = (
     on.LIST_REQUESTS, on.LIST_CHAT_VIEWS, on.GET_CHATS, on.LIST_PENDING_NOTICES, on.DROP_PENDING_NOTICES, on.SET_ROLE,
     on.LIST_MEMBERS, on.SET_BLOCKED, on.LIST_BLOCKED, on.BAN_MEMBER, on.UNBAN_MEMBER, on.LIST_BANS,
     on.SILENCE_MEMBER, on.DISBAND_CHAT, on.CREATE_LINK, on.LIST_LINKS, on.DELETE_LINK, on.JOIN_BY_LINK,
+    on.FIND_BLOCKED_MEMBERS,
 )  # fmt: skip
 """Requests to session that edges send for users: contacts and groups."""
 
@@ -104,10 +105,10 @@ BUS_USERS: dict[str, BusUser] = {
             on.GET_HISTORY, on.GET_QUOTED, on.CHANGE_MESSAGE, on.change("*"), on.GET_CHANGES,
             on.GET_UNREAD, on.MARK_READ, *_OWN_LOGINS, on.LOOK_UP_ACCOUNTS, Route(f"{_NODE}.flush", object, object),
         ),
-        publishes=(on.PRESENCE_INCOMPLETE,),
+        publishes=(on.PRESENCE_INCOMPLETE, on.SIGNAL),
         subscribes=(
-            on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, on.AUTH_STATE, on.PRESENCE_INCOMPLETE, f"{_NODE}.deliver",
-            f"{_NODE}.notify",
+            on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, on.AUTH_STATE, on.PRESENCE_INCOMPLETE, on.SIGNAL,
+            f"{_NODE}.deliver", f"{_NODE}.notify",
         ),
     ),
     "admin": BusUser(

@@ -90,6 +90,7 @@ ANSWER_FRIENDSHIP = Route("session.answer_friendship", session.AnswerFriendship,
 END_FRIENDSHIP = Route("session.end_friendship", session.EndFriendship, session.Ack)
 SET_BLOCKED = Route("session.set_blocked", contacts.SetBlocked, session.Ack)
 LIST_BLOCKED = Route("session.list_blocked", contacts.ListBlocked, contacts.BlockedAccounts)
+FIND_BLOCKED_MEMBERS = Route("session.blocked_members", contacts.FindBlockedMembers, contacts.BlockedMembers)
 OPEN_PRIVATE_CHAT = Route("session.open_private_chat", session.OpenPrivateChat, session.ChatOpened)
 REQUEST_MEMBERSHIP = Route("session.request_membership", session.RequestMembership, session.MembershipRequested)
 ANSWER_MEMBERSHIP = Route("session.answer_membership", session.AnswerMembership, session.Ack)
@@ -162,6 +163,9 @@ HEARTBEAT = "edge.all.heartbeat"
 NOTIFY_ALL = "edge.all.notify"
 AUTH_STATE = "edge.all.auth"
 """Announces auth's Revocations, without the list, to every edge each second."""
+
+SIGNAL = "edge.all.signal"
+"""Carries a Signal from one edge to every edge."""
 
 NEW_VERSIONS = "message.all.versions"
 """Announces MembershipVersions to every replica of message."""

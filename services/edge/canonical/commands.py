@@ -191,6 +191,14 @@ class MarkChatRead:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnounceTyping:
+    """Show the other members of a chat that the account writes a message (`on`), or has stopped."""
+
+    chat: ChatId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateAccount:
     """Change the account's profile, then its security question, which some dialects combine in one frame."""
 
@@ -268,6 +276,7 @@ Command = (
     | ChangeMessage
     | GetChanges
     | CountUnread
+    | AnnounceTyping
 )
 
 

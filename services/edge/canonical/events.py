@@ -12,6 +12,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.ephemeral import Typing
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 
@@ -83,4 +84,5 @@ Event = (
     | MembershipApplied
     | MembershipAnswered
     | ChatRenamed
+    | Typing
 )

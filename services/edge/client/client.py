@@ -167,6 +167,10 @@ class Client:
     def notify(self, event: Event) -> None:
         self._flow.notify(event)
 
+    def notify_ephemeral(self, event: Event) -> None:
+        if self._out.takes_ephemeral:
+            self._flow.notify(event)
+
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         self._flow.catch_up(chat, fresh)
 

@@ -29,6 +29,8 @@ from shared.telemetry import log
 _log = log(__name__)
 _PACE_BYTES = 256 * 1024
 _PACE_SECONDS = 0.05
+_TICK_BYTES = 4 * 1024
+"""The output of one tick is unsent until its end. If more is, the client does not keep up."""
 _CHECKS = 16
 """Of the socket's buffer, while as much is sent as may wait there."""
 
@@ -154,6 +156,14 @@ class OutboundQueue:
     def notify(self, event: Event) -> None:
         if not self.is_closed and self._connection.dialect is not None:
             self._push_all(self.stamped_dialect().encode_event(event, _now()))
+
+    @property
+    def takes_ephemeral(self) -> bool:
+        """Whether an event that is shown at once or never can be written now."""
+        dialect = self._connection.dialect
+        if self.is_closed or dialect is None or not dialect.shows_ephemeral or self._sender is not None:
+            return False
+        return self._socket.unsent() <= _TICK_BYTES
 
     def chats_loaded(self, chats: Sequence[LoadedChat]) -> None:
         self._push_all(self.stamped_dialect().chats_loaded(chats, _now()))

@@ -149,6 +149,8 @@ class Dialect(ABC):
     """Whether clients name their messages (PostMessage.nonce)."""
     tags_dialect: ClassVar[bool] = False
     """Whether messages sent here are tagged with the dialect's name (DisplayMessage.dialect)."""
+    shows_ephemeral: ClassVar[bool] = False
+    """Whether events that are shown at once or never, such as typing, are pushed."""
     pushes_pending_requests: ClassVar[bool] = False
     """Whether pending requests and stored notifications of the account are pushed after the login."""
     line_ending: ClassVar[bytes] = b"\n"

@@ -6,10 +6,12 @@ from msgspec import UNSET
 
 from services.edge.canonical.commands import CreateChatByUuid, FindUsers, UpdateAccount
 from services.edge.canonical.replies import Reply, UsersFound
+from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.handlers.avatars import AvatarFiles
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.rpc.coalescer import RequestCoalescer
+from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import JoinPolicy, Profile, ProfileSummary
@@ -25,7 +27,9 @@ class AccountHandler:
         accounts: LocalAccounts,
         profiles: RequestCoalescer[AccountId, Profile | None],
         avatars: AvatarFiles,
+        ephemeral: EphemeralHub,
     ) -> None:
+        self._ephemeral = ephemeral
         self._forwarder = forwarder
         self._avatars = avatars
         self._accounts = accounts
@@ -45,6 +49,11 @@ class AccountHandler:
         await self._avatars.keep(command.avatar)
         answer = await self._forwarder.forward(command, actor)
         self._update_summary(actor, command)
+        return answer
+
+    async def set_blocked(self, command: SetBlocked, actor: AccountId) -> Reply:
+        answer = await self._forwarder.forward(command, actor)
+        await self._ephemeral.blocks_changed(command.account)
         return answer
 
     async def update(self, command: UpdateAccount, actor: AccountId) -> Reply:

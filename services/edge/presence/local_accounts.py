@@ -62,6 +62,9 @@ class Recipient(Protocol):
 
     def notify(self, event: Event) -> None: ...
 
+    def notify_ephemeral(self, event: Event) -> None:
+        """Push the event now or never: nothing if output waits, or the dialect does not show it."""
+
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         """Read messages of this chat that were not delivered, because the account was not known to be in it. Messages
         from index `fresh` on are new."""
@@ -99,6 +102,10 @@ class LocalAccount:
     def notify(self, event: Event) -> None:
         for recipient in self.recipients:
             recipient.notify(event)
+
+    def notify_ephemeral(self, event: Event) -> None:
+        for recipient in self.recipients:
+            recipient.notify_ephemeral(event)
 
 
 class LocalAccounts:

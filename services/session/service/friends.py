@@ -6,7 +6,7 @@ from services.session import domain
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import blocks, friends, pending_notifications
 from shared.clock import now_ms
-from shared.contract.contacts import BlockedAccounts, ListBlocked, SetBlocked
+from shared.contract.contacts import BlockedAccounts, BlockedMembers, FindBlockedMembers, ListBlocked, SetBlocked
 from shared.contract.edge import FriendshipAnswered
 from shared.contract.session import (
     Ack,
@@ -22,6 +22,7 @@ from shared.contract.session import (
 from shared.settings import Settings
 
 _REQUESTS = 1_000
+_CHECKED_MEMBERS = 1_000
 _LIST_BYTES = 224 * 1024
 """Of one list in a reply."""
 
@@ -69,6 +70,11 @@ class Friends:
     async def list_blocked(self, request: ListBlocked) -> BlockedAccounts:
         domain.check_actor(request.actor)
         return BlockedAccounts(await self._database.read(partial(blocks.list_blocked, account=request.actor)))
+
+    async def find_blocked_members(self, request: FindBlockedMembers) -> BlockedMembers:
+        domain.check_batch_size(request.members, _CHECKED_MEMBERS, "members")
+        members = [one for one in request.members if {*one} == {*domain.in_int64(one)}]
+        return BlockedMembers(await self._database.read(partial(blocks.find_blocked_members, members=members)))
 
     async def list_requests(self, request: ListRequests) -> Requests:
         """As many as fit into one reply; the others follow when these are answered."""

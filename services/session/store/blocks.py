@@ -4,12 +4,12 @@ Message learns of them with the membership of the private chat. So a change has 
 increments the version of the chat, which may have been created during the first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
 from services.session.domain import check_block_count
-from services.session.store.sql import later, pair_key, require_active, slices
+from services.session.store.sql import later, pair_key, parse_pair, require_active, slices
 from services.session.tables import block, chat, friend_request
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
@@ -51,6 +51,25 @@ def blocked_members(connection: sa.Connection, pair: MemberPair) -> list[Account
     """Those of the two that the other one blocks."""
     rows = sa.select(block.c.blocked).where(block.c.account.in_(pair), block.c.blocked.in_(pair))
     return [AccountId(number) for number in connection.execute(rows).scalars()]
+
+
+def find_blocked_members(
+    connection: sa.Connection, members: Sequence[tuple[AccountId, ChatId]]
+) -> list[tuple[AccountId, ChatId]]:
+    """Those members of private chats that the other member blocks."""
+    numbers = {number for _, number in members}
+    private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
+    pairs = {row.id: parse_pair(row.pair) or () for row in connection.execute(private)}
+    accounts = {account for pair in pairs.values() for account in pair}
+    rows = sa.select(block.c.account, block.c.blocked).where(
+        block.c.account.in_(accounts), block.c.blocked.in_(accounts)
+    )
+    blocked = {(row.account, row.blocked) for row in connection.execute(rows)}
+    return [
+        (member, number)
+        for member, number in members
+        if any((other, member) in blocked for other in pairs.get(number, ()))
+    ]
 
 
 def require_unblocked(connection: sa.Connection, actor: AccountId, accounts: Iterable[AccountId], field: str) -> None:

@@ -59,6 +59,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.ephemeral import Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
@@ -95,6 +96,7 @@ class Native(Dialect):
     pushes_pending_requests = True
     marks_pushed_read = False
     shows_replies = True
+    shows_ephemeral = True
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
@@ -243,6 +245,8 @@ class Native(Dialect):
                 return _push(events.FriendEvent(applicant if account == self._account else account, accepted))
             case ProfileChanged(profile):
                 return _push(encode.profile_event(profile, self.base_url))
+            case Typing(chat, account, ttl_ms):
+                return _push(events.TypingEvent(chat, account, ttl_ms))
             case MaintenanceChanged(on):
                 return _push(events.NoticeEvent("maintenance", on))
             case VerificationEnded(result):

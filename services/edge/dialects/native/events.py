@@ -77,6 +77,15 @@ class ProfileEvent(ProfileResult, tag_field="ev", tag="profile"):
     """This account's profile, or that of a friend, has changed."""
 
 
+class TypingEvent(msgspec.Struct, tag_field="ev", tag="typing"):
+    """Another member writes a message. `ttl_ms`: show it for so long, unless a message of the member comes; 0: not any
+    more."""
+
+    chat: int
+    account: int
+    ttl_ms: int
+
+
 class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
     """Maintenance begins (`on`) or ends."""
 
@@ -100,5 +109,5 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 
 EVENTS: tuple[type[msgspec.Struct], ...] = (
     MessageEvent, ChangedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent, RequestEvent,
-    FriendEvent, ProfileEvent, NoticeEvent, VerifiedEvent, ByeEvent,
+    FriendEvent, ProfileEvent, TypingEvent, NoticeEvent, VerifiedEvent, ByeEvent,
 )  # fmt: skip

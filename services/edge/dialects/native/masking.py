@@ -10,8 +10,8 @@ MEMBERS = MemberMask(
         "join_policy joined joins kind limits links media members mentions message messages mime mine more name "
         "nickname nonce on op operations owner pins query question_id re read recalled reply_to reset result retry_ms "
         "rev role scheme segments sender server sessions sha256 sid signature silenced size start state status "
-        "supports t text text_bytes time timeline to total unknown unread until url username uses uuid v version why "
-        "window"
+        "supports t text text_bytes time timeline to total ttl_ms unknown unread until url username uses uuid v "
+        "version why window"
     ),
     objects="error limits secret old new verify data",
     counts="reactions",

@@ -26,10 +26,15 @@ class RateClass(StrEnum):
     READ = "read"
     WRITE = "write"
     EXPENSIVE = "expensive"
+    EPHEMERAL = "ephemeral"
     LOCAL = "local"
 
 
-RATES: Mapping[RateClass, tuple[float, int]] = {RateClass.ENTRANCE: (1.0, 20), RateClass.EXPENSIVE: (2.0, 20)}
+RATES: Mapping[RateClass, tuple[float, int]] = {
+    RateClass.ENTRANCE: (1.0, 20),
+    RateClass.EXPENSIVE: (2.0, 20),
+    RateClass.EPHEMERAL: (2.0, 10),
+}
 """Commands each second and at once. The others are limited as frames alone (`limits.requests_per_second`)."""
 
 
@@ -136,6 +141,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "unread", "the numbers of unread messages, and of those that mention the account",
         RateClass.EXPENSIVE, _NoParameters, results.UnreadResult, lambda *_: CountUnread(),
+    ),
+    Operation(
+        "typing", "show the other members that the account writes a message; best without `id`",
+        RateClass.EPHEMERAL, parameters.TypingParameters, _Nothing, requests.typing,
     ),
     Operation(
         "profile", "the profile of an account",

@@ -229,6 +229,12 @@ class ChatParameters(Parameters, kw_only=True):
     chat: Number
 
 
+class TypingParameters(ChatParameters, kw_only=True):
+    """`on`: false when the account stops."""
+
+    on: bool = True
+
+
 class CreateParameters(Parameters, kw_only=True):
     """An empty `name` is made of the members' nicknames."""
 

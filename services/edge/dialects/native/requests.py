@@ -4,7 +4,15 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
-from services.edge.canonical.commands import EditMessage, FindUsers, MarkChatRead, PostMessage, ReadHistory, ResumeChats
+from services.edge.canonical.commands import (
+    AnnounceTyping,
+    EditMessage,
+    FindUsers,
+    MarkChatRead,
+    PostMessage,
+    ReadHistory,
+    ResumeChats,
+)
 from services.edge.dialects import addresses, credentials, validation
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native import parameters as given
@@ -188,6 +196,10 @@ def history(wire: given.HistoryParameters, caller: Caller) -> ReadHistory:
 
 def read(wire: given.ReadParameters, caller: Caller) -> MarkChatRead:
     return MarkChatRead(ChatId(wire.chat), wire.index)
+
+
+def typing(wire: given.TypingParameters, caller: Caller) -> AnnounceTyping:
+    return AnnounceTyping(ChatId(wire.chat), wire.on)
 
 
 # Users

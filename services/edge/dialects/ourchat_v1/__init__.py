@@ -40,6 +40,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import (
@@ -119,6 +120,7 @@ class OurChatV1(Dialect):
                 | ChatLeft()
                 | RoleChanged()
                 | MessageChanged()
+                | Ephemeral()
                 | MaintenanceChanged()
                 | VerificationEnded()
             ):

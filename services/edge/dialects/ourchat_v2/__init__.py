@@ -50,6 +50,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message
@@ -163,6 +164,7 @@ class OurChatV2(Dialect):
                 ChatLeft()
                 | RoleChanged()
                 | MessageChanged()
+                | Ephemeral()
                 | ProfileChanged()
                 | FriendshipRequested()
                 | FriendshipAnswered()

@@ -39,6 +39,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import ChatKind
@@ -129,6 +130,7 @@ class Pipe(Dialect):
                 | ChatLeft()
                 | RoleChanged()
                 | MessageChanged()
+                | Ephemeral()
                 | MaintenanceChanged()
                 | VerificationEnded()
                 | ProfileChanged()

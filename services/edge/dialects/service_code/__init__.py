@@ -40,6 +40,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import (
@@ -124,6 +125,7 @@ class Service(Dialect):
                 | ChatLeft()
                 | RoleChanged()
                 | MessageChanged()
+                | Ephemeral()
                 | MaintenanceChanged()
                 | VerificationEnded()
                 | ProfileChanged()

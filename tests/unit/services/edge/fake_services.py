@@ -24,6 +24,7 @@ from shared.contract.auth import (
     SendVerification,
     VerificationNeeded,
 )
+from shared.contract.contacts import BlockedMembers, FindBlockedMembers, SetBlocked
 from shared.contract.edge import (
     ChatCreated,
     Delivery,
@@ -206,6 +207,8 @@ class FakeSessionService(FakeService):
         """UUIDs of accounts whose UUID is not made of their number."""
         self.missing_accounts: set[AccountId] = set()
         """Accounts that requests do not find."""
+        self.blocked_members: set[tuple[AccountId, ChatId]] = set()
+        """In private chats, by the other member."""
         self.shows_profiles = False
         """Whether a request for several profiles is answered, as newer versions do."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
@@ -213,6 +216,8 @@ class FakeSessionService(FakeService):
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
         self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
+        self.bus.serve(subjects.SET_BLOCKED, self._set_blocked, queue="session")
+        self.bus.serve(subjects.FIND_BLOCKED_MEMBERS, self._find_blocked, queue="session")
 
     async def _ensure(self, request: EnsureProfile) -> Ack:
         await self.record(request)
@@ -223,6 +228,14 @@ class FakeSessionService(FakeService):
         if request.account in self.missing_accounts:
             raise RequestError(ErrorCode.NOT_FOUND, "no such account")
         return AccountView(_profile(request.account))
+
+    async def _set_blocked(self, request: SetBlocked) -> Ack:
+        await self.record(request)
+        return Ack()
+
+    async def _find_blocked(self, request: FindBlockedMembers) -> BlockedMembers:
+        await self.record(request)
+        return BlockedMembers([one for one in request.members if one in self.blocked_members])
 
     async def _profile_summaries(self, request: GetProfileSummaries) -> ProfileSummaries:
         names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from services.edge.canonical.commands import (
+    AnnounceTyping,
     Command,
     DropUpload,
     GetServerStatus,
@@ -48,6 +49,8 @@ from services.edge.dialects.base import (
 from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
+from shared.contract.contacts import SetBlocked
+from shared.contract.ephemeral import Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
@@ -97,6 +100,8 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "part": lambda fields: UploadPart(fields["number"], fields["data"].encode()),
     "last": lambda fields: _last(fields, *_place(fields)),
     "drop": lambda fields: DropUpload(fields["number"], Failure(ErrorCode.TOO_LARGE, "more than announced")),
+    "typing": lambda fields: AnnounceTyping(ChatId(fields["chat"]), fields["on"]),
+    "block": lambda fields: SetBlocked(AccountId(fields["account"]), fields["on"]),
     "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), references_media=True),
 }
 
@@ -112,6 +117,7 @@ class JsonDialect(Dialect):
 
     name = "lines"
     waits_for_verification = True
+    shows_ephemeral = True
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
@@ -175,6 +181,8 @@ class JsonDialect(Dialect):
                 value = [account, int(role)]
             case MessageChanged(shown):
                 value = [shown.change.index, shown.change.kind.value]
+            case Typing(chat, account, ttl_ms):
+                value = [chat, account, ttl_ms]
             case MaintenanceChanged(on):
                 value = on
             case VerificationEnded(outcome):

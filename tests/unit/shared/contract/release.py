@@ -17,6 +17,7 @@ from services.cli.embedded import valkey
 from shared.contract import permissions, subjects
 from shared.contract.auth import Revocations
 from shared.contract.edge import Envelope, Heartbeat, Notice, Notify, PresenceIncomplete
+from shared.contract.ephemeral import Signal
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
 from shared.contract.model import DialectTag, PackedSegment
@@ -39,6 +40,7 @@ PLACES: dict[str, Any] = {
     subjects.PRESENCE_INCOMPLETE: PresenceIncomplete,
     subjects.AUTH_STATE: Revocations,
     subjects.NOTIFY_ALL: Notify,
+    subjects.SIGNAL: Signal,
     "kept notice": Notice,
     "body of a message": tuple[PackedSegment | DialectTag, ...],
 }

@@ -53,6 +53,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, Text
@@ -203,6 +204,8 @@ class SampleIrc(Dialect):
             case RoleChanged() | MessageChanged() | MaintenanceChanged() | VerificationEnded() | ProfileChanged():
                 return ()
             case FriendshipRequested() | FriendshipAnswered() | MembershipApplied() | MembershipAnswered():
+                return ()
+            case Ephemeral():
                 return ()
             case _:
                 assert_never(event)

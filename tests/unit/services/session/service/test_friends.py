@@ -4,10 +4,10 @@ import pytest
 
 from services.session.service import friends
 from shared.contract import subjects as on
-from shared.contract.contacts import ListBlocked, SetBlocked
+from shared.contract.contacts import FindBlockedMembers, ListBlocked, SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notify
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.session import (
     Ack,
     AnswerFriendship,
@@ -82,6 +82,16 @@ async def test_a_block_is_announced_with_the_private_chat(peers: BusPeers) -> No
     assert (await peers.changes(opened.chat)).muted == {}
     rejected = await rejection(peers.edge.request(on.SET_BLOCKED, SetBlocked(ANN, blocked=True, actor=ANN)))
     assert rejected.code == ErrorCode.INVALID
+
+
+async def test_edges_find_blocked_members(peers: BusPeers) -> None:
+    chat = (await peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(BOB, ANN))).chat
+    await peers.edge.request(on.SET_BLOCKED, SetBlocked(BOB, blocked=True, actor=ANN))
+    members = [(ANN, chat), (BOB, chat), (BOB, ChatId(2**63)), (AccountId(-1), chat)]
+    found = await peers.edge.request(on.FIND_BLOCKED_MEMBERS, FindBlockedMembers(members))
+    assert found.members == [(BOB, chat)]
+    rejected = await rejection(peers.edge.request(on.FIND_BLOCKED_MEMBERS, FindBlockedMembers([(ANN, chat)] * 1001)))
+    assert rejected.code == ErrorCode.LIMIT
 
 
 async def test_lists_are_cut_to_the_reply_limit(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from services.session.domain import pair_of
 from services.session.store import blocks
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, StoreHarness, rejection
 
@@ -34,6 +34,17 @@ async def test_the_membership_of_a_private_chat_names_blocked_members(populated:
     assert await muted(populated, ANN, BOB) == [ANN]
     group = await populated.create_group(ANN, CEM)
     assert (await populated.changes(group.id)).muted == {}
+
+
+async def test_blocked_members_of_private_chats_are_found(populated: StoreHarness) -> None:
+    private, _ = await populated.open_private(ANN, BOB)
+    group = await populated.create_group(ANN, BOB)
+    await populated.set_blocked(ANN, BOB)
+    members = [(one, number) for number in (private, group.id, ChatId(99)) for one in (ANN, BOB, CEM)]
+    found = partial(blocks.find_blocked_members, members=members)
+    assert await populated.database.read(found) == [(BOB, private)]
+    await populated.set_blocked(BOB, ANN)
+    assert await populated.database.read(found) == [(ANN, private), (BOB, private)]
 
 
 async def test_only_an_existing_private_chat_has_a_new_version(populated: StoreHarness) -> None:

@@ -1,0 +1,48 @@
+"""Wires what is shown at once or never, and receives the signals of all edges."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+import nats.errors
+
+from services.edge.delivery.local_chats import LocalChats
+from services.edge.ephemeral import signals
+from services.edge.ephemeral.known_blocks import KnownBlocks
+from services.edge.ephemeral.typing_notices import TypingNotices
+from services.edge.presence.local_accounts import LocalAccounts
+from shared.bus.client import Bus
+from shared.contract.ephemeral import BlocksChanged, Signal, Typing
+from shared.contract.ids import AccountId
+from shared.tasks import Tasks
+from shared.telemetry import log
+
+_log = log(__name__)
+
+
+class EphemeralHub:
+    def __init__(
+        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, tasks: Tasks, clock: Callable[[], float]
+    ) -> None:
+        self._publish = signals.publisher(bus)
+        self._blocked = KnownBlocks(bus, clock)
+        self.typing = TypingNotices(self._publish, accounts, chats, self._blocked, tasks, clock)
+        signals.subscribe(bus, self._receive)
+
+    async def close(self) -> None:
+        await self._blocked.close()
+
+    async def blocks_changed(self, account: AccountId) -> None:
+        """An account here blocks this one from now on, or does not any more."""
+        try:
+            await self._publish(BlocksChanged(account))
+        except nats.errors.Error as error:
+            _log.warning("block not announced, edges notice it later", error=repr(error))
+
+    def _receive(self, signal: Signal) -> None:
+        match signal:
+            case Typing():
+                self.typing.show(signal)
+            case BlocksChanged(account):
+                self._blocked.forget(account)
+            case _:
+                assert_never(signal)

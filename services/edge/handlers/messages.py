@@ -1,0 +1,71 @@
+"""Commands about messages: which part of the edge handles each."""
+
+from typing import assert_never
+
+from services.edge.canonical.commands import (
+    CountUnread,
+    DropUpload,
+    EditMessage,
+    FetchUnread,
+    MarkChatRead,
+    PostMessage,
+    PostUpload,
+    ReadHistory,
+    ResumeChats,
+    StartUpload,
+    UploadPart,
+)
+from services.edge.canonical.replies import Reply
+from services.edge.client.session import LoginSession
+from services.edge.dialects.base import Request
+from services.edge.handlers.changes import MessageChanger
+from services.edge.handlers.history import MessageHistory
+from services.edge.handlers.message_resolver import MessageResolver
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.message import ChangeMessage, GetChanges, GetHistory
+
+PagesCommand = GetHistory | FetchUnread | ReadHistory | ResumeChats | CountUnread | MarkChatRead | GetChanges
+MessagesCommand = (
+    PagesCommand | StartUpload | UploadPart | DropUpload | PostMessage | PostUpload | EditMessage | ChangeMessage
+)
+
+
+class MessageHandler:
+    """All raise RequestError."""
+
+    def __init__(self, history: MessageHistory, resolver: MessageResolver, changes: MessageChanger) -> None:
+        self._history = history
+        self._resolver = resolver
+        self._changes = changes
+
+    async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
+        return await self._resolver.resolve(session, requests)
+
+    async def handle(self, session: LoginSession, request: Request, command: MessagesCommand) -> Reply:
+        match command:
+            case StartUpload() | UploadPart() | DropUpload():
+                return await self._resolver.upload(session, request)
+            case PostMessage() | PostUpload():
+                raise RequestError(ErrorCode.INTERNAL, "messages are resolved, then posted")
+            case EditMessage() | ChangeMessage():
+                return await self._changes.change(session, command)
+            case _:
+                return await self._read(command, session)
+
+    async def _read(self, command: PagesCommand, session: LoginSession) -> Reply:
+        history, actor = self._history, session.connection.account
+        match command:
+            case GetHistory() | FetchUnread():
+                return await history.fetch(command, actor)
+            case ResumeChats():
+                return await history.resume(command, actor)
+            case ReadHistory():
+                return await history.read_page(command, actor)
+            case CountUnread():
+                return await history.count_unread(actor)
+            case MarkChatRead():
+                return await history.mark_chat_read(command, actor)
+            case GetChanges():
+                return await self._changes.page(command, actor)
+            case _:
+                assert_never(command)

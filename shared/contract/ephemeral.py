@@ -1,0 +1,26 @@
+"""Signals: from an edge to every edge. They are neither stored nor repeated, and no client may depend on one."""
+
+import msgspec
+
+from shared.contract.ids import AccountId, ChatId
+
+
+class Ephemeral(msgspec.Struct, frozen=True):
+    """Clients see it at once or never; the older protocols have nothing for it."""
+
+
+class Typing(Ephemeral, tag="typing", frozen=True):
+    """A member writes a message, to be shown for so long; 0: not any more."""
+
+    chat: ChatId
+    account: AccountId
+    ttl_ms: int
+
+
+class BlocksChanged(msgspec.Struct, tag="blocks_changed", frozen=True):
+    """Another account blocks this one from now on, or does not any more."""
+
+    account: AccountId
+
+
+Signal = Typing | BlocksChanged

@@ -1,0 +1,52 @@
+"""What is shown at once or never, between native users on two edges, beside users of older protocols."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.system.users import DialectUser, NativeUser
+
+pytestmark = pytest.mark.xdist_group("system")
+
+Users = tuple[NativeUser, NativeUser, DialectUser]
+
+
+@pytest.fixture
+def users(system: Cluster) -> Iterator[Users]:
+    """Ann at one edge, Bob and Pat at the other."""
+    with ExitStack() as stack:
+        ann, bob = (stack.enter_context(NativeUser(edge)) for edge in system.edges)
+        pat = stack.enter_context(DialectUser(system.edges[1], "pipe"))
+        for user in (ann, bob, pat):
+            user.register()
+        yield ann, bob, pat
+
+
+def test_typing_is_shown_to_members_but_not_to_a_user_that_blocks_the_other(users: Users) -> None:
+    ann, bob, pat = users
+    group = ann.call("create", name="Fruit", members=[bob.number, pat.number])["chat"]
+    bob.event("chat")
+    chat = bob.call("send", to=ann.number, text="first", nonce="1")["chat"]
+    ann.event("message")
+    for one in (group, chat):
+        bob.do("typing", chat=one)
+        assert ann.event("typing") == {"ev": "typing", "chat": one, "account": bob.number, "ttl_ms": 6000}
+    ann.do("block", account=bob.number)
+    ann.do("typing", chat=chat)
+    assert bob.event("typing")["account"] == ann.number  # behind the signal that Ann blocks Bob
+    bob.do("typing", chat=chat, on=False)
+    bob.do("typing", chat=group, on=False)
+    assert ann.event("typing") == {"ev": "typing", "chat": group, "account": bob.number, "ttl_ms": 0}
+    ann.call("send", chat=group, text="hello", nonce="2")
+    pat.receive(": hello")
+    assert not any("typing" in frame for frame in pat.pending)
+    assert not any("typing" in frame for frame in ann.pending)
+
+
+def test_typing_into_a_foreign_chat_is_rejected(users: Users) -> None:
+    ann, bob, pat = users
+    chat = ann.call("create", name="Fruit", members=[pat.number])["chat"]
+    error = bob.call("typing", chat=chat)["error"]
+    assert (error["code"], error["field"]) == ("forbidden", "chat")
