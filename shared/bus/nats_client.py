@@ -1,5 +1,6 @@
 """nats-py's client, which does not log in without TLS where TLS is set."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ class NatsClient(Client):
         """Called just before the password is sent. Raises NoTlsOffered."""
         if self.options.get("tls") and not self._is_encrypted():
             raise NoTlsOffered
+        self._accept_end_of_tls()
         if (transport := self._transport) is not None:
             transport.readline = partial(_line_after_pings, transport)  # type: ignore[method-assign]
         return super()._connect_command()
@@ -48,6 +50,14 @@ class NatsClient(Client):
         for ever if TLS has failed."""
         if isinstance(self._transport, TcpTransport) and (writer := self._transport._io_writer) is not None:
             writer.transport.abort()
+
+    def _accept_end_of_tls(self) -> None:
+        """nats-py adds TLS to an open connection. Its protocol does not know that, and asyncio would log a warning when
+        the server ends the connection."""
+        if isinstance(self._transport, TcpTransport) and (writer := self._transport._io_writer) is not None:
+            protocol = writer.transport.get_protocol()
+            if isinstance(protocol, asyncio.StreamReaderProtocol):  # None: the connection has ended already
+                protocol._over_ssl = self._is_encrypted()  # type: ignore[attr-defined]
 
     def _is_encrypted(self) -> bool:
         """A WebSocket's own URL says whether it is."""

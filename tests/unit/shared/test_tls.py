@@ -109,6 +109,24 @@ async def test_the_name_of_nats_may_differ_from_its_address(tls_nats: NatsServer
     await bus.stop()
 
 
+async def test_the_end_of_a_connection_to_nats_is_no_warning(
+    tls_nats: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = asyncio.Event()
+
+    async def note() -> None:
+        closed.set()
+
+    await nats_client.connect(tls_nats.settings("edge"), allow_reconnect=False, error_cb=ignore, closed_cb=note)
+    tls_nats.stop()
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await closed.wait()
+    finally:
+        tls_nats.start()
+    assert not [one.getMessage() for one in caplog.records if one.name == "asyncio"]
+
+
 async def ignore(_: Exception) -> None:
     pass
 
