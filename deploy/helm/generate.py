@@ -25,14 +25,16 @@ _HEAD = "{{- /* Made of deploy/k8s: `python -m deploy.helm.generate`. */ -}}\n"
 _SETTINGS = re.compile("dragoman-settings-[a-z0-9]{10}")
 _KEY = re.compile(r"^(\s*)(?:- )?TEMPLATE_(\d+): null$", re.MULTILINE)
 _VALUE = re.compile(r"'?TEMPLATE_(\d+)'?")
-_LEFT_OUT = ("Namespace", "ConfigMap")
-"""Helm makes the namespace; settings.yaml has the ConfigMap; dashboards stay with Kustomize."""
+BACKUP = ("dragoman-backup", "backup", "backups")
+"""Names of the backup's objects, beside its script."""
+_BACKUP_SCRIPT = "backup-script-"
 _FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "Ingress": "ingress",
           "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
 """The file of each kind; other objects are in that of their process."""
 _SWITCHES = {"autoscaling": ".Values.autoscaling.enabled", "ingress": ".Values.ingress.enabled",
              "monitors": ".Values.monitoring.enabled", "rules": ".Values.monitoring.enabled",
              "network": ".Values.network.policies", "dashboard": ".Values.dashboard.enabled",
+             "backup": ".Values.backup.enabled",
              "dashboard-network": "and .Values.dashboard.enabled .Values.network.policies"}  # fmt: skip
 _BEFORE = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
 
@@ -41,7 +43,18 @@ _TLS = """\
   tls: [{hosts: [{{ $.Values.ingress.host }}], secretName: {{ . }}}]
 {{- end }}"""
 
+_KEPT = {"helm.sh/resource-policy": "keep"}
+"""Of the volume of backups: it outlives the release."""
+
 Object = dict[str, Any]
+
+
+def _lines(dumper: Any, text: str) -> Any:
+    """Text of several lines as lines."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+yaml.add_representer(str, _lines)
 
 
 class Templates:
@@ -70,13 +83,21 @@ def files() -> dict[str, str]:
     """The generated templates by file name."""
     texts: dict[str, list[str]] = defaultdict(list)
     for one in _rendered():
-        if one["kind"] not in _LEFT_OUT:
+        if not _is_left_out(one):
             texts[f"{_file_of(one)}.yaml"].append(_template(one))
     return {name: _file(name.removesuffix(".yaml"), documents) for name, documents in texts.items()}
 
 
+def _is_left_out(one: Object) -> bool:
+    """Helm makes the namespace; settings.yaml has the settings; dashboards stay with Kustomize."""
+    is_map = one["kind"] == "ConfigMap" and not one["metadata"]["name"].startswith(_BACKUP_SCRIPT)
+    return is_map or one["kind"] == "Namespace"
+
+
 def _file_of(one: Object) -> str:
     name: str = one["metadata"]["name"]
+    if name in BACKUP or name.startswith(_BACKUP_SCRIPT):
+        return "backup"
     if name in DASHBOARD:
         return "dashboard-network" if one["kind"] == "NetworkPolicy" else "dashboard"
     return _FILES.get(one["kind"], name)
@@ -101,6 +122,11 @@ def _template(given: Object) -> str:
     match one["kind"]:
         case "Deployment" | "Job":
             _workload(one, templates)
+        case "CronJob":
+            _backup(one, templates)
+        case "PersistentVolumeClaim":
+            one["metadata"]["annotations"] = _KEPT
+            _claim(one["spec"], templates)
         case "ServiceAccount" if one["metadata"]["name"] == "migrate":
             one["metadata"]["annotations"] = _BEFORE | {"helm.sh/hook-weight": "-10"}
         case "Ingress":
@@ -139,10 +165,32 @@ def _workload(one: Object, templates: Templates) -> None:
     suffix = "-migrate" if one["kind"] == "Job" else ""
     container["envFrom"] = [{"configMapRef": {"name": f"dragoman-settings{suffix}"}}]
     templates.key(container, _environment(container.pop("env", [])))
+    _secrets(pod, templates)
+
+
+def _secrets(pod: Object, templates: Templates) -> None:
     for volume in pod["volumes"]:
         if secret := volume.get("secret"):
             place = secret["secretName"].removeprefix("dragoman-")
             secret["secretName"] = templates.value(f"{{{{ .Values.secrets.{place} }}}}")
+
+
+def _backup(one: Object, templates: Templates) -> None:
+    one["spec"]["schedule"] = templates.value("{{ .Values.backup.schedule | quote }}")
+    pod = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    templates.key(pod, '{{- include "dragoman.pod" (list $ "backup") | nindent INDENT }}')
+    (container,) = pod["containers"]
+    container["image"] = templates.value("{{ .Values.backup.image }}")
+    container["env"] = [{"name": "KEEP", "value": templates.value("{{ .Values.backup.keep | quote }}")}]
+    container["resources"] = {}
+    templates.key(container["resources"], "{{- toYaml .Values.backup.resources | nindent INDENT }}")
+    _secrets(pod, templates)
+
+
+def _claim(spec: Object, templates: Templates) -> None:
+    spec["resources"]["requests"]["storage"] = templates.value("{{ .Values.backup.storage }}")
+    named = '{{ dict "storageClassName" . | toYaml | nindent INDENT }}'
+    templates.key(spec, "{{- with .Values.backup.storageClass }}" + named + "{{- end }}")
 
 
 def _replicas(name: str) -> str:

@@ -64,7 +64,7 @@ check() {
     done
     [ -z "$missing" ] ||
         fail "Secrets have no certificates ($missing ): $here/secrets.sh $namespace DIRECTORY makes them (CHANGELOG.md)"
-    if grep -q '^  volumeClaimTemplates:' "$work/rendered.yaml" && ! grep -q 'storageClassName:' "$work/rendered.yaml"; then
+    if grep -qE '^  volumeClaimTemplates:|^kind: PersistentVolumeClaim' "$work/rendered.yaml" && ! grep -q 'storageClassName:' "$work/rendered.yaml"; then
         kubectl get storageclass --output yaml | grep -q 'is-default-class: "true"' ||
             fail "no storage class is the default: the overlay's volumes would wait for ever"
     fi
@@ -83,7 +83,7 @@ complete() {
         echo "resources: [../$(basename "$overlay")]"
         [ -z "$tag" ] || echo "images: [{name: dragoman, newTag: \"$tag\"}]"
         echo "patches:"
-        secrets_in_use | cut -d' ' -f1,2 | sort -u | grep -v '^Job ' | while read -r kind name; do
+        secrets_in_use | cut -d' ' -f1,2 | sort -u | grep -v 'Job ' | while read -r kind name; do
             hash=$(secrets_in_use | sed -n "s/^$kind $name //p" | while read -r secret; do
                 k get secret "$secret" --output 'jsonpath={.data}'
             done | cksum | cut -d' ' -f1)

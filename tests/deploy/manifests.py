@@ -41,16 +41,22 @@ def settings(objects: Iterable[Object]) -> dict[str, str]:
 
 
 def workloads(overlay: str) -> list[Object]:
-    return of_kind(overlay, "Deployment", "StatefulSet", "Job")
+    return of_kind(overlay, "Deployment", "StatefulSet", "Job", "CronJob")
+
+
+def pod_template(workload: Object) -> Object:
+    spec = workload["spec"]["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else workload["spec"]
+    template: Object = spec["template"]
+    return template
 
 
 def labels_of_pods(workload: Object) -> dict[str, str]:
-    labels: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    labels: dict[str, str] = pod_template(workload)["metadata"]["labels"]
     return labels
 
 
 def containers(workload: Object) -> list[Object]:
-    spec = workload["spec"]["template"]["spec"]
+    spec = pod_template(workload)["spec"]
     return [*spec.get("initContainers", ()), *spec["containers"]]
 
 

@@ -16,7 +16,8 @@ from tests.deploy.manifests import SETTINGS, Object, needs_renderer, rendered
 
 HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
-EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true", "dashboard.enabled=true")
+EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true", "dashboard.enabled=true",
+              "backup.enabled=true")  # fmt: skip
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 HOOKED = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "dragoman/")
 
@@ -93,7 +94,8 @@ def test_the_chart_has_the_objects_of_the_overlay() -> None:
 @needs_helm
 def test_what_a_cluster_may_lack_is_off_by_default() -> None:
     kinds = {one["kind"] for one in template()}
-    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "Ingress", "Namespace"})
+    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "Ingress", "CronJob",
+                             "PersistentVolumeClaim", "Namespace"})  # fmt: skip
     numbers = {one["metadata"]["name"]: one["spec"]["replicas"] for one in template() if one["kind"] == "Deployment"}
     assert numbers == {"auth": 2, "edge": 2, "message": 2, "session": 2}
 

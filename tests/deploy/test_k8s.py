@@ -23,6 +23,7 @@ from tests.deploy.manifests import (
     matches,
     needs_renderer,
     of_kind,
+    pod_template,
     ports,
     rendered,
     settings,
@@ -83,7 +84,7 @@ def test_disruption_leaves_a_replica(overlay: str) -> None:
 
 def test_pods_meet_the_restricted_standard(overlay: str) -> None:
     for one in workloads(overlay):
-        pod = one["spec"]["template"]["spec"]
+        pod = pod_template(one)["spec"]
         assert pod["securityContext"]["runAsNonRoot"], one["metadata"]["name"]
         assert pod["securityContext"]["runAsUser"] != 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -114,7 +115,7 @@ def test_every_secret_is_issued(overlay: str, tmp_path: Path) -> None:
     mounted = {
         volume["secret"]["secretName"]
         for one in workloads(overlay)
-        for volume in one["spec"]["template"]["spec"]["volumes"]
+        for volume in pod_template(one)["spec"]["volumes"]
         if "secret" in volume
     }
     assert mounted <= {f"dragoman-{place}" for place in PLACES}
@@ -143,6 +144,7 @@ def test_autoscaler_metrics_are_exported(overlay: str) -> None:
 
 SERVERS = {("edge", "valkey"), ("auth", "valkey"), ("session", "valkey"), ("message", "valkey"),
            ("auth", "postgres"), ("session", "postgres"), ("message", "postgres"), ("migrate", "postgres"),
+           ("dragoman-backup", "postgres"),
            *((ours, "nats") for ours in OURS)}  # fmt: skip
 FROM_DASHBOARD = {("dashboard", name, "9000") for name in SERVICES}
 PORTS = {"nats": "4222", "valkey": "6379", "postgres": "5432", "s3": "7070"}

@@ -50,7 +50,8 @@ def test_an_overlay_s_setting_replaces_all_pods(tmp_path: Path) -> None:
                                   ("postgres", "dragoman/monitoring", "5432")}),
         ("bucket", "Egress", {("edge", "dragoman/bucket", "443"), ("edge", "dragoman/bucket", "9000")}),
         ("node-local-dns", "Egress", {(name, "169.254.20.10/32", "53") for name in
-                                      (*SERVICES, "dashboard", "migrate", "nats", "postgres", "s3", "valkey")}),
+                                      (*SERVICES, "dashboard", "migrate", "dragoman-backup", "nats", "postgres",
+                                           "s3", "valkey")}),
         ("backups", "Ingress", set()),
     ],
 )  # fmt: skip

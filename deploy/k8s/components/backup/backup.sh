@@ -1,0 +1,49 @@
+#!/bin/sh
+# Backs up the database and the keys of tokens to /backups/<time>, in the form that `dragoman restore` reads. A backup
+# counts after it was restored into a database of this pod. The newest $KEEP stay.
+set -eu
+umask 077
+url=$(sed -n 's/^url = "\(postgresql:[^"]*\)"$/\1/p' /secrets/dragoman.toml)
+backup=/backups/$(date -u +%Y-%m-%dT%H%M%SZ)
+draft=/backups/.draft
+scratch=/scratch/database
+
+report() { echo "$(date -u +%T) $*"; }
+
+dump() {
+    [ ! -f /secrets/ca.crt ] || export PGSSLMODE=verify-full PGSSLROOTCERT=/secrets/ca.crt
+    pg_dump --dbname "$url" --format=custom --schema=auth --schema=session --schema=message \
+        --file "$draft/auth-session-message.dump"
+}
+
+prove() {
+    rm -rf "$scratch"
+    initdb --pgdata "$scratch" --username postgres --auth trust > /dev/null
+    pg_ctl --pgdata "$scratch" --log /tmp/scratch.log --wait --options \
+        "-c listen_addresses='' -c unix_socket_directories=/tmp -c fsync=off -c full_page_writes=off" start > /dev/null
+    trap 'pg_ctl --pgdata "$scratch" --mode immediate stop > /dev/null; rm -rf "$scratch"' EXIT
+    export PGHOST=/tmp PGUSER=postgres PGDATABASE=postgres PGSSLMODE=disable
+    pg_restore --dbname postgres --no-owner --no-privileges --single-transaction "$draft/auth-session-message.dump"
+    for schema in auth session message; do
+        revision=$(psql --no-align --tuples-only --command "SELECT version_num FROM $schema.alembic_version")
+        [ -n "$revision" ] || { report "the schema $schema was not restored"; exit 1; }
+        report "$schema was restored, at revision $revision"
+    done
+}
+
+keep() {
+    mkdir "$draft/keys"
+    cp /keys/*.pem "$draft/keys/"
+    printf '{"version": "", "made": %s000, "databases": "postgresql", "media": false}\n' "$(date +%s)" > "$draft/backup.json"
+    sync
+    mv "$draft" "$backup"
+    find /backups -mindepth 1 -maxdepth 1 -type d -name '20*' | sort -r | tail -n +$((KEEP + 1)) |
+        while read -r old; do rm -rf "$old"; done
+}
+
+rm -rf "$draft"
+mkdir "$draft"
+dump
+prove
+keep
+report "backed up to $backup"

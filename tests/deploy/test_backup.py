@@ -1,0 +1,97 @@
+"""The script of deploy/k8s/components/backup: `dragoman restore` reads its backups."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from services.auth.adapters.signing_keys import ensure_keys
+from services.cli.main import main
+from services.cli.up_plan import SERVICES
+from tests.deploy.manifests import K8S
+from tests.support.servers import PostgresServer
+
+SECONDS = 300.0
+
+
+def dragoman(*arguments: str | Path) -> None:
+    result = CliRunner().invoke(main, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+
+
+class BackupPod:
+    """The directories that the pod mounts, and its script at paths of this machine."""
+
+    def __init__(self, directory: Path, server: PostgresServer, url: str) -> None:
+        self._server = server
+        script = (K8S / "components" / "backup" / "backup.sh").read_text()
+        self._script = re.sub("(?<=[ =])/(?=(secrets|keys|backups|scratch|tmp)\\b)", f"{directory}/", script)
+        for name in ("secrets", "keys", "backups", "scratch", "tmp"):
+            (directory / name).mkdir()
+            (directory / name).chmod(0o777)
+        self.backups = directory / "backups"
+        self.settings = directory / "secrets" / "dragoman.toml"
+        self.settings.write_text(f'[database]\nurl = "{url}"\n')
+        ensure_keys(directory / "keys")
+        for key in (directory / "keys").iterdir():
+            key.chmod(0o644)
+
+    def run(self, keep: int = 14) -> "subprocess.CompletedProcess[str]":
+        """As the user of the server: PostgreSQL refuses to run as root."""
+        path = f"{self._server.tools}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["/bin/sh", "-c", self._script], env={"PATH": path, "KEEP": str(keep)}, cwd="/", capture_output=True,
+            text=True, check=False, timeout=SECONDS, user="nobody" if os.geteuid() == 0 else None,
+        )  # fmt: skip
+
+    def finished(self) -> list[Path]:
+        return sorted(self.backups.glob("20*"))
+
+
+@pytest.fixture
+def pod(postgres_server: PostgresServer, server_directory: Path) -> Iterator[BackupPod]:
+    with postgres_server.database() as url, tempfile.TemporaryDirectory(dir=server_directory) as directory:
+        Path(directory).chmod(0o755)
+        yield BackupPod(Path(directory), postgres_server, url.replace("+psycopg", ""))
+
+
+def test_its_backup_is_one_that_dragoman_restores(
+    pod: BackupPod, postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
+    dragoman("migrate", "--config", pod.settings, *SERVICES)
+    done = pod.run()
+    assert done.returncode == 0, done.stderr
+    (backup,) = pod.finished()
+    with postgres_server.database() as second:
+        plain = second.replace("+psycopg", "")
+        dragoman("restore", backup, "--set", f"database.url={plain}", "--data", tmp_path / "fresh")
+        with psycopg.connect(plain) as connection:
+            assert connection.execute("SELECT count(*) FROM auth.state").fetchone() != (0,)
+    assert list((tmp_path / "fresh" / "keys").glob("*.pem"))
+
+
+def test_a_failed_backup_does_not_count(pod: BackupPod) -> None:
+    (pod.backups / "2020-01-01T000000Z").mkdir()
+    done = pod.run(keep=1)
+    assert done.returncode != 0
+    assert "schema" in done.stderr
+    assert [one.name for one in pod.finished()] == ["2020-01-01T000000Z"]
+
+
+def test_the_newest_stay(pod: BackupPod) -> None:
+    dragoman("migrate", "--config", pod.settings, *SERVICES)
+    for old in ("2020-01-01T000000Z", "2020-01-02T000000Z", "lost+found"):
+        (pod.backups / old).mkdir()
+    done = pod.run(keep=2)
+    assert done.returncode == 0, done.stderr
+    first, second = pod.finished()
+    assert first.name == "2020-01-02T000000Z"
+    assert (second / "backup.json").is_file()
+    assert (pod.backups / "lost+found").is_dir()
