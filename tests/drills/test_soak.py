@@ -42,6 +42,11 @@ def test_growth_is_found(memory: float, files: float, tasks: float, what: str) -
     assert violation.startswith(f"{what} of edge-1 grew from ")
 
 
+@pytest.mark.parametrize(("process", "found"), [("message", 0), ("edge-1", 1)])
+def test_pages_that_sqlite_caches_for_new_connections_are_no_growth(process: str, found: int) -> None:
+    assert len(list(flat(trial(process, memory_per_look=0.5e6, files_per_look=0.5)))) == found
+
+
 def test_a_process_that_was_replaced_is_not_judged() -> None:
     short, whole = trial("edge-2", memory_per_look=1e6), trial("edge-1")
     records = [*short.trial.records[: SAMPLES // 4], *whole.trial.records]
