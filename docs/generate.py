@@ -130,12 +130,12 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Every page, every plot, and the documents of the native dialect."""
+    """Every page, every plot, and what the native dialect has for programs."""
     yield from pages()
     for name, drawn in drawings().items():
         yield PLOTS / name, drawn
-    for name, text in documents().items():
-        yield PROTOCOLS / name, text
+    for path, text in documents().items():
+        yield ROOT / path, text
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ _COPIED = (
     "docs/images/*",
     "docs/plots/*",
     "docs/protocols/*.json",
-    "docs/protocols/*.ts",
+    "clients/javascript/*.js",
+    "clients/javascript/*.ts",
 )
 _README = re.compile(r"\bREADME\.md(?=[)#])")
 _NESTED = re.compile(r"^( +)(?=(?:[-*]|\d+\.) )", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""tsc checks the types: native's for the frames of its vectors, and those in the comments of the pages' JavaScript."""
+"""tsc checks the types: native's for the frames of its vectors, and those in the comments of JavaScript."""
 
 import json
 import subprocess
@@ -10,8 +10,13 @@ from tests.docs.test_native_documents import VECTORS, frames
 
 ROOT = Path(__file__).parents[2]
 TSC = ROOT / "tests" / "system" / "web" / "node_modules" / ".bin" / "tsc"
+CHECKED = ("--allowJs", "--checkJs", "--lib", "esnext,dom,dom.iterable")
 STRICT = ("--noEmit", "--strict", "--target", "esnext", "--module", "esnext", "--moduleResolution", "bundler")
-PAGES = ("services/edge/http/web/first_page.js", "services/cli/overview/web/dashboard.js")
+MODULES = (
+    "clients/javascript/dragoman.js",
+    "services/edge/http/web/first_page.js",
+    "services/cli/overview/web/dashboard.js",
+)
 
 pytestmark = [
     pytest.mark.skipif(not TSC.exists(), reason="tsc is not installed: npm ci --prefix tests/system/web"),
@@ -27,7 +32,7 @@ def test_the_types_of_native_hold_for_every_frame_of_the_vectors(tmp_path: Path)
     shown = [(shape, json.dumps(frame)) for vector in VECTORS for shape, frame in frames(vector)]
     shapes = ", ".join(sorted({shape for shape, _ in shown}))
     lines = [f"({text}) satisfies {shape} & {{ [more: string]: unknown }};" for shape, text in shown]
-    module = ROOT / "docs" / "protocols" / "native"
+    module = ROOT / "clients" / "javascript" / "native"
     file = tmp_path / "frames.ts"
     file.write_text("\n".join([f'import type {{ {shapes} }} from "{module}";', *lines]))
     assert len(lines) > 100
@@ -39,6 +44,21 @@ def test_the_types_of_native_hold_for_every_frame_of_the_vectors(tmp_path: Path)
     assert "SendCommand" in error
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_types_of_a_page_are_sound(page: str) -> None:
-    assert errors("--allowJs", "--checkJs", "--lib", "esnext,dom,dom.iterable", page) == []
+@pytest.mark.parametrize("module", MODULES)
+def test_the_types_in_comments_are_sound(module: str) -> None:
+    assert errors(*CHECKED, module) == []
+
+
+def test_the_client_gives_its_callers_types(tmp_path: Path) -> None:
+    file = tmp_path / "caller.ts"
+    lines = [
+        f'import {{ Dragoman }} from "{ROOT}/clients/javascript/dragoman.js";',
+        'const client = new Dragoman("wss://chat.example", { storage: localStorage });',
+        'client.on("message", ({ chat, index }) => { client.read(chat, index); });',
+        'const { account } = await client.call("profile", { account: 5 });',
+        "account satisfies number;",
+    ]
+    file.write_text("\n".join([*lines, "export {};"]))
+    assert errors(*CHECKED, file) == []
+    file.write_text("\n".join([*lines, 'client.on("massage", () => {});', 'client.call("profile", { account: "5" });']))
+    assert len(errors(*CHECKED, file)) == 2

@@ -13,6 +13,7 @@ from services.edge.http.policy import HttpPolicy
 from services.edge.http.request import ClientDisconnected, HttpRequest, Receive, Response, Send
 from services.edge.http.uploads import HttpUploads
 from services.edge.http.verification import VerificationLinks
+from services.edge.http.web_files import CLIENT, WebFiles
 
 _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _MEDIA = re.compile(r"/media/([0-9a-f]{32})")
@@ -36,6 +37,7 @@ class HttpApp:
         self._uploads = uploads
         self._policy = policy
         self._first_page = first_page
+        self._client = WebFiles(CLIENT, "/api/")
         self._stall_seconds = stall_seconds
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -62,7 +64,7 @@ class HttpApp:
             return await self._links.serve(request.method, link[1], link[2])
         if self._first_page is not None and self._first_page.serves(request.path):
             return await self._first_page.respond(request)
-        response = resource(request.path, request.headers)
+        response = self._client.find(request.path, request.headers) or resource(request.path, request.headers)
         if response.status != 404 and request.method not in ("GET", "HEAD"):
             return not_allowed("GET, HEAD")
         return response

@@ -1,4 +1,4 @@
-"""The files of the first page, read once: HTML, style sheet and JavaScript modules, compressed and tagged."""
+"""Files for browsers, read once, compressed and tagged: of the first page, and the client in JavaScript."""
 
 import gzip
 import hashlib
@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 from services.edge.http.request import Headers, Response
 
-_DIRECTORY = Path(__file__).with_name("web")
+FIRST_PAGE = Path(__file__).with_name("web")
+CLIENT = Path(__file__).parents[3] / "clients" / "javascript"
+"""A module for pages of new clients, and its types. Nothing of the edge imports them."""
 _TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".ts": "text/plain; charset=utf-8",
 }
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
@@ -29,11 +32,11 @@ class _WebFile(NamedTuple):
 
 
 class WebFiles:
-    """By path: `/` is `index.html`, the others are below `/web/`. A browser keeps them and checks their tags, which are
+    """By path: `/` is `index.html`, the others are below `root`. A browser keeps them and checks their tags, which are
     hashes of the content."""
 
-    def __init__(self, directory: Path = _DIRECTORY) -> None:
-        self._files = dict(_read(directory))
+    def __init__(self, directory: Path = FIRST_PAGE, root: str = "/web/") -> None:
+        self._files = dict(_read(directory, root))
 
     @property
     def compressed_bytes(self) -> int:
@@ -56,11 +59,11 @@ class WebFiles:
         return Response(200, file.body, file.content_type, fields)
 
 
-def _read(directory: Path) -> Iterator[tuple[str, _WebFile]]:
+def _read(directory: Path, root: str) -> Iterator[tuple[str, _WebFile]]:
     for path in sorted(directory.rglob("*")):
         if content_type := _TYPES.get(path.suffix):
             body = path.read_bytes()
             tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
             name = path.relative_to(directory).as_posix()
-            place = "/" if name == "index.html" else f"/web/{name}"
+            place = "/" if name == "index.html" else f"{root}{name}"
             yield place, _WebFile(body, gzip.compress(body, mtime=0), content_type, tag)

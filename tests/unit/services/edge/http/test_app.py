@@ -14,6 +14,7 @@ from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.uploads import HttpUploads
+from services.edge.http.web_files import CLIENT
 from services.edge.identicons import avatar_hash, avatar_path
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
@@ -176,6 +177,19 @@ async def test_only_get_opens_a_link() -> None:
         assert (reply.status, reply.headers["allow"], links.opened) == (405, "GET", [])
 
 
+async def test_the_client_in_javascript_and_its_types() -> None:
+    module = await get("/api/dragoman.js")
+    assert (module.status, module.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert module.body == (CLIENT / "dragoman.js").read_bytes()
+    types = await get("/api/native.d.ts")
+    assert (types.status, types.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert b'from "./native.d.ts"' in module.body
+    assert (await get("/api/dragoman.js", if_none_match=module.headers["etag"])).status == 304
+    assert (await get("/api/dragoman.js", "POST")).status == 405
+    assert "access-control-allow-origin" not in module.headers
+    assert [(await get(path)).status for path in ("/api/", "/api/package.json", "/api/../codec/native.py")] == [404] * 3
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get"])
 async def test_other_methods_are_not_allowed(method: str) -> None:
     reply = await get(avatar_path("account", 1), method)
@@ -183,7 +197,7 @@ async def test_other_methods_are_not_allowed(method: str) -> None:
     assert (await get("/nowhere", method)).status == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", avatar_path("chat", 1), "/verify/a.b", "/ws"])
+@pytest.mark.parametrize("path", ["/", "/nowhere", avatar_path("chat", 1), "/verify/a.b", "/ws", "/api/dragoman.js"])
 async def test_every_response_has_security_headers(path: str) -> None:
     headers = (await get(path)).headers
     assert headers["x-content-type-options"] == "nosniff"

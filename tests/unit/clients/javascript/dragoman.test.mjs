@@ -1,0 +1,498 @@
+// dragoman.js against a server that the test plays, with a clock of its own.
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Dragoman, DragomanError } from "../../../../clients/javascript/dragoman.js";
+import { FakeClock, SYNCED, change, fakeSockets, head, message, page, settled } from "./fakes.mjs";
+
+let clock, sockets, FakeSocket, shown, client;
+
+class FakeStorage {
+  items = new Map();
+  getItem(key) { return this.items.get(key) ?? null; }
+  setItem(key, value) { this.items.set(key, value); }
+}
+
+/** What the handlers of a client get, in short. */
+const NOTES = {
+  message: ({ chat, index }) => `message ${chat}/${index}`,
+  changed: ({ chat, rev }) => `changed ${chat}/${rev}`,
+  gap: ({ chat, from, to }) => `gap ${chat}/${from}-${to}`,
+  gone: ({ chat, why }) => `gone ${chat} ${why}`,
+  head: ({ chat }) => `head ${chat}`,
+  reset: ({ epoch }) => `reset ${epoch}`,
+  synced: () => "synced",
+};
+
+function made(options = {}) {
+  const one = new Dragoman("wss://chat.example", { WebSocket: FakeSocket, random: () => 0.5, ...options });
+  for (const [kind, note] of Object.entries(NOTES)) one.on(kind, (value) => shown.push(note(value)));
+  return one;
+}
+
+/** The latest socket, logged in as account 12; `reply` and `events` are the sync's. */
+async function entered(reply = page(), ...events) {
+  const socket = sockets.at(-1);
+  await socket.open();
+  await socket.reply("token", { account: 12, sid: "s", expires: 9 });
+  const sync = await socket.reply("sync", reply, ...events, SYNCED);
+  return { socket, sync };
+}
+
+/** A client that has messages 1 and 2 of chat 5. */
+async function online(options) {
+  client = made(options);
+  const entry = client.token("t");
+  const { socket } = await entered(page([head(2)]), message(1), message(2));
+  await entry;
+  shown.length = 0;
+  return socket;
+}
+
+async function came() {
+  await settled();
+  return shown.splice(0);
+}
+
+beforeEach(() => {
+  clock = new FakeClock();
+  clock.install();
+  ({ sockets, FakeSocket } = fakeSockets());
+  shown = [];
+});
+
+// Logins
+
+test("it connects to the native dialect, and a login is one attempt", async () => {
+  client = made();
+  const login = client.login({ identifier: "ann", secret: { scheme: "plain", value: "orange" } });
+  const rejected = assert.rejects(login, (error) => error instanceof DragomanError && error.code === "unauthenticated");
+  const [socket] = sockets;
+  assert.deepEqual([socket.url, socket.protocol], ["wss://chat.example/ws/native", "dragoman"]);
+  await socket.open();
+  const sent = await socket.reject("login", { code: "unauthenticated" });
+  assert.deepEqual(sent.secret, { scheme: "plain", value: "orange" });
+  await rejected;
+  assert.deepEqual([client.state, clock.delays], ["ended", []]);
+});
+
+test("a login that waits for a mailed link gets its reply later", async () => {
+  client = made();
+  const waits = [];
+  client.on("verify", ({ expires }) => waits.push(expires));
+  const registered = client.register({ nickname: "Ann", secret: { scheme: "plain", value: "orange" } });
+  const [socket] = sockets;
+  await socket.open();
+  const { id } = await socket.take("register");
+  await socket.push({ re: id, verify: { expires: 99 } });
+  assert.deepEqual([waits, client.state], [[99], "connecting"]);
+  const mailed = client.call("verify_mail");
+  await socket.reply("verify_mail");
+  await mailed;
+  await socket.push({ ev: "verified", result: "passed" }, { re: id, account: 12, token: "h.p.s" });
+  assert.deepEqual([(await registered).token, client.state], ["h.p.s", "online"]);
+  await socket.end(1006);
+  await clock.pass(10_000);
+  await sockets[1].open();
+  assert.equal((await sockets[1].take("token")).token, "h.p.s");
+});
+
+test("a renewed token is the one of the next connection", async () => {
+  const socket = await online();
+  const renewed = client.call("token", { token: "newer" });
+  await socket.reply("token", { account: 12 });
+  await renewed;
+  await socket.end(1006);
+  await clock.pass(10_000);
+  await sockets[1].open();
+  assert.equal((await sockets[1].take("token")).token, "newer");
+});
+
+test("one client is for one account", async () => {
+  await online();
+  const rejected = assert.rejects(client.token("of another"), { code: "conflict" });
+  await sockets[1].open();
+  await sockets[1].reply("token", { account: 34 });
+  await rejected;
+  assert.equal(client.state, "ended");
+});
+
+// Coming back
+
+test("delays grow, with full jitter, up to half a minute", async () => {
+  let drawn = 0.5;
+  client = made({ random: () => drawn });
+  client.token("t");
+  const delays = [];
+  for (let attempt = 0; attempt < 9; attempt += 1) {
+    await sockets.at(-1).end(1006);
+    delays.push(...clock.delays);
+    await clock.pass(clock.delays[0]);
+  }
+  assert.deepEqual(delays, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
+  drawn = 0;
+  await sockets.at(-1).end(1006);
+  assert.deepEqual(clock.delays, [0]);
+});
+
+test("a login that lasts ends the growth", async () => {
+  client = made();
+  client.token("t");
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    await sockets.at(-1).end(1006);
+    await clock.pass(clock.delays[0]);
+  }
+  const { socket } = await entered();
+  await clock.pass(10_000);
+  await socket.end(1001);
+  assert.deepEqual(clock.delays, [250]);
+});
+
+const ENDS = [
+  ["the server restarts", 1012, { code: "unavailable", retry_ms: 1000 }, 1250],
+  ["a lost reason", 1001, "", 250],
+  ["a full server", 1013, { code: "rate_limited", retry_ms: 3000 }, 3250],
+  ["a full server, its reason lost", 1013, "", 1250],
+  ["bad frames", 4008, { code: "invalid", retry_ms: 60_000 }, 60_250],
+  ["bad frames, the reason lost", 4008, "", 60_250],
+  ["too many commands", 4029, { code: "rate_limited", retry_ms: 10_000 }, 10_250],
+  ["a proxy's words", 1011, "upstream has gone", 250],
+  ["a login that was ended", 4003, { code: "unauthenticated" }, undefined],
+  ["the same, the reason lost", 4003, "", undefined],
+  ["a logout", 1000, "logged out", undefined],
+  ["a reason without retry_ms", 4999, { code: "forbidden" }, undefined],
+];
+for (const [name, code, reason, delay] of ENDS) {
+  test(`close codes: ${name} (${code})`, async () => {
+    const socket = await online();
+    await socket.end(code, reason);
+    assert.deepEqual(clock.delays, delay === undefined ? [] : [delay]);
+    assert.equal(client.state, delay === undefined ? "ended" : "waiting");
+    await clock.pass(100_000);
+    assert.equal(sockets.length > 1, delay !== undefined);
+  });
+}
+
+test("bye tells what a lost close frame would", async () => {
+  const socket = await online();
+  await socket.push({ ev: "bye", code: "unauthenticated", text: "the login was ended" });
+  await socket.end(1006);
+  assert.equal(client.state, "ended");
+});
+
+test("a token that is rejected is not tried again, one that cannot be checked is", async () => {
+  const socket = await online();
+  await socket.end(1006);
+  await clock.pass(250);
+  await sockets[1].open();
+  await sockets[1].reject("token", { code: "unavailable", retry_ms: 1000 });
+  assert.deepEqual([client.state, clock.delays], ["waiting", [1500]]);
+  await clock.pass(1500);
+  await sockets[2].open();
+  await sockets[2].reject("token", { code: "unauthenticated" });
+  assert.deepEqual([client.state, clock.delays], ["ended", []]);
+});
+
+test("a silent connection ends: one that does not open, and one that does not answer", async () => {
+  client = made();
+  client.token("t");
+  await clock.pass(20_000);
+  assert.equal(sockets[0].closedWith, 1000);
+  await clock.pass(1000);
+  const { socket } = await entered();
+  await clock.pass(20_000);
+  await socket.reply("ping");
+  await clock.pass(20_000);
+  assert.deepEqual([client.state, socket.closedWith], ["online", undefined]);
+  await clock.pass(20_000);
+  assert.equal(socket.closedWith, 1000);
+});
+
+test("close is the end", async () => {
+  const socket = await online();
+  const sent = client.send({ chat: 5, text: "never" });
+  const called = client.call("unread");
+  await settled();
+  client.close();
+  await Promise.all([
+    assert.rejects(sent, { code: "unavailable" }), assert.rejects(called, { code: "unavailable", unknown: true }),
+  ]);
+  await assert.rejects(client.call("unread"), { code: "unavailable", unknown: false });
+  assert.deepEqual([socket.closedWith, client.state, clock.delays], [1000, "ended", []]);
+  await socket.push(message(3));
+  assert.deepEqual(await came(), []);
+});
+
+// The outbox
+
+test("a message without a reply is sent again under its nonce, and is given once", async () => {
+  const socket = await online();
+  const sent = client.send({ chat: 5, text: "hello" });
+  const first = await socket.take("send");
+  await socket.end(1006);
+  await clock.pass(250);
+  const { socket: second } = await entered(page([head(3)]), message(3, { sender: 12 }));
+  const again = await second.reply("send", { chat: 5, index: 3, id: 1003, time: 3, again: true });
+  assert.deepEqual([again.nonce, again.text], [first.nonce, "hello"]);
+  assert.equal((await sent).index, 3);
+  assert.deepEqual(await came(), ["head 5", "message 5/3", "synced"]);
+  assert.deepEqual(client.outbox, []);
+});
+
+test("an unknown result is cleared up by the same nonce", async () => {
+  const socket = await online();
+  const sent = client.send({ chat: 5, text: "hello" });
+  const first = await socket.reject("send", { code: "unavailable", unknown: true, retry_ms: 1000 });
+  await clock.pass(1499);
+  assert.ok(!socket.has("send"));
+  await clock.pass(1);
+  const second = await socket.reply("send", { chat: 5, index: 3, id: 1003, time: 3 });
+  assert.equal(second.nonce, first.nonce);
+  await sent;
+  assert.deepEqual(await came(), ["message 5/3"]);
+});
+
+test("messages to one chat keep their order, another chat does not wait", async () => {
+  const socket = await online();
+  const outcomes = [];
+  client.on("outcome", ({ nonce, error }) => outcomes.push([nonce, error?.code]));
+  const sends = ["a", "b"].map((nonce) => client.send({ chat: 5, text: nonce, nonce }));
+  const third = client.send({ to: 34, text: "c", nonce: "c" });
+  await settled();
+  assert.deepEqual(socket.sent.map(({ nonce }) => nonce), ["a", "c"]);
+  const rejected = assert.rejects(sends[0], { code: "forbidden" });
+  await socket.reject("send", { code: "forbidden" });
+  await rejected;
+  assert.deepEqual(socket.sent.map(({ nonce }) => nonce), ["c", "b"]);
+  await socket.reply("send", { chat: 9, index: 1, id: 1, time: 1 });
+  await socket.reply("send", { chat: 5, index: 3, id: 2, time: 1 });
+  await Promise.all([sends[1], third]);
+  assert.deepEqual(outcomes, [["a", "forbidden"], ["c", undefined], ["b", undefined]]);
+  assert.deepEqual(await came(), ["message 9/1", "message 5/3"]);
+});
+
+test("the storage keeps the outbox for the next client of the account", async () => {
+  const storage = new FakeStorage();
+  await online({ storage });
+  client.send({ chat: 5, text: "kept", nonce: "n" }).catch(() => {});
+  client.close();
+  const outcomes = [];
+  client = made({ storage });
+  client.on("outcome", ({ nonce, reply }) => outcomes.push([nonce, reply.index]));
+  client.token("t");
+  const { socket } = await entered(page([head(2)]), message(1), message(2));
+  assert.equal((await socket.reply("send", { chat: 5, index: 3, id: 1, time: 1 })).nonce, "n");
+  assert.deepEqual(outcomes, [["n", 3]]);
+  assert.deepEqual(JSON.parse(storage.getItem("dragoman")), { account: 12, outbox: [] });
+  client = made({ storage });
+  const rejected = assert.rejects(client.token("of another"), { code: "conflict" });
+  await sockets.at(-1).open();
+  await sockets.at(-1).reply("token", { account: 34 });
+  await rejected;
+});
+
+test("the outbox takes messages before the first login, and has a bound", async () => {
+  client = made({ outboxLimit: 2 });
+  const sent = client.send({ chat: 5, text: "early", nonce: "n" });
+  client.send({ chat: 5, text: "second" });
+  await assert.rejects(client.send({ chat: 5, text: "third" }), { code: "limit" });
+  await assert.rejects(made().send({ chat: 5, text: "x".repeat(70_000) }), { code: "too_large" });
+  client.token("t");
+  const { socket } = await entered(page([head(2)]), message(1), message(2));
+  assert.equal((await socket.reply("send", { chat: 5, index: 3, id: 1, time: 1 })).nonce, "n");
+  await sent;
+});
+
+test("an own picture is given as the server shows it", async () => {
+  const socket = await online();
+  client.send({ chat: 5, segments: [{ t: "image", media: "0".repeat(32) }] });
+  await socket.reply("send", { chat: 5, index: 3, id: 1, time: 1 });
+  const { from } = await socket.reply("history", { messages: [message(3)], head: 3, more: false, rev: 0 });
+  assert.equal(from, 3);
+  assert.deepEqual(await came(), ["message 5/3"]);
+});
+
+// Order
+
+test("messages are given in order, once", async () => {
+  const socket = await online();
+  await socket.push(message(3), message(3), message(2), message(4));
+  assert.deepEqual(await came(), ["message 5/3", "message 5/4"]);
+});
+
+test("what is missing is fetched before what follows is given", async () => {
+  const socket = await online();
+  await socket.push(message(5), message(6), message(1, { chat: 9 }));
+  assert.deepEqual(await came(), ["message 9/1"]);
+  const { from, dir } = socket.sent.find(({ op }) => op === "history");
+  assert.deepEqual([from, dir], [3, "newer"]);
+  await socket.reject("history", { code: "unavailable", retry_ms: 1000 });
+  await clock.pass(1500);
+  await socket.reply("history", { messages: [message(3), message(4), message(5)], head: 6, more: true, rev: 0 });
+  assert.deepEqual(await came(), [3, 4, 5, 6].map((index) => `message 5/${index}`));
+});
+
+test("what the server no longer has is named", async () => {
+  const socket = await online();
+  await socket.push(message(7));
+  await socket.reply("history", { messages: [message(5), message(6)], head: 7, more: true, rev: 0 });
+  assert.deepEqual(await came(), ["gap 5/3-4", "message 5/5", "message 5/6", "message 5/7"]);
+  await socket.push(message(9));
+  await socket.reject("history", { code: "forbidden" });
+  assert.deepEqual(await came(), ["gap 5/8-8", "message 5/9"]);
+});
+
+test("a chat that no sync has named begins with what comes", async () => {
+  const socket = await online();
+  await socket.push(message(8, { chat: 9 }), message(9, { chat: 9 }), message(1, { chat: 10 }));
+  assert.deepEqual(await came(), ["gap 9/1-7", "message 9/8", "message 10/1", "message 9/9"]);
+});
+
+test("a handler that fails does not stop the others", async () => {
+  const socket = await online();
+  const failures = [];
+  const { queueMicrotask } = globalThis;
+  globalThis.queueMicrotask = (work) => failures.push(work);
+  const off = client.on("message", () => { throw new Error("of the page"); });
+  await socket.push(message(3));
+  globalThis.queueMicrotask = queueMicrotask;
+  assert.throws(failures[0], { message: "of the page" });
+  off();
+  await socket.push(message(4));
+  assert.deepEqual(await came(), ["message 5/3", "message 5/4"]);
+});
+
+test("changes are given by rev, and after their message", async () => {
+  const socket = await online();
+  await socket.push(change(1, 1), change(1, 1), change(3, 3));
+  assert.deepEqual(await came(), ["changed 5/1"]);
+  await socket.reply("history", { messages: [message(3)], head: 3, more: false, rev: 3 });
+  const { after } = await socket.reply("changes", { changes: [change(2, 2), change(3, 3)], rev: 3, more: false });
+  assert.equal(after, 1);
+  assert.deepEqual(await came(), ["message 5/3", "changed 5/2", "changed 5/3"]);
+});
+
+test("pages of changes go on to their end, and leave out what later ones have replaced", async () => {
+  const socket = await online();
+  await socket.push(change(9, 1));
+  await socket.reply("changes", { changes: [change(4, 1)], rev: 9, more: true });
+  const { after } = await socket.reply("changes", { changes: [change(8, 2)], rev: 8, more: false });
+  assert.equal(after, 4);
+  assert.deepEqual(await came(), ["changed 5/4", "changed 5/8", "changed 5/9"]);
+});
+
+test("an own change is given, too", async () => {
+  const socket = await online();
+  const recalled = client.call("recall", { chat: 5, index: 2 });
+  await socket.reply("recall", { rev: 1, time: 1 });
+  await socket.reply("changes", { changes: [change(1, 2, { by: 12 })], rev: 1, more: false });
+  assert.equal((await recalled).rev, 1);
+  assert.deepEqual(await came(), ["changed 5/1"]);
+});
+
+// After an absence
+
+async function back() {
+  await sockets.at(-1).end(1006);
+  await clock.pass(clock.delays[0]);
+}
+
+test("a sync says what the client has, and its gaps are named", async () => {
+  const socket = await online();
+  await socket.push(change(1, 2));
+  await back();
+  const { sync } = await entered(page([head(30, { gap: { from: 3, to: 28 }, rev: 1 })]), message(29), message(30));
+  assert.deepEqual([sync.epoch, sync.have], ["e1", { 5: [2, 1] }]);
+  assert.deepEqual(await came(), ["changed 5/1", "head 5", "gap 5/3-28", "message 5/29", "message 5/30", "synced"]);
+  assert.deepEqual(client.have, { 5: [30, 1] });
+});
+
+test("messages that are pushed before the sync wait for it", async () => {
+  await online();
+  await back();
+  const socket = sockets.at(-1);
+  await socket.open();
+  await socket.reply("token", { account: 12 }, message(5), message(1, { chat: 9 }));
+  assert.deepEqual(await came(), []);
+  await socket.reply("sync", page([head(5)]), message(3), message(4), message(5), SYNCED, message(6));
+  assert.deepEqual((await came()).filter((one) => one !== "synced"), [
+    "head 5", "message 9/1", "message 5/3", "message 5/4", "message 5/5", "message 5/6",
+  ]);
+  assert.ok(!socket.has("history"));
+});
+
+test("the changes of a sync need not be dense, and the rest is fetched", async () => {
+  await online();
+  await back();
+  const { socket } = await entered(page([head(2, { rev: 9, changes_after: 6 })]), change(3, 1), change(5, 2));
+  const { after } = await socket.reply("changes", { changes: [change(8, 1)], rev: 9, more: false });
+  assert.equal(after, 6);
+  assert.deepEqual(await came(), ["head 5", "changed 5/3", "changed 5/5", "changed 5/8", "synced"]);
+  assert.deepEqual(client.have, { 5: [2, 9] });
+});
+
+test("all pages are requested, and chats that are away once more", async () => {
+  client = made();
+  client.token("t");
+  const { socket } = await entered(page([head(1)], { before: [7, 5] }), message(1));
+  const other = message(1, { chat: 9 });
+  const second = await socket.reply("sync", page([head(1, { chat: 9 })], { away: [11] }), other, SYNCED);
+  assert.deepEqual([second.before, second.have], [[7, 5], {}]);
+  assert.deepEqual(await came(), ["head 5", "head 9", "message 5/1", "message 9/1", "synced"]);
+  await clock.pass(5000);
+  const third = await socket.reply("sync", page([head(1, { chat: 11 })]), message(1, { chat: 11 }), SYNCED);
+  assert.deepEqual(third.have, { 5: [1, 0], 9: [1, 0] });
+  assert.deepEqual(await came(), ["head 11", "message 11/1", "synced"]);
+});
+
+test("after a reset all is given anew", async () => {
+  await online();
+  await back();
+  const { socket, sync } = await entered(page([head(1)], { epoch: "e2", reset: true }), message(1));
+  assert.equal(sync.epoch, "e1");
+  assert.deepEqual(await came(), ["reset e2", "head 5", "message 5/1", "synced"]);
+  await socket.push(message(2));
+  assert.deepEqual(await came(), ["message 5/2"]);
+  assert.deepEqual([client.epoch, client.have], ["e2", { 5: [2, 0] }]);
+});
+
+test("a chat that the account has left is gone", async () => {
+  const socket = await online();
+  await socket.push(message(3), { ev: "gone", chat: 5, why: "kicked" });
+  assert.deepEqual(await came(), ["message 5/3", "gone 5 kicked"]);
+  assert.deepEqual(client.have, {});
+  await socket.push(message(1));
+  await back();
+  await entered(page([], { gone: [5] }));
+  assert.deepEqual(await came(), ["message 5/1", "gone 5 unknown", "synced"]);
+});
+
+test("a sync is repeated as long as the server asks for it", async () => {
+  client = made();
+  client.token("t");
+  const [socket] = sockets;
+  await socket.open();
+  await socket.reply("token", { account: 12 });
+  await socket.reject("sync", { code: "rate_limited", retry_ms: 1000 });
+  await clock.pass(1500);
+  await socket.reply("sync", page(), SYNCED);
+  assert.deepEqual(await came(), ["synced"]);
+});
+
+test("a later client goes on where the caller's messages end", async () => {
+  client = made({ epoch: "e1", have: { 5: [2, 0] } });
+  client.token("t");
+  const { sync } = await entered(page([head(3)]), message(3));
+  assert.deepEqual([sync.epoch, sync.have], ["e1", { 5: [2, 0] }]);
+  assert.deepEqual(await came(), ["head 5", "message 5/3", "synced"]);
+});
+
+test("a gap that was being filled when the connection ended is left to the sync", async () => {
+  const socket = await online();
+  await socket.push(message(4));
+  assert.ok(socket.has("history"));
+  await back();
+  await entered(page([head(4)]), message(3), message(4));
+  assert.deepEqual(await came(), ["head 5", "message 5/3", "message 5/4", "synced"]);
+});
