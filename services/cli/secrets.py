@@ -29,6 +29,7 @@ from services.cli.certificates import CA, ensure_authority, ensure_route_certifi
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import Credentials, complete, generate, write_private
 from services.cli.embedded.nats import Edges
+from services.cli.options import OperatorError
 from shared.contract.permissions import NODE_USER
 
 _STORES = ("auth", "session", "message")
@@ -77,7 +78,7 @@ class Issued(Credentials, frozen=True):
 
 def issue(directory: Path, addresses: Addresses, edges: Edges | None = None) -> None:
     """Write all files; issued passwords stay. `edges`: how they log in to NATS; None: as before, in a new installation
-    as nodes. Only the owner may read `directory`. Raises OSError, ValueError."""
+    as nodes. Only the owner may read `directory`. Raises OSError, OperatorError, ValueError."""
     issued = _load_or_make(directory / "issued.json", edges)
     authority = ensure_authority(directory) if addresses.tls else None
     for place, files in _files(issued, addresses).items():
@@ -100,6 +101,8 @@ def issue(directory: Path, addresses: Addresses, edges: Edges | None = None) -> 
 def _load_or_make(file: Path, edges: Edges | None) -> Issued:
     new = Issued({}, {}, {}, edges=Edges.NODES)
     known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else new
+    if file.exists() and {known.edges, edges} == {Edges.SHARED, Edges.NODES}:
+        raise OperatorError("NATS would reject the edges that run: use --edges either first, then replace them")
     servers, postgres = generate(known), complete((_SUPERUSER, _MIGRATE, _EXPORTER, *_STORES), known.postgres)
     s3, key = complete((_S3_USER,), known.s3), known.callout_key or secrets.token_hex(32)
     issued = Issued(servers.nats, servers.valkey, postgres, s3, edges or known.edges, key)

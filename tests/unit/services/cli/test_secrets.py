@@ -11,9 +11,11 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 
 from services.cli.embedded.nats import Edges
+from services.cli.options import OperatorError
 from services.cli.secrets import PLACES, Addresses, issue
 from shared.settings_loader import load
 from shared.tls import check_files
@@ -151,6 +153,9 @@ def test_edges_of_a_new_installation_are_nodes_and_others_stay_as_they_are(tmp_p
 def test_edges_become_nodes_by_way_of_either(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES, Edges.SHARED)
     password = (tmp_path / "edge" / "dragoman.toml").read_text().split("password")[1]
+    with pytest.raises(OperatorError, match="use --edges either first"):
+        issue(tmp_path, ADDRESSES, Edges.NODES)
+    assert edge_user(tmp_path) == "edge"
     issue(tmp_path, ADDRESSES, Edges.EITHER)
     users, undecided = nats_users(tmp_path)
     assert "edge" in users & undecided
@@ -158,6 +163,8 @@ def test_edges_become_nodes_by_way_of_either(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES, Edges.NODES)
     issue(tmp_path, ADDRESSES)
     assert "edge" not in nats_users(tmp_path)[0]
+    with pytest.raises(OperatorError, match="use --edges either first"):
+        issue(tmp_path, ADDRESSES, Edges.SHARED)
     assert (tmp_path / "edge" / "dragoman.toml").read_text().split("password")[1] == password
 
 
