@@ -16,6 +16,7 @@ from services.cli.main import main
 from services.cli.up_plan import SERVICES
 from tests.deploy.manifests import K8S
 from tests.support.servers import PostgresServer
+from tests.support.service_roles import connected, drop_roles, prepared
 
 SECONDS = 300.0
 
@@ -42,13 +43,18 @@ class BackupPod:
         for key in (directory / "keys").iterdir():
             key.chmod(0o644)
 
-    def run(self, keep: int = 14) -> "subprocess.CompletedProcess[str]":
+    def run(self, keep: int = 14, restore: str = "") -> "subprocess.CompletedProcess[str]":
         """As the user of the server: PostgreSQL refuses to run as root."""
         path = f"{self._server.tools}:{os.environ['PATH']}"
         return subprocess.run(
-            ["/bin/sh", "-c", self._script], env={"PATH": path, "KEEP": str(keep)}, cwd="/", capture_output=True,
-            text=True, check=False, timeout=SECONDS, user="nobody" if os.geteuid() == 0 else None,
+            ["/bin/sh", "-c", self._script], env={"PATH": path, "KEEP": str(keep), "RESTORE": restore},
+            cwd="/", capture_output=True, text=True, check=False, timeout=SECONDS,
+            user="nobody" if os.geteuid() == 0 else None,
         )  # fmt: skip
+
+    def use(self, secrets: Path) -> None:
+        """The settings of `migrate`, as on a cluster."""
+        self.settings.write_bytes((secrets / "migrate" / "dragoman.toml").read_bytes())
 
     def finished(self) -> list[Path]:
         return sorted(self.backups.glob("20*"))
@@ -75,6 +81,39 @@ def test_its_backup_is_one_that_dragoman_restores(
         with psycopg.connect(plain) as connection:
             assert connection.execute("SELECT count(*) FROM auth.state").fetchone() != (0,)
     assert list((tmp_path / "fresh" / "keys").glob("*.pem"))
+
+
+@pytest.fixture
+def roles(postgres_server: PostgresServer) -> Iterator[None]:
+    """Drops the roles after the test."""
+    yield
+    drop_roles(postgres_server)
+
+
+@pytest.mark.usefixtures("roles")
+def test_it_restores_into_an_empty_database_in_which_the_services_have_their_rights(
+    postgres_server: PostgresServer, pod: BackupPod, tmp_path: Path
+) -> None:
+    with postgres_server.database() as first, postgres_server.database() as second:
+        pod.use(prepared(postgres_server, first, tmp_path))
+        dragoman("migrate", "--config", pod.settings, *SERVICES)
+        assert pod.run().returncode == 0
+        (backup,) = pod.finished()
+        again = pod.run(restore=backup.name)
+        assert (again.returncode, "nothing is overwritten" in again.stdout) == (1, True)
+        with connected(tmp_path, "message") as connection:
+            epoch = connection.execute("SELECT value FROM message.epochs").fetchall()
+        pod.use(prepared(postgres_server, second, tmp_path))
+        assert "there is no" in pod.run(restore="2020").stdout
+        done = pod.run(restore=backup.name)
+        assert done.returncode == 0, done.stderr
+        dragoman("migrate", "--config", pod.settings, *SERVICES)
+        with connected(tmp_path, "message") as connection:
+            assert connection.execute("SELECT value FROM message.epochs").fetchall() != epoch
+        with connected(tmp_path, "auth") as connection:
+            connection.execute("UPDATE auth.state SET value = 1")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("CREATE TABLE auth.intruder (number int)")
 
 
 def test_a_failed_backup_does_not_count(pod: BackupPod) -> None:

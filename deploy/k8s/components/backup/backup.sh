@@ -1,17 +1,18 @@
 #!/bin/sh
 # Backs up the database and the keys of tokens to /backups/<time>, in the form that `dragoman restore` reads. A backup
-# counts after it was restored into a database of this pod. The newest $KEEP stay.
+# counts after it was restored into a database of this pod. The newest $KEEP stay. With $RESTORE, the name of a backup,
+# it is restored into the installation's database, which has roles and schemas, and no tables.
 set -eu
 umask 077
 url=$(sed -n 's/^url = "\(postgresql:[^"]*\)"$/\1/p' /secrets/dragoman.toml)
 backup=/backups/$(date -u +%Y-%m-%dT%H%M%SZ)
 draft=/backups/.draft
 scratch=/scratch/database
+[ ! -f /secrets/ca.crt ] || export PGSSLMODE=verify-full PGSSLROOTCERT=/secrets/ca.crt
 
 report() { echo "$(date -u +%T) $*"; }
 
 dump() {
-    [ ! -f /secrets/ca.crt ] || export PGSSLMODE=verify-full PGSSLROOTCERT=/secrets/ca.crt
     pg_dump --dbname "$url" --format=custom --schema=auth --schema=session --schema=message \
         --file "$draft/auth-session-message.dump"
 }
@@ -41,6 +42,22 @@ keep() {
         while read -r old; do rm -rf "$old"; done
 }
 
+# Tables belong to the role that restores them, and its default privileges let the services use them. A database that
+# went back in time gets another epoch (dragoman restore does the same).
+restore() {
+    dump=/backups/$RESTORE/auth-session-message.dump
+    [ -f "$dump" ] || { report "there is no $dump; there are:" $(ls /backups); exit 1; }
+    tables=$(query "SELECT count(*) FROM pg_tables WHERE schemaname IN ('auth', 'session', 'message')")
+    [ "$tables" = 0 ] || { report "the database has $tables tables: nothing is overwritten"; exit 1; }
+    pg_restore --dbname "$url" --schema=auth --schema=session --schema=message --no-owner --no-privileges \
+        --single-transaction "$dump"
+    query "UPDATE message.epochs SET value = substr(md5(random()::text), 1, 8)"
+    report "restored $RESTORE"
+}
+
+query() { psql "$url" --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 --command "$1"; }
+
+[ -z "${RESTORE:-}" ] || { restore; exit; }
 rm -rf "$draft"
 mkdir "$draft"
 dump

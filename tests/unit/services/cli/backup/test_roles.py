@@ -1,9 +1,7 @@
 """A database as `dragoman secrets` divides it, restored with its owners and rights."""
 
 import os
-import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -12,9 +10,9 @@ from click.testing import CliRunner
 
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.main import main
-from services.cli.secrets import Addresses, issue
 from services.cli.up_plan import SERVICES
 from tests.support.servers import PostgresServer
+from tests.support.service_roles import connected, drop_roles, prepared
 
 
 def dragoman(*arguments: str | Path) -> None:
@@ -24,29 +22,9 @@ def dragoman(*arguments: str | Path) -> None:
 
 @pytest.fixture
 def roles(postgres_server: PostgresServer) -> Iterator[None]:
-    """Drops the roles after the test: they belong to the whole server."""
+    """Drops the roles after the test."""
     yield
-    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
-        for role in ("exporter", "migrate", *SERVICES):
-            connection.execute(f"DROP ROLE {role}".encode())
-
-
-def prepared(server: PostgresServer, url: str, directory: Path) -> Path:
-    """Issues secrets and creates roles for a new database; returns the directory of the processes' settings."""
-    url = url.replace("+psycopg", "")
-    database = url.rpartition("/")[2]
-    issue(directory, Addresses("nats://x:1", "x:1", f"127.0.0.1:{server.port}", database, tls=False))
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in (directory / "postgres" / "roles.sql").read_bytes().splitlines():
-            with suppress(psycopg.errors.DuplicateObject):
-                connection.execute(statement)
-    return directory
-
-
-def connected(directory: Path, process: str) -> psycopg.Connection:
-    found = re.search(r'"(postgresql://.*)"', (directory / process / "dragoman.toml").read_text())
-    assert found
-    return psycopg.connect(found[1])
+    drop_roles(postgres_server)
 
 
 @pytest.mark.usefixtures("roles")
