@@ -21,6 +21,7 @@ PHRASES: Mapping[str, str] = {
     "EndMembership": "leave a group, or remove a member",
     "EndLogin": "end a login",
     "FindUsers": "find a user by number, username or e-mail address",
+    "GiveState": "give the own state",
     "GetAccount": "get a user's profile",
     "EditMessage": "edit a message",
     "GetChanges": "page through the changes of messages",
@@ -58,6 +59,7 @@ PHRASES: Mapping[str, str] = {
     "FetchUnread": "fetch unread messages",
     "UnbanMember": "end a ban",
     "UpdateAccount": "change the profile and security question",
+    "WatchAccounts": "watch the presence of users",
     "UploadPart": "send a part of it",
 }
 """Commands that need an explanation beside their name."""

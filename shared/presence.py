@@ -3,6 +3,7 @@
 Keys (each command touches one key, so a cluster may spread them):
 `presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
                 and `@<node>` → the node's mark: see shared/presence_scripts.py
+`presence:state:{k}`  see shared/presence_states.py
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `sweeper`       the node that removes the entries of dead nodes; a lease, too
@@ -33,10 +34,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from shared import presence_scripts as scripts
+from shared import presence_states
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
+from shared.presence_states import OFFLINE, GivenState
 from shared.presence_sweep import read_pages, sweep_shard
 from shared.redis_server import ClusterReporter, redis_client
 from shared.settings import RedisSettings
@@ -171,6 +174,26 @@ class Presence:
                 ("EVAL", scripts.REPAIR, 1, shard_key(shard), node, mark or "", secrets.token_hex(8), *change)
             ])  # fmt: skip
         return lacking
+
+    async def change_states(self, commands: Iterable[Command]) -> None:
+        """Commands of shared.presence_states."""
+        with self._numbers.call("states"):
+            await self._round_trips.execute(commands)
+
+    async def states(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
+        """The state of each account, by what presence knows of it."""
+        shards = _by_shard(accounts)
+        commands = [
+            _hmget(name(shard), own) for name in (shard_key, presence_states.key) for shard, own in shards.items()
+        ]
+        with self._numbers.call("availability"):
+            rows = await self._round_trips.execute(commands)
+        given = dict(_present(shards, rows[len(shards) :]))
+        online = {
+            account: presence_states.state_on(nodes_of(names), given.get(account))
+            for account, names in _present(shards, rows[: len(shards)])
+        }
+        return dict.fromkeys(accounts, OFFLINE) | online
 
     async def release_lease(self, node: NodeId) -> None:
         """Deletes the node's lease at an orderly shutdown."""

@@ -224,6 +224,11 @@ export type ServerLimits = {
   file_bytes: number;
 };
 
+export type HereParameters = {
+  id?: number | string | null;
+  state: "active" | "away" | "busy" | "hidden";
+};
+
 export type HistoryParameters = {
   id?: number | string | null;
   chat: number;
@@ -573,6 +578,21 @@ export type UnreadChat = {
   mentions: number;
 };
 
+export type WatchParameters = {
+  id?: number | string | null;
+  accounts: Array<number>;
+};
+
+export type WatchResult = {
+  presence: Array<PresenceInfo>;
+};
+
+export type PresenceInfo = {
+  account: number;
+  state: string;
+  since?: number;
+};
+
 export type MessageEvent = {
   ev: "message";
   chat: number;
@@ -684,6 +704,13 @@ export type TypingEvent = {
   chat: number;
   account: number;
   ttl_ms: number;
+};
+
+export type PresenceEvent = {
+  ev: "presence";
+  account: number;
+  state: string;
+  since?: number;
 };
 
 export type NoticeEvent = {
@@ -917,6 +944,22 @@ export type TypingCommand = TypingParameters & {
 };
 
 export type TypingReply = Nothing & {
+  re: Id;
+};
+
+export type WatchCommand = WatchParameters & {
+  op: "watch";
+};
+
+export type WatchReply = WatchResult & {
+  re: Id;
+};
+
+export type HereCommand = HereParameters & {
+  op: "here";
+};
+
+export type HereReply = Nothing & {
   re: Id;
 };
 
@@ -1181,7 +1224,7 @@ export type ErrorReply = {
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {
@@ -1211,6 +1254,8 @@ export interface Operations {
   read: [ReadCommand, ReadReply];
   unread: [UnreadCommand, UnreadReply];
   typing: [TypingCommand, TypingReply];
+  watch: [WatchCommand, WatchReply];
+  here: [HereCommand, HereReply];
   profile: [ProfileCommand, ProfileReply];
   set_profile: [SetProfileCommand, SetProfileReply];
   find: [FindCommand, FindReply];

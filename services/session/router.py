@@ -60,6 +60,7 @@ def route(
     bus.serve(on.END_FRIENDSHIP, friends.end_friendship, queue=_QUEUE)
     bus.serve(on.SET_BLOCKED, friends.set_blocked, queue=_QUEUE)
     bus.serve(on.LIST_BLOCKED, friends.list_blocked, queue=_QUEUE)
+    bus.serve(on.FIND_WATCHABLE, friends.find_watchable, queue=_QUEUE)
     bus.serve(on.FIND_BLOCKED_MEMBERS, friends.find_blocked_members, queue=_QUEUE)
     bus.serve(on.LIST_REQUESTS, friends.list_requests, queue=_QUEUE)
     bus.serve(on.LIST_PENDING_NOTICES, friends.list_pending_notices, queue=_QUEUE)

@@ -38,6 +38,18 @@ class BlockedMembers(msgspec.Struct, frozen=True):
     members: list[tuple[AccountId, ChatId]]
 
 
+class FindWatchable(msgspec.Struct):
+    """Requests those of these accounts of which the actor may see the presence: itself, its friends, and members of its
+    private chats, unless they block it."""
+
+    accounts: list[AccountId]
+    actor: AccountId
+
+
+class WatchableAccounts(msgspec.Struct, frozen=True):
+    accounts: list[AccountId]
+
+
 class LookUpAccounts(msgspec.Struct):
     """Requests the accounts whose OC number, username or e-mail address is exactly this one. Errors: `rate_limited` for
     too many requests of the actor, `invalid`."""

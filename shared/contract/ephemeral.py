@@ -17,6 +17,16 @@ class Typing(Ephemeral, tag="typing", frozen=True):
     ttl_ms: int
 
 
+class PresenceChanged(Ephemeral, frozen=True):
+    """The presence of a watched account: active, away, busy, offline; hidden, which the account alone sees; unknown, of
+    one that may not be watched, or while presence is not known. `since`: Unix milliseconds; 0: the account has given no
+    state."""
+
+    account: AccountId
+    state: str
+    since: int = 0
+
+
 class BlocksChanged(msgspec.Struct, tag="blocks_changed", frozen=True):
     """Another account blocks this one from now on, or does not any more."""
 

@@ -91,6 +91,7 @@ END_FRIENDSHIP = Route("session.end_friendship", session.EndFriendship, session.
 SET_BLOCKED = Route("session.set_blocked", contacts.SetBlocked, session.Ack)
 LIST_BLOCKED = Route("session.list_blocked", contacts.ListBlocked, contacts.BlockedAccounts)
 FIND_BLOCKED_MEMBERS = Route("session.blocked_members", contacts.FindBlockedMembers, contacts.BlockedMembers)
+FIND_WATCHABLE = Route("session.watchable", contacts.FindWatchable, contacts.WatchableAccounts)
 OPEN_PRIVATE_CHAT = Route("session.open_private_chat", session.OpenPrivateChat, session.ChatOpened)
 REQUEST_MEMBERSHIP = Route("session.request_membership", session.RequestMembership, session.MembershipRequested)
 ANSWER_MEMBERSHIP = Route("session.answer_membership", session.AnswerMembership, session.Ack)

@@ -50,3 +50,26 @@ def test_typing_into_a_foreign_chat_is_rejected(users: Users) -> None:
     chat = ann.call("create", name="Fruit", members=[pat.number])["chat"]
     error = bob.call("typing", chat=chat)["error"]
     assert (error["code"], error["field"]) == ("forbidden", "chat")
+
+
+def test_presence_of_a_watched_user_of_another_protocol(users: Users, system: Cluster) -> None:
+    ann, bob, pat = users
+    assert ann.call("watch", accounts=[bob.number, pat.number])["presence"] == [
+        {"account": bob.number, "state": "unknown"},
+        {"account": pat.number, "state": "unknown"},
+    ]
+    for user in (bob, pat):
+        ann.call("open", account=user.number)
+    watched = ann.call("watch", accounts=[bob.number, pat.number])["presence"]
+    assert [one["state"] for one in watched] == ["active", "active"]
+    bob.do("here", state="hidden")
+    assert ann.event("presence") == {"ev": "presence", "account": bob.number, "state": "offline"}
+    (own,) = bob.call("watch", accounts=[bob.number])["presence"]
+    assert (own["state"], own["since"] > 0) == ("hidden", True)
+    pat.connection.close()
+    assert ann.event("presence") == {"ev": "presence", "account": pat.number, "state": "offline"}
+    bob.do("here", state="away")
+    assert ann.event("presence")["state"] == "away"
+    assert bob.event("presence")["state"] == "away"
+    bob.do("block", account=ann.number)
+    assert ann.event("presence") == {"ev": "presence", "account": bob.number, "state": "unknown"}

@@ -199,6 +199,20 @@ class AnnounceTyping:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchAccounts:
+    """Show the connection the presence of these accounts from now on, and of no others."""
+
+    accounts: tuple[AccountId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveState:
+    """The account's state while the connection lasts: active, away, busy or hidden."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateAccount:
     """Change the account's profile, then its security question, which some dialects combine in one frame."""
 
@@ -277,6 +291,8 @@ Command = (
     | GetChanges
     | CountUnread
     | AnnounceTyping
+    | WatchAccounts
+    | GiveState
 )
 
 

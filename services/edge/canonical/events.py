@@ -12,7 +12,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import Typing
+from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 
@@ -85,4 +85,5 @@ Event = (
     | MembershipAnswered
     | ChatRenamed
     | Typing
+    | PresenceChanged
 )

@@ -11,6 +11,7 @@ from shared.contract.auth import (
     VerificationNeeded,
 )
 from shared.contract.contacts import BlockedAccounts
+from shared.contract.ephemeral import PresenceChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.message import Changed, MessageChange, Reactions, ResumedChat, Unread
@@ -124,6 +125,13 @@ class UsersFound:
 
 
 @dataclass(frozen=True, slots=True)
+class PresenceShown:
+    """The reply to WatchAccounts, for each account."""
+
+    presence: tuple[PresenceChanged, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRenewed:
     """The token is valid. `expires`: Unix seconds."""
 
@@ -154,6 +162,7 @@ NativeReply = (
     | Unread
     | BanList
     | UsersFound
+    | PresenceShown
     | InvitationLink
     | InvitationLinks
     | JoinedByLink

@@ -167,9 +167,11 @@ class Client:
     def notify(self, event: Event) -> None:
         self._flow.notify(event)
 
-    def notify_ephemeral(self, event: Event) -> None:
-        if self._out.takes_ephemeral:
+    def notify_ephemeral(self, event: Event) -> bool:
+        taken = self._out.takes_ephemeral
+        if taken:
             self._flow.notify(event)
+        return taken
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         self._flow.catch_up(chat, fresh)

@@ -8,11 +8,15 @@ import nats.errors
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral import signals
 from services.edge.ephemeral.known_blocks import KnownBlocks
+from services.edge.ephemeral.own_states import OwnStates
+from services.edge.ephemeral.presence_watch import PresenceWatch
 from services.edge.ephemeral.typing_notices import TypingNotices
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
+from shared.clock import now_ms
 from shared.contract.ephemeral import BlocksChanged, Signal, Typing
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, NodeId
+from shared.presence import Presence
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -21,11 +25,20 @@ _log = log(__name__)
 
 class EphemeralHub:
     def __init__(
-        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, tasks: Tasks, clock: Callable[[], float]
+        self,
+        bus: Bus,
+        presence: Presence,
+        accounts: LocalAccounts,
+        chats: LocalChats,
+        tasks: Tasks,
+        clock: Callable[[], float],
+        node: NodeId,
     ) -> None:
         self._publish = signals.publisher(bus)
         self._blocked = KnownBlocks(bus, clock)
         self.typing = TypingNotices(self._publish, accounts, chats, self._blocked, tasks, clock)
+        self.states = OwnStates(presence, node, accounts, now_ms)
+        self.watching = PresenceWatch(bus, presence, accounts, self.states, clock)
         signals.subscribe(bus, self._receive)
 
     async def close(self) -> None:
@@ -44,5 +57,6 @@ class EphemeralHub:
                 self.typing.show(signal)
             case BlocksChanged(account):
                 self._blocked.forget(account)
+                self.watching.check_again(account)
             case _:
                 assert_never(signal)

@@ -5,11 +5,13 @@ from services.edge.canonical.commands import (
     CreateChatByUuid,
     FindUsers,
     GetServerStatus,
+    GiveState,
     RenewToken,
     RequestVerification,
     UpdateAccount,
+    WatchAccounts,
 )
-from services.edge.canonical.replies import Reply
+from services.edge.canonical.replies import PresenceShown, Reply
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.ephemeral.hub import EphemeralHub
@@ -81,6 +83,12 @@ class Dispatcher:
                 return await self._accounts.set_blocked(command, actor)
             case AnnounceTyping():
                 self._ephemeral.typing.announce(command, actor)
+                return Ack()
+            case WatchAccounts(accounts):
+                watching, number = self._ephemeral.watching, session.connection.number
+                return PresenceShown(await watching.watch(actor, number, accounts))
+            case GiveState(state):
+                await self._ephemeral.states.give(actor, session.connection.number, state)
                 return Ack()
             case _:
                 return await self._forwarder.forward(command, actor)

@@ -62,8 +62,8 @@ class Recipient(Protocol):
 
     def notify(self, event: Event) -> None: ...
 
-    def notify_ephemeral(self, event: Event) -> None:
-        """Push the event now or never: nothing if output waits, or the dialect does not show it."""
+    def notify_ephemeral(self, event: Event) -> bool:
+        """Push the event now or never: not if output waits, or the dialect does not show it. Whether it was pushed."""
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         """Read messages of this chat that were not delivered, because the account was not known to be in it. Messages
@@ -264,6 +264,10 @@ class LocalAccounts:
     def awaiting_leave(self) -> list[AccountId]:
         """Accounts that have no connection here any more and have not left presence yet."""
         return list(self._leaving)
+
+    def is_leaving(self, account: AccountId) -> bool:
+        """Whether the account may be in presence here without a connection."""
+        return account in self._leaving or account in self._in_flight
 
     async def leave(self, accounts: Collection[AccountId]) -> None:
         """Leave presence for those of the accounts that have not come back. Raises RedisError."""

@@ -6,7 +6,15 @@ from services.session import domain
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import blocks, friends, pending_notifications
 from shared.clock import now_ms
-from shared.contract.contacts import BlockedAccounts, BlockedMembers, FindBlockedMembers, ListBlocked, SetBlocked
+from shared.contract.contacts import (
+    BlockedAccounts,
+    BlockedMembers,
+    FindBlockedMembers,
+    FindWatchable,
+    ListBlocked,
+    SetBlocked,
+    WatchableAccounts,
+)
 from shared.contract.edge import FriendshipAnswered
 from shared.contract.session import (
     Ack,
@@ -75,6 +83,13 @@ class Friends:
         domain.check_batch_size(request.members, _CHECKED_MEMBERS, "members")
         members = [one for one in request.members if {*one} == {*domain.in_int64(one)}]
         return BlockedMembers(await self._database.read(partial(blocks.find_blocked_members, members=members)))
+
+    async def find_watchable(self, request: FindWatchable) -> WatchableAccounts:
+        domain.check_actor(request.actor)
+        domain.check_batch_size(request.accounts, _CHECKED_MEMBERS, "accounts")
+        accounts = domain.in_int64(request.accounts)
+        found = partial(friends.find_watchable, actor=request.actor, accounts=accounts)
+        return WatchableAccounts(sorted(await self._database.read(found)))
 
     async def list_requests(self, request: ListRequests) -> Requests:
         """As many as fit into one reply; the others follow when these are answered."""

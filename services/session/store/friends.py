@@ -1,17 +1,26 @@
 """Friendships and pending requests. Each transaction locks the profiles of both accounts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import check_pending_requests, no_pending_request
+from services.session.domain import check_pending_requests, no_pending_request, pair_of
 from services.session.store import pending_notifications
 from services.session.store.blocks import require_unblocked
-from services.session.store.sql import IS_ADMIN, SLICE, lock_active, require_active, touch
-from services.session.tables import friend_request, friendship, member, membership_request, pending_notification
+from services.session.store.sql import IS_ADMIN, SLICE, lock_active, pair_key, require_active, touch
+from services.session.tables import (
+    block,
+    chat,
+    friend_request,
+    friendship,
+    member,
+    membership_request,
+    pending_notification,
+)
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import ChatKind
 from shared.contract.session import (
     AnswerFriendship,
     EndFriendship,
@@ -26,6 +35,17 @@ from shared.settings import LimitsSettings
 def friends_of(connection: sa.Connection, account: AccountId, limit: int) -> list[AccountId]:
     friends = sa.select(friendship.c.friend).where(friendship.c.account == account).order_by(friendship.c.friend)
     return [AccountId(number) for number in connection.execute(friends.limit(limit)).scalars()]
+
+
+def find_watchable(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> set[AccountId]:
+    """Those of the accounts of which the actor may see the presence."""
+    friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
+    keys = {pair_key(pair_of(actor, account)): account for account in accounts}
+    private = sa.select(chat.c.pair).where(chat.c.pair.in_(keys), chat.c.kind == ChatKind.PRIVATE)
+    blocking = sa.select(block.c.account).where(block.c.blocked == actor, block.c.account.in_(accounts))
+    known = {AccountId(number) for number in connection.execute(friends).scalars()}
+    known |= {keys[pair] for pair in connection.execute(private).scalars()}
+    return (known | {actor}.intersection(accounts)).difference(connection.execute(blocking).scalars())
 
 
 def request_friendship(

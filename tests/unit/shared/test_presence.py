@@ -12,12 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from services.edge.presence.lease import _BEATS_PER_LEASE
-from shared import presence
+from shared import presence, presence_states
 from shared.bus.client import pack
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence, PresenceSnapshot
 from shared.presence_scripts import Command, RegisteredAccounts
+from shared.presence_states import ACTIVE, OFFLINE, GivenState
 from shared.settings import EdgeSettings
 from tests.support.servers import ValkeyServer
 
@@ -405,3 +406,26 @@ def test_a_connection_that_has_just_been_reset_is_a_failure_of_redis(valkey_serv
         await edge.close()
 
     uvloop.run(lose_connection())
+
+
+async def test_states_count_on_the_node_that_they_came_from(connect: Connect) -> None:
+    edge, given = connect("edge"), GivenState("busy", 7)
+    await edge.join(A, [ANN, CEM])
+    assert await edge.states([ANN, BOB, CEM]) == {ANN: ACTIVE, BOB: OFFLINE, CEM: ACTIVE}
+    await edge.change_states([presence_states.set_state(A, ANN, given), presence_states.set_state(B, CEM, given)])
+    assert await edge.states([ANN, CEM]) == {ANN: given, CEM: ACTIVE}
+    await edge.leave(A, [ANN])
+    assert await edge.states([ANN]) == {ANN: OFFLINE}
+    assert await edge.states([]) == {}
+
+
+async def test_a_state_is_neither_withdrawn_nor_restored_over_a_later_one(connect: Connect) -> None:
+    edge, first, second = connect("edge"), GivenState("busy", 7), GivenState("away", 8)
+    await edge.join(A, [ANN])
+    await edge.change_states([presence_states.set_state(A, ANN, first), presence_states.set_state(A, ANN, second)])
+    await edge.change_states([presence_states.withdraw(A, ANN, first), presence_states.restore(A, ANN, first)])
+    assert await edge.states([ANN]) == {ANN: second}
+    await edge.change_states([presence_states.withdraw(A, ANN, second)])
+    assert await edge.states([ANN]) == {ANN: ACTIVE}
+    await edge.change_states([presence_states.restore(A, ANN, first)])
+    assert await edge.states([ANN]) == {ANN: first}

@@ -23,6 +23,7 @@ from services.edge.canonical.replies import (
     MessageAccepted,
     MessagePage,
     NoPendingVerification,
+    PresenceShown,
     Reply,
     ServerStatus,
     TokenRenewed,
@@ -47,6 +48,7 @@ from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.masking import MEMBERS
 from services.edge.dialects.native.operations import RATES, RateClass
 from services.edge.dialects.native.parameters import Id, TokenParameters
+from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Logins, Logout, VerificationNeeded
@@ -59,7 +61,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import Typing
+from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
@@ -194,6 +196,8 @@ class Native(Dialect):
                 return encode.members(reply)
             case UsersFound(profiles):
                 return results.FindResult([encode.profile(one, self.base_url) for one in profiles])
+            case PresenceShown(shown):
+                return WatchResult([encode.presence_info(one) for one in shown])
             case InvitationLink():
                 return encode.link(reply)
             case InvitationLinks(links):
@@ -245,6 +249,8 @@ class Native(Dialect):
                 return _push(events.FriendEvent(applicant if account == self._account else account, accepted))
             case ProfileChanged(profile):
                 return _push(encode.profile_event(profile, self.base_url))
+            case PresenceChanged():
+                return _push(encode.presence_event(event))
             case Typing(chat, account, ttl_ms):
                 return _push(events.TypingEvent(chat, account, ttl_ms))
             case MaintenanceChanged(on):

@@ -15,9 +15,10 @@ from services.edge.canonical.replies import (
     HistoryPage,
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
-from services.edge.dialects.native import events, results
+from services.edge.dialects.native import events, presence, results
 from services.edge.dialects.text_fallback import media_url
 from shared.contract.auth import Authenticated, Logins, LoginView
+from shared.contract.ephemeral import PresenceChanged
 from shared.contract.invitations import InvitationLink
 from shared.contract.message import Changed, ChangeKind, ChangeMessage, ChatRevision, React, Reactions, Unread
 from shared.contract.model import (
@@ -215,6 +216,14 @@ def _profile_fields(shown: Profile, base_url: str) -> tuple[int, str, str, str, 
     stored = DisplayedAvatar(shown.avatar, shown.avatar_hash)
     avatar = displayed_avatar("account", shown.id, stored, base_url, own_only=False).avatar
     return shown.id, shown.uuid, shown.nickname, avatar, shown.signature, shown.status, shown.icon_id, shown.deleted
+
+
+def presence_info(one: PresenceChanged) -> presence.PresenceInfo:
+    return presence.PresenceInfo(one.account, one.state, one.since or UNSET)
+
+
+def presence_event(one: PresenceChanged) -> events.PresenceEvent:
+    return events.PresenceEvent(one.account, one.state, one.since or UNSET)
 
 
 def members(page: MemberList) -> results.MembersResult:

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from services.edge.dialects.native.presence import PresenceInfo
 from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, ShownMessage
 
 
@@ -86,6 +87,10 @@ class TypingEvent(msgspec.Struct, tag_field="ev", tag="typing"):
     ttl_ms: int
 
 
+class PresenceEvent(PresenceInfo, tag_field="ev", tag="presence"):
+    """A watched account has another state."""
+
+
 class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
     """Maintenance begins (`on`) or ends."""
 
@@ -109,5 +114,5 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 
 EVENTS: tuple[type[msgspec.Struct], ...] = (
     MessageEvent, ChangedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent, RequestEvent,
-    FriendEvent, ProfileEvent, TypingEvent, NoticeEvent, VerifiedEvent, ByeEvent,
+    FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, NoticeEvent, VerifiedEvent, ByeEvent,
 )  # fmt: skip

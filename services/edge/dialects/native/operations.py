@@ -9,6 +9,7 @@ import msgspec
 
 from services.edge.canonical.commands import Command, CountUnread, RenewToken, RequestVerification
 from services.edge.dialects.native import parameters, requests, results
+from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.requests import Caller
 from shared.contract.auth import DeleteAccount, ListLogins, Logout
 from shared.contract.contacts import ListBlocked
@@ -145,6 +146,14 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "typing", "show the other members that the account writes a message; best without `id`",
         RateClass.EPHEMERAL, parameters.TypingParameters, _Nothing, requests.typing,
+    ),
+    Operation(
+        "watch", "show the presence of these accounts, of friends and members of private chats alone",
+        RateClass.EXPENSIVE, parameters.WatchParameters, WatchResult, requests.watch,
+    ),
+    Operation(
+        "here", "the own presence, while this connection lasts",
+        RateClass.EPHEMERAL, parameters.HereParameters, _Nothing, requests.here,
     ),
     Operation(
         "profile", "the profile of an account",

@@ -217,6 +217,18 @@ class FindParameters(Parameters, kw_only=True):
     query: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
 
 
+class WatchParameters(Parameters, kw_only=True):
+    """The presence of these accounts is shown, and of no others any more."""
+
+    accounts: Annotated[list[Number], msgspec.Meta(max_length=200)]
+
+
+class HereParameters(Parameters, kw_only=True):
+    """`hidden`: others see `offline`."""
+
+    state: Literal["active", "away", "busy", "hidden"]
+
+
 class BefriendParameters(AccountParameters, kw_only=True):
     text: str = ""
 

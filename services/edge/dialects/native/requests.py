@@ -8,10 +8,12 @@ from services.edge.canonical.commands import (
     AnnounceTyping,
     EditMessage,
     FindUsers,
+    GiveState,
     MarkChatRead,
     PostMessage,
     ReadHistory,
     ResumeChats,
+    WatchAccounts,
 )
 from services.edge.dialects import addresses, credentials, validation
 from services.edge.dialects.base import DecodeError
@@ -207,6 +209,14 @@ def typing(wire: given.TypingParameters, caller: Caller) -> AnnounceTyping:
 
 def profile(wire: given.AccountParameters, caller: Caller) -> GetAccount:
     return GetAccount(AccountId(wire.account))
+
+
+def watch(wire: given.WatchParameters, caller: Caller) -> WatchAccounts:
+    return WatchAccounts(tuple(AccountId(account) for account in dict.fromkeys(wire.accounts)))
+
+
+def here(wire: given.HereParameters, caller: Caller) -> GiveState:
+    return GiveState(wire.state)
 
 
 def find(wire: given.FindParameters, caller: Caller) -> FindUsers:

@@ -24,7 +24,13 @@ from shared.contract.auth import (
     SendVerification,
     VerificationNeeded,
 )
-from shared.contract.contacts import BlockedMembers, FindBlockedMembers, SetBlocked
+from shared.contract.contacts import (
+    BlockedMembers,
+    FindBlockedMembers,
+    FindWatchable,
+    SetBlocked,
+    WatchableAccounts,
+)
 from shared.contract.edge import (
     ChatCreated,
     Delivery,
@@ -209,6 +215,8 @@ class FakeSessionService(FakeService):
         """Accounts that requests do not find."""
         self.blocked_members: set[tuple[AccountId, ChatId]] = set()
         """In private chats, by the other member."""
+        self.unwatchable: set[AccountId] = set()
+        """Accounts of which others may not see the presence."""
         self.shows_profiles = False
         """Whether a request for several profiles is answered, as newer versions do."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
@@ -217,6 +225,7 @@ class FakeSessionService(FakeService):
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
         self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
         self.bus.serve(subjects.SET_BLOCKED, self._set_blocked, queue="session")
+        self.bus.serve(subjects.FIND_WATCHABLE, self._find_watchable, queue="session")
         self.bus.serve(subjects.FIND_BLOCKED_MEMBERS, self._find_blocked, queue="session")
 
     async def _ensure(self, request: EnsureProfile) -> Ack:
@@ -236,6 +245,10 @@ class FakeSessionService(FakeService):
     async def _find_blocked(self, request: FindBlockedMembers) -> BlockedMembers:
         await self.record(request)
         return BlockedMembers([one for one in request.members if one in self.blocked_members])
+
+    async def _find_watchable(self, request: FindWatchable) -> WatchableAccounts:
+        await self.record(request)
+        return WatchableAccounts([one for one in request.accounts if one not in self.unwatchable])
 
     async def _profile_summaries(self, request: GetProfileSummaries) -> ProfileSummaries:
         names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}

@@ -16,11 +16,13 @@ from services.edge.canonical.commands import (
     Command,
     DropUpload,
     GetServerStatus,
+    GiveState,
     PostMessage,
     PostUpload,
     RequestVerification,
     StartUpload,
     UploadPart,
+    WatchAccounts,
 )
 from services.edge.canonical.events import (
     ChatJoined,
@@ -32,7 +34,7 @@ from services.edge.canonical.events import (
     VerificationEnded,
 )
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
-from services.edge.canonical.replies import MessageAccepted, Reply
+from services.edge.canonical.replies import MessageAccepted, PresenceShown, Reply
 from services.edge.dialects.base import (
     Action,
     ConnectionInfo,
@@ -50,7 +52,7 @@ from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.contacts import SetBlocked
-from shared.contract.ephemeral import Typing
+from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
@@ -101,6 +103,8 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "last": lambda fields: _last(fields, *_place(fields)),
     "drop": lambda fields: DropUpload(fields["number"], Failure(ErrorCode.TOO_LARGE, "more than announced")),
     "typing": lambda fields: AnnounceTyping(ChatId(fields["chat"]), fields["on"]),
+    "presence": lambda fields: WatchAccounts(tuple(AccountId(account) for account in fields["accounts"])),
+    "here": lambda fields: GiveState(fields["state"]),
     "block": lambda fields: SetBlocked(AccountId(fields["account"]), fields["on"]),
     "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), references_media=True),
 }
@@ -166,6 +170,8 @@ class JsonDialect(Dialect):
                 value = chat.id
             case AccountView(profile=profile):
                 value = profile.nickname
+            case PresenceShown(presence):
+                value = [[one.account, one.state] for one in presence]
             case _:
                 value = type(reply).__name__
         return (frame(re=request.context, ok=value),)
@@ -181,6 +187,8 @@ class JsonDialect(Dialect):
                 value = [account, int(role)]
             case MessageChanged(shown):
                 value = [shown.change.index, shown.change.kind.value]
+            case PresenceChanged(account, state, _):
+                value = [account, state]
             case Typing(chat, account, ttl_ms):
                 value = [chat, account, ttl_ms]
             case MaintenanceChanged(on):

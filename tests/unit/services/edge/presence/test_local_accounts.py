@@ -37,7 +37,8 @@ class NullRecipient:
 
     def notify(self, event: Event) -> None: ...
 
-    def notify_ephemeral(self, event: Event) -> None: ...
+    def notify_ephemeral(self, event: Event) -> bool:
+        return False
 
     def catch_up(self, chat: ChatId, fresh: int) -> None: ...
 

@@ -4,7 +4,7 @@ import pytest
 
 from services.session.service import friends
 from shared.contract import subjects as on
-from shared.contract.contacts import FindBlockedMembers, ListBlocked, SetBlocked
+from shared.contract.contacts import FindBlockedMembers, FindWatchable, ListBlocked, SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
@@ -91,6 +91,14 @@ async def test_edges_find_blocked_members(peers: BusPeers) -> None:
     found = await peers.edge.request(on.FIND_BLOCKED_MEMBERS, FindBlockedMembers(members))
     assert found.members == [(BOB, chat)]
     rejected = await rejection(peers.edge.request(on.FIND_BLOCKED_MEMBERS, FindBlockedMembers([(ANN, chat)] * 1001)))
+    assert rejected.code == ErrorCode.LIMIT
+
+
+async def test_edges_find_the_accounts_that_a_user_may_watch(peers: BusPeers) -> None:
+    await peers.befriend(ANN, BOB)
+    accounts = [BOB, ANN, CEM, AccountId(2**63)]
+    assert (await peers.edge.request(on.FIND_WATCHABLE, FindWatchable(accounts, ANN))).accounts == [ANN, BOB]
+    rejected = await rejection(peers.edge.request(on.FIND_WATCHABLE, FindWatchable([BOB] * 1001, ANN)))
     assert rejected.code == ErrorCode.LIMIT
 
 

@@ -26,6 +26,18 @@ async def friends_of(store: StoreHarness, account: AccountId) -> list[AccountId]
     return (await store.lists(account))[1]
 
 
+async def test_the_presence_of_friends_and_of_members_of_private_chats_may_be_seen(populated: StoreHarness) -> None:
+    await populated.add_profiles(DAN, EVE)
+    await populated.befriend(ANN, BOB)
+    await populated.open_private(CEM, ANN)
+    await populated.create_group(ANN, DAN)
+    watchable = partial(friends.find_watchable, actor=ANN, accounts=[ANN, BOB, CEM, DAN, EVE, AccountId(99)])
+    assert await populated.database.read(watchable) == {ANN, BOB, CEM}
+    await populated.set_blocked(BOB, ANN)
+    await populated.set_blocked(ANN, CEM)
+    assert await populated.database.read(watchable) == {ANN, CEM}
+
+
 async def test_friend_request_is_pending_until_answered(populated: StoreHarness) -> None:
     assert await populated.request_friendship(CEM, BOB, "first") == FriendshipRequested(CEM, BOB, "first")
     populated.now += 1

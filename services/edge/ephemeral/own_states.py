@@ -1,0 +1,66 @@
+"""The states that accounts here have given themselves: each counts while the connection lasts that it came from."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from services.edge.presence.local_accounts import LocalAccounts
+from shared import presence_states
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, NodeId
+from shared.presence import Presence
+from shared.presence_states import GivenState
+
+_BATCH = 500
+
+
+class _Given(NamedTuple):
+    connection: int
+    state: GivenState
+
+
+class OwnStates:
+    """`now_ms`: the wall clock."""
+
+    def __init__(self, presence: Presence, node: NodeId, accounts: LocalAccounts, now_ms: Callable[[], int]) -> None:
+        self._presence = presence
+        self._node = node
+        self._accounts = accounts
+        self._now_ms = now_ms
+        self._given: dict[AccountId, _Given] = {}
+
+    async def give(self, account: AccountId, connection: int, state: str) -> None:
+        """Raises RequestError."""
+        given = GivenState(state, self._now_ms())
+        try:
+            await self._presence.change_states([presence_states.set_state(self._node, account, given)])
+        except RedisError as error:
+            raise RequestError(ErrorCode.UNAVAILABLE, "presence is not available, please try again") from error
+        self._given[account] = _Given(connection, given)
+
+    async def end_departed(self) -> None:
+        """Removes the states of connections that have ended. The state of an account that leaves presence is removed
+        after it has left: a hidden one is not shown for a moment. Raises RedisError."""
+        departed = [
+            account
+            for account, given in self._given.items()
+            if not self._is_connected(account, given.connection) and not self._accounts.is_leaving(account)
+        ]
+        for account in departed[:_BATCH]:
+            given = self._given[account].state
+            await self._presence.change_states([presence_states.withdraw(self._node, account, given)])
+            self._given.pop(account, None)
+
+    async def restore(self) -> None:
+        """Presence was lost: writes all states again, unless there are later ones. Raises RedisError."""
+        states = iter([(account, given.state) for account, given in self._given.items()])
+        while batch := list(islice(states, _BATCH)):
+            await self._presence.change_states(
+                [presence_states.restore(self._node, account, given) for account, given in batch]
+            )
+
+    def _is_connected(self, account: AccountId, connection: int) -> bool:
+        local = self._accounts.get(account)
+        return local is not None and any(one.number == connection for one in local.recipients)

@@ -1,0 +1,142 @@
+"""The presence of watched accounts: one task of the edge reads it for all connections that watch, in small batches.
+
+It is read rather than pushed: a push would cost each login and logout, also of accounts that nobody watches. The cost
+is bounded by `_ACCOUNTS_PER_SECOND`, and nothing is read while nobody watches.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from redis.exceptions import RedisError
+
+from services.edge.ephemeral.own_states import OwnStates
+from services.edge.ephemeral.watch_lists import Watcher, WatchLists
+from services.edge.presence.local_accounts import LocalAccounts, Recipient
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.contacts import FindWatchable
+from shared.contract.ephemeral import PresenceChanged
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
+from shared.presence import Presence
+from shared.presence_states import GivenState
+from shared.telemetry import log
+
+_log = log(__name__)
+_PERIOD_SECONDS = 3.0
+_BATCH_ACCOUNTS = 500
+_ACCOUNTS_PER_SECOND = 2_000
+_CHECKED_SECONDS = 600.0
+"""Then session is requested again what a connection may see: a friendship may have ended."""
+_REQUEST_SECONDS = 2.0
+
+
+class PresenceWatch:
+    """`clock` is that of the connections."""
+
+    def __init__(
+        self, bus: Bus, presence: Presence, accounts: LocalAccounts, own: OwnStates, clock: Callable[[], float]
+    ) -> None:
+        self._bus = bus
+        self._presence = presence
+        self._accounts = accounts
+        self._own = own
+        self._clock = clock
+        self._lists = WatchLists()
+        self._was_lost = False
+
+    async def watch(
+        self, account: AccountId, connection: int, wanted: Collection[AccountId]
+    ) -> tuple[PresenceChanged, ...]:
+        """The present states; later ones are pushed. Raises RequestError."""
+        allowed, now = await self._find_allowed(account, wanted), self._clock()
+        states = await self._read(allowed)
+        recipient = self._recipient(account, connection)
+        if recipient is None:
+            raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
+        watcher = Watcher(account, recipient, frozenset(wanted), allowed, now)
+        self._lists.put(connection, watcher)
+        self._lists.observe(states)
+        watcher.behind.clear()
+        return tuple([self._lists.shown(watcher, one) for one in wanted])
+
+    def check_again(self, account: AccountId) -> None:
+        """Another account blocks this one from now on, or does not any more: until it is checked, its connections are
+        shown nothing new."""
+        for watcher in self._lists.watchers_of(account):
+            watcher.checked = None
+            watcher.blocks += 1
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_PERIOD_SECONDS)
+            try:
+                await self.poll()
+            except RedisError as error:
+                _log.warning("watched presence not read", error=repr(error))
+
+    async def poll(self) -> None:
+        """Raises RedisError."""
+        if self._presence.has_lost_state:
+            self._was_lost = True
+            return
+        if self._was_lost:
+            await self._own.restore()
+            self._was_lost = False
+        await self._own.end_departed()
+        await self._check_watchers()
+        watched = self._lists.watched()
+        for start in range(0, len(watched), _BATCH_ACCOUNTS):
+            batch = watched[start : start + _BATCH_ACCOUNTS]
+            self._lists.observe(await self._presence.states(batch))
+            self._push()
+            await asyncio.sleep(len(batch) / _ACCOUNTS_PER_SECOND)
+        self._push()
+
+    def _push(self) -> None:
+        """What a busy connection does not take is due again."""
+        for watcher, changed in self._lists.due():
+            if watcher.recipient.notify_ephemeral(changed):
+                watcher.behind.discard(changed.account)
+
+    async def _check_watchers(self) -> None:
+        """Forgets connections that have ended, and checks what the others may see if that is due."""
+        due: list[tuple[int, Watcher]] = []
+        for number, watcher in list(self._lists.watchers.items()):
+            if self._recipient(watcher.account, number) is not watcher.recipient:
+                self._lists.remove(number)
+            elif watcher.checked is None or self._clock() - watcher.checked > _CHECKED_SECONDS:
+                due.append((number, watcher))
+        try:
+            for number, watcher in due:
+                await self._check(number, watcher)
+        except RequestError as error:
+            _log.info("watched accounts not checked", watchers=len(due), error=str(error))
+
+    async def _check(self, number: int, watcher: Watcher) -> None:
+        """Raises RequestError; the watcher is checked later then."""
+        blocks = watcher.blocks
+        allowed = await self._find_allowed(watcher.account, watcher.wanted)
+        if self._lists.watchers.get(number) is watcher and watcher.blocks == blocks:
+            self._lists.allow(number, allowed, self._clock())
+
+    async def _find_allowed(self, account: AccountId, wanted: Collection[AccountId]) -> frozenset[AccountId]:
+        if not wanted:
+            return frozenset()
+        request = FindWatchable(list(wanted), account)
+        reply = await self._bus.request(subjects.FIND_WATCHABLE, request, seconds=_REQUEST_SECONDS, retry=True)
+        return frozenset(reply.accounts).intersection(wanted)
+
+    async def _read(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
+        """Empty while presence is not known."""
+        if not accounts or self._presence.has_lost_state:
+            return {}
+        try:
+            return await self._presence.states(accounts)
+        except RedisError as error:
+            _log.warning("watched presence not read", error=repr(error))
+            return {}
+
+    def _recipient(self, account: AccountId, connection: int) -> Recipient | None:
+        local = self._accounts.get(account)
+        return next((one for one in local.recipients if one.number == connection), None) if local else None

@@ -1,0 +1,70 @@
+"""Who is shown which change, without a clock and without a connection."""
+
+from services.edge.ephemeral.watch_lists import Watcher, WatchLists
+from shared.contract.ephemeral import PresenceChanged
+from shared.contract.ids import AccountId
+from shared.presence_states import ACTIVE, OFFLINE, GivenState
+from tests.unit.services.edge.presence.test_local_accounts import NullRecipient
+
+ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
+HIDDEN = GivenState("hidden", 7)
+
+
+def watcher(account: AccountId, *allowed: AccountId) -> Watcher:
+    return Watcher(account, NullRecipient(), frozenset({BOB, CEM}), frozenset(allowed), 0.0)
+
+
+def due(lists: WatchLists) -> list[PresenceChanged]:
+    """What is lacking, which is pushed then."""
+    found = list(lists.due())
+    for one, changed in found:
+        one.behind.discard(changed.account)
+    return [changed for _, changed in found]
+
+
+def test_each_change_is_due_once() -> None:
+    lists = WatchLists()
+    lists.put(1, watcher(ANN, BOB))
+    lists.observe({BOB: ACTIVE, CEM: ACTIVE})
+    assert due(lists) == [PresenceChanged(BOB, "active")]
+    lists.observe({BOB: ACTIVE})
+    assert due(lists) == []
+    lists.observe({BOB: GivenState("away", 5)})
+    assert due(lists) == [PresenceChanged(BOB, "away", 5)]
+
+
+def test_a_change_of_a_hidden_account_is_no_change_to_others() -> None:
+    lists = WatchLists()
+    lists.put(1, watcher(ANN, BOB))
+    lists.put(2, watcher(BOB, BOB))
+    lists.observe({BOB: OFFLINE})
+    due(lists)
+    for state in (HIDDEN, OFFLINE):
+        lists.observe({BOB: state})
+        assert due(lists) == [PresenceChanged(BOB, *state)]
+
+
+def test_other_permissions_show_what_has_changed_alone() -> None:
+    lists = WatchLists()
+    lists.put(1, watcher(ANN, BOB))
+    lists.put(2, watcher(CEM, CEM))
+    lists.observe({BOB: ACTIVE, CEM: ACTIVE})
+    due(lists)
+    lists.allow(1, frozenset({BOB, CEM}), 1.0)
+    assert due(lists) == [PresenceChanged(CEM, "active")]
+    lists.allow(1, frozenset({CEM}), 2.0)
+    assert due(lists) == [PresenceChanged(BOB, "unknown")]
+    assert sorted(lists.watched()) == [CEM]
+    lists.observe({CEM: ACTIVE})
+    assert due(lists) == []
+
+
+def test_nothing_is_due_while_permissions_are_checked() -> None:
+    lists = WatchLists()
+    one = watcher(ANN, BOB)
+    lists.put(1, one)
+    one.checked = None
+    lists.observe({BOB: ACTIVE})
+    assert due(lists) == []
+    lists.allow(1, frozenset({BOB}), 1.0)
+    assert due(lists) == [PresenceChanged(BOB, "active")]
