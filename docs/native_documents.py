@@ -1,5 +1,5 @@
-"""The documents of the native dialect for programs, made from its table of operations: JSON Schema, AsyncAPI 3 and
-types for TypeScript."""
+"""The documents of the native dialect for programs, made from its table of operations: JSON Schema, AsyncAPI 3,
+OpenAPI 3.1 and types for TypeScript."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,14 +17,17 @@ Schema = dict[str, Any]
 _TITLE = "Dragoman native"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _INDENT = "  "
+_OF_CONNECTIONS = ("token", "verify_mail")
+"""Operations that mean something on a connection only."""
 
 
 def documents() -> Mapping[str, str]:
-    """The text of each document by the path of its file."""
+    """The text of each document by the name of its file."""
     return {
-        "docs/protocols/native.schema.json": _text(json_schema()),
-        "docs/protocols/native.asyncapi.json": _text(async_api()),
-        "clients/javascript/native.d.ts": typescript(),
+        "native.schema.json": _text(json_schema()),
+        "native.asyncapi.json": _text(async_api()),
+        "native.openapi.json": _text(open_api()),
+        "native.d.ts": typescript(),
     }
 
 
@@ -124,6 +127,48 @@ def _received(one: Operation) -> Schema:
 
 def _message(name: str) -> Schema:
     return {"$ref": f"#/channels/native/messages/{name}"}
+
+
+# OpenAPI
+
+
+def open_api() -> Schema:
+    """Each operation as an HTTP request."""
+    schemas = "#/components/schemas/{name}"
+    posted = [one for one in OPERATIONS if one.name not in _OF_CONNECTIONS]
+    parameters = {one.parameters for one in posted}
+    types = sorted({*parameters, *(one.result for one in posted)}, key=lambda struct: struct.__name__)
+    _, components = msgspec.json.schema_components([*types, *EVENTS, ErrorInfo], ref_template=schemas)
+    for struct in parameters:
+        components[struct.__name__]["properties"].pop("id")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": _TITLE, "version": str(VERSION), "description": "The operations of native by HTTP."},
+        "paths": {f"/api/v1/{one.name}": {"post": _posted(one, schemas)} for one in posted},
+        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _posted(one: Operation, schemas: str) -> Schema:
+    result: Schema = {"$ref": schemas.format(name=one.result.__name__)}
+    if one.name == "sync":
+        events = {"anyOf": [{"$ref": schemas.format(name=event.__name__)} for event in EVENTS]}
+        result = {"allOf": [result, {"properties": {"events": {"type": "array", "items": events}}}]}
+    error = {"properties": {"error": {"$ref": schemas.format(name="ErrorInfo")}}, "required": ["error"]}
+    return {
+        "operationId": one.name,
+        "summary": one.text,
+        "security": [{"token": []}] if one.needs_login else [],
+        "requestBody": {"content": _json_content({"$ref": schemas.format(name=one.parameters.__name__)})},
+        "responses": {
+            "200": {"description": "done", "content": _json_content(result)},
+            "default": {"description": "an error", "content": _json_content(error)},
+        },
+    }
+
+
+def _json_content(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
 
 
 # TypeScript

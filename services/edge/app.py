@@ -37,6 +37,7 @@ from services.edge.handlers.tracing import TracedHandler
 from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
+from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.tracing import TracedHttp
 from services.edge.http.uploads import HttpUploads
@@ -144,7 +145,8 @@ class Edge:
         services = LocalServices(accounts, chats, self.read_state, backlogs, transfers, journal)
         handler = dispatcher if tracer is None else TracedHandler(dispatcher, tracer)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, handler, dialects)
-        self.http = _http(bus, self.media, self._verifier, settings, tracer)
+        self._operations = HttpOperations(self.endpoint, self._verifier.check, settings)
+        self.http = _http(bus, self.media, self._verifier, self._operations, settings, tracer)
         # What the services push
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
         notifications = NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher)
@@ -186,6 +188,7 @@ class Edge:
 
     async def drain(self) -> None:
         """Close the clients' connections, and commit what has been delivered to them."""
+        self._operations.stop()
         await self.endpoint.drain(self.context.settings.edge.drain_seconds)
         await self.publisher.finish(_FINISH_SECONDS)
         await self.context.tasks.finish(_FINISH_SECONDS)
@@ -252,12 +255,17 @@ def _transfers(media: MediaService, context: EdgeContext) -> MediaTransfers:
 
 
 def _http(
-    bus: Bus, media: MediaService, verifier: TokenVerifier, settings: Settings, tracer: "Tracer | None"
+    bus: Bus,
+    media: MediaService,
+    verifier: TokenVerifier,
+    operations: HttpOperations,
+    settings: Settings,
+    tracer: "Tracer | None",
 ) -> HttpApp | TracedHttp:
     first_page = FirstPage(settings.edge) if settings.edge.demo == "on" else None
     uploads = HttpUploads(media, verifier.check, settings)
     links = VerificationLinks(_open_verification(bus), settings.verification.confirm_button, settings.language)
-    app = HttpApp(links, Downloads(media), uploads, HttpPolicy(settings), first_page)
+    app = HttpApp(links, Downloads(media), uploads, operations, HttpPolicy(settings), first_page)
     return app if tracer is None else TracedHttp(app, tracer)
 
 

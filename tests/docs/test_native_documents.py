@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from docs.native_documents import async_api, documents, json_schema
+from docs.native_documents import async_api, documents, json_schema, open_api
 from services.edge.dialects.native.events import EVENTS
 from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
 from tests.vectors import Vector, load
@@ -71,12 +71,32 @@ def references(value: Any) -> Iterator[str]:
         yield from references(one)
 
 
-@pytest.mark.parametrize("document", [SCHEMA, async_api()], ids=["JSON Schema", "AsyncAPI"])
+@pytest.mark.parametrize("document", [SCHEMA, async_api(), open_api()], ids=["JSON Schema", "AsyncAPI", "OpenAPI"])
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     for reference in references(document):
         found: Any = document
         for part in reference.removeprefix("#/").split("/"):
             found = found[part]
+
+
+def test_open_api_has_the_operations_that_need_no_connection() -> None:
+    document = open_api()
+    assert {path.removeprefix("/api/v1/") for path in document["paths"]} == {*BY_NAME} - {"token", "verify_mail"}
+    for operation in OPERATIONS:
+        if (path := document["paths"].get(f"/api/v1/{operation.name}")) is not None:
+            assert path["post"]["security"] == ([{"token": []}] if operation.needs_login else [])
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(("shape", "frame"), [one for one in FRAMES if str(one.values[0]).endswith("Command")])
+def test_a_command_of_the_vectors_is_a_valid_body(shape: str, frame: dict[str, Any]) -> None:
+    document = open_api()
+    if (path := document["paths"].get(f"/api/v1/{frame['op']}")) is not None:
+        body = path["post"]["requestBody"]["content"]["application/json"]["schema"]
+        schema = {"$schema": SCHEMA["$schema"], **body, "components": document["components"]}
+        members = {name: value for name, value in frame.items() if name not in ("op", "id")}
+        jsonschema.Draft202012Validator(schema).validate(members)
 
 
 def test_async_api_has_every_operation_and_event() -> None:

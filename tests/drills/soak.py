@@ -28,7 +28,7 @@ _ROOM = {"memory_bytes": 12_000_000, "files": 24, "threads": 8, "tasks": 24}
 """Growth that is none: fragments of the heap, connections that are being replaced, idle threads of pools, requests in
 flight."""
 _PAGES_BYTES = 1_000_000
-"""For each further file of a service: SQLite keeps up to 2 MB of pages for each of its connections, which has two files."""
+"""For each further file of a service: SQLite keeps up to 2 MB of pages for each connection, which has two files."""
 _open = build_opener(ProxyHandler({})).open
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
+from services.edge.http.operations import HttpOperations
 from services.edge.http.pages import not_allowed, resource
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.request import ClientDisconnected, HttpRequest, Receive, Response, Send
@@ -17,6 +18,7 @@ from services.edge.http.web_files import CLIENT, WebFiles
 
 _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _MEDIA = re.compile(r"/media/([0-9a-f]{32})")
+_OPERATION = re.compile(r"/api/v1/([a-z_]{1,32})")
 _STALL_SECONDS = 60.0
 
 
@@ -28,6 +30,7 @@ class HttpApp:
         links: VerificationLinks,
         downloads: Downloads,
         uploads: HttpUploads,
+        operations: HttpOperations,
         policy: HttpPolicy,
         first_page: FirstPage | None = None,
         stall_seconds: float = _STALL_SECONDS,
@@ -35,6 +38,7 @@ class HttpApp:
         self._links = links
         self._downloads = downloads
         self._uploads = uploads
+        self._operations = operations
         self._policy = policy
         self._first_page = first_page
         self._client = WebFiles(CLIENT, "/api/")
@@ -62,6 +66,8 @@ class HttpApp:
     async def _respond(self, request: HttpRequest) -> Response:
         if link := _VERIFY.fullmatch(request.path):
             return await self._links.serve(request.method, link[1], link[2])
+        if operation := _OPERATION.fullmatch(request.path):
+            return await self._operations.respond(request, operation[1])
         if self._first_page is not None and self._first_page.serves(request.path):
             return await self._first_page.respond(request)
         response = self._client.find(request.path, request.headers) or resource(request.path, request.headers)

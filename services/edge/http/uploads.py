@@ -1,7 +1,6 @@
 """HTTP uploads of pictures and files: `POST /media?name=…`, with a login's token as bearer token."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 from urllib.parse import parse_qs
 
@@ -9,10 +8,12 @@ import msgspec
 
 from services.edge.canonical.transport import Handshake
 from services.edge.gateway.handshake import parse_networks
+from services.edge.http.bearer import CheckToken, bearer_token
 from services.edge.http.pages import not_allowed
 from services.edge.http.policy import handshake_of
 from services.edge.http.rate_limiter import RateLimiter
 from services.edge.http.request import HttpRequest, Response
+from services.edge.http.responses import STATUS, json_response
 from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import PICTURES, sniff
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -20,27 +21,6 @@ from shared.contract.ids import AccountId
 from shared.contract.model import Media
 from shared.settings import Settings
 from shared.tokens import Claims
-
-CheckToken = Callable[[str, float], Awaitable[Claims]]
-"""A token's claims, within so many seconds. Raises RequestError."""
-
-_STATUS: Mapping[ErrorCode, int] = {
-    ErrorCode.INVALID: 400,
-    ErrorCode.UNAUTHENTICATED: 401,
-    ErrorCode.FORBIDDEN: 403,
-    ErrorCode.NOT_FOUND: 404,
-    ErrorCode.CONFLICT: 409,
-    ErrorCode.LIMIT: 403,
-    ErrorCode.TOO_LARGE: 413,
-    ErrorCode.RATE_LIMITED: 429,
-    ErrorCode.UNAVAILABLE: 503,
-    ErrorCode.INTERNAL: 500,
-}
-_HINTS: Mapping[int, Mapping[str, str]] = {
-    401: {"WWW-Authenticate": "Bearer"},
-    429: {"Retry-After": "1"},
-    503: {"Retry-After": "5"},
-}
 
 
 class UploadReply(msgspec.Struct):
@@ -76,12 +56,12 @@ class HttpUploads:
         path = f"/media/{media.id}"
         url = handshake.base_url(self._settings.edge.public_url) + path
         reply = UploadReply(url, media.name, media.size, media.sha256, media.mime, media.id)
-        await request.respond(_json(201, reply, {"Location": path}))
+        await request.respond(json_response(201, reply, {"Location": path}))
 
     async def _receive(self, request: HttpRequest, handshake: Handshake) -> Media:
         now = asyncio.get_running_loop().time()
         self._limiter.admit(handshake.address, now)
-        token = _token(request)
+        token = bearer_token(request)
         claims = await self._claims(token)
         self._limiter.admit(claims.account, now)
         _check_length(request.length, self._settings.limits.file_bytes)
@@ -107,13 +87,6 @@ class HttpUploads:
         return await self._media.store(upload, kind, name, account=account)
 
 
-def _token(request: HttpRequest) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise RequestError(ErrorCode.UNAUTHENTICATED, "the token of a login is needed: Authorization: Bearer TOKEN")
-    return token.strip()
-
-
 def _check_length(length: int | None, limit: int) -> None:
     if length == 0:
         raise RequestError(ErrorCode.INVALID, "the file is the body of the request")
@@ -122,9 +95,4 @@ def _check_length(length: int | None, limit: int) -> None:
 
 
 def _error_response(failure: Failure) -> Response:
-    status = _STATUS[failure.code]
-    return _json(status, {"error": failure.code, "text": failure.text}, _HINTS.get(status, {}))
-
-
-def _json(status: int, content: object, headers: Mapping[str, str]) -> Response:
-    return Response(status, msgspec.json.encode(content), "application/json", {"Cache-Control": "no-store", **headers})
+    return json_response(STATUS[failure.code], {"error": failure.code, "text": failure.text})

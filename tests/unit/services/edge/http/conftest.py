@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
+from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.uploads import HttpUploads
 from services.edge.media import MediaService
@@ -55,6 +56,8 @@ async def no_link(_ticket: str, _code: str) -> VerificationResult:
 @dataclass
 class HttpSite:
     gateway: Gateway
+    endpoint: RecordingEndpoint
+    operations: HttpOperations
     media: MediaService
     tokens: FakeTokens
     directory: Path
@@ -92,18 +95,19 @@ async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[HttpSi
     limits = {"rates": False, "file_bytes": LIMIT, **sections.get("limits", {})}
     edge = {"port": 0, **sections.get("edge", {})}
     settings = Settings(media={"directory": tmp_path, "timeout_seconds": 5}, limits=limits, edge=edge)
-    registry, tokens, disk = CollectorRegistry(), FakeTokens(), Disk()
+    registry, tokens, disk, endpoint = CollectorRegistry(), FakeTokens(), Disk(), RecordingEndpoint()
     media = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
     await media.prepare()
     app = HttpApp(
         VerificationLinks(no_link),
         Downloads(media),
         HttpUploads(media, tokens.check, settings),
+        operations := HttpOperations(endpoint, tokens.check, settings),
         HttpPolicy(settings),
         stall_seconds=1.0,
     )
-    gateway = Gateway(settings.edge, settings.limits, RecordingEndpoint(), app, head_seconds=HEAD_SECONDS)
+    gateway = Gateway(settings.edge, settings.limits, endpoint, app, head_seconds=HEAD_SECONDS)
     await gateway.start()
-    yield HttpSite(gateway, media, tokens, tmp_path, registry)
+    yield HttpSite(gateway, endpoint, operations, media, tokens, tmp_path, registry)
     await gateway.close()
     await media.close()

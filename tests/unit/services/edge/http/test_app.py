@@ -12,6 +12,7 @@ from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
+from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.uploads import HttpUploads
 from services.edge.http.web_files import CLIENT
@@ -48,9 +49,13 @@ def app(
     """An application without files."""
     settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
     media = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, EdgeMetrics(CollectorRegistry()), disk)
-    uploads, policy = HttpUploads(media, check, settings), HttpPolicy(settings)
     return HttpApp(
-        VerificationLinks(links.open, confirm_button, language), Downloads(media), uploads, policy, first_page
+        VerificationLinks(links.open, confirm_button, language),
+        Downloads(media),
+        HttpUploads(media, check, settings),
+        HttpOperations(RecordingEndpoint(), check, settings),
+        HttpPolicy(settings),
+        first_page,
     )
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from services.edge.http.uploads import _STATUS
+from services.edge.http.responses import STATUS
 from services.edge.identicons import avatar_png
 from shared.contract.errors import ErrorCode
 from tests.support.waiting import WAIT_SECONDS
@@ -240,4 +240,4 @@ class TestProxy:
 
 
 def test_every_error_has_its_status() -> None:
-    assert set(_STATUS) == set(ErrorCode)
+    assert set(STATUS) == set(ErrorCode)

@@ -1,0 +1,1291 @@
+// Made by `python -m docs.generate` from the table of operations. Do not edit.
+
+export type Id = number | string;
+
+export type AccountParameters = {
+  id?: number | string | null;
+  account: number;
+};
+
+export type AnswerFriendParameters = {
+  id?: number | string | null;
+  account: number;
+  accept: boolean;
+};
+
+export type AnswerJoinParameters = {
+  id?: number | string | null;
+  chat: number;
+  account: number;
+  accept: boolean;
+};
+
+export type BanParameters = {
+  id?: number | string | null;
+  chat: number;
+  account: number;
+  until?: number;
+};
+
+export type BansResult = {
+  bans: Array<BanInfo>;
+};
+
+export type BanInfo = {
+  account: number;
+  by: number;
+  until?: number;
+};
+
+export type BefriendParameters = {
+  id?: number | string | null;
+  account: number;
+  text?: string;
+};
+
+export type BlocksResult = {
+  accounts: Array<number>;
+};
+
+export type ChangeResult = {
+  rev: number;
+  time: number;
+};
+
+export type ChangesParameters = {
+  id?: number | string | null;
+  chat: number;
+  after?: number;
+};
+
+export type ChangesResult = {
+  changes: Array<ShownChange>;
+  rev: number;
+  more: boolean;
+};
+
+export type ShownChange = {
+  chat: number;
+  rev: number;
+  index: number;
+  kind: string;
+  by: number;
+  time: number;
+  segments?: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
+  reactions?: Record<string, number>;
+  mine?: Array<string>;
+  emoji?: string;
+  on?: boolean;
+};
+
+export type ShownText = {
+  t: "text";
+  text: string;
+};
+
+export type ShownEmoji = {
+  t: "emoji";
+  id: number;
+};
+
+export type ShownImage = {
+  t: "image";
+  media: MediaInfo;
+};
+
+export type MediaInfo = {
+  id: string;
+  name: string;
+  size: number;
+  sha256: string;
+  mime: string;
+  url: string;
+};
+
+export type ShownFile = {
+  t: "file";
+  media: MediaInfo;
+};
+
+export type ShownMention = {
+  t: "mention";
+  account: number;
+  text: string;
+};
+
+export type ChatParameters = {
+  id?: number | string | null;
+  chat: number;
+};
+
+export type ChatResult = {
+  chat: number;
+  kind: string;
+  name: string;
+  avatar: string;
+  owner: number;
+  join_policy: string;
+  created: number;
+  version: number;
+  members: Array<number>;
+};
+
+export type CreateParameters = {
+  id?: number | string | null;
+  members?: Array<number>;
+  name?: string;
+  avatar?: string;
+  join_policy?: "approval" | "closed" | "open";
+};
+
+export type EditParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+  nonce: string;
+  text?: string;
+  segments?: Array<TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment>;
+  if_rev?: number | null;
+};
+
+export type TextSegment = {
+  t: "text";
+  text: string;
+};
+
+export type EmojiSegment = {
+  t: "emoji";
+  id: number;
+};
+
+export type ImageReference = {
+  t: "image";
+  media: string;
+  name?: string;
+};
+
+export type FileReference = {
+  t: "file";
+  media: string;
+  name?: string;
+};
+
+export type MentionSegment = {
+  t: "mention";
+  account: number;
+  text: string;
+};
+
+export type EndSessionParameters = {
+  id?: number | string | null;
+  sid: string;
+};
+
+export type FindParameters = {
+  id?: number | string | null;
+  query: string;
+};
+
+export type FindResult = {
+  accounts: Array<ProfileResult>;
+};
+
+export type ProfileResult = {
+  account: number;
+  uuid: string;
+  nickname: string;
+  avatar: string;
+  signature: string;
+  status: number;
+  icon_id: number;
+  deleted: boolean;
+};
+
+export type FriendsResult = {
+  friends: Array<number>;
+};
+
+export type HelloParameters = {
+  id?: number | string | null;
+  v?: 1;
+};
+
+export type HelloResult = {
+  v: number;
+  server: string;
+  limits: ServerLimits;
+  operations: Array<string>;
+};
+
+export type ServerLimits = {
+  text_bytes: number;
+  frame_bytes: number;
+  segments: number;
+  file_bytes: number;
+};
+
+export type HereParameters = {
+  id?: number | string | null;
+  state: "active" | "away" | "busy" | "hidden";
+};
+
+export type HistoryParameters = {
+  id?: number | string | null;
+  chat: number;
+  from?: number;
+  count?: number;
+  dir?: "newer" | "older";
+};
+
+export type HistoryResult = {
+  messages: Array<ShownMessage>;
+  head: number;
+  more: boolean;
+  rev: number;
+};
+
+export type ShownMessage = {
+  chat: number;
+  index: number;
+  id: number;
+  sender: number;
+  time: number;
+  segments: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
+  to?: number;
+  face?: SenderInfo;
+  edited?: boolean;
+  recalled?: boolean;
+  reactions?: Record<string, number>;
+  mine?: Array<string>;
+  reply_to?: number;
+};
+
+export type SenderInfo = {
+  nickname: string;
+  uuid: string;
+};
+
+export type IndexParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+};
+
+export type InvitationResult = {
+  link: string;
+  by: number;
+  uses?: number;
+  expires?: number;
+};
+
+export type InvitationsResult = {
+  links: Array<InvitationResult>;
+};
+
+export type InviteParameters = {
+  id?: number | string | null;
+  chat: number;
+  account: number;
+};
+
+export type JoinLinkParameters = {
+  id?: number | string | null;
+  link: string;
+};
+
+export type JoinLinkResult = {
+  chat: number;
+  name: string;
+};
+
+export type JoinParameters = {
+  id?: number | string | null;
+  chat: number;
+  text?: string;
+};
+
+export type JoinResult = {
+  joined: boolean;
+  name: string;
+};
+
+export type LinkParameters = {
+  id?: number | string | null;
+  chat: number;
+  uses?: number;
+  expires?: number;
+};
+
+export type LoginParameters = {
+  id?: number | string | null;
+  identifier: string;
+  secret: SecretParameter;
+  kind?: "any" | "email" | "id" | "username";
+};
+
+export type SecretParameter = {
+  scheme: "md5" | "plain" | "sha256";
+  value: string;
+};
+
+export type LoginResult = {
+  account?: number;
+  sid?: string;
+  token?: string;
+  expires?: number;
+  uuid?: string;
+  nickname?: string;
+  verify?: VerificationInfo;
+};
+
+export type VerificationInfo = {
+  expires: number;
+};
+
+export type MemberParameters = {
+  id?: number | string | null;
+  chat: number;
+  account: number;
+};
+
+export type MembersParameters = {
+  id?: number | string | null;
+  chat: number;
+  after?: number;
+};
+
+export type MembersResult = {
+  members: Array<MemberInfo>;
+  more: boolean;
+  silenced?: number;
+};
+
+export type MemberInfo = {
+  account: number;
+  role: string;
+  silenced?: number;
+};
+
+export type NoParameters = {
+  id?: number | string | null;
+};
+
+export type Nothing = object;
+
+export type OpenResult = {
+  chat: number;
+};
+
+export type PasswordParameters = {
+  id?: number | string | null;
+  old: SecretParameter;
+  new: SecretParameter;
+};
+
+export type ProfileParameters = {
+  id?: number | string | null;
+  nickname?: string;
+  avatar?: string;
+  signature?: string;
+  status?: number;
+  icon_id?: number;
+};
+
+export type ReactParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+  emoji: string;
+};
+
+export type ReactResult = {
+  rev: number;
+  count: number;
+};
+
+export type ReadParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+};
+
+export type RecoverParameters = {
+  id?: number | string | null;
+  identifier: string;
+  question_id: number;
+  answer: string;
+  secret: SecretParameter;
+};
+
+export type RegisterParameters = {
+  id?: number | string | null;
+  secret: SecretParameter;
+  nickname: string;
+  email?: string;
+  username?: string;
+  question_id?: number;
+  answer?: string;
+};
+
+export type RenameParameters = {
+  id?: number | string | null;
+  chat: number;
+  name: string;
+};
+
+export type RequestsResult = {
+  friends: Array<FriendRequest>;
+  joins: Array<JoinRequest>;
+};
+
+export type FriendRequest = {
+  account: number;
+  text: string;
+};
+
+export type JoinRequest = {
+  account: number;
+  chat: number;
+  text: string;
+};
+
+export type RoleParameters = {
+  id?: number | string | null;
+  chat: number;
+  account: number;
+  role: "admin" | "member";
+};
+
+export type SecurityParameters = {
+  id?: number | string | null;
+  question_id: number;
+  answer: string;
+};
+
+export type SendParameters = {
+  id?: number | string | null;
+  nonce: string;
+  chat?: number;
+  to?: number;
+  text?: string;
+  segments?: Array<TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment>;
+  reply_to?: number;
+};
+
+export type SendResult = {
+  chat: number;
+  index: number;
+  id: number;
+  time: number;
+  again?: boolean;
+};
+
+export type SessionsResult = {
+  sessions: Array<SessionInfo>;
+};
+
+export type SessionInfo = {
+  sid: string;
+  created: number;
+  expires: number;
+  address: string;
+  dialect: string;
+  here: boolean;
+};
+
+export type SilenceParameters = {
+  id?: number | string | null;
+  chat: number;
+  until: number;
+  account?: number;
+};
+
+export type SyncParameters = {
+  id?: number | string | null;
+  epoch?: string;
+  have?: Record<string, Array<number>>;
+  window?: number;
+  timeline?: number;
+  before?: [number, number] | null;
+};
+
+export type SyncResult = {
+  epoch: string;
+  reset: boolean;
+  chats: Array<ChatHead>;
+  gone: Array<number>;
+  away: Array<number>;
+  before?: Array<number>;
+};
+
+export type ChatHead = {
+  chat: number;
+  kind: string;
+  name: string;
+  avatar: string;
+  owner: number;
+  join_policy: string;
+  version: number;
+  head: number;
+  time: number;
+  first: number;
+  read: number;
+  unread: number;
+  rev: number;
+  gap?: Gap;
+  changes_after?: number;
+  pins?: Array<number>;
+  mentions?: number;
+};
+
+export type Gap = {
+  from: number;
+  to: number;
+};
+
+export type TokenParameters = {
+  id?: number | string | null;
+  token: string;
+};
+
+export type TokenResult = {
+  account: number;
+  sid: string;
+  expires: number;
+};
+
+export type TypingParameters = {
+  id?: number | string | null;
+  chat: number;
+  on?: boolean;
+};
+
+export type UnlinkParameters = {
+  id?: number | string | null;
+  chat: number;
+  link: string;
+};
+
+export type UnreadResult = {
+  total: number;
+  mentions: number;
+  chats: Array<UnreadChat>;
+};
+
+export type UnreadChat = {
+  chat: number;
+  unread: number;
+  mentions: number;
+};
+
+export type WatchParameters = {
+  id?: number | string | null;
+  accounts: Array<number>;
+};
+
+export type WatchResult = {
+  presence: Array<PresenceInfo>;
+};
+
+export type PresenceInfo = {
+  account: number;
+  state: string;
+  since?: number;
+};
+
+export type MessageEvent = {
+  ev: "message";
+  chat: number;
+  index: number;
+  id: number;
+  sender: number;
+  time: number;
+  segments: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
+  to?: number;
+  face?: SenderInfo;
+  edited?: boolean;
+  recalled?: boolean;
+  reactions?: Record<string, number>;
+  mine?: Array<string>;
+  reply_to?: number;
+};
+
+export type ChangedEvent = {
+  ev: "changed";
+  chat: number;
+  rev: number;
+  index: number;
+  kind: string;
+  by: number;
+  time: number;
+  segments?: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
+  reactions?: Record<string, number>;
+  mine?: Array<string>;
+  emoji?: string;
+  on?: boolean;
+};
+
+export type SyncedEvent = {
+  ev: "synced";
+  chats: number;
+  messages: number;
+  changes: number;
+};
+
+export type ChatEvent = {
+  ev: "chat";
+  chat: number;
+  kind: string;
+  name: string;
+  avatar: string;
+  owner: number;
+  join_policy: string;
+  created: number;
+  version: number;
+  members: Array<number>;
+};
+
+export type GoneEvent = {
+  ev: "gone";
+  chat: number;
+  why: string;
+};
+
+export type RoleEvent = {
+  ev: "role";
+  chat: number;
+  account: number;
+  role: string;
+  by: number;
+};
+
+export type RenamedEvent = {
+  ev: "renamed";
+  chat: number;
+  name: string;
+  by: number;
+};
+
+export type MemberEvent = {
+  ev: "member";
+  chat: number;
+  account: number;
+  name: string;
+  accepted: boolean;
+};
+
+export type RequestEvent = {
+  ev: "request";
+  account: number;
+  text: string;
+  chat?: number;
+};
+
+export type FriendEvent = {
+  ev: "friend";
+  account: number;
+  accepted: boolean;
+};
+
+export type ProfileEvent = {
+  ev: "profile";
+  account: number;
+  uuid: string;
+  nickname: string;
+  avatar: string;
+  signature: string;
+  status: number;
+  icon_id: number;
+  deleted: boolean;
+};
+
+export type TypingEvent = {
+  ev: "typing";
+  chat: number;
+  account: number;
+  ttl_ms: number;
+};
+
+export type PresenceEvent = {
+  ev: "presence";
+  account: number;
+  state: string;
+  since?: number;
+};
+
+export type NoticeEvent = {
+  ev: "notice";
+  kind: string;
+  on: boolean;
+};
+
+export type VerifiedEvent = {
+  ev: "verified";
+  result: string;
+};
+
+export type ByeEvent = {
+  ev: "bye";
+  code: string;
+  text: string;
+  retry_ms?: number;
+};
+
+export type ErrorInfo = {
+  code: string;
+  text: string;
+  field?: string;
+  retry_ms?: number;
+  unknown?: boolean;
+};
+
+export type HelloCommand = HelloParameters & {
+  op: "hello";
+};
+
+export type HelloReply = HelloResult & {
+  re: Id;
+};
+
+export type PingCommand = NoParameters & {
+  op: "ping";
+};
+
+export type PingReply = Nothing & {
+  re: Id;
+};
+
+export type RegisterCommand = RegisterParameters & {
+  op: "register";
+};
+
+export type RegisterReply = LoginResult & {
+  re: Id;
+};
+
+export type LoginCommand = LoginParameters & {
+  op: "login";
+};
+
+export type LoginReply = LoginResult & {
+  re: Id;
+};
+
+export type TokenCommand = TokenParameters & {
+  op: "token";
+};
+
+export type TokenReply = TokenResult & {
+  re: Id;
+};
+
+export type VerifyMailCommand = NoParameters & {
+  op: "verify_mail";
+};
+
+export type VerifyMailReply = Nothing & {
+  re: Id;
+};
+
+export type RecoverCommand = RecoverParameters & {
+  op: "recover";
+};
+
+export type RecoverReply = Nothing & {
+  re: Id;
+};
+
+export type PasswordCommand = PasswordParameters & {
+  op: "password";
+};
+
+export type PasswordReply = LoginResult & {
+  re: Id;
+};
+
+export type SetSecurityCommand = SecurityParameters & {
+  op: "set_security";
+};
+
+export type SetSecurityReply = Nothing & {
+  re: Id;
+};
+
+export type SessionsCommand = NoParameters & {
+  op: "sessions";
+};
+
+export type SessionsReply = SessionsResult & {
+  re: Id;
+};
+
+export type EndSessionCommand = EndSessionParameters & {
+  op: "end_session";
+};
+
+export type EndSessionReply = Nothing & {
+  re: Id;
+};
+
+export type LogoutCommand = NoParameters & {
+  op: "logout";
+};
+
+export type LogoutReply = Nothing & {
+  re: Id;
+};
+
+export type DeleteAccountCommand = NoParameters & {
+  op: "delete_account";
+};
+
+export type DeleteAccountReply = Nothing & {
+  re: Id;
+};
+
+export type SendCommand = SendParameters & {
+  op: "send";
+};
+
+export type SendReply = SendResult & {
+  re: Id;
+};
+
+export type SyncCommand = SyncParameters & {
+  op: "sync";
+};
+
+export type SyncReply = SyncResult & {
+  re: Id;
+};
+
+export type HistoryCommand = HistoryParameters & {
+  op: "history";
+};
+
+export type HistoryReply = HistoryResult & {
+  re: Id;
+};
+
+export type ChangesCommand = ChangesParameters & {
+  op: "changes";
+};
+
+export type ChangesReply = ChangesResult & {
+  re: Id;
+};
+
+export type EditCommand = EditParameters & {
+  op: "edit";
+};
+
+export type EditReply = ChangeResult & {
+  re: Id;
+};
+
+export type RecallCommand = IndexParameters & {
+  op: "recall";
+};
+
+export type RecallReply = ChangeResult & {
+  re: Id;
+};
+
+export type ReactCommand = ReactParameters & {
+  op: "react";
+};
+
+export type ReactReply = ReactResult & {
+  re: Id;
+};
+
+export type UnreactCommand = ReactParameters & {
+  op: "unreact";
+};
+
+export type UnreactReply = ReactResult & {
+  re: Id;
+};
+
+export type PinCommand = IndexParameters & {
+  op: "pin";
+};
+
+export type PinReply = ChangeResult & {
+  re: Id;
+};
+
+export type UnpinCommand = IndexParameters & {
+  op: "unpin";
+};
+
+export type UnpinReply = ChangeResult & {
+  re: Id;
+};
+
+export type ReadCommand = ReadParameters & {
+  op: "read";
+};
+
+export type ReadReply = Nothing & {
+  re: Id;
+};
+
+export type UnreadCommand = NoParameters & {
+  op: "unread";
+};
+
+export type UnreadReply = UnreadResult & {
+  re: Id;
+};
+
+export type TypingCommand = TypingParameters & {
+  op: "typing";
+};
+
+export type TypingReply = Nothing & {
+  re: Id;
+};
+
+export type WatchCommand = WatchParameters & {
+  op: "watch";
+};
+
+export type WatchReply = WatchResult & {
+  re: Id;
+};
+
+export type HereCommand = HereParameters & {
+  op: "here";
+};
+
+export type HereReply = Nothing & {
+  re: Id;
+};
+
+export type ProfileCommand = AccountParameters & {
+  op: "profile";
+};
+
+export type ProfileReply = ProfileResult & {
+  re: Id;
+};
+
+export type SetProfileCommand = ProfileParameters & {
+  op: "set_profile";
+};
+
+export type SetProfileReply = Nothing & {
+  re: Id;
+};
+
+export type FindCommand = FindParameters & {
+  op: "find";
+};
+
+export type FindReply = FindResult & {
+  re: Id;
+};
+
+export type FriendsCommand = NoParameters & {
+  op: "friends";
+};
+
+export type FriendsReply = FriendsResult & {
+  re: Id;
+};
+
+export type RequestsCommand = NoParameters & {
+  op: "requests";
+};
+
+export type RequestsReply = RequestsResult & {
+  re: Id;
+};
+
+export type BefriendCommand = BefriendParameters & {
+  op: "befriend";
+};
+
+export type BefriendReply = Nothing & {
+  re: Id;
+};
+
+export type AnswerFriendCommand = AnswerFriendParameters & {
+  op: "answer_friend";
+};
+
+export type AnswerFriendReply = Nothing & {
+  re: Id;
+};
+
+export type UnfriendCommand = AccountParameters & {
+  op: "unfriend";
+};
+
+export type UnfriendReply = Nothing & {
+  re: Id;
+};
+
+export type BlockCommand = AccountParameters & {
+  op: "block";
+};
+
+export type BlockReply = Nothing & {
+  re: Id;
+};
+
+export type UnblockCommand = AccountParameters & {
+  op: "unblock";
+};
+
+export type UnblockReply = Nothing & {
+  re: Id;
+};
+
+export type BlocksCommand = NoParameters & {
+  op: "blocks";
+};
+
+export type BlocksReply = BlocksResult & {
+  re: Id;
+};
+
+export type OpenCommand = AccountParameters & {
+  op: "open";
+};
+
+export type OpenReply = OpenResult & {
+  re: Id;
+};
+
+export type CreateCommand = CreateParameters & {
+  op: "create";
+};
+
+export type CreateReply = ChatResult & {
+  re: Id;
+};
+
+export type ChatCommand = ChatParameters & {
+  op: "chat";
+};
+
+export type ChatReply = ChatResult & {
+  re: Id;
+};
+
+export type SetChatCommand = RenameParameters & {
+  op: "set_chat";
+};
+
+export type SetChatReply = Nothing & {
+  re: Id;
+};
+
+export type JoinCommand = JoinParameters & {
+  op: "join";
+};
+
+export type JoinReply = JoinResult & {
+  re: Id;
+};
+
+export type AnswerJoinCommand = AnswerJoinParameters & {
+  op: "answer_join";
+};
+
+export type AnswerJoinReply = Nothing & {
+  re: Id;
+};
+
+export type InviteCommand = InviteParameters & {
+  op: "invite";
+};
+
+export type InviteReply = Nothing & {
+  re: Id;
+};
+
+export type LinkCommand = LinkParameters & {
+  op: "link";
+};
+
+export type LinkReply = InvitationResult & {
+  re: Id;
+};
+
+export type LinksCommand = ChatParameters & {
+  op: "links";
+};
+
+export type LinksReply = InvitationsResult & {
+  re: Id;
+};
+
+export type UnlinkCommand = UnlinkParameters & {
+  op: "unlink";
+};
+
+export type UnlinkReply = Nothing & {
+  re: Id;
+};
+
+export type JoinLinkCommand = JoinLinkParameters & {
+  op: "join_link";
+};
+
+export type JoinLinkReply = JoinLinkResult & {
+  re: Id;
+};
+
+export type LeaveCommand = ChatParameters & {
+  op: "leave";
+};
+
+export type LeaveReply = Nothing & {
+  re: Id;
+};
+
+export type KickCommand = MemberParameters & {
+  op: "kick";
+};
+
+export type KickReply = Nothing & {
+  re: Id;
+};
+
+export type BanCommand = BanParameters & {
+  op: "ban";
+};
+
+export type BanReply = Nothing & {
+  re: Id;
+};
+
+export type UnbanCommand = MemberParameters & {
+  op: "unban";
+};
+
+export type UnbanReply = Nothing & {
+  re: Id;
+};
+
+export type BansCommand = ChatParameters & {
+  op: "bans";
+};
+
+export type BansReply = BansResult & {
+  re: Id;
+};
+
+export type SilenceCommand = SilenceParameters & {
+  op: "silence";
+};
+
+export type SilenceReply = Nothing & {
+  re: Id;
+};
+
+export type DisbandCommand = ChatParameters & {
+  op: "disband";
+};
+
+export type DisbandReply = Nothing & {
+  re: Id;
+};
+
+export type MembersCommand = MembersParameters & {
+  op: "members";
+};
+
+export type MembersReply = MembersResult & {
+  re: Id;
+};
+
+export type RoleCommand = RoleParameters & {
+  op: "role";
+};
+
+export type RoleReply = Nothing & {
+  re: Id;
+};
+
+export type TransferCommand = MemberParameters & {
+  op: "transfer";
+};
+
+export type TransferReply = Nothing & {
+  re: Id;
+};
+
+export type ErrorReply = {
+  re: Id | null;
+  error: ErrorInfo;
+};
+
+export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+
+/** The command and the reply of each operation. */
+export interface Operations {
+  hello: [HelloCommand, HelloReply];
+  ping: [PingCommand, PingReply];
+  register: [RegisterCommand, RegisterReply];
+  login: [LoginCommand, LoginReply];
+  token: [TokenCommand, TokenReply];
+  verify_mail: [VerifyMailCommand, VerifyMailReply];
+  recover: [RecoverCommand, RecoverReply];
+  password: [PasswordCommand, PasswordReply];
+  set_security: [SetSecurityCommand, SetSecurityReply];
+  sessions: [SessionsCommand, SessionsReply];
+  end_session: [EndSessionCommand, EndSessionReply];
+  logout: [LogoutCommand, LogoutReply];
+  delete_account: [DeleteAccountCommand, DeleteAccountReply];
+  send: [SendCommand, SendReply];
+  sync: [SyncCommand, SyncReply];
+  history: [HistoryCommand, HistoryReply];
+  changes: [ChangesCommand, ChangesReply];
+  edit: [EditCommand, EditReply];
+  recall: [RecallCommand, RecallReply];
+  react: [ReactCommand, ReactReply];
+  unreact: [UnreactCommand, UnreactReply];
+  pin: [PinCommand, PinReply];
+  unpin: [UnpinCommand, UnpinReply];
+  read: [ReadCommand, ReadReply];
+  unread: [UnreadCommand, UnreadReply];
+  typing: [TypingCommand, TypingReply];
+  watch: [WatchCommand, WatchReply];
+  here: [HereCommand, HereReply];
+  profile: [ProfileCommand, ProfileReply];
+  set_profile: [SetProfileCommand, SetProfileReply];
+  find: [FindCommand, FindReply];
+  friends: [FriendsCommand, FriendsReply];
+  requests: [RequestsCommand, RequestsReply];
+  befriend: [BefriendCommand, BefriendReply];
+  answer_friend: [AnswerFriendCommand, AnswerFriendReply];
+  unfriend: [UnfriendCommand, UnfriendReply];
+  block: [BlockCommand, BlockReply];
+  unblock: [UnblockCommand, UnblockReply];
+  blocks: [BlocksCommand, BlocksReply];
+  open: [OpenCommand, OpenReply];
+  create: [CreateCommand, CreateReply];
+  chat: [ChatCommand, ChatReply];
+  set_chat: [SetChatCommand, SetChatReply];
+  join: [JoinCommand, JoinReply];
+  answer_join: [AnswerJoinCommand, AnswerJoinReply];
+  invite: [InviteCommand, InviteReply];
+  link: [LinkCommand, LinkReply];
+  links: [LinksCommand, LinksReply];
+  unlink: [UnlinkCommand, UnlinkReply];
+  join_link: [JoinLinkCommand, JoinLinkReply];
+  leave: [LeaveCommand, LeaveReply];
+  kick: [KickCommand, KickReply];
+  ban: [BanCommand, BanReply];
+  unban: [UnbanCommand, UnbanReply];
+  bans: [BansCommand, BansReply];
+  silence: [SilenceCommand, SilenceReply];
+  disband: [DisbandCommand, DisbandReply];
+  members: [MembersCommand, MembersReply];
+  role: [RoleCommand, RoleReply];
+  transfer: [TransferCommand, TransferReply];
+}

@@ -1,0 +1,137 @@
+"""A client's connection without a socket: operations of the dialect native and their replies, in order."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from services.edge.canonical.frames import Frame
+from services.edge.canonical.transport import Endpoint, Handshake
+from shared.contract.errors import ErrorCode, RequestError
+
+_REPLY = b'{"re":'
+_IDLE_SECONDS = 60.0
+_WAITING_OPERATIONS = 64
+
+
+class OperationReply(NamedTuple):
+    """`frame`: the reply as native has it. `events`: those that belong to it."""
+
+    frame: bytes
+    events: list[bytes]
+
+
+class OperationConnection:
+    """See services.edge.canonical.transport.Socket. Ends a minute after the last operation; then, or before, `ended` is
+    called. Events are dropped, but for those that belong to a reply."""
+
+    behind_proxy = False
+
+    def __init__(
+        self, endpoint: Endpoint, handshake: Handshake, ended: Callable[["OperationConnection"], None]
+    ) -> None:
+        self.sent_bytes = 0
+        self._loop = asyncio.get_running_loop()
+        self._ended = ended
+        self._waiting: deque[asyncio.Future[OperationReply]] = deque()
+        self._idle: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._handler = endpoint.connected(handshake, self)
+
+    def perform(self, operation: str, members: bytes) -> asyncio.Future[OperationReply]:
+        """`members`: the JSON object of the parameters. Raises RequestError."""
+        command = _command(operation, members)
+        if len(self._waiting) >= _WAITING_OPERATIONS:
+            raise RequestError(ErrorCode.RATE_LIMITED, f"at most {_WAITING_OPERATIONS} requests at the same time")
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = self._loop.call_later(_IDLE_SECONDS, self.end_input)
+        reply: asyncio.Future[OperationReply] = self._loop.create_future()
+        self._waiting.append(reply)
+        if self._is_closed:
+            self._loop.call_soon(self._reply_unknown, "the connection is closed")
+        else:
+            self._handler.frame_received(command)
+        return reply
+
+    def end_input(self) -> None:
+        """The connection closes once all operations are answered."""
+        self._ended(self)
+        self._handler.input_ended()
+
+    # The socket
+
+    def send(self, frames: tuple[Frame, ...]) -> None:
+        replies: list[OperationReply] = []
+        for frame in frames:
+            self.sent_bytes += len(frame)
+            if isinstance(frame, bytes) and frame.startswith(_REPLY):
+                replies.append(OperationReply(frame, []))
+            elif isinstance(frame, bytes) and replies:
+                replies[-1].events.append(frame)
+        for reply in replies:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(reply)
+
+    def ping(self) -> None:
+        self._loop.call_soon(self._pong)
+
+    def _pong(self) -> None:
+        if not self._is_closed:
+            self._handler.pong_received()
+
+    def count_as_flood(self) -> None:
+        """The HTTP server limits the requests of an address."""
+
+    def close(self, code: int, reason: str) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._loop.call_soon(self._end, reason)
+
+    def abort(self) -> None:
+        self.close(1006, "the connection was aborted")
+
+    def _end(self, reason: str) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._reply_unknown(reason)
+        self._ended(self)
+        self._handler.peer_closing()
+        self._handler.closed()
+
+    def _reply_unknown(self, reason: str) -> None:
+        """To all that wait."""
+        text = f"{reason}; repeat the request, a message with the same nonce"
+        error = {"code": ErrorCode.UNAVAILABLE, "text": text, "unknown": True}
+        frame = msgspec.json.encode({"re": None, "error": error})
+        self.send((frame,) * len(self._waiting))
+
+    def pause_reading(self) -> None:
+        """The number of waiting operations is limited."""
+
+    def resume_reading(self) -> None: ...
+
+    def unsent(self) -> int:
+        return 0
+
+    def unacknowledged(self) -> int | None:
+        return 0
+
+    def is_paced(self) -> bool:
+        return False
+
+
+def _command(operation: str, members: bytes) -> bytes:
+    """One frame. The dialect rejects keys that come twice, and whatever is no object. Raises RequestError."""
+    try:
+        members.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(ErrorCode.INVALID, "the body is not UTF-8") from error
+    opening, rest = members[:1], members[1:].lstrip()
+    if opening != b"{":
+        raise RequestError(ErrorCode.INVALID, "the body is a JSON object")
+    separator = b"" if rest.startswith(b"}") else b","
+    return b'{"op":"%b","id":0%b%b' % (operation.encode(), separator, rest)

@@ -1,0 +1,138 @@
+"""`POST /api/v1/OPERATION`: the operations of the dialect native, for programs without a WebSocket. The body is a
+command without `op` and `id`, the response its reply without `re`."""
+
+import asyncio
+from dataclasses import replace
+
+import msgspec
+
+from services.edge.canonical.transport import Endpoint, Handshake, Reject
+from services.edge.gateway.handshake import parse_networks
+from services.edge.http.bearer import CheckToken, bearer_token
+from services.edge.http.operation_connection import OperationConnection, OperationReply
+from services.edge.http.pages import not_allowed
+from services.edge.http.policy import handshake_of
+from services.edge.http.rate_limiter import RateLimiter
+from services.edge.http.request import HttpRequest, Response
+from services.edge.http.responses import STATUS, json_response
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.settings import Settings
+
+_NATIVE_PATH = "/ws/native"
+_STATUS = {**STATUS, "unsupported": 404}
+_ALLOWANCE_SECONDS = 2.0
+"""The connection itself answers within the time of a request."""
+
+
+class _ErrorReply(msgspec.Struct):
+    code: str
+
+
+class HttpOperations:
+    """The requests with one token share a connection, which is kept for a while: the account is online meanwhile. A
+    request without a token has its own. Raises ValueError for a trusted proxy that is not a network."""
+
+    def __init__(self, endpoint: Endpoint, check_token: CheckToken, settings: Settings) -> None:
+        self._endpoint = endpoint
+        self._check_token = check_token
+        self._request_seconds = settings.edge.request_seconds
+        self._body_bytes = settings.limits.text_frame_bytes
+        self._trusted = parse_networks(settings.edge.trusted_proxies)
+        self._limiter = RateLimiter(settings.limits)
+        self._logins: dict[str, tuple[OperationConnection, asyncio.Future[OperationReply]]] = {}
+        """By token: the connection, and the reply to its login."""
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """No operation begins from now on."""
+        self._is_stopping = True
+
+    async def respond(self, request: HttpRequest, operation: str) -> Response:
+        """Raises ClientDisconnected."""
+        if request.method != "POST":
+            return not_allowed("POST")
+        try:
+            handshake = self._handshake(request)
+            body = await self._read_body(request)
+            async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
+                return _response(await self._perform(request, handshake, operation, body))
+        except RequestError as error:
+            return _error_response(error.failure)
+        except TimeoutError:
+            text = "no reply in time; repeat the request, a message with the same nonce"
+            return _error_response(Failure(ErrorCode.UNAVAILABLE, text))
+
+    def _handshake(self, request: HttpRequest) -> Handshake:
+        """That of a connection of native from there. Raises RequestError."""
+        if self._is_stopping:
+            raise RequestError(ErrorCode.UNAVAILABLE, "going down, please try again")
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            # A web page of another origin needs permission for this type, which it does not get.
+            raise RequestError(ErrorCode.INVALID, "the request needs Content-Type: application/json")
+        own = handshake_of(request, self._trusted)
+        handshake = replace(own, path=_NATIVE_PATH, subprotocols=(), query="")
+        if isinstance(rejected := self._endpoint.accept(handshake), Reject):
+            code = ErrorCode.FORBIDDEN if rejected.status == 403 else ErrorCode.NOT_FOUND
+            raise RequestError(code, rejected.text)
+        return handshake
+
+    async def _read_body(self, request: HttpRequest) -> bytes:
+        body = b""
+        async for data in request.body():
+            body += data
+            if len(body) > self._body_bytes:
+                raise RequestError(ErrorCode.TOO_LARGE, f"a body has at most {self._body_bytes} bytes")
+        return body.strip() or b"{}"
+
+    async def _perform(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
+        if "authorization" in request.headers:
+            return await self._perform_logged_in(bearer_token(request), handshake, operation, body)
+        self._limiter.admit(handshake.address, asyncio.get_running_loop().time())
+        connection = OperationConnection(self._endpoint, handshake, lambda _: None)
+        try:
+            return await connection.perform(operation, body)
+        finally:
+            connection.end_input()
+
+    async def _perform_logged_in(self, token: str, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
+        await self._check_token(token, self._request_seconds)
+        connection, login = self._logins.get(token) or self._log_in(token, handshake)
+        answer = await asyncio.shield(login)
+        if _error_of(_members(answer)) is not None:
+            connection.end_input()
+            return answer
+        return await connection.perform(operation, body)
+
+    def _log_in(self, token: str, handshake: Handshake) -> tuple[OperationConnection, asyncio.Future[OperationReply]]:
+        def forget(ended: OperationConnection) -> None:
+            if self._logins.get(token, (None,))[0] is ended:
+                del self._logins[token]
+
+        connection = OperationConnection(self._endpoint, handshake, forget)
+        login = connection.perform("token", msgspec.json.encode({"token": token}))
+        self._logins[token] = connection, login
+        return connection, login
+
+
+def _members(reply: OperationReply) -> dict[str, msgspec.Raw]:
+    return msgspec.json.decode(reply.frame, type=dict[str, msgspec.Raw])
+
+
+def _error_of(members: dict[str, msgspec.Raw]) -> str | None:
+    """The code, if the reply is an error."""
+    error = members.get("error")
+    return None if error is None else msgspec.json.decode(error, type=_ErrorReply).code
+
+
+def _response(reply: OperationReply) -> Response:
+    members = _members(reply)
+    del members["re"]
+    if reply.events:
+        members["events"] = msgspec.Raw(b"[%b]" % b",".join(reply.events))
+    code = _error_of(members)
+    return json_response(200 if code is None else _STATUS[code], members)
+
+
+def _error_response(failure: Failure) -> Response:
+    """As native's error replies."""
+    return json_response(_STATUS[failure.code], {"error": {"code": failure.code, "text": failure.text}})

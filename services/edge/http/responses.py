@@ -1,0 +1,32 @@
+"""JSON responses, and the status of each error."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.edge.http.request import Headers, Response
+from shared.contract.errors import ErrorCode
+
+STATUS: Mapping[str, int] = {
+    ErrorCode.INVALID: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.LIMIT: 403,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.UNAVAILABLE: 503,
+    ErrorCode.INTERNAL: 500,
+}
+_HINTS: Mapping[int, Headers] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "5"},
+}
+
+
+def json_response(status: int, content: object, headers: Headers | None = None) -> Response:
+    """With the headers that a status needs."""
+    named = {"Cache-Control": "no-store", **_HINTS.get(status, {}), **(headers or {})}
+    return Response(status, msgspec.json.encode(content), "application/json", named)

@@ -1,0 +1,152 @@
+"""`POST /api/v1/OPERATION`: which connection an operation takes, and the status and the body of the response."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from services.edge.canonical.frames import Frame
+from services.edge.canonical.transport import Reject
+from services.edge.http import operations
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient
+from tests.unit.services.edge.http.conftest import HttpSite
+from tests.unit.services.edge.http.http_client import HttpReply
+
+JSON = "application/json"
+
+
+class EchoServer:
+    """Answers the frames of all connections: an operation's name is its reply, unless `replies` has another."""
+
+    def __init__(self, site: HttpSite) -> None:
+        self.replies: dict[str, tuple[bytes, ...]] = {}
+        site.endpoint.on_connected = self._connected
+
+    def _connected(self, client: RecordingClient) -> None:
+        def answer(frame: Frame) -> None:
+            assert isinstance(frame, bytes)
+            name = json.loads(frame)["op"]
+            client.socket.send(self.replies.get(name, (b'{"re":0,"name":"%b"}' % name.encode(),)))
+
+        client.on_frame = answer
+        client.on_end = lambda: client.socket.close(1000, "all is answered")
+
+
+@pytest.fixture
+def server(site: HttpSite) -> EchoServer:
+    return EchoServer(site)
+
+
+async def post(site: HttpSite, operation: str, body: Any = None, token: str = "token-1", **headers: str) -> HttpReply:
+    content = b"" if body is None else json.dumps(body).encode()
+    named = {"Content_Type": JSON} | ({"Authorization": f"Bearer {token}"} if token else {}) | headers
+    return await site.fetch("POST", f"/api/v1/{operation}", content, **named)
+
+
+async def test_a_reply_is_the_body(site: HttpSite, server: EchoServer) -> None:
+    reply = await post(site, "history", {"chat": 5})
+    assert (reply.status, json.loads(reply.body)) == (200, {"name": "history"})
+    assert (reply.headers["content-type"], reply.headers["cache-control"]) == (JSON, "no-store")
+    assert site.endpoint.clients[0].events[1] == b'{"op":"history","id":0,"chat": 5}'
+
+
+async def test_one_token_has_one_connection_and_logs_in_once(site: HttpSite, server: EchoServer) -> None:
+    replies = await asyncio.gather(*(post(site, "read") for _ in range(5)), post(site, "read", token="token-2"))
+    assert [reply.status for reply in replies] == [200] * 6
+    frames = sorted((client.events for client in site.endpoint.clients), key=len)
+    assert [len(events) for events in frames] == [2, 6]
+    assert frames[0][0] == b'{"op":"token","id":0,"token":"token-2"}'
+    assert site.endpoint.clients[0].handshake.path == "/ws/native"
+
+
+async def test_without_a_token_each_has_its_own(site: HttpSite, server: EchoServer) -> None:
+    for _ in range(2):
+        assert (await post(site, "login", {"who": "ann"}, token="")).status == 200
+    assert len(site.endpoint.clients) == 2
+    for client in site.endpoint.clients:
+        await client.until_closed()
+        assert client.events[0] == b'{"op":"login","id":0,"who": "ann"}'
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("invalid", 400), ("forbidden", 403), ("unsupported", 404), ("unavailable", 503)]
+)
+async def test_an_error_has_its_status(site: HttpSite, server: EchoServer, code: str, status: int) -> None:
+    server.replies["send"] = (b'{"re":0,"error":{"code":"%b","text":"no"}}' % code.encode(),)
+    reply = await post(site, "send")
+    assert (reply.status, json.loads(reply.body)) == (status, {"error": {"code": code, "text": "no"}})
+
+
+async def test_events_of_a_reply_are_in_the_body(site: HttpSite, server: EchoServer) -> None:
+    server.replies["sync"] = (b'{"re":0,"chats":[]}', b'{"ev":"message"}', b'{"ev":"synced"}')
+    events = [{"ev": "message"}, {"ev": "synced"}]
+    assert json.loads((await post(site, "sync")).body) == {"chats": [], "events": events}
+
+
+async def test_a_rejected_login_is_the_reply_and_is_tried_again(site: HttpSite, server: EchoServer) -> None:
+    server.replies["token"] = (b'{"re":0,"error":{"code":"unavailable","text":"later"}}',)
+    assert (await post(site, "read")).status == 503
+    await site.endpoint.clients[0].until_closed()
+    del server.replies["token"]
+    assert (await post(site, "read")).status == 200
+
+
+async def test_a_closed_connection_is_replaced(site: HttpSite, server: EchoServer) -> None:
+    await post(site, "read")
+    site.endpoint.clients[0].socket.close(4003, "logged out")
+    await site.endpoint.clients[0].until_closed()
+    assert (await post(site, "read")).status == 200
+    assert len(site.endpoint.clients) == 2
+
+
+async def test_a_bad_token_reaches_no_connection(site: HttpSite, server: EchoServer) -> None:
+    reply = await post(site, "read", token="forged")
+    assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
+    assert json.loads(reply.body)["error"]["code"] == "unauthenticated"
+    site.tokens.revoked.add("token-1")
+    assert (await post(site, "read", Authorization="Basic eA==")).status == 401
+    assert (await post(site, "read")).status == 401
+    assert site.endpoint.clients == []
+
+
+async def test_no_reply_in_time_is_unavailable(
+    site: HttpSite, server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.operations, "_request_seconds", 0.1)
+    monkeypatch.setattr(operations, "_ALLOWANCE_SECONDS", 0.1)
+    server.replies["send"] = ()
+    reply = await asyncio.wait_for(post(site, "send"), WAIT_SECONDS)
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (503, "unavailable")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [({"Content_Type": "text/plain"}, {}, 400), ({}, [1], 400), ({}, {"text": "x" * 300_000}, 413)],
+    ids=["type", "list", "length"],
+)
+async def test_bad_requests(
+    site: HttpSite, server: EchoServer, headers: dict[str, str], body: Any, status: int
+) -> None:
+    reply = await post(site, "send", body, **headers)
+    assert (reply.status, set(json.loads(reply.body))) == (status, {"error"})
+
+
+async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
+    assert (await site.fetch("GET", "/api/v1/send")).status == 405
+    assert (await site.fetch("OPTIONS", "/api/v1/send")).status == 405
+    assert (await site.fetch("POST", "/api/v1/Send")).status == 404
+
+
+async def test_where_native_is_off_there_is_nothing(site: HttpSite) -> None:
+    site.endpoint.decision = Reject(404, "no such path")
+    assert (await post(site, "ping")).status == 404
+    site.endpoint.decision = Reject(403, "pages of this origin may not connect")
+    assert (await post(site, "ping")).status == 403
+
+
+async def test_an_edge_that_stops_begins_nothing(site: HttpSite, server: EchoServer) -> None:
+    site.operations.stop()
+    assert (await post(site, "read")).status == 503
+    assert site.endpoint.clients == []
