@@ -22,12 +22,12 @@ _OF_CONNECTIONS = ("token", "verify_mail")
 
 
 def documents() -> Mapping[str, str]:
-    """The text of each document by the name of its file."""
+    """The text of each document by the path of its file."""
     return {
-        "native.schema.json": _text(json_schema()),
-        "native.asyncapi.json": _text(async_api()),
-        "native.openapi.json": _text(open_api()),
-        "native.d.ts": typescript(),
+        "docs/protocols/native.schema.json": _text(json_schema()),
+        "docs/protocols/native.asyncapi.json": _text(async_api()),
+        "docs/protocols/native.openapi.json": _text(open_api()),
+        "clients/javascript/native.d.ts": typescript(),
     }
 
 

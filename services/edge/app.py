@@ -149,8 +149,7 @@ class Edge:
         self.http = _http(bus, self.media, self._verifier, self._operations, settings, tracer)
         # What the services push
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
-        notifications = NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher)
-        notifications.subscribe(bus, self.id)
+        NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher).subscribe(bus, self.id)
         self._serve_nodes_and_operators(bus)
 
     def _serve_nodes_and_operators(self, bus: Bus) -> None:
