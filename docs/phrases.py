@@ -22,6 +22,7 @@ PHRASES: Mapping[str, str] = {
     "EndLogin": "end a login",
     "FindUsers": "find a user by number, username or e-mail address",
     "GiveState": "give the own state",
+    "ForwardMessage": "forward a message to other chats",
     "GetAccount": "get a user's profile",
     "EditMessage": "edit a message",
     "GetChanges": "page through the changes of messages",

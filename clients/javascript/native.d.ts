@@ -201,6 +201,35 @@ export type ProfileResult = {
   deleted: boolean;
 };
 
+export type ForwardParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+  into: Array<number>;
+  nonce: string;
+};
+
+export type ForwardResult = {
+  results: Array<ForwardInfo>;
+};
+
+export type ForwardInfo = {
+  chat: number;
+  index?: number;
+  id?: number;
+  time?: number;
+  again?: boolean;
+  failure?: ErrorInfo;
+};
+
+export type ErrorInfo = {
+  code: string;
+  text: string;
+  field?: string;
+  retry_ms?: number;
+  unknown?: boolean;
+};
+
 export type FriendsResult = {
   friends: Array<number>;
 };
@@ -731,14 +760,6 @@ export type ByeEvent = {
   retry_ms?: number;
 };
 
-export type ErrorInfo = {
-  code: string;
-  text: string;
-  field?: string;
-  retry_ms?: number;
-  unknown?: boolean;
-};
-
 export type HelloCommand = HelloParameters & {
   op: "hello";
 };
@@ -848,6 +869,14 @@ export type SendCommand = SendParameters & {
 };
 
 export type SendReply = SendResult & {
+  re: Id;
+};
+
+export type ForwardCommand = ForwardParameters & {
+  op: "forward";
+};
+
+export type ForwardReply = ForwardResult & {
   re: Id;
 };
 
@@ -1242,6 +1271,7 @@ export interface Operations {
   logout: [LogoutCommand, LogoutReply];
   delete_account: [DeleteAccountCommand, DeleteAccountReply];
   send: [SendCommand, SendReply];
+  forward: [ForwardCommand, ForwardReply];
   sync: [SyncCommand, SyncReply];
   history: [HistoryCommand, HistoryReply];
   changes: [ChangesCommand, ChangesReply];

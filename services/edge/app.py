@@ -31,6 +31,7 @@ from services.edge.handlers.changes import MessageChanger
 from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
+from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.tracing import TracedHandler
@@ -131,10 +132,11 @@ class Edge:
         forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
         history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
+        forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
         dispatcher = Dispatcher(
             AuthHandler(requests, login, verification, SelfRevocation(requests, self.auth_state), self.auth_state),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
-            MessageHandler(history, messages, changes),
+            MessageHandler(history, messages, changes, forwards),
             forwarder,
             ephemeral,
             social,

@@ -32,6 +32,25 @@ def test_a_message_is_stored_once_under_its_nonce(ann: NativeUser, system: Clust
         assert (event["sender"], event["segments"]) == (pat.number, [{"t": "text", "text": "Hi Ann"}])
 
 
+def test_a_message_is_forwarded_once(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    bob = connect()
+    bob.register()
+    with DialectUser(system.edges[1], "pipe") as pat:
+        pat.register()
+        private = ann.call("open", account=pat.number)["chat"]
+        fruit, foreign = (one.call("create", name="Fruit", members=[pat.number])["chat"] for one in (ann, bob))
+        pat.request(f"send_message|0|{pat.number}|{ann.number}|0|Hi Ann|{pat.token}", "send_message_succ|")
+        index = ann.event("message")["index"]
+        command = {"chat": private, "index": index, "into": [fruit, foreign], "nonce": "n"}
+        first, rejected = ann.call("forward", **command)["results"]
+        pat.receive("message|1|", "Hi Ann")
+        assert (first["index"], rejected["chat"], rejected["failure"]["code"]) == (1, foreign, "forbidden")
+        assert ann.call("forward", **command)["results"] == [first | {"again": True}, rejected]
+        assert ann.event("message")["chat"] == fruit
+        assert ann.call("send", chat=fruit, text="last", nonce="n")["index"] == 2
+        assert bob.call("forward", **command)["error"]["code"] == "forbidden"
+
+
 def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> None:
     bob = connect()
     bob.register()

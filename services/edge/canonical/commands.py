@@ -80,6 +80,16 @@ class EditMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardMessage:
+    """Post the content of a message to other chats. `nonce`: names the command, as that of PostMessage a message."""
+
+    chat: ChatId
+    index: int
+    into: tuple[ChatId, ...]
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartUpload:
     """Announce a file that comes in parts, for a chat or an account as in PostMessage. Errors that can be detected now
     are returned now. `number` is chosen by the dialect. `data`: the first part, if the announcing frame has it.
@@ -293,6 +303,7 @@ Command = (
     | AnnounceTyping
     | WatchAccounts
     | GiveState
+    | ForwardMessage
 )
 
 

@@ -12,9 +12,10 @@ from shared.contract.auth import (
 )
 from shared.contract.contacts import BlockedAccounts
 from shared.contract.ephemeral import PresenceChanged
+from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
-from shared.contract.message import Changed, MessageChange, Reactions, ResumedChat, Unread
+from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
 from shared.contract.moderation import BanList
 from shared.contract.session import (
@@ -125,6 +126,21 @@ class UsersFound:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardedMessage:
+    """The result of one chat: where the message is, or why it is not there."""
+
+    chat: ChatId
+    posted: Posted | None = None
+    again: bool = False
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesForwarded:
+    results: tuple[ForwardedMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PresenceShown:
     """The reply to WatchAccounts, for each account."""
 
@@ -163,6 +179,7 @@ NativeReply = (
     | BanList
     | UsersFound
     | PresenceShown
+    | MessagesForwarded
     | InvitationLink
     | InvitationLinks
     | JoinedByLink

@@ -7,6 +7,7 @@ from services.edge.canonical.commands import (
     DropUpload,
     EditMessage,
     FetchUnread,
+    ForwardMessage,
     MarkChatRead,
     PostMessage,
     PostUpload,
@@ -20,20 +21,36 @@ from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.handlers.changes import MessageChanger
 from services.edge.handlers.history import MessageHistory
+from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 
 PagesCommand = GetHistory | FetchUnread | ReadHistory | ResumeChats | CountUnread | MarkChatRead | GetChanges
 MessagesCommand = (
-    PagesCommand | StartUpload | UploadPart | DropUpload | PostMessage | PostUpload | EditMessage | ChangeMessage
+    PagesCommand
+    | StartUpload
+    | UploadPart
+    | DropUpload
+    | PostMessage
+    | PostUpload
+    | ForwardMessage
+    | EditMessage
+    | ChangeMessage
 )
 
 
 class MessageHandler:
     """All raise RequestError."""
 
-    def __init__(self, history: MessageHistory, resolver: MessageResolver, changes: MessageChanger) -> None:
+    def __init__(
+        self,
+        history: MessageHistory,
+        resolver: MessageResolver,
+        changes: MessageChanger,
+        forwarder: MessageForwarder,
+    ) -> None:
+        self._forwarder = forwarder
         self._history = history
         self._resolver = resolver
         self._changes = changes
@@ -47,6 +64,8 @@ class MessageHandler:
                 return await self._resolver.upload(session, request)
             case PostMessage() | PostUpload():
                 raise RequestError(ErrorCode.INTERNAL, "messages are resolved, then posted")
+            case ForwardMessage():
+                return await self._forwarder.forward(session, command)
             case EditMessage() | ChangeMessage():
                 return await self._changes.change(session, command)
             case _:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
+from msgspec import UNSET
 
 from services.edge.canonical.events import (
     ChatJoined,
@@ -19,9 +20,11 @@ from services.edge.canonical.replies import (
     ChangesPage,
     ChatsResumed,
     DisplayMessage,
+    ForwardedMessage,
     HistoryPage,
     MessageAccepted,
     MessagePage,
+    MessagesForwarded,
     NoPendingVerification,
     PresenceShown,
     Reply,
@@ -45,6 +48,7 @@ from services.edge.dialects.json_frames import read_object
 from services.edge.dialects.native import encode, events, results
 from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_command, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
+from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
 from services.edge.dialects.native.masking import MEMBERS
 from services.edge.dialects.native.operations import RATES, RateClass
 from services.edge.dialects.native.parameters import Id, TokenParameters
@@ -159,6 +163,8 @@ class Native(Dialect):
             return self.encode_error(request, _NOT_PENDING)
         if isinstance(reply, Changed):
             return _reply(_id(request.context), encode.changed(reply, request.command))
+        if isinstance(reply, MessagesForwarded):
+            return _reply(_id(request.context), ForwardResult([_forwarded(request, one) for one in reply.results]))
         frames = _reply(_id(request.context), self._result(reply))
         if isinstance(reply, ChatsResumed):
             return (*frames, *map(_encode, encode.synced(reply, self.base_url)))
@@ -214,7 +220,9 @@ class Native(Dialect):
                 return encode.chat(reply, self.base_url)
             case MembershipRequested(joined, name):
                 return results.JoinResult(joined, name)
-            case NoPendingVerification() | ServerStatus() | ChatViews() | MessagePage() | Changed():
+            case (
+                NoPendingVerification() | ServerStatus() | ChatViews() | MessagePage() | Changed() | MessagesForwarded()
+            ):
                 raise TypeError("no native command requests this")
             case _:
                 assert_never(reply)
@@ -289,6 +297,13 @@ def _reply(number: Id | None, result: msgspec.Struct) -> tuple[bytes, ...]:
     members = _encode(result)
     separator = b"" if members == b"{}" else b","
     return (b'{"re":%b%b%b' % (_encode(number), separator, members[1:]),)
+
+
+def _forwarded(request: Request, one: ForwardedMessage) -> ForwardInfo:
+    failure = UNSET if one.failure is None else error_info(request, one.failure)
+    if one.posted is None:
+        return ForwardInfo(one.chat, failure=failure)
+    return ForwardInfo(one.chat, one.posted.index, one.posted.id, one.posted.time, one.again or UNSET)
 
 
 def _push(event: msgspec.Struct) -> tuple[Push, ...]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.canonical.commands import EditMessage, MessageCommand
+from services.edge.canonical.commands import EditMessage, ForwardMessage, MessageCommand
 from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Request
 from services.edge.dialects.native.events import ByeEvent
 from services.edge.dialects.native.results import ErrorInfo
@@ -19,7 +19,7 @@ BAD_FRAMES = 4008
 """Close code: too many frames that are no JSON objects."""
 BAD_FRAMES_RETRY_MS = 60_000
 _RETRY_MS = 1000
-_STORED = MessageCommand | EditMessage | ChangeMessage
+_STORED = MessageCommand | ForwardMessage | EditMessage | ChangeMessage
 """Commands whose result may be unknown."""
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 

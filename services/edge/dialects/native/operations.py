@@ -9,6 +9,7 @@ import msgspec
 
 from services.edge.canonical.commands import Command, CountUnread, RenewToken, RequestVerification
 from services.edge.dialects.native import parameters, requests, results
+from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.requests import Caller
 from shared.contract.auth import DeleteAccount, ListLogins, Logout
@@ -113,6 +114,10 @@ OPERATIONS: tuple[Operation, ...] = (
         _ENTRANCE, _NoParameters, _Nothing, lambda *_: DeleteAccount(),
     ),
     Operation("send", "send a message", _WRITE, parameters.SendParameters, results.SendResult, requests.send),
+    Operation(
+        "forward", "send the content of a message to other chats",
+        RateClass.EXPENSIVE, parameters.ForwardParameters, ForwardResult, requests.forward,
+    ),
     Operation(
         "sync", "the chats and messages that the client lacks",
         RateClass.EXPENSIVE, parameters.SyncParameters, results.SyncResult, requests.sync,

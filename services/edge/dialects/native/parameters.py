@@ -142,6 +142,13 @@ class IndexParameters(Parameters, kw_only=True):
     index: Number
 
 
+class ForwardParameters(IndexParameters, kw_only=True):
+    """`into`: chats."""
+
+    into: Annotated[list[Number], msgspec.Meta(min_length=1, max_length=20)]
+    nonce: Nonce
+
+
 class EditParameters(IndexParameters, kw_only=True):
     """Either `text` or `segments`. `if_rev`: only if the message was not edited after this `rev`."""
 

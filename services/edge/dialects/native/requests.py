@@ -8,6 +8,7 @@ from services.edge.canonical.commands import (
     AnnounceTyping,
     EditMessage,
     FindUsers,
+    ForwardMessage,
     GiveState,
     MarkChatRead,
     PostMessage,
@@ -129,6 +130,11 @@ def _content(wire: given.SendParameters | given.EditParameters, caller: Caller) 
 def edit(wire: given.EditParameters, caller: Caller) -> EditMessage:
     segments, references = _content(wire, caller)
     return EditMessage(ChatId(wire.chat), wire.index, segments, wire.nonce, references, wire.if_rev)
+
+
+def forward(wire: given.ForwardParameters, caller: Caller) -> ForwardMessage:
+    into = tuple(ChatId(chat) for chat in dict.fromkeys(wire.into))
+    return ForwardMessage(ChatId(wire.chat), wire.index, into, wire.nonce)
 
 
 def recall(wire: given.IndexParameters, caller: Caller) -> ChangeMessage:

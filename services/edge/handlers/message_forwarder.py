@@ -1,0 +1,102 @@
+"""Forwards a message: posts its content again, to several chats at once, by the way of any message."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from services.edge.canonical.commands import ForwardMessage
+from services.edge.canonical.replies import ForwardedMessage, MessagesForwarded
+from services.edge.client.posting import CONCURRENT, nonce_of
+from services.edge.client.session import LoginSession
+from services.edge.handlers.message_resolver import MessageResolver
+from services.edge.rpc.failures import INTERNAL
+from services.edge.upstream.publisher import MessagePublisher
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import ChatId
+from shared.contract.message import Draft, GetHistory, Posted
+from shared.contract.model import Recalled, Segment, pack_segments, unpack_segments
+
+_NO_CLIENT_S_NAME = "\0forward "
+"""Begins the names of forwarded messages: no frame has this character."""
+
+
+class MessageForwarder:
+    """Each request waits for its reply for `seconds`. `clock` is that of the connections. All raise RequestError."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        publisher: MessagePublisher,
+        resolver: MessageResolver,
+        clock: Callable[[], float],
+        seconds: float,
+    ) -> None:
+        self._bus = bus
+        self._publisher = publisher
+        self._resolver = resolver
+        self._clock = clock
+        self._seconds = seconds
+
+    async def forward(self, session: LoginSession, command: ForwardMessage) -> MessagesForwarded:
+        """The result for each chat. The messages come to all connections of the account as those of others do."""
+        started = self._clock()
+        segments = await self._content(session, command)
+        submission = _Submission(command.into)
+        for draft in self._drafts(session, command, pack_segments(segments)):
+            if self._publisher.is_posting(draft.nonce):
+                submission.failed(draft, CONCURRENT)
+            else:
+                self._publisher.post(submission, [draft], started)
+        self._publisher.flush()
+        results = await submission.results()
+        for one in results:
+            if one.posted is not None:
+                session.mark_posted(session.connection.account, one.chat, [one.posted.index], self._clock() - started)
+        return MessagesForwarded(tuple(results))
+
+    async def _content(self, session: LoginSession, command: ForwardMessage) -> tuple[Segment, ...]:
+        """Of the message, as its reader sees it; mentions are texts, so that nobody is mentioned again."""
+        request = GetHistory(command.chat, command.index, 1, actor=session.connection.account)
+        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        if [one.index for one in page.messages] != [command.index]:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", "index")
+        segments = unpack_segments(page.messages[0].body)
+        if segments == (Recalled(),):
+            raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")
+        return await self._resolver.look_up_all(segments)  # type: ignore[return-value] # no mention is among them
+
+    def _drafts(self, session: LoginSession, command: ForwardMessage, body: bytes) -> Sequence[Draft]:
+        sender, summary, name = session.connection.account, session.summary(), _NO_CLIENT_S_NAME + command.nonce
+        return [
+            replace(draft, nonce=nonce_of(sender, chat, name))
+            for chat in command.into
+            for draft in self._publisher.make_drafts(sender, chat, [body], summary)
+        ]
+
+
+class _Submission:
+    """See services.edge.upstream.publisher.Submitter."""
+
+    def __init__(self, chats: Sequence[ChatId]) -> None:
+        loop = asyncio.get_running_loop()
+        self._results: dict[ChatId, asyncio.Future[ForwardedMessage]] = {chat: loop.create_future() for chat in chats}
+
+    async def results(self) -> list[ForwardedMessage]:
+        return await asyncio.gather(*self._results.values())
+
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
+        self._set(ForwardedMessage(draft.chat, posted, again))
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        self._set(ForwardedMessage(draft.chat, failure=failure))
+
+    def crashed(self) -> None:
+        for chat in self._results:
+            self._set(ForwardedMessage(chat, failure=INTERNAL))
+
+    def _set(self, result: ForwardedMessage) -> None:
+        if not self._results[result.chat].done():
+            self._results[result.chat].set_result(result)
