@@ -63,7 +63,7 @@ class Connection {
     this.end = end;
     this.opened = new Promise((resolve) => { socket.onopen = () => resolve(this.#heard = true); });
     socket.onmessage = ({ data }) => this.#take(parsed(data));
-    socket.onerror = () => {}; // its end follows
+    socket.onerror = () => { setTimeout(() => this.#over(1006), RETRY_MS); }; // its end follows, but not in Node 20
     socket.onclose = ({ code, reason }) => this.#over(code, parsed(reason) || undefined);
   }
 
@@ -289,7 +289,7 @@ export class Dragoman {
     const connection = this.#connection;
     return connection?.queue(`chat ${chat}`, async () => {
       const place = this.#chats.get(chat) ?? { chat, index: 0, rev: 0, covered: 0 };
-      if (!this.#chats.has(chat)) this.#skip(place, event?.ev === "message" ? index : index - 1); // no sync has named it
+      if (!this.#chats.has(chat)) this.#skip(place, index - this.options.timeline); // newer than the sync
       this.#chats.set(chat, place);
       while (place.index < index) await this.#fetchMessages(connection, place, index);
       while (Math.max(place.rev, place.covered) < rev) await this.#fetchChanges(connection, place, rev);

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 NODE = shutil.which("node") or ""
+WEBSOCKETS = ("--no-warnings", "--experimental-websocket")
+"""Arguments for a WebSocket in node: from 22 on it is there by itself."""
 needs_node = pytest.mark.skipif(not NODE, reason="there is no node to run JavaScript with")
 
 

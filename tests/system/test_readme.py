@@ -42,13 +42,14 @@ def greet(client: TypedClient, lines: Sequence[str], edge: str, number: int) -> 
 
 
 def fetch_page(edge: str) -> str:
-    """The first page, and its script."""
+    """The first page; its script and the client in JavaScript are there, too."""
     read = build_opener(ProxyHandler({})).open
     with (
         read(f"http{edge.removeprefix('ws')}/", timeout=10) as page,
         read(f"http{edge.removeprefix('ws')}/web/first_page.js", timeout=10) as script,
+        read(f"http{edge.removeprefix('ws')}/api/dragoman.js", timeout=10) as client,
     ):
-        assert script.status == 200
+        assert script.status == client.status == 200
         return str(page.read().decode())
 
 

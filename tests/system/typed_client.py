@@ -1,4 +1,4 @@
-"""`dragoman client` as a child process, typed into by a test."""
+"""A client, `dragoman client` or another one, as a child process that a test types into."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.commands import DRAGOMAN, ROOT
+from tests.support.waiting import WAIT_SECONDS
 
 CLIENT = (*DRAGOMAN, "client")
-_SECONDS = 30.0
 
 
 class TypedClient:
@@ -48,7 +48,7 @@ class TypedClient:
 
     def expect(self, text: str) -> str:
         """The next line that holds the text."""
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         with self._changed:
             while True:
                 for at in range(self._seen, len(self._shown)):
@@ -59,7 +59,7 @@ class TypedClient:
 
     def status(self) -> int:
         """The exit status, soon."""
-        return self._process.wait(_SECONDS)
+        return self._process.wait(WAIT_SECONDS)
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
@@ -77,7 +77,7 @@ class ScreenReader:
 
     def expect(self, text: str) -> None:
         """Read until the text has appeared; it and all before it is dropped."""
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         while text not in self._text:
             assert time.monotonic() < deadline, (text, self._text)
             try:

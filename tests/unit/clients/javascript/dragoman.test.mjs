@@ -209,6 +209,15 @@ test("a silent connection ends: one that does not open, and one that does not an
   assert.equal(socket.closedWith, 1000);
 });
 
+test("an error without an end is an end", async () => {
+  const socket = await online();
+  socket.onerror();
+  await clock.pass(999);
+  assert.equal(client.state, "online");
+  await clock.pass(1);
+  assert.equal(client.state, "waiting");
+});
+
 test("close is the end", async () => {
   const socket = await online();
   const sent = client.send({ chat: 5, text: "never" });
@@ -343,10 +352,26 @@ test("what the server no longer has is named", async () => {
   assert.deepEqual(await came(), ["gap 5/8-8", "message 5/9"]);
 });
 
-test("a chat that no sync has named begins with what comes", async () => {
+test("a chat that is newer than the sync is given from its beginning, a long one from its timeline on", async () => {
   const socket = await online();
-  await socket.push(message(8, { chat: 9 }), message(9, { chat: 9 }), message(1, { chat: 10 }));
-  assert.deepEqual(await came(), ["gap 9/1-7", "message 9/8", "message 10/1", "message 9/9"]);
+  await socket.push(message(1, { chat: 10 }), message(2, { chat: 9 }), message(3, { chat: 9 }));
+  await socket.reply("history", { messages: [message(1, { chat: 9 })], head: 3, more: true, rev: 0 });
+  assert.deepEqual(await came(), ["message 10/1", "message 9/1", "message 9/2", "message 9/3"]);
+  await socket.push(message(31, { chat: 11 }));
+  const { from } = await socket.reply("history", { messages: [message(30, { chat: 11 })], head: 31, more: true, rev: 0 });
+  assert.equal(from, 11);
+  assert.deepEqual(await came(), ["gap 11/1-10", "gap 11/11-29", "message 11/30", "message 11/31"]);
+});
+
+test("an own message whose reply is overtaken by what follows is given once", async () => {
+  const socket = await online();
+  const sent = client.send({ to: 34, text: "first" });
+  const { id } = await socket.take("send");
+  await socket.push(message(2, { chat: 9 }));
+  await socket.reply("history", { messages: [message(1, { chat: 9 })], head: 2, more: true, rev: 0 });
+  await socket.push({ re: id, chat: 9, index: 1, id: 1, time: 1 });
+  await sent;
+  assert.deepEqual(await came(), ["message 9/1", "message 9/2"]);
 });
 
 test("a handler that fails does not stop the others", async () => {

@@ -1,0 +1,116 @@
+"""dragoman.js in node: in one chat with a client of an older protocol, while its edge is killed; the page's example."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.support.commands import ROOT
+from tests.support.javascript import NODE, WEBSOCKETS, needs_node
+from tests.support.waiting import WAIT_SECONDS
+from tests.system.typed_client import TypedClient
+from tests.system.users import DialectUser
+
+pytestmark = [pytest.mark.xdist_group("system"), needs_node]
+
+PROGRAM = (NODE, *WEBSOCKETS, str(Path(__file__).with_name("javascript_user.mjs")))
+TURNS = 30
+LONG, TIMELINE = 45, 20
+
+
+class JavaScriptUser(TypedClient):
+    """At the first edge."""
+
+    def __init__(self, system: Cluster) -> None:
+        super().__init__(system.edges[0], command=PROGRAM)
+        self.type("register Ann")
+        self.number = int(self.expect("account ").split()[1])
+
+    def report(self, index: int) -> dict[str, Any]:
+        """What it was given, once it has the message with this index."""
+        self.type(f"until {index}")
+        found: dict[str, Any] = json.loads(self.expect("report ").partition(" ")[2])
+        return found
+
+
+@pytest.fixture
+def ann(system: Cluster) -> Iterator[JavaScriptUser]:
+    with JavaScriptUser(system) as user:
+        yield user
+
+
+@pytest.fixture
+def pat(system: Cluster) -> Iterator[DialectUser]:
+    """At the second edge."""
+    with DialectUser(system.edges[1], "pipe") as user:
+        yield user.register()
+
+
+def open_chat(ann: JavaScriptUser, pat: DialectUser) -> int:
+    ann.type(f"open {pat.number}")
+    return int(ann.expect("chat ").split()[1])
+
+
+def post(pat: DialectUser, ann: JavaScriptUser, text: str) -> None:
+    pat.request(f"send_message|0|{pat.number}|{ann.number}|0|{text}|{pat.token}", "send_message_succ|")
+
+
+def test_nothing_is_lost_or_doubled_while_the_edge_is_killed(
+    system: Cluster, ann: JavaScriptUser, pat: DialectUser
+) -> None:
+    chat = open_chat(ann, pat)
+    for turn in range(TURNS):
+        ann.type(f"send {chat} from Ann {turn}")
+        post(pat, ann, f"from Pat {turn}")
+        if turn == TURNS // 3:
+            system.kill("edge-1")
+            ann.expect("state waiting")
+    seen = ann.report(2 * TURNS)
+    assert seen["gaps"] == []
+    assert [index for index, *_ in seen["given"]] == [*range(1, 2 * TURNS + 1)]
+    for name, number in (("Ann", ann.number), ("Pat", pat.number)):
+        texts = [text for _, sender, text in seen["given"] if sender == number]
+        assert texts == [f"from {name} {turn}" for turn in range(TURNS)]
+    assert seen["acknowledged"] == [index for index, sender, _ in seen["given"] if sender == ann.number]
+    received = [pat.receive(f"message|0|{ann.number}|").split("|")[-1] for _ in range(TURNS)]
+    assert received == [f"from Ann {turn}" for turn in range(TURNS)]
+    assert not [frame for frame in pat.pending if frame.startswith("message|")]
+
+
+def test_a_long_absence_has_a_named_gap(ann: JavaScriptUser, pat: DialectUser) -> None:
+    chat = open_chat(ann, pat)
+    post(pat, ann, "before")
+    ann.report(1)
+    ann.type("leave")
+    ann.expect("state ended")
+    for number in range(LONG):
+        post(pat, ann, f"meanwhile {number}")
+    ann.type(f"come {TIMELINE}")
+    seen = ann.report(LONG + 1)
+    ((first, last),) = seen["gaps"]
+    given = [index for index, *_ in seen["given"]]
+    assert [*given[:1], *range(first, last + 1), *given[1:]] == [*range(1, LONG + 2)]
+    assert len(given) == 1 + TIMELINE
+    ann.type(f"send {chat} hello")
+    ann.report(LONG + 2)
+    ann.type(f"edit {chat} {LONG + 2} goodbye")
+    ann.expect(f"changed {LONG + 2} edit goodbye")
+
+
+def test_the_example_of_the_page_runs(system: Cluster, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "javascript.md").read_text(), re.DOTALL)
+    module = (ROOT / "clients" / "javascript" / "dragoman.js").as_uri()
+    text = example.replace("/api/dragoman.js", module).replace("wss://chat.example", system.edges[0])
+    storage = "globalThis.localStorage = { getItem: () => null, setItem: () => {} };"
+    file = tmp_path / "example.mjs"
+    file.write_text(f"{storage}\n{text}\nclient.close();\n")
+    done = subprocess.run(
+        [NODE, *WEBSOCKETS, file], capture_output=True, text=True, check=False, timeout=WAIT_SECONDS
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"chat \d+, message 1 of \d+: Hello!\n", done.stdout), done.stdout
