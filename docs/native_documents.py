@@ -141,10 +141,14 @@ def open_api() -> Schema:
     _, components = msgspec.json.schema_components([*types, *EVENTS, ErrorInfo], ref_template=schemas)
     for struct in parameters:
         components[struct.__name__]["properties"].pop("id")
+    events = {"description": "server-sent events", "content": {"text/event-stream": {"schema": _any_event(schemas)}}}
+    stream = {"operationId": "events", "summary": "the events from now on", "security": [{"token": []}]}
+    paths: Schema = {f"/api/v1/{one.name}": {"post": _posted(one, schemas)} for one in posted}
+    paths["/api/v1/events"] = {"get": {**stream, "responses": {"200": events}}}
     return {
         "openapi": "3.1.0",
         "info": {"title": _TITLE, "version": str(VERSION), "description": "The operations of native by HTTP."},
-        "paths": {f"/api/v1/{one.name}": {"post": _posted(one, schemas)} for one in posted},
+        "paths": paths,
         "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
 
@@ -152,8 +156,7 @@ def open_api() -> Schema:
 def _posted(one: Operation, schemas: str) -> Schema:
     result: Schema = {"$ref": schemas.format(name=one.result.__name__)}
     if one.name == "sync":
-        events = {"anyOf": [{"$ref": schemas.format(name=event.__name__)} for event in EVENTS]}
-        result = {"allOf": [result, {"properties": {"events": {"type": "array", "items": events}}}]}
+        result = {"allOf": [result, {"properties": {"events": {"type": "array", "items": _any_event(schemas)}}}]}
     error = {"properties": {"error": {"$ref": schemas.format(name="ErrorInfo")}}, "required": ["error"]}
     return {
         "operationId": one.name,
@@ -165,6 +168,10 @@ def _posted(one: Operation, schemas: str) -> Schema:
             "default": {"description": "an error", "content": _json_content(error)},
         },
     }
+
+
+def _any_event(schemas: str) -> Schema:
+    return {"anyOf": [{"$ref": schemas.format(name=event.__name__)} for event in EVENTS]}
 
 
 def _json_content(schema: Schema) -> Schema:

@@ -57,6 +57,22 @@ def test_a_program_chats(system: Cluster) -> None:
     assert [event["ev"] for event in synced["events"]] == ["message", "message", "synced"]
 
 
+def test_events_come_as_a_stream(system: Cluster) -> None:
+    one, other = system.edges[:2]
+    bot, sender = register(one), register(other)
+    connection = http.client.HTTPConnection(urlsplit(one).netloc, timeout=WAIT_SECONDS)
+    connection.request("GET", "/api/v1/events", headers={"Authorization": f"Bearer {bot['token']}"})
+    response = connection.getresponse()
+    assert (response.status, response.getheader("content-type")) == (200, "text/event-stream")
+    assert post(other, "send", sender["token"], to=bot["account"], text="hello", nonce="n").status == 200
+    events = (json.loads(line.removeprefix(b"data: ")) for line in response if line.startswith(b"data: "))
+    event = next(event for event in events if event["ev"] == "message")
+    assert (event["sender"], event["segments"]) == (sender["account"], [{"t": "text", "text": "hello"}])
+    assert post(one, "logout", bot["token"]).status == 200
+    assert [event["ev"] for event in events][-1] == "bye"
+    connection.close()
+
+
 def test_a_token_ends_with_its_login(system: Cluster) -> None:
     one, other = system.edges[:2]
     token = register(one)["token"]

@@ -18,6 +18,7 @@ from services.edge.http.web_files import CLIENT, WebFiles
 
 _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _MEDIA = re.compile(r"/media/([0-9a-f]{32})")
+_EVENTS = "/api/v1/events"
 _OPERATION = re.compile(r"/api/v1/([a-z_]{1,32})")
 _STALL_SECONDS = 60.0
 
@@ -56,6 +57,8 @@ class HttpApp:
             await self._uploads.serve(request)
         elif rejected := self._policy.decide(request, asyncio.get_running_loop().time()):
             await request.respond(rejected)
+        elif request.path == _EVENTS:
+            await self._operations.stream(request)
         elif media := _MEDIA.fullmatch(request.path):
             await self._downloads.serve(request, media[1])
         else:

@@ -28,6 +28,7 @@ class OperationConnection:
     called. Events are dropped, but for those that belong to a reply."""
 
     behind_proxy = False
+    ends_when_idle = True
 
     def __init__(
         self, endpoint: Endpoint, handshake: Handshake, ended: Callable[["OperationConnection"], None]
@@ -47,7 +48,8 @@ class OperationConnection:
             raise RequestError(ErrorCode.RATE_LIMITED, f"at most {_WAITING_OPERATIONS} requests at the same time")
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = self._loop.call_later(_IDLE_SECONDS, self.end_input)
+        if self.ends_when_idle:
+            self._idle = self._loop.call_later(_IDLE_SECONDS, self.end_input)
         reply: asyncio.Future[OperationReply] = self._loop.create_future()
         self._waiting.append(reply)
         if self._is_closed:
@@ -61,6 +63,9 @@ class OperationConnection:
         self._ended(self)
         self._handler.input_ended()
 
+    def pushed(self, event: bytes) -> None:
+        """Called with each event that belongs to no reply. Drops it."""
+
     # The socket
 
     def send(self, frames: tuple[Frame, ...]) -> None:
@@ -71,6 +76,8 @@ class OperationConnection:
                 replies.append(OperationReply(frame, []))
             elif isinstance(frame, bytes) and replies:
                 replies[-1].events.append(frame)
+            elif isinstance(frame, bytes):
+                self.pushed(frame)
         for reply in replies:
             waiting = self._waiting.popleft()
             if not waiting.done():

@@ -1,7 +1,8 @@
 """`POST /api/v1/OPERATION`: the operations of the dialect native, for programs without a WebSocket. The body is a
-command without `op` and `id`, the response its reply without `re`."""
+command without `op` and `id`, the response its reply without `re`. `GET /api/v1/events`: its events, as they come."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway.handshake import parse_networks
 from services.edge.http.bearer import CheckToken, bearer_token
+from services.edge.http.event_connection import EventConnection
 from services.edge.http.operation_connection import OperationConnection, OperationReply
 from services.edge.http.pages import not_allowed
 from services.edge.http.policy import handshake_of
@@ -20,6 +22,7 @@ from shared.settings import Settings
 
 _NATIVE_PATH = "/ws/native"
 _STATUS = {**STATUS, "unsupported": 404}
+_EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ALLOWANCE_SECONDS = 2.0
 """The connection itself answers within the time of a request."""
 
@@ -52,6 +55,7 @@ class HttpOperations:
         if request.method != "POST":
             return not_allowed("POST")
         try:
+            _check_type(request)
             handshake = self._handshake(request)
             body = await self._read_body(request)
             async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
@@ -62,13 +66,25 @@ class HttpOperations:
             text = "no reply in time; repeat the request, a message with the same nonce"
             return _error_response(Failure(ErrorCode.UNAVAILABLE, text))
 
+    async def stream(self, request: HttpRequest) -> None:
+        """Events from now on, until the client or the edge ends the connection. Raises ClientDisconnected."""
+        if request.method != "GET":
+            return await request.respond(not_allowed("GET"))
+        try:
+            handshake, token = self._handshake(request), bearer_token(request)
+            await self._check_token(token, self._request_seconds)
+        except RequestError as error:
+            return await request.respond(_error_response(error.failure))
+        connection = EventConnection(self._endpoint, handshake)
+        try:
+            await request.until_disconnect(_stream(request, connection, token))
+        finally:
+            connection.abort()
+
     def _handshake(self, request: HttpRequest) -> Handshake:
         """That of a connection of native from there. Raises RequestError."""
         if self._is_stopping:
             raise RequestError(ErrorCode.UNAVAILABLE, "going down, please try again")
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            # A web page of another origin needs permission for this type, which it does not get.
-            raise RequestError(ErrorCode.INVALID, "the request needs Content-Type: application/json")
         own = handshake_of(request, self._trusted)
         handshake = replace(own, path=_NATIVE_PATH, subprotocols=(), query="")
         if isinstance(rejected := self._endpoint.accept(handshake), Reject):
@@ -96,22 +112,43 @@ class HttpOperations:
 
     async def _perform_logged_in(self, token: str, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
         await self._check_token(token, self._request_seconds)
-        connection, login = self._logins.get(token) or self._log_in(token, handshake)
+        connection, login = self._logins.get(token) or self._connect(token, handshake)
         answer = await asyncio.shield(login)
         if _error_of(_members(answer)) is not None:
             connection.end_input()
             return answer
         return await connection.perform(operation, body)
 
-    def _log_in(self, token: str, handshake: Handshake) -> tuple[OperationConnection, asyncio.Future[OperationReply]]:
+    def _connect(self, token: str, handshake: Handshake) -> tuple[OperationConnection, asyncio.Future[OperationReply]]:
         def forget(ended: OperationConnection) -> None:
             if self._logins.get(token, (None,))[0] is ended:
                 del self._logins[token]
 
         connection = OperationConnection(self._endpoint, handshake, forget)
-        login = connection.perform("token", msgspec.json.encode({"token": token}))
+        login = _log_in(connection, token)
         self._logins[token] = connection, login
         return connection, login
+
+
+def _check_type(request: HttpRequest) -> None:
+    """A web page of another origin needs permission for this type, which it does not get. Raises RequestError."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise RequestError(ErrorCode.INVALID, "the request needs Content-Type: application/json")
+
+
+def _log_in(connection: OperationConnection, token: str) -> asyncio.Future[OperationReply]:
+    return connection.perform("token", msgspec.json.encode({"token": token}))
+
+
+async def _stream(request: HttpRequest, connection: EventConnection, token: str) -> None:
+    login = await _log_in(connection, token)
+    if _error_of(_members(login)) is not None:
+        return await request.respond(_response(login))
+    await request.start_response(200, _EVENT_STREAM)
+    async with aclosing(connection.stream()) as parts:
+        async for part in parts:
+            await request.write(part, more=True)
+    await request.write(b"", more=False)
 
 
 def _members(reply: OperationReply) -> dict[str, msgspec.Raw]:

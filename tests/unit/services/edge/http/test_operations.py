@@ -8,11 +8,12 @@ import pytest
 
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Reject
-from services.edge.http import operations
+from services.edge.http import event_connection, operations
 from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient
 from tests.unit.services.edge.http.conftest import HttpSite
-from tests.unit.services.edge.http.http_client import HttpReply
+from tests.unit.services.edge.http.http_client import HttpReply, head_of, request
 
 JSON = "application/json"
 
@@ -131,6 +132,53 @@ async def test_bad_requests(
 ) -> None:
     reply = await post(site, "send", body, **headers)
     assert (reply.status, set(json.loads(reply.body))) == (status, {"error"})
+
+
+async def test_events_are_a_stream_until_the_connection_ends(site: HttpSite, server: EchoServer) -> None:
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
+        head = await head_of(peer)
+        assert (head.status, head.headers["content-type"]) == (200, "text/event-stream")
+        client = site.endpoint.clients[0]
+        client.socket.send((b'{"ev":"message","index":1}', b'{"ev":"typing"}'))
+        await peer.until(b'data: {"ev":"message","index":1}\n\ndata: {"ev":"typing"}\n\n')
+        client.socket.send((b'{"ev":"bye"}',))
+        client.socket.close(1012, "restarting")
+        assert (await peer.until(b"0\r\n\r\n")).count(b'data: {"ev":"bye"}\n\n') == 1
+        await client.until_closed()
+
+
+async def test_unread_events_count_until_they_are_written(site: HttpSite, server: EchoServer) -> None:
+    async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
+        peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
+        await head_of(peer)
+        client, event = site.endpoint.clients[0], b'{"ev":"message","text":"%b"}' % (b"x" * 100_000)
+        peer.stop_reading()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while client.socket.unsent() < 10 * len(event):
+                client.socket.send((event,))
+                await asyncio.sleep(0)
+    await client.until_closed()
+
+
+async def test_a_silent_stream_has_comments(
+    site: HttpSite, server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_connection, "_SILENCE_SECONDS", 0.01)
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
+        await head_of(peer)
+        await peer.until(b":\n\n")
+        peer.reset()
+    await site.endpoint.clients[0].until_closed()
+
+
+async def test_a_stream_needs_a_login(site: HttpSite, server: EchoServer) -> None:
+    assert (await site.fetch("GET", "/api/v1/events")).status == 401
+    assert (await site.fetch("POST", "/api/v1/events", Authorization="Bearer token-1")).status == 405
+    server.replies["token"] = (b'{"re":0,"error":{"code":"rate_limited","text":"later"}}',)
+    assert (await site.fetch("GET", "/api/v1/events", Authorization="Bearer token-1")).status == 429
+    await site.endpoint.clients[0].until_closed()
 
 
 async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
