@@ -22,6 +22,8 @@ from shared.settings import Settings
 
 _NATIVE_PATH = "/ws/native"
 _STATUS = {**STATUS, "unsupported": 404}
+_BEGINNINGS = ("register", "login", "token", "recover")
+"""Operations that may replace a connection's login; one that is shared keeps its own."""
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ALLOWANCE_SECONDS = 2.0
 """The connection itself answers within the time of a request."""
@@ -101,7 +103,7 @@ class HttpOperations:
         return body.strip() or b"{}"
 
     async def _perform(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
-        if "authorization" in request.headers:
+        if "authorization" in request.headers and operation not in _BEGINNINGS:
             return await self._perform_logged_in(bearer_token(request), handshake, operation, body)
         self._limiter.admit(handshake.address, asyncio.get_running_loop().time())
         connection = OperationConnection(self._endpoint, handshake, lambda _: None)

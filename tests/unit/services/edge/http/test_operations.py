@@ -71,6 +71,17 @@ async def test_without_a_token_each_has_its_own(site: HttpSite, server: EchoServ
         assert client.events[0] == b'{"op":"login","id":0,"who": "ann"}'
 
 
+@pytest.mark.parametrize("operation", ["login", "register", "token", "recover"])
+async def test_a_login_does_not_replace_that_of_a_shared_connection(
+    site: HttpSite, server: EchoServer, operation: str
+) -> None:
+    await post(site, "read")
+    assert (await post(site, operation, {"token": "token-2"})).status == 200
+    own, other = site.endpoint.clients
+    await other.until_closed()
+    assert (len(own.events), len(other.events)) == (2, 4)
+
+
 @pytest.mark.parametrize(
     ("code", "status"), [("invalid", 400), ("forbidden", 403), ("unsupported", 404), ("unavailable", 503)]
 )
