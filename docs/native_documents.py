@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 _TITLE = "Dragoman native"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _INDENT = "  "
-_OF_CONNECTIONS = ("token", "verify_mail")
+_OF_CONNECTIONS = ("token", "verify_mail", "watch", "here")
 """Operations that mean something on a connection only."""
 
 

@@ -145,8 +145,7 @@ class Edge:
         self._syncs, transfers = SyncRequests(bus), _transfers(self.media, context)
         backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
         services = LocalServices(accounts, chats, self.read_state, backlogs, transfers, journal)
-        handler = dispatcher if tracer is None else TracedHandler(dispatcher, tracer)
-        self.endpoint = ConnectionRegistry(context, services, self.publisher, handler, dialects)
+        self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
         self._operations = HttpOperations(self.endpoint, self._verifier.check, settings)
         self.http = _http(bus, self.media, self._verifier, self._operations, settings, tracer)
         # What the services push
@@ -253,6 +252,10 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
 
 def _transfers(media: MediaService, context: EdgeContext) -> MediaTransfers:
     return MediaTransfers(media, context.tasks, context.settings.edge.transfers_at_once, context.clock)
+
+
+def _traced(dispatcher: Dispatcher, tracer: "Tracer | None") -> Dispatcher | TracedHandler:
+    return dispatcher if tracer is None else TracedHandler(dispatcher, tracer)
 
 
 def _http(
