@@ -1,10 +1,11 @@
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docs.generate import PAGES, PROTOCOLS, files, filled, pages
+from docs.generate import PAGES, PROTOCOLS, files, filled
 from tests import vectors
 
 PAGE = """# Talk
@@ -28,25 +29,30 @@ VECTORS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("page", "text"), list(files()), ids=lambda value: getattr(value, "name", ""))
-def test_the_file_is_that_of_today(page: Path, text: str) -> None:
+@cache
+def made() -> dict[Path, str]:
+    return dict(files())
+
+
+def test_every_file_is_that_of_today() -> None:
     """Else run `python -m docs.generate`."""
-    assert page.read_text(encoding="utf-8") == text
+    assert [str(file) for file, text in made().items() if file.read_text(encoding="utf-8") != text] == []
 
 
-@pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
-def test_every_place_is_filled(page: Path, text: str) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_place_is_filled(page: Path) -> None:
+    text = made()[page]
     places = re.findall(r"^<!-- (?:frames|table|lacking|source|capacity|operations): .+ -->$", text, re.MULTILINE)
     assert len(places) == text.count("<!-- end -->") == text.count("<!--") / 2 > 0
     assert "```text\n\n" not in text
     assert "-->\n\n<!-- end -->" not in text, "a place without content"
 
 
-@pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
-def test_every_shown_vector_has_its_place(page: Path, text: str) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_shown_vector_has_its_place(page: Path) -> None:
     shown = vectors.load(PAGES[page]).vectors if PAGES[page] else []
     sections = {vector.section for vector in shown if vector.shown}
-    assert sections == set(re.findall(r"<!-- frames: (.+) -->", text))
+    assert sections == set(re.findall(r"<!-- frames: (.+) -->", made()[page]))
 
 
 def test_no_page_of_a_protocol_is_left_out() -> None:
