@@ -25,7 +25,7 @@ _HEAD = "{{- /* Made of deploy/k8s: `python -m deploy.helm.generate`. */ -}}\n"
 _SETTINGS = re.compile("dragoman-settings-[a-z0-9]{10}")
 _KEY = re.compile(r"^(\s*)(?:- )?TEMPLATE_(\d+): null$", re.MULTILINE)
 _VALUE = re.compile(r"'?TEMPLATE_(\d+)'?")
-BACKUP = ("dragoman-backup", "backup", "backups")
+BACKUP = ("dragoman-backup", "backup")
 """Names of the backup's objects, beside its script."""
 _BACKUP_SCRIPT = "backup-script-"
 _FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "Ingress": "ingress",
@@ -42,9 +42,6 @@ _TLS = """\
 {{- with .Values.ingress.tlsSecret }}
   tls: [{hosts: [{{ $.Values.ingress.host }}], secretName: {{ . }}}]
 {{- end }}"""
-
-_KEPT = {"helm.sh/resource-policy": "keep"}
-"""Of the volume of backups: it outlives the release."""
 
 Object = dict[str, Any]
 
@@ -89,9 +86,10 @@ def files() -> dict[str, str]:
 
 
 def _is_left_out(one: Object) -> bool:
-    """Helm makes the namespace; settings.yaml has the settings; dashboards stay with Kustomize."""
+    """Helm makes the namespace; settings.yaml has the settings; dashboards stay with Kustomize. The volume of backups
+    outlives a release, and `helm --wait` would wait until its first pod binds it."""
     is_map = one["kind"] == "ConfigMap" and not one["metadata"]["name"].startswith(_BACKUP_SCRIPT)
-    return is_map or one["kind"] == "Namespace"
+    return is_map or one["kind"] in ("Namespace", "PersistentVolumeClaim")
 
 
 def _file_of(one: Object) -> str:
@@ -124,9 +122,6 @@ def _template(given: Object) -> str:
             _workload(one, templates)
         case "CronJob":
             _backup(one, templates)
-        case "PersistentVolumeClaim":
-            one["metadata"]["annotations"] = _KEPT
-            _claim(one["spec"], templates)
         case "ServiceAccount" if one["metadata"]["name"] == "migrate":
             one["metadata"]["annotations"] = _BEFORE | {"helm.sh/hook-weight": "-10"}
         case "Ingress":
@@ -185,12 +180,8 @@ def _backup(one: Object, templates: Templates) -> None:
     container["resources"] = {}
     templates.key(container["resources"], "{{- toYaml .Values.backup.resources | nindent INDENT }}")
     _secrets(pod, templates)
-
-
-def _claim(spec: Object, templates: Templates) -> None:
-    spec["resources"]["requests"]["storage"] = templates.value("{{ .Values.backup.storage }}")
-    named = '{{ dict "storageClassName" . | toYaml | nindent INDENT }}'
-    templates.key(spec, "{{- with .Values.backup.storageClass }}" + named + "{{- end }}")
+    claim = next(volume["persistentVolumeClaim"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume)
+    claim["claimName"] = templates.value("{{ .Values.backup.claim }}")
 
 
 def _replicas(name: str) -> str:
