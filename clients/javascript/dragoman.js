@@ -1,6 +1,5 @@
 /**
- * A client of Dragoman's native dialect, for browsers and Node, without dependencies. docs/javascript.md describes its
- * options, its events and its promises.
+ * A client of Dragoman's native dialect, for browsers and Node, without dependencies: docs/javascript.md describes it.
  *
  * @import * as Native from "./native.d.ts"
  * @typedef {Omit<Native.SendParameters, "id">} Draft
@@ -9,9 +8,8 @@
  * @typedef {{[E in Native.Event as E["ev"]]: E} & {verify: Native.VerificationInfo, head: Native.ChatHead,
  *   gap: {chat: number, from: number, to: number}, reset: {epoch: string}, state: {state: Dragoman["state"], error?: DragomanError},
  *   outcome: {nonce: string, reply?: Native.SendReply, error?: DragomanError}}} Events
- * @typedef {{getItem(key: string): string | null, setItem(key: string, value: string): void}} TextStorage
- * @typedef {{WebSocket?: typeof WebSocket, storage?: TextStorage, key?: string, outboxLimit?: number, epoch?: string,
- *   have?: Record<string, number[]>, timeline?: number, random?: () => number}} Options
+ * @typedef {{WebSocket?: typeof WebSocket, storage?: Pick<Storage, "getItem" | "setItem">, key?: string, epoch?: string,
+ *   have?: Record<string, number[]>, outboxLimit?: number, timeline?: number, random?: () => number}} Options
  */
 
 const [FIRST_DELAY_MS, LAST_DELAY_MS, RETRY_MS, AWAY_MS] = [500, 30_000, 1000, 5000];
@@ -174,10 +172,12 @@ export class Dragoman {
    * @param {Omit<Native.Operations[O][0], "op" | "id">} [params] @returns {Promise<Native.Operations[O][1]>} */
   async call(op, params) {
     if (!this.#connection) throw disconnected();
-    const { chat, index, token = this.#token } = /** @type {any} */ (params ?? {});
+    const { chat, index, token } = /** @type {any} */ (params ?? {});
     const reply = await this.#connection.request(op, params);
-    this.#token = reply.token ?? token;
-    if (CHANGES.includes(op)) this.#reach(chat, index, reply.rev); // this connection gets no event of it
+    this.#token = reply.token ?? token ?? this.#token;
+    const sent = op === "send" ? [reply] : reply.results ?? []; // this connection gets no event of them, nor of a change
+    for (const one of sent) if (one.index) this.#reach(one.chat, one.index, 0);
+    if (CHANGES.includes(op)) this.#reach(chat, index, reply.rev);
     return reply;
   }
 

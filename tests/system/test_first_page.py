@@ -29,6 +29,22 @@ WebSocket = class extends EventTarget {
 """
 
 
+CLIENT = """async (edge) => {
+  const { Dragoman } = await import("/api/dragoman.js");
+  const client = new Dragoman(edge, { storage: localStorage });
+  const given = [];
+  const both = new Promise((resolve) => {
+    client.on("message", ({ segments: [{ text }] }) => { if (given.push(text) === 2) resolve(); });
+  });
+  await client.register({ nickname: "Ann", secret: { scheme: "plain", value: "orange juice" } });
+  const { chat } = await client.call("create", { name: "Fruit" });
+  const sent = await Promise.all(["one", "two"].map((text) => client.send({ chat, text })));
+  await both;
+  client.close();
+  return [sent.map(({ index }) => index), given, JSON.parse(localStorage.dragoman).outbox];
+}"""
+
+
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("first-page") / "data", "--no-limits") as cluster:
@@ -189,6 +205,13 @@ def test_a_terminal_joins_by_the_lines_of_the_page(trial: Cluster, browser: Brow
         for name in ("Ann", "Bob"):
             page.user(name).until_received(typed[-1])
         page.until_counted(lost=0)
+
+
+def test_a_page_uses_the_client_that_the_edge_serves(trial: Cluster, browser: Browser) -> None:
+    with visitor(browser) as page:
+        page.open(without_token(trial))
+        assert page.page.evaluate(CLIENT, trial.edges[0]) == [[1, 2], ["one", "two"], []]
+        assert page.complaints == []
 
 
 def test_a_browser_that_blocks_websockets(trial: Cluster, browser: Browser) -> None:

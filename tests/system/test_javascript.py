@@ -21,6 +21,11 @@ pytestmark = [pytest.mark.xdist_group("system"), needs_node]
 PROGRAM = (NODE, *WEBSOCKETS, str(Path(__file__).with_name("javascript_user.mjs")))
 TURNS = 30
 LONG, TIMELINE = 45, 20
+BROWSER = """
+globalThis.localStorage = { getItem: () => null, setItem: () => {} };
+const { log } = console;
+const shown = new Promise((resolve) => { console.log = (line) => { log(line); resolve(); }; });
+"""
 
 
 class JavaScriptUser(TypedClient):
@@ -106,9 +111,8 @@ def test_the_example_of_the_page_runs(system: Cluster, tmp_path: Path) -> None:
     (example,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "javascript.md").read_text(), re.DOTALL)
     module = (ROOT / "clients" / "javascript" / "dragoman.js").as_uri()
     text = example.replace("/api/dragoman.js", module).replace("wss://chat.example", system.edges[0])
-    storage = "globalThis.localStorage = { getItem: () => null, setItem: () => {} };"
     file = tmp_path / "example.mjs"
-    file.write_text(f"{storage}\n{text}\nclient.close();\n")
+    file.write_text(f"{BROWSER}\n{text}\nawait shown;\nclient.close();\n")
     done = subprocess.run(
         [NODE, *WEBSOCKETS, file], capture_output=True, text=True, check=False, timeout=WAIT_SECONDS
     )  # fmt: skip

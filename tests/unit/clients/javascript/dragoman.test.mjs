@@ -407,6 +407,29 @@ test("pages of changes go on to their end, and leave out what later ones have re
   assert.deepEqual(await came(), ["changed 5/4", "changed 5/8", "changed 5/9"]);
 });
 
+test("what an own command has forwarded is given, too", async () => {
+  const socket = await online();
+  const forwarded = client.call("forward", { chat: 9, index: 4, into: [5, 7], nonce: "n" });
+  const failure = { code: "forbidden", text: "no" };
+  await socket.reply("forward", { results: [{ chat: 5, index: 3, id: 1, time: 1 }, { chat: 7, failure }] });
+  await socket.reply("history", { messages: [message(3)], head: 3, more: false, rev: 0 });
+  await forwarded;
+  assert.deepEqual([await came(), socket.has("history")], [["message 5/3"], false]);
+});
+
+test("a reply that comes late does not bring back a former token", async () => {
+  const socket = await online();
+  const unread = client.call("unread");
+  const renewed = client.call("token", { token: "newer" });
+  await socket.reply("token", { account: 12 });
+  await socket.reply("unread", { total: 0 });
+  await Promise.all([unread, renewed]);
+  await socket.end(1006);
+  await clock.pass(10_000);
+  await sockets[1].open();
+  assert.equal((await sockets[1].take("token")).token, "newer");
+});
+
 test("an own change is given, too", async () => {
   const socket = await online();
   const recalled = client.call("recall", { chat: 5, index: 2 });
