@@ -43,7 +43,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import PresenceChanged, Typing
+from shared.contract.ephemeral import ChatRead, PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId
 from shared.contract.message import ChangeKind, GetHistory, MessageChange
@@ -99,6 +99,7 @@ EVENTS: Mapping[str, EventRow] = {
     "a user has a new name": EventRow(ProfileChanged(Profile(id=OTHER, uuid="u", nickname="name")), (GetAccount,)),
     "a member writes a message": EventRow(Typing(CHAT, OTHER, 6000)),
     "a watched user has another state": EventRow(PresenceChanged(OTHER, "away")),
+    "the account has read a chat on another connection": EventRow(ChatRead(CHAT, 2)),
     "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": EventRow(VerificationEnded("passed")),
 }

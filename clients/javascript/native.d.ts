@@ -742,6 +742,12 @@ export type PresenceEvent = {
   since?: number;
 };
 
+export type ReadEvent = {
+  ev: "read";
+  chat: number;
+  index: number;
+};
+
 export type NoticeEvent = {
   ev: "notice";
   kind: string;
@@ -1253,7 +1259,7 @@ export type ErrorReply = {
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {

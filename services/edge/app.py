@@ -136,7 +136,7 @@ class Edge:
         dispatcher = Dispatcher(
             AuthHandler(requests, login, verification, SelfRevocation(requests, self.auth_state), self.auth_state),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
-            MessageHandler(history, messages, changes, forwards),
+            MessageHandler(history, messages, changes, forwards, ephemeral),
             forwarder,
             ephemeral,
             social,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId, NodeId
 
 
 class Ephemeral(msgspec.Struct, frozen=True):
@@ -27,10 +27,33 @@ class PresenceChanged(Ephemeral, frozen=True):
     since: int = 0
 
 
+class ChatRead(Ephemeral, frozen=True):
+    """The account has read a chat up to this index, on another connection."""
+
+    chat: ChatId
+    index: int
+
+
+class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
+    """Up to where an account has read a chat, by the connection of this number."""
+
+    account: AccountId
+    chat: ChatId
+    index: int
+    connection: int
+
+
+class ReadsAnnounced(msgspec.Struct, tag="reads", frozen=True):
+    """What accounts have read on connections of this node."""
+
+    node: NodeId
+    places: list[ReadPlace]
+
+
 class BlocksChanged(msgspec.Struct, tag="blocks_changed", frozen=True):
     """Another account blocks this one from now on, or does not any more."""
 
     account: AccountId
 
 
-Signal = Typing | BlocksChanged
+Signal = Typing | BlocksChanged | ReadsAnnounced

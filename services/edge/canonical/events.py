@@ -12,7 +12,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import PresenceChanged, Typing
+from shared.contract.ephemeral import ChatRead, PresenceChanged, Typing
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 
@@ -86,4 +86,5 @@ Event = (
     | ChatRenamed
     | Typing
     | PresenceChanged
+    | ChatRead
 )

@@ -18,7 +18,6 @@ from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, Unread
 from shared.contract.model import MemberPair, Message
-from shared.contract.session import Ack
 
 _ALL = 2**31
 
@@ -85,12 +84,13 @@ class MessageHistory:
         request = GetUnread(actor, 0, by_chat=True)
         return await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
 
-    async def mark_chat_read(self, command: MarkChatRead, actor: AccountId) -> Ack:
-        """Raises RequestError."""
+    async def mark_chat_read(self, command: MarkChatRead, actor: AccountId) -> int:
+        """The index up to which the chat is read. Raises RequestError."""
         request = GetHistory(command.chat, -1, 1, actor=actor)
         head = (await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)).head
-        self._read_state.mark_read(actor, {command.chat: [(1, min(command.index, head))]})
-        return Ack()
+        index = min(command.index, head)
+        self._read_state.mark_read(actor, {command.chat: [(1, index)]})
+        return index
 
     async def _history(self, command: GetHistory) -> list[Message]:
         """The requested number of messages, from as many replies as it takes."""

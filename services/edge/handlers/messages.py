@@ -19,12 +19,15 @@ from services.edge.canonical.commands import (
 from services.edge.canonical.replies import Reply
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
+from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.handlers.changes import MessageChanger
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
+from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
+from shared.contract.session import Ack
 
 PagesCommand = GetHistory | FetchUnread | ReadHistory | ResumeChats | CountUnread | MarkChatRead | GetChanges
 MessagesCommand = (
@@ -49,7 +52,9 @@ class MessageHandler:
         resolver: MessageResolver,
         changes: MessageChanger,
         forwarder: MessageForwarder,
+        ephemeral: EphemeralHub,
     ) -> None:
+        self._ephemeral = ephemeral
         self._forwarder = forwarder
         self._history = history
         self._resolver = resolver
@@ -83,7 +88,10 @@ class MessageHandler:
             case CountUnread():
                 return await history.count_unread(actor)
             case MarkChatRead():
-                return await history.mark_chat_read(command, actor)
+                index = await history.mark_chat_read(command, actor)
+                place = ReadPlace(actor, command.chat, index, session.connection.number)
+                self._ephemeral.reads.announce(place)
+                return Ack()
             case GetChanges():
                 return await self._changes.page(command, actor)
             case _:

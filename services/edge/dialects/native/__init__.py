@@ -65,7 +65,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import PresenceChanged, Typing
+from shared.contract.ephemeral import ChatRead, PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
@@ -257,6 +257,8 @@ class Native(Dialect):
                 return _push(events.FriendEvent(applicant if account == self._account else account, accepted))
             case ProfileChanged(profile):
                 return _push(encode.profile_event(profile, self.base_url))
+            case ChatRead(chat, index):
+                return _push(events.ReadEvent(chat, index))
             case PresenceChanged():
                 return _push(encode.presence_event(event))
             case Typing(chat, account, ttl_ms):

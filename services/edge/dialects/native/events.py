@@ -91,6 +91,13 @@ class PresenceEvent(PresenceInfo, tag_field="ev", tag="presence"):
     """A watched account has another state."""
 
 
+class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):
+    """This account has read the chat up to `index`, by `read` on another connection."""
+
+    chat: int
+    index: int
+
+
 class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
     """Maintenance begins (`on`) or ends."""
 
@@ -114,5 +121,5 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 
 EVENTS: tuple[type[msgspec.Struct], ...] = (
     MessageEvent, ChangedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent, RequestEvent,
-    FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, NoticeEvent, VerifiedEvent, ByeEvent,
+    FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent, NoticeEvent, VerifiedEvent, ByeEvent,
 )  # fmt: skip

@@ -52,7 +52,7 @@ from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.contacts import SetBlocked
-from shared.contract.ephemeral import PresenceChanged, Typing
+from shared.contract.ephemeral import ChatRead, PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
@@ -187,6 +187,8 @@ class JsonDialect(Dialect):
                 value = [account, int(role)]
             case MessageChanged(shown):
                 value = [shown.change.index, shown.change.kind.value]
+            case ChatRead(chat, index):
+                value = [chat, index]
             case PresenceChanged(account, state, _):
                 value = [account, state]
             case Typing(chat, account, ttl_ms):
