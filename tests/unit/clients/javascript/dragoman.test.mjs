@@ -262,6 +262,25 @@ test("an unknown result is cleared up by the same nonce", async () => {
   assert.deepEqual(await came(), ["message 5/3"]);
 });
 
+test("a message that was stored before is given as it is now", async () => {
+  const socket = await online();
+  client.send({ chat: 5, text: "hello" });
+  await socket.reply("send", { chat: 5, index: 3, id: 1, time: 1, again: true });
+  await socket.reply("history", { messages: [message(3, { edited: true })], head: 3, more: false, rev: 0 });
+  assert.deepEqual(await came(), ["message 5/3"]);
+});
+
+test("a message that a login has lost stays in the outbox", async () => {
+  const socket = await online();
+  client.send({ chat: 5, text: "kept", nonce: "n" });
+  await socket.reject("send", { code: "unauthenticated" });
+  await socket.end(4003);
+  assert.deepEqual([client.state, client.outbox.length], ["ended", 1]);
+  client.token("newer");
+  const { socket: second } = await entered(page([head(2)]));
+  assert.equal((await second.take("send")).nonce, "n");
+});
+
 test("messages to one chat keep their order, another chat does not wait", async () => {
   const socket = await online();
   const outcomes = [];
@@ -407,6 +426,14 @@ test("pages of changes go on to their end, and leave out what later ones have re
   assert.deepEqual(await came(), ["changed 5/4", "changed 5/8", "changed 5/9"]);
 });
 
+test("a fetched change waits for its message", async () => {
+  const socket = await online();
+  await socket.push(change(2, 1));
+  await socket.reply("changes", { changes: [change(1, 3), change(2, 1)], rev: 2, more: false });
+  await socket.reply("history", { messages: [message(3)], head: 3, more: false, rev: 2 });
+  assert.deepEqual(await came(), ["message 5/3", "changed 5/1", "changed 5/2"]);
+});
+
 test("what an own command has forwarded is given, too", async () => {
   const socket = await online();
   const forwarded = client.call("forward", { chat: 9, index: 4, into: [5, 7], nonce: "n" });
@@ -478,6 +505,25 @@ test("the changes of a sync need not be dense, and the rest is fetched", async (
   assert.equal(after, 6);
   assert.deepEqual(await came(), ["head 5", "changed 5/3", "changed 5/5", "changed 5/8", "synced"]);
   assert.deepEqual(client.have, { 5: [2, 9] });
+});
+
+test("where changes were replaced by later ones, the client has them all", async () => {
+  await online();
+  await back();
+  await entered(page([head(2, { rev: 9 })]), change(3, 1));
+  assert.deepEqual(client.have, { 5: [2, 9] });
+});
+
+test("a change of a sync that was not given any more is fetched later", async () => {
+  await online();
+  await back();
+  const { socket } = await entered(page([head(2, { rev: 5 })]), change(3, 1), change(5, 4));
+  assert.ok(socket.has("history"));
+  await back();
+  const { socket: second, sync } = await entered(page([], { away: [5] }));
+  assert.deepEqual(sync.have, { 5: [2, 3] });
+  await second.push(change(6, 1));
+  assert.equal((await second.take("changes")).after, 3);
 });
 
 test("all pages are requested, and chats that are away once more", async () => {
