@@ -82,6 +82,10 @@ class NotificationKind(Enum):
     FRIENDSHIP_REQUESTED = "friendship requested"
     FRIENDSHIP_ACCEPTED = "friendship accepted"
     FRIENDSHIP_REJECTED = "friendship rejected"
+    TYPING = "typing"
+    TYPING_ENDED = "typing ended"
+    PRESENCE_CHANGED = "presence changed"
+    CHAT_READ = "chat read"
     VERIFICATION_PASSED = "verification passed"
     VERIFICATION_FAILED = "verification failed"
     VERIFICATION_EXPIRED = "verification expired"
@@ -89,7 +93,7 @@ class NotificationKind(Enum):
 
 class ReceivedNotification(msgspec.Struct):
     """News that is no message. `user` is the account it is about; `text`: the words that go with a request, the reason
-    of a departure, or a role."""
+    of a departure, a role, or the state of a user's presence."""
 
     kind: NotificationKind
     chat: int = 0

@@ -105,6 +105,8 @@ class _NativeEvent(msgspec.Struct):
     accepted: bool = False
     on: bool = False
     result: str = ""
+    ttl_ms: int = 0
+    state: str = ""
 
 
 class _NativeChange(msgspec.Struct):
@@ -313,6 +315,13 @@ def _notification(event: _NativeEvent) -> ClientEvent:
         case "friend":
             kind = kinds.FRIENDSHIP_ACCEPTED if event.accepted else kinds.FRIENDSHIP_REJECTED
             return ReceivedNotification(kind, user=event.account)
+        case "typing":
+            kind = kinds.TYPING if event.ttl_ms else kinds.TYPING_ENDED
+            return ReceivedNotification(kind, event.chat, event.account)
+        case "presence":
+            return ReceivedNotification(kinds.PRESENCE_CHANGED, user=event.account, text=event.state)
+        case "read":
+            return ReceivedNotification(kinds.CHAT_READ, event.chat)
         case "notice":
             return MaintenanceStatus(event.on)
         case "verified":
