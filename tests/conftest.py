@@ -28,7 +28,7 @@ hypothesis.settings.load_profile("loaded")  # an example may take any time on a 
 
 os.environ[FORKING] = "1"
 
-_WORKERS_PER_CORE = 1.5
+_WORKERS_PER_CORE = 2
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
