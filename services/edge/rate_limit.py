@@ -34,6 +34,11 @@ class TokenBucket:
         self._tokens = max(self._tokens - tokens, -self._burst)
 
 
+def log_rate(now: float) -> TokenBucket:
+    """For log lines whose cause a client can repeat: one a second."""
+    return TokenBucket(1.0, 1, now)
+
+
 class TokenBuckets:
     """A bucket for each key; the least recently used of many are forgotten."""
 

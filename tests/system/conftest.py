@@ -8,10 +8,11 @@ import pytest
 
 from tests.drills.cluster import RELAXED, Cluster, free_ports
 from tests.support.commands import ROOT
-from tests.system.users import NativeUser, V2User
+from tests.system.users import DialectUser, NativeUser, V2User
 
 Dial = Callable[..., V2User]
 Enter = Callable[[], NativeUser]
+Users = tuple[NativeUser, NativeUser, DialectUser]
 
 SUITE = ROOT.parent / "shared" / "conformance"
 collect_ignore = [] if SUITE.is_dir() else ["test_conformance.py"]
@@ -53,6 +54,17 @@ def bob(connect: Enter, ann: NativeUser) -> NativeUser:
     user = connect()
     user.register()
     return user
+
+
+@pytest.fixture
+def users(system: Cluster) -> Iterator[Users]:
+    """Ann at one edge, Bob and Pat at the other."""
+    with ExitStack() as stack:
+        ann, bob = (stack.enter_context(NativeUser(edge)) for edge in system.edges)
+        pat = stack.enter_context(DialectUser(system.edges[1], "pipe"))
+        for user in (ann, bob, pat):
+            user.register()
+        yield ann, bob, pat
 
 
 @pytest.fixture

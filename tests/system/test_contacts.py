@@ -1,30 +1,13 @@
 """Users that are found, blocked, silenced, banned, on two edges, with clients of older protocols."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-
 import pytest
 
-from tests.drills.cluster import Cluster
-from tests.system.users import DialectUser, NativeUser
+from tests.system.conftest import Users
 
 pytestmark = pytest.mark.xdist_group("system")
 
 
-@pytest.fixture
-def users(system: Cluster) -> Iterator[tuple[NativeUser, NativeUser, DialectUser]]:
-    """Ann at one edge, Bob and Pat at the other."""
-    with ExitStack() as stack:
-        ann, bob = (stack.enter_context(NativeUser(edge)) for edge in system.edges)
-        pat = stack.enter_context(DialectUser(system.edges[1], "pipe"))
-        for user in (ann, bob, pat):
-            user.register()
-        yield ann, bob, pat
-
-
-def test_private_messages_and_requests_of_a_blocked_user_are_rejected(
-    users: tuple[NativeUser, NativeUser, DialectUser],
-) -> None:
+def test_private_messages_and_requests_of_a_blocked_user_are_rejected(users: Users) -> None:
     ann, bob, pat = users
     group = ann.call("create", name="Fruit", members=[bob.number, pat.number])["chat"]
     chat = bob.call("send", to=ann.number, text="first", nonce="1")["chat"]
@@ -48,7 +31,7 @@ def test_private_messages_and_requests_of_a_blocked_user_are_rejected(
     assert sorted(texts) == ["first", "hello", "hello", "to all"]
 
 
-def test_silenced_and_banned_members(users: tuple[NativeUser, NativeUser, DialectUser]) -> None:
+def test_silenced_and_banned_members(users: Users) -> None:
     ann, bob, pat = users
     chat = ann.call("create", name="Fruit", members=[bob.number, pat.number])["chat"]
     late = 2**52
@@ -74,7 +57,7 @@ def test_silenced_and_banned_members(users: tuple[NativeUser, NativeUser, Dialec
     pat.request(message, "send_message_error|")
 
 
-def test_users_are_found_by_whole_names(users: tuple[NativeUser, NativeUser, DialectUser]) -> None:
+def test_users_are_found_by_whole_names(users: Users) -> None:
     ann, bob, pat = users
     (found,) = ann.call("find", query=str(pat.number))["accounts"]
     assert (found["account"], found["deleted"]) == (pat.number, False)
@@ -82,7 +65,7 @@ def test_users_are_found_by_whole_names(users: tuple[NativeUser, NativeUser, Dia
     assert bob.call("find", query=bob.mail[1:])["accounts"] == []
 
 
-def test_a_link_lets_a_user_join(users: tuple[NativeUser, NativeUser, DialectUser]) -> None:
+def test_a_link_lets_a_user_join(users: Users) -> None:
     ann, bob, pat = users
     chat = ann.call("create", name="Fruit", members=[pat.number], join_policy="closed")["chat"]
     link = ann.call("link", chat=chat, uses=1)["link"]

@@ -1,27 +1,12 @@
 """What is shown at once or never, between native users on two edges, beside users of older protocols."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-
 import pytest
 
 from tests.drills.cluster import Cluster
-from tests.system.users import DialectUser, NativeUser
+from tests.system.conftest import Users
+from tests.system.users import NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")
-
-Users = tuple[NativeUser, NativeUser, DialectUser]
-
-
-@pytest.fixture
-def users(system: Cluster) -> Iterator[Users]:
-    """Ann at one edge, Bob and Pat at the other."""
-    with ExitStack() as stack:
-        ann, bob = (stack.enter_context(NativeUser(edge)) for edge in system.edges)
-        pat = stack.enter_context(DialectUser(system.edges[1], "pipe"))
-        for user in (ann, bob, pat):
-            user.register()
-        yield ann, bob, pat
 
 
 def test_typing_is_shown_to_members_but_not_to_a_user_that_blocks_the_other(users: Users) -> None:

@@ -14,7 +14,7 @@ from services.edge.client.web_origins import WebOrigins
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import log_rate
 from services.edge.recording.recorder import FrameRecorder
 from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
@@ -28,8 +28,6 @@ _ONE_SLICE_CONNECTIONS = 20
 """So few connections are closed all at once."""
 _REPLY_SECONDS = 3.0
 _CLOSE_SECONDS = 3.5
-_LOG_LINES_PER_SECOND = 1.0
-"""About rejected handshakes."""
 _ORIGIN_CHARACTERS = 200
 _RESTARTING = 1012, "restarting, please reconnect"
 
@@ -52,7 +50,7 @@ class ConnectionRegistry:
         self._dialects = dialects
         edge = context.settings.edge
         self._origins = WebOrigins(edge.allowed_origins, edge.public_url)
-        self._origin_log = TokenBucket(_LOG_LINES_PER_SECOND, 1, context.clock())
+        self._origin_log = log_rate(context.clock())
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self.recorder = FrameRecorder(self.clients)

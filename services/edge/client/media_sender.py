@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.media import MediaService
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import log_rate
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import ChatId
 from shared.contract.model import Media, Message
@@ -19,7 +19,6 @@ _log = log(__name__)
 _LOW_WATER_BYTES = 256 * 1024
 """Unsent bytes of a socket above which no further package is read."""
 _POLL_SECONDS = 0.01
-_LOG_LINES_PER_SECOND = 1.0
 _SLOT_SECONDS = 30.0
 """A client waits so long for a slot; then it receives a text with the address instead."""
 
@@ -33,7 +32,7 @@ class MediaTransfers:
         self.tasks = tasks
         self.slots = asyncio.Semaphore(concurrent)
         self._clock = clock
-        self._log_rate = TokenBucket(_LOG_LINES_PER_SECOND, 1, clock())
+        self._log_rate = log_rate(clock())
 
     def warn(self, problem: str, media: Media, **details: str) -> None:
         """Logs it, unless something was logged within the last second: a client can repeat its cause."""

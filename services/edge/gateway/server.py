@@ -31,12 +31,11 @@ from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import log_rate
 from shared.settings import EdgeSettings, LimitsSettings
 from shared.telemetry import log
 
 _log = log(__name__)
-_LOG_LINES_PER_SECOND = 1.0
 """About rejected connections."""
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
@@ -74,7 +73,7 @@ class Gateway:
         self._servers: list[asyncio.Server] = []
         self._write_batch: WriteBatch | None = None
         self._port = settings.port
-        self._rejection_log = TokenBucket(_LOG_LINES_PER_SECOND, 1, 0.0)
+        self._rejection_log = log_rate(0.0)
 
     @property
     def port(self) -> int:

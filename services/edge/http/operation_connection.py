@@ -38,6 +38,7 @@ class OperationConnection:
         self._ended = ended
         self._waiting: deque[asyncio.Future[OperationReply]] = deque()
         self._idle: asyncio.TimerHandle | None = None
+        self._has_ended_input = False
         self._is_closed = False
         self._handler = endpoint.connected(handshake, self)
 
@@ -61,7 +62,9 @@ class OperationConnection:
     def end_input(self) -> None:
         """The connection closes once all operations are answered."""
         self._ended(self)
-        self._handler.input_ended()
+        if not (self._has_ended_input or self._is_closed):
+            self._has_ended_input = True
+            self._handler.input_ended()
 
     def pushed(self, event: bytes) -> None:
         """Called with each event that belongs to no reply. Drops it."""

@@ -111,3 +111,13 @@ async def test_an_idle_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     opened.connection.perform("ping", b"{}")
     await opened.handler.until(b'{"op":"ping","id":0}', "input_ended")
     assert opened.ends == 1
+
+
+async def test_the_end_of_the_input_is_reported_once_and_not_after_the_end() -> None:
+    opened, closed = OpenedConnection(), OpenedConnection()
+    for _ in range(2):
+        opened.connection.end_input()
+    assert opened.handler.events == ["input_ended"]
+    closed.connection.abort()
+    closed.connection.end_input()
+    await closed.handler.until("peer_closing", "closed")
