@@ -21,6 +21,9 @@ from shared.database import Database, DatabaseUnavailable
 __all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Revised", "Snapshot"]
 
 T = TypeVar("T")
+Append = Callable[..., PostedBatch]
+"""`post`, or the same with further conditions."""
+ALWAYS: Append = post
 
 _MAX_KNOWN_HEADS = 200_000
 _EXPIRED_ROWS = 200
@@ -66,7 +69,9 @@ class MessageStore:
         a transaction that is still committing them."""
         return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, check_duplicates=True)
 
-    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
+    async def _post(
+        self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool, append: Append = ALWAYS
+    ) -> PostedBatch:
         chats = {draft.chat for draft in drafts}
         committing = False
 
@@ -75,7 +80,7 @@ class MessageStore:
             committing = False
             if new := chats - self._known_heads:
                 create_heads(connection, new)
-            batch = self._append(connection, drafts, now, check_duplicates=check_duplicates)
+            batch = append(connection, drafts, now, check_duplicates=check_duplicates)
             committing = True
             return batch
 
@@ -88,11 +93,6 @@ class MessageStore:
         self._remember_heads(chats)
         self._check_duplicates = batch.duplicates > 0
         return batch
-
-    def _append(
-        self, connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool
-    ) -> PostedBatch:
-        return post(connection, drafts, now, check_duplicates=check_duplicates)
 
     def _remember_heads(self, chats: set[ChatId]) -> None:
         """Heads are never deleted, so each is created once."""

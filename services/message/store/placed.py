@@ -1,13 +1,14 @@
 """The store of one of several databases: it serves the partitions that its own table names, and no others."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import compress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from services.message.domain import Rights
-from services.message.store import MessageStore, Revised
+from services.message.store import ALWAYS, Append, MessageStore, Revised
 from services.message.store.placement import (
     MOVED,
     PlacementChanged,
@@ -17,7 +18,7 @@ from services.message.store.placement import (
     load,
     require_version,
 )
-from services.message.store.posting import PostedBatch, post
+from services.message.store.posting import PostedBatch
 from services.message.store.read_state import mark_read
 from services.message.store.revisions import revise
 from services.message.store.snapshot import Activity, Snapshot
@@ -55,28 +56,25 @@ class PlacedMessageStore(MessageStore):
         assert self._places is not None
         return self._places
 
-    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
+    async def _post(
+        self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool, append: Append = ALWAYS
+    ) -> PostedBatch:
         while True:
             if not all(self._current.serves(draft.chat) for draft in drafts):
                 await self.refresh()
-            serves = [self._current.serves(draft.chat) for draft in drafts]
+            places = self._current  # another task may replace it before the transaction begins
+            serves = [places.serves(draft.chat) for draft in drafts]
             served = list(compress(drafts, serves))
             if not served:
                 return PostedBatch([None] * len(drafts), 0)
+            checked = partial(_append_placed, places.stored, append)
             try:
-                posted = await super()._post(served, now, check_duplicates=check_duplicates)
+                posted = await super()._post(served, now, check_duplicates=check_duplicates, append=checked)
             except PlacementChanged:
                 await self.refresh()
                 continue
             results = iter(posted.results)
             return posted._replace(results=[next(results) if is_here else None for is_here in serves])
-
-    def _append(
-        self, connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool
-    ) -> PostedBatch:
-        require_version(connection, self.placement.version, writing=True)
-        before = last_id(connection, self.placement) if connection.dialect.name == "sqlite" else None
-        return post(connection, drafts, now, check_duplicates=check_duplicates, last_id=before)
 
     async def read(self, work: Callable[[Snapshot], T]) -> T:
         """Raises RequestError for a chat of another database."""
@@ -116,6 +114,15 @@ class PlacedMessageStore(MessageStore):
                 return await self._database.write(checked)
             except PlacementChanged:
                 await self.refresh()
+
+
+def _append_placed(
+    stored: StoredPlacement, append: Append, connection: sa.Connection, *arguments: Any, check_duplicates: bool
+) -> PostedBatch:
+    """Raises PlacementChanged if the database has another placement than `stored`."""
+    require_version(connection, stored.version, writing=True)
+    before = last_id(connection, stored) if connection.dialect.name == "sqlite" else None
+    return append(connection, *arguments, check_duplicates=check_duplicates, last_id=before)
 
 
 class PlacedSnapshot(Snapshot):

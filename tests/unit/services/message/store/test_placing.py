@@ -1,5 +1,7 @@
 """Assigning partitions to databases, and what each serves afterwards; on SQLite and PostgreSQL."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -131,6 +133,27 @@ class TestPlacedStore:
             await store.read(lambda snapshot: snapshot.heads(CHATS))
         change(urls["a"], served="0-255")
         assert await store.read(lambda snapshot: snapshot.heads(CHATS))
+        await database.close()
+
+    async def test_a_change_that_is_read_before_the_transaction_takes_effect_in_it(
+        self, urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The batch may wait for a thread while another task reads the placement. Nothing is committed in a chat that
+        is served elsewhere by then: such a message would be lost."""
+        place(urls, HALVES, 256)
+        database = Database(urls["a"])
+        store = PlacedMessageStore(database)
+        await store.refresh()
+        write = database.write
+
+        async def write_late(*arguments: Any, **options: Any) -> Any:
+            monkeypatch.undo()
+            change(urls["a"], served="")
+            await store.refresh()
+            return await write(*arguments, **options)
+
+        monkeypatch.setattr(database, "write", write_late)
+        assert set((await store.post(drafts(A_CHATS))).results) == {None}
         await database.close()
 
     async def test_ids_come_from_the_own_space_after_a_copy_from_another(self, urls: dict[str, str]) -> None:
