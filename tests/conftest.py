@@ -1,5 +1,6 @@
 """Fixtures every test may use: one set of real servers per test process, each test finding it empty."""
 
+import gc
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
 from tests.support.commands import FORKING, command_server
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
+from tests.support.scratch import write_to_memory
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 
 if TYPE_CHECKING:
@@ -28,12 +30,23 @@ hypothesis.settings.load_profile("loaded")  # an example may take any time on a 
 
 os.environ[FORKING] = "1"
 
+write_to_memory()
+
+gc.disable()  # until the tests are collected
+
 _WORKERS_PER_CORE = 2
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Tests of whole systems mostly wait, and those that need the same servers run one after the other."""
     return round(_WORKERS_PER_CORE * (os.cpu_count() or 1))
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests are never garbage: no collection need look at them again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,10 +1,37 @@
-"""Databases that are migrated once in a test process and emptied for each test."""
+"""Databases with a service's tables: migrated once in a test process, copied or emptied for each test."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from shared.database import make_engine
+from shared.migrate import upgrade
+
+_SQLITE = "sqlite:///"
+
+
+def create_tables(service: str, url: str) -> str:
+    """In an empty database: SQLite gets a copy of a file, PostgreSQL the migrations. Returns the URL."""
+    file = Path(url.removeprefix(_SQLITE))
+    if url.startswith(_SQLITE) and not file.exists():
+        shutil.copy(_template(service), file)
+    else:
+        upgrade(service, url)
+    return url
+
+
+@cache
+def _template(service: str) -> Path:
+    directory = tempfile.mkdtemp(prefix="dragoman-test-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    file = Path(directory, f"{service}.db")
+    upgrade(service, f"{_SQLITE}{file}")
+    return file
 
 
 def empty(url: str, tables: Iterable[str], *statements: str) -> None:

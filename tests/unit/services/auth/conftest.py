@@ -1,6 +1,5 @@
 """Auth's parts on real servers, with cheap hashes."""
 
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from services.auth.metrics import AuthMetrics
 from services.auth.tables import AuthBase
 from shared import settings as given
 from shared.database import Database
-from shared.migrate import upgrade
 from shared.settings import Settings
-from tests.support.databases import empty
+from tests.support.databases import create_tables, empty
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe
@@ -54,16 +52,9 @@ def hasher(monkeypatch: pytest.MonkeyPatch) -> BlockingHasher:
 
 
 @pytest.fixture(scope="session")
-def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    template = tmp_path_factory.mktemp("auth") / "template.db"
-    upgrade("auth", f"sqlite:///{template}")
-    return template
-
-
-@pytest.fixture(scope="session")
 def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     with postgres_server.database() as url:
-        upgrade("auth", settings_of(url).database_url("auth"))
+        create_tables("auth", settings_of(url).database_url("auth"))
         yield url
 
 
@@ -85,9 +76,8 @@ async def database(tables_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
-    shutil.copy(_sqlite_template, tmp_path / "auth.db")
-    return f"sqlite:///{tmp_path / 'auth.db'}"
+def sqlite_url(tmp_path: Path) -> str:
+    return create_tables("auth", f"sqlite:///{tmp_path / 'auth.db'}")
 
 
 @pytest.fixture

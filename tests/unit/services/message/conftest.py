@@ -1,6 +1,5 @@
 """Databases with the tables of message, on SQLite and PostgreSQL; the environment of the service."""
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,32 +9,21 @@ from services.message.service import posting
 from services.message.tables import metadata
 from shared import presence
 from shared.database import Database
-from shared.migrate import upgrade
 from shared.settings import Settings
-from tests.support.databases import empty
+from tests.support.databases import create_tables, empty
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.unit.services.message.environment import MessageEnvironment, settings_for
 
 
 @pytest.fixture(scope="session")
-def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    template = tmp_path_factory.mktemp("message") / "template.db"
-    upgrade("message", f"sqlite:///{template}")
-    return template
-
-
-@pytest.fixture(scope="session")
 def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     with postgres_server.database() as url:
-        upgrade("message", url)
-        yield url
+        yield create_tables("message", url)
 
 
 @pytest.fixture
-def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
-    path = tmp_path / "message.db"
-    shutil.copy(_sqlite_template, path)
-    return f"sqlite:///{path}"
+def sqlite_url(tmp_path: Path) -> str:
+    return create_tables("message", f"sqlite:///{tmp_path / 'message.db'}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

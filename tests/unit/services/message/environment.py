@@ -34,9 +34,9 @@ from shared.contract.session import (
     MembershipVersions,
 )
 from shared.database import Database
-from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings
+from tests.support.databases import create_tables
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 
@@ -237,7 +237,7 @@ def settings_for(
         ops=OpsSettings(port=free_port()),
         message=message or MessageSettings(),
     )
-    upgrade("message", settings.database_url("message"))
+    create_tables("message", settings.database_url("message"))
     return settings
 
 

@@ -33,9 +33,9 @@ from shared.contract.session import (
 )
 from shared.contract.session import Membership as MembershipPage
 from shared.contract.subjects import notify
-from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import DatabaseSettings, LimitsSettings, OpsSettings, RedisSettings, Settings
+from tests.support.databases import create_tables
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 
@@ -174,7 +174,7 @@ def settings_for(
         ops=OpsSettings(port=free_port()),
         limits=limits or LimitsSettings(),
     )
-    upgrade("session", settings.database_url("session"))
+    create_tables("session", settings.database_url("session"))
     return settings
 
 
