@@ -33,7 +33,7 @@ _MORE_MODULES = (
     "services.cli.up", "services.cli.up_plan", "services.cli.migrations", "services.cli.overview.server",
     "services.cli.admin.command", "tests.drills.__main__", "tests.drills.mutants",
 )  # fmt: skip
-_PROGRAMS = ("tests.drills", "tests.drills.mutants")
+_PROGRAMS = ("tests.drills", "tests.drills.mutants", "tests.unit.services.cli.fake_processes")
 """Modules that are run as programs: they change nothing before they import the product."""
 
 

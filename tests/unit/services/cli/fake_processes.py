@@ -55,7 +55,7 @@ def run() -> None:
     from services.cli.up_plan import PlannedProcess
 
     def command(part: PlannedProcess) -> list[str]:
-        return [sys.executable, __file__, "fake", part.name]
+        return [sys.executable, "-IS", __file__, "fake", part.name]
 
     PlannedProcess.command = property(command)  # type: ignore[assignment,method-assign]
     ForkServer.is_supported = staticmethod(lambda: False)  # type: ignore[method-assign]

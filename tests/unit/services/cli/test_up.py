@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,37 +16,40 @@ import pytest
 from services.cli.data import Run, read_run
 from services.cli.ports import free_port
 from tests.drills.cluster import free_ports
+from tests.support.commands import FORKING, PYTHON_MODULE, ROOT, start
 from tests.support.processes import until_gone
 
-_SCRIPT = Path(__file__).with_name("fake_processes.py")
+_COMMAND = (*PYTHON_MODULE, "tests.unit.services.cli.fake_processes")
 _NAMES = ["nats", "valkey", "edge-1", "edge-2", "auth", "session", "message"]
 
 
 class UpProcess:
-    """A running `dragoman up` and its output."""
+    """A running `dragoman up` and its output. `close` kills it."""
 
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
+        self.arguments = arguments
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, str(_SCRIPT), "up", "--edges", "2", "--port", "0", "--data", str(data), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        output, end = os.pipe()
+        command = (*_COMMAND, "up", "--edges", "2", "--port", "0", "--data", str(data), *arguments)
+        self.process = start(command, end) if FORKING in os.environ else spawn(command, end)
+        os.close(end)
+        self._output = os.fdopen(output)
 
     def until(self, text: str) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self._output:
             self.lines.append(line.rstrip())
             if text in line:
                 return self.lines[-1]
         raise AssertionError("\n".join(self.lines))
 
     def rest(self) -> list[str]:
-        assert self.process.stdout is not None
-        return [line.rstrip() for line in self.process.stdout]
+        return [line.rstrip() for line in self._output]
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._output.close()
 
     @property
     def run(self) -> Run:
@@ -56,6 +59,11 @@ class UpProcess:
 
     def pids(self) -> dict[str, int]:
         return {one.name: one.pid for one in self.run.processes}
+
+
+def spawn(command: Sequence[str], output: int) -> "subprocess.Popen[bytes]":
+    """A process that is not forked from another one: it has the priority and the signal handlers of this one."""
+    return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
 
 
 def listens(port: int) -> bool:
@@ -74,8 +82,20 @@ def up(tmp_path: Path) -> Iterator[Callable[..., UpProcess]]:
 
     yield start
     for one in started:
-        one.process.kill()
-        one.process.communicate()
+        one.close()
+
+
+@pytest.fixture
+def _spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FORKING)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+    """One that is ready, and that no test ends or changes."""
+    with closing(UpProcess(tmp_path_factory.mktemp("up") / "data", "--tcp-port", str(free_ports(2)))) as running:
+        running.until("ready ")
+        yield running
 
 
 def test_up_starts_and_ends_in_order(up: Callable[..., UpProcess]) -> None:
@@ -96,23 +116,31 @@ def test_up_starts_and_ends_in_order(up: Callable[..., UpProcess]) -> None:
     assert not (running.data / "run.json").exists()
 
 
+def policies(running: UpProcess) -> dict[str, int]:
+    return {name: os.sched_getscheduler(pid) for name, pid in running.pids().items()}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
-@pytest.mark.parametrize(("given", "resulting"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
-def test_message_has_batch_priority(up: Callable[..., UpProcess], given: str, resulting: str) -> None:
+def test_message_has_batch_priority(running: UpProcess) -> None:
+    found = policies(running)
+    assert found.pop("message") == os.SCHED_BATCH
+    assert set(found.values()) == {os.SCHED_OTHER}
+
+
+@pytest.mark.usefixtures("_spawned")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+def test_a_lower_priority_that_was_given_holds_for_all(up: Callable[..., UpProcess]) -> None:
     with ThreadPoolExecutor(1) as thread:  # only this short-lived thread gets the policy
-        thread.submit(os.sched_setscheduler, 0, getattr(os, given), os.sched_param(0)).result()
+        thread.submit(os.sched_setscheduler, 0, os.SCHED_IDLE, os.sched_param(0)).result()
         running = thread.submit(up).result()
     running.until("ready ")
-    policies = {name: os.sched_getscheduler(pid) for name, pid in running.pids().items()}
-    assert policies.pop("message") == getattr(os, resulting)
-    assert set(policies.values()) == {getattr(os, given)}
+    assert set(policies(running).values()) == {os.SCHED_IDLE}
 
 
-def test_plain_tcp_addresses_are_printed(up: Callable[..., UpProcess]) -> None:
-    first = free_ports(2)
-    running = up("--tcp-port", str(first))
-    *ws, one, two = running.until("ready ").split()[1:]
+def test_plain_tcp_addresses_are_printed(running: UpProcess) -> None:
+    *ws, one, two = running.lines[-1].split()[1:]
     assert [address.split(":")[0] for address in ws] == ["ws", "ws"]
+    first = int(running.arguments[-1])
     assert [one, two] == [f"tcp://127.0.0.1:{first}", f"tcp://127.0.0.1:{first + 1}"]
     assert f"           tcp://127.0.0.1:{first + 1}" in running.lines
 
@@ -127,6 +155,7 @@ def signal_handler(number: signal.Signals, handler: signal.Handlers) -> Iterator
         signal.signal(number, before)
 
 
+@pytest.mark.usefixtures("_spawned")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_and_a_closed_terminal_end_up(up: Callable[..., UpProcess], number: signal.Signals) -> None:
     with signal_handler(signal.SIGHUP, signal.SIG_DFL):  # the tests themselves may run under nohup
@@ -154,6 +183,7 @@ def test_second_signal_kills_children(up: Callable[..., UpProcess], monkeypatch:
     until_gone(pids.values(), 0.5)
 
 
+@pytest.mark.usefixtures("_spawned")
 def test_nohup_is_respected(up: Callable[..., UpProcess]) -> None:
     with signal_handler(signal.SIGHUP, signal.SIG_IGN):
         running = up()
@@ -181,14 +211,19 @@ def test_killed_children_are_restarted(up: Callable[..., UpProcess]) -> None:
             time.sleep(0.02)
 
 
-def test_children_end_with_a_killed_supervisor_and_the_next_start_waits(up: Callable[..., UpProcess]) -> None:
+def test_after_a_killed_supervisor_the_next_start_waits_and_keeps_the_credentials(
+    up: Callable[..., UpProcess],
+) -> None:
     running = up()
     running.until("ready ")
     pids = running.pids()
+    before = (running.data / "credentials.json").read_bytes()
     running.process.kill()
+    running.process.wait()
     again = up()
     again.until("ready ")
     until_gone(pids.values(), 0.5)
+    assert (running.data / "credentials.json").read_bytes() == before
 
 
 def test_after_a_killed_supervisor_edges_end_first(
@@ -209,12 +244,10 @@ def test_after_a_killed_supervisor_edges_end_first(
     assert sorted(names[2:]) == ["auth", "message", "session"]
 
 
-def test_second_start_on_the_same_data_is_rejected(up: Callable[..., UpProcess]) -> None:
-    running = up()
-    running.until("ready ")
-    second = up()
-    assert second.rest() == [f"Error: the data directory {running.data} is in use by another `dragoman up`"]
-    assert second.process.wait() == 2
+def test_second_start_on_the_same_data_is_rejected(running: UpProcess) -> None:
+    with closing(UpProcess(running.data)) as second:
+        assert second.rest() == [f"Error: the data directory {running.data} is in use by another `dragoman up`"]
+        assert second.process.wait() == 2
 
 
 def test_port_in_use_is_rejected(up: Callable[..., UpProcess]) -> None:
@@ -240,22 +273,10 @@ def test_error_for_an_unwritable_directory(up: Callable[..., UpProcess], tmp_pat
     assert running.process.wait() == 2
 
 
-def test_secrets_and_data_are_private(up: Callable[..., UpProcess]) -> None:
-    running = up()
-    running.until("ready ")
+def test_secrets_and_data_are_private(running: UpProcess) -> None:
     modes = {path.name: path.stat().st_mode & 0o077 for path in [running.data, *running.data.rglob("*")]}
     assert {"credentials.json", "nats.conf", "users.acl", "run.json", "auth.db"} <= set(modes)
     assert {name: mode for name, mode in modes.items() if mode} == {}
-
-
-def test_credentials_stay_the_same(up: Callable[..., UpProcess]) -> None:
-    first = up()
-    first.until("ready ")
-    before = (first.data / "credentials.json").read_bytes()
-    first.process.terminate()
-    first.process.wait()
-    up().until("ready ")
-    assert (first.data / "credentials.json").read_bytes() == before
 
 
 def test_error_for_an_unreachable_database(up: Callable[..., UpProcess]) -> None:
