@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.drills.cluster import Cluster
 from tests.support.browser import CHROMIUM
-from tests.support.first_page import AXE, chromium, visitor
+from tests.support.first_page import AXE, FirstPage, chromium, visitor
 from tests.system.typed_client import TypedClient
 
 pytestmark = [
@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 DIALECTS = ("ourchat-v2", "ourchat-v1", "ourchat-v0", "pipe", "service", "native")
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HELLO, REPLY = "Hello, Bob!", "Hi, Ann! Which protocol is this?"
 FOCUSED = "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"
 NO_WEBSOCKETS = """
@@ -55,6 +56,16 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def dashboard(trial: Cluster, browser: Browser) -> str:
+    """Its address, after two users have chatted. The first page has a link to it."""
+    with visitor(browser) as talk:
+        talk.open(address(trial)).user("Bob").until_received(HELLO)
+        link = talk.page.get_by_role("link", name="Dashboard").get_attribute("href")
+    assert [link] == re.findall(r"the whole system in a browser: (\S+)", trial.log.read_text())
+    return str(link)
 
 
 def address(trial: Cluster) -> str:
@@ -141,32 +152,29 @@ def test_by_keyboard_alone(trial: Cluster, browser: Browser) -> None:
         page.until_counted(lost=0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 390, 1280])
-def test_it_fits_and_is_accessible(
-    trial: Cluster, browser: Browser, width: int, scheme: Literal["light", "dark"]
-) -> None:
-    with visitor(browser, width, color_scheme=scheme) as page:
+def test_it_fits_and_is_accessible(trial: Cluster, browser: Browser, width: int) -> None:
+    with visitor(browser, width) as page:
         page.open(address(trial)).user("Ann").until_received(REPLY)
         page.page.locator("process-list summary").click()
         page.page.evaluate("document.querySelectorAll('.wire').forEach((wire) => { wire.open = true; })")
         page.user("Bob").speak("ourchat-v0")
-        assert not page.is_too_wide()
+        require_accessible(page)
+
+
+def require_accessible(shown: FirstPage) -> None:
+    """In both themes."""
+    for scheme in THEMES:
+        shown.page.emulate_media(color_scheme=scheme)
+        assert not shown.is_too_wide()
         if AXE.exists():
-            assert page.violations() == []
+            assert shown.violations() == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
-def test_the_dashboard_shows_the_system_and_finds_a_message(
-    trial: Cluster, browser: Browser, width: int, scheme: Literal["light", "dark"]
-) -> None:
-    (place,) = re.findall(r"the whole system in a browser: (\S+)", trial.log.read_text())
-    with visitor(browser) as talk:
-        talk.open(address(trial)).user("Bob").until_received(HELLO)
-        assert talk.page.get_by_role("link", name="Dashboard").get_attribute("href") == place
-    with visitor(browser, width, color_scheme=scheme) as shown:
-        page = shown.open(place).page
+def test_the_dashboard_shows_the_system_and_finds_a_message(dashboard: str, browser: Browser, width: int) -> None:
+    with visitor(browser, width) as shown:
+        page = shown.open(dashboard).page
         page.get_by_role("link", name="edge-1").wait_for()
         assert page.get_by_role("row", name=re.compile("^message ready")).count() == 1
         page.get_by_text("Message commits").wait_for()
@@ -178,10 +186,8 @@ def test_the_dashboard_shows_the_system_and_finds_a_message(
         page.keyboard.type("2/1")
         page.keyboard.press("Enter")
         page.get_by_text(re.compile("by edge-1.* over ourchat-v2")).wait_for()
-        assert not shown.is_too_wide()
         assert shown.complaints == []
-        if AXE.exists():
-            assert shown.violations() == []
+        require_accessible(shown)
 
 
 def test_a_second_visitor_has_a_conversation_of_its_own(trial: Cluster, browser: Browser) -> None:
