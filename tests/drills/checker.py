@@ -4,6 +4,7 @@ The invariants are those of docs/delivery.md. Each is a function that yields its
 With too little evidence the result is inconclusive.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ ANSWER_SECONDS = 12.0
 """A request is answered within this time, if only by an error, while its connection lives."""
 LATE_ECHO_SECONDS = 9.0
 """The echo of an own message that waited for so long behind missed ones comes before them."""
+_BATCH_SECONDS = 1.0
+"""In which a client gets all echoes of a batch whose place the edge waited for too long."""
 CONFIRM_SECONDS = 15.0
 """A message that arrived longer than this before its edge was killed is confirmed, and does not come again."""
 PONG_SECONDS = 3.0
@@ -99,12 +102,19 @@ def once(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def ordered(trial_index: IndexedTrial) -> Iterator[str]:
-    """On a connection the indexes of a chat grow, besides own echoes that waited for too long."""
+    """On a connection the indexes of a chat grow, besides own echoes that waited for too long, and those that the edge
+    sends together with them: of all messages of the same batch."""
     for connection, received in trial_index.received_on.items():
         highest: dict[int, int] = {}
+        late: dict[int, float] = {}
         for one in received:
             where = trial_index.place.get(one.msg_id)
-            if where is None or where.chat != one.chat or _is_late_echo(trial_index, one):
+            if where is None or where.chat != one.chat:
+                continue
+            waited = _waited_for_echo(trial_index, one)
+            if waited > LATE_ECHO_SECONDS:
+                late[one.chat] = one.at
+            if waited > 0 and one.at - late.get(one.chat, -math.inf) < _BATCH_SECONDS:
                 continue
             before = highest.get(one.chat, 0)
             if where.entry.index < before:
@@ -112,9 +122,10 @@ def ordered(trial_index: IndexedTrial) -> Iterator[str]:
             highest[one.chat] = max(before, where.entry.index)
 
 
-def _is_late_echo(trial_index: IndexedTrial, one: MessageReceived) -> bool:
+def _waited_for_echo(trial_index: IndexedTrial, one: MessageReceived) -> float:
+    """Seconds since the message was sent on the same connection; 0 for messages of others."""
     sent = trial_index.sent.get(one.text)
-    return sent is not None and sent.connection == one.connection and one.at - sent.at > LATE_ECHO_SECONDS
+    return one.at - sent.at if sent is not None and sent.connection == one.connection else 0.0
 
 
 def in_turn(trial_index: IndexedTrial) -> Iterator[str]:

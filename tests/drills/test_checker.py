@@ -358,6 +358,22 @@ def test_an_echo_overtakes_missed_messages_only_late(sample: SampleTrial, waited
     assert violated_by(sample) & {"I3 order"} == violated
 
 
+@pytest.mark.parametrize(("later", "violated"), [(0.1, set()), (2.0, {"I3 order"})])
+def test_a_younger_echo_overtakes_missed_messages_with_a_late_one_of_its_batch(
+    sample: SampleTrial, later: float, violated: set[str]
+) -> None:
+    first = sample.send_unanswered("2/a", CHAT)
+    sample.tick(LATE_ECHO_SECONDS)
+    second = sample.send_unanswered("2/a", CHAT)
+    sample.leave("1/a")
+    missed = sample.store(sample.send_unanswered("3/a", CHAT), 3, CHAT)
+    sample.acknowledge("2/a", first, CHAT)
+    sample.tick(later)
+    sample.acknowledge("2/a", second, CHAT)
+    sample.receive("2/a", CHAT, missed)
+    assert violated_by(sample) & {"I3 order"} == violated
+
+
 @pytest.mark.parametrize(
     ("edges", "target", "excused"),
     [({"edge-2"}, "edge-2~nats", 1), ({"edge-1"}, "edge-1~nats", 0), ({"edge-1", "edge-2"}, "nats", 0)],
