@@ -105,7 +105,7 @@ class HttpOperations:
     async def _perform(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
         if "authorization" in request.headers and operation not in _BEGINNINGS:
             return await self._perform_logged_in(bearer_token(request), handshake, operation, body)
-        self._limiter.admit(handshake.address, asyncio.get_running_loop().time())
+        self._limiter.admit_address(handshake.address, asyncio.get_running_loop().time())
         connection = OperationConnection(self._endpoint, handshake, lambda _: None)
         try:
             return await connection.perform(operation, body)

@@ -9,6 +9,7 @@ from services.edge.gateway.handshake import HandshakeRequest, Networks, parse_ha
 from services.edge.http.pages import text
 from services.edge.http.request import HttpRequest, Response
 from services.edge.rate_limit import TokenBuckets
+from shared.addresses import network
 from shared.settings import Settings
 
 _LINK = "/verify/"
@@ -34,17 +35,17 @@ class HttpPolicy:
     def decide(self, request: HttpRequest, now: float) -> Response | None:
         """The response to a request that is not served: over the rate of its address, or to be repeated by TLS."""
         handshake = handshake_of(request, self._trusted)
-        if self._rates is not None and not self._takes(self._rates, request, handshake.address, now):
+        if self._rates is not None and not self._takes(self._rates, request, network(handshake.address), now):
             return TOO_MANY
         if self._redirects and _is_page(request) and not handshake.secure and request.method in ("GET", "HEAD"):
             host = self._public_host or handshake.host
             return text(308, "", {"Location": f"https://{host}{_target(request)}", "Cache-Control": "no-store"})
         return None
 
-    def _takes(self, rates: TokenBuckets, request: HttpRequest, address: str, now: float) -> bool:
-        if not rates.take(address, now):
+    def _takes(self, rates: TokenBuckets, request: HttpRequest, unit: str, now: float) -> bool:
+        if not rates.take(unit, now):
             return False
-        return not request.path.startswith(_LINK) or self._links.take(address, now)
+        return not request.path.startswith(_LINK) or self._links.take(unit, now)
 
     def headers(self, request: HttpRequest) -> Mapping[str, str]:
         """Further headers of a response that is served."""

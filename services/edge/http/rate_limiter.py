@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from services.edge.rate_limit import TokenBuckets
+from shared.addresses import network
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.settings import LimitsSettings
@@ -18,8 +19,15 @@ class RateLimiter:
         self._requests = TokenBuckets(limits.requests_per_second, limits.requests_burst)
         self._uploads: Counter[AccountId] = Counter()
 
-    def admit(self, client: Hashable, now: float) -> None:
-        """Count one request of an address or an account. Raises RequestError over the limit."""
+    def admit_address(self, address: str, now: float) -> None:
+        """Count one request of an address; an IPv6 /64 is one. Raises RequestError over the limit."""
+        self._admit(network(address), now)
+
+    def admit_account(self, account: AccountId, now: float) -> None:
+        """Count one request of an account. Raises RequestError over the limit."""
+        self._admit(account, now)
+
+    def _admit(self, client: Hashable, now: float) -> None:
         if self._limits.rates and not self._requests.take(client, now):
             raise RequestError(ErrorCode.RATE_LIMITED, "too many requests, please wait a moment")
 

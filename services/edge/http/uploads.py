@@ -60,10 +60,10 @@ class HttpUploads:
 
     async def _receive(self, request: HttpRequest, handshake: Handshake) -> Media:
         now = asyncio.get_running_loop().time()
-        self._limiter.admit(handshake.address, now)
+        self._limiter.admit_address(handshake.address, now)
         token = bearer_token(request)
         claims = await self._claims(token)
-        self._limiter.admit(claims.account, now)
+        self._limiter.admit_account(claims.account, now)
         _check_length(request.length, self._settings.limits.file_bytes)
         await self._media.check_quota(claims.account)
         with self._limiter.slot(claims.account):

@@ -71,6 +71,15 @@ def test_behind_a_proxy_each_client_is_counted() -> None:
     assert statuses(policy, clients) == [0, 0, 429]
 
 
+def test_an_ipv6_subscriber_is_counted_as_one_whatever_its_addresses() -> None:
+    policy = HttpPolicy(Settings(limits={"page_requests_burst": 3}))
+    subscriber = [f"2001:db8:0:1::{number}" for number in range(4)]
+    assert statuses(policy, [request(FILE, client=address) for address in subscriber]) == [0, 0, 0, 429]
+    other = HttpPolicy(Settings(limits={"links_burst": 1}))
+    assert statuses(other, [request(SECRET_LINK, client=address) for address in subscriber[:2]]) == [0, 429]
+    assert statuses(policy, [request(FILE, client="2001:db8:0:2::1")]) == [0]
+
+
 @pytest.mark.parametrize("path", ["/", SECRET_LINK, "/web/first.js"])
 def test_pages_lead_to_tls_by_setting(path: str) -> None:
     policy = HttpPolicy(Settings(edge={"redirect_to_tls": True, **PROXIED}))

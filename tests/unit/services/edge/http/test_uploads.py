@@ -211,10 +211,12 @@ class TestRates:
         assert [reply.status for reply in answers] == [201, 201, 201, 429]
         assert error_code(answers[3]) == "rate_limited"
 
-    async def test_an_address_is_rate_limited(self, site: HttpSite) -> None:
+    @pytest.mark.parametrize("addresses", [["192.0.2.9"] * 4, [f"2001:db8::{number}" for number in range(4)]])
+    async def test_an_address_or_ipv6_subscriber_is_rate_limited(self, site: HttpSite, addresses: list[str]) -> None:
         """Requests with invalid tokens count."""
         tokens = ("wrong", "token-1", "token-2", "token-3")
-        answers = [await site.post(PNG, token=token, X_Forwarded_For="192.0.2.9") for token in tokens]
+        clients = zip(tokens, addresses, strict=True)
+        answers = [await site.post(PNG, token=token, X_Forwarded_For=address) for token, address in clients]
         assert [reply.status for reply in answers] == [401, 201, 201, 429]
         assert (await site.post(PNG, X_Forwarded_For="192.0.2.10")).status == 201
 
