@@ -19,25 +19,42 @@ Upgrade = Callable[[HandshakeRequest, asyncio.Transport], None]
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """`seconds`: for receiving one whole request head, and for waiting for the next. `limit`: of open connections."""
+    """`seconds`: for receiving one whole request head, and for waiting for the next. `admit`: whether a client of this
+    address may connect; `ended` is called with its upgrade or end. `address`: the client's; empty: the peer's."""
 
-    def __init__(self, config: Config, state: ServerState, upgrade: Upgrade, seconds: float, limit: int) -> None:
+    is_flood = False
+
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        upgrade: Upgrade,
+        seconds: float,
+        admit: "Callable[[HttpProtocol, str], bool]",
+        ended: "Callable[[HttpProtocol], None]",
+        address: str = "",
+    ) -> None:
         super().__init__(config, state, app_state={})
         self._upgrade = upgrade
         self._seconds = seconds
-        self._limit = limit
+        self._admit = admit
+        self._ended = ended
+        self._address = address
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._tail = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self.client is None or len(self.connections) > self._limit:
+        if self._address:
+            self.client = (self._address, 0)
+        if self.client is None or not self._admit(self, self.client[0]):
             transport.abort()
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
+        self._ended(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -73,6 +90,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         assert self.client is not None
         self.connections.discard(self)
+        self._ended(self)
         scope = self.scope
         request = HandshakeRequest(scope["method"], self.url, scope["http_version"], self.headers, self.client[0])
         self._upgrade(request, self.transport)

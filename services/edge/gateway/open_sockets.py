@@ -1,53 +1,71 @@
-"""The open connections of this edge, and whether one more is admitted."""
+"""The connections of one kind that an edge has, and whether one more is admitted."""
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from services.edge.gateway.transport import BaseTransport
+from services.edge.gateway.handshake import Networks, in_networks
 from services.edge.rate_limit import TokenBuckets
 from shared.addresses import network
-from shared.settings import EdgeSettings, LimitsSettings
 
 _FLOOD_COST = 50
 """A connection that was closed for a flood counts as so many new ones of its address: budgets of a connection alone
 would be new with each connection."""
 
 
-class OpenSockets:
-    """Times are the event loop's. An IPv6 /64 counts as one address."""
+class _Connection(Protocol):
+    @property
+    def is_flood(self) -> bool:
+        """Whether it was closed for a flood."""
 
-    def __init__(self, settings: EdgeSettings, limits: LimitsSettings) -> None:
-        self._limit = settings.max_connections
-        self._limits = limits
-        self._networks: dict[BaseTransport[Any], str] = {}
+
+C = TypeVar("C", bound=_Connection)
+
+
+class AddressLimits(NamedTuple):
+    """Of one address: connections that are open, and new ones."""
+
+    open: int
+    per_second: float
+    burst: float
+
+
+class OpenSockets(Generic[C]):
+    """At most `limit`. Times are the event loop's. An IPv6 /64 counts as one address. Without `of_address`, and for
+    addresses in `exempt`, only the sum is limited."""
+
+    def __init__(self, limit: int, of_address: AddressLimits | None, exempt: Networks = ()) -> None:
+        self._limit = limit
+        self._of_address = of_address
+        self._exempt = exempt
+        self._networks: dict[C, str] = {}
         self._open: Counter[str] = Counter()
         """By network."""
-        self._new = TokenBuckets(limits.new_connections_per_second, limits.new_connections_burst)
+        self._new = TokenBuckets(of_address.per_second, of_address.burst) if of_address else None
         """By network."""
 
-    def __iter__(self) -> Iterator[BaseTransport[Any]]:
+    def __iter__(self) -> Iterator[C]:
         return iter(list(self._networks))
 
     def reason_to_reject(self, address: str, now: float) -> str:
         """Counts one more connection of an address. Empty: it is admitted, and `add` follows."""
         if len(self._networks) >= self._limit:
             return "too many connections, try again later"
-        if not self._limits.rates:
+        if self._of_address is None or self._new is None or in_networks(address, self._exempt):
             return ""
         unit = network(address)
-        if self._open[unit] >= self._limits.connections_per_address:
+        if self._open[unit] >= self._of_address.open:
             return "too many connections from this address"
         return "" if self._new.take(unit, now) else "too many new connections, try again later"
 
-    def add(self, socket: BaseTransport[Any], address: str) -> None:
+    def add(self, socket: C, address: str) -> None:
         self._networks[socket] = unit = network(address)
         self._open[unit] += 1
 
-    def discard(self, socket: BaseTransport[Any]) -> None:
+    def discard(self, socket: C) -> None:
         unit = self._networks.pop(socket, None)
         if unit is not None:
-            if socket.is_flood:
+            if socket.is_flood and self._new is not None:
                 self._new.spend(unit, _FLOOD_COST)
             self._open[unit] -= 1
             if not self._open[unit]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -22,21 +22,26 @@ from services.edge.gateway.handshake import (
     reject_response,
 )
 from services.edge.gateway.http_protocol import HttpProtocol
-from services.edge.gateway.open_sockets import OpenSockets
+from services.edge.gateway.open_sockets import AddressLimits, OpenSockets
 from services.edge.gateway.parser import parser_factory
 from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
 from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
+from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
 from services.edge.rate_limit import log_rate
 from shared.settings import EdgeSettings, LimitsSettings
 from shared.telemetry import log
 
+C = TypeVar("C", BaseTransport[Any], HttpProtocol, TlsTransport)
+
 _log = log(__name__)
 """About rejected connections."""
+_SHARE = 4
+"""Of all connections that the edge may have by HTTP, or in a TLS handshake, one address has at most one in so many."""
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
 
@@ -66,10 +71,13 @@ class Gateway:
             proxy_headers=False, server_header=False,
         )  # fmt: skip
         self._requests = ServerState()
-        self._sockets = OpenSockets(settings, limits)
+        most, unopened = settings.max_connections, _unopened_limits(settings, limits)
+        self._sockets = OpenSockets[BaseTransport[Any]](most, _opened_limits(limits))
+        self._http = OpenSockets[HttpProtocol](most, unopened, self._trusted)
+        """Connections that are no WebSocket (yet)."""
+        self._tls_handshakes = OpenSockets[TlsTransport](most, unopened, self._trusted)
         self._budget = ReceiveBudget(limits.receiving_bytes)
         self._proxy_readers: set[ProxyProtocolReader] = set()
-        self._tls_handshakes: set[TlsTransport] = set()
         self._servers: list[asyncio.Server] = []
         self._write_batch: WriteBatch | None = None
         self._port = settings.port
@@ -110,7 +118,7 @@ class Gateway:
             socket.abort()
         for reader in list(self._proxy_readers):
             reader.abort()
-        for handshake in list(self._tls_handshakes):
+        for handshake in self._tls_handshakes:
             handshake.abort()
         for connection in list(self._requests.connections):
             connection.shutdown()
@@ -134,16 +142,23 @@ class Gateway:
         return self._http_protocol() if plain else self._proxy_reader(False, self._start_http)
 
     def _start_http(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
-        protocol = self._http_protocol()
+        protocol = self._http_protocol(address)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        protocol.client = (address, 0)
         if received:
             protocol.data_received(received)
 
-    def _http_protocol(self) -> HttpProtocol:
-        limit = self._settings.max_connections
-        return HttpProtocol(self._config, self._requests, self._upgrade, self._head_seconds, limit)
+    def _http_protocol(self, address: str = "") -> HttpProtocol:
+        return HttpProtocol(
+            self._config, self._requests, self._upgrade, self._head_seconds, self._admit_http, self._http.discard,
+            address,
+        )  # fmt: skip
+
+    def _admit_http(self, protocol: HttpProtocol, address: str) -> bool:
+        if self._reason_to_reject(self._http, address):
+            return False
+        self._http.add(protocol, address)
+        return True
 
     def _upgrade(self, request: HandshakeRequest, transport: asyncio.Transport) -> None:
         handshake = parse_handshake(request, self._trusted, encrypted=self._tls is not None)
@@ -154,7 +169,7 @@ class Gateway:
             return
         assert self._write_batch is not None
         transport.write(accept_response(request, decision))
-        if reason := self._reason_to_reject(handshake.address):
+        if reason := self._reason_to_reject(self._sockets, handshake.address):
             # As a close code: browsers show their scripts no HTTP status.
             transport.write(close_frame(TRY_LATER, reason))
             transport.close()
@@ -175,13 +190,14 @@ class Gateway:
         """The header of a proxy precedes the TLS handshake."""
 
         def start_handshake(transport: asyncio.Transport, address: str, received: bytes) -> None:
-            if len(self._tls_handshakes) >= self._settings.max_connections:
+            if self._reason_to_reject(self._tls_handshakes, address):
                 transport.abort()
                 return
             secure = TlsTransport(
-                transport, tls.context, lambda done: client_ready(done, address, b""), self._tls_handshakes,
+                transport, tls.context, lambda done: client_ready(done, address, b""), self._tls_handshakes.discard,
                 self._head_seconds,
             )  # fmt: skip
+            self._tls_handshakes.add(secure, address)
             if received:
                 secure.data_received(received)
 
@@ -193,7 +209,7 @@ class Gateway:
     def _start_tcp(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
         assert self._write_batch is not None
         client = client_address(address, (), ())
-        if self._shutdown_rejection() or self._reason_to_reject(client):
+        if self._shutdown_rejection() or self._reason_to_reject(self._sockets, client):
             transport.abort()
             return
         host = authority(transport.get_extra_info("sockname")[0], self._port)
@@ -209,13 +225,24 @@ class Gateway:
         if received:
             connection.data_received(received)
 
-    def _reason_to_reject(self, address: str) -> str:
+    def _reason_to_reject(self, sockets: OpenSockets[C], address: str) -> str:
         assert self._write_batch is not None
         now = self._write_batch.loop.time()
-        reason = self._sockets.reason_to_reject(address, now)
+        reason = sockets.reason_to_reject(address, now)
         if reason and self._rejection_log.take(now):
             _log.warning("connection rejected", reason=reason, address=address)
         return reason
 
     def _shutdown_rejection(self) -> Reject | None:
         return None if self._servers else Reject(503, "going down, connect again elsewhere")
+
+
+def _opened_limits(limits: LimitsSettings) -> AddressLimits | None:
+    rate, burst = limits.new_connections_per_second, limits.new_connections_burst
+    return AddressLimits(limits.connections_per_address, rate, burst) if limits.rates else None
+
+
+def _unopened_limits(settings: EdgeSettings, limits: LimitsSettings) -> AddressLimits | None:
+    """As many new connections as there may be requests on them."""
+    rate, burst = limits.page_requests_per_second, limits.page_requests_burst
+    return AddressLimits(-(-settings.max_connections // _SHARE), rate, burst) if limits.rates else None

@@ -62,14 +62,16 @@ def server_tls(settings: EdgeSettings) -> ServerTls | None:
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """A transport on another one, whose protocol it is. `ready` gets it after the handshake, sets its protocol and
-    reports the connection there; `pending` holds it until then, for at most `seconds`."""
+    reports the connection there; that takes at most `seconds`. `waited` is called at its end, or the connection's."""
+
+    is_flood = False
 
     def __init__(
         self,
         below: asyncio.Transport,
         context: ssl.SSLContext,
         ready: "Callable[[TlsTransport], None]",
-        pending: "set[TlsTransport]",
+        waited: "Callable[[TlsTransport], None]",
         seconds: float,
     ) -> None:
         super().__init__()
@@ -77,12 +79,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._received, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._outgoing, server_side=True)
         self._ready = ready
-        self._pending = pending
+        self._waited = waited
         self._protocol: asyncio.Protocol | None = None
         self._has_ended = False
         """The peer has ended its side."""
         self._writing_ended = False
-        pending.add(self)
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
         below.set_protocol(self)
 
@@ -230,5 +231,5 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self.close()
 
     def _stop_waiting(self) -> None:
-        self._pending.discard(self)
+        self._waited(self)
         self._deadline.cancel()

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
 from services.edge.canonical.transport import Handshake, Reject
@@ -16,6 +17,7 @@ from tests.unit.services.edge.gateway.raw import CLOSE, PING, PONG, TEXT, RawPee
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSING_GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 async def fetch(port: int, data: bytes) -> str:
@@ -140,7 +142,7 @@ async def test_connections_leave_no_state_for_the_next(gateway: Gateway, endpoin
 
 
 async def test_a_full_edge_closes_with_1013_until_a_client_leaves(start: Start, endpoint: RecordingEndpoint) -> None:
-    gateway = await start(max_connections=2)
+    gateway = await start(max_connections=2, limits={"rates": False})
     async with await RawPeer.dial(gateway.port) as first, await RawPeer.dial(gateway.port) as second:
         await first.upgrade()
         await second.upgrade()
@@ -184,10 +186,59 @@ async def test_connections_of_one_address_are_limited(start: Start, limits: dict
                 assert await peer.frame() == (PONG, b"x")
 
 
+async def test_rejected_connections_are_logged_once_a_second(start: Start) -> None:
+    gateway = await start(limits={"new_connections_burst": 1, "new_connections_per_second": 0.001})
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with capture_logs() as lines:
+        for number in range(40):
+            async with await RawPeer.dial(gateway.port) as peer:
+                await peer.upgrade()
+                assert number == 0 or await peer.closed_with() == (1013, "too many new connections, try again later")
+    assert 1 <= len(lines) <= 2 + loop.time() - began
+    assert {(line["event"], line["address"]) for line in lines} == {("connection rejected", "127.0.0.1")}
+
+
 async def test_connections_without_a_request_are_counted(start: Start) -> None:
-    gateway = await start(max_connections=2)
+    gateway = await start(max_connections=2, limits={"rates": False})
     async with await RawPeer.dial(gateway.port), await RawPeer.dial(gateway.port):
         assert await fetch(gateway.port, b"") == ""
+
+
+async def test_one_address_leaves_connections_to_others(start: Start) -> None:
+    """Without WebSockets it has at most a quarter of all, whether it sends requests or nothing."""
+    gateway = await start(max_connections=8, trusted_proxies=["127.0.0.0/8"])
+    first, second = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n", b"PROXY TCP4 198.51.100.5 192.0.2.1 1 2\r\n"
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            peer = await stack.enter_async_context(await RawPeer.dial(gateway.port))
+            peer.send(first + GET)
+            assert (await peer.head()).startswith("HTTP/1.1 200 ")
+        assert await fetch(gateway.port, first + GET) == ""
+        assert (await fetch(gateway.port, second + CLOSING_GET)).endswith("hello")
+    assert (await fetch(gateway.port, first + CLOSING_GET)).endswith("hello")
+
+
+async def test_a_web_socket_is_no_connection_by_http_any_more(start: Start) -> None:
+    gateway = await start(max_connections=4)
+    async with await RawPeer.dial(gateway.port) as first:
+        await first.upgrade()
+        assert (await fetch(gateway.port, CLOSING_GET)).endswith("hello")
+
+
+async def test_a_proxy_brings_any_number_of_clients(start: Start) -> None:
+    gateway = await start(max_connections=8, trusted_proxies=["127.0.0.0/8"])
+    async with AsyncExitStack() as stack:
+        for number in range(3):
+            peer = await stack.enter_async_context(await RawPeer.dial(gateway.port))
+            peer.send(GET.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 192.0.2.%d\r\n\r\n" % number))
+            assert (await peer.head()).startswith("HTTP/1.1 200 ")
+
+
+async def test_new_connections_without_a_request_have_a_rate(start: Start) -> None:
+    gateway = await start(limits={"page_requests_burst": 2, "page_requests_per_second": 0.001})
+    for expected in ("hello", "hello", ""):
+        assert (await fetch(gateway.port, CLOSING_GET))[-5:] == expected
 
 
 async def test_a_handshake_has_a_deadline(start: Start) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket as sockets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
@@ -10,9 +10,8 @@ from structlog.testing import capture_logs
 
 from services.cli.ports import free_port
 from services.edge.canonical.frames import Frame
-from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
-from tests.unit.services.edge.gateway.raw import RawPeer
+from tests.unit.services.edge.gateway.raw import RawPeer, until
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
 LARGE = b'"' + b"x" * 200_000 + b'"'
@@ -41,12 +40,6 @@ async def peer(port: int) -> AsyncIterator[RawPeer]:
 def close_after_input(client: RecordingClient) -> None:
     """As the edge does once everything is answered."""
     client.on_end = lambda: client.socket.close(1000, "")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def line(peer: RawPeer) -> bytes:

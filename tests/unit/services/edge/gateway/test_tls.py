@@ -20,7 +20,7 @@ from shared.errors import StartupError
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.conftest import Start
-from tests.unit.services.edge.gateway.raw import TEXT, RawPeer, masked, request
+from tests.unit.services.edge.gateway.raw import TEXT, RawPeer, masked, request, until
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
 WATCH_SECONDS = 0.02
@@ -139,6 +139,19 @@ async def test_a_tls_handshake_has_a_deadline(start: Start, tls: ServerTls) -> N
     gateway = await start(tls=tls, head_seconds=0.1)
     async with await RawPeer.dial(gateway.port) as peer:
         assert await peer.rest() == b""
+
+
+async def test_one_address_leaves_tls_handshakes_to_others(start: Start, tls: ServerTls, issued: Issued) -> None:
+    gateway = await start(tls=tls, max_connections=4, trusted_proxies=["127.0.0.0/8"])
+    first, second = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n", b"PROXY TCP4 198.51.100.5 192.0.2.1 1 2\r\n"
+    async with await RawPeer.dial(gateway.port) as silent:
+        silent.send(first)
+        await until(lambda: any(gateway._tls_handshakes))
+        async with await RawPeer.dial(gateway.port) as rejected, await RawPeer.dial(gateway.port) as other:
+            rejected.send(first)
+            assert await rejected.rest() == b""
+            other.send(second)
+            await until(lambda: len(list(gateway._tls_handshakes)) == 2)
 
 
 async def test_the_header_of_a_proxy_precedes_tls(
