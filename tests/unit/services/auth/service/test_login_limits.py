@@ -13,6 +13,7 @@ from services.auth.domain import Account, LoginSubject
 from services.auth.metrics import AuthMetrics
 from services.auth.service import login_limits as module
 from services.auth.service.login_limits import LoginAttempt, LoginLimiter
+from services.auth.service.ports import Admission
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.session import EnsureProfile
@@ -202,6 +203,21 @@ async def test_ten_wrong_answers_a_day_block_recovery_and_no_login(limits: Login
     assert tried == [True] * 10 + [False]
     assert await passes(succeed(limits, "7", AWAY))
     assert await passes(succeed(limits, "7", "192.0.2.1"))
+
+
+async def test_recovery_is_limited_for_a_day_and_login_for_ten_minutes(
+    window: SlidingWindow, limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, limited = window.begin, dict[str, float]()
+
+    async def record(key: str, seconds: float, limit: int) -> Admission:
+        limited[key.partition(":")[0]] = seconds
+        return await begin(key, seconds, limit)
+
+    monkeypatch.setattr(window, "begin", record)
+    async with limits.recovery(sole("7"), HOME):
+        pass
+    assert limited == {"address": 600, "pair": 600, "recovering": 86_400, "recovery": 86_400}
 
 
 async def test_an_attempt_without_a_result_is_no_failure(limits: LoginLimiter) -> None:

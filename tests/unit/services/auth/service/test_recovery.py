@@ -189,6 +189,21 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
         assert await recovery_error(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
 
 
+async def test_after_too_many_wrong_answers_the_right_one_is_wrong_under_any_identifier(
+    make_cluster: MakeCluster, sqlite_url: str
+) -> None:
+    """The reply does not show that the identifiers belong together, and logins are not blocked."""
+    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings(failed_recoveries_per_account=2))
+    cluster.start_auth()
+    edge = await cluster.edge()
+    await register_ann(edge)
+    for number in range(2):
+        elsewhere = msgspec.structs.replace(ELSEWHERE, address=f"192.0.2.{number}")
+        assert await recovery_error(edge, recovery(answer="wrong", origin=elsewhere)) == ErrorCode.UNAUTHENTICATED
+    assert await recovery_error(edge, recovery(EMAIL)) == ErrorCode.UNAUTHENTICATED
+    assert isinstance(await edge.login(EMAIL), Authenticated)
+
+
 async def test_recovery_may_be_switched_off(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
     """Then the right answer gets the reply that a wrong one gets."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"recovery": False})
