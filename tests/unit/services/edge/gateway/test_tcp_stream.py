@@ -156,6 +156,22 @@ async def test_a_failing_client_ends_its_input(peer: RawPeer, endpoint: Recordin
 # Pauses
 
 
+async def test_before_the_login_the_beginning_of_a_large_message_remains(
+    port: int, endpoint: RecordingEndpoint
+) -> None:
+    endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
+    large = b'{"a": "' + b"x" * 1_000_000 + b'"}'
+    async with await RawPeer.dial(port) as stranger:
+        stranger.send(large, b'{"b": 1}')
+        client = await endpoint.client()
+        await until(lambda: len(client.events) == 2)
+    beginning, following = client.events
+    assert isinstance(beginning, bytes)
+    assert large.startswith(beginning[:60_000])
+    assert 64 * 1024 < len(beginning) < 80 * 1024
+    assert following == b'{"b": 1}'
+
+
 async def test_a_pause_holds_back_received_data_and_the_end(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
     client = await endpoint.client()
     close_after_input(client)
