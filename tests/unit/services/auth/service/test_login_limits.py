@@ -247,6 +247,25 @@ async def test_failures_over_all_addresses_only_delay(limits: LoginLimiter, monk
     assert seen[-1] == 0
 
 
+async def test_failures_by_one_identifier_delay_no_other_of_its_account(
+    limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def delay_seconds(failures: int) -> float:
+        seen.append(failures)
+        return 0
+
+    monkeypatch.setattr(domain, "delay_seconds", delay_seconds)
+    by_number, by_name = (domain.login_subject(ANN, identifier) for identifier in ("7", "ann"))
+    for number in range(3):
+        async with limits.login(by_number, f"192.0.2.{number}") as attempt:
+            attempt.failed = True
+    async with limits.login(by_name, AWAY):
+        pass
+    assert seen == [0, 1, 2, 0]
+
+
 async def test_the_limits_of_an_identifier_do_not_show_the_others_of_its_account(
     limits: LoginLimiter,
 ) -> None:
