@@ -243,6 +243,6 @@ def _opened_limits(limits: LimitsSettings) -> AddressLimits | None:
 
 
 def _unopened_limits(settings: EdgeSettings, limits: LimitsSettings) -> AddressLimits | None:
-    """As many new connections as there may be requests on them."""
-    rate, burst = limits.page_requests_per_second, limits.page_requests_burst
+    """Twice as many new connections as there may be requests: a request over its rate gets a response."""
+    rate, burst = 2 * limits.page_requests_per_second, 2 * limits.page_requests_burst
     return AddressLimits(-(-settings.max_connections // _SHARE), rate, burst) if limits.rates else None

@@ -236,7 +236,7 @@ async def test_a_proxy_brings_any_number_of_clients(start: Start) -> None:
 
 
 async def test_new_connections_without_a_request_have_a_rate(start: Start) -> None:
-    gateway = await start(limits={"page_requests_burst": 2, "page_requests_per_second": 0.001})
+    gateway = await start(limits={"page_requests_burst": 1, "page_requests_per_second": 0.001})
     for expected in ("hello", "hello", ""):
         assert (await fetch(gateway.port, CLOSING_GET))[-5:] == expected
 

@@ -2,6 +2,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.http.downloads import disposition
-from services.edge.identicons import avatar_png
+from services.edge.identicons import avatar_path, avatar_png
 from services.edge.media.naming import safe_name
 from shared.contract.model import Media
 from tests.support.waiting import WAIT_SECONDS
@@ -232,6 +233,19 @@ async def test_the_shutdown_does_not_wait_for_slow_readers(site: HttpSite, caplo
         assert responses_in_flight() == []
         reading.cancel()
     assert caplog.records == []
+
+
+class TestPageRates:
+    @pytest.fixture
+    def sections(self) -> dict[str, Any]:
+        return {"limits": {"rates": True, "page_requests_per_second": 0.001, "page_requests_burst": 4}}
+
+    async def test_links_files_avatars_and_pages_beyond_the_rate_are_not_served(self, site: HttpSite) -> None:
+        paths = ("/verify/ticket.code", f"/media/{'0' * 32}", avatar_path("account", 1), "/")
+        served = [(await site.fetch("GET", path)).status for path in paths]
+        rejected = [await site.fetch("GET", path) for path in paths]
+        assert served == [403, 404, 200, 200]
+        assert [(reply.status, reply.headers["connection"]) for reply in rejected] == [(429, "close")] * 4
 
 
 async def trickle(peer: RawPeer) -> None:
