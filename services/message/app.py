@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from services.message.adapters import housekeeping
+from services.message.adapters import housekeeping, indexing
 from services.message.adapters.announcements import AnnouncementReceiver
 from services.message.adapters.databases import Databases
 from services.message.adapters.fanout import Fanout
+from services.message.adapters.indexing import SearchIndexer
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.placement_watch import PlacementWatch
 from services.message.adapters.roster_cache import RosterCache
@@ -27,6 +28,7 @@ from services.message.service.message_search import MessageSearch
 from services.message.service.post_routing import PostRouter
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
+from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
 from services.message.store.placed import PlacedMessageStore
 from services.message.store.placement import NotPlaced, require_placement
@@ -57,9 +59,8 @@ _FIRST_CHAT = ChatId(1)
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for dependencies that are not available yet. Raises StartupError."""
     registry, tracer = new_registry(), tracing(settings, "message")
-    metrics = MessageMetrics(registry)
     presence, bus = Presence(settings.redis, registry), Bus(settings.nats, "message", registry, tracer)
-    databases = _databases(settings.message, bus)
+    metrics, databases = MessageMetrics(registry), _databases(settings.message, bus)
     url, pool_size = settings.database_url("message"), settings.database.pool_size
     database = Database(url, pool_size=pool_size, registry=registry, tracer=tracer)
 
@@ -77,15 +78,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
+    searching = TextSearch(store, list_chats, settings.message)
     search = MessageSearch(store, rosters, versions, partial(_nodes, presence), settings.message)
     changes = MessageChanges(store, rosters, versions, fanout, metrics, settings.message)
     if databases is None:
-        route(bus, batcher.submit, queries, changes, search.find, announcements.receive)
+        route(bus, batcher.submit, queries, changes, searching, search.find, announcements.receive)
     else:
         distributed = DistributedQueries(databases, list_chats, settings.message.reply_bytes)
         submit = PostRouter(databases, batcher.submit, tasks).submit
-        route(bus, submit, distributed, distributed, distributed.find, announcements.receive)
-        databases.handlers = route_database(bus, databases.own, batcher, queries, changes, search.find)
+        route(bus, submit, distributed, distributed, distributed, distributed.find, announcements.receive)
+        databases.handlers = route_database(bus, databases.own, batcher, queries, changes, searching, search.find)
     route_own(bus, batcher, changes, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
@@ -96,7 +98,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks.start(ops.run(), "operations port")
     watches = [announcements.run, Withdrawal(bus, ownership, ops.readiness).run, ownership.require_one_database]
     placement = _placement_watch(store, ownership, fanout)
-    watches += [*([placement.run] if placement else []), *_expiry(settings.message, store, ownership, metrics)]
+    watches += [*([placement.run] if placement else []), *_upkeep(settings.message, store, ownership, metrics)]
     try:
         await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, bus, settings.message, placement))
@@ -141,12 +143,14 @@ def _placement_watch(store: MessageStore, ownership: Ownership, fanout: Fanout) 
     return PlacementWatch(store, ownership, fanout.announce_placement)
 
 
-def _expiry(
+def _upkeep(
     settings: MessageSettings, store: MessageStore, ownership: Ownership, metrics: MessageMetrics
 ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """Nothing unless messages expire."""
+    """By one replica of each database: expiry, and the search index, which is deleted where search is switched off."""
     days, is_elected = settings.retention_days, partial(ownership.owns, _FIRST_CHAT)
-    return [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
+    index = SearchIndexer(store, metrics).tick if settings.search else partial(indexing.clear, store)
+    expiry = [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
+    return [*expiry, partial(indexing.run, index, is_elected)]
 
 
 async def _start(database: Database, bus: Bus, settings: MessageSettings, placement: PlacementWatch | None) -> None:

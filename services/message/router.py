@@ -10,6 +10,7 @@ from services.message.service.distributed import DistributedQueries
 from services.message.service.post_routing import SubmitPost
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
+from services.message.service.text_search import TextSearch
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.audit import FindMessage, StoredMessage
@@ -26,6 +27,7 @@ _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 Handlers = dict[on.Route[Any, Any], Callable[[Any], Awaitable[Any]]]
 Queries = MessageQueries | DistributedQueries
 Changes = MessageChanges | DistributedQueries
+Search = TextSearch | DistributedQueries
 FindStored = Callable[[FindMessage], Awaitable[StoredMessage]]
 
 
@@ -34,6 +36,7 @@ def route(
     submit: SubmitPost,
     queries: Queries,
     changes: Changes,
+    search: Search,
     find: FindStored,
     receive_versions: ReceiveVersions,
 ) -> None:
@@ -47,6 +50,7 @@ def route(
     bus.serve(on.CHANGE_MESSAGE, changes.change, queue=_QUEUE)
     bus.serve(on.GET_CHANGES, changes.changes, queue=_QUEUE)
     bus.serve(on.GET_QUOTED, queries.quoted, queue=_QUEUE)
+    bus.serve(on.SEARCH, search.search, queue=_QUEUE)
     bus.serve(on.GET_HEADS, queries.heads, queue=_QUEUE)
     bus.serve(on.MARK_READ, queries.mark_read, queue=_QUEUE)
     bus.serve(on.ERASE_READ_STATE, queries.erase_account, queue=_QUEUE)
@@ -67,6 +71,7 @@ def route_database(
     batcher: PostingBatcher,
     queries: MessageQueries,
     changes: MessageChanges,
+    search: TextSearch,
     find: FindStored,
 ) -> Handlers:
     """What the replicas of one of several databases serve; returns it, without posting."""
@@ -84,6 +89,7 @@ def route_database(
         on.CHANGE_MESSAGE: changes.change,
         on.GET_CHANGES: changes.changes,
         on.GET_QUOTED: queries.quoted,
+        on.SEARCH_PART: search.search_part,
     }
     for one, handler in handlers.items():
         bus.serve(on.stored_in(database, one), handler, queue=database)

@@ -173,6 +173,46 @@ class ChangeRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_autoincrement": True},)
 
 
+class SearchHeadRow(MessageTables, table=True):
+    """How far the search index has come with a chat: the last index, and the last `rev`."""
+
+    __tablename__ = "search_heads"
+
+    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    last_index: int = _number()
+    rev: int = _number()
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class SearchDocumentRow(MessageTables, table=True):
+    """A message in the search index: its terms, separated by spaces, by which its entries are found again."""
+
+    __tablename__ = "search_documents"
+
+    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    index: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    time: int = _number()
+    terms: str
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class SearchEntryRow(MessageTables, table=True):
+    """A term of a message. Times grow strictly within a chat, so that the entries of a term are in its order."""
+
+    __tablename__ = "search_entries"
+
+    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    term: str = Field(
+        sa_column=sa.Column(sa.String().with_variant(sa.String(collation="C"), "postgresql"), primary_key=True)
+    )
+    time: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    index: int = _number()
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
 metadata = MessageTables.metadata
 heads = metadata.tables["heads"]
 messages = metadata.tables["messages"]

@@ -14,6 +14,7 @@ from shared.contract import (
     message,
     moderation,
     records,
+    search,
     session,
 )
 from shared.contract.ids import NodeId
@@ -126,6 +127,7 @@ RESUME = Route("message.resume", message.Resume, message.Resumed)
 GET_QUOTED = Route("message.quoted", message.GetQuoted, message.Quoted)
 CHANGE_MESSAGE = Route("message.change", message.ChangeMessage, message.Changed)
 GET_CHANGES = Route("message.changes", message.GetChanges, message.ChangePage)
+SEARCH = Route("message.search", search.SearchMessages, search.SearchPage)
 MARK_READ = Route("message.read", message.MarkRead, message.Marked)
 GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
 ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Ack)
@@ -142,9 +144,10 @@ LIST_RECORDINGS = Route("edge.all.recordings", records.ListRecordings, records.E
 SYNC_PART = Route("message.sync_part", message.SyncPart, message.SyncedPart)
 UNREAD_PART = Route("message.unread_part", message.UnreadPart, message.Unread)
 RESUME_PART = Route("message.resume_part", message.ResumePart, message.Resumed)
+SEARCH_PART = Route("message.search_part", search.SearchPart, search.SearchPage)
 STORED_ROUTES = (
     POST_MESSAGES, SYNC_PART, UNREAD_PART, RESUME_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE,
-    FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED,
+    FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED, SEARCH_PART,
 )  # fmt: skip
 """The routes that replicas serve for one database each, if there are several: see `stored_in`."""
 

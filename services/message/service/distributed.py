@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
-from services.message.service.merging import merge_syncs, merge_unread, split_entries
+from services.message.service.merging import merge_searches, merge_syncs, merge_unread, split_entries
 from services.message.service.ports import DatabasePort, RequestChatList
 from services.message.service.queries import list_all_chats
 from services.message.service.resuming import merge_resumed, with_gone
+from services.message.service.text_search import check_request, searched_chats
 from shared.contract.audit import FindMessage, StoredMessage
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
@@ -39,6 +40,7 @@ from shared.contract.message import (
     Unread,
     UnreadPart,
 )
+from shared.contract.search import SearchMessages, SearchPage, SearchPart
 from shared.contract.session import Ack, EraseAccount, ListChats
 from shared.contract.subjects import (
     CHANGE_MESSAGE,
@@ -50,6 +52,7 @@ from shared.contract.subjects import (
     GET_QUOTED,
     MARK_READ,
     RESUME_PART,
+    SEARCH_PART,
     SYNC_CHAT,
     SYNC_PART,
     UNREAD_PART,
@@ -109,6 +112,19 @@ class DistributedQueries:
 
         parts = await self._request_parts(placed, lambda name: self._databases.request(name, UNREAD_PART, part(name)))
         return merge_unread(filter(None, parts.values()), request.count, self._reply_bytes)
+
+    async def search(self, request: SearchMessages) -> SearchPage:
+        """In the databases that answer."""
+        check_request(request)
+        entries = await searched_chats(self._list_chats, request)
+        placed = self._split(entry.chat for entry in entries)
+
+        def part(database: str) -> SearchPart:
+            return SearchPart(request, split_entries(entries, placed[database]))
+
+        parts = await self._request_parts(placed, lambda name: self._databases.request(name, SEARCH_PART, part(name)))
+        replies = [reply for reply in parts.values() if reply is not None]
+        return merge_searches(replies, request.count, away=len(replies) < len(parts))
 
     async def sync_chat(self, request: SyncChat) -> ChatSynced:
         return await self._databases.request(self._databases.database_of(request.chat), SYNC_CHAT, request)

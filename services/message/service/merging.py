@@ -6,6 +6,7 @@ from services.message.domain import UNREAD_OVERHEAD_BYTES, chat_size, message_si
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatSync, Synced, SyncedPart, Unread
 from shared.contract.model import Message
+from shared.contract.search import SearchPage
 from shared.contract.session import ChatEntry, ChatList
 
 _EVERY_CHAT = ChatId(2**63)
@@ -80,3 +81,15 @@ def merge_unread(parts: Iterable[Unread], count: int, reply_bytes: int) -> Unrea
 def split_entries(entries: Iterable[ChatEntry], chats: Collection[ChatId]) -> list[ChatEntry]:
     """The entries of these chats."""
     return [entry for entry in entries if entry.chat in chats]
+
+
+def merge_searches(parts: Iterable[SearchPage], count: int, *, away: bool) -> SearchPage:
+    """The newest `count` hits. None is in the reply that is older than what another database has left out."""
+    parts = list(parts)
+    bound = max((part.next for part in parts if part.next is not None), default=None)
+    hits = sorted((hit for part in parts for hit in part.hits), key=lambda hit: (hit.time, hit.chat), reverse=True)
+    hits = [hit for hit in hits if bound is None or (hit.time, hit.chat) >= bound]
+    if len(hits) > count:
+        hits = hits[:count]
+        bound = hits[-1].time, hits[-1].chat
+    return SearchPage(hits, 0 if away else min(part.indexed_to for part in parts), bound)

@@ -11,6 +11,16 @@ from services.message.store.posting import DeadlinePassed, DuplicateDetected, Po
 from services.message.store.read_state import erase, mark_read, with_cursors
 from services.message.store.retention import Expired, expire
 from services.message.store.revisions import Revised, revise
+from services.message.store.search_index import (
+    Behind,
+    IndexBatch,
+    IndexPage,
+    find_page,
+    first_indexed,
+    read_batch,
+    remove_some,
+    write_batch,
+)
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
@@ -27,6 +37,8 @@ ALWAYS: Append = post
 
 _MAX_KNOWN_HEADS = 200_000
 _EXPIRED_ROWS = 200
+_INDEX_CHATS = 5_000
+_INDEX_ROWS = 64
 _INLINE_DRAFTS = 128
 """Posting this many drafts takes a millisecond or two."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
@@ -100,9 +112,9 @@ class MessageStore:
             self._known_heads.clear()
         self._known_heads |= chats
 
-    async def read(self, work: Callable[[Snapshot], T]) -> T:
-        """Everything that `work` reads comes from one snapshot."""
-        return await self._database.read(lambda connection: work(Snapshot(connection)), brief=True)
+    async def read(self, work: Callable[[Snapshot], T], *, brief: bool = True) -> T:
+        """Everything that `work` reads comes from one snapshot. `brief`: see Database."""
+        return await self._database.read(lambda connection: work(Snapshot(connection)), brief=brief)
 
     async def change(self, request: ChangeMessage, rights: Rights) -> Revised:
         """Raises RequestError."""
@@ -115,6 +127,33 @@ class MessageStore:
         """Replace the bodies of some messages after the id `after` that were sent before `before` (Unix ms)."""
         work = partial(expire, body=EXPIRED_BODY, before=before, after=after, rows=_EXPIRED_ROWS)
         return await self._database.write(work)
+
+    # The search index
+
+    def serves(self, chat: ChatId) -> bool:
+        """Whether the chat is this database's, as far as is known."""
+        return True
+
+    async def find_unindexed(self, after: int) -> IndexPage:
+        """Of a range of chats after `after`."""
+        return await self._database.read(partial(find_page, after=after, page=_INDEX_CHATS))
+
+    async def read_unindexed(self, behind: Sequence[Behind]) -> IndexBatch:
+        return await self._database.read(partial(read_batch, behind=behind, rows=_INDEX_ROWS))
+
+    async def write_index(self, batch: IndexBatch) -> int:
+        """Returns the number of messages written."""
+        return await self._database.write(partial(write_batch, batch=batch))
+
+    async def remove_from_index(self, chat: ChatId) -> bool:
+        """A few messages of the chat; returns whether none is left."""
+        return await self._database.write(partial(remove_some, chat=chat))
+
+    async def first_indexed(self) -> ChatId | None:
+        """A chat that is in the index."""
+        return await self._database.read(first_indexed)
+
+    # Read state
 
     async def erase(self, account: AccountId) -> None:
         await self._database.write(lambda connection: erase(connection, account))

@@ -76,14 +76,17 @@ class PlacedMessageStore(MessageStore):
             results = iter(posted.results)
             return posted._replace(results=[next(results) if is_here else None for is_here in serves])
 
-    async def read(self, work: Callable[[Snapshot], T]) -> T:
+    def serves(self, chat: ChatId) -> bool:
+        return self._current.serves(chat)
+
+    async def read(self, work: Callable[[Snapshot], T], *, brief: bool = True) -> T:
         """Raises RequestError for a chat of another database."""
         while True:
             places = self._current
             try:
                 return await self._database.read(
                     lambda connection, places=places: work(PlacedSnapshot(connection, places)),  # type: ignore[misc]
-                    brief=True,
+                    brief=brief,
                 )
             except PlacementChanged:
                 await self.refresh()

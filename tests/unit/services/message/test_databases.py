@@ -25,6 +25,8 @@ from shared.contract.message import (
     SyncChat,
     Synced,
 )
+from shared.contract.model import Text, pack_segments
+from shared.contract.search import SearchMessages, SearchPage
 from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
     CHANGE_MESSAGE,
@@ -35,6 +37,7 @@ from shared.contract.subjects import (
     GET_UNREAD,
     MARK_READ,
     RESUME,
+    SEARCH,
     SYNC,
     SYNC_CHAT,
     change,
@@ -42,6 +45,7 @@ from shared.contract.subjects import (
 from shared.database import Database
 from shared.settings import DatabaseSettings, MessageSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.upstream.posting_edge import PostingEdge, running_edge
 from tests.unit.services.message.environment import (
     ANN,
@@ -165,6 +169,37 @@ async def test_syncs_and_unread_messages_are_put_together(
             history = await env.edges.bus.request(GET_HISTORY, GetHistory(chat, -1, 5, actor=BOB))
             assert [(message.chat, message.index) for message in history.messages] == [(chat, 1)]
             assert (await env.edges.bus.request(SYNC_CHAT, SyncChat(chat, [BOB], 0))).head == 1
+
+
+async def search_until(env: MessageEnvironment, request: SearchMessages, hits: int) -> SearchPage:
+    """The index follows the messages."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            page = await request_until_answered(env.edges.bus, SEARCH, request)
+            if len(page.hits) == hits:
+                return page
+            await asyncio.sleep(0.1)
+
+
+async def test_searches_are_put_together(
+    env: MessageEnvironment, edge: PostingEdge, replicas: dict[str, Settings]
+) -> None:
+    async with running_replica(replicas["main"]):
+        async with running_replica(replicas["second"]):
+            await wait_for_map(edge)
+            for chat in CHATS:
+                draft = env.edges.draft(BOB, chat, pack_segments((Text(f"word {chat}"),)))
+                while (await env.edges.post(draft)).failures:
+                    await asyncio.sleep(0.1)  # a replica does not know the other yet
+            everything = await search_until(env, SearchMessages("word", actor=BOB), len(CHATS))
+            assert sorted(hit.chat for hit in everything.hits) == CHATS
+            assert [hit.time for hit in everything.hits] == sorted((hit.time for hit in everything.hits), reverse=True)
+            assert everything.next is None
+            first = await search_until(env, SearchMessages("word", count=5, actor=BOB), 5)
+            rest = await search_until(env, SearchMessages("word", count=9, place=first.next, actor=BOB), 7)
+            assert first.hits + rest.hits == everything.hits
+        page = await search_until(env, SearchMessages("word", actor=BOB), len(MAIN))
+        assert page.indexed_to == 0, "a database is away"
 
 
 async def accounts_with_read_state(urls: dict[str, str]) -> list[list[AccountId]]:

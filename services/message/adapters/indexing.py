@@ -1,0 +1,97 @@
+"""Keeps the search index: after the commit of messages, beside all requests, by the replica that owns the first chat.
+
+It compares how far each chat has come with how far the index has. So it finds new messages, edits and recalls, chats
+that were moved to this database or away from it, and all that an interrupted process or an older version has left.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from services.message.metrics import MessageMetrics
+from services.message.store.search_index import Behind, IndexBatch, IndexPage
+from shared.contract.errors import RequestError
+from shared.contract.ids import ChatId
+from shared.telemetry import log
+
+_log = log(__name__)
+INTERVAL_SECONDS = 1.0
+_PAUSE_RATIO = 3.0
+"""After each transaction, it pauses for so many times the time that the transaction took: posts have the database."""
+_LONGEST_PAUSE_SECONDS = 1.0
+_CHATS = 64
+
+
+class SearchIndex(Protocol):
+    def serves(self, chat: ChatId) -> bool: ...
+
+    async def find_unindexed(self, after: int) -> IndexPage: ...
+
+    async def read_unindexed(self, behind: Sequence[Behind]) -> IndexBatch: ...
+
+    async def write_index(self, batch: IndexBatch) -> int: ...
+
+    async def remove_from_index(self, chat: ChatId) -> bool: ...
+
+    async def first_indexed(self) -> ChatId | None: ...
+
+
+async def run(work: Callable[[], Awaitable[None]], is_elected: Callable[[], bool]) -> None:
+    """Repeats the work until it is cancelled."""
+    while True:
+        await asyncio.sleep(INTERVAL_SECONDS)
+        if is_elected():
+            try:
+                await work()
+            except RequestError as error:
+                _log.warning("the search index is not written now", error=str(error))
+
+
+class SearchIndexer:
+    def __init__(self, store: SearchIndex, metrics: MessageMetrics) -> None:
+        self._store = store
+        self._metrics = metrics
+
+    async def tick(self) -> None:
+        """Bring the index of all chats up to date. Raises RequestError; what is written stays."""
+        after: int | None = 0
+        while after is not None:
+            began = time.monotonic()
+            page = await self._store.find_unindexed(after)
+            behind = [one for one in page.behind if self._store.serves(one.chat)]
+            for start in range(0, len(behind), _CHATS):
+                await self._index(behind[start : start + _CHATS])
+            for chat in page.orphans:
+                await _remove(self._store, chat)
+            after = page.last
+            await _pause(began)
+
+    async def _index(self, behind: list[Behind]) -> None:
+        """Those of which a batch has a part come first again, from the point that it has come to."""
+        while behind:
+            began = time.monotonic()
+            batch = await self._store.read_unindexed(behind)
+            self._metrics.indexed.inc(await self._store.write_index(batch))
+            reached = {chat: upto for chat, (_, upto) in batch.chats.items()}
+            behind = [one._replace(indexed=reached.get(one.chat, one.indexed)) for one in behind]
+            behind = [one for one in behind if one.indexed != one.head]
+            await _pause(began)
+
+
+async def clear(store: SearchIndex) -> None:
+    """Delete the index."""
+    while (chat := await store.first_indexed()) is not None:
+        await _remove(store, chat)
+
+
+async def _remove(store: SearchIndex, chat: ChatId) -> None:
+    done = False
+    while not done:
+        began = time.monotonic()
+        done = await store.remove_from_index(chat)
+        await _pause(began)
+
+
+async def _pause(began: float) -> None:
+    await asyncio.sleep(min((time.monotonic() - began) * _PAUSE_RATIO, _LONGEST_PAUSE_SECONDS))

@@ -1,0 +1,62 @@
+"""Search in the chats of an account: requests to the message service."""
+
+from enum import StrEnum
+
+import msgspec
+
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId
+from shared.contract.session import ChatEntry
+
+
+class ContentKind(StrEnum):
+    """What a message holds beside words."""
+
+    IMAGE = "image"
+    FILE = "file"
+    LINK = "link"
+
+
+class SearchMessages(msgspec.Struct):
+    """The messages with all words of `query` in the chats of which `actor` is a member, newest first. `chat` and
+    `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. `place`: time and chat of the last message
+    of the page before, or as that page said."""
+
+    query: str
+    chat: ChatId = ChatId(0)
+    sender: AccountId = NO_ACCOUNT
+    after: int = 0
+    before: int = 0
+    has: ContentKind | None = None
+    count: int = 20
+    place: tuple[int, int] | None = None
+    actor: AccountId = NO_ACCOUNT
+
+
+class SearchHit(msgspec.Struct, array_like=True, frozen=True):
+    """A message as it is now. `snippet`: part of its text; `marks`: position and length of what was found in it, in
+    characters (code points)."""
+
+    chat: ChatId
+    index: int
+    id: MessageId
+    sender: AccountId
+    time: int
+    snippet: str
+    marks: list[tuple[int, int]]
+
+
+class SearchPage(msgspec.Struct, frozen=True):
+    """`next`: the `place` of the next page, None after the last one; a page may have few hits, or none, and a next one.
+    `indexed_to`: messages sent until then (Unix ms) are in the index; 0: a database does not answer now, and its
+    chats are not searched."""
+
+    hits: list[SearchHit]
+    indexed_to: int
+    next: tuple[int, int] | None = None
+
+
+class SearchPart(msgspec.Struct):
+    """The chats of a SearchMessages that one database serves."""
+
+    request: SearchMessages
+    entries: list[ChatEntry]
