@@ -297,6 +297,8 @@ class _PipelineClient:
     async def execute(self, questions: Iterable[Command]) -> list[Any]:
         """The reply to each. Raises RedisError."""
         packed = [pack_command(question) for question in questions]  # type: ignore[arg-type] # it takes any length
+        if not packed:
+            return []  # asyncio of Python 3.12 and later would try for ever to write an empty text
         try:
             async with asyncio.timeout(self._seconds):
                 connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
