@@ -78,9 +78,7 @@ def _header(path: Path, line: bytes) -> RecordHeader:
         known = msgspec.json.decode(line, type=dict[str, object])
         version = known["dragoman_record"]
     except (msgspec.DecodeError, KeyError) as error:
-        raise UnreadableRecord(
-            f"{path} is no record: `dragoman admin record stop ID -o {path.name}` writes one"
-        ) from error
+        raise UnreadableRecord(f"{path} is no record: `dragoman admin record stop ID` writes one") from error
     if version != VERSION:
         raise UnreadableRecord(
             f"{path} is a record of version {version}, and this is dragoman for version {VERSION}:"

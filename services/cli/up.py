@@ -18,6 +18,7 @@ from services.cli.control import ControlServer
 from services.cli.data import Run, RunningProcess, run_file, write_run
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
+from services.cli.embedded.version import version_of
 from services.cli.fork_server import ForkServer
 from services.cli.jetstream_monitor import JetStreamMonitor
 from services.cli.migrations import migrate_service
@@ -101,6 +102,8 @@ class _SystemStack:
             self._find_way,
         )
         self._dashboard: DashboardServer | None = None
+        self._versions: dict[str, str] = {}
+        """Of the embedded servers, which have no page that says it."""
 
     def end(self) -> None:
         """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
@@ -212,6 +215,8 @@ class _SystemStack:
         A visitor waits meanwhile."""
         with listener:
             server = await asyncio.to_thread(_dashboard_server)
+            for name in (name for name in ("nats", "valkey") if name in self._children):
+                self._versions[name] = await asyncio.to_thread(version_of, self._children[name].program.command[0])
             self._dashboard = server(self._targets, self._plan.nats("dashboard"), self._plan.settings.ops.allowed_hosts)
             await self._dashboard.run(listener)
 
@@ -224,7 +229,13 @@ class _SystemStack:
         host = self._plan.settings.ops.host
         pages = {part.name: f"http://{authority(reachable(host), part.ops)}" for part in self._plan.processes}
         return [
-            Target(name, pages.get(name, ""), max(0, child.starts - 1), child.ready.is_set())
+            Target(
+                name,
+                pages.get(name, ""),
+                max(0, child.starts - 1),
+                child.ready.is_set(),
+                self._versions.get(name, ""),
+            )
             for name, child in self._children.items()
         ]
 

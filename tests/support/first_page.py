@@ -53,6 +53,10 @@ class FirstPage:
             menu.locator("summary").click()
         menu.get_by_role("button", name=f"Kill {process}", exact=True).click()
 
+    @property
+    def trouble(self) -> str:
+        return self.page.locator("#trouble").inner_text()
+
     def until_trouble(self, text: str) -> None:
         self.page.locator("#trouble", has_text=text).wait_for()
 

@@ -3,6 +3,8 @@
 import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -11,6 +13,7 @@ from playwright.sync_api import Browser
 from tests.drills.cluster import Cluster
 from tests.support.browser import CHROMIUM
 from tests.support.first_page import AXE, FirstPage, chromium, visitor
+from tests.support.waiting import WAIT_SECONDS
 from tests.system.typed_client import TypedClient
 
 pytestmark = [
@@ -28,7 +31,19 @@ WebSocket = class extends EventTarget {
   close() {}
 };
 """
-
+NO_PIPE = """
+const Open = WebSocket;
+WebSocket = class extends EventTarget {
+  static OPEN = 1;
+  constructor(url) {
+    super();
+    if (!url.endsWith("/ws/pipe")) return new Open(url);
+    setTimeout(() => this.dispatchEvent(new CloseEvent("close", { code: 1006 })));
+  }
+  close() {}
+};
+"""
+"""As with an edge that does not have this dialect: it answers the handshake with an error."""
 
 CLIENT = """async (edge) => {
   const { Dragoman } = await import("/api/dragoman.js");
@@ -100,7 +115,8 @@ def test_two_users_chat_over_every_dialect_while_message_is_killed(trial: Cluste
             ann.until_acknowledged(f"from Ann over {dialect}")
         assert any(frame.startswith('{"service_code":5') for frame in ann.frames())
         page.page.get_by_text("ready, restarted 1×").wait_for()
-        page.page.get_by_text(re.compile("at edge-[12] ▸ committed .* ▸ edge-[12] .* ▸ acknowledged")).wait_for()
+        traced = re.compile("at edge-[12].*committed .*edge-[12] .*acknowledged")
+        page.page.locator(".traced", has_text=traced).wait_for()
         page.until_counted(lost=0)
         assert page.complaints == []
 
@@ -224,6 +240,25 @@ def test_a_browser_that_blocks_websockets(trial: Cluster, browser: Browser) -> N
     with visitor(browser) as page:
         page.page.add_init_script(NO_WEBSOCKETS)
         page.open(address(trial)).until_trouble("allow WebSockets to this address")
+
+
+def test_a_dialect_that_the_edge_does_not_accept(trial: Cluster, browser: Browser) -> None:
+    with visitor(browser) as page:
+        page.page.add_init_script(NO_PIPE)
+        page.open(address(trial)).until_trouble("edge-2 accepts no connection over pipe. Choose another dialect")
+        page.user("Bob").speak("ourchat-v1")
+        page.user("Bob").until_received(HELLO)
+        trial.wait_for(lambda: not page.trouble, WAIT_SECONDS)
+
+
+def test_visitors_beyond_the_rate_of_registrations(tmp_path: Path, browser: Browser) -> None:
+    """With the default limits: each visitor registers two accounts, and the installation accepts five a minute."""
+    with Cluster(tmp_path / "data") as limited, ExitStack() as stack:
+        pages = [stack.enter_context(visitor(browser)) for _ in range(5)]
+        for page in pages:
+            page.open(without_token(limited))
+        sentence = "five a minute are allowed (limits.registrations_per_minute), and other visitors may have used them"
+        limited.wait_for(lambda: any(sentence in page.trouble for page in pages), WAIT_SECONDS)
 
 
 def test_a_reload_keeps_the_accounts_and_a_stopped_system_is_named(trial: Cluster, browser: Browser) -> None:

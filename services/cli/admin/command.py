@@ -22,8 +22,8 @@ A = TypeVar("A")
 def admin() -> None:
     """Administer a running system.
 
-    --data finds a `dragoman up` on this machine; other systems need the settings of the NATS user `admin`.
-    The exit status is 1 after a failure, 2 after a wrong use.
+    The option --data of a command finds a `dragoman up` on this machine; other systems need the settings of the NATS
+    user `admin`. The exit status is 1 after a failure, 2 after a wrong use.
     """
 
 

@@ -15,12 +15,13 @@ Numbers = list[float | None]
 
 class Target(NamedTuple):
     """A process to show. `address`: of its operations port, empty if it has none; `restarts` and `ready`: as its
-    supervisor knows, None without one."""
+    supervisor knows, None without one; `version`: of a server without an operations port."""
 
     name: str
     address: str = ""
     restarts: int | None = None
     ready: bool | None = None
+    version: str = ""
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +205,7 @@ def _counts(series: Mapping[str, Numbers]) -> dict[str, float]:
 def _process(target: Target, state: ProcessState | None) -> ProcessView:
     if state is None:  # a server without an operations page
         ready = "running" if target.ready else "no answer"
-        return ProcessView(name=target.name, state=ready, restarts=target.restarts)
+        return ProcessView(name=target.name, state=ready, version=target.version, restarts=target.restarts)
     if state.dashboard is None:
         return ProcessView(
             name=target.name, state="no answer", reason=state.error, address=target.address, restarts=target.restarts

@@ -47,7 +47,7 @@ export class LineChart extends HTMLElement {
       picture.append(svg("line", { class: "grid", x1: LEFT, x2: RIGHT, y1: height(value), y2: height(value) }));
       picture.append(svg("text", { x: LEFT - 5, y: height(value) + 4, "text-anchor": "end" }, format(value, chart.unit)));
     }
-    picture.append(svg("text", { x: LEFT, y: HEIGHT - 4 }, `−${format((length - 1) * seconds, "s")}`));
+    picture.append(svg("text", { x: LEFT, y: HEIGHT - 4 }, `−${format(length * seconds, "s")}`));
     picture.append(svg("text", { x: RIGHT, y: HEIGHT - 4, "text-anchor": "end" }, "now"));
     if (limit !== null && limit <= top) {
       picture.append(svg("line", { class: "limit", x1: LEFT, x2: RIGHT, y1: height(limit), y2: height(limit) }));

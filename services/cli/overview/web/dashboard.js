@@ -69,7 +69,7 @@ function fill(name, rows) {
 function show(view) {
   const wrong = view.processes.filter((/** @type {any} */ one) => one.state !== "ready" && one.state !== "running");
   const total = Object.values(view.connections).reduce((sum, one) => sum + one, 0);
-  const dialects = Object.entries(view.connections).map(([name, count]) => `${name} ${count}`).join(", ");
+  const dialects = Object.entries(view.connections).filter(([, count]) => count).map(([name, count]) => `${name} ${count}`).join(", ");
   const headline = wrong.length
     ? `${wrong.map((/** @type {any} */ one) => one.name).join(", ")}: not ready`
     : `${view.processes.length} processes ready · ${total} connections${dialects ? ` (${dialects})` : ""}`;

@@ -12,22 +12,24 @@ class MessageWay extends HTMLElement {
     this.conversation = conversation;
     this.way = make("ol", { className: "way", "aria-label": "The way of the latest message" });
     this.counters = make("p", { className: "counters" });
-    this.append(this.way, this.counters);
+    this.processes = make("ol", { className: "way traced", "aria-label": "Its way by the clocks of the processes" });
+    this.append(this.way, this.processes, this.counters);
     conversation.subscribe(() => this.#render());
     setInterval(() => conversation.changed(), 1000); // a message is counted as lost after a while
   }
 
   #render() {
-    const { conversation, way, counters } = this;
-    if (!conversation || !way || !counters) return;
+    const { conversation, way, processes, counters } = this;
+    if (!conversation || !way || !processes || !counters) return;
     const { sent, due, received, lost, repeated } = conversation.counts();
     const twice = repeated ? ` · received twice ${repeated}` : "";
     write(counters, `sent ${sent} · received ${received} of ${due} · lost ${lost}${twice}`);
     counters.classList.toggle("bad", lost > 0);
-    const steps = this.#steps();
-    if (steps.join() === this.#shown) return;
-    this.#shown = steps.join();
+    const [steps, traced] = [this.#steps(), tracedSteps(conversation.times)];
+    if ([...steps, ...traced].join() === this.#shown) return;
+    this.#shown = [...steps, ...traced].join();
     way.replaceChildren(...steps.map((step) => make("li", {}, step)));
+    processes.replaceChildren(...traced.map((step) => make("li", {}, step)));
   }
 
   /** @returns {string[]} */
@@ -40,22 +42,22 @@ class MessageWay extends HTMLElement {
       `${entry.sender} (${places[entry.sender]}) sends “${entry.text.slice(0, 40)}”`,
       entry.acknowledgedAt ? `on disk, acknowledged after ${since(entry.acknowledgedAt)}` : "not acknowledged yet",
       ...[...entry.received].map(([name, time]) => `${name} (${places[name]}) receives it after ${since(time)}`),
-      ...traced(this.conversation?.times ?? null),
     ];
   }
 }
 
-/** By the clocks of the processes, since the frame arrived. @param {import("../system.js").MessageTimes|null} times */
-function traced(times) {
+/** By the clocks of the processes, since the frame arrived; what they do not know is left out.
+ * @param {import("../system.js").MessageTimes|null} times @returns {string[]} */
+function tracedSteps(times) {
   if (!times?.accepted) return [];
-  const after = (/** @type {number} */ at) => `+${Math.max(0, at - times.accepted)} ms`;
   const edge = (/** @type {string} */ name) => name.replace(/-[a-z0-9]+$/, "");
-  const steps = [
-    `message #${times.index} at ${edge(times.accepted_by)}`, `committed ${after(times.committed)}`,
-    ...times.arrivals.map(([name, at]) => `${edge(name)} ${after(at)}`), `acknowledged ${after(times.acknowledged)}`,
-    `confirmed by ${times.confirmed} of ${times.recipients}`,
+  const step = (/** @type {string} */ name, /** @type {number} */ at) =>
+    (at ? [`${name} +${Math.max(0, at - times.accepted)} ms`] : []);
+  return [
+    `Message #${times.index} at ${edge(times.accepted_by)}`, ...step("committed", times.committed),
+    ...times.arrivals.flatMap(([name, at]) => step(edge(name), at)), ...step("acknowledged", times.acknowledged),
+    `confirmed by ${times.confirmed} of ${times.recipients}`, ...(times.trace ? [`trace ${times.trace}`] : []),
   ];
-  return [`${steps.join(" ▸ ")}${times.trace ? ` (trace ${times.trace})` : ""}`];
 }
 
 customElements.define("message-way", MessageWay);
