@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from services.message.adapters import housekeeping
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
+from services.message.store.retention import Expired
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
 from shared.contract.model import EXPIRED_BODY, Message, Text, unpack_segments
@@ -36,6 +37,19 @@ async def test_old_messages_lose_their_body_alone(database: Database, monkeypatc
         message[:5] + message[6:] for message in map(fields, before)
     ]
     assert await housekeeping.expire_all(store, before[7].time, 0) == 0, "once"
+
+
+async def test_one_step_takes_a_few_messages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction is short whatever there is to do."""
+    monkeypatch.setattr("services.message.store._EXPIRED_ROWS", 3)
+    store = MessageStore(database)
+    for number in range(5):
+        await store.post(drafts(number))
+    ids = [message.id for message in await messages(store)]
+    assert await store.expire(2**62, 0) == Expired(ids[2], 3)
+    assert [message.body for message in await messages(store)] == [EXPIRED_BODY] * 3 + BODIES[3:5]
+    assert await store.expire(2**62, ids[2]) == Expired(ids[4], 2)
+    assert await store.expire(2**62, ids[4]) == Expired(None, 0)
 
 
 def fields(message: Message) -> tuple[object, ...]:

@@ -220,13 +220,16 @@ async def test_changes_at_once_get_numbers_without_a_hole(store: MessageStore) -
     assert (await store.read(lambda snap: snap.activity([ROOM])))[ROOM][::2] == (25, 20)
 
 
-async def test_expired_messages_lose_their_reactions(store: MessageStore) -> None:
+async def test_expired_messages_lose_their_reactions_and_former_texts(store: MessageStore, database: Database) -> None:
+    """Also the hashes of these, by which a short text could be guessed."""
     await post(store, 1)
     await change(store, 1, edit("second", 10))
     await change(store, 1, React("👍", on=True))
     assert await housekeeping.expire_all(store, 2**62, 0) == 1
     assert (await message(store)).body == EXPIRED_BODY
     assert await store.read(lambda snap: snap.reactions([(ROOM, 1, 1)], ANN)) == {}
+    assert await database.read(lambda connection: connection.execute(sa.text("SELECT nonce FROM edits")).all()) == []
+    assert not [one for one in await changes(store) if b"second" in one.body]
     assert await rejected(store, 1, edit("third", 11)) is ErrorCode.NOT_FOUND
     assert (await store.post([draft(1)])).duplicates == 1
 
