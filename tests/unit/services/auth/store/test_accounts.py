@@ -129,6 +129,20 @@ async def test_a_verifier_is_replaced_once(database: Database) -> None:
     assert not await database.read(partial(holds, verifier="$md5"))
 
 
+async def test_one_old_password_is_good_for_one_change(database: Database) -> None:
+    """The one that was checked may have been replaced before the transaction, or the account disabled."""
+    account = await made(database)
+    change = partial(store.change_secrets, account=account, held=(Scheme.MD5, "$md5"), seconds=NOW // 1000)
+    assert await database.write(partial(change, verifiers={Scheme.MD5: "$better"}))
+    assert await database.write(partial(change, verifiers={Scheme.MD5: "$worse"})) is None
+    found_now = (await found(database, IdentifierKind.ID, str(account))).account
+    assert found_now is not None
+    assert found_now.verifiers == {Scheme.MD5: "$better"}
+    await database.write(partial(store.disable, account=account, seconds=NOW // 1000))
+    again = partial(store.change_secrets, account=account, held=(Scheme.MD5, "$better"), seconds=NOW // 1000)
+    assert await database.write(partial(again, verifiers={Scheme.MD5: "$worse"})) is None
+
+
 async def test_erasing_keeps_only_the_number(database: Database) -> None:
     account = await made(database)
     revocation = await database.write(partial(store.erase, account=account, seconds=NOW // 1000))
