@@ -13,6 +13,7 @@ import yaml
 
 from deploy.helm.generate import CHART, files
 from tests.deploy.manifests import SETTINGS, Object, needs_renderer, rendered
+from tests.support.commands import ROOT
 
 HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
@@ -20,6 +21,14 @@ EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.en
               "backup.enabled=true")  # fmt: skip
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 HOOKED = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "dragoman/")
+
+
+def test_the_ingress_logs_no_path() -> None:
+    """Paths may be secrets. Kustomize's ingress and the chart's have the same annotations."""
+    kustomize = yaml.safe_load((ROOT / "deploy" / "k8s" / "components" / "ingress" / "ingress.yaml").read_text())
+    annotations = kustomize["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
+    assert VALUES["ingress"]["annotations"] == annotations
 
 
 @functools.cache

@@ -1,8 +1,11 @@
 """The servers accept their configurations of Compose and Kubernetes."""
 
+import json
 import os
+import re
 import selectors
 import shutil
+import socket
 import subprocess
 import time
 from http.client import HTTPConnection
@@ -62,6 +65,38 @@ def test_nats_server_accepts_its_configuration(tmp_path: Path, secrets: Path, co
     )
     assert done.returncode == 0, done.stdout
     assert "valid" in done.stdout
+
+
+@pytest.mark.parametrize("config", ["k8s/components/nats/nats.conf", "compose/nats.conf"])
+def test_nats_server_demands_tls_of_its_clients(tmp_path: Path, secrets: Path, config: str) -> None:
+    port = free_port()
+    text = (ROOT / "deploy" / config).read_text().replace("/etc/nats/secrets", str(secrets / "nats"))
+    for name, number in (("4222", port), ("8222", free_port()), ("6222", free_port())):
+        text = text.replace(f": {name}\n", f": {number}\n")
+    text = re.sub("pid_file: .*", f"pid_file: {tmp_path}/pid", text).replace("/data", f"{tmp_path}/data")
+    (tmp_path / "nats.conf").write_text(text)
+    (tmp_path / "secrets" / "users.conf").symlink_to(secrets / "nats" / "users.conf")
+    command = nats.command(tmp_path / "nats.conf")
+    with subprocess.Popen(command, env={"POD_NAME": "nats-0"}, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert greeting(port)["tls_required"] is True
+        finally:
+            server.kill()
+
+
+def greeting(port: int) -> dict[str, Any]:
+    """The first message of nats-server, which is never encrypted."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
+                line = connection.makefile("rb").readline()
+        except ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            sent: dict[str, Any] = json.loads(line.removeprefix(b"INFO "))
+            return sent
 
 
 @needs_valkey
