@@ -1,6 +1,7 @@
 """Input that no request limit counts: the rules, and their effect on a connection."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT,
 from services.edge.gateway.truncation import FrameTruncator
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.gateway.conftest import Start
-from tests.unit.services.edge.gateway.raw import RawPeer, masked
+from tests.unit.services.edge.gateway.raw import RawPeer, masked, until
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
 LIMITS = LimitsSettings(control_frames_per_second=10, control_frames_burst=5, received_bytes_per_second=1_000)
@@ -85,6 +86,21 @@ async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: Recordi
         peer.send(*(masked(TEXT, text) for text in texts))
         await client.until(*texts)
         assert asyncio.get_running_loop().time() - started > 0.5
+
+
+async def test_a_client_that_reads_again_does_not_end_the_pause(start: Start, endpoint: RecordingEndpoint) -> None:
+    """As when its queue has room again."""
+    gateway = await start(limits={"received_bytes_per_second": 1_000})
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        client = await endpoint.client()
+        connection: Any = client.socket
+        peer.send(masked(TEXT, b"a" * 100_000))
+        await until(lambda: connection._throttled is not None)
+        connection.pause_reading()
+        connection.resume_reading()
+        await asyncio.sleep(0.05)
+        assert not connection._transport.is_reading()
 
 
 async def flood(port: int, address: str) -> None:

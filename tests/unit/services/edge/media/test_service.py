@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
@@ -47,6 +48,20 @@ async def test_stored_media_are_found_and_read_by_every_edge(open_media: OpenMed
     assert media == Media(media.id, "a.png", len(PNG), sha256(PNG).hexdigest(), "image/png", 3)
     assert await here.find(media.id) == await there.find(media.id) == media
     assert await content(there, media) == PNG
+
+
+async def test_an_address_that_was_removed_elsewhere_is_soon_forgotten(
+    open_media: OpenMedia, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await open_media(), await open_media()
+    media = await store(here, PNG)
+    assert await there.find(media.id) == media
+    await here.discard(media.id)
+    assert await here.find(media.id) is None
+    assert await there.find(media.id) == media, "known for five minutes"
+    later = time.monotonic() + 301
+    monkeypatch.setattr("services.edge.media.service.time.monotonic", lambda: later)
+    assert await there.find(media.id) is None
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (10, 300_000), (262_144, 262_145), (5, None), (5, 5), (9, 10**9)])
