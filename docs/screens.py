@@ -71,6 +71,7 @@ def animation(browser: Browser, address: str) -> None:
 def begin(page: FirstPage, address: str) -> None:
     page.open(address).user("Ann").until_received("Which protocol is this?")
     page.until_counted()
+    page.page.locator(".traced", has_text="acknowledged").wait_for()
 
 
 def pictures(browser: Browser, address: str, dashboard: str) -> None:
