@@ -52,6 +52,7 @@ PHRASES: Mapping[str, str] = {
     "RequestMembership": "join or apply to a group",
     "ResumeChats": "fetch what is missing after an absence",
     "RequestVerification": "request the verification mail",
+    "SearchMessages": "search the messages of the own chats",
     "SetBlocked": "block a user, or unblock",
     "SilenceMember": "silence a member, or all",
     "SetRole": "set a member's role",

@@ -485,6 +485,34 @@ export type RoleParameters = {
   role: "admin" | "member";
 };
 
+export type SearchParameters = {
+  id?: number | string | null;
+  query: string;
+  chat?: number | null;
+  from?: number | null;
+  before?: number | null;
+  after?: number | null;
+  has?: "file" | "image" | "link" | null;
+  count?: number;
+  page?: string | null;
+};
+
+export type SearchResult = {
+  hits: Array<FoundMessage>;
+  indexed_to: number;
+  page?: string;
+};
+
+export type FoundMessage = {
+  chat: number;
+  index: number;
+  id: number;
+  sender: number;
+  time: number;
+  snippet: string;
+  marks: Array<[number, number]>;
+};
+
 export type SecurityParameters = {
   id?: number | string | null;
   question_id: number;
@@ -910,6 +938,14 @@ export type ChangesReply = ChangesResult & {
   re: Id;
 };
 
+export type SearchCommand = SearchParameters & {
+  op: "search";
+};
+
+export type SearchReply = SearchResult & {
+  re: Id;
+};
+
 export type EditCommand = EditParameters & {
   op: "edit";
 };
@@ -1281,6 +1317,7 @@ export interface Operations {
   sync: [SyncCommand, SyncReply];
   history: [HistoryCommand, HistoryReply];
   changes: [ChangesCommand, ChangesReply];
+  search: [SearchCommand, SearchReply];
   edit: [EditCommand, EditReply];
   recall: [RecallCommand, RecallReply];
   react: [ReactCommand, ReactReply];

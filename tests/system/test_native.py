@@ -1,9 +1,12 @@
 """New clients in one chat with clients of older protocols: nonces, what is missing after an absence, logins."""
 
+import time
+
 import pytest
 
 from clients.errors import ConnectionEnded
 from tests.drills.cluster import Cluster
+from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter
 from tests.system.users import DialectUser, NativeUser
 
@@ -49,6 +52,30 @@ def test_a_message_is_forwarded_once(ann: NativeUser, connect: Enter, system: Cl
         assert ann.event("message")["chat"] == fruit
         assert ann.call("send", chat=fruit, text="last", nonce="n")["index"] == 2
         assert bob.call("forward", **command)["error"]["code"] == "forbidden"
+
+
+def test_messages_are_found_in_the_own_chats(ann: NativeUser, connect: Enter) -> None:
+    """The index follows; a recalled message is not found from then on."""
+    bob, eve = connect(), connect()
+    bob.register()
+    eve.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    for number, text in enumerate(["今天我们去公园吧", "meet me at the park", "公园 https://example.org"]):
+        ann.call("send", chat=chat, text=text, nonce=str(number))
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(bob.call("search", query="园").get("hits", ())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.6)  # no more often than the rate allows
+    hit = bob.call("search", query="公园", count=1, has="link")["hits"][0]
+    assert (hit["chat"], hit["index"], hit["sender"], hit["marks"]) == (chat, 3, ann.number, [[0, 2]])
+    first = bob.call("search", query="公园", count=1)
+    rest = bob.call("search", query="公园", count=1, page=first["page"])
+    assert [one["hits"][0]["index"] for one in (first, rest)] == [3, 1]
+    assert eve.call("search", query="公园")["hits"] == []
+    assert eve.call("search", query="公园", chat=chat)["error"]["field"] == "chat"
+    assert ann.call("search", query="?!")["error"]["field"] == "query"
+    ann.call("recall", chat=chat, index=3)
+    assert [one["index"] for one in bob.call("search", query="公园")["hits"]] == [1]
 
 
 def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> None:

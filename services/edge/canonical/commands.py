@@ -27,6 +27,7 @@ from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, List
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.model import Quote, RichSegment
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.search import SearchMessages
 from shared.contract.session import (
     AddMember,
     AnswerFriendship,
@@ -299,6 +300,7 @@ Command = (
     | EditMessage
     | ChangeMessage
     | GetChanges
+    | SearchMessages
     | CountUnread
     | AnnounceTyping
     | WatchAccounts

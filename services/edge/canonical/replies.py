@@ -18,6 +18,7 @@ from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedB
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
 from shared.contract.moderation import BanList
+from shared.contract.search import SearchPage
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -174,6 +175,7 @@ NativeReply = (
     | MemberList
     | Changed
     | ChangesPage
+    | SearchPage
     | BlockedAccounts
     | Unread
     | BanList

@@ -18,6 +18,7 @@ from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, Unread
 from shared.contract.model import MemberPair, Message
+from shared.contract.search import SearchMessages, SearchPage
 
 _ALL = 2**31
 
@@ -77,6 +78,11 @@ class MessageHistory:
     async def resume(self, command: ResumeChats, actor: AccountId) -> ChatsResumed:
         """Raises RequestError."""
         return await self._missing.fetch(command, actor)
+
+    async def search(self, command: SearchMessages, actor: AccountId) -> SearchPage:
+        """Raises RequestError."""
+        command.actor = actor
+        return await self._bus.request(subjects.SEARCH, command, seconds=self._seconds, retry=True)
 
     async def count_unread(self, actor: AccountId) -> Unread:
         """Raises RequestError."""

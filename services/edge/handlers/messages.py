@@ -27,9 +27,12 @@ from services.edge.handlers.message_resolver import MessageResolver
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
+from shared.contract.search import SearchMessages
 from shared.contract.session import Ack
 
-PagesCommand = GetHistory | FetchUnread | ReadHistory | ResumeChats | CountUnread | MarkChatRead | GetChanges
+PagesCommand = (
+    GetHistory | FetchUnread | ReadHistory | ResumeChats | CountUnread | MarkChatRead | GetChanges | SearchMessages
+)
 MessagesCommand = (
     PagesCommand
     | StartUpload
@@ -94,5 +97,7 @@ class MessageHandler:
                 return Ack()
             case GetChanges():
                 return await self._changes.page(command, actor)
+            case SearchMessages():
+                return await history.search(command, actor)
             case _:
                 assert_never(command)

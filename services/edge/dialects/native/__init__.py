@@ -71,6 +71,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.message import Changed, Unread
 from shared.contract.moderation import BanList
+from shared.contract.search import SearchPage
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -192,6 +193,8 @@ class Native(Dialect):
                 return encode.sync(reply, self.base_url)
             case ChangesPage():
                 return encode.changes(reply, self.base_url)
+            case SearchPage():
+                return encode.search(reply)
             case Unread():
                 return encode.unread(reply)
             case AccountView(profile, _, friends):

@@ -16,6 +16,7 @@ from services.edge.canonical.replies import (
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.native import events, presence, results
+from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import media_url
 from shared.contract.auth import Authenticated, Logins, LoginView
 from shared.contract.ephemeral import PresenceChanged
@@ -36,6 +37,7 @@ from shared.contract.model import (
     Text,
 )
 from shared.contract.moderation import BanList
+from shared.contract.search import SearchPage
 from shared.contract.session import ChatView, MemberList, Requests
 
 ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWNER: "owner"}
@@ -70,6 +72,13 @@ def changed(reply: Changed, command: Command) -> results.ChangeResult | results.
     if isinstance(command, ChangeMessage) and isinstance(command.change, React):
         return results.ReactResult(reply.rev, reply.count)
     return results.ChangeResult(reply.rev, reply.time)
+
+
+def search(page: SearchPage) -> SearchResult:
+    hits = [
+        FoundMessage(one.chat, one.index, one.id, one.sender, one.time, one.snippet, one.marks) for one in page.hits
+    ]
+    return SearchResult(hits, page.indexed_to, UNSET if page.next is None else "{}-{}".format(*page.next))
 
 
 def changes(page: ChangesPage, base_url: str) -> results.ChangesResult:

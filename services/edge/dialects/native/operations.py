@@ -12,6 +12,7 @@ from services.edge.dialects.native import parameters, requests, results
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.requests import Caller
+from services.edge.dialects.native.search import SearchParameters, SearchResult
 from shared.contract.auth import DeleteAccount, ListLogins, Logout
 from shared.contract.contacts import ListBlocked
 from shared.contract.session import (
@@ -128,6 +129,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "changes", "a page of changes of messages",
         _READ, parameters.ChangesParameters, results.ChangesResult, requests.changes,
+    ),
+    Operation(
+        "search", "the messages of the own chats with these words",
+        RateClass.EXPENSIVE, SearchParameters, SearchResult, requests.search,
     ),
     Operation("edit", "replace an own message", _WRITE, parameters.EditParameters, results.ChangeResult, requests.edit),
     Operation(

@@ -20,6 +20,7 @@ from services.edge.dialects import addresses, credentials, validation
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native import parameters as given
 from services.edge.dialects.native.parameters import EMOJI_BYTES
+from services.edge.dialects.native.search import SearchParameters
 from shared.contract.auth import ChangePassword, EndLogin, IdentifierKind, Login, Recover, Register, SetSecurity
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode
@@ -40,6 +41,7 @@ from shared.contract.model import (
     Text,
 )
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.search import ContentKind, SearchMessages
 from shared.contract.session import (
     AddMember,
     AnswerFriendship,
@@ -172,6 +174,24 @@ def unpin(wire: given.IndexParameters, caller: Caller) -> ChangeMessage:
 
 def changes(wire: given.ChangesParameters, caller: Caller) -> GetChanges:
     return GetChanges(ChatId(wire.chat), wire.after)
+
+
+def search(wire: SearchParameters, caller: Caller) -> SearchMessages:
+    return SearchMessages(
+        wire.query,
+        ChatId(wire.chat or 0),
+        AccountId(wire.sender or 0),
+        wire.after or 0,
+        wire.before or 0,
+        ContentKind(wire.has) if wire.has else None,
+        wire.count,
+        _place(wire.page) if wire.page else None,
+    )
+
+
+def _place(page: str) -> tuple[int, int]:
+    time, chat = map(int, page.split("-"))
+    return time, chat
 
 
 def _segment(wire: given.DraftSegment) -> RichSegment:
