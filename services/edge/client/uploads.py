@@ -42,7 +42,7 @@ class UploadSlots:
         await self._media.check_quota(account)
         if len(self._open) >= _CONCURRENT_UPLOADS:
             raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are on their way already")
-        self._open[command.number] = _PartialUpload(self._media.start_upload(), request, now)
+        self._open[command.number] = _PartialUpload(self._media.start_upload(account), request, now)
         await self.add(UploadPart(command.number, command.data), now)
 
     async def add(self, command: UploadPart, now: float) -> None:
@@ -55,7 +55,7 @@ class UploadSlots:
 
     async def store(self, command: PostUpload, account: AccountId) -> Media:
         """Store the account's whole file under an address. The upload ends, also when this raises RequestError."""
-        upload = self._media.start_upload() if command.number is None else self._pop(command.number)
+        upload = self._media.start_upload(account) if command.number is None else self._pop(command.number)
         try:
             await upload.write(command.data)
             return await self._media.store(

@@ -67,7 +67,7 @@ class HttpUploads:
         _check_length(request.length, self._settings.limits.file_bytes)
         await self._media.check_quota(claims.account)
         with self._limiter.slot(claims.account):
-            upload = self._media.start_upload()
+            upload = self._media.start_upload(claims.account)
             try:
                 async for data in request.body():
                     await upload.write(data)

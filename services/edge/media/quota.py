@@ -1,5 +1,6 @@
 """Quotas of stored bytes: of each account and day (UTC), and of all files together."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -10,6 +11,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings import MediaSettings
 
 _TOTAL = ""
+_FULL = "this server has no room for more pictures and files"
 
 
 class ByteCounters(Protocol):
@@ -18,6 +20,29 @@ class ByteCounters(Protocol):
     async def add(self, name: str, number: int) -> int: ...
 
     async def set(self, name: str, number: int) -> None: ...
+
+
+class UnfinishedUploads:
+    """The bytes of this edge's uploads that are not stored yet: of an account no more than its quota of a day, of all
+    no more than that of all files, or uploads that never end would fill the disk. Pure."""
+
+    def __init__(self, settings: MediaSettings) -> None:
+        self._daily = settings.account_bytes_per_day
+        self._total = settings.total_bytes
+        self._sizes = Counter[AccountId]()
+
+    def add(self, account: AccountId, size: int) -> None:
+        """Raises RequestError (LIMIT), and adds nothing then."""
+        if self._total and self._sizes.total() + size > self._total:
+            raise RequestError(ErrorCode.LIMIT, _FULL)
+        if self._daily and account != NO_ACCOUNT and self._sizes[account] + size > self._daily:
+            raise RequestError(ErrorCode.LIMIT, _daily_text(self._daily))
+        self._sizes[account] += size
+
+    def remove(self, account: AccountId, size: int) -> None:
+        self._sizes[account] -= size
+        if not self._sizes[account]:
+            del self._sizes[account]
 
 
 class MediaQuota:
@@ -59,9 +84,12 @@ class MediaQuota:
         """Counter, limit, and the error's text."""
         limits: list[tuple[str, int, str]] = []
         if self._total:
-            limits.append((_TOTAL, self._total, "this server has no room for more pictures and files"))
+            limits.append((_TOTAL, self._total, _FULL))
         if self._daily and account != NO_ACCOUNT:
             day = datetime.fromtimestamp(self._now() / 1000, UTC).strftime("%Y%m%d")
-            text = f"an account may send {self._daily} bytes of pictures and files a day"
-            limits.append((f":{day}:{account}", self._daily, text))
+            limits.append((f":{day}:{account}", self._daily, _daily_text(self._daily)))
         return limits
+
+
+def _daily_text(limit: int) -> str:
+    return f"an account may send {limit} bytes of pictures and files a day"

@@ -17,7 +17,7 @@ from services.edge.media.disk import Disk
 from services.edge.media.failures import StoreFailures
 from services.edge.media.mime_sniffing import sniff
 from services.edge.media.naming import safe_name
-from services.edge.media.quota import MediaQuota
+from services.edge.media.quota import MediaQuota, UnfinishedUploads
 from services.edge.media.record import MediaRecord, MediaUse, retention
 from services.edge.media.store import MediaStore, load_record
 from services.edge.media.upload_buffer import Upload, UploadBuffer
@@ -50,7 +50,10 @@ class MediaService:
         self._store = store
         self._failures = StoreFailures(metrics)
         self._directory = settings.media.directory
-        self._uploads = UploadBuffer(self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures)
+        unfinished = UnfinishedUploads(settings.media)
+        self._uploads = UploadBuffer(
+            self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures, unfinished
+        )
         self._seconds = settings.media.timeout_seconds
         self._retention = retention(settings)
         self._metrics = metrics
@@ -72,9 +75,9 @@ class MediaService:
         """Remove what crashed processes left, older than a day. Raises OSError."""
         await self._uploads.prepare()
 
-    def start_upload(self) -> Upload:
+    def start_upload(self, account: AccountId = NO_ACCOUNT) -> Upload:
         """A new file, to be written, then stored or dropped."""
-        return self._uploads.start_upload()
+        return self._uploads.start_upload(account)
 
     async def check_quota(self, account: AccountId) -> None:
         """Before an upload. Raises RequestError if the account may store nothing more today."""

@@ -12,7 +12,9 @@ from threading import Lock
 
 from services.edge.media.disk import Disk
 from services.edge.media.failures import StoreFailures
+from services.edge.media.quota import UnfinishedUploads
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
 
 HEAD_BYTES = 64
 """Bytes of the beginning that are kept to detect the type."""
@@ -22,14 +24,18 @@ _STALE_SECONDS = 24 * 3600.0
 class UploadBuffer:
     """The directory of temporary files. `limit`: maximum bytes of a file."""
 
-    def __init__(self, root: Path, limit: int, disk: Disk, failures: StoreFailures) -> None:
+    def __init__(
+        self, root: Path, limit: int, disk: Disk, failures: StoreFailures, unfinished: UnfinishedUploads
+    ) -> None:
         self._root = root
         self._limit = limit
         self._disk = disk
         self._failures = failures
+        self._unfinished = unfinished
 
-    def start_upload(self) -> "Upload":
-        return Upload(self._root / secrets.token_hex(16), self._limit, self._disk, self._failures)
+    def start_upload(self, account: AccountId) -> "Upload":
+        path = self._root / secrets.token_hex(16)
+        return Upload(path, self._limit, self._disk, self._failures, self._unfinished, account)
 
     async def prepare(self) -> None:
         """Create the directory, and remove files of crashed processes (older than a day). Raises OSError."""
@@ -47,13 +53,23 @@ class Upload:
     """One incoming file. Writes are sequential; `drop` may be called at any time, also during a write. The code that
     started the upload always drops it in the end."""
 
-    def __init__(self, path: Path, limit: int, disk: Disk, failures: StoreFailures) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        disk: Disk,
+        failures: StoreFailures,
+        unfinished: UnfinishedUploads,
+        account: AccountId,
+    ) -> None:
         self.size = 0
         self.head = b""
         self._path = path
         self._limit = limit
         self._disk = disk
         self._failures = failures
+        self._unfinished = unfinished
+        self._account = account
         self._hash = hashlib.sha256()
         self._file: FileIO | None = None
         self._dropped = False
@@ -61,9 +77,11 @@ class Upload:
         """Held by threads, so that the file is not closed during a write."""
 
     async def write(self, data: bytes) -> None:
-        """Raises RequestError over the limit, and when the disk fails."""
+        """Raises RequestError over a limit, and when the disk fails."""
         if self.size + len(data) > self._limit:
             raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self._limit} bytes")
+        if not self._dropped:
+            self._unfinished.add(self._account, len(data))
         self.size += len(data)
         self.head += data[: HEAD_BYTES - len(self.head)]
         with self._failures.reported("write"):
@@ -77,6 +95,7 @@ class Upload:
         """Remove the temporary file soon."""
         if not self._dropped:
             self._dropped = True
+            self._unfinished.remove(self._account, self.size)
             self._disk.run_detached(self._remove)
 
     # In threads

@@ -38,8 +38,9 @@ class EdgeCluster:
     dialects: Dialects = (*DIALECTS, ENTRY)
 
     async def add_edge(self, **settings: Any) -> Edge:
-        """Starts another edge with these settings of the section `edge`. `nats_port`: of a proxy of NATS."""
-        limits = settings.pop("limits", {"rates": False})
+        """Starts another edge with these settings of the section `edge`, and of `limits` and `media`. `nats_port`: of a
+        proxy of NATS."""
+        limits, media = settings.pop("limits", {"rates": False}), settings.pop("media", {})
         nats = self.nats.settings("edge")
         if nats_port := settings.pop("nats_port", 0):
             nats = nats.model_copy(update={"url": f"nats://127.0.0.1:{nats_port}"})
@@ -48,7 +49,7 @@ class EdgeCluster:
             redis=self.valkey.settings("edge"),
             edge={"drain_seconds": 0.2, **settings},
             limits=limits,
-            media={"directory": self.media_directory},
+            media={"directory": self.media_directory, **media},
         )
         edge = Edge(made, CollectorRegistry(), self.dialects)
         await edge.media.prepare()

@@ -156,6 +156,16 @@ async def test_an_idle_upload_is_dropped_with_an_error_reply(cluster: EdgeCluste
     await until_nothing_is_spooled(cluster)
 
 
+async def test_unfinished_uploads_of_an_account_take_no_more_than_its_quota(cluster: EdgeCluster) -> None:
+    device = await ann(cluster, media={"account_bytes_per_day": 10})
+    for number in (1, 2):
+        assert await device.request(do="start", number=number, chat=CHAT) == "Ack"
+    assert await device.request(do="part", number=1, data="123456") == "Ack"
+    assert await device.request(do="part", number=2, data="12345") == "limit"
+    assert await device.request(do="part", number=2, data="1") == "conflict", "it was given up"
+    assert await device.request(do="last", number=1, data="7890", chat=CHAT) == [CHAT, 1]
+
+
 async def test_a_client_with_too_many_queued_bytes_is_not_read(cluster: EdgeCluster) -> None:
     device = await ann(cluster, incoming_bytes=100_000)
     await device.until_synced()

@@ -94,7 +94,8 @@ async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[HttpSi
     """A file has at most 2,000,000 bytes, a request's head 0.5 s; a client may stall for 1 s."""
     limits = {"rates": False, "file_bytes": LIMIT, **sections.get("limits", {})}
     edge = {"port": 0, **sections.get("edge", {})}
-    settings = Settings(media={"directory": tmp_path, "timeout_seconds": 5}, limits=limits, edge=edge)
+    files = {"directory": tmp_path, "timeout_seconds": 5, **sections.get("media", {})}
+    settings = Settings(media=files, limits=limits, edge=edge)
     registry, tokens, disk, endpoint = CollectorRegistry(), FakeTokens(), Disk(), RecordingEndpoint()
     media = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
     await media.prepare()

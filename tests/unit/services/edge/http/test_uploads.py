@@ -221,6 +221,17 @@ class TestRates:
         assert (await site.post(PNG, X_Forwarded_For="192.0.2.10")).status == 201
 
 
+class TestQuota:
+    @pytest.fixture
+    def sections(self) -> dict[str, Any]:
+        return {"media": {"account_bytes_per_day": 10}}
+
+    async def test_an_unfinished_upload_takes_no_more_than_the_account_s_quota(self, site: HttpSite) -> None:
+        reply = await site.post(b"12345678901")
+        assert (reply.status, error_code(reply)) == (403, "limit")
+        assert (await site.post(b"1234567890")).status == 201
+
+
 class TestAddress:
     @pytest.fixture
     def sections(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -100,4 +101,27 @@ async def test_a_file_that_cannot_be_stored_is_not_counted(edges: list[MediaCoun
     assert caught.value.failure.code is ErrorCode.LIMIT
     await media.discard(stored.id)
     await quota.reserve(ALICE, 8)
+    await media.close()
+
+
+async def test_unfinished_uploads_take_no_more_than_the_quotas(tmp_path: Path) -> None:
+    """Many that never end would fill the disk, though none of them is stored."""
+    settings, disk = Settings(media={"directory": tmp_path, "account_bytes_per_day": 10, "total_bytes": 15}), Disk()
+    media = MediaService(open_store(settings.media, disk), settings, EdgeMetrics(CollectorRegistry()), disk)
+    await media.prepare()
+    first, second, other = (media.start_upload(account) for account in (ALICE, ALICE, BOB))
+    await first.write(b"123456")
+    with pytest.raises(RequestError, match="10 bytes of pictures and files a day"):
+        await second.write(b"12345")
+    await other.write(b"123456789")
+    with pytest.raises(RequestError, match="no room"):
+        await other.write(b"0")
+    first.drop()
+    first.drop()
+    await second.write(b"12345")
+    assert (await media.store(second, "file", account=ALICE)).size == 5
+    last = media.start_upload(ALICE)
+    await last.write(b"123456")
+    for upload in (other, last):
+        upload.drop()
     await media.close()
