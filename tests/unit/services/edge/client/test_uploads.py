@@ -164,6 +164,7 @@ async def test_unfinished_uploads_of_an_account_take_no_more_than_its_quota(clus
     assert await device.request(do="part", number=2, data="12345") == "limit"
     assert await device.request(do="part", number=2, data="1") == "conflict", "it was given up"
     assert await device.request(do="last", number=1, data="7890", chat=CHAT) == [CHAT, 1]
+    assert await device.request(do="start", number=3, chat=CHAT) == "limit"
 
 
 async def test_a_client_with_too_many_queued_bytes_is_not_read(cluster: EdgeCluster) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from services.edge.http.responses import STATUS
 from services.edge.identicons import avatar_png
-from shared.contract.errors import ErrorCode
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.http.conftest import LIMIT, HttpSite
@@ -230,6 +231,16 @@ class TestQuota:
         reply = await site.post(b"12345678901")
         assert (reply.status, error_code(reply)) == (403, "limit")
         assert (await site.post(b"1234567890")).status == 201
+
+
+async def test_beyond_the_quota_no_body_is_awaited(site: HttpSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def reject(_account: AccountId) -> None:
+        raise RequestError(ErrorCode.LIMIT, "nothing more today")
+
+    monkeypatch.setattr(site.media, "check_quota", reject)
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(upload_head(10))
+        assert (await head_of(peer)).status == 403
 
 
 class TestAddress:
