@@ -111,6 +111,10 @@ class Codec(ABC):
         """A page of messages from index `start` (−1: the newest) towards older ones."""
         raise self.unsupported("page through the history of a chat")
 
+    def search(self, query: str, count: int) -> ClientRequest:
+        """The newest messages with all words of the query in the chats of the account."""
+        raise self.unsupported("search")
+
     def missed(self, account: ClientAccount, chat: int, after: int) -> Sequence[ClientRequest]:
         """Requests for the messages of a chat after a position. The last is answered by a page of them, or, after all
         were delivered like new ones, by any reply."""

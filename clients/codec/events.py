@@ -21,6 +21,7 @@ class ReplyKind(Enum):
     CHAT_DETAILS = "request about a chat"
     ACCOUNT = "request about an account"
     HISTORY = "page of the history"
+    SEARCH = "search"
     STATUS = "request of the server's status"
     ANY = "request"
     """Of a reply: it answers the oldest request. Of a request: any reply answers it."""

@@ -74,6 +74,14 @@ class _NativeMessage(msgspec.Struct):
     recalled: bool = False
 
 
+class _NativeHit(msgspec.Struct):
+    chat: int
+    index: int
+    id: int
+    sender: int
+    snippet: str
+
+
 class _NativeMember(msgspec.Struct):
     account: int
 
@@ -90,6 +98,7 @@ class _NativeReply(msgspec.Struct):
     members: list[int | _NativeMember] = []
     chats: list[_NativeChat] = []
     messages: list[_NativeMessage] = []
+    hits: list[_NativeHit] = []
 
 
 class _NativeEvent(msgspec.Struct):
@@ -219,6 +228,9 @@ class NativeCodec(Codec):
         page = {"chat": chat, "count": count, "from": start}
         return _request(ReplyKind.HISTORY, "history", **page)
 
+    def search(self, query: str, count: int) -> ClientRequest:
+        return _request(ReplyKind.SEARCH, "search", query=query, count=count)
+
     def missed(self, account: ClientAccount, chat: int, after: int) -> Sequence[ClientRequest]:
         page = {"chat": chat, "count": _PAGE, "from": after + 1, "dir": "newer"}
         return (_request(ReplyKind.HISTORY, "history", **page),)
@@ -257,7 +269,7 @@ def _answer(read: _NativeReply) -> ServerReply:
     reply.chats = [ListedChat(chat.chat) for chat in read.chats]
     if kind is ReplyKind.CHAT_DETAILS:
         reply.chats = [ListedChat(read.chat, read.name, [str(member) for member in read.members])]
-    reply.messages = [_received(message) for message in read.messages]
+    reply.messages = [_received(message) for message in read.messages] + [_found(hit) for hit in read.hits]
     return reply
 
 
@@ -276,6 +288,10 @@ def _received(message: _NativeMessage) -> ReceivedMessage:
         sender_uuid=message.face.uuid,
         sender_name=message.face.nickname,
     )
+
+
+def _found(hit: _NativeHit) -> ReceivedMessage:
+    return ReceivedMessage(hit.snippet, position=hit.index, chat=hit.chat, sender=hit.sender, id=hit.id)
 
 
 def _whole(segments: list[_NativeSegment]) -> str:

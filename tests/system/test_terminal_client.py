@@ -89,6 +89,8 @@ def test_a_message_is_edited_reacted_to_and_recalled(system: Cluster, clients: E
     one.expect("message 1 has other reactions: 👍")
     other.type("/reply thank you")
     one.expect("thank you")
+    other.type("/search nothing like it")
+    other.expect("nothing is found")
     one.type("/recall")
     one.expect("recalled")
     other.expect("message 1 is recalled")

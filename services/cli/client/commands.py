@@ -44,6 +44,7 @@ class ChatCommands:
             "accept": ChatCommand(self._accept, "CHAT USER", "accept a user's request to join", 2, 2),
             "chat": ChatCommand(self._chat, "CHAT", "write to this chat from now on", 1, 1),
             "history": ChatCommand(self._history, "[COUNT]", "show the last messages of the current chat", 0, 1),
+            "search": ChatCommand(self._search, "WORDS", "show the last messages with these words", 1, _MANY),
             "edit": ChatCommand(self._edit, "TEXT", "replace your last message in the current chat", 1, _MANY),
             "recall": ChatCommand(self._recall, "", "recall your last message in the current chat"),
             "react": ChatCommand(self._react, "EMOJI", "react to the last message of the current chat", 1, 1),
@@ -213,6 +214,15 @@ class ChatCommands:
             lines = [wording.message(message, account, names, chat.chat) for message in reversed(page)]
         for line in lines:
             self._terminal.show(line)
+
+    def _search(self, words: Sequence[str]) -> None:
+        """In all chats of the account."""
+        found = self._conversation.request(self._codec.search(" ".join(words), _HISTORY)).messages
+        account, names = self._conversation.account, self._conversation.names
+        for message in reversed(found):
+            self._terminal.show(wording.message(message, account, names))
+        if not found:
+            self._terminal.show("nothing is found")
 
 
 def _words(line: str) -> Sequence[str]:

@@ -17,6 +17,7 @@ from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.contacts import SetBlocked
 from shared.contract.message import ChangeMessage, GetHistory, PinMessage, React, RecallText
 from shared.contract.model import Text
+from shared.contract.search import SearchMessages
 from shared.contract.session import (
     AddMember,
     AnswerMembership,
@@ -108,6 +109,8 @@ def _creation(codec: Codec, command: CreateChat | CreateChatByUuid, account: Cli
 
 def _listing(codec: Codec, command: Command, account: ClientAccount) -> ClientRequest | None:
     match command:
+        case SearchMessages(chat=0, place=None):
+            return codec.search(command.query, command.count)
         case ListChatViews():
             return codec.list_chats(account)
         case GetAccount(account=account.number, lists=True) if codec.dialect == "ourchat-v2":
