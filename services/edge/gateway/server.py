@@ -145,7 +145,7 @@ class Gateway:
         protocol = self._http_protocol(address)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        if received:
+        if received and not transport.is_closing():
             protocol.data_received(received)
 
     def _http_protocol(self, address: str = "") -> HttpProtocol:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,10 +13,12 @@ from websockets.asyncio.client import connect
 
 from services.edge.canonical.transport import Handshake, Reject
 from services.edge.gateway import Gateway
-from tests.unit.services.edge.gateway.conftest import Start
+from shared.settings import EdgeSettings, LimitsSettings
+from tests.unit.services.edge.gateway.conftest import Start, serve_hello
 from tests.unit.services.edge.gateway.raw import CLOSE, PING, PONG, TEXT, RawPeer, closing, masked, request
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSING_GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -217,6 +220,29 @@ async def test_one_address_leaves_connections_to_others(start: Start) -> None:
         assert await fetch(gateway.port, first + GET) == ""
         assert (await fetch(gateway.port, second + CLOSING_GET)).endswith("hello")
     assert (await fetch(gateway.port, first + CLOSING_GET)).endswith("hello")
+
+
+async def test_the_request_of_a_rejected_connection_is_not_served(endpoint: RecordingEndpoint) -> None:
+    """Also if it comes together with the header of a proxy. Its effect would be free of every limit."""
+    served: list[str] = []
+
+    async def serve(scope: Mapping[str, Any], receive: object, send: Send) -> None:
+        served.append(scope["path"])
+        await serve_hello(scope, receive, send)
+
+    edge = EdgeSettings(port=0, trusted_proxies=["127.0.0.0/8"], max_connections=4)
+    gateway = Gateway(edge, LimitsSettings(), endpoint, serve)
+    await gateway.start()
+    first, second = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n", b"PROXY TCP4 198.51.100.5 192.0.2.1 1 2\r\n"
+    try:
+        async with await RawPeer.dial(gateway.port) as peer:
+            peer.send(first + GET)
+            await peer.head()
+            assert await fetch(gateway.port, first + CLOSING_GET.replace(b"/ ", b"/rejected ", 1)) == ""
+            assert (await fetch(gateway.port, second + CLOSING_GET.replace(b"/ ", b"/other ", 1))).endswith("hello")
+    finally:
+        await gateway.close()
+    assert served == ["/", "/other"]
 
 
 async def test_a_web_socket_is_no_connection_by_http_any_more(start: Start) -> None:
