@@ -43,7 +43,7 @@ def installation(tmp_path: Path) -> Path:
     ensure_keys(data / "keys")
     for service in SERVICES:
         upgrade(service, f"sqlite:///{data}/{service}.db")
-    with sqlite3.connect(data / "auth.db") as connection:
+    with closing(sqlite3.connect(data / "auth.db")) as connection, connection:
         connection.execute("UPDATE state SET value = 42 WHERE name = 'revocations'")
     return data
 

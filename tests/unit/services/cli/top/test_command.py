@@ -89,7 +89,7 @@ def test_every_process_fits_on_a_small_screen(processes: int, monkeypatch: pytes
     rows = [
         PanelData(f"A rather long title of panel {number}", "rate", "/s", False, "", {"": [1e9]}) for number in range(9)
     ]
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
     states = [
         ProcessState(f"process-{number}", DashboardData("edge", "", {}, [1.0], [PanelGroupData("", rows)]))
         for number in range(processes)
