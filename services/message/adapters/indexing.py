@@ -17,6 +17,9 @@ from shared.telemetry import log
 
 _log = log(__name__)
 INTERVAL_SECONDS = 1.0
+_LONGEST_INTERVAL_SECONDS = 30.0
+_REST_RATIO = 2.0
+"""After each pass over all chats, it rests for so many times the time that the pass took."""
 _PAUSE_RATIO = 3.0
 """After each transaction, it pauses for so many times the time that the transaction took: posts have the database."""
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -39,13 +42,16 @@ class SearchIndex(Protocol):
 
 async def run(work: Callable[[], Awaitable[None]], is_elected: Callable[[], bool]) -> None:
     """Repeats the work until it is cancelled."""
+    rest = INTERVAL_SECONDS
     while True:
-        await asyncio.sleep(INTERVAL_SECONDS)
+        await asyncio.sleep(rest)
+        began = time.monotonic()
         if is_elected():
             try:
                 await work()
             except RequestError as error:
                 _log.warning("the search index is not written now", error=str(error))
+        rest = min(max(INTERVAL_SECONDS, (time.monotonic() - began) * _REST_RATIO), _LONGEST_INTERVAL_SECONDS)
 
 
 class SearchIndexer:

@@ -71,8 +71,7 @@ def _search(snapshot: Snapshot, part: SearchPart, now: int) -> SearchPage:
     chats = list(_chats(part, activity))
     words = query_terms(request.query)
     filters = filter_terms(request.sender, [request.has] if request.has else [])
-    rarest, *others = sorted(words, key=len, reverse=True)
-    terms = [rarest, *filters, *others]
+    terms = [*filters, *words]
     found = snapshot.search(chats, terms, request.after, request.count)
     hits = list(_hits(_messages(snapshot, found), words, frozenset(terms)))
     missing = snapshot.first_missing_in_index([one.chat for one in chats])

@@ -20,6 +20,7 @@ _CHATS = 64
 """Of a statement."""
 SCANNED_ENTRIES = 16_384
 _SCANNED_IN_CHAT = 64
+_COUNTED_CHATS, _COUNTED_ENTRIES = 16, 1_000
 """Entries of one term that a search looks at, at most, and the least of them in one chat."""
 
 # Both: the entries with the first term, of which the newest `scanned` are looked at; those of them that are visible and
@@ -44,6 +45,16 @@ _COLUMNS = {
     "sqlite": {"chat": "span.value ->> 0", "first": "span.value ->> 1", "before": "span.value ->> 2"},
     "postgresql": {"chat": "span.chat", "first": "span.first", "before": "span.before"},
 }
+_COUNT = SetStatement(
+    sqlite="""
+        SELECT count(*) FROM (
+            SELECT 1 FROM json_each(:rows) AS one CROSS JOIN search_entries
+            ON chat_id = one.value ->> 0 AND term = :term LIMIT :limit)""",
+    postgresql="""
+        SELECT count(*) FROM (
+            SELECT 1 FROM search_entries WHERE chat_id = ANY(CAST(:a AS bigint[])) AND term = :term LIMIT :limit
+        ) AS counted""",
+)
 _INDEXED_TO = SetStatement(
     sqlite="""
         SELECT min(messages.time) FROM json_each(:rows) AS one CROSS JOIN heads ON heads.chat_id = one.value ->> 0
@@ -89,11 +100,10 @@ class FoundPlaces(NamedTuple):
 def find_places(
     connection: sa.Connection, chats: Iterable[SearchedChat], terms: Sequence[str], after: int, count: int
 ) -> FoundPlaces:
-    """The newest `count` messages with all these terms (the first MAX_TERMS of them) that were sent after `after`. The
-    first term should be the rarest."""
+    """The newest `count` messages with all these terms (the first MAX_TERMS of them) that were sent after `after`."""
     ordered = sorted(chats, key=lambda one: one.active, reverse=True)
     scanned = max(_SCANNED_IN_CHAT, SCANNED_ENTRIES // max(len(ordered), 1))
-    terms = terms[:MAX_TERMS]
+    terms = _rarest_first(connection, ordered, terms[:MAX_TERMS])
     others: dict[str, object] = {f"term{at}": term for at, term in enumerate(terms)}
     others |= {"after": after, "scanned": scanned, "skipped": scanned - 1, "limit": count}
     places: list[FoundPlace] = []
@@ -108,6 +118,15 @@ def find_places(
             bound = max(bound, last or 0) if len(hits) < count else bound
         places = sorted(places, reverse=True)[:count]
     return FoundPlaces([place for place in places if place.time >= bound], bound)
+
+
+def _rarest_first(connection: sa.Connection, chats: Sequence[SearchedChat], terms: Sequence[str]) -> Sequence[str]:
+    """As far as some entries of the most active chats tell."""
+    if len(terms) < 2 or not chats:
+        return terms
+    rows = single_column(one.chat for one in chats[:_COUNTED_CHATS])
+    counts = {term: _COUNT.fetch(connection, rows, term=term, limit=_COUNTED_ENTRIES)[0][0] for term in terms}
+    return sorted(terms, key=lambda term: counts[term])
 
 
 def first_missing(connection: sa.Connection, chats: Iterable[ChatId]) -> int | None:
