@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """Stands for kubectl in the tests of upgrade.sh. Records each command in $FAKE/commands, revisions of Deployments in
-$FAKE/revisions.json, and the last applied file as $FAKE/applied.yaml. $FAKE/answers.json overrides replies: the
-beginning of a command (without options) → [status, standard output, standard error]. An upgrade runs it a hundred
-times: it imports little."""
+$FAKE/revisions, and the last applied file as $FAKE/applied.yaml. $FAKE/answers overrides replies: the beginning of a
+command (without options) → [status, standard output, standard error].
 
-import json
+An upgrade runs it a hundred times. So it imports nothing that takes time: its files are marshalled.
+"""
+
+import marshal
 import os
 import sys
-from pathlib import Path
 
-FAKE = Path(os.environ["FAKE"])
+TYPE_CHECKING = False  # as in typing, which takes time
+if TYPE_CHECKING:
+    from typing import Any
+
+FAKE = os.environ["FAKE"]
 VALUED = {"--namespace", "--output", "--selector", "--filename", "--timeout", "--to-revision", "--tail",
           "--patch"}  # fmt: skip
 REPLIES = {
@@ -35,15 +40,26 @@ def parsed(arguments: list[str]) -> tuple[str, dict[str, str]]:
     return " ".join(words), options
 
 
+def load(name: str) -> "dict[str, Any]":
+    with open(f"{FAKE}/{name}", "rb") as file:
+        found: dict[str, Any] = marshal.load(file)  # noqa: S302
+    return found
+
+
+def save(name: str, content: "dict[str, Any]") -> None:
+    with open(f"{FAKE}/{name}", "wb") as file:
+        marshal.dump(content, file)
+
+
 def deployment(command: str, options: dict[str, str]) -> str:
-    revisions = json.loads((FAKE / "revisions.json").read_text())
+    revisions = load("revisions")
     name = command.split()[-1].removeprefix("deployment/")
     if command.startswith("rollout undo"):
         revisions[name] += 1
     elif options.get("--filename") and name == "apply":
         name = options["--selector"].rpartition("=")[2]
         revisions[name] = revisions.get(name, 0) + 1
-    (FAKE / "revisions.json").write_text(json.dumps(revisions))
+    save("revisions", revisions)
     if "replicas" in options.get("--output", ""):
         return "7" if revisions.get(name) else ""
     return str(revisions.get(name, ""))
@@ -51,32 +67,31 @@ def deployment(command: str, options: dict[str, str]) -> str:
 
 def stored(options: dict[str, str]) -> str:
     wanted = options.get("--output", "").removeprefix("jsonpath={.data.").removesuffix("}")
-    kept = json.loads((FAKE / "progress.json").read_text()) if (FAKE / "progress.json").exists() else None
-    if kept is None:
+    if not os.path.exists(f"{FAKE}/progress"):
         sys.exit(1)
-    return str(kept.get(wanted, ""))
+    return str(load("progress").get(wanted, ""))
 
 
 def main() -> None:
     if sys.argv[1] == "kustomize":
-        render: list[str] = json.loads(os.environ["RENDER"])
+        render = os.environ["RENDER"].split()
         os.execvp(render[0], [*render, *sys.argv[2:]])  # noqa: S606
     command, options = parsed(sys.argv[1:])
     shown = " ".join(f"{name}={value}" for name, value in options.items() if name in ("--selector", "--to-revision"))
     dry = " --dry-run" if "--dry-run" in options else ""
-    with (FAKE / "commands").open("a") as file:
+    with open(f"{FAKE}/commands", "a") as file:
         file.write(f"{command} {shown}{dry}".strip() + "\n")
-    answers = json.loads((FAKE / "answers.json").read_text())
-    for beginning, (status, out, error) in answers.items():
+    for beginning, (status, out, error) in load("answers").items():
         if f"{command} {shown}{dry}".startswith(beginning):
             sys.stdout.write(out)
             sys.stderr.write(error)
             sys.exit(status)
     if command.startswith("create configmap"):
         pairs = [name.partition("=")[2].split("=") for name in options if name.startswith("--from-literal")]
-        (FAKE / "progress.json").write_text(json.dumps(dict(pairs)))
+        save("progress", dict(pairs))
     elif command == "apply" and options.get("--filename", "-") != "-" and not dry:
-        (FAKE / "applied.yaml").write_bytes(Path(options["--filename"]).read_bytes())
+        with open(options["--filename"]) as given, open(f"{FAKE}/applied.yaml", "w") as applied:
+            applied.write(given.read())
         if "name=" in options["--selector"]:
             deployment(command, options)
     elif command.startswith(("get deployment", "rollout undo")):
@@ -84,11 +99,11 @@ def main() -> None:
     elif command.startswith("get configmap"):
         sys.stdout.write(stored(options))
     elif command.startswith("patch configmap"):
-        kept = json.loads((FAKE / "progress.json").read_text())
+        kept = load("progress")
         del kept[options["--patch"].removeprefix("data: {").removesuffix(": null}")]
-        (FAKE / "progress.json").write_text(json.dumps(kept))
+        save("progress", kept)
     elif command.startswith("delete configmap"):
-        (FAKE / "progress.json").unlink()
+        os.unlink(f"{FAKE}/progress")
     else:
         sys.stdout.write(next((reply for begin, reply in REPLIES.items() if command.startswith(begin)), ""))
 

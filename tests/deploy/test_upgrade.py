@@ -1,6 +1,6 @@
 """upgrade.sh: its order, what it checks before it applies anything, and how it goes back."""
 
-import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -27,21 +27,27 @@ class FakeInstallation:
         self.k8s = directory / "deploy" / "k8s"
         kubectl = directory / "bin" / "kubectl"
         kubectl.parent.mkdir()
-        kubectl.write_text(f'#!/bin/sh\nexec {sys.executable} -S {Path(__file__).with_name("fake_kubectl.py")} "$@"\n')
+        kubectl.write_text(f"#!{sys.executable} -IS\n{Path(__file__).with_name('fake_kubectl.py').read_text()}")
         kubectl.chmod(0o755)
         self.answer({})
-        self.revisions = directory / "revisions.json"
-        self.revisions.write_text("{}")
+        self.set_revisions({})
 
     def answer(self, answers: dict[str, tuple[int, str, str]]) -> None:
-        (self.directory / "answers.json").write_text(json.dumps(answers))
+        (self.directory / "answers").write_bytes(marshal.dumps(answers))
+
+    def set_revisions(self, revisions: dict[str, int]) -> None:
+        (self.directory / "revisions").write_bytes(marshal.dumps(revisions))
+
+    def revisions(self) -> dict[str, int]:
+        found: dict[str, int] = marshal.loads((self.directory / "revisions").read_bytes())  # noqa: S302
+        return found
 
     def upgrade(self, *arguments: str, overlay: str = "dev") -> "subprocess.CompletedProcess[str]":
         assert RENDERER is not None
         (self.directory / "commands").write_text("")
         environment = {
             "PATH": f"{self.directory / 'bin'}:{os.environ['PATH']}", "FAKE": str(self.directory),
-            "RENDER": json.dumps([shutil.which(RENDERER), RENDERERS[RENDERER]]), "DRAGOMAN_STEP_SECONDS": "5",
+            "RENDER": f"{shutil.which(RENDERER)} {RENDERERS[RENDERER]}", "DRAGOMAN_STEP_SECONDS": "5",
         }  # fmt: skip
         before, after = (arguments[:1], arguments[1:]) if "--back" in arguments else ((), arguments)
         command: list[str | Path] = [self.k8s / "upgrade.sh", *before, self.k8s / "overlays" / overlay, *after]
@@ -99,7 +105,7 @@ def test_each_step_selects_objects_of_the_overlay(installation: FakeInstallation
 
 
 def test_a_failed_step_goes_back(installation: FakeInstallation) -> None:
-    installation.revisions.write_text(json.dumps({one: 3 for one in SERVICES}))
+    installation.set_revisions({one: 3 for one in SERVICES})
     installation.answer({"rollout status deployment/auth": (1, "", "timed out")})
     done = installation.upgrade()
     assert done.returncode == 1
@@ -112,10 +118,9 @@ def test_a_failed_step_goes_back(installation: FakeInstallation) -> None:
 
 
 def test_back_leaves_what_no_upgrade_changed(installation: FakeInstallation) -> None:
-    installation.revisions.write_text(json.dumps({one: 3 for one in SERVICES}))
+    installation.set_revisions({one: 3 for one in SERVICES})
     assert installation.upgrade().returncode == 0
-    now = json.loads(installation.revisions.read_text())
-    installation.revisions.write_text(json.dumps({**now, "session": 3}))
+    installation.set_revisions({**installation.revisions(), "session": 3})
     assert installation.upgrade("--back").returncode == 0
     assert [one.split()[2] for one in installation.commands("rollout undo")] == [
         "deployment/edge", "deployment/auth", "deployment/message",
