@@ -20,6 +20,8 @@ from shared.contract.model import Message, Role
 from shared.telemetry import log
 
 _log = log(__name__)
+_HEARD_CHATS = 10_000
+"""Broadcast chats without members here whose last index is remembered."""
 
 
 class GapWatcher(Protocol):
@@ -38,6 +40,9 @@ class LocalChats:
         self._gaps = gaps
         self._metrics = metrics
         self._sequencers: dict[ChatId, ChatSequencer] = {}
+        self._heard: dict[ChatId, int] = {}
+        """Of chats without a sequencer: the last index that was broadcast. The snapshot by which an account joins the
+        chat may be older."""
         self.message_clock = RemoteClock()
         """The clocks of the message service, which messages carry times of."""
 
@@ -58,6 +63,7 @@ class LocalChats:
         sequencer = self._sequencers.get(chat)
         if sequencer is None:
             sequencer = self._sequencers[chat] = ChatSequencer()
+            sequencer.known_head = self._heard.pop(chat, 0)
         local.chats.add(chat)
         sequencer.add_member(local.account, first)
         if head is not None:
@@ -169,6 +175,8 @@ class LocalChats:
         if sequencer is None:
             return
         self._gaps.forget(chat)
+        if sequencer.version:  # there were broadcasts
+            self._hear(chat, sequencer.known_head)
         for account in sequencer.members:
             if local := self._accounts.get(account):
                 local.chats.discard(chat)
@@ -185,6 +193,8 @@ class LocalChats:
         if recipients is not None and (sequencer is None or not all(map(sequencer.members.__contains__, recipients))):
             sequencer = self._join_unannounced(chat, recipients, first.message.index, first.version)
         if sequencer is None:
+            if recipients is None:
+                self._hear(chat, run[-1].message.index)
             return
         if first.pair is not None:
             sequencer.pair = first.pair
@@ -193,6 +203,12 @@ class LocalChats:
                 self._put_in_order(part, chat, sequencer)
         else:
             self._put_in_order(run, chat, sequencer)
+
+    def _hear(self, chat: ChatId, index: int) -> None:
+        """The chats that were heard of last are remembered."""
+        self._heard[chat] = max(index, self._heard.pop(chat, 0))
+        if len(self._heard) > _HEARD_CHATS:
+            del self._heard[next(iter(self._heard))]
 
     def _put_in_order(self, run: Sequence[Delivery], chat: ChatId, sequencer: ChatSequencer) -> None:
         """Delivers the messages that are next in the chat; the others wait for the missing ones."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.edge.canonical.events import Event, MessageChanged
+from services.edge.delivery import local_chats
 from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import ChatSequencer
@@ -122,6 +124,36 @@ def test_a_message_without_local_recipients_creates_no_sequencer(accounts: Local
     chats.receive([Delivery(message(1), [BOB], 1)])
     chats.receive([Delivery(message(1), None, 1)])
     assert len(chats) == 0
+
+
+@pytest.mark.parametrize("had_members", [False, True])
+def test_a_broadcast_that_is_newer_than_the_snapshot_of_the_first_member_is_fetched(
+    accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps, had_members: bool
+) -> None:
+    """While many log in at once, a snapshot may be seconds old when its account joins the chat."""
+    if had_members:
+        bob = attach(accounts, BOB)
+        chats.joined(bob, CHAT, 3)
+        chats.apply_membership(CHAT, [BOB], {BOB: 1}, 1)
+        chats.receive([Delivery(message(4), None, 1)])
+        chats.receive([Delivery(message(5), None, 1)])
+        detach(accounts, chats, bob)
+    else:
+        chats.receive([Delivery(message(4), None, 1), Delivery(message(5), None, 1)])
+    chats.joined(attach(accounts, ALICE), CHAT, 3)
+    assert (sequencer_of(chats).head, sequencer_of(chats).known_head, gaps.watched) == (3, 5, [(CHAT, 3)])
+
+
+def test_broadcasts_of_chats_without_members_are_remembered_for_some_chats_only(
+    accounts: LocalAccounts, chats: LocalChats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_chats, "_HEARD_CHATS", 2)
+    for number in (1, 2, 3):
+        one = message(9)
+        chats.receive([Delivery(msgspec.structs.replace(one, chat=ChatId(number)), None, 1)])
+    alice = attach(accounts, ALICE)
+    known = [sequencer.known_head for n in (1, 2, 3) if (sequencer := chats.joined(alice, ChatId(n), 3))]
+    assert known == [3, 9, 9]
 
 
 def test_a_sequencer_that_is_behind_is_watched(accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps) -> None:
