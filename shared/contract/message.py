@@ -166,7 +166,8 @@ class Sync(msgspec.Struct):
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
     """`messages`: the unread messages from `unread_from` to `upto`. If `upto` is below `head`, continue with SyncChat
     after it, without the account's own messages and without the indexes in `read` (inclusive ranges above `read_index`
-    that are read). Messages between `read_index` and `unread_from` are too old and count as read."""
+    that are read). Messages between `read_index` and `unread_from` are too old and count as read. `last_time`: of the
+    head, Unix milliseconds; 0: not known."""
 
     chat: ChatId
     head: int
@@ -176,6 +177,7 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
     read: list[tuple[int, int]]
     messages: list[Message]
     pair: MemberPair | None = None
+    last_time: int = 0
 
 
 class Synced(msgspec.Struct, frozen=True):

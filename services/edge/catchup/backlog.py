@@ -30,6 +30,9 @@ _BEGIN_SECONDS = 1.5
 _STALE_SECONDS = 0.05
 """Pause after a page that is older than the membership known here."""
 
+_LOOK_BACK = 32
+"""So many messages at first, to find those since the login."""
+
 _READING = -1
 """The position of a chat whose backlog is being read."""
 
@@ -192,16 +195,16 @@ class Backlog:
     async def _read(self, entry: ChatSync, *, after_login: bool) -> Steps:
         """One chat of a sync, to its head. In a snapshot taken after the login, messages that arrived live are shown
         even if they are read already."""
-        chat = entry.chat
+        chat, pushes = entry.chat, self._dialect.pushes_backlog
         context = await self._context(entry.messages)
+        before = await self._before_login(entry) if after_login and not pushes else entry.head
         sequencer = self._chats.joined(self._account, chat, entry.head)
         if sequencer is None:
             return
         self._reader.mark_skipped(self._account.account, entry)
         live = self._discovered.pop(chat, AFTER_LAST)
         sequencer.pair = entry.pair or sequencer.pair
-        fresh = min(live, entry.head + 1) if after_login else entry.head + 1
-        pushes = self._dialect.pushes_backlog
+        fresh = min(live, before + 1) if after_login else entry.head + 1
         if after_login and self._posts_in(chat):
             after = min(entry.unread_from, fresh) - 1  # its own messages may be among these, and a sync omits them
         elif pushes:
@@ -213,10 +216,30 @@ class Backlog:
         self._last[chat] = after
         if after < entry.head or (sequencer.head or 0) > after:
             read = entry.read if pushes else [(1, fresh - 1)]
-            async with aclosing(self._read_on(ChatCursor(chat, self._account.account, after, fresh, read))) as steps:
+            since = 0.0 if before == entry.head else self._since
+            cursor = ChatCursor(chat, self._account.account, after, fresh, read, since)
+            async with aclosing(self._read_on(cursor)) as steps:
                 async for step in steps:
                     yield step
         yield AwaitRoom()
+
+    async def _before_login(self, entry: ChatSync) -> int:
+        """An index of the snapshot up to which all messages are from before the login: its head, if the client has had
+        no message to miss since. The snapshot is from after the login, so the client may have requested older ones
+        already."""
+        if 0 < entry.last_time < self._since:
+            return entry.head
+        before, step = entry.head, _LOOK_BACK
+        while before > 0:
+            before, step = max(0, before - step), 4 * step
+            try:
+                page = await self._reader.chat_page(ChatCursor(entry.chat, self._account.account, before, entry.head))
+            except RequestError as error:
+                _log.warning("chat cannot be read", chat=entry.chat, error=str(error))
+                return entry.head
+            if page.messages and page.messages[0].time < self._since:
+                break
+        return before
 
     def _posts_in(self, chat: ChatId) -> bool:
         in_flight = self._own.in_flight

@@ -17,13 +17,16 @@ class ChatCursor:
     after: int | None
     fresh: int
     read: list[tuple[int, int]] = field(default_factory=list)
+    since: float = 0.0
+    """The client requests messages from before this time by itself. Unix milliseconds by the clock of messages."""
     at_head: bool = False
     """The connection has everything, and changes over to live messages."""
 
     def shows(self, message: Message, in_flight: InFlight | None) -> bool:
         """Whether the connection is shown this message. `in_flight`: its own batch, whose replies it waits for."""
-        if message.index >= self.fresh:
+        is_recent = message.time >= self.since
+        if message.index >= self.fresh and is_recent:
             return True
         if message.sender == self.account:
             return in_flight is not None and in_flight.awaits(message.nonce)
-        return not any(low <= message.index <= high for low, high in self.read)
+        return is_recent and not any(low <= message.index <= high for low, high in self.read)

@@ -24,6 +24,7 @@ from services.message.service.ports import LookUpVersions, RequestChatList, Rost
 from services.message.service.resuming import resume_part, with_gone
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
+from services.message.store.snapshot import Activity
 from shared.contract.errors import Failure, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId, ChatId
@@ -109,7 +110,7 @@ class MessageQueries:
     def _chats(self, states: "Iterable[_ChatState]", page: "_MessagePage") -> list[ChatSync]:
         """As many of these chats as fit into the reply."""
         chats: list[ChatSync] = []
-        for entry, head, state, unread in states:
+        for entry, head, state, unread, time in states:
             if page.full:
                 break
             page.spend(chat_size(len(state.above)))
@@ -117,22 +118,22 @@ class MessageQueries:
             messages = page.take(entry.chat)
             upto = page.upto(messages, head, first - 1)
             above = list(state.above)
-            chats.append(ChatSync(entry.chat, head, state.read_index, first, upto, above, messages, entry.pair))
+            chats.append(ChatSync(entry.chat, head, state.read_index, first, upto, above, messages, entry.pair, time))
         return chats
 
     def _chat_states(
         self, snapshot: Snapshot, lists: Mapping[AccountId, Iterable[ChatEntry]], known: Container[ChatId] = ()
     ) -> dict[AccountId, list["_ChatState"]]:
         """The state of each chat for each account; without unread ranges for `known` chats."""
-        heads = snapshot.heads(entry.chat for entries in lists.values() for entry in entries)
+        activity = snapshot.activity(entry.chat for entries in lists.values() for entry in entries)
         cursors = snapshot.cursors([(account, entry.chat) for account, entries in lists.items() for entry in entries])
 
         def chat_state(account: AccountId, entry: ChatEntry) -> _ChatState:
-            head = heads.get(entry.chat, 0)
+            head, time, _ = activity.get(entry.chat, Activity())
             cursor = cursors.get((account, entry.chat), ReadState())
             state = read_below(cursor, max(entry.unread_from, entry.first_index))
             limit = 0 if entry.chat in known else self._max_unread
-            return _ChatState(entry, head, state, unread_ranges(state, head, limit))
+            return _ChatState(entry, head, state, unread_ranges(state, head, limit), time)
 
         return {account: [chat_state(account, entry) for entry in entries] for account, entries in lists.items()}
 
@@ -277,6 +278,7 @@ class _ChatState(NamedTuple):
     head: int
     state: ReadState
     unread: list[IndexRange]
+    last_time: int
 
 
 def _unread_of(states: Iterable[_ChatState]) -> Iterator[tuple[ChatId, int, int]]:

@@ -119,7 +119,8 @@ class FakeBackend:
         news = [message for message in news if message.sender != account]
         shown = news[: self.messages_per_page]
         upto = room.head if len(shown) == len(news) else shown[-1].index
-        return ChatSync(chat, room.head, state.read_index, first, upto, list(state.above), shown)
+        time = room.messages[-1].time if room.messages else 0
+        return ChatSync(chat, room.head, state.read_index, first, upto, list(state.above), shown, last_time=time)
 
     def sync_chat(self, request: SyncChat) -> ChatSynced:
         room = self.chats[request.chat]
