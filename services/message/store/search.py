@@ -18,10 +18,9 @@ MAX_TERMS = 8
 """Of a statement; the caller compares the others with the messages."""
 _CHATS = 64
 """Of a statement."""
-SCANNED_ENTRIES = 16_384
-_SCANNED_IN_CHAT = 64
+SCANNED_ENTRIES = 4_096
+"""Entries of the rarest term that a search looks at, in all chats; in each at least as many as a page has messages."""
 _COUNTED_CHATS, _COUNTED_ENTRIES = 16, 1_000
-"""Entries of one term that a search looks at, at most, and the least of them in one chat."""
 
 # Both: the entries with the first term, of which the newest `scanned` are looked at; those of them that are visible and
 # have the other terms; and the time of the last one that was looked at, if there may be more.
@@ -102,7 +101,7 @@ def find_places(
 ) -> FoundPlaces:
     """The newest `count` messages with all these terms (the first MAX_TERMS of them) that were sent after `after`."""
     ordered = sorted(chats, key=lambda one: one.active, reverse=True)
-    scanned = max(_SCANNED_IN_CHAT, SCANNED_ENTRIES // max(len(ordered), 1))
+    scanned = max(count, SCANNED_ENTRIES // max(len(ordered), 1))
     terms = _rarest_first(connection, ordered, terms[:MAX_TERMS])
     others: dict[str, object] = {f"term{at}": term for at, term in enumerate(terms)}
     others |= {"after": after, "scanned": scanned, "skipped": scanned - 1, "limit": count}

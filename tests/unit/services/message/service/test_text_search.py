@@ -172,14 +172,13 @@ async def test_pages_are_in_the_order_of_time_over_all_chats(peers: Peers) -> No
 async def test_a_search_looks_at_a_bounded_number_of_entries(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages may be empty, and lead on to what is older."""
     monkeypatch.setattr(store_search, "SCANNED_ENTRIES", 4)
-    monkeypatch.setattr(store_search, "_SCANNED_IN_CHAT", 2)
     await peers.post(ROOM, "common rare", *["common"] * 9, *["rare"] * 9)
     await peers.indexer.tick()
     place: tuple[int, int] | None = None
     found: list[int] = []
     pages = 0
     while place is not None or not pages:
-        page = await peers.page("common rare", place=place)
+        page = await peers.page("common rare", count=2, place=place)
         assert place is None or page.next is None or page.next < place
         found += [hit.index for hit in page.hits]
         place, pages = page.next, pages + 1
