@@ -350,8 +350,7 @@ class Heads(msgspec.Struct, frozen=True):
 
 class GetUnread(msgspec.Struct):
     """The unread messages of an account over all its chats, oldest first by time, at most `count` (0: only the total).
-    The limit of unread messages for each chat is that of a sync. `by_chat`: the numbers of each chat,
-    and no messages."""
+    The limit of unread messages for each chat is that of a sync. `by_chat`: their numbers, and no messages."""
 
     account: AccountId
     count: int
