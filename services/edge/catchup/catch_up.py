@@ -59,6 +59,10 @@ class CatchUp:
         """Whether messages of this chat are still to be read."""
         return self.backlog is not None and self.backlog.awaits(chat)
 
+    def unpushed_to(self, chat: ChatId) -> int:
+        """The index up to which no messages of the chat will be pushed: the client requests them."""
+        return self.backlog.unpushed_to(chat) if self.backlog is not None else 0
+
     def mark_sent(self, chat: ChatId, index: int) -> None:
         """The client has received this message as a reply."""
         if self.backlog is not None:

@@ -1,6 +1,6 @@
 """Messages that a client requests, with the profile summaries of their senders. They count as read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -43,15 +43,19 @@ class MessageHistory:
         self._seconds = seconds
         self._missing = MissingMessages(bus, accounts, read_state, seconds)
 
-    async def fetch(self, command: GetHistory | FetchUnread, actor: AccountId) -> MessagePage:
-        """Raises RequestError."""
+    async def fetch(
+        self, command: GetHistory | FetchUnread, actor: AccountId, unpushed_to: Callable[[ChatId], int] = lambda _: 0
+    ) -> MessagePage:
+        """`unpushed_to`: the index up to which the messages of a chat are not pushed to this client. Raises
+        RequestError."""
         pairs: Mapping[ChatId, MemberPair] = {}
         if isinstance(command, GetHistory):
             command.actor = actor
             messages = await self._history(command)
             self._mark_read(actor, messages)
         else:
-            messages, pairs = await self._unread(actor, _ALL if command.count is None else command.count)
+            heads = {chat: max(head, unpushed_to(chat)) for chat, head in self._heads(actor).items()}
+            messages, pairs = await self._unread(actor, _ALL if command.count is None else command.count, heads)
         summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
         quotes = await self._quotes.of(messages)
         return MessagePage(
@@ -110,13 +114,14 @@ class MessageHistory:
             following = messages[-1].index + (-1 if command.older else 1)
             command = msgspec.structs.replace(command, start=following, count=left)
 
-    async def _unread(self, actor: AccountId, count: int) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
+    async def _unread(
+        self, actor: AccountId, count: int, heads: Mapping[ChatId, int]
+    ) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
         """At most `count` messages, from as many replies as it takes. The messages of a reply are marked as read before
-        the next request. A message that could not be marked comes again, and ends the loop. Messages newer than this
-        request are pushed, and left out."""
+        the next request. A message that could not be marked comes again, and ends the loop. Messages after the `heads`
+        are pushed, and left out."""
         messages: dict[tuple[ChatId, int], Message] = {}
         pairs: dict[ChatId, MemberPair] = {}
-        heads = self._heads(actor)
         other_nodes = await self._accounts.other_nodes(actor)
         while count > 0:
             # messages that were delivered a moment ago, on any node, are not unread

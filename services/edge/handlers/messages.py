@@ -83,7 +83,10 @@ class MessageHandler:
         history, actor = self._history, session.connection.account
         match command:
             case GetHistory() | FetchUnread():
-                return await history.fetch(command, actor)
+                page = await history.fetch(command, actor, session.catch_up.unpushed_to)
+                for shown in page.messages:
+                    session.catch_up.mark_sent(shown.message.chat, shown.message.index)
+                return page
             case ResumeChats():
                 return await history.resume(command, actor)
             case ReadHistory():

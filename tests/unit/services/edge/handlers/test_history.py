@@ -7,17 +7,19 @@ import pytest
 from services.edge.app import Edge
 from services.edge.canonical.commands import FetchUnread
 from services.edge.canonical.replies import MessagePage
+from services.edge.client.client import Client
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
 from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import GetHistory, GetUnread, History, MarkRead, Unread
+from shared.contract.message import GetHistory, GetUnread, History, MarkRead, SyncChat, Unread
 from shared.contract.model import Chat, ChatKind, JoinPolicy
 from shared.contract.session import ChatViews, ChatWithMembers, ListChatViews
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import FakeService
+from tests.unit.services.edge.json_dialect import JsonDialect
 
 ME, OTHER, CHAT = AccountId(1), AccountId(2), ChatId(7)
 A_REPLY = 3
@@ -127,6 +129,26 @@ async def test_messages_that_will_be_pushed_are_not_fetched(cluster: EdgeCluster
     assert indexes(await history(cluster.edges[0]).fetch(FetchUnread(None), ME)) == []
     await (await cluster.client(OTHER)).post(CHAT, "ten")
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
+
+
+@pytest.mark.parametrize("begin_seconds", [1.5, 0.0])
+async def test_what_the_backlog_leaves_to_the_client_is_fetched(
+    cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch, begin_seconds: float
+) -> None:
+    """The snapshot of the login has a message that the chat on this node still waits for."""
+    monkeypatch.setattr(JsonDialect, "pushes_backlog", False)
+    monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", begin_seconds)
+    edge = cluster.edges[0]
+    await (await cluster.client(OTHER)).until_synced()
+    cluster.message.block(SyncChat)
+    cluster.backend.commit_texts(CHAT, OTHER, "nine")
+    await cluster.client(ME)
+    local = edge.accounts.get(ME)
+    assert local is not None
+    (client,) = local.recipients
+    assert isinstance(client, Client)
+    page = await history(edge).fetch(FetchUnread(None), ME, client.session.catch_up.unpushed_to)
+    assert indexes(page) == list(range(1, 10))
 
 
 async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
