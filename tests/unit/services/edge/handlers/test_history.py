@@ -1,5 +1,6 @@
 """A client receives one page that takes several replies of the services."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -131,13 +132,11 @@ async def test_messages_that_will_be_pushed_are_not_fetched(cluster: EdgeCluster
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
 
-@pytest.mark.parametrize("begin_seconds", [1.5, 0.0])
 async def test_what_the_backlog_leaves_to_the_client_is_fetched(
-    cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch, begin_seconds: float
+    cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The snapshot of the login has a message that the chat on this node still waits for."""
     monkeypatch.setattr(JsonDialect, "pushes_backlog", False)
-    monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", begin_seconds)
     edge = cluster.edges[0]
     await (await cluster.client(OTHER)).until_synced()
     cluster.message.block(SyncChat)
@@ -147,6 +146,12 @@ async def test_what_the_backlog_leaves_to_the_client_is_fetched(
     assert local is not None
     (client,) = local.recipients
     assert isinstance(client, Client)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while CHAT not in local.chats:
+            await asyncio.sleep(0.01)
+    sequencer = edge.chats.sequencer(CHAT)
+    assert sequencer is not None
+    assert sequencer.head == 8
     page = await history(edge).fetch(FetchUnread(None), ME, client.session.catch_up.unpushed_to)
     assert indexes(page) == list(range(1, 10))
 
