@@ -34,8 +34,8 @@ async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
     async def open_connection() -> None:
         async with slots:
             with contextlib.suppress(OSError, WSError, TimeoutError):  # counted as lost
-                transport, visitor = await ws_connect(_Visitor, address + "/")
-                assert isinstance(visitor, _Visitor)
+                visitor = _Visitor()  # ws_connect returns none that has been disconnected already
+                transport, _ = await ws_connect(lambda: visitor, address + "/")
                 opened.append((transport, visitor))
 
     await asyncio.gather(*(open_connection() for _ in range(most + _BEYOND)))

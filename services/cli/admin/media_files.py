@@ -69,7 +69,7 @@ async def find(settings: Settings, wanted: MediaFilter) -> list[FoundMedia]:
         found = [
             _shown(record, modified) async for record, modified in _records(store) if wanted.matches(record, modified)
         ]
-    return sorted(found, key=lambda one: one.created)
+    return sorted(found, key=lambda one: (one.created, one.id))
 
 
 async def remove(settings: Settings, found: Sequence[FoundMedia]) -> RemovedMedia:
