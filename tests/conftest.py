@@ -43,9 +43,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Ten thousand tests are never garbage: no collection need look at them again."""
-    gc.collect()
-    gc.freeze()
+    """Ten thousand tests are no garbage."""
     gc.enable()
 
 
