@@ -56,7 +56,7 @@ class Snippet(NamedTuple):
 
 def message_text(body: bytes) -> str:
     """The texts of a message and the names of its files; empty for one that is recalled or expired."""
-    return "\n".join(filter(None, map(_shown, _segments(body))))
+    return _text_of(_segments(body))
 
 
 def message_terms(sender: AccountId, body: bytes) -> set[str]:
@@ -64,7 +64,7 @@ def message_terms(sender: AccountId, body: bytes) -> set[str]:
     segments = _segments(body)
     if not segments:
         return set()
-    text = message_text(body)
+    text = _text_of(segments)
     return terms(text) | set(filter_terms(sender, _kinds(segments, text)))
 
 
@@ -80,6 +80,10 @@ def _segments(body: bytes) -> tuple[Segment, ...]:
         return unpack_segments(body)
     except msgspec.MsgspecError:
         return ()
+
+
+def _text_of(segments: Iterable[Segment]) -> str:
+    return "\n".join(filter(None, map(_shown, segments)))
 
 
 def _shown(segment: Segment) -> str:

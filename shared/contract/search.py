@@ -7,6 +7,11 @@ import msgspec
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId
 from shared.contract.session import ChatEntry
 
+MAX_HITS = 50
+"""Of a page."""
+MAX_QUERY = 100
+"""Characters."""
+
 
 class ContentKind(StrEnum):
     """What a message holds beside words."""

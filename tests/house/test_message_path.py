@@ -37,9 +37,9 @@ from shared.contract.message import Draft, Posted, PostMessages, PostResults, Sy
 from shared.contract.model import Message, Role, Text, pack_segments
 from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database
-from shared.migrate import upgrade
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import LimitsSettings, MessageSettings, RedisSettings, Settings
+from tests.support.databases import create_tables
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.json_dialect import ENTRY, frame
 from tests.unit.services.message.environment import sole_ownership
@@ -260,8 +260,7 @@ async def publish(subject: str, payload: bytes) -> None:
 @pytest.fixture
 async def batcher(tmp_path: Path) -> AsyncIterator[PostingBatcher]:
     """Without servers, but for a database."""
-    url = f"sqlite:///{tmp_path / 'message.db'}"
-    upgrade("message", url)
+    url = create_tables("message", f"sqlite:///{tmp_path / 'message.db'}")
     database, presence, metrics = (
         InlineDatabase(url),
         FakePresence(RedisSettings()),

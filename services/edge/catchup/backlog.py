@@ -71,8 +71,8 @@ class Backlog:
     for it."""
 
     __slots__ = (
-        "_account", "_answered", "_chats", "_dialect", "_discovered", "_first_heads", "_first_page", "_last",
-        "_other_nodes", "_own", "_reader", "_since", "complete",
+        "_account", "_answered", "_chats", "_dialect", "_discovered", "_first_page", "_last", "_other_nodes", "_own",
+        "_reader", "_since", "complete",
     )  # fmt: skip
 
     def __init__(
@@ -94,8 +94,6 @@ class Backlog:
         """The time of the login on the clock that messages have their times of."""
         self._other_nodes: Collection[NodeId] = ()
         self._first_page: Synced | None = None
-        self._first_heads: dict[ChatId, int] = {}
-        """The heads of the first page, for a dialect whose clients request the messages up to them."""
         self._last: dict[ChatId, int] = {}
         self._discovered: dict[ChatId, int] = {}
         """Chats still to be read, and the index from which on messages arrived after the login."""
@@ -136,15 +134,16 @@ class Backlog:
             if self.complete:
                 self._last[chat] = _READING
 
-    def unpushed_to(self, chat: ChatId) -> int:
-        """The index up to which no messages of the chat will be pushed, in a dialect whose clients request them. The
+    def unpushed_to(self, chats: Iterable[ChatId]) -> dict[ChatId, int]:
+        """The index of each chat up to which no messages will be pushed, in a dialect whose clients request them. The
         chat's head on this node may be behind it."""
-        position = self._last.get(chat)
-        if self._dialect.pushes_backlog or position == _READING:
-            return 0
-        if position is not None or self.complete:
-            return position or 0
-        return self._first_heads.get(chat, AFTER_LAST)
+        if self._dialect.pushes_backlog:
+            return {}
+        page = None if self.complete else self._first_page
+        to_read = {} if page is None else {entry.chat: entry.head for entry in page.chats}
+        otherwise = 0 if self.complete else AFTER_LAST
+        found = {chat: self._last.get(chat, to_read.get(chat, otherwise)) for chat in chats}
+        return {chat: 0 if position == _READING else position for chat, position in found.items()}
 
     @property
     def is_finished(self) -> bool:
@@ -163,12 +162,9 @@ class Backlog:
         self._other_nodes = other_nodes
         try:
             async with asyncio.timeout(_BEGIN_SECONDS):
-                self._first_page = page = await self._snapshot()
+                self._first_page = await self._snapshot()
         except TimeoutError:
             _log.info("login does not wait for its sync", account=self._account.account)
-            return
-        if page is not None and not self._dialect.pushes_backlog:
-            self._first_heads = {entry.chat: entry.head for entry in page.chats}
 
     async def read_all(self) -> Steps:
         """Everything unread in every chat."""

@@ -1,7 +1,7 @@
 """The backlog of one client: begun before the login is answered, read beside everything else, then forgotten."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from services.edge.catchup.backlog import Backlog, OwnMessages, Steps
 from services.edge.catchup.reader import BacklogReader
@@ -59,9 +59,9 @@ class CatchUp:
         """Whether messages of this chat are still to be read."""
         return self.backlog is not None and self.backlog.awaits(chat)
 
-    def unpushed_to(self, chat: ChatId) -> int:
-        """The index up to which no messages of the chat will be pushed: the client requests them."""
-        return self.backlog.unpushed_to(chat) if self.backlog is not None else 0
+    def unpushed_to(self, chats: Iterable[ChatId]) -> dict[ChatId, int]:
+        """The index of each chat up to which no messages will be pushed: the client requests them."""
+        return self.backlog.unpushed_to(chats) if self.backlog is not None else {}
 
     def mark_sent(self, chat: ChatId, index: int) -> None:
         """The client has received this message as a reply."""

@@ -39,7 +39,6 @@ from shared.telemetry import log
 C = TypeVar("C", BaseTransport[Any], HttpProtocol, TlsTransport)
 
 _log = log(__name__)
-"""About rejected connections."""
 _SHARE = 4
 """Of all connections that the edge may have by HTTP, or in a TLS handshake, one address has at most one in so many."""
 _REQUESTS_SECONDS = 2.0

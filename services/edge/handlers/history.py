@@ -1,6 +1,6 @@
 """Messages that a client requests, with the profile summaries of their senders. They count as read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -21,6 +21,7 @@ from shared.contract.model import MemberPair, Message
 from shared.contract.search import SearchMessages, SearchPage
 
 _ALL = 2**31
+UnpushedTo = Callable[[Iterable[ChatId]], Mapping[ChatId, int]]
 
 
 class MessageHistory:
@@ -44,9 +45,9 @@ class MessageHistory:
         self._missing = MissingMessages(bus, accounts, read_state, seconds)
 
     async def fetch(
-        self, command: GetHistory | FetchUnread, actor: AccountId, unpushed_to: Callable[[ChatId], int] = lambda _: 0
+        self, command: GetHistory | FetchUnread, actor: AccountId, unpushed_to: UnpushedTo = lambda _: {}
     ) -> MessagePage:
-        """`unpushed_to`: the index up to which the messages of a chat are not pushed to this client. Raises
+        """`unpushed_to`: the index up to which the messages of each chat are not pushed to this client. Raises
         RequestError."""
         pairs: Mapping[ChatId, MemberPair] = {}
         if isinstance(command, GetHistory):
@@ -54,7 +55,9 @@ class MessageHistory:
             messages = await self._history(command)
             self._mark_read(actor, messages)
         else:
-            heads = {chat: max(head, unpushed_to(chat)) for chat, head in self._heads(actor).items()}
+            heads = self._heads(actor)
+            unpushed = unpushed_to(heads)
+            heads = {chat: max(head, unpushed.get(chat, 0)) for chat, head in heads.items()}
             messages, pairs = await self._unread(actor, _ALL if command.count is None else command.count, heads)
         summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
         quotes = await self._quotes.of(messages)

@@ -14,13 +14,10 @@ from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
-from shared.contract.search import SearchHit, SearchMessages, SearchPage, SearchPart
+from shared.contract.search import MAX_HITS, MAX_QUERY, SearchHit, SearchMessages, SearchPage, SearchPart
 from shared.contract.session import ChatEntry
 from shared.settings import MessageSettings
 
-MAX_HITS = 50
-MAX_QUERY = 100
-"""Characters."""
 _AT_ONCE = 2
 """Searches of one replica: the others wait, and history and syncs keep threads and connections."""
 _NEVER = 2**62

@@ -31,9 +31,6 @@ from shared.database import Database, DatabaseUnavailable
 __all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Revised", "Snapshot"]
 
 T = TypeVar("T")
-Append = Callable[..., PostedBatch]
-"""`post`, or the same with further conditions."""
-ALWAYS: Append = post
 
 _MAX_KNOWN_HEADS = 200_000
 _EXPIRED_ROWS = 200
@@ -81,9 +78,10 @@ class MessageStore:
         a transaction that is still committing them."""
         return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, check_duplicates=True)
 
-    async def _post(
-        self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool, append: Append = ALWAYS
-    ) -> PostedBatch:
+    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
+        return await self._commit(drafts, partial(post, drafts=drafts, now=now, check_duplicates=check_duplicates))
+
+    async def _commit(self, drafts: Sequence[Draft], append: Callable[[sa.Connection], PostedBatch]) -> PostedBatch:
         chats = {draft.chat for draft in drafts}
         committing = False
 
@@ -92,7 +90,7 @@ class MessageStore:
             committing = False
             if new := chats - self._known_heads:
                 create_heads(connection, new)
-            batch = append(connection, drafts, now, check_duplicates=check_duplicates)
+            batch = append(connection)
             committing = True
             return batch
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import compress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from services.message.domain import Rights
-from services.message.store import ALWAYS, Append, MessageStore, Revised
+from services.message.store import MessageStore, Revised
 from services.message.store.placement import (
     MOVED,
     PlacementChanged,
@@ -18,7 +18,7 @@ from services.message.store.placement import (
     load,
     require_version,
 )
-from services.message.store.posting import PostedBatch
+from services.message.store.posting import PostedBatch, post
 from services.message.store.read_state import mark_read
 from services.message.store.revisions import revise
 from services.message.store.snapshot import Activity, Snapshot
@@ -56,9 +56,7 @@ class PlacedMessageStore(MessageStore):
         assert self._places is not None
         return self._places
 
-    async def _post(
-        self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool, append: Append = ALWAYS
-    ) -> PostedBatch:
+    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
         while True:
             if not all(self._current.serves(draft.chat) for draft in drafts):
                 await self.refresh()
@@ -67,9 +65,9 @@ class PlacedMessageStore(MessageStore):
             served = list(compress(drafts, serves))
             if not served:
                 return PostedBatch([None] * len(drafts), 0)
-            checked = partial(_append_placed, places.stored, append)
+            append = partial(_append, places.stored, served, now, check_duplicates)
             try:
-                posted = await super()._post(served, now, check_duplicates=check_duplicates, append=checked)
+                posted = await self._commit(served, append)
             except PlacementChanged:
                 await self.refresh()
                 continue
@@ -119,13 +117,17 @@ class PlacedMessageStore(MessageStore):
                 await self.refresh()
 
 
-def _append_placed(
-    stored: StoredPlacement, append: Append, connection: sa.Connection, *arguments: Any, check_duplicates: bool
+def _append(
+    stored: StoredPlacement,
+    drafts: Sequence[Draft],
+    now: Callable[[], int],
+    check_duplicates: bool,
+    connection: sa.Connection,
 ) -> PostedBatch:
     """Raises PlacementChanged if the database has another placement than `stored`."""
     require_version(connection, stored.version, writing=True)
     before = last_id(connection, stored) if connection.dialect.name == "sqlite" else None
-    return append(connection, *arguments, check_duplicates=check_duplicates, last_id=before)
+    return post(connection, drafts, now, check_duplicates=check_duplicates, last_id=before)
 
 
 class PlacedSnapshot(Snapshot):

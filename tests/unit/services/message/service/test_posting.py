@@ -24,9 +24,9 @@ from shared.contract.message import Draft, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database, DatabaseUnavailable
-from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import MessageSettings, RedisSettings
+from tests.support.databases import create_tables
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.message.environment import sole_ownership
 
@@ -153,8 +153,7 @@ class RecordedReply:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite:///{tmp_path / 'message.db'}"
-    upgrade("message", url)
+    url = create_tables("message", f"sqlite:///{tmp_path / 'message.db'}")
     database = Database(url)
     yield database
     await database.close()

@@ -14,14 +14,14 @@ from services.message.adapters.indexing import SearchIndexer
 from services.message.domain import Rights
 from services.message.metrics import MessageMetrics
 from services.message.service.merging import merge_searches
-from services.message.service.text_search import MAX_HITS, MAX_QUERY, TextSearch
+from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
 from services.message.store import search as store_search
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChangeMessage, Draft, EditText, React, RecallText
 from shared.contract.model import File, Image, Media, Segment, Text, pack_edited, pack_segments
-from shared.contract.search import ContentKind, SearchHit, SearchMessages, SearchPage
+from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind, SearchHit, SearchMessages, SearchPage
 from shared.contract.session import ChatEntry, ChatList, ListChats
 from shared.database import Database
 from shared.settings import MessageSettings

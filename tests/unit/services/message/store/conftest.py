@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.migrate import upgrade
+from tests.support.databases import create_tables
 from tests.support.servers import PostgresServer
 
 
@@ -13,13 +13,8 @@ from tests.support.servers import PostgresServer
 def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     """By name: a, b."""
     if request.param == "sqlite":
-        found = {name: f"sqlite:///{tmp_path / name}.db" for name in "ab"}
-        for url in found.values():
-            upgrade("message", url)
-        yield found
+        yield {name: create_tables("message", f"sqlite:///{tmp_path / name}.db") for name in "ab"}
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     with server.database() as a, server.database() as b:
-        upgrade("message", a)
-        upgrade("message", b)
-        yield {"a": a, "b": b}
+        yield {"a": create_tables("message", a), "b": create_tables("message", b)}

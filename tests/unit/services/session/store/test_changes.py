@@ -1,11 +1,9 @@
 """A reader of a chat's changes has all its members, from any version and with any page size."""
 
 import contextlib
-import shutil
 import tempfile
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -21,8 +19,8 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import CreateChat, GetMembership, Member, RequestMembership
 from shared.database import make_engine
-from shared.migrate import upgrade
 from shared.settings import LimitsSettings
+from tests.support.databases import create_tables
 from tests.unit.services.session.store_harness import NOW, profile_seed
 
 T = TypeVar("T")
@@ -52,14 +50,10 @@ class MembershipFollower:
 
 
 class MembershipHistories(RuleBasedStateMachine):
-    template: Path
-
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
-        database = Path(self.directory.name) / "session.db"
-        shutil.copy(self.template, database)
-        self.engine = make_engine(f"sqlite:///{database}")
+        self.engine = make_engine(create_tables("session", f"sqlite:///{self.directory.name}/session.db"))
         self.connection = self.engine.connect()
         self.numbers = [LOBBY]
         self.followers: list[MembershipFollower] = []
@@ -153,9 +147,7 @@ class MembershipHistories(RuleBasedStateMachine):
         self.directory.cleanup()
 
 
-def test_reading_changes_yields_all_members(tmp_path: Path) -> None:
-    MembershipHistories.template = tmp_path / "template.db"
-    upgrade("session", f"sqlite:///{MembershipHistories.template}")
+def test_reading_changes_yields_all_members() -> None:
     MembershipHistories.TestCase.settings = settings(
         max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
