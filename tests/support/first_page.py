@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, sync_playwright
 
 from tests.support.browser import CHROMIUM
 
@@ -40,6 +40,12 @@ class FirstPage:
 
     def until_counted(self, lost: int = 0) -> None:
         """Until the counters show that all was received, perhaps twice, and how much was lost."""
+        try:
+            self._wait_for_counters(lost)
+        except TimeoutError as error:
+            raise AssertionError(f"{self.counters}; not {lost} lost") from error
+
+    def _wait_for_counters(self, lost: int) -> None:
         self.page.wait_for_function(
             "(lost) => { const found = /sent (\\d+) · received (\\d+) of (\\d+) · lost (\\d+)/"
             ".exec(document.querySelector('.counters')?.textContent);"

@@ -85,14 +85,19 @@ export class Conversation {
     });
   }
 
-  /** The author as far as the frame names one; the server puts the name before a text to pipe's groups.
+  /** The author as far as the frame names one; the server puts the name before a text to pipe's groups. Where session
+   * does not answer, the name is the account's number.
    * @param {MessageEvent} event */
   #authorOf(event) {
-    const named = this.people.find(({ account }) => event.sender && account.number === event.sender);
+    const shown = (/** @type {Person} */ { name, account }) => [name, String(account.number)];
+    const named = this.people.find((person) =>
+      event.sender ? person.account.number === event.sender : shown(person).includes(event.senderName));
     if (named) return { author: named.name, text: event.text };
     if (event.senderName || event.sender) return { author: event.senderName || `user ${event.sender}`, text: event.text };
-    const prefixed = this.people.find(({ name }) => event.text.startsWith(`${name}: `));
-    if (prefixed) return { author: prefixed.name, text: event.text.slice(prefixed.name.length + 2) };
+    for (const person of this.people) {
+      const prefix = shown(person).map((name) => `${name}: `).find((one) => event.text.startsWith(one));
+      if (prefix) return { author: person.name, text: event.text.slice(prefix.length) };
+    }
     return { author: "", text: event.text };
   }
 }

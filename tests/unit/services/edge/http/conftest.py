@@ -23,6 +23,7 @@ from shared.contract.ids import AccountId
 from shared.contract.model import Media
 from shared.settings import Settings
 from shared.tokens import BadToken, Claims
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.conftest import pytest_asyncio_loop_factories
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 from tests.unit.services.edge.http.http_client import HttpReply, fetch
@@ -90,8 +91,14 @@ def sections() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[HttpSite]:
-    """A file has at most 2,000,000 bytes, a request's head 0.5 s; a client may stall for 1 s."""
+def stall_seconds() -> float:
+    """How long a client may stall; a test that lets one stall for too long overrides it."""
+    return WAIT_SECONDS
+
+
+@pytest.fixture
+async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -> AsyncIterator[HttpSite]:
+    """A file has at most 2,000,000 bytes, a request's head 0.5 s."""
     limits = {"rates": False, "file_bytes": LIMIT, **sections.get("limits", {})}
     edge = {"port": 0, **sections.get("edge", {})}
     files = {"directory": tmp_path, "timeout_seconds": 5, **sections.get("media", {})}
@@ -105,7 +112,7 @@ async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[HttpSi
         HttpUploads(media, tokens.check, settings),
         operations := HttpOperations(endpoint, tokens.check, settings),
         HttpPolicy(settings),
-        stall_seconds=1.0,
+        stall_seconds=stall_seconds,
     )
     gateway = Gateway(settings.edge, settings.limits, endpoint, app, head_seconds=HEAD_SECONDS)
     await gateway.start()

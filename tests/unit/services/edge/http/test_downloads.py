@@ -196,6 +196,7 @@ async def test_the_end_of_a_response_may_be_read_slowly(site: HttpSite) -> None:
         assert await slow.exactly(600_000 - read) == LARGE[read:600_000]
 
 
+@pytest.mark.parametrize("stall_seconds", [1.0])
 async def test_a_reader_that_stops_is_dropped(site: HttpSite) -> None:
     media = await site.store(LARGE)
     async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:

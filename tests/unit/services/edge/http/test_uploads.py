@@ -172,6 +172,7 @@ async def test_a_disconnect_removes_the_temporary_file(site: HttpSite) -> None:
             await until_temporary_files(site, 0)
 
 
+@pytest.mark.parametrize("stall_seconds", [1.0])
 async def test_a_stalled_upload_is_dropped(site: HttpSite) -> None:
     async with await RawPeer.dial(site.port) as peer:
         peer.send(upload_head(1000), b"half")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from itertools import count
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from services.message.service.merging import merge_searches
 from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
 from services.message.store import search as store_search
+from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChangeMessage, Draft, EditText, React, RecallText
@@ -37,7 +39,7 @@ class Peers:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.store = MessageStore(database)
+        self.store = MessageStore(database, count(now_ms()).__next__)  # no two messages in one millisecond
         self.entries = {ANN: [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 3, 3)], BOB: [ChatEntry(LOFT, 1, 1)]}
         self.searching = TextSearch(self.store, self._list_chats, MessageSettings())
         self.indexer = SearchIndexer(self.store, MessageMetrics(CollectorRegistry()))
@@ -68,10 +70,10 @@ class Peers:
         return caught.value.failure.code, caught.value.failure.field
 
     async def rows(self) -> list[int]:
-        def count(connection: sa.Connection) -> list[int]:
+        def read(connection: sa.Connection) -> list[int]:
             return [connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) or 0 for table in INDEX_TABLES]
 
-        return await self.database.read(count)
+        return await self.database.read(read)
 
     async def terms(self) -> set[str]:
         def read(connection: sa.Connection) -> set[str]:
@@ -264,8 +266,8 @@ async def test_the_index_is_deleted_where_search_is_off(peers: Peers) -> None:
 async def test_bad_queries_name_their_field(peers: Peers) -> None:
     assert await peers.rejected("!?") == (ErrorCode.INVALID, "query")
     assert await peers.rejected("x" * (MAX_QUERY + 1)) == (ErrorCode.TOO_LARGE, "query")
-    for count in (0, MAX_HITS + 1):
-        assert await peers.rejected("word", count=count) == (ErrorCode.INVALID, "count")
+    for wrong in (0, MAX_HITS + 1):
+        assert await peers.rejected("word", count=wrong) == (ErrorCode.INVALID, "count")
     assert await peers.found("'\"\\ % _ word") == []
 
 
