@@ -23,6 +23,7 @@ from services.edge.delivery.resync import Resync
 from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
+from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import server_tls
 from services.edge.handlers.accounts import AccountHandler
 from services.edge.handlers.auth import AuthHandler
@@ -146,7 +147,8 @@ class Edge:
         backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
         services = LocalServices(accounts, chats, self.read_state, backlogs, transfers, journal)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
-        self._operations = HttpOperations(self.endpoint, self._verifier.check, settings)
+        self.sockets = client_sockets(settings.edge, settings.limits)
+        self._operations = HttpOperations(self.endpoint, self._verifier.check, settings, self.sockets)
         self.http = _http(bus, self.media, self._verifier, self._operations, settings, tracer)
         # What the services push
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
@@ -213,7 +215,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tracer = tracing(settings, "edge", settings.edge.name)
     edge = Edge(settings, registry, tracer=tracer)
     tls = server_tls(settings.edge)
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, tls)
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets, tls)
     dashboard = replace(DASHBOARD, name=settings.edge.name)
     ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, dashboard, {"redis": edge.presence.check})
     tasks = Tasks()

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from services.edge.gateway.handshake import Networks, in_networks
-from services.edge.rate_limit import TokenBuckets
+from services.edge.rate_limit import TokenBuckets, log_rate
 from shared.addresses import network
+from shared.settings import EdgeSettings, LimitsSettings
+from shared.telemetry import log
 
+_log = log(__name__)
 _FLOOD_COST = 50
 """A connection that was closed for a flood counts as so many new ones of its address: budgets of a connection alone
 would be new with each connection."""
@@ -17,6 +20,12 @@ class _Connection(Protocol):
     @property
     def is_flood(self) -> bool:
         """Whether it was closed for a flood."""
+
+
+class ClientSocket(_Connection, Protocol):
+    """A WebSocket, a connection by plain TCP, or a stream of events."""
+
+    def abort(self) -> None: ...
 
 
 C = TypeVar("C", bound=_Connection)
@@ -43,12 +52,19 @@ class OpenSockets(Generic[C]):
         """By network."""
         self._new = TokenBuckets(of_address.per_second, of_address.burst) if of_address else None
         """By network."""
+        self._log_rate = log_rate(0.0)
 
     def __iter__(self) -> Iterator[C]:
         return iter(list(self._networks))
 
     def reason_to_reject(self, address: str, now: float) -> str:
         """Counts one more connection of an address. Empty: it is admitted, and `add` follows."""
+        reason = self._reason(address, now)
+        if reason and self._log_rate.take(now):
+            _log.warning("connection rejected", reason=reason, address=address)
+        return reason
+
+    def _reason(self, address: str, now: float) -> str:
         if len(self._networks) >= self._limit:
             return "too many connections, try again later"
         if self._of_address is None or self._new is None or in_networks(address, self._exempt):
@@ -70,3 +86,10 @@ class OpenSockets(Generic[C]):
             self._open[unit] -= 1
             if not self._open[unit]:
                 del self._open[unit]
+
+
+def client_sockets(settings: EdgeSettings, limits: LimitsSettings) -> OpenSockets[ClientSocket]:
+    """Those of all clients of an edge, however they are connected."""
+    rate, burst = limits.new_connections_per_second, limits.new_connections_burst
+    of_address = AddressLimits(limits.connections_per_address, rate, burst) if limits.rates else None
+    return OpenSockets(settings.max_connections, of_address)

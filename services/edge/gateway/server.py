@@ -22,23 +22,19 @@ from services.edge.gateway.handshake import (
     reject_response,
 )
 from services.edge.gateway.http_protocol import HttpProtocol
-from services.edge.gateway.open_sockets import AddressLimits, OpenSockets
+from services.edge.gateway.open_sockets import AddressLimits, ClientSocket, OpenSockets
 from services.edge.gateway.parser import parser_factory
 from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
 from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
-from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
-from services.edge.rate_limit import log_rate
 from shared.settings import EdgeSettings, LimitsSettings
-from shared.telemetry import log
 
-C = TypeVar("C", BaseTransport[Any], HttpProtocol, TlsTransport)
+C = TypeVar("C", ClientSocket, HttpProtocol, TlsTransport)
 
-_log = log(__name__)
 _SHARE = 4
 """Of all connections that the edge may have by HTTP, or in a TLS handshake, one address has at most one in so many."""
 _REQUESTS_SECONDS = 2.0
@@ -46,8 +42,10 @@ _ABORTED_SECONDS = 1.0
 
 
 class Gateway:
-    """`http` is an ASGI application that serves all requests but WebSocket upgrades. Handles no signals, and closes no
-    open socket before `close`. Raises ValueError for a trusted proxy that is not a network."""
+    """`http` is an ASGI application that serves all requests but WebSocket upgrades, and may add to `sockets`. Handles
+    no signals, and closes no open socket before `close`.
+
+    Raises ValueError for a trusted proxy that is not a network."""
 
     def __init__(
         self,
@@ -55,6 +53,7 @@ class Gateway:
         limits: LimitsSettings,
         endpoint: Endpoint,
         http: Callable[..., Any],
+        sockets: OpenSockets[ClientSocket],
         tls: ServerTls | None = None,
         head_seconds: float = 10.0,
     ) -> None:
@@ -71,7 +70,7 @@ class Gateway:
         )  # fmt: skip
         self._requests = ServerState()
         most, unopened = settings.max_connections, _unopened_limits(settings, limits)
-        self._sockets = OpenSockets[BaseTransport[Any]](most, _opened_limits(limits))
+        self._sockets = sockets
         self._http = OpenSockets[HttpProtocol](most, unopened, self._trusted)
         """Connections that are no WebSocket (yet)."""
         self._tls_handshakes = OpenSockets[TlsTransport](most, unopened, self._trusted)
@@ -80,7 +79,6 @@ class Gateway:
         self._servers: list[asyncio.Server] = []
         self._write_batch: WriteBatch | None = None
         self._port = settings.port
-        self._rejection_log = log_rate(0.0)
 
     @property
     def port(self) -> int:
@@ -226,19 +224,10 @@ class Gateway:
 
     def _reason_to_reject(self, sockets: OpenSockets[C], address: str) -> str:
         assert self._write_batch is not None
-        now = self._write_batch.loop.time()
-        reason = sockets.reason_to_reject(address, now)
-        if reason and self._rejection_log.take(now):
-            _log.warning("connection rejected", reason=reason, address=address)
-        return reason
+        return sockets.reason_to_reject(address, self._write_batch.loop.time())
 
     def _shutdown_rejection(self) -> Reject | None:
         return None if self._servers else Reject(503, "going down, connect again elsewhere")
-
-
-def _opened_limits(limits: LimitsSettings) -> AddressLimits | None:
-    rate, burst = limits.new_connections_per_second, limits.new_connections_burst
-    return AddressLimits(limits.connections_per_address, rate, burst) if limits.rates else None
 
 
 def _unopened_limits(settings: EdgeSettings, limits: LimitsSettings) -> AddressLimits | None:

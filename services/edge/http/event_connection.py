@@ -15,6 +15,7 @@ class EventConnection(OperationConnection):
     """Lasts until `abort`, or until the edge closes it, as it does when the events are read too slowly."""
 
     ends_when_idle = False
+    is_flood = False
 
     def __init__(self, endpoint: Endpoint, handshake: Handshake) -> None:
         self._unread: list[bytes] = []

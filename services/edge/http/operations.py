@@ -9,6 +9,7 @@ import msgspec
 
 from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway.handshake import parse_networks
+from services.edge.gateway.open_sockets import ClientSocket, OpenSockets
 from services.edge.http.bearer import CheckToken, bearer_token
 from services.edge.http.event_connection import EventConnection
 from services.edge.http.operation_connection import OperationConnection, OperationReply
@@ -35,10 +36,15 @@ class _ErrorReply(msgspec.Struct):
 
 class HttpOperations:
     """The requests with one token share a connection, which is kept for a while: the account is online meanwhile. A
-    request without a token has its own. Raises ValueError for a trusted proxy that is not a network."""
+    request without a token has its own. A stream of events is one of `sockets`.
 
-    def __init__(self, endpoint: Endpoint, check_token: CheckToken, settings: Settings) -> None:
+    Raises ValueError for a trusted proxy that is not a network."""
+
+    def __init__(
+        self, endpoint: Endpoint, check_token: CheckToken, settings: Settings, sockets: OpenSockets[ClientSocket]
+    ) -> None:
         self._endpoint = endpoint
+        self._sockets = sockets
         self._check_token = check_token
         self._request_seconds = settings.edge.request_seconds
         self._body_bytes = settings.limits.text_frame_bytes
@@ -75,13 +81,22 @@ class HttpOperations:
         try:
             handshake, token = self._handshake(request), bearer_token(request)
             await self._check_token(token, self._request_seconds)
+            connection = self._open_stream(handshake)
         except RequestError as error:
             return await request.respond(_error_response(error.failure))
-        connection = EventConnection(self._endpoint, handshake)
         try:
             await request.until_disconnect(_stream(request, connection, token))
         finally:
             connection.abort()
+            self._sockets.discard(connection)
+
+    def _open_stream(self, handshake: Handshake) -> EventConnection:
+        """Raises RequestError beyond the limits of connections."""
+        if reason := self._sockets.reason_to_reject(handshake.address, asyncio.get_running_loop().time()):
+            raise RequestError(ErrorCode.RATE_LIMITED, reason)
+        connection = EventConnection(self._endpoint, handshake)
+        self._sockets.add(connection, handshake.address)
+        return connection
 
     def _handshake(self, request: HttpRequest) -> Handshake:
         """That of a connection of native from there. Raises RequestError."""

@@ -31,7 +31,7 @@ async def gateway(cluster: EdgeCluster) -> AsyncIterator[Gateway]:
     cluster.backend.add_chat(ROOM, ANN, BOB)
     edge = await cluster.add_edge()
     settings = EdgeSettings(port=0, tcp_port=free_port())
-    gateway = Gateway(settings, LimitsSettings(), edge.endpoint, no_http)
+    gateway = Gateway(settings, LimitsSettings(), edge.endpoint, no_http, edge.sockets)
     await gateway.start()
     yield gateway
     await gateway.close()

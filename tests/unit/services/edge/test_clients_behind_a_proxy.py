@@ -30,7 +30,8 @@ async def edge(cluster: EdgeCluster) -> Edge:
 
 @pytest.fixture
 async def proxy(edge: Edge) -> AsyncIterator[TcpProxy]:
-    gateway = Gateway(edge.context.settings.edge, edge.context.settings.limits, edge.endpoint, serve_hello)
+    settings = edge.context.settings
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, serve_hello, edge.sockets)
     await gateway.start()
     proxy = TcpProxy(gateway.port)
     await proxy.start()

@@ -66,7 +66,7 @@ async def test_confirmations_behind_unread_frames_are_seen(cluster: EdgeCluster)
     edge = await cluster.add_edge(confirm_interval_seconds=0.2, incoming_frames=16, port=0)
     cluster.backend.add_chat(7, 1, 2)
     settings = edge.context.settings
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets)
     await gateway.start()
     async with connect(f"ws://127.0.0.1:{gateway.port}/ws/lines") as client:
         await client.send(frame(ref=0, do="login", account=1).decode())

@@ -56,7 +56,7 @@ async def start_tcp(cluster: EdgeCluster, **settings: Any) -> tuple[Edge, int]:
     port = free_port()
     edge = await cluster.add_edge(port=0, tcp_port=port, **settings)
     made = edge.context.settings
-    gateway = Gateway(made.edge, made.limits, edge.endpoint, serve_hello)
+    gateway = Gateway(made.edge, made.limits, edge.endpoint, serve_hello, edge.sockets)
     await gateway.start()
     cluster.stack.push_async_callback(gateway.close)
     return edge, port

@@ -6,6 +6,7 @@ import pytest
 import uvloop
 
 from services.edge.gateway import Gateway
+from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import ServerTls
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.gateway.raw import RawPeer
@@ -54,7 +55,7 @@ async def start(library: str, endpoint: RecordingEndpoint) -> AsyncIterator[Star
     ) -> Gateway:
         edge = EdgeSettings(**{"port": 0, "websocket": library, **settings})
         sizes = LimitsSettings(**{"transport_frame_bytes": MESSAGE_BYTES, **(limits or {})})
-        gateway = Gateway(edge, sizes, endpoint, serve_hello, tls, head_seconds)
+        gateway = Gateway(edge, sizes, endpoint, serve_hello, client_sockets(edge, sizes), tls, head_seconds)
         await gateway.start()
         gateways.append(gateway)
         return gateway

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from services.edge.canonical.transport import Handshake, Reject
 from services.edge.gateway import Gateway
+from services.edge.gateway.open_sockets import client_sockets
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.gateway.conftest import Start, serve_hello
 from tests.unit.services.edge.gateway.raw import CLOSE, PING, PONG, TEXT, RawPeer, closing, masked, request
@@ -231,7 +232,8 @@ async def test_the_request_of_a_rejected_connection_is_not_served(endpoint: Reco
         await serve_hello(scope, receive, send)
 
     edge = EdgeSettings(port=0, trusted_proxies=["127.0.0.0/8"], max_connections=4)
-    gateway = Gateway(edge, LimitsSettings(), endpoint, serve)
+    limits = LimitsSettings()
+    gateway = Gateway(edge, limits, endpoint, serve, client_sockets(edge, limits))
     await gateway.start()
     first, second = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n", b"PROXY TCP4 198.51.100.5 192.0.2.1 1 2\r\n"
     try:

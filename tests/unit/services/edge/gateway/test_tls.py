@@ -15,6 +15,7 @@ from services.cli.certificates import ensure_authority
 from services.cli.ports import free_port
 from services.edge.canonical.frames import Frame
 from services.edge.gateway import Gateway, socket_options
+from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import ServerTls
 from shared.errors import StartupError
 from shared.settings import EdgeSettings, LimitsSettings
@@ -98,7 +99,9 @@ async def test_an_http_request_knows_whether_it_is_encrypted(
     endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued, encrypted: bool
 ) -> None:
     """The addresses of uploaded files begin so."""
-    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), endpoint, serve_scheme, tls if encrypted else None)
+    edge, limits = EdgeSettings(port=0), LimitsSettings()
+    sockets = client_sockets(edge, limits)
+    gateway = Gateway(edge, limits, endpoint, serve_scheme, sockets, tls if encrypted else None)
     await gateway.start()
     try:
         async with await RawPeer.dial(gateway.port, tls=issued.trusted if encrypted else None) as peer:

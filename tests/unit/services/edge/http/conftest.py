@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
+from services.edge.gateway.open_sockets import client_sockets
 from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.operations import HttpOperations
@@ -106,15 +107,16 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     registry, tokens, disk, endpoint = CollectorRegistry(), FakeTokens(), Disk(), RecordingEndpoint()
     media = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
     await media.prepare()
+    sockets = client_sockets(settings.edge, settings.limits)
     app = HttpApp(
         VerificationLinks(no_link),
         Downloads(media),
         HttpUploads(media, tokens.check, settings),
-        operations := HttpOperations(endpoint, tokens.check, settings),
+        operations := HttpOperations(endpoint, tokens.check, settings, sockets),
         HttpPolicy(settings),
         stall_seconds=stall_seconds,
     )
-    gateway = Gateway(settings.edge, settings.limits, endpoint, app, head_seconds=HEAD_SECONDS)
+    gateway = Gateway(settings.edge, settings.limits, endpoint, app, sockets, head_seconds=HEAD_SECONDS)
     await gateway.start()
     yield HttpSite(gateway, endpoint, operations, media, tokens, tmp_path, registry)
     await gateway.close()

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
+from services.edge.gateway.open_sockets import client_sockets
 from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
@@ -53,7 +54,7 @@ def app(
         VerificationLinks(links.open, confirm_button, language),
         Downloads(media),
         HttpUploads(media, check, settings),
-        HttpOperations(RecordingEndpoint(), check, settings),
+        HttpOperations(RecordingEndpoint(), check, settings, client_sockets(settings.edge, settings.limits)),
         HttpPolicy(settings),
         first_page,
     )
@@ -210,8 +211,13 @@ async def test_every_response_has_security_headers(path: str) -> None:
     assert headers["referrer-policy"] == "no-referrer"
 
 
+def gateway_of(site: HttpApp, edge: EdgeSettings) -> Gateway:
+    limits = LimitsSettings()
+    return Gateway(edge, limits, RecordingEndpoint(), site, client_sockets(edge, limits))
+
+
 async def test_http_is_served_on_the_port_of_the_websockets() -> None:
-    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), RecordingEndpoint(), app(FakeLinks("wrong")))
+    gateway = gateway_of(app(FakeLinks("wrong")), EdgeSettings(port=0))
     await gateway.start()
 
     def browse() -> list[tuple[int, int]]:

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from services.edge.gateway import Gateway
 from services.edge.http.first_page import FirstPage
 from services.edge.http.web_files import WebFiles
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings import EdgeSettings
 from tests.unit.services.edge.gateway.conftest import pytest_asyncio_loop_factories
-from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 from tests.unit.services.edge.http.http_client import HttpReply, fetch
-from tests.unit.services.edge.http.test_app import FakeLinks, app
+from tests.unit.services.edge.http.test_app import FakeLinks, app, gateway_of
 
 __all__ = ["pytest_asyncio_loop_factories"]
 
@@ -52,7 +50,7 @@ async def port(supervisor: FakeSupervisor) -> AsyncIterator[int]:
         settings = EdgeSettings(
             port=0, demo="on", supervisor_port=server.sockets[0].getsockname()[1], allowed_origins=[ORIGIN]
         )
-        gateway = Gateway(settings, LimitsSettings(), RecordingEndpoint(), app(FakeLinks(None), FirstPage(settings)))
+        gateway = gateway_of(app(FakeLinks(None), FirstPage(settings)), settings)
         await gateway.start()
         yield gateway.port
         await gateway.close()
@@ -153,7 +151,7 @@ async def test_the_supervisor_s_decision(port: int, supervisor: FakeSupervisor, 
 
 async def test_without_a_supervisor() -> None:
     settings = EdgeSettings(port=0, demo="on", allowed_origins=[ORIGIN])
-    gateway = Gateway(settings, LimitsSettings(), RecordingEndpoint(), app(FakeLinks(None), FirstPage(settings)))
+    gateway = gateway_of(app(FakeLinks(None), FirstPage(settings)), settings)
     await gateway.start()
     view = json.loads((await fetch(gateway.port, "GET", "/web/api/system")).body)
     assert (view["supervised"], view["processes"]) == (False, [])
@@ -163,7 +161,7 @@ async def test_without_a_supervisor() -> None:
 
 async def test_an_edge_without_the_page_only_greets() -> None:
     settings = EdgeSettings(port=0)
-    gateway = Gateway(settings, LimitsSettings(), RecordingEndpoint(), app(FakeLinks(None)))
+    gateway = gateway_of(app(FakeLinks(None)), settings)
     await gateway.start()
     assert (await fetch(gateway.port, "GET", "/")).body.startswith(b"Dragoman, a chat server.")
     assert (await fetch(gateway.port, "GET", "/web/first_page.js")).status == 404

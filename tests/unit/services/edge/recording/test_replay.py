@@ -23,7 +23,7 @@ LOGIN = {"code": 6, "login_type": 1, "account": "0000000001", "password": "right
 async def serve(cluster: EdgeCluster) -> str:
     """The address of an edge."""
     edge = await cluster.add_edge()
-    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), edge.endpoint, no_http)
+    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), edge.endpoint, no_http, edge.sockets)
     await gateway.start()
     cluster.stack.push_async_callback(gateway.close)
     return f"ws://127.0.0.1:{gateway.port}"
