@@ -99,7 +99,7 @@ EVENTS: Mapping[str, EventRow] = {
     "a user has a new name": EventRow(ProfileChanged(Profile(id=OTHER, uuid="u", nickname="name")), (GetAccount,)),
     "a member writes a message": EventRow(Typing(CHAT, OTHER, 6000)),
     "a watched user has another state": EventRow(PresenceChanged(OTHER, "away")),
-    "the account has read a chat on another connection": EventRow(ChatRead(CHAT, 2)),
+    "the account has read a chat on another connection": EventRow(ChatRead(CHAT, 2, 1)),
     "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": EventRow(VerificationEnded("passed")),
 }

@@ -774,6 +774,8 @@ export type ReadEvent = {
   ev: "read";
   chat: number;
   index: number;
+  unread: number;
+  mentions: number;
 };
 
 export type NoticeEvent = {

@@ -116,9 +116,9 @@ class Edge:
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
         self.resync = resync = Resync(bus, accounts, chats, metrics)
         self.receiver = EnvelopeReceiver(self.id, chats, resync, owners, journal)
-        self.read_state = ReadStateFlusher(bus, self.id, accounts)
-        self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
         self._ephemeral = ephemeral = EphemeralHub(bus, self.presence, accounts, chats, context.tasks, clock, self.id)
+        self.read_state = ReadStateFlusher(bus, self.id, accounts, ephemeral.reads.committed)
+        self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
         self.auditor = DeliveryAuditor(bus, accounts, self.locator, chats.message_clock, metrics)
         self.lease = Lease(self.presence, self.id, accounts, resync.mark_stale, lease_seconds, metrics, announcer)
         self.sweeper = Sweeper(self.presence, self.id, lease_seconds)
@@ -173,6 +173,7 @@ class Edge:
             "re-sync": self.resync.run(),
             "summaries": refresh_loop(self.bus, self.accounts),
             "connections": self.endpoint.run(),
+            "wanted reads": self._ephemeral.reads.run(),
             "watched presence": self._ephemeral.watching.run(),
             "media": self.media_sweeper.run(),
             "token logins": self._token_logins.run(),

@@ -28,14 +28,17 @@ class PresenceChanged(Ephemeral, frozen=True):
 
 
 class ChatRead(Ephemeral, frozen=True):
-    """The account has read a chat up to this index, on another connection."""
+    """The account has read a chat up to this index, on another connection. `unread`, `mentions`: as in ReadIndex."""
 
     chat: ChatId
     index: int
+    unread: int = 0
+    mentions: int = 0
 
 
 class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
-    """Up to where an account has read a chat, by the connection of this number."""
+    """Up to where an account has read a chat, by the connection of this number; 0: by several, or in a dialect whose
+    messages count as read once they have arrived. Something before `index` may be unread."""
 
     account: AccountId
     chat: ChatId
@@ -50,10 +53,16 @@ class ReadsAnnounced(msgspec.Struct, tag="reads", frozen=True):
     places: list[ReadPlace]
 
 
+class ReadsWanted(msgspec.Struct, tag="reads_wanted", frozen=True):
+    """This node has connections that show what is read; published every two seconds."""
+
+    node: NodeId
+
+
 class BlocksChanged(msgspec.Struct, tag="blocks_changed", frozen=True):
     """Another account blocks this one from now on, or does not any more."""
 
     account: AccountId
 
 
-Signal = Typing | BlocksChanged | ReadsAnnounced
+Signal = Typing | BlocksChanged | ReadsAnnounced | ReadsWanted

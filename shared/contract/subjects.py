@@ -13,6 +13,7 @@ from shared.contract import (
     invitations,
     message,
     moderation,
+    receipts,
     records,
     search,
     session,
@@ -128,6 +129,7 @@ GET_QUOTED = Route("message.quoted", message.GetQuoted, message.Quoted)
 CHANGE_MESSAGE = Route("message.change", message.ChangeMessage, message.Changed)
 GET_CHANGES = Route("message.changes", message.GetChanges, message.ChangePage)
 SEARCH = Route("message.search", search.SearchMessages, search.SearchPage)
+FIND_READ_INDEXES = Route("message.read_indexes", receipts.FindReadIndexes, receipts.ReadIndexes)
 MARK_READ = Route("message.read", message.MarkRead, message.Marked)
 GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
 ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Ack)
@@ -147,7 +149,7 @@ RESUME_PART = Route("message.resume_part", message.ResumePart, message.Resumed)
 SEARCH_PART = Route("message.search_part", search.SearchPart, search.SearchPage)
 STORED_ROUTES = (
     POST_MESSAGES, SYNC_PART, UNREAD_PART, RESUME_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE,
-    FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED, SEARCH_PART,
+    FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED, SEARCH_PART, FIND_READ_INDEXES,
 )  # fmt: skip
 """The routes that replicas serve for one database each, if there are several: see `stored_in`."""
 

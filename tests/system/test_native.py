@@ -1,5 +1,7 @@
 """New clients in one chat with clients of older protocols: nonces, what is missing after an absence, logins."""
 
+import json
+import secrets
 import time
 
 import pytest
@@ -139,3 +141,25 @@ def test_a_new_password_ends_every_other_login(ann: NativeUser, connect: Enter) 
     assert [one["here"] for one in ann.call("sessions")["sessions"]] == [True]
     assert connect().call("token", token=renewed["token"])["sid"] == renewed["sid"]
     assert connect().call("token", token=ann.token)["error"]["code"] == "unauthenticated"
+
+
+def test_what_is_read_in_another_dialect_is_shown(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    """On the other edge, too, once it is known that a connection shows it: until then, a further message is read."""
+    bob = connect()
+    bob.register()
+    chat = bob.call("open", account=ann.number)["chat"]
+    with DialectUser(system.edges[0], "pipe") as other:
+        other.request(f"login|{ann.number}|{ann.md5}", "login_succ|")
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            index = bob.call("send", chat=chat, text="hello", nonce=secrets.token_hex(8))["index"]
+            other.receive(f"message|0|{bob.number}|")
+            try:
+                event = json.loads(ann.receive('{"ev":"read"', seconds=5))
+            except AssertionError:
+                continue
+            assert (event["chat"], event["unread"], event["mentions"]) == (chat, 0, 0)
+            assert event["index"] <= index
+            break
+        else:
+            pytest.fail("not shown")

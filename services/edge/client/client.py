@@ -146,6 +146,10 @@ class Client:
         return self.dialect.pushes_pending_requests
 
     @property
+    def shows_ephemeral(self) -> bool:
+        return self.dialect.shows_ephemeral
+
+    @property
     def dialect_name(self) -> str:
         return self.dialect.name
 

@@ -10,12 +10,13 @@ from services.edge.ephemeral import signals
 from services.edge.ephemeral.known_blocks import KnownBlocks
 from services.edge.ephemeral.own_states import OwnStates
 from services.edge.ephemeral.presence_watch import PresenceWatch
+from services.edge.ephemeral.read_display import ReadDisplay
 from services.edge.ephemeral.read_notices import ReadNotices
 from services.edge.ephemeral.typing_notices import TypingNotices
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.clock import now_ms
-from shared.contract.ephemeral import BlocksChanged, ReadsAnnounced, Signal, Typing
+from shared.contract.ephemeral import BlocksChanged, ReadsAnnounced, ReadsWanted, Signal, Typing
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
 from shared.tasks import Tasks
@@ -38,7 +39,8 @@ class EphemeralHub:
         self._publish = signals.publisher(bus)
         self._blocked = KnownBlocks(bus, clock)
         self.typing = TypingNotices(self._publish, accounts, chats, self._blocked, tasks, clock)
-        self.reads = ReadNotices(self._publish, node, accounts, tasks)
+        self.reads = ReadNotices(self._publish, node, accounts, tasks, clock)
+        self._read_display = ReadDisplay(bus, node, accounts, tasks)
         self.states = OwnStates(presence, node, accounts, now_ms)
         self.watching = PresenceWatch(bus, presence, accounts, self.states, clock)
         signals.subscribe(bus, self._receive)
@@ -58,7 +60,9 @@ class EphemeralHub:
             case Typing():
                 self.typing.show(signal)
             case ReadsAnnounced():
-                self.reads.show(signal)
+                self._read_display.receive(signal)
+            case ReadsWanted():
+                self.reads.wanted(signal)
             case BlocksChanged(account):
                 self._blocked.forget(account)
                 self.watching.check_again(account)

@@ -96,7 +96,7 @@ class MessageHandler:
             case MarkChatRead():
                 index = await history.mark_chat_read(command, actor)
                 place = ReadPlace(actor, command.chat, index, session.connection.number)
-                self._ephemeral.reads.announce(place)
+                self._ephemeral.reads.mark(place)
                 return Ack()
             case GetChanges():
                 return await self._changes.page(command, actor)

@@ -51,6 +51,10 @@ class Recipient(Protocol):
         """Whether its dialect shows pending requests and stored notifications."""
 
     @property
+    def shows_ephemeral(self) -> bool:
+        """Whether its dialect shows what is shown at once or never."""
+
+    @property
     def dialect_name(self) -> str: ...
 
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
@@ -116,6 +120,8 @@ class LocalAccounts:
         self._limits = limits
         self.by_account: dict[AccountId, LocalAccount] = {}
         """Read-only for other modules."""
+        self.ephemeral_connections = 0
+        """Connections here whose dialect shows what is shown at once or never."""
         self.stale_profiles: set[AccountId] = set()
         """Accounts whose profile summary may have changed without a notice."""
         self._leaving: set[AccountId] = set()
@@ -162,11 +168,13 @@ class LocalAccounts:
         self._leaving.discard(account)
         self.stale_profiles.add(account)
         local.recipients += (recipient,)
+        self.ephemeral_connections += recipient.shows_ephemeral
         return local
 
     def detach(self, local: LocalAccount, recipient: Recipient) -> bool:
         """Remove a connection. Returns whether it was the account's last one; the account leaves presence later."""
         local.recipients = tuple(other for other in local.recipients if other is not recipient)
+        self.ephemeral_connections -= recipient.shows_ephemeral
         if local.recipients:
             return False
         del self.by_account[local.account]

@@ -4,7 +4,7 @@ only after that."""
 import asyncio
 import contextlib
 import sys
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -36,10 +36,15 @@ in here."""
 
 
 class ReadStateFlusher:
-    def __init__(self, bus: Bus, node: NodeId, accounts: LocalAccounts) -> None:
+    """`announce`: gets what is committed."""
+
+    def __init__(
+        self, bus: Bus, node: NodeId, accounts: LocalAccounts, announce: Callable[[Iterable[ReadRange]], None]
+    ) -> None:
         self._bus = bus
         self._node = node
         self._accounts = accounts
+        self._announce = announce
         self._buffer = ReadBuffer()
         self._committing: frozenset[AccountId] = frozenset()
         self._unstored: dict[AccountId, float] = {}
@@ -106,6 +111,7 @@ class ReadStateFlusher:
                     subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True
                 )
                 unstored += marked.unstored
+                self._announce([one for one in ranges if one not in marked.unstored] if marked.unstored else ranges)
             accounts = {one.account for one in unstored}
             self._unstored = {account: self._unstored.get(account, _now()) for account in accounts}
             return True

@@ -40,12 +40,14 @@ from shared.contract.message import (
     Unread,
     UnreadPart,
 )
+from shared.contract.receipts import FindReadIndexes, ReadIndexes
 from shared.contract.search import SearchMessages, SearchPage, SearchPart
 from shared.contract.session import Ack, EraseAccount, ListChats
 from shared.contract.subjects import (
     CHANGE_MESSAGE,
     ERASE_READ_STATE,
     FIND_MESSAGE,
+    FIND_READ_INDEXES,
     GET_CHANGES,
     GET_HEADS,
     GET_HISTORY,
@@ -173,6 +175,18 @@ class DistributedQueries:
 
         parts = await self._request_parts(ranges, part, some=False)
         return Marked([one for name, stored in parts.items() if stored is None for one in ranges[name]])
+
+    async def read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
+        """Of the databases that answer."""
+        placed = self._split(chat for _, chat in request.members)
+        members = {name: [one for one in request.members if one[1] in chats] for name, chats in placed.items()}
+
+        async def part(database: str) -> ReadIndexes:
+            own = FindReadIndexes(members[database], request.counts)
+            return await self._databases.request(database, FIND_READ_INDEXES, own)
+
+        parts = await self._request_parts(members, part)
+        return ReadIndexes([found for reply in parts.values() if reply is not None for found in reply.found])
 
     async def erase_account(self, request: EraseAccount) -> Ack:
         """In every database, or the request fails and is to be repeated."""

@@ -53,6 +53,7 @@ from shared.contract.message import (
     UnreadPart,
 )
 from shared.contract.model import MemberPair, Message
+from shared.contract.receipts import MAX_READ_INDEXES, FindReadIndexes, ReadIndex, ReadIndexes
 from shared.contract.session import Ack, ChatEntry, EraseAccount, ListChats
 from shared.settings import MessageSettings
 from shared.telemetry import log
@@ -251,6 +252,34 @@ class MessageQueries:
     async def mark_read(self, request: MarkRead) -> Marked:
         await self._store.mark_read(request.ranges, self._max_unread)
         return Marked()
+
+    async def read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
+        """Of those that are members."""
+        lists = await self._entries(request.members[:MAX_READ_INDEXES])
+        return await self._store.read(lambda snapshot: self._read_indexes(snapshot, lists, counts=request.counts))
+
+    async def _entries(self, members: Iterable[tuple[AccountId, ChatId]]) -> dict[AccountId, list[ChatEntry]]:
+        chats = {chat for _, chat in members}
+        rosters = await self._rosters.load(chats, await self._versions(chats))
+        lists: dict[AccountId, list[ChatEntry]] = {}
+        for account, chat in sorted(set(members)):
+            roster = rosters[chat]
+            if isinstance(roster, Roster) and (place := roster.members.get(account)) is not None:
+                lists.setdefault(account, []).append(ChatEntry(chat, *place))
+        return lists
+
+    def _read_indexes(
+        self, snapshot: Snapshot, lists: Mapping[AccountId, list[ChatEntry]], *, counts: bool
+    ) -> ReadIndexes:
+        uncounted = () if counts else {entry.chat for entries in lists.values() for entry in entries}
+        found: list[ReadIndex] = []
+        for account, states in self._chat_states(snapshot, lists, uncounted).items():
+            unread = snapshot.unread(list(_unread_of(states)), account) if counts else {}
+            found += [
+                ReadIndex(account, one.entry.chat, one.state.read_index, *unread.get(one.entry.chat, (0, 0)))
+                for one in states
+            ]
+        return ReadIndexes(found)
 
     async def erase_account(self, request: EraseAccount) -> Ack:
         """Erase the account's read state; its messages stay."""

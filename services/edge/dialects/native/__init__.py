@@ -260,8 +260,8 @@ class Native(Dialect):
                 return _push(events.FriendEvent(applicant if account == self._account else account, accepted))
             case ProfileChanged(profile):
                 return _push(encode.profile_event(profile, self.base_url))
-            case ChatRead(chat, index):
-                return _push(events.ReadEvent(chat, index))
+            case ChatRead(chat, index, unread, mentions):
+                return _push(events.ReadEvent(chat, index, unread, mentions))
             case PresenceChanged():
                 return _push(encode.presence_event(event))
             case Typing(chat, account, ttl_ms):

@@ -92,10 +92,13 @@ class PresenceEvent(PresenceInfo, tag_field="ev", tag="presence"):
 
 
 class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):
-    """This account has read the chat up to `index`, by `read` on another connection."""
+    """This account has read the chat up to `index` on another connection, in any dialect. `unread`: messages of others
+    that are left; `mentions`: those of them that mention the account."""
 
     chat: int
     index: int
+    unread: int
+    mentions: int
 
 
 class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):

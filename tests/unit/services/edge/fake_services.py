@@ -57,6 +57,7 @@ from shared.contract.message import (
     Synced,
 )
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Segment
+from shared.contract.receipts import FindReadIndexes, ReadIndex, ReadIndexes
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -341,6 +342,7 @@ class FakeMessageService(FakeService):
         self.bus.serve(subjects.SYNC, self._sync, queue="message")
         self.bus.serve(subjects.SYNC_CHAT, self._sync_chat, queue="message")
         self.bus.serve(subjects.MARK_READ, self._mark_read, queue="message")
+        self.bus.serve(subjects.FIND_READ_INDEXES, self._read_indexes, queue="message")
 
     async def start(self) -> None:
         await self.bus.start()
@@ -461,6 +463,21 @@ class FakeMessageService(FakeService):
             if span.chat not in self.away:
                 self.backend.mark_read(*span_of(span))
         return Marked([span for span in request.ranges if span.chat in self.away])
+
+    async def _read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
+        await self.record(request)
+        return ReadIndexes(
+            [
+                ReadIndex(
+                    account,
+                    chat,
+                    self.backend.read_state(account, chat).read_index,
+                    len(self.backend.unread(account, chat)) if request.counts else 0,
+                )
+                for account, chat in request.members
+                if account in self.backend.chats[chat].members
+            ]
+        )
 
 
 def span_of(span: Any) -> tuple[int, int, int, int]:

@@ -187,8 +187,8 @@ class JsonDialect(Dialect):
                 value = [account, int(role)]
             case MessageChanged(shown):
                 value = [shown.change.index, shown.change.kind.value]
-            case ChatRead(chat, index):
-                value = [chat, index]
+            case ChatRead(chat, index, unread, _):
+                value = [chat, index, unread]
             case PresenceChanged(account, state, _):
                 value = [account, state]
             case Typing(chat, account, ttl_ms):

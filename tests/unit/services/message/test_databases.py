@@ -26,11 +26,13 @@ from shared.contract.message import (
     Synced,
 )
 from shared.contract.model import Text, pack_segments
+from shared.contract.receipts import FindReadIndexes
 from shared.contract.search import SearchMessages, SearchPage
 from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
     CHANGE_MESSAGE,
     ERASE_READ_STATE,
+    FIND_READ_INDEXES,
     GET_CHANGES,
     GET_HEADS,
     GET_HISTORY,
@@ -118,6 +120,22 @@ async def test_changes_find_the_database_of_their_chat(
         resume = Resume(ANN, dict.fromkeys(CHATS, 1), 30, 20, revs=dict.fromkeys(CHATS, 1))
         resumed = await request_until_answered(env.edges.bus, RESUME, resume)
         assert {one.chat: one.revision.rev for one in resumed.chats if one.revision} == dict.fromkeys(CHATS, 2)
+
+
+async def test_read_indexes_of_all_databases(
+    env: MessageEnvironment, edge: PostingEdge, replicas: dict[str, Settings]
+) -> None:
+    async with running_replicas(replicas):
+        await wait_for_map(edge)
+        await edge.post(CHATS)
+        read = MarkRead([ReadRange(BOB, chat, 1, 1) for chat in CHATS])
+        while (await request_until_answered(env.edges.bus, MARK_READ, read)).unstored:
+            await asyncio.sleep(0.1)  # a busy machine
+        request = FindReadIndexes([(BOB, chat) for chat in CHATS])
+        found = await request_until_answered(env.edges.bus, FIND_READ_INDEXES, request)
+        while len(found.found) < len(CHATS):
+            found = await request_until_answered(env.edges.bus, FIND_READ_INDEXES, request)
+        assert {one.chat: one.index for one in found.found} == dict.fromkeys(CHATS, 1)
 
 
 async def sync_all(env: MessageEnvironment, account: AccountId) -> list[Synced]:

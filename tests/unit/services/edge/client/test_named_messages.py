@@ -39,10 +39,10 @@ class NativeClient:
         return [frame for frame in map(json.loads, self.socket.received) if "ev" in frame]
 
 
-async def connect(cluster: EdgeCluster) -> NativeClient:
-    client = NativeClient(cluster.edges[0])
+async def connect(cluster: EdgeCluster, account: int = 1, edge: Edge | None = None) -> NativeClient:
+    client = NativeClient(edge or cluster.edges[0])
     secret = {"scheme": "plain", "value": "right"}
-    assert "error" not in await client.reply(client.send(op="login", identifier="1", secret=secret))
+    assert "error" not in await client.reply(client.send(op="login", identifier=str(account), secret=secret))
     return client
 
 

@@ -27,6 +27,7 @@ class NullRecipient:
 
     pushes_pending_requests = False
     names_senders = False
+    shows_ephemeral = False
     dialect_name = "none"
     record: DeliveryRecord | None = None
     number = 0
