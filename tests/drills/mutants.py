@@ -314,6 +314,20 @@ def _forget_join() -> None:
     _replace(LocalAccounts, "compare", equal)
 
 
+def _trust_presence() -> None:
+    """An edge that has lost Redis does not say so over NATS, and misses what services then do not send it. Edges sweep
+    so often that a short outage meets a sweep."""
+    from services.edge.presence import sweeper
+    from services.edge.presence.announcer import PresenceAnnouncer
+
+    async def silent(*_: object) -> None:
+        pass
+
+    _skip_gaps()
+    _replace(sweeper, "_REST_SECONDS", 1.0)
+    _replace(PresenceAnnouncer, "announce_incomplete", silent)
+
+
 def _careless_parser() -> None:
     """An invalid frame of the dialect pipe raises an error that no caller expects."""
     from services.edge.canonical.frames import Frame
@@ -355,6 +369,7 @@ MUTANTS = {
     "double-count": Mutant("message", "I8 unread", _double_count),
     "drop-delivery": Mutant("edge", "A2 lost", _drop_delivery, "audit"),
     "forget-join": Mutant("edge", "I7 presence", _forget_join),
+    "trust-presence": Mutant("edge", "I2 delivery", _trust_presence, "partition"),
     "double-delivery": Mutant("edge", "I2 once", _double_delivery),
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
     "slow-start": Mutant("message", "S1 service", _slow_start),
@@ -371,7 +386,7 @@ MUTANTS = {
     "slow-edge": Mutant("edge", "S1 service", _slow_edge, "storm --all-edges"),
     "slow-login": Mutant("edge", "S1 service", _slow_login, "storm"),
     "careless-parser": Mutant("edge", "F1 robustness", _careless_parser, "fuzz"),
-    "skip-gaps": Mutant("edge", "I2 delivery", _skip_gaps, "partition"),
+    "skip-gaps": Mutant("edge", "I3 order", _skip_gaps, "network --phase nats"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
     "skip-catch-up": Mutant("partitions", "I1 durability", _skip_catch_up, "move"),

@@ -61,14 +61,18 @@ def partition(seconds: float) -> list[Outage]:
 
 
 def network(seconds: float) -> list[Outage]:
-    """The connections of clients are slow, sliced, narrow, reset and limited, then those between the processes."""
+    """The connections of clients and of one edge to NATS are reset; those of clients are slow, sliced, narrow and
+    limited, then those between the processes."""
     ways = {
         CLIENTS: (slow(0.2, 0.1), _sliced(1), _narrow(10_000), _limited(20_000)),
         "nats": (slow(0.05, 0.05), _sliced(7)),
         "valkey": (slow(0.1, 0.05), _sliced(1)),
         "postgresql": (slow(0.005, 0.005), _sliced(7)),
     }
-    outages = [Outage("clients", "edge~clients", "reset", _reset_repeatedly, seconds)]
+    outages = [
+        Outage("clients", "edge~clients", "reset", _reset_repeatedly("edge", CLIENTS), seconds),
+        Outage("nats", f"{FIRST_EDGE}~nats", "reset", _reset_repeatedly(FIRST_EDGE, "nats"), seconds, [FIRST_EDGE]),
+    ]
     for server, harms in ways.items():
         for name, poison in harms:
             processes = ("edge",) if server == CLIENTS else ("message", "edge")
@@ -157,24 +161,28 @@ def _on_all_links(processes: Sequence[str], server: str, poison: Poison) -> Harm
     return harm
 
 
-@asynccontextmanager
-async def _reset_repeatedly(fleet: Fleet) -> AsyncIterator[None]:
-    """Frames are delayed, so that a reset finds some under way."""
-    assert fleet.links is not None
-    proxies = list(fleet.links.select("edge", CLIENTS))
+def _reset_repeatedly(process: str, other: str) -> Harm:
+    """Data are delayed, so that a reset loses some."""
 
-    async def reset() -> None:
-        while True:
-            for proxy in proxies:
-                await asyncio.sleep(_RESET_SECONDS)
-                proxy.reset_peer()
+    @asynccontextmanager
+    async def harm(fleet: Fleet) -> AsyncIterator[None]:
+        assert fleet.links is not None
+        proxies = list(fleet.links.select(process, other))
 
-    async with _on_links("edge", CLIENTS, slow(0.1, 0.05)[1])(fleet):
-        resetting = asyncio.create_task(reset())
-        try:
-            yield
-        finally:
-            resetting.cancel()
+        async def reset() -> None:
+            while True:
+                for proxy in proxies:
+                    await asyncio.sleep(_RESET_SECONDS)
+                    proxy.reset_peer()
+
+        async with _on_links(process, other, slow(0.1, 0.05)[1])(fleet):
+            resetting = asyncio.create_task(reset())
+            try:
+                yield
+            finally:
+                resetting.cancel()
+
+    return harm
 
 
 @asynccontextmanager
