@@ -114,9 +114,7 @@ class LimitsSettings(SettingsSection):
     receiving_bytes: int = Field(
         256 * 1024 * 1024, ge=1, description="incomplete messages of all connections of an edge; more are closed (1013)"
     )
-    connections_per_address: int = Field(
-        2_000, ge=1, description="open at one edge, streams of events included; more are closed (1013, status 429)"
-    )
+    connections_per_address: int = Field(2_000, ge=1, description="open at one edge; more are closed (1013 or 429)")
     connections_per_account: int = Field(100, ge=1, description="logged in at one edge; more logins are rejected")
     new_connections_per_second: float = Field(100.0, gt=0, description="per address; more are closed (1013)")
     new_connections_burst: int = Field(2_000, ge=1, description="connections at once, before the rate applies")

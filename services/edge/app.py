@@ -143,11 +143,10 @@ class Edge:
             social,
         )
         # Clients
-        self._syncs, transfers = SyncRequests(bus), _transfers(self.media, context)
+        self._syncs, self.sockets = SyncRequests(bus), client_sockets(settings.edge, settings.limits)
         backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
-        services = LocalServices(accounts, chats, self.read_state, backlogs, transfers, journal)
+        services = LocalServices(accounts, chats, self.read_state, backlogs, _transfers(self.media, context), journal)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
-        self.sockets = client_sockets(settings.edge, settings.limits)
         self._operations = HttpOperations(self.endpoint, self._verifier.check, settings, self.sockets)
         self.http = _http(bus, self.media, self._verifier, self._operations, settings, tracer)
         # What the services push

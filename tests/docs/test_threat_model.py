@@ -1,13 +1,22 @@
-"""The tests that the threat model names exist."""
+"""Each control of the threat model has its tests, and they exist."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/threat-model.md").read_text()
+CONTROLS = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, re.MULTILINE))
 
 
 def test_every_named_test_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/threat-model.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", PAGE))
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 40
     assert named - set(re.findall(r"def (test_\w+)", sources)) == set()
+
+
+@pytest.mark.parametrize("number", range(1, 31))
+def test_a_control_has_a_test_or_a_rule_overrides_it(number: int) -> None:
+    assert re.search(r"`test_\w+`|\bRule: ", CONTROLS[str(number)])

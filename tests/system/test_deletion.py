@@ -1,11 +1,13 @@
 """An account is deleted in all services, also when one of them was away at the time."""
 
 import asyncio
+import json
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import nats
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from services.cli.embedded.nats import SETUP
 from shared.contract.subjects import ACCOUNT_DELETED, STREAM, durable
 from tests.drills.archive import broker
-from tests.drills.cluster import Cluster
+from tests.drills.cluster import RELAXED, Cluster
 from tests.system.conftest import Dial
 from tests.system.users import V2User
 
@@ -118,3 +120,17 @@ def test_the_address_is_free_again(system: Cluster, couple: tuple[V2User, V2User
     assert leaver.request({"code": 16}, 17) == {"code": 17, "status": 0}
     again = dial(system.edges[1]).register(leaver.account)
     assert again.account.number > former
+
+
+def test_nothing_of_a_deleted_account_is_in_a_file_after_the_end(tmp_path: Path) -> None:
+    """Neither in a database nor in its log, nor in the logs of processes."""
+    with Cluster(tmp_path / "data", *RELAXED, edges=1) as system:
+        with V2User(system.edges[0]) as leaver, V2User(system.edges[0]) as stayer:
+            leaver.register()
+            stayer.register()
+            names = [leaver.account.email, leaver.account.name, json.dumps(leaver.account.name)[1:-1]]
+            leaver.post(leaver.session(stayer, name="us"), "hello")
+            assert leaver.request({"code": 16}, 17) == {"code": 17, "status": 0}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"auth.db", "session.db", "message.db", "data.log"} <= {path.name for path in files}
+    assert [path for path in files if any(name.encode() in path.read_bytes() for name in names)] == []

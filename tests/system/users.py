@@ -124,9 +124,9 @@ class V2User(_WebSocketUser):
         self.account = account
         return self.request(V2.login(account), 7, 13)
 
-    def session(self, *others: "V2User") -> int:
+    def session(self, *others: "V2User", name: str = "") -> int:
         """Creates a session of these users; all of them list it, so that no message is held back."""
-        made = self.request(V2.create_group(self.account, "", [other.account for other in others]), 9)
+        made = self.request(V2.create_group(self.account, name, [other.account for other in others]), 9)
         session = int(made["session_id"])
         for other in others:
             other.receive_where(lambda frame: frame["code"] == 9 and frame["session_id"] == str(session))

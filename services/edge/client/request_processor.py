@@ -7,6 +7,7 @@ from typing import Protocol
 from services.edge.canonical.commands import MessageCommand, PostMessage, UploadCommand, metric_label
 from services.edge.canonical.replies import Reply, TokenRenewed
 from services.edge.client.connection import CloseConnection
+from services.edge.client.failures import FailureLog
 from services.edge.client.inbound import InboundQueue, RejectedFrame
 from services.edge.client.message_flow import MessageFlow
 from services.edge.client.outbound import OutboundQueue
@@ -16,7 +17,6 @@ from services.edge.client.session import LoginSession
 from services.edge.client.uploads import ABANDONED
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import LocalReply, Request
-from services.edge.rpc.failures import to_failure
 from shared.clock import now_ms
 from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import Failure
@@ -41,8 +41,8 @@ class RequestProcessor:
     """See services.edge.upstream.tick_batcher.Processable. `close` closes the connection."""
 
     __slots__ = (
-        "_close", "_context", "_flow", "_handler", "_inbound", "_out", "_reader", "_session", "close_when_idle",
-        "is_performing",
+        "_close", "_context", "_failures", "_flow", "_handler", "_inbound", "_out", "_reader", "_session",
+        "close_when_idle", "is_performing",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,7 @@ class RequestProcessor:
         close: Callable[[int, str], None],
     ) -> None:
         self._context = context
+        self._failures = FailureLog(context.clock)
         self._inbound = inbound
         self._reader = RequestReader(session.connection, inbound)
         self._session = session
@@ -143,7 +144,7 @@ class RequestProcessor:
         try:
             result = await self._handler.handle(session, request)
         except Exception as error:
-            result = to_failure(error, name)
+            result = self._failures.to_failure(error, name)
         context.metrics.request_seconds.labels(metric_label(request.command)).observe(context.clock() - started)
         deferred, session.deferred = session.deferred, None
         try:
@@ -167,7 +168,7 @@ class RequestProcessor:
         try:
             resolved = await self._handler.resolve(self._session, requests)
         except Exception as error:
-            failure = to_failure(error, type(requests[0].command).__name__)
+            failure = self._failures.to_failure(error, type(requests[0].command).__name__)
             for request in requests:
                 self._reject(request, failure)
             resolved = []

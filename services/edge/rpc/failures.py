@@ -1,15 +1,5 @@
-"""Converts a failed request into a Failure. Any exception but RequestError is a bug, and is logged."""
+"""The failure of a request that met a bug."""
 
-from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.telemetry import log
-
-_log = log(__name__)
+from shared.contract.errors import ErrorCode, Failure
 
 INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
-
-
-def to_failure(error: Exception, command: str) -> Failure:
-    if isinstance(error, RequestError):
-        return error.failure
-    _log.error("request failed", command=command, exc_info=error)
-    return INTERNAL

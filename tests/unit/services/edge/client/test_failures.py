@@ -1,0 +1,45 @@
+"""A bug that a client has found fills no log, however often the client repeats the request."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.edge.client.failures import FailureLog
+from services.edge.handlers.dispatcher import Dispatcher
+from services.edge.rpc.failures import INTERNAL
+from shared.contract.errors import ErrorCode, RequestError
+from tests.unit.services.edge.conftest import EdgeCluster
+
+
+def test_one_bug_a_second_is_logged() -> None:
+    now = 5.0
+    failures = FailureLog(lambda: now)
+    with capture_logs() as lines:
+        assert [failures.to_failure(ValueError("bug"), "GetAccount") for _ in range(50)] == [INTERNAL] * 50
+        now = 6.0
+        failures.to_failure(ValueError("bug"), "GetAccount")
+    assert [(line["event"], line["command"]) for line in lines] == [("request failed", "GetAccount")] * 2
+
+
+def test_what_is_no_bug_is_not_logged() -> None:
+    error = RequestError(ErrorCode.FORBIDDEN, "not a member")
+    with capture_logs() as lines:
+        assert FailureLog(lambda: 0.0).to_failure(error, "GetHistory") == error.failure
+    assert lines == []
+
+
+async def test_all_requests_of_a_connection_are_counted_together(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = await cluster.add_edge()
+    client = await cluster.client(1)
+
+    async def fail(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(Dispatcher, "handle", fail)
+    began = edge.context.clock()
+    with capture_logs() as lines:
+        references = [client.send(do="account", account=2) for _ in range(50)]
+        replies = [await client.reply_to(reference) for reference in references]
+    assert set(replies) == {"internal"}
+    assert 1 <= [line["event"] for line in lines].count("request failed") <= 2 + edge.context.clock() - began
