@@ -41,7 +41,7 @@ from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
 from shared.presence_states import OFFLINE, GivenState
 from shared.presence_sweep import read_pages, sweep_shard
-from shared.redis_server import ClusterReporter, redis_client
+from shared.redis_server import LOST_CONNECTION, ClusterReporter, redis_client
 from shared.settings import RedisSettings
 from shared.telemetry import log
 from shared.tls import redis_options
@@ -312,7 +312,7 @@ class _PipelineClient:
                     await self._pool.release(connection)
         except TimeoutError as error:
             raise RedisTimeoutError("no reply in time") from error
-        except RuntimeError as error:  # uvloop's, if the connection has just been reset
+        except LOST_CONNECTION as error:
             raise RedisConnectionError("the connection is lost") from error
 
 

@@ -15,8 +15,10 @@ from shared.settings import RedisSettings
 from shared.telemetry import log
 from shared.tls import redis_options
 
-REDIS_FAILURES = (RedisError, OSError, RuntimeError)
-"""RuntimeError is uvloop's, if the connection has just been reset."""
+LOST_CONNECTION = (RuntimeError, TypeError)
+"""If the connection has just been reset: the first is uvloop's, the second that of asyncio in Python 3.12 to 3.13.5,
+whose closed transport calls None."""
+REDIS_FAILURES = (RedisError, OSError, *LOST_CONNECTION)
 _log = log(__name__)
 _UNSUPPORTED = {"cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"}
 _ADVICE = (

@@ -121,7 +121,7 @@ def test_a_killed_setup_is_resumed(checkout: Path) -> None:
         links = f"http://127.0.0.1:{server.server_port}/"
         command = [PYTHON, str(checkout / "dev"), "setup"]
         with subprocess.Popen(command, env=variables(links), start_new_session=True) as killed:
-            assert StallingIndex.stalled.wait(60)
+            assert StallingIndex.stalled.wait(180)
             os.killpg(killed.pid, signal.SIGKILL)
         StallingIndex.over.set()
         server.shutdown()
