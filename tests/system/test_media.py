@@ -50,11 +50,15 @@ def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> 
     assert post(here, "no.such.token")[0] == 401
 
 
-def test_a_deleted_account_cannot_upload(system: Cluster, dial: Dial) -> None:
+def test_a_deleted_account_cannot_upload_and_its_files_stay(system: Cluster, dial: Dial) -> None:
+    """An operator may remove them: `dragoman admin media remove --account`."""
     client = dial(system.edges[0])
     token = token_of(client)
-    assert post(system.edges[1], token)[0] == 201
+    status, stored = post(system.edges[1], token)
+    assert status == 201
     assert client.request({"code": 16}, 17)["status"] == 0
     deadline = time.monotonic() + WAIT_SECONDS
     while post(system.edges[1], token)[0] != 401:
         assert time.monotonic() < deadline
+    for edge in system.edges:
+        assert http(edge, "GET", f"/media/{json.loads(stored)['id']}") == (200, PNG)

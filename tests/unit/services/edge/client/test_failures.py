@@ -1,13 +1,18 @@
 """A bug that a client has found fills no log, however often the client repeats the request."""
 
+from functools import partial
+
 import pytest
 from structlog.testing import capture_logs
 
+from services.edge.canonical.transport import Handshake
 from services.edge.client.failures import FailureLog
+from services.edge.dialects.registry import DIALECTS
 from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.rpc.failures import INTERNAL
 from shared.contract.errors import ErrorCode, RequestError
 from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import FakeSocket
 
 
 def test_one_bug_a_second_is_logged() -> None:
@@ -43,3 +48,22 @@ async def test_all_requests_of_a_connection_are_counted_together(
         replies = [await client.reply_to(reference) for reference in references]
     assert set(replies) == {"internal"}
     assert 1 <= [line["event"] for line in lines].count("request failed") <= 2 + edge.context.clock() - began
+
+
+def is_through(wire: FakeSocket) -> bool:
+    return len(wire.received) >= 50 or wire.closed_with is not None
+
+
+@pytest.mark.parametrize("frame", [b"[" * 1_500, b'{"a":' * 1_500, b"{}", b"|", b"\x00"])
+async def test_malformed_frames_are_not_logged(cluster: EdgeCluster, frame: bytes) -> None:
+    """In any dialect, however many a client sends."""
+    cluster.dialects = DIALECTS
+    edge = await cluster.add_edge()
+    with capture_logs() as lines:
+        for path in ("/", *(entry.path for entry in DIALECTS)):
+            wire = FakeSocket()
+            wire.client = edge.endpoint.connected(Handshake(path, "chat.example", "192.0.2.1", False, (), ""), wire)
+            for _ in range(50):
+                wire.client.frame_received(frame)
+            await wire.until(partial(is_through, wire))
+    assert lines == []

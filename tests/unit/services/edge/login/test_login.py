@@ -10,7 +10,7 @@ from services.edge.canonical.transport import Handshake
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.token_verifier import TokenVerifier
-from shared.contract.auth import Register
+from shared.contract.auth import Login, Register
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.tokens import BadToken, Claims
 from tests.support.proxy import TcpProxy
@@ -145,6 +145,16 @@ async def test_a_login_by_token_needs_the_uuid_of_its_account(
         await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
         results.append([client.connection.account for client in edge.endpoint.clients.values()])
     assert results == [[NO_ACCOUNT], [NO_ACCOUNT, AccountId(1)]]
+
+
+async def test_a_login_by_token_is_no_counted_attempt(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Auth, which counts attempts, judges none: an address beyond its limits of passwords may use tokens."""
+    TokenChecks(monkeypatch)
+    cluster.session.uuids[AccountId(1)] = OWN
+    edge = await cluster.add_edge()
+    await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
+    assert [client.connection.account for client in edge.endpoint.clients.values()] == [AccountId(1)]
+    assert cluster.auth.requests_of(Login) == []
 
 
 async def test_unread_messages_are_counted_for_dialects_that_show_them(
