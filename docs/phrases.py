@@ -52,6 +52,8 @@ PHRASES: Mapping[str, str] = {
     "RequestMembership": "join or apply to a group",
     "ResumeChats": "fetch what is missing after an absence",
     "RequestVerification": "request the verification mail",
+    "FindReaders": "see who has read a message",
+    "SetChat": "change the settings of a group",
     "SearchMessages": "search the messages of the own chats",
     "SetBlocked": "block a user, or unblock",
     "SilenceMember": "silence a member, or all",

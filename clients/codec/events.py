@@ -87,6 +87,7 @@ class NotificationKind(Enum):
     TYPING_ENDED = "typing ended"
     PRESENCE_CHANGED = "presence changed"
     CHAT_READ = "chat read"
+    READ_BY_OTHERS = "read by others"
     VERIFICATION_PASSED = "verification passed"
     VERIFICATION_FAILED = "verification failed"
     VERIFICATION_EXPIRED = "verification expired"

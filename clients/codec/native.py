@@ -115,6 +115,7 @@ class _NativeEvent(msgspec.Struct):
     on: bool = False
     result: str = ""
     ttl_ms: int = 0
+    upto: list[tuple[int, int]] = []
     state: str = ""
 
 
@@ -338,6 +339,9 @@ def _notification(event: _NativeEvent) -> ClientEvent:
             return ReceivedNotification(kinds.PRESENCE_CHANGED, user=event.account, text=event.state)
         case "read":
             return ReceivedNotification(kinds.CHAT_READ, event.chat)
+        case "receipts":
+            users = ", ".join(f"user {account} up to message {index}" for account, index in event.upto)
+            return ReceivedNotification(kinds.READ_BY_OTHERS, event.chat, text=users)
         case "notice":
             return MaintenanceStatus(event.on)
         case "verified":

@@ -128,6 +128,7 @@ export type ChatResult = {
   created: number;
   version: number;
   members: Array<number>;
+  receipts: boolean;
 };
 
 export type CreateParameters = {
@@ -438,6 +439,19 @@ export type ReadParameters = {
   index: number;
 };
 
+export type ReadersParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+  after?: number;
+};
+
+export type ReadersResult = {
+  count: number;
+  accounts: Array<number>;
+  more: boolean;
+};
+
 export type RecoverParameters = {
   id?: number | string | null;
   identifier: string;
@@ -454,12 +468,6 @@ export type RegisterParameters = {
   username?: string;
   question_id?: number;
   answer?: string;
-};
-
-export type RenameParameters = {
-  id?: number | string | null;
-  chat: number;
-  name: string;
 };
 
 export type RequestsResult = {
@@ -548,6 +556,13 @@ export type SessionInfo = {
   address: string;
   dialect: string;
   here: boolean;
+};
+
+export type SetChatParameters = {
+  id?: number | string | null;
+  chat: number;
+  name?: string | null;
+  receipts?: boolean | null;
 };
 
 export type SilenceParameters = {
@@ -700,6 +715,7 @@ export type ChatEvent = {
   created: number;
   version: number;
   members: Array<number>;
+  receipts: boolean;
 };
 
 export type GoneEvent = {
@@ -776,6 +792,12 @@ export type ReadEvent = {
   index: number;
   unread: number;
   mentions: number;
+};
+
+export type ReceiptsEvent = {
+  ev: "receipts";
+  chat: number;
+  upto: Array<[number, number]>;
 };
 
 export type NoticeEvent = {
@@ -1004,6 +1026,14 @@ export type ReadReply = Nothing & {
   re: Id;
 };
 
+export type ReadersCommand = ReadersParameters & {
+  op: "readers";
+};
+
+export type ReadersReply = ReadersResult & {
+  re: Id;
+};
+
 export type UnreadCommand = NoParameters & {
   op: "unread";
 };
@@ -1148,7 +1178,7 @@ export type ChatReply = ChatResult & {
   re: Id;
 };
 
-export type SetChatCommand = RenameParameters & {
+export type SetChatCommand = SetChatParameters & {
   op: "set_chat";
 };
 
@@ -1297,7 +1327,7 @@ export type ErrorReply = {
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {
@@ -1327,6 +1357,7 @@ export interface Operations {
   pin: [PinCommand, PinReply];
   unpin: [UnpinCommand, UnpinReply];
   read: [ReadCommand, ReadReply];
+  readers: [ReadersCommand, ReadersReply];
   unread: [UnreadCommand, UnreadReply];
   typing: [TypingCommand, TypingReply];
   watch: [WatchCommand, WatchReply];

@@ -54,6 +54,7 @@ def route(
     bus.serve(on.GET_HEADS, queries.heads, queue=_QUEUE)
     bus.serve(on.MARK_READ, queries.mark_read, queue=_QUEUE)
     bus.serve(on.FIND_READ_INDEXES, queries.read_indexes, queue=_QUEUE)
+    bus.serve(on.FIND_READERS, queries.readers, queue=_QUEUE)
     bus.serve(on.ERASE_READ_STATE, queries.erase_account, queue=_QUEUE)
     bus.serve(on.FIND_MESSAGE, find, queue=_QUEUE)
     bus.consume(on.ACCOUNT_DELETED, queries.account_deleted)
@@ -92,6 +93,7 @@ def route_database(
         on.GET_QUOTED: queries.quoted,
         on.SEARCH_PART: search.search_part,
         on.FIND_READ_INDEXES: queries.read_indexes,
+        on.FIND_READERS: queries.readers,
     }
     for one, handler in handlers.items():
         bus.serve(on.stored_in(database, one), handler, queue=database)

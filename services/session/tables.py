@@ -50,6 +50,7 @@ class ProfileRow(SessionBase, table=True):
 
 class ChatRow(SessionBase, table=True):
     """`size`: the number of current members; `seats`: of all members ever; `owner` 0: none.
+    `receipts`: members see what the others have read.
     `pair`: the two members of a private or notice chat ("1:2", the lower id first); unique, so a pair has one chat."""
 
     __tablename__ = "chat"
@@ -67,6 +68,7 @@ class ChatRow(SessionBase, table=True):
     size: int = _number()
     seats: int = _number()
     pair: str | None = Field(unique=True)
+    receipts: bool = Field(sa_column_kwargs={"server_default": sa.true()})
 
 
 class MemberRow(SessionBase, table=True):

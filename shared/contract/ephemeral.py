@@ -36,6 +36,13 @@ class ChatRead(Ephemeral, frozen=True):
     mentions: int = 0
 
 
+class ReceiptsShown(Ephemeral, frozen=True):
+    """Up to which index other members have read a chat."""
+
+    chat: ChatId
+    upto: tuple[tuple[AccountId, int], ...]
+
+
 class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
     """Up to where an account has read a chat, by the connection of this number; 0: by several, or in a dialect whose
     messages count as read once they have arrived. Something before `index` may be unread."""

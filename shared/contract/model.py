@@ -294,3 +294,5 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     created: int = 0
     updated: int = 0
     version: int = 1
+    receipts: bool = True
+    """Members see what the others have read."""

@@ -1,6 +1,7 @@
-"""Requests to session: bans, silences, and the end of a group."""
+"""Requests to session: bans, silences, settings, and the end of a group."""
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
@@ -54,6 +55,16 @@ class SilenceMember(msgspec.Struct):
     chat: ChatId
     account: AccountId
     until: int
+    actor: AccountId = NO_ACCOUNT
+
+
+class SetChat(msgspec.Struct):
+    """The owner or an admin changes a group: its name, as RenameChat does, and whether members see what the others have
+    read."""
+
+    chat: ChatId
+    name: str | UnsetType = UNSET
+    receipts: bool | UnsetType = UNSET
     actor: AccountId = NO_ACCOUNT
 
 

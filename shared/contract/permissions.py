@@ -49,7 +49,7 @@ _CONTACTS_AND_GROUPS = (
     on.LIST_REQUESTS, on.LIST_CHAT_VIEWS, on.GET_CHATS, on.LIST_PENDING_NOTICES, on.DROP_PENDING_NOTICES, on.SET_ROLE,
     on.LIST_MEMBERS, on.SET_BLOCKED, on.LIST_BLOCKED, on.BAN_MEMBER, on.UNBAN_MEMBER, on.LIST_BANS,
     on.SILENCE_MEMBER, on.DISBAND_CHAT, on.CREATE_LINK, on.LIST_LINKS, on.DELETE_LINK, on.JOIN_BY_LINK,
-    on.FIND_BLOCKED_MEMBERS, on.FIND_WATCHABLE,
+    on.FIND_BLOCKED_MEMBERS, on.FIND_WATCHABLE, on.SET_CHAT, on.FIND_RECEIPT_CHATS,
 )  # fmt: skip
 """Requests to session that edges send for users: contacts and groups."""
 
@@ -88,7 +88,8 @@ BUS_USERS: dict[str, BusUser] = {
         serves=(
             on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
             on.MARK_READ, on.GET_HEADS, on.ERASE_READ_STATE, on.FIND_MESSAGE, on.CHANGE_MESSAGE, on.change("*"),
-            on.GET_CHANGES, on.GET_QUOTED, on.SEARCH, on.FIND_READ_INDEXES, *_STORED_ROUTES,
+            on.GET_CHANGES, on.GET_QUOTED, on.SEARCH, on.FIND_READ_INDEXES, on.FIND_READERS,
+            *_STORED_ROUTES,
         ),
         requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS, *_STORED_ROUTES),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
@@ -103,8 +104,8 @@ BUS_USERS: dict[str, BusUser] = {
             on.CREATE_CHAT,
             on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT,
             on.GET_HISTORY, on.GET_QUOTED, on.CHANGE_MESSAGE, on.change("*"), on.GET_CHANGES,
-            on.GET_UNREAD, on.SEARCH, on.MARK_READ, on.FIND_READ_INDEXES, *_OWN_LOGINS, on.LOOK_UP_ACCOUNTS,
-            Route(f"{_NODE}.flush", object, object),
+            on.GET_UNREAD, on.SEARCH, on.MARK_READ, on.FIND_READ_INDEXES, on.FIND_READERS, *_OWN_LOGINS,
+            on.LOOK_UP_ACCOUNTS, Route(f"{_NODE}.flush", object, object),
         ),
         publishes=(on.PRESENCE_INCOMPLETE, on.SIGNAL),
         subscribes=(

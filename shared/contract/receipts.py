@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 MAX_READ_INDEXES = 500
 """In one request."""
@@ -30,3 +30,34 @@ class ReadIndex(msgspec.Struct, array_like=True, frozen=True):
 
 class ReadIndexes(msgspec.Struct, frozen=True):
     found: list[ReadIndex]
+
+
+class FindReceiptChats(msgspec.Struct):
+    """Requests those of these chats, at most 500, in which members see what the others have read: private chats, unless
+    one member blocks the other, and groups whose setting allows it. Requested by edges, for no user."""
+
+    chats: list[ChatId]
+
+
+class ReceiptChats(msgspec.Struct, frozen=True):
+    """The number of members of each."""
+
+    members: dict[ChatId, int]
+
+
+class FindReaders(msgspec.Struct):
+    """Requests the members that have read a message, without its sender, one page after the account `after`. Only
+    members that may see the message may; more than 500 members: `limit`."""
+
+    chat: ChatId
+    index: int
+    after: AccountId = NO_ACCOUNT
+    actor: AccountId = NO_ACCOUNT
+
+
+class Readers(msgspec.Struct, frozen=True):
+    """`count`: of all. `accounts`: at most 100, ascending. `more`: request the next page."""
+
+    count: int
+    accounts: list[AccountId]
+    more: bool = False

@@ -117,6 +117,8 @@ LIST_PENDING_NOTICES = Route("session.list_kept", session.ListPendingNotices, se
 DROP_PENDING_NOTICES = Route("session.drop_kept", session.DropPendingNotices, session.Ack)
 LIST_ACCOUNTS = Route("session.admin.accounts", admin.ListAccounts, admin.AccountList)
 OPEN_NOTICES = Route("session.admin.notices", admin.OpenNotices, admin.NoticesOpened)
+SET_CHAT = Route("session.set_chat", moderation.SetChat, session.Ack)
+FIND_RECEIPT_CHATS = Route("session.receipt_chats", receipts.FindReceiptChats, receipts.ReceiptChats)
 ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Ack)
 
 POST_MESSAGES = Route("message.post", message.PostMessages, message.PostResults)
@@ -129,6 +131,7 @@ GET_QUOTED = Route("message.quoted", message.GetQuoted, message.Quoted)
 CHANGE_MESSAGE = Route("message.change", message.ChangeMessage, message.Changed)
 GET_CHANGES = Route("message.changes", message.GetChanges, message.ChangePage)
 SEARCH = Route("message.search", search.SearchMessages, search.SearchPage)
+FIND_READERS = Route("message.readers", receipts.FindReaders, receipts.Readers)
 FIND_READ_INDEXES = Route("message.read_indexes", receipts.FindReadIndexes, receipts.ReadIndexes)
 MARK_READ = Route("message.read", message.MarkRead, message.Marked)
 GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
@@ -150,6 +153,7 @@ SEARCH_PART = Route("message.search_part", search.SearchPart, search.SearchPage)
 STORED_ROUTES = (
     POST_MESSAGES, SYNC_PART, UNREAD_PART, RESUME_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE,
     FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED, SEARCH_PART, FIND_READ_INDEXES,
+    FIND_READERS,
 )  # fmt: skip
 """The routes that replicas serve for one database each, if there are several: see `stored_in`."""
 

@@ -163,3 +163,26 @@ def test_what_is_read_in_another_dialect_is_shown(ann: NativeUser, connect: Ente
             break
         else:
             pytest.fail("not shown")
+
+
+def test_members_see_what_the_others_have_read(ann: NativeUser, connect: Enter) -> None:
+    """Where the group's setting allows it: an edge knows a new setting within ten seconds."""
+    bob = connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    ann.do("set_chat", chat=chat, receipts=False)
+    assert bob.call("chat", chat=chat)["receipts"] is False
+    assert bob.call("set_chat", chat=chat, receipts=True)["error"]["code"] == "forbidden"
+    assert ann.call("send", chat=chat, text="hello", nonce="1")["index"] == 1
+    bob.do("read", chat=chat, index=1)
+    assert ann.call("readers", chat=chat, index=1)["error"]["code"] == "forbidden"
+    ann.do("set_chat", chat=chat, receipts=True, name="Vegetables")
+    assert bob.event("renamed")["name"] == "Vegetables"
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (found := ann.call("readers", chat=chat, index=1)).get("accounts") != [bob.number]:
+        assert time.monotonic() < deadline
+        time.sleep(0.6)  # no more often than the rate allows
+    assert (found["count"], found["more"]) == (1, False)
+    ann.call("send", chat=chat, text="again", nonce="2")
+    bob.do("read", chat=chat, index=2)
+    assert ann.event("receipts") == {"ev": "receipts", "chat": chat, "upto": [[bob.number, 2]]}

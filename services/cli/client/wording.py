@@ -46,6 +46,7 @@ _NOTIFICATIONS: Mapping[NotificationKind, Callable[[ReceivedNotification], str]]
     _K.TYPING_ENDED: lambda news: f"user {news.user} has stopped writing in chat {news.chat}",
     _K.PRESENCE_CHANGED: lambda news: f"user {news.user} is {news.text}",
     _K.CHAT_READ: lambda news: f"you have read chat {news.chat} on another connection",
+    _K.READ_BY_OTHERS: lambda news: f"chat {news.chat} is read by {news.text}",
     _K.VERIFICATION_PASSED: lambda news: "your e-mail address is verified",
     _K.VERIFICATION_FAILED: lambda news: "the link was opened with a wrong code; the mailed one still works",
     _K.VERIFICATION_EXPIRED: lambda news: "the link was not opened in time: register or log in again",

@@ -26,7 +26,8 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.model import Quote, RichSegment
-from shared.contract.moderation import BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
+from shared.contract.receipts import FindReaders
 from shared.contract.search import SearchMessages
 from shared.contract.session import (
     AddMember,
@@ -274,6 +275,7 @@ Command = (
     | UnbanMember
     | ListBans
     | SilenceMember
+    | SetChat
     | DisbandChat
     | CreateLink
     | ListLinks
@@ -301,6 +303,7 @@ Command = (
     | ChangeMessage
     | GetChanges
     | SearchMessages
+    | FindReaders
     | CountUnread
     | AnnounceTyping
     | WatchAccounts

@@ -12,7 +12,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, PresenceChanged, Typing
+from shared.contract.ephemeral import ChatRead, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 
@@ -87,4 +87,5 @@ Event = (
     | Typing
     | PresenceChanged
     | ChatRead
+    | ReceiptsShown
 )

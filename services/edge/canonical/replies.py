@@ -18,6 +18,7 @@ from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedB
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
 from shared.contract.moderation import BanList
+from shared.contract.receipts import Readers
 from shared.contract.search import SearchPage
 from shared.contract.session import (
     AccountView,
@@ -176,6 +177,7 @@ NativeReply = (
     | Changed
     | ChangesPage
     | SearchPage
+    | Readers
     | BlockedAccounts
     | Unread
     | BanList

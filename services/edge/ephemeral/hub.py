@@ -8,10 +8,12 @@ import nats.errors
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral import signals
 from services.edge.ephemeral.known_blocks import KnownBlocks
+from services.edge.ephemeral.known_receipts import KnownReceipts
 from services.edge.ephemeral.own_states import OwnStates
 from services.edge.ephemeral.presence_watch import PresenceWatch
 from services.edge.ephemeral.read_display import ReadDisplay
 from services.edge.ephemeral.read_notices import ReadNotices
+from services.edge.ephemeral.receipt_display import ReceiptDisplay
 from services.edge.ephemeral.typing_notices import TypingNotices
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
@@ -41,6 +43,8 @@ class EphemeralHub:
         self.typing = TypingNotices(self._publish, accounts, chats, self._blocked, tasks, clock)
         self.reads = ReadNotices(self._publish, node, accounts, tasks, clock)
         self._read_display = ReadDisplay(bus, node, accounts, tasks)
+        self._known_receipts = KnownReceipts(bus, clock)
+        self.receipts = ReceiptDisplay(bus, accounts, chats, tasks, self._known_receipts)
         self.states = OwnStates(presence, node, accounts, now_ms)
         self.watching = PresenceWatch(bus, presence, accounts, self.states, clock)
         signals.subscribe(bus, self._receive)
@@ -61,10 +65,12 @@ class EphemeralHub:
                 self.typing.show(signal)
             case ReadsAnnounced():
                 self._read_display.receive(signal)
+                self.receipts.receive(signal)
             case ReadsWanted():
                 self.reads.wanted(signal)
             case BlocksChanged(account):
                 self._blocked.forget(account)
+                self._known_receipts.forget()
                 self.watching.check_again(account)
             case _:
                 assert_never(signal)

@@ -16,7 +16,7 @@ from shared.contract.invitations import (
     JoinedByLink,
     ListLinks,
 )
-from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -48,7 +48,16 @@ from shared.contract.session import (
 )
 
 GroupCommand = (
-    BanMember | UnbanMember | ListBans | SilenceMember | DisbandChat | CreateLink | ListLinks | DeleteLink | JoinByLink
+    BanMember
+    | UnbanMember
+    | ListBans
+    | SilenceMember
+    | SetChat
+    | DisbandChat
+    | CreateLink
+    | ListLinks
+    | DeleteLink
+    | JoinByLink
 )
 """Of the owner and the admins of a group, but for the last one."""
 ForwardedCommand = (
@@ -157,6 +166,8 @@ class Forwarder:
                 return await bus.request(subjects.LIST_BANS, command, seconds=seconds, retry=True)
             case SilenceMember():
                 return await bus.request(subjects.SILENCE_MEMBER, command, seconds=seconds, retry=True)
+            case SetChat():
+                return await bus.request(subjects.SET_CHAT, command, seconds=seconds, retry=True)
             case DisbandChat():
                 return await bus.request(subjects.DISBAND_CHAT, command, seconds=seconds)
             case CreateLink():

@@ -27,11 +27,20 @@ from services.edge.handlers.message_resolver import MessageResolver
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
+from shared.contract.receipts import FindReaders
 from shared.contract.search import SearchMessages
 from shared.contract.session import Ack
 
 PagesCommand = (
-    GetHistory | FetchUnread | ReadHistory | ResumeChats | CountUnread | MarkChatRead | GetChanges | SearchMessages
+    GetHistory
+    | FetchUnread
+    | ReadHistory
+    | ResumeChats
+    | CountUnread
+    | MarkChatRead
+    | GetChanges
+    | SearchMessages
+    | FindReaders
 )
 MessagesCommand = (
     PagesCommand
@@ -102,5 +111,7 @@ class MessageHandler:
                 return await self._changes.page(command, actor)
             case SearchMessages():
                 return await history.search(command, actor)
+            case FindReaders():
+                return await self._ephemeral.receipts.readers(command, actor)
             case _:
                 assert_never(command)

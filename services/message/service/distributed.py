@@ -40,7 +40,7 @@ from shared.contract.message import (
     Unread,
     UnreadPart,
 )
-from shared.contract.receipts import FindReadIndexes, ReadIndexes
+from shared.contract.receipts import FindReaders, FindReadIndexes, Readers, ReadIndexes
 from shared.contract.search import SearchMessages, SearchPage, SearchPart
 from shared.contract.session import Ack, EraseAccount, ListChats
 from shared.contract.subjects import (
@@ -48,6 +48,7 @@ from shared.contract.subjects import (
     ERASE_READ_STATE,
     FIND_MESSAGE,
     FIND_READ_INDEXES,
+    FIND_READERS,
     GET_CHANGES,
     GET_HEADS,
     GET_HISTORY,
@@ -175,6 +176,9 @@ class DistributedQueries:
 
         parts = await self._request_parts(ranges, part, some=False)
         return Marked([one for name, stored in parts.items() if stored is None for one in ranges[name]])
+
+    async def readers(self, request: FindReaders) -> Readers:
+        return await self._databases.request(self._databases.database_of(request.chat), FIND_READERS, request)
 
     async def read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
         """Of the databases that answer."""

@@ -21,6 +21,7 @@ from services.message.domain import (
     unread_ranges,
 )
 from services.message.service.ports import LookUpVersions, RequestChatList, RosterPort
+from services.message.service.readers import find_readers, possible_readers
 from services.message.service.resuming import resume_part, with_gone
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
@@ -53,7 +54,7 @@ from shared.contract.message import (
     UnreadPart,
 )
 from shared.contract.model import MemberPair, Message
-from shared.contract.receipts import MAX_READ_INDEXES, FindReadIndexes, ReadIndex, ReadIndexes
+from shared.contract.receipts import MAX_READ_INDEXES, FindReaders, FindReadIndexes, Readers, ReadIndex, ReadIndexes
 from shared.contract.session import Ack, ChatEntry, EraseAccount, ListChats
 from shared.settings import MessageSettings
 from shared.telemetry import log
@@ -257,6 +258,10 @@ class MessageQueries:
         """Of those that are members."""
         lists = await self._entries(request.members[:MAX_READ_INDEXES])
         return await self._store.read(lambda snapshot: self._read_indexes(snapshot, lists, counts=request.counts))
+
+    async def readers(self, request: FindReaders) -> Readers:
+        members = possible_readers(await self._roster(request.chat), request)
+        return await self._store.read(lambda snapshot: find_readers(snapshot, request, members))
 
     async def _entries(self, members: Iterable[tuple[AccountId, ChatId]]) -> dict[AccountId, list[ChatEntry]]:
         chats = {chat for _, chat in members}

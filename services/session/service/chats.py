@@ -7,9 +7,11 @@ import msgspec
 from services.session import domain
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
-from services.session.store import chats, views
+from services.session.store import chats, receipts, views
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
+from shared.contract.moderation import SetChat
+from shared.contract.receipts import FindReceiptChats, ReceiptChats
 from shared.contract.session import (
     Ack,
     ChatList,
@@ -138,3 +140,21 @@ class Chats:
         renamed = ChatRenamed(request.chat, name, request.actor)
         await self._notifier.publish({}, [Notification(renamed, members)])
         return Ack()
+
+    async def set_chat(self, request: SetChat) -> Ack:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        name = request.name
+        if isinstance(name, str):
+            domain.new_group_name(RenameChat(request.chat, name, request.actor), self._limits)
+        change = partial(receipts.set_chat, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
+        members = await self._database.write(change)
+        if isinstance(name, str):
+            renamed = ChatRenamed(request.chat, name, request.actor)
+            await self._notifier.publish({}, [Notification(renamed, members)])
+        return Ack()
+
+    async def find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:
+        domain.check_batch_size(request.chats, _CHATS, "chats")
+        find = partial(receipts.find_receipt_chats, numbers=domain.in_int64(request.chats))
+        return ReceiptChats(await self._database.read(find))

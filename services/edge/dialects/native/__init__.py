@@ -53,6 +53,7 @@ from services.edge.dialects.native.masking import MEMBERS
 from services.edge.dialects.native.operations import RATES, RateClass
 from services.edge.dialects.native.parameters import Id, TokenParameters
 from services.edge.dialects.native.presence import WatchResult
+from services.edge.dialects.native.receipts import ReadersResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Logins, Logout, VerificationNeeded
@@ -65,12 +66,13 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, PresenceChanged, Typing
+from shared.contract.ephemeral import ChatRead, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.message import Changed, Unread
 from shared.contract.moderation import BanList
+from shared.contract.receipts import Readers
 from shared.contract.search import SearchPage
 from shared.contract.session import (
     AccountView,
@@ -195,6 +197,8 @@ class Native(Dialect):
                 return encode.changes(reply, self.base_url)
             case SearchPage():
                 return encode.search(reply)
+            case Readers(count, accounts, more):
+                return ReadersResult(count, [*accounts], more)
             case Unread():
                 return encode.unread(reply)
             case AccountView(profile, _, friends):
@@ -262,6 +266,8 @@ class Native(Dialect):
                 return _push(encode.profile_event(profile, self.base_url))
             case ChatRead(chat, index, unread, mentions):
                 return _push(events.ReadEvent(chat, index, unread, mentions))
+            case ReceiptsShown(chat, upto):
+                return _push(events.ReceiptsEvent(chat, [*upto]))
             case PresenceChanged():
                 return _push(encode.presence_event(event))
             case Typing(chat, account, ttl_ms):

@@ -263,8 +263,11 @@ def chat_event(view: ChatView, base_url: str) -> events.ChatEvent:
     return events.ChatEvent(*_chat_fields(view, base_url))
 
 
-def _chat_fields(view: ChatView, base_url: str) -> tuple[int, str, str, str, int, str, int, int, list[int]]:
+def _chat_fields(view: ChatView, base_url: str) -> tuple[int, str, str, str, int, str, int, int, list[int], bool]:
     one = view.chat
     avatar = _chat_avatar(one, base_url)
     members = [int(member) for member in view.members]
-    return one.id, one.kind.value, one.name, avatar, one.owner, one.join_policy.value, one.created, one.version, members
+    policy = one.join_policy.value
+    return (
+        one.id, one.kind.value, one.name, avatar, one.owner, policy, one.created, one.version, members, one.receipts
+    )  # fmt: skip

@@ -101,6 +101,13 @@ class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):
     mentions: int
 
 
+class ReceiptsEvent(msgspec.Struct, tag_field="ev", tag="receipts"):
+    """Other members have read the chat: account and index of each."""
+
+    chat: int
+    upto: list[tuple[int, int]]
+
+
 class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
     """Maintenance begins (`on`) or ends."""
 
@@ -124,5 +131,6 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 
 EVENTS: tuple[type[msgspec.Struct], ...] = (
     MessageEvent, ChangedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent, RequestEvent,
-    FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent, NoticeEvent, VerifiedEvent, ByeEvent,
+    FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent, ReceiptsEvent, NoticeEvent,
+    VerifiedEvent, ByeEvent,
 )  # fmt: skip

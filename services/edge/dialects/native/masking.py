@@ -9,9 +9,9 @@ MEMBERS = MemberMask(
         "file_bytes first frame_bytes friends from gap gone has have head here hits icon_id id identifier if_rev "
         "index indexed_to into join_policy joined joins kind limits links marks media members mentions message "
         "messages mime mine more name nickname nonce on op operations owner page pins presence query question_id re "
-        "read recalled reply_to reset result results retry_ms rev role scheme segments sender server sessions sha256 "
-        "sid signature silenced since size snippet start state status supports t text text_bytes time timeline to "
-        "total ttl_ms unknown unread until url username uses uuid v version why window"
+        "read receipts recalled reply_to reset result results retry_ms rev role scheme segments sender server sessions "
+        "sha256 sid signature silenced since size snippet start state status supports t text text_bytes time timeline "
+        "to total ttl_ms unknown unread until upto url username uses uuid v version why window"
     ),
     objects="error limits secret old new verify data",
     counts="reactions",

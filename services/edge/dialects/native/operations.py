@@ -11,6 +11,7 @@ from services.edge.canonical.commands import Command, CountUnread, RenewToken, R
 from services.edge.dialects.native import parameters, requests, results
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
+from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.dialects.native.search import SearchParameters, SearchResult
 from shared.contract.auth import DeleteAccount, ListLogins, Logout
@@ -150,6 +151,10 @@ OPERATIONS: tuple[Operation, ...] = (
         _WRITE, parameters.ReadParameters, _Nothing, requests.read,
     ),
     Operation(
+        "readers", "the members that have read a message, in groups of at most 500",
+        RateClass.EXPENSIVE, ReadersParameters, ReadersResult, requests.readers,
+    ),
+    Operation(
         "unread", "the numbers of unread messages, and of those that mention the account",
         RateClass.EXPENSIVE, _NoParameters, results.UnreadResult, lambda *_: CountUnread(),
     ),
@@ -207,7 +212,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "chat", "a chat and its members", _READ, parameters.ChatParameters, results.ChatResult, requests.chat
     ),
-    Operation("set_chat", "rename a group", _WRITE, parameters.RenameParameters, _Nothing, requests.rename),
+    Operation(
+        "set_chat", "the name of a group, and whether members see what the others have read",
+        _WRITE, parameters.SetChatParameters, _Nothing, requests.set_chat,
+    ),
     Operation(
         "join", "join an open group, or ask to join",
         _WRITE, parameters.JoinParameters, results.JoinResult, requests.join,

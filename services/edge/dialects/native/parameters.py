@@ -263,8 +263,11 @@ class CreateParameters(Parameters, kw_only=True):
     join_policy: Literal["open", "approval", "closed"] = "approval"
 
 
-class RenameParameters(ChatParameters, kw_only=True):
-    name: str
+class SetChatParameters(ChatParameters, kw_only=True):
+    """`receipts`: members see what the others have read. What is left out stays."""
+
+    name: str | None = None
+    receipts: bool | None = None
 
 
 class JoinParameters(ChatParameters, kw_only=True):

@@ -20,6 +20,7 @@ from services.edge.dialects import addresses, credentials, validation
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native import parameters as given
 from services.edge.dialects.native.parameters import EMOJI_BYTES
+from services.edge.dialects.native.receipts import ReadersParameters
 from services.edge.dialects.native.search import SearchParameters
 from shared.contract.auth import ChangePassword, EndLogin, IdentifierKind, Login, Recover, Register, SetSecurity
 from shared.contract.contacts import SetBlocked
@@ -40,7 +41,8 @@ from shared.contract.model import (
     Secret,
     Text,
 )
-from shared.contract.moderation import BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
+from shared.contract.receipts import FindReaders
 from shared.contract.search import ContentKind, SearchMessages
 from shared.contract.session import (
     AddMember,
@@ -222,6 +224,10 @@ def history(wire: given.HistoryParameters, caller: Caller) -> ReadHistory:
     return ReadHistory(ChatId(wire.chat), wire.start, wire.count, wire.dir == "older")
 
 
+def readers(wire: ReadersParameters, caller: Caller) -> FindReaders:
+    return FindReaders(ChatId(wire.chat), wire.index, AccountId(wire.after))
+
+
 def read(wire: given.ReadParameters, caller: Caller) -> MarkChatRead:
     return MarkChatRead(ChatId(wire.chat), wire.index)
 
@@ -302,8 +308,13 @@ def chat(wire: given.ChatParameters, caller: Caller) -> GetChat:
     return GetChat(ChatId(wire.chat))
 
 
-def rename(wire: given.RenameParameters, caller: Caller) -> RenameChat:
-    return RenameChat(ChatId(wire.chat), validation.group_name(wire.name, caller.limits))
+def set_chat(wire: given.SetChatParameters, caller: Caller) -> RenameChat | SetChat:
+    name = None if wire.name is None else validation.group_name(wire.name, caller.limits)
+    if wire.receipts is None:
+        if name is None:
+            raise DecodeError("there is nothing to change", field="name")
+        return RenameChat(ChatId(wire.chat), name)
+    return SetChat(ChatId(wire.chat), UNSET if name is None else name, wire.receipts)
 
 
 def join(wire: given.JoinParameters, caller: Caller) -> RequestMembership:

@@ -316,7 +316,8 @@ class JoinResult(msgspec.Struct):
 
 class ChatResult(msgspec.Struct):
     """`kind`: private, group or service. `members`: in order of joining, the owner first, not all of a big group.
-    `created`: Unix milliseconds; `version` rises with each change of the membership."""
+    `created`: Unix milliseconds; `version` rises with each change of the membership.
+    `receipts`: members see what the others have read."""
 
     chat: int
     kind: str
@@ -327,6 +328,7 @@ class ChatResult(msgspec.Struct):
     created: int
     version: int
     members: list[int]
+    receipts: bool
 
 
 class MemberInfo(msgspec.Struct):

@@ -57,7 +57,15 @@ from shared.contract.message import (
     Synced,
 )
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Segment
-from shared.contract.receipts import FindReadIndexes, ReadIndex, ReadIndexes
+from shared.contract.receipts import (
+    FindReaders,
+    FindReadIndexes,
+    FindReceiptChats,
+    Readers,
+    ReadIndex,
+    ReadIndexes,
+    ReceiptChats,
+)
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -218,6 +226,8 @@ class FakeSessionService(FakeService):
         """In private chats, by the other member."""
         self.unwatchable: set[AccountId] = set()
         """Accounts of which others may not see the presence."""
+        self.without_receipts: set[ChatId] = set()
+        """Chats in which nobody sees what the others have read."""
         self.shows_profiles = False
         """Whether a request for several profiles is answered, as newer versions do."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
@@ -228,6 +238,7 @@ class FakeSessionService(FakeService):
         self.bus.serve(subjects.SET_BLOCKED, self._set_blocked, queue="session")
         self.bus.serve(subjects.FIND_WATCHABLE, self._find_watchable, queue="session")
         self.bus.serve(subjects.FIND_BLOCKED_MEMBERS, self._find_blocked, queue="session")
+        self.bus.serve(subjects.FIND_RECEIPT_CHATS, self._find_receipt_chats, queue="session")
 
     async def _ensure(self, request: EnsureProfile) -> Ack:
         await self.record(request)
@@ -238,6 +249,11 @@ class FakeSessionService(FakeService):
         if request.account in self.missing_accounts:
             raise RequestError(ErrorCode.NOT_FOUND, "no such account")
         return AccountView(_profile(request.account))
+
+    async def _find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:
+        await self.record(request)
+        shown = [chat for chat in request.chats if chat not in self.without_receipts]
+        return ReceiptChats({chat: len(self._backend.chats[chat].members) for chat in shown})
 
     async def _set_blocked(self, request: SetBlocked) -> Ack:
         await self.record(request)
@@ -342,6 +358,7 @@ class FakeMessageService(FakeService):
         self.bus.serve(subjects.SYNC, self._sync, queue="message")
         self.bus.serve(subjects.SYNC_CHAT, self._sync_chat, queue="message")
         self.bus.serve(subjects.MARK_READ, self._mark_read, queue="message")
+        self.bus.serve(subjects.FIND_READERS, self._readers, queue="message")
         self.bus.serve(subjects.FIND_READ_INDEXES, self._read_indexes, queue="message")
 
     async def start(self) -> None:
@@ -463,6 +480,13 @@ class FakeMessageService(FakeService):
             if span.chat not in self.away:
                 self.backend.mark_read(*span_of(span))
         return Marked([span for span in request.ranges if span.chat in self.away])
+
+    async def _readers(self, request: FindReaders) -> Readers:
+        await self.record(request)
+        chat, index = request.chat, request.index
+        members = sorted(self.backend.chats[chat].members)
+        read = [one for one in members if self.backend.read_state(one, chat).read_index >= index]
+        return Readers(len(read), read)
 
     async def _read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
         await self.record(request)

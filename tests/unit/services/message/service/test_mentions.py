@@ -5,11 +5,10 @@ import pytest
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, GetQuoted, GetUnread, Resume
 from shared.contract.model import Mention, RichSegment, Text, pack_segments
-from shared.contract.receipts import FindReadIndexes, ReadIndex
 from shared.contract.session import ChatEntry
 from shared.database import Database
 from shared.settings import MessageSettings
-from tests.unit.services.message.service.test_queries import ANN, BOB, HALL, LOFT, ROOM, QueryHarness
+from tests.unit.services.message.service.test_queries import ANN, BOB, HALL, ROOM, QueryHarness
 
 CLEO = AccountId(0xFFFE72)
 AT_ANN, AT_BOB, AT_CLEO = Mention(ANN, "@Ann"), Mention(BOB, "@Bob"), Mention(CLEO, "@Cleo")
@@ -52,18 +51,3 @@ async def test_quoted_messages_are_read_as_far_as_they_fit(database: Database) -
     quoted = await harness.queries.quoted(GetQuoted(ROOM, [9, 4, 2, 2, 3]))
     assert [message.index for message in quoted.messages] == [2, 3]
     assert (await harness.queries.quoted(GetQuoted(HALL, [1]))).messages == []
-
-
-async def test_read_indexes_of_members(harness: QueryHarness) -> None:
-    """Bob has joined at the fifth message; nothing before it counts as unread. Nobody else is a member."""
-    await post(harness, ROOM, CLEO, (AT_ANN,), *[(Text("hm"),)] * 3, (AT_BOB,), (Text("hm"),), (AT_ANN,))
-    await harness.mark_read(ANN, ROOM, (1, 2), (4, 4))
-    await harness.mark_read(BOB, ROOM, (5, 5))
-    members = [(BOB, ROOM), (ANN, ROOM), (ANN, HALL), (CLEO, ROOM), (ANN, LOFT)]
-    found = await harness.queries.read_indexes(FindReadIndexes(members, counts=True))
-    assert found.found == [
-        ReadIndex(ANN, ROOM, 2, 4, 1), ReadIndex(ANN, HALL, 0), ReadIndex(BOB, ROOM, 5, 2),
-    ]  # fmt: skip
-    found = await harness.queries.read_indexes(FindReadIndexes(members))
-    assert [(one.index, one.unread) for one in found.found] == [(2, 0), (0, 0), (5, 0)]
-    assert (await harness.queries.read_indexes(FindReadIndexes([]))).found == []

@@ -3,11 +3,12 @@
 import pytest
 
 from shared.contract import subjects as on
-from shared.contract.edge import MembershipChanged, Notify
+from shared.contract.edge import ChatRenamed, MembershipChanged, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, ChatId
 from shared.contract.model import Role
-from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
+from shared.contract.receipts import FindReceiptChats
 from shared.contract.subjects import notify
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, rejection
 
@@ -52,3 +53,15 @@ async def test_the_end_of_a_group_is_notified_to_each_member(peers: BusPeers) ->
 )
 async def test_an_invalid_ban_is_rejected(peers: BusPeers, request_: BanMember, code: ErrorCode) -> None:
     assert (await rejection(peers.edge.request(on.BAN_MEMBER, request_))).code == code
+
+
+async def test_a_new_name_is_announced_and_a_new_setting_is_not(peers: BusPeers) -> None:
+    chat = (await peers.create(BOB, actor=ANN)).chat.id
+    await peers.edge.request(on.SET_CHAT, SetChat(chat, receipts=False, actor=ANN))
+    assert (await peers.edge.request(on.FIND_RECEIPT_CHATS, FindReceiptChats([chat]))).members == {}
+    await peers.edge.request(on.SET_CHAT, SetChat(chat, "Fruit", receipts=True, actor=ANN))
+    assert (await peers.edge.request(on.FIND_RECEIPT_CHATS, FindReceiptChats([chat]))).members == {chat: 2}
+    notices = await peers.wait_for_notices(notify(B), 2)
+    assert notices[1] == Notify(ChatRenamed(chat, "Fruit", ANN), [BOB])
+    rejected = await rejection(peers.edge.request(on.SET_CHAT, SetChat(chat, "", actor=ANN)))
+    assert (rejected.code, rejected.field) == (ErrorCode.INVALID, "name")
