@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs an overlay, or upgrades to it: databases, then message, session, auth and the edges, one after the other.
+# Installs an overlay, or upgrades to it: databases, then message, session, auth, the edges and the dashboard, in turn.
 # Waits at each step; if a step fails, what was replaced goes back. Changed settings and secrets arrive, too.
 # Usage: upgrade.sh OVERLAY [TAG]     TAG of the image `dragoman`, unless the overlay's own
 #        upgrade.sh --back OVERLAY    to what ran before the last upgrade, edges first
@@ -8,7 +8,7 @@ set -eu
 
 seconds=${DRAGOMAN_STEP_SECONDS:-600}
 services="message session auth edge"
-no_service='app.kubernetes.io/name notin (migrate, message, session, auth, edge)'
+no_service='app.kubernetes.io/name notin (migrate, message, session, auth, edge, dashboard)'
 progress=dragoman-upgrade # the ConfigMap with the revision of each Deployment before the last upgrade
 
 fail() { echo "upgrade.sh: $*" >&2; exit 1; }
@@ -19,7 +19,7 @@ waited() { k rollout status "$1" --timeout "${seconds}s" > /dev/null; }
 
 # Go back, edges first, wherever the revision is another than before.
 back() {
-    for service in edge auth session message; do
+    for service in dashboard edge auth session message; do
         before=$(k get configmap "$progress" --output "jsonpath={.data.$service}")
         [ -n "$before" ] && [ "$before" != "$(revision $service)" ] || continue
         report "$service goes back to revision $before"
@@ -132,6 +132,7 @@ fi
 work=$(mktemp -d "$overlay/../.upgrade.XXXXXX") # beside the overlay: Kustomize accepts only relative paths
 trap 'rm -rf "$work"' EXIT
 kubectl kustomize "$overlay" > "$work/rendered.yaml" || fail "$overlay cannot be rendered"
+! grep -q 'app.kubernetes.io/name: dashboard$' "$work/rendered.yaml" || services="$services dashboard"
 check
 complete
 

@@ -14,7 +14,7 @@ import yaml
 from tests.deploy.manifests import K8S, RENDERER, RENDERERS, needs_renderer
 
 pytestmark = needs_renderer
-SERVICES = ["message", "session", "auth", "edge"]
+SERVICES = ["message", "session", "auth", "edge", "dashboard"]
 DRY_RUN = "apply --selector=app.kubernetes.io/name!=migrate --dry-run"
 
 
@@ -76,13 +76,13 @@ def installation(tmp_path: Path) -> FakeInstallation:
     return FakeInstallation(tmp_path)
 
 
-def test_databases_first_and_edges_last_each_awaited(installation: FakeInstallation) -> None:
+def test_databases_first_edges_and_dashboard_last_each_awaited(installation: FakeInstallation) -> None:
     done = installation.upgrade("0.2.0")
     assert done.returncode == 0, done.stderr
     steps = installation.commands("apply --selector", "rollout status", "delete job", "get job")
     assert steps[0].startswith(DRY_RUN)
     assert steps[1:] == [
-        "apply --selector=app.kubernetes.io/name notin (migrate, message, session, auth, edge)",
+        "apply --selector=app.kubernetes.io/name notin (migrate, message, session, auth, edge, dashboard)",
         "rollout status statefulset.apps/nats",
         "delete job migrate",
         "apply --selector=app.kubernetes.io/name=migrate",
@@ -123,7 +123,7 @@ def test_back_leaves_what_no_upgrade_changed(installation: FakeInstallation) -> 
     installation.set_revisions({**installation.revisions(), "session": 3})
     assert installation.upgrade("--back").returncode == 0
     assert [one.split()[2] for one in installation.commands("rollout undo")] == [
-        "deployment/edge", "deployment/auth", "deployment/message",
+        "deployment/dashboard", "deployment/edge", "deployment/auth", "deployment/message",
     ]  # fmt: skip
     again = installation.upgrade("--back")
     assert (again.returncode, "nothing to go back to" in again.stderr) == (1, True)
@@ -163,7 +163,7 @@ def test_obstacles_are_named_before_anything_is_applied(
 def test_a_changed_secret_replaces_the_pods_that_use_it(installation: FakeInstallation) -> None:
     assert installation.upgrade().returncode == 0
     before = installation.secret_hashes()
-    assert set(before) == {*SERVICES, "dashboard", "nats", "valkey", "postgres", "s3"}
+    assert set(before) == {*SERVICES, "nats", "valkey", "postgres", "s3"}
     installation.answer({"get secret dragoman-keys": (0, '{"a": "c"}', "")})
     assert installation.upgrade().returncode == 0
     after = installation.secret_hashes()
