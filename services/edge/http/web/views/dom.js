@@ -23,8 +23,8 @@ export function write(node, text) {
 
 /** A time in as many digits as it deserves. @param {number} milliseconds */
 export const duration = (milliseconds) =>
-  milliseconds >= 1000 ? `${(milliseconds / 1000).toFixed(1)} s`
-  : milliseconds >= 100 ? `${milliseconds.toFixed(0)} ms` : `${milliseconds.toFixed(1)} ms`;
+  milliseconds >= 1000 ? `${(milliseconds / 1000).toFixed(1)}\u00a0s`
+  : milliseconds >= 100 ? `${milliseconds.toFixed(0)}\u00a0ms` : `${milliseconds.toFixed(1)}\u00a0ms`;
 
 /** Adds what is new at the end of a list, removes what is too much at its start, and stays at the end unless the user
  * has scrolled. `list` or its parent scrolls. @param {HTMLElement} list @param {Node[]} added @param {number} limit */

@@ -9,7 +9,7 @@ import { append, duration, make, write } from "./dom.js";
 
 const LINES = 150;
 const FRAMES = 60;
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const STATES = { connecting: "connecting", connected: "connected", away: "reconnecting" };
 
 class PersonPane extends HTMLElement {

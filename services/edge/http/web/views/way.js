@@ -4,6 +4,11 @@ import { duration, make, write } from "./dom.js";
 
 /** @typedef {import("../conversation.js").Conversation} Conversation */
 
+const LENGTH = 40;
+
+/** @param {string} text */
+const shortened = (text) => ([...text].length > LENGTH ? `${[...text].slice(0, LENGTH).join("")}…` : text);
+
 class MessageWay extends HTMLElement {
   #shown = "";
 
@@ -39,7 +44,7 @@ class MessageWay extends HTMLElement {
     const places = this.conversation?.ways.get(entry) ?? {};
     const since = (/** @type {number} */ time) => duration(time - entry.sentAt);
     return [
-      `${entry.sender} (${places[entry.sender]}) sends “${entry.text.slice(0, 40)}”`,
+      `${entry.sender} (${places[entry.sender]}) sends “${shortened(entry.text)}”`,
       entry.acknowledgedAt ? `on disk, acknowledged after ${since(entry.acknowledgedAt)}` : "not acknowledged yet",
       ...[...entry.received].map(([name, time]) => `${name} (${places[name]}) receives it after ${since(time)}`),
     ];
