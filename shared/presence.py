@@ -41,7 +41,7 @@ from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
 from shared.presence_states import OFFLINE, GivenState
 from shared.presence_sweep import read_pages, sweep_shard
-from shared.redis_server import LOST_CONNECTION, ClusterReporter, redis_client
+from shared.redis_server import LOST_CONNECTION, ClusterReporter
 from shared.settings import RedisSettings
 from shared.telemetry import log
 from shared.tls import redis_options
@@ -79,7 +79,6 @@ class Presence:
 
     def __init__(self, settings: RedisSettings, registry: CollectorRegistry | None = None) -> None:
         self._numbers = _PresenceMetrics(registry or CollectorRegistry())
-        self._redis = redis_client(settings, maint_notifications_config=_NO_NOTICES, decode_responses=True)
         self._round_trips = _PipelineClient(settings)
         self.losses = 0
         """Times that lookups found the generation lost: the nodes named before may have been wrong."""
@@ -93,11 +92,11 @@ class Presence:
         self._incomplete = IncompleteNodes()
 
     async def close(self) -> None:
-        await self._redis.aclose()
         await self._round_trips.close()
 
     async def check(self) -> None:
-        await self._redis.ping()
+        """A round trip. Raises RedisError."""
+        await self._round_trips.execute([("PING",)])
 
     # Edges
 
@@ -197,10 +196,11 @@ class Presence:
 
     async def release_lease(self, node: NodeId) -> None:
         """Deletes the node's lease at an orderly shutdown."""
-        await self._redis.delete(f"node:{node}")
+        await self._round_trips.execute([("DEL", f"node:{node}")])
 
     async def alive(self, node: NodeId) -> bool:
-        return bool(await self._redis.exists(f"node:{node}"))
+        [found] = await self._round_trips.execute([("EXISTS", f"node:{node}")])
+        return bool(found)
 
     async def elect_sweeper(self, node: NodeId, seconds: float) -> bool:
         """Whether the node is the one that sweeps, for so long from now on."""
@@ -221,12 +221,12 @@ class Presence:
 
     async def publish_versions(self, versions: Mapping[ChatId, int]) -> None:
         """Raises RedisError: the caller must retry until the versions are published."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for shard, chats in _by_shard(versions).items():
-                pairs = [str(number) for chat in chats for number in (chat, versions[chat])]
-                pipeline.eval(scripts.PUBLISH, 1, f"version:{{{shard}}}", *pairs)
-            with self._numbers.call("publish_versions"):
-                await pipeline.execute()
+        commands: list[Command] = []
+        for shard, chats in _by_shard(versions).items():
+            pairs = [str(number) for chat in chats for number in (chat, versions[chat])]
+            commands.append(("EVAL", scripts.PUBLISH, 1, f"version:{{{shard}}}", *pairs))
+        with self._numbers.call("publish_versions"):
+            await self._round_trips.execute(commands)
 
     async def lookup(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> PresenceSnapshot:
         """One round trip for a whole batch."""
@@ -281,6 +281,7 @@ class _PipelineClient:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._seconds = settings.timeout_seconds
+        self._is_closed = False
         self._pool = aioredis.ConnectionPool.from_url(
             settings.url.get_secret_value(),
             socket_timeout=None,  # one time-out covers all commands
@@ -292,10 +293,14 @@ class _PipelineClient:
         )
 
     async def close(self) -> None:
+        """The pool itself would connect again for a later call, as for a probe of readiness."""
+        self._is_closed = True
         await self._pool.aclose()
 
     async def execute(self, questions: Iterable[Command]) -> list[Any]:
-        """The reply to each. Raises RedisError."""
+        """The reply to each. Raises RedisError, also after `close`."""
+        if self._is_closed:
+            raise RedisConnectionError("the client is closed")
         packed = [pack_command(question) for question in questions]  # type: ignore[arg-type] # it takes any length
         if not packed:
             return []  # asyncio of Python 3.12 and later would try for ever to write an empty text

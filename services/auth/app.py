@@ -92,10 +92,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await bus.stop()
         await housekeeping.finish(use_cases.trail)
         await passwords.close()
+        ops.stop()
+        await tasks.finish(_OPS_SECONDS)  # a probe would connect to Redis again
         await window.close()
         await database.close()
-        ops.stop()
-        await tasks.finish(_OPS_SECONDS)
         if tracer is not None:
             await tracer.shut_down()
 

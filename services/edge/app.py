@@ -20,7 +20,7 @@ from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.delivery.receiver import EnvelopeReceiver
 from services.edge.delivery.resync import Resync
-from services.edge.dialects.registry import DIALECTS, Dialects
+from services.edge.dialects.registry import DIALECTS, Dialects, enabled
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
@@ -210,10 +210,10 @@ class Edge:
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run one edge until `stopping` is set, then drain it."""
+    """Run one edge until `stopping` is set, then drain it. Raises StartupError."""
     registry = new_registry()
     tracer = tracing(settings, "edge", settings.edge.name)
-    edge = Edge(settings, registry, tracer=tracer)
+    edge = Edge(settings, registry, enabled(settings.edge.dialects), tracer)
     tls = server_tls(settings.edge)
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets, tls)
     dashboard = replace(DASHBOARD, name=settings.edge.name)

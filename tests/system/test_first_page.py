@@ -1,9 +1,10 @@
 """The first page, from `dragoman up` to two users who chat over two dialects while a process is killed."""
 
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
 
@@ -31,20 +32,6 @@ WebSocket = class extends EventTarget {
   close() {}
 };
 """
-NO_PIPE = """
-const Open = WebSocket;
-WebSocket = class extends EventTarget {
-  static OPEN = 1;
-  constructor(url) {
-    super();
-    if (!url.endsWith("/ws/pipe")) return new Open(url);
-    setTimeout(() => this.dispatchEvent(new CloseEvent("close", { code: 1006 })));
-  }
-  close() {}
-};
-"""
-"""As with an edge that does not have this dialect: it answers the handshake with an error."""
-
 CLIENT = """async (edge) => {
   const { Dragoman } = await import("/api/dragoman.js");
   const client = new Dragoman(edge, { storage: localStorage });
@@ -206,6 +193,25 @@ def test_the_dashboard_shows_the_system_and_finds_a_message(dashboard: str, brow
         require_accessible(shown)
 
 
+def test_the_end_of_the_system_erases_the_accounts_of_visitors(tmp_path: Path, browser: Browser) -> None:
+    """Others stay. A tab that was open registers new ones."""
+    system = Cluster(tmp_path / "data", "--no-limits", edges=1)
+    with visitor(browser) as page:
+        with system:
+            page.open(without_token(system)).user("Bob").until_received(HELLO)
+            with TypedClient(system.edges[0], "--dialect", "service") as terminal:
+                terminal.type("/register Zoe orange")
+                terminal.expect("Zoe")
+            page.page.evaluate("window.isOld = true")
+        assert "2 accounts of the first page are erased" in system.tail()
+        with closing(sqlite3.connect(tmp_path / "data" / "auth.db")) as database:
+            left = database.execute("SELECT email FROM accounts WHERE uuid IS NOT NULL")
+            assert left.fetchall() == [(None,)]
+        with system:
+            page.page.wait_for_function("!window.isOld")
+            page.user("Bob").until_received(HELLO)
+
+
 def test_a_second_visitor_has_a_conversation_of_its_own(trial: Cluster, browser: Browser) -> None:
     with visitor(browser) as one, visitor(browser) as other:
         for page in (one, other):
@@ -242,13 +248,13 @@ def test_a_browser_that_blocks_websockets(trial: Cluster, browser: Browser) -> N
         page.open(address(trial)).until_trouble("allow WebSockets to this address")
 
 
-def test_a_dialect_that_the_edge_does_not_accept(trial: Cluster, browser: Browser) -> None:
-    with visitor(browser) as page:
-        page.page.add_init_script(NO_PIPE)
-        page.open(address(trial)).until_trouble("edge-2 accepts no connection over pipe. Choose another dialect")
+def test_a_dialect_that_the_edges_do_not_speak(tmp_path: Path, browser: Browser) -> None:
+    spoken = 'edge.dialects=["ourchat-v1", "ourchat-v2", "service"]'
+    with Cluster(tmp_path / "data", "--no-limits", "--set", spoken) as system, visitor(browser) as page:
+        page.open(address(system)).until_trouble("edge-2 accepts no connection over pipe. Choose another dialect")
         page.user("Bob").speak("ourchat-v1")
         page.user("Bob").until_received(HELLO)
-        trial.wait_for(lambda: not page.trouble, WAIT_SECONDS)
+        system.wait_for(lambda: not page.trouble, WAIT_SECONDS)
 
 
 def test_visitors_beyond_the_rate_of_registrations(tmp_path: Path, browser: Browser) -> None:

@@ -3,7 +3,7 @@
 The table is a value: each lookup names the table that it reads.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from services.edge.canonical.frames import Binary, Frame
@@ -15,6 +15,7 @@ from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
 from services.edge.dialects.pipe import Pipe
 from services.edge.dialects.service_code import Service
+from shared.errors import StartupError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ UNDECIDED_PATHS = ("/", "/ws")
 
 class UnknownDialect(Exception):
     """The first frame is in no dialect of this edge; the text says so (a close reason, under 124 bytes)."""
+
+
+def enabled(names: Collection[str]) -> Dialects:
+    """Those of the setting `edge.dialects`; all, if it names none. Raises StartupError for a name that is not in the
+    table."""
+    known = [entry.name for entry in DIALECTS]
+    for name in names:
+        if name not in known:
+            raise StartupError(f"edge.dialects: there is no dialect {name}, but {', '.join(known)}")
+    return tuple(entry for entry in DIALECTS if not names or entry.name in names)
 
 
 def by_path(path: str, dialects: Dialects) -> Entry | None:

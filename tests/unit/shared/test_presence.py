@@ -384,6 +384,16 @@ async def test_a_node_without_redis_counts_as_a_node_of_every_account(connect: C
     assert not message.has_unnamed_accounts
 
 
+async def test_after_its_end_it_connects_no_more(valkey_server: ValkeyServer) -> None:
+    edge = Presence(valkey_server.settings("edge"))
+    await edge.check()
+    await edge.close()
+    for call in (edge.check(), edge.beat(A, 10)):
+        with pytest.raises(RedisError, match="closed"):
+            await call
+    assert (await edge.lookup([ANN])).nodes is None
+
+
 def test_a_connection_that_has_just_been_reset_is_a_failure_of_redis(valkey_server: ValkeyServer) -> None:
     """On the event loop of the product, whose transport then raises an error of its own."""
 

@@ -18,7 +18,9 @@ from services.edge.dialects.registry import (
     by_path,
     by_subprotocol,
     detect,
+    enabled,
 )
+from shared.errors import StartupError
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import connect
 
@@ -127,3 +129,21 @@ def test_other_paths_and_subprotocols_are_unknown() -> None:
     assert by_subprotocol([], DIALECTS) is None
     assert by_subprotocol(["chat", "OURCHAT.V2"], DIALECTS) is None
     assert UNDECIDED_PATHS == ("/", "/ws")
+
+
+def test_without_a_choice_all_dialects_are_spoken() -> None:
+    assert enabled([]) == DIALECTS
+
+
+def test_a_dialect_that_was_not_chosen_is_not_there() -> None:
+    chosen = enabled(["service", "native"])
+    assert [entry.name for entry in chosen] == ["service", "native"]
+    assert by_path("/ws/pipe", chosen) is None
+    assert by_subprotocol(["pipe"], chosen) is None
+    with pytest.raises(UnknownDialect, match="pipe is not spoken here"):
+        detect(b"login|a|b", chosen)
+
+
+def test_an_unknown_dialect_cannot_be_chosen() -> None:
+    with pytest.raises(StartupError, match=r"edge\.dialects: there is no dialect irc, but ourchat-v0, "):
+        enabled(["pipe", "irc"])

@@ -1,0 +1,85 @@
+"""All settings with their defaults, a module for each group of sections."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.database_urls import sqlalchemy_url, with_tls
+from shared.setting_types import Language
+from shared.settings.accounts import AuthSettings, CalloutSettings, MailSettings, NoticesSettings, VerificationSettings
+from shared.settings.edge import EdgeSettings
+from shared.settings.limits import LimitsSettings
+from shared.settings.messages import MediaSettings, MessageDatabase, MessageSettings
+from shared.settings.servers import (
+    DatabaseSettings,
+    LogSettings,
+    NatsSettings,
+    OpsSettings,
+    RedisSettings,
+    TracingSettings,
+)
+
+__all__ = [
+    "AuthSettings", "CalloutSettings", "DatabaseSettings", "EdgeSettings", "LimitsSettings", "LogSettings",
+    "MailSettings", "MediaSettings", "MessageDatabase", "MessageSettings", "NatsSettings", "NoticesSettings",
+    "OpsSettings", "RedisSettings", "Settings", "TracingSettings", "VerificationSettings",
+]  # fmt: skip
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="DRAGOMAN_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data: Path = Field(Path(".dragoman"), description="directory of the embedded servers, keys and outbox")
+    language: Language = Field(
+        "zh", description="of the server's texts for users, such as [图片], mails and pages: zh or en"
+    )
+    nats: NatsSettings = NatsSettings()
+    redis: RedisSettings = RedisSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    ops: OpsSettings = OpsSettings()
+    log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+    limits: LimitsSettings = LimitsSettings()
+    verification: VerificationSettings = VerificationSettings()
+    mail: MailSettings = MailSettings()
+    auth: AuthSettings = AuthSettings()
+    callout: CalloutSettings = CalloutSettings()
+    notices: NoticesSettings = NoticesSettings()
+    message: MessageSettings = MessageSettings()
+    edge: EdgeSettings = EdgeSettings()
+    media: MediaSettings = MediaSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only `load` reads the environment and files."""
+        return (init_settings,)
+
+    def database_url(self, service: str) -> str:
+        """The SQLAlchemy URL of a service's own database; of message's, if it is one of several, that of this replica.
+        Raises KeyError if message has several and none is chosen."""
+        if service == "message" and self.message.databases:
+            return self.message_database_urls()[self.message.database]
+        return self._sqlalchemy_url(self.database.url, service)
+
+    def message_database_urls(self) -> dict[str, str]:
+        """The SQLAlchemy URLs of message's databases by name; the name is empty if there is one."""
+        several = self.message.databases
+        urls = {name: one.url for name, one in several.items()} if several else {"": self.database.url}
+        return {name: self._sqlalchemy_url(url, "message") for name, url in urls.items()}
+
+    def _sqlalchemy_url(self, url: SecretStr, service: str) -> str:
+        return with_tls(sqlalchemy_url(url.get_secret_value(), service), self.database)

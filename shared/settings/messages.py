@@ -1,0 +1,85 @@
+"""The message service and its databases, and files that messages show."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from shared.database_urls import place_of
+from shared.placement import check_map, parse_ranges
+from shared.setting_types import DatabaseName, DatabaseUrl, PartitionRanges, SettingsSection
+
+
+class MessageDatabase(SettingsSection):
+    """One of several databases of message. `partitions`: at first; then the database says which ones it serves."""
+
+    url: DatabaseUrl
+    partitions: PartitionRanges = ""
+
+
+class MessageSettings(SettingsSection):
+    batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
+    queue_seconds: float = Field(1.5, gt=0, description="messages that would wait longer are rejected at once")
+    broadcast_members: int = Field(512, ge=1, description="members from which on a message is broadcast to all edges")
+    broadcast_members_per_edge: int = Field(
+        64, ge=1, description="members per edge from which on a message is broadcast to all edges"
+    )
+    unread_per_chat: int = Field(1_000, ge=1, description="unread messages pushed at login, per chat")
+    reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")
+    partitions: int = Field(
+        256,
+        ge=1,
+        le=4096,
+        description="of chats, shared out to the replicas; the same for message and edges, as long as they exist",
+    )
+    databases: dict[DatabaseName, MessageDatabase] = Field(
+        {},
+        description="several databases: for each name its `url`, and at first its `partitions`, as in 0-127; "
+        "empty: one database, `database.url`",
+    )
+    database: str = Field("", description="the one of message.databases that a replica works on")
+    retention_days: float = Field(0.0, ge=0, description="life of a message's content; 0: for ever")
+    edit_seconds: float = Field(172_800.0, ge=0, description="a sender may edit a message for so long; 0: never")
+    recall_seconds: float = Field(172_800.0, ge=0, description="a sender may recall a message for so long; 0: never")
+    search: bool = Field(True, description="users search their chats; false: the index is deleted")
+
+    @field_validator("databases")
+    @classmethod
+    def _check_databases(cls, value: dict[str, MessageDatabase], info: ValidationInfo) -> dict[str, MessageDatabase]:
+        if value and "partitions" in info.data:
+            check_map({name: parse_ranges(one.partitions) for name, one in value.items()}, info.data["partitions"])
+        names: dict[str, str] = {}
+        for name, one in value.items():
+            if (other := names.setdefault(place_of(one.url.get_secret_value()), name)) != name:
+                raise ValueError(f"{other} and {name} have the same url: each name is a database of its own")
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _check_database(cls, value: str, info: ValidationInfo) -> str:
+        databases = info.data.get("databases")
+        if value and databases is not None and value not in databases:
+            raise ValueError(f"message.databases has no database {value}")
+        return value
+
+
+class MediaSettings(SettingsSection):
+    """Storage of images and files: an S3 bucket if `bucket_url` is set, else `directory`."""
+
+    directory: Path = Field(
+        Path(".dragoman/media"),
+        description="shared by all edges; with a bucket, each edge's own, for uploads in progress",
+    )
+    bucket_url: str = Field("", pattern=r"^(s3://[a-z0-9.-]+(/.*)?)?$", description="s3://bucket/prefix of files")
+    endpoint: str = Field("", pattern="^(https?://.+)?$", description="http(s)://host:port of S3; empty: Amazon's")
+    region: str = Field("", description="of the bucket; empty: AWS_REGION")
+    access_key: SecretStr = Field(SecretStr(""), description="empty: AWS_ACCESS_KEY_ID, or the machine's role")
+    secret_key: SecretStr = Field(SecretStr(""), description="of `access_key`")
+    timeout_seconds: float = Field(30.0, gt=0, description="for storing or finding one file, and for each piece of it")
+    account_bytes_per_day: int = Field(0, ge=0, description="that an account may store; 0: any number")
+    total_bytes: int = Field(0, ge=0, description="that all files may take together; 0: any number")
+    retention_days: float = Field(
+        0.0, ge=0, description="life of a file, save for avatars; 0: as message.retention_days"
+    )
+    unposted_days: float = Field(
+        0.0, ge=0, description="life of a file that no message or profile shows; 0: as any other"
+    )

@@ -1,0 +1,82 @@
+"""The servers that processes connect to, and a process's own log, traces and operations port."""
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from shared.setting_types import (
+    BrokerUrl,
+    CollectorUrl,
+    DatabaseUrl,
+    RedisUrl,
+    SettingsSection,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+)
+
+
+class NatsSettings(SettingsSection):
+    """The broker. `user` and `password` are this service's own."""
+
+    url: BrokerUrl = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
+    user: str = Field("", description="empty: the user in the address")
+    password: SecretStr = Field(SecretStr(""), description="of `user`")
+    connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts are repeated")
+    replicas: int = Field(1, ge=1, le=5, description="JetStream replicas of the event stream (3 on a cluster)")
+    tls_name: str = Field("", description="name in the server's certificate; empty: the host in `url`")
+    tls_ca: TlsCa = ""
+    tls_certificate: TlsCertificate = ""
+    tls_key: TlsKey = ""
+
+
+class RedisSettings(SettingsSection):
+    """Presence and limits. The URL may hold the service's own user and password."""
+
+    url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
+    timeout_seconds: float = Field(0.5, gt=0, description="then presence counts as unknown")
+    tls_ca: TlsCa = ""
+    tls_certificate: TlsCertificate = ""
+    tls_key: TlsKey = ""
+
+    @field_validator("tls_ca")
+    @classmethod
+    def _check_tls(cls, value: str, info: ValidationInfo) -> str:
+        url: SecretStr | None = info.data.get("url")
+        if value and url is not None and not url.get_secret_value().startswith("rediss://"):
+            raise ValueError("redis.url should begin with rediss://, since redis.tls_ca is set")
+        return value
+
+
+class DatabaseSettings(SettingsSection):
+    """One URL for all services: {service} in it is replaced by the service's name. Without the placeholder, each
+    service uses a PostgreSQL schema of its name."""
+
+    url: DatabaseUrl = Field(
+        SecretStr("sqlite:///.dragoman/{service}.db"),
+        description="sqlite:///path or postgresql://user:password@host/name",
+    )
+    pool_size: int = Field(8, ge=1, description="connections of one process (PostgreSQL)")
+    tls_ca: TlsCa = ""
+    tls_certificate: TlsCertificate = ""
+    tls_key: TlsKey = ""
+
+
+class OpsSettings(SettingsSection):
+    """The operations port of a service (health, metrics); never the clients' port."""
+
+    host: str = Field("127.0.0.1", description="address of the operations port")
+    port: int = Field(0, ge=0, le=65535, description="0: any free port")
+    allowed_hosts: list[str] = Field(
+        [], description="names by which it may be called, beside addresses, names without a dot and those of a cluster"
+    )
+
+
+class LogSettings(SettingsSection):
+    level: str = Field("info", pattern="^(debug|info|warning|error|critical)$", description="from debug to critical")
+    json_lines: bool = Field(True, description="one JSON object a line; false: for reading on a terminal")
+
+
+class TracingSettings(SettingsSection):
+    """Spans for a collector of OpenTelemetry's (OTLP by HTTP); off without an `endpoint`."""
+
+    endpoint: CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
+    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of ticks and requests that is traced")
