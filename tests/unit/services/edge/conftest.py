@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.edge.app import Edge
 from services.edge.dialects.registry import DIALECTS, Dialects
 from shared.contract.ids import AccountId, NodeId
+from shared.presence import Presence
 from shared.settings import Settings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.edge.edge_client import EdgeClient
@@ -71,9 +72,13 @@ class EdgeCluster:
         return clients
 
     async def nodes_of(self, account: int) -> list[NodeId]:
-        """The account's nodes in presence. Waits while presence is unknown."""
-        while (nodes := (await self.message.presence.lookup([AccountId(account)])).nodes) is None:
-            await asyncio.sleep(0.05)
+        """The account's nodes in presence, also after message has stopped. Waits while presence is unknown."""
+        presence = Presence(self.valkey.settings("message"))
+        try:
+            while (nodes := (await presence.lookup([AccountId(account)])).nodes) is None:
+                await asyncio.sleep(0.05)
+        finally:
+            await presence.close()
         return list(nodes.get(AccountId(account), ()))
 
     async def add_message_replica(self, **knobs: Any) -> FakeMessageService:
