@@ -209,7 +209,7 @@ def test_the_end_of_the_system_erases_the_accounts_of_visitors(tmp_path: Path, b
             assert left.fetchall() == [(None,)]
         with system:
             page.page.wait_for_function("!window.isOld")
-            page.user("Bob").until_received(HELLO)
+            page.page.locator("person-pane header .state.connected").nth(1).wait_for()
 
 
 def test_a_second_visitor_has_a_conversation_of_its_own(trial: Cluster, browser: Browser) -> None:
