@@ -1,6 +1,7 @@
 """Fixtures every test may use: one set of real servers per test process, each test finding it empty."""
 
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -146,15 +147,37 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _plain_logs() -> None:
-    """Tracebacks as text: structlog's own, in colours and with all locals, hold the event loop up for seconds."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
-        ]
-    )
+def _plain_logs() -> Iterator[None]:
+    """Tracebacks as text: structlog's own, in colours and with all locals, hold the event loop up for seconds. No
+    logger keeps a configuration of its own: a test would not capture its lines after another one has configured it."""
+    configure = structlog.configure
+
+    def configure_uncached(**options: Any) -> None:
+        configure(**{**options, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_uncached)
+        configure_uncached(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+            ]
+        )
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging() -> Iterator[None]:
+    """A command configures the logging of its whole process, here that of all tests."""
+    root, configuration = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.get_config() != configuration:
+        structlog.configure(**configuration)
+        structlog.contextvars.clear_contextvars()
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -177,6 +177,10 @@ class ReadState(NamedTuple):
     read_index: int = 0
     above: tuple[IndexRange, ...] = ()
 
+    def covers(self, index: int) -> bool:
+        """Whether the message with this index is read."""
+        return index <= self.read_index or any(low <= index <= high for low, high in self.above)
+
 
 def merge_read(state: ReadState, ranges: Iterable[IndexRange], limit: int) -> ReadState:
     """Mark `ranges` as read. A union: the order of the calls and repetitions do not matter.

@@ -247,6 +247,20 @@ class RequestVerification:
     """Mail the link for the pending verification of this connection. Needs no login."""
 
 
+GroupCommand = (
+    BanMember
+    | UnbanMember
+    | ListBans
+    | SilenceMember
+    | SetChat
+    | DisbandChat
+    | CreateLink
+    | ListLinks
+    | DeleteLink
+    | JoinByLink
+)
+"""Of the owner and the admins of a group, but for the last one."""
+
 Command = (
     Register
     | Login
@@ -271,16 +285,7 @@ Command = (
     | AddMember
     | EndMembership
     | SetRole
-    | BanMember
-    | UnbanMember
-    | ListBans
-    | SilenceMember
-    | SetChat
-    | DisbandChat
-    | CreateLink
-    | ListLinks
-    | DeleteLink
-    | JoinByLink
+    | GroupCommand
     | ListMembers
     | RenameChat
     | ListRequests

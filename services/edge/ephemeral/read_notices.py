@@ -41,7 +41,8 @@ class ReadNotices:
         self._clock = clock
         self._wanted_until = 0.0
         self._marked: dict[_Key, ReadPlace] = {}
-        """Up to where a client has marked a chat as read, until that is committed."""
+        """Up to where a client has marked a chat as read, until that is committed. A read of something already read is
+        not committed again: the oldest places go when there are too many."""
         self._waiting: dict[_Key, ReadPlace] = {}
 
     @property
@@ -62,6 +63,8 @@ class ReadNotices:
     def mark(self, place: ReadPlace) -> None:
         """A client has marked a chat as read, which is not committed yet. Its connection is not notified of it."""
         marked = self._marked.get((place.account, place.chat))
+        if marked is None and len(self._marked) >= _WAITING_PLACES:
+            del self._marked[next(iter(self._marked))]
         if marked is None or marked.index <= place.index:
             self._marked[place.account, place.chat] = place
 

@@ -1,9 +1,9 @@
 """Read receipts: shows the members of small chats what the others have read, gathered, now or never."""
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Mapping
 
 from services.edge.delivery.local_chats import LocalChats
+from services.edge.ephemeral.due_reads import DueReads, ReadKey
 from services.edge.ephemeral.known_receipts import KnownReceipts
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from shared.bus.client import Bus
@@ -11,31 +11,23 @@ from shared.contract import subjects
 from shared.contract.ephemeral import ReadsAnnounced, ReceiptsShown
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.receipts import MAX_READ_INDEXES, FindReaders, FindReadIndexes, Readers, ReadIndex
+from shared.contract.receipts import FindReaders, FindReadIndexes, Readers, ReadIndex
 from shared.tasks import Tasks
-from shared.telemetry import log
 
-_log = log(__name__)
 _MEMBERS = 100
 """Of a chat; in a bigger one nothing is shown."""
-_DUE = 20_000
-"""Reads that wait; further ones are not shown."""
 _REQUEST_SECONDS = 2.0
 
 
 class ReceiptDisplay:
-    """One request is in flight: the receipts of a chat keep their order."""
-
     def __init__(
         self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, tasks: Tasks, known_receipts: KnownReceipts
     ) -> None:
         self._bus = bus
         self._accounts = accounts
         self._chats = chats
-        self._tasks = tasks
         self._known_receipts = known_receipts
-        self._due: dict[tuple[AccountId, ChatId], None] = {}
-        self._is_working = False
+        self._due = DueReads(self._show, tasks, "receipts")
 
     async def readers(self, command: FindReaders, actor: AccountId) -> Readers:
         """Raises RequestError."""
@@ -52,11 +44,8 @@ class ReceiptDisplay:
         for place in announced.places:
             if place.chat not in viewers:
                 viewers[place.chat] = [one.account for one in self._viewers(place.chat)]
-            if viewers[place.chat] not in ([], [place.account]) and len(self._due) < _DUE:
-                self._due[place.account, place.chat] = None
-        if self._due and not self._is_working:
-            self._is_working = True
-            self._tasks.start(self._show_due(), "receipts")
+            if viewers[place.chat] not in ([], [place.account]):
+                self._due.add((place.account, place.chat))
 
     def _viewers(self, chat: ChatId) -> Iterable[LocalAccount]:
         """The members here with a connection that shows receipts."""
@@ -66,19 +55,7 @@ class ReceiptDisplay:
         local = filter(None, map(self._accounts.get, sequencer.members))
         return [one for one in local if any(recipient.shows_ephemeral for recipient in one.recipients)]
 
-    async def _show_due(self) -> None:
-        try:
-            while self._due:
-                batch = list(islice(self._due, MAX_READ_INDEXES))
-                for key in batch:
-                    del self._due[key]
-                await self._show(batch)
-        except RequestError as error:
-            _log.info("receipts not shown", error=str(error))
-        finally:
-            self._is_working = False
-
-    async def _show(self, batch: list[tuple[AccountId, ChatId]]) -> None:
+    async def _show(self, batch: Mapping[ReadKey, int]) -> None:
         sizes = await self._known_receipts.members({chat for _, chat in batch})
         shown = [(account, chat) for account, chat in batch if 0 < sizes.get(chat, 0) <= _MEMBERS]
         if not shown:

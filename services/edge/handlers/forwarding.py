@@ -2,6 +2,7 @@
 
 import msgspec
 
+from services.edge.canonical.commands import GroupCommand
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import SetSecurity
@@ -47,19 +48,6 @@ from shared.contract.session import (
     SetRole,
 )
 
-GroupCommand = (
-    BanMember
-    | UnbanMember
-    | ListBans
-    | SilenceMember
-    | SetChat
-    | DisbandChat
-    | CreateLink
-    | ListLinks
-    | DeleteLink
-    | JoinByLink
-)
-"""Of the owner and the admins of a group, but for the last one."""
 ForwardedCommand = (
     GroupCommand
     | GetAccount

@@ -76,7 +76,7 @@ class MessageSearch:
         expired: list[AccountId] = []
         for account, joined in members.items():
             state = read_below(cursors.get((account, chat), ReadState()), joined)
-            read[account] = _is_read(state, index)
+            read[account] = state.covers(index)
             if not read[account] and index < first_unread(state, unread_ranges(state, head, self._max_unread)):
                 expired.append(account)
         return read, expired
@@ -100,7 +100,3 @@ def _entitled(roster: Roster, message: Message) -> dict[AccountId, int]:
         for account, (first, unread_from) in roster.members.items()
         if first <= message.index and account != message.sender
     }
-
-
-def _is_read(state: ReadState, index: int) -> bool:
-    return index <= state.read_index or any(low <= index <= high for low, high in state.above)

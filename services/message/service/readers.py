@@ -34,9 +34,7 @@ def find_readers(snapshot: Snapshot, request: FindReaders, members: list[Account
     readers = [
         account
         for account in members
-        if account != message.sender
-        and (state := states.get((account, chat))) is not None
-        and (index <= state.read_index or any(low <= index <= high for low, high in state.above))
+        if account != message.sender and (state := states.get((account, chat))) is not None and state.covers(index)
     ]
     left = [account for account in readers if account > request.after]
     return Readers(len(readers), left[:_PAGE], more=len(left) > _PAGE)

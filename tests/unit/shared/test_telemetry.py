@@ -5,21 +5,14 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging, log, new_trace, trace, trace_id_of, traceparent
 
 
 @pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root, configuration = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
+def _no_trace_afterwards() -> Iterator[None]:
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**configuration)
-    structlog.contextvars.clear_contextvars()
     trace.set("")
 
 

@@ -160,8 +160,9 @@ async def test_a_broker_that_does_not_answer_is_named_in_the_log(
     bus = Bus(settings, "edge", CollectorRegistry())
     with capture_logs() as logs:
         starting = asyncio.create_task(bus.start())
-        while not (lines := [line for line in logs if "does not answer yet" in line["event"]]):
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not (lines := [line for line in logs if "does not answer yet" in line["event"]]):
+                await asyncio.sleep(0.05)
     starting.cancel()
     await asyncio.wait([starting])
     await bus.stop()
