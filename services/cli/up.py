@@ -140,12 +140,25 @@ class _SystemStack:
         if self._dashboard is not None:
             self._dashboard.stop()
         await self._control.close()
-        for names in (self._names("edge"), self._names(*SERVICES), ["nats", "valkey"]):
-            await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+        await self._stop_children(self._names("edge"))
+        # A page that is rejected loads itself anew: not from an edge that is about to end.
+        if self._ready_seconds and self._plan.first_page:
+            await self._erase_visitors()
+        await self._stop_children(self._names(*SERVICES))
+        await self._stop_children(["nats", "valkey"])
         await self._tasks.close()
         if self._fork_server is not None:
             self._fork_server.close()
         run_file(self._directory).unlink(missing_ok=True)
+
+    async def _stop_children(self, names: Iterable[str]) -> None:
+        await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+
+    async def _erase_visitors(self) -> None:
+        from services.cli import visitors  # its libraries would delay the start
+
+        if line := await visitors.erase(self._plan.settings.database_url("auth"), self._plan.nats("admin")):
+            self._output.line(line)
 
     def _start(self, program: Program) -> Child:
         child = Child(program, self._group, self._output, self._process_changed, self._fork_server)

@@ -1,9 +1,10 @@
 """The first page, from `dragoman up` to two users who chat over two dialects while a process is killed."""
 
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
 
@@ -190,6 +191,25 @@ def test_the_dashboard_shows_the_system_and_finds_a_message(dashboard: str, brow
         page.get_by_text(re.compile("by edge-1.* over ourchat-v2")).wait_for()
         assert shown.complaints == []
         require_accessible(shown)
+
+
+def test_the_end_of_the_system_erases_the_accounts_of_visitors(tmp_path: Path, browser: Browser) -> None:
+    """Others stay. A tab that was open registers new ones."""
+    system = Cluster(tmp_path / "data", "--no-limits", edges=1)
+    with visitor(browser) as page:
+        with system:
+            page.open(without_token(system)).user("Bob").until_received(HELLO)
+            with TypedClient(system.edges[0], "--dialect", "service") as terminal:
+                terminal.type("/register Zoe orange")
+                terminal.expect("Zoe")
+        assert "2 accounts of the first page are erased" in system.tail()
+        with closing(sqlite3.connect(tmp_path / "data" / "auth.db")) as database:
+            left = database.execute("SELECT email FROM accounts WHERE uuid IS NOT NULL")
+            assert left.fetchall() == [(None,)]
+        with ExitStack() as restarted:
+            with page.page.expect_event("load"):
+                restarted.enter_context(system)
+            page.page.locator("person-pane header .state.connected").nth(1).wait_for()
 
 
 def test_a_second_visitor_has_a_conversation_of_its_own(trial: Cluster, browser: Browser) -> None:
