@@ -298,7 +298,8 @@ class _SystemStack:
             if part.tcp_port:
                 self._output.line(f"  {'':<8} {self._plan.tcp_address(part)}")
         if port := self._plan.dashboard_port:
-            self._output.line(f"  the whole system in a browser: http://127.0.0.1:{port}/")
+            place = "" if self._plan.linked_dashboard else " on this host itself"
+            self._output.line(f"  the whole system in a browser{place}: http://127.0.0.1:{port}/")
         if page := self._plan.first_page:
             self._output.line(f"  two users in a browser: {page}#kill={self._kill_token}")
         edges = self._plan.edges
