@@ -142,7 +142,12 @@ def open_api() -> Schema:
     for struct in parameters:
         components[struct.__name__]["properties"].pop("id")
     events = {"description": "server-sent events", "content": {"text/event-stream": {"schema": _any_event(schemas)}}}
-    stream = {"operationId": "events", "summary": "the events from now on", "security": [{"token": []}]}
+    stream = {
+        "operationId": "events",
+        "summary": "the events from now on, or after those that the client has",
+        "security": [{"token": []}],
+        "parameters": [_cursor("Last-Event-ID", "header"), _cursor("have", "query")],
+    }
     paths: Schema = {f"/api/v1/{one.name}": {"post": _posted(one, schemas)} for one in posted}
     paths["/api/v1/events"] = {"get": {**stream, "responses": {"200": events}}}
     return {
@@ -151,6 +156,10 @@ def open_api() -> Schema:
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
+
+
+def _cursor(name: str, place: str) -> Schema:
+    return {"name": name, "in": place, "description": "an id of a stream of events", "schema": {"type": "string"}}
 
 
 def _posted(one: Operation, schemas: str) -> Schema:

@@ -579,6 +579,7 @@ export type SyncParameters = {
   window?: number;
   timeline?: number;
   before?: [number, number] | null;
+  wait_ms?: number;
 };
 
 export type SyncResult = {
@@ -695,6 +696,16 @@ export type ChangedEvent = {
   mine?: Array<string>;
   emoji?: string;
   on?: boolean;
+};
+
+export type ResumedEvent = {
+  ev: "resumed";
+  epoch: string;
+  reset: boolean;
+  chats: Array<ChatHead>;
+  gone: Array<number>;
+  away: Array<number>;
+  before?: Array<number>;
 };
 
 export type SyncedEvent = {
@@ -1327,7 +1338,7 @@ export type ErrorReply = {
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | ResumedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {

@@ -3,6 +3,7 @@
 import http.client
 import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -71,6 +72,82 @@ def test_events_come_as_a_stream(system: Cluster) -> None:
     assert post(one, "logout", bot["token"]).status == 200
     assert [event["ev"] for event in events][-1] == "bye"
     connection.close()
+
+
+class EventStream:
+    """Of the account of a token. `have`: the id of an event of an earlier one."""
+
+    def __init__(self, edge: str, token: str, have: str = "") -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(edge).netloc, timeout=WAIT_SECONDS)
+        headers = {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": have} if have else {})
+        self._connection.request("GET", "/api/v1/events", headers=headers)
+        self._response = self._connection.getresponse()
+        assert self._response.status == 200
+        self.id = ""
+
+    def next(self, *names: str) -> dict[str, Any]:
+        """The next event with one of these names. Without names: the position of the stream alone."""
+        for line in self._response:
+            if line.startswith(b"id: "):
+                self.id = line.removeprefix(b"id: ").strip().decode()
+                if not names:
+                    return {}
+            elif line.startswith(b"data: "):
+                event: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
+                if event["ev"] in names:
+                    return event
+        raise AssertionError("the stream has ended")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def content(event: dict[str, Any]) -> tuple[int, str]:
+    return event["index"], event["segments"][0]["text"]
+
+
+def test_a_stream_is_resumed_on_another_edge(system: Cluster) -> None:
+    one, other = system.edges[:2]
+    bot, sender = register(one), register(other)
+
+    def send(text: str) -> dict[str, Any]:
+        return post(other, "send", sender["token"], to=bot["account"], text=text, nonce=text).body
+
+    chat = send("before")["chat"]
+    stream = EventStream(one, bot["token"])
+    stream.next()
+    begun = stream.id
+    send("first")
+    assert content(stream.next("message")) == (2, "first")
+    stream.close()
+    send("second")
+    post(other, "edit", sender["token"], chat=chat, index=1, text="earlier", nonce="e")
+    resumed = EventStream(other, bot["token"], stream.id)
+    assert [one["chat"] for one in resumed.next("resumed")["chats"]] == [chat]
+    assert content(resumed.next("message")) == (3, "second")
+    assert resumed.next("changed", "synced")["segments"] == [{"t": "text", "text": "earlier"}]
+    assert resumed.next("synced", "message")["messages"] == 1
+    send("third")
+    assert content(resumed.next("message")) == (4, "third")
+    resumed.close()
+    again = EventStream(one, bot["token"], begun)
+    assert [content(again.next("message"))[0] for _ in range(3)] == [2, 3, 4]
+    again.close()
+
+
+def test_a_sync_waits_for_a_message(system: Cluster) -> None:
+    one, other = system.edges[:2]
+    bot, sender = register(one), register(other)
+    chat = post(other, "send", sender["token"], to=bot["account"], text="a", nonce="a").body["chat"]
+    synced = post(one, "sync", bot["token"], have={}, wait_ms=30_000).body
+    assert [event["ev"] for event in synced["events"]] == ["message", "synced"]
+    have = {chat: [1, 0]}
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(post, one, "sync", bot["token"], epoch=synced["epoch"], have=have, wait_ms=30_000)
+        assert post(other, "send", sender["token"], chat=chat, text="b", nonce="b").status == 200
+        events = waiting.result().body["events"]
+    assert [event.get("index") for event in events] == [2, None]
+    assert post(one, "sync", bot["token"], epoch=synced["epoch"], have={chat: [2, 0]}, wait_ms=1).body["chats"] == []
 
 
 def test_a_token_ends_with_its_login(system: Cluster) -> None:

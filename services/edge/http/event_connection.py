@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from services.edge.canonical.transport import Endpoint, Handshake
+from services.edge.http.event_positions import EventPositions
 from services.edge.http.operation_connection import OperationConnection
 
 _SILENCE_SECONDS = 15.0
@@ -24,8 +25,9 @@ class EventConnection(OperationConnection):
         self._is_over = False
         super().__init__(endpoint, handshake, lambda _: self._end_stream())
 
-    async def stream(self) -> AsyncGenerator[bytes]:
-        """Parts of the response: all events until the end of the connection, and a comment after each silence."""
+    async def stream(self, positions: EventPositions) -> AsyncGenerator[bytes]:
+        """Parts of the response: the events that the reader lacks until the end of the connection, and a comment after
+        each silence."""
         while self._unread or not self._is_over:
             try:
                 async with asyncio.timeout(_SILENCE_SECONDS):
@@ -35,7 +37,8 @@ class EventConnection(OperationConnection):
                 continue
             self._changed.clear()
             events, self._unread, self._unread_bytes = self._unread, [], 0
-            yield b"".join(b"data: %b\n\n" % event for event in events)
+            if part := b"".join(_unknown(event, positions) for event in events):
+                yield part
 
     def unsent(self) -> int:
         return self._unread_bytes
@@ -48,3 +51,14 @@ class EventConnection(OperationConnection):
     def _end_stream(self) -> None:
         self._is_over = True
         self._changed.set()
+
+
+def event_block(event: bytes, positions: EventPositions | None = None) -> bytes:
+    """`positions`: those after the event, from which the stream may be resumed."""
+    return b"%bdata: %b\n\n" % (b"" if positions is None else b"id: %b\n" % str(positions).encode(), event)
+
+
+def _unknown(event: bytes, positions: EventPositions) -> bytes:
+    """Nothing if the reader has the event."""
+    is_new, has_moved = positions.advance(event)
+    return event_block(event, positions if has_moved else None) if is_new else b""

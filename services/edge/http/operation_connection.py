@@ -12,8 +12,17 @@ from services.edge.canonical.transport import Endpoint, Handshake
 from shared.contract.errors import ErrorCode, RequestError
 
 _REPLY = b'{"re":'
+_SYNCED = tuple(b'{"ev":"%b"' % name for name in (b"message", b"changed", b"chat", b"gone"))
 _IDLE_SECONDS = 60.0
 _WAITING_OPERATIONS = 64
+
+
+class _Error(msgspec.Struct):
+    code: str
+
+
+class _ErrorReply(msgspec.Struct):
+    error: _Error | None = None
 
 
 class OperationReply(NamedTuple):
@@ -21,6 +30,19 @@ class OperationReply(NamedTuple):
 
     frame: bytes
     events: list[bytes]
+
+    @property
+    def result(self) -> dict[str, msgspec.Raw]:
+        """The members without `re`."""
+        members = msgspec.json.decode(self.frame, type=dict[str, msgspec.Raw])
+        del members["re"]
+        return members
+
+    @property
+    def error_code(self) -> str | None:
+        """If the reply is an error."""
+        error = msgspec.json.decode(self.frame, type=_ErrorReply).error
+        return None if error is None else error.code
 
 
 class OperationConnection:
@@ -34,9 +56,12 @@ class OperationConnection:
         self, endpoint: Endpoint, handshake: Handshake, ended: Callable[["OperationConnection"], None]
     ) -> None:
         self.sent_bytes = 0
+        self.pushes = 0
+        """Events that a `sync` would have."""
         self._loop = asyncio.get_running_loop()
         self._ended = ended
         self._waiting: deque[asyncio.Future[OperationReply]] = deque()
+        self._polls: set[asyncio.Future[None]] = set()
         self._idle: asyncio.TimerHandle | None = None
         self._has_ended_input = False
         self._is_closed = False
@@ -66,8 +91,27 @@ class OperationConnection:
             self._has_ended_input = True
             self._handler.input_ended()
 
+    async def until_pushed(self, before: int, seconds: float) -> None:
+        """Until `pushes` is not `before` any more, or the connection closes."""
+        if self.pushes != before or self._is_closed:
+            return
+        waiting: asyncio.Future[None] = self._loop.create_future()
+        self._polls.add(waiting)
+        try:
+            await asyncio.wait((waiting,), timeout=seconds)
+        finally:
+            self._polls.discard(waiting)
+
+    def end_polls(self) -> None:
+        for waiting in self._polls:
+            if not waiting.done():
+                waiting.set_result(None)
+
     def pushed(self, event: bytes) -> None:
         """Called with each event that belongs to no reply. Drops it."""
+        if event.startswith(_SYNCED):
+            self.pushes += 1
+            self.end_polls()
 
     # The socket
 
@@ -108,6 +152,7 @@ class OperationConnection:
         if self._idle is not None:
             self._idle.cancel()
         self._reply_unknown(reason)
+        self.end_polls()
         self._ended(self)
         self._handler.peer_closing()
         self._handler.closed()

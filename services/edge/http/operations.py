@@ -1,5 +1,6 @@
 """`POST /api/v1/OPERATION`: the operations of the dialect native, for programs without a WebSocket. The body is a
-command without `op` and `id`, the response its reply without `re`. `GET /api/v1/events`: its events, as they come."""
+command without `op` and `id`, the response its reply without `re`. `GET /api/v1/events`: its events, as they come, also
+after those that a client has."""
 
 import asyncio
 from contextlib import aclosing
@@ -12,11 +13,13 @@ from services.edge.gateway.handshake import parse_networks
 from services.edge.gateway.open_sockets import ClientSocket, OpenSockets
 from services.edge.http.bearer import CheckToken, bearer_token
 from services.edge.http.event_connection import EventConnection
+from services.edge.http.event_positions import EventPositions
+from services.edge.http.event_stream import SyncRejected, first_part, has_news, known_positions, wait_seconds
 from services.edge.http.operation_connection import OperationConnection, OperationReply
 from services.edge.http.pages import not_allowed
 from services.edge.http.policy import handshake_of
 from services.edge.http.rate_limiter import RateLimiter
-from services.edge.http.request import HttpRequest, Response
+from services.edge.http.request import ClientDisconnected, HttpRequest, Response
 from services.edge.http.responses import STATUS, json_response
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.settings import Settings
@@ -28,10 +31,6 @@ _BEGINNINGS = ("register", "login", "token", "recover")
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ALLOWANCE_SECONDS = 2.0
 """The connection itself answers within the time of a request."""
-
-
-class _ErrorReply(msgspec.Struct):
-    code: str
 
 
 class HttpOperations:
@@ -55,8 +54,10 @@ class HttpOperations:
         self._is_stopping = False
 
     def stop(self) -> None:
-        """No operation begins from now on."""
+        """No operation begins from now on, and those that wait for something new are answered."""
         self._is_stopping = True
+        for connection, _ in self._logins.values():
+            connection.end_polls()
 
     async def respond(self, request: HttpRequest, operation: str) -> Response:
         """Raises ClientDisconnected."""
@@ -66,26 +67,42 @@ class HttpOperations:
             _check_type(request)
             handshake = self._handshake(request)
             body = await self._read_body(request)
-            async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
-                return _response(await self._perform(request, handshake, operation, body))
+            if operation == "sync" and (seconds := wait_seconds(body)):
+                return _response(await self._poll(request, handshake, body, seconds))
+            return _response(await self._perform(request, handshake, operation, body))
         except RequestError as error:
             return _error_response(error.failure)
         except TimeoutError:
             text = "no reply in time; repeat the request, a message with the same nonce"
             return _error_response(Failure(ErrorCode.UNAVAILABLE, text))
 
+    async def _poll(self, request: HttpRequest, handshake: Handshake, body: bytes, seconds: float) -> OperationReply:
+        """The reply to a `sync` at once if there is something, or else that to the same one later. The time of waiting
+        is none of the requests before and after it."""
+        token = bearer_token(request)
+        before = self._logins[token][0].pushes if token in self._logins else 0
+        reply = await self._perform(request, handshake, "sync", body)
+        if self._is_stopping or has_news(reply) or token not in self._logins:
+            return reply
+        connection, _ = self._logins[token]
+        if not await request.until_disconnect(connection.until_pushed(before, seconds)):
+            raise ClientDisconnected
+        return reply if connection.pushes == before else await self._perform(request, handshake, "sync", body)
+
     async def stream(self, request: HttpRequest) -> None:
-        """Events from now on, until the client or the edge ends the connection. Raises ClientDisconnected."""
+        """Events from now on, or from what the client has, until the client or the edge ends the connection. Raises
+        ClientDisconnected."""
         if request.method != "GET":
             return await request.respond(not_allowed("GET"))
         try:
             handshake, token = self._handshake(request), bearer_token(request)
+            start = known_positions(request.headers, handshake_of(request, self._trusted).query)
             await self._check_token(token, self._request_seconds)
             connection = self._open_stream(handshake)
         except RequestError as error:
             return await request.respond(_error_response(error.failure))
         try:
-            await request.until_disconnect(_stream(request, connection, token))
+            await request.until_disconnect(_stream(request, connection, token, start))
         finally:
             connection.abort()
             self._sockets.discard(connection)
@@ -118,6 +135,11 @@ class HttpOperations:
         return body.strip() or b"{}"
 
     async def _perform(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
+        """Raises TimeoutError."""
+        async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
+            return await self._begin(request, handshake, operation, body)
+
+    async def _begin(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
         if "authorization" in request.headers and operation not in _BEGINNINGS:
             return await self._perform_logged_in(bearer_token(request), handshake, operation, body)
         self._limiter.admit_address(handshake.address, asyncio.get_running_loop().time())
@@ -131,7 +153,7 @@ class HttpOperations:
         await self._check_token(token, self._request_seconds)
         connection, login = self._logins.get(token) or self._connect(token, handshake)
         answer = await asyncio.shield(login)
-        if _error_of(_members(answer)) is not None:
+        if answer.error_code is not None:
             connection.end_input()
             return answer
         return await connection.perform(operation, body)
@@ -157,36 +179,31 @@ def _log_in(connection: OperationConnection, token: str) -> asyncio.Future[Opera
     return connection.perform("token", msgspec.json.encode({"token": token}))
 
 
-async def _stream(request: HttpRequest, connection: EventConnection, token: str) -> None:
+async def _stream(request: HttpRequest, connection: EventConnection, token: str, start: EventPositions | None) -> None:
     login = await _log_in(connection, token)
-    if _error_of(_members(login)) is not None:
+    if login.error_code is not None:
         return await request.respond(_response(login))
+    try:
+        first, positions = await first_part(connection, start)
+    except SyncRejected as rejected:
+        return await request.respond(_response(rejected.reply))
     await request.start_response(200, _EVENT_STREAM)
-    async with aclosing(connection.stream()) as parts:
+    await request.write(first, more=True)
+    async with aclosing(connection.stream(positions)) as parts:
         async for part in parts:
             await request.write(part, more=True)
     await request.write(b"", more=False)
 
 
-def _members(reply: OperationReply) -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(reply.frame, type=dict[str, msgspec.Raw])
-
-
-def _error_of(members: dict[str, msgspec.Raw]) -> str | None:
-    """The code, if the reply is an error."""
-    error = members.get("error")
-    return None if error is None else msgspec.json.decode(error, type=_ErrorReply).code
-
-
 def _response(reply: OperationReply) -> Response:
-    members = _members(reply)
-    del members["re"]
+    members = reply.result
     if reply.events:
         members["events"] = msgspec.Raw(b"[%b]" % b",".join(reply.events))
-    code = _error_of(members)
+    code = reply.error_code
     return json_response(200 if code is None else _STATUS[code], members)
 
 
 def _error_response(failure: Failure) -> Response:
     """As native's error replies."""
-    return json_response(_STATUS[failure.code], {"error": {"code": failure.code, "text": failure.text}})
+    field = {"field": failure.field} if failure.field else {}
+    return json_response(_STATUS[failure.code], {"error": {"code": failure.code, "text": failure.text, **field}})

@@ -89,9 +89,9 @@ class HttpRequest:
         except TimeoutError as error:
             raise ClientDisconnected from error
 
-    async def until_disconnect(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run the work until it ends or the client disconnects, which cancels it and is no error. Raises whatever the
-        work raises."""
+    async def until_disconnect(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run the work until it ends or the client disconnects, which cancels it and is no error. Whether it has ended.
+        Raises whatever the work raises."""
         working = asyncio.create_task(work, name="response")
         disconnect = asyncio.create_task(self._disconnected(), name="disconnect")
         try:
@@ -100,8 +100,10 @@ class HttpRequest:
             working.cancel()
             disconnect.cancel()
             await asyncio.wait((working, disconnect))
-        if not working.cancelled():
-            working.result()
+        if working.cancelled():
+            return False
+        working.result()
+        return True
 
     async def abort(self) -> None:
         """Drop the connection, since the response cannot be completed."""

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.presence import PresenceInfo
-from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, ShownMessage
+from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, ShownMessage, SyncResult
 
 
 class MessageEvent(ShownMessage, tag_field="ev", tag="message"):
@@ -13,6 +13,10 @@ class MessageEvent(ShownMessage, tag_field="ev", tag="message"):
 
 class ChangedEvent(ShownChange, tag_field="ev", tag="changed"):
     """A message has changed; not to the connection that has changed it."""
+
+
+class ResumedEvent(SyncResult, tag_field="ev", tag="resumed"):
+    """A resumed stream of events begins: the reply of a sync, of which the events follow. By HTTP alone."""
 
 
 class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
@@ -130,7 +134,7 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 
 
 EVENTS: tuple[type[msgspec.Struct], ...] = (
-    MessageEvent, ChangedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent, RequestEvent,
-    FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent, ReceiptsEvent, NoticeEvent,
+    MessageEvent, ChangedEvent, ResumedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent,
+    RequestEvent, FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent, ReceiptsEvent, NoticeEvent,
     VerifiedEvent, ByeEvent,
 )  # fmt: skip

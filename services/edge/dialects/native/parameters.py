@@ -190,7 +190,7 @@ class ChangesParameters(Parameters, kw_only=True):
 class SyncParameters(Parameters, kw_only=True):
     """`have`: for each chat, a list with the last index that the client has, without a gap before it, and the last
     `rev`, without a gap before it; without the `rev`, no changes are sent. `before`: of the reply with the page before;
-    all else is as in its command."""
+    all else is as in its command. `wait_ms`: by HTTP, the response may wait for so long until there is something."""
 
     epoch: str = ""
     have: Annotated[
@@ -199,6 +199,7 @@ class SyncParameters(Parameters, kw_only=True):
     window: Annotated[int, msgspec.Meta(ge=1, le=100)] = 30
     timeline: Annotated[int, msgspec.Meta(ge=0, le=100)] = 20
     before: tuple[Index, Index] | None = None
+    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=30_000)] = 0
 
 
 # Users, groups

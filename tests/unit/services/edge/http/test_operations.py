@@ -18,11 +18,14 @@ from tests.unit.services.edge.http.http_client import HttpReply, head_of, reques
 JSON = "application/json"
 
 
+NOTHING_NEW = b'{"re":0,"epoch":"e","reset":false,"chats":[],"gone":[],"away":[]}', b'{"ev":"synced"}'
+
+
 class EchoServer:
     """Answers the frames of all connections: an operation's name is its reply, unless `replies` has another."""
 
     def __init__(self, site: HttpSite) -> None:
-        self.replies: dict[str, tuple[bytes, ...]] = {}
+        self.replies: dict[str, tuple[bytes, ...]] = {"sync": NOTHING_NEW}
         site.endpoint.on_connected = self._connected
 
     def _connected(self, client: RecordingClient) -> None:

@@ -1,0 +1,186 @@
+"""A stream of events begins where its reader stopped; a `sync` may wait for something."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from services.edge.http.event_positions import EventPositions
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.gateway.raw import RawPeer
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient
+from tests.unit.services.edge.http.conftest import HttpSite
+from tests.unit.services.edge.http.http_client import head_of, request
+from tests.unit.services.edge.http.test_operations import JSON, EchoServer, post, server
+
+__all__ = ["server"]
+
+EVENTS = "/api/v1/events"
+
+
+def sync_reply(chats: list[dict[str, int]], **members: object) -> bytes:
+    return json.dumps(
+        {"re": 0, "epoch": "e", "reset": False, "chats": chats, "gone": [], "away": []} | members
+    ).encode()
+
+
+def blocks(text: bytes) -> list[tuple[EventPositions | None, dict[str, Any]]]:
+    """Of server-sent events: the positions of their ids, and their data."""
+    found = []
+    for block in text.decode().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        if "data" in fields:
+            found.append((EventPositions.parse(fields["id"]) if "id" in fields else None, json.loads(fields["data"])))
+    return found
+
+
+def syncs(client: RecordingClient) -> list[dict[str, Any]]:
+    frames = [json.loads(frame) for frame in client.events if isinstance(frame, bytes)]
+    return [frame for frame in frames if frame["op"] == "sync"]
+
+
+async def open_stream(peer: RawPeer, path: str = EVENTS, **headers: str) -> int:
+    peer.send(request("GET", path, b"", Authorization="Bearer token-1", **headers))
+    return (await head_of(peer)).status
+
+
+async def test_a_new_stream_begins_with_its_position_alone(site: HttpSite, server: EchoServer) -> None:
+    server.replies["sync"] = sync_reply([{"chat": 5, "head": 120, "rev": 7}]), b'{"ev":"synced"}'
+    async with await RawPeer.dial(site.port) as peer:
+        assert await open_stream(peer) == 200
+        client = site.endpoint.clients[0]
+        assert (syncs(client)[0]["have"], syncs(client)[0]["timeline"]) == ({}, 0)
+        await peer.until(b"id: ")
+        client.socket.send((b'{"ev":"message","chat":5,"index":120}', b'{"ev":"message","chat":5,"index":121}'))
+        client.socket.send((b'{"ev":"changed","chat":5,"index":3,"rev":8}', b'{"ev":"typing","chat":5}'))
+        found = blocks(await peer.until(b'data: {"ev":"typing","chat":5}\n\n'))
+    assert [event["ev"] for _, event in found] == ["message", "changed", "typing"]
+    assert [event.get("index") for _, event in found] == [121, 3, None]
+    ids = [None if positions is None else positions.have()["have"] for positions, _ in found]
+    assert ids == [{"5": (121, 7)}, {"5": (121, 8)}, None]
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+async def test_a_stream_is_resumed(site: HttpSite, server: EchoServer, *, by_header: bool) -> None:
+    known = EventPositions("e")
+    known.advance(b'{"ev":"message","chat":5,"index":120}')
+    server.replies["sync"] = (
+        sync_reply([{"chat": 5, "head": 121, "rev": 0}]), b'{"ev":"message","chat":5,"index":121}', b'{"ev":"synced"}'
+    )  # fmt: skip
+    async with await RawPeer.dial(site.port) as peer:
+        headers, path = ({"Last_Event_ID": str(known)}, EVENTS) if by_header else ({}, f"{EVENTS}?have={known}")
+        assert await open_stream(peer, path, **headers) == 200
+        found = blocks(await peer.until(b'{"ev":"synced"}\n\n'))
+        sync = syncs(site.endpoint.clients[0])[0]
+    assert (sync["epoch"], sync["have"], sync["timeline"]) == ("e", {"5": [120, 0]}, 100)
+    assert [event["ev"] for _, event in found] == ["resumed", "message", "synced"]
+    assert found[0][1]["chats"] == [{"chat": 5, "head": 121, "rev": 0}]
+    assert [positions is None for positions, _ in found] == [True, True, False]
+    assert found[2][0] is not None
+    assert found[2][0].have()["have"] == {"5": (121, 0)}
+
+
+async def test_all_pages_come_before_what_is_pushed(site: HttpSite, server: EchoServer) -> None:
+    replies = [
+        (sync_reply([{"chat": 5, "head": 121, "rev": 0}], before=[1, 5]), b'{"ev":"synced","n":1}'),
+        (sync_reply([{"chat": 6, "head": 3, "rev": 0}]), b'{"ev":"synced","n":2}'),
+    ]
+
+    def answer(client: RecordingClient) -> None:
+        def receive(frame: object) -> None:
+            assert isinstance(frame, bytes)
+            if json.loads(frame)["op"] == "sync":
+                client.socket.send((b'{"ev":"message","chat":6,"index":3}', b'{"ev":"message","chat":6,"index":4}'))
+                client.socket.send(replies.pop(0))
+            else:
+                client.socket.send((b'{"re":0}',))
+
+        client.on_frame = receive
+
+    site.endpoint.on_connected = answer
+    async with await RawPeer.dial(site.port) as peer:
+        assert await open_stream(peer, Last_Event_ID=str(EventPositions("e"))) == 200
+        found = blocks(await peer.until(b'"index":4}\n\n'))
+    assert [event["ev"] for _, event in found] == ["resumed", "synced", "resumed", "synced", "message"]
+    assert syncs(site.endpoint.clients[0])[1]["have"] == {"5": [121, 0]}
+
+
+async def test_what_cannot_be_resumed_is_an_error(site: HttpSite, server: EchoServer) -> None:
+    reply = await site.fetch("GET", EVENTS, Authorization="Bearer token-1", Last_Event_ID="forged")
+    assert (reply.status, json.loads(reply.body)["error"]["field"]) == (400, "have")
+    assert site.endpoint.clients == []
+    server.replies["sync"] = (b'{"re":0,"error":{"code":"unavailable","text":"later"}}',)
+    assert (await site.fetch("GET", EVENTS, Authorization="Bearer token-1")).status == 503
+    await site.endpoint.clients[0].until_closed()
+
+
+# POST sync with wait_ms
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        sync_reply([{"chat": 5, "head": 1, "rev": 0}]), sync_reply([], gone=[5]), sync_reply([], reset=True),
+        b'{"re":0,"error":{"code":"invalid","text":"no"}}',
+    ],
+)  # fmt: skip
+async def test_what_is_there_is_not_waited_for(site: HttpSite, server: EchoServer, news: bytes) -> None:
+    server.replies["sync"] = (news,)
+    async with asyncio.timeout(WAIT_SECONDS):
+        reply = await post(site, "sync", {"wait_ms": 10_000_000})
+    assert reply.status in (200, 400)
+    assert len(syncs(site.endpoint.clients[0])) == 1
+
+
+async def test_a_sync_waits_for_an_event(site: HttpSite, server: EchoServer) -> None:
+    polling = asyncio.create_task(post(site, "sync", {"have": {}, "wait_ms": 10_000_000}))
+    client = await waiting_client(site)
+    assert (await post(site, "read")).status == 200
+    client.socket.send((b'{"ev":"typing","chat":5}',))
+    server.replies["sync"] = sync_reply([{"chat": 5, "head": 1, "rev": 0}]), b'{"ev":"message"}', b'{"ev":"synced"}'
+    assert not polling.done()
+    client.socket.send((b'{"ev":"message","chat":5,"index":1}',))
+    async with asyncio.timeout(WAIT_SECONDS):
+        body = json.loads((await polling).body)
+    assert [event["ev"] for event in body["events"]] == ["message", "synced"]
+
+
+async def test_the_end_of_the_time_is_the_first_reply(site: HttpSite, server: EchoServer) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        reply = await post(site, "sync", {"wait_ms": 10})
+    assert (reply.status, json.loads(reply.body)["chats"]) == (200, [])
+    assert len(syncs(site.endpoint.clients[0])) == 1
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+async def test_a_sync_waits_no_longer_than_the_edge(site: HttpSite, server: EchoServer, end: str) -> None:
+    polling = asyncio.create_task(post(site, "sync", {"wait_ms": 10_000_000}))
+    client = await waiting_client(site)
+    if end == "stop":
+        site.operations.stop()
+    else:
+        client.socket.close(1012, "restarting")
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert (await polling).status == 200
+
+
+async def test_a_client_that_goes_waits_no_longer(site: HttpSite, server: EchoServer) -> None:
+    async with await RawPeer.dial(site.port) as peer:
+        body = json.dumps({"wait_ms": 10_000_000}).encode()
+        peer.send(request("POST", "/api/v1/sync", body, Authorization="Bearer token-1", Content_Type=JSON))
+        await waiting_client(site)
+        peer.reset()
+    connection, _ = site.operations._logins["token-1"]
+    async with asyncio.timeout(WAIT_SECONDS):
+        while connection._polls:
+            await asyncio.sleep(0.01)
+    assert len(syncs(site.endpoint.clients[0])) == 1
+
+
+async def waiting_client(site: HttpSite) -> RecordingClient:
+    """Once a sync waits."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not ("token-1" in site.operations._logins and site.operations._logins["token-1"][0]._polls):
+            await asyncio.sleep(0.01)
+    return site.endpoint.clients[0]
