@@ -15,6 +15,7 @@ _REPLY = b'{"re":'
 _SYNCED = tuple(b'{"ev":"%b"' % name for name in (b"message", b"changed", b"chat", b"gone"))
 _IDLE_SECONDS = 60.0
 _WAITING_OPERATIONS = 64
+_WAITING_POLLS = 8
 
 
 class _Error(msgspec.Struct):
@@ -92,9 +93,11 @@ class OperationConnection:
             self._handler.input_ended()
 
     async def until_pushed(self, before: int, seconds: float) -> None:
-        """Until `pushes` is not `before` any more, or the connection closes."""
+        """Until `pushes` is not `before` any more, or the connection closes. Raises RequestError if too many wait."""
         if self.pushes != before or self._is_closed:
             return
+        if len(self._polls) >= _WAITING_POLLS:
+            raise RequestError(ErrorCode.RATE_LIMITED, f"at most {_WAITING_POLLS} requests wait at the same time")
         waiting: asyncio.Future[None] = self._loop.create_future()
         self._polls.add(waiting)
         try:

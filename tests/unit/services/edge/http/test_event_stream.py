@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.edge.http import operation_connection
 from services.edge.http.event_positions import EventPositions
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import RawPeer
@@ -144,6 +145,17 @@ async def test_a_sync_waits_for_an_event(site: HttpSite, server: EchoServer) -> 
     async with asyncio.timeout(WAIT_SECONDS):
         body = json.loads((await polling).body)
     assert [event["ev"] for event in body["events"]] == ["message", "synced"]
+
+
+async def test_few_syncs_wait_at_the_same_time(
+    site: HttpSite, server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operation_connection, "_WAITING_POLLS", 1)
+    polling = asyncio.create_task(post(site, "sync", {"wait_ms": 10_000_000}))
+    await waiting_client(site)
+    assert (await post(site, "sync", {"wait_ms": 10_000_000})).status == 429
+    site.operations.stop()
+    assert (await polling).status == 200
 
 
 async def test_the_end_of_the_time_is_the_first_reply(site: HttpSite, server: EchoServer) -> None:
