@@ -43,11 +43,24 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId
 from shared.contract.message import ChangeKind, GetHistory, MessageChange
-from shared.contract.model import Emoji, File, Image, Media, Mention, Profile, Quote, Recalled, RichSegment, Role, Text
+from shared.contract.model import (
+    Emoji,
+    File,
+    Image,
+    JoinPolicy,
+    Media,
+    Mention,
+    Profile,
+    Quote,
+    Recalled,
+    RichSegment,
+    Role,
+    Text,
+)
 from shared.contract.session import GetAccount, GetChat, ListChatViews, ListMembers, ListRequests
 from tests import vectors
 from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, cases, connect, frames, log_in
@@ -90,6 +103,9 @@ EVENTS: Mapping[str, EventRow] = {
     "a reaction was added or removed": EventRow(_changed(ChangeKind.REACTION)),
     "a message was pinned or unpinned": EventRow(_changed(ChangeKind.PIN)),
     "a chat has a new name": EventRow(ChatRenamed(CHAT, "name", OTHER), (GetChat, ListChatViews)),
+    "a group has a new picture or topic, or other settings": EventRow(
+        ChatSettingsChanged(CHAT, OTHER, "", "", "words", JoinPolicy.OPEN, receipts=True)
+    ),
     "a user applies to join": EventRow(MembershipApplied(OTHER, CHAT, "words"), (ListRequests,)),
     "a user has joined": EventRow(MembershipAnswered(CHAT, "name", OTHER, True), (GetChat, ListChatViews)),
     "an application is rejected": EventRow(MembershipAnswered(CHAT, "name", ME, False)),

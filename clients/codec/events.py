@@ -74,6 +74,7 @@ class ServerReply(msgspec.Struct):
 class NotificationKind(Enum):
     CHAT_ADDED = "chat added"
     CHAT_RENAMED = "chat renamed"
+    CHAT_SETTINGS_CHANGED = "chat settings changed"
     CHAT_LEFT = "chat left"
     ROLE_CHANGED = "role changed"
     USER_RENAMED = "user renamed"

@@ -117,6 +117,7 @@ class _NativeEvent(msgspec.Struct):
     ttl_ms: int = 0
     upto: list[tuple[int, int]] = []
     state: str = ""
+    topic: str = ""
 
 
 class _NativeChange(msgspec.Struct):
@@ -317,6 +318,8 @@ def _notification(event: _NativeEvent) -> ClientEvent:
             return ReceivedNotification(kinds.CHAT_ADDED, event.chat, name=event.name)
         case "renamed":
             return ReceivedNotification(kinds.CHAT_RENAMED, event.chat, event.by, event.name)
+        case "settings":
+            return ReceivedNotification(kinds.CHAT_SETTINGS_CHANGED, event.chat, event.by, text=event.topic)
         case "gone":
             return ReceivedNotification(kinds.CHAT_LEFT, event.chat, text=event.why)
         case "role":

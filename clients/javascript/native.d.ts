@@ -129,6 +129,7 @@ export type ChatResult = {
   version: number;
   members: Array<number>;
   receipts: boolean;
+  topic: string;
 };
 
 export type CreateParameters = {
@@ -563,6 +564,9 @@ export type SetChatParameters = {
   chat: number;
   name?: string | null;
   receipts?: boolean | null;
+  avatar?: string | null;
+  topic?: string | null;
+  join_policy?: "approval" | "closed" | "open" | null;
 };
 
 export type SilenceParameters = {
@@ -609,6 +613,7 @@ export type ChatHead = {
   changes_after?: number;
   pins?: Array<number>;
   mentions?: number;
+  topic?: string;
 };
 
 export type Gap = {
@@ -727,6 +732,7 @@ export type ChatEvent = {
   version: number;
   members: Array<number>;
   receipts: boolean;
+  topic: string;
 };
 
 export type GoneEvent = {
@@ -748,6 +754,16 @@ export type RenamedEvent = {
   chat: number;
   name: string;
   by: number;
+};
+
+export type SettingsEvent = {
+  ev: "settings";
+  chat: number;
+  by: number;
+  avatar: string;
+  topic: string;
+  join_policy: string;
+  receipts: boolean;
 };
 
 export type MemberEvent = {
@@ -1338,7 +1354,7 @@ export type ErrorReply = {
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | ResumedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | ResumedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {

@@ -9,7 +9,8 @@ from msgspec import UNSET
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
-from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
+from shared.contract.moderation import SetChat
+from shared.contract.session import CreateChat, EnsureProfile, SetProfile
 from shared.names import is_valid_name
 from shared.setting_types import Language
 from shared.settings import LimitsSettings
@@ -23,6 +24,8 @@ LOBBY_NAME = "Lobby"
 DELETED_NICKNAME = "已注销用户"
 
 _NAMES_IN_DEFAULT_NAME = 3
+_GROUP_FIELDS = ("name", "avatar", "avatar_hash", "topic", "join_policy", "receipts")
+"""Of SetChat, and of a group's row."""
 _SEPARATORS: Mapping[Language, str] = {"zh": "、", "en": ", "}
 _HASH_CHARACTERS = 128
 _SIGNATURE_CHARACTERS = 1_024
@@ -107,14 +110,22 @@ def new_group_members(request: CreateChat, limits: LimitsSettings) -> list[Accou
     return members
 
 
-def new_group_name(request: RenameChat, limits: LimitsSettings) -> str:
-    """The checked new name of a group."""
+def group_changes(request: SetChat, limits: LimitsSettings) -> dict[str, object]:
+    """The columns of a group that the request changes. Checks everything that needs no stored data."""
     check_actor(request.actor)
     check_chat(request.chat)
-    if not request.name:
+    if request.name == "":
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
-    _check_name("name", request.name, limits.group_name_characters)
-    return request.name
+    if isinstance(request.name, str):
+        _check_name("name", request.name, limits.group_name_characters)
+    if isinstance(request.avatar, str):
+        _check_avatar(request.avatar, limits)
+    if isinstance(request.avatar_hash, str):
+        _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
+    if isinstance(request.topic, str):
+        _check_name("topic", request.topic, limits.topic_characters)
+    given = {field: getattr(request, field) for field in _GROUP_FIELDS}
+    return {field: value for field, value in given.items() if value is not UNSET}
 
 
 # Between accounts

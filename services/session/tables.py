@@ -69,6 +69,7 @@ class ChatRow(SessionBase, table=True):
     seats: int = _number()
     pair: str | None = Field(unique=True)
     receipts: bool = Field(sa_column_kwargs={"server_default": sa.true()})
+    topic: str = Field(sa_column_kwargs={"server_default": ""})
 
 
 class MemberRow(SessionBase, table=True):

@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contract.auth import Revocation
+from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.message import MessageChange
 from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Quote, Role
@@ -180,11 +181,14 @@ class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True)
 
 
 class ChatRenamed(msgspec.Struct, tag="chat_renamed", frozen=True):
-    """To all members."""
+    """To all members. `settings`: they have changed; `renamed` False: and the name has not, which edges of the version
+    before show once more."""
 
     chat: ChatId
     name: str
     by: AccountId
+    renamed: bool = True
+    settings: ChatSettingsChanged | None = None
 
 
 Notice = (

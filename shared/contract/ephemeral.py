@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.model import JoinPolicy
 
 
 class Ephemeral(msgspec.Struct, frozen=True):
@@ -41,6 +42,18 @@ class ReceiptsShown(Ephemeral, frozen=True):
 
     chat: ChatId
     upto: tuple[tuple[AccountId, int], ...]
+
+
+class ChatSettingsChanged(Ephemeral, frozen=True):
+    """A group has these settings from now on; see Chat."""
+
+    chat: ChatId
+    by: AccountId
+    avatar: str
+    avatar_hash: str
+    topic: str
+    join_policy: JoinPolicy
+    receipts: bool
 
 
 class ReadPlace(msgspec.Struct, array_like=True, frozen=True):

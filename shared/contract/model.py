@@ -296,3 +296,4 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     receipts: bool = True
     """Members see what the others have read."""
+    topic: str = ""

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import JoinPolicy
 
 
 class BanMember(msgspec.Struct):
@@ -59,13 +60,17 @@ class SilenceMember(msgspec.Struct):
 
 
 class SetChat(msgspec.Struct):
-    """The owner or an admin changes a group: its name, as RenameChat does, and whether members see what the others have
-    read."""
+    """The owner or an admin changes a group: its name, as RenameChat does, its picture, its topic, who may join, and
+    whether members see what the others have read."""
 
     chat: ChatId
     name: str | UnsetType = UNSET
     receipts: bool | UnsetType = UNSET
     actor: AccountId = NO_ACCOUNT
+    avatar: str | UnsetType = UNSET
+    avatar_hash: str | UnsetType = UNSET
+    topic: str | UnsetType = UNSET
+    join_policy: JoinPolicy | UnsetType = UNSET
 
 
 class DisbandChat(msgspec.Struct):

@@ -39,6 +39,7 @@ class LimitsSettings(SettingsSection):
     json_depth: int = Field(32, ge=4, description="nesting of a frame's JSON")
     nickname_characters: int = Field(64, ge=1, description="length of a nickname")
     group_name_characters: int = Field(128, ge=1, description="length of a group's name")
+    topic_characters: int = Field(1_024, ge=1, description="length of a group's topic")
     members_per_group: int = Field(100_000, ge=2, description="the lobby has no limit")
     members_listed: int = Field(10_000, ge=2, description="members in one reply")
     chats_per_account: int = Field(1_000, ge=1, description="groups an account may be in")

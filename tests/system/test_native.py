@@ -186,3 +186,27 @@ def test_members_see_what_the_others_have_read(ann: NativeUser, connect: Enter) 
     ann.call("send", chat=chat, text="again", nonce="2")
     bob.do("read", chat=chat, index=2)
     assert ann.event("receipts") == {"ev": "receipts", "chat": chat, "upto": [[bob.number, 2]]}
+
+
+def test_the_settings_of_a_group(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    """Members see new ones at once; what was closed opens to all, also in older protocols."""
+    bob = connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number], join_policy="closed")["chat"]
+    with DialectUser(system.edges[1], "pipe") as pat:
+        pat.register()
+        pat.request(f"join_group|{pat.number}|{chat}|hi|{pat.token}", "join_group_error|")
+        ann.do("set_chat", chat=chat, topic="Apples | pears", join_policy="open", avatar="https://example.org/a.png")
+        changed = bob.event("settings")
+        assert (changed["by"], changed["topic"], changed["join_policy"]) == (ann.number, "Apples | pears", "open")
+        shown = bob.call("chat", chat=chat)
+        assert {name: shown[name] for name in ("topic", "join_policy", "avatar", "receipts")} == {
+            name: changed[name] for name in ("topic", "join_policy", "avatar", "receipts")
+        }
+        pat.request(f"join_group|{pat.number}|{chat}|hi|{pat.token}", "join_group_succ|")
+    assert bob.call("set_chat", chat=chat, topic="mine")["error"]["code"] == "forbidden"
+    assert ann.call("set_chat", chat=chat, topic="a\nb")["error"]["field"] == "topic"
+    assert ann.call("set_chat", chat=chat, topic="x" * 1_025)["error"]["code"] == "too_large"
+    ann.call("send", chat=chat, text="hello", nonce="1")
+    head = next(one for one in bob.call("sync")["chats"] if one["chat"] == chat)
+    assert (head["topic"], head["join_policy"], head["avatar"]) == ("Apples | pears", "open", changed["avatar"])

@@ -12,7 +12,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 
@@ -84,6 +84,7 @@ Event = (
     | MembershipApplied
     | MembershipAnswered
     | ChatRenamed
+    | ChatSettingsChanged
     | Typing
     | PresenceChanged
     | ChatRead

@@ -26,10 +26,11 @@ def stored_address(address: str, limits: LimitsSettings) -> str:
     if not address:
         return ""
     if len(address.encode()) > limits.address_url_bytes:
-        raise DecodeError(f"an address has at most {limits.address_url_bytes} bytes", ErrorCode.TOO_LARGE)
+        most = f"an address has at most {limits.address_url_bytes} bytes"
+        raise DecodeError(most, ErrorCode.TOO_LARGE, field="avatar")
     match = _ADDRESS.fullmatch(address)
     if match is None:
-        raise DecodeError("`avatar` must be an http or https address")
+        raise DecodeError("`avatar` must be an http or https address", field="avatar")
     return match["path"] if _OWN_PATH.fullmatch(match["path"]) else address
 
 

@@ -14,11 +14,18 @@ def group_name(text: str, limits: LimitsSettings) -> str:
     return _name(text, "name", limits.group_name_characters)
 
 
+def topic(text: str, limits: LimitsSettings) -> str:
+    if len(text) > limits.topic_characters:
+        most = f"a topic has at most {limits.topic_characters} characters"
+        raise DecodeError(most, ErrorCode.TOO_LARGE, field="topic")
+    return text
+
+
 def _name(text: str, what: str, characters: int) -> str:
     if not text:
-        raise DecodeError(f"the {what} is empty")
+        raise DecodeError(f"the {what} is empty", field=what)
     if len(text) > characters:
-        raise DecodeError(f"a {what} has at most {characters} characters", ErrorCode.TOO_LARGE)
+        raise DecodeError(f"a {what} has at most {characters} characters", ErrorCode.TOO_LARGE, field=what)
     return text
 
 

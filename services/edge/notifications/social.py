@@ -65,7 +65,8 @@ class SocialNotifier:
             changed.summary = ProfileSummary(event.profile.nickname, event.profile.uuid)
         stored = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
         for account in self._recipients(notify, event):
-            self._notify_account(account, event, stored.get(account))
+            for shown in _shown_of(event):
+                self._notify_account(account, shown, stored.get(account))
 
     def notify_added(self, created: ChatCreated) -> None:
         """Push to the accounts that were added to a new group, to each its own membership."""
@@ -90,7 +91,7 @@ class SocialNotifier:
         if dialect is not None and dialect.pushes_pending_requests:
             self._tasks.start(send_pending(self._bus, client), "requests")
 
-    def _notify_account(self, account: AccountId, event: Social, number: int | None) -> None:
+    def _notify_account(self, account: AccountId, event: Event, number: int | None) -> None:
         """`number`: of the stored notification, which is deleted once a client has shown the event."""
         local = self._accounts.get(account)
         if local is None:
@@ -105,6 +106,17 @@ class SocialNotifier:
         if isinstance(event, MembershipAnswered | ChatRenamed) and (sequencer := self._chats.sequencer(event.chat)):
             return tuple(sequencer.members)
         return ()
+
+
+def _shown_of(event: Social) -> Iterable[Event]:
+    """A group's new name and its new settings are seen apart."""
+    if not isinstance(event, ChatRenamed):
+        yield event
+        return
+    if event.renamed:
+        yield event
+    if event.settings is not None:
+        yield event.settings
 
 
 async def send_pending(bus: Bus, client: NotifiedClient) -> None:

@@ -1,4 +1,4 @@
-"""Chats: created, read, renamed."""
+"""Chats: created, read, changed."""
 
 from functools import partial
 
@@ -10,6 +10,9 @@ from services.session.service.ports import ChangeNotifier, Notification, Session
 from services.session.store import chats, receipts, views
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
+from shared.contract.ephemeral import ChatSettingsChanged
+from shared.contract.ids import AccountId
+from shared.contract.model import Chat
 from shared.contract.moderation import SetChat
 from shared.contract.receipts import FindReceiptChats, ReceiptChats
 from shared.contract.session import (
@@ -134,27 +137,34 @@ class Chats:
         return page
 
     async def rename_chat(self, request: RenameChat) -> Ack:
-        name = domain.new_group_name(request, self._limits)
-        rename = partial(chats.rename, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        members = await self._database.write(rename)
-        renamed = ChatRenamed(request.chat, name, request.actor)
-        await self._notifier.publish({}, [Notification(renamed, members)])
-        return Ack()
+        return await self.set_chat(SetChat(request.chat, request.name, actor=request.actor))
 
     async def set_chat(self, request: SetChat) -> Ack:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
-        name = request.name
-        if isinstance(name, str):
-            domain.new_group_name(RenameChat(request.chat, name, request.actor), self._limits)
-        change = partial(receipts.set_chat, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        members = await self._database.write(change)
-        if isinstance(name, str):
-            renamed = ChatRenamed(request.chat, name, request.actor)
-            await self._notifier.publish({}, [Notification(renamed, members)])
+        """Notifies the members."""
+        if not (values := domain.group_changes(request, self._limits)):
+            return Ack()
+        change = partial(
+            chats.set_chat,
+            number=request.chat,
+            actor=request.actor,
+            values=values,
+            now=now_ms(),
+            broadcast_from=self._broadcast_members,
+        )
+        changed = await self._database.write(change)
+        notice = _changes_of(changed.chat, request.actor, frozenset(values))
+        await self._notifier.publish({}, [Notification(notice, changed.members)])
         return Ack()
 
     async def find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:
         domain.check_batch_size(request.chats, _CHATS, "chats")
         find = partial(receipts.find_receipt_chats, numbers=domain.in_int64(request.chats))
         return ReceiptChats(await self._database.read(find))
+
+
+def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str]) -> ChatRenamed:
+    """What members see of a group whose `columns` have changed."""
+    settings = ChatSettingsChanged(
+        chat.id, by, chat.avatar, chat.avatar_hash, chat.topic, chat.join_policy, chat.receipts
+    )
+    return ChatRenamed(chat.id, chat.name, by, "name" in columns, settings if columns - {"name"} else None)

@@ -45,7 +45,6 @@ from shared.contract.session import (
     GetMembership,
     Member,
     Membership,
-    RenameChat,
 )
 from shared.setting_types import Language
 from shared.settings import LimitsSettings
@@ -199,17 +198,31 @@ def _default_values(name: str, owner: AccountId, now: int) -> dict[str, object]:
 # Changing chats
 
 
-def rename(connection: sa.Connection, request: RenameChat, now: int, broadcast_from: int) -> list[AccountId] | None:
-    """Returns the members; None from `broadcast_from` members on. Raises RequestError."""
-    group = lock_managed_group(connection, request.chat, request.actor)
-    renamed = sa.update(chat).where(chat.c.id == group.id)
-    connection.execute(renamed.values(name=request.name, updated=later(chat.c.updated, now)))
+class ChangedChat(NamedTuple):
+    """`members`: all of them; None when there are many."""
+
+    chat: Chat
+    members: list[AccountId] | None
+
+
+def set_chat(
+    connection: sa.Connection,
+    number: ChatId,
+    actor: AccountId,
+    values: Mapping[str, object],
+    now: int,
+    broadcast_from: int,
+) -> ChangedChat:
+    """The group with these columns changed; its members are left out from `broadcast_from` on. Raises RequestError."""
+    group = lock_managed_group(connection, number, actor)
+    changed = sa.update(chat).where(chat.c.id == group.id).values(**values, updated=later(chat.c.updated, now))
+    stored = chat_of(connection.execute(changed.returning(*CHAT)).one()._mapping)
     if group.size >= broadcast_from:
-        return None
+        return ChangedChat(stored, None)
     members = members_of(connection, group.id)
     lock_active(connection, members)
     touch(connection, members, now)
-    return members
+    return ChangedChat(stored, members)
 
 
 # Reading chats

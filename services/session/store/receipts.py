@@ -4,14 +4,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.session.store.chats import rename
-from services.session.store.memberships import lock_managed_group
-from services.session.store.sql import later, parse_pair
+from services.session.store.sql import parse_pair
 from services.session.tables import block, chat
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind
-from shared.contract.moderation import SetChat
-from shared.contract.session import RenameChat
 
 
 def find_receipt_chats(connection: sa.Connection, numbers: Sequence[int]) -> dict[ChatId, int]:
@@ -29,16 +25,3 @@ def _blocked_pairs(connection: sa.Connection, accounts: frozenset[AccountId]) ->
         block.c.account.in_(accounts), block.c.blocked.in_(accounts)
     )
     return {frozenset((row.account, row.blocked)) for row in connection.execute(rows)}
-
-
-def set_chat(connection: sa.Connection, request: SetChat, now: int, broadcast_from: int) -> list[AccountId] | None:
-    """Returns the members that are notified of a new name; None from `broadcast_from` members on. Raises
-    RequestError."""
-    members: list[AccountId] | None = []
-    if isinstance(request.name, str):
-        members = rename(connection, RenameChat(request.chat, request.name, request.actor), now, broadcast_from)
-    group = lock_managed_group(connection, request.chat, request.actor)
-    if isinstance(request.receipts, bool):
-        values = {"receipts": request.receipts, "updated": later(chat.c.updated, now)}
-        connection.execute(sa.update(chat).where(chat.c.id == group.id).values(values))
-    return members

@@ -66,7 +66,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
@@ -254,6 +254,8 @@ class Native(Dialect):
                 return _push(encode.changed_event(shown, self.base_url))
             case ChatRenamed(chat, name, by):
                 return _push(events.RenamedEvent(chat, name, by))
+            case ChatSettingsChanged():
+                return _push(encode.settings_event(event, self.base_url))
             case MembershipApplied(applicant, chat, text):
                 return _push(events.RequestEvent(applicant, text, chat))
             case MembershipAnswered(chat, name, account, accepted):

@@ -19,7 +19,8 @@ from services.edge.dialects.native import events, presence, results
 from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import media_url
 from shared.contract.auth import Authenticated, Logins, LoginView
-from shared.contract.ephemeral import PresenceChanged
+from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
+from shared.contract.ids import ChatId
 from shared.contract.invitations import InvitationLink
 from shared.contract.message import Changed, ChangeKind, ChangeMessage, ChatRevision, React, Reactions, Unread
 from shared.contract.model import (
@@ -133,6 +134,7 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
         changes_after=UNSET if revision.sent_up_to is None else revision.sent_up_to,
         pins=revision.pins or UNSET,
         mentions=state.mentions or UNSET,
+        topic=chat.topic or UNSET,
     )
 
 
@@ -142,8 +144,12 @@ def unread(reply: Unread) -> results.UnreadResult:
 
 
 def _chat_avatar(chat: Chat, base_url: str) -> str:
-    stored = DisplayedAvatar(chat.avatar, chat.avatar_hash)
-    return displayed_avatar("chat", chat.id, stored, base_url, own_only=False).avatar
+    return _avatar_address(chat.id, chat.avatar, chat.avatar_hash, base_url)
+
+
+def _avatar_address(chat: ChatId, avatar: str, avatar_hash: str, base_url: str) -> str:
+    stored = DisplayedAvatar(avatar, avatar_hash)
+    return displayed_avatar("chat", chat, stored, base_url, own_only=False).avatar
 
 
 def sent(message: Message, *, again: bool) -> results.SendResult:
@@ -263,11 +269,19 @@ def chat_event(view: ChatView, base_url: str) -> events.ChatEvent:
     return events.ChatEvent(*_chat_fields(view, base_url))
 
 
-def _chat_fields(view: ChatView, base_url: str) -> tuple[int, str, str, str, int, str, int, int, list[int], bool]:
+def settings_event(changed: ChatSettingsChanged, base_url: str) -> events.SettingsEvent:
+    avatar = _avatar_address(changed.chat, changed.avatar, changed.avatar_hash, base_url)
+    policy = changed.join_policy.value
+    return events.SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts)
+
+
+def _chat_fields(view: ChatView, base_url: str) -> tuple[Any, ...]:
+    """Of a ChatResult."""
     one = view.chat
     avatar = _chat_avatar(one, base_url)
     members = [int(member) for member in view.members]
     policy = one.join_policy.value
     return (
-        one.id, one.kind.value, one.name, avatar, one.owner, policy, one.created, one.version, members, one.receipts
+        one.id, one.kind.value, one.name, avatar, one.owner, policy, one.created, one.version, members, one.receipts,
+        one.topic,
     )  # fmt: skip

@@ -54,6 +54,17 @@ class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
     by: int
 
 
+class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
+    """`by` has changed the group with `set_chat`; these are all settings but the name, see `renamed`."""
+
+    chat: int
+    by: int
+    avatar: str
+    topic: str
+    join_policy: str
+    receipts: bool
+
+
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
     """`account` has joined the group; not `accepted`: this account's request to join is rejected."""
 
@@ -134,7 +145,7 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 
 
 EVENTS: tuple[type[msgspec.Struct], ...] = (
-    MessageEvent, ChangedEvent, ResumedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent, MemberEvent,
-    RequestEvent, FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent, ReceiptsEvent, NoticeEvent,
-    VerifiedEvent, ByeEvent,
+    MessageEvent, ChangedEvent, ResumedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent,
+    SettingsEvent, MemberEvent, RequestEvent, FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent,
+    ReceiptsEvent, NoticeEvent, VerifiedEvent, ByeEvent,
 )  # fmt: skip

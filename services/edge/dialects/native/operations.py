@@ -213,7 +213,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "chat", "a chat and its members", _READ, parameters.ChatParameters, results.ChatResult, requests.chat
     ),
     Operation(
-        "set_chat", "the name of a group, and whether members see what the others have read",
+        "set_chat", "change a group: its name, picture and topic, who may join, read receipts",
         _WRITE, parameters.SetChatParameters, _Nothing, requests.set_chat,
     ),
     Operation(

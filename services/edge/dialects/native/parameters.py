@@ -265,10 +265,15 @@ class CreateParameters(Parameters, kw_only=True):
 
 
 class SetChatParameters(ChatParameters, kw_only=True):
-    """`receipts`: members see what the others have read. What is left out stays."""
+    """`avatar`: an address, as in `set_profile`. An empty `topic`, or `avatar`: none. `join_policy`: as in `create`;
+    `closed`: by a link or an invitation alone. `receipts`: members see what the others have read. What is left out
+    stays."""
 
     name: str | None = None
     receipts: bool | None = None
+    avatar: str | None = None
+    topic: str | None = None
+    join_policy: Literal["open", "approval", "closed"] | None = None
 
 
 class JoinParameters(ChatParameters, kw_only=True):

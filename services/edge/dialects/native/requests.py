@@ -309,12 +309,22 @@ def chat(wire: given.ChatParameters, caller: Caller) -> GetChat:
 
 
 def set_chat(wire: given.SetChatParameters, caller: Caller) -> RenameChat | SetChat:
-    name = None if wire.name is None else validation.group_name(wire.name, caller.limits)
-    if wire.receipts is None:
-        if name is None:
-            raise DecodeError("there is nothing to change", field="name")
-        return RenameChat(ChatId(wire.chat), name)
-    return SetChat(ChatId(wire.chat), UNSET if name is None else name, wire.receipts)
+    changed = SetChat(ChatId(wire.chat))
+    if wire.name is not None:
+        changed.name = validation.group_name(wire.name, caller.limits)
+    if wire.avatar is not None:
+        changed.avatar, changed.avatar_hash = addresses.stored_address(wire.avatar, caller.limits), ""
+    if wire.topic is not None:
+        changed.topic = validation.topic(wire.topic, caller.limits)
+    if wire.join_policy is not None:
+        changed.join_policy = JoinPolicy(wire.join_policy)
+    if wire.receipts is not None:
+        changed.receipts = wire.receipts
+    if changed == SetChat(changed.chat):
+        raise DecodeError("there is nothing to change", field="name")
+    if isinstance(changed.name, str) and changed == SetChat(changed.chat, changed.name):
+        return RenameChat(changed.chat, changed.name)
+    return changed
 
 
 def join(wire: given.JoinParameters, caller: Caller) -> RequestMembership:

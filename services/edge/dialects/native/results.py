@@ -205,7 +205,7 @@ class ChatHead(msgspec.Struct):
     """A chat of which the client lacks messages or changes. `head`: its last index; `time`: of that message, 0 without
     one. `first`: the first index that the account may see; up to `read`, all is read; `unread`: how many are not, and
     `mentions`: how many of these mention the account. `rev`: its last change. `changes_after`: the changes after this
-    one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages."""
+    one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages. `topic`: if there is one."""
 
     chat: int
     kind: str
@@ -224,6 +224,7 @@ class ChatHead(msgspec.Struct):
     changes_after: int | UnsetType = UNSET
     pins: list[int] | UnsetType = UNSET
     mentions: int | UnsetType = UNSET
+    topic: str | UnsetType = UNSET
 
 
 class UnreadChat(msgspec.Struct):
@@ -317,7 +318,7 @@ class JoinResult(msgspec.Struct):
 class ChatResult(msgspec.Struct):
     """`kind`: private, group or service. `members`: in order of joining, the owner first, not all of a big group.
     `created`: Unix milliseconds; `version` rises with each change of the membership.
-    `receipts`: members see what the others have read."""
+    `receipts`: members see what the others have read. `topic`: empty without one."""
 
     chat: int
     kind: str
@@ -329,6 +330,7 @@ class ChatResult(msgspec.Struct):
     version: int
     members: list[int]
     receipts: bool
+    topic: str
 
 
 class MemberInfo(msgspec.Struct):

@@ -52,7 +52,7 @@ from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.contacts import SetBlocked
-from shared.contract.ephemeral import ChatRead, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
@@ -189,6 +189,8 @@ class JsonDialect(Dialect):
                 value = [shown.change.index, shown.change.kind.value]
             case ChatRead(chat, index, unread, _):
                 value = [chat, index, unread]
+            case ChatSettingsChanged(chat, topic=topic):
+                value = [chat, topic]
             case ReceiptsShown(chat, upto):
                 value = [chat, upto]
             case PresenceChanged(account, state, _):

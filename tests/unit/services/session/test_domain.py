@@ -15,10 +15,10 @@ from services.session.domain import (
     check_request_text,
     check_seed,
     default_name,
+    group_changes,
     in_int64,
     joins_immediately,
     new_group_members,
-    new_group_name,
     next_owner,
     pair_of,
     profile_changes,
@@ -27,7 +27,8 @@ from services.session.domain import (
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
-from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
+from shared.contract.moderation import SetChat
+from shared.contract.session import CreateChat, EnsureProfile, SetProfile
 from shared.settings import LimitsSettings
 
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
@@ -176,21 +177,32 @@ def test_id_outside_int64_is_an_unknown_account(number: int) -> None:
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        (RenameChat(ChatId(2), "x"), (ErrorCode.UNAUTHENTICATED, "")),
-        (RenameChat(ChatId(0), "x", ANN), (ErrorCode.NOT_FOUND, "chat")),
-        (RenameChat(ChatId(2), "", ANN), (ErrorCode.INVALID, "name")),
-        (RenameChat(ChatId(2), "\0", ANN), (ErrorCode.INVALID, "name")),
-        (RenameChat(ChatId(2), "a\nb", ANN), (ErrorCode.INVALID, "name")),
-        (RenameChat(ChatId(2), "a\u2067b", ANN), (ErrorCode.INVALID, "name")),
-        (RenameChat(ChatId(2), "x" * 129, ANN), (ErrorCode.TOO_LARGE, "name")),
+        (SetChat(ChatId(2), "x"), (ErrorCode.UNAUTHENTICATED, "")),
+        (SetChat(ChatId(0), "x", actor=ANN), (ErrorCode.NOT_FOUND, "chat")),
+        (SetChat(ChatId(2), "", actor=ANN), (ErrorCode.INVALID, "name")),
+        (SetChat(ChatId(2), "\0", actor=ANN), (ErrorCode.INVALID, "name")),
+        (SetChat(ChatId(2), "a\nb", actor=ANN), (ErrorCode.INVALID, "name")),
+        (SetChat(ChatId(2), "a\u2067b", actor=ANN), (ErrorCode.INVALID, "name")),
+        (SetChat(ChatId(2), "x" * 129, actor=ANN), (ErrorCode.TOO_LARGE, "name")),
+        (SetChat(ChatId(2), topic="\0", actor=ANN), (ErrorCode.INVALID, "topic")),
+        (SetChat(ChatId(2), topic="a\nb", actor=ANN), (ErrorCode.INVALID, "topic")),
+        (SetChat(ChatId(2), topic="x" * 1_025, actor=ANN), (ErrorCode.TOO_LARGE, "topic")),
+        (SetChat(ChatId(2), avatar="ftp://a", actor=ANN), (ErrorCode.INVALID, "avatar")),
+        (SetChat(ChatId(2), avatar="http://" + "a" * 5_000, actor=ANN), (ErrorCode.TOO_LARGE, "avatar")),
+        (SetChat(ChatId(2), avatar_hash="x" * 129, actor=ANN), (ErrorCode.TOO_LARGE, "avatar_hash")),
     ],
 )
-def test_invalid_group_name_is_rejected(request_: RenameChat, expected: tuple[ErrorCode, str]) -> None:
-    assert rejection(lambda: new_group_name(request_, LIMITS)) == expected
+def test_invalid_change_of_a_group_is_rejected(request_: SetChat, expected: tuple[ErrorCode, str]) -> None:
+    assert rejection(lambda: group_changes(request_, LIMITS)) == expected
 
 
-def test_group_name_may_contain_bars_and_emoji() -> None:
-    assert new_group_name(RenameChat(ChatId(2), "群|👩\u200d🚀" * 25, ANN), LIMITS) == "群|👩\u200d🚀" * 25
+def test_changes_of_a_group_are_columns() -> None:
+    name = "群|👩\u200d🚀" * 25
+    assert group_changes(SetChat(ChatId(2), name, actor=ANN), LIMITS) == {"name": name}
+    changed = SetChat(ChatId(2), receipts=False, actor=ANN, avatar="", topic="", join_policy=JoinPolicy.OPEN)
+    expected = {"receipts": False, "avatar": "", "topic": "", "join_policy": JoinPolicy.OPEN}
+    assert group_changes(changed, LIMITS) == expected
+    assert group_changes(SetChat(ChatId(2), actor=ANN), LIMITS) == {}
 
 
 @pytest.mark.parametrize(

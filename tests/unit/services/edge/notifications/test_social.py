@@ -10,8 +10,10 @@ import pytest
 from services.edge.canonical.transport import Handshake
 from shared.bus.client import pack
 from shared.contract import subjects
-from shared.contract.edge import ChatCreated, MembershipAnswered, Notice, Notify
+from shared.contract.edge import ChatCreated, ChatRenamed, MembershipAnswered, Notice, Notify
+from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import JoinPolicy
 from shared.contract.session import (
     Ack,
     DropPendingNotices,
@@ -35,6 +37,7 @@ LOGINS = {
     "ourchat-v1": '{"code": 6, "time": 0, "data": {"account": 2, "password": "right"}}',
     "ourchat-v2": '{"code": 6, "login_type": 1, "account": "0000000002", "password": "right"}',
     "pipe": "login|2|right",
+    "native": '{"op":"login","id":1,"identifier":"2","kind":"id","secret":{"scheme":"plain","value":"right"}}',
 }
 
 
@@ -143,3 +146,14 @@ async def test_pending_requests_are_sent_before_stored_notifications(
         (9, {"group_id": CHAT, "ocid": ANN, "text": "let me in"}),
         (11, {"group_id": CHAT, "ocid": BOB}),
     ]
+
+
+async def test_an_older_dialect_is_shown_a_new_name_alone(cluster: EdgeCluster, pending: FakePendingNotices) -> None:
+    settings = ChatSettingsChanged(CHAT, ANN, "", "", "words", JoinPolicy.OPEN, receipts=True)
+    wire, native = await log_in(cluster, "ourchat-v1"), await log_in(cluster, "native")
+    await publish(pending, ChatRenamed(CHAT, "old", ANN, renamed=False, settings=settings))
+    await publish(pending, ChatRenamed(CHAT, "new", ANN, settings=settings))
+    await wire.until(lambda: len(wire.received) > 1)
+    await native.until(lambda: len(native.received) > 3)
+    assert [code for code, _ in events_of(wire)] == [12]
+    assert [json.loads(frame)["ev"] for frame in native.received[1:]] == ["settings", "renamed", "settings"]

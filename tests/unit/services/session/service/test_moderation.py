@@ -4,6 +4,7 @@ import pytest
 
 from shared.contract import subjects as on
 from shared.contract.edge import ChatRenamed, MembershipChanged, Notify
+from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, ChatId
 from shared.contract.model import Role
@@ -55,13 +56,19 @@ async def test_an_invalid_ban_is_rejected(peers: BusPeers, request_: BanMember, 
     assert (await rejection(peers.edge.request(on.BAN_MEMBER, request_))).code == code
 
 
-async def test_a_new_name_is_announced_and_a_new_setting_is_not(peers: BusPeers) -> None:
-    chat = (await peers.create(BOB, actor=ANN)).chat.id
+async def test_a_new_name_and_new_settings_are_announced(peers: BusPeers) -> None:
+    before = (await peers.create(BOB, actor=ANN)).chat
+    chat = before.id
     await peers.edge.request(on.SET_CHAT, SetChat(chat, receipts=False, actor=ANN))
+    settings = ChatSettingsChanged(chat, ANN, "", "", "", before.join_policy, receipts=False)
+    changed = ChatRenamed(chat, before.name, ANN, renamed=False, settings=settings)
+    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(changed, [BOB])
     assert (await peers.edge.request(on.FIND_RECEIPT_CHATS, FindReceiptChats([chat]))).members == {}
-    await peers.edge.request(on.SET_CHAT, SetChat(chat, "Fruit", receipts=True, actor=ANN))
+    await peers.edge.request(on.SET_CHAT, SetChat(chat, "Fruit", True, ANN, topic="words"))
     assert (await peers.edge.request(on.FIND_RECEIPT_CHATS, FindReceiptChats([chat]))).members == {chat: 2}
-    notices = await peers.wait_for_notices(notify(B), 2)
-    assert notices[1] == Notify(ChatRenamed(chat, "Fruit", ANN), [BOB])
+    settings = ChatSettingsChanged(chat, ANN, "", "", "words", before.join_policy, receipts=True)
+    renamed = ChatRenamed(chat, "Fruit", ANN, settings=settings)
+    assert (await peers.wait_for_notices(notify(B), 3))[2] == Notify(renamed, [BOB])
+    await peers.edge.request(on.SET_CHAT, SetChat(chat, actor=ANN))
     rejected = await rejection(peers.edge.request(on.SET_CHAT, SetChat(chat, "", actor=ANN)))
     assert (rejected.code, rejected.field) == (ErrorCode.INVALID, "name")

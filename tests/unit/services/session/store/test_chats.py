@@ -8,11 +8,12 @@ import pytest
 
 from services.session.domain import LOBBY
 from services.session.store import chats, sql
+from services.session.store.memberships import AwaitingApproval, StartedJoin
 from shared.contract.edge import MembershipAnswered, Notice
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
-from shared.contract.session import ChatEntry, ChatList, CreateChat, Member, RenameChat
+from shared.contract.session import ChatEntry, ChatList, CreateChat, Member
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 
@@ -233,16 +234,38 @@ async def test_private_chats_do_not_count_as_groups(store: StoreHarness) -> None
 # Renaming
 
 
-async def test_rename_changes_times_but_not_the_version(store: StoreHarness) -> None:
+async def test_a_new_setting_changes_times_but_not_the_version(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB, CEM)
     chat = await store.create_group(ANN, BOB)
-    renamed = partial(chats.rename, request=RenameChat(chat.id, "new", ANN), now=NOW)
-    assert await store.database.write(partial(renamed, broadcast_from=3)) == [ANN, BOB]
+    values = {"name": "new", "topic": "words", "join_policy": JoinPolicy.OPEN, "avatar": "/media/a", "receipts": False}
+    changed = partial(chats.set_chat, number=chat.id, actor=ANN, values=values, now=NOW)
+    stored, members = await store.database.write(partial(changed, broadcast_from=3))
     after = await store.chat(chat.id, BOB)
-    assert (after.name, after.version, after.updated) == ("new", chat.version, NOW + 1)
+    assert (stored, members) == (after, [ANN, BOB])
+    assert (after.name, after.topic, after.version, after.updated) == ("new", "words", chat.version, NOW + 1)
+    assert (after.join_policy, after.avatar, after.receipts) == (JoinPolicy.OPEN, "/media/a", False)
     assert [(await store.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 2, NOW + 2, NOW]
-    assert await store.database.write(partial(renamed, broadcast_from=2)) is None
+    assert (await store.database.write(partial(changed, broadcast_from=2))).members is None
     assert (await store.profile(ANN)).private_updated == NOW + 2
+
+
+async def test_joining_follows_the_policy_of_the_group(populated: StoreHarness) -> None:
+    """Pending requests stay pending until the applicant joins."""
+    group = (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.APPROVAL)).id
+    assert isinstance(await populated.request_membership(CEM, group), AwaitingApproval)
+    await set_policy(populated, group, JoinPolicy.CLOSED)
+    failure = await rejection(populated.request_membership(DAN, group))
+    assert (failure.code, failure.field) == (ErrorCode.FORBIDDEN, "chat")
+    assert [one.applicant for one in (await populated.pending_requests(ANN)).memberships] == [CEM]
+    await set_policy(populated, group, JoinPolicy.OPEN)
+    assert isinstance(await populated.request_membership(CEM, group), StartedJoin)
+    assert (await populated.pending_requests(ANN)).memberships == []
+
+
+async def set_policy(store: StoreHarness, group: ChatId, policy: JoinPolicy) -> None:
+    values = {"join_policy": policy}
+    change = partial(chats.set_chat, number=group, actor=ANN, values=values, now=store.now, broadcast_from=512)
+    await store.database.write(change)
 
 
 # Changes
