@@ -46,6 +46,7 @@ PHRASES: Mapping[str, str] = {
     "PostUpload": "finish an image or file",
     "ReadHistory": "page through the history, which stays unread",
     "Recover": "recover the password",
+    "Refresh": "replace a refresh token",
     "RenewToken": "log in by a token",
     "RenameChat": "rename a group",
     "RequestFriendship": "send a friend request",

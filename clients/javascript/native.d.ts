@@ -352,6 +352,7 @@ export type LoginParameters = {
   identifier: string;
   secret: SecretParameter;
   kind?: "any" | "email" | "id" | "username";
+  refreshable?: boolean;
 };
 
 export type SecretParameter = {
@@ -367,6 +368,8 @@ export type LoginResult = {
   uuid?: string;
   nickname?: string;
   verify?: VerificationInfo;
+  refresh?: string;
+  refresh_expires?: number;
 };
 
 export type VerificationInfo = {
@@ -411,6 +414,7 @@ export type PasswordParameters = {
   id?: number | string | null;
   old: SecretParameter;
   new: SecretParameter;
+  refreshable?: boolean;
 };
 
 export type ProfileParameters = {
@@ -461,6 +465,20 @@ export type RecoverParameters = {
   secret: SecretParameter;
 };
 
+export type RefreshParameters = {
+  id?: number | string | null;
+  refresh: string;
+};
+
+export type RefreshResult = {
+  account: number;
+  sid: string;
+  token: string;
+  expires: number;
+  refresh: string;
+  refresh_expires: number;
+};
+
 export type RegisterParameters = {
   id?: number | string | null;
   secret: SecretParameter;
@@ -469,6 +487,7 @@ export type RegisterParameters = {
   username?: string;
   question_id?: number;
   answer?: string;
+  refreshable?: boolean;
 };
 
 export type RequestsResult = {
@@ -882,6 +901,14 @@ export type TokenCommand = TokenParameters & {
 };
 
 export type TokenReply = TokenResult & {
+  re: Id;
+};
+
+export type RefreshCommand = RefreshParameters & {
+  op: "refresh";
+};
+
+export type RefreshReply = RefreshResult & {
   re: Id;
 };
 
@@ -1363,6 +1390,7 @@ export interface Operations {
   register: [RegisterCommand, RegisterReply];
   login: [LoginCommand, LoginReply];
   token: [TokenCommand, TokenReply];
+  refresh: [RefreshCommand, RefreshReply];
   verify_mail: [VerifyMailCommand, VerifyMailReply];
   recover: [RecoverCommand, RecoverReply];
   password: [PasswordCommand, PasswordReply];

@@ -30,6 +30,7 @@ from services.auth.service.login_trail import LoginTrail
 from services.auth.service.new_passwords import NewPasswords
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
+from services.auth.service.refreshing import LoginRefresh
 from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
@@ -47,6 +48,7 @@ from shared.telemetry import log, new_registry
 
 _log = log(__name__)
 _OPS_SECONDS = 2.0
+_DAY_SECONDS = 86_400
 
 
 class _Adapters(NamedTuple):
@@ -109,8 +111,9 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
     verification = EmailVerification(settings, database, relay, notifier, limits, template, metrics)
     revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics)
     sessions = LoginSessions(
-        database=database, tokens=keys, revocations=revocations, most=settings.auth.sessions_per_account
-    )
+        database=database, tokens=keys, revocations=revocations, most=settings.auth.sessions_per_account,
+        refresh_seconds=settings.auth.refresh_token_days * _DAY_SECONDS,
+    )  # fmt: skip
     new_passwords = _new_passwords(settings, passwords)
     deletion = AccountDeletion(
         database=database, outbox=relay, revocations=revocations, erasure=BusErasure(bus), metrics=metrics
@@ -125,13 +128,8 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
             verification=verification, outbox=relay,
         ),
         login=PasswordLogin(
-            database=database,
-            passwords=passwords,
-            sessions=sessions,
-            limits=limits,
-            verification=verification,
-            trail=login_trail,
-            verify_after_failures=verify_after_failures,
+            database=database, passwords=passwords, sessions=sessions, limits=limits, verification=verification,
+            trail=login_trail, verify_after_failures=verify_after_failures,
         ),
         recovery=PasswordRecovery(
             database=database,
@@ -152,6 +150,10 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
             trail=login_trail,
         ),
         sessions=sessions,
+        refreshing=LoginRefresh(
+            database=database, tokens=keys, revocations=revocations, life_seconds=sessions.refresh_seconds,
+            grace_seconds=settings.auth.refresh_grace_seconds,
+        ),
         revocations=revocations,
         deletion=deletion,
         verification=verification,

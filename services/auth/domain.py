@@ -1,6 +1,7 @@
 """Pure rules of accounts: valid registrations, which verifier a secret matches, delays after failed logins."""
 
 import hashlib
+import hmac
 import re
 import unicodedata
 import uuid
@@ -50,6 +51,7 @@ _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
+_REFRESH_TOKEN = re.compile(r"(?P<family>[0-9a-f]{32})\.(?P<part>[0-9a-f]{64})")
 _MAX_INT64 = 2**63 - 1
 
 
@@ -85,6 +87,36 @@ class IssuedToken:
     sid: str
     expires: int
     """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """`family` is the same for all refresh tokens of a login, `part` is each one's own. Only hashes are stored."""
+
+    family: str = field(repr=False)
+    part: str = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        return f"{self.family}.{self.part}"
+
+    @property
+    def family_hash(self) -> str:
+        return hashlib.sha256(self.family.encode()).hexdigest()
+
+    @property
+    def part_hash(self) -> str:
+        return hashlib.sha256(self.part.encode()).hexdigest()
+
+    def successor(self, salt: str) -> "RefreshToken":
+        """The same one for the same salt, so that a repeated request gets the same reply."""
+        return RefreshToken(self.family, hmac.digest(salt.encode(), self.part.encode(), "sha256").hex())
+
+
+def parse_refresh_token(text: str) -> RefreshToken | None:
+    """None: no refresh token has this form."""
+    found = _REFRESH_TOKEN.fullmatch(text)
+    return None if found is None else RefreshToken(found["family"], found["part"])
 
 
 @dataclass(frozen=True, slots=True)

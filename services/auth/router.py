@@ -14,6 +14,7 @@ from services.auth.service.login import PasswordLogin
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
+from services.auth.service.refreshing import LoginRefresh
 from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
@@ -43,6 +44,7 @@ class AuthUseCases:
     recovery: PasswordRecovery
     password_change: PasswordChange
     sessions: LoginSessions
+    refreshing: LoginRefresh
     revocations: TokenRevocations
     deletion: AccountDeletion
     verification: EmailVerification
@@ -62,6 +64,7 @@ def route(
     bus.serve(on.RECOVER, recover, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.SET_SECURITY, use.recovery.set_security, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.CHANGE_PASSWORD, use.password_change.change, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.REFRESH, use.refreshing.refresh, queue=_QUEUE)
     bus.serve(on.LIST_LOGINS, use.sessions.list, queue=_QUEUE)
     bus.serve(on.END_LOGIN, use.sessions.end, queue=_QUEUE)
     bus.serve(on.LOGOUT, use.revocations.logout, queue=_QUEUE)

@@ -75,7 +75,8 @@ class RevocationRow(AuthBase, table=True):
 
 
 class LoginRow(AuthBase, table=True):
-    """A login whose token may be valid. `client`: the dialect."""
+    """A login whose token may be valid. `client`: the dialect. What begins with `refresh` is None for a login without a
+    refresh token; see services.auth.store.refreshes."""
 
     __tablename__ = "logins"
 
@@ -86,6 +87,16 @@ class LoginRow(AuthBase, table=True):
     """Unix seconds."""
     address: str
     client: str
+    refresh_family: str | None = Field(default=None, unique=True, index=True)
+    """SHA-256 in hex, as of the parts."""
+    refresh_part: str | None = None
+    """Of the valid refresh token."""
+    refresh_spent: str | None = None
+    """Of the one before."""
+    refresh_salt: str | None = None
+    """With it, the valid one is computed from the one before."""
+    refreshed: int | None = Field(default=None, sa_type=sa.BigInteger)
+    """When the one before was spent."""
 
 
 class TrailRow(AuthBase, table=True):

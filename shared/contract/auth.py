@@ -38,6 +38,8 @@ class Register(msgspec.Struct, kw_only=True):
     origin: Origin = Origin()
     ticket: str = ""
     """The completed verification, when the request is repeated after it."""
+    refreshable: bool = False
+    """The login gets a refresh token."""
 
     def __repr__(self) -> str:
         return f"Register(email={self.email!r}, username={self.username!r}, uuid={self.uuid!r}, ***)"
@@ -60,6 +62,8 @@ class Login(msgspec.Struct, kw_only=True):
     secret: Secret
     origin: Origin = Origin()
     ticket: str = ""
+    refreshable: bool = False
+    """The login gets a refresh token."""
 
 
 class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
@@ -81,9 +85,39 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     lobby: bool = False
     revision: int = 0
     """The highest revocation number at this login: only later revocations end it."""
+    refresh: str = ""
+    """The refresh token, if the request asked for one."""
+    refresh_expires: int = 0
+    """Unix seconds."""
 
     def __repr__(self) -> str:
         return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
+
+
+class Refresh(msgspec.Struct):
+    """Replaces a refresh token, which is spent then. Fails with `unauthenticated` for one that is unknown, expired or
+    spent; a spent one also ends its login, unless it comes back within `auth.refresh_grace_seconds` and before its
+    successor is used: then the reply has the same successor again."""
+
+    refresh: str
+    origin: Origin = Origin()
+
+    def __repr__(self) -> str:
+        return "Refresh(***)"
+
+
+class Refreshed(msgspec.Struct, frozen=True):
+    """A new token of login session `sid`, and a new refresh token. Both times are Unix seconds."""
+
+    account: AccountId
+    sid: str
+    token: str
+    expires: int
+    refresh: str
+    refresh_expires: int
+
+    def __repr__(self) -> str:
+        return f"Refreshed(account={self.account}, sid={self.sid!r}, ***)"
 
 
 class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
@@ -170,7 +204,8 @@ class ListLogins(msgspec.Struct):
 
 
 class LoginView(msgspec.Struct, frozen=True):
-    """A login of an account. `created`: Unix milliseconds; `expires`: Unix seconds, of its token. `address` and
+    """A login of an account. `created`: Unix milliseconds; `expires`: Unix seconds, of its token, or of its refresh
+    token if it has one. `address` and
     `client` (the dialect) are those that logged in; later connections by token may have others."""
 
     sid: str
@@ -202,6 +237,8 @@ class ChangePassword(msgspec.Struct, kw_only=True):
     new: Secret
     actor: AccountId = NO_ACCOUNT
     origin: Origin = Origin()
+    refreshable: bool = False
+    """The new login gets a refresh token."""
 
     def __repr__(self) -> str:
         return f"ChangePassword(actor={self.actor}, ***)"

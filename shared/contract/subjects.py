@@ -54,6 +54,7 @@ REGISTER: Route[auth.Register, LoginReply] = Route("auth.register", auth.Registe
 LOGIN: Route[auth.Login, LoginReply] = Route("auth.login", auth.Login, LoginReply)  # type: ignore[arg-type]
 CHANGE_PASSWORD = Route("auth.change_password", auth.ChangePassword, auth.Authenticated)
 RECORD_TOKEN_LOGINS = Route("auth.token_logins", auth.RecordTokenLogins, session.Ack)
+REFRESH = Route("auth.refresh", auth.Refresh, auth.Refreshed)
 LIST_LOGINS = Route("auth.list_logins", auth.ListLogins, auth.Logins)
 END_LOGIN = Route("auth.end_login", auth.EndLogin, session.Ack)
 LOGOUT = Route("auth.logout", auth.Logout, session.Ack)

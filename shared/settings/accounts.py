@@ -37,6 +37,15 @@ class AuthSettings(SettingsSection):
     issuer: str = Field("dragoman", description="`iss` of tokens")
     audience: str = Field("dragoman", description="`aud` of tokens")
     legacy_token_days: float = Field(30.0, gt=0, description="life of tokens that are never refreshed")
+    access_token_minutes: float = Field(
+        60.0, gt=0, description="life of tokens that are refreshed; never longer than `auth.legacy_token_days`"
+    )
+    refresh_token_days: float = Field(
+        60.0, gt=0, description="life of a refresh token; a login that is not refreshed for so long ends"
+    )
+    refresh_grace_seconds: float = Field(
+        60.0, ge=0, le=600, description="a refresh token that comes back so soon gets the same successor again"
+    )
     hash_threads: int = Field(2, ge=1, description="argon2 hashes at the same time")
     hash_queue: int = Field(256, ge=1, description="logins waiting for a hash; more are rejected as unavailable")
     argon2_memory_kib: int = Field(19_456, ge=8, description="memory of one password hash")

@@ -58,6 +58,19 @@ def test_a_program_chats(system: Cluster) -> None:
     assert [event["ev"] for event in synced["events"]] == ["message", "message", "synced"]
 
 
+def test_a_program_refreshes_its_token(system: Cluster) -> None:
+    """Also while it names a token that is not valid any more."""
+    one, other = system.edges[:2]
+    secret = {"scheme": "plain", "value": secrets.token_hex(8)}
+    login = post(one, "register", nickname="Bot", secret=secret, refreshable=True).body
+    renewed = post(other, "refresh", "h.p.s", refresh=login["refresh"])
+    assert (renewed.status, renewed.body["sid"]) == (200, login["sid"])
+    [listed] = post(one, "sessions", renewed.body["token"]).body["sessions"]
+    assert listed["expires"] == renewed.body["refresh_expires"]
+    rejected = post(one, "refresh", refresh=f"{'0' * 32}.{'0' * 64}")
+    assert (rejected.status, rejected.body["error"]["field"]) == (401, "refresh")
+
+
 def test_events_come_as_a_stream(system: Cluster) -> None:
     one, other = system.edges[:2]
     bot, sender = register(one), register(other)

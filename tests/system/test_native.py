@@ -143,6 +143,22 @@ def test_a_new_password_ends_every_other_login(ann: NativeUser, connect: Enter) 
     assert connect().call("token", token=ann.token)["error"]["code"] == "unauthenticated"
 
 
+def test_a_refresh_token_rotates_and_a_spent_one_ends_its_login(ann: NativeUser, connect: Enter) -> None:
+    other = connect()
+    secret = {"scheme": "plain", "value": ann.account.secret}
+    login = other.call("login", identifier=str(ann.number), secret=secret, refreshable=True)
+    second = connect().call("refresh", refresh=login["refresh"])
+    assert connect().call("refresh", refresh=login["refresh"])["refresh"] == second["refresh"]
+    assert other.call("token", token=second["token"])["sid"] == login["sid"]
+    third = other.call("refresh", refresh=second["refresh"])
+    assert connect().call("refresh", refresh=login["refresh"])["error"]["field"] == "refresh"
+    assert other.event("bye")["code"] == "unauthenticated"
+    for token in (login["token"], second["token"], third["token"]):
+        assert connect().call("token", token=token)["error"]["code"] == "unauthenticated"
+    assert connect().call("refresh", refresh=third["refresh"])["error"]["code"] == "unauthenticated"
+    assert [one["here"] for one in ann.call("sessions")["sessions"]] == [True]
+
+
 def test_what_is_read_in_another_dialect_is_shown(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     """On the other edge, too, once it is known that a connection shows it: until then, a further message is read."""
     bob = connect()

@@ -47,5 +47,6 @@ async def purge_expired(database: Transactions, settings: AuthSettings) -> None:
     oldest_act = int((time.time() - settings.audit_days * _DAY_SECONDS) * 1000)
     await database.write(partial(verifications.purge_expired, now=now_ms()))
     await database.write(partial(logins.purge_expired, seconds=int(time.time())))
+    await database.write(partial(logins.purge_revoked, before_seconds=oldest_token))
     await database.write(partial(revocations.purge, before_seconds=oldest_token))
     await database.write(partial(trail.purge, before=oldest_act))

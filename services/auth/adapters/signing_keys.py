@@ -69,8 +69,17 @@ class SigningKeys:
 
     def issue(self, account: AccountId, now: float) -> IssuedToken:
         """A token of a new login session, issued at `now` (Unix seconds)."""
+        return self._issue(account, now, token_hex(16), self._settings.legacy_token_days * _DAY_SECONDS)
+
+    def issue_brief(self, account: AccountId, now: float, sid: str = "") -> IssuedToken:
+        """A token that is refreshed: of a new login session, or of the session `sid`. Revocations are kept as long as
+        the longest token lives."""
+        longest = self._settings.legacy_token_days * _DAY_SECONDS
+        return self._issue(account, now, sid or token_hex(16), min(self._settings.access_token_minutes * 60, longest))
+
+    def _issue(self, account: AccountId, now: float, sid: str, seconds: float) -> IssuedToken:
         kid = max(self._keys)
-        token = IssuedToken("", token_hex(16), int(now + self._settings.legacy_token_days * _DAY_SECONDS))
+        token = IssuedToken("", sid, int(now + seconds))
         claims = {
             "iss": self._settings.issuer,
             "aud": self._settings.audience,

@@ -47,7 +47,9 @@ class PasswordLogin:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "wrong account or password")
         if needed := await self._required_verification(account, subject, request):
             return needed
-        return await self.sessions.start(account, found.revision, began, request.origin)
+        return await self.sessions.start(
+            account, found.revision, began, request.origin, refreshable=request.refreshable
+        )
 
     async def _authenticate(self, account: Account | None, secret: Secret) -> Account | None:
         """The account, if the secret is right."""

@@ -56,7 +56,9 @@ class PasswordChange:
             raise _wrong()
         await self.revocations.publish(revocation)
         renewed = replace(account, tokens_from=seconds)
-        return await self.sessions.start(renewed, revocation.number, time.time(), request.origin)
+        return await self.sessions.start(
+            renewed, revocation.number, time.time(), request.origin, refreshable=request.refreshable
+        )
 
 
 def _wrong() -> RequestError:

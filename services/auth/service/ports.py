@@ -59,6 +59,9 @@ class TokenIssuer(Protocol):
     def issue(self, account: AccountId, now: float) -> IssuedToken:
         """A token of a new login session, issued at `now` (Unix seconds)."""
 
+    def issue_brief(self, account: AccountId, now: float, sid: str = "") -> IssuedToken:
+        """A token that is refreshed: of a new login session, or of the session `sid`."""
+
 
 class PublicKeySource(Protocol):
     """The keys that verify tokens."""

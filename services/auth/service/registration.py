@@ -79,7 +79,10 @@ class Registration:
             return await self.verification.create_ticket(new.subject, new.request.origin, "")
         self.outbox.wake()
         assert registered.account is not None
-        return await self.sessions.start(registered.account, registered.revision, began, new.request.origin)
+        account, request = registered.account, new.request
+        return await self.sessions.start(
+            account, registered.revision, began, request.origin, refreshable=request.refreshable
+        )
 
 
 def _conflict(field: str) -> RequestError:

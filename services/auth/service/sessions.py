@@ -3,11 +3,12 @@
 import time
 from dataclasses import dataclass
 from functools import partial
+from secrets import token_hex
 
 import msgspec
 
 from services.auth import domain
-from services.auth.domain import Account
+from services.auth.domain import Account, RefreshToken
 from services.auth.service.ports import TokenIssuer, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import logins, trail
@@ -26,18 +27,29 @@ class LoginSessions:
     revocations: TokenRevocations
     most: int
     """Logins of an account; a further one ends the oldest. 0: any number."""
+    refresh_seconds: float
+    """Life of a refresh token."""
 
-    async def start(self, account: Account, revision: int, began: float, origin: Origin) -> Authenticated:
+    async def start(
+        self, account: Account, revision: int, began: float, origin: Origin, *, refreshable: bool = False
+    ) -> Authenticated:
         """Dates the token at `began`, when the snapshot of `revision` was read: a revocation after the snapshot voids
         the token, one before it does not, even within the same second."""
         issued = max(began, account.tokens_from)
-        token = self.tokens.issue(account.id, issued)
-        login = LoginView(token.sid, int(issued * 1000), token.expires, origin.address, origin.client)
-        step = partial(logins.add, account=account.id, login=login, most=self.most, seconds=int(time.time()))
+        refresh = RefreshToken(token_hex(16), token_hex(32)) if refreshable else None
+        token = (self.tokens.issue_brief if refreshable else self.tokens.issue)(account.id, issued)
+        ends = int(issued + self.refresh_seconds) if refreshable else token.expires
+        login = LoginView(token.sid, int(issued * 1000), ends, origin.address, origin.client)
+        step = partial(
+            logins.add, account=account.id, login=login, refresh=refresh, most=self.most, seconds=int(time.time())
+        )
         for ended in await self.database.write(step):
             await self.revocations.publish(ended)
         profile = msgspec.structs.asdict(account.profile)
-        return Authenticated(**profile, sid=token.sid, token=token.text, expires=token.expires, revision=revision)
+        answer = Authenticated(**profile, sid=token.sid, token=token.text, expires=token.expires, revision=revision)
+        return (
+            answer if refresh is None else msgspec.structs.replace(answer, refresh=refresh.text, refresh_expires=ends)
+        )
 
     async def list(self, request: ListLogins) -> Logins:
         """Raises RequestError: `unauthenticated`."""

@@ -3,6 +3,7 @@ transaction. Logins at a replica that keeps no list are missing."""
 
 import sqlalchemy as sa
 
+from services.auth.domain import RefreshToken
 from services.auth.store import trail
 from services.auth.store.revocations import revoke
 from services.auth.tables import accounts, logins, revocations
@@ -12,7 +13,7 @@ from shared.contract.ids import AccountId
 
 LISTED = 200
 _NEWEST_FIRST = logins.c.created.desc(), logins.c.sid
-_IS_REVOKED = sa.exists().where(
+IS_REVOKED = sa.exists().where(
     revocations.c.account == logins.c.account,
     sa.or_(
         revocations.c.sid == logins.c.sid,
@@ -22,14 +23,22 @@ _IS_REVOKED = sa.exists().where(
 """A replica that keeps no list revokes logins and leaves them here."""
 
 
-def add(connection: sa.Connection, account: AccountId, login: LoginView, most: int, seconds: int) -> list[Revocation]:
+def add(
+    connection: sa.Connection,
+    account: AccountId,
+    login: LoginView,
+    refresh: RefreshToken | None,
+    most: int,
+    seconds: int,
+) -> list[Revocation]:
     """Adds a login. If the account has more than `most` (0: any number), ends the oldest ones at `seconds` (Unix)."""
     if most:  # logins of the account at the same time wait for each other
         connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
     connection.execute(
         logins.insert().values(
             sid=login.sid, account=account, created=login.created, expires=login.expires, address=login.address,
-            client=login.client,
+            client=login.client, refresh_family=refresh and refresh.family_hash,
+            refresh_part=refresh and refresh.part_hash,
         )
     )  # fmt: skip
     trail.add(connection, Act("log in", account, "user", login.address, login.client))
@@ -55,6 +64,13 @@ def purge_expired(connection: sa.Connection, seconds: int) -> None:
     connection.execute(logins.delete().where(logins.c.expires < seconds))
 
 
+def purge_revoked(connection: sa.Connection, before_seconds: int) -> None:
+    """Deletes logins that revocations from before then (Unix) have ended: these are forgotten next, and a refresh
+    token lives longer."""
+    old = sa.select(revocations.c.account).where(revocations.c.seconds < before_seconds)
+    connection.execute(logins.delete().where(logins.c.account.in_(old), IS_REVOKED))
+
+
 def _valid(account: AccountId, seconds: int) -> sa.Select:  # type: ignore[type-arg]
-    valid = sa.select(logins).where(logins.c.account == account, logins.c.expires >= seconds, ~_IS_REVOKED)
+    valid = sa.select(logins).where(logins.c.account == account, logins.c.expires >= seconds, ~IS_REVOKED)
     return valid.order_by(*_NEWEST_FIRST)

@@ -17,6 +17,7 @@ from shared.contract.auth import (
     Login,
     Logout,
     Recover,
+    Refresh,
     Register,
     SetSecurity,
 )
@@ -296,6 +297,7 @@ Command = (
     | FetchUnread
     | UpdateAccount
     | RenewToken
+    | Refresh
     | Logout
     | ListLogins
     | EndLogin
@@ -320,7 +322,7 @@ Command = (
 _RELEASED_LABELS: Mapping[type, str] = {CreateChatByUuid: "CreateChatOf", FetchUnread: "TakeUnread"}
 
 
-BEFORE_LOGIN = (Register, Login, Recover, RequestVerification, GetServerStatus)
+BEFORE_LOGIN = (Register, Login, Refresh, Recover, RequestVerification, GetServerStatus)
 """All other commands are rejected on a connection without a login."""
 
 

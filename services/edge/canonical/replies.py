@@ -8,6 +8,7 @@ from services.edge.canonical.frames import Outgoing
 from shared.contract.auth import (
     Authenticated,
     Logins,
+    Refreshed,
     VerificationNeeded,
 )
 from shared.contract.contacts import BlockedAccounts
@@ -169,6 +170,7 @@ class MessageAccepted(msgspec.Struct, frozen=True):
 
 NativeReply = (
     TokenRenewed
+    | Refreshed
     | Logins
     | ChatOpened
     | HistoryPage

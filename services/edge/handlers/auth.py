@@ -9,9 +9,19 @@ from services.edge.login.auth_state import AuthState
 from services.edge.login.login import LoginFlow
 from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.verification import VerificationFlow
-from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Recover, Register
+from shared.contract.auth import (
+    ChangePassword,
+    DeleteAccount,
+    EndLogin,
+    ListLogins,
+    Login,
+    Logout,
+    Recover,
+    Refresh,
+    Register,
+)
 
-LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken
+LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken | Refresh
 """Commands that begin a login, or need none."""
 OwnLoginCommand = DeleteAccount | Recover | Logout | ListLogins | EndLogin | ChangePassword
 """Commands about the logins of an account."""
@@ -45,6 +55,8 @@ class AuthHandler:
                 return await self._verification.mail(session.connection)
             case GetServerStatus():
                 return ServerStatus(self._state.maintenance)
+            case Refresh():
+                return await self._requests.refresh(session.connection, command)
             case RenewToken():  # its token is verified already
                 connection = session.connection
                 return TokenRenewed(connection.account, connection.sid, connection.token_expires)

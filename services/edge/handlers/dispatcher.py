@@ -28,6 +28,7 @@ from shared.contract.auth import (
     Login,
     Logout,
     Recover,
+    Refresh,
     Register,
     SetSecurity,
 )
@@ -61,7 +62,7 @@ class Dispatcher:
         if isinstance(command, MessagesCommand):
             return await self._messages.handle(session, request, command)
         match command:
-            case Register() | Login() | RequestVerification() | GetServerStatus() | RenewToken():
+            case Register() | Login() | RequestVerification() | GetServerStatus() | RenewToken() | Refresh():
                 return await self._auth.handle(session, request, command)
             case DeleteAccount() | Recover() | Logout() | ListLogins() | EndLogin() | ChangePassword():
                 return await self._auth.handle_own(session, command)

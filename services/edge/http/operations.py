@@ -26,8 +26,8 @@ from shared.settings import Settings
 
 _NATIVE_PATH = "/ws/native"
 _STATUS = {**STATUS, "unsupported": 404}
-_BEGINNINGS = ("register", "login", "token", "recover")
-"""Operations that may replace a connection's login; one that is shared keeps its own."""
+_BEGINNINGS = ("register", "login", "token", "refresh", "recover")
+"""Operations that need no login, or may replace a connection's; one that is shared keeps its own."""
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ALLOWANCE_SECONDS = 2.0
 """The connection itself answers within the time of a request."""

@@ -17,6 +17,8 @@ from shared.contract.auth import (
     Logout,
     Origin,
     Recover,
+    Refresh,
+    Refreshed,
     Register,
     SendVerification,
     VerificationNeeded,
@@ -60,6 +62,10 @@ class AuthRequests:
     async def change_password(self, connection: Connection, command: ChangePassword) -> Authenticated:
         command.actor, command.origin = connection.account, self._origin(connection)
         return await self._request(subjects.CHANGE_PASSWORD, command)
+
+    async def refresh(self, connection: Connection, command: Refresh) -> Refreshed:
+        command.origin = self._origin(connection)
+        return await self._request(subjects.REFRESH, command)
 
     async def list_logins(self, connection: Connection) -> Logins:
         return await self._request(subjects.LIST_LOGINS, ListLogins(connection.account), retry=True)

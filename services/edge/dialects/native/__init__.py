@@ -56,7 +56,7 @@ from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.receipts import ReadersResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.rate_limit import TokenBucket
-from shared.contract.auth import Authenticated, Logins, Logout, VerificationNeeded
+from shared.contract.auth import Authenticated, Logins, Logout, Refreshed, VerificationNeeded
 from shared.contract.contacts import BlockedAccounts
 from shared.contract.edge import (
     ChatRenamed,
@@ -179,16 +179,8 @@ class Native(Dialect):
                 return encode.sent(message, again=again)
             case Ack() | VerificationMailed():
                 return results.Nothing()
-            case Authenticated():
-                self._sid = reply.sid
-                return encode.logged_in(reply)
-            case VerificationNeeded(expires=expires):
-                return results.LoginResult(verify=results.VerificationInfo(expires))
-            case TokenRenewed(account, sid, expires):
-                self._sid = sid
-                return results.TokenResult(account, sid, expires)
-            case Logins():
-                return encode.sessions(reply, self._sid)
+            case Authenticated() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():
+                return self._login_result(reply)
             case HistoryPage():
                 return encode.history(reply, self.base_url)
             case ChatsResumed():
@@ -231,6 +223,25 @@ class Native(Dialect):
                 NoPendingVerification() | ServerStatus() | ChatViews() | MessagePage() | Changed() | MessagesForwarded()
             ):
                 raise TypeError("no native command requests this")
+            case _:
+                assert_never(reply)
+
+    def _login_result(
+        self, reply: Authenticated | VerificationNeeded | TokenRenewed | Refreshed | Logins
+    ) -> msgspec.Struct:
+        match reply:
+            case Authenticated():
+                self._sid = reply.sid
+                return encode.logged_in(reply)
+            case VerificationNeeded(expires=expires):
+                return results.LoginResult(verify=results.VerificationInfo(expires))
+            case TokenRenewed(account, sid, expires):
+                self._sid = sid
+                return results.TokenResult(account, sid, expires)
+            case Refreshed():
+                return encode.refreshed(reply)
+            case Logins():
+                return encode.sessions(reply, self._sid)
             case _:
                 assert_never(reply)
 

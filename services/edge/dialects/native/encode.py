@@ -16,9 +16,10 @@ from services.edge.canonical.replies import (
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.native import events, presence, results
+from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import media_url
-from shared.contract.auth import Authenticated, Logins, LoginView
+from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
 from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
 from shared.contract.invitations import InvitationLink
@@ -45,7 +46,14 @@ ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWN
 
 
 def logged_in(answer: Authenticated) -> results.LoginResult:
-    return results.LoginResult(answer.account, answer.sid, answer.token, answer.expires, answer.uuid, answer.nickname)
+    shown = results.LoginResult(answer.account, answer.sid, answer.token, answer.expires, answer.uuid, answer.nickname)
+    if answer.refresh:
+        shown.refresh, shown.refresh_expires = answer.refresh, answer.refresh_expires
+    return shown
+
+
+def refreshed(reply: Refreshed) -> RefreshResult:
+    return RefreshResult(reply.account, reply.sid, reply.token, reply.expires, reply.refresh, reply.refresh_expires)
 
 
 def sessions(logins: Logins, sid: str) -> results.SessionsResult:

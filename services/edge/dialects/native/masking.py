@@ -11,7 +11,8 @@ MEMBERS = MemberMask(
         "messages mime mine more name nickname nonce on op operations owner page pins presence query question_id re "
         "read receipts recalled reply_to reset result results retry_ms rev role scheme segments sender server sessions "
         "sha256 sid signature silenced since size snippet start state status supports t text text_bytes time timeline "
-        "to topic total ttl_ms unknown unread until upto url username uses uuid v version wait_ms why window"
+        "to topic total ttl_ms unknown unread until upto url username uses uuid v version wait_ms why window "
+        "refresh_expires refreshable"
     ),
     objects="error limits secret old new verify data",
     counts="reactions",

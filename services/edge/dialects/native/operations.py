@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 
 from services.edge.canonical.commands import Command, CountUnread, RenewToken, RequestVerification
-from services.edge.dialects.native import parameters, requests, results
+from services.edge.dialects.native import account_requests, parameters, requests, results
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult
+from services.edge.dialects.native.refreshing import RefreshParameters, RefreshResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.dialects.native.search import SearchParameters, SearchResult
-from shared.contract.auth import DeleteAccount, ListLogins, Logout
+from shared.contract.auth import DeleteAccount, ListLogins, Logout, Refresh
 from shared.contract.contacts import ListBlocked
 from shared.contract.session import (
     ListRequests,
@@ -74,15 +75,19 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("ping", "a reply", _LOCAL, _NoParameters, _Nothing, lambda *_: results.Nothing(), False),
     Operation(
         "register", "create an account and log in",
-        _ENTRANCE, parameters.RegisterParameters, results.LoginResult, requests.register, False,
+        _ENTRANCE, parameters.RegisterParameters, results.LoginResult, account_requests.register, False,
     ),
     Operation(
         "login", "log in by a password",
-        _ENTRANCE, parameters.LoginParameters, results.LoginResult, requests.login, False,
+        _ENTRANCE, parameters.LoginParameters, results.LoginResult, account_requests.login, False,
     ),
     Operation(
         "token", "log in by a token, or replace the one of the login",
         _ENTRANCE, parameters.TokenParameters, results.TokenResult, lambda *_: RenewToken(), False,
+    ),
+    Operation(
+        "refresh", "a new token and a new refresh token, in place of a refresh token",
+        _ENTRANCE, RefreshParameters, RefreshResult, lambda wire, _: Refresh(wire.refresh), False,
     ),
     Operation(
         "verify_mail", "mail the link that the login waits for",
@@ -90,15 +95,15 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "recover", "a new password by the answer to the security question",
-        _ENTRANCE, parameters.RecoverParameters, _Nothing, requests.recover, False,
+        _ENTRANCE, parameters.RecoverParameters, _Nothing, account_requests.recover, False,
     ),
     Operation(
         "password", "change the password; all other logins end",
-        _ENTRANCE, parameters.PasswordParameters, results.LoginResult, requests.change_password,
+        _ENTRANCE, parameters.PasswordParameters, results.LoginResult, account_requests.change_password,
     ),
     Operation(
         "set_security", "the security question, after a login by a secret; an empty answer removes it",
-        _WRITE, parameters.SecurityParameters, _Nothing, requests.set_security,
+        _WRITE, parameters.SecurityParameters, _Nothing, account_requests.set_security,
     ),
     Operation(
         "sessions", "list the logins of the account",
@@ -106,7 +111,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "end_session", "end a login of the account",
-        _WRITE, parameters.EndSessionParameters, _Nothing, requests.end_session,
+        _WRITE, parameters.EndSessionParameters, _Nothing, account_requests.end_session,
     ),
     Operation(
         "logout", "end this login; the connection closes", _WRITE, _NoParameters, _Nothing, lambda *_: Logout("")

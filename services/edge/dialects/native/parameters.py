@@ -79,12 +79,15 @@ class SecretParameter(msgspec.Struct):
 
 
 class RegisterParameters(Parameters, kw_only=True):
+    """`refreshable`: with a refresh token, here and below."""
+
     secret: SecretParameter
     nickname: str
     email: str = ""
     username: str = ""
     question_id: Small = 0
     answer: str = ""
+    refreshable: bool = False
 
 
 class LoginParameters(Parameters, kw_only=True):
@@ -93,6 +96,7 @@ class LoginParameters(Parameters, kw_only=True):
     identifier: str
     secret: SecretParameter
     kind: Literal["any", "email", "id", "username"] = "any"
+    refreshable: bool = False
 
 
 class TokenParameters(Parameters, kw_only=True):
@@ -109,6 +113,7 @@ class RecoverParameters(Parameters, kw_only=True):
 class PasswordParameters(Parameters, kw_only=True):
     old: SecretParameter
     new: SecretParameter
+    refreshable: bool = False
 
 
 class SecurityParameters(Parameters, kw_only=True):

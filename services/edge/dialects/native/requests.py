@@ -16,13 +16,12 @@ from services.edge.canonical.commands import (
     ResumeChats,
     WatchAccounts,
 )
-from services.edge.dialects import addresses, credentials, validation
+from services.edge.dialects import addresses, validation
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native import parameters as given
 from services.edge.dialects.native.parameters import EMOJI_BYTES
 from services.edge.dialects.native.receipts import ReadersParameters
 from services.edge.dialects.native.search import SearchParameters
-from shared.contract.auth import ChangePassword, EndLogin, IdentifierKind, Login, Recover, Register, SetSecurity
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
@@ -37,8 +36,6 @@ from shared.contract.model import (
     Mention,
     RichSegment,
     Role,
-    Scheme,
-    Secret,
     Text,
 )
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
@@ -72,43 +69,6 @@ class Caller(NamedTuple):
 
     account: AccountId
     limits: LimitsSettings
-
-
-def _secret(wire: given.SecretParameter) -> Secret:
-    return credentials.secret(Scheme(wire.scheme), wire.value)
-
-
-def register(wire: given.RegisterParameters, caller: Caller) -> Register:
-    return Register(
-        secret=_secret(wire.secret),
-        nickname=validation.nickname(wire.nickname, caller.limits),
-        email=wire.email and credentials.email(wire.email),
-        username=wire.username,
-        question_id=wire.question_id,
-        answer=wire.answer,
-    )
-
-
-def login(wire: given.LoginParameters, caller: Caller) -> Login:
-    return Login(kind=IdentifierKind(wire.kind), identifier=wire.identifier, secret=_secret(wire.secret))
-
-
-def recover(wire: given.RecoverParameters, caller: Caller) -> Recover:
-    return Recover(
-        username=wire.identifier, question_id=wire.question_id, answer=wire.answer, secret=_secret(wire.secret)
-    )
-
-
-def change_password(wire: given.PasswordParameters, caller: Caller) -> ChangePassword:
-    return ChangePassword(old=_secret(wire.old), new=_secret(wire.new))
-
-
-def set_security(wire: given.SecurityParameters, caller: Caller) -> SetSecurity:
-    return SetSecurity(wire.question_id, wire.answer)
-
-
-def end_session(wire: given.EndSessionParameters, caller: Caller) -> EndLogin:
-    return EndLogin(wire.sid)
 
 
 # Messages

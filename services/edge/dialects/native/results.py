@@ -36,7 +36,7 @@ class VerificationInfo(msgspec.Struct):
 
 
 class LoginResult(msgspec.Struct):
-    """`expires`: Unix seconds. With `verify`, nothing else: the login waits for a mailed link, see `verify_mail`."""
+    """`expires`, `refresh_expires`: Unix seconds. With `verify`, nothing else: the login waits for a mailed link."""
 
     account: int | UnsetType = UNSET
     sid: str | UnsetType = UNSET
@@ -45,6 +45,8 @@ class LoginResult(msgspec.Struct):
     uuid: str | UnsetType = UNSET
     nickname: str | UnsetType = UNSET
     verify: VerificationInfo | UnsetType = UNSET
+    refresh: str | UnsetType = UNSET
+    refresh_expires: int | UnsetType = UNSET
 
 
 class TokenResult(msgspec.Struct):

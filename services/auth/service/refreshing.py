@@ -1,0 +1,56 @@
+"""Refresh of a login: a new token, and a new refresh token in place of the one that is spent."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from secrets import token_hex
+
+from services.auth import domain
+from services.auth.domain import RefreshToken
+from services.auth.service.ports import TokenIssuer, Transactions
+from services.auth.service.revocations import TokenRevocations
+from services.auth.store import refreshes
+from services.auth.store.refreshes import Rotation
+from shared.contract.auth import Refresh, Refreshed, Revocation
+from shared.contract.errors import ErrorCode, RequestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginRefresh:
+    """`life_seconds`: of a refresh token; `grace_seconds`: see Refresh."""
+
+    database: Transactions
+    tokens: TokenIssuer
+    revocations: TokenRevocations
+    life_seconds: float
+    grace_seconds: float
+
+    async def refresh(self, request: Refresh) -> Refreshed:
+        """Raises RequestError: `unauthenticated`, `invalid`, `unavailable`."""
+        domain.check_origin(request.origin)
+        spent = domain.parse_refresh_token(request.refresh)
+        if spent is None:
+            raise _rejected("the refresh token is not valid")
+        rotation = self._rotation(spent, time.time(), request.origin.address)
+        login = await self.database.write(partial(refreshes.rotate, rotation=rotation))
+        if login is None:
+            raise _rejected("the refresh token is not valid")
+        if isinstance(login, Revocation):
+            await self.revocations.publish(login)
+            raise _rejected("the refresh token was used before: its login is ended")
+        token = self.tokens.issue_brief(login.account, max(rotation.now, login.created) / 1000, login.sid)
+        return Refreshed(login.account, login.sid, token.text, token.expires, login.refresh.text, login.expires)
+
+    def _rotation(self, spent: RefreshToken, now: float, address: str) -> Rotation:
+        return Rotation(
+            spent=spent,
+            salt=token_hex(32),
+            now=int(now * 1000),
+            expires=int(now + self.life_seconds),
+            grace_ms=int(self.grace_seconds * 1000),
+            address=address,
+        )
+
+
+def _rejected(text: str) -> RequestError:
+    return RequestError(ErrorCode.UNAUTHENTICATED, text, "refresh")

@@ -1,0 +1,24 @@
+"""native, both directions: `refresh`."""
+
+from typing import Annotated
+
+import msgspec
+
+from services.edge.dialects.native.parameters import Parameters
+
+
+class RefreshParameters(Parameters, kw_only=True):
+    """`refresh`: of the reply to the login, or to the last `refresh`."""
+
+    refresh: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+
+class RefreshResult(msgspec.Struct):
+    """A new token, for `token`, and a new refresh token; the former one is spent. Both times are Unix seconds."""
+
+    account: int
+    sid: str
+    token: str
+    expires: int
+    refresh: str
+    refresh_expires: int

@@ -1,0 +1,259 @@
+"""Refresh tokens: rotated, given again after a lost reply, spent ones end their login."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from services.auth import domain
+from services.auth.adapters import housekeeping
+from services.auth.store import logins, refreshes, revocations
+from services.auth.store.refreshes import RotatedLogin, Rotation
+from shared import settings as given
+from shared.contract.admin import SearchTrail, SetDisabled
+from shared.contract.auth import (
+    Authenticated,
+    ChangePassword,
+    DeleteAccount,
+    EndLogin,
+    GetKeys,
+    ListLogins,
+    LoginView,
+    Logout,
+    Refresh,
+    Refreshed,
+    Revocation,
+)
+from shared.contract.edge import Revoked
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId
+from shared.contract.subjects import (
+    CHANGE_PASSWORD,
+    DELETE_ACCOUNT,
+    END_LOGIN,
+    GET_KEYS,
+    LIST_LOGINS,
+    LOGOUT,
+    REFRESH,
+    SEARCH_TRAIL,
+    SET_DISABLED,
+)
+from shared.database import Database
+from shared.tokens import Claims, Verifier
+from tests.unit.services.auth.cluster import (
+    ELSEWHERE,
+    ORIGIN,
+    AuthCluster,
+    EdgeProbe,
+    plain,
+    rejection,
+    rejection_code,
+)
+from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+
+EMAIL = "ann@example.org"
+DAY = 86_400
+
+
+async def registered(edge: EdgeProbe) -> Authenticated:
+    return await edge.register(EMAIL, refreshable=True)
+
+
+async def refreshed(edge: EdgeProbe, refresh: str) -> Refreshed:
+    return await edge.request(REFRESH, Refresh(refresh, ELSEWHERE))
+
+
+async def is_rejected(edge: EdgeProbe, refresh: str) -> bool:
+    error = await rejection(refreshed(edge, refresh))
+    return (error.failure.code, error.failure.field) == (ErrorCode.UNAUTHENTICATED, "refresh")
+
+
+async def claims(edge: EdgeProbe, token: str) -> Claims:
+    return Verifier(await edge.request(GET_KEYS, GetKeys())).verify(token, time.time())
+
+
+@pytest.fixture
+def without_grace(make_cluster: MakeCluster, tables_url: str, tmp_path: Path) -> AuthCluster:
+    """On both databases."""
+    auth = cheap_auth(tmp_path / "keys").model_copy(update={"refresh_grace_seconds": 0.0})
+    return make_cluster(tables_url, auth=auth)
+
+
+async def test_a_refresh_replaces_both_tokens_of_the_same_login(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    made = await registered(edge)
+    first = await claims(edge, made.token)
+    assert abs(first.expires - first.issued - 3600) <= 1
+    assert abs(made.refresh_expires - time.time() - 60 * DAY) < 600
+    assert made.refresh not in repr(made)
+    renewed = await refreshed(edge, made.refresh)
+    assert (renewed.account, renewed.sid) == (made.account, made.sid)
+    assert renewed.refresh != made.refresh
+    assert renewed.refresh not in repr(renewed)
+    second = await claims(edge, renewed.token)
+    assert (second.account, second.sid, second.expires) == (made.account, made.sid, renewed.expires)
+    [login] = (await edge.request(LIST_LOGINS, ListLogins(made.account))).logins
+    assert (login.sid, login.expires, login.address) == (made.sid, renewed.refresh_expires, ORIGIN.address)
+    assert (await refreshed(edge, renewed.refresh)).sid == made.sid
+    assert edge.has_received_nothing
+
+
+async def test_a_login_has_no_refresh_token_by_default(edge: EdgeProbe) -> None:
+    made = await edge.register(EMAIL)
+    assert (made.refresh, made.refresh_expires) == ("", 0)
+    assert (await claims(edge, made.token)).expires - time.time() > 29 * DAY
+
+
+async def test_a_repeated_request_gets_the_same_successor(tables_url: str, make_cluster: MakeCluster) -> None:
+    """The reply may be lost; several requests may come at once, to several replicas."""
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    cluster.start_auth()
+    edge = await cluster.edge()
+    made = await registered(edge)
+    answers = await asyncio.gather(*(refreshed(edge, made.refresh) for _ in range(8)))
+    assert len({one.refresh for one in answers}) == 1
+    assert {one.sid for one in answers} == {made.sid}
+    assert edge.has_received_nothing
+    await refreshed(edge, answers[0].refresh)
+    assert await is_rejected(edge, made.refresh)
+
+
+async def test_a_spent_token_ends_the_login(without_grace: AuthCluster) -> None:
+    without_grace.start_auth()
+    edge, operator = await without_grace.edge(), await without_grace.operator()
+    made = await registered(edge)
+    other = await edge.login(EMAIL, refreshable=True)
+    assert isinstance(other, Authenticated)
+    second = await refreshed(edge, made.refresh)
+    third = await refreshed(edge, second.refresh)
+    error = await rejection(refreshed(edge, made.refresh))
+    assert (error.failure.code, error.failure.field) == (ErrorCode.UNAUTHENTICATED, "refresh")
+    assert "used before" in error.failure.text
+    [revocation] = (await edge.receive(Revoked)).revocations
+    assert (revocation.account, revocation.sid) == (made.account, made.sid)
+    for refresh in (made.refresh, second.refresh, third.refresh):
+        assert await is_rejected(edge, refresh)
+    assert [one.sid for one in (await edge.request(LIST_LOGINS, ListLogins(made.account))).logins] == [other.sid]
+    assert (await refreshed(edge, other.refresh)).sid == other.sid
+    found = (await operator.request(SEARCH_TRAIL, SearchTrail(act="reuse refresh token"))).acts
+    assert [(one.account, one.by, one.address) for one in found] == [(made.account, "user", ELSEWHERE.address)]
+    assert not any(one in str(found) for one in (made.refresh, second.refresh, third.refresh))
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-1] + "g", lambda text: text + "0", lambda _: "", str.upper])
+async def test_a_malformed_token_is_rejected(edge: EdgeProbe, change: Callable[[str], str]) -> None:
+    made = await registered(edge)
+    assert await is_rejected(edge, change(made.refresh) if change(made.refresh) != made.refresh else "x")
+    assert (await refreshed(edge, made.refresh)).sid == made.sid
+
+
+async def test_a_sid_ends_no_login(edge: EdgeProbe) -> None:
+    """A token of no family, and one whose family is the name of the login."""
+    made = await registered(edge)
+    part = made.refresh.partition(".")[2]
+    for family in ("0" * 32, made.sid):
+        assert await is_rejected(edge, f"{family}.{part}")
+    assert edge.has_received_nothing
+    assert (await refreshed(edge, made.refresh)).sid == made.sid
+
+
+@pytest.mark.parametrize("way", ["end_session", "logout", "password", "disable", "delete"])
+async def test_what_ends_a_login_ends_its_refresh_token(cluster: AuthCluster, edge: EdgeProbe, way: str) -> None:
+    made = await registered(edge)
+    if way == "end_session":
+        await edge.request(END_LOGIN, EndLogin(made.sid, made.account))
+    elif way == "logout":
+        await edge.request(LOGOUT, Logout(made.sid, made.account))
+    elif way == "password":
+        change = ChangePassword(
+            old=plain("secret"), new=plain("another"), actor=made.account, origin=ORIGIN, refreshable=True
+        )
+        renewed = await edge.request(CHANGE_PASSWORD, change)
+        after = await refreshed(edge, renewed.refresh)
+        assert after.sid == renewed.sid
+        assert (await claims(edge, after.token)).issued >= (await claims(edge, renewed.token)).issued
+    elif way == "disable":
+        await (await cluster.operator()).request(SET_DISABLED, SetDisabled(made.account, True))
+    else:
+        await cluster.session()
+        await cluster.message()
+        await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
+    assert await is_rejected(edge, made.refresh)
+
+
+async def test_an_origin_that_is_none(edge: EdgeProbe) -> None:
+    made = await registered(edge)
+    origin = type(ORIGIN)(address="x" * 1000)
+    assert await rejection_code(edge.request(REFRESH, Refresh(made.refresh, origin))) == ErrorCode.INVALID
+
+
+# Times, in the store
+
+
+ACCOUNT = AccountId(1)
+NOW = 1_795_262_400_000
+FIRST = domain.RefreshToken("f" * 32, "0" * 64)
+
+
+def rotation(spent: domain.RefreshToken, after_ms: int, salt: str = "salt") -> Rotation:
+    return Rotation(spent, salt, NOW + after_ms, (NOW + after_ms) // 1000 + DAY, 60_000, "")
+
+
+async def add_login(database: Database, seconds: int = NOW // 1000) -> None:
+    login = LoginView("s1", seconds * 1000, seconds + DAY)
+    await database.write(partial(logins.add, account=ACCOUNT, login=login, refresh=FIRST, most=0, seconds=seconds))
+
+
+async def rotate(database: Database, one: Rotation) -> RotatedLogin | Revocation | None:
+    return await database.write(partial(refreshes.rotate, rotation=one))
+
+
+async def test_the_grace_ends(database: Database) -> None:
+    await add_login(database)
+    first = await rotate(database, rotation(FIRST, 1_000))
+    assert isinstance(first, RotatedLogin)
+    assert await rotate(database, rotation(FIRST, 61_000, "other salt")) == first
+    ended = await rotate(database, rotation(FIRST, 61_001))
+    assert isinstance(ended, Revocation)
+    assert ended.sid == "s1"
+    assert await rotate(database, rotation(first.refresh, 61_002)) is None
+
+
+async def test_a_login_that_is_not_refreshed_in_time_ends(database: Database) -> None:
+    await add_login(database)
+    first = await rotate(database, rotation(FIRST, DAY * 1000))
+    assert isinstance(first, RotatedLogin)
+    assert first.expires == NOW // 1000 + 2 * DAY
+    assert await rotate(database, rotation(first.refresh, (2 * DAY + 1) * 1000)) is None
+
+
+async def test_only_hashes_are_stored(database: Database) -> None:
+    await add_login(database)
+    first = await rotate(database, rotation(FIRST, 1))
+    assert isinstance(first, RotatedLogin)
+    stored = await database.read(lambda connection: str(connection.execute(sa.text("SELECT * FROM logins")).all()))
+    for token in (FIRST, first.refresh):
+        assert token.family not in stored
+        assert token.part not in stored
+        assert token.part_hash in stored
+
+
+async def test_a_login_stays_ended_when_its_revocation_is_forgotten(database: Database) -> None:
+    """A replica of the version before may add a login that is revoked already, and leaves it in the list."""
+    seconds = int(time.time() - 8 * DAY)
+    await database.write(partial(revocations.revoke, account=ACCOUNT, sid="", seconds=seconds + 10))
+    await add_login(database, seconds)
+    longer = sa.text("UPDATE logins SET expires = :expires").bindparams(expires=seconds + 60 * DAY)
+    await database.write(lambda connection: connection.execute(longer).rowcount)
+    one = Rotation(FIRST, "salt", int(time.time() * 1000), 0, 60_000, "")
+    assert await rotate(database, one) is None
+    await housekeeping.purge_expired(database, given.AuthSettings(legacy_token_days=7))
+    assert (await database.read(partial(revocations.list_revocations, since=0))).revocations == []
+    assert await rotate(database, one) is None
