@@ -43,9 +43,9 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, ChatId, MessageId
+from shared.contract.ids import AccountId, ChatId, MessageId, NodeId
 from shared.contract.message import ChangeKind, GetHistory, MessageChange
 from shared.contract.model import (
     Emoji,
@@ -116,6 +116,7 @@ EVENTS: Mapping[str, EventRow] = {
     "a member writes a message": EventRow(Typing(CHAT, OTHER, 6000)),
     "a watched user has another state": EventRow(PresenceChanged(OTHER, "away")),
     "the account has read a chat on another connection": EventRow(ChatRead(CHAT, 2, 1)),
+    "the account has muted a chat on another connection": EventRow(ChatMuted(CHAT, ME, 0, True, (NodeId("a"), 1))),
     "other members have read a chat": EventRow(ReceiptsShown(CHAT, ((OTHER, 2),))),
     "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": EventRow(VerificationEnded("passed")),

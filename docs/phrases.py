@@ -56,6 +56,7 @@ PHRASES: Mapping[str, str] = {
     "FindReaders": "see who has read a message",
     "SetChat": "change the settings of a group",
     "SearchMessages": "search the messages of the own chats",
+    "MuteChat": "mute a chat for oneself",
     "SetBlocked": "block a user, or unblock",
     "SilenceMember": "silence a member, or all",
     "SetRole": "set a member's role",

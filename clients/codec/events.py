@@ -73,6 +73,7 @@ class ServerReply(msgspec.Struct):
 
 class NotificationKind(Enum):
     CHAT_ADDED = "chat added"
+    CHAT_MUTED = "chat muted"
     CHAT_RENAMED = "chat renamed"
     CHAT_SETTINGS_CHANGED = "chat settings changed"
     CHAT_LEFT = "chat left"

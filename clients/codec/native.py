@@ -318,6 +318,8 @@ def _notification(event: _NativeEvent) -> ClientEvent:
             return ReceivedNotification(kinds.CHAT_ADDED, event.chat, name=event.name)
         case "renamed":
             return ReceivedNotification(kinds.CHAT_RENAMED, event.chat, event.by, event.name)
+        case "mute":
+            return ReceivedNotification(kinds.CHAT_MUTED, event.chat)
         case "settings":
             return ReceivedNotification(kinds.CHAT_SETTINGS_CHANGED, event.chat, event.by, text=event.topic)
         case "gone":

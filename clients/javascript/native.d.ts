@@ -130,6 +130,8 @@ export type ChatResult = {
   members: Array<number>;
   receipts: boolean;
   topic: string;
+  muted_until?: number;
+  mentions_only?: boolean;
 };
 
 export type CreateParameters = {
@@ -400,6 +402,13 @@ export type MemberInfo = {
   silenced?: number;
 };
 
+export type MuteParameters = {
+  id?: number | string | null;
+  chat: number;
+  until: number;
+  mentions_only?: boolean;
+};
+
 export type NoParameters = {
   id?: number | string | null;
 };
@@ -633,6 +642,8 @@ export type ChatHead = {
   pins?: Array<number>;
   mentions?: number;
   topic?: string;
+  muted_until?: number;
+  mentions_only?: boolean;
 };
 
 export type Gap = {
@@ -752,6 +763,8 @@ export type ChatEvent = {
   members: Array<number>;
   receipts: boolean;
   topic: string;
+  muted_until?: number;
+  mentions_only?: boolean;
 };
 
 export type GoneEvent = {
@@ -844,6 +857,13 @@ export type ReceiptsEvent = {
   ev: "receipts";
   chat: number;
   upto: Array<[number, number]>;
+};
+
+export type MuteEvent = {
+  ev: "mute";
+  chat: number;
+  until: number;
+  mentions_only: boolean;
 };
 
 export type NoticeEvent = {
@@ -1240,6 +1260,14 @@ export type SetChatReply = Nothing & {
   re: Id;
 };
 
+export type MuteCommand = MuteParameters & {
+  op: "mute";
+};
+
+export type MuteReply = Nothing & {
+  re: Id;
+};
+
 export type JoinCommand = JoinParameters & {
   op: "join";
 };
@@ -1381,7 +1409,7 @@ export type ErrorReply = {
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | ResumedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | ResumedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | MuteEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {
@@ -1432,6 +1460,7 @@ export interface Operations {
   create: [CreateCommand, CreateReply];
   chat: [ChatCommand, ChatReply];
   set_chat: [SetChatCommand, SetChatReply];
+  mute: [MuteCommand, MuteReply];
   join: [JoinCommand, JoinReply];
   answer_join: [AnswerJoinCommand, AnswerJoinReply];
   invite: [InviteCommand, InviteReply];

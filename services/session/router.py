@@ -38,6 +38,7 @@ def route(
     bus.serve(on.LIST_CHAT_VIEWS, chats.list_chat_views, queue=_QUEUE)
     bus.serve(on.GET_MEMBERSHIP, chats.get_membership, queue=_QUEUE)
     bus.serve(on.RENAME_CHAT, chats.rename_chat, queue=_QUEUE)
+    bus.serve(on.MUTE_CHAT, chats.mute_chat, queue=_QUEUE)
     bus.serve(on.SET_CHAT, chats.set_chat, queue=_QUEUE)
     bus.serve(on.FIND_RECEIPT_CHATS, chats.find_receipt_chats, queue=_QUEUE)
 

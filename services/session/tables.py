@@ -75,7 +75,7 @@ class ChatRow(SessionBase, table=True):
 class MemberRow(SessionBase, table=True):
     """`version`: the chat's version at the last change of this row. Rows with role LEFT remain, so that readers of
     changes receive the departure. `seat`: the order of joining. `unread_from` is NULL until the join is finished;
-    until then `first_index` is an estimate."""
+    until then `first_index` is an estimate. `muted_until`, `mentions_only`: see Mute."""
 
     __tablename__ = "member"
 
@@ -86,6 +86,8 @@ class MemberRow(SessionBase, table=True):
     first_index: int = _number()
     unread_from: int | None = Field(sa_type=sa.BigInteger)
     version: int = _number()
+    muted_until: int = _number(sa_column_kwargs={"server_default": "0"})
+    mentions_only: bool = Field(sa_column_kwargs={"server_default": sa.false()})
 
     __table_args__ = (
         sa.Index("member_account", "account", "chat"),

@@ -56,6 +56,16 @@ class ChatSettingsChanged(Ephemeral, frozen=True):
     receipts: bool
 
 
+class ChatMuted(Ephemeral, tag="muted", frozen=True):
+    """The account has muted a chat, as in Mute, on this connection (node and number)."""
+
+    chat: ChatId
+    account: AccountId
+    until: int
+    mentions_only: bool
+    origin: tuple[NodeId, int]
+
+
 class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
     """Up to where an account has read a chat, by the connection of this number; 0: by several, or in a dialect whose
     messages count as read once they have arrived. Something before `index` may be unread."""
@@ -85,4 +95,4 @@ class BlocksChanged(msgspec.Struct, tag="blocks_changed", frozen=True):
     account: AccountId
 
 
-Signal = Typing | BlocksChanged | ReadsAnnounced | ReadsWanted
+Signal = Typing | ChatMuted | BlocksChanged | ReadsAnnounced | ReadsWanted

@@ -5,6 +5,7 @@ from msgspec import UNSET, UnsetType
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Profile, ProfileSummary, Role
+from shared.contract.mutes import Mute
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):
@@ -64,19 +65,19 @@ class CreateChat(msgspec.Struct):
 
 
 class GetChat(msgspec.Struct):
-    """Requests a chat and its members; only members may (`forbidden`)."""
+    """Requests a chat and its members; only members may (`forbidden`). `all`: an operator, who is none, may too."""
 
     chat: ChatId
     actor: AccountId = NO_ACCOUNT
     all: bool = False
-    """An operator reads without being a member."""
 
 
 class ChatView(msgspec.Struct, frozen=True):
-    """Members in order of joining, owner first, up to the limit on listed members."""
+    """Members in order of joining, owner first, up to the limit on listed members. `mute`: the actor's."""
 
     chat: Chat
     members: list[AccountId]
+    mute: Mute | None = None
 
 
 class ListChats(msgspec.Struct):
@@ -113,7 +114,10 @@ class GetChats(msgspec.Struct):
 
 
 class ChatsFound(msgspec.Struct, frozen=True):
+    """`mutes`: those of the actor."""
+
     chats: list[Chat]
+    mutes: dict[ChatId, Mute] = {}
 
 
 class GetMembership(msgspec.Struct):

@@ -13,6 +13,7 @@ from shared.contract import (
     invitations,
     message,
     moderation,
+    mutes,
     receipts,
     records,
     search,
@@ -119,6 +120,7 @@ DROP_PENDING_NOTICES = Route("session.drop_kept", session.DropPendingNotices, se
 LIST_ACCOUNTS = Route("session.admin.accounts", admin.ListAccounts, admin.AccountList)
 OPEN_NOTICES = Route("session.admin.notices", admin.OpenNotices, admin.NoticesOpened)
 SET_CHAT = Route("session.set_chat", moderation.SetChat, session.Ack)
+MUTE_CHAT = Route("session.mute", mutes.MuteChat, session.Ack)
 FIND_RECEIPT_CHATS = Route("session.receipt_chats", receipts.FindReceiptChats, receipts.ReceiptChats)
 ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Ack)
 

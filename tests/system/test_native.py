@@ -226,3 +226,22 @@ def test_the_settings_of_a_group(ann: NativeUser, connect: Enter, system: Cluste
     ann.call("send", chat=chat, text="hello", nonce="1")
     head = next(one for one in bob.call("sync")["chats"] if one["chat"] == chat)
     assert (head["topic"], head["join_policy"], head["avatar"]) == ("Apples | pears", "open", changed["avatar"])
+
+
+def test_a_muted_chat_is_muted_on_all_own_connections(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    """Nothing else changes: neither unread counts nor what others see."""
+    bob, second = connect(), connect()
+    bob.register()
+    second.call("token", token=bob.token)
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    bob.do("mute", chat=chat, until=2**52, mentions_only=True)
+    assert second.event("mute") == {"ev": "mute", "chat": chat, "until": 2**52, "mentions_only": True}
+    assert "muted_until" not in ann.call("chat", chat=chat)
+    ann.call("send", chat=chat, text="hello", nonce="1")
+    assert second.event("message")["index"] == 1
+    (head,) = [one for one in second.call("sync")["chats"] if one["chat"] == chat]
+    assert (head["unread"], head["muted_until"], head["mentions_only"]) == (1, 2**52, True)
+    second.do("mute", chat=chat, until=0)
+    assert bob.event("mute")["until"] == 0
+    assert "muted_until" not in bob.call("chat", chat=chat)
+    assert bob.call("mute", chat=2**40, until=0)["error"]["field"] == "chat"

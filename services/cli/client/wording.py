@@ -31,6 +31,7 @@ _K = NotificationKind
 _NOTIFICATIONS: Mapping[NotificationKind, Callable[[ReceivedNotification], str]] = {
     _K.CHAT_ADDED: lambda news: f"you are in chat {news.chat} now",
     _K.CHAT_SETTINGS_CHANGED: lambda news: f"chat {news.chat} has new settings; its topic: {news.text or 'none'}",
+    _K.CHAT_MUTED: lambda news: f"you have muted chat {news.chat}, or not any more, on another connection",
     _K.CHAT_RENAMED: lambda news: f"chat {news.chat} is called {news.name} now",
     _K.CHAT_LEFT: lambda news: f"you are not in chat {news.chat} any more",
     _K.ROLE_CHANGED: lambda news: f"user {news.user} of chat {news.chat}: {news.text}",

@@ -28,6 +28,7 @@ from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, List
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.model import Quote, RichSegment
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
+from shared.contract.mutes import MuteChat
 from shared.contract.receipts import FindReaders
 from shared.contract.search import SearchMessages
 from shared.contract.session import (
@@ -288,6 +289,7 @@ Command = (
     | SetRole
     | GroupCommand
     | ListMembers
+    | MuteChat
     | RenameChat
     | ListRequests
     | ListChatViews

@@ -12,7 +12,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 
@@ -88,5 +88,6 @@ Event = (
     | Typing
     | PresenceChanged
     | ChatRead
+    | ChatMuted
     | ReceiptsShown
 )

@@ -19,6 +19,7 @@ from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedB
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
 from shared.contract.moderation import BanList
+from shared.contract.mutes import Mute
 from shared.contract.receipts import Readers
 from shared.contract.search import SearchPage
 from shared.contract.session import (
@@ -102,12 +103,14 @@ class ChangesPage:
 
 @dataclass(frozen=True, slots=True)
 class ChatToResume:
-    """A chat, its place in the message service, and the messages and changes that the client lacks."""
+    """A chat, its place in the message service, and the messages and changes that the client lacks. `mute`: the
+    account's."""
 
     chat: Chat
     state: ResumedChat
     messages: tuple[DisplayMessage, ...]
     changes: tuple[DisplayChange, ...] = ()
+    mute: Mute | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral import signals
 from services.edge.ephemeral.known_blocks import KnownBlocks
 from services.edge.ephemeral.known_receipts import KnownReceipts
+from services.edge.ephemeral.mute_notices import MuteNotices
 from services.edge.ephemeral.own_states import OwnStates
 from services.edge.ephemeral.presence_watch import PresenceWatch
 from services.edge.ephemeral.read_display import ReadDisplay
@@ -18,7 +19,7 @@ from services.edge.ephemeral.typing_notices import TypingNotices
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.clock import now_ms
-from shared.contract.ephemeral import BlocksChanged, ReadsAnnounced, ReadsWanted, Signal, Typing
+from shared.contract.ephemeral import BlocksChanged, ChatMuted, ReadsAnnounced, ReadsWanted, Signal, Typing
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
 from shared.tasks import Tasks
@@ -41,6 +42,7 @@ class EphemeralHub:
         self._publish = signals.publisher(bus)
         self._blocked = KnownBlocks(bus, clock)
         self.typing = TypingNotices(self._publish, accounts, chats, self._blocked, tasks, clock)
+        self.mutes = MuteNotices(self._publish, node, accounts)
         self.reads = ReadNotices(self._publish, node, accounts, tasks, clock)
         self._read_display = ReadDisplay(bus, node, accounts, tasks)
         self._known_receipts = KnownReceipts(bus, clock)
@@ -63,6 +65,8 @@ class EphemeralHub:
         match signal:
             case Typing():
                 self.typing.show(signal)
+            case ChatMuted():
+                self.mutes.show(signal)
             case ReadsAnnounced():
                 self._read_display.receive(signal)
                 self.receipts.receive(signal)

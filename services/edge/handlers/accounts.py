@@ -1,4 +1,4 @@
-"""Commands about profiles, which this node caches, and about chats whose members are named by uuid."""
+"""Commands about profiles, which this node caches, and about chats."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from services.edge.canonical.commands import CreateChatByUuid, FindUsers, UpdateAccount
 from services.edge.canonical.replies import Reply, UsersFound
+from services.edge.client.connection import Connection
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.handlers.avatars import AvatarFiles
 from services.edge.handlers.forwarding import Forwarder
@@ -15,7 +16,15 @@ from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import JoinPolicy, Profile, ProfileSummary
-from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, SetProfile
+from shared.contract.moderation import SetChat
+from shared.contract.mutes import MuteChat
+from shared.contract.session import (
+    AccountView,
+    CreateChat,
+    GetAccount,
+    GetChat,
+    SetProfile,
+)
 
 
 class AccountHandler:
@@ -63,6 +72,16 @@ class AccountHandler:
     async def create_chat(self, command: CreateChat, actor: AccountId) -> Reply:
         await self._avatars.keep(command.avatar)
         return await self._forwarder.forward(command, actor)
+
+    async def set_chat(self, command: SetChat, actor: AccountId) -> Reply:
+        await self._avatars.keep(command.avatar)
+        return await self._forwarder.forward(command, actor)
+
+    async def mute_chat(self, command: MuteChat, connection: Connection) -> Reply:
+        """Shows it on the account's other connections."""
+        answer = await self._forwarder.forward(command, connection.account)
+        await self._ephemeral.mutes.announce(command, connection.number)
+        return answer
 
     async def create_chat_by_uuid(self, command: CreateChatByUuid, actor: AccountId) -> Reply:
         found = await self._forwarder.find_accounts(list(command.uuids))

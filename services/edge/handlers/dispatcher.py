@@ -34,7 +34,14 @@ from shared.contract.auth import (
 )
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.session import Ack, CreateChat, GetAccount, SetProfile
+from shared.contract.moderation import SetChat
+from shared.contract.mutes import MuteChat
+from shared.contract.session import (
+    Ack,
+    CreateChat,
+    GetAccount,
+    SetProfile,
+)
 
 
 class Dispatcher:
@@ -80,6 +87,10 @@ class Dispatcher:
                 return await self._accounts.create_chat_by_uuid(command, actor)
             case CreateChat():
                 return await self._accounts.create_chat(command, actor)
+            case SetChat():
+                return await self._accounts.set_chat(command, actor)
+            case MuteChat():
+                return await self._accounts.mute_chat(command, session.connection)
             case SetBlocked():
                 return await self._accounts.set_blocked(command, actor)
             case AnnounceTyping():

@@ -18,6 +18,7 @@ from shared.contract.invitations import (
     ListLinks,
 )
 from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
+from shared.contract.mutes import MuteChat
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -66,6 +67,7 @@ ForwardedCommand = (
     | EndMembership
     | SetRole
     | ListMembers
+    | MuteChat
     | RenameChat
     | ListRequests
     | ListChatViews
@@ -132,6 +134,8 @@ class Forwarder:
                 return await bus.request(subjects.SET_ROLE, command, seconds=seconds)
             case ListMembers():
                 return await bus.request(subjects.LIST_MEMBERS, command, seconds=seconds, retry=True)
+            case MuteChat():
+                return await bus.request(subjects.MUTE_CHAT, command, seconds=seconds, retry=True)
             case RenameChat():
                 return await bus.request(subjects.RENAME_CHAT, command, seconds=seconds, retry=True)
             case ListRequests():

@@ -13,7 +13,11 @@ from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatRevision, Resume, Resumed, ResumedChat
 from shared.contract.model import Chat, ProfileSummary
-from shared.contract.session import GetChats
+from shared.contract.mutes import Mute
+from shared.contract.session import (
+    ChatsFound,
+    GetChats,
+)
 
 
 class MissingMessages:
@@ -29,10 +33,14 @@ class MissingMessages:
         await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         resumed, reset = await self._resumed(command, actor)
         listed = resumed.chats
-        chats = await self._chats([one.chat for one in listed], actor) if listed else {}
+        found = await self._chats([one.chat for one in listed], actor) if listed else ChatsFound([])
+        chats = {chat.id: chat for chat in found.chats}
         senders = {message.sender for one in listed for message in one.messages}
         summaries = await fetch_summaries(self._bus, senders, self._seconds)
-        states = [_to_resume(chats[one.chat], one, summaries) for one in listed if one.chat in chats]
+        mutes = found.mutes
+        states = [
+            _to_resume(chats[one.chat], one, summaries, mutes.get(one.chat)) for one in listed if one.chat in chats
+        ]
         before = (listed[-1].time, listed[-1].chat) if resumed.more else None
         epoch, gone, away = resumed.epoch or command.epoch, tuple(resumed.gone), tuple(resumed.away)
         return ChatsResumed(epoch, reset, tuple(states), gone, away, before)
@@ -48,19 +56,20 @@ class MissingMessages:
     async def _request(self, request: Resume) -> Resumed:
         return await self._bus.request(subjects.RESUME, request, seconds=self._seconds, retry=True)
 
-    async def _chats(self, chats: list[ChatId], actor: AccountId) -> dict[ChatId, Chat]:
+    async def _chats(self, chats: list[ChatId], actor: AccountId) -> ChatsFound:
         request = GetChats(chats, actor)
-        found = await self._bus.request(subjects.GET_CHATS, request, seconds=self._seconds, retry=True)
-        return {chat.id: chat for chat in found.chats}
+        return await self._bus.request(subjects.GET_CHATS, request, seconds=self._seconds, retry=True)
 
 
-def _to_resume(chat: Chat, state: ResumedChat, summaries: Mapping[AccountId, ProfileSummary]) -> ChatToResume:
+def _to_resume(
+    chat: Chat, state: ResumedChat, summaries: Mapping[AccountId, ProfileSummary], mute: Mute | None
+) -> ChatToResume:
     revision = state.revision or ChatRevision(0)
     messages = tuple(
         to_display(message, state.pair, summaries.get(message.sender), revision.reactions.get(message.index))
         for message in state.messages
     )
-    return ChatToResume(chat, state, messages, tuple(map(to_display_change, revision.changes)))
+    return ChatToResume(chat, state, messages, tuple(map(to_display_change, revision.changes)), mute)
 
 
 def is_restored(known: str, current: str) -> bool:

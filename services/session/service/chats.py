@@ -7,13 +7,14 @@ import msgspec
 from services.session import domain
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
-from services.session.store import chats, receipts, views
+from services.session.store import chats, mutes, receipts, views
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import AccountId
 from shared.contract.model import Chat
 from shared.contract.moderation import SetChat
+from shared.contract.mutes import MuteChat
 from shared.contract.receipts import FindReceiptChats, ReceiptChats
 from shared.contract.session import (
     Ack,
@@ -94,7 +95,7 @@ class Chats:
         domain.check_chat(request.chat)
         limit = self._limits.members_listed
         actor = None if request.all else request.actor
-        view = await self._database.read(partial(chats.view_chat, number=request.chat, actor=actor, limit=limit))
+        view = await self._database.read(partial(views.view_chat, number=request.chat, actor=actor, limit=limit))
         if request.all:
             _log.info("operator acts", act="show chat", by="admin", chat=request.chat)
         return view
@@ -103,8 +104,7 @@ class Chats:
         domain.check_actor(request.actor)
         domain.check_batch_size(request.chats, _CHATS, "chats")
         numbers = domain.in_int64(request.chats)
-        step = partial(chats.find_chats, account=request.actor, numbers=numbers)
-        return ChatsFound(await self._database.read(step))
+        return await self._database.read(partial(views.find_chats, account=request.actor, numbers=numbers))
 
     async def list_chats(self, request: ListChats) -> ChatList:
         domain.check_account(request.account)
@@ -154,6 +154,13 @@ class Chats:
         changed = await self._database.write(change)
         notice = _changes_of(changed.chat, request.actor, frozenset(values))
         await self._notifier.publish({}, [Notification(notice, changed.members)])
+        return Ack()
+
+    async def mute_chat(self, request: MuteChat) -> Ack:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_time(request.until, "until")
+        await self._database.write(partial(mutes.mute_chat, request=request))
         return Ack()
 
     async def find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:

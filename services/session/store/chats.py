@@ -40,7 +40,6 @@ from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import (
     ChatEntry,
     ChatList,
-    ChatView,
     CreateChat,
     GetMembership,
     Member,
@@ -232,22 +231,6 @@ def version_of(connection: sa.Connection, number: ChatId) -> int:
     return connection.execute(_select_version(number)).scalar_one()
 
 
-def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None, limit: int) -> ChatView:
-    """A chat with its first members: the owner, then the others by seat. Raises RequestError when there is no such
-    chat, or `actor` is no member of it; None: an operator."""
-    row = connection.execute(sa.select(*CHAT).where(chat.c.id == number)).one_or_none()
-    if row is None:
-        raise hidden_error(ErrorCode.NOT_FOUND)
-    own = sa.select(member.c.account).where(member.c.chat == number, member.c.account == actor, IS_MEMBER)
-    if actor is not None and connection.execute(own).one_or_none() is None:
-        raise hidden_error(ErrorCode.FORBIDDEN)
-    found = chat_of(row._mapping)
-    first = [] if found.owner == NO_ACCOUNT else [found.owner]
-    others = sa.select(member.c.account).where(member.c.chat == number, IS_MEMBER, member.c.account != found.owner)
-    listed = connection.execute(others.order_by(member.c.seat).limit(limit - len(first))).scalars()
-    return ChatView(found, first + [AccountId(account) for account in listed])
-
-
 def chats_of(connection: sa.Connection, account: AccountId, limit: int) -> list[ChatId]:
     """The account's newest chats, ascending."""
     own = finished_memberships(account).with_only_columns(member.c.chat)
@@ -259,12 +242,6 @@ def chats_and_friends(
     connection: sa.Connection, account: AccountId, limit: int
 ) -> tuple[list[ChatId], list[AccountId]]:
     return chats_of(connection, account, limit), friends_of(connection, account, limit)
-
-
-def find_chats(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> list[Chat]:
-    """Those of the chats that the account is in."""
-    own = finished_memberships(account).with_only_columns(*CHAT).join(chat, chat.c.id == member.c.chat)
-    return [chat_of(row._mapping) for row in connection.execute(own.where(member.c.chat.in_(numbers)))]
 
 
 def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatList:

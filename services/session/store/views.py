@@ -1,4 +1,4 @@
-"""Chats with the profile summaries of their members."""
+"""Chats as a member sees them: with other members, profile summaries, and what is muted."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,16 +6,43 @@ from itertools import accumulate
 
 import sqlalchemy as sa
 
+from services.session.domain import hidden_error
 from services.session.store.chats import finished_memberships
+from services.session.store.mutes import mutes_of
 from services.session.store.sql import CHAT, IS_MEMBER, chat_of
 from services.session.tables import chat, member, profile
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ProfileSummary
-from shared.contract.session import ChatViews, ChatWithMembers
+from shared.contract.session import ChatsFound, ChatView, ChatViews, ChatWithMembers
 
 _CHATS = 500
 _SUMMARIES = 10_000
 """Of all chats of a page together; a single chat may have more."""
+
+
+def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None, limit: int) -> ChatView:
+    """A chat with its first members: the owner, then the others by seat. Raises RequestError when there is no such
+    chat, or `actor` is no member of it; None: an operator."""
+    row = connection.execute(sa.select(*CHAT).where(chat.c.id == number)).one_or_none()
+    if row is None:
+        raise hidden_error(ErrorCode.NOT_FOUND)
+    own = sa.select(member.c.account).where(member.c.chat == number, member.c.account == actor, IS_MEMBER)
+    if actor is not None and connection.execute(own).one_or_none() is None:
+        raise hidden_error(ErrorCode.FORBIDDEN)
+    found = chat_of(row._mapping)
+    first = [] if found.owner == NO_ACCOUNT else [found.owner]
+    others = sa.select(member.c.account).where(member.c.chat == number, IS_MEMBER, member.c.account != found.owner)
+    listed = connection.execute(others.order_by(member.c.seat).limit(limit - len(first))).scalars()
+    mute = None if actor is None else mutes_of(connection, actor, [number]).get(number)
+    return ChatView(found, first + [AccountId(account) for account in listed], mute)
+
+
+def find_chats(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> ChatsFound:
+    """Those of the chats that the account is in."""
+    own = finished_memberships(account).with_only_columns(*CHAT).join(chat, chat.c.id == member.c.chat)
+    found = [chat_of(row._mapping) for row in connection.execute(own.where(member.c.chat.in_(numbers)))]
+    return ChatsFound(found, mutes_of(connection, account, numbers))
 
 
 def list_chat_views(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatViews:

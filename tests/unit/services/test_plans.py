@@ -16,7 +16,7 @@ from services.auth.store import accounts as auth
 from services.cli.installation import Installation
 from services.message.store import MessageStore, Snapshot
 from services.message.store.read_state import mark_read
-from services.session.store import chats, profiles, sql
+from services.session.store import chats, profiles, sql, views
 from shared.contract.auth import IdentifierKind
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
@@ -155,7 +155,8 @@ _SESSION_READS: dict[str, Callable[[sa.Connection, SeededDatabases], object]] = 
     "the newest of many chats": lambda now, seeded: chats.chats_of(now, seeded.first, 100),
     "role of a member": lambda now, seeded: sql.role_of(now, seeded.big, seeded.first),
     "a private chat": lambda now, seeded: chats.find_private(now, (seeded.first, AccountId(seeded.first + 1))),
-    "some members": lambda now, seeded: chats.view_chat(now, seeded.big, seeded.first, 100),
+    "some members": lambda now, seeded: views.view_chat(now, seeded.big, seeded.first, 100),
+    "some chats and what is muted": lambda now, seeded: views.find_chats(now, seeded.first, seeded.chats[:30]),
     "profile summaries of senders": lambda now, seeded: profiles.summaries_of(
         now, [AccountId(one) for one in seeded.accounts[:50]]
     ),

@@ -49,7 +49,9 @@ from services.edge.dialects.native import encode, events, results
 from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_command, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
+from services.edge.dialects.native.links import InvitationsResult, JoinLinkResult
 from services.edge.dialects.native.masking import MEMBERS
+from services.edge.dialects.native.mutes import MuteEvent
 from services.edge.dialects.native.operations import RATES, RateClass
 from services.edge.dialects.native.parameters import Id, TokenParameters
 from services.edge.dialects.native.presence import WatchResult
@@ -66,7 +68,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
@@ -205,10 +207,10 @@ class Native(Dialect):
                 return WatchResult([encode.presence_info(one) for one in shown])
             case InvitationLink():
                 return encode.link(reply)
-            case InvitationLinks(links):
-                return results.InvitationsResult([encode.link(one) for one in links])
+            case InvitationLinks(found):
+                return InvitationsResult([encode.link(one) for one in found])
             case JoinedByLink(chat, name):
-                return results.JoinLinkResult(chat, name)
+                return JoinLinkResult(chat, name)
             case BanList():
                 return encode.bans(reply)
             case BlockedAccounts(accounts):
@@ -279,6 +281,8 @@ class Native(Dialect):
                 return _push(encode.profile_event(profile, self.base_url))
             case ChatRead(chat, index, unread, mentions):
                 return _push(events.ReadEvent(chat, index, unread, mentions))
+            case ChatMuted(chat, _, until, mentions_only):
+                return _push(MuteEvent(chat, until, mentions_only))
             case ReceiptsShown(chat, upto):
                 return _push(events.ReceiptsEvent(chat, [*upto]))
             case PresenceChanged():

@@ -15,7 +15,7 @@ from services.edge.canonical.replies import (
     HistoryPage,
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
-from services.edge.dialects.native import events, presence, results
+from services.edge.dialects.native import events, links, mutes, presence, results
 from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import media_url
@@ -124,6 +124,7 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
     chat, state = one.chat, one.state
     present = state.messages[0].index if state.messages else state.head + 1
     revision = state.revision or ChatRevision(0)
+    muted_until, mentions_only = mutes.fields(one.mute)
     return results.ChatHead(
         chat=chat.id,
         kind=chat.kind.value,
@@ -143,6 +144,8 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
         pins=revision.pins or UNSET,
         mentions=state.mentions or UNSET,
         topic=chat.topic or UNSET,
+        muted_until=muted_until,
+        mentions_only=mentions_only,
     )
 
 
@@ -254,8 +257,8 @@ def members(page: MemberList) -> results.MembersResult:
     return results.MembersResult(listed, page.more, page.silenced or UNSET)
 
 
-def link(one: InvitationLink) -> results.InvitationResult:
-    return results.InvitationResult(one.link, one.by, one.uses or UNSET, one.expires or UNSET)
+def link(one: InvitationLink) -> links.InvitationResult:
+    return links.InvitationResult(one.link, one.by, one.uses or UNSET, one.expires or UNSET)
 
 
 def bans(reply: BanList) -> results.BansResult:
@@ -291,5 +294,5 @@ def _chat_fields(view: ChatView, base_url: str) -> tuple[Any, ...]:
     policy = one.join_policy.value
     return (
         one.id, one.kind.value, one.name, avatar, one.owner, policy, one.created, one.version, members, one.receipts,
-        one.topic,
+        one.topic, *mutes.fields(view.mute),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from services.edge.dialects.native.mutes import MuteEvent
 from services.edge.dialects.native.presence import PresenceInfo
 from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, ShownMessage, SyncResult
 
@@ -147,5 +148,5 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 EVENTS: tuple[type[msgspec.Struct], ...] = (
     MessageEvent, ChangedEvent, ResumedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent,
     SettingsEvent, MemberEvent, RequestEvent, FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent,
-    ReceiptsEvent, NoticeEvent, VerifiedEvent, ByeEvent,
+    ReceiptsEvent, MuteEvent, NoticeEvent, VerifiedEvent, ByeEvent,
 )  # fmt: skip

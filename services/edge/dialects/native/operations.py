@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from services.edge.canonical.commands import Command, CountUnread, RenewToken, RequestVerification
-from services.edge.dialects.native import account_requests, parameters, requests, results
+from services.edge.dialects.native import account_requests, links, mutes, parameters, requests, results
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult
@@ -222,6 +222,10 @@ OPERATIONS: tuple[Operation, ...] = (
         _WRITE, parameters.SetChatParameters, _Nothing, requests.set_chat,
     ),
     Operation(
+        "mute", "be alerted of no messages of a chat until a time, or of mentions alone",
+        _WRITE, mutes.MuteParameters, _Nothing, mutes.mute,
+    ),
+    Operation(
         "join", "join an open group, or ask to join",
         _WRITE, parameters.JoinParameters, results.JoinResult, requests.join,
     ),
@@ -235,16 +239,16 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "link", "a link by which others join a group",
-        _WRITE, parameters.LinkParameters, results.InvitationResult, requests.link,
+        _WRITE, parameters.LinkParameters, links.InvitationResult, requests.link,
     ),
     Operation(
         "links", "list the links of a group",
-        _READ, parameters.ChatParameters, results.InvitationsResult, requests.links,
+        _READ, parameters.ChatParameters, links.InvitationsResult, requests.links,
     ),
     Operation("unlink", "delete a link", _WRITE, parameters.UnlinkParameters, _Nothing, requests.unlink),
     Operation(
         "join_link", "join a group by a link",
-        RateClass.EXPENSIVE, parameters.JoinLinkParameters, results.JoinLinkResult, requests.join_link,
+        RateClass.EXPENSIVE, parameters.JoinLinkParameters, links.JoinLinkResult, requests.join_link,
     ),
     Operation("leave", "leave a group", _WRITE, parameters.ChatParameters, _Nothing, requests.leave),
     Operation(

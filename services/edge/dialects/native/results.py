@@ -207,7 +207,8 @@ class ChatHead(msgspec.Struct):
     """A chat of which the client lacks messages or changes. `head`: its last index; `time`: of that message, 0 without
     one. `first`: the first index that the account may see; up to `read`, all is read; `unread`: how many are not, and
     `mentions`: how many of these mention the account. `rev`: its last change. `changes_after`: the changes after this
-    one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages. `topic`: if there is one."""
+    one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages. `topic`: if there is one.
+    `muted_until`, `mentions_only`: as set by `mute`."""
 
     chat: int
     kind: str
@@ -227,6 +228,8 @@ class ChatHead(msgspec.Struct):
     pins: list[int] | UnsetType = UNSET
     mentions: int | UnsetType = UNSET
     topic: str | UnsetType = UNSET
+    muted_until: int | UnsetType = UNSET
+    mentions_only: bool | UnsetType = UNSET
 
 
 class UnreadChat(msgspec.Struct):
@@ -320,7 +323,8 @@ class JoinResult(msgspec.Struct):
 class ChatResult(msgspec.Struct):
     """`kind`: private, group or service. `members`: in order of joining, the owner first, not all of a big group.
     `created`: Unix milliseconds; `version` rises with each change of the membership.
-    `receipts`: members see what the others have read. `topic`: empty without one."""
+    `receipts`: members see what the others have read. `topic`: empty without one. `muted_until`, `mentions_only`: as
+    set by `mute`."""
 
     chat: int
     kind: str
@@ -333,6 +337,8 @@ class ChatResult(msgspec.Struct):
     members: list[int]
     receipts: bool
     topic: str
+    muted_until: int | UnsetType = UNSET
+    mentions_only: bool | UnsetType = UNSET
 
 
 class MemberInfo(msgspec.Struct):
@@ -362,27 +368,6 @@ class BanInfo(msgspec.Struct):
 
 class BansResult(msgspec.Struct):
     bans: list[BanInfo]
-
-
-class InvitationResult(msgspec.Struct):
-    """`link`: a secret, who has it can join by `join_link`. `by`: who made it. `uses`: so many accounts may still join;
-    without it, any number. `expires`: Unix milliseconds; without it, never."""
-
-    link: str
-    by: int
-    uses: int | UnsetType = UNSET
-    expires: int | UnsetType = UNSET
-
-
-class InvitationsResult(msgspec.Struct):
-    """Oldest first."""
-
-    links: list[InvitationResult]
-
-
-class JoinLinkResult(msgspec.Struct):
-    chat: int
-    name: str
 
 
 # Errors

@@ -57,6 +57,7 @@ from shared.contract.message import (
     Synced,
 )
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Segment
+from shared.contract.mutes import MuteChat
 from shared.contract.receipts import (
     FindReaders,
     FindReadIndexes,
@@ -236,6 +237,7 @@ class FakeSessionService(FakeService):
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
         self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
         self.bus.serve(subjects.SET_BLOCKED, self._set_blocked, queue="session")
+        self.bus.serve(subjects.MUTE_CHAT, self._mute_chat, queue="session")
         self.bus.serve(subjects.FIND_WATCHABLE, self._find_watchable, queue="session")
         self.bus.serve(subjects.FIND_BLOCKED_MEMBERS, self._find_blocked, queue="session")
         self.bus.serve(subjects.FIND_RECEIPT_CHATS, self._find_receipt_chats, queue="session")
@@ -254,6 +256,10 @@ class FakeSessionService(FakeService):
         await self.record(request)
         shown = [chat for chat in request.chats if chat not in self.without_receipts]
         return ReceiptChats({chat: len(self._backend.chats[chat].members) for chat in shown})
+
+    async def _mute_chat(self, request: MuteChat) -> Ack:
+        await self.record(request)
+        return Ack()
 
     async def _set_blocked(self, request: SetBlocked) -> Ack:
         await self.record(request)

@@ -52,7 +52,7 @@ from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.contacts import SetBlocked
-from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
@@ -191,6 +191,8 @@ class JsonDialect(Dialect):
                 value = [chat, index, unread]
             case ChatSettingsChanged(chat, topic=topic):
                 value = [chat, topic]
+            case ChatMuted(chat, _, until, mentions_only):
+                value = [chat, until, mentions_only]
             case ReceiptsShown(chat, upto):
                 value = [chat, upto]
             case PresenceChanged(account, state, _):

@@ -18,6 +18,7 @@ from services.session.store import (
     moderation,
     pending_notifications,
     profiles,
+    views,
 )
 from services.session.store import roles as member_roles
 from services.session.store.departures import LeftChat
@@ -259,10 +260,10 @@ class StoreHarness:
         return await self.database.read(partial(chats.chats_and_friends, account=account, limit=most))
 
     async def chat(self, number: ChatId, actor: AccountId) -> Chat:
-        return (await self.database.read(partial(chats.view_chat, number=number, actor=actor, limit=9))).chat
+        return (await self.database.read(partial(views.view_chat, number=number, actor=actor, limit=9))).chat
 
     async def members(self, number: ChatId, actor: AccountId, most: int = 100) -> list[AccountId]:
-        view = await self.database.read(partial(chats.view_chat, number=number, actor=actor, limit=most))
+        view = await self.database.read(partial(views.view_chat, number=number, actor=actor, limit=most))
         return view.members
 
     async def changes(

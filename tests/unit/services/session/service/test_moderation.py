@@ -9,7 +9,12 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, ChatId
 from shared.contract.model import Role
 from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
+from shared.contract.mutes import Mute, MuteChat
 from shared.contract.receipts import FindReceiptChats
+from shared.contract.session import (
+    GetChat,
+    GetChats,
+)
 from shared.contract.subjects import notify
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, rejection
 
@@ -72,3 +77,19 @@ async def test_a_new_name_and_new_settings_are_announced(peers: BusPeers) -> Non
     await peers.edge.request(on.SET_CHAT, SetChat(chat, actor=ANN))
     rejected = await rejection(peers.edge.request(on.SET_CHAT, SetChat(chat, "", actor=ANN)))
     assert (rejected.code, rejected.field) == (ErrorCode.INVALID, "name")
+
+
+async def test_a_member_mutes_a_chat(peers: BusPeers) -> None:
+    chat = (await peers.create(BOB, actor=ANN)).chat.id
+    await peers.edge.request(on.MUTE_CHAT, MuteChat(chat, LATER, actor=BOB))
+    assert (await peers.edge.request(on.GET_CHATS, GetChats([chat], BOB))).mutes == {chat: Mute(LATER)}
+    assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, BOB))).mute == Mute(LATER)
+    assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, ANN))).mute is None
+    for request, code, field in (
+        (MuteChat(chat, -1, actor=BOB), ErrorCode.INVALID, "until"),
+        (MuteChat(chat, LATER, actor=CEM), ErrorCode.FORBIDDEN, "chat"),
+        (MuteChat(ChatId(0), LATER, actor=BOB), ErrorCode.NOT_FOUND, "chat"),
+        (MuteChat(chat, LATER), ErrorCode.UNAUTHENTICATED, ""),
+    ):
+        failure = await rejection(peers.edge.request(on.MUTE_CHAT, request))
+        assert (failure.code, failure.field) == (code, field)

@@ -1,0 +1,41 @@
+"""Commands about profiles and chats, with recording services."""
+
+from typing import Any, cast
+
+import pytest
+
+from services.edge.handlers.accounts import AccountHandler
+from services.edge.handlers.avatars import AvatarFiles
+from services.edge.media.record import MediaUse
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.moderation import SetChat
+from shared.contract.session import Ack, CreateChat
+
+ANN, CHAT, MEDIA = AccountId(1), ChatId(5), "0123456789abcdef" * 2
+
+
+class RecordingMedia:
+    def __init__(self) -> None:
+        self.used: list[tuple[str, MediaUse]] = []
+
+    async def mark_used(self, id: str, use: MediaUse) -> None:
+        self.used.append((id, use))
+
+
+class AgreeingForwarder:
+    async def forward(self, command: object, actor: AccountId) -> Ack:
+        return Ack()
+
+
+@pytest.mark.parametrize(("avatar", "kept"), [(f"/media/{MEDIA}", [(MEDIA, MediaUse.AVATAR)]), ("https://a.png", [])])
+async def test_the_picture_of_a_group_does_not_expire(avatar: str, kept: list[tuple[str, MediaUse]]) -> None:
+    """Whether the group has it from the beginning or later."""
+    media = RecordingMedia()
+    avatars = AvatarFiles(cast(Any, media))
+    handler = AccountHandler(cast(Any, AgreeingForwarder()), cast(Any, None), cast(Any, None), avatars, cast(Any, None))
+    await handler.set_chat(SetChat(CHAT, avatar=avatar), ANN)
+    assert media.used == kept
+    await handler.create_chat(CreateChat([], avatar=avatar), ANN)
+    assert media.used == kept * 2
+    await handler.set_chat(SetChat(CHAT, topic="words"), ANN)
+    assert media.used == kept * 2
