@@ -10,7 +10,7 @@ command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 echo "stand-ins: making a Debian"
-packages=python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,haproxy,postgresql
+packages=python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,haproxy,postgresql,wget,redis-tools
 exporters=prometheus-blackbox-exporter,prometheus-postgres-exporter,prometheus-redis-exporter
 case $* in *prom/*) packages=$packages,prometheus,$exporters ;; esac
 debootstrap --variant=minbase --include=$packages bookworm "$root" >"$root.log" 2>&1 \
@@ -58,6 +58,8 @@ listen valkey
     server valkey 127.0.0.1:6380
 CONFIG
 SCRIPT
+for program in initdb pg_ctl; do ln -s "/usr/lib/postgresql/15/bin/$program" "$root/usr/local/bin/"; done
+ln -s /usr/bin/redis-cli "$root/usr/local/bin/valkey-cli"
 exporter=prometheus-nats-exporter
 case $* in *$exporter*) [ -x .venv/bin/$exporter ] || .ci/go $exporter || echo "stand-ins: no $exporter from here" ;; esac
 [ ! -x .venv/bin/$exporter ] || cp .venv/bin/$exporter "$root/usr/local/bin/"

@@ -42,6 +42,8 @@ done
 project=dragoman-trial
 kept=$(mktemp -d)
 export COMPOSE_PROJECT_NAME=$project DRAGOMAN_PORT="${DRAGOMAN_PORT:-18080}" DRAGOMAN_RATES=false
+files=$(ulimit -Hn)
+[ "$files" = unlimited ] || [ "$files" -ge 65536 ] || export DRAGOMAN_FILES="$files"
 place=127.0.0.1:$DRAGOMAN_PORT s="" over_tls=""
 if $tls; then
   openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=trial -addext subjectAltName=IP:127.0.0.1 \

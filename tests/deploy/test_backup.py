@@ -32,11 +32,12 @@ class BackupPod:
     def __init__(self, directory: Path, server: PostgresServer, url: str) -> None:
         self._server = server
         script = (K8S / "components" / "backup" / "backup.sh").read_text()
-        self._script = re.sub("(?<=[ =])/(?=(secrets|keys|backups|scratch|tmp)\\b)", f"{directory}/", script)
+        self._script = re.sub('(?<=[ ="-])/(?=(secrets|keys|backups|scratch|tmp|media)\\b)', f"{directory}/", script)
         for name in ("secrets", "keys", "backups", "scratch", "tmp"):
             (directory / name).mkdir()
             (directory / name).chmod(0o777)
         self.backups = directory / "backups"
+        self.media = directory / "media"
         self.settings = directory / "secrets" / "dragoman.toml"
         self.settings.write_text(f'[database]\nurl = "{url}"\n')
         ensure_keys(directory / "keys")
@@ -81,6 +82,29 @@ def test_its_backup_is_one_that_dragoman_restores(
         with psycopg.connect(plain) as connection:
             assert connection.execute("SELECT count(*) FROM auth.state").fetchone() != (0,)
     assert list((tmp_path / "fresh" / "keys").glob("*.pem"))
+
+
+def test_backups_share_the_files_that_they_have_in_common(
+    pod: BackupPod, postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
+    dragoman("migrate", "--config", pod.settings, *SERVICES)
+    for name in ("blobs/kept", "blobs/removed", "records/kept", "spool/half"):
+        (pod.media / name).parent.mkdir(parents=True, exist_ok=True)
+        (pod.media / name).write_text(name)
+    assert pod.run().returncode == 0
+    (first,) = pod.finished()
+    first = first.rename(first.with_name("2026-01-01T000000Z"))
+    (pod.media / "blobs" / "removed").unlink()
+    assert pod.run().returncode == 0
+    second = pod.finished()[-1]
+    copied = [path for path in (second / "media").rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(second / "media")) for path in copied) == ["blobs/kept", "records/kept"]
+    assert (first / "media" / "records" / "kept").samefile(second / "media" / "records" / "kept")
+    with postgres_server.database() as other:
+        place = tmp_path / "fresh"
+        dragoman("restore", second, "--set", f"database.url={other.replace('+psycopg', '')}", "--data", place)
+    assert (place / "media" / "blobs" / "kept").read_text() == "blobs/kept"
 
 
 @pytest.fixture

@@ -1,7 +1,14 @@
 """docker-compose.yml uses only existing settings and syntax of older Compose versions."""
 
+import os
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
 
 from services.cli.options import variable
 from services.cli.settings_table import leaves
@@ -11,13 +18,26 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 _PORTS = r"\n    ports: \[(.*)\]"
-ONLY_OF_THE_FILE = {"DRAGOMAN_VERSION", "DRAGOMAN_PORT", "DRAGOMAN_PUBLIC_URL", "DRAGOMAN_RATES", "DRAGOMAN_TLS_PEM"}
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+SETTINGS = {variable(name) for name, _, _ in leaves(Settings())}
+ONLY_OF_THE_FILE = {
+    "DRAGOMAN_VERSION", "DRAGOMAN_PORT", "DRAGOMAN_PUBLIC_URL", "DRAGOMAN_RATES", "DRAGOMAN_TLS_PEM",
+    "DRAGOMAN_ENV_FILE", "DRAGOMAN_MEMORY", "DRAGOMAN_CPUS", "DRAGOMAN_FILES",
+    "DRAGOMAN_BACKUP_AT", "DRAGOMAN_BACKUP_MEMORY", "DRAGOMAN_BACKUPS_KEPT",
+}  # fmt: skip
+UNCHECKED = {"nats-exporter", "valkey-exporter", "postgres-exporter", "blackbox"}
 
 
 def test_every_variable_is_a_setting_or_the_users_choice() -> None:
-    settings = {variable(name) for name, _, _ in leaves(Settings())}
     used = set(re.findall(r"\bDRAGOMAN_\w+", COMPOSE + DOCKERFILE))
-    assert used - settings == ONLY_OF_THE_FILE
+    assert used - SETTINGS == ONLY_OF_THE_FILE
+
+
+def test_every_line_of_the_settings_file_is_a_setting() -> None:
+    lines = (ROOT / "deploy" / "compose" / "settings.env").read_text()
+    offered = re.findall(r"^# (DRAGOMAN_\w+)=", lines, re.M)
+    assert len(offered) > 8
+    assert set(offered) <= SETTINGS
 
 
 def test_interpolation_is_supported_by_every_compose_version() -> None:
@@ -30,11 +50,32 @@ def test_file_has_no_passwords() -> None:
     assert "PASSWORD_FILE" in COMPOSE
 
 
-def test_services_are_read_only_without_privileges() -> None:
-    ours = COMPOSE[COMPOSE.index("x-dragoman:") : COMPOSE.index("x-ready:")]
-    for line in ("read_only: true", 'cap_drop: ["ALL"]', "no-new-privileges:true"):
-        assert line in ours
+def test_every_container_is_unprivileged_and_bounded() -> None:
+    for name, service in SERVICES.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert {"mem_limit", "cpus", "pids_limit", "ulimits"} <= service.keys(), name
+        assert service.get("read_only") or name in {"postgres", "grafana"}, name
     assert "USER 10001:10001" in DOCKERFILE
+
+
+def test_every_check_is_red_within_fifteen_seconds() -> None:
+    seconds = {"4s": 4, "3s": 3}
+    for name, service in SERVICES.items():
+        check = service.get("healthcheck", {"disable": name in UNCHECKED})
+        if not check.get("disable") and name != "backup":
+            assert (seconds[check["interval"]] + seconds[check["timeout"]]) * check["retries"] <= 15, name
+
+
+def test_the_servers_are_in_networks_of_their_own() -> None:
+    networks = yaml.safe_load(COMPOSE)["networks"]
+    for server, network in (("nats", "bus"), ("valkey", "cache"), ("postgres", "store")):
+        assert SERVICES[server]["networks"] == [network]
+        assert networks[network] == {"internal": True}
+    assert [name for name, one in SERVICES.items() if "clients" in one.get("networks", [])] == [
+        "edge-1", "edge-2", "balancer", "blackbox",
+    ]  # fmt: skip
 
 
 def test_only_balancer_and_grafana_publish_ports() -> None:
@@ -59,12 +100,43 @@ def test_secrets_volumes_are_writable_by_the_image_s_user() -> None:
 
 
 def test_exporters_are_unprivileged_and_in_the_dashboards_profile() -> None:
-    ours = COMPOSE[COMPOSE.index("x-exporter:") : COMPOSE.index("services:\n")]
-    for line in ('profiles: ["dashboards"]', "read_only: true", 'cap_drop: ["ALL"]', 'user: "10001:10001"'):
-        assert line in ours
-    for block in re.split(r"\n  (?=\w)", COMPOSE):
-        if "_EXPORTER_IMAGE" in block or "BLACKBOX_IMAGE" in block:
-            assert "<<: *exporter" in block
+    for name in UNCHECKED:
+        service = SERVICES[name]
+        assert (service["profiles"], service["read_only"], service["user"]) == (["dashboards"], True, "10001:10001")
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
+    """Runs nightly.sh until it sleeps. Returns the backups that it made, and for how long it slept."""
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "sleep").write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/slept\n[ "$1" = 600 ]\n')
+    (tmp_path / "sleep").chmod(0o755)
+    script = (ROOT / "deploy" / "compose" / "nightly.sh").read_text()
+    script = script.replace("/scripts/", f"{tmp_path}/").replace("find /backups", f"find {tmp_path}/backups")
+
+    def run(backup: str, at: str = "03:17") -> tuple[int, list[str]]:
+        (tmp_path / "backup.sh").write_text(f"cd {tmp_path}/backups; {backup}")
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "AT": at}
+        subprocess.run(["/bin/sh", "-c", script], env=environment, check=False, capture_output=True, timeout=60)
+        slept = tmp_path / "slept"
+        lines = slept.read_text().split() if slept.exists() else []
+        slept.unlink(missing_ok=True)
+        return len(list((tmp_path / "backups").iterdir())), lines
+
+    return run
+
+
+def test_a_backup_is_made_at_once_and_then_each_night(night: Callable[..., tuple[int, list[str]]]) -> None:
+    made, (slept,) = night("mkdir 2026-01-01")
+    assert made == 1
+    assert 0 < int(slept) <= 86400
+    assert night("mkdir 2026-01-02")[0] == 1  # of the last day
+    assert night("true", at="at night") == (1, [])
+
+
+def test_a_failed_backup_is_made_again_soon(night: Callable[..., tuple[int, list[str]]]) -> None:
+    made, slept = night("[ -d 2026 ] || { mkdir tried 2> /dev/null && exit 1; mv tried 2026; }")
+    assert (made, slept[0], len(slept)) == (1, "600", 2)
 
 
 def test_nats_exporter_version_is_the_same_in_ci_and_compose() -> None:

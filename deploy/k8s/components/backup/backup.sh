@@ -1,13 +1,14 @@
 #!/bin/sh
 # Backs up the database and the keys of tokens to /backups/<time>, in the form that `dragoman restore` reads. A backup
-# counts after it was restored into a database of this pod. The newest $KEEP stay. With $RESTORE, the name of a backup,
-# it is restored into the installation's database, which has roles and schemas, and no tables.
+# counts after it was restored into a database of its own, below $SCRATCH. The newest $KEEP stay. With $RESTORE, the
+# name of a backup, it is restored into the installation's database, which has roles and schemas, and no tables. Images
+# and files are included if there is /media; backups share those that they have in common.
 set -eu
 umask 077
 url=$(sed -n 's/^url = "\(postgresql:[^"]*\)"$/\1/p' /secrets/dragoman.toml)
 backup=/backups/$(date -u +%Y-%m-%dT%H%M%SZ)
 draft=/backups/.draft
-scratch=/scratch/database
+scratch=${SCRATCH:-/scratch}/database
 [ ! -f /secrets/ca.crt ] || export PGSSLMODE=verify-full PGSSLROOTCERT=/secrets/ca.crt
 
 report() { echo "$(date -u +%T) $*"; }
@@ -32,10 +33,23 @@ prove() {
     done
 }
 
+copy_media() {
+    last=$(find /backups -mindepth 1 -maxdepth 1 -type d -name '20*' | sort | tail -n 1)
+    for room in records blobs; do
+        mkdir -p "$draft/media/$room"
+        find "/media/$room" -type f 2> /dev/null | while read -r file; do
+            name=$room/${file##*/}
+            ln "$last/media/$name" "$draft/media/$name" 2> /dev/null || cp "$file" "$draft/media/$name"
+        done
+    done
+}
+
 keep() {
     mkdir "$draft/keys"
     cp /keys/*.pem "$draft/keys/"
-    printf '{"version": "", "made": %s000, "databases": "postgresql", "media": false}\n' "$(date +%s)" > "$draft/backup.json"
+    media=false
+    [ ! -d /media ] || { media=true; copy_media; }
+    printf '{"version": "", "made": %s000, "databases": "postgresql", "media": %s}\n' "$(date +%s)" "$media" > "$draft/backup.json"
     sync
     mv "$draft" "$backup"
     find /backups -mindepth 1 -maxdepth 1 -type d -name '20*' | sort -r | tail -n +$((KEEP + 1)) |
@@ -52,6 +66,7 @@ restore() {
     pg_restore --dbname "$url" --schema=auth --schema=session --schema=message --no-owner --no-privileges \
         --single-transaction "$dump"
     query "UPDATE message.epochs SET value = substr(md5(random()::text), 1, 8)"
+    [ ! -d "/backups/$RESTORE/media" ] || (cd "/backups/$RESTORE/media" && cp -R . /media/)
     report "restored $RESTORE"
 }
 
