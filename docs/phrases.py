@@ -20,6 +20,8 @@ PHRASES: Mapping[str, str] = {
     "EndFriendship": "end a friendship",
     "EndMembership": "leave a group, or remove a member",
     "EndLogin": "end a login",
+    "ExportAccount": "export the own account",
+    "ExportMessages": "export the own messages",
     "FindUsers": "find a user by number, username or e-mail address",
     "GiveState": "give the own state",
     "ForwardMessage": "forward a message to other chats",

@@ -185,13 +185,52 @@ export type EndSessionParameters = {
   sid: string;
 };
 
-export type FindParameters = {
+export type ExportMessagesParameters = {
   id?: number | string | null;
-  query: string;
+  chat: number;
+  after?: number;
 };
 
-export type FindResult = {
-  accounts: Array<ProfileResult>;
+export type ExportMessagesResult = {
+  messages: Array<ShownMessage>;
+  after: number;
+  more: boolean;
+};
+
+export type ShownMessage = {
+  chat: number;
+  index: number;
+  id: number;
+  sender: number;
+  time: number;
+  segments: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
+  to?: number;
+  face?: SenderInfo;
+  edited?: boolean;
+  recalled?: boolean;
+  reactions?: Record<string, number>;
+  mine?: Array<string>;
+  reply_to?: number;
+};
+
+export type SenderInfo = {
+  nickname: string;
+  uuid: string;
+};
+
+export type ExportResult = {
+  account: number;
+  email: string;
+  username: string;
+  created: number;
+  question_id: number;
+  exported: number;
+  profile: ProfileResult;
+  friends: Array<number>;
+  requests: RequestsResult;
+  blocks: Array<number>;
+  chats: Array<number>;
+  sessions: Array<SessionInfo>;
 };
 
 export type ProfileResult = {
@@ -203,6 +242,40 @@ export type ProfileResult = {
   status: number;
   icon_id: number;
   deleted: boolean;
+};
+
+export type RequestsResult = {
+  friends: Array<FriendRequest>;
+  joins: Array<JoinRequest>;
+};
+
+export type FriendRequest = {
+  account: number;
+  text: string;
+};
+
+export type JoinRequest = {
+  account: number;
+  chat: number;
+  text: string;
+};
+
+export type SessionInfo = {
+  sid: string;
+  created: number;
+  expires: number;
+  address: string;
+  dialect: string;
+  here: boolean;
+};
+
+export type FindParameters = {
+  id?: number | string | null;
+  query: string;
+};
+
+export type FindResult = {
+  accounts: Array<ProfileResult>;
 };
 
 export type ForwardParameters = {
@@ -275,27 +348,6 @@ export type HistoryResult = {
   head: number;
   more: boolean;
   rev: number;
-};
-
-export type ShownMessage = {
-  chat: number;
-  index: number;
-  id: number;
-  sender: number;
-  time: number;
-  segments: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
-  to?: number;
-  face?: SenderInfo;
-  edited?: boolean;
-  recalled?: boolean;
-  reactions?: Record<string, number>;
-  mine?: Array<string>;
-  reply_to?: number;
-};
-
-export type SenderInfo = {
-  nickname: string;
-  uuid: string;
 };
 
 export type IndexParameters = {
@@ -499,22 +551,6 @@ export type RegisterParameters = {
   refreshable?: boolean;
 };
 
-export type RequestsResult = {
-  friends: Array<FriendRequest>;
-  joins: Array<JoinRequest>;
-};
-
-export type FriendRequest = {
-  account: number;
-  text: string;
-};
-
-export type JoinRequest = {
-  account: number;
-  chat: number;
-  text: string;
-};
-
 export type RoleParameters = {
   id?: number | string | null;
   chat: number;
@@ -576,15 +612,6 @@ export type SendResult = {
 
 export type SessionsResult = {
   sessions: Array<SessionInfo>;
-};
-
-export type SessionInfo = {
-  sid: string;
-  created: number;
-  expires: number;
-  address: string;
-  dialect: string;
-  here: boolean;
 };
 
 export type SetChatParameters = {
@@ -993,6 +1020,22 @@ export type DeleteAccountCommand = NoParameters & {
 };
 
 export type DeleteAccountReply = Nothing & {
+  re: Id;
+};
+
+export type ExportCommand = NoParameters & {
+  op: "export";
+};
+
+export type ExportReply = ExportResult & {
+  re: Id;
+};
+
+export type ExportMessagesCommand = ExportMessagesParameters & {
+  op: "export_messages";
+};
+
+export type ExportMessagesReply = ExportMessagesResult & {
   re: Id;
 };
 
@@ -1427,6 +1470,8 @@ export interface Operations {
   end_session: [EndSessionCommand, EndSessionReply];
   logout: [LogoutCommand, LogoutReply];
   delete_account: [DeleteAccountCommand, DeleteAccountReply];
+  export: [ExportCommand, ExportReply];
+  export_messages: [ExportMessagesCommand, ExportMessagesReply];
   send: [SendCommand, SendReply];
   forward: [ForwardCommand, ForwardReply];
   sync: [SyncCommand, SyncReply];

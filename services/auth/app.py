@@ -28,6 +28,7 @@ from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.new_passwords import NewPasswords
+from services.auth.service.own_data import OwnData
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
 from services.auth.service.refreshing import LoginRefresh
@@ -159,6 +160,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         verification=verification,
         administration=administration,
         directory=AccountDirectory(database=database, limits=limits),
+        own_data=OwnData(database=database, limits=limits),
         trail=login_trail,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from services.auth.service.deletion import AccountDeletion
 from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_trail import LoginTrail
+from services.auth.service.own_data import OwnData
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
 from services.auth.service.refreshing import LoginRefresh
@@ -50,6 +51,7 @@ class AuthUseCases:
     verification: EmailVerification
     administration: Administration
     directory: AccountDirectory
+    own_data: OwnData
     trail: LoginTrail
 
 
@@ -67,6 +69,7 @@ def route(
     bus.serve(on.REFRESH, use.refreshing.refresh, queue=_QUEUE)
     bus.serve(on.LIST_LOGINS, use.sessions.list, queue=_QUEUE)
     bus.serve(on.END_LOGIN, use.sessions.end, queue=_QUEUE)
+    bus.serve(on.EXPORT_LOGINS, use.own_data.export, queue=_QUEUE)
     bus.serve(on.LOGOUT, use.revocations.logout, queue=_QUEUE)
     bus.serve(on.DELETE_ACCOUNT, use.deletion.delete, queue=_QUEUE)
     bus.serve(on.LIST_DELETED_ACCOUNTS, use.deletion.list_deleted, queue=_QUEUE)

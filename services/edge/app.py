@@ -35,6 +35,7 @@ from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.messages import MessageHandler
+from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.handlers.tracing import TracedHandler
 from services.edge.http import HttpApp, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
@@ -138,10 +139,8 @@ class Edge:
             AuthHandler(requests, login, verification, SelfRevocation(requests, self.auth_state), self.auth_state),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
             MessageHandler(history, messages, changes, forwards, ephemeral),
-            forwarder,
-            ephemeral,
-            social,
-        )
+            forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),
+        )  # fmt: skip
         # Clients
         self._syncs, self.sockets = SyncRequests(bus), client_sockets(settings.edge, settings.limits)
         backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)

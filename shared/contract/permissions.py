@@ -40,7 +40,9 @@ _OPERATOR_REQUESTS = (
 )  # fmt: skip
 """Requests to auth that only an operator may send."""
 
-_OWN_LOGINS = (on.CHANGE_PASSWORD, on.REFRESH, on.LIST_LOGINS, on.END_LOGIN, on.RECORD_TOKEN_LOGINS)
+_OWN_LOGINS = (
+    on.CHANGE_PASSWORD, on.REFRESH, on.LIST_LOGINS, on.END_LOGIN, on.RECORD_TOKEN_LOGINS, on.EXPORT_LOGINS,
+)  # fmt: skip
 """Requests to auth that edges send for users: about their own logins."""
 
 _CONTACTS_AND_GROUPS = (

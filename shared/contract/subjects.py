@@ -10,6 +10,7 @@ from shared.contract import (
     contacts,
     edge,
     events,
+    exports,
     invitations,
     message,
     moderation,
@@ -58,6 +59,7 @@ RECORD_TOKEN_LOGINS = Route("auth.token_logins", auth.RecordTokenLogins, session
 REFRESH = Route("auth.refresh", auth.Refresh, auth.Refreshed)
 LIST_LOGINS = Route("auth.list_logins", auth.ListLogins, auth.Logins)
 END_LOGIN = Route("auth.end_login", auth.EndLogin, session.Ack)
+EXPORT_LOGINS = Route("auth.export_logins", exports.ExportLogins, exports.AccountRecord)
 LOGOUT = Route("auth.logout", auth.Logout, session.Ack)
 SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Ack)
 OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)

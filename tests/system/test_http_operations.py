@@ -71,6 +71,18 @@ def test_a_program_refreshes_its_token(system: Cluster) -> None:
     assert (rejected.status, rejected.body["error"]["field"]) == (401, "refresh")
 
 
+def test_a_program_exports_its_account(system: Cluster) -> None:
+    bot = register(system.edges[0])
+    chat = post(system.edges[0], "create", bot["token"], name="Alerts").body["chat"]
+    post(system.edges[0], "send", bot["token"], chat=chat, text="Disk full", nonce="n")
+    exported = post(system.edges[1], "export", bot["token"])
+    assert (exported.status, exported.body["account"]) == (200, bot["account"])
+    assert chat in exported.body["chats"]
+    page = post(system.edges[1], "export_messages", bot["token"], chat=chat).body
+    assert [one["segments"][0]["text"] for one in page["messages"]] == ["Disk full"]
+    assert post(system.edges[0], "export").status == 401
+
+
 def test_events_come_as_a_stream(system: Cluster) -> None:
     one, other = system.edges[:2]
     bot, sender = register(one), register(other)

@@ -159,6 +159,32 @@ def test_a_refresh_token_rotates_and_a_spent_one_ends_its_login(ann: NativeUser,
     assert [one["here"] for one in ann.call("sessions")["sessions"]] == [True]
 
 
+def test_an_account_exports_what_is_its_own(ann: NativeUser, connect: Enter) -> None:
+    bob, eve = connect(), connect()
+    bob.register()
+    eve.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    for number in range(3):
+        ann.call("send", chat=chat, text=f"mine {number}", nonce=str(number))
+        bob.call("send", chat=chat, text=f"not mine {number}", nonce=str(number))
+    ann.call("recall", chat=chat, index=1)
+    ann.do("block", account=eve.number)
+    exported = ann.call("export")
+    assert (exported["account"], exported["username"]) == (ann.number, ann.account.name)
+    assert exported["profile"]["nickname"] == ann.account.name
+    assert exported["blocks"] == [eve.number]
+    assert chat in exported["chats"]
+    assert [one["here"] for one in exported["sessions"]] == [True]
+    assert ann.token not in str(exported)
+    page = ann.call("export_messages", chat=chat)
+    assert [one["segments"] for one in page["messages"]] == [[]] + [
+        [{"t": "text", "text": f"mine {number}"}] for number in (1, 2)
+    ]
+    assert (page["after"], page["more"]) == (6, False)
+    assert ann.call("export_messages", chat=chat, after=3)["messages"] == page["messages"][2:]
+    assert eve.call("export_messages", chat=chat)["error"]["code"] == "forbidden"
+
+
 def test_what_is_read_in_another_dialect_is_shown(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     """On the other edge, too, once it is known that a connection shows it: until then, a further message is read."""
     bob = connect()

@@ -73,6 +73,10 @@ class LoginLimiter:
         """Counts a search for another account. Raises RequestError (`rate_limited`)."""
         await self._count(f"search:{account}", TEN_MINUTES, self._limits.searches_per_account, "searches")
 
+    async def export(self, account: AccountId) -> None:
+        """Counts an export of the account's data. Raises RequestError (`rate_limited`)."""
+        await self._count(f"export:{account}", DAY, self._limits.exports_per_account, "exports")
+
     def login(self, subject: LoginSubject, address: str) -> AbstractAsyncContextManager[LoginAttempt]:
         """Surrounds the check of a secret; set `failed` on the yielded attempt if the secret was wrong. Raises
         RequestError (`rate_limited`).

@@ -245,6 +245,19 @@ class RenewToken:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportAccount:
+    """All that is stored of the account, but for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportMessages:
+    """A page of the messages that the account has sent to a chat, after an index."""
+
+    chat: ChatId
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RequestVerification:
     """Mail the link for the pending verification of this connection. Needs no login."""
 
@@ -318,6 +331,8 @@ Command = (
     | WatchAccounts
     | GiveState
     | ForwardMessage
+    | ExportAccount
+    | ExportMessages
 )
 
 

@@ -14,6 +14,7 @@ from shared.contract.auth import (
 from shared.contract.contacts import BlockedAccounts
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
+from shared.contract.exports import AccountRecord
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
@@ -162,6 +163,26 @@ class TokenRenewed:
     expires: int
 
 
+@dataclass(frozen=True, slots=True)
+class AccountExported:
+    """`exported`: Unix milliseconds."""
+
+    exported: int
+    record: AccountRecord
+    view: AccountView
+    requests: Requests
+    blocked: BlockedAccounts
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesExported:
+    """`after`: the last index that this page has considered, for the next one. `more`: there is one."""
+
+    messages: tuple[DisplayMessage, ...]
+    after: int
+    more: bool
+
+
 class MessageAccepted(msgspec.Struct, frozen=True):
     """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
     variant. `again`: its nonce was known, an earlier request has posted it."""
@@ -189,6 +210,8 @@ NativeReply = (
     | UsersFound
     | PresenceShown
     | MessagesForwarded
+    | AccountExported
+    | MessagesExported
     | InvitationLink
     | InvitationLinks
     | JoinedByLink

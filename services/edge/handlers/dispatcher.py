@@ -3,6 +3,8 @@
 from services.edge.canonical.commands import (
     AnnounceTyping,
     CreateChatByUuid,
+    ExportAccount,
+    ExportMessages,
     FindUsers,
     GetServerStatus,
     GiveState,
@@ -19,6 +21,7 @@ from services.edge.handlers.accounts import AccountHandler
 from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.messages import MessageHandler, MessagesCommand
+from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.notifications.social import SocialNotifier
 from shared.contract.auth import (
     ChangePassword,
@@ -55,6 +58,7 @@ class Dispatcher:
         forwarder: Forwarder,
         ephemeral: EphemeralHub,
         social: SocialNotifier,
+        exporter: OwnDataExporter,
     ) -> None:
         self._auth = auth
         self._accounts = accounts
@@ -62,6 +66,7 @@ class Dispatcher:
         self._forwarder = forwarder
         self._ephemeral = ephemeral
         self._social = social
+        self._exporter = exporter
 
     async def handle(self, session: LoginSession, request: Request) -> Reply:
         await self._auth.authenticate(session, request)
@@ -75,6 +80,10 @@ class Dispatcher:
                 return await self._auth.handle_own(session, command)
             case SetSecurity() if session.connection.issued is not None:
                 raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")
+            case ExportAccount():
+                return await self._exporter.account(session.connection)
+            case ExportMessages():
+                return await self._exporter.messages(command, actor)
             case GetAccount(lists=False):
                 return await self._accounts.get(command, actor)
             case FindUsers():

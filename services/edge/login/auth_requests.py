@@ -23,6 +23,7 @@ from shared.contract.auth import (
     SendVerification,
     VerificationNeeded,
 )
+from shared.contract.exports import AccountRecord, ExportLogins
 from shared.contract.ids import NodeId
 from shared.contract.session import Ack
 from shared.contract.subjects import Route
@@ -75,6 +76,10 @@ class AuthRequests:
         if sid == connection.sid:
             return await self._request(subjects.LOGOUT, Logout(sid, connection.account), retry=True)
         return await self._request(subjects.END_LOGIN, EndLogin(sid, connection.account))
+
+    async def export(self, connection: Connection) -> AccountRecord:
+        request = ExportLogins(connection.account, self._origin(connection))
+        return await self._request(subjects.EXPORT_LOGINS, request)
 
     async def _request(self, route: Route[Q, R], request: Q, *, retry: bool = False) -> R:
         self._state.require_service()

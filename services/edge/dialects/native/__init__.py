@@ -17,6 +17,7 @@ from services.edge.canonical.events import (
 )
 from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
+    AccountExported,
     ChangesPage,
     ChatsResumed,
     DisplayMessage,
@@ -24,6 +25,7 @@ from services.edge.canonical.replies import (
     HistoryPage,
     MessageAccepted,
     MessagePage,
+    MessagesExported,
     MessagesForwarded,
     NoPendingVerification,
     PresenceShown,
@@ -183,6 +185,10 @@ class Native(Dialect):
                 return results.Nothing()
             case Authenticated() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():
                 return self._login_result(reply)
+            case AccountExported():
+                return encode.exported(reply, self._sid, self.base_url)
+            case MessagesExported():
+                return encode.exported_messages(reply, self.base_url)
             case HistoryPage():
                 return encode.history(reply, self.base_url)
             case ChatsResumed():

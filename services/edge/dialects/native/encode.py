@@ -7,15 +7,18 @@ from msgspec import UNSET, UnsetType
 
 from services.edge.canonical.commands import Command
 from services.edge.canonical.replies import (
+    AccountExported,
     ChangesPage,
     ChatsResumed,
     ChatToResume,
     DisplayChange,
     DisplayMessage,
     HistoryPage,
+    MessagesExported,
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.native import events, links, mutes, presence, results
+from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
 from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import media_url
@@ -63,6 +66,29 @@ def sessions(logins: Logins, sid: str) -> results.SessionsResult:
 
 def _session(login: LoginView, *, here: bool) -> results.SessionInfo:
     return results.SessionInfo(login.sid, login.created, login.expires, login.address, login.client, here)
+
+
+def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:
+    record, view = reply.record, reply.view
+    return ExportResult(
+        account=view.profile.id,
+        email=record.email,
+        username=record.username,
+        created=record.created,
+        question_id=record.question_id,
+        exported=reply.exported,
+        profile=profile(view.profile, base_url),
+        friends=[*(view.friends or ())],
+        requests=requests(reply.requests),
+        blocks=[*reply.blocked.accounts],
+        chats=[*(view.chats or ())],
+        sessions=sessions(Logins(record.logins), sid).sessions,
+    )
+
+
+def exported_messages(reply: MessagesExported, base_url: str) -> ExportMessagesResult:
+    messages = [results.ShownMessage(*_fields(shown, base_url)) for shown in reply.messages]
+    return ExportMessagesResult(messages, reply.after, reply.more)
 
 
 # Messages

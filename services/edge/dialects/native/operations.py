@@ -7,8 +7,16 @@ from typing import Any
 
 import msgspec
 
-from services.edge.canonical.commands import Command, CountUnread, RenewToken, RequestVerification
+from services.edge.canonical.commands import (
+    Command,
+    CountUnread,
+    ExportAccount,
+    ExportMessages,
+    RenewToken,
+    RequestVerification,
+)
 from services.edge.dialects.native import account_requests, links, mutes, parameters, requests, results
+from services.edge.dialects.native.exports import ExportMessagesParameters, ExportMessagesResult, ExportResult
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult
@@ -17,6 +25,7 @@ from services.edge.dialects.native.requests import Caller
 from services.edge.dialects.native.search import SearchParameters, SearchResult
 from shared.contract.auth import DeleteAccount, ListLogins, Logout, Refresh
 from shared.contract.contacts import ListBlocked
+from shared.contract.ids import ChatId
 from shared.contract.session import (
     ListRequests,
 )
@@ -119,6 +128,15 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "delete_account", "delete the account and its profile",
         _ENTRANCE, _NoParameters, _Nothing, lambda *_: DeleteAccount(),
+    ),
+    Operation(
+        "export", "all that is stored of the account, but for messages",
+        RateClass.EXPENSIVE, _NoParameters, ExportResult, lambda *_: ExportAccount(),
+    ),
+    Operation(
+        "export_messages", "a page of the messages that the account has sent to a chat",
+        RateClass.EXPENSIVE, ExportMessagesParameters, ExportMessagesResult,
+        lambda wire, _: ExportMessages(ChatId(wire.chat), wire.after),
     ),
     Operation("send", "send a message", _WRITE, parameters.SendParameters, results.SendResult, requests.send),
     Operation(

@@ -1,0 +1,41 @@
+"""native, both directions: `export` and `export_messages`."""
+
+from typing import Annotated
+
+import msgspec
+
+from services.edge.dialects.native.parameters import Number, Parameters
+from services.edge.dialects.native.results import ProfileResult, RequestsResult, SessionInfo, ShownMessage
+
+
+class ExportMessagesParameters(Parameters, kw_only=True):
+    """`after`: of the page before."""
+
+    chat: Number
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 2)] = 0
+
+
+class ExportResult(msgspec.Struct):
+    """`exported`, `created`: Unix milliseconds. `question_id`: of the security question, or 0. `blocks`, `friends`:
+    accounts. `chats`: those that the account is in; `chat` describes each, `export_messages` has its own messages."""
+
+    account: int
+    email: str
+    username: str
+    created: int
+    question_id: int
+    exported: int
+    profile: ProfileResult
+    friends: list[int]
+    requests: RequestsResult
+    blocks: list[int]
+    chats: list[int]
+    sessions: list[SessionInfo]
+
+
+class ExportMessagesResult(msgspec.Struct):
+    """The own messages among the next 200 of the chat; there may be none. `more`: request the page after `after`."""
+
+    messages: list[ShownMessage]
+    after: int
+    more: bool

@@ -1,0 +1,51 @@
+"""What the services store of an account, for the account itself. Nothing of it is more than other requests show."""
+
+import msgspec
+
+from services.edge.canonical.commands import ExportMessages
+from services.edge.canonical.replies import AccountExported, DisplayMessage, MessagesExported
+from services.edge.client.connection import Connection
+from services.edge.dialects.encoded_message import to_display
+from services.edge.login.auth_requests import AuthRequests
+from shared.bus.client import Bus
+from shared.clock import now_ms
+from shared.contract import subjects
+from shared.contract.contacts import ListBlocked
+from shared.contract.ids import AccountId
+from shared.contract.message import GetHistory
+from shared.contract.model import Message
+from shared.contract.session import GetAccount, ListRequests
+
+_PAGE = 200
+"""Messages of a chat that one page considers."""
+
+
+class OwnDataExporter:
+    """Each request waits for its reply for `seconds`. All raise RequestError."""
+
+    def __init__(self, bus: Bus, requests: AuthRequests, seconds: float) -> None:
+        self._bus = bus
+        self._requests = requests
+        self._seconds = seconds
+
+    async def account(self, connection: Connection) -> AccountExported:
+        """Auth first, which limits and records it."""
+        bus, actor, seconds = self._bus, connection.account, self._seconds
+        record = await self._requests.export(connection)
+        profile = GetAccount(actor, lists=True, actor=actor)
+        view = await bus.request(subjects.GET_ACCOUNT, profile, seconds=seconds, retry=True)
+        requests = await bus.request(subjects.LIST_REQUESTS, ListRequests(actor), seconds=seconds, retry=True)
+        blocked = await bus.request(subjects.LIST_BLOCKED, ListBlocked(actor), seconds=seconds, retry=True)
+        return AccountExported(now_ms(), record, view, requests, blocked)
+
+    async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
+        request = GetHistory(command.chat, command.after + 1, _PAGE, older=False, actor=actor)
+        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        sent = tuple(_to_display(message) for message in page.messages if message.sender == actor)
+        after = page.messages[-1].index if page.messages else command.after
+        return MessagesExported(sent, after, bool(page.messages) and after < page.head)
+
+
+def _to_display(message: Message) -> DisplayMessage:
+    """Without its sender, who is the account itself."""
+    return msgspec.structs.replace(to_display(message, None, None), summary=None)

@@ -1,0 +1,27 @@
+"""Requests for all that is stored of one's own account, for the account itself."""
+
+import msgspec
+
+from shared.contract.auth import LoginView, Origin
+from shared.contract.ids import NO_ACCOUNT, AccountId
+
+
+class ExportLogins(msgspec.Struct):
+    """Requests what auth stores of an account, without its secrets. Each is recorded in the audit trail; `rate_limited`
+    beyond `limits.exports_per_account`."""
+
+    actor: AccountId = NO_ACCOUNT
+    origin: Origin = Origin()
+
+
+class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`created`: Unix milliseconds. `question_id`: of the security question, 0 without one. `logins`: newest first."""
+
+    email: str
+    username: str
+    created: int
+    question_id: int
+    logins: list[LoginView]
+
+    def __repr__(self) -> str:
+        return "AccountRecord(***)"

@@ -1,0 +1,47 @@
+"""What auth stores of an account, for the account itself."""
+
+import pytest
+
+from shared import settings as given
+from shared.contract.admin import SearchTrail
+from shared.contract.auth import ListLogins
+from shared.contract.errors import ErrorCode
+from shared.contract.exports import ExportLogins
+from shared.contract.ids import AccountId
+from shared.contract.subjects import EXPORT_LOGINS, LIST_LOGINS, SEARCH_TRAIL
+from tests.unit.services.auth.cluster import ELSEWHERE, EdgeProbe, rejection_code
+from tests.unit.services.auth.conftest import MakeCluster
+
+EMAIL = "ann@example.org"
+
+
+async def test_an_account_gets_its_own_data_and_no_secret(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge, operator = await cluster.edge(), await cluster.operator()
+    made = await edge.register(EMAIL, username="ann", question_id=3, answer="the answer", refreshable=True)
+    await edge.register("bob@example.org")
+    record = await edge.request(EXPORT_LOGINS, ExportLogins(made.account, ELSEWHERE))
+    assert (record.email, record.username, record.question_id) == (EMAIL, "ann", 3)
+    assert record.created == made.created
+    assert record.logins == (await edge.request(LIST_LOGINS, ListLogins(made.account))).logins
+    assert [one.sid for one in record.logins] == [made.sid]
+    assert EMAIL not in repr(record)
+    found = (await operator.request(SEARCH_TRAIL, SearchTrail(act="export"))).acts
+    assert [(one.account, one.by, one.address) for one in found] == [(made.account, "user", ELSEWHERE.address)]
+
+
+async def test_exports_are_limited_for_each_account(make_cluster: MakeCluster, sqlite_url: str) -> None:
+    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings(exports_per_account=2))
+    cluster.start_auth()
+    edge = await cluster.edge()
+    ann, bob = await edge.register(EMAIL), await edge.register("bob@example.org")
+    for _ in range(2):
+        await edge.request(EXPORT_LOGINS, ExportLogins(ann.account))
+    assert await rejection_code(edge.request(EXPORT_LOGINS, ExportLogins(ann.account))) == ErrorCode.RATE_LIMITED
+    assert (await edge.request(EXPORT_LOGINS, ExportLogins(bob.account))).email == "bob@example.org"
+
+
+@pytest.mark.parametrize(("account", "code"), [(0, ErrorCode.UNAUTHENTICATED), (10**6, ErrorCode.NOT_FOUND)])
+async def test_no_account(edge: EdgeProbe, account: int, code: ErrorCode) -> None:
+    assert await rejection_code(edge.request(EXPORT_LOGINS, ExportLogins(AccountId(account)))) == code
