@@ -134,12 +134,29 @@ export type ChatResult = {
   mentions_only?: boolean;
 };
 
+export type CreateHookParameters = {
+  id?: number | string | null;
+  chat: number;
+  name: string;
+};
+
+export type CreateHookResult = {
+  hook: string;
+  secret: string;
+};
+
 export type CreateParameters = {
   id?: number | string | null;
   members?: Array<number>;
   name?: string;
   avatar?: string;
   join_policy?: "approval" | "closed" | "open";
+};
+
+export type DeleteHookParameters = {
+  id?: number | string | null;
+  chat: number;
+  hook: string;
 };
 
 export type EditParameters = {
@@ -348,6 +365,17 @@ export type HistoryResult = {
   head: number;
   more: boolean;
   rev: number;
+};
+
+export type HooksResult = {
+  hooks: Array<HookInfo>;
+};
+
+export type HookInfo = {
+  hook: string;
+  name: string;
+  by: number;
+  created: number;
 };
 
 export type IndexParameters = {
@@ -1367,6 +1395,30 @@ export type JoinLinkReply = JoinLinkResult & {
   re: Id;
 };
 
+export type CreateHookCommand = CreateHookParameters & {
+  op: "create_hook";
+};
+
+export type CreateHookReply = CreateHookResult & {
+  re: Id;
+};
+
+export type HooksCommand = ChatParameters & {
+  op: "hooks";
+};
+
+export type HooksReply = HooksResult & {
+  re: Id;
+};
+
+export type DeleteHookCommand = DeleteHookParameters & {
+  op: "delete_hook";
+};
+
+export type DeleteHookReply = Nothing & {
+  re: Id;
+};
+
 export type LeaveCommand = ChatParameters & {
   op: "leave";
 };
@@ -1513,6 +1565,9 @@ export interface Operations {
   links: [LinksCommand, LinksReply];
   unlink: [UnlinkCommand, UnlinkReply];
   join_link: [JoinLinkCommand, JoinLinkReply];
+  create_hook: [CreateHookCommand, CreateHookReply];
+  hooks: [HooksCommand, HooksReply];
+  delete_hook: [DeleteHookCommand, DeleteHookReply];
   leave: [LeaveCommand, LeaveReply];
   kick: [KickCommand, KickReply];
   ban: [BanCommand, BanReply];

@@ -32,14 +32,16 @@ from services.edge.handlers.changes import MessageChanger
 from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
+from services.edge.handlers.hook_messages import HookMessages
 from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.handlers.tracing import TracedHandler
-from services.edge.http import HttpApp, VerificationLinks, VerificationResult
+from services.edge.http import HttpApp, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
+from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.tracing import TracedHttp
@@ -147,7 +149,7 @@ class Edge:
         services = LocalServices(accounts, chats, self.read_state, backlogs, _transfers(self.media, context), journal)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
         self._operations = HttpOperations(self.endpoint, self._verifier.check, settings, self.sockets)
-        self.http = _http(bus, self.media, self._verifier, self._operations, settings, tracer)
+        self.http = _http(bus, self.media, self._verifier, self._operations, self.publisher, settings, tracer)
         # What the services push
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
         NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher).subscribe(bus, self.id)
@@ -264,13 +266,16 @@ def _http(
     media: MediaService,
     verifier: TokenVerifier,
     operations: HttpOperations,
+    publisher: MessagePublisher,
     settings: Settings,
     tracer: "Tracer | None",
 ) -> HttpApp | TracedHttp:
     first_page = FirstPage(settings.edge) if settings.edge.demo == "on" else None
+    hooks = HookMessages(bus, publisher, asyncio.get_running_loop().time, settings)
+    programs = ProgramInterface(operations, HttpHooks(hooks.post, settings.limits))
     uploads = HttpUploads(media, verifier.check, settings)
     links = VerificationLinks(_open_verification(bus), settings.verification.confirm_button, settings.language)
-    app = HttpApp(links, Downloads(media), uploads, operations, HttpPolicy(settings), first_page)
+    app = HttpApp(links, Downloads(media), uploads, programs, HttpPolicy(settings), first_page)
     return app if tracer is None else TracedHttp(app, tracer)
 
 

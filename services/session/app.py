@@ -12,11 +12,12 @@ from services.session.adapters.message_heads import MessageHeads
 from services.session.adapters.presence_reader import PresenceReader
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
-from services.session.router import route
+from services.session.router import route, route_hooks
 from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
+from services.session.service.hooks import Hooks
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from shared.bus.client import Bus
@@ -54,6 +55,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
     moderation = Moderation(database, notifier, settings)
     route(bus, accounts, chats, memberships, moderation, Friends(database, notifier, settings), system)
+    route_hooks(bus, Hooks(database, settings.limits))
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}

@@ -238,8 +238,21 @@ def check_link_count(links: int, limits: LimitsSettings) -> None:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.links_per_group} links", "chat")
 
 
-def check_link(link: str) -> None:
-    _check_characters("link", link, _LINK_CHARACTERS)
+def check_link(link: str, field: str = "link") -> None:
+    """Of a link, or of a text like it."""
+    _check_characters(field, link, _LINK_CHARACTERS)
+
+
+def check_hook_count(hooks: int, limits: LimitsSettings) -> None:
+    """A group with so many hooks may have one more."""
+    if hooks >= limits.hooks_per_group:
+        raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.hooks_per_group} hooks", "chat")
+
+
+def check_hook_name(name: str, limits: LimitsSettings) -> None:
+    if not name.strip():
+        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
+    _check_name("name", name, limits.nickname_characters)
 
 
 def check_uses(uses: int) -> None:

@@ -4,6 +4,7 @@ from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
+from services.session.service.hooks import Hooks
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from shared.bus.client import Bus
@@ -71,3 +72,10 @@ def route(
 
     bus.serve(on.LIST_ACCOUNTS, system.list_accounts, queue=_QUEUE)
     bus.serve(on.OPEN_NOTICES, system.open_notices, queue=_QUEUE)
+
+
+def route_hooks(bus: Bus, hooks: Hooks) -> None:
+    bus.serve(on.CREATE_HOOK, hooks.create, queue=_QUEUE)
+    bus.serve(on.LIST_HOOKS, hooks.list_hooks, queue=_QUEUE)
+    bus.serve(on.DELETE_HOOK, hooks.delete, queue=_QUEUE)
+    bus.serve(on.FIND_HOOK, hooks.find, queue=_QUEUE)

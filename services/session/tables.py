@@ -193,6 +193,25 @@ class LinkRow(SessionBase, table=True):
     __table_args__ = (sa.Index("link_chat", "chat", "created"),)
 
 
+class HookRow(SessionBase, table=True):
+    """Who has the secret with this digest posts to the group as `by`. `hook` is no secret."""
+
+    __tablename__ = "hook"
+
+    hook: str = Field(primary_key=True)
+    digest: str
+    chat: int = _number(foreign_key="chat.id")
+    by: int = _number()
+    name: str
+    created: int = _number()
+
+    __table_args__ = (
+        sa.Index("hook_digest", "digest", unique=True),
+        sa.Index("hook_chat", "chat", "created"),
+        sa.Index("hook_by", "by"),
+    )
+
+
 class PendingNotificationRow(SessionBase, table=True):
     """A packed notice that the account's client has not confirmed. Numbers are never reused."""
 
@@ -226,4 +245,5 @@ block = metadata.tables["block"]
 ban = metadata.tables["ban"]
 silence = metadata.tables["silence"]
 link = metadata.tables["link"]
+hook = metadata.tables["hook"]
 pending_notification = metadata.tables["kept"]

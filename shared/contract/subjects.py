@@ -11,6 +11,7 @@ from shared.contract import (
     edge,
     events,
     exports,
+    hooks,
     invitations,
     message,
     moderation,
@@ -113,6 +114,10 @@ CREATE_LINK = Route("session.create_link", invitations.CreateLink, invitations.I
 LIST_LINKS = Route("session.list_links", invitations.ListLinks, invitations.InvitationLinks)
 DELETE_LINK = Route("session.delete_link", invitations.DeleteLink, session.Ack)
 JOIN_BY_LINK = Route("session.join_by_link", invitations.JoinByLink, invitations.JoinedByLink)
+CREATE_HOOK = Route("session.create_hook", hooks.CreateHook, hooks.CreatedHook)
+LIST_HOOKS = Route("session.list_hooks", hooks.ListHooks, hooks.HookList)
+DELETE_HOOK = Route("session.delete_hook", hooks.DeleteHook, session.Ack)
+FIND_HOOK = Route("session.find_hook", hooks.FindHook, hooks.FoundHook)
 LIST_MEMBERS = Route("session.list_members", session.ListMembers, session.MemberList)
 RENAME_CHAT = Route("session.rename_chat", session.RenameChat, session.Ack)
 LIST_REQUESTS = Route("session.list_requests", session.ListRequests, session.Requests)

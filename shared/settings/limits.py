@@ -11,7 +11,11 @@ class LimitsSettings(SettingsSection):
     requests_burst: int = Field(200, ge=1, description="requests at once, before the rate applies")
     page_requests_per_second: float = Field(500.0, gt=0, description="per address: files, avatars, links; more get 429")
     page_requests_burst: int = Field(10_000, ge=1, description="such requests at once, before the rate applies")
-    links_per_second: float = Field(10.0, gt=0, description="per address: links of mails alone, which auth looks up")
+    hook_messages_per_second: float = Field(1.0, gt=0, description="messages of a hook, at each edge")
+    hook_messages_burst: int = Field(30, ge=1, description="messages of a hook at once, at each edge")
+    links_per_second: float = Field(
+        10.0, gt=0, description="per address: links of mails and hooks alone, which are looked up"
+    )
     links_burst: int = Field(200, ge=1, description="links at once, before the rate applies")
     control_frames_per_second: float = Field(
         20.0, gt=0, description="pings, pongs and small fragments of a connection; more close it (1008)"
@@ -47,6 +51,7 @@ class LimitsSettings(SettingsSection):
     requests_pending: int = Field(1_000, ge=1, description="unanswered friend and membership requests of an account")
     blocks_per_account: int = Field(1_000, ge=1, le=10_000, description="accounts that an account blocks")
     links_per_group: int = Field(100, ge=1, le=1_000, description="by which accounts join a group")
+    hooks_per_group: int = Field(20, ge=1, le=1_000, description="by which programs post to a group")
     bans_per_group: int = Field(1_000, ge=1, le=10_000, description="accounts that a group bans")
     silenced_per_group: int = Field(500, ge=1, le=1_000, description="silenced members of a group")
     address_url_bytes: int = Field(2 * 1024, ge=1, description="length of an avatar's address")

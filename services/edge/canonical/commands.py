@@ -23,6 +23,7 @@ from shared.contract.auth import (
 )
 from shared.contract.contacts import ListBlocked, SetBlocked
 from shared.contract.errors import Failure
+from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
@@ -272,6 +273,9 @@ GroupCommand = (
     | CreateLink
     | ListLinks
     | DeleteLink
+    | CreateHook
+    | ListHooks
+    | DeleteHook
     | JoinByLink
 )
 """Of the owner and the admins of a group, but for the last one."""

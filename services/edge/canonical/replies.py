@@ -15,6 +15,7 @@ from shared.contract.contacts import BlockedAccounts
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
 from shared.contract.exports import AccountRecord
+from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
@@ -215,6 +216,8 @@ NativeReply = (
     | InvitationLink
     | InvitationLinks
     | JoinedByLink
+    | CreatedHook
+    | HookList
 )
 """To requests that native alone has."""
 

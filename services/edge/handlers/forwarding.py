@@ -7,6 +7,7 @@ from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import SetSecurity
 from shared.contract.contacts import BlockedAccounts, ListBlocked, LookUpAccounts, SetBlocked
+from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, HookList, ListHooks
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import (
     CreateLink,
@@ -87,6 +88,8 @@ ForwardedReply = (
     | InvitationLink
     | InvitationLinks
     | JoinedByLink
+    | CreatedHook
+    | HookList
 )
 
 
@@ -168,6 +171,12 @@ class Forwarder:
                 return await bus.request(subjects.LIST_LINKS, command, seconds=seconds, retry=True)
             case DeleteLink():
                 return await bus.request(subjects.DELETE_LINK, command, seconds=seconds, retry=True)
+            case CreateHook():
+                return await bus.request(subjects.CREATE_HOOK, command, seconds=seconds)
+            case ListHooks():
+                return await bus.request(subjects.LIST_HOOKS, command, seconds=seconds, retry=True)
+            case DeleteHook():
+                return await bus.request(subjects.DELETE_HOOK, command, seconds=seconds, retry=True)
             case JoinByLink():
                 return await bus.request(subjects.JOIN_BY_LINK, command, seconds=seconds)
 

@@ -3,11 +3,12 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
+from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.pages import not_allowed, resource
 from services.edge.http.policy import HttpPolicy
@@ -20,7 +21,16 @@ _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _MEDIA = re.compile(r"/media/([0-9a-f]{32})")
 _EVENTS = "/api/v1/events"
 _OPERATION = re.compile(r"/api/v1/([a-z_]{1,32})")
+_HOOK = re.compile(r"/hooks/([A-Za-z0-9_-]{1,64})")
 _STALL_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class ProgramInterface:
+    """What programs use, of `/api/v1` and `/hooks`."""
+
+    operations: HttpOperations
+    hooks: HttpHooks
 
 
 class HttpApp:
@@ -31,7 +41,7 @@ class HttpApp:
         links: VerificationLinks,
         downloads: Downloads,
         uploads: HttpUploads,
-        operations: HttpOperations,
+        programs: ProgramInterface,
         policy: HttpPolicy,
         first_page: FirstPage | None = None,
         stall_seconds: float = _STALL_SECONDS,
@@ -39,7 +49,7 @@ class HttpApp:
         self._links = links
         self._downloads = downloads
         self._uploads = uploads
-        self._operations = operations
+        self._programs = programs
         self._policy = policy
         self._first_page = first_page
         self._client = WebFiles(CLIENT, "/api/")
@@ -58,7 +68,7 @@ class HttpApp:
         elif rejected := self._policy.decide(request, asyncio.get_running_loop().time()):
             await request.respond(rejected)
         elif request.path == _EVENTS:
-            await self._operations.stream(request)
+            await self._programs.operations.stream(request)
         elif media := _MEDIA.fullmatch(request.path):
             await self._downloads.serve(request, media[1])
         else:
@@ -70,7 +80,9 @@ class HttpApp:
         if link := _VERIFY.fullmatch(request.path):
             return await self._links.serve(request.method, link[1], link[2])
         if operation := _OPERATION.fullmatch(request.path):
-            return await self._operations.respond(request, operation[1])
+            return await self._programs.operations.respond(request, operation[1])
+        if hook := _HOOK.fullmatch(request.path):
+            return await self._programs.hooks.respond(request, hook[1])
         if self._first_page is not None and self._first_page.serves(request.path):
             return await self._first_page.respond(request)
         response = self._client.find(request.path, request.headers) or resource(request.path, request.headers)

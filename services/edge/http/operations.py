@@ -12,6 +12,7 @@ from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway.handshake import parse_networks
 from services.edge.gateway.open_sockets import ClientSocket, OpenSockets
 from services.edge.http.bearer import CheckToken, bearer_token
+from services.edge.http.body import read_body
 from services.edge.http.event_connection import EventConnection
 from services.edge.http.event_positions import EventPositions
 from services.edge.http.event_stream import SyncRejected, first_part, has_news, known_positions, wait_seconds
@@ -20,7 +21,7 @@ from services.edge.http.pages import not_allowed
 from services.edge.http.policy import handshake_of
 from services.edge.http.rate_limiter import RateLimiter
 from services.edge.http.request import ClientDisconnected, HttpRequest, Response
-from services.edge.http.responses import STATUS, json_response
+from services.edge.http.responses import STATUS, error_response, json_response
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.settings import Settings
 
@@ -66,15 +67,15 @@ class HttpOperations:
         try:
             _check_type(request)
             handshake = self._handshake(request)
-            body = await self._read_body(request)
+            body = await read_body(request, self._body_bytes) or b"{}"
             if operation == "sync" and (seconds := wait_seconds(body)):
                 return _response(await self._poll(request, handshake, body, seconds))
             return _response(await self._perform(request, handshake, operation, body))
         except RequestError as error:
-            return _error_response(error.failure)
+            return error_response(error.failure)
         except TimeoutError:
             text = "no reply in time; repeat the request, a message with the same nonce"
-            return _error_response(Failure(ErrorCode.UNAVAILABLE, text))
+            return error_response(Failure(ErrorCode.UNAVAILABLE, text))
 
     async def _poll(self, request: HttpRequest, handshake: Handshake, body: bytes, seconds: float) -> OperationReply:
         """The reply to a `sync` at once if there is something, or else that to the same one later. The time of waiting
@@ -100,7 +101,7 @@ class HttpOperations:
             await self._check_token(token, self._request_seconds)
             connection = self._open_stream(handshake)
         except RequestError as error:
-            return await request.respond(_error_response(error.failure))
+            return await request.respond(error_response(error.failure))
         try:
             await request.until_disconnect(_stream(request, connection, token, start))
         finally:
@@ -125,14 +126,6 @@ class HttpOperations:
             code = ErrorCode.FORBIDDEN if rejected.status == 403 else ErrorCode.NOT_FOUND
             raise RequestError(code, rejected.text)
         return handshake
-
-    async def _read_body(self, request: HttpRequest) -> bytes:
-        body = b""
-        async for data in request.body():
-            body += data
-            if len(body) > self._body_bytes:
-                raise RequestError(ErrorCode.TOO_LARGE, f"a body has at most {self._body_bytes} bytes")
-        return body.strip() or b"{}"
 
     async def _perform(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
         """Raises TimeoutError."""
@@ -201,9 +194,3 @@ def _response(reply: OperationReply) -> Response:
         members["events"] = msgspec.Raw(b"[%b]" % b",".join(reply.events))
     code = reply.error_code
     return json_response(200 if code is None else _STATUS[code], members)
-
-
-def _error_response(failure: Failure) -> Response:
-    """As native's error replies."""
-    field = {"field": failure.field} if failure.field else {}
-    return json_response(_STATUS[failure.code], {"error": {"code": failure.code, "text": failure.text, **field}})

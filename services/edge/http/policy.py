@@ -12,7 +12,8 @@ from services.edge.rate_limit import TokenBuckets
 from shared.addresses import network
 from shared.settings import Settings
 
-_LINK = "/verify/"
+_LINKS = ("/verify/", "/hooks/")
+"""Paths with a secret that is looked up in a database."""
 _NO_PAGES = ("/media", "/avatar", "/ws")
 TOO_MANY = text(429, "Too many requests, please wait a moment.\n", {"Retry-After": "1", "Connection": "close"})
 """Closing drops the requests that the client has sent already, without waiting for replies."""
@@ -45,7 +46,7 @@ class HttpPolicy:
     def _takes(self, rates: TokenBuckets, request: HttpRequest, unit: str, now: float) -> bool:
         if not rates.take(unit, now):
             return False
-        return not request.path.startswith(_LINK) or self._links.take(unit, now)
+        return not request.path.startswith(_LINKS) or self._links.take(unit, now)
 
     def headers(self, request: HttpRequest) -> Mapping[str, str]:
         """Further headers of a response that is served."""

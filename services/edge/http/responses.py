@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from services.edge.http.request import Headers, Response
-from shared.contract.errors import ErrorCode
+from shared.contract.errors import ErrorCode, Failure
 
 STATUS: Mapping[str, int] = {
     ErrorCode.INVALID: 400,
@@ -24,6 +24,12 @@ _HINTS: Mapping[int, Headers] = {
     429: {"Retry-After": "1"},
     503: {"Retry-After": "5"},
 }
+
+
+def error_response(failure: Failure) -> Response:
+    """As native's error replies."""
+    field = {"field": failure.field} if failure.field else {}
+    return json_response(STATUS[failure.code], {"error": {"code": failure.code, "text": failure.text, **field}})
 
 
 def json_response(status: int, content: object, headers: Headers | None = None) -> Response:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 Serve = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
-_KNOWN = ("", "avatar", "media", "verify", "web")
+_KNOWN = ("", "avatar", "hooks", "media", "verify", "web")
 
 
 class TracedHttp:

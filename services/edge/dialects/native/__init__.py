@@ -47,7 +47,7 @@ from services.edge.dialects.base import (
     Request,
 )
 from services.edge.dialects.json_frames import read_object
-from services.edge.dialects.native import encode, events, results
+from services.edge.dialects.native import encode, events, hooks, results
 from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_command, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
@@ -72,6 +72,7 @@ from shared.contract.edge import (
 )
 from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
+from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.message import Changed, Unread
@@ -211,12 +212,8 @@ class Native(Dialect):
                 return results.FindResult([encode.profile(one, self.base_url) for one in profiles])
             case PresenceShown(shown):
                 return WatchResult([encode.presence_info(one) for one in shown])
-            case InvitationLink():
-                return encode.link(reply)
-            case InvitationLinks(found):
-                return InvitationsResult([encode.link(one) for one in found])
-            case JoinedByLink(chat, name):
-                return JoinLinkResult(chat, name)
+            case InvitationLink() | InvitationLinks() | JoinedByLink() | CreatedHook() | HookList():
+                return _access_result(reply)
             case BanList():
                 return encode.bans(reply)
             case BlockedAccounts(accounts):
@@ -318,6 +315,23 @@ class Native(Dialect):
         self._account = account
         if account == NO_ACCOUNT:
             self._sid = ""
+
+
+def _access_result(reply: InvitationLink | InvitationLinks | JoinedByLink | CreatedHook | HookList) -> msgspec.Struct:
+    """Of a group's links and hooks."""
+    match reply:
+        case InvitationLink():
+            return encode.link(reply)
+        case InvitationLinks(links):
+            return InvitationsResult([encode.link(one) for one in links])
+        case JoinedByLink(chat, name):
+            return JoinLinkResult(chat, name)
+        case CreatedHook():
+            return hooks.created(reply)
+        case HookList():
+            return hooks.listed(reply)
+        case _:
+            assert_never(reply)
 
 
 def _id(context: object) -> Id | None:

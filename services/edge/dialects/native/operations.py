@@ -15,7 +15,7 @@ from services.edge.canonical.commands import (
     RenewToken,
     RequestVerification,
 )
-from services.edge.dialects.native import account_requests, links, mutes, parameters, requests, results
+from services.edge.dialects.native import account_requests, hooks, links, mutes, parameters, requests, results
 from services.edge.dialects.native.exports import ExportMessagesParameters, ExportMessagesResult, ExportResult
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
@@ -268,6 +268,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "join_link", "join a group by a link",
         RateClass.EXPENSIVE, parameters.JoinLinkParameters, links.JoinLinkResult, requests.join_link,
     ),
+    Operation(
+        "create_hook", "an address to which programs post messages of a group",
+        _WRITE, hooks.CreateHookParameters, hooks.CreateHookResult, hooks.create_hook,
+    ),
+    Operation(
+        "hooks", "list the hooks of a group",
+        _READ, parameters.ChatParameters, hooks.HooksResult, hooks.list_hooks,
+    ),
+    Operation("delete_hook", "delete a hook", _WRITE, hooks.DeleteHookParameters, _Nothing, hooks.delete_hook),
     Operation("leave", "leave a group", _WRITE, parameters.ChatParameters, _Nothing, requests.leave),
     Operation(
         "kick", "remove a member from a group", _WRITE, parameters.MemberParameters, _Nothing, requests.kick

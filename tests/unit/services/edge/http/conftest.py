@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import HttpApp, VerificationLinks, VerificationResult
+from services.edge.http import HttpApp, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
+from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.uploads import HttpUploads
@@ -51,6 +52,21 @@ class FakeTokens:
         return Claims(AccountId(int(number)), "sid", 0, 2**31, "jti")
 
 
+class FakeHooks:
+    """Accepts messages of the secret `secret`."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, str]] = []
+        """Texts and keys."""
+
+    async def post(self, secret: str, text: str, key: str) -> None:
+        if secret != "secret":
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook")
+        if any(known == key and text != posted for posted, known in self.posted if key):
+            raise RequestError(ErrorCode.CONFLICT, "another message has this nonce", "nonce")
+        self.posted.append((text, key))
+
+
 async def no_link(_ticket: str, _code: str) -> VerificationResult:
     return "wrong"
 
@@ -62,6 +78,7 @@ class HttpSite:
     operations: HttpOperations
     media: MediaService
     tokens: FakeTokens
+    hooks: FakeHooks
     directory: Path
     registry: CollectorRegistry
 
@@ -112,12 +129,15 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
         VerificationLinks(no_link),
         Downloads(media),
         HttpUploads(media, tokens.check, settings),
-        operations := HttpOperations(endpoint, tokens.check, settings, sockets),
+        ProgramInterface(
+            operations := HttpOperations(endpoint, tokens.check, settings, sockets),
+            HttpHooks((hooks := FakeHooks()).post, settings.limits),
+        ),
         HttpPolicy(settings),
         stall_seconds=stall_seconds,
     )
     gateway = Gateway(settings.edge, settings.limits, endpoint, app, sockets, head_seconds=HEAD_SECONDS)
     await gateway.start()
-    yield HttpSite(gateway, endpoint, operations, media, tokens, tmp_path, registry)
+    yield HttpSite(gateway, endpoint, operations, media, tokens, hooks, tmp_path, registry)
     await gateway.close()
     await media.close()

@@ -10,9 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import HttpApp, VerificationLinks, VerificationResult
+from services.edge.http import HttpApp, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
+from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.uploads import HttpUploads
@@ -27,6 +28,7 @@ from shared.setting_types import Language
 from shared.settings import EdgeSettings, LimitsSettings, Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+from tests.unit.services.edge.http.conftest import FakeHooks
 from tests.unit.services.edge.http.http_client import HttpReply
 
 
@@ -54,7 +56,10 @@ def app(
         VerificationLinks(links.open, confirm_button, language),
         Downloads(media),
         HttpUploads(media, check, settings),
-        HttpOperations(RecordingEndpoint(), check, settings, client_sockets(settings.edge, settings.limits)),
+        ProgramInterface(
+            HttpOperations(RecordingEndpoint(), check, settings, client_sockets(settings.edge, settings.limits)),
+            HttpHooks(FakeHooks().post, settings.limits),
+        ),
         HttpPolicy(settings),
         first_page,
     )

@@ -1,0 +1,62 @@
+"""native, both directions: `create_hook`, `hooks`, `delete_hook`."""
+
+from typing import Annotated
+
+import msgspec
+
+from services.edge.dialects.native.parameters import ChatParameters
+from services.edge.dialects.native.requests import Caller
+from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, HookList, ListHooks
+from shared.contract.ids import ChatId
+
+
+class CreateHookParameters(ChatParameters, kw_only=True):
+    """`name`: begins the messages of the hook."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class DeleteHookParameters(ChatParameters, kw_only=True):
+    hook: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class CreateHookResult(msgspec.Struct):
+    """`secret`: who has it posts by `POST /hooks/SECRET`; it is shown this once. `hook`: names the hook, no secret."""
+
+    hook: str
+    secret: str
+
+
+class HookInfo(msgspec.Struct):
+    """`by`: who made it, and posts its messages. `created`: Unix milliseconds."""
+
+    hook: str
+    name: str
+    by: int
+    created: int
+
+
+class HooksResult(msgspec.Struct):
+    """Oldest first."""
+
+    hooks: list[HookInfo]
+
+
+def create_hook(wire: CreateHookParameters, caller: Caller) -> CreateHook:
+    return CreateHook(ChatId(wire.chat), wire.name)
+
+
+def list_hooks(wire: ChatParameters, caller: Caller) -> ListHooks:
+    return ListHooks(ChatId(wire.chat))
+
+
+def delete_hook(wire: DeleteHookParameters, caller: Caller) -> DeleteHook:
+    return DeleteHook(ChatId(wire.chat), wire.hook)
+
+
+def created(reply: CreatedHook) -> CreateHookResult:
+    return CreateHookResult(reply.hook, reply.secret)
+
+
+def listed(reply: HookList) -> HooksResult:
+    return HooksResult([HookInfo(one.hook, one.name, one.by, one.created) for one in reply.hooks])

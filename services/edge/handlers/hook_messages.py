@@ -1,0 +1,86 @@
+"""Posts the messages of hooks: as the accounts that made them, by the way of any message."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from services.edge.client.posting import CONCURRENT, nonce_of
+from services.edge.presence.profiles import fetch_summaries
+from services.edge.rate_limit import TokenBuckets
+from services.edge.rpc.failures import INTERNAL
+from services.edge.upstream.publisher import MessagePublisher
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.hooks import FindHook, FoundHook
+from shared.contract.message import Draft, Posted
+from shared.contract.model import Text, pack_segments
+from shared.settings import Settings
+
+_NO_CLIENT_S_NAME = "\0hook "
+"""Begins the names of these messages: no frame has this character."""
+
+
+class HookMessages:
+    """`clock` is that of the connections."""
+
+    def __init__(self, bus: Bus, publisher: MessagePublisher, clock: Callable[[], float], settings: Settings) -> None:
+        self._bus = bus
+        self._publisher = publisher
+        self._clock = clock
+        self._seconds = settings.edge.request_seconds
+        limits = settings.limits
+        self._text_bytes = limits.message_text_bytes
+        buckets = TokenBuckets(limits.hook_messages_per_second, limits.hook_messages_burst)
+        self._buckets = buckets if limits.rates else None
+
+    async def post(self, secret: str, text: str, key: str) -> None:
+        """Returns once the message is committed. `key`: the same one posts nothing again; "" is none. Raises
+        RequestError."""
+        hook = await self._find(secret)
+        shown = f"{hook.name}: {text}"
+        if len(shown.encode()) > self._text_bytes:
+            raise RequestError(ErrorCode.TOO_LARGE, f"a message has at most {self._text_bytes} bytes of text", "text")
+        if self._buckets is not None and not self._buckets.take(hook.hook, self._clock()):
+            raise RequestError(ErrorCode.RATE_LIMITED, "too many messages of this hook, slow down")
+        draft = await self._draft(hook, shown, key)
+        if self._publisher.is_posting(draft.nonce):
+            raise RequestError.from_failure(CONCURRENT)
+        submission = _HookSubmission()
+        self._publisher.post(submission, [draft], self._clock())
+        self._publisher.flush()
+        if (failure := await submission.result) is not None:
+            raise RequestError.from_failure(failure)
+
+    async def _find(self, secret: str) -> FoundHook:
+        request = FindHook(hashlib.sha256(secret.encode()).hexdigest())
+        return await self._bus.request(subjects.FIND_HOOK, request, seconds=self._seconds, retry=True)
+
+    async def _draft(self, hook: FoundHook, text: str, key: str) -> Draft:
+        summaries = await fetch_summaries(self._bus, [hook.by], self._seconds)
+        body = pack_segments((Text(text),))
+        (draft,) = self._publisher.make_drafts(hook.by, hook.chat, [body], summaries.get(hook.by))
+        name = f"{_NO_CLIENT_S_NAME}{hook.hook} {key}"
+        return replace(draft, nonce=nonce_of(hook.by, hook.chat, name)) if key else draft
+
+
+class _HookSubmission:
+    """See services.edge.upstream.publisher.Submitter."""
+
+    def __init__(self) -> None:
+        self.result: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
+
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
+        self._set(None)
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        self._set(failure)
+
+    def crashed(self) -> None:
+        self._set(INTERNAL)
+
+    def _set(self, result: Failure | None) -> None:
+        if not self.result.done():
+            self.result.set_result(result)

@@ -1,0 +1,48 @@
+"""Hooks of groups: made, listed and deleted by the owner and the admins, found by the edges."""
+
+import hashlib
+import secrets
+from functools import partial
+
+from services.session import domain
+from services.session.service.ports import SessionDatabase
+from services.session.store import hooks
+from shared.clock import now_ms
+from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
+from shared.contract.session import Ack
+from shared.settings import LimitsSettings
+
+_SECRET_BYTES = 24
+_NUMBER_BYTES = 8
+
+
+class Hooks:
+    def __init__(self, database: SessionDatabase, limits: LimitsSettings) -> None:
+        self._database = database
+        self._limits = limits
+
+    async def create(self, request: CreateHook) -> CreatedHook:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_hook_name(request.name, self._limits)
+        created = CreatedHook(secrets.token_hex(_NUMBER_BYTES), secrets.token_urlsafe(_SECRET_BYTES))
+        digest = hashlib.sha256(created.secret.encode()).hexdigest()
+        create = partial(hooks.create, number=created.hook, digest=digest, limits=self._limits, now=now_ms())
+        await self._database.write(partial(create, request=request))
+        return created
+
+    async def list_hooks(self, request: ListHooks) -> HookList:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        return await self._database.read(partial(hooks.list_hooks, request=request))
+
+    async def delete(self, request: DeleteHook) -> Ack:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_link(request.hook, "hook")
+        await self._database.write(partial(hooks.delete, request=request))
+        return Ack()
+
+    async def find(self, request: FindHook) -> FoundHook:
+        domain.check_link(request.digest, "digest")
+        return await self._database.read(partial(hooks.find, digest=request.digest), brief=True)

@@ -1,0 +1,54 @@
+"""Hooks, by which programs post to a group. Of a secret, its digest alone is stored."""
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.store.memberships import lock_managed_group
+from services.session.store.sql import role_of
+from services.session.tables import hook
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.hooks import CreateHook, DeleteHook, FoundHook, HookList, HookView, ListHooks
+from shared.contract.ids import AccountId, ChatId
+from shared.settings import LimitsSettings
+
+
+def create(
+    connection: sa.Connection, request: CreateHook, number: str, digest: str, limits: LimitsSettings, now: int
+) -> None:
+    """`number`: what names the hook. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    count = connection.execute(sa.select(sa.func.count()).where(hook.c.chat == group.id)).scalar_one()
+    domain.check_hook_count(count, limits)
+    values = {"chat": group.id, "by": request.actor, "name": request.name, "created": now}
+    connection.execute(sa.insert(hook).values(hook=number, digest=digest, **values))
+
+
+def list_hooks(connection: sa.Connection, request: ListHooks) -> HookList:
+    """Raises RequestError."""
+    domain.check_can_manage(role_of(connection, request.chat, request.actor))
+    found = sa.select(hook.c.hook, hook.c.name, hook.c.by, hook.c.created).where(hook.c.chat == request.chat)
+    rows = connection.execute(found.order_by(hook.c.created, hook.c.hook))
+    return HookList([HookView(number, name, AccountId(by), created) for number, name, by, created in rows])
+
+
+def delete(connection: sa.Connection, request: DeleteHook) -> None:
+    """Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    connection.execute(sa.delete(hook).where(hook.c.hook == request.hook, hook.c.chat == group.id))
+
+
+def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
+    connection.execute(sa.delete(hook).where(hook.c.chat == chat))
+
+
+def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
+    connection.execute(sa.delete(hook).where(hook.c.by == account))
+
+
+def find(connection: sa.Connection, digest: str) -> FoundHook:
+    """Raises RequestError."""
+    found = sa.select(hook.c.hook, hook.c.chat, hook.c.name, hook.c.by).where(hook.c.digest == digest)
+    row = connection.execute(found).one_or_none()
+    if row is None:
+        raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook")
+    return FoundHook(row.hook, ChatId(row.chat), row.name, AccountId(row.by))

@@ -1,0 +1,37 @@
+"""Hooks over the bus: secrets, and what is checked."""
+
+import hashlib
+
+import pytest
+
+from shared.contract import subjects as on
+from shared.contract.errors import ErrorCode
+from shared.contract.hooks import CreateHook, DeleteHook, FindHook, FoundHook, ListHooks
+from shared.contract.session import Ack
+from tests.unit.services.session.service_harness import ANN, BusPeers, rejection
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def test_a_hook_is_found_by_its_secret_alone(peers: BusPeers) -> None:
+    chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
+    made = await peers.edge.request(on.CREATE_HOOK, CreateHook(chat, "Grafana", ANN))
+    assert (len(made.secret), len(made.hook)) == (32, 16)
+    assert made.secret not in repr(made)
+    found = await peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))
+    assert found == FoundHook(made.hook, chat, "Grafana", ANN)
+    for other in (made.secret, digest(made.hook), digest("")):
+        assert (await rejection(peers.edge.request(on.FIND_HOOK, FindHook(other)))).code == ErrorCode.NOT_FOUND
+    (listed,) = (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks
+    assert (listed.hook, listed.name, listed.by) == (made.hook, "Grafana", ANN)
+    assert await peers.edge.request(on.DELETE_HOOK, DeleteHook(chat, made.hook, ANN)) == Ack()
+    assert (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks == []
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0", "x" * 65])
+async def test_bad_names_are_rejected(peers: BusPeers, name: str) -> None:
+    chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
+    failed = await rejection(peers.edge.request(on.CREATE_HOOK, CreateHook(chat, name, ANN)))
+    assert failed.field == "name"

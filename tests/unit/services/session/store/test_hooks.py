@@ -1,0 +1,80 @@
+"""Hooks of groups, on both databases."""
+
+from functools import partial
+
+import pytest
+
+from services.session.store import account_removal, hooks
+from shared.contract.errors import ErrorCode
+from shared.contract.hooks import CreateHook, DeleteHook, FoundHook, HookView, ListHooks
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Role
+from shared.settings import LimitsSettings
+from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, StoreHarness, rejection
+
+
+@pytest.fixture
+async def group(populated: StoreHarness) -> ChatId:
+    """Owned by Ann; Bob is an admin, Cem a member."""
+    chat = (await populated.create_group(ANN, BOB, CEM)).id
+    await populated.set_role(chat, BOB, Role.ADMIN)
+    return chat
+
+
+async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:
+    request = CreateHook(chat, "Grafana", actor)
+    make = partial(hooks.create, request=request, number=number, digest=f"d-{number}", limits=store.limits, now=NOW)
+    await store.database.write(make)
+
+
+async def find(store: StoreHarness, number: str) -> FoundHook:
+    return await store.database.read(partial(hooks.find, digest=f"d-{number}"))
+
+
+async def delete(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:
+    await store.database.write(partial(hooks.delete, request=DeleteHook(chat, number, actor)))
+
+
+async def listed(store: StoreHarness, actor: AccountId, chat: ChatId) -> list[HookView]:
+    return (await store.database.read(partial(hooks.list_hooks, request=ListHooks(chat, actor)))).hooks
+
+
+async def test_admins_make_list_and_delete_hooks(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    assert await find(populated, "1") == FoundHook("1", group, "Grafana", BOB)
+    assert await listed(populated, ANN, group) == [HookView("1", "Grafana", BOB, NOW)]
+    for _ in range(2):
+        await delete(populated, ANN, group, "1")
+    assert (await rejection(find(populated, "1"))).code is ErrorCode.NOT_FOUND
+
+
+async def test_others_may_not(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, ANN, group, "1")
+    other = (await populated.create_group(EVE, CEM)).id
+    for actor in (CEM, EVE):
+        for attempt in (
+            create(populated, actor, group, "2"), listed(populated, actor, group), delete(populated, actor, group, "1")
+        ):  # fmt: skip
+            assert (await rejection(attempt)).code is ErrorCode.FORBIDDEN
+    await delete(populated, EVE, other, "1")
+    assert await find(populated, "1")
+
+
+async def test_a_group_has_few_hooks(populated: StoreHarness, group: ChatId) -> None:
+    populated.limits = LimitsSettings(hooks_per_group=1)
+    await create(populated, ANN, group, "1")
+    assert (await rejection(create(populated, ANN, group, "2"))).code is ErrorCode.LIMIT
+
+
+async def test_hooks_end_with_their_group(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, ANN, group, "1")
+    await populated.disband(ANN, group)
+    assert (await rejection(find(populated, "1"))).code is ErrorCode.NOT_FOUND
+
+
+async def test_hooks_end_with_the_account_that_made_them(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, ANN, group, "1")
+    await create(populated, BOB, group, "2")
+    leave = partial(account_removal.leave_chats, account=BOB, now=NOW, broadcast_from=512)
+    await populated.database.write(leave)
+    assert [one.hook for one in await listed(populated, ANN, group)] == ["1"]
