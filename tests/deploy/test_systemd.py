@@ -1,0 +1,44 @@
+"""deploy/systemd: units that systemd reads, commands and settings that exist. `deploy/systemd/trial.sh` runs them."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from services.cli.main import main
+from shared.settings_loader import load
+
+SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
+UNITS = sorted(path for path in SYSTEMD.glob("dragoman*") if path.suffix in {".service", ".timer"})
+PROGRAM = "/opt/dragoman/bin/dragoman"
+
+
+def commands() -> list[list[str]]:
+    """The arguments of Dragoman's commands in the units, also of those within a shell."""
+    lines = [line for unit in UNITS for line in re.findall(rf"{PROGRAM} ([^'\n]*)", unit.read_text())]
+    return [shlex.split(line) for line in lines]
+
+
+def test_their_commands_exist() -> None:
+    found = commands()
+    assert {arguments[0] for arguments in found} == {"up", "backup"}
+    for name, *arguments in found:
+        main.commands[name].make_context(name, arguments, parent=click.Context(main))
+
+
+def test_the_example_of_settings_is_valid() -> None:
+    settings, _ = load(SYSTEMD / "dragoman.toml", {})
+    assert settings.edge.demo == "off"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+def test_systemd_finds_no_fault(tmp_path: Path) -> None:
+    for unit in UNITS:
+        (tmp_path / unit.name).write_text(unit.read_text().replace(PROGRAM, "/bin/true"))
+    paths = [str(tmp_path / unit.name) for unit in UNITS]
+    done = subprocess.run(["/usr/bin/systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
