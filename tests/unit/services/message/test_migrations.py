@@ -14,7 +14,7 @@ from tests.support.servers import PostgresServer
 
 
 def test_migrations_create_the_declared_tables(migrated_url: str) -> None:
-    engine = make_engine(migrated_url)
+    engine = sa.create_engine(migrated_url)  # without the time-outs of a service
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, metadata) == []
