@@ -121,7 +121,7 @@ EVENTS: Mapping[str, EventRow] = {
     "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": EventRow(VerificationEnded("passed")),
 }
-_FILLED_IN_LATER = frozenset({"actor", "all", "origin", "ticket"})
+_FILLED_IN_LATER = frozenset({"actor", "all", "origin", "read_to", "ticket"})
 """Fields of commands that the edge or an operator sets, never a dialect."""
 
 

@@ -533,6 +533,11 @@ export type ReadParameters = {
   index: number;
 };
 
+export type ReadResult = {
+  unread?: number;
+  mentions?: number;
+};
+
 export type ReadersParameters = {
   id?: number | string | null;
   chat: number;
@@ -1167,7 +1172,7 @@ export type ReadCommand = ReadParameters & {
   op: "read";
 };
 
-export type ReadReply = Nothing & {
+export type ReadReply = ReadResult & {
   re: Id;
 };
 

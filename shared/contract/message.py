@@ -279,9 +279,9 @@ class Resumed(msgspec.Struct, frozen=True):
 
 
 class GetHistory(msgspec.Struct):
-    """A page of a chat's messages, for members. `start` is an index from 1, or −k for the k-th newest; the page runs to
-    `older` messages (newest first) or newer ones (oldest first). A start before the first message gives an empty
-    page."""
+    """A page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th newest; `older`:
+    newest first. A start before the first message gives an empty page. `all`: an operator reads, who need not be a
+    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index."""
 
     chat: ChatId
     start: int
@@ -289,19 +289,19 @@ class GetHistory(msgspec.Struct):
     older: bool = True
     actor: AccountId = NO_ACCOUNT
     all: bool = False
-    """An operator reads without being a member. Operators alone may set it: edges never do."""
     with_reactions: bool = False
+    read_to: int | None = None
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`rev`, `reactions` (by index): if they were requested."""
+    """`more`: the reply was full. `rev`, `reactions` (by index), `unread` (and those with mentions): if requested."""
 
     messages: list[Message]
     head: int
     more: bool = False
-    """The reply was full before `count` messages: continue from the last index."""
     rev: int = 0
     reactions: dict[int, Reactions] = {}
+    unread: tuple[int, int] | None = None
 
 
 class GetQuoted(msgspec.Struct):

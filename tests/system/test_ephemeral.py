@@ -66,6 +66,6 @@ def test_what_is_read_on_one_connection_is_shown_on_another(users: Users, system
         assert other.call("token", token=ann.token)["account"] == ann.number
         chat = bob.call("send", to=ann.number, text="first", nonce="1")["chat"]
         assert [one.event("message")["index"] for one in (ann, other)] == [1, 1]
-        ann.do("read", chat=chat, index=1)
+        ann.call("read", chat=chat, index=1)
         assert other.event("read") == {"ev": "read", "chat": chat, "index": 1, "unread": 0, "mentions": 0}
         assert other.call("unread")["total"] == 0

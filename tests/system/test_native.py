@@ -95,7 +95,7 @@ def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> No
     assert [back.event("message")["index"] for _ in range(2)] == [5, 6]
     assert back.event("synced")["messages"] == 2
     assert [one["index"] for one in back.call("history", chat=chat, **{"from": 4}, count=2)["messages"]] == [4, 3]
-    back.do("read", chat=chat, index=99)
+    back.call("read", chat=chat, index=99)
     assert back.call("sync", epoch=epoch, have={str(chat): [6]}, timeline=0)["chats"] == []
     (head,) = back.call("sync", epoch="other", have={str(chat): [6]}, timeline=0)["chats"]
     assert (head["read"], head["unread"]) == (6, 0)
@@ -216,7 +216,7 @@ def test_members_see_what_the_others_have_read(ann: NativeUser, connect: Enter) 
     assert bob.call("chat", chat=chat)["receipts"] is False
     assert bob.call("set_chat", chat=chat, receipts=True)["error"]["code"] == "forbidden"
     assert ann.call("send", chat=chat, text="hello", nonce="1")["index"] == 1
-    bob.do("read", chat=chat, index=1)
+    bob.call("read", chat=chat, index=1)
     assert ann.call("readers", chat=chat, index=1)["error"]["code"] == "forbidden"
     ann.do("set_chat", chat=chat, receipts=True, name="Vegetables")
     assert bob.event("renamed")["name"] == "Vegetables"
@@ -226,7 +226,10 @@ def test_members_see_what_the_others_have_read(ann: NativeUser, connect: Enter) 
         time.sleep(0.6)  # no more often than the rate allows
     assert (found["count"], found["more"]) == (1, False)
     ann.call("send", chat=chat, text="again", nonce="2")
-    bob.do("read", chat=chat, index=2)
+    mention = {"t": "mention", "account": bob.number, "text": "@Bob"}
+    ann.call("send", chat=chat, segments=[mention], nonce="3")
+    read = bob.call("read", chat=chat, index=2)
+    assert (read["unread"], read["mentions"]) == (1, 1)
     assert ann.event("receipts") == {"ev": "receipts", "chat": chat, "upto": [[bob.number, 2]]}
 
 

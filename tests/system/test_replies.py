@@ -51,7 +51,7 @@ def test_unread_mentions_are_counted(ann: NativeUser, bob: NativeUser, connect: 
         ann.call("send", chat=chat, segments=segments, nonce=str(number))
     assert bob.event("message")["segments"] == [mention]
     assert {"chat": chat, "unread": 3, "mentions": 2} in bob.call("unread")["chats"]
-    bob.do("read", chat=chat, index=1)
+    bob.call("read", chat=chat, index=1)
     back = connect()
     back.call("token", token=bob.token)
     (head,) = back.call("sync", have={str(chat): [1]}, timeline=0)["chats"]

@@ -95,6 +95,14 @@ class HistoryPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatMarkedRead:
+    """The reply to MarkChatRead. `unread`: the messages of others that are left, and those of them that mention the
+    account; None if message does not tell. What was read elsewhere a moment ago may count."""
+
+    unread: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChangesPage:
     """The reply to GetChanges; see shared.contract.message.ChangePage."""
 
@@ -199,6 +207,7 @@ NativeReply = (
     | Logins
     | ChatOpened
     | HistoryPage
+    | ChatMarkedRead
     | ChatsResumed
     | MemberList
     | Changed

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from services.edge.canonical.commands import FetchUnread, MarkChatRead, ReadHistory, ResumeChats
-from services.edge.canonical.replies import ChatsResumed, HistoryPage, MessagePage
+from services.edge.canonical.replies import ChatMarkedRead, ChatsResumed, HistoryPage, MessagePage
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.encoded_message import to_display
@@ -97,13 +97,13 @@ class MessageHistory:
         request = GetUnread(actor, 0, by_chat=True)
         return await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
 
-    async def mark_chat_read(self, command: MarkChatRead, actor: AccountId) -> int:
-        """The index up to which the chat is read. Raises RequestError."""
-        request = GetHistory(command.chat, -1, 1, actor=actor)
-        head = (await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)).head
-        index = min(command.index, head)
+    async def mark_chat_read(self, command: MarkChatRead, actor: AccountId) -> tuple[int, ChatMarkedRead]:
+        """The index up to which the chat is read, and what is left. Raises RequestError."""
+        request = GetHistory(command.chat, -1, 1, actor=actor, read_to=command.index)
+        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        index = min(command.index, page.head)
         self._read_state.mark_read(actor, {command.chat: [(1, index)]})
-        return index
+        return index, ChatMarkedRead(page.unread)
 
     async def _history(self, command: GetHistory) -> list[Message]:
         """The requested number of messages, from as many replies as it takes."""

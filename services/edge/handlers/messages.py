@@ -29,7 +29,6 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.receipts import FindReaders
 from shared.contract.search import SearchMessages
-from shared.contract.session import Ack
 
 PagesCommand = (
     GetHistory
@@ -103,10 +102,10 @@ class MessageHandler:
             case CountUnread():
                 return await history.count_unread(actor)
             case MarkChatRead():
-                index = await history.mark_chat_read(command, actor)
+                index, marked = await history.mark_chat_read(command, actor)
                 place = ReadPlace(actor, command.chat, index, session.connection.number)
                 self._ephemeral.reads.mark(place)
-                return Ack()
+                return marked
             case GetChanges():
                 return await self._changes.page(command, actor)
             case SearchMessages():

@@ -208,19 +208,21 @@ class MessageQueries:
         )
 
     async def history(self, request: GetHistory) -> History:
-        first_index = 1
+        place = (1, 1)
         if not request.all:
             members = (await self._roster(request.chat)).members
             if request.actor not in members:
                 raise RequestError.from_failure(NOT_A_MEMBER)
-            first_index = members[request.actor][0]
+            place = members[request.actor]
         else:
             _log.info("operator acts", act="read history", by="admin", chat=request.chat, start=request.start)
-        return await self._store.read(lambda snapshot: self._history(snapshot, request, first_index))
+        return await self._store.read(
+            lambda snapshot: self._history(snapshot, request, ChatEntry(request.chat, *place))
+        )
 
-    def _history(self, snapshot: Snapshot, request: GetHistory, first_index: int) -> History:
+    def _history(self, snapshot: Snapshot, request: GetHistory, entry: ChatEntry) -> History:
         chat, head = request.chat, snapshot.heads([request.chat]).get(request.chat, 0)
-        span = (chat, *history_range(request, head, first_index))
+        span = (chat, *history_range(request, head, entry.first_index))
         messages = list(snapshot.messages([span]))
         rev = snapshot.activity([chat])[chat].rev if request.with_reactions and head else 0
         reactions = snapshot.reactions([span], request.actor) if rev else {}
@@ -228,7 +230,16 @@ class MessageQueries:
         page = _MessagePage(ordered, _ByteBudget(self._reply_bytes), reactions)
         sent = page.take(chat)
         shown = {one.index: found for one in sent if (found := reactions.get((chat, one.index))) is not None}
-        return History(sent, head, page.full, rev, shown)
+        unread = (
+            None if request.read_to is None else self._unread_after(snapshot, request.actor, entry, request.read_to)
+        )
+        return History(sent, head, page.full, rev, shown, unread)
+
+    def _unread_after(self, snapshot: Snapshot, account: AccountId, entry: ChatEntry, index: int) -> tuple[int, int]:
+        """The unread messages, and those with mentions, once everything up to `index` is read."""
+        (one,) = self._chat_states(snapshot, {account: [entry]})[account]
+        left = unread_ranges(read_below(one.state, index + 1), one.head, self._max_unread)
+        return snapshot.unread([(entry.chat, *unread) for unread in left], account).get(entry.chat, (0, 0))
 
     async def quoted(self, request: GetQuoted) -> Quoted:
         spans = [(request.chat, index, index) for index in sorted(set(request.indexes))[:MAX_HISTORY_COUNT]]

@@ -19,6 +19,7 @@ from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
     AccountExported,
     ChangesPage,
+    ChatMarkedRead,
     ChatsResumed,
     DisplayMessage,
     ForwardedMessage,
@@ -57,7 +58,7 @@ from services.edge.dialects.native.mutes import MuteEvent
 from services.edge.dialects.native.operations import RATES, RateClass
 from services.edge.dialects.native.parameters import Id, TokenParameters
 from services.edge.dialects.native.presence import WatchResult
-from services.edge.dialects.native.receipts import ReadersResult
+from services.edge.dialects.native.receipts import ReadersResult, ReadResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Logins, Logout, Refreshed, VerificationNeeded
@@ -198,6 +199,8 @@ class Native(Dialect):
                 return encode.changes(reply, self.base_url)
             case SearchPage():
                 return encode.search(reply)
+            case ChatMarkedRead(unread):
+                return ReadResult() if unread is None else ReadResult(*unread)
             case Readers(count, accounts, more):
                 return ReadersResult(count, [*accounts], more)
             case Unread():

@@ -19,7 +19,7 @@ from services.edge.dialects.native import account_requests, hooks, links, mutes,
 from services.edge.dialects.native.exports import ExportMessagesParameters, ExportMessagesResult, ExportResult
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
-from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult
+from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult, ReadResult
 from services.edge.dialects.native.refreshing import RefreshParameters, RefreshResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.dialects.native.search import SearchParameters, SearchResult
@@ -171,7 +171,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("unpin", "unpin a message", _WRITE, parameters.IndexParameters, results.ChangeResult, requests.unpin),
     Operation(
         "read", "mark the messages up to an index as read",
-        _WRITE, parameters.ReadParameters, _Nothing, requests.read,
+        _WRITE, parameters.ReadParameters, ReadResult, requests.read,
     ),
     Operation(
         "readers", "the members that have read a message, in groups of at most 500",

@@ -1,8 +1,17 @@
-"""native, both directions: `readers`."""
+"""native, both directions: `read` and `readers`."""
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.parameters import Index, IndexParameters
+
+
+class ReadResult(msgspec.Struct):
+    """`unread`: messages of others in the chat that are left; `mentions`: those of them that mention the account. What
+    this account has read on another connection a second ago may count. Without both, they are not known."""
+
+    unread: int | UnsetType = UNSET
+    mentions: int | UnsetType = UNSET
 
 
 class ReadersParameters(IndexParameters, kw_only=True):

@@ -48,7 +48,8 @@ async def until_read(client: NativeClient, chat: int, index: int, unread: int = 
 
 
 async def read(client: NativeClient, chat: int, index: int) -> None:
-    assert await client.reply(number := client.send(op="read", chat=chat, index=index)) == {"re": number}
+    reply = await client.reply(number := client.send(op="read", chat=chat, index=index))
+    assert reply == {"re": number, "unread": max(0, 3 - index), "mentions": 0}
 
 
 async def test_other_connections_of_the_account_alone_are_notified(readers: EdgeCluster) -> None:

@@ -41,7 +41,8 @@ class PagedMessages(FakeService):
         start = request.start if request.start > 0 else len(messages) + 1 + request.start
         found = messages[start - 1 :: -1] if request.older else messages[start - 1 :]
         found = found[: request.count]
-        return History(found[:A_REPLY], len(messages), more=len(found) > A_REPLY)
+        unread = None if request.read_to is None else (max(0, len(messages) - request.read_to), 0)
+        return History(found[:A_REPLY], len(messages), more=len(found) > A_REPLY, unread=unread)
 
     async def _unread(self, request: GetUnread) -> Unread:
         await self.record(request)

@@ -5,6 +5,7 @@ import pytest
 from services.message.service import readers
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
+from shared.contract.message import GetHistory
 from shared.contract.model import Role, Text
 from shared.contract.receipts import FindReaders, FindReadIndexes, Readers, ReadIndex
 from shared.contract.session import Member
@@ -33,6 +34,23 @@ async def test_read_indexes_of_members(harness: QueryHarness) -> None:
     found = await harness.queries.read_indexes(FindReadIndexes(members))
     assert [(one.index, one.unread) for one in found.found] == [(2, 0), (0, 0), (5, 0)]
     assert (await harness.queries.read_indexes(FindReadIndexes([]))).found == []
+
+
+@pytest.mark.parametrize(
+    ("account", "index", "unread"),
+    [(ANN, 0, (4, 1)), (ANN, 2, (4, 1)), (ANN, 5, (2, 1)), (ANN, 9, (0, 0)), (BOB, 1, (2, 0)), (BOB, 6, (1, 0))],
+)
+async def test_what_is_left_after_a_read(
+    harness: QueryHarness, account: AccountId, index: int, unread: tuple[int, int]
+) -> None:
+    """Nothing is marked by the question."""
+    await post(harness, ROOM, CLEO, (AT_ANN,), *[(Text("hm"),)] * 3, (AT_BOB,), (Text("hm"),), (AT_ANN,))
+    await harness.mark_read(ANN, ROOM, (1, 2), (4, 4))
+    await harness.mark_read(BOB, ROOM, (5, 5))
+    for _ in range(2):
+        page = await harness.queries.history(GetHistory(ROOM, -1, 1, actor=account, read_to=index))
+        assert (page.head, page.unread) == (7, unread)
+    assert (await harness.queries.history(GetHistory(ROOM, -1, 1, actor=account))).unread is None
 
 
 async def readers_of(harness: QueryHarness, index: int, after: int = 0, actor: AccountId = ANN) -> Readers:
