@@ -96,7 +96,7 @@ class _NativeReply(msgspec.Struct):
     index: int = 0
     name: str = ""
     members: list[int | _NativeMember] = []
-    chats: list[_NativeChat] = []
+    chats: list[int | _NativeChat] = []
     messages: list[_NativeMessage] = []
     hits: list[_NativeHit] = []
 
@@ -268,7 +268,7 @@ def _answer(read: _NativeReply) -> ServerReply:
     if read.verify is not None:
         return ServerReply(kind, _VERIFY, needs_verification=True)
     reply = ServerReply(kind, number=read.account, token=read.token, chat=read.chat, position=read.index)
-    reply.chats = [ListedChat(chat.chat) for chat in read.chats]
+    reply.chats = [ListedChat(chat if isinstance(chat, int) else chat.chat) for chat in read.chats]
     if kind is ReplyKind.CHAT_DETAILS:
         reply.chats = [ListedChat(read.chat, read.name, [str(member) for member in read.members])]
     reply.messages = [_received(message) for message in read.messages] + [_found(hit) for hit in read.hits]

@@ -36,7 +36,7 @@ def request_of(codec: Codec, command: Command, account: ClientAccount) -> Client
     match command:
         case Register():
             return codec.register(_registration(command))
-        case Login() if command.identifier not in _NO_IDENTIFIERS:
+        case Login(refreshable=False) if command.identifier not in _NO_IDENTIFIERS:
             return codec.login(_login(codec, command))
         case PostMessage(segments=(Text(text),), reply_to=index) if index:
             return codec.reply(command.chat, index, text)
