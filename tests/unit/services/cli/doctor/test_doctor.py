@@ -52,7 +52,7 @@ async def failure(directory: Path, *assignments: str) -> str:
 async def test_healthy_installation_passes(installation: Path) -> None:
     result = await doctor(installation)
     lines = result.output.splitlines()
-    assert (result.exit_code, {line[0] for line in lines}) == (0, {"✓"})
+    assert (result.exit_code, [line for line in lines if line[0] != "✓"]) == (0, [])
     whats = [line[2:18].strip() for line in lines]
     assert whats[0] == "settings"
     users = [*BUS_USERS, "setup"]
