@@ -18,13 +18,7 @@ from shared.contract.ids import AccountId
 from shared.contract.model import JoinPolicy, Profile, ProfileSummary
 from shared.contract.moderation import SetChat
 from shared.contract.mutes import MuteChat
-from shared.contract.session import (
-    AccountView,
-    CreateChat,
-    GetAccount,
-    GetChat,
-    SetProfile,
-)
+from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, SetProfile
 
 
 class AccountHandler:

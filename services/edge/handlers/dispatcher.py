@@ -39,12 +39,7 @@ from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.moderation import SetChat
 from shared.contract.mutes import MuteChat
-from shared.contract.session import (
-    Ack,
-    CreateChat,
-    GetAccount,
-    SetProfile,
-)
+from shared.contract.session import Ack, CreateChat, GetAccount, SetProfile
 
 
 class Dispatcher:

@@ -14,10 +14,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatRevision, Resume, Resumed, ResumedChat
 from shared.contract.model import Chat, ProfileSummary
 from shared.contract.mutes import Mute
-from shared.contract.session import (
-    ChatsFound,
-    GetChats,
-)
+from shared.contract.session import ChatsFound, GetChats
 
 
 class MissingMessages:

@@ -3,7 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -26,7 +27,8 @@ class _ErrorReply(msgspec.Struct):
     error: _Error | None = None
 
 
-class OperationReply(NamedTuple):
+@dataclass(frozen=True)
+class OperationReply:
     """`frame`: the reply as native has it. `events`: those that belong to it."""
 
     frame: bytes
@@ -39,9 +41,9 @@ class OperationReply(NamedTuple):
         del members["re"]
         return members
 
-    @property
+    @cached_property
     def error_code(self) -> str | None:
-        """If the reply is an error."""
+        """If the reply is an error. The reply to a login is asked at each later request."""
         error = msgspec.json.decode(self.frame, type=_ErrorReply).error
         return None if error is None else error.code
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.edge.canonical.transport import Handshake
 from services.edge.http import operation_connection
-from services.edge.http.operation_connection import OperationConnection
+from services.edge.http.operation_connection import OperationConnection, OperationReply
 from shared.contract.errors import ErrorCode, RequestError
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
@@ -37,8 +37,8 @@ async def test_replies_belong_to_operations_in_order() -> None:
     first, second = (opened.connection.perform("ping", b"{}") for _ in range(2))
     opened.connection.send((b'{"ev":"typing"}',))
     opened.connection.send((b'{"re":0,"a":1}', b'{"ev":"message"}', b'{"ev":"synced"}', b'{"re":0}'))
-    assert await first == (b'{"re":0,"a":1}', [b'{"ev":"message"}', b'{"ev":"synced"}'])
-    assert await second == (b'{"re":0}', [])
+    assert await first == OperationReply(b'{"re":0,"a":1}', [b'{"ev":"message"}', b'{"ev":"synced"}'])
+    assert await second == OperationReply(b'{"re":0}', [])
 
 
 async def test_one_that_gave_up_takes_no_reply_of_others() -> None:
