@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from services.cli.ports import free_port
 from services.edge.app import Edge
 from services.edge.gateway import Gateway
 from shared.contract.message import PostMessages
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.gateway.conftest import serve_hello
 from tests.unit.services.edge.gateway.raw import RawPeer
@@ -60,12 +59,6 @@ async def start_tcp(cluster: EdgeCluster, **settings: Any) -> tuple[Edge, int]:
     await gateway.start()
     cluster.stack.push_async_callback(gateway.close)
     return edge, port
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_client_that_has_ended_its_side_is_answered_first(cluster: EdgeCluster) -> None:

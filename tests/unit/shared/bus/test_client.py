@@ -27,7 +27,7 @@ from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NodeId
 from shared.telemetry import new_trace, trace
 from tests.support.servers import NatsServer
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 
 
 def new_bus(server: NatsServer, service: str, registry: CollectorRegistry | None = None) -> Bus:
@@ -160,13 +160,12 @@ async def test_a_broker_that_does_not_answer_is_named_in_the_log(
     bus = Bus(settings, "edge", CollectorRegistry())
     with capture_logs() as logs:
         starting = asyncio.create_task(bus.start())
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not (lines := [line for line in logs if "does not answer yet" in line["event"]]):
-                await asyncio.sleep(0.05)
+        await until(lambda: any("does not answer yet" in line["event"] for line in logs))
     starting.cancel()
     await asyncio.wait([starting])
     await bus.stop()
-    assert lines[0]["servers"] == [settings.url.rpartition("@")[2]]
+    line = next(line for line in logs if "does not answer yet" in line["event"])
+    assert line["servers"] == [settings.url.rpartition("@")[2]]
     assert "secret" not in str(logs)
 
 

@@ -1,6 +1,5 @@
 """Read receipts, on two edges."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from services.edge.ephemeral import known_receipts, read_notices, receipt_displa
 from shared.contract.ephemeral import BlocksChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.receipts import FindReceiptChats
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.handlers.test_history import PagedMessages
@@ -39,9 +38,7 @@ async def enter(cluster: EdgeCluster, account: AccountId, edge: int = 0) -> Nati
     """Logged in, and among the local members of its chats."""
     client = await connect(cluster, account, cluster.edges[edge])
     local = cluster.edges[edge].accounts.by_account[account]
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not local.chats >= {CHAT, OTHER} or (account != CEM and SMALL not in local.chats):
-            await asyncio.sleep(0.01)  # no frame says so
+    await until(lambda: local.chats >= {CHAT, OTHER} and (account == CEM or SMALL in local.chats))
     return client
 
 

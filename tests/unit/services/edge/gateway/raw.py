@@ -4,7 +4,6 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -38,12 +37,6 @@ def request(path: str = "/", *headers: str, key: str = KEY) -> bytes:
         "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}", *headers, "", "",
     ]  # fmt: skip
     return "\r\n".join(lines).encode()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class RawPeer:

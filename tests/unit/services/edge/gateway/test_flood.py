@@ -10,8 +10,9 @@ from services.edge.gateway.flood import SMALL_FRAGMENT_BYTES, FloodGuard
 from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT, ParsedFrame, ProtocolViolation
 from services.edge.gateway.truncation import FrameTruncator
 from shared.settings import LimitsSettings
+from tests.support.waiting import until
 from tests.unit.services.edge.gateway.conftest import Start
-from tests.unit.services.edge.gateway.raw import RawPeer, masked, until
+from tests.unit.services.edge.gateway.raw import RawPeer, masked
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
 LIMITS = LimitsSettings(control_frames_per_second=10, control_frames_burst=5, received_bytes_per_second=1_000)

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from services.cli.ports import free_port
 from services.edge.canonical.frames import Frame
+from tests.support.waiting import until
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
-from tests.unit.services.edge.gateway.raw import RawPeer, until
+from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
 LARGE = b'"' + b"x" * 200_000 + b'"'

@@ -19,9 +19,9 @@ from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import ServerTls
 from shared.errors import StartupError
 from shared.settings import EdgeSettings, LimitsSettings
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import Start
-from tests.unit.services.edge.gateway.raw import TEXT, RawPeer, masked, request, until
+from tests.unit.services.edge.gateway.raw import TEXT, RawPeer, masked, request
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
 WATCH_SECONDS = 0.02

@@ -1,6 +1,5 @@
 import asyncio
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
@@ -13,7 +12,7 @@ from services.edge.http.downloads import disposition
 from services.edge.identicons import avatar_path, avatar_png
 from services.edge.media.naming import safe_name
 from shared.contract.model import Media
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.http.conftest import HEAD_SECONDS, HttpSite
 from tests.unit.services.edge.http.http_client import head_of, request
@@ -255,12 +254,6 @@ async def trickle(peer: RawPeer) -> None:
         while True:
             await peer.exactly(30_000)
             await asyncio.sleep(0.1)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def responses_in_flight() -> list[str]:

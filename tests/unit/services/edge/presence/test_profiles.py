@@ -1,7 +1,6 @@
 """Senders have their current profile summaries, also when a notice of a change was lost."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
@@ -12,18 +11,12 @@ from shared.contract.ids import AccountId
 from shared.contract.message import PostMessages
 from shared.contract.model import Profile, ProfileSummary
 from shared.contract.session import GetProfileSummaries
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import until
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
 ANN, CHAT = AccountId(1), 7
 _REFRESH = "services.edge.presence.profiles._REFRESH_SECONDS"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def stored_summary(cluster: EdgeCluster) -> ProfileSummary | None:
