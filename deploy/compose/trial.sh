@@ -3,21 +3,32 @@
 # through the balancer. Where the named base images cannot be pulled, it makes stand-ins for them from Debian packages
 # (needs root, debootstrap). Usage:
 #   deploy/compose/trial.sh [--tls] [--dashboards] [DIRECTORY OF THE CONFORMANCE SUITE] [PYTEST ARGUMENTS]
+#   deploy/compose/trial.sh --chaos [STEP …]
 # --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
-# --dashboards: with those parts of the profile whose images exist.
+# --dashboards: with those parts of the profile whose images exist;
+# --chaos: instead of the suite, users chat while containers are killed, frozen and restarted (as root, after ./dev
+# setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive.
 set -eu
 cd "$(dirname "$0")/../.."
-tls=false dashboards=""
+tls=false chaos=false dashboards=""
 while :; do
   case ${1:-} in
+    -h | --help) sed -n '2,10s/^# //p' deploy/compose/trial.sh; exit ;;
+    --chaos) chaos=true ;;
     --tls) tls=true ;;
     --dashboards) dashboards="prometheus nats-exporter valkey-exporter postgres-exporter blackbox grafana" ;;
     *) break ;;
   esac
   shift
 done
-suite=${1:-../shared/conformance}
-[ $# -gt 0 ] && shift
+suite=""
+if ! $chaos; then
+  suite=${1:-../shared/conformance}
+  [ $# -gt 0 ] && shift
+elif $tls; then echo "trial: --chaos is without --tls"; exit 2
+elif [ "$(id -u)" -ne 0 ]; then echo "trial: --chaos needs root"; exit 2
+elif [ ! -x .venv/bin/python ]; then echo "trial: there is no .venv: run ./dev setup first"; exit 2
+fi
 
 skip() { echo "trial: skipped: $1"; exit 0; }
 say() { echo "trial: $1"; }
@@ -84,9 +95,10 @@ shows() {
 say "building the image"
 docker build --quiet --network host --tag dragoman:0.1.0 . >/dev/null
 say "starting"
+began=$(date +%s)
 $compose up -d
 await 300 curl -fsS --noproxy '*' -o /dev/null "$DRAGOMAN_PUBLIC_URL/"
-say "answers at $DRAGOMAN_PUBLIC_URL"
+say "answers at $DRAGOMAN_PUBLIC_URL after $(($(date +%s) - began)) s"
 ! $tls || curl -fsS --noproxy '*' --tlsv1.3 -o /dev/null "$DRAGOMAN_PUBLIC_URL/"
 if [ -n "$watching" ]; then
   $compose --profile dashboards up -d $watching
@@ -95,6 +107,10 @@ if [ -n "$watching" ]; then
   case $watching in *nats-exporter*) await 60 shows 'gnatsd_healthz_status_value == 1' ;; esac
   ! $tls || await 120 shows 'probe_ssl_earliest_cert_expiry > time()'
   say "is watched by$watching"
+fi
+if $chaos; then
+  .venv/bin/python -m tests.deploy.compose_trial $project "ws://$place" "$@"
+  exit
 fi
 [ -d "$suite" ] || { say "there is no conformance suite at $suite: not run"; exit 0; }
 outbox=$(docker volume inspect --format '{{.Mountpoint}}' ${project}_outbox)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import cluster_trial
-from tests.deploy.cluster_trial import TrialStep, by_step, node_to_drain
+from tests.deploy.cluster_trial import node_to_drain
+from tests.deploy.disturbed_trial import TrialStep, by_step
 from tests.deploy.manifests import K8S
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.sample_trials import SampleTrial

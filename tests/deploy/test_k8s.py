@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from services.cli.options import variable
 from services.cli.overview.command import dashboard as dashboard_command
 from services.cli.secrets import PLACES, Addresses, issue
 from services.cli.settings_table import leaves
+from services.session.service.hook_address import AddressRules
 from shared.contract.permissions import publishes
 from shared.settings import Settings, TracingSettings
 from tests.deploy.manifests import (
@@ -199,6 +201,24 @@ def test_tracing_component_allows_the_collector(overlay: str, tmp_path: Path) ->
         one["metadata"]["name"] for one in workloads(overlay) if matches(policy["podSelector"], labels_of_pods(one))
     }
     assert reached == SERVICES
+
+
+def test_a_component_lets_session_alone_reach_public_addresses(overlay: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    kustomization = tmp_path / "deploy" / "k8s" / "overlays" / overlay / "kustomization.yaml"
+    text = kustomization.read_text()
+    component = "components:\n  - ../../components/network/outgoing-hooks\n"
+    kustomization.write_text(text.replace("components:\n", component))
+    objects = rendered(overlay, tmp_path / "deploy" / "k8s")
+    (policy,) = [one["spec"] for one in objects if one["metadata"]["name"] == "to-hooks"]
+    reached = {
+        one["metadata"]["name"] for one in workloads(overlay) if matches(policy["podSelector"], labels_of_pods(one))
+    }
+    assert reached == {"session"}
+    blocks = [one["ipBlock"] for rule in policy["egress"] for one in rule["to"]]
+    rules = AddressRules([])
+    for private in (network for block in blocks for network in block.get("except", ())):
+        assert not rules.is_permitted(ip_network(private)[1], is_encrypted=True)
 
 
 def test_the_dashboard_knows_every_process_and_serves_one_user_of_its_own(overlay: str) -> None:

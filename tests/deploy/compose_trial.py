@@ -1,0 +1,122 @@
+"""The drill of `deploy/compose/trial.sh --chaos`: users chat through the balancer while each container is killed,
+frozen and restarted.
+
+`python -m tests.deploy.compose_trial PROJECT URL [STEP …]`, as root of the host of the containers. Exit status 0:
+proven, 1: violated, 2: inconclusive.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from shared.settings import LogSettings
+from shared.settings_loader import load
+from shared.telemetry import configure_logging
+from tests.deploy.disturbed_trial import EDGE, STEP_SECONDS, CommandFailed, Disturbance, run, trial
+from tests.drills.archive import read_history
+from tests.drills.records import Entry
+
+CONTAINERS = ("message-1", "session", "auth", "edge-1", "balancer", "nats", "valkey", "postgres")
+OF_CONNECTIONS = ("edge-1", "balancer")
+"""Their end is that of users' connections."""
+SINGLE = ("session", "auth", "balancer", "nats", "postgres")
+"""While one of them is away, users are without service."""
+FREEZE_SECONDS = 20.0
+BOUND_SECONDS = 10.0
+"""The longest time without service besides."""
+_PAUSE_SECONDS = 0.5
+
+
+class Project:
+    """A running project of Compose on this host."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def kill(self, service: str) -> None:
+        """Ends the container's first process as a fault does: Docker restarts it, as it does not after `docker kill`.
+        Raises CommandFailed."""
+        before = await self.state(service)
+        os.kill(before["Pid"], signal.SIGKILL)
+        await self._until_healthy(service, before["StartedAt"])
+
+    async def freeze(self, service: str) -> None:
+        """Raises CommandFailed."""
+        container = await self._container(service)
+        await run("docker", "pause", container)
+        try:
+            await asyncio.sleep(FREEZE_SECONDS)
+        finally:
+            await run("docker", "unpause", container)
+        await self._until_healthy(service)
+
+    async def restart(self, service: str) -> None:
+        """Raises CommandFailed."""
+        before = await self.state(service)
+        await run("docker", "restart", await self._container(service))
+        await self._until_healthy(service, before["StartedAt"])
+
+    async def history(self, chats: list[int]) -> dict[int, list[Entry]]:
+        """All messages of these chats, by the operator's user. Raises RequestError, CommandFailed."""
+        volume = await run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", f"{self._name}_secrets-admin")
+        admin = load(Path(volume.strip()) / "dragoman.toml", {})[0].nats
+        networks = (await self._inspect("nats"))["NetworkSettings"]["Networks"]
+        (address,) = (network["IPAddress"] for network in networks.values())
+        return await read_history(admin.model_copy(update={"url": f"nats://{address}:4222", "tls_name": "nats"}), chats)
+
+    async def state(self, service: str) -> dict[str, Any]:
+        """Docker's `State`. Raises CommandFailed."""
+        found: dict[str, Any] = (await self._inspect(service))["State"]
+        return found
+
+    async def _until_healthy(self, service: str, last_start: str = "") -> None:
+        """`last_start`: of a container that starts again, when it had started before."""
+        async with asyncio.timeout(STEP_SECONDS):
+            while True:
+                state = await self.state(service)
+                if state["StartedAt"] != last_start and state["Health"]["Status"] == "healthy":
+                    return
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _inspect(self, service: str) -> dict[str, Any]:
+        (found,) = json.loads(await run("docker", "inspect", await self._container(service)))
+        assert isinstance(found, dict)
+        return found
+
+    async def _container(self, service: str) -> str:
+        label = "label=com.docker.compose"
+        filters = f"--filter={label}.project={self._name}", f"--filter={label}.service={service}"
+        found = (await run("docker", "ps", "--all", "--quiet", *filters)).split()
+        if len(found) != 1:
+            raise CommandFailed(f"the project {self._name} has {len(found)} containers of {service}, not one")
+        return found[0]
+
+
+async def steps(project: Project) -> AsyncIterator[Disturbance]:
+    for service in CONTAINERS:
+        target, outage = service, service if service in SINGLE else ""
+        silence = outage
+        if service in OF_CONNECTIONS:
+            target, silence = EDGE, f"{EDGE}~clients"
+        yield Disturbance(f"kill {service}", target, "kill", partial(project.kill, service), outage)
+        yield Disturbance(f"freeze {service}", target, "stop", partial(project.freeze, service), silence)
+        yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
+
+
+async def main(name: str, url: str, only: list[str]) -> int:
+    configure_logging(LogSettings(level="error", json_lines=False), "trial")
+    project = Project(name)
+    return await trial(url, project.history, steps(project), only, BOUND_SECONDS)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:])))
+    except CommandFailed as error:
+        sys.exit(f"trial.sh: {error}")

@@ -1,0 +1,128 @@
+"""The drill of an installation that runs in containers: users chat through its one address while it is disturbed, one
+step after the other."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import msgspec
+
+from tests.drills import rolling
+from tests.drills.checker import check, excusable, repetitions
+from tests.drills.drill import Drill
+from tests.drills.evidence import RequiredEvidence
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.records import Entry, Fault, Healed
+from tests.drills.report import summary, table
+
+ROOT = Path(__file__).parents[2]
+EDGE = "edge"
+"""The target of a fault that ends connections of users: they all have the one address."""
+RATE = 20.0
+"""Messages per second of all users."""
+PATIENCE_SECONDS = 40.0
+CALM_SECONDS = 5.0
+STEP_SECONDS = 600.0
+
+
+class CommandFailed(Exception):
+    pass
+
+
+class Disturbance(NamedTuple):
+    """`target` and `kind`: see Fault. `outage`: the target (see Healed), if users had to be without service until the
+    act was over."""
+
+    name: str
+    target: str
+    kind: str
+    act: Callable[[], Awaitable[None]]
+    outage: str = ""
+
+
+class TrialStep(NamedTuple):
+    """A step that was taken."""
+
+    name: str
+    began: float
+    ended: float
+    failed: str
+
+
+async def run(*command: str) -> str:
+    """Standard output. Raises CommandFailed."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(STEP_SECONDS):
+        out, error = await process.communicate()
+    if process.returncode:
+        raise CommandFailed(f"{' '.join(command)}: {error.decode().strip()}")
+    return out.decode()
+
+
+async def disturb(drill: Drill, steps: AsyncIterator[Disturbance], only: list[str], done: list[TrialStep]) -> None:
+    """`only`: names of the steps; empty: all."""
+    async for step in steps:
+        if only and step.name not in only:
+            continue
+        drill.phase = step.name
+        began = time.monotonic()
+        drill.records.append(Fault(began, step.target, step.kind))
+        try:
+            await step.act()
+            failed = ""
+        except (CommandFailed, TimeoutError) as error:
+            failed = str(error) or "took too long"
+        if step.outage:
+            drill.records.append(Healed(time.monotonic(), began, step.outage, frozenset({EDGE})))
+        await asyncio.sleep(CALM_SECONDS)
+        done.append(TrialStep(step.name, began, time.monotonic(), failed))
+        click.echo(f"{step.name}: {time.monotonic() - began:.0f} s {failed}")
+
+
+def by_step(done: list[TrialStep], trial_index: IndexedTrial) -> str:
+    """A table for docs/operations.md."""
+    lines = [
+        "| step | seconds | longest wait besides outages, s | unanswered | lost | twice |", "|---|---|---|---|---|---|"
+    ]  # fmt: skip
+    repeated = [again.at for first, again in repetitions(trial_index) if not excusable(trial_index, first, again)]
+    for step in done:
+        sent = [text for text, one in trial_index.sent.items() if step.began <= one.at < step.ended]
+        unanswered = sum(trial_index.state(text) != "acknowledged" for text in sent)
+        lost = sum(text in trial_index.acked and text not in trial_index.stored for text in sent)
+        twice = sum(step.began <= at < step.ended for at in repeated)
+        wait = rolling.longest_wait(trial_index, step.began, step.ended)
+        seconds = step.ended - step.began
+        lines.append(f"| {step.name} | {seconds:.0f} | {wait:.1f} | {unanswered} of {len(sent)} | {lost} | {twice} |")
+    return "\n".join(lines)
+
+
+async def trial(
+    url: str,
+    history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]],
+    steps: AsyncIterator[Disturbance],
+    only: list[str],
+    bound: float,
+) -> int:
+    """The exit status: 0 proven, 1 violated, 2 inconclusive. `url`: of the edges. `bound`: the longest time without
+    service, in seconds."""
+    done: list[TrialStep] = []
+    began = time.monotonic()
+    drill = Drill([(EDGE, url)], history, RATE, PATIENCE_SECONDS, lambda _: None, stayers=())
+    records = await drill.run(partial(disturb, steps=steps, only=only, done=done))
+    required = RequiredEvidence.of((time.monotonic() - began) * RATE / 2, {})
+    result = check(records, required, {"S1 service": partial(rolling.served, bound=bound)})
+    trial_index = IndexedTrial(records)
+    click.echo(table(summary(trial_index, result) | rolling.figures(trial_index)))
+    click.echo(by_step(done, trial_index))
+    if result.exit_status:
+        file = Path(tempfile.mkdtemp(prefix="dragoman-trial-")) / "trial.json"
+        file.write_bytes(msgspec.json.encode(records))
+        click.echo(f"records: {file}")
+    return result.exit_status or int(any(step.failed for step in done))
