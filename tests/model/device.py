@@ -1,15 +1,19 @@
 """A logged-in client, and the frames that it must still see."""
 
 import time
-from collections import deque
-from collections.abc import Hashable
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tests.clients.client import Client, Sight
 from tests.clients.line import SECONDS
+from tests.clients.native import Native
 from tests.clients.ourchat_v2 import V2
 from tests.model.expected_frames import EXPECTED_FRAMES
 from tests.model.model import LOBBY, ChatAppeared, Event, MessagePosted, Model, ModelUser, Named, SentMessage
+
+T = TypeVar("T")
 
 _HOLD_SECONDS = 1.5
 """For this time after a login, and after an announced session, v2 may hold messages back, but not an own echo."""
@@ -108,6 +112,20 @@ class ModelDevice(Named):
         else:
             self._seen.append(sight)
 
+    # Native
+
+    @property
+    def unread(self) -> dict[int, int]:
+        """The number of unread messages in each chat."""
+        return dict.fromkeys(self.model.chats_of(self.user.number), 0) | Counter(one.chat for one in self.user.unread)
+
+    def settle_on(self, request: Callable[[], T], wanted: T) -> None:
+        """Requests until the result is the wanted one: what older protocols show is read once its arrival is known."""
+        deadline = time.monotonic() + SECONDS
+        while (seen := request()) != wanted:
+            if time.monotonic() > deadline:
+                expect_same(self, seen, wanted)
+
     # OurChat v2
 
     def list_session(self, number: int) -> None:
@@ -127,9 +145,11 @@ class ModelDevice(Named):
             )
 
     def answered(self, event: Event) -> None:
-        """A chat that this client created is not announced."""
+        """A chat that this client created is announced in native alone."""
         if isinstance(event, ChatAppeared) and isinstance(self.client, V2):
             self.known.add(event.chat)
+        elif isinstance(event, ChatAppeared) and isinstance(self.client, Native):
+            self.expect(event)
 
 
 def learn_facts(message: SentMessage, sight: Sight, observer: str) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from itertools import groupby
+from typing import Any
 
 from tests.clients.client import Segment, Sight
 from tests.model.model import (
+    Change,
     ChatAppeared,
     Event,
     FriendRequestAnswered,
@@ -12,8 +14,10 @@ from tests.model.model import (
     GroupRenamed,
     JoinRequestAnswered,
     JoinRequested,
+    MessageChanged,
     MessagePosted,
     Model,
+    RoleChanged,
     SentMessage,
     UserRenamed,
 )
@@ -59,7 +63,7 @@ def v1(event: Event, model: Model) -> list[Sight]:
             return [Sight("renamed", {"group_id": group, "ocid": by, "name": name, "group_name": name})]
         case UserRenamed(account, name):
             return [Sight("renamed", {"ocid": account, "name": name, "group_name": name})]
-        case ChatAppeared():
+        case ChatAppeared() | MessageChanged() | RoleChanged():
             return []
 
 
@@ -100,6 +104,63 @@ def pipe(event: Event, model: Model) -> list[Sight]:
     return []
 
 
+def native(event: Event, model: Model) -> list[Sight]:
+    match event:
+        case MessagePosted(message):
+            return [native_message(message, model)]
+        case MessageChanged(change):
+            return [native_change(change)]
+        case ChatAppeared(number):
+            return [Sight("chat", {"chat": number, "kind": "group" if model.chats[number].pair is None else "private"})]
+        case FriendRequested(applicant, _, words):
+            return [Sight("request", {"account": applicant, "text": words, "chat": None})]
+        case JoinRequested(group, applicant, words):
+            return [Sight("request", {"account": applicant, "text": words, "chat": group})]
+        case FriendRequestAnswered(applicant, account, accepted):
+            return [Sight("friend", {"pair": {applicant, account}, "accepted": accepted})]
+        case JoinRequestAnswered(group, name, account, accepted):
+            return [Sight("member", {"chat": group, "account": account, "name": name, "accepted": accepted})]
+        case RoleChanged(group, account, role, by):
+            return [Sight("role", {"chat": group, "account": account, "role": role, "by": by})]
+        case GroupRenamed(group, name, by):
+            return [Sight("renamed", {"chat": group, "name": name, "by": by})]
+        case UserRenamed(account, name):
+            return [Sight("profile", {"account": account, "nickname": name})]
+
+
+def native_change(change: Change) -> Sight:
+    words: dict[str, Any] = {"chat": change.chat, "rev": change.rev, "index": change.index, "by": change.by}
+    match change.kind:
+        case "edit":
+            words["segments"] = change.segments
+        case "reaction":
+            words |= {"reactions": change.reactions, "emoji": change.emoji, "on": change.is_on}
+        case "pin":
+            words["on"] = change.is_on
+    return Sight(change.kind, words)
+
+
+def native_message(message: SentMessage, model: Model, reader: int = 0) -> Sight:
+    """`reader`: of a page of the history, which shows the own reactions."""
+    chat = model.chats[message.chat]
+    to = None if chat.pair is None else chat.other(message.sender)
+    name = model.users[message.sender].name
+    return Sight(
+        "message",
+        {
+            "chat": message.chat,
+            "sender": message.sender,
+            "to": to,
+            "name": name,
+            "segments": () if message.is_recalled else message.segments,
+            "edited": message.is_edited,
+            "recalled": message.is_recalled,
+            "reactions": {emoji: len(accounts) for emoji, accounts in message.reactions.items()},
+            "mine": message.mine(reader),
+        },
+    )
+
+
 def _field(text: str) -> str:
     """A text within a list, where a bar would begin another field."""
     return text.replace("|", "｜")
@@ -111,4 +172,5 @@ EXPECTED_FRAMES: Mapping[str, Callable[[Event, Model], list[Sight]]] = {
     "ourchat-v2": v2,
     "service": service,
     "pipe": pipe,
+    "native": native,
 }

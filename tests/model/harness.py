@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tests.clients.client import Account, Client, RequestRejected, Segment, Sight
 from tests.clients.line import SECONDS
+from tests.clients.native import Native
 from tests.clients.ourchat_v0 import V0
 from tests.clients.ourchat_v1 import V1
 from tests.clients.ourchat_v2 import V2, Pc
@@ -28,17 +29,17 @@ from tests.model.model import (
     Policy,
     SentMessage,
 )
-from tests.model.queries import check_account, check_history
+from tests.model.queries import check_account, check_history, check_native_history
 
-CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe)
+CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe, Native)
 HOST = V2
 """The client of the first user, which creates the session of all."""
 
 
 class ModelHarness:
-    def __init__(self, edges: Sequence[str], lobby_head: int) -> None:
+    def __init__(self, edges: Sequence[str], lobby_head: int, lobby_rev: int) -> None:
         self.edges = edges
-        self.model = Model(lobby_head)
+        self.model = Model(lobby_head, lobby_rev)
         self.devices: list[ModelDevice] = []
         self.accounts: dict[int, Account] = {}
         self.log: list[str] = []
@@ -112,7 +113,7 @@ class ModelHarness:
             unread, user.unread = user.unread, []
             for message in unread:
                 device.expect(MessagePosted(message))
-        if isinstance(client, V1):
+        if isinstance(client, V1 | Native):
             stored, user.stored_events = user.stored_events, []
             for event in (*self.model.requests(user.number), *stored):
                 device.expect(event)
@@ -157,6 +158,16 @@ class ModelHarness:
             for chat in self.model.chats_of(number).values():
                 check_history(self.model, reader, chat, 9, chat.before, 200)
             client.line.close()
+            self._check_final_state_by_native(user)
+
+    def _check_final_state_by_native(self, user: ModelUser) -> None:
+        client = Native(self.edges[1])
+        client.login_by_token(self.accounts[user.number])
+        reader = ModelDevice(client, user, self.model, pushes=False)
+        check_account(self.model, reader)
+        for chat in self.model.chats_of(user.number).values():
+            check_native_history(self.model, reader, chat)
+        client.line.close()
 
     def close(self) -> None:
         for device in self.devices:
@@ -164,8 +175,10 @@ class ModelHarness:
 
     # Actions on the system and on the model
 
-    def do(self, act: Callable[[], object], becomes: Callable[[], Notifications]) -> None:
-        """The system must reject an action that the model forbids."""
+    def do(
+        self, act: Callable[[], object], becomes: Callable[[], Notifications], by: ModelDevice | None = None
+    ) -> None:
+        """The system must reject an action that the model forbids. `by`: sees the reply alone."""
         try:
             notifications = becomes()
         except Forbidden:
@@ -174,7 +187,7 @@ class ModelHarness:
                 raise ModelMismatch("what nobody may do was not refused") from None
         else:
             act()
-            self.expect_notifications(notifications)
+            self.expect_notifications(notifications, by)
         self.check()
 
     def expect_notifications(self, notifications: Notifications, by: ModelDevice | None = None) -> None:
@@ -184,7 +197,7 @@ class ModelHarness:
             here = [one for one in self.devices if one.user is user]
             if isinstance(event, MessagePosted):
                 here = [one for one in here if one.pushes]
-                if here and event.message in user.unread:
+                if any(not isinstance(one.client, Native) for one in here) and event.message in user.unread:
                     user.unread.remove(event.message)
             for device in here:
                 if device is not by:
@@ -193,7 +206,7 @@ class ModelHarness:
                     device.expect(event, own=True)
                 else:
                     device.answered(event)
-            shown = any(isinstance(one.client, V1) for one in here)
+            shown = any(isinstance(one.client, V1 | Native) for one in here)
             if isinstance(event, STORED_EVENTS) and not shown and getattr(event, "chat", 0) != LOBBY:
                 user.stored_events.append(event)
 
@@ -237,6 +250,8 @@ class ModelHarness:
         self.note(f"{device} says {words} to {other.number}")
         if chat := self.model.private(device.user.number, other.number):
             return self.send(device, chat, (words,))
+        if self.model.is_blocked(device.user.number, [other.number]):
+            return self._fail_to_send_private(device, other, words)
         if isinstance(device.client, Service):
             number = device.client.create("", [other.uuid], private=True)
             self.expect_notifications(self.model.open_private(number, device.user.number, other.number))
@@ -244,6 +259,17 @@ class ModelHarness:
             return self.send(device, self.model.chats[number], (words,))
         device.client.send_message(0, (words,), other.number)
         self._posted(device, *self.record_message(self.private_chat(device.user, other), device, (words,)))
+        self.check()
+
+    def _fail_to_send_private(self, device: ModelDevice, other: ModelUser, words: str) -> None:
+        """To a user that blocks the sender."""
+        with suppress(RequestRejected):
+            if isinstance(device.client, Service):
+                device.client.create("", [other.uuid], private=True)
+            else:
+                device.client.send_message(0, (words,), other.number)
+                device.client.acknowledged()
+            raise ModelMismatch(f"{device} may write to {other.number}")
         self.check()
 
     def record_message(
@@ -271,29 +297,42 @@ class ModelHarness:
     # Groups
 
     def create(self, device: ModelDevice, name: str, others: Sequence[int] = ()) -> Chat:
+        """Raises Forbidden if one of the others blocks the creator."""
         self.note(f"{device} makes a group with {list(others)}")
-        client, users = device.client, self.model.users
-        policy: Policy = "approval"
-        if isinstance(client, V2):
-            number, policy = client.create(list(others), name), "closed"
-        elif isinstance(client, Service):
-            number, policy = client.create(name, [users[one].uuid for one in others]), "open"
-        else:
-            assert isinstance(client, V1 | Pipe)
-            number, others = client.create_group(name), ()
+        client = device.client
+        if isinstance(client, V1 | Pipe):
+            others = ()
+        if self.model.is_blocked(device.user.number, others):
+            with suppress(RequestRejected):
+                self._create(client, name, others)
+                raise ModelMismatch(f"{device} may add a user that blocks it")
+            raise Forbidden
+        number, policy = self._create(client, name, others)
         self.expect_notifications(self.model.create(number, name, device.user.number, others, policy), by=device)
         if isinstance(client, V2):
             device.list_session(number)
         self.check()
         return self.model.chats[number]
 
+    def _create(self, client: Client, name: str, others: Sequence[int]) -> tuple[int, Policy]:
+        """Raises RequestRejected."""
+        match client:
+            case V2():
+                return client.create(list(others), name), "closed"
+            case Service():
+                return client.create(name, [self.model.users[one].uuid for one in others]), "open"
+            case Native():
+                return client.create(others, name), "approval"
+        assert isinstance(client, V1 | Pipe)
+        return client.create_group(name), "approval"
+
     def apply(self, device: ModelDevice, chat: Chat) -> None:
         self.note(f"{device} applies to {chat.number}")
         client, number = device.client, device.user.number
         if isinstance(client, Service):
             return self._join(device, client, chat)
-        assert isinstance(client, V1 | Pipe)
-        text = "may I?" if isinstance(client, Pipe) else ""
+        assert isinstance(client, V1 | Pipe | Native)
+        text = "" if isinstance(client, V1) else "may I?"
         self.do(lambda: client.apply(chat.number, text), lambda: self.model.apply(chat, number, text))
 
     def _join(self, device: ModelDevice, client: Service, chat: Chat) -> None:
@@ -310,7 +349,7 @@ class ModelHarness:
     def answer_applicant(self, device: ModelDevice, chat: Chat, applicant: int, *, accept: bool) -> None:
         self.note(f"{device} {'takes' if accept else 'does not take'} {applicant} into {chat.number}")
         client, by = device.client, device.user.number
-        assert isinstance(client, V1 | Pipe)
+        assert isinstance(client, V1 | Pipe | Native)
         self.do(
             lambda: client.answer_applicant(chat.number, chat.name, applicant, accept=accept),
             lambda: self.model.answer_applicant(chat, by, applicant, accept=accept, pull=isinstance(client, V1)),
@@ -319,7 +358,7 @@ class ModelHarness:
     def rename_group(self, device: ModelDevice, chat: Chat, name: str) -> None:
         self.note(f"{device} calls {chat.number} {name}")
         client, by = device.client, device.user.number
-        assert isinstance(client, V1)
+        assert isinstance(client, V1 | Native)
         self.do(lambda: client.rename_group(chat.number, name), lambda: self.model.rename_group(chat, by, name))
 
     # Friends and profiles
@@ -327,8 +366,8 @@ class ModelHarness:
     def request_friend(self, device: ModelDevice, other: ModelUser, text: str) -> None:
         self.note(f"{device} wants to be a friend of {other.number}")
         client, user = device.client, device.user
-        assert isinstance(client, V1 | Pipe)
-        expected = text if isinstance(client, Pipe) else ""
+        assert isinstance(client, V1 | Pipe | Native)
+        expected = "" if isinstance(client, V1) else text
         self.do(
             lambda: client.request_friend(other.number, text), lambda: self.model.request_friend(user, other, expected)
         )
@@ -336,7 +375,7 @@ class ModelHarness:
     def answer_friend(self, device: ModelDevice, applicant: ModelUser, *, accept: bool) -> None:
         self.note(f"{device} {'accepts' if accept else 'refuses'} {applicant.number}")
         client, user = device.client, device.user
-        assert isinstance(client, V1 | Pipe)
+        assert isinstance(client, V1 | Pipe | Native)
         self.do(
             lambda: client.answer_friend(applicant.number, accept=accept),
             lambda: self.model.answer_friend(user, applicant, accept=accept),
@@ -345,11 +384,11 @@ class ModelHarness:
     def remove_friend(self, device: ModelDevice, other: ModelUser) -> None:
         self.note(f"{device} is no friend of {other.number} any more")
         client = device.client
-        assert isinstance(client, Pipe)
+        assert isinstance(client, Pipe | Native)
         self.do(lambda: client.remove_friend(other.number), lambda: self.model.remove_friend(device.user, other))
 
     def rename(self, device: ModelDevice, name: str) -> None:
         self.note(f"{device} is called {name}")
         client = device.client
-        assert isinstance(client, V1 | V2 | Pipe)
+        assert isinstance(client, V1 | V2 | Pipe | Native)
         self.do(lambda: client.rename(name), lambda: self.model.rename(device.user, name))

@@ -3,12 +3,14 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.clients.client import Client, Segment
+from tests.clients.native import Native
 from tests.clients.ourchat_v0 import V0
 from tests.clients.ourchat_v1 import V1
 from tests.clients.ourchat_v2 import V2, Pc
@@ -17,7 +19,7 @@ from tests.clients.service import Service
 from tests.model.concurrency import ConcurrentChanges, ConcurrentSend
 from tests.model.device import ModelDevice
 from tests.model.harness import CLIENTS, HOST, ModelHarness
-from tests.model.model import LOBBY, Chat, ModelUser
+from tests.model.model import LOBBY, Chat, Forbidden, ModelUser
 from tests.model.queries import check_account, check_history, take_unread
 
 T = TypeVar("T")
@@ -48,9 +50,9 @@ class Machine(RuleBasedStateMachine):
         """Reports the steps up to a mismatch, because it may not be repeatable."""
         raise NotImplementedError
 
-    @initialize(kinds=st.lists(st.sampled_from(CLIENTS), min_size=3, max_size=4))
+    @initialize(kinds=st.lists(st.sampled_from(CLIENTS), min_size=2, max_size=3))
     def begin(self, kinds: list[type[Client]]) -> None:
-        self.harness.register_users([HOST, *kinds])
+        self.harness.register_users([HOST, Native, *kinds])
 
     def teardown(self) -> None:
         failure = sys.exc_info()[1]
@@ -106,7 +108,7 @@ class Machine(RuleBasedStateMachine):
     def segments(self, choice: st.DataObject, device: ModelDevice) -> tuple[Segment, ...]:
         """Segments that a client of this dialect can send in one message."""
         words = self.words(choice.draw(fillers))
-        if isinstance(device.client, V2):
+        if isinstance(device.client, V2 | Native):
             more = choice.draw(st.lists(st.one_of(st.integers(0, 99), fillers.map(self.words)), max_size=2))
             return (words, *more)
         return (self._words,) if isinstance(device.client, V0) and choice.draw(flags) else (words,)
@@ -130,10 +132,10 @@ class Machine(RuleBasedStateMachine):
         if others:
             self.harness.send(device, self.pick(choice, "where", others), (self.words(""),))
 
-    @precondition(lambda self: self.devices(V1, Pipe, Service))
+    @precondition(lambda self: self.devices(V1, Pipe, Service, Native))
     @rule(choice=data, filler=fillers)
     def send_private(self, choice: st.DataObject, filler: str) -> None:
-        device = self.pick(choice, "who", self.devices(V1, Pipe, Service))
+        device = self.pick(choice, "who", self.devices(V1, Pipe, Service, Native))
         other = self.pick(choice, "to whom", [one for one in self.users if one is not device.user])
         self.harness.send_private(device, other, self.words(filler))
 
@@ -149,7 +151,11 @@ class Machine(RuleBasedStateMachine):
         """Pairs of clients whose users have no private chat; the first client sees all messages."""
         model, devices = self.harness.model, self.devices(V1, Pipe)
         pairs = [(one, other) for one in self.devices(V1) for other in devices if one.user is not other.user]
-        return [(one, other) for one, other in pairs if not model.private(one.user.number, other.user.number)]
+        return [
+            (one, other) for one, other in pairs
+            if not model.private(one.user.number, other.user.number)
+            and not {one.user.number, other.user.number} & (one.user.blocked | other.user.blocked)
+        ]  # fmt: skip
 
     @precondition(lambda self: self.devices(V0, V1, V2))
     @rule(choice=data)
@@ -157,7 +163,9 @@ class Machine(RuleBasedStateMachine):
         """Several clients send at once; meanwhile an absent user may log in and a client may leave."""
         witness = self.pick(choice, "who sees all", self.devices(V0, V1, V2))
         chat = self.pick(choice, "where", self.chats_of(witness))
-        there = [device for device in self.harness.devices if device.user.number in chat.first]
+        there = [device for device in self.harness.devices if device.user.number in chat.first.keys() - chat.muted]
+        if not there:
+            return
         speakers = choice.draw(st.lists(st.sampled_from(there), min_size=2, max_size=8))
         steps = [(device, self.segments(choice, device)) for device in speakers]
         ConcurrentSend(self.harness, chat, witness).run(steps, self._meanwhile(choice, chat, {witness, *speakers}))
@@ -186,7 +194,10 @@ class Machine(RuleBasedStateMachine):
         arrives = self._choose_arrival(choice, chat) if choice.draw(flags) else None
         pushed = Counter(device.user for device in self.harness.devices if device.pushes)
         users = {device.user for device in busy}
-        alone = [one for one in self.harness.devices if one.pushes and pushed[one.user] == 1 and one.user not in users]
+        alone = [
+            one for one in self.harness.devices
+            if one.pushes and pushed[one.user] == 1 and one.user not in users and not isinstance(one.client, Native)
+        ]  # fmt: skip
         leaves = choice.draw(st.sampled_from([None, *alone]), label="who leaves")
         pipes = [one for one in alone if isinstance(one.client, Pipe) and one is not leaves]
         return ConcurrentChanges(arrives, leaves, choice.draw(st.sampled_from([None, *pipes]), label="who takes"))
@@ -244,79 +255,80 @@ class Machine(RuleBasedStateMachine):
 
     # Groups
 
-    @precondition(lambda self: self.devices(V1, V2, Pipe, Service) and len(self.chats) < 12)
+    @precondition(lambda self: self.devices(V1, V2, Pipe, Service, Native) and len(self.chats) < 12)
     @rule(choice=data, name=names)
     def create(self, choice: st.DataObject, name: str) -> None:
-        device = self.pick(choice, "who", self.devices(V1, V2, Pipe, Service))
+        device = self.pick(choice, "who", self.devices(V1, V2, Pipe, Service, Native))
         others = [one.number for one in self.users if one is not device.user]
         members = choice.draw(st.lists(st.sampled_from(others), unique=True))
-        self.harness.create(device, f"{name} {len(self.chats)}", members)
+        with suppress(Forbidden):
+            self.harness.create(device, f"{name} {len(self.chats)}", members)
 
-    @precondition(lambda self: self.devices(V1, Pipe, Service))
+    @precondition(lambda self: self.devices(V1, Pipe, Service, Native))
     @rule(choice=data)
     def apply(self, choice: st.DataObject) -> None:
-        anywhere = [(device, chat) for device in self.devices(V1, Pipe, Service) for chat in self.groups]
+        anywhere = [(device, chat) for device in self.devices(V1, Pipe, Service, Native) for chat in self.groups]
         open_to = [
             (device, chat) for device, chat in anywhere
             if device.user.number not in chat.first and chat.policy != "closed"
         ]  # fmt: skip
         self.harness.apply(*self.prefer(choice, "who and where", open_to, anywhere))
 
-    @precondition(lambda self: self.devices(V1, Pipe))
+    @precondition(lambda self: self.devices(V1, Pipe, Native))
     @rule(choice=data, accept=flags)
     def answer_applicant(self, choice: st.DataObject, accept: bool) -> None:
         """In v1, a friend need not have applied."""
         groups = [chat for chat in self.groups if chat.number != LOBBY]
-        possible = [(device, chat, one) for device, one in self.pairs(V1, Pipe) for chat in groups]
+        possible = [(device, chat, one) for device, one in self.pairs(V1, Pipe, Native) for chat in groups]
         sound = [
             (device, chat, one) for device, chat, one in possible
-            if chat.owner == device.user.number
+            if device.user.number in chat.leaders
             and (one.number in chat.applied or (one.number in device.user.friends and one.number not in chat.first))
         ]  # fmt: skip
         device, chat, applicant = self.prefer(choice, "who, where and whom", sound, possible)
         self.harness.answer_applicant(device, chat, applicant.number, accept=accept)
 
-    @precondition(lambda self: self.devices(V1))
+    @precondition(lambda self: self.devices(V1, Native))
     @rule(choice=data, name=names)
     def rename_group(self, choice: st.DataObject, name: str) -> None:
-        anything = [(device, chat) for device in self.devices(V1) for chat in self.groups]
-        own = [(device, chat) for device, chat in anything if chat.owner == device.user.number]
+        anything = [(device, chat) for device in self.devices(V1, Native) for chat in self.groups]
+        own = [(device, chat) for device, chat in anything if device.user.number in chat.leaders]
         self.harness.rename_group(*self.prefer(choice, "who and which", own, anything), name)
 
     # Friends and profiles
 
-    @precondition(lambda self: self.devices(V1, Pipe))
+    @precondition(lambda self: self.devices(V1, Pipe, Native))
     @rule(choice=data, text=st.sampled_from(("", "hi", "let's | talk")))
     def request_friend(self, choice: st.DataObject, text: str) -> None:
-        possible = self.pairs(V1, Pipe)
+        possible = self.pairs(V1, Pipe, Native)
         strangers = [(device, one) for device, one in possible if one.number not in device.user.friends]
         self.harness.request_friend(*self.prefer(choice, "who and whom", strangers, possible), text)
 
-    @precondition(lambda self: self.devices(V1, Pipe))
+    @precondition(lambda self: self.devices(V1, Pipe, Native))
     @rule(choice=data, accept=flags)
     def answer_friend(self, choice: st.DataObject, accept: bool) -> None:
-        possible = self.pairs(V1, Pipe)
+        possible = self.pairs(V1, Pipe, Native)
         applicants = [(device, one) for device, one in possible if one.number in device.user.friend_requests]
         self.harness.answer_friend(*self.prefer(choice, "who and whom", applicants, possible), accept=accept)
 
-    @precondition(lambda self: self.devices(Pipe))
+    @precondition(lambda self: self.devices(Pipe, Native))
     @rule(choice=data)
     def remove_friend(self, choice: st.DataObject) -> None:
-        possible = self.pairs(Pipe)
+        possible = self.pairs(Pipe, Native)
         friends = [(device, one) for device, one in possible if one.number in device.user.friends]
         self.harness.remove_friend(*self.prefer(choice, "who and whom", friends, possible))
 
-    @precondition(lambda self: self.devices(V1, V2, Pipe))
+    @precondition(lambda self: self.devices(V1, V2, Pipe, Native))
     @rule(choice=data, name=names)
     def rename(self, choice: st.DataObject, name: str) -> None:
-        self.harness.rename(self.pick(choice, "who", self.devices(V1, V2, Pipe)), name)
+        self.harness.rename(self.pick(choice, "who", self.devices(V1, V2, Pipe, Native)), name)
 
     # Queries
 
-    @precondition(lambda self: self.devices(V2, Pipe, Service))
+    @precondition(lambda self: self.devices(V2, Pipe, Service, Native))
     @rule(choice=data)
     def check_account(self, choice: st.DataObject) -> None:
-        device = self.pick(choice, "who", self.devices(V2, Pipe, Service))
+        device = self.pick(choice, "who", self.devices(V2, Pipe, Service, Native))
         self.harness.note(f"{device} looks")
         check_account(self.harness.model, device)
 

@@ -10,6 +10,7 @@ from tests.clients.client import Segment
 LOBBY = 1
 
 Policy = Literal["open", "approval", "closed"]
+Role = Literal["member", "admin", "owner"]
 
 
 class Named:
@@ -25,6 +26,7 @@ class ModelUser(Named):
     name: str
     uuid: str
     friends: set[int] = field(default_factory=set)
+    blocked: set[int] = field(default_factory=set)
     friend_requests: dict[int, str] = field(default_factory=dict)
     """Text of each pending friend request, by applicant."""
     unread: list["SentMessage"] = field(default_factory=list)
@@ -44,23 +46,55 @@ class SentMessage:
     sender: int
     dialect: str
     segments: tuple[Segment, ...]
+    audience: set[int] = field(default_factory=set)
+    """The other members at the time."""
     facts: dict[str, int] = field(default_factory=dict)
+    is_edited: bool = False
+    is_recalled: bool = False
+    reactions: dict[str, set[int]] = field(default_factory=dict)
+    """Accounts by emoji."""
+
+    def mine(self, account: int) -> set[str]:
+        """The emoji by which an account has reacted."""
+        return {emoji for emoji, accounts in self.reactions.items() if account in accounts}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a message, with the text and the reactions of the message after it. `emoji`, `is_on`: the reaction
+    that is added or removed; `is_on` of a pin: the message is pinned."""
+
+    chat: int
+    rev: int
+    index: int
+    kind: str
+    by: int
+    segments: tuple[Segment, ...]
+    reactions: dict[str, int]
+    emoji: str = ""
+    is_on: bool = True
 
 
 @dataclass(repr=False, eq=False)
 class Chat(Named):
     """`first`: the first visible index by member, in order of joining, the owner first. `before`: number of messages
-    that are older than the model."""
+    that are older than the model; `rev`: number of changes, of those, too."""
 
     number: int
     name: str
     owner: int
     policy: Policy
+    admins: set[int] = field(default_factory=set)
     pair: tuple[int, int] | None = None
     before: int = 0
     first: dict[int, int] = field(default_factory=dict)
     messages: list[SentMessage] = field(default_factory=list)
     applied: dict[int, str] = field(default_factory=dict)
+    rev: int = 0
+    changes: list[Change] = field(default_factory=list)
+    pinned: set[int] = field(default_factory=set)
+    muted: set[int] = field(default_factory=set)
+    """Members of a private chat that the other one blocks: they neither send nor change anything, but may recall."""
 
     def __repr__(self) -> str:
         return f"chat {self.number}"
@@ -68,6 +102,15 @@ class Chat(Named):
     @property
     def head(self) -> int:
         return self.before + len(self.messages)
+
+    @property
+    def leaders(self) -> set[int]:
+        """The owner and the admins of a group."""
+        return set() if self.pair else {self.owner, *self.admins}
+
+    def role(self, number: int) -> Role:
+        """Of a member."""
+        return "owner" if number == self.owner else "admin" if number in self.admins else "member"
 
     def other(self, number: int) -> int:
         """The other member of a private chat."""
@@ -77,6 +120,10 @@ class Chat(Named):
     def visible(self, number: int) -> list[SentMessage]:
         return [message for message in self.messages if message.index >= self.first[number]]
 
+    def visible_to(self, number: int) -> list[SentMessage]:
+        """Also of an account that is no member."""
+        return self.visible(number) if number in self.first else []
+
 
 # Events
 
@@ -84,6 +131,11 @@ class Chat(Named):
 @dataclass(frozen=True)
 class MessagePosted:
     message: SentMessage
+
+
+@dataclass(frozen=True)
+class MessageChanged:
+    change: Change
 
 
 @dataclass(frozen=True)
@@ -125,6 +177,14 @@ class JoinRequestAnswered:
 
 
 @dataclass(frozen=True)
+class RoleChanged:
+    chat: int
+    account: int
+    role: Role
+    by: int
+
+
+@dataclass(frozen=True)
 class GroupRenamed:
     chat: int
     name: str
@@ -139,11 +199,13 @@ class UserRenamed:
 
 Event = (
     MessagePosted
+    | MessageChanged
     | ChatAppeared
     | FriendRequested
     | FriendRequestAnswered
     | JoinRequested
     | JoinRequestAnswered
+    | RoleChanged
     | GroupRenamed
     | UserRenamed
 )
@@ -156,9 +218,9 @@ class Forbidden(Exception):
 
 
 class Model:
-    def __init__(self, lobby_head: int) -> None:
+    def __init__(self, lobby_head: int, lobby_rev: int) -> None:
         self.users: dict[int, ModelUser] = {}
-        self.chats = {LOBBY: Chat(LOBBY, "Lobby", 0, "open", before=lobby_head)}
+        self.chats = {LOBBY: Chat(LOBBY, "Lobby", 0, "open", before=lobby_head, rev=lobby_rev)}
 
     # Chats
 
@@ -177,24 +239,55 @@ class Model:
         chat = Chat(number, "", 0, "closed", pair=(min(one, other), max(one, other)))
         self.chats[number] = chat
         chat.first = {one: 1, other: 1}
+        chat.muted = {member for member in chat.first if self.is_blocked(member, [chat.other(member)])}
         return [(member, ChatAppeared(number)) for member in chat.first]
 
     def send(self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...]) -> Notifications:
         """The message is unread for all other members until one of their clients sees it."""
-        if sender not in chat.first:
+        if sender not in chat.first or sender in chat.muted:
             raise Forbidden
         message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments)
         chat.messages.append(message)
-        for member in chat.first:
-            if member != sender:
-                self.users[member].unread.append(message)
+        message.audience = chat.first.keys() - {sender}
+        for member in message.audience:
+            self.users[member].unread.append(message)
         return [(member, MessagePosted(message)) for member in chat.first]
 
+    def mark_read(self, chat: Chat, account: int, index: int) -> Notifications:
+        """Everything up to an index is read. Receipts are gathered, and checked by requests."""
+        if account not in chat.first:
+            raise Forbidden
+        user = self.users[account]
+        user.unread = [one for one in user.unread if one.chat != chat.number or one.index > index]
+        return []
+
+    def readers(self, message: SentMessage) -> set[int]:
+        """Of those that were members when it was sent."""
+        return {account for account in message.audience if message not in self.users[account].unread}
+
     def rename_group(self, chat: Chat, by: int, name: str) -> Notifications:
-        if chat.owner != by:
+        if by not in chat.leaders:
             raise Forbidden
         chat.name = name
         return [(member, GroupRenamed(chat.number, name, by)) for member in chat.first]
+
+    # Roles
+
+    def set_role(self, chat: Chat, by: int, account: int, role: Role) -> Notifications:
+        """The owner makes admins, or a member the owner, and is an admin then."""
+        if chat.owner != by or account == by or account not in chat.first:
+            raise Forbidden
+        changed: dict[int, Role] = {account: role}
+        chat.admins.discard(account)
+        if role == "admin":
+            chat.admins.add(account)
+        elif role == "owner":
+            chat.owner = account
+            chat.admins.add(by)
+            changed[by] = "admin"
+        return [
+            (member, RoleChanged(chat.number, one, new, by)) for one, new in changed.items() for member in chat.first
+        ]
 
     # Joining groups
 
@@ -204,12 +297,14 @@ class Model:
         if chat.policy == "open":
             return self._admit(chat, account)
         chat.applied[account] = text
-        return [(chat.owner, JoinRequested(chat.number, account, text))]
+        return [(leader, JoinRequested(chat.number, account, text)) for leader in chat.leaders]
 
     def answer_applicant(self, chat: Chat, by: int, applicant: int, *, accept: bool, pull: bool) -> Notifications:
         """`pull`: friends may be admitted without an application."""
+        if accept and pull and self.is_blocked(by, [applicant]):
+            raise Forbidden
         friend = accept and pull and applicant in self.users[by].friends
-        if chat.owner != by or applicant in chat.first or not (applicant in chat.applied or friend):
+        if by not in chat.leaders or applicant in chat.first or not (applicant in chat.applied or friend):
             raise Forbidden
         if accept:
             return self._admit(chat, applicant)
@@ -233,7 +328,7 @@ class Model:
 
     def request_friend(self, user: ModelUser, other: ModelUser, text: str) -> Notifications:
         """Two users who request each other become friends."""
-        if other.number in user.friends:
+        if other.number in user.friends or self.is_blocked(user.number, [other.number]):
             raise Forbidden
         if other.number in user.friend_requests:
             return self.answer_friend(user, other, accept=True)
@@ -259,12 +354,30 @@ class Model:
         other.friends.remove(user.number)
         return []
 
+    # Blocks
+
+    def is_blocked(self, account: int, others: Iterable[int]) -> bool:
+        """Whether one of the others blocks the account."""
+        return any(account in self.users[other].blocked for other in others)
+
+    def block(self, user: ModelUser, other: ModelUser, *, on: bool) -> Notifications:
+        """Nobody is notified. The request of a blocked applicant is deleted."""
+        chat = self.private(user.number, other.number)
+        if on:
+            user.blocked.add(other.number)
+            user.friend_requests.pop(other.number, None)
+        else:
+            user.blocked.discard(other.number)
+        if chat is not None:
+            chat.muted = chat.muted | {other.number} if on else chat.muted - {other.number}
+        return []
+
     # Pending requests
 
     def requests(self, account: int) -> list[Event]:
         """Requests that the account has not answered."""
         user = self.users[account]
-        own = [chat for chat in self.chats.values() if chat.owner == account]
+        own = [chat for chat in self.chats.values() if account in chat.leaders]
         pending: list[Event] = [FriendRequested(one, account, text) for one, text in user.friend_requests.items()]
         return pending + [JoinRequested(chat.number, one, text) for chat in own for one, text in chat.applied.items()]
 

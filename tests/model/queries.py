@@ -3,12 +3,16 @@
 from contextlib import suppress
 
 from tests.clients.client import RequestRejected
+from tests.clients.native import Native
 from tests.clients.ourchat_v2 import V2
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
+from tests.model.changes import last_changes
 from tests.model.device import ModelDevice, ModelMismatch, expect_same, learn_facts
-from tests.model.expected_frames import EXPECTED_FRAMES, value
+from tests.model.expected_frames import EXPECTED_FRAMES, native_message, value
 from tests.model.model import LOBBY, Chat, MessagePosted, Model, SentMessage
+
+_PAGE = 200
 
 
 def check_account(model: Model, device: ModelDevice) -> None:
@@ -29,8 +33,42 @@ def check_account(model: Model, device: ModelDevice) -> None:
                 expect_same(device, sorted(members), sorted(chats[number].first))
         case Service() as client:
             _check_account_by_service(model, device, client)
+        case Native() as client:
+            _check_account_by_native(model, device, client)
         case _:
             pass
+
+
+def _check_account_by_native(model: Model, device: ModelDevice, client: Native) -> None:
+    chats = model.chats_of(device.user.number)
+    expect_same(device, (client.friends(), client.blocked()), (device.user.friends, device.user.blocked))
+    for number, chat in chats.items():
+        shown = client.chat(number)
+        if number != LOBBY:
+            expect_same(device, sorted(shown["members"]), sorted(chat.first))
+            expect_same(device, client.roles(number), {one: chat.role(one) for one in chat.first})
+            expect_same(device, _listed_changes(client, number), last_changes(chat, device.user.number))
+        if chat.pair is None:
+            expect_same(device, (shown["name"], shown["owner"]), (chat.name, chat.owner))
+    heads = client.chats()
+    expect_same(device, {number: one["head"] for number, one in heads.items()}, {n: chats[n].head for n in chats})
+    device.settle_on(lambda: {number: one["unread"] for number, one in client.chats().items()}, device.unread)
+
+
+def _listed_changes(client: Native, chat: int) -> list[tuple[int, int, str, int]]:
+    values = [(one.kind, one.values) for one in client.changes(chat)]
+    return [(shown["rev"], shown["index"], kind, shown["by"]) for kind, shown in values]
+
+
+def check_native_history(model: Model, device: ModelDevice, chat: Chat) -> None:
+    """Checks the newest messages, with their reactions. Nothing is read by this."""
+    assert isinstance(device.client, Native)
+    number = device.user.number
+    wanted = chat.visible(number)[::-1][:_PAGE]
+    seen = device.client.read_history(chat.number, -1, len(wanted), "older") if wanted else []
+    expect_same(device, seen, [native_message(message, model, number) for message in wanted])
+    for message, sight in zip(wanted, seen, strict=True):
+        learn_facts(message, sight, str(device))
 
 
 def _check_account_by_service(model: Model, device: ModelDevice, client: Service) -> None:

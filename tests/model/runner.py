@@ -1,7 +1,6 @@
 """Runs the state machine on a running system."""
 
 import secrets
-import uuid
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,11 +10,11 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.clients.client import Account
-from tests.clients.service import Service
+from tests.clients.native import Native
 from tests.model.device import ModelMismatch
 from tests.model.harness import ModelHarness
-from tests.model.machine import Machine
 from tests.model.model import LOBBY
+from tests.model.native_machine import NativeMachine
 
 
 def play(edges: Sequence[str], *, histories: int, steps: int, number: int, shrink: bool = False) -> None:
@@ -23,13 +22,13 @@ def play(edges: Sequence[str], *, histories: int, steps: int, number: int, shrin
     the steps of the first history with a mismatch. Shortening them (`shrink`) takes minutes: each attempt runs."""
     lobby_reader = _lobby_reader(edges[0])
 
-    class SeededMachine(Machine):
+    class SeededMachine(NativeMachine):
         reported: ClassVar[list[str]] = []
 
         @staticmethod
         def open_harness() -> ModelHarness:
-            newest = lobby_reader.read_history(3, LOBBY, -1, 1)
-            return ModelHarness(edges, newest[0].facts["index"] if newest else 0)
+            lobby = lobby_reader.chats()[LOBBY]
+            return ModelHarness(edges, lobby["head"], lobby["rev"])
 
         def report(self, log: Sequence[str]) -> None:
             if not self.reported:
@@ -49,9 +48,9 @@ def play(edges: Sequence[str], *, histories: int, steps: int, number: int, shrin
         lobby_reader.line.close()
 
 
-def _lobby_reader(edge: str) -> Service:
-    """A client that reads how many messages the lobby had before."""
-    lobby_reader = Service(edge)
-    lobby_reader.register(Account("keeper", uuid=str(uuid.uuid4()), secret=secrets.token_hex(8)), "")
-    lobby_reader.join(LOBBY)
+def _lobby_reader(edge: str) -> Native:
+    """A client that reads how many messages and changes the lobby had before."""
+    lobby_reader = Native(edge)
+    lobby_reader.register(Account(f"k{secrets.token_hex(5)}"), "keeper")
+    lobby_reader.apply(LOBBY, "")
     return lobby_reader

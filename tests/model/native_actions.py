@@ -1,0 +1,100 @@
+"""What only native users can do, on the system and in the model."""
+
+from contextlib import suppress
+
+from tests.clients.client import RequestRejected, Segment
+from tests.clients.native import Native
+from tests.model import changes
+from tests.model.device import ModelDevice, ModelMismatch, expect_same
+from tests.model.harness import ModelHarness
+from tests.model.model import Chat, ModelUser, Role, SentMessage
+from tests.model.queries import check_native_history
+
+
+def _client(device: ModelDevice) -> Native:
+    assert isinstance(device.client, Native)
+    return device.client
+
+
+def _read_again(harness: ModelHarness, device: ModelDevice, chat: Chat) -> None:
+    if device.user.number in chat.first:
+        check_native_history(harness.model, device, chat)
+
+
+def edit(
+    harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, segments: tuple[Segment, ...]
+) -> None:
+    harness.note(f"{device} edits {message.index} of {chat.number}: {segments}")
+    client, by, revs = _client(device), device.user.number, list[int]()
+    harness.do(
+        lambda: revs.append(client.edit(chat.number, message.index, segments)),
+        lambda: changes.edit(chat, message, by, segments),
+        device,
+    )
+    expect_same(device, revs, [chat.rev][: len(revs)])
+    _read_again(harness, device, chat)
+
+
+def recall(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage) -> None:
+    harness.note(f"{device} recalls {message.index} of {chat.number}")
+    client, by = _client(device), device.user.number
+    harness.do(lambda: client.recall(chat.number, message.index), lambda: changes.recall(chat, message, by), device)
+    _read_again(harness, device, chat)
+
+
+def react(
+    harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, emoji: str, *, on: bool
+) -> None:
+    harness.note(f"{device} {'reacts to' if on else 'takes back'} {emoji} of {message.index} of {chat.number}")
+    client, by = _client(device), device.user.number
+    harness.do(
+        lambda: client.react(chat.number, message.index, emoji, on=on),
+        lambda: changes.react(chat, message, by, emoji, on=on),
+        device,
+    )
+
+
+def pin(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, *, on: bool) -> None:
+    harness.note(f"{device} {'pins' if on else 'unpins'} {message.index} of {chat.number}")
+    client, by = _client(device), device.user.number
+    harness.do(
+        lambda: client.pin(chat.number, message.index, on=on), lambda: changes.pin(chat, message, by, on=on), device
+    )
+
+
+def block(harness: ModelHarness, device: ModelDevice, other: ModelUser, *, on: bool) -> None:
+    harness.note(f"{device} {'blocks' if on else 'unblocks'} {other.number}")
+    client, user = _client(device), device.user
+    harness.do(lambda: client.block(other.number, on=on), lambda: harness.model.block(user, other, on=on))
+
+
+def read(harness: ModelHarness, device: ModelDevice, chat: Chat, index: int) -> None:
+    harness.note(f"{device} has read {chat.number} up to {index}")
+    client, number = _client(device), device.user.number
+    harness.do(lambda: client.read(chat.number, index), lambda: harness.model.mark_read(chat, number, index))
+    device.settle_on(lambda: client.chats()[chat.number]["unread"], device.unread[chat.number])
+
+
+def check_readers(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage) -> None:
+    """No receipt is shown of a message that is not read, and those who have read it are listed: not in a private chat
+    of which a member blocks the other."""
+    harness.note(f"{device} looks who has read {message.index} of {chat.number}")
+    client, model = _client(device), harness.model
+    for (number, account), index in client.read_by.items():
+        unread = [one.index for one in model.users[account].unread if one.chat == number]
+        expect_same(device, [one for one in unread if one <= index], [])
+    if chat.muted:
+        with suppress(RequestRejected):
+            client.readers(chat.number, message.index)
+            raise ModelMismatch(f"{device} sees who has read {message.index} of {chat.number}")
+        return
+    wanted = model.readers(message)
+    device.settle_on(lambda: client.readers(chat.number, message.index) & message.audience, wanted)
+
+
+def set_role(harness: ModelHarness, device: ModelDevice, chat: Chat, member: int, role: Role) -> None:
+    harness.note(f"{device} makes {member} {role} of {chat.number}")
+    client, by = _client(device), device.user.number
+    harness.do(
+        lambda: client.set_role(chat.number, member, role), lambda: harness.model.set_role(chat, by, member, role)
+    )
