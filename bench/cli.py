@@ -157,6 +157,18 @@ def idle(**given: Any) -> None:
     _run_chosen(idle, IdleOptions, given)
 
 
+@bench.command("changes")
+@_common
+@_time
+@click.option("--people", type=click.IntRange(2), default=40, show_default=True, help="Users in pairs.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+def changes(**given: Any) -> None:
+    """Native users in pairs send, edit, react and read, each for the measured seconds."""
+    from bench.scenarios.changes import ChangesOptions, changes
+
+    _run_chosen(changes, ChangesOptions, given)
+
+
 @bench.command("history")
 @_common
 @_time

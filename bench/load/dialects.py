@@ -12,13 +12,14 @@ from clients.codec.events import ClientEvent, ReceivedMessage
 
 SERVICE = CODECS["service"]
 V2 = CODECS["ourchat-v2"]
+NATIVE = CODECS["native"]
 BY_NAME: dict[str, Codec] = {
     "v2": V2,
     "service": SERVICE,
     "pipe": CODECS["pipe"],
     "v1": CODECS["ourchat-v1"],
     "v0": CODECS["ourchat-v0"],
-    "native": CODECS["native"],
+    "native": NATIVE,
 }
 
 

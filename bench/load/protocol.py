@@ -1,5 +1,7 @@
 """Messages between the command and its worker processes: a job and orders to a worker, reports from it."""
 
+from typing import Literal
+
 import msgspec
 
 from bench.load.histogram import Histogram
@@ -75,6 +77,18 @@ class HistoryPaging(msgspec.Struct, tag=True):
     paged_chats: list[PagedChat]
 
 
+ChangeKind = Literal["send", "edit", "react", "read"]
+
+
+class Changes(msgspec.Struct, tag=True):
+    """Native users in pairs carry out operations of one kind; `size`: bytes of a text."""
+
+    kind: ChangeKind
+    size: int
+    warm_up: float
+    seconds: float
+
+
 class Reconnect(msgspec.Struct, tag=True):
     """All seats connect and lose their connections. The senders send one message when all seats of their process are
     disconnected; each seat then reconnects to one of `edges` and must receive it. The last of `edges` is the one that
@@ -114,7 +128,7 @@ class Stages(msgspec.Struct, tag=True):
     stages: list[Stage]
 
 
-Task = Talk | LoginChurn | HistoryPaging | Reconnect | Mixed | Stages
+Task = Talk | LoginChurn | HistoryPaging | Changes | Reconnect | Mixed | Stages
 
 
 class Job(msgspec.Struct, tag=True):

@@ -12,6 +12,7 @@ import msgspec
 import uvloop
 
 from bench.load.protocol import (
+    Changes,
     Failed,
     HistoryPaging,
     Job,
@@ -30,6 +31,7 @@ from bench.load.protocol import (
 )
 from bench.load.recorder import Recorder
 from bench.load.workload import Workload
+from bench.workloads.changes import ChangesRun
 from bench.workloads.conversation import ConversationRun
 from bench.workloads.history_paging import HistoryPagingRun
 from bench.workloads.login_churn import LoginChurnRun
@@ -81,6 +83,8 @@ def _workload(job: Job, recorder: Recorder) -> Workload:
             return LoginChurnRun(job, job.task, recorder)
         case HistoryPaging():
             return HistoryPagingRun(job, job.task, recorder)
+        case Changes():
+            return ChangesRun(job, job.task, recorder)
         case Reconnect():
             return ReconnectRun(job, job.task, recorder)
         case Mixed():

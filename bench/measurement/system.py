@@ -24,6 +24,7 @@ _LINES_KEPT = 20
 _RAISED = {
     "limits.requests_per_second": "1000000",
     "limits.requests_burst": "1000000",
+    "limits.requests_burst_before_login": "1000000",
     "limits.registrations_per_minute": "1000000",
     "limits.connections_per_address": "1000000",
     "limits.connections_per_account": "1000000",

@@ -1,0 +1,114 @@
+"""`python -m bench.stages.resuming`: how long a `sync` takes after an absence, and how much it sends.
+
+A user of native has been away while each of its many chats got messages. Its client requests the last active chats,
+with their newest messages. The times are those of the client, on the machine of the server.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bench.measurement.run import machine
+from bench.measurement.system import MeasuredSystem, SystemSize, own_system
+from bench.population.seeding import Seeder
+from clients.aio import AsyncConnection, connect
+from clients.codec.native import NativeCodec
+
+_WINDOW, _TIMELINE = 30, 20
+_MEMBERS = 2
+_FIRST = 10
+_NAMED = 1_000
+"""Chats that a client names at most in one command."""
+
+
+class Returning:
+    """Counts what follows a `sync`, up to its last event. Listens to its connection."""
+
+    def __init__(self) -> None:
+        self.codec = NativeCodec(str)
+        self.synced = asyncio.Event()
+        self.frame_bytes = self.messages = 0
+
+    async def sync(self, connection: AsyncConnection, have: dict[str, Any]) -> int:
+        """The number of chats in the reply. Raises ClientError."""
+        self.synced.clear()
+        self.frame_bytes = self.messages = 0
+        members = {"have": have, "window": _WINDOW, "timeline": _TIMELINE}
+        reply = await connection.request(self.codec.call("sync", members))
+        await self.synced.wait()
+        return len(reply.values["chats"])
+
+    def read(self, frame: bytes) -> Any:
+        self.frame_bytes += len(frame)
+        return json.loads(frame)["ev"] if frame.startswith(b'{"ev"') else self.codec.decode(frame)
+
+    # clients.aio.Listener
+
+    def received(self, event: str, now: int) -> None:
+        self.messages += event == "message"
+        if event == "synced":
+            self.synced.set()
+
+    def replied(self, reply: object, now: int) -> None:
+        return
+
+    def ended(self) -> None:
+        return
+
+
+async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int) -> list[str]:
+    """Lines about it. Raises ClientError."""
+    assert target.installation is not None
+    seeder = await asyncio.to_thread(Seeder, target.installation)
+    accounts = await asyncio.to_thread(seeder.accounts, _MEMBERS)
+    made = await asyncio.to_thread(seeder.chats, accounts, _MEMBERS, chats)
+    await asyncio.to_thread(seeder.history, made, messages, accounts[1])
+    await asyncio.to_thread(seeder.analyze)
+    await seeder.publish(made)
+    [account] = seeder.users([accounts[0]])
+    account.secret = ""  # the token is quicker
+    have = {str(chat): [_FIRST, 0] for chat in made[-_NAMED:]}
+    lines = []
+    for name, known in (("knows the first messages", have), ("knows nothing", {})):
+        returning, times = Returning(), []
+        connection = await connect(target.edges[0], returning.codec, returning, returning.read)
+        await connection.request(returning.codec.login(account))
+        for _ in range(syncs):
+            began = time.perf_counter()
+            found = await returning.sync(connection, known)
+            times.append((time.perf_counter() - began) * 1000)
+        await connection.close()
+        lines.append(
+            f"a client that {name}: {_percentiles(times)}; {found} chats, {returning.messages} messages, "
+            f"{returning.frame_bytes / 1024:.0f} KiB"
+        )
+    return lines
+
+
+def _percentiles(times: Sequence[float]) -> str:
+    ordered = sorted(times)
+    return f"p50 {ordered[len(ordered) // 2]:.1f} ms, p99 {ordered[len(ordered) * 99 // 100]:.1f}"
+
+
+async def _main(chats: int, messages: int, syncs: int, settings: Sequence[str]) -> None:
+    async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
+        lines = await measure(target, chats, messages, syncs)
+    sys.stdout.write("\n".join([machine(), f"{chats} chats, {messages} messages each", *lines]) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.stages.resuming", description=__doc__)
+    parser.add_argument("--chats", type=int, default=2_000, help="of the user (default 2000)")
+    parser.add_argument("--messages", type=int, default=100, help="in each chat (default 100)")
+    parser.add_argument("--syncs", type=int, default=200, help="in a row (default 200)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the system")
+    arguments = parser.parse_args()
+    asyncio.run(_main(arguments.chats, arguments.messages, arguments.syncs, arguments.set))
+
+
+if __name__ == "__main__":
+    main()
