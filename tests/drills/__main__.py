@@ -18,8 +18,8 @@ import msgspec
 
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
+from tests.drills import absence, every_drill, faults, fuzz, members, outage_drill, outages, rolling, soak, storm
 from tests.drills import audit as auditing
-from tests.drills import every_drill, faults, fuzz, members, outage_drill, outages, rolling, soak, storm
 from tests.drills import move as moving
 from tests.drills import scale as scaling
 from tests.drills.broken_builds import check_all
@@ -347,6 +347,31 @@ def run_storm(clients: int, all_edges: bool, bound: float, mutant: str | None, r
     click.echo(table(figures))
     _write(figures, report_file)
     sys.exit([result.lower() for result in RESULTS].index(figures["result"]))
+
+
+@drills.command("absence")
+@click.option("--messages", default=10_000, show_default=True, help="Written meanwhile.")
+@click.option("--chats", default=200, show_default=True, help="Of the user who is away.")
+@click.option("--seed", type=int, help="Of the edits and recalls. Random by default.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def run_absence(messages: int, chats: int, seed: int | None, mutant: str | None, report_file: Path | None) -> None:
+    """A native user is away for three days, while others write, edit and recall and processes are killed: a sync and
+    the gaps that it names must give all of it, once, in order."""
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
+    number = secrets.randbits(32) if seed is None else seed
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    click.echo(f"seed {number}")
+    with _system(directory, "", mutant) as cluster:
+        trial = asyncio.run(absence.leave_and_write(cluster, chats, messages, number))
+    clock = None if mutant else f"{absence.SERVICES}={absence.SECONDS}"  # a process is started through one of them
+    with _system(directory, "", mutant, clock) as later:
+        asyncio.run(trial.absentee.come_back(later.edges[0]))
+    found = absence.figures(trial, [*absence.violations(trial)], messages)
+    click.echo(table(found))
+    shutil.rmtree(directory)
+    _write(found, report_file)
+    sys.exit([result.lower() for result in RESULTS].index(found["result"]))
 
 
 @drills.command("all")

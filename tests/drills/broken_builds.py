@@ -18,6 +18,7 @@ SHORTEST = {
     "audit": ("--seconds", "6", "--patience", "25"),
     "scale": ("--edges", "2", "--seconds", "4", "--phase", "grow", "--phase", "shrink"),
     "move": ("--phase", "there", "--seconds", "3"),
+    "absence": ("--messages", "1500", "--chats", "20"),
     "machine": ("--seconds", "60"),
     "broker": ("--phase", "frozen", "--seconds", "17"),
     "database": ("--phase", "restarted"),

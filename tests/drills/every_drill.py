@@ -42,6 +42,7 @@ RUNS = (
     Run("fuzz", ("fuzz",)),
     Run("storm", ("storm",)),
     Run("storm, all edges", ("storm", "--all-edges")),
+    Run("absence", ("absence",)),
     Run("machine", ("machine", "--seconds", "60"), has_figures=False),
 )
 HEAD = f"{'drill':<18}{'result':<14}{'seconds':>8}{'longest wait':>14}{'lost':>6}{'doubled':>9}"

@@ -243,6 +243,20 @@ def _forget_read() -> None:
     _replace(MessageQueries, "mark_read", forgetful)
 
 
+def _keep_recalled() -> None:
+    """The text of a message stays when it is edited or recalled."""
+    from services.message.store.revisions import _Revision
+
+    _replace(_Revision, "_replace_body", lambda *_: None)
+
+
+def _forget_changes() -> None:
+    """A client that comes back gets no changes of the messages that it has."""
+    from services.message.store.snapshot import Snapshot
+
+    _replace(Snapshot, "changes", lambda *_: [])
+
+
 def _double_count() -> None:
     from services.message.store.snapshot import Snapshot
 
@@ -374,6 +388,7 @@ MUTANTS = {
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
     "slow-start": Mutant("message", "S1 service", _slow_start),
     "forget-read": Mutant("message", "", _forget_read, "machine"),
+    "keep-recalled": Mutant("message", "", _keep_recalled, "machine"),
     "always-ready": Mutant("edge", "S3 readiness", _always_ready, "broker"),
     "reply-early": Mutant("message", "I1 durability", _reply_early, "database"),
     "assume-arrived": Mutant("edge", "I2 delivery", _assume_arrived, "network"),
@@ -389,6 +404,7 @@ MUTANTS = {
     "skip-gaps": Mutant("edge", "I3 order", _skip_gaps, "network --phase nats"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
+    "forget-changes": Mutant("message", "R1 absence", _forget_changes, "absence"),
     "skip-catch-up": Mutant("partitions", "I1 durability", _skip_catch_up, "move"),
 }
 

@@ -1,7 +1,7 @@
-"""A service whose wall clock is wrong; its steady clock runs as ever.
+"""Services whose wall clock is wrong; their steady clock runs as ever.
 
-`python -m tests.drills.wrong_clock SERVICE SECONDS up …` is `dragoman up`, but the processes of one service start
-through this module, which moves their wall clock before it imports the product.
+`python -m tests.drills.wrong_clock SERVICE[,SERVICE …] SECONDS up …` is `dragoman up`, but the processes of these
+services start through this module, which moves their wall clock before it imports the product.
 """
 
 import sys
@@ -16,7 +16,7 @@ def move_wall_clock(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    service, seconds = sys.argv.pop(1), sys.argv.pop(1)
+    services, seconds = sys.argv.pop(1), sys.argv.pop(1)
     if sys.argv[1] != "up":
         move_wall_clock(float(seconds))
     from services.cli.main import main
@@ -24,5 +24,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "up":
         from tests.drills.mutants import start_through
 
-        start_through("tests.drills.wrong_clock", service, seconds, service=service)
+        for service in services.split(","):
+            start_through("tests.drills.wrong_clock", services, seconds, service=service)
     main()

@@ -1,0 +1,304 @@
+"""The absence drill: a native user is away while others write, edit and recall in hundreds of chats, and processes are
+killed. Three days later, by the servers' clocks, a `sync` and the gaps that its replies name give what was missed:
+everything, once, and in order."""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, cycle
+from typing import Any
+
+from clients.aio import AsyncConnection, NullListener, connect
+from clients.codec.base import ClientAccount
+from clients.codec.native import NativeCodec
+from clients.errors import ClientError
+from tests.drills.cluster import Cluster
+
+SECONDS = 3 * 86_400.0
+"""Of the absence."""
+SERVICES = "auth,session,message,edge"
+TARGETS = ("edge-1", "message", "edge-2", "message")
+_WRITERS = 10
+_KILL_SECONDS = 3.0
+_REPLY_SECONDS = 5.0
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.2
+_PAGE, _WINDOW = 200, 100
+_BEFORE, _EDITED, _RECALLED = 0.1, 0.1, 0.05
+"""Shares of the messages: written before the absence, and changed later."""
+
+Place = tuple[int, int]
+"""Chat and index."""
+
+
+class NotAnswered(Exception):
+    """A command was not acknowledged in time."""
+
+
+class Writer:
+    """A user of native, whose commands are repeated under their nonce until they are acknowledged, at any edge."""
+
+    def __init__(self, edges: list[str], name: str) -> None:
+        nonces = count(1)
+        self._new_nonce: Callable[[], str] = lambda: f"{name}-{next(nonces)}"
+        self._codec = NativeCodec(self._new_nonce)
+        self._edges = cycle(edges)
+        self._connection: AsyncConnection | None = None
+        self.account = ClientAccount(name, f"secret of {name}")
+        self.chats: list[int] = []
+        self._written: list[Place] = []
+
+    async def register(self) -> None:
+        """Raises ClientError."""
+        connection = await connect(next(self._edges), self._codec, NullListener())
+        reply = await connection.request(self._codec.register(self.account))
+        self.account.number, self.account.token = reply.number, reply.token
+        self._connection = connection
+
+    async def perform(self, operation: str, **members: Any) -> Mapping[str, Any]:
+        """The reply. Raises NotAnswered."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                connection = await self._logged_in()
+                return (await connection.request(self._codec.call(operation, members), _REPLY_SECONDS)).values
+            except ClientError as error:
+                if time.monotonic() > deadline:
+                    raise NotAnswered(f"{operation}: {error}") from error
+                await self.leave()
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def write(self, messages: int, chance: random.Random, written: dict[Place, str | None]) -> None:
+        """Edits and recalls earlier messages in between. Raises NotAnswered."""
+        name = self.account.name
+        for _ in range(messages):
+            text = f"{name}: {len(written)}"
+            chat = chance.choice(self.chats)
+            place = chat, (await self.perform("send", chat=chat, text=text, nonce=self._new_nonce()))["index"]
+            written[place] = text
+            self._written.append(place)
+            if chance.random() < _EDITED:
+                chat, index = chance.choice(self._written)
+                text = f"{text}, in place of another"
+                await self.perform("edit", chat=chat, index=index, text=text, nonce=self._new_nonce())
+                written[chat, index] = text
+            if chance.random() < _RECALLED:
+                chat, index = self._written.pop(chance.randrange(len(self._written)))
+                await self.perform("recall", chat=chat, index=index)
+                written[chat, index] = None
+
+    async def leave(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()
+
+    async def _logged_in(self) -> AsyncConnection:
+        if self._connection is None or self._connection.has_ended:
+            self._connection = await connect(next(self._edges), self._codec, NullListener())
+            await self._connection.request(self._codec.login(self.account), _REPLY_SECONDS)
+        return self._connection
+
+
+class Absentee:
+    """`messages` has the text of each, or None for a recalled one, and `received_times` how often it came; `positions`
+    has the last index and `rev` of each chat, as `sync` takes them. Listens to its connection."""
+
+    def __init__(self, account: ClientAccount) -> None:
+        self._account = account
+        self._codec = NativeCodec(str)
+        self._synced = asyncio.Event()
+        self.messages: dict[Place, str | None] = {}
+        self.received_times = Counter[Place]()
+        self.pushed: list[Place] = []
+        self.changed = 0
+        """Changes of messages that it had."""
+        self.positions: dict[int, tuple[int, int]] = {}
+        self.seconds = 0.0
+        """From the login until everything was there."""
+
+    async def come_back(self, edge: str) -> None:
+        """Raises ClientError, TimeoutError."""
+        self.pushed.clear()
+        connection = await connect(edge, self._codec, self, self._read)
+        began = time.monotonic()
+        try:
+            await connection.request(self._codec.login(self._account))
+            for head in await self._sync(connection):
+                await self._fill_gap(connection, head)
+                await self._follow_changes(connection, head)
+                self.positions[head["chat"]] = head["head"], head["rev"]
+        finally:
+            await connection.close()
+        self.seconds = time.monotonic() - began
+
+    async def _sync(self, connection: AsyncConnection) -> list[dict[str, Any]]:
+        """All pages: the chats that have something new."""
+        have = {str(chat): position for chat, position in self.positions.items()}
+        heads: list[dict[str, Any]] = []
+        page: dict[str, Any] = {}
+        while True:
+            self._synced.clear()
+            reply = await self._call(connection, "sync", have=have, window=_WINDOW, **page)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._synced.wait()
+            heads += reply["chats"]
+            if "before" not in reply:
+                return heads
+            page = {"before": reply["before"]}
+
+    async def _fill_gap(self, connection: AsyncConnection, head: dict[str, Any]) -> None:
+        if "gap" not in head:
+            return
+        for index in range(head["gap"]["from"], head["gap"]["to"] + 1, _PAGE):
+            number = min(_PAGE, head["gap"]["to"] - index + 1)
+            place = {"chat": head["chat"], "from": index, "count": number, "dir": "newer"}
+            for message in (await self._call(connection, "history", **place))["messages"]:
+                self._store(message)
+
+    async def _follow_changes(self, connection: AsyncConnection, head: dict[str, Any]) -> None:
+        after, more = head.get("changes_after"), "changes_after" in head
+        while more:
+            page = await self._call(connection, "changes", chat=head["chat"], after=after)
+            for change in page["changes"]:
+                self._change(change)
+                after = change["rev"]
+            more = page["more"]
+
+    async def _call(self, connection: AsyncConnection, operation: str, **members: Any) -> Mapping[str, Any]:
+        return (await connection.request(self._codec.call(operation, members))).values
+
+    def _read(self, frame: bytes) -> Any:
+        values = json.loads(frame)
+        return values if "ev" in values else self._codec.decode(frame)
+
+    def _store(self, message: Mapping[str, Any]) -> Place:
+        place = message["chat"], message["index"]
+        self.messages[place] = None if message.get("recalled") else _text(message)
+        self.received_times[place] += 1
+        return place
+
+    def _change(self, change: Mapping[str, Any]) -> None:
+        if change["kind"] in ("edit", "recall"):
+            place = change["chat"], change["index"]
+            self.messages[place] = None if change["kind"] == "recall" else _text(change)
+
+    # clients.aio.Listener
+
+    def received(self, event: Mapping[str, Any], now: int) -> None:
+        if event["ev"] == "message":
+            self.pushed.append(self._store(event))
+        elif event["ev"] == "changed":
+            self.changed += 1
+            self._change(event)
+        elif event["ev"] == "synced":
+            self._synced.set()
+
+    def replied(self, reply: object, now: int) -> None:
+        return
+
+    def ended(self) -> None:
+        return
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return "".join(segment["text"] for segment in message["segments"])
+
+
+@dataclass
+class Absence:
+    """`written`: the last acknowledged text of each message, None if it was recalled. `kills`: by process."""
+
+    absentee: Absentee
+    written: dict[Place, str | None] = field(default_factory=dict)
+    kills: Counter[str] = field(default_factory=Counter)
+
+
+async def leave_and_write(cluster: Cluster, chats: int, messages: int, seed: int) -> Absence:
+    """The absentee leaves when it has the first messages; then the others go on while processes are killed. Raises
+    ClientError, TimeoutError, ExceptionGroup of NotAnswered."""
+    writers = [Writer(cluster.edges, f"writer{number}of{seed}") for number in range(_WRITERS)]
+    away = Writer(cluster.edges, f"absentee{seed}")
+    for writer in (*writers, away):
+        await writer.register()
+    await _create_chats(writers, away.account.number, chats)
+    absence, chance = Absence(Absentee(away.account)), random.Random(seed)
+    before = int(messages * _BEFORE) // _WRITERS
+    await _write_at_once(writers, before, chance, absence.written)
+    await absence.absentee.come_back(cluster.edges[0])
+    await away.leave()
+    killing = asyncio.create_task(_kill_in_turn(cluster, absence.kills))
+    await _write_at_once(writers, messages // _WRITERS - before, chance, absence.written)
+    killing.cancel()
+    await asyncio.wait({killing})
+    for writer in writers:
+        await writer.leave()
+    return absence
+
+
+async def _create_chats(writers: Sequence[Writer], absentee: int, chats: int) -> None:
+    """Each is of two writers and the absentee."""
+    for number in range(chats):
+        first, second = writers[number % len(writers)], writers[(number + 1) % len(writers)]
+        members = [second.account.number, absentee]
+        chat = (await first.perform("create", name=f"chat {number}", members=members))["chat"]
+        first.chats.append(chat)
+        second.chats.append(chat)
+
+
+async def _write_at_once(
+    writers: Sequence[Writer], each: int, chance: random.Random, written: dict[Place, str | None]
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        for writer in writers:
+            group.create_task(writer.write(each, random.Random(chance.random()), written))
+
+
+async def _kill_in_turn(cluster: Cluster, kills: Counter[str]) -> None:
+    for name in cycle(TARGETS):
+        await asyncio.to_thread(cluster.kill, name)
+        kills[name] += 1
+        await asyncio.sleep(_KILL_SECONDS)
+
+
+def violations(absence: Absence) -> Iterator[str]:
+    """Pure."""
+    absentee = absence.absentee
+    for place, text in absence.written.items():
+        if place not in absentee.messages:
+            yield f"{place} is missing"
+        elif absentee.messages[place] != text:
+            yield f"{place} is {absentee.messages[place]!r}, and should be {text!r}"
+    for chat, (head, _) in absentee.positions.items():
+        for index in range(1, head + 1):
+            if (times := absentee.received_times[chat, index]) != 1:
+                yield f"{(chat, index)} came {times} times"
+    last: dict[int, int] = {}
+    for chat, index in absentee.pushed:
+        if index <= last.get(chat, 0):
+            yield f"{(chat, index)} came after {last[chat]}"
+        last[chat] = index
+
+
+def figures(absence: Absence, found: Sequence[str], messages: int) -> dict[str, Any]:
+    """As those of the other drills."""
+    least = messages // _WRITERS * _WRITERS
+    doubts = [f"only {len(absence.written)} messages"] if len(absence.written) < least else []
+    doubts += [] if absence.kills else ["nothing was killed"]
+    return {
+        "result": "violated" if found else "inconclusive" if doubts else "proven",
+        "acknowledged": len(absence.written),
+        "recalled": sum(text is None for text in absence.written.values()),
+        "chats": len(absence.absentee.positions),
+        "pushed": len(absence.absentee.pushed),
+        "changed": absence.absentee.changed,
+        "seconds_to_return": round(absence.absentee.seconds, 2),
+        "faults": {f"kill {name}": times for name, times in absence.kills.items()},
+        "worst_outage_seconds": {f"kill {name}": 0.0 for name in absence.kills},
+        "invariants": {"R1 absence": len(found)},
+        "violations": list(found[:5]),
+        "doubts": doubts,
+    }

@@ -1,0 +1,75 @@
+"""The absence drill, short: it proves on a real system, and finds each way in which something is missing."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from clients.codec.base import ClientAccount
+from tests.drills.absence import Absence, Absentee, figures, violations
+from tests.drills.mutants import MUTANTS
+from tests.support.drilling import drill
+
+pytestmark = pytest.mark.xdist_group("absence")
+
+
+def test_a_sync_gives_what_was_missed_in_three_days(tmp_path: Path) -> None:
+    status, found = drill("absence", tmp_path, "--messages", "1500", "--chats", "20", "--seed", "7")
+    assert (found["violations"], found["doubts"], found["result"], status) == ([], [], "proven", 0)
+    assert 0 < found["pushed"] < found["acknowledged"] == 1500
+    assert found["recalled"] > 0 < found["changed"]
+
+
+def test_changes_that_are_not_sent_are_flagged(tmp_path: Path) -> None:
+    broken = ("--seed", "7", "--break", "forget-changes")
+    status, found = drill("absence", tmp_path, "--messages", "1500", "--chats", "20", *broken)
+    assert (status, found["result"]) == (1, "violated")
+    assert found["invariants"][MUTANTS["forget-changes"].invariant]
+
+
+def returned() -> Absence:
+    """Three messages of a chat: the second edited, the third recalled; two of them were pushed."""
+    absence = Absence(Absentee(ClientAccount("ann", "secret")), {(5, 1): "one", (5, 2): "new", (5, 3): None})
+    absence.kills["message"] += 1
+    seen = absence.absentee
+    seen.messages = dict(absence.written)
+    seen.received_times = Counter(seen.messages.keys())
+    seen.pushed, seen.positions = [(5, 2), (5, 3)], {5: (3, 2)}
+    return absence
+
+
+def found_in(absence: Absence) -> str:
+    (text,) = violations(absence)
+    return text
+
+
+def test_what_is_as_it_was_written_is_no_violation() -> None:
+    absence = returned()
+    assert list(violations(absence)) == []
+    assert figures(absence, [], 3)["result"] == "proven"
+
+
+def test_each_way_of_missing_something_is_found() -> None:
+    old = returned()
+    old.absentee.messages[5, 2] = "before the edit"
+    assert found_in(old) == "(5, 2) is 'before the edit', and should be 'new'"
+    recalled = returned()
+    recalled.absentee.messages[5, 3] = "three"
+    assert "should be None" in found_in(recalled)
+    twice = returned()
+    twice.absentee.received_times[5, 1] += 1
+    assert found_in(twice) == "(5, 1) came 2 times"
+    late = returned()
+    late.absentee.pushed.reverse()
+    assert found_in(late) == "(5, 2) came after 3"
+    missing = returned()
+    del missing.absentee.messages[5, 1], missing.absentee.received_times[5, 1]
+    assert list(violations(missing)) == ["(5, 1) is missing", "(5, 1) came 0 times"]
+    assert figures(missing, ["(5, 1) is missing"], 3)["result"] == "violated"
+
+
+def test_a_run_without_kills_or_with_too_few_messages_proves_nothing() -> None:
+    absence = returned()
+    assert figures(absence, [], 1_000)["result"] == "inconclusive"
+    absence.kills.clear()
+    assert figures(absence, [], 3)["doubts"] == ["nothing was killed"]
