@@ -9,14 +9,21 @@ from services.edge.dialects.native.operations import OPERATIONS, Operation
 
 
 def operations() -> str:
-    return table("operation", map(_row, OPERATIONS), ("what it does", "members", "reply", "rate", "login"))
+    return table("operation", map(_row, OPERATIONS), ("what it does", "members", "reply", "rate", "login", "bots"))
 
 
 def _row(operation: Operation) -> tuple[str, ...]:
     parameters = ", ".join(f"`{name}`" for name in members(operation.parameters, skip=("id",))) or NOTHING
     result = ", ".join(f"`{name}`" for name in members(operation.result)) or NOTHING
     login = "yes" if operation.needs_login else "no"
-    return (f"`{operation.name}`", operation.text, parameters, result, operation.rate.value, login)
+    return (f"`{operation.name}`", operation.text, parameters, result, operation.rate.value, login, _bots(operation))
+
+
+def _bots(operation: Operation) -> str:
+    """What the token of a bot needs."""
+    if operation.scopes is None:
+        return "no"
+    return ", ".join(sorted(operation.scopes)) or "yes"
 
 
 def members(struct: type[msgspec.Struct], skip: tuple[str, ...] = ()) -> Iterator[str]:

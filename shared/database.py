@@ -39,6 +39,8 @@ _CHECKPOINT_ROUNDS = 2
 """The second round moves only the pages written during the first, so the writer waits briefly."""
 _LOG_PAGES = 32_768
 _PAUSE_SECONDS = 1.0
+_IDLE_SECONDS = 3
+"""Of a transaction, on PostgreSQL: a frozen process must not hold its locks for longer."""
 _BRIEF_SECONDS = 0.003
 """Above this average, no transaction runs on the event loop: the disk is slow or busy."""
 _AVERAGED = 8
@@ -286,8 +288,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
     """An engine with this project's pragmas, for services and migrations."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        # A process frozen within a transaction must not hold its locks for long.
-        limits = "-c statement_timeout=5000 -c idle_in_transaction_session_timeout=3000"
+        limits = f"-c statement_timeout=5000 -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
         options = f"{parsed.query.get('options', '')} {limits}"
         return sa.create_engine(
             url,

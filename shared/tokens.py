@@ -11,12 +11,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.types import Options
 
 from shared.contract.auth import Keys, PublicKey
+from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 
 ALGORITHM = "EdDSA"
 TYPE = "at+jwt"
 """The JWT type: another kind of JWT signed by the same keys is no access token."""
+BOT_TYPE = "bot+jwt"
+"""The JWT type of a bot's token, which permits its scopes alone. Who does not know scopes rejects the type."""
 LEEWAY_SECONDS = 30.0
 """Tolerated difference of two machines' clocks."""
 
@@ -40,13 +43,15 @@ class UnknownKey(BadToken):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """The claims of a token. Times are Unix seconds; account-wide revocations are compared with `issued`."""
+    """The claims of a token. Times are Unix seconds; account-wide revocations are compared with `issued`. `scopes`: of
+    a bot's token; None: a user's, which permits everything."""
 
     account: AccountId
     sid: str
     issued: int
     expires: int
     jti: str
+    scopes: frozenset[TokenScope] | None = None
 
 
 class _Payload(msgspec.Struct):
@@ -56,6 +61,8 @@ class _Payload(msgspec.Struct):
     iat: _Time
     exp: _Time
     nbf: _Time = 0
+    scope: str = ""
+    """Of a bot's token: words, of which unknown ones permit nothing (RFC 8693, 4.2)."""
 
 
 class Verifier:
@@ -77,24 +84,27 @@ class Verifier:
         ahead. Raises BadToken, UnknownKey."""
         if len(token) > _MAX_BYTES or not token.isascii():
             raise BadToken("oversized or not ASCII")
-        payload = self._payload(token, self._key(token))
+        kind, key = self._key(token)
+        payload = self._payload(token, key)
         if payload.exp + LEEWAY_SECONDS <= now:
             raise BadToken("expired")
         if max(payload.iat, payload.nbf) - LEEWAY_SECONDS > (now if latest is None else latest):
             raise BadToken("not valid yet")
-        return Claims(AccountId(int(payload.sub)), payload.sid, payload.iat, payload.exp, payload.jti)
+        scopes = frozenset(TokenScope).intersection(payload.scope.split(" ")) if kind == BOT_TYPE else None
+        return Claims(AccountId(int(payload.sub)), payload.sid, payload.iat, payload.exp, payload.jti, scopes)
 
-    def _key(self, token: str) -> Ed25519PublicKey:
+    def _key(self, token: str) -> tuple[str, Ed25519PublicKey]:
+        """The token's type and key."""
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, binascii.Error, RecursionError) as error:
             raise BadToken("unreadable") from error
-        if set(header) != _HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
+        if set(header) != _HEADER or header["alg"] != ALGORITHM or header["typ"] not in (TYPE, BOT_TYPE):
             raise BadToken("header")
         key = self._keys.get(header["kid"])
         if key is None:
             raise UnknownKey("unknown key")
-        return key
+        return header["typ"], key
 
     def _payload(self, token: str, key: Ed25519PublicKey) -> _Payload:
         options: Options = {

@@ -44,7 +44,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Ten thousand tests are no garbage."""
+    """Ten thousand tests are no garbage: later collections leave them out."""
+    gc.freeze()
     gc.enable()
 
 
@@ -52,6 +53,14 @@ def pytest_collection_finish() -> None:
 def _interrupts_reach_children() -> None:
     """A shell's background job ignores them, and so would whatever the tests start, and interrupt."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _transactions_survive_a_stall() -> Iterator[None]:
+    """A loaded machine may take the processor away for seconds, which a test is not about."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.database._IDLE_SECONDS", 60)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ with a sentence for the user.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -135,6 +135,14 @@ class Codec(ABC):
 
     def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
         raise self.unsupported("pin a message")
+
+    def read(self, chat: int, index: int) -> ClientRequest:
+        """Mark the messages of a chat up to an index as read."""
+        raise self.unsupported("mark messages as read")
+
+    def call(self, operation: str, members: Mapping[str, Any]) -> ClientRequest:
+        """Any operation of the dialect, by its name. The `values` of its reply are all that the server sends."""
+        raise self.unsupported("call an operation by its name")
 
     def block(self, user: ClientAccount, *, on: bool = True) -> ClientRequest:
         raise self.unsupported("block a user")

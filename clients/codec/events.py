@@ -23,6 +23,7 @@ class ReplyKind(Enum):
     HISTORY = "page of the history"
     SEARCH = "search"
     STATUS = "request of the server's status"
+    OPERATION = "request by name"
     ANY = "request"
     """Of a reply: it answers the oldest request. Of a request: any reply answers it."""
 
@@ -54,7 +55,7 @@ class ReceivedMessage(msgspec.Struct, gc=False):
 
 class ServerReply(msgspec.Struct):
     """A reply to a request. `error` is empty when the request succeeded; `status` is the dialect's number for it.
-    `fields` (pipe) and `values` (v2) are the rest of the reply as it was sent."""
+    `fields` (pipe) and `values` (v2, and native's OPERATION) are the rest of the reply as it was sent."""
 
     to: ReplyKind
     error: str = ""
@@ -108,7 +109,8 @@ class ReceivedNotification(msgspec.Struct):
 
 class ReceivedChange(msgspec.Struct):
     """The message at `position` has changed. `kind`: edit, recall, reaction or pin; `user`: who changed it; `text`: of
-    the edited message, or the emoji. `rev` counts the changes of the chat, 1, 2, 3 …"""
+    the edited message, or the emoji, empty where only the result is known. `on`: the reaction or the pin is added.
+    `rev` counts the changes of the chat, 1, 2, 3 …"""
 
     kind: str
     chat: int
@@ -116,6 +118,7 @@ class ReceivedChange(msgspec.Struct):
     rev: int
     user: int
     text: str = ""
+    on: bool = True
 
 
 class PendingRequests(msgspec.Struct):

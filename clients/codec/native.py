@@ -5,8 +5,9 @@ commands.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,7 @@ from clients.codec.events import (
 
 _IDS = {kind: number for number, kind in enumerate(ReplyKind, 1000)}
 _KINDS = {number: kind for kind, number in _IDS.items()}
+_CALL = _IDS[ReplyKind.OPERATION]
 _PAGE = 200
 _CHATS = 100
 _MESSAGE_START = b'{"ev":"message",'
@@ -128,6 +130,7 @@ class _NativeChange(msgspec.Struct):
     by: int
     segments: list[_NativeSegment] = []
     emoji: str = ""
+    on: bool = True
 
 
 class _NativePosition(msgspec.Struct):
@@ -139,6 +142,7 @@ _event = msgspec.json.Decoder(_NativeEvent).decode
 _message = msgspec.json.Decoder(_NativeMessage).decode
 _change = msgspec.json.Decoder(_NativeChange).decode
 _position = msgspec.json.Decoder(_NativePosition).decode
+_values = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _request(reply: ReplyKind, op: str, **members: object) -> ClientRequest:
@@ -190,6 +194,12 @@ class NativeCodec(Codec):
 
     def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
         return _request(ReplyKind.ANY, "pin" if on else "unpin", chat=chat, index=index)
+
+    def read(self, chat: int, index: int) -> ClientRequest:
+        return _request(ReplyKind.ANY, "read", chat=chat, index=index)
+
+    def call(self, operation: str, members: Mapping[str, Any]) -> ClientRequest:
+        return ClientRequest(encode({**members, "op": operation, "id": _CALL}), ReplyKind.OPERATION)
 
     def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
         """A nonce of their own for one message; `message_writer` gives each its own."""
@@ -246,7 +256,7 @@ class NativeCodec(Codec):
         if frame.startswith(_MESSAGE_START):
             return _received(_message(frame))
         if b'"re"' in frame[:5]:
-            return _answer(_reply(frame))
+            return _answer(_reply(frame), frame)
         event = _event(frame)
         if event.ev == "changed":
             return _changed(_change(frame))
@@ -261,10 +271,14 @@ def _secret(account: ClientAccount) -> dict[str, str]:
     return {"scheme": scheme, "value": account.secret}
 
 
-def _answer(read: _NativeReply) -> ServerReply:
+def _answer(read: _NativeReply, frame: bytes) -> ServerReply:
     kind = _KINDS.get(read.re, ReplyKind.ANY) if isinstance(read.re, int) else ReplyKind.ANY
     if read.error is not None:
         return ServerReply(kind, read.error.text)
+    if kind is ReplyKind.OPERATION:
+        values = _values(frame)
+        del values["re"]
+        return ServerReply(kind, values=values)
     if read.verify is not None:
         return ServerReply(kind, _VERIFY, needs_verification=True)
     reply = ServerReply(kind, number=read.account, token=read.token, chat=read.chat, position=read.index)
@@ -277,7 +291,7 @@ def _answer(read: _NativeReply) -> ServerReply:
 
 def _changed(change: _NativeChange) -> ReceivedChange:
     text = _whole(change.segments) or change.emoji
-    return ReceivedChange(change.kind, change.chat, change.index, change.rev, change.by, text)
+    return ReceivedChange(change.kind, change.chat, change.index, change.rev, change.by, text, change.on)
 
 
 def _received(message: _NativeMessage) -> ReceivedMessage:

@@ -47,6 +47,25 @@ export type BlocksResult = {
   accounts: Array<number>;
 };
 
+export type BotsResult = {
+  bots: Array<BotInfo>;
+};
+
+export type BotInfo = {
+  account: number;
+  nickname: string;
+  created: number;
+  tokens: Array<BotTokenInfo>;
+};
+
+export type BotTokenInfo = {
+  sid: string;
+  name: string;
+  scopes: Array<string>;
+  created: number;
+  expires: number;
+};
+
 export type ChangeResult = {
   rev: number;
   time: number;
@@ -134,6 +153,30 @@ export type ChatResult = {
   mentions_only?: boolean;
 };
 
+export type CreateBotParameters = {
+  id?: number | string | null;
+  nickname: string;
+};
+
+export type CreateBotResult = {
+  account: number;
+  uuid: string;
+};
+
+export type CreateBotTokenParameters = {
+  id?: number | string | null;
+  account: number;
+  name: string;
+  scopes: Array<"manage" | "react" | "read" | "send">;
+  days?: number;
+};
+
+export type CreateBotTokenResult = {
+  sid: string;
+  token: string;
+  expires: number;
+};
+
 export type CreateHookParameters = {
   id?: number | string | null;
   chat: number;
@@ -145,12 +188,31 @@ export type CreateHookResult = {
   secret: string;
 };
 
+export type CreateOutgoingHookParameters = {
+  id?: number | string | null;
+  chat: number;
+  name: string;
+  endpoint: string;
+};
+
+export type CreateOutgoingHookResult = {
+  hook: string;
+  secret: string;
+  next: number;
+};
+
 export type CreateParameters = {
   id?: number | string | null;
   members?: Array<number>;
   name?: string;
   avatar?: string;
   join_policy?: "approval" | "closed" | "open";
+};
+
+export type DeleteBotTokenParameters = {
+  id?: number | string | null;
+  account: number;
+  sid: string;
 };
 
 export type DeleteHookParameters = {
@@ -248,6 +310,7 @@ export type ExportResult = {
   blocks: Array<number>;
   chats: Array<number>;
   sessions: Array<SessionInfo>;
+  bots: Array<BotInfo>;
 };
 
 export type ProfileResult = {
@@ -259,6 +322,7 @@ export type ProfileResult = {
   status: number;
   icon_id: number;
   deleted: boolean;
+  bot?: boolean;
 };
 
 export type RequestsResult = {
@@ -499,6 +563,21 @@ export type OpenResult = {
   chat: number;
 };
 
+export type OutgoingHooksResult = {
+  hooks: Array<OutgoingHookInfo>;
+};
+
+export type OutgoingHookInfo = {
+  hook: string;
+  name: string;
+  by: number;
+  origin: string;
+  created: number;
+  next: number;
+  state: string;
+  last_error?: string;
+};
+
 export type PasswordParameters = {
   id?: number | string | null;
   old: SecretParameter;
@@ -582,6 +661,17 @@ export type RegisterParameters = {
   question_id?: number;
   answer?: string;
   refreshable?: boolean;
+};
+
+export type ReplayOutgoingHookParameters = {
+  id?: number | string | null;
+  chat: number;
+  hook: string;
+  index: number;
+};
+
+export type ReplayOutgoingHookResult = {
+  next: number;
 };
 
 export type RoleParameters = {
@@ -889,6 +979,7 @@ export type ProfileEvent = {
   status: number;
   icon_id: number;
   deleted: boolean;
+  bot?: boolean;
 };
 
 export type TypingEvent = {
@@ -1053,6 +1144,46 @@ export type DeleteAccountCommand = NoParameters & {
 };
 
 export type DeleteAccountReply = Nothing & {
+  re: Id;
+};
+
+export type CreateBotCommand = CreateBotParameters & {
+  op: "create_bot";
+};
+
+export type CreateBotReply = CreateBotResult & {
+  re: Id;
+};
+
+export type BotsCommand = NoParameters & {
+  op: "bots";
+};
+
+export type BotsReply = BotsResult & {
+  re: Id;
+};
+
+export type DeleteBotCommand = AccountParameters & {
+  op: "delete_bot";
+};
+
+export type DeleteBotReply = Nothing & {
+  re: Id;
+};
+
+export type CreateBotTokenCommand = CreateBotTokenParameters & {
+  op: "create_bot_token";
+};
+
+export type CreateBotTokenReply = CreateBotTokenResult & {
+  re: Id;
+};
+
+export type DeleteBotTokenCommand = DeleteBotTokenParameters & {
+  op: "delete_bot_token";
+};
+
+export type DeleteBotTokenReply = Nothing & {
   re: Id;
 };
 
@@ -1424,6 +1555,38 @@ export type DeleteHookReply = Nothing & {
   re: Id;
 };
 
+export type CreateOutgoingHookCommand = CreateOutgoingHookParameters & {
+  op: "create_outgoing_hook";
+};
+
+export type CreateOutgoingHookReply = CreateOutgoingHookResult & {
+  re: Id;
+};
+
+export type OutgoingHooksCommand = ChatParameters & {
+  op: "outgoing_hooks";
+};
+
+export type OutgoingHooksReply = OutgoingHooksResult & {
+  re: Id;
+};
+
+export type DeleteOutgoingHookCommand = DeleteHookParameters & {
+  op: "delete_outgoing_hook";
+};
+
+export type DeleteOutgoingHookReply = Nothing & {
+  re: Id;
+};
+
+export type ReplayOutgoingHookCommand = ReplayOutgoingHookParameters & {
+  op: "replay_outgoing_hook";
+};
+
+export type ReplayOutgoingHookReply = ReplayOutgoingHookResult & {
+  re: Id;
+};
+
 export type LeaveCommand = ChatParameters & {
   op: "leave";
 };
@@ -1527,6 +1690,11 @@ export interface Operations {
   end_session: [EndSessionCommand, EndSessionReply];
   logout: [LogoutCommand, LogoutReply];
   delete_account: [DeleteAccountCommand, DeleteAccountReply];
+  create_bot: [CreateBotCommand, CreateBotReply];
+  bots: [BotsCommand, BotsReply];
+  delete_bot: [DeleteBotCommand, DeleteBotReply];
+  create_bot_token: [CreateBotTokenCommand, CreateBotTokenReply];
+  delete_bot_token: [DeleteBotTokenCommand, DeleteBotTokenReply];
   export: [ExportCommand, ExportReply];
   export_messages: [ExportMessagesCommand, ExportMessagesReply];
   send: [SendCommand, SendReply];
@@ -1573,6 +1741,10 @@ export interface Operations {
   create_hook: [CreateHookCommand, CreateHookReply];
   hooks: [HooksCommand, HooksReply];
   delete_hook: [DeleteHookCommand, DeleteHookReply];
+  create_outgoing_hook: [CreateOutgoingHookCommand, CreateOutgoingHookReply];
+  outgoing_hooks: [OutgoingHooksCommand, OutgoingHooksReply];
+  delete_outgoing_hook: [DeleteOutgoingHookCommand, DeleteOutgoingHookReply];
+  replay_outgoing_hook: [ReplayOutgoingHookCommand, ReplayOutgoingHookReply];
   leave: [LeaveCommand, LeaveReply];
   kick: [KickCommand, KickReply];
   ban: [BanCommand, BanReply];

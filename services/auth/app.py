@@ -6,6 +6,7 @@ process counts limits alone.
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from services.auth.dashboard import DASHBOARD
 from services.auth.metrics import AuthMetrics
 from services.auth.router import AuthUseCases, route
 from services.auth.service.administration import Administration
+from services.auth.service.bots import Bots
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
@@ -123,6 +125,10 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         database=database, passwords=passwords, limits=limits, notifier=notifier, revocations=revocations,
         deletion=deletion, sessions=sessions,
     )  # fmt: skip
+    bots = Bots(
+        settings=settings, database=database, tokens=keys, limits=limits, revocations=revocations, deletion=deletion,
+        outbox=relay,
+    )  # fmt: skip
     return AuthUseCases(
         registration=Registration(
             settings=settings, database=database, passwords=new_passwords, sessions=sessions, limits=limits,
@@ -133,22 +139,12 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
             trail=login_trail, verify_after_failures=verify_after_failures,
         ),
         recovery=PasswordRecovery(
-            database=database,
-            passwords=passwords,
-            new_passwords=new_passwords,
-            limits=limits,
-            revocations=revocations,
-            trail=login_trail,
-            enabled=settings.auth.recovery,
+            database=database, passwords=passwords, new_passwords=new_passwords, limits=limits,
+            revocations=revocations, trail=login_trail, enabled=settings.auth.recovery,
         ),
         password_change=PasswordChange(
-            database=database,
-            passwords=passwords,
-            new_passwords=new_passwords,
-            limits=limits,
-            revocations=revocations,
-            sessions=sessions,
-            trail=login_trail,
+            database=database, passwords=passwords, new_passwords=new_passwords, limits=limits,
+            revocations=revocations, sessions=sessions, trail=login_trail,
         ),
         sessions=sessions,
         refreshing=LoginRefresh(
@@ -162,6 +158,8 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         directory=AccountDirectory(database=database, limits=limits),
         own_data=OwnData(database=database, limits=limits),
         trail=login_trail,
+        bots=bots,
+        operator_bots=replace(bots, by_operator=True),
     )  # fmt: skip
 
 

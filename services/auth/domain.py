@@ -24,6 +24,7 @@ from shared.contract.auth import (
     Register,
     SetSecurity,
 )
+from shared.contract.bots import CreateBot, CreateBotToken, TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
@@ -36,6 +37,7 @@ SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
 """Of a signature or an answer."""
 OPAQUE_CHARACTERS = 128
+BOT_TOKEN_NAME_CHARACTERS = 64
 """Of a client's address, a ticket, a code or a login session id."""
 
 FREE_FAILURES = 10
@@ -53,6 +55,7 @@ _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
 _REFRESH_TOKEN = re.compile(r"(?P<family>[0-9a-f]{32})\.(?P<part>[0-9a-f]{64})")
 _MAX_INT64 = 2**63 - 1
+_MAX_DAYS = 36_500
 
 
 class VerificationPurpose(StrEnum):
@@ -161,6 +164,21 @@ def check_registration(request: Register, nickname_characters: int) -> None:
     _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
     check_secret(request.secret)
     _check_retry(request)
+
+
+def check_bot(request: CreateBot, nickname_characters: int) -> None:
+    """Raises RequestError (`invalid`) with the field."""
+    _check(0 < len(request.nickname) <= nickname_characters, "nickname")
+    _check(is_valid_name(request.nickname), "nickname")
+    check_origin(request.origin)
+
+
+def check_bot_token(request: CreateBotToken) -> None:
+    """Raises RequestError (`invalid`) with the field."""
+    check_number(request.bot, "account")
+    _check(0 < len(request.name) <= BOT_TOKEN_NAME_CHARACTERS and is_valid_name(request.name), "name")
+    _check(bool(request.scopes) and set(request.scopes) <= set(TokenScope), "scopes")
+    _check(0 <= request.days <= _MAX_DAYS, "days")
 
 
 def check_login(request: Login) -> None:

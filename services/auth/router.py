@@ -8,6 +8,7 @@ from prometheus_client import Counter
 
 from services.auth.metrics import AuthMetrics
 from services.auth.service.administration import Administration
+from services.auth.service.bots import Bots
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
@@ -52,6 +53,8 @@ class AuthUseCases:
     administration: Administration
     directory: AccountDirectory
     own_data: OwnData
+    bots: Bots
+    operator_bots: Bots
     trail: LoginTrail
 
 
@@ -75,6 +78,7 @@ def route(
     bus.serve(on.LIST_DELETED_ACCOUNTS, use.deletion.list_deleted, queue=_QUEUE)
     bus.serve(on.SEND_VERIFICATION, use.verification.send, queue=_QUEUE)
     bus.serve(on.OPEN_VERIFICATION, use.verification.open, queue=_QUEUE)
+    _route_bots(bus, use)
     bus.serve(on.LOOK_UP_ACCOUNTS, use.directory.look_up, queue=_QUEUE)
     bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)
     bus.serve(on.GET_KEYS, use.revocations.get_keys, queue=_QUEUE)
@@ -90,6 +94,18 @@ def route(
     bus.serve(on.RECORD_TOKEN_LOGINS, use.trail.record_token_logins, queue=_QUEUE, concurrency=_TRAIL_BATCHES)
     bus.serve(on.DELETE_USER, use.administration.delete, queue=_QUEUE)
     bus.consume(on.MAIL_REQUESTED, deliver_mail, pauses=_MAIL_RETRY_SECONDS)
+
+
+def _route_bots(bus: Bus, use: AuthUseCases) -> None:
+    bus.serve(on.CREATE_BOT, use.bots.create, queue=_QUEUE)
+    bus.serve(on.LIST_BOTS, use.bots.list, queue=_QUEUE)
+    bus.serve(on.DELETE_BOT, use.bots.delete, queue=_QUEUE)
+    bus.serve(on.CREATE_BOT_TOKEN, use.bots.create_token, queue=_QUEUE)
+    bus.serve(on.DELETE_BOT_TOKEN, use.bots.delete_token, queue=_QUEUE)
+    bus.serve(on.CREATE_OPERATOR_BOT, use.operator_bots.create, queue=_QUEUE)
+    bus.serve(on.LIST_ALL_BOTS, use.operator_bots.list, queue=_QUEUE)
+    bus.serve(on.CREATE_ANY_BOT_TOKEN, use.operator_bots.create_token, queue=_QUEUE)
+    bus.serve(on.DELETE_ANY_BOT_TOKEN, use.operator_bots.delete_token, queue=_QUEUE)
 
 
 def _counted(counter: Counter, handler: Callable[[Q], Awaitable[R]]) -> Callable[[Q], Awaitable[R]]:

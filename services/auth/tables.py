@@ -99,6 +99,30 @@ class LoginRow(AuthBase, table=True):
     """When the one before was spent."""
 
 
+class BotRow(AuthBase, table=True):
+    """A bot. `owner`: the account that made it; 0: an operator did."""
+
+    __tablename__ = "bots"
+
+    account: int = Field(sa_type=sa.BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    owner: int = Field(sa_type=sa.BigInteger, index=True)
+    created: int = Field(sa_type=sa.BigInteger)
+
+
+class BotTokenRow(AuthBase, table=True):
+    """A token of a bot that may be valid. `scopes`: words."""
+
+    __tablename__ = "bot_tokens"
+
+    sid: str = Field(primary_key=True)
+    account: int = Field(sa_type=sa.BigInteger, index=True)
+    name: str
+    scopes: str
+    created: int = Field(sa_type=sa.BigInteger)
+    expires: int = Field(sa_type=sa.BigInteger, index=True)
+    """Unix seconds."""
+
+
 class TrailRow(AuthBase, table=True):
     """An act of the audit trail; see shared.contract.admin.Act."""
 
@@ -174,6 +198,8 @@ accounts = _table(AccountRow)
 secrets = _table(SecretRow)
 revocations = _table(RevocationRow)
 logins = _table(LoginRow)
+bots = _table(BotRow)
+bot_tokens = _table(BotTokenRow)
 trail = _table(TrailRow)
 state = _table(StateRow)
 tickets = _table(TicketRow)

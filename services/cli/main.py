@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bench.cli import bench
+from services.cli.admin.bots import bot
 from services.cli.admin.command import admin
 from services.cli.admin.keys import keys
 from services.cli.admin.media import media
@@ -152,6 +153,7 @@ def secrets(
 
 
 admin.add_command(audit)
+admin.add_command(bot)
 admin.add_command(keys)
 admin.add_command(media)
 admin.add_command(notice)

@@ -38,18 +38,21 @@ from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.handlers.tracing import TracedHandler
-from services.edge.http import HttpApp, ProgramInterface, VerificationLinks, VerificationResult
+from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
 from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
+from services.edge.http.resumable_uploads import HttpResumableUploads
 from services.edge.http.tracing import TracedHttp
+from services.edge.http.upload_access import UploadAccess
 from services.edge.http.uploads import HttpUploads
 from services.edge.journal import MessageJournal
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
+from services.edge.login.bots import OwnBots
 from services.edge.login.login import LoginFlow
 from services.edge.login.revocations import RevocationWatcher
 from services.edge.login.self_revocation import SelfRevocation
@@ -57,7 +60,7 @@ from services.edge.login.token_logins import TokenLoginReports
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.login.verification import VerificationFlow
 from services.edge.media import MediaService
-from services.edge.media.opening import open_media
+from services.edge.media.opening import OpenedMedia, open_media
 from services.edge.metrics import EdgeMetrics
 from services.edge.notifications.receiver import NotificationReceiver
 from services.edge.notifications.social import SocialNotifier
@@ -110,7 +113,8 @@ class Edge:
         owners, quotes = Owners(settings.message.partitions), QuoteReader(bus, settings.language)
         self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, journal, tracer)
         self.context = context = EdgeContext(settings, clock, Tasks(), TickBatcher(self.publisher), metrics)
-        self.media, self.media_sweeper = open_media(self.id, settings, metrics)
+        media = open_media(self.id, settings, metrics)
+        self.media, self.media_sweeper = media.service, media.sweeper
         # Accounts and chats of this node
         self.presence = Presence(settings.redis, registry)
         announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
@@ -137,8 +141,9 @@ class Edge:
         history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
+        ending, own_bots = SelfRevocation(requests, self.auth_state), OwnBots(requests, lookup)
         dispatcher = Dispatcher(
-            AuthHandler(requests, login, verification, SelfRevocation(requests, self.auth_state), self.auth_state),
+            AuthHandler(requests, login, verification, ending, self.auth_state, own_bots),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
             MessageHandler(history, messages, changes, forwards, ephemeral),
             forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),
@@ -148,8 +153,8 @@ class Edge:
         backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
         services = LocalServices(accounts, chats, self.read_state, backlogs, _transfers(self.media, context), journal)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
-        self._operations = HttpOperations(self.endpoint, self._verifier.check, settings, self.sockets)
-        self.http = _http(bus, self.media, self._verifier, self._operations, self.publisher, settings, tracer)
+        self._operations = HttpOperations(self.endpoint, self._verifier.check_with_scopes, settings, self.sockets)
+        self.http = _http(bus, media, self._verifier, self._operations, self.publisher, settings, tracer)
         # What the services push
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
         NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher).subscribe(bus, self.id)
@@ -263,7 +268,7 @@ def _traced(dispatcher: Dispatcher, tracer: "Tracer | None") -> Dispatcher | Tra
 
 def _http(
     bus: Bus,
-    media: MediaService,
+    media: OpenedMedia,
     verifier: TokenVerifier,
     operations: HttpOperations,
     publisher: MessagePublisher,
@@ -273,9 +278,12 @@ def _http(
     first_page = FirstPage(settings.edge) if settings.edge.demo == "on" else None
     hooks = HookMessages(bus, publisher, asyncio.get_running_loop().time, settings)
     programs = ProgramInterface(operations, HttpHooks(hooks.post, settings.limits))
-    uploads = HttpUploads(media, verifier.check, settings)
+    access = UploadAccess(verifier.check_with_scopes, settings)
+    files = MediaInterface(
+        Downloads(media.service), HttpUploads(media.service, access), HttpResumableUploads(media.resumable, access)
+    )
     links = VerificationLinks(_open_verification(bus), settings.verification.confirm_button, settings.language)
-    app = HttpApp(links, Downloads(media), uploads, programs, HttpPolicy(settings), first_page)
+    app = HttpApp(links, files, programs, HttpPolicy(settings), first_page)
     return app if tracer is None else TracedHttp(app, tracer)
 
 

@@ -13,6 +13,7 @@ from services.message.adapters import housekeeping, indexing
 from services.message.adapters.announcements import AnnouncementReceiver
 from services.message.adapters.databases import Databases
 from services.message.adapters.fanout import Fanout
+from services.message.adapters.hook_announcer import HookAnnouncer
 from services.message.adapters.indexing import SearchIndexer
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.placement_watch import PlacementWatch
@@ -60,7 +61,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for dependencies that are not available yet. Raises StartupError."""
     registry, tracer = new_registry(), tracing(settings, "message")
     presence, bus = Presence(settings.redis, registry), Bus(settings.nats, "message", registry, tracer)
-    metrics, databases = MessageMetrics(registry), _databases(settings.message, bus)
+    metrics, databases, hooks = MessageMetrics(registry), _databases(settings.message, bus), HookAnnouncer(bus)
     url, pool_size = settings.database_url("message"), settings.database.pool_size
     database = Database(url, pool_size=pool_size, registry=registry, tracer=tracer)
 
@@ -74,7 +75,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     rosters = RosterCache(membership, metrics)
     announcements, tasks, versions = AnnouncementReceiver(rosters), Tasks(), partial(_versions, presence)
     ownership = Ownership(settings.message.partitions, bus.is_denied, metrics, databases)
-    fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership)
+    fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership, hooks.announce)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
@@ -107,7 +108,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await _serve_until(batcher, fanout, [watch() for watch in watches], bus, ops, stopping)
     finally:
         ops.draining = True
-        await reconciler.stop()
+        await asyncio.gather(reconciler.stop(), hooks.close())
         await bus.stop()
         await rosters.close()
         await presence.close()

@@ -7,8 +7,10 @@ go to all edges, and versions are published once Redis is back.
 import asyncio
 from functools import partial
 
+from services.session.adapters.dead_hooks import DeadHooks
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.message_heads import MessageHeads
+from services.session.adapters.hook_poster import HttpHookPoster
+from services.session.adapters.message_heads import MessageReader
 from services.session.adapters.presence_reader import PresenceReader
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
@@ -17,9 +19,11 @@ from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
+from services.session.service.hook_delivery import HookDelivery
 from services.session.service.hooks import Hooks
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
+from services.session.service.outgoing_hooks import OutgoingHooks
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.subjects import PRESENCE_INCOMPLETE
@@ -50,12 +54,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     notifier = EdgeNotifier(bus, presence, metrics)
 
     chats = Chats(database, notifier, metrics, settings)
-    memberships = Memberships(database, notifier, MessageHeads(bus), settings)
+    reader, poster = MessageReader(bus), HttpHookPoster(settings.outgoing_hooks)
+    memberships = Memberships(database, notifier, reader, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
     moderation = Moderation(database, notifier, settings)
     route(bus, accounts, chats, memberships, moderation, Friends(database, notifier, settings), system)
-    route_hooks(bus, Hooks(database, settings.limits))
+    delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, metrics, settings)
+    outgoing = OutgoingHooks(database, notifier, reader, settings)
+    route_hooks(bus, Hooks(database, settings.limits), outgoing, delivery)
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}
@@ -68,10 +75,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         if not stopping.is_set():
             await presence.lookup()  # presence is trusted only some time after the first lookup
             reconciler.start()
+            if settings.outgoing_hooks.enabled:
+                delivery.start()
             await _serve_until(bus, notifier, ops, stopping)
     finally:
         ops.draining = True
         await reconciler.stop()
+        await delivery.close()
+        poster.close()
         await bus.stop()
         await notifier.close()
         await presence.close()

@@ -26,6 +26,14 @@ DASHBOARD = Dashboard(
                 rate("Memberships ended by deletions", "dragoman_session_departures"),
             ),
         ),
+        PanelGroup(
+            "Outgoing hooks",
+            (
+                rate("Posts", "dragoman_session_hook_posts", by="result"),
+                gauge("Failing", "dragoman_session_hooks_failing"),
+                gauge("Stopped", "dragoman_session_hooks_stopped", bad=True),
+            ),
+        ),
         EVENTS,
         DATABASE,
         PRESENCE,

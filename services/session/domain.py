@@ -249,6 +249,13 @@ def check_hook_count(hooks: int, limits: LimitsSettings) -> None:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.hooks_per_group} hooks", "chat")
 
 
+def check_outgoing_hook_count(hooks: int, limits: LimitsSettings) -> None:
+    """A group with so many outgoing hooks may have one more."""
+    if hooks >= limits.outgoing_hooks_per_group:
+        most = limits.outgoing_hooks_per_group
+        raise RequestError(ErrorCode.LIMIT, f"a group has at most {most} outgoing hooks", "chat")
+
+
 def check_hook_name(name: str, limits: LimitsSettings) -> None:
     if not name.strip():
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")

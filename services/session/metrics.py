@@ -19,3 +19,10 @@ class SessionMetrics:
         self.versions_dropped = Counter(
             "dragoman_session_versions_dropped", "Versions dropped because too many are unpublished", registry=registry
         )
+        self.hook_posts = Counter(
+            "dragoman_session_hook_posts", "Posts to outgoing hooks", ["result"], registry=registry
+        )
+        self.hooks_failing = Gauge(
+            "dragoman_session_hooks_failing", "Outgoing hooks whose last attempt failed", registry=registry
+        )
+        self.hooks_stopped = Gauge("dragoman_session_hooks_stopped", "Outgoing hooks given up", registry=registry)

@@ -4,9 +4,11 @@ from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
+from services.session.service.hook_delivery import HookDelivery
 from services.session.service.hooks import Hooks
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
+from services.session.service.outgoing_hooks import OutgoingHooks
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 
@@ -29,6 +31,7 @@ def route(
     bus.serve(on.FIND_ACCOUNTS, accounts.find_accounts, queue=_QUEUE)
     bus.serve(on.ERASE_PROFILE, accounts.erase_account, queue=_QUEUE)
     bus.consume(on.ACCOUNT_REGISTERED, accounts.account_registered)
+    bus.consume(on.BOT_REGISTERED, accounts.account_registered)
     bus.consume(on.ACCOUNT_DELETED, accounts.account_deleted)
 
     bus.serve(on.CREATE_CHAT, chats.create_chat, queue=_QUEUE)
@@ -74,8 +77,13 @@ def route(
     bus.serve(on.OPEN_NOTICES, system.open_notices, queue=_QUEUE)
 
 
-def route_hooks(bus: Bus, hooks: Hooks) -> None:
+def route_hooks(bus: Bus, hooks: Hooks, outgoing: OutgoingHooks, delivery: HookDelivery) -> None:
     bus.serve(on.CREATE_HOOK, hooks.create, queue=_QUEUE)
     bus.serve(on.LIST_HOOKS, hooks.list_hooks, queue=_QUEUE)
     bus.serve(on.DELETE_HOOK, hooks.delete, queue=_QUEUE)
     bus.serve(on.FIND_HOOK, hooks.find, queue=_QUEUE)
+    bus.serve(on.CREATE_OUTGOING_HOOK, outgoing.create, queue=_QUEUE)
+    bus.serve(on.LIST_OUTGOING_HOOKS, outgoing.list_hooks, queue=_QUEUE)
+    bus.serve(on.DELETE_OUTGOING_HOOK, outgoing.delete, queue=_QUEUE)
+    bus.serve(on.REPLAY_OUTGOING_HOOK, outgoing.replay, queue=_QUEUE)
+    bus.consume(on.OUTGOING_HOOKS_DUE, delivery.messages_posted)

@@ -46,6 +46,7 @@ class ProfileRow(SessionBase, table=True):
     public_updated: int = _number()
     private_updated: int = _number()
     deleted: bool
+    bot: bool = Field(sa_column_kwargs={"server_default": sa.false()})
 
 
 class ChatRow(SessionBase, table=True):
@@ -212,6 +213,33 @@ class HookRow(SessionBase, table=True):
     )
 
 
+class OutgoingHookRow(SessionBase, table=True):
+    """Posts the messages of the group from index `next` on to `endpoint`, signed by `secret`. `known`: the last index
+    that session has heard of. `due`: the time of the next attempt; `attempts` have failed since `failing_since`, 0 if
+    none has; `stopped`: there are no more. The turn that `lease` names posts until `leased_until`."""
+
+    __tablename__ = "outgoing_hook"
+
+    hook: str = Field(primary_key=True)
+    chat: int = _number(foreign_key="chat.id")
+    by: int = _number()
+    name: str
+    endpoint: str
+    secret: str
+    created: int = _number()
+    next: int = _number()
+    known: int = _number()
+    due: int = _number()
+    attempts: int
+    failing_since: int = _number()
+    error: str
+    stopped: bool
+    lease: str
+    leased_until: int = _number()
+
+    __table_args__ = (sa.Index("outgoing_hook_chat", "chat", "created"), sa.Index("outgoing_hook_by", "by"))
+
+
 class PendingNotificationRow(SessionBase, table=True):
     """A packed notice that the account's client has not confirmed. Numbers are never reused."""
 
@@ -246,4 +274,5 @@ ban = metadata.tables["ban"]
 silence = metadata.tables["silence"]
 link = metadata.tables["link"]
 hook = metadata.tables["hook"]
+outgoing_hook = metadata.tables["outgoing_hook"]
 pending_notification = metadata.tables["kept"]

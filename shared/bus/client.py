@@ -16,13 +16,13 @@ from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.bus.connection import BrokerConnection
-from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
+from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker, publish_dead_letter
 from shared.bus.node_identity import NodeIdentity
 from shared.bus.request_metrics import SentRequestMetrics, served_seconds
 from shared.bus.request_queue import QueueLimits, RequestQueue
 from shared.bus.requester_clocks import RequesterClocks, deadline_headers, is_late
 from shared.bus.responder import Responder
-from shared.bus.streams import EventStreams
+from shared.bus.streams import EventStreams, ignore_probe
 from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import STREAM, Route, Topic, health_inbox
@@ -68,10 +68,6 @@ def pack(value: object) -> bytes:
     return _pack(value)
 
 
-async def _ignore(_: Msg) -> None:
-    """A delivered probe has proved enough."""
-
-
 class Bus:
     """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`.
     `node`: the identity of an edge's process."""
@@ -110,8 +106,7 @@ class Bus:
     # Registering
 
     def notify_connection_lost(self, callback: Callable[[str], None]) -> None:
-        """Call `callback` with a reason when messages to this process may have been lost (a reconnect, a slow-consumer
-        drop)."""
+        """Call `callback` with a reason when messages to this process may have been lost, as by a reconnect."""
         self._connection_lost_callbacks.append(callback)
 
     def serve(
@@ -192,7 +187,7 @@ class Bus:
         """Handles a durable event until it succeeds: retried after each of the pauses (seconds), then stored as a dead
         letter. An event may be delivered twice."""
         if not self._workers:
-            self._broker.subscribe(health_inbox(self._service), _ignore, "")
+            self._broker.subscribe(health_inbox(self._service), ignore_probe, "")
         self._workers.append(
             DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
         )
@@ -389,6 +384,12 @@ class Bus:
         except nats.js.errors.NoStreamResponseError:
             self._streams.suspect()
             raise
+
+    async def store_dead_letter(self, topic: Topic[Q], event: Q, error: str, attempts: int) -> None:
+        """Stores an event that a service gives up by itself. Raises nats.errors.Error."""
+        stream = self._broker.client.jetstream(timeout=_EVENT_SECONDS)
+        await publish_dead_letter(stream, self._service, topic, _pack(event), error, attempts)
+        self._dead.labels(topic.subject).inc()
 
     async def _reply(self, message: Msg, payload: bytes) -> None:
         if not message.reply:

@@ -160,10 +160,17 @@ class DurableWorker(Generic[Q]):
             _log.warning("event failed, will be retried", subject=subject, attempt=delivered, error=repr(error))
             return await message.nak(delay=self._pauses[delivered - 1])
         _log.error("event stored as dead letter", subject=subject, exc_info=error)
-        headers = {"Error": _one_line(repr(error)), "Consumer": self.name, "Attempts": str(delivered)}
-        await stream.publish(f"dead.{self._service}.{subject}", message.data, headers=headers)
+        await publish_dead_letter(stream, self._service, self._topic, message.data, repr(error), delivered)
         self._dead_letters.labels(subject).inc()
         await message.ack()
+
+
+async def publish_dead_letter(
+    stream: JetStreamContext, service: str, topic: Topic[Any], event: bytes, error: str, attempts: int
+) -> None:
+    """Raises nats.errors.Error."""
+    headers = {"Error": _one_line(error), "Consumer": durable(service, topic), "Attempts": str(attempts)}
+    await stream.publish(f"dead.{service}.{topic.subject}", event, headers=headers)
 
 
 async def _acknowledge_in_progress(message: Msg) -> None:

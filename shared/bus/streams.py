@@ -10,6 +10,7 @@ from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
@@ -80,6 +81,10 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
         ack_wait=ACK_WAIT_SECONDS,
         max_ack_pending=64,
     )
+
+
+async def ignore_probe(_: Msg) -> None:
+    """A delivered probe has proved enough."""
 
 
 class MissingConsumer(StartupError):

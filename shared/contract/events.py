@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.session import EnsureProfile
 
 
@@ -29,3 +29,12 @@ class MailRequested(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"MailRequested(expires={self.expires}, ***)"
+
+
+class OutgoingHooksDue(msgspec.Struct, frozen=True):
+    """A chat that has outgoing hooks has messages up to `index`. `hook`: this one alone, which has stopped; an operator
+    who retries the event lets it go on."""
+
+    chat: ChatId
+    index: int
+    hook: str = ""

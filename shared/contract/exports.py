@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contract.auth import LoginView, Origin
+from shared.contract.bots import BotView
 from shared.contract.ids import NO_ACCOUNT, AccountId
 
 
@@ -15,13 +16,15 @@ class ExportLogins(msgspec.Struct):
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`created`: Unix milliseconds. `question_id`: of the security question, 0 without one. `logins`: newest first."""
+    """`created`: Unix milliseconds. `question_id`: of the security question, 0 without one. `logins`: newest first.
+    `bots`: those that the account owns."""
 
     email: str
     username: str
     created: int
     question_id: int
     logins: list[LoginView]
+    bots: list[BotView] = []
 
     def __repr__(self) -> str:
         return "AccountRecord(***)"

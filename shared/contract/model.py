@@ -244,6 +244,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     private_updated: int = 0
     """Changes with chats and friends."""
     deleted: bool = False
+    bot: bool = False
+    """The account is a program's, made by a user or an operator."""
 
 
 class ProfileSummary(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -36,14 +36,16 @@ _NODE = "edge.*"
 
 _OPERATOR_REQUESTS = (
     on.SET_MAINTENANCE, on.FIND_USER, on.SET_DISABLED, on.RESET_PASSWORD, on.KICK, on.DELETE_USER, on.LIST_USER_LOGINS,
-    on.END_USER_LOGIN, on.SEARCH_TRAIL, on.RECORD_ACT,
+    on.END_USER_LOGIN, on.SEARCH_TRAIL, on.RECORD_ACT, on.CREATE_OPERATOR_BOT, on.LIST_ALL_BOTS,
+    on.CREATE_ANY_BOT_TOKEN, on.DELETE_ANY_BOT_TOKEN,
 )  # fmt: skip
 """Requests to auth that only an operator may send."""
 
 _OWN_LOGINS = (
     on.CHANGE_PASSWORD, on.REFRESH, on.LIST_LOGINS, on.END_LOGIN, on.RECORD_TOKEN_LOGINS, on.EXPORT_LOGINS,
+    on.CREATE_BOT, on.LIST_BOTS, on.DELETE_BOT, on.CREATE_BOT_TOKEN, on.DELETE_BOT_TOKEN,
 )  # fmt: skip
-"""Requests to auth that edges send for users: about their own logins."""
+"""Requests to auth that edges send for users: about their own logins and bots."""
 
 _CONTACTS_AND_GROUPS = (
     on.GET_PROFILE_SUMMARIES, on.FIND_ACCOUNTS, on.REQUEST_FRIENDSHIP, on.ANSWER_FRIENDSHIP, on.END_FRIENDSHIP,
@@ -52,7 +54,8 @@ _CONTACTS_AND_GROUPS = (
     on.LIST_MEMBERS, on.SET_BLOCKED, on.LIST_BLOCKED, on.BAN_MEMBER, on.UNBAN_MEMBER, on.LIST_BANS,
     on.SILENCE_MEMBER, on.DISBAND_CHAT, on.CREATE_LINK, on.LIST_LINKS, on.DELETE_LINK, on.JOIN_BY_LINK,
     on.FIND_BLOCKED_MEMBERS, on.FIND_WATCHABLE, on.SET_CHAT, on.FIND_RECEIPT_CHATS, on.MUTE_CHAT, on.CREATE_HOOK,
-    on.LIST_HOOKS, on.DELETE_HOOK, on.FIND_HOOK,
+    on.LIST_HOOKS, on.DELETE_HOOK, on.FIND_HOOK, on.CREATE_OUTGOING_HOOK, on.LIST_OUTGOING_HOOKS,
+    on.DELETE_OUTGOING_HOOK, on.REPLAY_OUTGOING_HOOK,
 )  # fmt: skip
 """Requests to session that edges send for users: contacts and groups."""
 
@@ -74,7 +77,7 @@ BUS_USERS: dict[str, BusUser] = {
         requests=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
         publishes=(on.NOTIFY_ALL, on.AUTH_STATE, f"{_NODE}.notify", _CALLOUT_REPLIES),
         subscribes=(AUTH_CALLOUT,),
-        events=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
+        events=(on.ACCOUNT_REGISTERED, on.BOT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
         consumes=(on.MAIL_REQUESTED,),
     ),
     "session": BusUser(
@@ -82,10 +85,10 @@ BUS_USERS: dict[str, BusUser] = {
             on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
             on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_CONTACTS_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
         ),
-        requests=(on.GET_HEADS, on.LIST_DELETED_ACCOUNTS),
+        requests=(on.GET_HEADS, on.GET_HISTORY, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
         subscribes=(on.PRESENCE_INCOMPLETE,),
-        consumes=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED),
+        consumes=(on.ACCOUNT_REGISTERED, on.BOT_REGISTERED, on.ACCOUNT_DELETED, on.OUTGOING_HOOKS_DUE),
     ),
     "message": BusUser(
         serves=(
@@ -97,6 +100,7 @@ BUS_USERS: dict[str, BusUser] = {
         requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS, *_STORED_ROUTES),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
         subscribes=(on.HEARTBEAT, on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
+        events=(on.OUTGOING_HOOKS_DUE,),
         consumes=(on.ACCOUNT_DELETED,),
     ),
     "edge": BusUser(
@@ -123,7 +127,7 @@ BUS_USERS: dict[str, BusUser] = {
             on.GET_HEADS, on.GET_HISTORY, on.LIST_REVOCATIONS, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
             on.FIND_MESSAGE, on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS,
         ),
-        events=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
+        events=on.TOPICS,
         settles_dead_letters=True, counts_dead_letters=True,
     ),
     "dashboard": BusUser(

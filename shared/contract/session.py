@@ -9,7 +9,7 @@ from shared.contract.mutes import Mute
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):
-    """Creates the profile of an account if it is missing (idempotent; sent at registration and at every login)."""
+    """Creates a missing profile, and marks that of a bot (idempotent; sent at registration and at every login)."""
 
     account: AccountId
     uuid: str
@@ -19,6 +19,7 @@ class EnsureProfile(msgspec.Struct, kw_only=True):
     vip: int = 0
     created: int = 0
     lobby: bool = False
+    bot: bool = False
 
 
 class GetAccount(msgspec.Struct):
@@ -38,8 +39,7 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 class SetProfile(msgspec.Struct):
-    """Changes the actor's own profile and notifies the actor and its friends. Another account fails with
-    `forbidden`."""
+    """Changes the actor's own profile and notifies the actor and its friends. Error: `forbidden` for another one."""
 
     account: AccountId
     nickname: str | UnsetType = UNSET
@@ -144,7 +144,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """`version`: the chat's. `members`: those that changed after `since`."""
+    """`version`: the chat's. `members`: those that changed after `since`. `outgoing_hooks`: it has some."""
 
     chat: ChatId
     version: int
@@ -154,8 +154,8 @@ class Membership(msgspec.Struct, frozen=True):
     speaker: AccountId = NO_ACCOUNT
     """The only account that may post; NO_ACCOUNT: every member may."""
     muted: dict[AccountId, int] = {}
-    """Accounts that may not post before this time (Unix ms), at most 1,000: silenced in a group, or blocked in a
-    private chat. NO_ACCOUNT: all but the owner and the admins."""
+    """Accounts, at most 1,000, silenced or blocked before this time (Unix ms). NO_ACCOUNT: all but owner and admins."""
+    outgoing_hooks: bool = False
 
 
 class MembershipVersions(msgspec.Struct, frozen=True):

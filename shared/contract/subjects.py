@@ -7,6 +7,7 @@ from shared.contract import (
     admin,
     audit,
     auth,
+    bots,
     contacts,
     edge,
     events,
@@ -16,6 +17,7 @@ from shared.contract import (
     message,
     moderation,
     mutes,
+    outgoing_hooks,
     receipts,
     records,
     search,
@@ -71,6 +73,11 @@ DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Ack)
 LOOK_UP_ACCOUNTS = Route("auth.look_up", contacts.LookUpAccounts, contacts.AccountsLookedUp)
 LIST_REVOCATIONS = Route("auth.watch", auth.ListRevocations, auth.Revocations)
 GET_KEYS = Route("auth.keys", auth.GetKeys, auth.Keys)
+CREATE_BOT = Route("auth.create_bot", bots.CreateBot, bots.CreatedBot)
+LIST_BOTS = Route("auth.list_bots", bots.ListBots, bots.BotList)
+DELETE_BOT = Route("auth.delete_bot", bots.DeleteBot, session.Ack)
+CREATE_BOT_TOKEN = Route("auth.create_bot_token", bots.CreateBotToken, bots.CreatedBotToken)
+DELETE_BOT_TOKEN = Route("auth.delete_bot_token", bots.DeleteBotToken, session.Ack)
 SET_MAINTENANCE = Route("auth.maintenance", auth.SetMaintenance, session.Ack)
 FIND_USER = Route("auth.admin.find", admin.FindUser, admin.UserView)
 SET_DISABLED = Route("auth.admin.disable", admin.SetDisabled, session.Ack)
@@ -81,6 +88,10 @@ END_USER_LOGIN = Route("auth.admin.end_login", auth.EndLogin, session.Ack)
 DELETE_USER = Route("auth.admin.delete", auth.DeleteAccount, session.Ack)
 SEARCH_TRAIL = Route("auth.admin.trail", admin.SearchTrail, admin.Trail)
 RECORD_ACT = Route("auth.admin.record", admin.RecordAct, session.Ack)
+CREATE_OPERATOR_BOT = Route("auth.admin.create_bot", bots.CreateBot, bots.CreatedBot)
+LIST_ALL_BOTS = Route("auth.admin.bots", bots.ListBots, bots.BotList)
+CREATE_ANY_BOT_TOKEN = Route("auth.admin.create_bot_token", bots.CreateBotToken, bots.CreatedBotToken)
+DELETE_ANY_BOT_TOKEN = Route("auth.admin.delete_bot_token", bots.DeleteBotToken, session.Ack)
 
 ENSURE_PROFILE = Route("session.ensure_profile", session.EnsureProfile, session.Ack)
 GET_ACCOUNT = Route("session.get_account", session.GetAccount, session.AccountView)
@@ -118,6 +129,16 @@ CREATE_HOOK = Route("session.create_hook", hooks.CreateHook, hooks.CreatedHook)
 LIST_HOOKS = Route("session.list_hooks", hooks.ListHooks, hooks.HookList)
 DELETE_HOOK = Route("session.delete_hook", hooks.DeleteHook, session.Ack)
 FIND_HOOK = Route("session.find_hook", hooks.FindHook, hooks.FoundHook)
+CREATE_OUTGOING_HOOK = Route(
+    "session.create_outgoing_hook", outgoing_hooks.CreateOutgoingHook, outgoing_hooks.CreatedOutgoingHook
+)
+LIST_OUTGOING_HOOKS = Route(
+    "session.list_outgoing_hooks", outgoing_hooks.ListOutgoingHooks, outgoing_hooks.OutgoingHookList
+)
+DELETE_OUTGOING_HOOK = Route("session.delete_outgoing_hook", outgoing_hooks.DeleteOutgoingHook, session.Ack)
+REPLAY_OUTGOING_HOOK = Route(
+    "session.replay_outgoing_hook", outgoing_hooks.ReplayOutgoingHook, outgoing_hooks.ReplayedOutgoingHook
+)
 LIST_MEMBERS = Route("session.list_members", session.ListMembers, session.MemberList)
 RENAME_CHAT = Route("session.rename_chat", session.RenameChat, session.Ack)
 LIST_REQUESTS = Route("session.list_requests", session.ListRequests, session.Requests)
@@ -168,12 +189,17 @@ STORED_ROUTES = (
 """The routes that replicas serve for one database each, if there are several: see `stored_in`."""
 
 ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
+BOT_REGISTERED = Topic("events.auth.bot_registered", events.AccountRegistered)
+"""Of its own: a version of session without bots would not mark the profile."""
 ACCOUNT_DELETED = Topic("events.auth.account_deleted", events.AccountDeleted)
 MAIL_REQUESTED = Topic("events.auth.mail_requested", events.MailRequested)
+OUTGOING_HOOKS_DUE = Topic("events.message.outgoing_hooks_due", events.OutgoingHooksDue)
 
 STREAM = "EVENTS"
 STREAM_SUBJECTS = "events.>"
-TOPICS: tuple[Topic, ...] = (ACCOUNT_REGISTERED, ACCOUNT_DELETED, MAIL_REQUESTED)  # type: ignore[type-arg]
+TOPICS: tuple[Topic, ...] = (  # type: ignore[type-arg]
+    ACCOUNT_REGISTERED, BOT_REGISTERED, ACCOUNT_DELETED, MAIL_REQUESTED, OUTGOING_HOOKS_DUE,
+)  # fmt: skip
 DEAD_LETTERS = "DEAD"
 DEAD_LETTER_SUBJECTS = "dead.>"
 STREAMS = (STREAM, DEAD_LETTERS)

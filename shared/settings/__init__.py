@@ -9,6 +9,7 @@ from shared.database_urls import sqlalchemy_url, with_tls
 from shared.setting_types import Language
 from shared.settings.accounts import AuthSettings, CalloutSettings, MailSettings, NoticesSettings, VerificationSettings
 from shared.settings.edge import EdgeSettings
+from shared.settings.hooks import OutgoingHookSettings
 from shared.settings.limits import LimitsSettings
 from shared.settings.messages import MediaSettings, MessageDatabase, MessageSettings
 from shared.settings.servers import (
@@ -23,7 +24,7 @@ from shared.settings.servers import (
 __all__ = [
     "AuthSettings", "CalloutSettings", "DatabaseSettings", "EdgeSettings", "LimitsSettings", "LogSettings",
     "MailSettings", "MediaSettings", "MessageDatabase", "MessageSettings", "NatsSettings", "NoticesSettings",
-    "OpsSettings", "RedisSettings", "Settings", "TracingSettings", "VerificationSettings",
+    "OpsSettings", "OutgoingHookSettings", "RedisSettings", "Settings", "TracingSettings", "VerificationSettings",
 ]  # fmt: skip
 
 
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     message: MessageSettings = MessageSettings()
     edge: EdgeSettings = EdgeSettings()
     media: MediaSettings = MediaSettings()
+    outgoing_hooks: OutgoingHookSettings = OutgoingHookSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -46,6 +46,9 @@ class AuthSettings(SettingsSection):
     refresh_grace_seconds: float = Field(
         60.0, ge=0, le=600, description="a refresh token that comes back so soon gets the same successor again"
     )
+    bot_token_days: float = Field(
+        365.0, gt=0, description="life of a bot's token, at most; a signing key is needed so long after the next one"
+    )
     hash_threads: int = Field(2, ge=1, description="argon2 hashes at the same time")
     hash_queue: int = Field(256, ge=1, description="logins waiting for a hash; more are rejected as unavailable")
     argon2_memory_kib: int = Field(19_456, ge=8, description="memory of one password hash")

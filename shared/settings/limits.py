@@ -9,6 +9,7 @@ class LimitsSettings(SettingsSection):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
     requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
     requests_burst: int = Field(200, ge=1, description="requests at once, before the rate applies")
+    requests_burst_before_login: int = Field(50, ge=1, description="requests at once on a connection without a login")
     page_requests_per_second: float = Field(500.0, gt=0, description="per address: files, avatars, links; more get 429")
     page_requests_burst: int = Field(10_000, ge=1, description="such requests at once, before the rate applies")
     hook_messages_per_second: float = Field(1.0, gt=0, description="messages of a hook, at each edge")
@@ -20,7 +21,7 @@ class LimitsSettings(SettingsSection):
     control_frames_per_second: float = Field(
         20.0, gt=0, description="pings, pongs and small fragments of a connection; more close it (1008)"
     )
-    control_frames_burst: int = Field(500, ge=1, description="control frames at once, before the rate applies")
+    control_frames_burst: int = Field(200, ge=1, description="control frames at once, before the rate applies")
     received_bytes_per_second: int = Field(8 * 1024 * 1024, ge=1, description="of a connection; a faster one waits")
     receiving_bytes: int = Field(
         256 * 1024 * 1024, ge=1, description="incomplete messages of all connections of an edge; more are closed (1013)"
@@ -52,7 +53,13 @@ class LimitsSettings(SettingsSection):
     blocks_per_account: int = Field(1_000, ge=1, le=10_000, description="accounts that an account blocks")
     links_per_group: int = Field(100, ge=1, le=1_000, description="by which accounts join a group")
     hooks_per_group: int = Field(20, ge=1, le=1_000, description="by which programs post to a group")
+    outgoing_hooks_per_group: int = Field(5, ge=1, le=100, description="which post a group's messages to programs")
+    bots_per_account: int = Field(
+        20, ge=0, le=100, description="bots that an account makes; 0: only operators make bots"
+    )
+    tokens_per_bot: int = Field(10, ge=1, le=100, description="valid tokens of a bot")
     bans_per_group: int = Field(1_000, ge=1, le=10_000, description="accounts that a group bans")
     silenced_per_group: int = Field(500, ge=1, le=1_000, description="silenced members of a group")
-    address_url_bytes: int = Field(2 * 1024, ge=1, description="length of an avatar's address")
+    address_url_bytes: int = Field(2 * 1024, ge=1, description="length of the address of an avatar or an outgoing hook")
     file_bytes: int = Field(100 * 1024 * 1024, ge=1, description="size of an image or file")
+    unfinished_uploads: int = Field(10, ge=1, le=1_000, description="resumable uploads of an account, not complete yet")

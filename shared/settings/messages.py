@@ -83,3 +83,4 @@ class MediaSettings(SettingsSection):
     unposted_days: float = Field(
         0.0, ge=0, description="life of a file that no message or profile shows; 0: as any other"
     )
+    unfinished_days: float = Field(1.0, gt=0, description="life of a resumable upload, from its creation")

@@ -37,10 +37,16 @@ ELSEWHERE = {
     "up": "tests/system/test_readme.py",
 }
 """Commands that do not end, need an installation of another kind, or stop this one, and the tests that run them."""
-_GROUPS = re.compile(r"admin(?: (?:user|chat|message|media|record|partitions|dead-letters|keys|maintenance))?$")
+_GROUPS = re.compile(r"admin(?: (?:user|chat|message|media|record|partitions|dead-letters|bot|keys|maintenance))?$")
 HASH_MASK = f"{1:064d}"
 """Clients of OurChat v2 send hashes of passwords, which have masks of their own."""
 _SECONDS = 60.0
+_MADE = {
+    "ID": re.compile(r"record stop (\w+)"),
+    "BOT": re.compile(r"the bot (\d+) is made"),
+    "TOKEN": re.compile(r"the token (\w+), until"),
+}
+"""Values of later commands, which the earlier ones print."""
 
 
 def printed() -> list[str]:
@@ -94,8 +100,7 @@ class Operator:
             words += ["--set", f"data={self._system.data}"]
         status, shown = run([*DRAGOMAN, *words], self._directory / "log", _SECONDS)
         assert status == 0 or (status == 1 and "--edge" in line), shown  # 1: the numbers of the messages differ
-        if line.startswith("admin record start"):
-            (self._values["ID"],) = re.findall(r"record stop (\w+)", shown)
+        self._values |= {name: found[1] for name, pattern in _MADE.items() if (found := pattern.search(shown))}
         return shown
 
 
@@ -106,7 +111,10 @@ def test_each_command_that_is_not_run_here_is_run_by_a_test() -> None:
 
 def order(line: str) -> int:
     """Recordings are started, listed, ended and played; what ends logins comes later, deletions last."""
-    beginnings = ("admin record start", "admin record list", "admin record stop", "replay", "admin user", "admin kick")
+    beginnings = (
+        "admin bot token", "admin bot revoke", "admin record start", "admin record list", "admin record stop", "replay",
+        "admin user", "admin kick",
+    )  # fmt: skip
     found = [place for place, beginning in enumerate(beginnings, 1) if line.startswith(beginning)]
     return found[0] if found else len(beginnings) + 1 if line.startswith("admin delete") else 0
 

@@ -1,6 +1,7 @@
 """`dragoman client`: two users in each dialect, scripts, and a user at a terminal."""
 
 import contextlib
+import json
 import os
 import pty
 import secrets
@@ -86,7 +87,13 @@ def test_a_message_is_edited_reacted_to_and_recalled(system: Cluster, clients: E
     other.expect("message 1 is now: quince jam")
     other.type("/react 👍")
     other.expect("done")
-    one.expect("message 1 has other reactions: 👍")
+    one.expect(f"user {names[1]} reacts to message 1: 👍")
+    other.type("/unreact 👍")
+    other.expect("done")
+    one.expect(f"user {names[1]} takes 👍 back from message 1")
+    other.type("/read")
+    other.expect("read")
+    one.expect(f"is read by user {names[1]} up to message 1")
     other.type("/reply thank you")
     one.expect("thank you")
     other.type("/search nothing like it")
@@ -96,6 +103,25 @@ def test_a_message_is_edited_reacted_to_and_recalled(system: Cluster, clients: E
     other.expect("message 1 is recalled")
     other.type("/history 2")
     other.expect("[撤回]")
+
+
+def test_any_operation_is_called_by_its_name(system: Cluster) -> None:
+    lines = (f"/register {a_name('native')} orange", "/call unread", '/call chat {"chat": 999999999}', "/call chat x\n")
+    shown = run(system.edges[0], "--dialect", "native", lines="\n".join(lines)).stdout.splitlines()
+    assert json.loads(shown[-3]) == {"total": 0, "mentions": 0, "chats": []}
+    assert shown[-2].startswith("request by name rejected: ")
+    assert shown[-1] == "a JSON object is expected, not x"
+
+
+def test_a_request_that_a_protocol_lacks_is_one_sentence(system: Cluster) -> None:
+    lines = f"/register {a_name('ourchat-v0')} orange\nhello\n/edit bye\n/recall\n/search hello\n/call ping\n"
+    done = run(system.edges[0], "--dialect", "ourchat-v0", lines=lines)
+    assert [line for line in done.stdout.splitlines() if " cannot " in line] == [
+        "ourchat-v0 cannot edit a message",
+        "ourchat-v0 cannot recall a message",
+        "ourchat-v0 cannot search",
+        "ourchat-v0 cannot call an operation by its name",
+    ]
 
 
 def test_plain_tcp_and_a_login(system: Cluster, clients: ExitStack) -> None:

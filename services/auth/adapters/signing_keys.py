@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,7 @@ from shared.contract.ids import AccountId
 from shared.errors import StartupError
 from shared.settings import AuthSettings
 from shared.telemetry import log
-from shared.tokens import ALGORITHM, TYPE
+from shared.tokens import ALGORITHM, BOT_TYPE, TYPE
 
 _log = log(__name__)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -77,7 +77,14 @@ class SigningKeys:
         longest = self._settings.legacy_token_days * _DAY_SECONDS
         return self._issue(account, now, sid or token_hex(16), min(self._settings.access_token_minutes * 60, longest))
 
-    def _issue(self, account: AccountId, now: float, sid: str, seconds: float) -> IssuedToken:
+    def issue_to_bot(self, account: AccountId, now: float, scopes: Sequence[str], days: float) -> IssuedToken:
+        """A token of a bot, which permits these scopes."""
+        return self._issue(account, now, token_hex(16), days * _DAY_SECONDS, scopes)
+
+    def _issue(
+        self, account: AccountId, now: float, sid: str, seconds: float, scopes: Sequence[str] = ()
+    ) -> IssuedToken:
+        """`scopes`: of a bot's token, at least one."""
         kid = max(self._keys)
         token = IssuedToken("", sid, int(now + seconds))
         claims = {
@@ -89,7 +96,10 @@ class SigningKeys:
             "iat": int(now),
             "exp": token.expires,
         }
-        text = jwt.encode(claims, self._keys[kid], ALGORITHM, headers={"kid": kid, "typ": TYPE})
+        if scopes:
+            claims["scope"] = " ".join(scopes)
+        headers = {"kid": kid, "typ": BOT_TYPE if scopes else TYPE}
+        text = jwt.encode(claims, self._keys[kid], ALGORITHM, headers=headers)
         return IssuedToken(text, token.sid, token.expires)
 
     def public_keys(self) -> Keys:

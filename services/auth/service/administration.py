@@ -12,7 +12,7 @@ from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import EdgeNotifications, PasswordHashing, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
-from services.auth.store import accounts, revocations, trail
+from services.auth.store import accounts, bots, revocations, trail
 from shared.contract.admin import (
     Act,
     FindUser,
@@ -84,6 +84,8 @@ class Administration:
         nor require a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
+        if await self.database.read(partial(bots.is_bot, account=account.id)):
+            raise RequestError(ErrorCode.INVALID, "a bot has tokens and no password", "account")
         texts = domain.reset_verifier_texts(request.password, account.verifiers)
         hashes = await self.passwords.hash(list(texts.values()))
         reset = partial(

@@ -7,11 +7,12 @@ from functools import partial
 from services.auth import domain
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import Transactions
-from services.auth.store import accounts, logins, trail
+from services.auth.store import accounts, bots, logins, trail
 from shared.contract.admin import Act
 from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.exports import AccountRecord, ExportLogins
+from shared.contract.ids import NO_ACCOUNT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,9 @@ class OwnData:
         find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(request.actor))
         if (account := (await self.database.read(find)).account) is None:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such account")
-        list_logins = partial(logins.list_valid, account=request.actor, seconds=int(time.time()))
-        listed = await self.database.read(list_logins)
+        seconds = int(time.time())
+        listed = await self.database.read(partial(logins.list_valid, account=request.actor, seconds=seconds))
+        list_bots = partial(bots.list_bots, owner=request.actor, after=NO_ACCOUNT, seconds=seconds)
         await self.database.write(partial(trail.add, act=Act("export", request.actor, "user", request.origin.address)))
         return AccountRecord(
             email=account.email,
@@ -36,4 +38,5 @@ class OwnData:
             created=account.profile.created,
             question_id=account.question_id,
             logins=listed,
+            bots=(await self.database.read(list_bots)).bots,
         )

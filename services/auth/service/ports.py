@@ -63,6 +63,11 @@ class TokenIssuer(Protocol):
         """A token that is refreshed: of a new login session, or of the session `sid`."""
 
 
+class BotTokenIssuer(Protocol):
+    def issue_to_bot(self, account: AccountId, now: float, scopes: Sequence[str], days: float) -> IssuedToken:
+        """A token of a bot, issued at `now` (Unix seconds)."""
+
+
 class PublicKeySource(Protocol):
     """The keys that verify tokens."""
 

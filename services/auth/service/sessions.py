@@ -46,6 +46,7 @@ class LoginSessions:
         for ended in await self.database.write(step):
             await self.revocations.publish(ended)
         profile = msgspec.structs.asdict(account.profile)
+        del profile["bot"]  # a bot has no secret to log in by
         answer = Authenticated(**profile, sid=token.sid, token=token.text, expires=token.expires, revision=revision)
         return (
             answer if refresh is None else msgspec.structs.replace(answer, refresh=refresh.text, refresh_expires=ends)

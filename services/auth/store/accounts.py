@@ -9,10 +9,10 @@ from sqlalchemy.exc import IntegrityError
 
 from services.auth import domain
 from services.auth.domain import Account, VerificationSubject
-from services.auth.store import usernames, verifications
+from services.auth.store import bot_tokens, usernames, verifications
 from services.auth.store.outbox import add_event
 from services.auth.store.revocations import last_number, revoke
-from services.auth.tables import accounts, revocations, secrets
+from services.auth.tables import accounts, bots, revocations, secrets
 from shared.contract.auth import IdentifierKind, Register, Revocation
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import SYSTEM_UUID, AccountId
@@ -260,9 +260,13 @@ def _replace_secrets(
 
 
 def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
-    """Voids the account's tokens issued before `seconds` (Unix) and disables its secrets. None: the account does not
-    exist."""
-    return revoke(connection, account, "", seconds) if _set_disabled(connection, account, True) else None
+    """Voids the account's tokens issued before `seconds` (Unix), and those of its bots, and disables its secrets. None:
+    the account does not exist."""
+    if not _set_disabled(connection, account, True):
+        return None
+    for one in (account, *_bots_of(connection, account)):
+        bot_tokens.revoke_all(connection, one)
+    return revoke(connection, account, "", seconds)
 
 
 def enable(connection: sa.Connection, account: AccountId) -> bool:
@@ -283,15 +287,23 @@ def set_security(connection: sa.Connection, account: AccountId, question_id: int
 
 
 def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
-    """Erases all of an account but its id, and voids its tokens issued before `seconds` (Unix). None: it was erased
-    before."""
+    """Erases all of an account but its id, and its bots, and voids its tokens issued before `seconds` (Unix). None: it
+    was erased before."""
     existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
     if connection.execute(accounts.update().where(existing).values(_TOMBSTONE)).rowcount == 0:
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
     verifications.delete_of_account(connection, account)
     add_event(connection, ACCOUNT_DELETED, AccountDeleted(account))
+    for bot in _bots_of(connection, account):
+        erase(connection, bot, seconds)
+    connection.execute(bots.delete().where(bots.c.account == account))
+    bot_tokens.revoke_all(connection, account)
     return revoke(connection, account, "", seconds)
+
+
+def _bots_of(connection: sa.Connection, owner: AccountId) -> list[AccountId]:
+    return [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
 
 
 def list_deleted(connection: sa.Connection, after: AccountId, limit: int) -> list[AccountId]:

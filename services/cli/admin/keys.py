@@ -71,7 +71,7 @@ def _inventory(installation: "Installation") -> "list[KeyFile]":
 
     auth = installation.settings.auth
     with _reported_errors(installation):
-        found = signing_keys.list_keys(auth.keys, auth.legacy_token_days)
+        found = signing_keys.list_keys(auth.keys, max(auth.legacy_token_days, auth.bot_token_days))
     if not found:
         raise click.ClickException(f"there are no keys in {auth.keys}")
     return found

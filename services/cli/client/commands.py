@@ -1,8 +1,9 @@
 """The commands of the terminal client, and messages to the current chat."""
 
+import json
 import shlex
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported
 from clients.codec.events import ListedChat
@@ -48,9 +49,12 @@ class ChatCommands:
             "edit": ChatCommand(self._edit, "TEXT", "replace your last message in the current chat", 1, _MANY),
             "recall": ChatCommand(self._recall, "", "recall your last message in the current chat"),
             "react": ChatCommand(self._react, "EMOJI", "react to the last message of the current chat", 1, 1),
+            "unreact": ChatCommand(self._unreact, "EMOJI", "take your reaction to it back", 1, 1),
+            "read": ChatCommand(self._read, "", "mark the messages of the current chat as read"),
             "block": ChatCommand(self._block, "USER", "reject a user's private messages and friend requests", 1, 1),
             "unblock": ChatCommand(self._unblock, "USER", "do so no more", 1, 1),
             "reply": ChatCommand(self._reply, "TEXT", "reply to the last message of the current chat", 1, _MANY),
+            "call": ChatCommand(self._call, "OPERATION [JSON]", "call any operation of the protocol by its name", 1, 2),
             "help": ChatCommand(self._help, "", "show this list"),
         }
 
@@ -189,9 +193,17 @@ class ChatCommands:
             raise CommandError("you have sent no message to this chat since you logged in")
         return found
 
-    def _react(self, words: Sequence[str]) -> None:
-        self._conversation.request(self._codec.react(self._conversation.current.chat, self._last_received(), words[0]))
+    def _react(self, words: Sequence[str], *, on: bool = True) -> None:
+        chat, index = self._conversation.current.chat, self._last_received()
+        self._conversation.request(self._codec.react(chat, index, words[0], on=on))
         self._terminal.show("done")
+
+    def _unreact(self, words: Sequence[str]) -> None:
+        self._react(words, on=False)
+
+    def _read(self, _: Sequence[str]) -> None:
+        self._conversation.request(self._codec.read(self._conversation.current.chat, self._last_received()))
+        self._terminal.show("read")
 
     def _reply(self, words: Sequence[str]) -> None:
         self._post(" ".join(words), self._last_received())
@@ -224,16 +236,33 @@ class ChatCommands:
         if not found:
             self._terminal.show("nothing is found")
 
+    def _call(self, words: Sequence[str]) -> None:
+        reply = self._conversation.request(self._codec.call(words[0], _members(words[1:])))
+        self._terminal.show(json.dumps(reply.values, ensure_ascii=False))
+
 
 def _words(line: str) -> Sequence[str]:
     """A name of several words is quoted. Passwords are read as they are."""
     name, _, rest = line[1:].partition(" ")
+    if name == "call":
+        return [name, *rest.split(maxsplit=1)]
     if name != "group":
         return [name, *rest.split()]
     try:
         return [name, *shlex.split(rest)]
     except ValueError as error:
         raise CommandError(f"the quotes do not match: {error}") from error
+
+
+def _members(words: Sequence[str]) -> dict[str, Any]:
+    """Of a call: a JSON object."""
+    try:
+        members = json.loads(words[0]) if words else {}
+    except ValueError:
+        members = None
+    if not isinstance(members, dict):
+        raise CommandError(f"a JSON object is expected, not {words[0]}")
+    return members
 
 
 def _number(word: str) -> int:

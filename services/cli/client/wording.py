@@ -119,20 +119,23 @@ def _media(received: ReceivedMedia) -> str:
     return f"[{where}] user {received.sender}: {kind} of {received.size} bytes {received.url}".rstrip()
 
 
-_CHANGES: Mapping[str, str] = {
-    "edit": "is now: {}",
-    "recall": "is recalled",
-    "reaction": "has other reactions: {}",
-    "pin": "is pinned or unpinned",
-}
-
-
 def _change(received: ReceivedChange) -> str:
     """Empty for a kind that a later version has."""
-    if received.kind not in _CHANGES:
-        return ""
-    change = _CHANGES[received.kind].format(received.text)
-    return f"[chat {received.chat}] message {received.position} {change} (by user {received.user})"
+    message, user = f"message {received.position}", f"user {received.user}"
+    match received:
+        case ReceivedChange(kind="edit", text=text):
+            change = f"{message} is now: {text} (by {user})"
+        case ReceivedChange(kind="recall"):
+            change = f"{message} is recalled (by {user})"
+        case ReceivedChange(kind="reaction", text=""):
+            change = f"{message} has other reactions (by {user})"
+        case ReceivedChange(kind="reaction", text=emoji, on=on):
+            change = f"{user} reacts to {message}: {emoji}" if on else f"{user} takes {emoji} back from {message}"
+        case ReceivedChange(kind="pin", on=on):
+            change = f"{message} is {'pinned' if on else 'unpinned'} (by {user})"
+        case _:
+            return ""
+    return f"[chat {received.chat}] {change}"
 
 
 def _words(news: ReceivedNotification) -> str:

@@ -21,6 +21,7 @@ from shared.contract.auth import (
     Register,
     SetSecurity,
 )
+from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBotToken, ListBots
 from shared.contract.contacts import ListBlocked, SetBlocked
 from shared.contract.errors import Failure
 from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
@@ -30,6 +31,7 @@ from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.model import Quote, RichSegment
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.mutes import MuteChat
+from shared.contract.outgoing_hooks import CreateOutgoingHook, DeleteOutgoingHook, ListOutgoingHooks, ReplayOutgoingHook
 from shared.contract.receipts import FindReaders
 from shared.contract.search import SearchMessages
 from shared.contract.session import (
@@ -276,6 +278,10 @@ GroupCommand = (
     | CreateHook
     | ListHooks
     | DeleteHook
+    | CreateOutgoingHook
+    | ListOutgoingHooks
+    | DeleteOutgoingHook
+    | ReplayOutgoingHook
     | JoinByLink
 )
 """Of the owner and the admins of a group, but for the last one."""
@@ -337,6 +343,11 @@ Command = (
     | ForwardMessage
     | ExportAccount
     | ExportMessages
+    | CreateBot
+    | ListBots
+    | DeleteBot
+    | CreateBotToken
+    | DeleteBotToken
 )
 
 

@@ -11,6 +11,7 @@ from shared.contract.auth import (
     Refreshed,
     VerificationNeeded,
 )
+from shared.contract.bots import BotList, CreatedBot, CreatedBotToken
 from shared.contract.contacts import BlockedAccounts
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
@@ -22,6 +23,7 @@ from shared.contract.message import Changed, MessageChange, Posted, Reactions, R
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
 from shared.contract.moderation import BanList
 from shared.contract.mutes import Mute
+from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
 from shared.contract.receipts import Readers
 from shared.contract.search import SearchPage
 from shared.contract.session import (
@@ -227,6 +229,12 @@ NativeReply = (
     | JoinedByLink
     | CreatedHook
     | HookList
+    | CreatedOutgoingHook
+    | OutgoingHookList
+    | ReplayedOutgoingHook
+    | CreatedBot
+    | BotList
+    | CreatedBotToken
 )
 """To requests that native alone has."""
 

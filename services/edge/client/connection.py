@@ -7,7 +7,9 @@ from services.edge.dialects.base import ConnectionInfo, Dialect, Request
 from services.edge.dialects.registry import Dialects
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Revocation
+from shared.contract.bots import TokenScope
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.tokens import Claims
 
 
 class CloseConnection(Exception):
@@ -40,7 +42,7 @@ class Connection:
 
     __slots__ = (
         "account", "account_requests", "address", "dialect", "dialects", "first_valid", "info", "issued", "number",
-        "opened", "pending_verification", "phase", "revision", "sid", "token", "token_expires",
+        "opened", "pending_verification", "phase", "revision", "scopes", "sid", "token", "token_expires",
     )  # fmt: skip
 
     def __init__(
@@ -69,15 +71,18 @@ class Connection:
         """Unix seconds."""
         self.revision = 0
         self.issued: int | None = None
+        """Unix seconds at which the login's token was issued; None: the login was by a secret."""
+        self.scopes: frozenset[TokenScope] | None = None
+        """Of the bot's token that logged in; None: of no bot."""
         self.pending_verification: PendingVerification | None = None
         self.account_requests: TokenBucket | None = None
         """Limits the requests of all connections of the account together."""
 
-    def logged_in(self, answer: Authenticated, account_requests: TokenBucket, issued: int | None = None) -> None:
-        """`issued`: Unix seconds at which the login's token was issued; None: the login was by a secret."""
+    def logged_in(self, answer: Authenticated, account_requests: TokenBucket, claims: Claims | None = None) -> None:
+        """`claims`: of the login's token; None: the login was by a secret."""
         self.phase = Phase.AUTHENTICATED
         self.account, self.sid, self.revision = answer.account, answer.sid, answer.revision
-        self.issued = issued
+        self.issued, self.scopes = (None, None) if claims is None else (claims.issued, claims.scopes)
         self.account_requests = account_requests
         self.pending_verification = None
 
@@ -91,7 +96,13 @@ class Connection:
         self.token = ""
         self.phase = Phase.OPENED
         self.account, self.sid = NO_ACCOUNT, ""
-        self.account_requests = None
+        self.account_requests = self.scopes = None
+
+    def may_replace_token(self, claims: Claims) -> bool:
+        """Whether the token may follow the login's. A bot's may not: its scopes end with its revocation."""
+        if self.account == NO_ACCOUNT or claims.sid == self.sid:
+            return True
+        return self.scopes is None and claims.scopes is None
 
     def has_verified_token(self, request: Request, unix_seconds: int) -> bool:
         """Whether the request bears the token that was verified before, for the account it names, and in time."""

@@ -20,6 +20,8 @@ from shared.settings import EdgeSettings
 
 _REJECTIONS_PER_SECOND = 10
 _REJECTIONS_BURST = 200
+_FIRST_REJECTIONS = 20
+"""So many at once on a new connection: a flood of them costs the event loop milliseconds each time."""
 _BEHIND_SECONDS = 1.5
 """Frames stay unread for no longer, except packages of an upload, which cannot be rejected one by one."""
 _EXCESS = 8
@@ -44,8 +46,8 @@ class InboundQueue:
     """Frames wait here until the request before them is answered, so that replies keep request order."""
 
     __slots__ = (
-        "_behind_since", "_connection", "_rejects_excess", "_requests", "_settings", "_socket", "_stopped", "decoded",
-        "frames", "paused", "queued_bytes", "rejections",
+        "_before_login", "_behind_since", "_connection", "_rejects_excess", "_requests", "_settings", "_socket",
+        "_stopped", "decoded", "frames", "paused", "queued_bytes", "rejections",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, socket: Socket, settings: EdgeSettings, now: float) -> None:
@@ -54,7 +56,9 @@ class InboundQueue:
         self._settings = settings
         limits = connection.info.limits
         self._requests = TokenBucket(limits.requests_per_second, limits.requests_burst, now)
+        self._before_login = TokenBucket(limits.requests_per_second, limits.requests_burst_before_login, now)
         self.rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
+        self.rejections.spend(_REJECTIONS_BURST - _FIRST_REJECTIONS)
         # Lists, since most connections have nothing that waits, and few have much.
         self.frames: list[tuple[Frame | None, float]] = []
         """Each with the time of its arrival; None: over the rate or in excess, not stored."""
@@ -141,7 +145,9 @@ class InboundQueue:
 
     def _within_rates(self, now: float) -> bool:
         account_requests = self._connection.account_requests
-        return self._requests.take(now) and (account_requests is None or account_requests.take(now))
+        if account_requests is None:
+            return self._before_login.take(now)
+        return self._requests.take(now) and account_requests.take(now)
 
     def _exceeds(self, share: float) -> bool:
         """Whether more than this share of the limits waits."""

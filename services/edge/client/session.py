@@ -25,6 +25,7 @@ from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, ProfileSummary
+from shared.tokens import Claims
 
 
 @dataclass(frozen=True)
@@ -111,18 +112,19 @@ class LoginSession:
         answer: Authenticated,
         other_nodes: Collection[NodeId],
         summary: ProfileSummary | None,
-        issued: int | None = None,
+        claims: Claims | None = None,
     ) -> None:
         """Logs out of the former account first. From here on the new one's messages are delivered to this client; the
-        backlog is begun, and read once the login is answered. `other_nodes` are those that the account is on. `issued`:
+        backlog is begun, and read once the login is answered. `other_nodes` are those that the account is on. `claims`:
         see Connection.logged_in."""
         self.log_out()
         now = self._context.clock()
         self._account = account = self._services.accounts.attach(answer.account, self._recipient, now)
         account.summary = summary or account.summary
         self.pushes_since = self._services.chats.message_clock.latest() * 1000
-        self.connection.logged_in(answer, account.requests, issued)
+        self.connection.logged_in(answer, account.requests, claims)
         dialect = self.dialect
+        dialect.scopes = self.connection.scopes
         dialect.logged_in(answer.account, now)
         self._out.reschedule_wake()
         if dialect.receives_pushes:
@@ -135,6 +137,7 @@ class LoginSession:
             if self.deferred is not None:
                 self.deferred.clear()
             self.connection.logged_out()
+            self.dialect.scopes = None
             self.dialect.logged_in(NO_ACCOUNT, self._context.clock())
             self._out.reschedule_wake()
 

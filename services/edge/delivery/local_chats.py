@@ -117,8 +117,9 @@ class LocalChats:
             sequencer.version = sequencer.latest_version = notice.version
 
     def on_membership_changed(self, notice: MembershipChanged) -> None:
-        """An account joined or left a chat. The chat may have no other members here."""
+        """An account joined or left a chat, or has a new role there. The chat may have no other members here."""
         local, sequencer = self._accounts.get(notice.account), self._sequencers.get(notice.chat)
+        has_new_role = notice.by != NO_ACCOUNT and local is not None and notice.chat in local.chats
         member = notice.role is not Role.LEFT
         first = notice.first_index if member and local is not None else None
         since = notice.since or notice.version - 1
@@ -127,7 +128,7 @@ class LocalChats:
             local.left.pop(notice.chat, None)
             if is_new and (joined := self._join_after_sync(local, notice.chat, None, notice.first_index)):
                 joined.latest_version = max(joined.latest_version, notice.version)
-            if notice.chat in local.chats:
+            if notice.chat in local.chats and not has_new_role:
                 local.notify(ChatJoined(notice.chat))
         elif local is not None and is_new:
             local.left[notice.chat] = notice.version

@@ -15,6 +15,7 @@ from services.edge.canonical.commands import Command
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage, NativeReply, Reply
+from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import MemberPair, Message
@@ -151,8 +152,12 @@ class Dialect(ABC):
     """Whether messages sent here are tagged with the dialect's name (DisplayMessage.dialect)."""
     shows_ephemeral: ClassVar[bool] = False
     """Whether events that are shown at once or never, such as typing, are pushed."""
-    pushes_pending_requests: ClassVar[bool] = False
+    pushes_pending_requests: bool = False
     """Whether pending requests and stored notifications of the account are pushed after the login."""
+    limits_scopes: ClassVar[bool] = False
+    """Whether `decode` rejects what the `scopes` of a bot's token do not permit. Otherwise bots cannot log in."""
+    scopes: frozenset[TokenScope] | None = None
+    """Of the bot's token that logged in, set before each `logged_in`; None: everything is permitted."""
     line_ending: ClassVar[bytes] = b"\n"
     """Ends each frame on plain TCP."""
     unix_seconds: int = 0

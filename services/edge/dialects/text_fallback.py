@@ -4,7 +4,8 @@ for them."""
 from collections.abc import Mapping
 from typing import assert_never
 
-from shared.contract.model import Emoji, File, Image, Media, Quote, Recalled, Segment, Text
+from shared.contract.model import Emoji, File, Image, Quote, Recalled, Segment, Text
+from shared.message_event import media_url
 from shared.setting_types import Language
 
 _IMAGE: Mapping[Language, str] = {"zh": "图片", "en": "image"}
@@ -68,10 +69,6 @@ def _one_line(text: str) -> str:
     """Without line breaks, and cut."""
     line = " ".join(text.split())
     return line if len(line) <= _QUOTE_CHARACTERS else f"{line[: _QUOTE_CHARACTERS - 1]}…"
-
-
-def media_url(media: Media, base_url: str) -> str:
-    return f"{base_url}/media/{media.id}"
 
 
 def readable_size(count: int) -> str:

@@ -2,8 +2,10 @@
 `upgrade`."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 
+from httptools import HttpParserUpgrade
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -15,7 +17,8 @@ _PIPELINED = 8
 """Requests that wait for the responses to those before them; clients send none."""
 _HEAD_END = b"\r\n\r\n"
 
-Upgrade = Callable[[HandshakeRequest, asyncio.Transport], None]
+Upgrade = Callable[[HandshakeRequest, asyncio.Transport, bytes], None]
+"""With the bytes that arrived with the end of the request's head."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -43,6 +46,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._tail = b""
+        self._data = b""
+        """That is being parsed."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -61,7 +66,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deadline is not None and self._is_too_large(data):
             self.send_400_response("The request's head is too large.")
             return
+        self._data = data
         super().data_received(data)
+        self._data = b""
 
     def _is_too_large(self, data: bytes) -> bool:
         """Whether the head is too large. A body that arrives with the end of its head does not count."""
@@ -93,7 +100,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._ended(self)
         scope = self.scope
         request = HandshakeRequest(scope["method"], self.url, scope["http_version"], self.headers, self.client[0])
-        self._upgrade(request, self.transport)
+        self._upgrade(request, self.transport, self._after_head())
+
+    def _after_head(self) -> bytes:
+        """The base class handles the parser's exception, which has the number of bytes parsed."""
+        error = sys.exc_info()[1]
+        return self._data[error.args[0] :] if isinstance(error, HttpParserUpgrade) else b""
 
     def _await_head(self) -> None:
         self._cancel_deadline()

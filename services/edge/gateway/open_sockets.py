@@ -11,7 +11,7 @@ from shared.settings import EdgeSettings, LimitsSettings
 from shared.telemetry import log
 
 _log = log(__name__)
-_FLOOD_COST = 50
+_FLOOD_COST = 100
 """A connection that was closed for a flood counts as so many new ones of its address: budgets of a connection alone
 would be new with each connection."""
 

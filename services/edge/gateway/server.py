@@ -157,7 +157,7 @@ class Gateway:
         self._http.add(protocol, address)
         return True
 
-    def _upgrade(self, request: HandshakeRequest, transport: asyncio.Transport) -> None:
+    def _upgrade(self, request: HandshakeRequest, transport: asyncio.Transport, received: bytes) -> None:
         handshake = parse_handshake(request, self._trusted, encrypted=self._tls is not None)
         decision = check_request(request) or self._shutdown_rejection() or self._endpoint.accept(handshake)
         if isinstance(decision, Reject):
@@ -178,6 +178,8 @@ class Gateway:
         )  # fmt: skip
         socket.open(self._endpoint, handshake)
         self._sockets.add(socket, handshake.address)
+        if received:
+            socket.data_received(received)
 
     def _proxy_reader(self, required: bool, client_ready: ClientReady) -> ProxyProtocolReader:
         ready = client_ready if self._tls is None else self._after_handshake(self._tls, client_ready)

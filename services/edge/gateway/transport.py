@@ -18,7 +18,7 @@ from shared.telemetry import log
 Item = TypeVar("Item")
 
 _log = log(__name__)
-_SLICE_BYTES = 4096
+SLICE_BYTES = 4096
 """Bytes parsed at a time, so that few more frames are reported after `pause_reading`."""
 _CLOSING_SECONDS = 3
 _NOTHING = memoryview(b"")
@@ -210,10 +210,10 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         _log.exception("client failed")
         self._fail(INTERNAL_ERROR, "internal error")
 
-    def _next_slice(self) -> memoryview:
+    def _next_slice(self, size: int = SLICE_BYTES) -> memoryview:
         data = self._unparsed
-        self._unparsed = data[_SLICE_BYTES:] if len(data) > _SLICE_BYTES else _NOTHING
-        return data[:_SLICE_BYTES]
+        self._unparsed = data[size:] if len(data) > size else _NOTHING
+        return data[:size]
 
     # The end
 

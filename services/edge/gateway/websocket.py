@@ -27,7 +27,7 @@ from services.edge.gateway.framing import (
 )
 from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.receive_budget import ReceiveBudget
-from services.edge.gateway.transport import BaseTransport
+from services.edge.gateway.transport import SLICE_BYTES, BaseTransport
 from services.edge.gateway.truncation import FrameTruncator
 from services.edge.gateway.write_batch import WriteBatch
 from shared.settings import LimitsSettings
@@ -39,6 +39,8 @@ _FLUSH_BYTES = 64 * 1024
 _ARRIVAL_SECONDS = 0.25
 """Time for the acknowledgement of bytes sent just before the peer's close frame."""
 _CHECK_SECONDS = 0.01
+_FIRST_SLICE_BYTES = 1024
+"""Until the login, fewer bytes are parsed at a time."""
 _QUIET_SECONDS = 0.3
 """A peer that has sent nothing for so long after a protocol violation has stopped sending."""
 _DRAIN_SECONDS = 3.0
@@ -140,10 +142,11 @@ class WebSocket(BaseTransport[ParsedFrame]):
         except Exception:
             self._client_failed()
 
-    def _next_slice(self) -> memoryview:
-        """Truncated by the slice, so that a flood costs no more than the frames before its violation."""
-        data = super()._next_slice()
-        return data if self._truncator is None else memoryview(self._truncator.feed(bytes(data)))
+    def _next_slice(self, size: int = SLICE_BYTES) -> memoryview:
+        """Truncated by the slice, so that a flood costs little more than the frames before its violation."""
+        if self._truncator is None:
+            return super()._next_slice(size)
+        return memoryview(self._truncator.feed(bytes(super()._next_slice(_FIRST_SLICE_BYTES))))
 
     def _end_truncation(self) -> None:
         """With the first frame after the login."""

@@ -6,6 +6,7 @@ from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
+from services.edge.login.bots import BotCommand, OwnBots
 from services.edge.login.login import LoginFlow
 from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.verification import VerificationFlow
@@ -23,8 +24,8 @@ from shared.contract.auth import (
 
 LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken | Refresh
 """Commands that begin a login, or need none."""
-OwnLoginCommand = DeleteAccount | Recover | Logout | ListLogins | EndLogin | ChangePassword
-"""Commands about the logins of an account."""
+OwnLoginCommand = DeleteAccount | Recover | Logout | ListLogins | EndLogin | ChangePassword | BotCommand
+"""Commands about the logins of an account, and about its bots."""
 
 
 class AuthHandler:
@@ -37,12 +38,14 @@ class AuthHandler:
         verification: VerificationFlow,
         self_revocation: SelfRevocation,
         state: AuthState,
+        bots: OwnBots,
     ) -> None:
         self._requests = requests
         self._login = login
         self._verification = verification
         self._self_revocation = self_revocation
         self._state = state
+        self._bots = bots
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
         await self._login.authenticate(session, request)
@@ -76,3 +79,5 @@ class AuthHandler:
                 return await own.end_login(session, sid)
             case ListLogins():
                 return await self._requests.list_logins(session.connection)
+            case _:
+                return await self._bots.handle(session.connection, command)

@@ -35,6 +35,7 @@ from shared.contract.auth import (
     Register,
     SetSecurity,
 )
+from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBotToken, ListBots
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.moderation import SetChat
@@ -71,6 +72,8 @@ class Dispatcher:
         match command:
             case Register() | Login() | RequestVerification() | GetServerStatus() | RenewToken() | Refresh():
                 return await self._auth.handle(session, request, command)
+            case CreateBot() | ListBots() | DeleteBot() | CreateBotToken() | DeleteBotToken():
+                return await self._auth.handle_own(session, command)
             case DeleteAccount() | Recover() | Logout() | ListLogins() | EndLogin() | ChangePassword():
                 return await self._auth.handle_own(session, command)
             case SetSecurity() if session.connection.issued is not None:

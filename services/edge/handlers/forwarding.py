@@ -20,6 +20,15 @@ from shared.contract.invitations import (
 )
 from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.mutes import MuteChat
+from shared.contract.outgoing_hooks import (
+    CreatedOutgoingHook,
+    CreateOutgoingHook,
+    DeleteOutgoingHook,
+    ListOutgoingHooks,
+    OutgoingHookList,
+    ReplayedOutgoingHook,
+    ReplayOutgoingHook,
+)
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -90,6 +99,9 @@ ForwardedReply = (
     | JoinedByLink
     | CreatedHook
     | HookList
+    | CreatedOutgoingHook
+    | OutgoingHookList
+    | ReplayedOutgoingHook
 )
 
 
@@ -177,6 +189,14 @@ class Forwarder:
                 return await bus.request(subjects.LIST_HOOKS, command, seconds=seconds, retry=True)
             case DeleteHook():
                 return await bus.request(subjects.DELETE_HOOK, command, seconds=seconds, retry=True)
+            case CreateOutgoingHook():
+                return await bus.request(subjects.CREATE_OUTGOING_HOOK, command, seconds=seconds)
+            case ListOutgoingHooks():
+                return await bus.request(subjects.LIST_OUTGOING_HOOKS, command, seconds=seconds, retry=True)
+            case DeleteOutgoingHook():
+                return await bus.request(subjects.DELETE_OUTGOING_HOOK, command, seconds=seconds, retry=True)
+            case ReplayOutgoingHook():
+                return await bus.request(subjects.REPLAY_OUTGOING_HOOK, command, seconds=seconds, retry=True)
             case JoinByLink():
                 return await bus.request(subjects.JOIN_BY_LINK, command, seconds=seconds)
 

@@ -13,12 +13,14 @@ from services.edge.http.operations import HttpOperations
 from services.edge.http.pages import not_allowed, resource
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.request import ClientDisconnected, HttpRequest, Receive, Response, Send
+from services.edge.http.resumable_uploads import HttpResumableUploads
 from services.edge.http.uploads import HttpUploads
 from services.edge.http.verification import VerificationLinks
 from services.edge.http.web_files import CLIENT, WebFiles
 
 _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _MEDIA = re.compile(r"/media/([0-9a-f]{32})")
+_UPLOAD = re.compile(r"/media/uploads(?:/([0-9a-f]{32}))?")
 _EVENTS = "/api/v1/events"
 _OPERATION = re.compile(r"/api/v1/([a-z_]{1,32})")
 _HOOK = re.compile(r"/hooks/([A-Za-z0-9_-]{1,64})")
@@ -33,22 +35,29 @@ class ProgramInterface:
     hooks: HttpHooks
 
 
+@dataclass(frozen=True)
+class MediaInterface:
+    """What serves `/media`."""
+
+    downloads: Downloads
+    uploads: HttpUploads
+    resumable: HttpResumableUploads
+
+
 class HttpApp:
     """HEAD is answered like GET, except for verification links, where GET may have an effect."""
 
     def __init__(
         self,
         links: VerificationLinks,
-        downloads: Downloads,
-        uploads: HttpUploads,
+        media: MediaInterface,
         programs: ProgramInterface,
         policy: HttpPolicy,
         first_page: FirstPage | None = None,
         stall_seconds: float = _STALL_SECONDS,
     ) -> None:
         self._links = links
-        self._downloads = downloads
-        self._uploads = uploads
+        self._media = media
         self._programs = programs
         self._policy = policy
         self._first_page = first_page
@@ -64,13 +73,15 @@ class HttpApp:
 
     async def _serve(self, request: HttpRequest) -> None:
         if request.path == "/media":
-            await self._uploads.serve(request)
+            await self._media.uploads.serve(request)
+        elif upload := _UPLOAD.fullmatch(request.path):
+            await self._media.resumable.serve(request, upload[1] or "")
         elif rejected := self._policy.decide(request, asyncio.get_running_loop().time()):
             await request.respond(rejected)
         elif request.path == _EVENTS:
             await self._programs.operations.stream(request)
         elif media := _MEDIA.fullmatch(request.path):
-            await self._downloads.serve(request, media[1])
+            await self._media.downloads.serve(request, media[1])
         else:
             response = await self._respond(request)
             headers = {**response.headers, **self._policy.headers(request)}

@@ -1,4 +1,4 @@
-"""The token of a login in a request."""
+"""The token of a login, or of a bot, in a request."""
 
 from collections.abc import Awaitable, Callable
 

@@ -69,7 +69,8 @@ class HttpRequest:
         """Send a whole response. Raises ClientDisconnected."""
         entity = {"Content-Length": str(len(response.body)), "Content-Type": response.content_type}
         unread = self._unread
-        await self.start_response(response.status, {**response.headers, **({} if response.status == 304 else entity)})
+        headers = response.headers if response.status in (204, 304) else {**response.headers, **entity}
+        await self.start_response(response.status, headers)
         await self.write(response.body, more=unread)
         if unread:
             await self._linger()

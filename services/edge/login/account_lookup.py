@@ -4,6 +4,7 @@ from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import Authenticated
+from shared.contract.bots import CreatedBot
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
 from shared.contract.message import GetUnread
@@ -36,6 +37,16 @@ class AccountLookup:
         except RequestError as error:
             _log.warning("profile not ensured", account=answer.account, error=str(error))
             return registered
+
+    async def ensure_bot_profile(self, created: CreatedBot) -> None:
+        """If session is unavailable, an event creates the profile."""
+        request = EnsureProfile(
+            account=created.account, uuid=created.uuid, nickname=created.nickname, created=created.created, bot=True
+        )
+        try:
+            await self._bus.request(subjects.ENSURE_PROFILE, request, seconds=_PROFILE_SECONDS, retry=True)
+        except RequestError as error:
+            _log.warning("profile not ensured", account=created.account, error=str(error))
 
     async def count_unread(self, account: AccountId) -> int:
         """0 if it is not known."""

@@ -23,6 +23,16 @@ from shared.contract.auth import (
     SendVerification,
     VerificationNeeded,
 )
+from shared.contract.bots import (
+    BotList,
+    CreateBot,
+    CreateBotToken,
+    CreatedBot,
+    CreatedBotToken,
+    DeleteBot,
+    DeleteBotToken,
+    ListBots,
+)
 from shared.contract.exports import AccountRecord, ExportLogins
 from shared.contract.ids import NodeId
 from shared.contract.session import Ack
@@ -76,6 +86,25 @@ class AuthRequests:
         if sid == connection.sid:
             return await self._request(subjects.LOGOUT, Logout(sid, connection.account), retry=True)
         return await self._request(subjects.END_LOGIN, EndLogin(sid, connection.account))
+
+    async def create_bot(self, connection: Connection, command: CreateBot) -> CreatedBot:
+        command.actor, command.origin = connection.account, self._origin(connection)
+        return await self._request(subjects.CREATE_BOT, command)
+
+    async def list_bots(self, connection: Connection) -> BotList:
+        return await self._request(subjects.LIST_BOTS, ListBots(connection.account), retry=True)
+
+    async def delete_bot(self, connection: Connection, command: DeleteBot) -> Ack:
+        command.actor = connection.account
+        return await self._request(subjects.DELETE_BOT, command)
+
+    async def create_bot_token(self, connection: Connection, command: CreateBotToken) -> CreatedBotToken:
+        command.actor = connection.account
+        return await self._request(subjects.CREATE_BOT_TOKEN, command)
+
+    async def delete_bot_token(self, connection: Connection, command: DeleteBotToken) -> Ack:
+        command.actor = connection.account
+        return await self._request(subjects.DELETE_BOT_TOKEN, command)
 
     async def export(self, connection: Connection) -> AccountRecord:
         request = ExportLogins(connection.account, self._origin(connection))

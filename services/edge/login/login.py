@@ -43,13 +43,16 @@ class LoginFlow:
             return
         if connection.has_verified_token(request, int(self._state.clock.earliest())):
             return
-        claims = await self._verifier.check(request.token, self._requests.seconds)
+        check = self._verifier.check_with_scopes if session.dialect.limits_scopes else self._verifier.check
+        claims = await check(request.token, self._requests.seconds)
         for account in (request.account, connection.account):
             if account not in (NO_ACCOUNT, claims.account):
                 raise RequestError(ErrorCode.UNAUTHENTICATED, "the token is another account's")
+        if not connection.may_replace_token(claims):
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "a bot's connection keeps its token: use another connection")
         if connection.account == NO_ACCOUNT:
             answer = self._session_from_claims(claims, request.token)
-            await self._enter(session, answer, await self._lookup.ensure_profile(answer), claims.issued)
+            await self._enter(session, answer, await self._lookup.ensure_profile(answer), claims)
         connection.token, connection.token_expires = request.token, claims.expires
 
     async def log_in(self, session: LoginSession, request: Request) -> Authenticated | VerificationNeeded:
@@ -78,7 +81,7 @@ class LoginFlow:
         summary = await self._lookup.summary(claims.account, self._requests.seconds)
         if summary is None or summary.uuid != command.identifier:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
-        await self._enter(session, answer, summary, claims.issued)
+        await self._enter(session, answer, summary, claims)
         return answer
 
     def _session_from_claims(self, claims: Claims, token: str) -> Authenticated:
@@ -89,15 +92,15 @@ class LoginFlow:
         )  # fmt: skip
 
     async def _enter(
-        self, session: LoginSession, answer: Authenticated, summary: ProfileSummary | None, issued: int | None = None
+        self, session: LoginSession, answer: Authenticated, summary: ProfileSummary | None, claims: Claims | None = None
     ) -> None:
-        """Registers presence first, then reads the missed messages. `issued`: time of the token that logs in."""
+        """Registers presence first, then reads the missed messages. `claims`: of the token that logs in."""
         if self._accounts.is_full(answer.account) and session.connection.account != answer.account:
             raise RequestError(ErrorCode.RATE_LIMITED, "too many connections of this account")
         other_nodes = await self._accounts.register(answer.account)
         if session.is_closing:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
         self._state.require_revocations_after(answer.revision)
-        await session.log_in(answer, other_nodes, summary, issued)
-        if issued is not None:
+        await session.log_in(answer, other_nodes, summary, claims)
+        if claims is not None:
             self._token_logins.note(answer.account, session.connection)

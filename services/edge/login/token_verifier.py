@@ -48,12 +48,22 @@ class TokenVerifier:
             self._verified.clear()
 
     async def check(self, token: str, seconds: float) -> Claims:
-        """Raises RequestError."""
+        """Of a user's token, which permits everything. Raises RequestError."""
+        return await self._counted(token, seconds, bots=False)
+
+    async def check_with_scopes(self, token: str, seconds: float) -> Claims:
+        """Of a user's token, or of a bot's: the caller permits nothing beyond Claims.scopes. Raises RequestError."""
+        return await self._counted(token, seconds, bots=True)
+
+    async def _counted(self, token: str, seconds: float, *, bots: bool) -> Claims:
         try:
-            return await self._check(token, seconds)
+            claims = await self._check(token, seconds)
+            if claims.scopes is not None and not bots:
+                raise BadToken("bot")
         except BadToken as error:
             self._metrics.bad_tokens.labels(error.reason).inc()
             raise
+        return claims
 
     async def _check(self, token: str, seconds: float) -> Claims:
         if not self.revocations_loaded.is_set():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, StoredKey
@@ -61,6 +61,14 @@ class BucketStore:
     async def write(self, key: str, data: bytes) -> None:
         with _as_os_error():
             await obstore.put_async(self._bucket, key, data)
+
+    async def create(self, key: str, source: Path | bytes) -> bool:
+        with _as_os_error():
+            try:
+                await obstore.put_async(self._bucket, key, source, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+        return True
 
     async def load(self, key: str) -> bytes | None:
         with _as_os_error():

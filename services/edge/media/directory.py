@@ -3,14 +3,14 @@
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from services.edge.media.disk import Disk
-from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, StoredKey
+from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, UPLOAD_KINDS, StoredKey
 
 DIRECTORIES = ("records", "blobs")
 """Directories of complete files. The blob of a record always exists."""
@@ -35,6 +35,12 @@ class DirectoryStore:
     async def write(self, key: str, data: bytes) -> None:
         await self._disk.run(partial(_write, self._root / SPOOL / secrets.token_hex(16), self._root / key, data))
 
+    async def create(self, key: str, source: Path | bytes) -> bool:
+        if isinstance(source, Path):
+            return await self._disk.run(partial(_create, source, self._root / key))
+        temporary = self._root / SPOOL / secrets.token_hex(16)
+        return await self._disk.run(partial(_create_small, temporary, self._root / key, source))
+
     async def load(self, key: str) -> bytes | None:
         return await self._disk.run(partial(_load, self._root / key))
 
@@ -45,18 +51,18 @@ class DirectoryStore:
             yield chunk
 
     async def list(self, kind: str) -> AsyncGenerator[Sequence[StoredKey]]:
-        entries = await self._disk.run(partial(os.scandir, self._root / kind))
+        stored = _stored(self._root, kind)
         try:
-            while batch := await self._disk.run(lambda: list(islice(_stored(kind, entries), _LISTED_AT_ONCE))):
+            while batch := await self._disk.run(lambda: list(islice(stored, _LISTED_AT_ONCE))):
                 yield batch
         finally:
-            await self._disk.run(entries.close)
+            await self._disk.run(stored.close)
 
     async def delete(self, key: str, *, older_than: float | None = None) -> bool:
         return await self._disk.run(partial(_delete, self._root / key, older_than))
 
     def _make_directories(self) -> None:
-        for name in (*DIRECTORIES, SPOOL):
+        for name in (*DIRECTORIES, *UPLOAD_KINDS, SPOOL):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -69,16 +75,46 @@ def _move(source: Path, target: Path, size: int) -> bool:
     return is_new
 
 
-def _write(written: Path, target: Path, data: bytes) -> None:
+def _write(temporary: Path, target: Path, data: bytes) -> None:
+    with _written(temporary, data):
+        _place(target, partial(temporary.replace, target))
+
+
+def _create_small(temporary: Path, target: Path, data: bytes) -> bool:
+    with _written(temporary, data):
+        return _create(temporary, target)
+
+
+def _create(source: Path, target: Path) -> bool:
+    """A link, unlike a rename, never replaces a file."""
     try:
-        with written.open("xb") as file:
+        _place(target, partial(os.link, source, target))
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _written(temporary: Path, data: bytes) -> Iterator[None]:
+    try:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        written.replace(target)
-        _sync(target.parent)
+        yield
     finally:
-        written.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def _place(target: Path, place: Callable[[], object]) -> None:
+    """Place a file durably, in a directory that may be missing."""
+    try:
+        place()
+    except FileNotFoundError:
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        _sync(target.parent.parent)
+        place()
+    _sync(target.parent)
 
 
 def _sync(directory: Path) -> None:
@@ -107,11 +143,17 @@ def _read_chunk(path: Path, start: int, size: int) -> bytes:
     return chunk
 
 
-def _stored(kind: str, entries: "Iterator[os.DirEntry[str]]") -> Iterator[StoredKey]:
-    for entry in entries:
-        with suppress(FileNotFoundError):
-            state = entry.stat()
-            yield StoredKey(f"{kind}/{entry.name}", state.st_size, state.st_mtime)
+def _stored(root: Path, kind: str) -> Generator[StoredKey]:
+    """A directory of the first level must exist."""
+    absent = (FileNotFoundError,) if "/" in kind else ()
+    with suppress(*absent), os.scandir(root / kind) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _stored(root, f"{kind}/{entry.name}")
+            else:
+                with suppress(FileNotFoundError):
+                    state = entry.stat()
+                    yield StoredKey(f"{kind}/{entry.name}", state.st_size, state.st_mtime)
 
 
 def _delete(path: Path, older_than: float | None) -> bool:
@@ -121,4 +163,7 @@ def _delete(path: Path, older_than: float | None) -> bool:
         path.unlink()
     except FileNotFoundError:
         return False
+    if path.parent.name not in (*DIRECTORIES, *UPLOAD_KINDS):
+        with suppress(OSError):  # while it has other files
+            path.parent.rmdir()
     return True

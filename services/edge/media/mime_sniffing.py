@@ -1,6 +1,6 @@
 """Detects a file's type by its first bytes, never by a client's claim; pure. (Signatures: WHATWG, MIME Sniffing.)"""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class FileType(NamedTuple):
@@ -29,6 +29,11 @@ _SIGNATURES = (
     (b"OggS\x00", FileType("application/ogg", ".ogg")),
     (b"ID3", FileType("audio/mpeg", ".mp3")),
 )
+
+
+def media_kind(head: bytes) -> Literal["image", "file"]:
+    """What a file of these first bytes is for messages."""
+    return "image" if sniff(head).mime in PICTURES else "file"
 
 
 def sniff(head: bytes) -> FileType:

@@ -1,10 +1,13 @@
 """Opens the media service of an edge: the store that the settings name, with its quotas and its sweeper."""
 
+from typing import NamedTuple
+
 from services.edge.media.counters import MediaCounters
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.media.quota import MediaQuota
 from services.edge.media.record import retention
+from services.edge.media.resumable import ResumableUploads
 from services.edge.media.service import MediaService
 from services.edge.media.store import MediaStore
 from services.edge.media.sweeper import MediaSweeper
@@ -21,9 +24,16 @@ def open_store(settings: MediaSettings, disk: Disk) -> MediaStore:
     return DirectoryStore(settings.directory, disk)
 
 
-def open_media(node: NodeId, settings: Settings, metrics: EdgeMetrics) -> tuple[MediaService, MediaSweeper]:
+class OpenedMedia(NamedTuple):
+    service: MediaService
+    resumable: ResumableUploads
+    sweeper: MediaSweeper
+
+
+def open_media(node: NodeId, settings: Settings, metrics: EdgeMetrics) -> OpenedMedia:
     disk = Disk()
     store, counters = open_store(settings.media, disk), MediaCounters(settings.redis)
     quota = MediaQuota(counters, settings.media)
     media = MediaService(store, settings, metrics, disk, quota)
-    return media, MediaSweeper(node, media, store, retention(settings), counters, quota)
+    resumable = ResumableUploads(store, media, settings, metrics, quota)
+    return OpenedMedia(media, resumable, MediaSweeper(node, media, store, retention(settings), counters, quota))

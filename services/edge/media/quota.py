@@ -54,10 +54,10 @@ class MediaQuota:
         self._total = settings.total_bytes
         self._now = now
 
-    async def check(self, account: AccountId) -> None:
-        """Before an upload whose size is not known yet. Raises RequestError (LIMIT)."""
+    async def check(self, account: AccountId, size: int = 1) -> None:
+        """Before an upload of at least so many bytes. Raises RequestError (LIMIT)."""
         for name, limit, text in self._limits(account):
-            if await self._counters.add(name, 0) >= limit:
+            if await self._counters.add(name, 0) + size > limit:
                 raise RequestError(ErrorCode.LIMIT, text)
 
     async def reserve(self, account: AccountId, size: int) -> None:

@@ -34,10 +34,11 @@ class MediaRecord(Media, array_like=True, frozen=True):
 
 
 class MediaRetention(NamedTuple):
-    """In days; 0: for ever."""
+    """In days; 0: for ever, save for `unfinished` uploads."""
 
     posted: float
     unposted: float
+    unfinished: float = 1.0
 
     def expired(self, record: MediaRecord, now_ms: int) -> bool:
         """Avatars never expire, nor do records without a time, whose use is unknown."""
@@ -50,5 +51,7 @@ class MediaRetention(NamedTuple):
 def retention(settings: Settings) -> MediaRetention:
     """Files expire with the messages, unless they have a time of their own."""
     return MediaRetention(
-        settings.media.retention_days or settings.message.retention_days, settings.media.unposted_days
+        settings.media.retention_days or settings.message.retention_days,
+        settings.media.unposted_days,
+        settings.media.unfinished_days,
     )

@@ -14,6 +14,9 @@ FRESH_SECONDS = 12 * 3600.0
 """A blob that is older is stored again when its content arrives again: so the sweeper, which removes blobs that are a
 day old and have no record, leaves alone each that is about to get one."""
 
+UPLOAD_KINDS = ("uploads", "parts", "finished")
+"""Kinds of keys of resumable uploads: `uploads/<account>/<id>`, `parts/<id>/<offset>` and `finished/<account>/<id>`."""
+
 _decode_record = msgspec.json.Decoder(MediaRecord).decode
 
 
@@ -26,8 +29,8 @@ class StoredKey(NamedTuple):
 
 
 class MediaStore(Protocol):
-    """Keys are `blobs/<sha256>` and `records/<id>`. A blob's content never changes. Every call raises OSError on
-    failure."""
+    """Keys are `blobs/<sha256>` and `records/<id>`, and those of UPLOAD_KINDS. A blob's content never changes. Every
+    call raises OSError on failure."""
 
     async def prepare(self) -> None:
         """Called once, first."""
@@ -39,13 +42,18 @@ class MediaStore(Protocol):
     async def write(self, key: str, data: bytes) -> None:
         """Store a few bytes durably under a key, new or not."""
 
+    async def create(self, key: str, source: Path | bytes) -> bool:
+        """Store a file of a few MiB, or a few bytes, durably under a new key. Of several calls with the same key, also
+        on several edges, one alone succeeds. Returns whether this one has."""
+
     async def load(self, key: str) -> bytes | None: ...
 
     def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
         """The bytes from `start` up to `stop`, in chunks. Raises FileNotFoundError for an unknown key."""
 
     def list(self, kind: str) -> AsyncGenerator[Sequence[StoredKey]]:
-        """All `blobs` or `records`, in batches, in any order. One that comes or goes meanwhile may be missing."""
+        """All keys below `kind`, such as `blobs`, in batches, in any order. One that comes or goes meanwhile may be
+        missing."""
 
     async def delete(self, key: str, *, older_than: float | None = None) -> bool:
         """Remove a key, if it is there and was modified before `older_than` (Unix seconds; None: whenever). Returns

@@ -11,7 +11,7 @@ from services.edge.media.counters import MediaCounters
 from services.edge.media.quota import MediaQuota
 from services.edge.media.record import MediaRetention
 from services.edge.media.service import MediaService
-from services.edge.media.store import MediaStore, load_record
+from services.edge.media.store import UPLOAD_KINDS, MediaStore, load_record
 from shared.clock import now_ms
 from shared.contract.ids import NodeId
 from shared.telemetry import log
@@ -28,12 +28,14 @@ _PAUSE_SECONDS = 0.05
 
 @dataclass
 class MediaSweep:
-    """What one sweep has found. `files` and `size` (bytes): those that remain."""
+    """What one sweep has found. `files` and `size` (bytes): those that remain, `size` with parts of uploads.
+    `abandoned`: removed records and parts of uploads."""
 
     expired: int = 0
     orphans: int = 0
     files: int = 0
     size: int = 0
+    abandoned: int = 0
 
 
 async def sweep(
@@ -67,6 +69,19 @@ async def sweep(
                 found.size += stored.size
         await asyncio.sleep(pause)
     return found
+
+
+async def sweep_uploads(store: MediaStore, retention: MediaRetention, found: MediaSweep, *, pause: float = 0.0) -> None:
+    """Removes what is older than an upload may be: its parts are younger than its record. Raises OSError."""
+    before = time.time() - retention.unfinished * 86_400
+    for kind in UPLOAD_KINDS:
+        async for batch in store.list(kind):
+            for stored in batch:
+                if stored.modified < before and await store.delete(stored.key, older_than=before):
+                    found.abandoned += 1
+                else:
+                    found.size += stored.size
+            await asyncio.sleep(pause)
 
 
 class MediaSweeper:
@@ -103,5 +118,9 @@ class MediaSweeper:
 
     async def _sweep(self) -> None:
         found = await sweep(self._store, self._retention, pause=_PAUSE_SECONDS)
+        await sweep_uploads(self._store, self._retention, found, pause=_PAUSE_SECONDS)
         await self._quota.measured(found.size)
-        _log.info("media swept", expired=found.expired, orphans=found.orphans, files=found.files, bytes=found.size)
+        _log.info(
+            "media swept", expired=found.expired, orphans=found.orphans, abandoned=found.abandoned, files=found.files,
+            bytes=found.size,
+        )  # fmt: skip

@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import time
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
 from io import FileIO
@@ -13,6 +14,7 @@ from threading import Lock
 from services.edge.media.disk import Disk
 from services.edge.media.failures import StoreFailures
 from services.edge.media.quota import UnfinishedUploads
+from services.edge.media.store import CHUNK_BYTES
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 
@@ -87,6 +89,13 @@ class Upload:
         with self._failures.reported("write"):
             await self._disk.run(partial(self._append, data))
 
+    async def read(self) -> AsyncGenerator[bytes]:
+        """What was written, in chunks. Raises RequestError when the disk fails."""
+        for start in range(0, self.size, CHUNK_BYTES):
+            with self._failures.reported("read"):
+                chunk = await self._disk.run(partial(self._read, start))
+            yield chunk
+
     async def finish(self) -> tuple[Path, str]:
         """The path of the now durable file, and its sha256 in hex. Raises OSError."""
         return await self._disk.run(self._finish)
@@ -107,6 +116,11 @@ class Upload:
             remaining = memoryview(data)
             while remaining:
                 remaining = remaining[file.write(remaining) :]
+
+    def _read(self, start: int) -> bytes:
+        with self._lock, self._path.open("rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(CHUNK_BYTES)
 
     def _finish(self) -> tuple[Path, str]:
         with self._lock:

@@ -75,12 +75,12 @@ class SocialNotifier:
             self._notify_account(account, event, number)
 
     def notify_role(self, notify: Notify, changed: MembershipChanged) -> None:
-        """Push a new role or a departure, in a big group to nobody. A join has an event of its own; so has the former
-        member."""
+        """Push a new role or a departure, in a big group to the account alone. A join has an event of its own; so has
+        the former member."""
         if changed.by == NO_ACCOUNT:
             return
         event = RoleChanged(changed.chat, changed.account, changed.role, changed.by)
-        for account in notify.recipients or ():
+        for account in (changed.account,) if notify.recipients is None else notify.recipients:
             former = account == changed.account and changed.role is Role.LEFT
             if not former and (local := self._accounts.get(account)):
                 local.notify(event)

@@ -81,6 +81,7 @@ class Fanout:
         metrics: MessageMetrics,
         settings: MessageSettings,
         ownership: Ownership,
+        announce_to_hooks: Callable[[ChatId, int], None],
     ) -> None:
         self.replica = ownership.replica
         self.epoch = now_ms()
@@ -89,6 +90,7 @@ class Fanout:
         self._rosters = rosters
         self._metrics = metrics
         self._ownership = ownership
+        self._announce_to_hooks = announce_to_hooks
         self._max_broadcast_from = self._broadcast_from = min(settings.broadcast_members, _MAX_NAMED_RECIPIENTS)
         self._per_edge = settings.broadcast_members_per_edge
         self._edges_seen: dict[NodeId, float] = {}
@@ -138,6 +140,10 @@ class Fanout:
                 pages.setdefault(node, []).append(delivery)
         for node, deliveries in pages.items():
             await self._publish_envelope(node, deliveries)
+        hooked = {chat for chat, roster in batch.rosters.items() if roster.has_hooks}
+        for message, _, _ in batch.messages if hooked else ():
+            if message.chat in hooked:
+                self._announce_to_hooks(message.chat, message.index)
 
     async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
         """See services.message.service.changes.Announcer. The envelope counts like any other: its loss makes edges

@@ -154,6 +154,7 @@ class RosterCache:
         roster.pair = page.pair
         roster.only_sender = page.speaker
         roster.muted = page.muted
+        roster.has_hooks = page.outgoing_hooks
         roster.confirmed_version = max(page.version, version)
         roster.checked_at = started
         self._store(chat, roster)

@@ -20,8 +20,9 @@ from shared.contract.message import ChatRevision, MessageChange, Resume, Resumed
 from shared.contract.model import Message
 from shared.contract.session import ChatEntry
 
-RESUME_BYTES = 64 * 1024
-"""Of the messages in one reply. A chat that they do not reach has none: its client knows which ones it lacks."""
+RESUME_BYTES = 56 * 1024
+"""Of the messages in one reply, which are less than 100 KiB of JSON. A chat that they do not reach has none: its client
+knows which ones it lacks."""
 
 CHANGES_BYTES = 64 * 1024
 """Of the changes in one reply; what does not fit is named, as with messages."""

@@ -18,8 +18,8 @@ class Roster:
     Reloading changes it in place: do not await while iterating over `members`."""
 
     __slots__ = (
-        "_changes", "_changes_from", "_last_first_index", "checked_at", "confirmed_version", "leaders", "members",
-        "muted", "only_sender", "pair", "version",
+        "_changes", "_changes_from", "_last_first_index", "checked_at", "confirmed_version", "has_hooks", "leaders",
+        "members", "muted", "only_sender", "pair", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,6 +34,8 @@ class Roster:
         self.muted: Mapping[AccountId, int] = {}
         """Members that may not post before this time (Unix ms): in a private chat, as the other member blocks them; in
         a group, as they are silenced. NO_ACCOUNT: all but the leaders."""
+        self.has_hooks = False
+        """Outgoing ones."""
         self.confirmed_version = 0
         """The highest version named by Redis for which session was queried."""
         self.checked_at = 0.0

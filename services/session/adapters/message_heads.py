@@ -1,11 +1,14 @@
 """Requests to the message service."""
 
-from shared.bus.client import Bus
-from shared.contract.ids import ChatId
-from shared.contract.message import GetHeads
-from shared.contract.subjects import GET_HEADS
+from collections.abc import Mapping, Sequence
 
-_HEAD_SECONDS = 3.0
+from shared.bus.client import Bus
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import GetHeads, GetHistory
+from shared.contract.model import Message
+from shared.contract.subjects import GET_HEADS, GET_HISTORY
+
+_REQUEST_SECONDS = 3.0
 
 
 class MessageHeads:
@@ -15,5 +18,16 @@ class MessageHeads:
         self._bus = bus
 
     async def last_index(self, chat: ChatId) -> int:
-        heads = await self._bus.request(GET_HEADS, GetHeads([chat]), seconds=_HEAD_SECONDS, retry=True)
-        return heads.heads.get(chat, 0)
+        return (await self.last_indexes([chat])).get(chat, 0)
+
+    async def last_indexes(self, chats: Sequence[ChatId]) -> Mapping[ChatId, int]:
+        request = GetHeads(list(chats))
+        return (await self._bus.request(GET_HEADS, request, seconds=_REQUEST_SECONDS, retry=True)).heads
+
+
+class MessageReader(MessageHeads):
+    """Implements the port ChatMessages."""
+
+    async def read(self, chat: ChatId, start: int, count: int, actor: AccountId) -> list[Message]:
+        request = GetHistory(chat, start, count, older=False, actor=actor)
+        return (await self._bus.request(GET_HISTORY, request, seconds=_REQUEST_SECONDS, retry=True)).messages

@@ -60,6 +60,8 @@ class AccountProfiles:
         state = await self._database.read(partial(profiles.account_state, account=seed.account), brief=True)
         if state is None and await self._database.write(partial(profiles.add_profile, seed=seed, now=now_ms())):
             self._metrics.profiles.inc()
+        if seed.bot and state is not None and not state.bot:
+            await self._database.write(partial(profiles.mark_bot, account=seed.account, now=now_ms()))
         skips_lobby = state is not None and (state.deleted or state.in_lobby)
         if seed.lobby and self._lobby and not skips_lobby:
             await self._memberships.join_lobby(seed.account)

@@ -1,6 +1,6 @@
 """The ports of the use cases. Adapters implement them; `app` connects both."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.session.store import Connection
@@ -14,7 +14,9 @@ from shared.contract.edge import (
     MembershipChanged,
     ProfileChanged,
 )
+from shared.contract.events import OutgoingHooksDue
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Message
 
 T = TypeVar("T")
 
@@ -71,3 +73,32 @@ class ChatHeads(Protocol):
 class OnlineAccounts(Protocol):
     async def select_online(self, accounts: Sequence[AccountId]) -> Collection[AccountId] | None:
         """Those of the accounts that have a connection; None when presence is unknown."""
+
+
+class ChatMessages(Protocol):
+    """Reads from the message service. Raises RequestError."""
+
+    async def last_indexes(self, chats: Sequence[ChatId]) -> Mapping[ChatId, int]:
+        """Of at most 1,000 chats."""
+
+    async def read(self, chat: ChatId, start: int, count: int, actor: AccountId) -> list[Message]:
+        """The messages from index `start` on, at most `count`, as far as `actor` may see them."""
+
+
+class PostFailed(Exception):
+    """An outgoing hook could not post. The text is shown to the admins of the group."""
+
+    def __init__(self, text: str, *, is_gone: bool = False) -> None:
+        super().__init__(text)
+        self.is_gone = is_gone
+        """The receiver wants no further attempts."""
+
+
+class HookPoster(Protocol):
+    async def post(self, endpoint: str, headers: dict[str, str], body: bytes) -> None:
+        """Post to an address outside. Raises PostFailed, also for an address that is not permitted."""
+
+
+GiveUpHook = Callable[[OutgoingHooksDue, str, int], Awaitable[None]]
+"""Stores the event of a hook that stops as a dead letter, with the error and the number of attempts. Raises
+RequestError when it is not stored."""

@@ -33,7 +33,7 @@ from services.session.store.sql import (
     require_active,
     touch,
 )
-from services.session.tables import chat, member, profile
+from services.session.tables import chat, member, outgoing_hook, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
@@ -275,7 +275,10 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[ChatEntry]:
 def list_changes(connection: sa.Connection, request: GetMembership, limit: int) -> Membership:
     """A page of the members changed after a version. Raises RequestError when there is no such chat."""
     only_sender = sa.case((chat.c.kind == ChatKind.SERVICE, chat.c.owner), else_=NO_ACCOUNT)
-    found = connection.execute(_select_version(request.chat).add_columns(chat.c.pair, only_sender)).one_or_none()
+    hooked = sa.exists().where(outgoing_hook.c.chat == chat.c.id)
+    found = connection.execute(
+        _select_version(request.chat).add_columns(chat.c.pair, only_sender, hooked)
+    ).one_or_none()
     if found is None:
         raise hidden_error(ErrorCode.NOT_FOUND)
     after = max(tuple(request.after), (request.since, _INT64_MAX))
@@ -291,7 +294,16 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int) 
         muted = silences(connection, request.chat)
     else:
         muted = dict.fromkeys(blocked_members(connection, pair), ALWAYS)
-    return Membership(request.chat, found[0], members, more=len(rows) > limit, pair=pair, speaker=found[2], muted=muted)
+    return Membership(
+        request.chat,
+        found[0],
+        members,
+        more=len(rows) > limit,
+        pair=pair,
+        speaker=found[2],
+        muted=muted,
+        outgoing_hooks=found[3],
+    )
 
 
 def _select_version(number: ChatId) -> sa.Select[int]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.session import domain
-from services.session.store import bans, hooks
+from services.session.store import bans, hooks, outgoing_hooks
 from services.session.store.departures import LeftChat, LockedChat, end_memberships
 from services.session.store.memberships import increment_version, lock_group, lock_managed_group
 from services.session.store.sql import IS_MEMBER, later, lock_active, members_of, role_of, touch
@@ -81,6 +81,7 @@ def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast
     connection.execute(sa.delete(link).where(link.c.chat == group.id))
     bans.delete_of_chat(connection, group.id)
     hooks.delete_of_chat(connection, group.id)
+    outgoing_hooks.delete_of_chat(connection, group.id)
     if group.size < broadcast_from:
         lock_active(connection, members)
         touch(connection, members, now)

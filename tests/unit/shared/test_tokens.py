@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contract.auth import Keys, PublicKey
+from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
 from shared.tokens import LEEWAY_SECONDS, BadToken, Claims, UnknownKey, Verifier
@@ -54,6 +55,30 @@ def rejected(text: str, now: float = NOW) -> BadToken:
 def test_a_valid_token_names_its_account() -> None:
     assert VERIFIER.verify(token(), NOW) == Claims(AccountId(7), "s", NOW - 10, NOW + 100, "j")
     assert VERIFIER.verify(token(OTHER_KEY, header={**HEADER, "kid": "k2"}), NOW).account == 7
+
+
+BOT_HEADER = {"kid": "k1", "typ": "bot+jwt"}
+
+
+@pytest.mark.parametrize(
+    ("words", "scopes"),
+    [
+        ("send read", {TokenScope.SEND, TokenScope.READ}), ("manage", {TokenScope.MANAGE}), (None, set()), ("", set()),
+        ("SEND sendread everything", set()), ("send,read", set()), ("send fly", {TokenScope.SEND}),
+    ],
+)  # fmt: skip
+def test_a_token_of_a_bot_permits_its_scopes_alone(words: str | None, scopes: set[TokenScope]) -> None:
+    assert VERIFIER.verify(token(header=BOT_HEADER, scope=words), NOW).scopes == frozenset(scopes)
+
+
+def test_no_token_of_a_bot_becomes_a_user_s() -> None:
+    """The signature covers the type, and a user's token has no scopes, whatever it claims."""
+    _, claims, signature = token(header=BOT_HEADER, scope="send").split(".")
+    users = base64.urlsafe_b64encode(json.dumps({"alg": "EdDSA", **HEADER}).encode()).rstrip(b"=").decode()
+    rejected(f"{users}.{claims}.{signature}")
+    rejected(token(header=BOT_HEADER, scope=["send"]))
+    rejected(token(header={**BOT_HEADER, "typ": ["bot+jwt"]}))
+    assert VERIFIER.verify(token(scope="send"), NOW).scopes is None
 
 
 def test_an_unsigned_token() -> None:

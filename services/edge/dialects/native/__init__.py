@@ -48,7 +48,7 @@ from services.edge.dialects.base import (
     Request,
 )
 from services.edge.dialects.json_frames import read_object
-from services.edge.dialects.native import encode, events, hooks, results
+from services.edge.dialects.native import bots, encode, events, hooks, outgoing_hooks, results
 from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_command, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
@@ -62,6 +62,7 @@ from services.edge.dialects.native.receipts import ReadersResult, ReadResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Logins, Logout, Refreshed, VerificationNeeded
+from shared.contract.bots import BotList, CreatedBot, CreatedBotToken, TokenScope
 from shared.contract.contacts import BlockedAccounts
 from shared.contract.edge import (
     ChatRenamed,
@@ -78,6 +79,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.message import Changed, Unread
 from shared.contract.moderation import BanList
+from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
 from shared.contract.receipts import Readers
 from shared.contract.search import SearchPage
 from shared.contract.session import (
@@ -112,6 +114,7 @@ class Native(Dialect):
     marks_pushed_read = False
     shows_replies = True
     shows_ephemeral = True
+    limits_scopes = True
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
@@ -143,6 +146,8 @@ class Native(Dialect):
         bad = CommandId(parameters.id)
         if not self._takes(operation.rate, now):
             raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, bad)
+        if rejection := operation.rejection(self.scopes):
+            raise DecodeError(rejection, ErrorCode.FORBIDDEN, bad, "scope")
         try:
             made = operation.request(parameters, Caller(self._account, self.limits))
         except DecodeError as error:
@@ -217,6 +222,10 @@ class Native(Dialect):
                 return WatchResult([encode.presence_info(one) for one in shown])
             case InvitationLink() | InvitationLinks() | JoinedByLink() | CreatedHook() | HookList():
                 return _access_result(reply)
+            case CreatedOutgoingHook() | OutgoingHookList() | ReplayedOutgoingHook():
+                return outgoing_hooks.result(reply)
+            case CreatedBot() | BotList() | CreatedBotToken():
+                return bots.result(reply)
             case BanList():
                 return encode.bans(reply)
             case BlockedAccounts(accounts):
@@ -262,6 +271,8 @@ class Native(Dialect):
         return (_encode({"re": _id(bad), "error": error_info(request, failure, unsupported=unsupported)}),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
+        if not self.receives_pushes and not isinstance(event, MaintenanceChanged):
+            return ()
         match event:
             case ChatJoined(chat):
                 return (Push((), requests=(Request(GetChat(chat), _NEW_CHAT),)),)
@@ -316,6 +327,7 @@ class Native(Dialect):
 
     def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
+        self.receives_pushes = self.pushes_pending_requests = self.scopes is None or TokenScope.READ in self.scopes
         if account == NO_ACCOUNT:
             self._sid = ""
 

@@ -1,6 +1,6 @@
 """native, server to client: results and events of canonical values."""
 
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,11 +17,10 @@ from services.edge.canonical.replies import (
     MessagesExported,
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
-from services.edge.dialects.native import events, links, mutes, presence, results
+from services.edge.dialects.native import bots, events, links, mutes, presence, results
 from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
 from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
-from services.edge.dialects.text_fallback import media_url
 from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
 from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
@@ -29,21 +28,15 @@ from shared.contract.invitations import InvitationLink
 from shared.contract.message import Changed, ChangeKind, ChangeMessage, ChatRevision, React, Reactions, Unread
 from shared.contract.model import (
     Chat,
-    Emoji,
-    File,
-    Image,
-    Media,
-    Mention,
     Message,
     Profile,
     Recalled,
-    RichSegment,
     Role,
-    Text,
 )
 from shared.contract.moderation import BanList
 from shared.contract.search import SearchPage
 from shared.contract.session import ChatView, MemberList, Requests
+from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, shown_segment
 
 ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWNER: "owner"}
 
@@ -83,23 +76,24 @@ def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:
         blocks=[*reply.blocked.accounts],
         chats=[*(view.chats or ())],
         sessions=sessions(Logins(record.logins), sid).sessions,
+        bots=bots.infos(record.bots),
     )
 
 
 def exported_messages(reply: MessagesExported, base_url: str) -> ExportMessagesResult:
-    messages = [results.ShownMessage(*_fields(shown, base_url)) for shown in reply.messages]
+    messages = [ShownMessage(*_fields(shown, base_url)) for shown in reply.messages]
     return ExportMessagesResult(messages, reply.after, reply.more)
 
 
 # Messages
 
 
-def event(shown: DisplayMessage, base_url: str) -> events.MessageEvent:
-    return events.MessageEvent(*_fields(shown, base_url))
+def event(shown: DisplayMessage, base_url: str) -> MessageEvent:
+    return MessageEvent(*_fields(shown, base_url))
 
 
 def history(page: HistoryPage, base_url: str) -> results.HistoryResult:
-    messages = [results.ShownMessage(*_fields(shown, base_url)) for shown in page.messages]
+    messages = [ShownMessage(*_fields(shown, base_url)) for shown in page.messages]
     return results.HistoryResult(messages, page.head, page.more, page.rev)
 
 
@@ -196,10 +190,10 @@ def sent(message: Message, *, again: bool) -> results.SendResult:
 def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:
     """Of a ShownMessage."""
     message, summary = shown.message, shown.summary
-    face = UNSET if summary is None else results.SenderInfo(summary.nickname, summary.uuid)
+    face = UNSET if summary is None else SenderInfo(summary.nickname, summary.uuid)
     to = UNSET if shown.to is None else shown.to
     recalled = shown.segments == (Recalled(),)
-    segments = [] if recalled else [_segment(segment, base_url) for segment in shown.rich or shown.segments]
+    segments = [] if recalled else [shown_segment(segment, base_url) for segment in shown.rich or shown.segments]
     place = message.chat, message.index, message.id, message.sender, message.time
     reactions, reply_to = _reactions(shown.reactions), shown.reply_to or UNSET
     return *place, segments, to, face, shown.edited or UNSET, recalled or UNSET, *reactions, reply_to
@@ -214,12 +208,12 @@ def _change_fields(shown: DisplayChange, base_url: str) -> tuple[Any, ...]:
     one = shown.change
     reactions: dict[str, int] | UnsetType = UNSET
     mine: list[str] | UnsetType = UNSET
-    segments: list[results.ShownSegment] | UnsetType = UNSET
+    segments: list[ShownSegment] | UnsetType = UNSET
     emoji: str | UnsetType = UNSET
     on: bool | UnsetType = UNSET
     match one.kind:
         case ChangeKind.EDIT:
-            segments = [_segment(segment, base_url) for segment in shown.segments]
+            segments = [shown_segment(segment, base_url) for segment in shown.segments]
         case ChangeKind.REACTION:
             reactions, mine = one.reactions, UNSET if one.mine is None else one.mine
             emoji, on = (one.emoji, one.on) if one.emoji else (UNSET, UNSET)
@@ -229,28 +223,6 @@ def _change_fields(shown: DisplayChange, base_url: str) -> tuple[Any, ...]:
             pass
     place = one.chat, one.rev, one.index, one.kind.value, one.by, one.time
     return *place, segments, reactions, mine, emoji, on
-
-
-def _segment(segment: RichSegment, base_url: str) -> results.ShownSegment:
-    match segment:
-        case Text(text):
-            return results.ShownText(text)
-        case Emoji(emoji_id):
-            return results.ShownEmoji(emoji_id)
-        case Image(media):
-            return results.ShownImage(_media(media, base_url))
-        case File(media):
-            return results.ShownFile(_media(media, base_url))
-        case Mention(account, text):
-            return results.ShownMention(account, text)
-        case Recalled():
-            raise TypeError("a recalled message has no segments here")
-        case _:
-            assert_never(segment)
-
-
-def _media(media: Media, base_url: str) -> results.MediaInfo:
-    return results.MediaInfo(media.id, media.name, media.size, media.sha256, media.mime, media_url(media, base_url))
 
 
 # Users, groups
@@ -264,10 +236,13 @@ def profile_event(shown: Profile, base_url: str) -> events.ProfileEvent:
     return events.ProfileEvent(*_profile_fields(shown, base_url))
 
 
-def _profile_fields(shown: Profile, base_url: str) -> tuple[int, str, str, str, str, int, int, bool]:
+def _profile_fields(shown: Profile, base_url: str) -> tuple[int, str, str, str, str, int, int, bool, bool | UnsetType]:
     stored = DisplayedAvatar(shown.avatar, shown.avatar_hash)
     avatar = displayed_avatar("account", shown.id, stored, base_url, own_only=False).avatar
-    return shown.id, shown.uuid, shown.nickname, avatar, shown.signature, shown.status, shown.icon_id, shown.deleted
+    return (
+        shown.id, shown.uuid, shown.nickname, avatar, shown.signature, shown.status, shown.icon_id, shown.deleted,
+        shown.bot or UNSET,
+    )  # fmt: skip
 
 
 def presence_info(one: PresenceChanged) -> presence.PresenceInfo:

@@ -5,11 +5,8 @@ from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.mutes import MuteEvent
 from services.edge.dialects.native.presence import PresenceInfo
-from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, ShownMessage, SyncResult
-
-
-class MessageEvent(ShownMessage, tag_field="ev", tag="message"):
-    """A message of any member but this connection."""
+from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, SyncResult
+from shared.message_event import MessageEvent
 
 
 class ChangedEvent(ShownChange, tag_field="ev", tag="changed"):

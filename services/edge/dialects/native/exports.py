@@ -4,8 +4,10 @@ from typing import Annotated
 
 import msgspec
 
+from services.edge.dialects.native.bots import BotInfo
 from services.edge.dialects.native.parameters import Number, Parameters
-from services.edge.dialects.native.results import ProfileResult, RequestsResult, SessionInfo, ShownMessage
+from services.edge.dialects.native.results import ProfileResult, RequestsResult, SessionInfo
+from shared.message_event import ShownMessage
 
 
 class ExportMessagesParameters(Parameters, kw_only=True):
@@ -31,6 +33,7 @@ class ExportResult(msgspec.Struct):
     blocks: list[int]
     chats: list[int]
     sessions: list[SessionInfo]
+    bots: list[BotInfo]
 
 
 class ExportMessagesResult(msgspec.Struct):

@@ -15,7 +15,17 @@ from services.edge.canonical.commands import (
     RenewToken,
     RequestVerification,
 )
-from services.edge.dialects.native import account_requests, hooks, links, mutes, parameters, requests, results
+from services.edge.dialects.native import (
+    account_requests,
+    bots,
+    hooks,
+    links,
+    mutes,
+    outgoing_hooks,
+    parameters,
+    requests,
+    results,
+)
 from services.edge.dialects.native.exports import ExportMessagesParameters, ExportMessagesResult, ExportResult
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.presence import WatchResult
@@ -24,6 +34,7 @@ from services.edge.dialects.native.refreshing import RefreshParameters, RefreshR
 from services.edge.dialects.native.requests import Caller
 from services.edge.dialects.native.search import SearchParameters, SearchResult
 from shared.contract.auth import DeleteAccount, ListLogins, Logout, Refresh
+from shared.contract.bots import ListBots, TokenScope
 from shared.contract.contacts import ListBlocked
 from shared.contract.ids import ChatId
 from shared.contract.session import (
@@ -54,15 +65,26 @@ RATES: Mapping[RateClass, tuple[float, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`request` makes the command of the parameters, or the result itself where no service is needed."""
+    """`scopes`: what the token of a bot needs; None: no bot may. `request` makes the command of the parameters, or the
+    result itself where no service is needed."""
 
     name: str
     text: str
     rate: RateClass
+    scopes: frozenset[TokenScope] | None
     parameters: type[parameters.Parameters]
     result: type[msgspec.Struct]
     request: Callable[[Any, Caller], Command | msgspec.Struct]
     needs_login: bool = True
+
+    def rejection(self, held: frozenset[TokenScope] | None) -> str:
+        """Why a token does not permit the operation; empty if it does. `held`: its scopes, None of a user's."""
+        if held is None:
+            return ""
+        if self.scopes is None:
+            return "no token of a bot permits this"
+        missing = " ".join(sorted(self.scopes - held))
+        return f"the token lacks the scope {missing}" if missing else ""
 
 
 def _hello(_: parameters.HelloParameters, caller: Caller) -> results.HelloResult:
@@ -75,234 +97,303 @@ def _hello(_: parameters.HelloParameters, caller: Caller) -> results.HelloResult
 
 _ENTRANCE, _READ, _WRITE, _LOCAL = RateClass.ENTRANCE, RateClass.READ, RateClass.WRITE, RateClass.LOCAL
 _Nothing, _NoParameters = results.Nothing, parameters.NoParameters
+_USERS, _ANY = None, frozenset[TokenScope]()
+_SENDS, _READS, _REACTS, _MANAGES = (frozenset({scope}) for scope in TokenScope)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "hello", "the version, the limits and the operations of the server",
-        _LOCAL, parameters.HelloParameters, results.HelloResult, _hello, False,
+        _LOCAL, _ANY, parameters.HelloParameters, results.HelloResult, _hello, False,
     ),
-    Operation("ping", "a reply", _LOCAL, _NoParameters, _Nothing, lambda *_: results.Nothing(), False),
+    Operation("ping", "a reply", _LOCAL, _ANY, _NoParameters, _Nothing, lambda *_: results.Nothing(), False),
     Operation(
         "register", "create an account and log in",
-        _ENTRANCE, parameters.RegisterParameters, results.LoginResult, account_requests.register, False,
+        _ENTRANCE, _USERS, parameters.RegisterParameters, results.LoginResult, account_requests.register, False,
     ),
     Operation(
         "login", "log in by a password",
-        _ENTRANCE, parameters.LoginParameters, results.LoginResult, account_requests.login, False,
+        _ENTRANCE, _USERS, parameters.LoginParameters, results.LoginResult, account_requests.login, False,
     ),
     Operation(
         "token", "log in by a token, or replace the one of the login",
-        _ENTRANCE, parameters.TokenParameters, results.TokenResult, lambda *_: RenewToken(), False,
+        _ENTRANCE, _ANY, parameters.TokenParameters, results.TokenResult, lambda *_: RenewToken(), False,
     ),
     Operation(
         "refresh", "a new token and a new refresh token, in place of a refresh token",
-        _ENTRANCE, RefreshParameters, RefreshResult, lambda wire, _: Refresh(wire.refresh), False,
+        _ENTRANCE, _USERS, RefreshParameters, RefreshResult, lambda wire, _: Refresh(wire.refresh), False,
     ),
     Operation(
         "verify_mail", "mail the link that the login waits for",
-        _ENTRANCE, _NoParameters, _Nothing, lambda *_: RequestVerification(), False,
+        _ENTRANCE, _USERS, _NoParameters, _Nothing, lambda *_: RequestVerification(), False,
     ),
     Operation(
         "recover", "a new password by the answer to the security question",
-        _ENTRANCE, parameters.RecoverParameters, _Nothing, account_requests.recover, False,
+        _ENTRANCE, _USERS, parameters.RecoverParameters, _Nothing, account_requests.recover, False,
     ),
     Operation(
         "password", "change the password; all other logins end",
-        _ENTRANCE, parameters.PasswordParameters, results.LoginResult, account_requests.change_password,
+        _ENTRANCE, _USERS, parameters.PasswordParameters, results.LoginResult, account_requests.change_password,
     ),
     Operation(
         "set_security", "the security question, after a login by a secret; an empty answer removes it",
-        _WRITE, parameters.SecurityParameters, _Nothing, account_requests.set_security,
+        _WRITE, _USERS, parameters.SecurityParameters, _Nothing, account_requests.set_security,
     ),
     Operation(
         "sessions", "list the logins of the account",
-        _READ, _NoParameters, results.SessionsResult, lambda *_: ListLogins(),
+        _READ, _USERS, _NoParameters, results.SessionsResult, lambda *_: ListLogins(),
     ),
     Operation(
         "end_session", "end a login of the account",
-        _WRITE, parameters.EndSessionParameters, _Nothing, account_requests.end_session,
+        _WRITE, _USERS, parameters.EndSessionParameters, _Nothing, account_requests.end_session,
     ),
     Operation(
-        "logout", "end this login; the connection closes", _WRITE, _NoParameters, _Nothing, lambda *_: Logout("")
+        "logout", "end this login; the connection closes",
+        _WRITE, _USERS, _NoParameters, _Nothing, lambda *_: Logout(""),
     ),
     Operation(
         "delete_account", "delete the account and its profile",
-        _ENTRANCE, _NoParameters, _Nothing, lambda *_: DeleteAccount(),
+        _ENTRANCE, _USERS, _NoParameters, _Nothing, lambda *_: DeleteAccount(),
+    ),
+    Operation(
+        "create_bot", "create an account of a program; it logs in by tokens alone",
+        _ENTRANCE, _USERS, bots.CreateBotParameters, bots.CreateBotResult, bots.create_bot,
+    ),
+    Operation(
+        "bots", "list the own bots and their tokens",
+        _READ, _USERS, _NoParameters, bots.BotsResult, lambda *_: ListBots(),
+    ),
+    Operation(
+        "delete_bot", "delete an own bot as an account; its connections end",
+        _ENTRANCE, _USERS, parameters.AccountParameters, _Nothing, bots.delete_bot,
+    ),
+    Operation(
+        "create_bot_token", "a token of an own bot, for `token` and for requests by HTTP",
+        _ENTRANCE, _USERS, bots.CreateBotTokenParameters, bots.CreateBotTokenResult, bots.create_bot_token,
+    ),
+    Operation(
+        "delete_bot_token", "revoke a token; its connections end",
+        _WRITE, _USERS, bots.DeleteBotTokenParameters, _Nothing, bots.delete_bot_token,
     ),
     Operation(
         "export", "all that is stored of the account, but for messages",
-        RateClass.EXPENSIVE, _NoParameters, ExportResult, lambda *_: ExportAccount(),
+        RateClass.EXPENSIVE, _USERS, _NoParameters, ExportResult, lambda *_: ExportAccount(),
     ),
     Operation(
         "export_messages", "a page of the messages that the account has sent to a chat",
-        RateClass.EXPENSIVE, ExportMessagesParameters, ExportMessagesResult,
+        RateClass.EXPENSIVE, _USERS, ExportMessagesParameters, ExportMessagesResult,
         lambda wire, _: ExportMessages(ChatId(wire.chat), wire.after),
     ),
-    Operation("send", "send a message", _WRITE, parameters.SendParameters, results.SendResult, requests.send),
+    Operation("send", "send a message", _WRITE, _SENDS, parameters.SendParameters, results.SendResult, requests.send),
     Operation(
         "forward", "send the content of a message to other chats",
-        RateClass.EXPENSIVE, parameters.ForwardParameters, ForwardResult, requests.forward,
+        RateClass.EXPENSIVE, _SENDS | _READS, parameters.ForwardParameters, ForwardResult, requests.forward,
     ),
     Operation(
         "sync", "the chats and messages that the client lacks",
-        RateClass.EXPENSIVE, parameters.SyncParameters, results.SyncResult, requests.sync,
+        RateClass.EXPENSIVE, _READS, parameters.SyncParameters, results.SyncResult, requests.sync,
     ),
     Operation(
-        "history", "a page of messages", _READ, parameters.HistoryParameters, results.HistoryResult, requests.history
+        "history", "a page of messages",
+        _READ, _READS, parameters.HistoryParameters, results.HistoryResult, requests.history,
     ),
     Operation(
         "changes", "a page of changes of messages",
-        _READ, parameters.ChangesParameters, results.ChangesResult, requests.changes,
+        _READ, _READS, parameters.ChangesParameters, results.ChangesResult, requests.changes,
     ),
     Operation(
         "search", "the messages of the own chats with these words",
-        RateClass.EXPENSIVE, SearchParameters, SearchResult, requests.search,
+        RateClass.EXPENSIVE, _READS, SearchParameters, SearchResult, requests.search,
     ),
-    Operation("edit", "replace an own message", _WRITE, parameters.EditParameters, results.ChangeResult, requests.edit),
+    Operation(
+        "edit", "replace an own message",
+        _WRITE, _SENDS, parameters.EditParameters, results.ChangeResult, requests.edit,
+    ),
     Operation(
         "recall", "remove the content of a message for everybody",
-        _WRITE, parameters.IndexParameters, results.ChangeResult, requests.recall,
+        _WRITE, _SENDS, parameters.IndexParameters, results.ChangeResult, requests.recall,
     ),
-    Operation("react", "add a reaction", _WRITE, parameters.ReactParameters, results.ReactResult, requests.react),
     Operation(
-        "unreact", "remove a reaction", _WRITE, parameters.ReactParameters, results.ReactResult, requests.unreact
+        "react", "add a reaction",
+        _WRITE, _REACTS, parameters.ReactParameters, results.ReactResult, requests.react,
     ),
-    Operation("pin", "pin a message", _WRITE, parameters.IndexParameters, results.ChangeResult, requests.pin),
-    Operation("unpin", "unpin a message", _WRITE, parameters.IndexParameters, results.ChangeResult, requests.unpin),
+    Operation(
+        "unreact", "remove a reaction",
+        _WRITE, _REACTS, parameters.ReactParameters, results.ReactResult, requests.unreact,
+    ),
+    Operation("pin", "pin a message", _WRITE, _MANAGES, parameters.IndexParameters, results.ChangeResult, requests.pin),
+    Operation(
+        "unpin", "unpin a message",
+        _WRITE, _MANAGES, parameters.IndexParameters, results.ChangeResult, requests.unpin,
+    ),
     Operation(
         "read", "mark the messages up to an index as read",
-        _WRITE, parameters.ReadParameters, ReadResult, requests.read,
+        _WRITE, _READS, parameters.ReadParameters, ReadResult, requests.read,
     ),
     Operation(
         "readers", "the members that have read a message, in groups of at most 500",
-        RateClass.EXPENSIVE, ReadersParameters, ReadersResult, requests.readers,
+        RateClass.EXPENSIVE, _READS, ReadersParameters, ReadersResult, requests.readers,
     ),
     Operation(
         "unread", "the numbers of unread messages, and of those that mention the account",
-        RateClass.EXPENSIVE, _NoParameters, results.UnreadResult, lambda *_: CountUnread(),
+        RateClass.EXPENSIVE, _READS, _NoParameters, results.UnreadResult, lambda *_: CountUnread(),
     ),
     Operation(
         "typing", "show the other members that the account writes a message; best without `id`",
-        RateClass.EPHEMERAL, parameters.TypingParameters, _Nothing, requests.typing,
+        RateClass.EPHEMERAL, _SENDS, parameters.TypingParameters, _Nothing, requests.typing,
     ),
     Operation(
         "watch", "show the presence of these accounts, of friends and members of private chats alone",
-        RateClass.EXPENSIVE, parameters.WatchParameters, WatchResult, requests.watch,
+        RateClass.EXPENSIVE, _READS, parameters.WatchParameters, WatchResult, requests.watch,
     ),
     Operation(
         "here", "the own presence, while this connection lasts",
-        RateClass.EPHEMERAL, parameters.HereParameters, _Nothing, requests.here,
+        RateClass.EPHEMERAL, _SENDS, parameters.HereParameters, _Nothing, requests.here,
     ),
     Operation(
         "profile", "the profile of an account",
-        _READ, parameters.AccountParameters, results.ProfileResult, requests.profile,
+        _READ, _READS, parameters.AccountParameters, results.ProfileResult, requests.profile,
     ),
     Operation(
         "set_profile", "change the own profile",
-        _WRITE, parameters.ProfileParameters, _Nothing, requests.set_profile,
+        _WRITE, _MANAGES, parameters.ProfileParameters, _Nothing, requests.set_profile,
     ),
     Operation(
         "find", "the accounts with exactly this number, username or e-mail address",
-        RateClass.EXPENSIVE, parameters.FindParameters, results.FindResult, requests.find,
+        RateClass.EXPENSIVE, _READS, parameters.FindParameters, results.FindResult, requests.find,
     ),
-    Operation("friends", "list the friends", _READ, _NoParameters, results.FriendsResult, requests.friends),
+    Operation("friends", "list the friends", _READ, _READS, _NoParameters, results.FriendsResult, requests.friends),
     Operation(
         "requests", "list the requests of others",
-        _READ, _NoParameters, results.RequestsResult, lambda *_: ListRequests(),
+        _READ, _READS, _NoParameters, results.RequestsResult, lambda *_: ListRequests(),
     ),
     Operation(
-        "befriend", "send a friend request", _WRITE, parameters.BefriendParameters, _Nothing, requests.befriend
+        "befriend", "send a friend request",
+        _WRITE, _MANAGES, parameters.BefriendParameters, _Nothing, requests.befriend,
     ),
     Operation(
         "answer_friend", "answer a friend request",
-        _WRITE, parameters.AnswerFriendParameters, _Nothing, requests.answer_friend,
+        _WRITE, _MANAGES, parameters.AnswerFriendParameters, _Nothing, requests.answer_friend,
     ),
-    Operation("unfriend", "end a friendship", _WRITE, parameters.AccountParameters, _Nothing, requests.unfriend),
+    Operation(
+        "unfriend", "end a friendship",
+        _WRITE, _MANAGES, parameters.AccountParameters, _Nothing, requests.unfriend,
+    ),
     Operation(
         "block", "reject private messages and friend requests of an account",
-        _WRITE, parameters.AccountParameters, _Nothing, requests.block,
+        _WRITE, _MANAGES, parameters.AccountParameters, _Nothing, requests.block,
     ),
-    Operation("unblock", "do so no more", _WRITE, parameters.AccountParameters, _Nothing, requests.unblock),
+    Operation("unblock", "do so no more", _WRITE, _MANAGES, parameters.AccountParameters, _Nothing, requests.unblock),
     Operation(
         "blocks", "list the blocked accounts",
-        _READ, _NoParameters, results.BlocksResult, lambda *_: ListBlocked(),
+        _READ, _READS, _NoParameters, results.BlocksResult, lambda *_: ListBlocked(),
     ),
     Operation(
         "open", "find or create the private chat with an account",
-        _WRITE, parameters.AccountParameters, results.OpenResult, requests.open_private,
+        _WRITE, _SENDS, parameters.AccountParameters, results.OpenResult, requests.open_private,
     ),
-    Operation("create", "create a group", _WRITE, parameters.CreateParameters, results.ChatResult, requests.create),
     Operation(
-        "chat", "a chat and its members", _READ, parameters.ChatParameters, results.ChatResult, requests.chat
+        "create", "create a group",
+        _WRITE, _MANAGES, parameters.CreateParameters, results.ChatResult, requests.create,
+    ),
+    Operation(
+        "chat", "a chat and its members", _READ, _READS, parameters.ChatParameters, results.ChatResult, requests.chat
     ),
     Operation(
         "set_chat", "change a group: its name, picture and topic, who may join, read receipts",
-        _WRITE, parameters.SetChatParameters, _Nothing, requests.set_chat,
+        _WRITE, _MANAGES, parameters.SetChatParameters, _Nothing, requests.set_chat,
     ),
     Operation(
         "mute", "be alerted of no messages of a chat until a time, or of mentions alone",
-        _WRITE, mutes.MuteParameters, _Nothing, mutes.mute,
+        _WRITE, _MANAGES, mutes.MuteParameters, _Nothing, mutes.mute,
     ),
     Operation(
         "join", "join an open group, or ask to join",
-        _WRITE, parameters.JoinParameters, results.JoinResult, requests.join,
+        _WRITE, _MANAGES, parameters.JoinParameters, results.JoinResult, requests.join,
     ),
     Operation(
         "answer_join", "answer a request to join",
-        _WRITE, parameters.AnswerJoinParameters, _Nothing, requests.answer_join,
+        _WRITE, _MANAGES, parameters.AnswerJoinParameters, _Nothing, requests.answer_join,
     ),
     Operation(
         "invite", "add a friend, or an applicant, to a group",
-        _WRITE, parameters.InviteParameters, _Nothing, requests.invite,
+        _WRITE, _MANAGES, parameters.InviteParameters, _Nothing, requests.invite,
     ),
     Operation(
         "link", "a link by which others join a group",
-        _WRITE, parameters.LinkParameters, links.InvitationResult, requests.link,
+        _WRITE, _MANAGES, parameters.LinkParameters, links.InvitationResult, requests.link,
     ),
     Operation(
         "links", "list the links of a group",
-        _READ, parameters.ChatParameters, links.InvitationsResult, requests.links,
+        _READ, _MANAGES, parameters.ChatParameters, links.InvitationsResult, requests.links,
     ),
-    Operation("unlink", "delete a link", _WRITE, parameters.UnlinkParameters, _Nothing, requests.unlink),
+    Operation("unlink", "delete a link", _WRITE, _MANAGES, parameters.UnlinkParameters, _Nothing, requests.unlink),
     Operation(
         "join_link", "join a group by a link",
-        RateClass.EXPENSIVE, parameters.JoinLinkParameters, links.JoinLinkResult, requests.join_link,
+        RateClass.EXPENSIVE, _MANAGES, parameters.JoinLinkParameters, links.JoinLinkResult, requests.join_link,
     ),
     Operation(
         "create_hook", "an address to which programs post messages of a group",
-        _WRITE, hooks.CreateHookParameters, hooks.CreateHookResult, hooks.create_hook,
+        _WRITE, _USERS, hooks.CreateHookParameters, hooks.CreateHookResult, hooks.create_hook,
     ),
     Operation(
         "hooks", "list the hooks of a group",
-        _READ, parameters.ChatParameters, hooks.HooksResult, hooks.list_hooks,
+        _READ, _MANAGES, parameters.ChatParameters, hooks.HooksResult, hooks.list_hooks,
     ),
-    Operation("delete_hook", "delete a hook", _WRITE, hooks.DeleteHookParameters, _Nothing, hooks.delete_hook),
-    Operation("leave", "leave a group", _WRITE, parameters.ChatParameters, _Nothing, requests.leave),
     Operation(
-        "kick", "remove a member from a group", _WRITE, parameters.MemberParameters, _Nothing, requests.kick
+        "delete_hook", "delete a hook",
+        _WRITE, _MANAGES, hooks.DeleteHookParameters, _Nothing, hooks.delete_hook,
+    ),
+    Operation(
+        "create_outgoing_hook", "an address outside to which the messages of a group are posted",
+        _WRITE, _USERS, outgoing_hooks.CreateOutgoingHookParameters, outgoing_hooks.CreateOutgoingHookResult,
+        outgoing_hooks.create_outgoing_hook,
+    ),
+    Operation(
+        "outgoing_hooks", "list the outgoing hooks of a group",
+        _READ, _MANAGES, parameters.ChatParameters, outgoing_hooks.OutgoingHooksResult,
+        outgoing_hooks.list_outgoing_hooks,
+    ),
+    Operation(
+        "delete_outgoing_hook", "delete an outgoing hook",
+        _WRITE, _MANAGES, hooks.DeleteHookParameters, _Nothing, outgoing_hooks.delete_outgoing_hook,
+    ),
+    Operation(
+        "replay_outgoing_hook", "post the messages from an index on, also again; a stopped hook goes on",
+        _WRITE, _MANAGES, outgoing_hooks.ReplayOutgoingHookParameters, outgoing_hooks.ReplayOutgoingHookResult,
+        outgoing_hooks.replay_outgoing_hook,
+    ),
+    Operation("leave", "leave a group", _WRITE, _MANAGES, parameters.ChatParameters, _Nothing, requests.leave),
+    Operation(
+        "kick", "remove a member from a group", _WRITE, _MANAGES, parameters.MemberParameters, _Nothing, requests.kick
     ),
     Operation(
         "ban", "remove an account from a group, and keep it out",
-        _WRITE, parameters.BanParameters, _Nothing, requests.ban,
+        _WRITE, _MANAGES, parameters.BanParameters, _Nothing, requests.ban,
     ),
-    Operation("unban", "end a ban", _WRITE, parameters.MemberParameters, _Nothing, requests.unban),
+    Operation("unban", "end a ban", _WRITE, _MANAGES, parameters.MemberParameters, _Nothing, requests.unban),
     Operation(
         "bans", "list the banned accounts of a group",
-        _READ, parameters.ChatParameters, results.BansResult, requests.bans,
+        _READ, _MANAGES, parameters.ChatParameters, results.BansResult, requests.bans,
     ),
     Operation(
         "silence", "let a member, or all, send nothing until a time",
-        _WRITE, parameters.SilenceParameters, _Nothing, requests.silence,
+        _WRITE, _MANAGES, parameters.SilenceParameters, _Nothing, requests.silence,
     ),
-    Operation("disband", "end a group for all members", _WRITE, parameters.ChatParameters, _Nothing, requests.disband),
+    Operation(
+        "disband", "end a group for all members",
+        _WRITE, _MANAGES, parameters.ChatParameters, _Nothing, requests.disband,
+    ),
     Operation(
         "members", "a page of the members and their roles",
-        _READ, parameters.MembersParameters, results.MembersResult, requests.members,
+        _READ, _READS, parameters.MembersParameters, results.MembersResult, requests.members,
     ),
-    Operation("role", "make a member an admin, or not", _WRITE, parameters.RoleParameters, _Nothing, requests.role),
+    Operation(
+        "role", "make a member an admin, or not",
+        _WRITE, _MANAGES, parameters.RoleParameters, _Nothing, requests.role,
+    ),
     Operation(
         "transfer", "make a member the owner of a group",
-        _WRITE, parameters.MemberParameters, _Nothing, requests.transfer,
+        _WRITE, _MANAGES, parameters.MemberParameters, _Nothing, requests.transfer,
     ),
 )  # fmt: skip
 BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}

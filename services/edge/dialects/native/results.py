@@ -3,6 +3,8 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from shared.message_event import ShownMessage, ShownSegment
+
 
 class Nothing(msgspec.Struct):
     """The operation succeeded."""
@@ -73,66 +75,6 @@ class SessionsResult(msgspec.Struct):
 
 
 # Messages
-
-
-class MediaInfo(msgspec.Struct):
-    """A stored file; it is fetched from `url`."""
-
-    id: str
-    name: str
-    size: int
-    sha256: str
-    mime: str
-    url: str
-
-
-class ShownText(msgspec.Struct, tag_field="t", tag="text"):
-    text: str
-
-
-class ShownEmoji(msgspec.Struct, tag_field="t", tag="emoji"):
-    id: int
-
-
-class ShownImage(msgspec.Struct, tag_field="t", tag="image"):
-    media: MediaInfo
-
-
-class ShownFile(msgspec.Struct, tag_field="t", tag="file"):
-    media: MediaInfo
-
-
-class ShownMention(msgspec.Struct, tag_field="t", tag="mention"):
-    account: int
-    text: str
-
-
-ShownSegment = ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention
-
-
-class SenderInfo(msgspec.Struct):
-    nickname: str
-    uuid: str
-
-
-class ShownMessage(msgspec.Struct):
-    """`index` counts 1, 2, 3 … within the chat; `time`: Unix milliseconds. `to`: the recipient in a private chat.
-    `edited`: the segments are not those that were sent. `recalled`: there are no segments any more. `reactions`: the
-    number of accounts by emoji; `mine`: those of this account. `reply_to`: the index of another message of the chat."""
-
-    chat: int
-    index: int
-    id: int
-    sender: int
-    time: int
-    segments: list[ShownSegment]
-    to: int | UnsetType = UNSET
-    face: SenderInfo | UnsetType = UNSET
-    edited: bool | UnsetType = UNSET
-    recalled: bool | UnsetType = UNSET
-    reactions: dict[str, int] | UnsetType = UNSET
-    mine: list[str] | UnsetType = UNSET
-    reply_to: int | UnsetType = UNSET
 
 
 class ShownChange(msgspec.Struct):
@@ -265,7 +207,7 @@ class SyncResult(msgspec.Struct):
 
 
 class ProfileResult(msgspec.Struct):
-    """`avatar`: an address."""
+    """`avatar`: an address. `bot`: the account is a program's."""
 
     account: int
     uuid: str
@@ -275,6 +217,7 @@ class ProfileResult(msgspec.Struct):
     status: int
     icon_id: int
     deleted: bool
+    bot: bool | UnsetType = UNSET
 
 
 class FindResult(msgspec.Struct):

@@ -6,8 +6,9 @@ from typing import Annotated, assert_never
 import msgspec
 
 from services.edge.dialects.addresses import media_id
-from services.edge.dialects.text_fallback import media_url, render_segment
+from services.edge.dialects.text_fallback import render_segment
 from shared.contract.model import Emoji, File, Image, Media, Recalled, Segment, Text
+from shared.message_event import media_url
 from shared.setting_types import Language
 from shared.settings import LimitsSettings
 

@@ -10,6 +10,7 @@ from services.edge.canonical.commands import (
     CreateChatByUuid,
     EditMessage,
     FetchUnread,
+    MarkChatRead,
     PostMessage,
     ReadHistory,
 )
@@ -52,6 +53,8 @@ def request_of(codec: Codec, command: Command, account: ClientAccount) -> Client
             return _change(codec, command)
         case SetBlocked(account=user, blocked=on):
             return codec.block(ClientAccount(number=user), on=on)
+        case MarkChatRead(chat=chat, index=index):
+            return codec.read(chat, index)
         case FetchUnread(None):
             (request,) = codec.after_login(account)
             return request

@@ -1,5 +1,6 @@
 """Every codec against the vectors of its dialect: the edge understands its requests, and it the edge's frames."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -121,6 +122,7 @@ MESSAGES = {"Register", "Login", "PostMessage"}
                 "ChangeMessage",
                 "EditMessage",
                 "SetBlocked",
+                "MarkChatRead",
             },
         ),
         (
@@ -188,6 +190,25 @@ def test_a_reply_answers_the_request(case: Case) -> None:
         assert replies[0].error
     elif not {"VerificationNeeded", "MembershipRequested"} & (case.reply.answer or {}).keys():
         check_answer(made, replies[0], case.reply.answer or {})
+
+
+NUMBER_OF_CALL = json.loads(CODECS["native"].call("ping", {}).frame)["id"]
+CALLS = [case for case in CASES if case.values[0].entry.name == "native" and case.values[0].vector.command]
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_every_operation_of_native_is_called_by_its_name(case: Case) -> None:
+    """The edge understands it, and a reply without an error has all that the server sends."""
+    members = dict(case.vector.frame)
+    made = case.codec.call(members.pop("op"), members)
+    decoded = only_request(given(case.entry, case.vector.given), made.frame)
+    assert decoded.command == canonical(case.vector.command or {}, COMMANDS)
+    for out in [] if case.reply is None else case.reply.out:
+        if "re" in out:
+            reply = case.codec.match(made, case.codec.decode(text(out | {"re": NUMBER_OF_CALL})))
+            assert reply is not None
+            assert bool(reply.error) == ("error" in out)
+            assert reply.error or {"re": out["re"], **reply.values} == out
 
 
 def check_answer(made: ClientRequest, reply: ServerReply, answer: dict[str, Any]) -> None:

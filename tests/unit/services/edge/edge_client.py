@@ -168,7 +168,8 @@ class EdgeClient:
         return [seen["re"] for seen in self.seen if "re" in seen]
 
     async def login(self, account: int) -> "EdgeClient":
-        assert await self.request(do="login", account=account) == account
+        reply = await self.request(do="login", account=account)
+        assert reply == account, reply
         return self
 
     async def until_synced(self) -> None:

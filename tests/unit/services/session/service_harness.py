@@ -16,8 +16,8 @@ from shared.contract import subjects as on
 from shared.contract.edge import Notify
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import GetHeads, Heads
-from shared.contract.model import JoinPolicy
+from shared.contract.message import GetHeads, GetHistory, Heads, History
+from shared.contract.model import JoinPolicy, Message
 from shared.contract.session import (
     AccountView,
     ChatView,
@@ -83,6 +83,10 @@ class BusPeers:
         self._announcements: list[MembershipVersions] = []
         self.message.subscribe(on.NEW_VERSIONS, self._record_announcement)
         self.message.serve(on.GET_HEADS, self._heads, queue="message")
+        self.messages: dict[ChatId, list[Message]] = {}
+        self.history_requests: list[GetHistory] = []
+        self.history_is_forbidden = False
+        self.message.serve(on.GET_HISTORY, self._history, queue="message")
 
     def _record_announcement(self, data: bytes) -> None:
         self._announcements.append(msgspec.msgpack.decode(data, type=MembershipVersions))
@@ -97,6 +101,13 @@ class BusPeers:
                 raise RequestError(ErrorCode.UNAVAILABLE, "later")
             self.head_replies_left -= 1
         return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
+
+    async def _history(self, request: GetHistory) -> History:
+        self.history_requests.append(request)
+        if self.history_is_forbidden:
+            raise RequestError(ErrorCode.FORBIDDEN, "you are in no such chat")
+        found = [one for one in self.messages.get(request.chat, ()) if one.index >= request.start][: request.count]
+        return History(found, self.heads.get(request.chat, 0))
 
     def subscribe(self, *nodes: NodeId) -> None:
         """Collect the notices to these nodes and to all. Call it before `running`."""

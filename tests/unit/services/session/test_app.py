@@ -240,7 +240,7 @@ async def test_lobby_is_joined_later_when_message_service_was_unavailable(
     valkey_server: ValkeyServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(message_heads, "_HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(message_heads, "_REQUEST_SECONDS", 0.5)
     without_message = BusPeers(nats_server, valkey_server)
     async with without_message.running(), running_service(settings):
         await without_message.message.drain()

@@ -43,9 +43,9 @@ class Intake:
     def waited(self) -> float:
         return self._reader.waited
 
-    def drain(self) -> list[Work]:
+    def drain(self, now: float = NOW) -> list[Work]:
         done = []
-        while (work := self.next_work()) is not None:
+        while (work := self.next_work(now)) is not None:
             done.append(work)
         return done
 

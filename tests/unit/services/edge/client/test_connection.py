@@ -9,8 +9,10 @@ from services.edge.client.request_reader import NOT_LOGGED_IN
 from services.edge.dialects.base import Request
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import IdentifierKind, Login, Revocation
+from shared.contract.bots import TokenScope
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Scheme, Secret
+from shared.tokens import Claims
 from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, post
 from tests.unit.services.edge.json_dialect import frame
 
@@ -76,5 +78,26 @@ def test_after_a_logout_the_connection_is_as_it_was_opened() -> None:
 def test_a_revocation_ends_the_logins_before_it(revocation: Revocation, issued: int | None, ended: bool) -> None:
     """All logins of the account, or one session; not logins after it, nor by a token that is newer than it."""
     each = Intake(logged_in=False)
-    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW), issued)
+    claims = None if issued is None else Claims(AccountId(1), "sid", issued, issued + 100, "jti")
+    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW), claims)
     assert each.connection.is_ended_by(revocation) == ended
+
+
+@pytest.mark.parametrize(
+    ("scopes", "sid", "others", "may"),
+    [(None, "other", None, True), ("send", "sid", "send", True), ("send", "other", "send manage", False),
+     ("send", "other", None, False), (None, "other", "send", False)],
+)  # fmt: skip
+def test_a_bot_s_connection_keeps_its_token(scopes: str | None, sid: str, others: str | None, may: bool) -> None:
+    """Its scopes and its revocation are those of one token."""
+
+    def claims(sid: str, scopes: str | None) -> Claims:
+        granted = None if scopes is None else frozenset(map(TokenScope, scopes.split()))
+        return Claims(AccountId(1), sid, 0, 100, "jti", granted)
+
+    each = Intake(logged_in=False)
+    assert each.connection.may_replace_token(claims(sid, others))
+    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW), claims("sid", scopes))
+    assert each.connection.may_replace_token(claims(sid, others)) == may
+    each.connection.logged_out()
+    assert each.connection.scopes is None

@@ -88,15 +88,16 @@ def test_all_work_is_returned_once_in_the_order_of_arrival(kinds: list[str], tur
     """Frames arrive and work is taken in any interleaving; beyond the burst they are over the rate, except binary
     ones."""
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=burst))
+    now = NOW + 60
     expected: list[object] = []
     handed: list[object] = []
     waiting, counted = list(enumerate(kinds)), 0
     for takes in [*turns, *([False] * len(kinds))]:
         if takes:
-            handed += _handed(each.next_work(NOW))
+            handed += _handed(each.next_work(now))
         elif waiting:
             number, kind = waiting.pop(0)
-            each.receive(_frame(kind, number), NOW)
+            each.receive(_frame(kind, number), now)
             counted += kind not in ("binary", "part")
             if kind == "part":
                 expected.append(None)
@@ -112,7 +113,7 @@ def test_all_work_is_returned_once_in_the_order_of_arrival(kinds: list[str], tur
                 continue
             else:
                 expected += [number] * (3 if kind == "three" else 1)
-    for work in each.drain():
+    for work in each.drain(now):
         handed += _handed(work)
     assert handed == expected
     assert each.queue.queued == each.queue.queued_bytes == 0
@@ -153,17 +154,36 @@ def test_a_frame_is_decoded_for_the_account_that_is_logged_in_by_then() -> None:
 
 
 def test_frames_over_the_rate_are_rejected_then_the_connection_closes() -> None:
-    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=2))
+    each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=2))
+    now = NOW + 60
     for number in range(2):
-        each.receive(post(number), NOW)
+        each.receive(post(number), now)
     for _ in range(200):
-        each.receive(b"x" * 60_000, NOW)
+        each.receive(b"x" * 60_000, now)
     with pytest.raises(CloseConnection) as caught:
-        each.receive(post(9), NOW)
+        each.receive(post(9), now)
     assert caught.value.code == 1008
     done = each.drain()
     assert contexts(done[0]) == [0, 1]
     assert [work.failure.code for work in done[1:] if isinstance(work, RejectedFrame)] == [ErrorCode.RATE_LIMITED] * 200
+
+
+def test_a_connection_without_a_login_may_send_less_at_once() -> None:
+    limits = LimitsSettings(requests_per_second=0.001, requests_burst_before_login=3)
+    each = Intake(limits, logged_in=False)
+    for number in range(23):
+        each.receive(frame(ref=number, do="status"), NOW)
+    with pytest.raises(CloseConnection):
+        each.receive(frame(ref=24, do="status"), NOW)
+    rejected = [work for work in each.drain() if isinstance(work, RejectedFrame) and work.failure is TOO_FAST]
+    assert len(rejected) == 20
+    later = Intake(limits, logged_in=False)
+    for number in range(3):
+        later.receive(frame(ref=number, do="status"), NOW)
+    later.connection.logged_in(ENTERED, TokenBucket(1, 100, NOW))
+    for number in range(100):
+        later.receive(post(number), NOW)
+    assert not any(isinstance(work, RejectedFrame) for work in later.drain())
 
 
 def test_only_unannounced_binary_frames_count_for_the_rate() -> None:
@@ -171,12 +191,13 @@ def test_only_unannounced_binary_frames_count_for_the_rate() -> None:
     for _ in range(1_000):
         each.receive(Binary(b"part"), NOW)
     assert len(each.drain()) == 1_000
+    now = NOW + 60
     for _ in range(201):
-        each.receive(Binary(b"surprise"), NOW)
-    rejected = [each.next_work(NOW) for _ in range(200)]
+        each.receive(Binary(b"surprise"), now)
+    rejected = [each.next_work(now) for _ in range(200)]
     assert all(isinstance(work, RejectedFrame) for work in rejected)
     with pytest.raises(CloseConnection) as caught:
-        each.next_work(NOW)
+        each.next_work(now)
     assert caught.value.code == 1008
 
 

@@ -59,6 +59,19 @@ async def test_members_learn_of_a_new_role_and_of_a_departure(cluster: EdgeClust
     await carol.until_event("ChatLeft", 7)
     assert ("RoleChanged", [3, int(Role.ADMIN)]) in carol.events
     assert ("RoleChanged", [3, int(Role.LEFT)]) not in carol.events
+    assert ("ChatJoined", 7) not in carol.events, "the chat is not new to her"
+
+
+async def test_in_a_big_group_a_new_role_is_shown_to_the_member_alone(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
+    changed = MembershipChanged(ChatId(7), AccountId(3), Role.ADMIN, 1, room.version + 1, by=AccountId(1))
+    await cluster.session.bus.publish(notify(edge.id), pack(Notify(changed, None)))
+    await carol.until_event("RoleChanged", [3, int(Role.ADMIN)])
+    await cluster.message.send_texts(7, 3, "after it")
+    await alice.until_texts(7, "after it")
+    assert not [event for event in alice.events if event[0] == "RoleChanged"]
 
 
 async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster: EdgeCluster) -> None:

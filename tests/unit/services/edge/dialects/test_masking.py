@@ -18,7 +18,7 @@ from tests.unit.services.edge.dialects.driving import FILES, connect, each_diale
 from tests.vectors import Vector, Vectors, text, wire
 
 MASKED = "<masked>"
-_SECRET_FIELDS = ("secret", "old", "new", "token", "answer", "password", "link", "refresh")
+_SECRET_FIELDS = ("secret", "old", "new", "token", "answer", "password", "link", "refresh", "endpoint")
 _OWN_MEMBERS = re.compile(rb'"(?:x|y|later)":')
 """Of clients' own invention, in vectors."""
 _SHORT = 4

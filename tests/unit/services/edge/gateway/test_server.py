@@ -314,6 +314,16 @@ async def test_a_request_head_has_a_limit(gateway: Gateway) -> None:
         assert (await peer.head()).startswith("HTTP/1.1 400 ")
 
 
+async def test_frames_sent_with_the_handshake_are_received(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
+    async with await RawPeer.dial(gateway.port) as peer:
+        peer.send(GET)
+        assert (await peer.head()).startswith("HTTP/1.1 200 ")
+        assert await peer.some() == b"hello"
+        peer.send(request() + masked(TEXT, b"early"))
+        assert (await peer.head()).startswith("HTTP/1.1 101 ")
+        await (await endpoint.client()).until(b"early")
+
+
 async def test_no_upgrade_while_a_request_is_being_answered(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     response = await fetch(gateway.port, GET + request())
     assert "101" not in response

@@ -1,5 +1,6 @@
 """The HTTP side of an edge on a real port, with real files and fake tokens."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,22 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import HttpApp, ProgramInterface, VerificationLinks, VerificationResult
+from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
+from services.edge.http.resumable_uploads import HttpResumableUploads
+from services.edge.http.upload_access import UploadAccess
 from services.edge.http.uploads import HttpUploads
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
+from services.edge.media.quota import MediaQuota
+from services.edge.media.resumable import ResumableUploads
 from services.edge.metrics import EdgeMetrics
+from shared.clock import now_ms
+from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Media
@@ -37,9 +44,11 @@ HEAD_SECONDS = 0.5
 
 
 class FakeTokens:
-    """`token-N` is valid for account N until it is in `revoked`. With `away`, no token can be checked."""
+    """`token-N`, of these scopes, is valid for account N until it is in `revoked`. With `away`, no token can be
+    checked."""
 
     def __init__(self) -> None:
+        self.scopes: frozenset[TokenScope] | None = None
         self.revoked: set[str] = set()
         self.away = False
 
@@ -49,7 +58,7 @@ class FakeTokens:
         name, _, number = token.partition("-")
         if name != "token" or token in self.revoked:
             raise BadToken("not one of ours")
-        return Claims(AccountId(int(number)), "sid", 0, 2**31, "jti")
+        return Claims(AccountId(int(number)), "sid", 0, 2**31, "jti", self.scopes)
 
 
 class FakeHooks:
@@ -67,6 +76,30 @@ class FakeHooks:
         self.posted.append((text, key))
 
 
+class FakeCounters:
+    """Of one edge, without Redis."""
+
+    def __init__(self) -> None:
+        self._sums = Counter[str]()
+
+    async def add(self, name: str, number: int) -> int:
+        self._sums[name] += number
+        return self._sums[name]
+
+    async def set(self, name: str, number: int) -> None:
+        self._sums[name] = number
+
+
+class FakeClock:
+    """Unix milliseconds, `ahead` of the real time."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def now(self) -> int:
+        return now_ms() + self.ahead
+
+
 async def no_link(_ticket: str, _code: str) -> VerificationResult:
     return "wrong"
 
@@ -81,6 +114,7 @@ class HttpSite:
     hooks: FakeHooks
     directory: Path
     registry: CollectorRegistry
+    clock: FakeClock
 
     @property
     def port(self) -> int:
@@ -100,6 +134,9 @@ class HttpSite:
     def temporary_files(self) -> int:
         """The number of temporary files."""
         return len(list((self.directory / "spool").iterdir()))
+
+    def temporary_bytes(self) -> int:
+        return sum(path.stat().st_size for path in (self.directory / "spool").iterdir())
 
 
 @pytest.fixture
@@ -122,13 +159,16 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     files = {"directory": tmp_path, "timeout_seconds": 5, **sections.get("media", {})}
     settings = Settings(media=files, limits=limits, edge=edge)
     registry, tokens, disk, endpoint = CollectorRegistry(), FakeTokens(), Disk(), RecordingEndpoint()
-    media = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
+    counters, clock = FakeCounters(), FakeClock()
+    metrics, store, quota = EdgeMetrics(registry), DirectoryStore(tmp_path, disk), MediaQuota(counters, settings.media)
+    media = MediaService(store, settings, metrics, disk, quota)
     await media.prepare()
+    access = UploadAccess(tokens.check, settings)
+    resumable = ResumableUploads(store, media, settings, metrics, quota, clock.now)
     sockets = client_sockets(settings.edge, settings.limits)
     app = HttpApp(
         VerificationLinks(no_link),
-        Downloads(media),
-        HttpUploads(media, tokens.check, settings),
+        MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
         ProgramInterface(
             operations := HttpOperations(endpoint, tokens.check, settings, sockets),
             HttpHooks((hooks := FakeHooks()).post, settings.limits),
@@ -138,6 +178,6 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     )
     gateway = Gateway(settings.edge, settings.limits, endpoint, app, sockets, head_seconds=HEAD_SECONDS)
     await gateway.start()
-    yield HttpSite(gateway, endpoint, operations, media, tokens, hooks, tmp_path, registry)
+    yield HttpSite(gateway, endpoint, operations, media, tokens, hooks, tmp_path, registry, clock)
     await gateway.close()
     await media.close()

@@ -10,25 +10,29 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import HttpApp, ProgramInterface, VerificationLinks, VerificationResult
+from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
 from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
+from services.edge.http.resumable_uploads import HttpResumableUploads
+from services.edge.http.upload_access import UploadAccess
 from services.edge.http.uploads import HttpUploads
 from services.edge.http.web_files import CLIENT
 from services.edge.identicons import avatar_hash, avatar_path
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
+from services.edge.media.quota import MediaQuota
+from services.edge.media.resumable import ResumableUploads
 from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.setting_types import Language
 from shared.settings import EdgeSettings, LimitsSettings, Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
-from tests.unit.services.edge.http.conftest import FakeHooks
+from tests.unit.services.edge.http.conftest import FakeCounters, FakeHooks
 from tests.unit.services.edge.http.http_client import HttpReply
 
 
@@ -51,11 +55,12 @@ def app(
 ) -> HttpApp:
     """An application without files."""
     settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
-    media = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, EdgeMetrics(CollectorRegistry()), disk)
+    store, metrics = DirectoryStore(Path("/nowhere"), disk), EdgeMetrics(CollectorRegistry())
+    media, access = MediaService(store, settings, metrics, disk), UploadAccess(check, settings)
+    resumable = ResumableUploads(store, media, settings, metrics, MediaQuota(FakeCounters(), settings.media))
     return HttpApp(
         VerificationLinks(links.open, confirm_button, language),
-        Downloads(media),
-        HttpUploads(media, check, settings),
+        MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
         ProgramInterface(
             HttpOperations(RecordingEndpoint(), check, settings, client_sockets(settings.edge, settings.limits)),
             HttpHooks(FakeHooks().post, settings.limits),

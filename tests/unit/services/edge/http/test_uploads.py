@@ -9,6 +9,7 @@ import pytest
 
 from services.edge.http.responses import STATUS
 from services.edge.identicons import avatar_png
+from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from tests.support.waiting import WAIT_SECONDS
@@ -38,6 +39,12 @@ async def until_temporary_files(site: HttpSite, count: int) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while site.temporary_files() != count:
             await asyncio.sleep(0.01)
+
+
+async def test_a_bot_needs_the_scope_send(site: HttpSite) -> None:
+    for scopes, status in (({TokenScope.READ, TokenScope.MANAGE}, 403), (set(), 403), ({TokenScope.SEND}, 201)):
+        site.tokens.scopes = frozenset(scopes)
+        assert (await site.post(PNG)).status == status
 
 
 async def test_a_picture(site: HttpSite) -> None:

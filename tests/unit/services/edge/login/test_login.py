@@ -94,6 +94,7 @@ class TokenChecks:
             return Claims(AccountId(1), "sid", 0, self.expires, "jti")
 
         monkeypatch.setattr(TokenVerifier, "check", check)
+        monkeypatch.setattr(TokenVerifier, "check_with_scopes", check)
 
 
 @pytest.mark.parametrize("request_", REQUESTS)

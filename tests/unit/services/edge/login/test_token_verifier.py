@@ -12,7 +12,8 @@ from services.edge.login.auth_state import AuthState
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.metrics import EdgeMetrics
 from shared.bus.client import Bus
-from shared.contract.auth import GetKeys, Keys
+from shared.contract.auth import GetKeys, Keys, Revocation
+from shared.contract.bots import TokenScope
 from shared.contract.ids import AccountId
 from shared.contract.subjects import GET_KEYS
 from shared.settings import AuthSettings
@@ -91,3 +92,16 @@ async def test_invalid_tokens_are_counted_by_reason(
         if sample.name == "dragoman_edge_token_failures_total"
     }
     assert counted == {"unreadable": 1, "expired": 1}
+
+
+async def test_a_bot_s_token_is_valid_only_where_its_scopes_are_respected(
+    gate: TokenVerifier, keyring: SigningKeys, registry: CollectorRegistry
+) -> None:
+    made = keyring.issue_to_bot(AccountId(9), time.time(), ["send"], days=1)
+    assert (await gate.check_with_scopes(made.text, WAIT_SECONDS)).scopes == frozenset({TokenScope.SEND})
+    with pytest.raises(BadToken):
+        await gate.check(made.text, WAIT_SECONDS)
+    assert registry.get_sample_value("dragoman_edge_token_failures_total", {"reason": "bot"}) == 1
+    gate.revoked([Revocation(1, AccountId(9), made.sid, made.expires)])
+    with pytest.raises(BadToken):
+        await gate.check_with_scopes(made.text, WAIT_SECONDS)

@@ -45,7 +45,7 @@ async def test_each_content_is_one_private_file(media_service: MediaService, med
     assert media.id in {record.name for record in (media_settings.directory / "records").iterdir()}
     assert [
         path.stat().st_mode & 0o077 for path in media_settings.directory.rglob("*") if path.is_dir() or path == blob
-    ] == [0] * 4
+    ] == [0] * 7
 
 
 async def test_an_incomplete_file_of_a_crash_is_replaced(

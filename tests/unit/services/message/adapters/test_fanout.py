@@ -50,13 +50,17 @@ class FanoutHarness:
         self.publish_fails = False
         self.registry = CollectorRegistry()
         self.rosters = RosterCache(self._membership, MessageMetrics(CollectorRegistry()))
+        self.announced_to_hooks: list[tuple[ChatId, int]] = []
+        self.has_hooks = False
         self.fanout = self.make_fanout(100)
 
     def make_fanout(self, members: int, per_edge: int = 100) -> Fanout:
         settings = MessageSettings(broadcast_members=members, broadcast_members_per_edge=per_edge)
-        return Fanout(
-            self._publish, self.own, self.rosters, MessageMetrics(CollectorRegistry()), settings, sole_ownership()
-        )
+        metrics, ownership = MessageMetrics(CollectorRegistry()), sole_ownership()
+        return Fanout(self._publish, self.own, self.rosters, metrics, settings, ownership, self._announce_to_hooks)
+
+    def _announce_to_hooks(self, chat: ChatId, index: int) -> None:
+        self.announced_to_hooks.append((chat, index))
 
     async def _membership(self, request: GetMembership) -> Membership:
         if self.session_unavailable:
@@ -65,7 +69,8 @@ class FanoutHarness:
             Member(account, Role.MEMBER, self.first_index.get(account, 1), self.version, 1)
             for account in self.members[request.chat]
         ]
-        return Membership(request.chat, self.version, members, pair=self.pairs.get(request.chat))
+        pair, hooked = self.pairs.get(request.chat), self.has_hooks and request.chat == ROOM
+        return Membership(request.chat, self.version, members, pair=pair, outgoing_hooks=hooked)
 
     async def _publish(self, subject: str, payload: bytes) -> None:
         if self.publish_fails:
@@ -123,6 +128,16 @@ async def test_each_node_gets_one_envelope_per_batch_with_its_own_counter(harnes
     assert [envelope.counter for envelope in harness.envelopes(south)] == [1]
     assert {envelope.replica for envelope in harness.envelopes(north)} == {harness.fanout.replica}
     assert (await harness.beat()).counters == {}
+
+
+async def test_messages_are_announced_to_hooks_once_the_roster_has_some(harness: FanoutHarness) -> None:
+    await harness.load_rosters(ROOM, HALL)
+    await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1)])
+    assert harness.announced_to_hooks == []
+    harness.has_hooks, harness.version = True, 2
+    harness.rosters.announce({ROOM: 2, HALL: 2})
+    await harness.deliver(harness.fanout, [committed(ROOM, 2), committed(HALL, 2), committed(ROOM, 3)])
+    assert harness.announced_to_hooks == [(ROOM, 2), (ROOM, 3)]
 
 
 async def test_a_lost_generation_makes_every_edge_sync(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:

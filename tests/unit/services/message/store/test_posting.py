@@ -198,8 +198,11 @@ async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[Mess
     assert len(await stored(database)) == 20
 
 
-async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(postgres_server: PostgresServer) -> None:
+async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other replica continues; the transaction of the frozen one is not committed when it wakes up."""
+    monkeypatch.setattr("shared.database._IDLE_SECONDS", 3)
     with postgres_server.database() as url:
         upgrade("message", url)
         databases = [Database(url), Database(url)]

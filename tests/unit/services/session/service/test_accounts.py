@@ -10,6 +10,7 @@ from shared.contract.model import JoinPolicy, ProfileSummary, Role
 from shared.contract.session import (
     ChatEntry,
     ChatList,
+    EnsureProfile,
     FindAccounts,
     FoundAccounts,
     GetChat,
@@ -127,6 +128,32 @@ async def test_repeated_registration_changes_nothing(peers: BusPeers) -> None:
     peers.heads[LOBBY] = 5
     await asyncio.gather(*(peers.register(9, lobby=True) for _ in range(5)))
     assert (await peers.changes(LOBBY), await peers.view(AccountId(9), ANN)) == before
+
+
+# Bots
+
+
+async def test_a_bot_is_marked(peers: BusPeers) -> None:
+    seed = EnsureProfile(account=AccountId(9), uuid="u9", nickname="Weather", bot=True)
+    await peers.edge.request(on.ENSURE_PROFILE, seed)
+    profile = (await peers.view(AccountId(9), ANN)).profile
+    assert (profile.nickname, profile.bot) == ("Weather", True)
+    assert (await peers.view(ANN, BOB)).profile.bot is False
+    await peers.edge.request(on.SET_PROFILE, SetProfile(AccountId(9), actor=AccountId(9), nickname="Ann"))
+    assert (await peers.view(AccountId(9), ANN)).profile.bot is True
+
+
+async def test_a_profile_that_the_version_before_has_created_is_marked(peers: BusPeers) -> None:
+    await peers.register(9)
+    before = (await peers.view(AccountId(9), ANN)).profile
+    seed = EnsureProfile(account=AccountId(9), uuid="u9", nickname="Weather", bot=True)
+    for _ in range(2):
+        await peers.edge.request(on.ENSURE_PROFILE, seed)
+    profile = (await peers.view(AccountId(9), ANN)).profile
+    assert (profile.nickname, profile.bot) == (before.nickname, True)
+    assert profile.public_updated > before.public_updated
+    await peers.register(9)
+    assert (await peers.view(AccountId(9), ANN)).profile == profile
 
 
 # Deletion

@@ -1,0 +1,149 @@
+"""Bots: accounts without secrets, each with an owner. Every function is one step of a transaction."""
+
+from dataclasses import dataclass
+
+import msgspec
+import sqlalchemy as sa
+
+from services.auth.store import bot_tokens, trail
+from services.auth.store.accounts import erase
+from services.auth.store.outbox import add_event
+from services.auth.tables import accounts, bots
+from services.auth.tables import bot_tokens as tokens
+from shared.contract.admin import Act
+from shared.contract.auth import Revocation
+from shared.contract.bots import BotList, BotTokenView, BotView, CreatedBot
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.events import AccountRegistered
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.session import EnsureProfile
+from shared.contract.subjects import BOT_REGISTERED
+
+LISTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NewBot:
+    """`owner`: NO_ACCOUNT if an operator makes it. `created`: Unix milliseconds. `most`: bots of one owner. `act`: for
+    the audit trail, without the account."""
+
+    owner: AccountId
+    uuid: str
+    nickname: str
+    created: int
+    most: int
+    act: Act
+
+
+@dataclass(frozen=True, slots=True)
+class NewBotToken:
+    """`most`: valid tokens of one bot at `seconds` (Unix)."""
+
+    token: BotTokenView
+    most: int
+    seconds: int
+    act: Act
+
+
+def create(connection: sa.Connection, new: NewBot) -> CreatedBot:
+    """Raises RequestError: `unauthenticated` for an owner that is disabled or does not exist, `forbidden` for a bot as
+    the owner, `limit`."""
+    if new.owner != NO_ACCOUNT:
+        _check_new_owner(connection, new)
+    values = {
+        "uuid": new.uuid, "created": new.created, "question_id": 0, "nickname": new.nickname, "icon_id": 0,
+        "signature": "", "vip": 0, "lobby": False,
+    }  # fmt: skip
+    account = AccountId(connection.execute(accounts.insert().values(values).returning(accounts.c.id)).scalar_one())
+    connection.execute(bots.insert().values(account=account, owner=new.owner, created=new.created))
+    seed = EnsureProfile(account=account, uuid=new.uuid, nickname=new.nickname, created=new.created, bot=True)
+    add_event(connection, BOT_REGISTERED, AccountRegistered(seed))
+    trail.add(connection, msgspec.structs.replace(new.act, account=account, detail=f"owner {new.owner}"))
+    return CreatedBot(account, new.uuid, new.nickname, new.created)
+
+
+def _check_new_owner(connection: sa.Connection, new: NewBot) -> None:
+    """Locks the owner's row: two bots are made one after the other."""
+    active = sa.select(accounts.c.id).where(
+        accounts.c.id == new.owner, accounts.c.uuid.is_not(None), ~accounts.c.disabled
+    )
+    if connection.execute(active.with_for_update()).first() is None:
+        raise RequestError(ErrorCode.UNAUTHENTICATED, "the account does not exist")
+    if is_bot(connection, new.owner):
+        raise RequestError(ErrorCode.FORBIDDEN, "a bot has no bots")
+    count = connection.execute(sa.select(sa.func.count()).where(bots.c.owner == new.owner)).scalar_one()
+    if count >= new.most:
+        raise RequestError(ErrorCode.LIMIT, f"an account has at most {new.most} bots")
+
+
+def is_bot(connection: sa.Connection, account: AccountId) -> bool:
+    return connection.execute(sa.select(bots.c.account).where(bots.c.account == account)).first() is not None
+
+
+def list_bots(connection: sa.Connection, owner: AccountId | None, after: AccountId, seconds: int) -> BotList:
+    """One page; with the tokens that are valid at `seconds` (Unix). `owner` None: all bots."""
+    found = sa.select(bots, accounts.c.nickname).join(accounts, accounts.c.id == bots.c.account)
+    found = found.where(bots.c.account > after, accounts.c.uuid.is_not(None))
+    if owner is not None:
+        found = found.where(bots.c.owner == owner)
+    rows = connection.execute(found.order_by(bots.c.account).limit(LISTED)).all()
+    listed = [
+        BotView(
+            AccountId(row.account), AccountId(row.owner), row.nickname, row.created,
+            bot_tokens.list_valid(connection, AccountId(row.account), seconds),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return BotList(listed, len(listed) == LISTED)
+
+
+def check_owner(connection: sa.Connection, bot: AccountId, owner: AccountId | None) -> None:
+    """`owner` None: any. Raises RequestError: `not_found` for a bot of another owner as for none."""
+    found = sa.select(bots.c.account).where(bots.c.account == bot)
+    if owner is not None:
+        found = found.where(bots.c.owner == owner)
+    if connection.execute(found).first() is None:
+        raise RequestError(ErrorCode.NOT_FOUND, "there is no such bot", "account")
+
+
+def add_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None, new: NewBotToken) -> None:
+    """Raises RequestError: as `check_owner`, `forbidden` for a disabled bot or owner, `limit`."""
+    check_owner(connection, bot, owner)
+    _check_active(connection, bot)
+    if len(bot_tokens.list_valid(connection, bot, new.seconds)) >= new.most:
+        raise RequestError(ErrorCode.LIMIT, f"a bot has at most {new.most} tokens")
+    bot_tokens.add(connection, bot, new.token)
+    trail.add(connection, new.act)
+
+
+def _check_active(connection: sa.Connection, bot: AccountId) -> None:
+    """Locks the rows of the owner, if there is one, and of the bot: the owner's first, as its deletion does."""
+    owner = connection.execute(sa.select(bots.c.owner).where(bots.c.account == bot)).scalar()
+    needed = {bot, owner or NO_ACCOUNT} - {NO_ACCOUNT}
+    active = sa.select(accounts.c.id).where(
+        accounts.c.id.in_(needed), accounts.c.uuid.is_not(None), ~accounts.c.disabled
+    )
+    if len(connection.execute(active.order_by(accounts.c.id).with_for_update()).all()) < len(needed):
+        raise RequestError(ErrorCode.FORBIDDEN, "the bot, or its owner, is disabled", "account")
+
+
+def revoke_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None, sid: str) -> Revocation:
+    """Raises RequestError: as `check_owner`, `not_found` for a token that it does not have."""
+    check_owner(connection, bot, owner)
+    revocation = bot_tokens.revoke_one(connection, bot, sid)
+    if revocation is None:
+        raise RequestError(ErrorCode.NOT_FOUND, "the bot has no such token", "sid")
+    return revocation
+
+
+def repair(connection: sa.Connection, seconds: int) -> None:
+    """Ends what a replica of the version before has left behind, which knows no bots: tokens of bots that are disabled
+    or deleted, or whose owners are disabled, and bots of deleted owners. `seconds`: see `accounts.erase`."""
+    gone = sa.or_(accounts.c.uuid.is_(None), accounts.c.disabled)
+    ended = sa.select(tokens.c.account).join(bots, bots.c.account == tokens.c.account, isouter=True)
+    ended = ended.join(accounts, accounts.c.id.in_([tokens.c.account, bots.c.owner])).where(gone)
+    for account in connection.scalars(ended.distinct()).all():
+        bot_tokens.revoke_all(connection, AccountId(account))
+    orphans = sa.select(bots.c.account).join(accounts, accounts.c.id == bots.c.owner).where(accounts.c.uuid.is_(None))
+    for account in connection.scalars(orphans).all():
+        erase(connection, AccountId(account), seconds)

@@ -1,0 +1,193 @@
+"""Uploads that are resumed by tus 1.0: `/media/uploads` creates one, `/media/uploads/<id>` continues it."""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+
+from services.edge.http import tus
+from services.edge.http.pages import not_allowed
+from services.edge.http.request import ClientDisconnected, Headers, HttpRequest, Response
+from services.edge.http.responses import json_response
+from services.edge.http.tus import Checksum, TusError
+from services.edge.http.upload_access import UploadAccess, Uploader
+from services.edge.http.uploads import UploadReply, media_path, upload_error
+from services.edge.media import Upload
+from services.edge.media.resumable import PART_BYTES, ResumableUpload, ResumableUploads
+from shared.contract.errors import ErrorCode, RequestError
+
+_CREATION = "OPTIONS, POST"
+_CONTINUATION = "OPTIONS, HEAD, PATCH, DELETE"
+_NO_STORE: Headers = {"Cache-Control": "no-store"}
+
+
+class HttpResumableUploads:
+    def __init__(self, uploads: ResumableUploads, access: UploadAccess) -> None:
+        self._uploads = uploads
+        self._access = access
+
+    async def serve(self, request: HttpRequest, id: str) -> None:
+        """Raises ClientDisconnected."""
+        try:
+            response = await self._respond(request, id)
+        except TusError as error:
+            named = {"Tus-Version": tus.VERSION} if error.status == 412 else {}
+            response = json_response(error.status, {"error": error.code, "text": error.text}, named)
+        except RequestError as error:
+            response = upload_error(error.failure)
+        headers = {"Tus-Resumable": tus.VERSION, **response.headers}
+        await request.respond(replace(response, headers=headers))
+
+    async def _respond(self, request: HttpRequest, id: str) -> Response:
+        method = request.headers.get("x-http-method-override", request.method).upper()
+        self._access.admit_address(request)
+        if method == "OPTIONS":
+            return _empty(tus.abilities(self._access.file_bytes))
+        allowed = _CONTINUATION if id else _CREATION
+        if method not in allowed.split(", "):
+            return not_allowed(allowed)
+        tus.check_version(request.headers)
+        uploader = await self._access.admit(request)
+        if method == "POST":
+            return await self._create(request, uploader)
+        upload = await self._uploads.find(uploader.account, id)
+        if upload is None:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such upload")
+        if self._uploads.has_expired(upload):
+            raise TusError(410, ErrorCode.NOT_FOUND, "the upload has expired")
+        if method == "PATCH":
+            return await self._continue(request, uploader, upload)
+        if method == "DELETE":
+            await self._uploads.forget(upload)
+            return _empty({})
+        return _empty(_state(upload) | _description(upload), 200)
+
+    async def _create(self, request: HttpRequest, uploader: Uploader) -> Response:
+        length, metadata = tus.parse_length(request.headers), tus.parse_metadata(request.headers)
+        self._access.check_size(length)
+        has_body = request.length != 0
+        if has_body:
+            tus.check_type(request.headers)
+        with self._access.slot(uploader):
+            upload = await self._uploads.create(uploader.account, length, metadata.name, metadata.header)
+            if has_body:
+                upload = await self._receive_first(request, uploader, upload)
+        headers = {"Location": f"/media/uploads/{upload.id}", **_state(upload)}
+        return self._finished(request, upload, 201, headers) or _empty(headers, 201)
+
+    async def _continue(self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload) -> Response:
+        tus.check_type(request.headers)
+        if tus.parse_offset(request.headers) != upload.offset:
+            raise RequestError(ErrorCode.CONFLICT, f"the upload goes on at the offset {upload.offset}")
+        with self._access.slot(uploader):
+            upload = await self._receive(request, uploader, upload)
+        headers = _state(upload)
+        if "application/json" not in request.headers.get("accept", "").lower():
+            return _empty(headers)
+        return self._finished(request, upload, 200, headers) or _empty(headers)
+
+    async def _receive_first(
+        self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload
+    ) -> ResumableUpload:
+        """After a failure the upload is removed: the client does not know its address."""
+        try:
+            return await self._receive(request, uploader, upload)
+        except (ClientDisconnected, RequestError, TusError):
+            with suppress(RequestError):  # reported; the sweeper removes it
+                await self._uploads.forget(upload)
+            raise
+
+    async def _receive(self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
+        """Store the request's body. What has arrived before a disconnect is stored, unless it has a checksum."""
+        checksum = tus.parse_checksum(request.headers)
+        _check_room(upload, request.length or 0)
+        if upload.record.media is not None:
+            return upload
+        reception = _Reception(self._uploads, upload, checksum)
+        try:
+            async for data in request.body():
+                await reception.write(data)
+            await self._access.check(uploader)  # it may have been revoked during the request
+            return await reception.end()
+        except ClientDisconnected:
+            await self._access.check(uploader)
+            await reception.disconnected()
+            raise
+        finally:
+            reception.drop()
+
+    def _finished(
+        self, request: HttpRequest, upload: ResumableUpload, status: int, headers: Headers
+    ) -> Response | None:
+        """A response with the file, if the upload is finished."""
+        if (media := upload.record.media) is None:
+            return None
+        return json_response(status, UploadReply.of(media, self._access.url(request, media_path(media))), headers)
+
+
+class _Reception:
+    """The bytes of one request on their way into parts. Without a checksum, each part is stored when it is full, so
+    that a crash loses no more. With one, all wait on this edge until the last byte has come."""
+
+    def __init__(self, uploads: ResumableUploads, upload: ResumableUpload, checksum: Checksum | None) -> None:
+        self._uploads = uploads
+        self._upload = upload
+        self._checksum = checksum
+        self._hash = None if checksum is None else hashlib.new(checksum.algorithm, usedforsecurity=False)
+        self._parts = [uploads.start_part(upload)]
+        self._received = upload.offset
+
+    async def write(self, data: bytes) -> None:
+        _check_room(self._upload, len(data), self._received)
+        if data and self._parts[-1].size >= PART_BYTES:  # an empty one may follow the last byte
+            if self._hash is None:
+                await self._append(self._parts[0])
+            self._parts.append(self._uploads.start_part(self._upload))
+        if self._hash is not None:
+            self._hash.update(data)
+        self._received += len(data)
+        await self._parts[-1].write(data)
+
+    async def end(self) -> ResumableUpload:
+        """The last part that completes an upload is not stored by itself, but with the file."""
+        if self._hash is not None and self._checksum is not None and self._hash.digest() != self._checksum.digest:
+            raise TusError(460, ErrorCode.CONFLICT, "the bytes do not have this checksum")
+        while len(self._parts) > 1:
+            await self._append(self._parts[0])
+        if self._received == self._upload.record.length:
+            return await self._uploads.finish(self._upload, self._parts[0])
+        if self._parts[0].size:
+            await self._append(self._parts[0])
+        return self._upload
+
+    async def disconnected(self) -> None:
+        if self._checksum is None:
+            await self.end()
+
+    def drop(self) -> None:
+        for part in self._parts:
+            part.drop()
+
+    async def _append(self, part: Upload) -> None:
+        self._upload = await self._uploads.append(self._upload, part)
+        self._parts.remove(part)
+
+
+def _check_room(upload: ResumableUpload, size: int, offset: int | None = None) -> None:
+    if size > upload.record.length - (upload.offset if offset is None else offset):
+        raise RequestError(ErrorCode.TOO_LARGE, f"the upload has {upload.record.length} bytes")
+
+
+def _state(upload: ResumableUpload) -> dict[str, str]:
+    offset = {"Upload-Offset": str(upload.offset), **_NO_STORE}
+    if upload.record.media is not None:
+        return {**offset, "Content-Location": media_path(upload.record.media)}
+    return {**offset, **tus.expires(upload.expires)}
+
+
+def _description(upload: ResumableUpload) -> dict[str, str]:
+    metadata = {"Upload-Metadata": upload.record.metadata} if upload.record.metadata else {}
+    return {"Upload-Length": str(upload.record.length), **metadata}
+
+
+def _empty(headers: Headers, status: int = 204) -> Response:
+    return Response(status, b"", "text/plain; charset=utf-8", headers)

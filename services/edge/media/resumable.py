@@ -1,0 +1,248 @@
+"""Uploads that are sent in several requests: their parts are in the media store, so that any edge continues them.
+
+A part's key is the offset of its first byte, and is created once. So of two requests that continue an upload at the
+same offset, on any edges, one alone succeeds, and the parts have neither gaps nor overlaps.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing, suppress
+
+import msgspec
+from msgspec.structs import replace
+
+from services.edge.media.failures import StoreFailures
+from services.edge.media.mime_sniffing import media_kind
+from services.edge.media.quota import MediaQuota
+from services.edge.media.service import MediaService
+from services.edge.media.store import MediaStore, StoredKey
+from services.edge.media.upload_buffer import Upload
+from services.edge.metrics import EdgeMetrics
+from shared.clock import now_ms
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import Media
+from shared.settings import Settings
+
+PART_BYTES = 8 * 1024 * 1024
+"""A longer request is stored in parts of this size, as it arrives."""
+_MAX_PARTS = 10_000
+_DAY_MS = 86_400_000
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class UploadRecord(msgspec.Struct, frozen=True):
+    """As it is stored. `length`: bytes of the whole file. `metadata`: as the client wrote it. `created`: Unix
+    milliseconds. `media`: the finished file."""
+
+    account: AccountId
+    length: int
+    name: str
+    metadata: str
+    created: int
+    media: Media | None = None
+
+
+class ResumableUpload(msgspec.Struct, frozen=True):
+    """`offset`: bytes that are stored; the length once the upload is finished. `expires`: Unix milliseconds."""
+
+    id: str
+    record: UploadRecord
+    expires: int
+    offset: int = 0
+    parts: Sequence[StoredKey] = ()
+
+
+_decode = msgspec.json.Decoder(UploadRecord).decode
+
+
+class ResumableUploads:
+    """`now`: Unix milliseconds. Every call raises RequestError."""
+
+    def __init__(
+        self,
+        store: MediaStore,
+        media: MediaService,
+        settings: Settings,
+        metrics: EdgeMetrics,
+        quota: MediaQuota,
+        now: Callable[[], int] = now_ms,
+    ) -> None:
+        self._store = store
+        self._media = media
+        self._failures = StoreFailures(metrics)
+        self._quota = quota
+        self._now = now
+        self._seconds = settings.media.timeout_seconds
+        self._life_ms = int(settings.media.unfinished_days * _DAY_MS)
+        self._limit = settings.limits.unfinished_uploads
+
+    async def create(self, account: AccountId, length: int, name: str, metadata: str) -> ResumableUpload:
+        """Raises RequestError (LIMIT) for too many uploads of the account, or more bytes than its quota."""
+        lengths = await self._unfinished_lengths(account)
+        if len(lengths) >= self._limit:
+            raise RequestError(ErrorCode.LIMIT, f"an account has at most {self._limit} unfinished uploads")
+        await self._quota.check(account, sum(lengths) + length)
+        id, record = secrets.token_hex(16), UploadRecord(account, length, name, metadata, self._now())
+        with self._failures.reported("keep"):
+            async with asyncio.timeout(self._seconds):
+                await self._store.write(f"uploads/{account}/{id}", msgspec.json.encode(record))
+        return self._upload(id, record)
+
+    async def find(self, account: AccountId, id: str) -> ResumableUpload | None:
+        """An upload of this account, which may have expired."""
+        if not _ID.fullmatch(id):
+            return None
+        with self._failures.reported("find"):
+            async with asyncio.timeout(self._seconds):
+                stored = [part async for batch in self._store.list(f"parts/{id}") for part in batch]
+                # After the parts: they are removed after it.
+                if (record := await self._load(f"uploads/{account}/{id}")) is not None:
+                    return self._upload(id, record, contiguous(stored))
+                record = await self._load(f"finished/{account}/{id}")
+        return None if record is None else replace(self._upload(id, record), offset=record.length)
+
+    def start_part(self, upload: ResumableUpload) -> Upload:
+        """The next part, to be written, then appended or dropped."""
+        return self._media.start_upload(upload.record.account)
+
+    async def append(self, upload: ResumableUpload, part: Upload) -> ResumableUpload:
+        """Store a part durably. Raises RequestError: CONFLICT if another request has continued the upload, NOT_FOUND if
+        one has removed it."""
+        key = f"parts/{upload.id}/{upload.offset:020}"
+        try:
+            if len(upload.parts) >= _MAX_PARTS:
+                raise RequestError(ErrorCode.LIMIT, f"an upload has at most {_MAX_PARTS} parts")
+            await self._quota.reserve(NO_ACCOUNT, part.size)
+            if not await self._create_part(key, part):
+                raise RequestError(ErrorCode.CONFLICT, "another request has continued this upload")
+        finally:
+            part.drop()
+        await self._check_exists(upload, StoredKey(key, part.size, 0.0))
+        parts = (*upload.parts, StoredKey(key, part.size, 0.0))
+        return replace(upload, offset=upload.offset + part.size, parts=parts)
+
+    async def finish(self, upload: ResumableUpload, last: Upload) -> ResumableUpload:
+        """Store the file, of the parts and the bytes that complete it. If several requests finish an upload, all get
+        the same file."""
+        record = upload.record
+        try:
+            whole = await self._join(upload, last) if upload.parts else last
+            media = await self._media.store(whole, media_kind(whole.head), record.name, account=record.account)
+        except RequestError:
+            if (found := await self.find(record.account, upload.id)) is None or found.record.media is None:
+                raise
+            return found
+        finally:
+            last.drop()
+        finished = await self._claim(upload, replace(record, media=media))
+        if finished.media != media:
+            await self._media.discard(media.id)
+        with suppress(RequestError):  # reported; the sweeper removes what is left
+            await self.remove(upload)
+        return replace(upload, record=finished, offset=record.length, parts=())
+
+    async def remove(self, upload: ResumableUpload) -> None:
+        """Remove an unfinished upload, with the parts that other requests have stored meanwhile. A request that stores
+        one later finds no record, and removes its part itself."""
+        with self._failures.reported("remove"):
+            async with asyncio.timeout(self._seconds):
+                await self._store.delete(f"uploads/{upload.record.account}/{upload.id}")
+                parts = [part async for batch in self._store.list(f"parts/{upload.id}") for part in batch]
+            for part in parts:
+                await self._remove_part(part)
+
+    async def forget(self, upload: ResumableUpload) -> None:
+        """Remove the address of an upload, finished or not; the file of a finished one stays."""
+        await self.remove(upload)
+        with self._failures.reported("remove"):
+            async with asyncio.timeout(self._seconds):
+                await self._store.delete(f"finished/{upload.record.account}/{upload.id}")
+
+    def has_expired(self, upload: ResumableUpload) -> bool:
+        return upload.expires <= self._now()
+
+    def _upload(self, id: str, record: UploadRecord, parts: Sequence[StoredKey] = ()) -> ResumableUpload:
+        offset = sum(part.size for part in parts)
+        return ResumableUpload(id, record, record.created + self._life_ms, offset, parts)
+
+    async def _unfinished_lengths(self, account: AccountId) -> list[int]:
+        with self._failures.reported("find"):
+            async with asyncio.timeout(self._seconds):
+                keys = [stored.key async for batch in self._store.list(f"uploads/{account}") for stored in batch]
+                records = [record for key in keys if (record := await self._load(key)) is not None]
+        return [record.length for record in records if record.created + self._life_ms > self._now()]
+
+    async def _create_part(self, key: str, part: Upload) -> bool:
+        is_created = False
+        try:
+            with self._failures.reported("keep"):
+                async with asyncio.timeout(self._seconds):
+                    source, _ = await part.finish()
+                    is_created = await self._store.create(key, source)
+        finally:
+            if not is_created:
+                await self._quota.give_back(NO_ACCOUNT, part.size)
+        return is_created
+
+    async def _check_exists(self, upload: ResumableUpload, part: StoredKey) -> None:
+        """Remove the part just stored if the upload has been removed, and raise RequestError (NOT_FOUND)."""
+        with self._failures.reported("find"):
+            async with asyncio.timeout(self._seconds):
+                if await self._load(f"uploads/{upload.record.account}/{upload.id}") is not None:
+                    return
+            await self._remove_part(part)
+        raise RequestError(ErrorCode.NOT_FOUND, "another request has removed this upload")
+
+    async def _remove_part(self, part: StoredKey) -> None:
+        async with asyncio.timeout(self._seconds):
+            is_removed = await self._store.delete(part.key)
+        if is_removed:
+            await self._quota.give_back(NO_ACCOUNT, part.size)
+
+    async def _load(self, key: str) -> UploadRecord | None:
+        loaded = await self._store.load(key)
+        return None if loaded is None else _decode(loaded)
+
+    async def _claim(self, upload: ResumableUpload, record: UploadRecord) -> UploadRecord:
+        """The record of the request that has finished the upload first."""
+        key = f"finished/{record.account}/{upload.id}"
+        with self._failures.reported("keep"):
+            async with asyncio.timeout(self._seconds):
+                if await self._store.create(key, msgspec.json.encode(record)):
+                    return record
+                return await self._load(key) or record
+
+    async def _join(self, upload: ResumableUpload, last: Upload) -> Upload:
+        """The quota of the account is no limit: `last` counts already."""
+        whole = self._media.start_upload()
+        try:
+            for part in upload.parts:
+                async with aclosing(self._store.read(part.key, 0, part.size)) as chunks:
+                    while (chunk := await self._next_chunk(chunks)) is not None:
+                        await whole.write(chunk)
+            async with aclosing(last.read()) as chunks:
+                async for chunk in chunks:
+                    await whole.write(chunk)
+        except BaseException:
+            whole.drop()
+            raise
+        return whole
+
+    async def _next_chunk(self, chunks: AsyncGenerator[bytes]) -> bytes | None:
+        with self._failures.reported("read"):
+            async with asyncio.timeout(self._seconds):
+                return await anext(chunks, None)
+
+
+def contiguous(stored: Iterable[StoredKey]) -> list[StoredKey]:
+    """The parts from the first byte up to the first gap: a listing may lack the newest ones. Pure."""
+    parts, end = list[StoredKey](), 0
+    for part in sorted(stored):
+        if int(part.key.rpartition("/")[2]) != end:
+            break
+        parts.append(part)
+        end += part.size
+    return parts

@@ -1,0 +1,234 @@
+"""Posts the messages of groups to their outgoing hooks: in order for each hook, at least once."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
+
+from services.session.metrics import SessionMetrics
+from services.session.service.hook_request import signed_headers, webhook_id
+from services.session.service.ports import ChatMessages, GiveUpHook, HookPoster, PostFailed, SessionDatabase
+from services.session.store import outgoing_hooks, profiles
+from services.session.store.outgoing_hooks import LeasedHook
+from shared.clock import now_ms
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.events import OutgoingHooksDue
+from shared.contract.ids import ChatId
+from shared.contract.model import Message, ProfileSummary
+from shared.message_event import group_message
+from shared.settings import Settings
+from shared.tasks import Tasks
+from shared.telemetry import log
+
+_log = log(__name__)
+
+_TICK_SECONDS = 1.0
+_TURN_SECONDS = 5.0
+"""A hook posts for so long, and the next request; then another one has its turn."""
+_PAGE = 20
+_CHATS = 1_000
+_UNAVAILABLE_MS = 5_000
+_LEASE_SECONDS = 10.0
+"""A lease is longer by this than a turn."""
+_CLOSE_SECONDS = 3.5
+_MOST_DOUBLINGS = 30
+
+
+class HookDelivery:
+    """The cursor of a hook moves once its receiver has accepted a message; a process that ends between the two leaves a
+    repetition with the same webhook-id. Times are Unix milliseconds."""
+
+    def __init__(
+        self,
+        database: SessionDatabase,
+        messages: ChatMessages,
+        poster: HookPoster,
+        give_up: GiveUpHook,
+        metrics: SessionMetrics,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._messages = messages
+        self._poster = poster
+        self._give_up = give_up
+        self._metrics = metrics
+        self._settings = settings.outgoing_hooks
+        self._base_url = settings.edge.public_url.rstrip("/")
+        self._lease_ms = int((_LEASE_SECONDS + _TURN_SECONDS + self._settings.timeout_seconds) * 1000)
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._loops = Tasks()
+        self._tasks = Tasks()
+        self._held: dict[str, LeasedHook] = {}
+
+    async def messages_posted(self, event: OutgoingHooksDue) -> None:
+        """A chat has new messages, or an operator lets a hook go on. Handles the durable event."""
+        if event.hook:
+            resume = partial(outgoing_hooks.resume, hook=event.hook, head=event.index, now=now_ms())
+            await self._database.write(resume)
+            self._woken.set()
+        else:
+            await self._note_head(event.chat, event.index)
+
+    async def _note_head(self, chat: ChatId, head: int) -> None:
+        """Raises RequestError."""
+        await self._database.write(partial(outgoing_hooks.note_head, chat=chat, head=head), brief=True)
+        self._woken.set()
+
+    # Life
+
+    def start(self) -> None:
+        self._loops.start(self._run(), "outgoing hooks")
+        self._loops.start(self._watch(), "messages for outgoing hooks")
+
+    async def close(self) -> None:
+        """After the requests in progress: nats-py stops reading when a reply arrives for a cancelled one. Other
+        processes take the hooks over at once."""
+        self._stopping.set()
+        self._woken.set()
+        await self._loops.finish(_CLOSE_SECONDS)
+        await self._tasks.finish(_CLOSE_SECONDS)
+        for leased in list(self._held.values()):
+            await self._release(leased, now_ms())
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._woken.clear()
+            await self._attempt(self._start_turns)
+            await _wait(self._woken, _TICK_SECONDS)
+
+    async def _watch(self) -> None:
+        """Search for messages of which an event was lost."""
+        while not self._stopping.is_set():
+            await self._attempt(self._search)
+            await _wait(self._stopping, self._settings.check_seconds)
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """A step that fails is done again at the next time."""
+        try:
+            await step()
+        except RequestError as error:
+            _log.debug("outgoing hooks wait for a service", error=str(error))
+        except Exception:
+            _log.exception("outgoing hooks fail")
+
+    # Turns
+
+    async def _start_turns(self) -> None:
+        free, now = self._settings.concurrent - len(self._tasks), now_ms()
+        held = list(self._held)
+        if free <= 0 or not await self._database.read(partial(outgoing_hooks.has_due, now=now, held=held), brief=True):
+            return
+        lease = partial(outgoing_hooks.lease_due, lease=secrets.token_hex(8), now=now, until=now + self._lease_ms)
+        for leased in await self._database.write(partial(lease, limit=free, held=held)):
+            self._held[leased.hook] = leased
+            self._tasks.start(self._turn(leased), "outgoing hook")
+
+    async def _turn(self, leased: LeasedHook) -> None:
+        try:
+            due = await self._post_page(leased)
+        except RequestError as error:
+            _log.debug("outgoing hook waits for a service", hook=leased.hook, error=str(error))
+            due = now_ms() + _UNAVAILABLE_MS
+        except Exception:
+            _log.exception("outgoing hook failed", hook=leased.hook)
+            due = now_ms() + _UNAVAILABLE_MS
+        if due is not None:
+            await self._release(leased, due)
+        if self._held.get(leased.hook) is leased:
+            del self._held[leased.hook]
+        self._woken.set()
+
+    async def _release(self, leased: LeasedHook, due: int) -> None:
+        """A lease that is not released ends by itself."""
+        try:
+            await self._database.write(partial(outgoing_hooks.release, leased=leased, due=due), brief=True)
+        except RequestError as error:
+            _log.debug("outgoing hook not released", hook=leased.hook, error=str(error))
+
+    async def _post_page(self, leased: LeasedHook) -> int | None:
+        """Post some messages. Returns when the hook is due again; None if its row says so. Raises RequestError."""
+        try:
+            messages = await self._messages.read(leased.chat, leased.next, _PAGE, leased.by)
+        except RequestError as error:
+            if error.failure.code in (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND):
+                await self._database.write(partial(outgoing_hooks.delete_if_left, leased=leased))
+            raise
+        senders = {message.sender for message in messages}
+        names = await self._database.read(partial(profiles.summaries_of, accounts=[*senders]), brief=True)
+        end = now_ms() + int(_TURN_SECONDS * 1000)
+        for message in messages:
+            if now_ms() > end or self._stopping.is_set():
+                break  # also after a freeze, in which the lease may have ended
+            sender = names.get(message.sender) or ProfileSummary(str(message.sender), "")
+            try:
+                await self._post(leased, message, sender)
+            except PostFailed as failed:
+                await self._note_failure(leased, message.index, failed)
+                return None
+            leased = leased._replace(next=message.index + 1, attempts=0, failing_since=0)
+            advance = partial(outgoing_hooks.advance, leased=leased, index=message.index)
+            if not await self._database.write(advance, brief=True):
+                return None
+        return now_ms() if messages else now_ms() + _UNAVAILABLE_MS
+
+    async def _post(self, leased: LeasedHook, message: Message, sender: ProfileSummary) -> None:
+        """Raises PostFailed."""
+        body = msgspec.json.encode(group_message(message, sender, self._base_url))
+        number = webhook_id(message.chat, message.index)
+        headers = signed_headers(leased.secret, number, now_ms() // 1000, body)
+        try:
+            await self._poster.post(leased.endpoint, headers, body)
+        except PostFailed:
+            self._metrics.hook_posts.labels("failed").inc()
+            raise
+        self._metrics.hook_posts.labels("delivered").inc()
+
+    # Failures
+
+    async def _note_failure(self, leased: LeasedHook, index: int, failed: PostFailed) -> None:
+        """A receiver that is gone leaves no dead letter: there is nothing to repair, and users could make any number.
+        Raises RequestError."""
+        now, error = now_ms(), str(failed)
+        since = leased.failing_since or now
+        is_over = now - since >= self._settings.give_up_seconds * 1000
+        if is_over and not failed.is_gone:
+            await self._give_up(OutgoingHooksDue(leased.chat, index, leased.hook), error, leased.attempts + 1)
+        if is_over or failed.is_gone:
+            await self._database.write(partial(outgoing_hooks.stop, leased=leased, error=error))
+            _log.warning("outgoing hook stopped", hook=leased.hook, chat=leased.chat, error=error)
+            return
+        due = now + pause_ms(leased.attempts, self._settings.longest_pause_seconds, random.random())  # noqa: S311
+        await self._database.write(partial(outgoing_hooks.fail, leased=leased, error=error, now=now, due=due))
+
+    # What no event told
+
+    async def _search(self) -> None:
+        """Raises RequestError."""
+        after = ChatId(0)
+        while known := await self._database.read(partial(outgoing_hooks.known_heads, after=after, limit=_CHATS)):
+            heads = await self._messages.last_indexes(list(known))
+            for chat, head in heads.items():
+                if head > known.get(chat, head):
+                    await self._note_head(chat, head)
+            after = max(known)
+        failing, stopped = await self._database.read(outgoing_hooks.count)
+        self._metrics.hooks_failing.set(failing)
+        self._metrics.hooks_stopped.set(stopped)
+
+
+def pause_ms(attempts: int, longest_seconds: float, fraction: float) -> int:
+    """Before the next attempt, after `attempts` failed ones and another. `fraction`, 0 to 1, spreads the attempts."""
+    seconds: float = min(longest_seconds, 2.0 ** min(attempts, _MOST_DOUBLINGS))
+    return int(seconds * (0.8 + 0.4 * fraction) * 1000)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """For the event, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -1,0 +1,82 @@
+"""Outgoing hooks of groups: made, listed, replayed and deleted by the owner and the admins."""
+
+import secrets
+from functools import partial
+
+from services.session import domain
+from services.session.service.hook_address import AddressRules
+from services.session.service.hook_request import secret_of
+from services.session.service.ports import ChangeNotifier, ChatHeads, SessionDatabase
+from services.session.store import outgoing_hooks
+from services.session.store.outgoing_hooks import NewHook
+from shared.clock import now_ms
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.outgoing_hooks import (
+    CreatedOutgoingHook,
+    CreateOutgoingHook,
+    DeleteOutgoingHook,
+    ListOutgoingHooks,
+    OutgoingHookList,
+    ReplayedOutgoingHook,
+    ReplayOutgoingHook,
+)
+from shared.contract.session import Ack
+from shared.settings import Settings
+
+_KEY_BYTES = 32
+_NUMBER_BYTES = 8
+
+
+class OutgoingHooks:
+    """Message learns of the first hook of a group by the group's new version."""
+
+    def __init__(
+        self, database: SessionDatabase, notifier: ChangeNotifier, heads: ChatHeads, settings: Settings
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._heads = heads
+        self._limits = settings.limits
+        self._is_enabled = settings.outgoing_hooks.enabled
+        self._rules = AddressRules(settings.outgoing_hooks.permitted_networks)
+
+    async def create(self, request: CreateOutgoingHook) -> CreatedOutgoingHook:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_hook_name(request.name, self._limits)
+        if not self._is_enabled:
+            raise RequestError(ErrorCode.FORBIDDEN, "outgoing hooks are switched off here")
+        if len(request.endpoint.encode()) > self._limits.address_url_bytes:
+            most = self._limits.address_url_bytes
+            raise RequestError(ErrorCode.TOO_LARGE, f"an address has at most {most} bytes", "endpoint")
+        self._rules.check_endpoint(request.endpoint)
+        await self._database.read(partial(outgoing_hooks.check_manages, chat=request.chat, actor=request.actor))
+        head = await self._heads.last_index(request.chat)
+        new = NewHook(secrets.token_hex(_NUMBER_BYTES), secret_of(secrets.token_bytes(_KEY_BYTES)), head)
+        create = partial(outgoing_hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
+        await self._notifier.publish({request.chat: await self._database.write(create)})
+        return CreatedOutgoingHook(new.hook, new.secret, head + 1)
+
+    async def list_hooks(self, request: ListOutgoingHooks) -> OutgoingHookList:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        return await self._database.read(partial(outgoing_hooks.list_hooks, request=request))
+
+    async def delete(self, request: DeleteOutgoingHook) -> Ack:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_link(request.hook, "hook")
+        delete = partial(outgoing_hooks.delete, request=request, now=now_ms())
+        await self._notifier.publish({request.chat: await self._database.write(delete)})
+        return Ack()
+
+    async def replay(self, request: ReplayOutgoingHook) -> ReplayedOutgoingHook:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_link(request.hook, "hook")
+        if request.index < 1:
+            raise RequestError(ErrorCode.INVALID, "indexes count from 1", "index")
+        await self._database.read(partial(outgoing_hooks.check_manages, chat=request.chat, actor=request.actor))
+        head = await self._heads.last_index(request.chat)
+        replay = partial(outgoing_hooks.replay, request=request, head=head, now=now_ms())
+        return ReplayedOutgoingHook(await self._database.write(replay))

@@ -1,0 +1,212 @@
+"""Outgoing hooks, which post the messages of a group. The row of a hook is its queue: what is left to post are the
+messages from `next` to `known`. One process at a time holds the lease of a hook, and posts for it."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.store.memberships import increment_version, lock_managed_group
+from services.session.store.sql import IS_MEMBER, role_of
+from services.session.tables import member, outgoing_hook
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.outgoing_hooks import (
+    CreateOutgoingHook,
+    DeleteOutgoingHook,
+    HookState,
+    ListOutgoingHooks,
+    OutgoingHookList,
+    OutgoingHookView,
+    ReplayOutgoingHook,
+)
+from shared.settings import LimitsSettings
+
+_ROW = outgoing_hook.c
+_IS_DUE = sa.and_(_ROW.stopped.is_(False), _ROW.next <= _ROW.known)
+
+
+class LeasedHook(NamedTuple):
+    """A hook that this process posts for. `attempts` have failed since `failing_since` (Unix ms)."""
+
+    hook: str
+    chat: ChatId
+    by: AccountId
+    endpoint: str
+    secret: str
+    next: int
+    attempts: int
+    failing_since: int
+    lease: str
+
+    def __repr__(self) -> str:
+        return f"LeasedHook({self.hook}, ***)"
+
+
+class NewHook(NamedTuple):
+    hook: str
+    secret: str
+    head: int
+    """The last index of the chat; the hook posts later messages."""
+
+    def __repr__(self) -> str:
+        return f"NewHook({self.hook}, ***)"
+
+
+# By the admins
+
+
+def check_manages(connection: sa.Connection, chat: ChatId, actor: AccountId) -> None:
+    """Raises RequestError unless the actor manages the group."""
+    domain.check_can_manage(role_of(connection, chat, actor))
+
+
+def create(
+    connection: sa.Connection, request: CreateOutgoingHook, new: NewHook, limits: LimitsSettings, now: int
+) -> int:
+    """Returns the chat's new version. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    count = connection.execute(sa.select(sa.func.count()).where(_ROW.chat == group.id)).scalar_one()
+    domain.check_outgoing_hook_count(count, limits)
+    made = {"hook": new.hook, "secret": new.secret, "next": new.head + 1, "known": new.head, "created": now}
+    given = {"chat": group.id, "by": request.actor, "name": request.name, "endpoint": request.endpoint}
+    connection.execute(sa.insert(outgoing_hook).values(**made, **given, **_new_state(now)))
+    increment_version(connection, group.id, now)
+    return group.version + 1
+
+
+def list_hooks(connection: sa.Connection, request: ListOutgoingHooks) -> OutgoingHookList:
+    """Raises RequestError."""
+    check_manages(connection, request.chat, request.actor)
+    found = sa.select(outgoing_hook).where(_ROW.chat == request.chat).order_by(_ROW.created, _ROW.hook)
+    return OutgoingHookList([_view(row._mapping) for row in connection.execute(found)])
+
+
+def _view(row: sa.RowMapping) -> OutgoingHookView:
+    url = urlsplit(row["endpoint"])
+    state = HookState.STOPPED if row["stopped"] else HookState.FAILING if row["attempts"] else HookState.ACTIVE
+    place = row["hook"], row["name"], AccountId(row["by"]), f"{url.scheme}://{url.netloc}"
+    return OutgoingHookView(*place, row["created"], row["next"], state, row["error"])
+
+
+def delete(connection: sa.Connection, request: DeleteOutgoingHook, now: int) -> int:
+    """Returns the chat's new version. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    connection.execute(sa.delete(outgoing_hook).where(_ROW.hook == request.hook, _ROW.chat == group.id))
+    increment_version(connection, group.id, now)
+    return group.version + 1
+
+
+def replay(connection: sa.Connection, request: ReplayOutgoingHook, head: int, now: int) -> int:
+    """Returns the index of the next message. Who holds the lease loses it. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    start = min(request.index, head + 1)
+    which = sa.and_(_ROW.hook == request.hook, _ROW.chat == group.id)
+    if not _resume(connection, which, head, {**_new_state(now), "next": start}):
+        raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook", "hook")
+    return start
+
+
+def resume(connection: sa.Connection, hook: str, head: int, now: int) -> None:
+    """A stopped hook goes on where it stopped; any other one just does."""
+    _resume(connection, _ROW.hook == hook, head, _new_state(now))
+
+
+def _resume(
+    connection: sa.Connection, which: sa.ColumnElement[bool], head: int, values: Mapping[str, int | str | bool]
+) -> bool:
+    known = sa.case((_ROW.known < head, head), else_=_ROW.known)
+    return connection.execute(sa.update(outgoing_hook).where(which).values(known=known, **values)).rowcount > 0
+
+
+def _new_state(now: int) -> dict[str, int | str | bool]:
+    """The hook is due behind those that wait already: its users may replay it at any time."""
+    turns: dict[str, int | str | bool] = {"due": now, "lease": "", "leased_until": 0, "stopped": False}
+    return {**turns, "attempts": 0, "failing_since": 0, "error": ""}
+
+
+# By what ends
+
+
+def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
+    connection.execute(sa.delete(outgoing_hook).where(_ROW.chat == chat))
+
+
+def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[ChatId]) -> None:
+    connection.execute(sa.delete(outgoing_hook).where(_ROW.by == account, _ROW.chat.in_(chats)))
+
+
+def delete_if_left(connection: sa.Connection, leased: LeasedHook) -> None:
+    """End a hook whose maker is no member any more. The version before ends memberships without this."""
+    is_member = sa.exists().where(member.c.chat == leased.chat, member.c.account == leased.by, IS_MEMBER)
+    connection.execute(sa.delete(outgoing_hook).where(_ROW.hook == leased.hook, ~is_member))
+
+
+# What is to be posted
+
+
+def known_heads(connection: sa.Connection, after: ChatId, limit: int) -> dict[ChatId, int]:
+    """A page of the chats with hooks that have not stopped, in order, and the last index that their hooks know."""
+    found = sa.select(_ROW.chat, sa.func.min(_ROW.known)).where(_ROW.chat > after, _ROW.stopped.is_(False))
+    rows = connection.execute(found.group_by(_ROW.chat).order_by(_ROW.chat).limit(limit))
+    return {ChatId(chat): known for chat, known in rows}
+
+
+def note_head(connection: sa.Connection, chat: ChatId, head: int) -> None:
+    """The chat has messages up to `head`. Heads come in any order."""
+    connection.execute(sa.update(outgoing_hook).where(_ROW.chat == chat, _ROW.known < head).values(known=head))
+
+
+def has_due(connection: sa.Connection, now: int, held: Collection[str]) -> bool:
+    due = sa.select(sa.literal(1)).where(_IS_DUE, _ROW.due <= now, _ROW.leased_until <= now, _ROW.hook.not_in(held))
+    return connection.execute(due.limit(1)).first() is not None
+
+
+def lease_due(
+    connection: sa.Connection, lease: str, now: int, until: int, limit: int, held: Collection[str]
+) -> list[LeasedHook]:
+    """Lease hooks that have messages to post now, those that have waited longest first. Not those of `held`, whose turn
+    in this process has not ended: a replay ends their lease, not their turn."""
+    fields = [_ROW[field] for field in LeasedHook._fields if field != "lease"]
+    due = sa.select(*fields).where(_IS_DUE, _ROW.due <= now, _ROW.leased_until <= now, _ROW.hook.not_in(held))
+    rows = connection.execute(due.order_by(_ROW.due, _ROW.hook).limit(limit).with_for_update(skip_locked=True)).all()
+    taken = sa.update(outgoing_hook).where(_ROW.hook.in_([row.hook for row in rows]))
+    if rows:
+        connection.execute(taken.values(lease=lease, leased_until=until))
+    return [LeasedHook(**row._mapping, lease=lease) for row in rows]
+
+
+def advance(connection: sa.Connection, leased: LeasedHook, index: int) -> bool:
+    """The message `index` is delivered. Returns whether the lease holds: the hook exists and nobody replays it."""
+    delivered = {"next": index + 1, "attempts": 0, "failing_since": 0, "error": ""}
+    return connection.execute(_update(leased).values(**delivered)).rowcount > 0
+
+
+def release(connection: sa.Connection, leased: LeasedHook, due: int) -> None:
+    """The hook posts again from `due` (Unix ms) on, if there is anything."""
+    connection.execute(_update(leased).values(due=due, lease="", leased_until=0))
+
+
+def fail(connection: sa.Connection, leased: LeasedHook, error: str, now: int, due: int) -> None:
+    """An attempt has failed; the next one is at `due` (Unix ms)."""
+    since = leased.failing_since or now
+    failed = {"attempts": leased.attempts + 1, "failing_since": since, "error": error, "due": due}
+    connection.execute(_update(leased).values(**failed, lease="", leased_until=0))
+
+
+def stop(connection: sa.Connection, leased: LeasedHook, error: str) -> None:
+    connection.execute(_update(leased).values(stopped=True, error=error, lease="", leased_until=0))
+
+
+def count(connection: sa.Connection) -> tuple[int, int]:
+    """Of all hooks, those whose last attempt failed, and those that have stopped."""
+    failing = sa.func.sum(sa.case((sa.and_(_ROW.attempts > 0, _ROW.stopped.is_(False)), 1), else_=0))
+    stopped = sa.func.sum(sa.case((_ROW.stopped.is_(True), 1), else_=0))
+    row = connection.execute(sa.select(failing, stopped)).one()
+    return int(row[0] or 0), int(row[1] or 0)
+
+
+def _update(leased: LeasedHook) -> sa.Update:
+    return sa.update(outgoing_hook).where(_ROW.hook == leased.hook, _ROW.lease == leased.lease)

@@ -1,0 +1,106 @@
+"""Requests to auth: bots, which are accounts of programs, and their tokens."""
+
+from enum import StrEnum
+
+import msgspec
+
+from shared.contract.auth import Origin
+from shared.contract.ids import NO_ACCOUNT, AccountId
+
+
+class TokenScope(StrEnum):
+    """What the token of a bot permits."""
+
+    SEND = "send"
+    READ = "read"
+    REACT = "react"
+    MANAGE = "manage"
+
+
+class CreateBot(msgspec.Struct):
+    """Makes a bot of the account `actor`. Errors: `limit` for too many bots, `forbidden` for a bot as its owner,
+    `rate_limited` as a registration."""
+
+    nickname: str
+    actor: AccountId = NO_ACCOUNT
+    origin: Origin = Origin()
+
+
+class CreatedBot(msgspec.Struct, frozen=True):
+    """`created`: Unix milliseconds. Session creates the profile from it."""
+
+    account: AccountId
+    uuid: str
+    nickname: str
+    created: int
+
+
+class ListBots(msgspec.Struct):
+    """The bots of an account above `after`; an operator's request lists those of all accounts."""
+
+    actor: AccountId = NO_ACCOUNT
+    after: AccountId = NO_ACCOUNT
+
+
+class BotTokenView(msgspec.Struct, frozen=True):
+    """`sid` names the token, and is no secret. `created`: Unix milliseconds; `expires`: Unix seconds."""
+
+    sid: str
+    name: str
+    scopes: list[str]
+    created: int
+    expires: int
+
+
+class BotView(msgspec.Struct, frozen=True):
+    """`owner`: NO_ACCOUNT if an operator made it. `nickname`: the first one; the profile may have another."""
+
+    account: AccountId
+    owner: AccountId
+    nickname: str
+    created: int
+    tokens: list[BotTokenView]
+
+
+class BotList(msgspec.Struct, frozen=True):
+    """By number."""
+
+    bots: list[BotView]
+    more: bool = False
+
+
+class DeleteBot(msgspec.Struct):
+    """Deletes a bot of the account `actor` (`not_found` for any other), as an account is deleted."""
+
+    bot: AccountId
+    actor: AccountId = NO_ACCOUNT
+
+
+class CreateBotToken(msgspec.Struct):
+    """Makes a token of a bot. `days` 0: as long as `auth.bot_token_days` permits; more are as many. Errors: `not_found`
+    for a bot of another owner, `limit` for too many tokens, `invalid`."""
+
+    bot: AccountId
+    name: str
+    scopes: list[str]
+    days: int = 0
+    actor: AccountId = NO_ACCOUNT
+
+
+class CreatedBotToken(msgspec.Struct, frozen=True):
+    """`token`: shown once, and stored nowhere. `expires`: Unix seconds."""
+
+    sid: str
+    token: str
+    expires: int
+
+    def __repr__(self) -> str:
+        return f"CreatedBotToken({self.sid!r}, ***)"
+
+
+class DeleteBotToken(msgspec.Struct):
+    """Revokes a token, which ends its connections. `not_found` for any other than a bot's own."""
+
+    bot: AccountId
+    sid: str
+    actor: AccountId = NO_ACCOUNT

@@ -1,0 +1,92 @@
+"""Requests to session: outgoing hooks, which post the messages of a group to an address outside."""
+
+from enum import StrEnum
+
+import msgspec
+
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+
+
+class CreateOutgoingHook(msgspec.Struct):
+    """The owner or an admin of a group makes a hook: later messages of the group are posted to `endpoint`, a URL, while
+    the maker is a member. Errors: `limit` for too many hooks of a group, `invalid` for an address that is not
+    permitted."""
+
+    chat: ChatId
+    name: str
+    endpoint: str
+    actor: AccountId = NO_ACCOUNT
+
+    def __repr__(self) -> str:
+        return f"CreateOutgoingHook({self.chat}, ***)"
+
+
+class CreatedOutgoingHook(msgspec.Struct, frozen=True):
+    """`secret` signs what the hook posts; it is shown once. `hook` names the hook, and is no secret. `next`: the index
+    of the first message that it posts."""
+
+    hook: str
+    secret: str
+    next: int
+
+    def __repr__(self) -> str:
+        return f"CreatedOutgoingHook({self.hook}, ***)"
+
+
+class ListOutgoingHooks(msgspec.Struct):
+    """Requests the outgoing hooks of a group; only the owner and the admins may (`forbidden`)."""
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class HookState(StrEnum):
+    ACTIVE = "active"
+    FAILING = "failing"
+    """The last attempts failed; there will be more."""
+    STOPPED = "stopped"
+    """Attempts failed for too long: there are no more until a replay."""
+
+
+class OutgoingHookView(msgspec.Struct, frozen=True):
+    """`origin`: of the endpoint, whose path may be a secret. `next`: the index of the next message that the hook posts.
+    `error`: why the last attempt failed, empty if it did not."""
+
+    hook: str
+    name: str
+    by: AccountId
+    origin: str
+    created: int
+    next: int
+    state: HookState
+    error: str = ""
+
+
+class OutgoingHookList(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    hooks: list[OutgoingHookView]
+
+
+class DeleteOutgoingHook(msgspec.Struct):
+    """The owner or an admin deletes a hook (idempotent)."""
+
+    chat: ChatId
+    hook: str
+    actor: AccountId = NO_ACCOUNT
+
+
+class ReplayOutgoingHook(msgspec.Struct):
+    """The owner or an admin lets a hook post the messages from `index` on, also again. A stopped hook goes on. An index
+    after the last message stands for the next one. Error: `not_found`."""
+
+    chat: ChatId
+    hook: str
+    index: int
+    actor: AccountId = NO_ACCOUNT
+
+
+class ReplayedOutgoingHook(msgspec.Struct, frozen=True):
+    """`next`: the index of the next message that the hook posts."""
+
+    next: int

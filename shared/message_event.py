@@ -1,0 +1,126 @@
+"""The event `message` of native, as JSON: edges push it, and session posts it to outgoing hooks. Pure."""
+
+from typing import assert_never
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from shared.contract.model import (
+    Emoji,
+    File,
+    Image,
+    Media,
+    Mention,
+    Message,
+    ProfileSummary,
+    Recalled,
+    RichSegment,
+    Text,
+    unpack,
+)
+
+
+class MediaInfo(msgspec.Struct):
+    """A stored file; it is fetched from `url`."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+    mime: str
+    url: str
+
+
+class ShownText(msgspec.Struct, tag_field="t", tag="text"):
+    text: str
+
+
+class ShownEmoji(msgspec.Struct, tag_field="t", tag="emoji"):
+    id: int
+
+
+class ShownImage(msgspec.Struct, tag_field="t", tag="image"):
+    media: MediaInfo
+
+
+class ShownFile(msgspec.Struct, tag_field="t", tag="file"):
+    media: MediaInfo
+
+
+class ShownMention(msgspec.Struct, tag_field="t", tag="mention"):
+    account: int
+    text: str
+
+
+ShownSegment = ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention
+
+
+class SenderInfo(msgspec.Struct):
+    nickname: str
+    uuid: str
+
+
+class ShownMessage(msgspec.Struct):
+    """`index` counts 1, 2, 3 … within the chat; `time`: Unix milliseconds. `to`: the recipient in a private chat.
+    `edited`: the segments are not those that were sent. `recalled`: there are no segments any more. `reactions`: the
+    number of accounts by emoji; `mine`: those of this account. `reply_to`: the index of another message of the chat."""
+
+    chat: int
+    index: int
+    id: int
+    sender: int
+    time: int
+    segments: list[ShownSegment]
+    to: int | UnsetType = UNSET
+    face: SenderInfo | UnsetType = UNSET
+    edited: bool | UnsetType = UNSET
+    recalled: bool | UnsetType = UNSET
+    reactions: dict[str, int] | UnsetType = UNSET
+    mine: list[str] | UnsetType = UNSET
+    reply_to: int | UnsetType = UNSET
+
+
+class MessageEvent(ShownMessage, tag_field="ev", tag="message"):
+    """A message of any member but this connection."""
+
+
+def group_message(message: Message, sender: ProfileSummary, base_url: str) -> MessageEvent:
+    """Of a message of a group, as its members see it. `base_url`: that of files."""
+    body = unpack(message.body)
+    recalled = body.segments == (Recalled(),)
+    segments = [] if recalled else [shown_segment(segment, base_url) for segment in body.rich or body.segments]
+    place = message.chat, message.index, message.id, message.sender, message.time
+    return MessageEvent(
+        *place,
+        segments,
+        face=SenderInfo(sender.nickname, sender.uuid),
+        edited=body.edited or UNSET,
+        recalled=recalled or UNSET,
+        reply_to=body.reply_to or UNSET,
+    )
+
+
+def shown_segment(segment: RichSegment, base_url: str) -> ShownSegment:
+    match segment:
+        case Text(text):
+            return ShownText(text)
+        case Emoji(emoji_id):
+            return ShownEmoji(emoji_id)
+        case Image(media):
+            return ShownImage(_media(media, base_url))
+        case File(media):
+            return ShownFile(_media(media, base_url))
+        case Mention(account, text):
+            return ShownMention(account, text)
+        case Recalled():
+            raise TypeError("a recalled message has no segments here")
+        case _:
+            assert_never(segment)
+
+
+def _media(media: Media, base_url: str) -> MediaInfo:
+    return MediaInfo(media.id, media.name, media.size, media.sha256, media.mime, media_url(media, base_url))
+
+
+def media_url(media: Media, base_url: str) -> str:
+    return f"{base_url}/media/{media.id}"

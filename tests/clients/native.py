@@ -1,0 +1,241 @@
+"""A client of native, written from its document. It requests what it missed: nothing is pushed after a login but what
+is new, and requests of others."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, parsed, shaped
+from tests.clients.line import SECONDS
+
+_GATHERED = ("read", "receipts", "typing", "presence", "synced")
+"""Events that are no sights, of most of which only the last one counts; see `read_by`."""
+
+
+class Native(Client):
+    dialect = "native"
+    sees_own = False
+
+    def __init__(self, edge: str, *, bare: bool = False) -> None:
+        super().__init__(edge, bare=bare)
+        self._ids = count(1)
+        self.read_by: dict[tuple[int, int], int] = {}
+        """The last message that another member is known to have read, by chat and account."""
+
+    def register(self, account: Account, name: str) -> None:
+        """Sends the plain password, so that every dialect may use it."""
+        names = {"nickname": name, "username": account.tag, "email": account.email}
+        reply = self.call("register", **names, secret=_secret(account))
+        account.id, account.token, self.account = reply["account"], reply["token"], account
+
+    def login(self, account: Account) -> None:
+        reply = self.call("login", kind="id", identifier=str(account.id), secret=_secret(account))
+        assert reply["account"] == account.id, reply
+        account.token, self.account = reply["token"], account
+
+    def login_by_token(self, account: Account) -> None:
+        assert self.call("token", token=account.token)["account"] == account.id
+        self.account = account
+
+    def call(self, op: str, **members: object) -> dict[str, Any]:
+        """The members of the reply. Raises RequestRejected."""
+        self._send(op, **members)
+        return self._result()
+
+    def _send(self, op: str, **members: object) -> None:
+        self.line.send({"op": op, "id": next(self._ids), **members})
+
+    def _result(self) -> dict[str, Any]:
+        """Replies keep the order of the commands."""
+        reply = parsed(self.reply())
+        if "error" in reply:
+            raise RequestRejected(shaped(reply["error"], code=str, text=str))
+        return reply
+
+    # Messages
+
+    def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+        where = {"to": to} if to and not chat else {"chat": chat}
+        self._send("send", **where, segments=_segments(segments), nonce=secrets.token_hex(8))
+
+    def acknowledged(self) -> int:
+        return int(shaped(self._result(), chat=int, index=int, id=int, time=int)["index"])
+
+    def read_history(self, chat: int, index: int, count: int, direction: str) -> list[Sight]:
+        page = self.call("history", chat=chat, count=count, dir=direction, **{"from": index})
+        return [_message(one) for one in page["messages"]]
+
+    def edit(self, chat: int, index: int, segments: tuple[Segment, ...]) -> int:
+        """Raises RequestRejected, as the others. The rev of the change."""
+        nonce = secrets.token_hex(8)
+        rev: int = self.call("edit", chat=chat, index=index, segments=_segments(segments), nonce=nonce)["rev"]
+        return rev
+
+    def recall(self, chat: int, index: int) -> None:
+        self.call("recall", chat=chat, index=index)
+
+    def react(self, chat: int, index: int, emoji: str, *, on: bool) -> None:
+        self.call("react" if on else "unreact", chat=chat, index=index, emoji=emoji)
+
+    def pin(self, chat: int, index: int, *, on: bool) -> None:
+        self.call("pin" if on else "unpin", chat=chat, index=index)
+
+    def read(self, chat: int, index: int) -> None:
+        """Marks the messages up to an index as read."""
+        self.call("read", chat=chat, index=index)
+
+    def readers(self, chat: int, index: int) -> set[int]:
+        return set(self.call("readers", chat=chat, index=index)["accounts"])
+
+    def changes(self, chat: int) -> list[Sight]:
+        """All that are kept."""
+        found: list[dict[str, Any]] = []
+        more = True
+        while more:
+            page = self.call("changes", chat=chat, after=found[-1]["rev"] if found else 0)
+            found, more = found + page["changes"], page["more"]
+        return [Sight(one["kind"], shaped(one, chat=int, rev=int, index=int, by=int)) for one in found]
+
+    # Friends and groups. All raise RequestRejected.
+
+    def create(self, members: Sequence[int], name: str) -> int:
+        """Creates a group, and returns its number."""
+        number: int = self.call("create", members=list(members), name=name)["chat"]
+        return number
+
+    def apply(self, group: int, text: str) -> None:
+        self.call("join", chat=group, text=text)
+
+    def answer_applicant(self, group: int, name: str, applicant: int, *, accept: bool) -> None:
+        self.call("answer_join", chat=group, account=applicant, accept=accept)
+
+    def rename_group(self, group: int, name: str) -> None:
+        self.call("set_chat", chat=group, name=name)
+
+    def set_role(self, group: int, member: int, role: str) -> None:
+        if role == "owner":
+            self.call("transfer", chat=group, account=member)
+        else:
+            self.call("role", chat=group, account=member, role=role)
+
+    def request_friend(self, other: int, text: str) -> None:
+        self.call("befriend", account=other, text=text)
+
+    def answer_friend(self, applicant: int, *, accept: bool) -> None:
+        self.call("answer_friend", account=applicant, accept=accept)
+
+    def remove_friend(self, other: int) -> None:
+        self.call("unfriend", account=other)
+
+    def block(self, other: int, *, on: bool) -> None:
+        self.call("block" if on else "unblock", account=other)
+
+    def rename(self, name: str) -> None:
+        self.call("set_profile", nickname=name)
+
+    # Queries
+
+    def friends(self) -> set[int]:
+        return set(self.call("friends")["friends"])
+
+    def blocked(self) -> set[int]:
+        return set(self.call("blocks")["accounts"])
+
+    def chats(self) -> dict[int, dict[str, Any]]:
+        """By number, as in `sync`."""
+        return {head["chat"]: head for head in self.call("sync", window=100, timeline=0)["chats"]}
+
+    def roles(self, chat: int) -> dict[int, str]:
+        """The members' roles."""
+        page = self.call("members", chat=chat)
+        assert not page["more"], page
+        return {one["account"]: one["role"] for one in page["members"]}
+
+    def chat(self, number: int) -> dict[str, Any]:
+        return self.call("chat", chat=number)
+
+    # Pushes
+
+    def see(self, seconds: float = SECONDS) -> Sight:
+        deadline = time.monotonic() + seconds
+        while (sight := super().see(max(deadline - time.monotonic(), 0))).kind in _GATHERED:
+            if sight.kind == "receipts":
+                self.read_by |= {(sight.values["chat"], account): index for account, index in sight.values["upto"]}
+        return sight
+
+    def sight(self, frame: str) -> Sight | None:
+        read = parsed(frame)
+        if "re" in read:
+            return None
+        kind = shaped(read, ev=str)["ev"]
+        if kind == "message":
+            return _message(read)
+        if kind == "changed":
+            return _change(read)
+        if kind == "request":
+            return Sight(kind, {**shaped(read, account=int, text=str), "chat": read.get("chat")})
+        if kind == "friend":
+            answered = shaped(read, account=int, accepted=bool)
+            return Sight(kind, {"pair": {self.account.id, answered["account"]}, "accepted": answered["accepted"]})
+        if kind in _SHAPES:
+            return Sight(kind, shaped(read, **_SHAPES[kind]))
+        raise Malformed(frame)
+
+
+_SHAPES: dict[str, dict[str, type]] = {
+    "synced": {},
+    "chat": {"chat": int, "kind": str},
+    "role": {"chat": int, "account": int, "role": str, "by": int},
+    "renamed": {"chat": int, "name": str, "by": int},
+    "member": {"chat": int, "account": int, "name": str, "accepted": bool},
+    "profile": {"account": int, "nickname": str},
+    "read": {"chat": int, "index": int, "unread": int, "mentions": int},
+    "receipts": {"chat": int, "upto": list},
+}
+
+
+_CHANGES: dict[str, dict[str, type]] = {
+    "edit": {"segments": list},
+    "recall": {},
+    "reaction": {"reactions": dict, "emoji": str, "on": bool},
+    "pin": {"on": bool},
+}
+
+
+def _secret(account: Account) -> dict[str, str]:
+    return {"scheme": "plain", "value": account.password}
+
+
+def _segments(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
+    return [{"t": "text", "text": one} if isinstance(one, str) else {"t": "emoji", "id": one} for one in segments]
+
+
+def _message(read: dict[str, Any]) -> Sight:
+    """`to`: of a private chat. What is left out is false, or empty."""
+    shaped(read, index=int, id=int, time=int, segments=list)
+    values = {
+        **shaped(read, chat=int, sender=int),
+        "to": read.get("to"),
+        "name": shaped(read["face"], nickname=str)["nickname"],
+        "segments": _shown(read["segments"]),
+        "edited": read.get("edited", False),
+        "recalled": read.get("recalled", False),
+        "reactions": read.get("reactions", {}),
+        "mine": set(read.get("mine", [])),
+    }
+    return Sight("message", values, {"index": read["index"], "id": read["id"], "ms": read["time"]})
+
+
+def _change(read: dict[str, Any]) -> Sight:
+    """A sight of the kind of the change, with what belongs to it."""
+    kind = shaped(read, kind=str, time=int)["kind"]
+    values = shaped(read, chat=int, rev=int, index=int, by=int, **_CHANGES[kind])
+    if "segments" in values:
+        values["segments"] = _shown(values["segments"])
+    return Sight(kind, values)
+
+
+def _shown(segments: list[dict[str, Any]]) -> tuple[Segment, ...]:
+    return tuple([one["text"] if one["t"] == "text" else one["id"] for one in segments])

@@ -1,0 +1,327 @@
+"""Bots: made, listed, deleted; their tokens, and what ends these."""
+
+import asyncio
+import time
+from functools import partial
+
+import jwt
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from services.auth import tables
+from services.auth.adapters import housekeeping
+from services.auth.store import bots, revocations
+from shared import settings as given
+from shared.contract.admin import ResetPassword, SearchTrail, SetDisabled
+from shared.contract.auth import (
+    DeleteAccount,
+    GetKeys,
+    IdentifierKind,
+    ListRevocations,
+    Login,
+    Revocation,
+    Revocations,
+)
+from shared.contract.bots import (
+    BotView,
+    CreateBot,
+    CreateBotToken,
+    CreatedBot,
+    CreatedBotToken,
+    DeleteBot,
+    DeleteBotToken,
+    ListBots,
+    TokenScope,
+)
+from shared.contract.edge import Revoked
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.subjects import (
+    CREATE_ANY_BOT_TOKEN,
+    CREATE_BOT,
+    CREATE_BOT_TOKEN,
+    CREATE_OPERATOR_BOT,
+    DELETE_ACCOUNT,
+    DELETE_ANY_BOT_TOKEN,
+    DELETE_BOT,
+    DELETE_BOT_TOKEN,
+    GET_KEYS,
+    LIST_ALL_BOTS,
+    LIST_BOTS,
+    LIST_REVOCATIONS,
+    LOGIN,
+    RESET_PASSWORD,
+    SEARCH_TRAIL,
+    SET_DISABLED,
+)
+from shared.database import Database
+from shared.tokens import BOT_TYPE, Verifier
+from tests.unit.services.auth.cluster import ORIGIN, AuthCluster, EdgeProbe, plain, rejection, rejection_code
+from tests.unit.services.auth.conftest import MakeCluster
+
+EMAIL = "ann@example.org"
+DAY = 86_400
+LIMITS = given.LimitsSettings(rates=False, bots_per_account=2, tokens_per_bot=2)
+
+
+class Owner:
+    """A user with a bot, at one edge."""
+
+    def __init__(self, edge: EdgeProbe, account: AccountId, bot: CreatedBot) -> None:
+        self.edge = edge
+        self.account = account
+        self.bot = bot.account
+
+    async def token(self, *scopes: str, **more: int) -> CreatedBotToken:
+        request = CreateBotToken(self.bot, "server", [*(scopes or ("send",))], actor=self.account, **more)
+        return await self.edge.request(CREATE_BOT_TOKEN, request)
+
+    async def listed(self) -> list[BotView]:
+        return (await self.edge.request(LIST_BOTS, ListBots(self.account))).bots
+
+    async def revocations(self) -> list[Revocation]:
+        reply: Revocations = await self.edge.request(LIST_REVOCATIONS, ListRevocations())
+        return reply.revocations
+
+    async def revoked(self) -> set[str]:
+        """Of the bot's tokens."""
+        return {one.sid for one in await self.revocations() if one.account == self.bot and one.sid}
+
+
+async def enter(cluster: AuthCluster) -> Owner:
+    cluster.start_auth()
+    edge = await cluster.edge()
+    account = (await edge.register(EMAIL)).account
+    bot = await edge.request(CREATE_BOT, CreateBot("Weather", account, ORIGIN))
+    return Owner(edge, account, bot)
+
+
+@pytest.fixture
+async def owner(make_cluster: MakeCluster, tables_url: str) -> Owner:
+    return await enter(make_cluster(tables_url, limits=LIMITS))
+
+
+async def test_a_token_of_a_bot_has_a_type_and_scopes_of_its_own(owner: Owner) -> None:
+    made = await owner.token("send", "read", "send", days=7)
+    header = jwt.get_unverified_header(made.token)
+    claims = Verifier(await owner.edge.request(GET_KEYS, GetKeys())).verify(made.token, time.time())
+    assert header["typ"] == BOT_TYPE
+    assert (claims.account, claims.sid, claims.scopes) == (
+        owner.bot,
+        made.sid,
+        frozenset({TokenScope.SEND, TokenScope.READ}),
+    )
+    assert claims.expires == made.expires
+    assert abs(made.expires - time.time() - 7 * DAY) < 60
+    [listed] = await owner.listed()
+    [token] = listed.tokens
+    assert (listed.account, listed.owner, listed.nickname) == (owner.bot, owner.account, "Weather")
+    assert (token.sid, token.name, token.scopes, token.expires) == (made.sid, "server", ["read", "send"], made.expires)
+    assert made.token not in repr(made)
+
+
+async def test_no_token_lives_longer_than_permitted(owner: Owner) -> None:
+    for days in (0, 36_500):
+        made = await owner.token(days=days)
+        assert abs(made.expires - time.time() - 365 * DAY) < 60
+
+
+async def test_nothing_of_a_token_is_stored(owner: Owner, database: Database) -> None:
+    made = await owner.token()
+
+    def stored(connection: sa.Connection) -> str:
+        rows = [connection.execute(sa.select(table)).all() for table in (tables.bot_tokens, tables.trail)]
+        return repr(rows)
+
+    text = await database.read(stored)
+    assert made.sid in text
+    assert not any(part in text for part in made.token.split("."))
+
+
+async def test_a_bot_belongs_to_its_owner(owner: Owner) -> None:
+    made = await owner.token()
+    eve = (await owner.edge.register("eve@example.org")).account
+    for work in (
+        owner.edge.request(CREATE_BOT_TOKEN, CreateBotToken(owner.bot, "x", ["send"], actor=eve)),
+        owner.edge.request(DELETE_BOT_TOKEN, DeleteBotToken(owner.bot, made.sid, eve)),
+        owner.edge.request(DELETE_BOT, DeleteBot(owner.bot, eve)),
+        owner.edge.request(DELETE_BOT, DeleteBot(owner.account, owner.account)),
+        owner.edge.request(CREATE_BOT_TOKEN, CreateBotToken(owner.account, "x", ["send"], actor=owner.account)),
+    ):
+        assert await rejection_code(work) is ErrorCode.NOT_FOUND
+    assert (await owner.edge.request(LIST_BOTS, ListBots(eve))).bots == []
+    assert len(await owner.listed()) == 1
+    for request in (CreateBot("Bot of a bot", owner.bot, ORIGIN), CreateBot("Bot", NO_ACCOUNT, ORIGIN)):
+        code = await rejection_code(owner.edge.request(CREATE_BOT, request))
+        assert code in (ErrorCode.FORBIDDEN, ErrorCode.UNAUTHENTICATED)
+
+
+async def test_a_bot_has_no_secret(owner: Owner, make_cluster: MakeCluster) -> None:
+    for identifier in (str(owner.bot), "Weather"):
+        login = Login(kind=IdentifierKind.ANY, identifier=identifier, secret=plain("secret"), origin=ORIGIN)
+        assert await rejection_code(owner.edge.request(LOGIN, login)) is ErrorCode.UNAUTHENTICATED
+
+
+async def test_bots_and_tokens_are_limited(owner: Owner) -> None:
+    second = await owner.edge.request(CREATE_BOT, CreateBot("Second", owner.account, ORIGIN))
+    third = CreateBot("Third", owner.account, ORIGIN)
+    assert await rejection_code(owner.edge.request(CREATE_BOT, third)) is ErrorCode.LIMIT
+    await owner.edge.request(DELETE_BOT, DeleteBot(second.account, owner.account))
+    await owner.edge.request(CREATE_BOT, third)
+    made = await owner.token()
+    await owner.token()
+    assert await rejection_code(owner.token()) is ErrorCode.LIMIT
+    await owner.edge.request(DELETE_BOT_TOKEN, DeleteBotToken(owner.bot, made.sid, owner.account))
+    await owner.token()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"scopes": ["admin"]}, "scopes"), ({"scopes": []}, "scopes"), ({"days": -1}, "days"), ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+    ],
+)  # fmt: skip
+async def test_a_malformed_token_is_rejected(cluster: AuthCluster, change: dict[str, object], field: str) -> None:
+    owner = await enter(cluster)
+    request = msgspec.structs.replace(CreateBotToken(owner.bot, "x", ["send"], actor=owner.account), **change)
+    error = await rejection(owner.edge.request(CREATE_BOT_TOKEN, request))
+    assert (error.failure.code, error.failure.field) == (ErrorCode.INVALID, field)
+    nameless = await rejection(owner.edge.request(CREATE_BOT, CreateBot("", owner.account, ORIGIN)))
+    assert (nameless.failure.code, nameless.failure.field) == (ErrorCode.INVALID, "nickname")
+
+
+async def test_a_revoked_token_is_revoked_at_all_edges_as_long_as_it_would_live(
+    owner: Owner, database: Database
+) -> None:
+    made, other = await owner.token(), await owner.token()
+    await owner.edge.request(DELETE_BOT_TOKEN, DeleteBotToken(owner.bot, made.sid, owner.account))
+    [revocation] = (await owner.edge.receive(Revoked)).revocations
+    assert (revocation.account, revocation.sid) == (owner.bot, made.sid)
+    [listed] = await owner.listed()
+    assert [one.sid for one in listed.tokens] == [other.sid]
+    again = DeleteBotToken(owner.bot, made.sid, owner.account)
+    assert await rejection_code(owner.edge.request(DELETE_BOT_TOKEN, again)) is ErrorCode.NOT_FOUND
+    for seconds in (time.time(), made.expires - 1):  # this purge is also that of the version before
+        await database.write(partial(revocations.purge, before_seconds=int(seconds)))
+        assert await owner.revoked() == {made.sid}
+
+
+async def test_what_ends_a_bot_ends_its_tokens(owner: Owner, cluster: AuthCluster) -> None:
+    disabled, deleted = await owner.token(), await owner.token("manage")
+    operator = await cluster.operator()
+    await operator.request(SET_DISABLED, SetDisabled(owner.bot, True))
+    assert await owner.revoked() == {disabled.sid, deleted.sid}
+    assert await rejection_code(owner.token()) is ErrorCode.FORBIDDEN
+    await operator.request(SET_DISABLED, SetDisabled(owner.bot, False))
+    made = await owner.token()
+    claims = Verifier(await owner.edge.request(GET_KEYS, GetKeys())).verify(made.token, time.time())
+    [revocation] = [one for one in await owner.revocations() if one.account == owner.bot and not one.sid]
+    assert claims.issued >= revocation.time
+    await owner.edge.request(DELETE_BOT, DeleteBot(owner.bot, owner.account))
+    assert made.sid in await owner.revoked()
+    assert await owner.listed() == []
+
+
+async def test_a_disabled_account_does_not_act_by_its_bots(owner: Owner, cluster: AuthCluster) -> None:
+    made = await owner.token()
+    operator = await cluster.operator()
+    await operator.request(SET_DISABLED, SetDisabled(owner.account, True))
+    assert await owner.revoked() == {made.sid}
+    assert await rejection_code(owner.token()) is ErrorCode.FORBIDDEN, "a request that was on its way"
+    by_operator = CreateBotToken(owner.bot, "x", ["send"])
+    assert await rejection_code(operator.request(CREATE_ANY_BOT_TOKEN, by_operator)) is ErrorCode.FORBIDDEN
+    await operator.request(SET_DISABLED, SetDisabled(owner.account, False))
+    assert (await owner.token()).sid not in await owner.revoked()
+
+
+async def test_bots_of_an_account_that_the_version_before_disabled_end(owner: Owner, database: Database) -> None:
+    made = await owner.token()
+    disable = tables.accounts.update().where(tables.accounts.c.id == owner.account).values(disabled=True)
+    await database.write(lambda connection: connection.execute(disable))
+    await housekeeping.purge_expired(database, given.AuthSettings())
+    assert await owner.revoked() == {made.sid}
+
+
+async def test_the_deletion_of_an_account_deletes_its_bots(owner: Owner) -> None:
+    made = await owner.token()
+    await owner.edge.request(DELETE_ACCOUNT, DeleteAccount(owner.account))
+    assert await owner.revoked() == {made.sid}
+    assert {one.account for one in await owner.revocations() if not one.sid} == {owner.account, owner.bot}
+
+
+async def test_what_the_version_before_has_left_behind_is_ended(owner: Owner, database: Database) -> None:
+    """It deletes and disables accounts, and knows no bots."""
+    made = await owner.token()
+    second = await owner.edge.request(CREATE_BOT, CreateBot("Second", owner.account, ORIGIN))
+    request = CreateBotToken(second.account, "x", ["send"], actor=owner.account)
+    disabled = await owner.edge.request(CREATE_BOT_TOKEN, request)
+
+    def as_before(connection: sa.Connection) -> None:
+        accounts = tables.accounts
+        connection.execute(accounts.update().where(accounts.c.id == second.account).values(disabled=True))
+        connection.execute(accounts.update().where(accounts.c.id == owner.account).values(uuid=None))
+
+    await database.write(as_before)
+    await housekeeping.purge_expired(database, given.AuthSettings())
+    revoked = {one.sid for one in await owner.revocations()}
+    assert {made.sid, disabled.sid} <= revoked
+    assert await owner.listed() == []
+    await housekeeping.purge_expired(database, given.AuthSettings())
+    assert len(await owner.revocations()) == len(revoked) + 1, "once"
+
+
+async def test_expired_tokens_are_forgotten(owner: Owner, database: Database) -> None:
+    await owner.token()
+    expired = tables.bot_tokens.update().values(expires=int(time.time()) - 1)
+    await database.write(lambda connection: connection.execute(expired))
+    assert (await owner.listed())[0].tokens == []
+    await housekeeping.purge_expired(database, given.AuthSettings())
+    rows = await database.read(lambda connection: connection.execute(sa.select(tables.bot_tokens)).all())
+    assert rows == []
+
+
+async def test_bots_made_at_once_do_not_exceed_the_limit(owner: Owner) -> None:
+    request = CreateBot("Another", owner.account, ORIGIN)
+    made = await asyncio.gather(*(owner.edge.request(CREATE_BOT, request) for _ in range(4)), return_exceptions=True)
+    assert sum(isinstance(one, CreatedBot) for one in made) == 1
+
+
+async def test_bots_count_as_registrations(make_cluster: MakeCluster, sqlite_url: str) -> None:
+    limits = given.LimitsSettings(registrations_per_minute=3)
+    owner = await enter(make_cluster(sqlite_url, limits=limits))
+    await owner.edge.request(CREATE_BOT, CreateBot("Second", owner.account, ORIGIN))
+    third = owner.edge.request(CREATE_BOT, CreateBot("Third", owner.account, ORIGIN))
+    assert await rejection_code(third) is ErrorCode.RATE_LIMITED
+
+
+async def test_an_operator_has_bots_of_its_own_and_all_others(cluster: AuthCluster) -> None:
+    owner = await enter(cluster)
+    operator = await cluster.operator()
+    own = await operator.request(CREATE_OPERATOR_BOT, CreateBot("Alerts"))
+    listed = await operator.request(LIST_ALL_BOTS, ListBots())
+    assert [(one.account, one.owner) for one in listed.bots] == [
+        (owner.bot, owner.account), (own.account, NO_ACCOUNT),
+    ]  # fmt: skip
+    for bot in (owner.bot, own.account):
+        made = await operator.request(CREATE_ANY_BOT_TOKEN, CreateBotToken(bot, "x", ["send"]))
+        await operator.request(DELETE_ANY_BOT_TOKEN, DeleteBotToken(bot, made.sid))
+    assert [one.account for one in await owner.listed()] == [owner.bot]
+    reset = operator.request(RESET_PASSWORD, ResetPassword(owner.bot, "secret of a bot"))
+    assert await rejection_code(reset) is ErrorCode.INVALID
+    acts = (await operator.request(SEARCH_TRAIL, SearchTrail(account=owner.bot))).acts
+    assert [(act.act, act.by) for act in acts] == [
+        ("delete bot token", "admin"), ("create bot token", "admin"), ("create bot", "user"),
+    ]  # fmt: skip
+
+
+async def test_a_page_of_bots_is_followed_by_another(cluster: AuthCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bots, "LISTED", 1)
+    owner = await enter(cluster)
+    operator = await cluster.operator()
+    await operator.request(CREATE_OPERATOR_BOT, CreateBot("Alerts"))
+    first = await operator.request(LIST_ALL_BOTS, ListBots())
+    second = await operator.request(LIST_ALL_BOTS, ListBots(after=first.bots[-1].account))
+    assert (first.more, len(first.bots), len(second.bots)) == (True, 1, 1)
+    assert first.bots[0].account == owner.bot != second.bots[0].account

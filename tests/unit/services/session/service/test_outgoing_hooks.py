@@ -1,0 +1,449 @@
+"""Outgoing hooks of a running service: what a listening program receives, and when."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli.admin.dead_letters import DeadLetter, open_stream
+from services.session.service import hook_delivery
+from services.session.service.hook_delivery import pause_ms
+from shared import presence
+from shared.contract import subjects as on
+from shared.contract.errors import ErrorCode
+from shared.contract.events import OutgoingHooksDue
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message, Role, Text, pack_segments
+from shared.contract.outgoing_hooks import (
+    CreatedOutgoingHook,
+    CreateOutgoingHook,
+    DeleteOutgoingHook,
+    HookState,
+    ListOutgoingHooks,
+    OutgoingHookView,
+    ReplayOutgoingHook,
+)
+from shared.contract.session import EndMembership, SetRole
+from shared.settings import OutgoingHookSettings, Settings
+from tests.support.hook_receiver import HookReceiver, Received
+from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.waiting import until
+from tests.unit.services.session.service_harness import (
+    ANN,
+    BOB,
+    BusPeers,
+    eventually,
+    rejection,
+    running_service,
+    settings_for,
+)
+
+CHAT_FOUNDED_AT = 3
+"""The last index when the hook is made."""
+QUICK = OutgoingHookSettings(
+    enabled=True, permitted_networks=["127.0.0.0/8"], longest_pause_seconds=0.05, check_seconds=600, timeout_seconds=60
+)
+
+
+@pytest.fixture
+async def peers(
+    nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[BusPeers]:
+    """Without a service."""
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr(hook_delivery, "_TICK_SECONDS", 0.02)
+    async with BusPeers(nats_server, valkey_server).running() as peers:
+        yield peers
+
+
+@pytest.fixture
+def settings(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> Settings:
+    return settings_for(nats_server, valkey_server, f"sqlite:///{tmp_path / 'session.db'}")
+
+
+@pytest.fixture
+def receiver() -> Iterator[HookReceiver]:
+    with HookReceiver() as receiver:
+        yield receiver
+
+
+def with_hooks(settings: Settings, hooks: OutgoingHookSettings = QUICK) -> Settings:
+    return settings.model_copy(update={"outgoing_hooks": hooks})
+
+
+class HookedRoom:
+    """A group of Bob, who makes its hook, and Ann, an admin."""
+
+    def __init__(self, peers: BusPeers, chat: ChatId) -> None:
+        self.peers = peers
+        self.chat = chat
+
+    @classmethod
+    async def found(cls, peers: BusPeers) -> "HookedRoom":
+        await peers.register(ANN, BOB)
+        chat = (await peers.create(ANN, actor=BOB, name="Fruit")).chat.id
+        peers.heads[chat] = CHAT_FOUNDED_AT
+        await peers.edge.request(on.SET_ROLE, SetRole(chat, ANN, Role.ADMIN, BOB))
+        return cls(peers, chat)
+
+    async def create(self, endpoint: str, actor: AccountId = BOB) -> CreatedOutgoingHook:
+        request = CreateOutgoingHook(self.chat, "Archive", endpoint, actor)
+        return await self.peers.edge.request(on.CREATE_OUTGOING_HOOK, request)
+
+    def commit(self, index: int) -> None:
+        body = pack_segments((Text(f"text {index}"),))
+        message = Message(self.chat, index, MessageId(100 + index), ANN, 1_000 + index, body, Nonce(index))
+        self.peers.messages.setdefault(self.chat, []).append(message)
+        self.peers.heads[self.chat] = index
+
+    async def post(self, *indexes: int) -> None:
+        for index in indexes:
+            self.commit(index)
+            await self.publish(OutgoingHooksDue(self.chat, index))
+
+    async def publish(self, event: OutgoingHooksDue) -> None:
+        await self.peers.message.publish_event(on.OUTGOING_HOOKS_DUE, event, key=secrets.token_hex(8))
+
+    async def hook(self) -> OutgoingHookView:
+        (hook,) = (await self.peers.edge.request(on.LIST_OUTGOING_HOOKS, ListOutgoingHooks(self.chat, ANN))).hooks
+        return hook
+
+    async def wait(self, right: Callable[[OutgoingHookView], bool]) -> OutgoingHookView:
+        return await eventually(self.hook, right)
+
+
+def numbers(received: list[Received]) -> list[int]:
+    return [int(one.number.partition(".")[2]) for one in received]
+
+
+async def wait(receiver: HookReceiver, last: int) -> list[Received]:
+    """What was received up to this message."""
+    return await asyncio.to_thread(receiver.wait, lambda received: received and numbers(received)[-1] == last)
+
+
+async def test_messages_are_posted_in_order_and_signed(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        made = await room.create(receiver.url())
+        assert made.next == CHAT_FOUNDED_AT + 1
+        assert made.secret not in repr(made)
+        await room.post(*range(4, 30))
+        received = await wait(receiver, 29)
+        assert numbers(received) == [*range(4, 30)]
+        assert all(one.is_signed_by(made.secret) and one.path == "/listen?key=1" for one in received)
+        assert received[0].number == f"{room.chat}.4"
+        assert received[0].event == {
+            "ev": "message", "chat": room.chat, "index": 4, "id": 104, "sender": ANN, "time": 1_004,
+            "segments": [{"t": "text", "text": "text 4"}], "face": {"nickname": "n1", "uuid": "u1"},
+        }  # fmt: skip
+        assert (await room.wait(lambda hook: hook.next == 30)).state is HookState.ACTIVE
+
+
+async def test_message_learns_of_the_first_hook(peers: BusPeers, settings: Settings) -> None:
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        before = await peers.changes(room.chat)
+        made = await room.create("https://a.example/")
+        after = await peers.changes(room.chat)
+        assert (before.outgoing_hooks, after.outgoing_hooks) == (False, True)
+        assert (await peers.version(room.chat), after.version) == (before.version + 1, before.version + 1)
+        delete = DeleteOutgoingHook(room.chat, made.hook, ANN)
+        await peers.edge.request(on.DELETE_OUTGOING_HOOK, delete)
+        assert not (await peers.changes(room.chat)).outgoing_hooks
+
+
+async def test_messages_without_an_event_are_found(peers: BusPeers, settings: Settings, receiver: HookReceiver) -> None:
+    hooks = QUICK.model_copy(update={"check_seconds": 0.05})
+    async with running_service(with_hooks(settings, hooks)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        for index in (4, 5):
+            room.commit(index)
+        assert numbers(await wait(receiver, 5)) == [4, 5]
+
+
+async def test_a_receiver_that_fails_gets_the_same_message_again(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    receiver.status_of = lambda _: 503 if len(receiver.received) < 3 else 200
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        await room.post(4, 5)
+        received = await wait(receiver, 5)
+        assert numbers(received) == [4, 4, 4, 4, 5]
+        assert len({one.body for one in received[:4]}) == 1
+        assert (await room.wait(lambda hook: hook.next == 6)).error == ""
+
+
+async def test_a_hook_that_fails_for_long_stops_as_a_dead_letter_and_is_retried(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver, nats_server: NatsServer
+) -> None:
+    receiver.status_of = lambda _: 503
+    hooks = QUICK.model_copy(update={"give_up_seconds": 0.2})
+    async with running_service(with_hooks(settings, hooks)):
+        room = await HookedRoom.found(peers)
+        made = await room.create(receiver.url())
+        await room.post(4)
+        stopped = await room.wait(lambda hook: hook.state is HookState.STOPPED)
+        assert (stopped.next, stopped.error) == (4, "status 503")
+        attempts = len(receiver.received)
+        await room.post(5)
+        async with open_stream(nats_server.settings("admin")) as dead_letters:
+
+            async def of_the_hook() -> list[DeadLetter]:
+                return [one for one in await dead_letters.list() if made.hook in one.event]
+
+            (dead,) = await eventually(of_the_hook, bool)
+            assert (dead.service, dead.subject) == ("session", on.OUTGOING_HOOKS_DUE.subject)
+            assert (dead.attempts, dead.error) == (str(attempts), "status 503")
+            receiver.status_of = lambda _: 200
+            await dead_letters.retry(dead.number)
+        received = await wait(receiver, 5)
+        assert numbers(received[attempts:]) == [4, 5]
+        assert (await room.wait(lambda hook: hook.next == 6)).state is HookState.ACTIVE
+
+
+async def test_a_receiver_that_is_gone_is_not_tried_again(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver, nats_server: NatsServer
+) -> None:
+    receiver.status_of = lambda _: 410
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        made = await room.create(receiver.url())
+        await room.post(4)
+        assert (await room.wait(lambda hook: hook.state is HookState.STOPPED)).error == "status 410"
+        assert len(receiver.received) == 1
+        async with open_stream(nats_server.settings("admin")) as dead_letters:
+            assert not [one for one in await dead_letters.list() if made.hook in one.event]
+
+
+async def test_another_process_goes_on_where_one_has_ended(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        await room.post(4, 5)
+        await wait(receiver, 5)
+    room.commit(6)
+    await room.publish(OutgoingHooksDue(room.chat, 6))
+    async with running_service(with_hooks(settings)):
+        assert numbers(await wait(receiver, 6)) == [4, 5, 6]
+
+
+async def test_another_process_posts_what_one_has_begun(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook_delivery, "_CLOSE_SECONDS", 0.1)
+    blocked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    release = asyncio.Event()
+
+    def delay(_: Received) -> int:
+        loop.call_soon_threadsafe(blocked.set)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        return 200
+
+    receiver.status_of = delay
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        await room.post(4)
+        await blocked.wait()
+    receiver.status_of = lambda _: 200
+    async with running_service(with_hooks(settings)):
+        await room.wait(lambda hook: hook.next == 5)
+    release.set()
+
+
+async def test_replicas_post_in_order_and_one_at_a_time_for_a_hook(
+    peers: BusPeers,
+    nats_server: NatsServer,
+    valkey_server: ValkeyServer,
+    postgres_server: PostgresServer,
+    receiver: HookReceiver,
+) -> None:
+    in_progress: set[str] = set()
+    overlaps: list[str] = []
+
+    def note_overlap(request: Received) -> int:
+        if request.path in in_progress:
+            overlaps.append(request.path)
+        in_progress.add(request.path)
+        time.sleep(0.002)
+        in_progress.discard(request.path)
+        return 200
+
+    receiver.status_of = note_overlap
+    paths = [f"/{number}" for number in range(4)]
+    with postgres_server.database() as url:
+        one, other = (with_hooks(settings_for(nats_server, valkey_server, url)) for _ in range(2))
+        async with running_service(one), running_service(other):
+            room = await HookedRoom.found(peers)
+            for path in paths:
+                await room.create(receiver.url(path=path))
+            await room.post(*range(4, 64))
+            received = await asyncio.to_thread(receiver.wait, lambda received: len(received) >= 60 * len(paths))
+    for path in paths:
+        assert numbers([one for one in received if one.path == path]) == [*range(4, 64)]
+    assert overlaps == []
+
+
+async def test_a_slow_receiver_delays_no_other_hook(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    loop, release = asyncio.get_running_loop(), asyncio.Event()
+
+    def delay(_: Received) -> int:
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        return 200
+
+    with HookReceiver(delay) as slow:
+        async with running_service(with_hooks(settings)):
+            room = await HookedRoom.found(peers)
+            await room.create(slow.url())
+            await room.create(receiver.url())
+            await room.post(4, 5)
+            assert numbers(await wait(receiver, 5)) == [4, 5]
+            assert slow.received == []
+            release.set()
+            await wait(slow, 5)
+
+
+async def test_a_hook_that_is_replayed_has_one_turn_at_a_time(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    """Otherwise its users delay all other hooks."""
+    loop, release = asyncio.get_running_loop(), asyncio.Event()
+
+    def delay(_: Received) -> int:
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        return 200
+
+    with HookReceiver(delay) as slow:
+        async with running_service(with_hooks(settings, QUICK.model_copy(update={"concurrent": 2}))):
+            room = await HookedRoom.found(peers)
+            made = await room.create(slow.url())
+            await room.post(4)
+            await asyncio.to_thread(slow.begun.wait)
+            await peers.edge.request(on.REPLAY_OUTGOING_HOOK, ReplayOutgoingHook(room.chat, made.hook, 4, ANN))
+            slow.begun.clear()
+            await room.create(receiver.url())
+            await room.post(5)
+            assert numbers(await wait(receiver, 5)) == [5]
+            assert not slow.begun.is_set()
+            release.set()
+            assert numbers(await wait(slow, 5)) == [4, 4, 5]
+
+
+async def test_messages_are_posted_again(peers: BusPeers, settings: Settings, receiver: HookReceiver) -> None:
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        made = await room.create(receiver.url())
+        for index in (1, 2, 3):
+            room.commit(index)
+        await room.post(4)
+        await wait(receiver, 4)
+        replay = ReplayOutgoingHook(room.chat, made.hook, 2, ANN)
+        assert (await peers.edge.request(on.REPLAY_OUTGOING_HOOK, replay)).next == 2
+        received = await asyncio.to_thread(receiver.wait, lambda received: len(received) == 4)
+        assert numbers(received) == [4, 2, 3, 4]
+        assert received[0].number == received[3].number
+        for index, code in ((0, ErrorCode.INVALID), (-1, ErrorCode.INVALID)):
+            bad = ReplayOutgoingHook(room.chat, made.hook, index, ANN)
+            assert (await rejection(peers.edge.request(on.REPLAY_OUTGOING_HOOK, bad))).code is code
+
+
+async def test_a_hook_ends_with_the_membership_of_its_maker(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        await room.post(4)
+        await room.wait(lambda hook: hook.next == 5)
+        await peers.edge.request(on.END_MEMBERSHIP, EndMembership(room.chat, BOB, BOB))
+        other = (await peers.create(actor=ANN, name="Other")).chat.id
+        peers.heads[other] = 0
+        later = HookedRoom(peers, other)
+        await later.create(receiver.url(path="/later"), ANN)
+        await room.post(5)
+        await later.post(1)
+        await asyncio.to_thread(receiver.wait, lambda received: received[-1].path == "/later")
+        assert [one.path for one in receiver.received] == ["/listen?key=1", "/later"]
+
+
+async def test_a_hook_that_ends_during_its_turn_posts_nothing_more(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    loop, release = asyncio.get_running_loop(), asyncio.Event()
+
+    def delay(_: Received) -> int:
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        return 200
+
+    receiver.status_of = delay
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        for index in (4, 5):
+            room.commit(index)
+        await room.post(6)
+        await asyncio.to_thread(receiver.begun.wait)
+        await peers.edge.request(on.END_MEMBERSHIP, EndMembership(room.chat, BOB, BOB))
+        release.set()
+        await room.create(receiver.url(path="/later"), ANN)
+        await room.post(7)
+        received = await asyncio.to_thread(receiver.wait, lambda received: received and received[-1].path == "/later")
+        assert numbers(received) == [4, 7]
+
+
+async def test_a_hook_of_a_member_waits_until_its_history_may_be_read(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when message has not learnt yet that the maker is back."""
+    monkeypatch.setattr(hook_delivery, "_UNAVAILABLE_MS", 20)
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url())
+        peers.history_is_forbidden = True
+        await room.post(4)
+        await until(lambda: len(peers.history_requests) >= 3)
+        assert {(one.actor, one.start, one.all) for one in peers.history_requests} == {(BOB, 4, False)}
+        peers.history_is_forbidden = False
+        assert numbers(await wait(receiver, 4)) == [4]
+
+
+async def test_hooks_are_switched_off_by_default(peers: BusPeers, settings: Settings) -> None:
+    async with running_service(settings):
+        room = await HookedRoom.found(peers)
+        failed = await rejection(room.create("https://a.example/"))
+        assert (failed.code, failed.text) == (ErrorCode.FORBIDDEN, "outgoing hooks are switched off here")
+
+
+async def test_bad_endpoints_are_rejected(peers: BusPeers, settings: Settings) -> None:
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        for endpoint in ("https://169.254.169.254/latest", "http://8.8.8.8/", "ftp://a.example/"):
+            failed = await rejection(room.create(endpoint))
+            assert (failed.code, failed.field) == (ErrorCode.INVALID, "endpoint")
+        failed = await rejection(room.create("https://a.example/" + "a" * 2048))
+        assert (failed.code, failed.field) == (ErrorCode.TOO_LARGE, "endpoint")
+
+
+def test_pauses_grow_up_to_the_longest() -> None:
+    assert [pause_ms(attempts, 60.0, 0.5) for attempts in (0, 1, 2, 5, 6, 5_000)] == [
+        1000,
+        2000,
+        4000,
+        32000,
+        60000,
+        60000,
+    ]
+    assert (pause_ms(1, 60.0, 0.0), pause_ms(1, 60.0, 1.0)) == (1600, 2400)
