@@ -40,10 +40,12 @@ class V2(Client):
     # Sessions and the own profile
 
     def create(self, members: list[int], name: str) -> int:
-        """Creates a session, and returns its number."""
+        """Creates a session, and returns its number. Raises RequestRejected."""
         self.line.send({"code": 8, "members": [f"{member:010d}" for member in members], "name": name})
         while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "appeared":
             if sight is None:
+                if parsed(frame).get("status") == 1:  # a second frame says why
+                    shaped(parsed(self.reply()), code=int, details=str)
                 raise RequestRejected(frame)
             self.pending.append(frame)
         number: int = sight.values["session_id"]
