@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from importlib.metadata import version
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import uvicorn
@@ -30,6 +30,7 @@ _log = log(__name__)
 
 _CLUSTER_NAMES = (".svc", ".cluster.local", ".localhost", ".internal", ".local")
 
+Phase = Literal["starting", "serving", "draining"]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
@@ -57,7 +58,8 @@ class OpsServer:
         self._dashboard = dashboard
         self._history = PanelHistory(dashboard)
         self._page = page.load()
-        self.draining = False
+        self.phase: Phase = "serving"
+        """A process is ready only while it serves."""
         self._server = page_server(self._app)
         self._listener = _listen(settings)
 
@@ -92,7 +94,7 @@ class OpsServer:
 
     async def readiness(self) -> dict[str, str]:
         """The error of each failed dependency by its name; empty when ready."""
-        wrong = {"process": "draining"} if self.draining else {}
+        wrong = {} if self.phase == "serving" else {"process": self.phase}
         return wrong | await self._readiness.failures()
 
     async def _describe_readiness(self) -> tuple[int, bytes]:

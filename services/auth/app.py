@@ -93,7 +93,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             announcing = state_announcer.run(use_cases.revocations.list_revocations, bus)
             await _work(stopping, ops, bus, relay, (upkeep, announcing))
     finally:
-        ops.draining = True
+        ops.phase = "draining"
         await bus.stop()
         await housekeeping.finish(use_cases.trail)
         await passwords.close()
@@ -187,7 +187,7 @@ async def _work(
         group.create_task(relay.run(), name="relay")
         try:
             await cancel_on(stopping, bus.watch_workers())
-            ops.draining = True
+            ops.phase = "draining"
             await bus.drain()
         finally:
             relay.finish()

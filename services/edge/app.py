@@ -224,6 +224,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets, tls)
     dashboard = replace(DASHBOARD, name=settings.edge.name)
     ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, dashboard, {"redis": edge.presence.check})
+    ops.phase = "starting"
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     watching = Tasks()
@@ -236,7 +237,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         if not stopping.is_set():
             await _serve(edge, gateway, stopping, ops)
     finally:
-        ops.draining = True
+        ops.phase = "draining"
         await watching.close()
         await gateway.close()
         await edge.close()
@@ -250,9 +251,10 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
     async with asyncio.TaskGroup() as group:
         running = group.create_task(edge.run(), name="edge")
         await gateway.start()
+        ops.phase = "serving"
         _log.info("edge serves", node=edge.id, port=gateway.port)
         await stopping.wait()
-        ops.draining = True
+        ops.phase = "draining"
         gateway.stop_accepting()
         await edge.drain()
         running.cancel()

@@ -107,7 +107,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             reconciler.start()
             await _serve_until(batcher, fanout, [watch() for watch in watches], bus, ops, stopping)
     finally:
-        ops.draining = True
+        ops.phase = "draining"
         await asyncio.gather(reconciler.stop(), hooks.close())
         await bus.stop()
         await rosters.close()
@@ -178,7 +178,7 @@ async def _serve_until(
     async with run_beside((fanout.run(), *watches)) as group:
         posting = group.create_task(batcher.run(), name="posting")
         await cancel_on(stopping, bus.watch_workers())
-        ops.draining = True
+        ops.phase = "draining"
         await fanout.resign()
         await bus.drain()
         batcher.close()

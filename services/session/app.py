@@ -79,7 +79,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 delivery.start()
             await _serve_until(bus, notifier, ops, stopping)
     finally:
-        ops.draining = True
+        ops.phase = "draining"
         await reconciler.stop()
         await delivery.close()
         poster.close()
@@ -108,7 +108,7 @@ async def _serve_until(bus: Bus, notifier: EdgeNotifier, ops: OpsServer, stoppin
     heartbeats.start(notifier.run(), "heartbeats")
     try:
         await cancel_on(stopping, bus.watch_workers())
-        ops.draining = True
+        ops.phase = "draining"
         await bus.drain()
     finally:
         await heartbeats.close()

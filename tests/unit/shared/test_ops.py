@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
-from shared.ops import OpsServer, is_own_host
+from shared.ops import OpsServer, Phase, is_own_host
 from shared.settings import OpsSettings
 
 
@@ -75,10 +75,11 @@ async def test_ready_but_degraded_without_an_optional_dependency() -> None:
     await running
 
 
-async def test_not_ready_while_draining() -> None:
+@pytest.mark.parametrize("phase", ["starting", "draining"])
+async def test_ready_only_while_it_serves(phase: Phase) -> None:
     async with serving({"nats": fine}) as ops:
-        ops.draining = True
-        assert await get(ops, "/readyz") == (503, '{"process":"draining"}\n')
+        ops.phase = phase
+        assert await get(ops, "/readyz") == (503, f'{{"process":"{phase}"}}\n')
 
 
 async def test_metrics_are_those_of_the_registry() -> None:

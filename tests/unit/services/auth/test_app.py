@@ -1,8 +1,6 @@
 """Start, readiness and shutdown of the service."""
 
 import asyncio
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from shared.contract.subjects import ACCOUNT_REGISTERED, LIST_REVOCATIONS, REGIS
 from shared.errors import StartupError
 from shared.migrate import NotMigrated
 from tests.support.nodes_nats import NodesNatsServer
+from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import AuthCluster, registration
@@ -34,21 +33,9 @@ def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
     return make_cluster(sqlite_url, ops=given.OpsSettings(port=free_port()))
 
 
-def _status(cluster: AuthCluster, path: str) -> tuple[int, str]:
-    try:
-        url = f"http://127.0.0.1:{cluster.settings.ops.port}{path}"
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
-
-
 async def becomes(cluster: AuthCluster, status: int, path: str = "/readyz") -> str:
     async with asyncio.timeout(WAIT_SECONDS):
-        while (seen := await asyncio.to_thread(_status, cluster, path))[0] != status:
+        while (seen := await ops_get(cluster.settings, path))[0] != status:
             await asyncio.sleep(0.02)
     return seen[1]
 

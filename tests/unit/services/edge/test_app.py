@@ -10,8 +10,10 @@ from websockets.exceptions import ConnectionClosed
 from services.cli.ports import free_port
 from services.edge.app import serve
 from services.edge.client.endpoint import ConnectionRegistry
+from services.edge.gateway import Gateway
 from shared.presence import Presence
-from shared.settings import NatsSettings, Settings
+from shared.settings import NatsSettings, OpsSettings, Settings
+from tests.support.ops_port import ops_get
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 
@@ -23,6 +25,13 @@ def settings(cluster: EdgeCluster, port: int) -> Settings:
         edge={"port": port, "drain_seconds": 0.2},
         media={"directory": cluster.media_directory},
     )
+
+
+async def readiness(observed: Settings, status: int) -> str:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (seen := await ops_get(observed, "/readyz"))[0] != status or "nats" in seen[1]:
+            await asyncio.sleep(0.02)
+    return seen[1]
 
 
 async def until_open(address: str) -> ClientConnection:
@@ -53,6 +62,26 @@ async def test_an_edge_serves_until_it_is_stopped(cluster: EdgeCluster) -> None:
     await presence.close()
     with pytest.raises(OSError, match="Connect call failed"):
         await connect(f"ws://127.0.0.1:{port}/")
+
+
+async def test_an_edge_is_ready_once_clients_can_connect(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    release, stopping, start = asyncio.Event(), asyncio.Event(), Gateway.start
+
+    async def start_late(gateway: Gateway) -> None:
+        await release.wait()
+        await start(gateway)
+
+    monkeypatch.setattr(Gateway, "start", start_late)
+    port = free_port()
+    observed = settings(cluster, port).model_copy(update={"ops": OpsSettings(port=free_port())})
+    serving = asyncio.create_task(serve(observed, stopping))
+    assert await readiness(observed, 503) == '{"process":"starting"}\n'
+    release.set()
+    assert await readiness(observed, 200) == '{"status":"ready"}\n'
+    await (await connect(f"ws://127.0.0.1:{port}/ws/ourchat-v2")).close()
+    stopping.set()
+    async with asyncio.timeout(WAIT_SECONDS):
+        await serving
 
 
 async def test_an_edge_can_be_stopped_before_the_broker_is_up(tmp_path: Path) -> None:

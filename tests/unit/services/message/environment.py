@@ -37,6 +37,7 @@ from shared.database import Database
 from shared.presence import Presence
 from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings
 from tests.support.databases import create_tables
+from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 
@@ -258,17 +259,8 @@ async def running_replica(settings: Settings) -> AsyncIterator[asyncio.Event]:
         await task
 
 
-async def http_get(settings: Settings, path: str) -> tuple[int, str]:
-    """Status and body from the operations port."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
-    return int(head.split()[1]), body.decode()
-
-
 async def metric_value(settings: Settings, name: str) -> float:
-    _, text = await http_get(settings, "/metrics")
+    _, text = await ops_get(settings, "/metrics")
     (value,) = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(value)
 

@@ -39,6 +39,7 @@ from shared.contract.session import Ack, EraseAccount
 from shared.migrate import NotMigrated
 from shared.partitions import STOPPING
 from shared.settings import DatabaseSettings, NatsSettings, Settings
+from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.message.environment import (
@@ -50,7 +51,6 @@ from tests.unit.services.message.environment import (
     ROOM,
     SOUTH,
     MessageEnvironment,
-    http_get,
     locked_database,
     metric_value,
     running_replica,
@@ -101,7 +101,7 @@ async def test_every_subject_answers_its_users(
         with pytest.raises(RequestError) as rejected:
             await edge.request(on.SYNC_CHAT, SyncChat(HALL, [BOB], 0))
         assert rejected.value.failure.code is ErrorCode.NOT_FOUND
-        errors = re.findall(r"dragoman_bus_errors_total\{.*} (.*)", (await http_get(settings, "/metrics"))[1])
+        errors = re.findall(r"dragoman_bus_errors_total\{.*} (.*)", (await ops_get(settings, "/metrics"))[1])
         assert set(errors) == {"0.0"}
 
 
@@ -228,7 +228,7 @@ async def test_shutdown_commits_delivers_and_answers_queued_requests(
                     await asyncio.sleep(0.01)
             stopping.set()
             await asyncio.sleep(0.2)
-            assert (await http_get(settings, "/readyz"))[0] == 503
+            assert (await ops_get(settings, "/readyz"))[0] == 503
             release.set()
             assert sorted([posted.index for posted in await asyncio.gather(*posts)]) == [2, 3, 4, 5, 6]
     assert [index for _, index, _ in env.edges.received(NORTH)] == [1, 2, 3, 4, 5, 6]
@@ -301,12 +301,12 @@ async def test_readiness_needs_the_database_and_nats_but_not_redis(
 ) -> None:
     async with running_replica(settings):
         await env.wait_for_replicas()
-        assert await http_get(settings, "/readyz") == (200, '{"status":"ready"}\n')
+        assert await ops_get(settings, "/readyz") == (200, '{"status":"ready"}\n')
         valkey_server.kill()
-        assert (await http_get(settings, "/readyz"))[0] == 200
+        assert (await ops_get(settings, "/readyz"))[0] == 200
         nats_server.pause()
         async with asyncio.timeout(WAIT_SECONDS):
-            while (found := await http_get(settings, "/readyz"))[0] == 200:
+            while (found := await ops_get(settings, "/readyz"))[0] == 200:
                 await asyncio.sleep(0.05)
         nats_server.resume()
         assert found[0] == 503
@@ -332,10 +332,7 @@ async def until_ready(settings: Settings, failed: str) -> None:
     """Or until this dependency alone fails."""
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
-            try:
-                status, body = await http_get(settings, "/readyz")
-            except OSError:  # it is just starting
-                status, body = 0, ""
+            status, body = await ops_get(settings, "/readyz")
             if (status == 200) if not failed else (status == 503 and list(json.loads(body)) == [failed]):
                 return
             await asyncio.sleep(0.05)

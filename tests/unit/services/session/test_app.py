@@ -26,6 +26,7 @@ from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccou
 from shared.database import Database
 from shared.migrate import NotMigrated
 from shared.settings import DatabaseSettings, NatsSettings, Settings
+from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.session.service_harness import BusPeers, eventually, rejection, running_service, settings_for
@@ -60,18 +61,6 @@ async def profile(peers: BusPeers, account: AccountId) -> Profile | None:
         return None
 
 
-async def get(settings: Settings, path: str) -> tuple[int, str]:
-    """Status and body from the operations port; 0 when the port is closed."""
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
-    except OSError:
-        return 0, ""
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
-    return int(head.split()[1]), body.decode()
-
-
 # Without Redis
 
 
@@ -88,7 +77,7 @@ async def test_without_redis_chats_are_created_and_all_nodes_notified(
 
         created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.pending_numbers(BOB))
         await eventually(broadcast_notices, lambda found: found == [created])
-        assert (await get(settings, "/readyz"))[0] == 200
+        assert (await ops_get(settings, "/readyz"))[0] == 200
         valkey_server.restart()
         assert await eventually(partial(peers.version, chat), bool) == 1
 
@@ -165,7 +154,7 @@ async def test_deletion_event_waits_for_redis_beyond_the_end_of_the_process(
             valkey_server.kill()
             await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
             await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
-            await eventually(partial(get, settings, "/metrics"), lambda page: "versions_untold 1.0" in page[1])
+            await eventually(partial(ops_get, settings, "/metrics"), lambda page: "versions_untold 1.0" in page[1])
             await asyncio.sleep(0.5)  # the event would be acknowledged by now
         valkey_server.restart()
         async with running_service(settings):
@@ -180,7 +169,7 @@ async def test_number_of_unpublished_versions_is_bounded(
         await peers.register(ANN)
         valkey_server.kill()
         numbers = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
-        body = (await get(settings, "/metrics"))[1]
+        body = (await ops_get(settings, "/metrics"))[1]
         assert "dragoman_session_versions_untold 2.0" in body
         assert "dragoman_session_versions_dropped_total 1.0" in body
         valkey_server.restart()
@@ -289,10 +278,10 @@ async def test_two_replicas_share_one_lobby_and_its_versions(
 async def test_ready_when_nats_and_database_answer(
     peers: BusPeers, settings: Settings, nats_server: NatsServer
 ) -> None:
-    ready = partial(get, settings, "/readyz")
+    ready = partial(ops_get, settings, "/readyz")
     async with peers.running(), running_service(settings):
         assert await eventually(ready, lambda found: found[0] == 200)
-        assert (await get(settings, "/healthz"))[0] == 200
+        assert (await ops_get(settings, "/healthz"))[0] == 200
         nats_server.pause()
         assert "nats" in (await eventually(ready, lambda found: found[0] == 503))[1]
         nats_server.resume()
@@ -327,8 +316,8 @@ async def stops_before_it_is_ready(settings: Settings) -> None:
     """Stop the service while it still waits for a dependency."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
-    await eventually(partial(get, settings, "/healthz"), lambda found: found[0] == 200)
-    assert (await get(settings, "/readyz"))[0] == 503
+    await eventually(partial(ops_get, settings, "/healthz"), lambda found: found[0] == 200)
+    assert (await ops_get(settings, "/readyz"))[0] == 503
     stopping.set()
     await asyncio.wait_for(task, WAIT_SECONDS)
 
@@ -357,7 +346,7 @@ async def test_recovers_after_a_database_outage(
             await peers.register(ANN)
             postgres_server.stop()
             assert (await rejection(peers.create(actor=ANN))).code == ErrorCode.UNAVAILABLE
-            await eventually(partial(get, settings, "/readyz"), lambda found: "database" in found[1])
+            await eventually(partial(ops_get, settings, "/readyz"), lambda found: "database" in found[1])
             postgres_server.start()
             chat = (await peers.create(actor=ANN)).chat.id
             assert await peers.chats(ANN) == [chat]
