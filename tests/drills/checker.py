@@ -94,11 +94,16 @@ def once(trial_index: IndexedTrial) -> Iterator[str]:
     """No device got a message twice, unless nobody could know of the first delivery."""
     for first, again in repetitions(trial_index):
         if not excusable(trial_index, first, again):
-            device = trial_index.connections[again.connection].device
+            opened = trial_index.connections[first.connection]
             yield (
-                f"{device} got {again.text} twice: on connection {first.connection} at {first.at:.2f}, "
-                f"on {again.connection} at {again.at:.2f}"
+                f"{opened.device} twice: at {first.at:.2f} on connection {first.connection} to {opened.edge}, "
+                f"{_end(trial_index, first.connection)}; at {again.at:.2f} on {again.connection}: {again.text}"
             )
+
+
+def _end(trial_index: IndexedTrial, connection: int) -> str:
+    closed = trial_index.closed.get(connection)
+    return "still open" if closed is None else f"closed at {closed.at:.2f} with {closed.code}"
 
 
 def ordered(trial_index: IndexedTrial) -> Iterator[str]:

@@ -57,10 +57,9 @@ def table(figures: dict[str, Any]) -> str:
         f"{name.replace('_', ' '):<24}{value:>10}" for name, value in figures.items() if isinstance(value, int | float)
     ]
     lines += ["", f"{'fault':<24}{'times':>10}{'worst outage':>16}"]
-    lines += [
-        f"{name:<24}{times:>10}{figures['worst_outage_seconds'].get(name, 0):>14.2f} s"
-        for name, times in figures["faults"].items()
-    ]
+    for name, times in figures["faults"].items():
+        outage = figures["worst_outage_seconds"].get(name)
+        lines.append(f"{name:<24}{times:>10}{'not measured' if outage is None else f'{outage:.2f} s':>16}")
     lines += ["", f"{'invariant':<24}{'violations':>10}"]
     lines += [f"{name:<24}{count or 'ok':>10}" for name, count in figures["invariants"].items()]
     for violations in _by_invariant(figures["violations"]).values():

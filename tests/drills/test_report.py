@@ -29,7 +29,7 @@ def test_a_violation_is_shown_with_its_invariant() -> None:
     sample.send("1/a", CHAT)
     sample.receive("2/a", CHAT, sample.history[CHAT][-1])
     shown = table(summary(IndexedTrial(sample.trial), check(sample.trial, RequiredEvidence(acked=100, ending=False))))
-    assert "I2 once: 2/a got text-1 twice" in shown
+    assert "I2 once: 2/a twice: at " in shown
     assert "only 1 messages were acknowledged, 100 are needed" in shown
     assert shown.endswith("VIOLATED")
 

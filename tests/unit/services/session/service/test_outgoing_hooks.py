@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -295,16 +296,23 @@ async def test_replicas_post_in_order_and_one_at_a_time_for_a_hook(
     assert overlaps == []
 
 
-async def test_a_slow_receiver_delays_no_other_hook(
-    peers: BusPeers, settings: Settings, receiver: HookReceiver
-) -> None:
+@contextmanager
+def held_receiver() -> Iterator[tuple[HookReceiver, asyncio.Event]]:
+    """It answers nothing until the event is set."""
     loop, release = asyncio.get_running_loop(), asyncio.Event()
 
     def delay(_: Received) -> int:
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
         return 200
 
-    with HookReceiver(delay) as slow:
+    with HookReceiver(delay) as receiver:
+        yield receiver, release
+
+
+async def test_a_slow_receiver_delays_no_other_hook(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver
+) -> None:
+    with held_receiver() as (slow, release):
         async with running_service(with_hooks(settings)):
             room = await HookedRoom.found(peers)
             await room.create(slow.url())
@@ -320,13 +328,7 @@ async def test_a_hook_that_is_replayed_has_one_turn_at_a_time(
     peers: BusPeers, settings: Settings, receiver: HookReceiver
 ) -> None:
     """Otherwise its users delay all other hooks."""
-    loop, release = asyncio.get_running_loop(), asyncio.Event()
-
-    def delay(_: Received) -> int:
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
-        return 200
-
-    with HookReceiver(delay) as slow:
+    with held_receiver() as (slow, release):
         async with running_service(with_hooks(settings, QUICK.model_copy(update={"concurrent": 2}))):
             room = await HookedRoom.found(peers)
             made = await room.create(slow.url())
