@@ -275,8 +275,9 @@ class Bus:
         wait_for_service: bool = True,
     ) -> R:
         """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is
-        repeated until then, in attempts of 2 s, the last of up to 4 s; without `wait_for_service`, a missing service
-        raises NoResponders at once. Raises RequestError; Unavailable when no reply came in time."""
+        repeated until then, in attempts of 2 s, the last of up to 4 s, and at once when the connection ends; without
+        `wait_for_service`, a missing service raises NoResponders at once. Raises RequestError; Unavailable when no
+        reply came in time."""
         started = time.monotonic()
         result = "ok"
         try:
@@ -322,13 +323,17 @@ class Bus:
         while (left := deadline - time.monotonic()) > 0:
             attempt = _ATTEMPT_SECONDS if retry and left >= 2 * _ATTEMPT_SECONDS else left
             headers |= deadline_headers(steady_ms(), attempt)  # its own: nobody waits for the reply to an earlier one
+            once = self._broker.request(subject, payload, attempt, headers)
             try:
-                return await self._request_once(subject, payload, attempt, headers)
+                if not retry:
+                    return await once
+                async with self._broker.while_connected():
+                    return await once
             except nats.errors.NoRespondersError:
                 if not wait_for_service:
                     raise NoResponders(subject) from None
                 await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # also nats-py's
                 if not retry:
                     break
             except nats.errors.OutboundBufferLimitError:
@@ -341,17 +346,6 @@ class Bus:
     def _traceparent(self) -> str:
         recorded = self._tracer.current() if self._tracer is not None else ""
         return recorded or traceparent(trace.get() or new_trace())
-
-    async def _request_once(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
-        """Keeps a cancellation that arrives together with the reply: `asyncio.wait_for` (in nats-py) drops it before
-        Python 3.12."""
-        task = asyncio.current_task()
-        cancellations = task.cancelling() if task is not None else 0
-        try:
-            return (await self._broker.client.request(subject, payload, timeout=seconds, headers=headers)).data
-        finally:
-            if task is not None and task.cancelling() > cancellations:
-                raise asyncio.CancelledError
 
     def _decode_reply(self, route: Route[Q, R], data: bytes) -> R:
         body = memoryview(data)[1:]

@@ -3,7 +3,8 @@
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import nats.errors
@@ -75,6 +76,8 @@ class BrokerConnection:
         self._subscriptions: list[Subscription] = []
         self._tasks = Tasks()
         self._round_trip: asyncio.Task[None] | None = None
+        self._until_disconnected: set[asyncio.Timeout] = set()
+        """Limits that expire when the connection ends."""
         urls = settings.url.split(",")
         self._addresses = [url.rpartition("/")[2].rpartition("@")[2] for url in urls]
         self._node = node
@@ -154,6 +157,28 @@ class BrokerConnection:
         """After `leave_queues`."""
         await self._subscribe([wanted for wanted in self._wanted if wanted[2]])
         await self._settle()
+
+    async def request(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
+        """The reply. Keeps a cancellation that arrives together with it: `asyncio.wait_for` (in nats-py) drops it
+        before Python 3.12. Raises nats.errors.Error."""
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task is not None else 0
+        try:
+            return (await self.client.request(subject, payload, timeout=seconds, headers=headers)).data
+        finally:
+            if task is not None and task.cancelling() > cancellations:
+                raise asyncio.CancelledError
+
+    @asynccontextmanager
+    async def while_connected(self) -> AsyncIterator[None]:
+        """Raises TimeoutError when the connection ends meanwhile: the reply to a request may be lost with it."""
+        limit = asyncio.timeout(None)
+        async with limit:
+            self._until_disconnected.add(limit)
+            try:
+                yield
+            finally:
+                self._until_disconnected.discard(limit)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Sends the buffered messages, disconnects."""
@@ -254,6 +279,9 @@ class BrokerConnection:
             )
 
     async def _on_disconnected(self) -> None:
+        ended, self._until_disconnected = self._until_disconnected, set()
+        for limit in ended:
+            limit.reschedule(0)
         if self._round_trip is not None:
             self._round_trip.cancel()
         if self._running:

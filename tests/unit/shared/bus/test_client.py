@@ -231,6 +231,22 @@ def held(free: asyncio.Event, begun: list[int]) -> Callable[[ListRevocations], A
     return answer
 
 
+async def test_an_attempt_is_repeated_as_soon_as_its_connection_ends(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_ATTEMPT_SECONDS", 1000.0)
+    free, begun = asyncio.Event(), list[int]()
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.LIST_REVOCATIONS, held(free, begun))
+    async with running(auth, edge):
+        reply = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(1), seconds=3000.0, retry=True))
+        await until(lambda: len(begun) == 1)
+        await asyncio.to_thread(nats_server.restart)
+        await until(lambda: len(begun) == 2)
+        free.set()
+        assert (await reply).last == 2
+
+
 async def test_excess_requests_wait_in_order_and_those_beyond_the_queue_are_rejected(nats_server: NatsServer) -> None:
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
@@ -297,7 +313,7 @@ async def test_the_last_attempt_has_all_the_time_that_is_left(
 
     edge = new_bus(nats_server, "edge")
     monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(edge, "_request_once", no_reply)
+    monkeypatch.setattr(edge._broker, "request", no_reply)
     with pytest.raises(Unavailable):
         await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0, retry=True)
     with pytest.raises(Unavailable):
