@@ -34,6 +34,10 @@ _IDEOGRAPHIC = (
     (0x20000, 0x323AF),
 )  # fmt: skip
 _CACHED_CHARACTERS = 8_192
+_PUNCTUATION = "\u2014\u2018-\u201d\u2026\u3000-\u3002\u3008-\u3011\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
+_PLAIN = re.compile(f"[\\x00-\\x7f\u4e00-\u9fff{_PUNCTUATION}]*")
+"""Texts of which nothing is folded but upper case."""
+_PLAIN_RUN = re.compile("([0-9a-z]+)|[\u4e00-\u9fff]+")
 
 
 class _Run(NamedTuple):
@@ -110,7 +114,19 @@ def _kinds(segments: Iterable[Segment], text: str) -> Iterator[ContentKind]:
 
 
 def terms(text: str) -> set[str]:
+    if _PLAIN.fullmatch(text):
+        return set(_plain_terms(text.lower()))
     return {term for run in _runs(text) for term, _, _ in _terms_of(run)}
+
+
+def _plain_terms(text: str) -> Iterator[str]:
+    """Without a look at each character: the indexer takes apart every message."""
+    for run in _PLAIN_RUN.finditer(text):
+        if run[1]:
+            yield run[1][:MAX_TERM]
+        else:
+            yield from run[0]
+            yield from map("".join, pairwise(run[0]))
 
 
 def query_terms(query: str) -> list[str]:

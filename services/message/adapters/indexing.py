@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from services.message.metrics import MessageMetrics
+from services.message.store.posting import PostCounts
 from services.message.store.search_index import Behind, IndexBatch, IndexPage
 from shared.contract.errors import RequestError
 from shared.contract.ids import ChatId
@@ -21,12 +22,14 @@ _LONGEST_INTERVAL_SECONDS = 30.0
 _REST_RATIO = 2.0
 """After each pass over all chats, it rests for so many times the time that the pass took."""
 _PAUSE_RATIO = 3.0
-"""After each transaction, it pauses for so many times the time that the transaction took: posts have the database."""
-_LONGEST_PAUSE_SECONDS = 1.0
+"""After each transaction, it pauses for at least so many times the time that the transaction took."""
+_LONGEST_PAUSE_SECONDS = 2.0
 _CHATS = 64
 
 
 class SearchIndex(Protocol):
+    posted: PostCounts
+
     def serves(self, chat: ChatId) -> bool: ...
 
     async def find_unindexed(self, after: int) -> IndexPage: ...
@@ -58,6 +61,7 @@ class SearchIndexer:
     def __init__(self, store: SearchIndex, metrics: MessageMetrics) -> None:
         self._store = store
         self._metrics = metrics
+        self._pace = _Pace(store)
 
     async def tick(self) -> None:
         """Bring the index of all chats up to date. Raises RequestError; what is written stays."""
@@ -69,9 +73,9 @@ class SearchIndexer:
             for start in range(0, len(behind), _CHATS):
                 await self._index(behind[start : start + _CHATS])
             for chat in page.orphans:
-                await _remove(self._store, chat)
+                await _remove(self._store, chat, self._pace)
             after = page.last
-            await _pause(began)
+            await self._pace.pause(began)
 
     async def _index(self, behind: list[Behind]) -> None:
         """Those of which a batch has a part come first again, from the point that it has come to."""
@@ -82,22 +86,33 @@ class SearchIndexer:
             reached = {chat: upto for chat, (_, upto) in batch.chats.items()}
             behind = [one._replace(indexed=reached.get(one.chat, one.indexed)) for one in behind]
             behind = [one for one in behind if one.indexed != one.head]
-            await _pause(began)
+            await self._pace.pause(began)
 
 
 async def clear(store: SearchIndex) -> None:
     """Delete the index."""
     while (chat := await store.first_indexed()) is not None:
-        await _remove(store, chat)
+        await _remove(store, chat, _Pace(store))
 
 
-async def _remove(store: SearchIndex, chat: ChatId) -> None:
+async def _remove(store: SearchIndex, chat: ChatId, pace: "_Pace") -> None:
     done = False
     while not done:
         began = time.monotonic()
         done = await store.remove_from_index(chat)
-        await _pause(began)
+        await pace.pause(began)
 
 
-async def _pause(began: float) -> None:
-    await asyncio.sleep(min((time.monotonic() - began) * _PAUSE_RATIO, _LONGEST_PAUSE_SECONDS))
+class _Pace:
+    """Leaves the database and the processor to posts. The busier the machine, the more posts share a transaction."""
+
+    def __init__(self, store: SearchIndex) -> None:
+        self._store = store
+        self._seen = store.posted
+
+    async def pause(self, began: float) -> None:
+        """After a transaction that began then: as long as it took, times 3 and the messages of a batch of posts."""
+        messages, batches = (now - before for now, before in zip(self._store.posted, self._seen, strict=True))
+        self._seen = self._store.posted
+        ratio = _PAUSE_RATIO + messages / max(batches, 1)
+        await asyncio.sleep(min((time.monotonic() - began) * ratio, _LONGEST_PAUSE_SECONDS))

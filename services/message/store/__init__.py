@@ -7,7 +7,14 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from services.message.domain import Rights
-from services.message.store.posting import DeadlinePassed, DuplicateDetected, PostedBatch, create_heads, post
+from services.message.store.posting import (
+    DeadlinePassed,
+    DuplicateDetected,
+    PostCounts,
+    PostedBatch,
+    create_heads,
+    post,
+)
 from services.message.store.read_state import erase, mark_read, with_cursors
 from services.message.store.retention import Expired, expire
 from services.message.store.revisions import Revised, revise
@@ -53,6 +60,7 @@ class MessageStore:
         self._now = now
         self._known_heads: set[ChatId] = set()
         """Chats that have a row in `heads`."""
+        self.posted = PostCounts(0, 0)
         self._check_duplicates = False
         """Whether the last batch had duplicates: then more are likely."""
 
@@ -67,6 +75,7 @@ class MessageStore:
     async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
         """Commit the drafts, at least one, in this order, without those whose deadline passes meanwhile. Raises
         CommitUnconfirmed; errors of the database about the content are not caught."""
+        self.posted = PostCounts(self.posted.messages + len(drafts), self.posted.batches + 1)
         while True:
             try:
                 return await self._post(drafts, self._now, check_duplicates=self._check_duplicates)

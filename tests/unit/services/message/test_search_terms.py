@@ -10,6 +10,8 @@ from services.message.search_terms import MAX_TERM, query_terms, snippet, terms
 
 CHINESE = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=1, max_size=40)
 TEXTS = st.text(max_size=80)
+PLAIN = st.text("aZ09 _'\n今天我们\u4e00\u9fff、。，！？：；（）《》「」“”‘’…—\u3000", max_size=40)
+FOLDED = "\u00e9"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,11 @@ def test_every_text_is_found_by_itself_in_any_form_and_case(text: str) -> None:
     assert known.issuperset(query_terms(text))
     assert known.issuperset(query_terms(unicodedata.normalize("NFC", text)))
     assert all(0 < len(term) <= MAX_TERM for term in known)
+
+
+@given(PLAIN)
+def test_plain_texts_have_the_same_terms_as_part_of_others(text: str) -> None:
+    assert terms(f"{text} {FOLDED}") == terms(text) | {FOLDED}
 
 
 @given(TEXTS)
