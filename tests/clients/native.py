@@ -120,6 +120,12 @@ class Native(Client):
         else:
             self.call("role", chat=group, account=member, role=role)
 
+    def end_membership(self, group: int, member: int) -> None:
+        if member == self.account.id:
+            self.call("leave", chat=group)
+        else:
+            self.call("kick", chat=group, account=member)
+
     def request_friend(self, other: int, text: str) -> None:
         self.call("befriend", account=other, text=text)
 
@@ -187,6 +193,7 @@ class Native(Client):
 _SHAPES: dict[str, dict[str, type]] = {
     "synced": {},
     "chat": {"chat": int, "kind": str},
+    "gone": {"chat": int, "why": str},
     "role": {"chat": int, "account": int, "role": str, "by": int},
     "renamed": {"chat": int, "name": str, "by": int},
     "member": {"chat": int, "account": int, "name": str, "accepted": bool},

@@ -8,6 +8,7 @@ from tests.clients.client import Segment, Sight
 from tests.model.model import (
     Change,
     ChatAppeared,
+    ChatLeft,
     Event,
     FriendRequestAnswered,
     FriendRequested,
@@ -63,7 +64,7 @@ def v1(event: Event, model: Model) -> list[Sight]:
             return [Sight("renamed", {"group_id": group, "ocid": by, "name": name, "group_name": name})]
         case UserRenamed(account, name):
             return [Sight("renamed", {"ocid": account, "name": name, "group_name": name})]
-        case ChatAppeared() | MessageChanged() | RoleChanged():
+        case ChatAppeared() | ChatLeft() | MessageChanged() | RoleChanged():
             return []
 
 
@@ -120,6 +121,8 @@ def native(event: Event, model: Model) -> list[Sight]:
             return [Sight("friend", {"pair": {applicant, account}, "accepted": accepted})]
         case JoinRequestAnswered(group, name, account, accepted):
             return [Sight("member", {"chat": group, "account": account, "name": name, "accepted": accepted})]
+        case ChatLeft(group, why):
+            return [Sight("gone", {"chat": group, "why": why})]
         case RoleChanged(group, account, role, by):
             return [Sight("role", {"chat": group, "account": account, "role": role, "by": by})]
         case GroupRenamed(group, name, by):

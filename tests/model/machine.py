@@ -100,6 +100,10 @@ class Machine(RuleBasedStateMachine):
     def chats_of(self, device: ModelDevice) -> list[Chat]:
         return list(self.harness.model.chats_of(device.user.number).values())
 
+    def places(self, *kinds: type[Client]) -> list[tuple[ModelDevice, Chat]]:
+        """Clients of these kinds, each with each chat of its user."""
+        return [(device, chat) for device in self.devices(*kinds) for chat in self.chats_of(device)]
+
     def words(self, filler: str) -> str:
         """A text that is used once, so that a misplaced message is seen."""
         self._words += 1
@@ -115,11 +119,10 @@ class Machine(RuleBasedStateMachine):
 
     # Messages
 
-    @precondition(lambda self: self.harness.devices)
+    @precondition(lambda self: self.places())
     @rule(choice=data)
     def send(self, choice: st.DataObject) -> None:
-        device = self.pick(choice, "who", self.devices())
-        chat = self.pick(choice, "where", self.chats_of(device))
+        device, chat = self.pick(choice, "who and where", self.places())
         self.harness.send(device, chat, self.segments(choice, device))
 
     @precondition(lambda self: self.devices())
@@ -157,12 +160,11 @@ class Machine(RuleBasedStateMachine):
             and not {one.user.number, other.user.number} & (one.user.blocked | other.user.blocked)
         ]  # fmt: skip
 
-    @precondition(lambda self: self.devices(V0, V1, V2))
+    @precondition(lambda self: self.places(V0, V1, V2))
     @rule(choice=data)
     def rush(self, choice: st.DataObject) -> None:
         """Several clients send at once; meanwhile an absent user may log in and a client may leave."""
-        witness = self.pick(choice, "who sees all", self.devices(V0, V1, V2))
-        chat = self.pick(choice, "where", self.chats_of(witness))
+        witness, chat = self.pick(choice, "who sees all, and where", self.places(V0, V1, V2))
         there = [device for device in self.harness.devices if device.user.number in chat.first.keys() - chat.muted]
         if not there:
             return

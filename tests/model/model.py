@@ -106,11 +106,15 @@ class Chat(Named):
     @property
     def leaders(self) -> set[int]:
         """The owner and the admins of a group."""
-        return set() if self.pair else {self.owner, *self.admins}
+        return {self.owner, *self.admins} & self.first.keys()
 
     def role(self, number: int) -> Role:
         """Of a member."""
         return "owner" if number == self.owner else "admin" if number in self.admins else "member"
+
+    def outranks(self, number: int, other: int) -> bool:
+        ranks = ("member", "admin", "owner")
+        return ranks.index(self.role(number)) > ranks.index(self.role(other))
 
     def other(self, number: int) -> int:
         """The other member of a private chat."""
@@ -177,10 +181,18 @@ class JoinRequestAnswered:
 
 
 @dataclass(frozen=True)
+class ChatLeft:
+    """The reader is no member of this chat any more."""
+
+    chat: int
+    why: Literal["left", "kicked"]
+
+
+@dataclass(frozen=True)
 class RoleChanged:
     chat: int
     account: int
-    role: Role
+    role: Role | Literal["left"]
     by: int
 
 
@@ -205,6 +217,7 @@ Event = (
     | FriendRequestAnswered
     | JoinRequested
     | JoinRequestAnswered
+    | ChatLeft
     | RoleChanged
     | GroupRenamed
     | UserRenamed
@@ -289,7 +302,27 @@ class Model:
             (member, RoleChanged(chat.number, one, new, by)) for one, new in changed.items() for member in chat.first
         ]
 
-    # Joining groups
+    # Leaving and joining groups
+
+    def end_membership(self, chat: Chat, by: int, account: int) -> Notifications:
+        """A member leaves, or is removed by one of a higher role."""
+        if not {by, account} <= chat.first.keys() or (by != account and not chat.outranks(by, account)):
+            raise Forbidden
+        del chat.first[account]
+        chat.admins.discard(account)
+        user = self.users[account]
+        user.unread = [message for message in user.unread if message.chat != chat.number]
+        for message in chat.messages:
+            message.audience.discard(account)
+        changed: dict[int, Role | Literal["left"]] = {account: "left"}
+        if account == chat.owner:
+            chat.owner = next((one for one in chat.first if one in chat.admins), next(iter(chat.first), 0))
+            chat.admins.discard(chat.owner)
+            changed |= {chat.owner: "owner"} if chat.owner else {}
+        notifications: Notifications = [(account, ChatLeft(chat.number, "left" if by == account else "kicked"))]
+        return notifications + [
+            (member, RoleChanged(chat.number, one, new, by)) for one, new in changed.items() for member in chat.first
+        ]
 
     def apply(self, chat: Chat, account: int, text: str) -> Notifications:
         if account in chat.first or chat.policy == "closed":

@@ -98,3 +98,11 @@ def set_role(harness: ModelHarness, device: ModelDevice, chat: Chat, member: int
     harness.do(
         lambda: client.set_role(chat.number, member, role), lambda: harness.model.set_role(chat, by, member, role)
     )
+
+
+def end_membership(harness: ModelHarness, device: ModelDevice, chat: Chat, member: int) -> None:
+    client, by = _client(device), device.user.number
+    harness.note(f"{device} {'leaves' if member == by else f'removes {member} from'} {chat.number}")
+    harness.do(
+        lambda: client.end_membership(chat.number, member), lambda: harness.model.end_membership(chat, by, member)
+    )

@@ -74,10 +74,29 @@ class NativeMachine(Machine):
         """Clients with the other members of their groups."""
         return [
             (device, chat, member)
-            for device in self.devices(Native) for chat in self.chats_of(device)
-            if chat.pair is None and chat.number != LOBBY
-            for member in chat.first if member != device.user.number
+            for device, chat in self.own_groups() for member in chat.first if member != device.user.number
         ]  # fmt: skip
+
+    # Members
+
+    @precondition(lambda self: self.own_groups())
+    @rule(choice=data)
+    def leave_group(self, choice: st.DataObject) -> None:
+        """Mostly a group that one may join again."""
+        groups = self.own_groups()
+        joinable = [(device, chat) for device, chat in groups if chat.policy != "closed"]
+        device, chat = self.prefer(choice, "who and what", joinable, groups)
+        native_actions.end_membership(self.harness, device, chat, device.user.number)
+
+    def own_groups(self) -> list[tuple[ModelDevice, Chat]]:
+        return [(device, chat) for device, chat in self.places(Native) if chat.pair is None and chat.number != LOBBY]
+
+    @precondition(lambda self: self.members())
+    @rule(choice=data)
+    def kick(self, choice: st.DataObject) -> None:
+        members = self.members()
+        lower = [(device, chat, one) for device, chat, one in members if chat.outranks(device.user.number, one)]
+        native_actions.end_membership(self.harness, *self.prefer(choice, "who, where and whom", lower, members))
 
     # Receipts
 
@@ -121,10 +140,9 @@ class NativeMachine(Machine):
 
     # Queries
 
-    @precondition(lambda self: self.devices(Native))
+    @precondition(lambda self: self.places(Native))
     @rule(choice=data)
     def check_native_history(self, choice: st.DataObject) -> None:
-        device = self.pick(choice, "who", self.devices(Native))
-        chat = self.pick(choice, "where", self.chats_of(device))
+        device, chat = self.pick(choice, "who and where", self.places(Native))
         self.harness.note(f"{device} reads {chat.number}")
         check_native_history(self.harness.model, device, chat)
