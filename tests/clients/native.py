@@ -60,6 +60,10 @@ class Native(Client):
         where = {"to": to} if to and not chat else {"chat": chat}
         self._send("send", **where, segments=_segments(segments), nonce=secrets.token_hex(8))
 
+    def reply_to(self, chat: int, index: int, segments: tuple[Segment, ...]) -> None:
+        """`send_message` with a reply to that message."""
+        self._send("send", chat=chat, segments=_segments(segments), reply_to=index, nonce=secrets.token_hex(8))
+
     def acknowledged(self) -> int:
         return int(shaped(self._result(), chat=int, index=int, id=int, time=int)["index"])
 
@@ -227,6 +231,7 @@ def _message(read: dict[str, Any]) -> Sight:
         "to": read.get("to"),
         "name": shaped(read["face"], nickname=str)["nickname"],
         "segments": _shown(read["segments"]),
+        "reply_to": read.get("reply_to", 0),
         "edited": read.get("edited", False),
         "recalled": read.get("recalled", False),
         "reactions": read.get("reactions", {}),

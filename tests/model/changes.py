@@ -18,7 +18,7 @@ def recall(chat: Chat, message: SentMessage, by: int) -> Notifications:
     if message.is_recalled:
         return []
     message.segments, message.dialect = (RECALLED,), ""
-    message.is_recalled, message.is_edited = True, False
+    message.is_recalled, message.is_edited, message.reply_to = True, False, 0
     message.reactions.clear()
     chat.pinned.discard(message.index)
     return _changed(chat, message, by, "recall")

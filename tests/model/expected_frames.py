@@ -25,10 +25,30 @@ from tests.model.model import (
 
 STORED_EVENTS = FriendRequestAnswered | JoinRequestAnswered
 """Events that are stored for users without a connection in a dialect that shows them."""
+_QUOTE_CHARACTERS = 80
 
 
 def text(segments: tuple[Segment, ...]) -> str:
     return " ".join(one if isinstance(one, str) else f"[emoji:{one}]" for one in segments)
+
+
+def shown_text(message: SentMessage, model: Model) -> str:
+    return text(with_quote(message, model))
+
+
+def with_quote(message: SentMessage, model: Model) -> tuple[Segment, ...]:
+    """A reply begins with a line of the other message, as that is now."""
+    if not message.reply_to:
+        return message.segments
+    other = model.chats[message.chat].message(message.reply_to)
+    line = _one_line(f"> {_one_line(model.users[other.sender].name)}: {_one_line(text(other.segments))}")
+    first, *more = message.segments
+    return (f"{line}\n{first}", *more) if isinstance(first, str) else (f"{line}\n", first, *more)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _QUOTE_CHARACTERS else line[: _QUOTE_CHARACTERS - 1] + "…"
 
 
 def v0(event: Event, model: Model) -> list[Sight]:
@@ -36,7 +56,7 @@ def v0(event: Event, model: Model) -> list[Sight]:
         return []
     message, sights = event.message, []
     where = {"cid": message.chat, "sender_id": f"{message.sender:010d}"}
-    for emojis, run in groupby(message.segments, lambda one: isinstance(one, int)):
+    for emojis, run in groupby(with_quote(message, model), lambda one: isinstance(one, int)):
         if emojis:
             sights += [Sight("emoji", {**where, "emojiId": one}) for one in run]
         else:
@@ -49,7 +69,7 @@ def v1(event: Event, model: Model) -> list[Sight]:
         case MessagePosted(message):
             chat = model.chats[message.chat]
             where = {"group_id": message.chat} if chat.pair is None else {"private_id": chat.other(message.sender)}
-            return [Sight("message", {"ocid": message.sender, **where, "msg": text(message.segments)})]
+            return [Sight("message", {"ocid": message.sender, **where, "msg": shown_text(message, model)})]
         case FriendRequested(applicant, account, words):
             return [Sight("asked", {"add_ocid": account, "ocid": applicant, **({"text": words} if words else {})})]
         case JoinRequested(group, applicant, words):
@@ -71,7 +91,11 @@ def v1(event: Event, model: Model) -> list[Sight]:
 def v2(event: Event, model: Model) -> list[Sight]:
     match event:
         case MessagePosted(message):
-            words = {"session_id": message.chat, "ocid": f"{message.sender:010d}", "msg": list(message.segments)}
+            words = {
+                "session_id": message.chat,
+                "ocid": f"{message.sender:010d}",
+                "msg": list(with_quote(message, model)),
+            }
             return [Sight("message", words)]
         case ChatAppeared(chat):
             return [Sight("appeared", {"session_id": chat})]
@@ -87,7 +111,7 @@ def service(event: Event, model: Model) -> list[Sight]:
 def value(message: SentMessage, model: Model, *, named: bool) -> Sight:
     """A message of the history."""
     sender = model.users[message.sender]
-    words = {"chat": message.chat, "id": sender.uuid, "content": text(message.segments)}
+    words = {"chat": message.chat, "id": sender.uuid, "content": shown_text(message, model)}
     return Sight("message", {**words, "name": sender.name} if named else words)
 
 
@@ -95,9 +119,9 @@ def pipe(event: Event, model: Model) -> list[Sight]:
     match event:
         case MessagePosted(message):
             if model.chats[message.chat].pair is not None:
-                return [Sight("message", {"type": "0", "id": message.sender, "data": text(message.segments)})]
+                return [Sight("message", {"type": "0", "id": message.sender, "data": shown_text(message, model)})]
             before = "" if message.dialect == "pipe" else f"{model.users[message.sender].name}: "
-            return [Sight("message", {"type": "1", "id": message.chat, "data": before + text(message.segments)})]
+            return [Sight("message", {"type": "1", "id": message.chat, "data": before + shown_text(message, model)})]
         case FriendRequested(applicant, _, words):
             return [Sight("friend_request", {"fields": f"1|{applicant}|{_field(words)}|"})]
         case JoinRequested(group, applicant, words):
@@ -156,6 +180,7 @@ def native_message(message: SentMessage, model: Model, reader: int = 0) -> Sight
             "to": to,
             "name": name,
             "segments": () if message.is_recalled else message.segments,
+            "reply_to": message.reply_to,
             "edited": message.is_edited,
             "recalled": message.is_recalled,
             "reactions": {emoji: len(accounts) for emoji, accounts in message.reactions.items()},

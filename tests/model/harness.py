@@ -216,12 +216,16 @@ class ModelHarness:
 
     # Messages
 
-    def send(self, device: ModelDevice, chat: Chat, segments: tuple[Segment, ...]) -> None:
-        self.note(f"{device} says {segments} in {chat.number}")
+    def send(self, device: ModelDevice, chat: Chat, segments: tuple[Segment, ...], reply_to: int = 0) -> None:
+        self.note(f"{device} says {segments} in {chat.number}{f' to {reply_to}' if reply_to else ''}")
         client = device.client
-        client.send_message(chat.number, segments, self.address(device, chat))
+        if reply_to:
+            assert isinstance(client, Native)
+            client.reply_to(chat.number, reply_to, segments)
+        else:
+            client.send_message(chat.number, segments, self.address(device, chat))
         try:
-            notifications = self.model.send(chat, device.user.number, client.dialect, segments)
+            notifications = self.model.send(chat, device.user.number, client.dialect, segments, reply_to)
         except Forbidden:
             with suppress(RequestRejected):
                 client.acknowledged()

@@ -49,6 +49,8 @@ class SentMessage:
     audience: set[int] = field(default_factory=set)
     """The other members at the time."""
     facts: dict[str, int] = field(default_factory=dict)
+    reply_to: int = 0
+    """The index of another message of the chat."""
     is_edited: bool = False
     is_recalled: bool = False
     reactions: dict[str, set[int]] = field(default_factory=dict)
@@ -123,6 +125,9 @@ class Chat(Named):
 
     def visible(self, number: int) -> list[SentMessage]:
         return [message for message in self.messages if message.index >= self.first[number]]
+
+    def message(self, index: int) -> SentMessage:
+        return self.messages[index - self.before - 1]
 
     def visible_to(self, number: int) -> list[SentMessage]:
         """Also of an account that is no member."""
@@ -255,11 +260,13 @@ class Model:
         chat.muted = {member for member in chat.first if self.is_blocked(member, [chat.other(member)])}
         return [(member, ChatAppeared(number)) for member in chat.first]
 
-    def send(self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...]) -> Notifications:
+    def send(
+        self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...], reply_to: int = 0
+    ) -> Notifications:
         """The message is unread for all other members until one of their clients sees it."""
-        if sender not in chat.first or sender in chat.muted:
+        if sender not in chat.first or sender in chat.muted or 0 < reply_to < chat.first[sender]:
             raise Forbidden
-        message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments)
+        message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments, reply_to=reply_to)
         chat.messages.append(message)
         message.audience = chat.first.keys() - {sender}
         for member in message.audience:

@@ -19,7 +19,7 @@ Choice = tuple[ModelDevice, Chat, SentMessage]
 
 
 class NativeMachine(Machine):
-    # Changes of messages
+    # Replies, and changes of messages
 
     def choose_message(self, choice: st.DataObject, *, own: bool = False) -> Choice:
         """One of the newest messages of a chat, mostly of the client's user (`own`), or one that it may see."""
@@ -35,6 +35,12 @@ class NativeMachine(Machine):
 
     def has_messages(self) -> bool:
         return bool(self.devices(Native)) and any(chat.messages for chat in self.chats)
+
+    @precondition(has_messages)
+    @rule(choice=data)
+    def reply_to(self, choice: st.DataObject) -> None:
+        device, chat, message = self.choose_message(choice)
+        self.harness.send(device, chat, self.segments(choice, device), message.index)
 
     @precondition(has_messages)
     @rule(choice=data)
