@@ -10,6 +10,7 @@ from typing import Any
 from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, parsed, shaped
 from tests.clients.line import SECONDS
 
+_FAR_FUTURE_MS = 4_000_000_000_000
 _GATHERED = ("read", "receipts", "typing", "presence", "synced")
 """Events that are no sights, of most of which only the last one counts; see `read_by`."""
 
@@ -129,6 +130,17 @@ class Native(Client):
             self.call("leave", chat=group)
         else:
             self.call("kick", chat=group, account=member)
+
+    def ban(self, group: int, account: int, *, on: bool) -> None:
+        self.call("ban" if on else "unban", chat=group, account=account)
+
+    def bans(self, group: int) -> set[int]:
+        return {one["account"] for one in self.call("bans", chat=group)["bans"]}
+
+    def silence(self, group: int, member: int, *, on: bool) -> None:
+        """`member`: 0 for all but the leaders."""
+        whom = {"account": member} if member else {}
+        self.call("silence", chat=group, until=_FAR_FUTURE_MS if on else 0, **whom)
 
     def request_friend(self, other: int, text: str) -> None:
         self.call("befriend", account=other, text=text)

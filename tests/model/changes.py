@@ -8,7 +8,7 @@ RECALLED = "[撤回]"
 
 
 def edit(chat: Chat, message: SentMessage, by: int, segments: tuple[Segment, ...]) -> Notifications:
-    _check(chat, message, by, is_allowed=message.sender == by and not message.is_recalled and by not in chat.muted)
+    _check(chat, message, by, is_allowed=message.sender == by and not message.is_recalled and not chat.is_muted(by))
     message.segments, message.is_edited, message.dialect = segments, True, ""
     return _changed(chat, message, by, "edit")
 
@@ -26,7 +26,7 @@ def recall(chat: Chat, message: SentMessage, by: int) -> Notifications:
 
 def react(chat: Chat, message: SentMessage, by: int, emoji: str, *, on: bool) -> Notifications:
     is_new = on is not (emoji in message.mine(by))
-    _check(chat, message, by, is_allowed=not (is_new and message.is_recalled) and by not in chat.muted)
+    _check(chat, message, by, is_allowed=not (is_new and message.is_recalled) and not chat.is_muted(by))
     if not is_new:
         return []
     accounts = message.reactions.setdefault(emoji, set())
@@ -40,7 +40,7 @@ def pin(chat: Chat, message: SentMessage, by: int, *, on: bool) -> Notifications
     is_new = on is not (message.index in chat.pinned)
     may_pin = chat.pair is not None or by in chat.leaders
     is_allowed = not is_new or (may_pin and not message.is_recalled)
-    _check(chat, message, by, is_allowed=is_allowed and by not in chat.muted)
+    _check(chat, message, by, is_allowed=is_allowed and not chat.is_muted(by))
     if not is_new:
         return []
     chat.pinned.symmetric_difference_update({message.index})

@@ -342,7 +342,7 @@ class ModelHarness:
     def _join(self, device: ModelDevice, client: Service, chat: Chat) -> None:
         """Service answers an application with an error, although it is one."""
         number, waits = device.user.number, chat.policy == "approval"
-        if waits and number not in chat.first:
+        if waits and number not in chat.first.keys() | chat.banned:
             with suppress(RequestRejected):
                 client.join(chat.number)
                 raise ModelMismatch(f"{device} has joined {chat.number}, where one applies")

@@ -165,7 +165,7 @@ class Machine(RuleBasedStateMachine):
     def rush(self, choice: st.DataObject) -> None:
         """Several clients send at once; meanwhile an absent user may log in and a client may leave."""
         witness, chat = self.pick(choice, "who sees all, and where", self.places(V0, V1, V2))
-        there = [device for device in self.harness.devices if device.user.number in chat.first.keys() - chat.muted]
+        there = self.possible_speakers(chat)
         if not there:
             return
         speakers = choice.draw(st.lists(st.sampled_from(there), min_size=2, max_size=8))
@@ -176,10 +176,19 @@ class Machine(RuleBasedStateMachine):
     @rule(choice=data)
     def join(self, choice: st.DataObject) -> None:
         chat, witness, newcomer = self.pick(choice, "where, who sees all, who comes", self.joinable_groups())
-        there = [device for device in self.harness.devices if device.user.number in chat.first]
+        there = self.possible_speakers(chat)
+        if not there:
+            return
         speakers = choice.draw(st.lists(st.sampled_from(there), min_size=2, max_size=8))
         steps = [(device, self.segments(choice, device)) for device in speakers]
         ConcurrentSend(self.harness, chat, witness).join(steps, newcomer, self.words("enough"))
+
+    def possible_speakers(self, chat: Chat) -> list[ModelDevice]:
+        """Clients whose users may send to the chat."""
+        return [
+            device for device in self.harness.devices
+            if device.user.number in chat.first and not chat.is_muted(device.user.number)
+        ]  # fmt: skip
 
     def joinable_groups(self) -> list[tuple[Chat, ModelDevice, ModelDevice]]:
         """Open groups, each with a witness and a client that may join, the only one its user gets messages by."""
@@ -189,7 +198,7 @@ class Machine(RuleBasedStateMachine):
             (chat, witness, newcomer)
             for chat in self.groups if chat.policy == "open"
             for witness in self.devices(V0, V1, V2) if witness.user.number in chat.first
-            for newcomer in alone if newcomer.user.number not in chat.first
+            for newcomer in alone if newcomer.user.number not in chat.first.keys() | chat.banned
         ]  # fmt: skip
 
     def _meanwhile(self, choice: st.DataObject, chat: Chat, busy: set[ModelDevice]) -> ConcurrentChanges:

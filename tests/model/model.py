@@ -96,7 +96,9 @@ class Chat(Named):
     changes: list[Change] = field(default_factory=list)
     pinned: set[int] = field(default_factory=set)
     muted: set[int] = field(default_factory=set)
-    """Members of a private chat that the other one blocks: they neither send nor change anything, but may recall."""
+    """Members that neither send nor change anything, but may recall: in a private chat, those that the other one
+    blocks; in a group, silenced ones, also after they have left. 0: all but the leaders."""
+    banned: set[int] = field(default_factory=set)
 
     def __repr__(self) -> str:
         return f"chat {self.number}"
@@ -113,6 +115,9 @@ class Chat(Named):
     def role(self, number: int) -> Role:
         """Of a member."""
         return "owner" if number == self.owner else "admin" if number in self.admins else "member"
+
+    def is_muted(self, number: int) -> bool:
+        return number in self.muted or (0 in self.muted and number not in self.leaders)
 
     def outranks(self, number: int, other: int) -> bool:
         ranks = ("member", "admin", "owner")
@@ -264,7 +269,7 @@ class Model:
         self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...], reply_to: int = 0
     ) -> Notifications:
         """The message is unread for all other members until one of their clients sees it."""
-        if sender not in chat.first or sender in chat.muted or 0 < reply_to < chat.first[sender]:
+        if sender not in chat.first or chat.is_muted(sender) or 0 < reply_to < chat.first[sender]:
             raise Forbidden
         message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments, reply_to=reply_to)
         chat.messages.append(message)
@@ -315,6 +320,28 @@ class Model:
         """A member leaves, or is removed by one of a higher role."""
         if not {by, account} <= chat.first.keys() or (by != account and not chat.outranks(by, account)):
             raise Forbidden
+        return self._end_membership(chat, by, account)
+
+    def ban(self, chat: Chat, by: int, account: int, *, on: bool) -> Notifications:
+        """Also of an account that is no member. Nobody is notified of a ban itself."""
+        if by not in chat.leaders or (on and account in chat.first and not chat.outranks(by, account)):
+            raise Forbidden
+        if not on:
+            chat.banned.discard(account)
+            return []
+        chat.banned.add(account)
+        chat.applied.pop(account, None)
+        return self._end_membership(chat, by, account) if account in chat.first else []
+
+    def silence(self, chat: Chat, by: int, account: int, *, on: bool) -> Notifications:
+        """`account`: 0 for all but the leaders. Nobody is notified."""
+        lower = account == 0 or (account in chat.first and chat.outranks(by, account))
+        if by not in chat.leaders or not lower:
+            raise Forbidden
+        chat.muted = chat.muted | {account} if on else chat.muted - {account}
+        return []
+
+    def _end_membership(self, chat: Chat, by: int, account: int) -> Notifications:
         del chat.first[account]
         chat.admins.discard(account)
         user = self.users[account]
@@ -332,7 +359,7 @@ class Model:
         ]
 
     def apply(self, chat: Chat, account: int, text: str) -> Notifications:
-        if account in chat.first or chat.policy == "closed":
+        if account in chat.first or chat.policy == "closed" or account in chat.banned:
             raise Forbidden
         if chat.policy == "open":
             return self._admit(chat, account)
@@ -341,7 +368,7 @@ class Model:
 
     def answer_applicant(self, chat: Chat, by: int, applicant: int, *, accept: bool, pull: bool) -> Notifications:
         """`pull`: friends may be admitted without an application."""
-        if accept and pull and self.is_blocked(by, [applicant]):
+        if accept and (applicant in chat.banned or (pull and self.is_blocked(by, [applicant]))):
             raise Forbidden
         friend = accept and pull and applicant in self.users[by].friends
         if by not in chat.leaders or applicant in chat.first or not (applicant in chat.applied or friend):

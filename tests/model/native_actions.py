@@ -85,7 +85,7 @@ def check_readers(harness: ModelHarness, device: ModelDevice, chat: Chat, messag
             continue  # of an earlier history, in the lobby
         unread = [one.index for one in model.users[account].unread if one.chat == number]
         expect_same(device, [one for one in unread if one <= index], [])
-    if chat.muted:
+    if chat.pair and chat.muted:
         with suppress(RequestRejected):
             client.readers(chat.number, message.index)
             raise ModelMismatch(f"{device} sees who has read {message.index} of {chat.number}")
@@ -107,4 +107,18 @@ def end_membership(harness: ModelHarness, device: ModelDevice, chat: Chat, membe
     harness.note(f"{device} {'leaves' if member == by else f'removes {member} from'} {chat.number}")
     harness.do(
         lambda: client.end_membership(chat.number, member), lambda: harness.model.end_membership(chat, by, member)
+    )
+
+
+def ban(harness: ModelHarness, device: ModelDevice, chat: Chat, account: int, *, on: bool) -> None:
+    harness.note(f"{device} {'bans' if on else 'unbans'} {account} in {chat.number}")
+    client, by = _client(device), device.user.number
+    harness.do(lambda: client.ban(chat.number, account, on=on), lambda: harness.model.ban(chat, by, account, on=on))
+
+
+def silence(harness: ModelHarness, device: ModelDevice, chat: Chat, member: int, *, on: bool) -> None:
+    harness.note(f"{device} {'silences' if on else 'lets speak'} {member or 'all'} in {chat.number}")
+    client, by = _client(device), device.user.number
+    harness.do(
+        lambda: client.silence(chat.number, member, on=on), lambda: harness.model.silence(chat, by, member, on=on)
     )

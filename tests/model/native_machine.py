@@ -104,6 +104,25 @@ class NativeMachine(Machine):
         lower = [(device, chat, one) for device, chat, one in members if chat.outranks(device.user.number, one)]
         native_actions.end_membership(self.harness, *self.prefer(choice, "who, where and whom", lower, members))
 
+    @precondition(lambda self: self.own_groups())
+    @rule(choice=data, on=flags)
+    def ban(self, choice: st.DataObject, on: bool) -> None:
+        """Also users that are no members."""
+        groups = self.own_groups()
+        led = [(device, chat) for device, chat in groups if device.user.number in chat.leaders]
+        device, chat = self.prefer(choice, "who and where", led, groups)
+        others = [one.number for one in self.users if one is not device.user]
+        account = self.prefer(choice, "whom", [one for one in others if on is not (one in chat.banned)], others)
+        native_actions.ban(self.harness, device, chat, account, on=on)
+
+    @precondition(lambda self: self.members())
+    @rule(choice=data, on=flags, everybody=flags)
+    def silence(self, choice: st.DataObject, on: bool, everybody: bool) -> None:
+        members = self.members()
+        lower = [(device, chat, one) for device, chat, one in members if chat.outranks(device.user.number, one)]
+        device, chat, member = self.prefer(choice, "who, where and whom", lower, members)
+        native_actions.silence(self.harness, device, chat, 0 if everybody else member, on=on)
+
     # Receipts
 
     @precondition(has_messages)

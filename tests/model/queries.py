@@ -47,6 +47,8 @@ def _check_account_by_native(model: Model, device: ModelDevice, client: Native) 
         if number != LOBBY:
             expect_same(device, sorted(shown["members"]), sorted(chat.first))
             expect_same(device, client.roles(number), {one: chat.role(one) for one in chat.first})
+            if device.user.number in chat.leaders:
+                expect_same(device, client.bans(number), chat.banned)
             expect_same(device, _listed_changes(client, number), last_changes(chat, device.user.number))
         if chat.pair is None:
             expect_same(device, (shown["name"], shown["owner"]), (chat.name, chat.owner))
