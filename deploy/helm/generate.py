@@ -1,4 +1,4 @@
-"""Makes the chart's templates from the objects of `deploy/k8s/overlays/prod`: `python -m deploy.helm.generate`.
+"""Makes the chart's templates from the objects of `deploy/k8s/overlays/chart`: `python -m deploy.helm.generate`.
 
 Kustomize renders the objects; a few of their fields become values of the chart. `_helpers.tpl`, `settings.yaml`, the
 tests, `NOTES.txt`, `values.yaml` and its schema are written by hand. Needs kustomize or kubectl.
@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 CHART = Path(__file__).parent / "dragoman"
-OVERLAY = Path(__file__).parents[1] / "k8s" / "overlays" / "prod"
+OVERLAY = Path(__file__).parents[1] / "k8s" / "overlays" / "chart"
 SERVICES = ("auth", "edge", "message", "session")
 DASHBOARD = ("dashboard", "edge-ops", "ops-from-dashboard")
 """Names of the dashboard's objects."""
@@ -31,10 +31,16 @@ _BACKUP_SCRIPT = "backup-script-"
 _FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "Ingress": "ingress",
           "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
 """The file of each kind; other objects are in that of their process."""
+_NETWORK_FILES = {"to-own-bucket": "network-bucket", "node-local-names": "network-node-local-dns",
+                  "to-hooks": "network-outgoing-hooks"}  # fmt: skip
+"""Of the policies that have a switch of their own."""
 _SWITCHES = {"autoscaling": ".Values.autoscaling.enabled", "ingress": ".Values.ingress.enabled",
              "monitors": ".Values.monitoring.enabled", "rules": ".Values.monitoring.enabled",
              "network": ".Values.network.policies", "dashboard": ".Values.dashboard.enabled",
              "backup": ".Values.backup.enabled",
+             "network-bucket": "and .Values.network.policies .Values.network.bucket",
+             "network-node-local-dns": "and .Values.network.policies .Values.network.nodeLocalDns",
+             "network-outgoing-hooks": "and .Values.network.policies .Values.network.outgoingHooks",
              "dashboard-network": "and .Values.dashboard.enabled .Values.network.policies"}  # fmt: skip
 _BEFORE = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
 
@@ -98,7 +104,7 @@ def _file_of(one: Object) -> str:
         return "backup"
     if name in DASHBOARD:
         return "dashboard-network" if one["kind"] == "NetworkPolicy" else "dashboard"
-    return _FILES.get(one["kind"], name)
+    return _NETWORK_FILES.get(name) or _FILES.get(one["kind"], name)
 
 
 def _rendered() -> Iterator[Object]:

@@ -18,7 +18,8 @@ from tests.support.commands import ROOT
 HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
 EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true", "dashboard.enabled=true",
-              "backup.enabled=true")  # fmt: skip
+              "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
+              "network.outgoingHooks=true")  # fmt: skip
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 HOOKED = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "dragoman/")
 
@@ -87,7 +88,7 @@ def test_the_chart_has_the_objects_of_the_overlay() -> None:
     chart = {key: one for key, one in by_name(template(*EVERYTHING)).items() if not is_of_helm_alone(*key)}
     overlay = {
         (kind, SETTINGS.sub("dragoman-settings", name)): one
-        for (kind, name), one in by_name(rendered("prod")).items()
+        for (kind, name), one in by_name(rendered("chart")).items()
         if not is_of_kustomize_alone(kind, name)
     }
     for name in ("edge", "message"):  # upgrade.sh sets an autoscaler's minimum, as the chart does
@@ -118,6 +119,17 @@ def test_what_a_cluster_may_lack_is_off_by_default() -> None:
     )
     numbers = {one["metadata"]["name"]: one["spec"]["replicas"] for one in template() if one["kind"] == "Deployment"}
     assert numbers == {"auth": 2, "edge": 2, "message": 2, "session": 2}
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("switch", "name"),
+    [("bucket", "to-own-bucket"), ("nodeLocalDns", "node-local-names"), ("outgoingHooks", "to-hooks")],
+)
+def test_each_policy_has_its_own_switch(switch: str, name: str) -> None:
+    assert ("NetworkPolicy", name) not in by_name(template())
+    assert ("NetworkPolicy", name) in by_name(template(f"network.{switch}=true"))
+    assert ("NetworkPolicy", name) not in by_name(template(f"network.{switch}=true", "network.policies=false"))
 
 
 @needs_helm
