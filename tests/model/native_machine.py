@@ -116,12 +116,12 @@ class NativeMachine(Machine):
         native_actions.ban(self.harness, device, chat, account, on=on)
 
     @precondition(lambda self: self.members())
-    @rule(choice=data, on=flags, everybody=flags)
-    def silence(self, choice: st.DataObject, on: bool, everybody: bool) -> None:
+    @rule(choice=data, on=flags, all_members=flags)
+    def silence(self, choice: st.DataObject, on: bool, all_members: bool) -> None:
         members = self.members()
         lower = [(device, chat, one) for device, chat, one in members if chat.outranks(device.user.number, one)]
         device, chat, member = self.prefer(choice, "who, where and whom", lower, members)
-        native_actions.silence(self.harness, device, chat, 0 if everybody else member, on=on)
+        native_actions.silence(self.harness, device, chat, 0 if all_members else member, on=on)
 
     # Receipts
 
