@@ -139,8 +139,8 @@ class Native(Client):
 
     def silence(self, group: int, member: int, *, on: bool) -> None:
         """`member`: 0 for all but the leaders."""
-        whom = {"account": member} if member else {}
-        self.call("silence", chat=group, until=_FAR_FUTURE_MS if on else 0, **whom)
+        account = {"account": member} if member else {}
+        self.call("silence", chat=group, until=_FAR_FUTURE_MS if on else 0, **account)
 
     def request_friend(self, other: int, text: str) -> None:
         self.call("befriend", account=other, text=text)
