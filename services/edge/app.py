@@ -91,7 +91,8 @@ if TYPE_CHECKING:
 
 _log = log(__name__)
 _FINISH_SECONDS = 1.0
-_COMMIT_SECONDS = 2.5
+_COMMIT_SECONDS = 4.5
+"""Two attempts: what is not committed is delivered again elsewhere."""
 _OPS_SECONDS = 2.0
 
 
