@@ -21,6 +21,7 @@ from services.edge.dialects.native import bots, events, links, mutes, presence, 
 from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
 from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
+from services.edge.dialects.text_fallback import only_text
 from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
 from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
@@ -36,7 +37,7 @@ from shared.contract.model import (
 from shared.contract.moderation import BanList
 from shared.contract.search import SearchPage
 from shared.contract.session import ChatView, MemberList, Requests
-from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, shown_segment
+from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, ShownText, shown_segment
 
 ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWNER: "owner"}
 
@@ -192,6 +193,9 @@ def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:
     message, summary = shown.message, shown.summary
     face = UNSET if summary is None else SenderInfo(summary.nickname, summary.uuid)
     to = UNSET if shown.to is None else shown.to
+    if (text := only_text(shown.segments)) is not None and shown.rich is None and shown.reactions is None:
+        place = message.chat, message.index, message.id, message.sender, message.time
+        return *place, [ShownText(text)], to, face, shown.edited or UNSET, UNSET, UNSET, UNSET, shown.reply_to or UNSET
     recalled = shown.segments == (Recalled(),)
     segments = [] if recalled else [shown_segment(segment, base_url) for segment in shown.rich or shown.segments]
     place = message.chat, message.index, message.id, message.sender, message.time
