@@ -197,12 +197,13 @@ class Synced(msgspec.Struct, frozen=True):
 
 class SyncChat(msgspec.Struct):
     """One page of a chat's messages after index `after`, and the range that each of these accounts may see. `since`:
-    the membership version that the caller knows; 0: none."""
+    the membership version that the caller knows; 0: none. `limit`: the most messages; 0: as many as a reply holds."""
 
     chat: ChatId
     accounts: list[AccountId]
     after: int
     since: int = 0
+    limit: int = 0
 
 
 class ChatSynced(msgspec.Struct, frozen=True):

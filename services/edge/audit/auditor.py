@@ -34,7 +34,7 @@ _PAUSE_SECONDS = 5.0
 """Before the second look."""
 _REQUEST_SECONDS = 5.0
 _AT_ONCE = 200
-"""Messages that are compared without a pause for the event loop."""
+"""Messages that are compared without a pause for the event loop, and that a busy chat is watched for."""
 _REPORTED = 10_000
 """Lost messages that are remembered, so that each counts once."""
 
@@ -122,13 +122,13 @@ class DeliveryAuditor:
         return losses, heads
 
     async def _posted(self, local: LocalAccount, heads: Mapping[ChatId, int]) -> list[Message]:
-        """The messages that the account may see and that follow these heads, at most a page of each chat. Raises
+        """The messages that the account may see and that follow these heads, at most 200 of each chat. Raises
         RequestError."""
         account, posted = local.account, list[Message]()
         async for page in self._pages(Sync(account, bare=True)):
             for chat, head in ((entry.chat, entry.head) for entry in page):
                 if head > heads.get(chat, head):
-                    request = SyncChat(chat, [account], heads[chat])
+                    request = SyncChat(chat, [account], heads[chat], limit=_AT_ONCE)
                     reply = await self._bus.request(subjects.SYNC_CHAT, request, seconds=_REQUEST_SECONDS)
                     first = reply.first_index.get(account)
                     posted += [message for message in reply.messages if first is not None and message.index >= first]

@@ -192,13 +192,14 @@ class MessageQueries:
         for account, (_, joined) in members.items():
             state = read_below(cursors.get((account, chat), ReadState()), joined)
             unread_from[account] = first_unread(state, unread_ranges(state, head, self._max_unread))
-        rows = snapshot.messages([(chat, after + 1, head)] if members or changed is not None else [])
+        last = min(head, after + request.limit) if request.limit > 0 else head
+        rows = snapshot.messages([(chat, after + 1, last)] if members or changed is not None else [])
         page = _MessagePage(rows, _ByteBudget(self._reply_bytes))
         messages = page.take(chat)
         return ChatSynced(
             chat=chat,
             head=head,
-            upto=page.upto(messages, head, after),
+            upto=page.upto(messages, last, after),
             messages=messages,
             first_index={account: first for account, (first, _) in members.items()},
             unread_from=unread_from,

@@ -219,6 +219,13 @@ async def test_a_chat_sync_continues_after_an_index_for_members(harness: QueryHa
     assert reply.unread_from == {ANN: 3, BOB: 5}
 
 
+async def test_a_chat_sync_of_so_many_messages(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "121212")
+    for after, limit, wanted in ((1, 2, [2, 3]), (4, 2, [5, 6]), (5, 2, [6])):
+        reply = await harness.queries.sync_chat(SyncChat(ROOM, [ANN], after, limit=limit))
+        assert (reply.head, reply.upto, indexes(reply.messages)) == (6, wanted[-1], wanted)
+
+
 async def test_a_chat_sync_after_every_message_has_only_the_head(harness: QueryHarness) -> None:
     """`after` is higher than every index."""
     await harness.post(ROOM, "12")
