@@ -26,8 +26,7 @@ class Draft(msgspec.Struct, array_like=True, frozen=True):
 
 
 class PostMessages(msgspec.Struct):
-    """The messages that the connections of one edge node submitted in one event-loop tick, or while its in-flight
-    window was full."""
+    """The messages that clients of one edge sent in one tick of the event loop, or while its in-flight window was full."""
 
     node: NodeId
     drafts: list[Draft]
