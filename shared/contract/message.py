@@ -26,7 +26,7 @@ class Draft(msgspec.Struct, array_like=True, frozen=True):
 
 
 class PostMessages(msgspec.Struct):
-    """The messages that clients of one edge sent in one tick of the event loop, or while its in-flight window was full."""
+    """Messages that clients of one edge sent in one tick of the event loop, or while its in-flight window was full."""
 
     node: NodeId
     drafts: list[Draft]

@@ -171,7 +171,7 @@ class Native(Dialect):
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         if isinstance(reply, MessageAccepted):  # the most frequent one
-            return _reply(_id(request.context), encode.sent(reply.message, again=reply.again))
+            return _reply(_id(request.context), self._result(reply))
         if request.context is _NEW_CHAT:
             assert isinstance(reply, ChatView)
             return (_encode(encode.chat_event(reply, self.base_url)),)
@@ -188,6 +188,8 @@ class Native(Dialect):
 
     def _result(self, reply: Reply) -> msgspec.Struct:
         match reply:
+            case MessageAccepted(message, _, again):
+                return encode.sent(message, again=again)
             case Ack() | VerificationMailed():
                 return results.Nothing()
             case Authenticated() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():
