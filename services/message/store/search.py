@@ -31,8 +31,10 @@ _ENTRIES = """
 _HITS = """
     SELECT newest.time AS time, newest.place AS place FROM ({entries} LIMIT :scanned) AS newest
     WHERE newest.place >= {first}{others} ORDER BY newest.time DESC LIMIT :limit"""
+# OFFSET keeps PostgreSQL from a join, for which it would read all entries that the chat has with the other term.
 _OTHER = """ AND EXISTS (
-    SELECT 1 FROM search_entries WHERE chat_id = {chat} AND term = {term} AND search_entries.time = newest.time)"""
+    SELECT 1 FROM search_entries WHERE chat_id = {chat} AND term = {term} AND search_entries.time = newest.time
+    LIMIT 1 OFFSET 0)"""
 _BOUND = "SELECT last.time FROM ({entries} LIMIT 1 OFFSET :skipped) AS last WHERE last.place >= {first}"
 _SQLITE = """
     SELECT span.value ->> 0, (SELECT json_group_array(json_array(time, place)) FROM ({hits})), ({bound})
