@@ -1,6 +1,9 @@
 """Writes a data directory like that of a running `dragoman up`."""
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -8,6 +11,7 @@ import msgspec
 from services.cli.data import Run, write_run
 from services.cli.embedded.credentials import Credentials, write_private
 from services.cli.installation import Installation, find
+from shared.bus.client import Bus
 from tests.support.servers import NatsServer, ValkeyServer
 
 
@@ -17,3 +21,13 @@ def write_installation(server: NatsServer, directory: Path, valkey: ValkeyServer
     write_run(directory, Run(os.getpid(), server.settings("admin").url, True, [], valkey.port if valkey else 0))
     write_private(directory / "credentials.json", msgspec.json.encode(credentials))
     return find(None, (), {"data": str(directory)})
+
+
+@asynccontextmanager
+async def installed(server: NatsServer, directory: Path, *buses: Bus) -> AsyncIterator[Installation]:
+    """`write_installation`, whose services are these while the block runs."""
+    await asyncio.gather(*(bus.start() for bus in buses))
+    try:
+        yield write_installation(server, directory)
+    finally:
+        await asyncio.gather(*(bus.stop() for bus in buses))

@@ -24,7 +24,7 @@ from shared.contract.session import Ack
 from shared.contract.subjects import CREATE_ANY_BOT_TOKEN, CREATE_OPERATOR_BOT, DELETE_ANY_BOT_TOKEN, LIST_ALL_BOTS
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.test_command import admin
-from tests.unit.services.cli.installed import write_installation
+from tests.unit.services.cli.installed import installed
 
 TOKEN = BotTokenView("b1", "server", ["read", "send"], 0, 1_800_000_000)
 BOTS = [
@@ -62,11 +62,9 @@ class FakeBots:
 
 @pytest.fixture
 async def auth(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[FakeBots]:
-    write_installation(nats_server, tmp_path)
     auth = FakeBots(nats_server)
-    await auth.bus.start()
-    yield auth
-    await auth.bus.stop()
+    async with installed(nats_server, tmp_path, auth.bus):
+        yield auth
 
 
 async def test_a_bot_gets_a_token_that_is_printed_once(auth: FakeBots, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from shared.contract.session import Ack
 from shared.contract.subjects import DELETE_USER, FIND_USER, SET_MAINTENANCE
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
-from tests.unit.services.cli.installed import write_installation
+from tests.unit.services.cli.installed import installed
 
 UUID = "00000000-0000-4000-8000-000000000001"
 ACTS = [("user", "register"), ("user", "login"), ("user", "recover"), ("admin", "kick")]
@@ -54,11 +54,9 @@ class FakeAuth:
 
 @pytest.fixture
 async def auth(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[FakeAuth]:
-    write_installation(nats_server, tmp_path)
     auth = FakeAuth(nats_server)
-    await auth.bus.start()
-    yield auth
-    await auth.bus.stop()
+    async with installed(nats_server, tmp_path, auth.bus):
+        yield auth
 
 
 async def admin(directory: Path, *arguments: str, input: str = "") -> Result:

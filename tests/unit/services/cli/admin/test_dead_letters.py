@@ -20,7 +20,7 @@ from shared.contract.subjects import ACCOUNT_DELETED, MAIL_REQUESTED
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
-from tests.unit.services.cli.installed import write_installation
+from tests.unit.services.cli.installed import installed, write_installation
 
 MAIL = MailRequested("ann@example.org", "Confirm", "the secret link", 0)
 
@@ -43,11 +43,9 @@ class FailingAuth:
 
 @pytest.fixture
 async def auth(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[FailingAuth]:
-    write_installation(nats_server, tmp_path)
     auth = FailingAuth(nats_server)
-    await auth.bus.start()
-    yield auth
-    await auth.bus.stop()
+    async with installed(nats_server, tmp_path, auth.bus):
+        yield auth
 
 
 async def dragoman(directory: Path, *arguments: str) -> Result:

@@ -20,7 +20,7 @@ from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import ProfileSummary, Text, unpack_segments
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
-from tests.unit.services.cli.installed import write_installation
+from tests.unit.services.cli.installed import installed
 
 SYSTEM_PROFILE = ProfileSummary("System", "u-h")
 ACCOUNTS = 5
@@ -83,11 +83,9 @@ class FakeServices:
 
 @pytest.fixture
 async def system(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[FakeServices]:
-    write_installation(nats_server, tmp_path)
     system = FakeServices(nats_server)
-    await asyncio.gather(*(bus.start() for bus in system.buses))
-    yield system
-    await asyncio.gather(*(bus.stop() for bus in system.buses))
+    async with installed(nats_server, tmp_path, *system.buses):
+        yield system
 
 
 async def notice(directory: Path, *arguments: str, input: str = "") -> Result:

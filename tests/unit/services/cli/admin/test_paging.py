@@ -1,6 +1,5 @@
 """Chats with more members, accounts with more chats and chats with more messages than one answer holds."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,7 +44,7 @@ from shared.contract.session import (
 )
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
-from tests.unit.services.cli.installed import write_installation
+from tests.unit.services.cli.installed import installed
 
 ANN, BOB = AccountId(1), AccountId(2)
 MEMBERS = 2_500
@@ -136,10 +135,9 @@ def _message(chat: ChatId, number: int) -> Message:
 @pytest.fixture
 async def client(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[AdminClient]:
     peers = PagingSession(nats_server), PagingMessages(nats_server), ListingAuth(nats_server)
-    await asyncio.gather(*(peer.bus.start() for peer in peers))
-    async with connected_client(write_installation(nats_server, tmp_path)) as client:
+    buses = (peer.bus for peer in peers)
+    async with installed(nats_server, tmp_path, *buses) as installation, connected_client(installation) as client:
         yield client
-    await asyncio.gather(*(peer.bus.stop() for peer in peers))
 
 
 async def test_each_member_is_listed_once_in_the_latest_state(client: AdminClient) -> None:
