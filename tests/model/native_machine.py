@@ -100,9 +100,13 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.members())
     @rule(choice=data)
     def kick(self, choice: st.DataObject) -> None:
+        native_actions.end_membership(self.harness, *self.choose_lower_member(choice))
+
+    def choose_lower_member(self, choice: st.DataObject) -> tuple[ModelDevice, Chat, int]:
+        """Mostly a member of a lower role than the client's user."""
         members = self.members()
         lower = [(device, chat, one) for device, chat, one in members if chat.outranks(device.user.number, one)]
-        native_actions.end_membership(self.harness, *self.prefer(choice, "who, where and whom", lower, members))
+        return self.prefer(choice, "who, where and whom", lower, members)
 
     @precondition(lambda self: self.own_groups())
     @rule(choice=data, on=flags)
@@ -118,9 +122,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.members())
     @rule(choice=data, on=flags, all_members=flags)
     def silence(self, choice: st.DataObject, on: bool, all_members: bool) -> None:
-        members = self.members()
-        lower = [(device, chat, one) for device, chat, one in members if chat.outranks(device.user.number, one)]
-        device, chat, member = self.prefer(choice, "who, where and whom", lower, members)
+        device, chat, member = self.choose_lower_member(choice)
         native_actions.silence(self.harness, device, chat, 0 if all_members else member, on=on)
 
     # Receipts
