@@ -91,8 +91,9 @@ class SearchIndexer:
 
 async def clear(store: SearchIndex) -> None:
     """Delete the index."""
+    pace = _Pace(store)
     while (chat := await store.first_indexed()) is not None:
-        await _remove(store, chat, _Pace(store))
+        await _remove(store, chat, pace)
 
 
 async def _remove(store: SearchIndex, chat: ChatId, pace: "_Pace") -> None:

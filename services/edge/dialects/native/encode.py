@@ -193,12 +193,11 @@ def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:
     message, summary = shown.message, shown.summary
     face = UNSET if summary is None else SenderInfo(summary.nickname, summary.uuid)
     to = UNSET if shown.to is None else shown.to
+    place = message.chat, message.index, message.id, message.sender, message.time
     if (text := only_text(shown.segments)) is not None and shown.rich is None and shown.reactions is None:
-        place = message.chat, message.index, message.id, message.sender, message.time
         return *place, [ShownText(text)], to, face, shown.edited or UNSET, UNSET, UNSET, UNSET, shown.reply_to or UNSET
     recalled = shown.segments == (Recalled(),)
     segments = [] if recalled else [shown_segment(segment, base_url) for segment in shown.rich or shown.segments]
-    place = message.chat, message.index, message.id, message.sender, message.time
     reactions, reply_to = _reactions(shown.reactions), shown.reply_to or UNSET
     return *place, segments, to, face, shown.edited or UNSET, recalled or UNSET, *reactions, reply_to
 
