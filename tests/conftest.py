@@ -35,7 +35,7 @@ write_to_memory()
 
 gc.disable()  # until the tests are collected
 
-_WORKERS_PER_CORE = 2
+_WORKERS_PER_CORE = 2.5
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

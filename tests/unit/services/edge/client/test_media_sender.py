@@ -136,6 +136,7 @@ async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> No
     await bob.socket.until(lambda: bob.socket.pings > 0)
     for _ in range(16):
         await asyncio.sleep(0.1)
+        await bob.socket.until(lambda: bob.socket.unsent() > 0)
         bob.socket.receive_one()
     assert not bob.socket.ended
     await bob.socket.until(lambda: bob.socket.ended)

@@ -208,6 +208,7 @@ async def test_a_reader_that_stops_is_dropped(site: HttpSite) -> None:
             await peer.exactly(len(LARGE))
 
 
+@pytest.mark.parametrize("stall_seconds", [1.0])
 async def test_a_disconnect_frees_everything(site: HttpSite) -> None:
     media = await site.store(LARGE)
     for leave in (RawPeer.reset, RawPeer.end_writing):

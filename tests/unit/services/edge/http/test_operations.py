@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import count
 from typing import Any
 
 import pytest
@@ -166,11 +167,12 @@ async def test_unread_events_count_until_they_are_written(site: HttpSite, server
     async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
         peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
         await head_of(peer)
-        client, event = site.endpoint.clients[0], b'{"ev":"message","text":"%b"}' % (b"x" * 100_000)
+        client, event = site.endpoint.clients[0], b'{"ev":"message","chat":1,"index":%d,"text":"%b"}'
         peer.stop_reading()
+        indexes = count(1)
         async with asyncio.timeout(WAIT_SECONDS):
-            while client.socket.unsent() < 10 * len(event):
-                client.socket.send((event,))
+            while client.socket.unsent() < 1_000_000:
+                client.socket.send((event % (next(indexes), b"x" * 100_000),))
                 await asyncio.sleep(0)
     await client.until_closed()
 
