@@ -29,6 +29,15 @@ def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
     return tuple(yaml.safe_load_all(text))
 
 
+def with_component(directory: Path, name: str, *, instead_of: str) -> tuple[Object, ...]:
+    """The overlay prod with one component instead of another; `directory`: for a copy of the manifests."""
+    shutil.copytree(K8S.parent, directory / "deploy")
+    place = directory / "deploy" / "k8s"
+    file = place / "overlays" / "prod" / "kustomization.yaml"
+    file.write_text(file.read_text().replace(f"components/{instead_of}\n", f"components/{name}\n"))
+    return rendered("prod", place)
+
+
 def of_kind(overlay: str, *kinds: str, place: Path = K8S) -> list[Object]:
     return [one for one in rendered(overlay, place) if one["kind"] in kinds]
 
