@@ -171,7 +171,7 @@ def pip(what: str, total: int, *arguments: str) -> None:
 
 
 def show(text: str) -> None:
-    print(f"dev: {text}", flush=True)
+    print(f"dev: {text}\n", end="", flush=True)  # in one piece: the checks of `lint` run at the same time
 
 
 class InstallProgress:

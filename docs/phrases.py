@@ -63,6 +63,7 @@ PHRASES: Mapping[str, str] = {
     "RenewToken": "log in by a token",
     "RenameChat": "rename a group",
     "ReplayOutgoingHook": "let an outgoing hook post messages again",
+    "ReportMessage": "report a message to the operator",
     "RequestFriendship": "send a friend request",
     "RequestMembership": "join or apply to a group",
     "ResumeChats": "fetch what is missing after an absence",

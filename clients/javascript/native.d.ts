@@ -311,6 +311,7 @@ export type ExportResult = {
   chats: Array<number>;
   sessions: Array<SessionInfo>;
   bots: Array<BotInfo>;
+  reports: Array<ReportInfo>;
 };
 
 export type ProfileResult = {
@@ -348,6 +349,13 @@ export type SessionInfo = {
   address: string;
   dialect: string;
   here: boolean;
+};
+
+export type ReportInfo = {
+  chat: number;
+  index: number;
+  reason: string;
+  time: number;
 };
 
 export type FindParameters = {
@@ -672,6 +680,13 @@ export type ReplayOutgoingHookParameters = {
 
 export type ReplayOutgoingHookResult = {
   next: number;
+};
+
+export type ReportParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+  reason: string;
 };
 
 export type RoleParameters = {
@@ -1299,6 +1314,14 @@ export type UnpinReply = ChangeResult & {
   re: Id;
 };
 
+export type ReportCommand = ReportParameters & {
+  op: "report";
+};
+
+export type ReportReply = Nothing & {
+  re: Id;
+};
+
 export type ReadCommand = ReadParameters & {
   op: "read";
 };
@@ -1709,6 +1732,7 @@ export interface Operations {
   unreact: [UnreactCommand, UnreactReply];
   pin: [PinCommand, PinReply];
   unpin: [UnpinCommand, UnpinReply];
+  report: [ReportCommand, ReportReply];
   read: [ReadCommand, ReadReply];
   readers: [ReadersCommand, ReadersReply];
   unread: [UnreadCommand, UnreadReply];

@@ -14,6 +14,7 @@ from services.cli.admin.keys import keys
 from services.cli.admin.media import media
 from services.cli.admin.notice import notice
 from services.cli.admin.record import record
+from services.cli.admin.reports import report
 from services.cli.admin.trail import audit
 from services.cli.backup.command import backup, restore
 from services.cli.client.command import client
@@ -158,6 +159,7 @@ admin.add_command(keys)
 admin.add_command(media)
 admin.add_command(notice)
 admin.add_command(record)
+admin.add_command(report)
 main.add_command(admin)
 main.add_command(backup)
 main.add_command(restore)

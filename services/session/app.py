@@ -14,7 +14,7 @@ from services.session.adapters.message_heads import MessageReader
 from services.session.adapters.presence_reader import PresenceReader
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
-from services.session.router import route, route_hooks
+from services.session.router import route, route_hooks, route_reports
 from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
@@ -24,6 +24,7 @@ from services.session.service.hooks import Hooks
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
+from services.session.service.reports import Reports
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.subjects import PRESENCE_INCOMPLETE
@@ -63,6 +64,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, metrics, settings)
     outgoing = OutgoingHooks(database, notifier, reader, settings)
     route_hooks(bus, Hooks(database, settings.limits), outgoing, delivery)
+    route_reports(bus, Reports(database, reader, metrics, settings.limits))
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}

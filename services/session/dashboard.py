@@ -24,6 +24,7 @@ DASHBOARD = Dashboard(
                 rate("Chats created", "dragoman_session_chats"),
                 rate("Accounts erased", "dragoman_session_erased"),
                 rate("Memberships ended by deletions", "dragoman_session_departures"),
+                rate("Messages reported", "dragoman_session_reports"),
             ),
         ),
         PanelGroup(

@@ -30,6 +30,7 @@ _SEPARATORS: Mapping[Language, str] = {"zh": "、", "en": ", "}
 _HASH_CHARACTERS = 128
 _SIGNATURE_CHARACTERS = 1_024
 _REQUEST_CHARACTERS = 1_000
+_REASON_CHARACTERS = 1_000
 _LINK_CHARACTERS = 64
 _INT64_MAX = 2**63 - 1
 _SAFE_INTEGER_MAX = 2**53 - 1
@@ -148,6 +149,19 @@ def check_peer(actor: AccountId, account: AccountId, field: str = "account") -> 
 def check_request_text(text: str) -> None:
     """Check the text of a friend request or a membership request."""
     _check_characters("text", text, _REQUEST_CHARACTERS)
+
+
+def check_reason(reason: str) -> None:
+    """Check the reason of a report."""
+    if not reason.strip():
+        raise RequestError(ErrorCode.INVALID, "a report needs a reason", "reason")
+    _check_characters("reason", reason, _REASON_CHARACTERS)
+
+
+def check_report_count(reports: int, limits: LimitsSettings) -> None:
+    """`reports`: the account's open ones."""
+    if reports >= limits.reports_per_account:
+        raise RequestError(ErrorCode.LIMIT, f"at most {limits.reports_per_account} reports may be open", "reports")
 
 
 def joins_immediately(policy: JoinPolicy) -> bool:

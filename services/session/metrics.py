@@ -19,6 +19,7 @@ class SessionMetrics:
         self.versions_dropped = Counter(
             "dragoman_session_versions_dropped", "Versions dropped because too many are unpublished", registry=registry
         )
+        self.reports = Counter("dragoman_session_reports", "Messages reported to the operator", registry=registry)
         self.hook_posts = Counter(
             "dragoman_session_hook_posts", "Posts to outgoing hooks", ["result"], registry=registry
         )

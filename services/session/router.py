@@ -9,6 +9,7 @@ from services.session.service.hooks import Hooks
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
+from services.session.service.reports import Reports
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 
@@ -87,3 +88,10 @@ def route_hooks(bus: Bus, hooks: Hooks, outgoing: OutgoingHooks, delivery: HookD
     bus.serve(on.DELETE_OUTGOING_HOOK, outgoing.delete, queue=_QUEUE)
     bus.serve(on.REPLAY_OUTGOING_HOOK, outgoing.replay, queue=_QUEUE)
     bus.consume(on.OUTGOING_HOOKS_DUE, delivery.messages_posted)
+
+
+def route_reports(bus: Bus, reports: Reports) -> None:
+    bus.serve(on.REPORT_MESSAGE, reports.report, queue=_QUEUE)
+    bus.serve(on.LIST_OWN_REPORTS, reports.list_own, queue=_QUEUE)
+    bus.serve(on.LIST_REPORTS, reports.list_open, queue=_QUEUE)
+    bus.serve(on.CLOSE_REPORT, reports.close, queue=_QUEUE)

@@ -1,5 +1,5 @@
 """Session's tables: profiles, chats, members, friendships, pending requests, blocked accounts,
-bans, silences and links of groups, pending notifications.
+bans, silences and links of groups, hooks, reports to the operator, pending notifications.
 
 Times are Unix milliseconds. `private_updated` and the other times of change only grow, also within one millisecond.
 A chat's row is the lock for its membership: `version`, `size` and `seats` change in the transaction that changes it.
@@ -240,6 +240,26 @@ class OutgoingHookRow(SessionBase, table=True):
     __table_args__ = (sa.Index("outgoing_hook_chat", "chat", "created"), sa.Index("outgoing_hook_by", "by"))
 
 
+class ReportRow(SessionBase, table=True):
+    """A message as it was when `reporter` reported it to the operator. Numbers are never reused."""
+
+    __tablename__ = "report"
+
+    number: int = Field(sa_column=sa.Column(_ROW_ID, sa.Identity(), primary_key=True))
+    chat: int = _number()
+    index: int = _number()
+    sender: int = _number()
+    sent: int = _number()
+    body: bytes
+    reporter: int = _number()
+    reason: str
+    reported: int = _number()
+
+    __table_args__ = (
+        sa.Index("report_reporter", "reporter", "chat", "index", unique=True), {"sqlite_autoincrement": True},
+    )  # fmt: skip
+
+
 class PendingNotificationRow(SessionBase, table=True):
     """A packed notice that the account's client has not confirmed. Numbers are never reused."""
 
@@ -275,4 +295,5 @@ silence = metadata.tables["silence"]
 link = metadata.tables["link"]
 hook = metadata.tables["hook"]
 outgoing_hook = metadata.tables["outgoing_hook"]
+report = metadata.tables["report"]
 pending_notification = metadata.tables["kept"]

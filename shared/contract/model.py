@@ -110,7 +110,7 @@ RECALLED_BODY = _pack((Text("[撤回]"), DialectTag(_RECALLED)))
 def pack_segments(segments: tuple[RichSegment, ...], dialect: str = "", reply_to: int = 0) -> bytes:
     """The stored and transported form, which services never unpack. `reply_to`: the index of another message of the
     chat, or 0."""
-    if reply_to or any([type(segment) is Mention for segment in segments]):
+    if reply_to or Mention in map(type, segments):
         return _pack_marked(segments, dialect, _REPLY + _number(reply_to) if reply_to else b"")
     return _pack((*segments, DialectTag(dialect)) if dialect else segments)
 

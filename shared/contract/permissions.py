@@ -55,7 +55,7 @@ _CONTACTS_AND_GROUPS = (
     on.SILENCE_MEMBER, on.DISBAND_CHAT, on.CREATE_LINK, on.LIST_LINKS, on.DELETE_LINK, on.JOIN_BY_LINK,
     on.FIND_BLOCKED_MEMBERS, on.FIND_WATCHABLE, on.SET_CHAT, on.FIND_RECEIPT_CHATS, on.MUTE_CHAT, on.CREATE_HOOK,
     on.LIST_HOOKS, on.DELETE_HOOK, on.FIND_HOOK, on.CREATE_OUTGOING_HOOK, on.LIST_OUTGOING_HOOKS,
-    on.DELETE_OUTGOING_HOOK, on.REPLAY_OUTGOING_HOOK,
+    on.DELETE_OUTGOING_HOOK, on.REPLAY_OUTGOING_HOOK, on.REPORT_MESSAGE, on.LIST_OWN_REPORTS,
 )  # fmt: skip
 """Requests to session that edges send for users: contacts and groups."""
 
@@ -84,6 +84,7 @@ BUS_USERS: dict[str, BusUser] = {
         serves=(
             on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
             on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_CONTACTS_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
+            on.LIST_REPORTS, on.CLOSE_REPORT,
         ),
         requests=(on.GET_HEADS, on.GET_HISTORY, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
@@ -125,6 +126,7 @@ BUS_USERS: dict[str, BusUser] = {
             *_OPERATOR_REQUESTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP,
             on.GET_PROFILE_SUMMARIES,
             on.GET_HEADS, on.GET_HISTORY, on.LIST_REVOCATIONS, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
+            on.LIST_REPORTS, on.CLOSE_REPORT, on.LIST_OWN_REPORTS,
             on.FIND_MESSAGE, on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS,
         ),
         events=on.TOPICS,

@@ -20,6 +20,7 @@ from shared.contract import (
     outgoing_hooks,
     receipts,
     records,
+    reports,
     search,
     session,
 )
@@ -149,6 +150,10 @@ LIST_ACCOUNTS = Route("session.admin.accounts", admin.ListAccounts, admin.Accoun
 OPEN_NOTICES = Route("session.admin.notices", admin.OpenNotices, admin.NoticesOpened)
 SET_CHAT = Route("session.set_chat", moderation.SetChat, session.Ack)
 MUTE_CHAT = Route("session.mute", mutes.MuteChat, session.Ack)
+REPORT_MESSAGE = Route("session.report", reports.ReportMessage, session.Ack)
+LIST_OWN_REPORTS = Route("session.reports", reports.ListOwnReports, reports.OwnReports)
+LIST_REPORTS = Route("session.admin.reports", reports.ListReports, reports.ReportPage)
+CLOSE_REPORT = Route("session.admin.close_report", reports.CloseReport, session.Ack)
 FIND_RECEIPT_CHATS = Route("session.receipt_chats", receipts.FindReceiptChats, receipts.ReceiptChats)
 ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Ack)
 

@@ -10,6 +10,7 @@ from clients.errors import ConnectionEnded
 from tests.drills.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter
+from tests.system.operating import admin
 from tests.system.users import DialectUser, NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -274,3 +275,22 @@ def test_a_muted_chat_is_muted_on_all_own_connections(ann: NativeUser, connect: 
     assert bob.event("mute")["until"] == 0
     assert "muted_until" not in bob.call("chat", chat=chat)
     assert bob.call("mute", chat=2**40, until=0)["error"]["field"] == "chat"
+
+
+def test_a_reported_message_is_the_operator_s_to_judge(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    """It stays so when its sender recalls it."""
+    bob = connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    index = bob.call("send", chat=chat, text="buy my watches", nonce="1")["index"]
+    for _ in range(2):
+        ann.do("report", chat=chat, index=index, reason="an advertisement")
+    assert bob.call("report", chat=chat, index=index, reason="mine")["error"]["code"] == "invalid"
+    assert bob.call("recall", chat=chat, index=index, nonce="2")["rev"] == 1
+    (found,) = [one for one in json.loads(admin(system, "report", "list", "--json")) if one["chat"] == chat]
+    assert (found["reporter"], found["sender"], found["reason"]) == (ann.number, bob.number, "an advertisement")
+    assert found["content"] == [{"text": "buy my watches"}]
+    (exported,) = ann.call("export")["reports"]
+    assert (exported["chat"], exported["index"], exported["reason"]) == (chat, index, "an advertisement")
+    admin(system, "report", "close", str(found["number"]))
+    assert ann.call("export")["reports"] == []

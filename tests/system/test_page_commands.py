@@ -20,6 +20,7 @@ ELSEWHERE = {
     "admin dead-letters retry": "tests/unit/services/cli/admin/test_dead_letters.py",
     "admin keys retire": "tests/unit/services/cli/admin/test_keys.py",
     "admin media remove": "tests/unit/services/cli/admin/test_media.py",
+    "admin report close": "tests/unit/services/cli/admin/test_reports.py",
     "admin partitions": "tests/drills/move.py",
     "auth": "tests/system/test_starting.py",
     "bench": "tests/unit/bench/scenarios",
@@ -37,7 +38,9 @@ ELSEWHERE = {
     "up": "tests/system/test_readme.py",
 }
 """Commands that do not end, need an installation of another kind, or stop this one, and the tests that run them."""
-_GROUPS = re.compile(r"admin(?: (?:user|chat|message|media|record|partitions|dead-letters|bot|keys|maintenance))?$")
+_GROUPS = re.compile(
+    r"admin(?: (?:user|chat|message|media|record|report|partitions|dead-letters|bot|keys|maintenance))?$"
+)
 HASH_MASK = f"{1:064d}"
 """Clients of OurChat v2 send hashes of passwords, which have masks of their own."""
 _SECONDS = 60.0

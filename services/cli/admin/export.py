@@ -6,18 +6,21 @@ from typing import Any
 import msgspec
 
 from services.cli.admin.bus_client import AdminClient
+from services.cli.admin.message_content import content_of
 from shared.clock import now_ms
 from shared.contract.admin import Act, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory
-from shared.contract.model import Chat, Emoji, File, Image, Message, Profile, Recalled, Segment, Text, unpack_segments
+from shared.contract.model import Chat, Message, Profile
+from shared.contract.reports import ListOwnReports, OwnReport
 from shared.contract.session import GetAccount, GetChat, ListChats, ListRequests, Requests
 from shared.contract.subjects import (
     GET_ACCOUNT,
     GET_CHAT,
     GET_HISTORY,
     LIST_CHATS,
+    LIST_OWN_REPORTS,
     LIST_REQUESTS,
     LIST_USER_LOGINS,
     SEARCH_TRAIL,
@@ -40,7 +43,8 @@ class ChatExport(msgspec.Struct, frozen=True):
 
 
 class Export(msgspec.Struct, frozen=True):
-    """`exported`: Unix milliseconds; `requests`: those that the account has not answered."""
+    """`exported`: Unix milliseconds; `requests`: those that the account has not answered; `reports`: its open ones, of
+    messages."""
 
     exported: int
     account: UserView
@@ -50,6 +54,7 @@ class Export(msgspec.Struct, frozen=True):
     chats: list[ChatExport]
     logins: list[LoginView]
     trail: list[Act]
+    reports: list[OwnReport]
 
 
 async def export(client: AdminClient, user: UserView) -> Export:
@@ -61,7 +66,8 @@ async def export(client: AdminClient, user: UserView) -> Export:
     chats = [await _chat(client, number, account) for number in await _chats(client, account)]
     logins = (await client.request(LIST_USER_LOGINS, ListLogins(account))).logins
     acts = [act async for act in search_trail(client, SearchTrail(account))]
-    return Export(now_ms(), user, view.profile, view.friends or [], requests, chats, logins, acts)
+    reports = (await client.request(LIST_OWN_REPORTS, ListOwnReports(account))).reports
+    return Export(now_ms(), user, view.profile, view.friends or [], requests, chats, logins, acts, reports)
 
 
 async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterator[Act]:
@@ -100,17 +106,4 @@ async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> Chat
 
 
 def _sent_message(message: Message) -> SentMessage:
-    return SentMessage(message.index, message.time, [_part(segment) for segment in unpack_segments(message.body)])
-
-
-def _part(segment: Segment) -> dict[str, Any]:
-    match segment:
-        case Text():
-            return {"text": segment.text}
-        case Emoji():
-            return {"emoji": segment.emoji_id}
-        case Image() | File():
-            kind = "image" if isinstance(segment, Image) else "file"
-            return {kind: msgspec.structs.asdict(segment.media)}
-        case Recalled():
-            return {"recalled": True}
+    return SentMessage(message.index, message.time, content_of(message.body))

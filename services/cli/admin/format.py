@@ -15,6 +15,7 @@ from shared.contract.auth import LoginView
 
 if TYPE_CHECKING:
     from services.cli.admin.media_files import FoundMedia
+    from services.cli.admin.reported_messages import ReportedMessage
     from shared.contract.records import EdgeRecording
 
 Row = Sequence[object]
@@ -152,6 +153,23 @@ def media(found: "Sequence[FoundMedia]") -> str:
     heads = ["ID", "ACCOUNT", "STORED", "USE", "BYTES", "NAME"]
     rows = [(one.id, f"{one.account:010d}", moment(one.created), one.use, one.size, one.name) for one in found]
     return table(heads, rows) if found else "there are no such files"
+
+
+def reports(found: "Sequence[ReportedMessage]") -> str:
+    shown = (
+        record(
+            [
+                ("report", one.number),
+                ("reported", f"{moment(one.reported)} by {one.reporter:010d}"),
+                ("reason", one.reason),
+                ("message", f"{one.chat}/{one.index}"),
+                ("sent", f"{moment(one.sent)} by {one.sender:010d}"),
+                *(next(iter(part.items())) for part in one.content),
+            ]
+        )
+        for one in found
+    )
+    return "\n\n".join(shown) or "there are no reports"
 
 
 def dead_letters(found: Sequence[DeadLetter]) -> str:

@@ -33,6 +33,7 @@ from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat
 from shared.contract.mutes import MuteChat
 from shared.contract.outgoing_hooks import CreateOutgoingHook, DeleteOutgoingHook, ListOutgoingHooks, ReplayOutgoingHook
 from shared.contract.receipts import FindReaders
+from shared.contract.reports import ReportMessage
 from shared.contract.search import SearchMessages
 from shared.contract.session import (
     AddMember,
@@ -313,6 +314,7 @@ Command = (
     | GroupCommand
     | ListMembers
     | MuteChat
+    | ReportMessage
     | RenameChat
     | ListRequests
     | ListChatViews

@@ -25,6 +25,7 @@ from shared.contract.moderation import BanList
 from shared.contract.mutes import Mute
 from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
 from shared.contract.receipts import Readers
+from shared.contract.reports import OwnReports
 from shared.contract.search import SearchPage
 from shared.contract.session import (
     AccountView,
@@ -183,6 +184,7 @@ class AccountExported:
     view: AccountView
     requests: Requests
     blocked: BlockedAccounts
+    reports: OwnReports
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from shared.contract.outgoing_hooks import (
     ReplayedOutgoingHook,
     ReplayOutgoingHook,
 )
+from shared.contract.reports import ReportMessage
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -78,6 +79,7 @@ ForwardedCommand = (
     | SetRole
     | ListMembers
     | MuteChat
+    | ReportMessage
     | RenameChat
     | ListRequests
     | ListChatViews
@@ -151,6 +153,8 @@ class Forwarder:
                 return await bus.request(subjects.LIST_MEMBERS, command, seconds=seconds, retry=True)
             case MuteChat():
                 return await bus.request(subjects.MUTE_CHAT, command, seconds=seconds, retry=True)
+            case ReportMessage():
+                return await bus.request(subjects.REPORT_MESSAGE, command, seconds=seconds, retry=True)
             case RenameChat():
                 return await bus.request(subjects.RENAME_CHAT, command, seconds=seconds, retry=True)
             case ListRequests():

@@ -14,6 +14,7 @@ from shared.contract.contacts import ListBlocked
 from shared.contract.ids import AccountId
 from shared.contract.message import GetHistory
 from shared.contract.model import Message
+from shared.contract.reports import ListOwnReports
 from shared.contract.session import GetAccount, ListRequests
 
 _PAGE = 200
@@ -36,7 +37,8 @@ class OwnDataExporter:
         view = await bus.request(subjects.GET_ACCOUNT, profile, seconds=seconds, retry=True)
         requests = await bus.request(subjects.LIST_REQUESTS, ListRequests(actor), seconds=seconds, retry=True)
         blocked = await bus.request(subjects.LIST_BLOCKED, ListBlocked(actor), seconds=seconds, retry=True)
-        return AccountExported(now_ms(), record, view, requests, blocked)
+        reports = await bus.request(subjects.LIST_OWN_REPORTS, ListOwnReports(actor), seconds=seconds, retry=True)
+        return AccountExported(now_ms(), record, view, requests, blocked, reports)
 
     async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
         request = GetHistory(command.chat, command.after + 1, _PAGE, older=False, actor=actor)

@@ -5,7 +5,7 @@ from itertools import accumulate
 import sqlalchemy as sa
 
 from services.session.domain import LOBBY
-from services.session.store import hooks
+from services.session.store import hooks, reports
 from services.session.store.departures import LeftChat, LockedChat, end_memberships
 from services.session.store.sql import IS_MEMBER, touch
 from services.session.tables import chat, friendship, member, profile
@@ -19,8 +19,9 @@ _MEMBERS = 100_000
 
 def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadcast_from: int) -> list[LeftChat]:
     """Leave some chats; empty when none is left. From `broadcast_from` members on, members are not listed. The hooks of
-    the account end."""
+    the account end, and its reports."""
     hooks.delete_of_account(connection, account)
+    reports.delete_of_account(connection, account)
     locked = _lock_chats(connection, account)
     left = end_memberships(connection, account, locked, now, broadcast_from)
     _touch_remaining(connection, [one.chat for one in left], now)

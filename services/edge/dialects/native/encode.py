@@ -17,7 +17,7 @@ from services.edge.canonical.replies import (
     MessagesExported,
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
-from services.edge.dialects.native import bots, events, links, mutes, presence, results
+from services.edge.dialects.native import bots, events, links, mutes, presence, reports, results
 from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
 from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
@@ -78,6 +78,7 @@ def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:
         chats=[*(view.chats or ())],
         sessions=sessions(Logins(record.logins), sid).sessions,
         bots=bots.infos(record.bots),
+        reports=[*map(reports.info, reply.reports.reports)],
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from services.edge.dialects.native.bots import BotInfo
 from services.edge.dialects.native.parameters import Number, Parameters
+from services.edge.dialects.native.reports import ReportInfo
 from services.edge.dialects.native.results import ProfileResult, RequestsResult, SessionInfo
 from shared.message_event import ShownMessage
 
@@ -19,7 +20,8 @@ class ExportMessagesParameters(Parameters, kw_only=True):
 
 class ExportResult(msgspec.Struct):
     """`exported`, `created`: Unix milliseconds. `question_id`: of the security question, or 0. `blocks`, `friends`:
-    accounts. `chats`: those that the account is in; `chat` describes each, `export_messages` has its own messages."""
+    accounts. `chats`: those that the account is in; `chat` describes each, `export_messages` has its own messages.
+    `reports`: those that the operator has not closed."""
 
     account: int
     email: str
@@ -34,6 +36,7 @@ class ExportResult(msgspec.Struct):
     chats: list[int]
     sessions: list[SessionInfo]
     bots: list[BotInfo]
+    reports: list[ReportInfo]
 
 
 class ExportMessagesResult(msgspec.Struct):

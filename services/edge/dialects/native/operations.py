@@ -23,6 +23,7 @@ from services.edge.dialects.native import (
     mutes,
     outgoing_hooks,
     parameters,
+    reports,
     requests,
     results,
 )
@@ -37,9 +38,7 @@ from shared.contract.auth import DeleteAccount, ListLogins, Logout, Refresh
 from shared.contract.bots import ListBots, TokenScope
 from shared.contract.contacts import ListBlocked
 from shared.contract.ids import ChatId
-from shared.contract.session import (
-    ListRequests,
-)
+from shared.contract.session import ListRequests
 
 VERSION = 1
 
@@ -225,6 +224,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "unpin", "unpin a message",
         _WRITE, _MANAGES, parameters.IndexParameters, results.ChangeResult, requests.unpin,
     ),
+    Operation("report", "report a message", _WRITE, _MANAGES, reports.ReportParameters, _Nothing, reports.report),
     Operation(
         "read", "mark the messages up to an index as read",
         _WRITE, _READS, parameters.ReadParameters, ReadResult, requests.read,

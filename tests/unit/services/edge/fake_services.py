@@ -67,6 +67,7 @@ from shared.contract.receipts import (
     ReadIndexes,
     ReceiptChats,
 )
+from shared.contract.reports import ReportMessage
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -238,6 +239,7 @@ class FakeSessionService(FakeService):
         self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
         self.bus.serve(subjects.SET_BLOCKED, self._set_blocked, queue="session")
         self.bus.serve(subjects.MUTE_CHAT, self._mute_chat, queue="session")
+        self.bus.serve(subjects.REPORT_MESSAGE, self._report, queue="session")
         self.bus.serve(subjects.FIND_WATCHABLE, self._find_watchable, queue="session")
         self.bus.serve(subjects.FIND_BLOCKED_MEMBERS, self._find_blocked, queue="session")
         self.bus.serve(subjects.FIND_RECEIPT_CHATS, self._find_receipt_chats, queue="session")
@@ -258,6 +260,10 @@ class FakeSessionService(FakeService):
         return ReceiptChats({chat: len(self._backend.chats[chat].members) for chat in shown})
 
     async def _mute_chat(self, request: MuteChat) -> Ack:
+        await self.record(request)
+        return Ack()
+
+    async def _report(self, request: ReportMessage) -> Ack:
         await self.record(request)
         return Ack()
 

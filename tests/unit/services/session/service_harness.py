@@ -69,11 +69,11 @@ def redis_settings(valkey_server: ValkeyServer, user: str) -> RedisSettings:
 
 
 class BusPeers:
-    """An edge, auth and message, each with its own bus user."""
+    """An edge, auth, message and an operator, each with its own bus user."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
-        self.edge, self.auth, self.message = (
-            Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("edge", "auth", "message")
+        self.edge, self.auth, self.message, self.admin = (
+            Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("edge", "auth", "message", "admin")
         )
         self.presence = Presence(redis_settings(valkey_server, "edge"))
         self.heads: dict[ChatId, int] = {}
@@ -165,7 +165,7 @@ class BusPeers:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["BusPeers"]:
-        buses = (self.edge, self.auth, self.message)
+        buses = (self.edge, self.auth, self.message, self.admin)
         await asyncio.gather(*(bus.start() for bus in buses))
         try:
             yield self

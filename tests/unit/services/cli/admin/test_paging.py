@@ -26,6 +26,7 @@ from shared.contract.model import (
     Text,
     pack_segments,
 )
+from shared.contract.reports import ListOwnReports, OwnReports
 from shared.contract.session import (
     AccountView,
     ChatEntry,
@@ -68,6 +69,7 @@ class PagingSession:
         self.bus.serve(on.LIST_CHATS, self._chats)
         self.bus.serve(on.GET_ACCOUNT, self._account)
         self.bus.serve(on.LIST_REQUESTS, self._requests)
+        self.bus.serve(on.LIST_OWN_REPORTS, self._reports)
         self.members = [Member(AccountId(n), Role.LEFT if n == LEFT else Role.MEMBER, 1, n) for n in range(1, MEMBERS)]
         self.members.append(Member(ANN, Role.ADMIN, 1, MEMBERS))
 
@@ -91,6 +93,9 @@ class PagingSession:
     async def _account(self, request: GetAccount) -> AccountView:
         assert (request.account, request.actor, request.lists) == (ANN, ANN, True)
         return AccountView(Profile(id=ANN, uuid="", nickname="Ann"), [], [BOB])
+
+    async def _reports(self, request: ListOwnReports) -> OwnReports:
+        return OwnReports([])
 
     async def _requests(self, _: ListRequests) -> Requests:
         return Requests([], [])

@@ -1,0 +1,65 @@
+"""Reports to the operator: a user stores the message as it is now; the operator lists and closes."""
+
+from functools import partial
+
+from services.session import domain
+from services.session.metrics import SessionMetrics
+from services.session.service.ports import ChatMessages, SessionDatabase
+from services.session.store import reports
+from shared.clock import now_ms
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.model import RECALLED_BODY, Message
+from shared.contract.reports import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
+from shared.contract.session import Ack
+from shared.settings import LimitsSettings
+from shared.telemetry import log
+
+_log = log(__name__)
+_PAGE_BYTES = 224 * 1024
+_PAGE = 100
+
+
+class Reports:
+    def __init__(
+        self, database: SessionDatabase, messages: ChatMessages, metrics: SessionMetrics, limits: LimitsSettings
+    ) -> None:
+        self._database = database
+        self._messages = messages
+        self._metrics = metrics
+        self._limits = limits
+
+    async def report(self, request: ReportMessage) -> Ack:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_reason(request.reason)
+        message = await self._message(request)
+        store = partial(reports.store, request=request, message=message, limits=self._limits, now=now_ms())
+        if await self._database.write(store):
+            self._metrics.reports.inc()
+        return Ack()
+
+    async def _message(self, request: ReportMessage) -> Message:
+        """The message service checks that the actor may see it."""
+        found = await self._messages.read(request.chat, request.index, 1, request.actor)
+        if [one.index for one in found] != [request.index]:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", "index")
+        (message,) = found
+        if message.body == RECALLED_BODY:
+            raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")
+        if message.sender == request.actor:
+            raise RequestError(ErrorCode.INVALID, "that is your own message", "index")
+        return message
+
+    async def list_own(self, request: ListOwnReports) -> OwnReports:
+        domain.check_actor(request.actor)
+        return OwnReports(await self._database.read(partial(reports.list_of_account, reporter=request.actor)))
+
+    async def list_open(self, request: ListReports) -> ReportPage:
+        page = await self._database.read(partial(reports.list_open, after=request.after, count=_PAGE + 1))
+        fitting = domain.take_fitting(page[:_PAGE], _PAGE_BYTES) or page[:1]
+        return ReportPage([*fitting], more=len(fitting) < len(page))
+
+    async def close(self, request: CloseReport) -> Ack:
+        await self._database.write(partial(reports.close, number=request.number))
+        _log.info("operator acts", act="close report", by="admin", report=request.number)
+        return Ack()
