@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 Frame = dict[str, Any]
 Spoil = Callable[[str, int, Frame], Sequence[Frame]]
@@ -25,6 +26,7 @@ class FaultyServer:
         self._chats: dict[str, list[str]] = {}
         self._there: dict[str, ServerConnection] = {}
         self._delivered: dict[str, int] = {}
+        self._messages: dict[str, list[Frame]] = {}  # of members; a login brings all that there are by then
         self._time = count(1)
 
     async def serve(self, connection: ServerConnection) -> None:
@@ -36,8 +38,10 @@ class FaultyServer:
                     await self._send(connection, {"code": 5, "status": 0, "ocid": f"{next(self._accounts):010}"})
                 case 6:
                     ocid = frame["account"]
-                    self._there[ocid] = connection
+                    self._there[ocid], missed = connection, list(self._messages.get(ocid, []))
                     await self._send(connection, {"code": 7, "status": 0, "ocid": ocid})
+                    for message in missed:
+                        await self._send(connection, message)
                 case 8:
                     chat = str(len(self._chats) + 1)
                     self._chats[chat] = [ocid, *frame["members"]]
@@ -50,7 +54,9 @@ class FaultyServer:
         for member in self._chats[frame["sender"]["session_id"]]:
             number = self._delivered[member] = self._delivered.get(member, 0) + 1
             for one in (self._echoes if member == sender else self._spoil)(member, number, frame):
-                await self._send(self._there[member], one)
+                self._messages.setdefault(member, []).append(one)
+                with suppress(ConnectionClosed):  # the member receives it at the next login
+                    await self._send(self._there[member], one)
 
     async def _send(self, connection: ServerConnection, frame: Frame) -> None:
         await connection.send(json.dumps(frame, separators=(",", ":")))
