@@ -185,7 +185,7 @@ class LoginSession:
         """The client gets these messages of its own as replies. They count as read, also when the account has left.
         `seconds`: since the first of their frames arrived."""
         self._services.journal.acknowledged(sender, self.dialect.name, chat, indexes, seconds)
-        self._services.read_state.mark_read(sender, {chat: [(index, index) for index in indexes]})
+        self._services.read_state.mark_posted(sender, chat, indexes)
         for index in indexes:
             self.catch_up.mark_sent(chat, index)
             if self._out.record is not None:

@@ -1,7 +1,7 @@
 """Which pushed messages have reached a client, pure: a pong confirms all pushes before its ping."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 from shared.contract.ids import AccountId, ChatId
@@ -57,10 +57,12 @@ class UnconfirmedPushes:
 
 
 class ReadBuffer:
-    """Confirmed ranges of local accounts, collected until they are committed together."""
+    """Indexes that local accounts have read or posted, collected until they are committed together."""
 
     def __init__(self) -> None:
         self._ranges: dict[AccountId, Ranges] = {}
+        self._read: set[tuple[AccountId, ChatId]] = set()
+        """Chats in which the account has read something, and not only posted."""
 
     def __contains__(self, account: AccountId) -> bool:
         return account in self._ranges
@@ -81,6 +83,14 @@ class ReadBuffer:
         chats = self._ranges.setdefault(account, {})
         for chat, ranges in confirmed.items():
             chats.setdefault(chat, []).extend(ranges)
+            self._read.add((account, chat))
+
+    def add_posted(self, account: AccountId, chat: ChatId, indexes: Iterable[int]) -> None:
+        self._ranges.setdefault(account, {}).setdefault(chat, []).extend((index, index) for index in indexes)
+
+    def of_read_chats(self, ranges: Iterable[ReadRange]) -> list[ReadRange]:
+        """Those of these ranges, of which some may have left the buffer, whose account has read something there."""
+        return [one for one in ranges if (one.account, one.chat) in self._read]
 
     def pop_batch(self, limit: int) -> list[ReadRange]:
         """Remove about `limit` ranges, those of an account together."""

@@ -36,7 +36,8 @@ in here."""
 
 
 class ReadStateFlusher:
-    """`announce`: gets what is committed."""
+    """`announce`: gets the committed ranges of chats in which the account has read something. Who only posts has read
+    nothing new."""
 
     def __init__(
         self, bus: Bus, node: NodeId, accounts: LocalAccounts, announce: Callable[[Iterable[ReadRange]], None]
@@ -68,6 +69,10 @@ class ReadStateFlusher:
     def mark_read(self, account: AccountId, ranges: Ranges) -> None:
         """The account has received these messages."""
         self._buffer.add(account, ranges)
+
+    def mark_posted(self, account: AccountId, chat: ChatId, indexes: Iterable[int]) -> None:
+        """The account has posted these messages, which count as read."""
+        self._buffer.add_posted(account, chat, indexes)
 
     def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
         """Whether this message is to be committed as read."""
@@ -111,7 +116,8 @@ class ReadStateFlusher:
                     subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True
                 )
                 unstored += marked.unstored
-                self._announce([one for one in ranges if one not in marked.unstored] if marked.unstored else ranges)
+                stored = [one for one in ranges if one not in marked.unstored] if marked.unstored else ranges
+                self._announce(waiting.of_read_chats(stored))
             accounts = {one.account for one in unstored}
             self._unstored = {account: self._unstored.get(account, _now()) for account in accounts}
             return True

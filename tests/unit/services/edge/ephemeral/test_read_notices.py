@@ -77,6 +77,17 @@ async def test_what_arrives_in_another_dialect_is_shown(readers: EdgeCluster) ->
         await until_read(client, OTHER, 3)
 
 
+async def test_posting_is_no_reading(readers: EdgeCluster) -> None:
+    first, second = await connect(readers), await connect(readers)
+    for nonce, client in (("one", first), ("two", second)):
+        assert "index" in await client.reply(client.send(op="send", chat=CHAT, text="hello", nonce=nonce))
+    await readers.edges[0].read_state.flush()
+    assert readers.edges[0]._ephemeral.reads._waiting == {}
+    await read(first, OTHER, 2)
+    await until_read(second, OTHER, 2, unread=1)
+    assert (shown(first), len(shown(second))) == ([], 1)
+
+
 async def test_what_is_unread_in_between_is_not_shown_as_read(readers: EdgeCluster) -> None:
     ann = await connect(readers)
     readers.edges[0].read_state.mark_read(ANN, {CHAT: [(1, 1), (3, 3)]})

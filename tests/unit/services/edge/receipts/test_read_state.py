@@ -12,6 +12,8 @@ from shared.contract.message import ReadRange
 
 BYTES = 10
 """Size of each message."""
+ANN, BOB = AccountId(1), AccountId(2)
+TEAM, OTHER = ChatId(7), ChatId(8)
 
 Spans = list[tuple[int, int]]
 spans = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 10)).map(lambda pair: (pair[0], pair[0] + pair[1])))
@@ -103,3 +105,14 @@ def test_read_ranges_are_popped_once_and_put_back_whole(batches: list[tuple[int,
         popped += batch
     assert {(one.account, one.chat, index) for one in popped for index in range(one.low, one.high + 1)} == expected
     assert not state
+
+
+def test_a_chat_counts_as_read_unless_the_account_has_only_posted() -> None:
+    buffer = ReadBuffer()
+    buffer.add_posted(ANN, TEAM, [1, 2])
+    buffer.add_posted(ANN, OTHER, [1])
+    buffer.add(ANN, {OTHER: [(2, 2)]})
+    buffer.add_posted(BOB, OTHER, [3])
+    ranges = buffer.pop_batch(10)
+    assert set(ranges) == {ReadRange(ANN, TEAM, 1, 2), ReadRange(ANN, OTHER, 1, 2), ReadRange(BOB, OTHER, 3, 3)}
+    assert buffer.of_read_chats(ranges) == [ReadRange(ANN, OTHER, 1, 2)]
