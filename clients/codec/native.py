@@ -6,7 +6,6 @@ commands.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -202,17 +201,13 @@ class NativeCodec(Codec):
         return ClientRequest(encode({**members, "op": operation, "id": _CALL}), ReplyKind.OPERATION)
 
     def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
-        """A nonce of their own for one message; `message_writer` gives each its own."""
-        return self._parts(chat)
-
-    def message_writer(self, account: ClientAccount, chat: int) -> Callable[[bytes], bytes]:
-        head, tail = self._parts(chat)
-        end, numbers = tail.removesuffix(b'"}'), count(1)
-        return lambda text: b'%b%b%b-%d"}' % (head, text, end, next(numbers))
-
-    def _parts(self, chat: int) -> tuple[bytes, bytes]:
+        """For one message; `message_writer` gives each a nonce of its own."""
         start = b'{"op":"send","id":%d,"chat":%d,"text":"' % (_IDS[ReplyKind.MESSAGE], chat)
         return start, b'","nonce":"%b"}' % self._new_nonce().encode()
+
+    def message_writer(self, account: ClientAccount, chat: int) -> Callable[[bytes], bytes]:
+        start, _ = self.message_parts(account, chat)
+        return lambda text: b'%b%b","nonce":"%b"}' % (start, text, self._new_nonce().encode())
 
     def create_group(self, account: ClientAccount, name: str, members: Sequence[ClientAccount] = ()) -> ClientRequest:
         return _request(ReplyKind.CHAT, "create", name=name, members=[member.number for member in members])

@@ -30,8 +30,12 @@ export class DragomanError extends Error {
   }
 }
 
-export const newNonce = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
-
+/** A UUID of version 7: it begins with the time, so that the server keeps new nonces beside each other. */
+export const newNonce = () => {
+  const random = [...crypto.getRandomValues(new Uint8Array(18))].map((byte) => (byte & 15).toString(16));
+  const digits = [...Date.now().toString(16).padStart(12, "0"), ...random];
+  return "xxxxxxxx-xxxx-7xxx-8xxx-xxxxxxxxxxxx".replaceAll("x", () => digits.shift() ?? "");
+};
 const parsed = (/** @type {string} */ text) => { try { return JSON.parse(text); } catch { return undefined; } };
 const failure = (/** @type {string} */ code, /** @type {string} */ text) => new DragomanError({ code, text });
 const disconnected = (text = "there is no connection") => failure("unavailable", text);
@@ -83,10 +87,7 @@ class Connection {
   }
 
   /** Ends it without waiting for the other side. */
-  drop() {
-    this.#over(1006);
-    this.socket.close(1000);
-  }
+  drop() { this.#over(1006); this.socket.close(1000); }
 
   #take(/** @type {any} */ frame) {
     if (this.isOver || !frame) return;
@@ -137,8 +138,7 @@ export class Dragoman {
   constructor(url, options = {}) {
     this.url = new URL(url);
     if (this.url.pathname === "/") this.url.pathname = "/ws/native";
-    const defaults = { key: "dragoman", outboxLimit: 1000, timeline: 20, random: Math.random };
-    this.options = { WebSocket: globalThis.WebSocket, ...defaults, ...options };
+    this.options = { WebSocket: globalThis.WebSocket, key: "dragoman", outboxLimit: 1000, timeline: 20, random: Math.random, ...options };
     ({ account: this.account = 0, outbox: this.outbox = [] } = parsed(options.storage?.getItem(this.options.key) ?? "") ?? {});
     this.epoch = options.epoch ?? "";
     for (const [id, [index, rev]] of Object.entries(options.have ?? {})) {

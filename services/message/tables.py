@@ -38,7 +38,8 @@ class MessageRow(MessageTables, table=True):
     """Indexes are dense within the chat; `body` holds the segments as the edge encoded them.
 
     A nonce identifies a message within its chat and sender. It is the first column of its index because edges count
-    their nonces up: new entries are then neighbours, and a commit writes few pages.
+    their nonces up, and clients begin theirs with the time: new entries are then neighbours, and a commit writes few
+    pages.
     """
 
     __tablename__ = "messages"

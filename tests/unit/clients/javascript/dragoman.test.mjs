@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { Dragoman, DragomanError } from "../../../../clients/javascript/dragoman.js";
+import { Dragoman, DragomanError, newNonce } from "../../../../clients/javascript/dragoman.js";
 import { FakeClock, SYNCED, change, fakeSockets, head, message, page, settled } from "./fakes.mjs";
 
 let clock, sockets, FakeSocket, shown, client;
@@ -60,6 +60,17 @@ beforeEach(() => {
   clock.install();
   ({ sockets, FakeSocket } = fakeSockets());
   shown = [];
+});
+
+// Nonces
+
+test("a nonce is a UUID of version 7 of the present time", () => {
+  const before = Date.now();
+  const nonces = Array.from({ length: 100 }, newNonce);
+  for (const nonce of nonces) assert.match(nonce, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.equal(new Set(nonces).size, 100);
+  const time = parseInt(nonces[0].slice(0, 8) + nonces[0].slice(9, 13), 16);
+  assert.ok(before <= time && time <= Date.now());
 });
 
 // Logins

@@ -4,8 +4,12 @@ import json
 from itertools import count
 from typing import Any
 
+import pytest
+
 from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
+from services.edge.client.posting import nonce_of
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import PostMessages
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket
@@ -48,6 +52,24 @@ async def connect(cluster: EdgeCluster, account: int = 1, edge: Edge | None = No
 
 def draft(nonce: str, text: str = "hello") -> dict[str, Any]:
     return {"op": "send", "chat": ROOM, "text": text, "nonce": nonce}
+
+
+def test_nonces_of_uuids_of_one_time_are_neighbours() -> None:
+    """As entries of an index; each is its own, and another one in another chat."""
+    ms = 0x01A20ACC8CDB
+    names = [f"01a20acc-8cdb-7{tail:03x}-8a8b-0aedf58854da" for tail in range(100)]
+    nonces = {nonce_of(AccountId(1), ChatId(chat), name) for chat in (5, 6) for name in names}
+    assert len(nonces) == 200
+    assert {nonce >> 32 for nonce in nonces} == {ms % 2**31}
+    assert all(0 <= nonce < 2**63 for nonce in nonces)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "n", "01a20acc-8cdb-4000-8a8b-0aedf58854da", "01a20acc-8cdb-7000-8a8b-0aedf58854da-1"]
+)
+def test_nonces_of_other_texts_are_spread(name: str) -> None:
+    near, far = (nonce_of(AccountId(1), ChatId(chat), name) for chat in (5, 6))
+    assert near >> 32 != far >> 32
 
 
 async def test_one_message_is_posted_under_a_nonce(cluster: EdgeCluster) -> None:
