@@ -49,13 +49,13 @@ from services.edge.dialects.base import (
 )
 from services.edge.dialects.json_frames import read_object
 from services.edge.dialects.native import bots, encode, events, hooks, outgoing_hooks, results
-from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_command, parse_command
+from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_send, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
 from services.edge.dialects.native.links import InvitationsResult, JoinLinkResult
 from services.edge.dialects.native.masking import MEMBERS
 from services.edge.dialects.native.mutes import MuteEvent
-from services.edge.dialects.native.operations import RATES, RateClass
+from services.edge.dialects.native.operations import BY_NAME, RATES, Operation, RateClass
 from services.edge.dialects.native.parameters import Id, TokenParameters
 from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.receipts import ReadersResult, ReadResult
@@ -96,6 +96,7 @@ from shared.contract.session import (
 
 _encode = msgspec.json.Encoder().encode
 _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
+_SEND = BY_NAME["send"]
 _NEW_CHAT = CommandId(None)
 """The context of the dialect's own requests: their replies are events, and their errors are not sent."""
 _NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login waits for a mailed link")
@@ -126,14 +127,14 @@ class Native(Dialect):
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Action]:
-        command = fast_command(frame, self.limits)
-        if command is None:
-            try:
-                members = read_object(frame, self.limits)
-            except DecodeError as error:
-                return self._bad_frame(error, now)
-            command = parse_command(members)
-        return self._actions(command, now)
+        if (request := fast_send(frame, self.limits)) is not None:
+            self._check(_SEND, _id(request.context), now)
+            return (request,)
+        try:
+            members = read_object(frame, self.limits)
+        except DecodeError as error:
+            return self._bad_frame(error, now)
+        return self._actions(parse_command(members), now)
 
     def _bad_frame(self, error: DecodeError, now: float) -> Sequence[Action]:
         """Raises the error until the budget of bad frames is spent."""
@@ -143,11 +144,8 @@ class Native(Dialect):
 
     def _actions(self, command: CommandFrame, now: float) -> Sequence[Action]:
         operation, parameters = command
+        self._check(operation, parameters.id, now)
         bad = CommandId(parameters.id)
-        if not self._takes(operation.rate, now):
-            raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, bad)
-        if rejection := operation.rejection(self.scopes):
-            raise DecodeError(rejection, ErrorCode.FORBIDDEN, bad, "scope")
         try:
             made = operation.request(parameters, Caller(self._account, self.limits))
         except DecodeError as error:
@@ -158,6 +156,13 @@ class Native(Dialect):
         token = parameters.token if isinstance(parameters, TokenParameters) else ""
         request = Request(made, bad, token)  # type: ignore[arg-type]
         return (request, Disconnect(1000, "logged out")) if isinstance(made, Logout) else (request,)
+
+    def _check(self, operation: Operation, number: Id | None, now: float) -> None:
+        """Raises DecodeError if it comes too often, or if the token does not permit it."""
+        if not self._takes(operation.rate, now):
+            raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, CommandId(number))
+        if rejection := operation.rejection(self.scopes):
+            raise DecodeError(rejection, ErrorCode.FORBIDDEN, CommandId(number), "scope")
 
     def _takes(self, rate: RateClass, now: float) -> bool:
         if rate not in RATES or not self.limits.rates:
@@ -188,8 +193,8 @@ class Native(Dialect):
 
     def _result(self, reply: Reply) -> msgspec.Struct:
         match reply:
-            case MessageAccepted(message, _, again):
-                return encode.sent(message, again=again)
+            case MessageAccepted():
+                return encode.sent(reply.message, again=reply.again)
             case Ack() | VerificationMailed():
                 return results.Nothing()
             case Authenticated() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():

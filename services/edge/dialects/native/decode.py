@@ -5,11 +5,14 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
-from services.edge.dialects.base import DecodeError
+from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import FastReader
 from services.edge.dialects.native.operations import BY_NAME, Operation
-from services.edge.dialects.native.parameters import Id, Parameters, SendParameters
+from services.edge.dialects.native.parameters import Id, Parameters
+from shared.contract.ids import ChatId
+from shared.contract.model import Text
 from shared.settings import LimitsSettings
 
 _ERROR_CHARACTERS = 200
@@ -79,14 +82,13 @@ class _FastSend(msgspec.Struct):
 
 
 _FAST_READER = FastReader(_FastSend, lambda wire: _FAST_QUOTES)
-_SEND = BY_NAME["send"]
 
 
-def fast_command(frame: Frame, limits: LimitsSettings) -> CommandFrame | None:
-    """A text to a chat; None: take the slow path."""
+def fast_send(frame: Frame, limits: LimitsSettings) -> Request | None:
+    """A text to a chat, which is no larger than a message may be; None: take the slow path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None or not (wire.text and 0 <= wire.id <= _LARGEST and 1 <= wire.chat <= _LARGEST):
         return None
     if not 1 <= len(wire.nonce) <= _LONGEST_ID:
         return None
-    return CommandFrame(_SEND, SendParameters(id=wire.id, chat=wire.chat, text=wire.text, nonce=wire.nonce))
+    return Request(PostMessage(ChatId(wire.chat), (Text(wire.text),), nonce=wire.nonce), CommandId(wire.id))
