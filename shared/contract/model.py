@@ -2,11 +2,13 @@
 
 Frequent types that cannot be part of a reference cycle are excluded from cyclic garbage collection (`gc=False`)."""
 
+from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 from typing import Any
 
 import msgspec
 
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 
 # Segments
@@ -200,6 +202,21 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     time: int
     body: bytes
     nonce: Nonce
+
+
+def requested_message(found: Sequence[Message], index: int, field: str = "index") -> Message:
+    """The one message of a page that was requested by its index. Raises RequestError about the `field` without it."""
+    if [one.index for one in found] != [index]:
+        raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", field)
+    return found[0]
+
+
+def requested_content(found: Sequence[Message], index: int) -> Message:
+    """As `requested_message`. Raises RequestError of a recalled message, too."""
+    message = requested_message(found, index)
+    if message.body == RECALLED_BODY:
+        raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")
+    return message
 
 
 # Accounts

@@ -29,13 +29,23 @@ def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
     return tuple(yaml.safe_load_all(text))
 
 
-def with_component(directory: Path, name: str, *, instead_of: str) -> tuple[Object, ...]:
-    """The overlay prod with one component instead of another; `directory`: for a copy of the manifests."""
+def copied(directory: Path) -> Path:
+    """A copy of the manifests in a new place of this directory."""
     shutil.copytree(K8S.parent, directory / "deploy")
-    place = directory / "deploy" / "k8s"
-    file = place / "overlays" / "prod" / "kustomization.yaml"
-    file.write_text(file.read_text().replace(f"components/{instead_of}\n", f"components/{name}\n"))
-    return rendered("prod", place)
+    return directory / "deploy" / "k8s"
+
+
+def with_component(directory: Path, overlay: str, component: str, *, instead_of: str = "") -> Path:
+    """A copy of the manifests, whose overlay has one more component, or one instead of another."""
+    place = copied(directory)
+    file = place / "overlays" / overlay / "kustomization.yaml"
+    text, line = file.read_text(), f"  - ../../components/{component}\n"
+    if instead_of:
+        text = text.replace(f"  - ../../components/{instead_of}\n", line)
+    else:
+        text = text.replace("components:\n", f"components:\n{line}")
+    file.write_text(text)
+    return place
 
 
 def of_kind(overlay: str, *kinds: str, place: Path = K8S) -> list[Object]:

@@ -26,19 +26,17 @@ def served() -> set[str]:
 
 
 def with_keda(directory: Path) -> tuple[Object, ...]:
-    return with_component(directory, "autoscaling-keda", instead_of="autoscaling")
+    return rendered("prod", with_component(directory, "prod", "autoscaling-keda", instead_of="autoscaling"))
 
 
 def by_autoscaler(one: Object) -> tuple[Any, ...]:
     """Bounds, behavior, and the aimed values by metric."""
     spec = one["spec"]
-    aims = {
-        metric["pods"]["metric"]["name"] if metric["type"] == "Pods" else metric["resource"]["name"]: (
-            metric[metric["type"].lower()]["target"]["type"],
-            metric[metric["type"].lower()]["target"]["averageValue"],
-        )
-        for metric in spec["metrics"]
-    }
+    aims = {}
+    for metric in spec["metrics"]:
+        source = metric["pods"] if metric["type"] == "Pods" else metric["resource"]
+        name = source["metric"]["name"] if metric["type"] == "Pods" else source["name"]
+        aims[name] = source["target"]["type"], source["target"]["averageValue"]
     return spec["scaleTargetRef"]["name"], spec["minReplicas"], spec["maxReplicas"], spec["behavior"], aims
 
 

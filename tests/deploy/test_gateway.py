@@ -12,7 +12,7 @@ def others(objects: tuple[Object, ...]) -> list[Object]:
 
 
 def test_both_lead_to_the_clients_port_of_the_edges(tmp_path: Path) -> None:
-    objects = with_component(tmp_path, "gateway", instead_of="ingress")
+    objects = rendered("prod", with_component(tmp_path, "prod", "gateway", instead_of="ingress"))
     (route,) = [one for one in objects if one["kind"] == "HTTPRoute"]
     (ingress,) = of_kind("prod", "Ingress")
     (rule,) = ingress["spec"]["rules"]

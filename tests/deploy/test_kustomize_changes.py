@@ -1,24 +1,23 @@
 """What a change of an overlay changes in the rendered objects: hashes of settings, opened connections, spreading."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.manifests import K8S, OVERLAYS, Object, allowed, matches, needs_renderer, of_kind, rendered
+from tests.deploy.manifests import (
+    OVERLAYS,
+    Object,
+    allowed,
+    copied,
+    matches,
+    needs_renderer,
+    of_kind,
+    rendered,
+    with_component,
+)
 
 pytestmark = needs_renderer
 SERVICES = ("auth", "edge", "message", "session")
-
-
-def copied(directory: Path, overlay: str, component: str = "") -> Path:
-    """A copy of the manifests, whose overlay has one more component."""
-    shutil.copytree(K8S.parent, directory / "deploy")
-    file = directory / "deploy" / "k8s" / "overlays" / overlay / "kustomization.yaml"
-    if component:
-        text = file.read_text().replace("components:\n", f"components:\n  - ../../components/{component}\n")
-        file.write_text(text)
-    return directory / "deploy" / "k8s"
 
 
 def pod_templates(objects: tuple[Object, ...]) -> dict[str, Object]:
@@ -27,7 +26,7 @@ def pod_templates(objects: tuple[Object, ...]) -> dict[str, Object]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_changed_setting_replaces_all_pods(overlay: str, tmp_path: Path) -> None:
-    place = copied(tmp_path, overlay)
+    place = copied(tmp_path)
     settings = place / "base" / "settings.env"
     settings.write_text(settings.read_text().replace("DRAIN_SECONDS=60", "DRAIN_SECONDS=50"))
     before, after = pod_templates(rendered(overlay)), pod_templates(rendered(overlay, place))
@@ -36,7 +35,7 @@ def test_a_changed_setting_replaces_all_pods(overlay: str, tmp_path: Path) -> No
 
 
 def test_an_overlay_s_setting_replaces_all_pods(tmp_path: Path) -> None:
-    place = copied(tmp_path, "prod")
+    place = copied(tmp_path)
     settings = place / "overlays" / "prod" / "settings.yaml"
     settings.write_text(settings.read_text().replace("smtp.example", "smtp.chat.example"))
     before, after = pod_templates(rendered("prod")), pod_templates(rendered("prod", place))
@@ -58,12 +57,12 @@ def test_an_overlay_s_setting_replaces_all_pods(tmp_path: Path) -> None:
 def test_a_switch_opens_exactly_its_connections(
     component: str, direction: str, opened: set[tuple[str, str, str]], tmp_path: Path
 ) -> None:
-    place = copied(tmp_path, "dev", f"network/{component}")
+    place = with_component(tmp_path, "dev", f"network/{component}")
     assert set(allowed("dev", direction, place)) - set(allowed("dev", direction)) == opened
 
 
 def test_backups_reach_the_database_alone(tmp_path: Path) -> None:
-    place = copied(tmp_path, "dev", "network/backups")
+    place = with_component(tmp_path, "dev", "network/backups")
     policies = {
         one["metadata"]["name"]: one["spec"] for one in rendered("dev", place) if one["kind"] == "NetworkPolicy"
     }

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from services.cli.data import RunningProcess, read_run
 from services.cli.ports import free_port, try_to_bind
@@ -20,6 +22,7 @@ T = TypeVar("T")
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
+_CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
 UP = (*commands.DRAGOMAN, "up")
@@ -126,12 +129,25 @@ class Cluster:
             time.sleep(_POLL_SECONDS)
         return found
 
+    def wait_for_edges(self, seconds: float) -> None:
+        """Until every edge accepts connections. Raises as `wait_for`."""
+        self.wait_for(lambda: all(map(_accepts, self.edges)), seconds)
+
     def tail(self, characters: int = 4000) -> str:
         return self.log.read_text(errors="replace")[-characters:]
 
     def _ready(self) -> list[str]:
         lines = self.log.read_text(errors="replace").splitlines()
         return next((line.split()[1:] for line in lines if line.startswith("ready ")), [])
+
+
+def _accepts(edge: str) -> bool:
+    address = urlsplit(edge)
+    try:
+        socket.create_connection((address.hostname, address.port), _CONNECT_SECONDS).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def free_ports(count: int) -> int:

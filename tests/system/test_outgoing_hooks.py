@@ -1,12 +1,8 @@
 """A program listens to a group by an outgoing hook, while processes of the system are killed."""
 
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -37,20 +33,12 @@ def receiver() -> Iterator[HookReceiver]:
         yield receiver
 
 
-def accepts(edge: str) -> bool:
-    address = urlsplit(edge)
-    with suppress(OSError), socket.create_connection((address.hostname, address.port), WAIT_SECONDS):
-        return True
-    return False
-
-
 class HookedGroup:
     """A group of Ann, who owns it, and Bob, an admin."""
 
     def __init__(self, system: Cluster) -> None:
         self.one, self.other = system.edges[:2]
-        for edge in (self.one, self.other):
-            system.wait_for(partial(accepts, edge), WAIT_SECONDS)  # the test before may have killed it
+        system.wait_for_edges(WAIT_SECONDS)  # the test before may have killed one
         self.ann, self.bob = register(self.one), register(self.other)
         self.chat = post(self.one, "create", self.ann["token"], name="Ops", members=[self.bob["account"]]).body["chat"]
         self.request("role", account=self.bob["account"], role="admin")

@@ -146,16 +146,7 @@ def test_an_upload_goes_on_when_its_edge_is_killed(cluster: Cluster) -> None:
     offset = uploader.offset(there, path)
     assert PART <= offset < 12_000_000
     require_file(uploader, [there], uploader.patch(there, path, offset, CONTENT[offset:]))
-    cluster.wait_for(lambda: is_served(here), WAIT_SECONDS)
-
-
-def is_served(edge: str) -> bool:
-    address = urlsplit(edge)
-    try:
-        socket.create_connection((address.hostname, address.port)).close()
-    except ConnectionRefusedError:
-        return False
-    return True
+    cluster.wait_for_edges(WAIT_SECONDS)
 
 
 def test_an_upload_is_terminated_at_the_other_edge(cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ from shared.contract import subjects
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetQuoted
-from shared.contract.model import Message, Quote, reply_target
+from shared.contract.model import Message, Quote, reply_target, requested_message
 from shared.setting_types import Language
 from shared.telemetry import log
 
@@ -54,9 +54,8 @@ class QuoteReader:
             if error.failure.code is ErrorCode.FORBIDDEN:
                 return None  # the message itself is rejected, unless an earlier request has posted it
             raise
-        if [one.index for one in page.messages] != [index]:
-            raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", "reply_to")
-        return (await self._quotes(page.messages))[chat, index]
+        message = requested_message(page.messages, index, "reply_to")
+        return (await self._quotes([message]))[chat, index]
 
     async def _lines(self, places: set[tuple[ChatId, int]]) -> Quotes:
         by_chat: dict[ChatId, list[int]] = {}

@@ -14,10 +14,10 @@ from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract import subjects
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, GetHistory, Posted
-from shared.contract.model import Recalled, Segment, pack_segments, unpack_segments
+from shared.contract.model import Segment, pack_segments, requested_content, unpack_segments
 
 _NO_CLIENT_S_NAME = "\0forward "
 """Begins the names of forwarded messages: no frame has this character."""
@@ -61,11 +61,7 @@ class MessageForwarder:
         """Of the message, as its reader sees it; mentions are texts, so that nobody is mentioned again."""
         request = GetHistory(command.chat, command.index, 1, actor=session.connection.account)
         page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
-        if [one.index for one in page.messages] != [command.index]:
-            raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", "index")
-        segments = unpack_segments(page.messages[0].body)
-        if segments == (Recalled(),):
-            raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")
+        segments = unpack_segments(requested_content(page.messages, command.index).body)
         return await self._resolver.look_up_all(segments)  # type: ignore[return-value] # no mention is among them
 
     def _drafts(self, session: LoginSession, command: ForwardMessage, body: bytes) -> Sequence[Draft]:

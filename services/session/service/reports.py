@@ -8,7 +8,7 @@ from services.session.service.ports import ChatMessages, SessionDatabase
 from services.session.store import reports
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.model import RECALLED_BODY, Message
+from shared.contract.model import Message, requested_content
 from shared.contract.reports import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
 from shared.contract.session import Ack
 from shared.settings import LimitsSettings
@@ -41,11 +41,7 @@ class Reports:
     async def _message(self, request: ReportMessage) -> Message:
         """The message service checks that the actor may see it."""
         found = await self._messages.read(request.chat, request.index, 1, request.actor)
-        if [one.index for one in found] != [request.index]:
-            raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", "index")
-        (message,) = found
-        if message.body == RECALLED_BODY:
-            raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")
+        message = requested_content(found, request.index)
         if message.sender == request.actor:
             raise RequestError(ErrorCode.INVALID, "that is your own message", "index")
         return message

@@ -28,7 +28,6 @@ from shared.contract.contacts import (
     BlockedMembers,
     FindBlockedMembers,
     FindWatchable,
-    SetBlocked,
     WatchableAccounts,
 )
 from shared.contract.edge import (
@@ -57,7 +56,6 @@ from shared.contract.message import (
     Synced,
 )
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Segment
-from shared.contract.mutes import MuteChat
 from shared.contract.receipts import (
     FindReaders,
     FindReadIndexes,
@@ -67,13 +65,11 @@ from shared.contract.receipts import (
     ReadIndexes,
     ReceiptChats,
 )
-from shared.contract.reports import ReportMessage
 from shared.contract.session import (
     AccountView,
     Ack,
     ChatView,
     CreateChat,
-    EnsureProfile,
     GetAccount,
     GetChat,
     GetProfileSummaries,
@@ -232,19 +228,19 @@ class FakeSessionService(FakeService):
         """Chats in which nobody sees what the others have read."""
         self.shows_profiles = False
         """Whether a request for several profiles is answered, as newer versions do."""
-        self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
+        self.bus.serve(subjects.ENSURE_PROFILE, self._acknowledge, queue="session")
         self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
         self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
-        self.bus.serve(subjects.SET_BLOCKED, self._set_blocked, queue="session")
-        self.bus.serve(subjects.MUTE_CHAT, self._mute_chat, queue="session")
-        self.bus.serve(subjects.REPORT_MESSAGE, self._report, queue="session")
+        self.bus.serve(subjects.SET_BLOCKED, self._acknowledge, queue="session")
+        self.bus.serve(subjects.MUTE_CHAT, self._acknowledge, queue="session")
+        self.bus.serve(subjects.REPORT_MESSAGE, self._acknowledge, queue="session")
         self.bus.serve(subjects.FIND_WATCHABLE, self._find_watchable, queue="session")
         self.bus.serve(subjects.FIND_BLOCKED_MEMBERS, self._find_blocked, queue="session")
         self.bus.serve(subjects.FIND_RECEIPT_CHATS, self._find_receipt_chats, queue="session")
 
-    async def _ensure(self, request: EnsureProfile) -> Ack:
+    async def _acknowledge(self, request: object) -> Ack:
         await self.record(request)
         return Ack()
 
@@ -258,18 +254,6 @@ class FakeSessionService(FakeService):
         await self.record(request)
         shown = [chat for chat in request.chats if chat not in self.without_receipts]
         return ReceiptChats({chat: len(self._backend.chats[chat].members) for chat in shown})
-
-    async def _mute_chat(self, request: MuteChat) -> Ack:
-        await self.record(request)
-        return Ack()
-
-    async def _report(self, request: ReportMessage) -> Ack:
-        await self.record(request)
-        return Ack()
-
-    async def _set_blocked(self, request: SetBlocked) -> Ack:
-        await self.record(request)
-        return Ack()
 
     async def _find_blocked(self, request: FindBlockedMembers) -> BlockedMembers:
         await self.record(request)
