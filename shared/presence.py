@@ -1,20 +1,20 @@
 """Presence: the nodes of each account and the membership version of each chat. Hints in Redis, never the truth.
 
-Keys (each command touches one key, so a cluster may spread them):
+Keys (each command touches one key, so that a cluster may spread them):
 `presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
                 and `@<node>` → the node's mark: see shared/presence_scripts.py
 `presence:state:{k}`  see shared/presence_states.py
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `sweeper`       the node that removes the entries of dead nodes; a lease, too
-`generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes. It expires
-                like a lease, so that readers of a former primary, which no edge refreshes, do not trust it for long
+`generation`    random; of a cluster one for each shard: see shared/presence_generation.py. While it is missing or new,
+                presence is incomplete and readers must reach all nodes. It expires like a lease, so that readers of a
+                former primary, which no edge refreshes, do not trust it for long
 
 Losing Redis degrades the service and heals: lookups return unknown, edges register again. A node that has lost it alone
 announces its accounts over NATS, and lookups count it among their nodes until presence is complete again.
 """
 
-import asyncio
 import secrets
 import time
 from collections import defaultdict
@@ -23,28 +23,22 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from hiredis import pack_command
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from redis import asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from shared import presence_scripts as scripts
 from shared import presence_states
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.presence_generation import GenerationKeys
 from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
 from shared.presence_states import OFFLINE, GivenState
 from shared.presence_sweep import read_pages, sweep_shard
-from shared.redis_server import LOST_CONNECTION, ClusterReporter
+from shared.redis_pipelines import open_pipelines
+from shared.redis_server import ClusterReporter
 from shared.settings import RedisSettings
 from shared.telemetry import log
-from shared.tls import redis_options
 
 N = TypeVar("N", bound=int)
 _log = log(__name__)
@@ -54,9 +48,6 @@ _TRUST_SECONDS = 6.0
 announced that it cannot. A later one re-syncs them when it registers them."""
 _BROKEN_SECONDS = 1.0
 """Pause after a failure of Redis, so that not every batch waits for its time-out."""
-_NO_NOTICES = MaintNotificationsConfig(enabled=False)
-"""With maintenance notices enabled, the library does not detect a closed connection: after a restart of Redis, the
-next call on each connection would fail."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
@@ -79,7 +70,8 @@ class Presence:
 
     def __init__(self, settings: RedisSettings, registry: CollectorRegistry | None = None) -> None:
         self._numbers = _PresenceMetrics(registry or CollectorRegistry())
-        self._round_trips = _PipelineClient(settings)
+        self._round_trips = open_pipelines(settings)
+        self._generation_keys = GenerationKeys(is_cluster=settings.cluster)
         self.losses = 0
         """Times that lookups found the generation lost: the nodes named before may have been wrong."""
         self._generation = ""
@@ -96,7 +88,7 @@ class Presence:
 
     async def check(self) -> None:
         """A round trip. Raises RedisError."""
-        await self._round_trips.execute([("PING",)])
+        await self._round_trips.execute(self._generation_keys.reads)
 
     # Edges
 
@@ -108,11 +100,12 @@ class Presence:
         ]
         try:
             with self._numbers.call("join"):
-                *rows, generation = await self._round_trips.execute([*questions, ("GET", "generation")])
+                replies = await self._round_trips.execute([*questions, *self._generation_keys.reads])
         except RedisError:
             self._met = ""
             raise
-        self._met = generation or ""
+        rows = replies[: len(questions)]
+        self._met = self._generation_keys.joined(replies[len(rows) :]) or ""
         others: dict[AccountId, list[NodeId]] = {account: [] for account in accounts}
         for account, names in _present(shards, rows):
             others[account] = [other for other in nodes_of(names) if other != node]
@@ -143,8 +136,8 @@ class Presence:
         """Refreshes the node's lease and the generation; creates a generation when there is none."""
         life = int(lease_seconds * 1000)
         with self._numbers.call("beat"):
-            refresh: Command = ("EVAL", scripts.REFRESH, 1, "generation", secrets.token_hex(8), life)
-            [generation] = await self._round_trips.execute([refresh])
+            replies = await self._round_trips.execute(self._generation_keys.refreshes(secrets.token_hex(8), life))
+            generation = self._generation_keys.joined(replies) or ""
             [held] = await self._round_trips.execute([("SET", f"node:{node}", generation, "PX", life, "GET")])
         if self._beaten not in ("", generation):
             self._whole_from = time.monotonic() + _TRUST_SECONDS
@@ -237,16 +230,18 @@ class Presence:
         questions: list[Command] = [
             *[_hmget(shard_key(shard), members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
-            ("GET", "generation"),  # last: a loss during the lookup makes its result unknown
+            *self._generation_keys.reads,  # last: a loss during the lookup makes its result unknown
         ]
         try:
             with self._numbers.call("look_up"):
-                *rows, generation = await self._round_trips.execute(questions)
+                replies = await self._round_trips.execute(questions)
         except RedisError as error:
             _log.warning("presence unknown", error=repr(error))
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
             return PresenceSnapshot(None, {})
         several = len(account_shards)
+        rows = replies[: several + len(chat_shards)]
+        generation = self._generation_keys.joined(replies[len(rows) :])
         nodes = {account: nodes_of(names) for account, names in _present(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
         for members in account_shards.values():
@@ -273,52 +268,6 @@ class Presence:
         if generation != self._generation:
             self._generation, self._generation_since = generation, now
         return now - self._generation_since >= _TRUST_SECONDS
-
-
-class _PipelineClient:
-    """Executes many commands in one round trip, without the cost of the library's pipeline for each: a timer, hooks,
-    packing in Python."""
-
-    def __init__(self, settings: RedisSettings) -> None:
-        self._seconds = settings.timeout_seconds
-        self._is_closed = False
-        self._pool = aioredis.ConnectionPool.from_url(
-            settings.url.get_secret_value(),
-            socket_timeout=None,  # one time-out covers all commands
-            socket_connect_timeout=settings.timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            maint_notifications_config=_NO_NOTICES,
-            decode_responses=True,
-            **redis_options(settings),
-        )
-
-    async def close(self) -> None:
-        """The pool itself would connect again for a later call, as for a probe of readiness."""
-        self._is_closed = True
-        await self._pool.aclose()
-
-    async def execute(self, questions: Iterable[Command]) -> list[Any]:
-        """The reply to each. Raises RedisError, also after `close`."""
-        if self._is_closed:
-            raise RedisConnectionError("the client is closed")
-        packed = [pack_command(question) for question in questions]  # type: ignore[arg-type] # it takes any length
-        if not packed:
-            return []  # asyncio of Python 3.12 and later would try for ever to write an empty text
-        try:
-            async with asyncio.timeout(self._seconds):
-                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-                try:
-                    await connection.send_packed_command(b"".join(packed))
-                    return [await connection.read_response() for _ in packed]
-                except BaseException:
-                    await connection.disconnect(nowait=True)  # a late reply must not answer another command
-                    raise
-                finally:
-                    await self._pool.release(connection)
-        except TimeoutError as error:
-            raise RedisTimeoutError("no reply in time") from error
-        except LOST_CONNECTION as error:
-            raise RedisConnectionError("the connection is lost") from error
 
 
 class _PresenceMetrics:

@@ -1,6 +1,7 @@
-"""Clients of Redis, and the kind of its server: one server that answers for all keys. A cluster or a Sentinel is
-rejected at the start, because each call would fail with an error that looks like an outage, which services survive. A
-server that becomes a node of a cluster later is such an outage; it is named in the log."""
+"""Clients of Redis, and the kind of its server: one server that answers for all keys, or with `redis.cluster` a node of
+a cluster. Another kind is rejected at the start, because each call would fail with an error that looks like an outage,
+which services survive. A single server that becomes a node of a cluster later is such an outage; it is named in the
+log."""
 
 import time
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, RedisError
+from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, RedisClusterException, RedisError
 
 from shared.errors import StartupError
 from shared.settings import RedisSettings
@@ -18,36 +19,50 @@ from shared.tls import redis_options
 LOST_CONNECTION = (RuntimeError, TypeError)
 """If the connection has just been reset: the first is uvloop's, the second that of asyncio in Python 3.12 to 3.13.5,
 whose closed transport calls None."""
-REDIS_FAILURES = (RedisError, OSError, *LOST_CONNECTION)
+REDIS_FAILURES = (RedisError, RedisClusterException, OSError, *LOST_CONNECTION)
 _log = log(__name__)
-_UNSUPPORTED = {"cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"}
-_ADVICE = (
-    "which is not supported: set it to a single Redis or Valkey server, or to an address that leads to the primary"
-)
+_KINDS = {"standalone": "a single server", "cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"}
+_ADVICE = {
+    "standalone": "but redis.cluster is set: unset it, or set redis.url to a node of the cluster",
+    "cluster": "set redis.cluster, too",
+    "sentinel": "which is not supported: set it to a Redis or Valkey server, or to an address of the primary",
+}
 _CLUSTER_ERRORS = (AskError, ClusterCrossSlotError, ClusterDownError)
 """Only a node of a cluster replies with them."""
 _REPORT_SECONDS = 60.0
 
 
 class UnsupportedRedis(StartupError):
-    """The server is not a single one; the message says what to set."""
+    """The server is not of the kind that is set; the message says what to set."""
 
 
-def redis_client(settings: RedisSettings, **options: Any) -> aioredis.Redis:
-    """It connects with its first call, and tries each call once. `options`: further ones of redis.asyncio.Redis."""
-    return aioredis.Redis.from_url(
-        settings.url.get_secret_value(),
-        socket_timeout=settings.timeout_seconds,
-        socket_connect_timeout=settings.timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
+def redis_client(settings: RedisSettings, **options: Any) -> aioredis.Redis | aioredis.RedisCluster:
+    """Of the kind that is set. It connects with its first call, and tries each call once. `options`: further ones of
+    redis.asyncio.Redis."""
+    return redis_cluster(settings, **options) if settings.cluster else redis_server(settings, **options)
+
+
+def redis_server(settings: RedisSettings, **options: Any) -> aioredis.Redis:
+    """The server of the URL alone, of whatever kind."""
+    return aioredis.Redis.from_url(settings.url.get_secret_value(), **_options(settings), **options)
+
+
+def redis_cluster(settings: RedisSettings, **options: Any) -> aioredis.RedisCluster:
+    return aioredis.RedisCluster.from_url(settings.url.get_secret_value(), **_options(settings), **options)
+
+
+def _options(settings: RedisSettings) -> dict[str, Any]:
+    return {
+        "socket_timeout": settings.timeout_seconds,
+        "socket_connect_timeout": settings.timeout_seconds,
+        "retry": Retry(NoBackoff(), 0),
         **redis_options(settings),
-        **options,
-    )
+    }
 
 
-async def require_single_server(settings: RedisSettings) -> None:
+async def require_kind(settings: RedisSettings) -> None:
     """Raises UnsupportedRedis. Returns when Redis is unavailable, because services start without it."""
-    client = redis_client(settings, decode_responses=True)
+    client = redis_server(settings, decode_responses=True)
     try:
         kind = await server_kind(client)
     except (RedisError, OSError) as error:
@@ -55,8 +70,12 @@ async def require_single_server(settings: RedisSettings) -> None:
         return
     finally:
         await client.aclose()
-    if kind in _UNSUPPORTED:
-        raise UnsupportedRedis(_describe(kind))
+    if kind != expected_kind(settings):
+        raise UnsupportedRedis(describe_kind(kind))
+
+
+def expected_kind(settings: RedisSettings) -> str:
+    return "cluster" if settings.cluster else "standalone"
 
 
 class ClusterReporter:
@@ -68,11 +87,12 @@ class ClusterReporter:
     def call_failed(self, error: Exception) -> None:
         if isinstance(error, _CLUSTER_ERRORS) and time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + _REPORT_SECONDS
-            _log.error(_describe("cluster"), error=str(error))
+            _log.error(describe_kind("cluster"), error=str(error))
 
 
-def _describe(kind: str) -> str:
-    return f"redis.url leads to {_UNSUPPORTED[kind]}, {_ADVICE}"
+def describe_kind(kind: str) -> str:
+    """With advice, for settings that expect another kind."""
+    return f"redis.url leads to {_KINDS.get(kind, kind)}, {_ADVICE.get(kind, 'which is not supported')}"
 
 
 async def server_kind(client: "aioredis.Redis") -> str:

@@ -44,7 +44,7 @@ from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.process import cancel_on, tracing
-from shared.redis_server import require_single_server
+from shared.redis_server import require_kind
 from shared.settings import Settings
 from shared.tasks import Tasks, run_beside
 from shared.telemetry import log, new_registry
@@ -86,7 +86,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await require_single_server(settings.redis)
+        await require_kind(settings.redis)
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail)

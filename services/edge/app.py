@@ -81,7 +81,7 @@ from shared.contract.auth import OpenVerification
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
-from shared.redis_server import require_single_server
+from shared.redis_server import require_kind
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -232,7 +232,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     if tls is not None:
         watching.start(tls.watch(), "certificate")
     try:
-        await require_single_server(settings.redis)
+        await require_kind(settings.redis)
         await edge.media.prepare()
         await cancel_on(stopping, edge.bus.start())
         if not stopping.is_set():

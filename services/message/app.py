@@ -43,7 +43,7 @@ from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
-from shared.redis_server import require_single_server
+from shared.redis_server import require_kind
 from shared.settings import MessageSettings, Settings
 from shared.tasks import Tasks, run_beside
 from shared.telemetry import log, new_registry
@@ -101,7 +101,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     placement = _placement_watch(store, ownership, fanout)
     watches += [*([placement.run] if placement else []), *_upkeep(settings.message, store, ownership, metrics)]
     try:
-        await require_single_server(settings.redis)
+        await require_kind(settings.redis)
         await cancel_on(stopping, _start(database, bus, settings.message, placement))
         if not stopping.is_set():
             reconciler.start()

@@ -33,7 +33,7 @@ from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
-from shared.redis_server import require_single_server
+from shared.redis_server import require_kind
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -72,7 +72,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await require_single_server(settings.redis)
+        await require_kind(settings.redis)
         await cancel_on(stopping, _start(database, chats, system, bus))
         if not stopping.is_set():
             await presence.lookup()  # presence is trusted only some time after the first lookup

@@ -182,12 +182,13 @@ class ValkeyServer(Server):
         options: bytes = b"",
         primary: "ValkeyServer | None" = None,
         seconds: float = _VALKEY_SECONDS,
+        passwords: dict[str, str] | None = None,
     ) -> None:
         """`options`: further lines of the configuration. `primary`: a server to replicate, with the same passwords.
-        `seconds`: the time-out of its clients."""
+        `seconds`: the time-out of its clients. `passwords`: of another server, by user."""
         self._seconds = seconds
         directory.mkdir()
-        self.passwords: dict[str, str] = generate().valkey if primary is None else primary.passwords
+        self.passwords: dict[str, str] = passwords or (generate().valkey if primary is None else primary.passwords)
         self._keeper_password: str = secrets.token_hex(8) if primary is None else primary._keeper_password
         if primary is not None:
             source = f"replicaof 127.0.0.1 {primary.port}\nmasteruser {_KEEPER}\nmasterauth {self._keeper_password}\n"
@@ -205,6 +206,11 @@ class ValkeyServer(Server):
     @property
     def keeper_url(self) -> str:
         return valkey.url(self.port, _KEEPER, self._keeper_password)
+
+    @property
+    def keeper(self) -> tuple[str, str]:
+        """The user that may do everything, and its password."""
+        return _KEEPER, self._keeper_password
 
     def flush(self) -> None:
         """Removes all data; connections stay open."""

@@ -33,6 +33,7 @@ from shared.settings import (
 from tests.support.commands import ROOT
 from tests.support.forked import ForkedService
 from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.valkey_cluster import ValkeyCluster
 
 Spawned = subprocess.Popen[bytes] | ForkedService
 
@@ -89,7 +90,7 @@ class Stack:
         self,
         directory: Path,
         nats: NatsServer,
-        valkey: ValkeyServer,
+        valkey: ValkeyServer | ValkeyCluster,
         database_url: str,
         process_group: ProcessGroup,
         collector: str = "",

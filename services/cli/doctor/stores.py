@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from redis import asyncio as aioredis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisClusterException, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.adapters import mailer
@@ -16,7 +16,7 @@ from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
 from shared.database import make_engine, overwrite_health
 from shared.migrate import NotMigrated, require_current
-from shared.redis_server import redis_client, server_kind
+from shared.redis_server import describe_kind, expected_kind, redis_cluster, redis_server, server_kind
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
@@ -27,19 +27,30 @@ _MOST_SKEW_SECONDS = 0.5
 async def valkey(user: str, settings: RedisSettings) -> list[Finding]:
     """Check Valkey as one user; only auth's may read the clock."""
     what, where = f"valkey {user}".strip(), show(settings.url)
-    client = redis_client(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
+    client = redis_server(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
     try:
         await client.ping()
-        if (kind := await server_kind(client)) != "standalone":
-            return [failed(what, f"{where} is of the kind {kind}", "set redis.url to a single server")]
+        if (kind := await server_kind(client)) != expected_kind(settings):
+            return [failed(what, f"{where} is of the kind {kind}", describe_kind(kind))]
+        if settings.cluster:
+            await _find_nodes(settings)
         findings = [await _restricted(client, what, where)]
         return findings + ([await _valkey_clock(client)] if user == "auth" else [])
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         return [
             failed(what, f"{where} does not answer ({error})", "start it, or set redis.url with its user and password")
         ]
     finally:
         await client.aclose()
+
+
+async def _find_nodes(settings: RedisSettings) -> None:
+    """Raises RedisClusterException if nodes are not found, or do not serve all slots."""
+    cluster = redis_cluster(settings)
+    try:
+        await cluster.initialize()
+    finally:
+        await cluster.aclose()
 
 
 async def _restricted(client: "aioredis.Redis", what: str, where: str) -> Finding:

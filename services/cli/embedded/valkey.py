@@ -23,10 +23,10 @@ GRANTS = {
         "~limit:*",
         f"{_SCRIPTS} get set del exists incr incrby expire pexpire ttl pttl hget hmget hset hincrby hgetall time",
     ),
-    "session": Grant("%R~presence:* %R~generation ~version:*", f"{_READ} eval hget hset"),
-    "message": Grant("%R~presence:* %R~generation %R~version:*", _READ),
+    "session": Grant("%R~presence:* %R~generation %R~generation:* ~version:*", f"{_READ} eval hget hset"),
+    "message": Grant("%R~presence:* %R~generation %R~generation:* %R~version:*", _READ),
     "edge": Grant(
-        "~presence:* ~node:* ~sweeper ~generation ~media:* %R~version:*",
+        "~presence:* ~node:* ~sweeper ~generation ~generation:* ~media:* %R~version:*",
         f"{_READ} {_SCRIPTS} set del exists incrby expire hget hset hdel hgetall hscan",
     ),
     "exporter": Grant("", "info"),
@@ -37,7 +37,8 @@ services/edge/media/counters.py that of `media:*`. Only edges of the version bef
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
 """Log lines without information: warnings about saving, which is off, and those of an orderly shutdown."""
 
-_COMMON_COMMANDS = "ping client|setinfo client|setname"
+_COMMON_COMMANDS = "ping client|setinfo client|setname command cluster|slots asking"
+"""`command` and those after it are used by clients of a cluster."""
 
 
 def access(passwords: Mapping[str, str]) -> bytes:

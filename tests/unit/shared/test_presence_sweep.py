@@ -29,7 +29,7 @@ class CountedPresence(Presence):
         self.pages = 0
         self.largest_reply = self.largest_command = 0
         self._execute_commands = self._round_trips.execute
-        self._round_trips.execute = self._counted  # type: ignore[assignment]
+        self._round_trips.execute = self._counted  # type: ignore[method-assign]
 
     async def _counted(self, commands: Iterable[Command]) -> list[Any]:
         questions = list(commands)

@@ -21,9 +21,10 @@ from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
-from shared.redis_server import UnsupportedRedis, require_single_server
+from shared.redis_server import UnsupportedRedis, require_kind
 from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.support.servers import Server, ValkeyServer
+from tests.support.valkey_cluster import ValkeyCluster
 from tests.support.waiting import WAIT_SECONDS
 
 Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
@@ -51,11 +52,22 @@ def sentinel(tmp_path: Path, process_group: ProcessGroup) -> Iterator[Server]:
 
 async def test_a_single_server_is_accepted_by_every_user(valkey_server: ValkeyServer) -> None:
     for user in ("auth", "session", "message", "edge"):
-        await require_single_server(valkey_server.settings(user))
+        await require_kind(valkey_server.settings(user))
+
+
+async def test_a_cluster_is_accepted_by_every_user(valkey_cluster: ValkeyCluster) -> None:
+    for user in ("auth", "session", "message", "edge"):
+        await require_kind(valkey_cluster.settings(user))
+
+
+async def test_a_single_server_is_no_cluster(valkey_server: ValkeyServer) -> None:
+    settings = valkey_server.settings("edge").model_copy(update={"cluster": True})
+    with pytest.raises(UnsupportedRedis, match=r"a single server, but redis\.cluster is set"):
+        await require_kind(settings)
 
 
 async def test_a_start_does_not_need_redis() -> None:
-    await require_single_server(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{free_port()}/0")))
+    await require_kind(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{free_port()}/0")))
 
 
 @pytest.mark.parametrize(
@@ -73,14 +85,14 @@ async def test_a_cluster_ends_every_service_at_its_start(
         auth={"keys": tmp_path / "keys"},
     )
     async with asyncio.timeout(WAIT_SECONDS):
-        with pytest.raises(UnsupportedRedis, match="Redis Cluster, which is not supported"):
+        with pytest.raises(UnsupportedRedis, match=r"Redis Cluster, set redis\.cluster, too"):
             await serve(settings, asyncio.Event())
 
 
 async def test_a_sentinel_is_rejected(sentinel: Server) -> None:
     settings = RedisSettings(url=SecretStr(f"redis://127.0.0.1:{sentinel.port}/0"))
     with pytest.raises(UnsupportedRedis, match="a Sentinel, which is not supported"):
-        await require_single_server(settings)
+        await require_kind(settings)
 
 
 async def test_a_server_that_becomes_a_cluster_later_is_named_once(cluster_node: ValkeyServer) -> None:
@@ -97,4 +109,4 @@ async def test_a_server_that_becomes_a_cluster_later_is_named_once(cluster_node:
         assert await limits.add("login:1", 60.0, 5) == 0
     await presence.close()
     await limits.close()
-    assert sum("Redis Cluster, which is not supported" in log["event"] for log in logs) == 2
+    assert sum("Redis Cluster, set redis.cluster, too" in log["event"] for log in logs) == 2

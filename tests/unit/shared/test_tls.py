@@ -24,7 +24,7 @@ from shared.contract.ids import AccountId
 from shared.database import Database, DatabaseUnavailable
 from shared.errors import StartupError
 from shared.presence import Presence
-from shared.redis_server import require_single_server
+from shared.redis_server import require_kind
 from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings
 from shared.settings_loader import load
 from shared.tls import check_files, nats_context
@@ -200,7 +200,7 @@ async def redis_clients_work(settings: RedisSettings, limits: RedisSettings) -> 
     """Each client of Redis sends a command. Raises RedisError."""
     presence, window = Presence(settings), SlidingWindow(limits, AuthMetrics(CollectorRegistry()))
     try:
-        await require_single_server(settings)
+        await require_kind(settings)
         await window.check()
         await presence.check()
         await presence.nodes([AccountId(1)])

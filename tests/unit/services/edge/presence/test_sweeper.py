@@ -30,7 +30,7 @@ class SweepingPresence(Presence):
         self.fails = False
         self._stops_at = stops_at
         self._execute_commands = self._round_trips.execute
-        self._round_trips.execute = self._counted  # type: ignore[assignment]
+        self._round_trips.execute = self._counted  # type: ignore[method-assign]
 
     async def _counted(self, commands: Iterable[Command]) -> list[Any]:
         questions = list(commands)

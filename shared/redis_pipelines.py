@@ -1,0 +1,129 @@
+"""Many commands in one call of Redis: a single server, or a cluster."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from hiredis import pack_command
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, RedisClusterException
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from shared.presence_scripts import Command
+from shared.redis_server import LOST_CONNECTION, redis_cluster
+from shared.settings import RedisSettings
+from shared.tls import redis_options
+
+_NO_NOTICES = MaintNotificationsConfig(enabled=False)
+"""With maintenance notices enabled, the library does not detect a closed connection: after a restart of Redis, the
+next call on each connection would fail."""
+_LOST = (RedisConnectionError, RedisTimeoutError, ClusterDownError, RedisClusterException, *LOST_CONNECTION)
+_CONVERTED = ("HSCAN", "SET")
+"""Commands whose replies the library converts."""
+
+
+class Pipelines(Protocol):
+    """Executes commands with string replies."""
+
+    async def execute(self, commands: Iterable[Command]) -> list[Any]:
+        """The reply to each; those to one node in their order. Raises RedisError, also after `close`."""
+
+    async def close(self) -> None: ...
+
+
+def open_pipelines(settings: RedisSettings) -> Pipelines:
+    """It connects with its first call."""
+    return ClusterPipelines(settings) if settings.cluster else SinglePipelines(settings)
+
+
+class SinglePipelines:
+    """Executes many commands in one round trip, without the cost of the library's pipeline for each: a timer, hooks,
+    packing in Python."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._seconds = settings.timeout_seconds
+        self._is_closed = False
+        self._pool = aioredis.ConnectionPool.from_url(
+            settings.url.get_secret_value(),
+            socket_timeout=None,  # one time-out covers all commands
+            socket_connect_timeout=settings.timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            maint_notifications_config=_NO_NOTICES,
+            decode_responses=True,
+            **redis_options(settings),
+        )
+
+    async def close(self) -> None:
+        """The pool itself would connect again for a later call, as for a probe of readiness."""
+        self._is_closed = True
+        await self._pool.aclose()
+
+    async def execute(self, commands: Iterable[Command]) -> list[Any]:
+        if self._is_closed:
+            raise RedisConnectionError("the client is closed")
+        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # it takes any length
+        if not packed:
+            return []  # asyncio of Python 3.12 and later would try for ever to write an empty text
+        try:
+            async with asyncio.timeout(self._seconds):
+                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+                try:
+                    await connection.send_packed_command(b"".join(packed))
+                    return [await connection.read_response() for _ in packed]
+                except BaseException:
+                    await connection.disconnect(nowait=True)  # a late reply must not answer another command
+                    raise
+                finally:
+                    await self._pool.release(connection)
+        except TimeoutError as error:
+            raise RedisTimeoutError("no reply in time") from error
+        except LOST_CONNECTION as error:
+            raise RedisConnectionError("the connection is lost") from error
+
+
+class ClusterPipelines:
+    """The library's cluster client: it finds the node of each key, and follows moved ones. After a lost connection, it
+    asks for the nodes again and tries once more: a node may have restarted, or another one has its slots now."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._seconds = settings.timeout_seconds
+        self._is_closed = False
+        self._cluster = redis_cluster(settings, decode_responses=True)
+        for name in _CONVERTED:
+            self._cluster.set_response_callback(name, _unconverted)
+
+    async def close(self) -> None:
+        self._is_closed = True
+        await self._cluster.aclose()
+
+    async def execute(self, commands: Iterable[Command]) -> list[Any]:
+        if self._is_closed:
+            raise RedisConnectionError("the client is closed")
+        given = list(commands)
+        try:
+            async with asyncio.timeout(self._seconds):
+                try:
+                    return await self._execute_once(given)
+                except _LOST:
+                    await self._cluster.aclose()
+                    return await self._execute_once(given)
+        except TimeoutError as error:
+            await self._cluster.aclose()
+            raise RedisTimeoutError("no reply in time") from error
+        except _LOST as error:
+            await self._cluster.aclose()
+            raise RedisConnectionError(str(error)) from error
+
+    async def _execute_once(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._cluster.pipeline()
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute()
+
+
+def _unconverted(response: Any, **kwargs: Any) -> Any:
+    return response
