@@ -117,7 +117,7 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
         ),
         Limit(
             "one Valkey", full(lambda need: need.cores["valkey"][1] <= habits.busy),
-            "not done: Redis Cluster is rejected, although every key is touched alone, in 16 shards",
+            "a Redis Cluster (`redis.cluster`) of up to 16 primaries, one for each shard of presence",
         ),
         Limit(
             f"one NATS server of {habits.nats_cores:g} cores",
