@@ -18,12 +18,19 @@ _NODE_TIMEOUT_MS = 3_000
 
 
 class ValkeyClusterNode(ValkeyServer):
-    """It keeps its slots over a restart, and no data."""
+    """It keeps its slots over a restart, and no data. `other`: a node with the same passwords, which this one may
+    replicate."""
 
-    def __init__(self, directory: Path, process_group: ProcessGroup, passwords: dict[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, process_group: ProcessGroup, other: "ValkeyClusterNode | None" = None) -> None:
         self.bus_port = free_port()
         options = f"cluster-enabled yes\ncluster-port {self.bus_port}\ncluster-node-timeout {_NODE_TIMEOUT_MS}\n"
-        super().__init__(directory, process_group, options.encode(), passwords=passwords)
+        if other is not None:
+            user, password = other.keeper
+            options += f"masteruser {user}\nmasterauth {password}\n"
+        super().__init__(directory, process_group, options.encode(), passwords=other and other.passwords)
+
+    def meet(self, other: "ValkeyClusterNode") -> None:
+        self.perform("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port)
 
     def perform(self, *command: str | int) -> str:
         """As a user that may do everything."""
@@ -45,7 +52,7 @@ class ValkeyCluster:
         directory.mkdir()
         first = ValkeyClusterNode(directory / "node-0", process_group)
         others = (directory / f"node-{number}" for number in range(1, _NODES))
-        self.nodes = [first, *(ValkeyClusterNode(one, process_group, first.passwords) for one in others)]
+        self.nodes = [first, *(ValkeyClusterNode(one, process_group, first) for one in others)]
 
     def start(self) -> None:
         """Returns when each node knows who serves which slots."""
@@ -55,7 +62,7 @@ class ValkeyCluster:
             node.perform("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         first, *others = self.nodes
         for node in others:
-            node.perform("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus_port)
+            node.meet(first)
         self.wait_until_whole()
 
     def stop(self) -> None:

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from services.cli.process_group import ProcessGroup
 from shared import presence
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence
 from shared.presence_scripts import SHARDS, shard_key
 from tests.support.valkey_cluster import ValkeyCluster, ValkeyClusterNode
-from tests.support.waiting import until
+from tests.support.waiting import WAIT_SECONDS, until
 
 A = NodeId("edge-1.a")
 ACCOUNTS = [AccountId(number) for number in range(1, SHARDS + 1)]
@@ -133,3 +135,31 @@ async def test_a_dead_node_is_swept_from_all_shards(open_for: Open) -> None:
     assert sum([removed for shard in range(SHARDS) async for removed in edge.sweep(shard)]) == len(ACCOUNTS)
     assert await edge.nodes(ACCOUNTS) == {account: () for account in ACCOUNTS}
     assert await edge.marks(A) == [None] * SHARDS
+
+
+async def test_a_replica_takes_over(tmp_path: Path, process_group: ProcessGroup) -> None:
+    """The node of the URL dies; its replica has what it had."""
+    cluster = ValkeyCluster(tmp_path / "cluster", process_group)
+    await asyncio.to_thread(cluster.start)
+    primary, *others = cluster.nodes
+    replica = ValkeyClusterNode(tmp_path / "replica", process_group, primary)
+    await asyncio.to_thread(replica.start)
+    replica.meet(primary)
+    await until(lambda: primary.id in replica.perform("CLUSTER", "NODES"))
+    await until(lambda: all(replica.id in node.perform("CLUSTER", "NODES") for node in cluster.nodes))
+    replica.perform("CLUSTER", "REPLICATE", primary.id)
+    edge, message = (Presence(cluster.settings(service)) for service in ("edge", "message"))
+    await registered(edge)
+    assert (await message.lookup(ACCOUNTS)).nodes == THERE
+    await until(primary.is_replicated)
+    await asyncio.to_thread(primary.kill)
+    await until(lambda: all("cluster_state:ok" in node.perform("CLUSTER", "INFO") for node in (*others, replica)))
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (await message.lookup(ACCOUNTS)).nodes != THERE:
+            await asyncio.sleep(0.05)
+    assert await edge.marks(A) == [mark for mark in await edge.marks(A) if mark is not None]
+    assert message.losses == 0
+    for one in (edge, message):
+        await one.close()
+    for node in (*others, replica):
+        node.stop()
