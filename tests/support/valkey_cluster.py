@@ -27,7 +27,9 @@ class ValkeyClusterNode(ValkeyServer):
         if other is not None:
             user, password = other.keeper
             options += f"masteruser {user}\nmasterauth {password}\n"
-        super().__init__(directory, process_group, options.encode(), passwords=other and other.passwords)
+        super().__init__(
+            directory, process_group, options.encode(), passwords=None if other is None else other.passwords
+        )
 
     def meet(self, other: "ValkeyClusterNode") -> None:
         self.perform("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port)

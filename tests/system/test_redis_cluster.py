@@ -41,7 +41,7 @@ def couple(services: list[ServiceProcess], dial: Dial) -> tuple[V2User, V2User, 
     return one, other, one.session(other)
 
 
-class Talk:
+class NumberedTalk:
     """Numbered messages from one user to the other, each of which arrives before the next is sent."""
 
     def __init__(self, couple: tuple[V2User, V2User, int]) -> None:
@@ -54,7 +54,7 @@ class Talk:
         assert self._listener.receive_code(0)["msg"][0]["text"] == str(self._number)
 
 
-def until_presence_is_known(message: ServiceProcess, talk: Talk) -> None:
+def until_presence_is_known(message: ServiceProcess, talk: NumberedTalk) -> None:
     """Says something until the message service knows again where the listener is."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
@@ -69,7 +69,7 @@ def until_presence_is_known(message: ServiceProcess, talk: Talk) -> None:
 def test_messages_arrive_while_nodes_fail(
     services: list[ServiceProcess], couple: tuple[V2User, V2User, int], valkey_cluster: ValkeyCluster
 ) -> None:
-    message, talk = services[2], Talk(couple)
+    message, talk = services[2], NumberedTalk(couple)
     until_presence_is_known(message, talk)
     for node in valkey_cluster.nodes[:2]:
         node.kill()
