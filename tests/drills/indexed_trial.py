@@ -34,6 +34,7 @@ from tests.drills.records import (
     UnreadShown,
 )
 
+CLOSED_BY_CLIENT = 1000
 ABNORMAL = 1006
 """The close code of a connection that ended without a close frame."""
 _CLOSING_SECONDS = 5.0
@@ -204,10 +205,13 @@ class IndexedTrial:
             for healed in self.healed
         )
 
-    def unconfirmed_by_pongs(self, one: MessageReceived) -> bool:
-        """Whether the client of a proxied trial left before it answered a ping that came after the message."""
+    def left_before_pong(self, one: MessageReceived) -> bool:
+        """Whether the client left before it answered a ping that came after the message. Behind a proxy, it does not
+        matter which side closed the connection."""
         closed = self.closed.get(one.connection)
-        return self.trial.proxied and closed is not None and closed.ponged < one.at
+        if closed is None or closed.ponged >= one.at:
+            return False
+        return self.trial.proxied or closed.code == CLOSED_BY_CLIENT
 
     def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
         """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and

@@ -5,6 +5,7 @@ in its own process and then runs it as usual. The product contains no trace of t
 """
 
 import asyncio
+import math
 import os
 import sys
 import time
@@ -73,8 +74,8 @@ def _assume_arrived() -> None:
 
     ended = UnconfirmedPushes.ended
 
-    def trusting(pushes: UnconfirmedPushes, _position: int) -> Ranges:
-        return ended(pushes, sys.maxsize)
+    def trusting(pushes: UnconfirmedPushes, _position: int, _until: float) -> Ranges:
+        return ended(pushes, sys.maxsize, math.inf)
 
     _replace(UnconfirmedPushes, "ended", trusting)
 

@@ -43,7 +43,8 @@ class FirstPage:
         try:
             self._wait_for_counters(lost)
         except TimeoutError as error:
-            raise AssertionError(f"{self.counters}; not {lost} lost") from error
+            panes = "\n\n".join(self.page.locator("person-pane").all_inner_texts())
+            raise AssertionError(f"{self.counters}; not {lost} lost\n{panes}") from error
 
     def _wait_for_counters(self, lost: int) -> None:
         self.page.wait_for_function(

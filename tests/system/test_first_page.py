@@ -47,6 +47,35 @@ CLIENT = """async (edge) => {
   return [sent.map(({ index }) => index), given, JSON.parse(localStorage.dragoman).outbox];
 }"""
 
+ACCOUNTS = "JSON.parse(sessionStorage.getItem('dragoman.accounts'))"
+CLOSE_UNHANDLED = """async ([edge, { accounts: [ann, bob], chat }]) => {
+  const number = (account) => String(account.number).padStart(10, "0");
+  const login = (account, texts) => new Promise((resolve) => {
+    const socket = new WebSocket(edge.replace("http", "ws") + "/ws/ourchat-v0");
+    const send = (code, data) => socket.send(JSON.stringify({ code, data }));
+    socket.onopen = () => send(6, { ocId: number(account), password: account.password });
+    socket.onmessage = ({ data: frame }) => {
+      const { code, data } = JSON.parse(frame);
+      if (code === 7) resolve({ socket, send });
+      if (code === 0) texts.push(data.msg);
+      if (data.msg === "unhandled") socket.onunhandled?.();
+    };
+  });
+  const [of_ann, of_bob, later] = [[], [], []];
+  const sender = await login(ann, of_ann);
+  const { socket } = await login(bob, of_bob);
+  sender.send(0, { cid: chat, sender_id: number(ann), msg: "unhandled" });
+  const until = performance.now() + 500;
+  await new Promise((resolve) => setTimeout(resolve));
+  while (performance.now() < until);
+  socket.close();
+  const again = await login(bob, later);
+  if (!later.includes("unhandled")) {
+    await new Promise((resolve) => { again.socket.onunhandled = resolve; setTimeout(resolve, 10_000); });
+  }
+  return [of_bob.includes("unhandled"), later.filter((text) => text === "unhandled").length];
+}"""
+
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
@@ -240,6 +269,16 @@ def test_a_page_uses_the_client_that_the_edge_serves(trial: Cluster, browser: Br
         page.open(without_token(trial))
         assert page.page.evaluate(CLIENT, trial.edges[0]) == [[1, 2], ["one", "two"], []]
         assert page.complaints == []
+
+
+def test_a_message_that_a_page_leaves_unhandled_comes_again(trial: Cluster, browser: Browser) -> None:
+    """A browser drops what has arrived when the page closes its WebSocket."""
+    with visitor(browser) as page:
+        page.open(address(trial)).user("Ann").until_received(REPLY)
+        accounts = page.page.evaluate(ACCOUNTS)
+        page.page.route("**/first_page.js", lambda route: route.abort())
+        page.page.reload()
+        assert page.page.evaluate(CLOSE_UNHANDLED, [trial.edges[0], accounts]) == [False, 1]
 
 
 def test_a_browser_that_blocks_websockets(trial: Cluster, browser: Browser) -> None:

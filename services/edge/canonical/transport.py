@@ -56,6 +56,11 @@ class Socket(Protocol):
         """Whether a proxy acknowledges bytes in the client's place, so that pongs alone prove their arrival. False on
         TCP, which has no pongs."""
 
+    @property
+    def closed_by_client(self) -> bool:
+        """Whether the client has ended this WebSocket by itself: it may have dropped the frames that reached it last.
+        False on TCP, where a client that drops bytes resets the connection."""
+
     def send(self, frames: tuple[Frame, ...]) -> None:
         """Write whole messages, in order. On a WebSocket, messages of one event-loop tick are written together, by one
         system call per 64 KiB; a tuple sent to many sockets in one tick is framed once. On TCP, each message is written

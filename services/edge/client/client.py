@@ -52,7 +52,7 @@ class Client:
         self.connection = connection
         self.socket = socket
         self.inbound = InboundQueue(connection, socket, context.settings.edge, now)
-        self.confirmation = DeliveryConfirmation(socket, now)
+        self.confirmation = DeliveryConfirmation(socket, context.clock, context.settings.edge.handling_seconds)
         self._out = OutboundQueue(
             context, socket, connection, self.confirmation, services.transfers, close, self._add_requests
         )
@@ -185,7 +185,7 @@ class Client:
             self.close(1008, LOGGED_OUT)
 
     async def confirm_all(self) -> None:
-        await self.confirmation.confirm_all(self._context.clock)
+        await self.confirmation.confirm_all()
 
     def requeue(self, request: Request) -> None:
         """A request that was held goes before everything that waits."""

@@ -56,6 +56,10 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
     def behind_proxy(self) -> bool:
         return False
 
+    @property
+    def closed_by_client(self) -> bool:
+        return False
+
     def __init__(
         self,
         transport: asyncio.Transport,

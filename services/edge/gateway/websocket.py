@@ -49,8 +49,8 @@ _DRAIN_SECONDS = 3.0
 
 class WebSocket(BaseTransport[ParsedFrame]):
     __slots__ = (
-        "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed", "_discarded_at",
-        "_frame_parser", "_outgoing", "_truncator",
+        "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed",
+        "_closed_by_client", "_discarded_at", "_frame_parser", "_outgoing", "_truncator",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._discarded_at = 0.0
         """When the peer last sent something after the end."""
         self._behind_proxy = behind_proxy
+        self._closed_by_client = False
         self._close_code = 0
         """Of the close frame that we have sent."""
         self._close_echoed = False
@@ -86,6 +87,10 @@ class WebSocket(BaseTransport[ParsedFrame]):
     @property
     def behind_proxy(self) -> bool:
         return self._behind_proxy
+
+    @property
+    def closed_by_client(self) -> bool:
+        return self._closed_by_client
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:
@@ -157,6 +162,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def eof_received(self) -> bool:
         """The transport closes itself after the remaining writes, unless a close frame was received before."""
         if not self._arrival_pending:
+            self._closed_by_client = self._sending
             self._stop_receiving()
             self._sending = False
             self.flush()
@@ -216,6 +222,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         acknowledge them, since acknowledged bytes count as delivered."""
         echo = close_echo(payload) if self._sending else b""
         self._close_echoed = self._close_code > 0 and payload[:2] == self._close_code.to_bytes(2, "big")
+        self._closed_by_client = not self._close_echoed
         self._receiving = self._sending = False
         self._arrival_pending = True
         self.flush()

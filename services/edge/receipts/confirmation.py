@@ -1,6 +1,7 @@
 """Delivery confirmation for one connection: its pongs, in the order of our pings, confirm pushed messages."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from services.edge.canonical.transport import Socket
@@ -17,15 +18,19 @@ class DeliveryConfirmation:
     Pushes are followed by a ping after `edge.confirm_interval_seconds`, but behind a proxy at the end of the tick:
     there the end of the connection confirms nothing, and a visit that is shorter must confirm all the same."""
 
-    __slots__ = ("_ping_due", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
+    __slots__ = (
+        "_clock", "_handling_seconds", "_ping_due", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since",
+    )  # fmt: skip
 
-    def __init__(self, socket: Socket, now: float) -> None:
+    def __init__(self, socket: Socket, clock: Callable[[], float], handling_seconds: float) -> None:
         self._socket = socket
+        self._clock = clock
+        self._handling_seconds = handling_seconds
         self.unconfirmed = UnconfirmedPushes()
         self._ping_due = False
         """At the end of this tick."""
         self._settled: asyncio.Event | None = None
-        self.last_ping = now
+        self.last_ping = clock()
         self.waiting_since: float | None = None
         """When the unanswered ping was sent."""
 
@@ -37,7 +42,7 @@ class DeliveryConfirmation:
 
     def pushed(self, chat: ChatId, index: int) -> None:
         """The last bytes sent push this message."""
-        self.unconfirmed.pushed(chat, index, self._socket.sent_bytes)
+        self.unconfirmed.pushed(chat, index, self._socket.sent_bytes, self._clock())
         if self._socket.behind_proxy and self.waiting_since is None and not self._ping_due:
             self._ping_due = True
             asyncio.get_running_loop().call_soon(self._ping_pushes)
@@ -45,7 +50,7 @@ class DeliveryConfirmation:
     def _ping_pushes(self) -> None:
         self._ping_due = False
         if self.unconfirmed:
-            self.ping(asyncio.get_running_loop().time())
+            self.ping(self._clock())
 
     def pong_received(self, now: float) -> Ranges:
         """Returns the messages that the pong confirms."""
@@ -77,15 +82,18 @@ class DeliveryConfirmation:
 
     def ended(self) -> Ranges:
         """The account leaves the connection. Bytes that the client's kernel has acknowledged count as delivered, so
-        that messages since the last pong are not sent twice."""
+        that messages since the last pong are not sent twice. But a client that closes its WebSocket may drop what came
+        last: browsers handle no message after `close()`."""
         confirmed: Ranges = {}
         if self.unconfirmed:
             waiting = self._socket.unacknowledged()
-            confirmed = self.unconfirmed.ended(-1 if waiting is None else self._socket.sent_bytes - waiting)
+            arrived = -1 if waiting is None else self._socket.sent_bytes - waiting
+            until = self._clock() - self._handling_seconds if self._socket.closed_by_client else math.inf
+            confirmed = self.unconfirmed.ended(arrived, until)
         self._wake()
         return confirmed
 
-    async def confirm_all(self, now: Callable[[], float]) -> None:
+    async def confirm_all(self) -> None:
         """Wait, 0.8 s at most, until everything pushed so far is confirmed."""
         if not self.unconfirmed:
             return
@@ -94,7 +102,7 @@ class DeliveryConfirmation:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 while rounds and self.unconfirmed:
                     rounds -= 1
-                    self.ping(now())
+                    self.ping(self._clock())
                     self._settled = self._settled or asyncio.Event()
                     await self._settled.wait()
         except TimeoutError:

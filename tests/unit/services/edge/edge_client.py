@@ -83,6 +83,10 @@ class FakeSocket:
     def is_paced(self) -> bool:
         return False
 
+    @property
+    def closed_by_client(self) -> bool:
+        return self.closed_with is None
+
     def unacknowledged(self) -> int | None:
         return None if self.ended or self.behind_proxy else self.unsent()
 

@@ -74,6 +74,38 @@ async def test_bytes_acknowledged_at_an_orderly_end_are_read(cluster: EdgeCluste
     assert cluster.backend.unread(1, 7) == []
 
 
+@pytest.mark.parametrize(("by_client", "unread"), [(True, [2]), (False, [])])
+async def test_a_client_that_closes_may_not_have_handled_what_came_last(
+    cluster: EdgeCluster, by_client: bool, unread: list[int]
+) -> None:
+    await cluster.add_edge(handling_seconds=1000.0)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    await alice.until_synced()
+    await push(cluster, alice, "a")
+    await alice.client.confirm_all()
+    await push(cluster, alice, "b")
+    if by_client:
+        alice.socket.leave()
+    else:
+        alice.client.close(1012, "bye")
+        await alice.socket.until(lambda: alice.socket.ended)
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(1, 7) == unread
+
+
+async def test_what_came_earlier_is_handled(cluster: EdgeCluster) -> None:
+    await cluster.add_edge(confirm_interval_seconds=1000.0, handling_seconds=0.05)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    await alice.until_synced()
+    await push(cluster, alice, "a")
+    await asyncio.sleep(0.06)
+    alice.socket.leave()
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(1, 7) == []
+
+
 @pytest.mark.parametrize("deaf", [False, True])
 async def test_messages_that_may_not_have_arrived_stay_unread(
     cluster: EdgeCluster, alice: EdgeClient, deaf: bool

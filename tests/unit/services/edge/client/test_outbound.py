@@ -24,7 +24,7 @@ async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     dialect = JsonDialect(info)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
     connection = Connection(1, "192.0.2.1", dialect, (), info, 0.0)
-    confirmation = DeliveryConfirmation(wire, 0.0)
+    confirmation = DeliveryConfirmation(wire, asyncio.get_running_loop().time, 0.0)
     out = OutboundQueue(
         cast(Any, None), wire, connection, confirmation, cast(Any, None), wire.close, lambda requests: None
     )

@@ -497,6 +497,25 @@ async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
     assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"), [(0, 1000, True), (0, 0, True), (1012, 1012, False), (1012, 1000, True)]
+)
+async def test_whether_the_client_has_closed_by_itself(
+    peer: RawPeer, endpoint: RecordingEndpoint, ours: int, theirs: int, expected: bool
+) -> None:
+    """By a close frame with these codes (0: none). After ours, another code is of a frame sent before ours arrived."""
+    client = await endpoint.client()
+    assert not client.socket.closed_by_client
+    if ours:
+        client.socket.close(ours, "")
+    if theirs:
+        peer.send(closing(theirs))
+    else:
+        peer.end_writing()
+    await client.until("peer_closing", "closed")
+    assert client.socket.closed_by_client == expected
+
+
 @pytest.mark.parametrize("orderly", [False, True])
 async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
     start: Start, endpoint: RecordingEndpoint, orderly: bool

@@ -29,7 +29,7 @@ def covered(spans: Spans) -> set[int]:
 
 class PushMachine(RuleBasedStateMachine):
     """Pushes, pings and pongs in any order. The peer has received everything before the last ping that it answered, and
-    at the end everything within the bytes that arrived."""
+    at the end everything within the bytes that arrived, if it was pushed early enough to be handled."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,15 +39,17 @@ class PushMachine(RuleBasedStateMachine):
         self.confirmed: set[tuple[int, int]] = set()
         self.next = {1: 1, 2: 1}
         self.position = 0
-        self.positions: dict[tuple[int, int], int] = {}
+        self.now = 0.0
+        self.places: dict[tuple[int, int], tuple[int, float]] = {}
 
     @rule(chat=st.sampled_from([1, 2]), skipped=st.integers(0, 2))
     def push(self, chat: int, skipped: int) -> None:
         index = self.next[chat] + skipped
         self.next[chat] = index + 1
         self.position += BYTES
-        self.unconfirmed.pushed(ChatId(chat), index, self.position)
-        self.positions[chat, index] = self.position
+        self.now += skipped
+        self.unconfirmed.pushed(ChatId(chat), index, self.position, self.now)
+        self.places[chat, index] = self.position, self.now
         self.since_ping.add((chat, index))
 
     @rule()
@@ -63,11 +65,16 @@ class PushMachine(RuleBasedStateMachine):
         self.confirmed |= confirmed
         self.before_ping = set()
 
-    @rule(missing=st.integers(0, 5 * BYTES))
-    def end(self, missing: int) -> None:
-        arrived = self.position - missing
-        expected = {one for one in self.before_ping | self.since_ping if self.positions[one] <= arrived}
-        assert indexes(self.unconfirmed.ended(arrived)) == expected
+    @rule(missing=st.integers(0, 5 * BYTES), unhandled=st.integers(0, 5))
+    def end(self, missing: int, unhandled: int) -> None:
+        arrived, until = self.position - missing, self.now - unhandled
+
+        def was_handled(one: tuple[int, int]) -> bool:
+            position, at = self.places[one]
+            return position <= arrived and at <= until
+
+        expected = set(filter(was_handled, self.before_ping | self.since_ping))
+        assert indexes(self.unconfirmed.ended(arrived, until)) == expected
         self.before_ping, self.since_ping = set(), set()
 
     @invariant()
@@ -81,8 +88,8 @@ TestPushMachine = PushMachine.TestCase
 def test_consecutive_indexes_are_one_range() -> None:
     unconfirmed = UnconfirmedPushes()
     for index in (4, 5, 6, 8):
-        unconfirmed.pushed(ChatId(7), index, BYTES)
-    assert unconfirmed.ended(BYTES) == {7: [(4, 6), (8, 8)]}
+        unconfirmed.pushed(ChatId(7), index, BYTES, 0.0)
+    assert unconfirmed.ended(BYTES, 0.0) == {7: [(4, 6), (8, 8)]}
 
 
 @given(spans)
