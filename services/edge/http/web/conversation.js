@@ -71,14 +71,15 @@ export class Conversation {
     this.changed();
   }
 
-  /** @param {Person} person @param {MessageEvent} event */
-  received(person, event) {
+  /** @param {Person} person @param {MessageEvent} event @param {boolean} [mayRepeat]  It may have come before. */
+  received(person, event, mayRepeat = false) {
     if (event.chat && event.chat !== this.chat) return;
     const { author, text } = this.#authorOf(event);
     const matches = (/** @type {Entry} */ entry) =>
       (author === "" || entry.sender === author) && (entry.text === text || entry.text === event.text);
-    const found = this.ledger.receive(person.name, matches, performance.now(), event.isOld);
+    const found = this.ledger.receive(person.name, matches, performance.now(), event.isOld || mayRepeat);
     if (event.isOld && !found?.isFirst) return; // it is in the transcript, or from before this page
+    if (mayRepeat && found && !found.isFirst) return;
     if (found?.isFirst) this.latest = found.entry;
     person.addLine({
       author, text, isOwn: author === person.name, entry: null, kind: "message",

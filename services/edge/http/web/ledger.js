@@ -58,7 +58,7 @@ export class Ledger {
    * The message that a recipient has received; null if the page has not sent it. `isFirst`: it was not received before.
    *
    * @param {string} recipient @param {(entry: Entry) => boolean} matches @param {number} now
-   * @param {boolean} [isOld]  It comes from the history, where messages may be read again.
+   * @param {boolean} [isOld]  It may have come before: from the history, or after this page has closed a connection.
    * @returns {{entry: Entry, isFirst: boolean}|null}
    */
   receive(recipient, matches, now, isOld = false) {

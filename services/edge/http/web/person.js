@@ -17,6 +17,8 @@ import { random } from "./setup.js";
 
 const PAUSES_MS = [200, 400, 800, 1500, 3000];
 const REMEMBERED = 300;
+/** After a login. */
+const REPETITION_MS = 3_000;
 
 export class Person {
   /** @type {Line[]} */
@@ -43,6 +45,8 @@ export class Person {
   #unanswered = new WeakSet();
   /** The last index of this connection's page of the history: a push of it, or of one before, is a repetition. */
   #historyHead = 0;
+  /** This page has closed the connection before: what came last there comes again, since pages may drop it. */
+  #closedBefore = false;
 
   /** @param {Account} account @param {Codec} codec @param {Edge} edge @param {import("./conversation.js").Conversation} conversation */
   constructor(account, codec, edge, conversation) {
@@ -67,6 +71,7 @@ export class Person {
     if (this.#connection !== connection) return; // another dialect has replaced it
     this.unopened = ended.opened ? 0 : this.unopened + 1;
     this.since = Infinity;
+    this.#closedBefore = false;
     this.#become("away");
     const pause = PAUSES_MS[Math.min(this.#failures, PAUSES_MS.length - 1)];
     this.#failures += 1;
@@ -109,6 +114,7 @@ export class Person {
     const before = this.#connection;
     this.#connection = null;
     this.since = Infinity;
+    this.#closedBefore = true;
     before?.close();
     // The edge confirms at the connection's end which pushes have arrived: only then is the next login told the rest.
     (before?.ended ?? Promise.resolve()).then(() => { if (this.#connection === null) this.connect(); });
@@ -190,7 +196,10 @@ export class Person {
 
   /** @param {ClientEvent} event */
   #receive(event) {
-    if (event.kind === "message") this.conversation.received(this, event);
+    if (event.kind === "message") {
+      const mayRepeat = this.#closedBefore && performance.now() < this.since + REPETITION_MS;
+      this.conversation.received(this, event, mayRepeat);
+    }
     else if (event.kind === "media") this.addLine({ text: `A picture or file: ${event.text}` });
   }
 

@@ -9,8 +9,8 @@ import { Conversation } from "../../../../../../services/edge/http/web/conversat
 const CHAT = 5;
 globalThis.document = { hidden: true };
 
-/** @param {Parameters<typeof message>[0]} fields */
-function received(fields) {
+/** Ann, Bob, the lines that they see, and a message of Ann. */
+function talk() {
   const conversation = new Conversation();
   const lines = [];
   const [ann, bob] = [["Ann", 12], ["Bob", 34]].map(([name, number]) => ({
@@ -19,6 +19,12 @@ function received(fields) {
   }));
   Object.assign(conversation, { chat: CHAT, people: [ann, bob] });
   conversation.send(ann, "lunch?");
+  return { conversation, bob, lines };
+}
+
+/** @param {Parameters<typeof message>[0]} fields */
+function received(fields) {
+  const { conversation, bob, lines } = talk();
   conversation.received(bob, message({ chat: CHAT, ...fields }));
   conversation.acknowledged(conversation.latest ?? assert.fail("it is not the message that was sent"), 1);
   assert.deepEqual(conversation.counts(), { sent: 1, due: 1, received: 1, lost: 0, repeated: 0 });
@@ -39,4 +45,13 @@ test("no sender", () => assert.deepEqual(received({ text: "lunch?" }), [["", "lu
 
 test("a sender that is not of the page", () => {
   assert.throws(() => received({ senderName: "Eve", text: "lunch?" }), /it is not the message/);
+});
+
+test("what may have come before is shown once, and counts as no repetition", () => {
+  const { conversation, bob, lines } = talk();
+  for (const [sender, text] of [[12, "lunch?"], [12, "lunch?"], [56, "Me, too"]]) {
+    conversation.received(bob, message({ chat: CHAT, sender, text }), true);
+  }
+  assert.deepEqual(lines, [["Ann", "lunch?"], ["user 56", "Me, too"]]);
+  assert.equal(conversation.counts().repeated, 0);
 });

@@ -53,7 +53,7 @@ class FakeConversation {
   acknowledgedAt = [];
   unknownTexts = [];
   changed() {}
-  received(_person, { text, isOld }) { this.shown.push([text, isOld]); }
+  received(_person, { text, isOld }, mayRepeat) { this.shown.push([text, isOld || mayRepeat]); }
   acknowledged(_entry, index) { this.acknowledgedAt.push(index); }
   unknown({ text }) { this.unknownTexts.push(text); }
 }
@@ -134,3 +134,29 @@ test("a message without a reply is not sent again over another dialect", async (
   await until(() => conversation.unknownTexts.length === 2);
 });
 
+
+/** The connection of v0 with this number, logged in. */
+async function v0(number) {
+  await until(() => sockets.length > number);
+  const socket = sockets[number];
+  socket.open();
+  assert.equal((await socket.next()).code, 6);
+  socket.push({ code: 7, data: { state: 0, token: "t" } });
+  return socket;
+}
+
+test("what comes after a change of dialect may have come before, but not after a lost connection", async () => {
+  const post = { code: 0, data: { cid: CHAT, sender_id: "0000000012", msg: "Hello!" } };
+  const person = connected("native");
+  await native(0);
+  await until(() => person.state === "connected");
+  person.changeDialect(CODECS.get("ourchat-v0"));
+  const second = await v0(1);
+  second.push(post);
+  await until(() => person.state === "connected");
+  second.close();
+  const third = await v0(2);
+  third.push(post);
+  assert.deepEqual(conversation.shown, [["Hello!", true], ["Hello!", false]]);
+  third.close();
+});
