@@ -32,7 +32,7 @@ class EdgeSettings(SettingsSection):
     pong_timeout_seconds: float = Field(10.0, gt=0, description="a connection that does not answer in time is closed")
     confirm_interval_seconds: float = Field(3.0, ge=0, description="between pings that confirm pushes")
     handling_seconds: float = Field(
-        1.0, ge=0, description="what reached a client's machine so shortly before its close frame stays unread"
+        1.0, ge=0, description="what reached a web page's machine so shortly before its close frame stays unread"
     )
     first_frame_seconds: float = Field(30.0, gt=0, description="a connection without a valid frame by then is closed")
     unauthenticated_seconds: float = Field(900.0, gt=0, description="a connection without a login by then is closed")

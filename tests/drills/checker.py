@@ -24,9 +24,9 @@ _BATCH_SECONDS = 1.0
 """In which a client gets all echoes of a batch whose place the edge waited for too long."""
 CONFIRM_SECONDS = 15.0
 """A message that arrived longer than this before its edge was killed is confirmed, and does not come again."""
-LEAVING_SECONDS = 3.0
-"""A message that arrived longer than this before its client left is confirmed: by its age (`edge.handling_seconds`), or
-behind a proxy that is not slow by a ping that the client has answered."""
+PONG_SECONDS = 3.0
+"""Behind a proxy that is not slow, a message that arrived longer than this before its client left was followed by a
+ping that the client has answered."""
 
 
 Invariant = Callable[[IndexedTrial], Iterable[str]]
@@ -239,7 +239,7 @@ def repetitions(trial_index: IndexedTrial) -> Iterator[tuple[MessageReceived, Me
 
 def excusable(trial_index: IndexedTrial, first: MessageReceived, again: MessageReceived) -> bool:
     """Whether nobody could know that the first delivery had arrived: its edge was killed or cut off soon after, or the
-    network broke its connection, or its client left soon after, before it answered a ping that came after it."""
+    network broke its connection, or its client, behind a proxy, left before a ping that came after it."""
     if first.connection == again.connection:
         return False
     edge = trial_index.connections[first.connection].edge
@@ -247,8 +247,8 @@ def excusable(trial_index: IndexedTrial, first: MessageReceived, again: MessageR
         return True
     if trial_index.broken_by_network(first.connection):
         return first.at >= trial_index.closed[first.connection].at - CONFIRM_SECONDS
-    if trial_index.left_before_pong(first):
+    if trial_index.unconfirmed_by_pongs(first):
         left = trial_index.closed[first.connection].at
-        return first.at >= left - (CONFIRM_SECONDS if trial_index.clients_harmed(left) else LEAVING_SECONDS)
+        return first.at >= left - (CONFIRM_SECONDS if trial_index.clients_harmed(left) else PONG_SECONDS)
     killed = trial_index.killed_under(first.connection)
     return killed is not None and first.at >= killed - CONFIRM_SECONDS and again.at >= killed

@@ -34,7 +34,6 @@ from tests.drills.records import (
     UnreadShown,
 )
 
-CLOSED_BY_CLIENT = 1000
 ABNORMAL = 1006
 """The close code of a connection that ended without a close frame."""
 _CLOSING_SECONDS = 5.0
@@ -205,13 +204,10 @@ class IndexedTrial:
             for healed in self.healed
         )
 
-    def left_before_pong(self, one: MessageReceived) -> bool:
-        """Whether the client left before it answered a ping that came after the message. Behind a proxy, it does not
-        matter which side closed the connection."""
+    def unconfirmed_by_pongs(self, one: MessageReceived) -> bool:
+        """Whether the client of a proxied trial left before it answered a ping that came after the message."""
         closed = self.closed.get(one.connection)
-        if closed is None or closed.ponged >= one.at:
-            return False
-        return self.trial.proxied or closed.code == CLOSED_BY_CLIENT
+        return self.trial.proxied and closed is not None and closed.ponged < one.at
 
     def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
         """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and

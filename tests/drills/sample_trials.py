@@ -1,6 +1,5 @@
 """Correct trials made by hand, for tests of the checker: a chat server in thirty lines that never fails."""
 
-import math
 from collections import defaultdict
 
 from tests.drills.records import (
@@ -58,8 +57,7 @@ class SampleTrial:
                 if account in self.members[chat] and entry.sender != account and entry.msg_id not in self._got[account]:
                     self.receive(device, chat, entry)
 
-    def leave(self, device: str, code: int = 1000, ponged: float = math.inf) -> None:
-        """`ponged`: when the client answered its last ping; by default, all that it got was followed by one."""
+    def leave(self, device: str, code: int = 1000, ponged: float = 0.0) -> None:
         connection = self._online.pop(device, None)
         if connection is not None:
             self.records.append(Closed(self.tick(), connection, code, ponged))

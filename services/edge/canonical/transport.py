@@ -57,9 +57,9 @@ class Socket(Protocol):
         TCP, which has no pongs."""
 
     @property
-    def closed_by_client(self) -> bool:
-        """Whether the client has ended this WebSocket by itself: it may have dropped the frames that reached it last.
-        False on TCP, where a client that drops bytes resets the connection."""
+    def closed_by_page(self) -> bool:
+        """Whether a web page has ended this WebSocket by itself: its browser may have dropped the frames that reached
+        it last. Other clients handle them, and reject a repetition."""
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         """Write whole messages, in order. On a WebSocket, messages of one event-loop tick are written together, by one

@@ -57,7 +57,7 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         return False
 
     @property
-    def closed_by_client(self) -> bool:
+    def closed_by_page(self) -> bool:
         return False
 
     def __init__(

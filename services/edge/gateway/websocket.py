@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.edge.canonical.frames import Frame
+from services.edge.canonical.transport import Endpoint, Handshake
 from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
 from services.edge.gateway.fragments import FragmentAssembler
 from services.edge.gateway.framing import (
@@ -50,7 +51,7 @@ _DRAIN_SECONDS = 3.0
 class WebSocket(BaseTransport[ParsedFrame]):
     __slots__ = (
         "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed",
-        "_closed_by_client", "_discarded_at", "_frame_parser", "_outgoing", "_truncator",
+        "_closed_by_page", "_discarded_at", "_frame_parser", "_is_page", "_outgoing", "_truncator",
     )  # fmt: skip
 
     def __init__(
@@ -76,11 +77,16 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._discarded_at = 0.0
         """When the peer last sent something after the end."""
         self._behind_proxy = behind_proxy
-        self._closed_by_client = False
+        self._is_page = self._closed_by_page = False
         self._close_code = 0
         """Of the close frame that we have sent."""
         self._close_echoed = False
         """The peer has replied to it, and so has received all that was sent before."""
+
+    def open(self, endpoint: Endpoint, handshake: Handshake) -> None:
+        """Browsers send the header Origin, and other clients do not."""
+        self._is_page = bool(handshake.origin)
+        super().open(endpoint, handshake)
 
     # services.edge.canonical.transport.Socket
 
@@ -89,8 +95,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
         return self._behind_proxy
 
     @property
-    def closed_by_client(self) -> bool:
-        return self._closed_by_client
+    def closed_by_page(self) -> bool:
+        return self._closed_by_page
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:
@@ -162,7 +168,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def eof_received(self) -> bool:
         """The transport closes itself after the remaining writes, unless a close frame was received before."""
         if not self._arrival_pending:
-            self._closed_by_client = self._sending
+            self._closed_by_page = self._is_page and self._sending
             self._stop_receiving()
             self._sending = False
             self.flush()
@@ -222,7 +228,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         acknowledge them, since acknowledged bytes count as delivered."""
         echo = close_echo(payload) if self._sending else b""
         self._close_echoed = self._close_code > 0 and payload[:2] == self._close_code.to_bytes(2, "big")
-        self._closed_by_client = not self._close_echoed
+        self._closed_by_page = self._is_page and not self._close_echoed
         self._receiving = self._sending = False
         self._arrival_pending = True
         self.flush()

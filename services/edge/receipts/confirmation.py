@@ -82,13 +82,13 @@ class DeliveryConfirmation:
 
     def ended(self) -> Ranges:
         """The account leaves the connection. Bytes that the client's kernel has acknowledged count as delivered, so
-        that messages since the last pong are not sent twice. But a client that closes its WebSocket may drop what came
-        last: browsers handle no message after `close()`."""
+        that messages since the last pong are not sent twice. But a web page that closes its WebSocket may drop what
+        came last: browsers handle no message after `close()`."""
         confirmed: Ranges = {}
         if self.unconfirmed:
             waiting = self._socket.unacknowledged()
             arrived = -1 if waiting is None else self._socket.sent_bytes - waiting
-            until = self._clock() - self._handling_seconds if self._socket.closed_by_client else math.inf
+            until = self._clock() - self._handling_seconds if self._socket.closed_by_page else math.inf
             confirmed = self.unconfirmed.ended(arrived, until)
         self._wake()
         return confirmed

@@ -40,7 +40,7 @@ class EdgeCluster:
 
     async def add_edge(self, **settings: Any) -> Edge:
         """Starts another edge with these settings of the section `edge`, and of `limits` and `media`. `nats_port`: of a
-        proxy of NATS. The clients of these tests handle at once what arrives, also just before they leave."""
+        proxy of NATS."""
         limits, media = settings.pop("limits", {"rates": False}), settings.pop("media", {})
         nats = self.nats.settings("edge")
         if nats_port := settings.pop("nats_port", 0):
@@ -48,7 +48,7 @@ class EdgeCluster:
         made = Settings(
             nats=nats,
             redis=self.valkey.settings("edge"),
-            edge={"drain_seconds": 0.2, "handling_seconds": 0.0, **settings},
+            edge={"drain_seconds": 0.2, **settings},
             limits=limits,
             media={"directory": self.media_directory, **media},
         )

@@ -17,7 +17,8 @@ from tests.unit.services.edge.json_dialect import frame
 
 class FakeSocket:
     """See services.edge.canonical.transport.Socket. A sent frame arrives at once, unless the peer is `deaf` (its kernel
-    receives nothing) or `mute` (it reads, and does not reply to pings or close frames). `behind_proxy` may be set."""
+    receives nothing) or `mute` (it reads, and does not reply to pings or close frames). `behind_proxy` and `is_page`
+    may be set."""
 
     def __init__(self) -> None:
         self.client: ClientHandler
@@ -29,7 +30,7 @@ class FakeSocket:
         self.ended = False
         self.deaf = False
         self.mute = False
-        self.behind_proxy = self.is_flood = False
+        self.behind_proxy = self.is_page = self.is_flood = False
         self._undelivered: list[bytes] = []
         self._changed = asyncio.Event()
 
@@ -84,8 +85,8 @@ class FakeSocket:
         return False
 
     @property
-    def closed_by_client(self) -> bool:
-        return self.closed_with is None
+    def closed_by_page(self) -> bool:
+        return self.is_page and self.closed_with is None
 
     def unacknowledged(self) -> int | None:
         return None if self.ended or self.behind_proxy else self.unsent()

@@ -74,13 +74,14 @@ async def test_bytes_acknowledged_at_an_orderly_end_are_read(cluster: EdgeCluste
     assert cluster.backend.unread(1, 7) == []
 
 
-@pytest.mark.parametrize(("by_client", "unread"), [(True, [2]), (False, [])])
-async def test_a_client_that_closes_may_not_have_handled_what_came_last(
-    cluster: EdgeCluster, by_client: bool, unread: list[int]
+@pytest.mark.parametrize(("is_page", "by_client", "unread"), [(True, True, [2]), (True, False, []), (False, True, [])])
+async def test_a_page_that_closes_may_not_have_handled_what_came_last(
+    cluster: EdgeCluster, is_page: bool, by_client: bool, unread: list[int]
 ) -> None:
     await cluster.add_edge(handling_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
+    alice.socket.is_page = is_page
     await alice.until_synced()
     await push(cluster, alice, "a")
     await alice.client.confirm_all()
@@ -98,6 +99,7 @@ async def test_what_came_earlier_is_handled(cluster: EdgeCluster) -> None:
     await cluster.add_edge(confirm_interval_seconds=1000.0, handling_seconds=0.05)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
+    alice.socket.is_page = True
     await alice.until_synced()
     await push(cluster, alice, "a")
     await asyncio.sleep(0.06)

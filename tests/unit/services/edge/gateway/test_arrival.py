@@ -1,0 +1,175 @@
+"""What is known at the end of a connection about the bytes that its peer has received."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from services.edge.gateway import Gateway
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.gateway.conftest import Start
+from tests.unit.services.edge.gateway.raw import CLOSE, TEXT, RawPeer, closing, masked
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+
+LARGE = b"x" * 200_000
+PAGE = ("Origin: http://chat.test:8080",)
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_bytes_read_by_the_peer_are_acknowledged(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
+    client.socket.send((b"hello",))
+    assert await peer.frame() == (TEXT, b"hello")
+    await wait_for(lambda: client.socket.unacknowledged() == 0)
+    peer.send(closing(1000))
+    await client.until("peer_closing", "closed")
+    assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
+
+
+async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
+    peer: RawPeer, endpoint: RecordingEndpoint
+) -> None:
+    client = await endpoint.client()
+    client.socket.send((b"hello",))
+    assert await peer.frame() == (TEXT, b"hello")
+    peer.end_writing()
+    await client.until("peer_closing", "closed")
+    assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
+
+
+@pytest.mark.parametrize(
+    ("headers", "ours", "theirs", "expected"),
+    [
+        (PAGE, 0, 1000, True),
+        (PAGE, 0, 0, True),
+        (PAGE, 1012, 1012, False),
+        (PAGE, 1012, 1000, True),
+        ((), 0, 1000, False),
+        ((), 0, 0, False),
+    ],
+)
+async def test_whether_a_page_has_closed_by_itself(
+    start: Start, endpoint: RecordingEndpoint, headers: tuple[str, ...], ours: int, theirs: int, expected: bool
+) -> None:
+    """By a close frame with these codes (0: none). After ours, another code is of a frame sent before ours arrived."""
+    gateway = await start()
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade("/", *headers)
+        client = await endpoint.client()
+        assert not client.socket.closed_by_page
+        if ours:
+            client.socket.close(ours, "")
+        if theirs:
+            peer.send(closing(theirs))
+        else:
+            peer.end_writing()
+        await client.until("peer_closing", "closed")
+        assert client.socket.closed_by_page == expected
+
+
+@pytest.mark.parametrize("orderly", [False, True])
+async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
+    start: Start, endpoint: RecordingEndpoint, orderly: bool
+) -> None:
+    """A client closes without having read what the proxy still holds."""
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(gateway.port) as proxy:
+        await proxy.upgrade()
+        client = await endpoint.client()
+        client.socket.send((b"hello",))
+        assert await proxy.frame() == (TEXT, b"hello")
+        if orderly:
+            proxy.send(closing(1000))
+        else:
+            proxy.end_writing()
+        await client.until("peer_closing", "closed")
+        assert client.unacknowledged_at == {"peer_closing": None, "closed": None}
+
+
+@pytest.mark.parametrize(("code", "unacknowledged"), [(1012, 0), (1000, None)])
+async def test_the_reply_to_our_close_frame_comes_after_everything_before_it(
+    start: Start, endpoint: RecordingEndpoint, code: int, unacknowledged: int | None
+) -> None:
+    """Another code is of a close frame of the client's own, sent before ours arrived."""
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(gateway.port) as proxy:
+        await proxy.upgrade()
+        client = await endpoint.client()
+        client.socket.send((b"hello",))
+        client.socket.close(1012, "")
+        proxy.send(closing(code))
+        await client.until("peer_closing", "closed")
+        assert client.unacknowledged_at["peer_closing"] == unacknowledged
+
+
+async def test_bytes_acknowledged_by_a_proxy_are_unknown_when_the_close_frame_is_not_answered(
+    start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 1)
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(gateway.port) as proxy:
+        await proxy.upgrade()
+        client = await endpoint.client()
+        client.socket.close(1012, "")
+        await client.until("peer_closing", "closed")
+        assert client.unacknowledged_at["peer_closing"] is None
+
+
+async def test_bytes_that_the_peer_does_not_read_are_not_acknowledged(
+    gateway: Gateway, endpoint: RecordingEndpoint
+) -> None:
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await endpoint.client()
+        client.socket.send((LARGE,) * 5)
+        everything = 5 * (len(LARGE) + 10)
+        assert client.socket.sent_bytes == everything
+        unsent = client.socket.unsent()
+        assert 0 < unsent < everything
+        peer.send(closing(1000))
+        await client.until("peer_closing")
+        waiting = client.unacknowledged_at["peer_closing"]
+        assert waiting is not None
+        assert unsent < waiting <= everything
+
+
+async def test_bytes_in_transit_when_the_peer_closes_may_still_arrive(
+    gateway: Gateway, endpoint: RecordingEndpoint
+) -> None:
+    """Messages sent after the close frame do not."""
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await endpoint.client()
+        client.socket.send((LARGE,))
+        peer.send(masked(TEXT, b"bye"), closing(1000))
+        await client.until(b"bye")
+        before = client.socket.sent_bytes
+        client.socket.send((b"late",))
+        late = client.socket.sent_bytes - before
+        peer.start_reading()
+        assert await peer.frame() == (TEXT, LARGE)
+        assert await peer.frame() == (CLOSE, (1000).to_bytes(2, "big"))
+        await client.until_closed()
+        assert client.unacknowledged_at == {"peer_closing": late, "closed": None}
+        assert late > 0
+
+
+async def test_unacknowledged_bytes_are_unknown_after_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    """The peer's kernel had acknowledged bytes that were never read; a reset follows the close frame."""
+    client = await endpoint.client()
+    client.socket.pause_reading()
+    client.socket.send((b"unread",))
+    await wait_for(lambda: client.socket.unacknowledged() == 0)
+    peer.send(closing(1000))
+    peer.reset()
+    await wait_for(lambda: client.socket.unacknowledged() is None)
+    client.socket.resume_reading()
+    await client.until_closed()
+    assert set(client.unacknowledged_at.values()) == {None}
