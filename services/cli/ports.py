@@ -42,13 +42,26 @@ _reservations = _Reservations()
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port without a listener, reserved for this process. Raises OSError if none is found."""
+    return free_ports(1, host)
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> int:
+    """Returns the first of `count` ports in a row without listeners, reserved for this process. Raises OSError if none
+    are found."""
     for _ in range(_TRIES):
-        port = random.SystemRandom().randrange(_LOWEST, _HIGHEST)
+        first = random.SystemRandom().randrange(_LOWEST, _HIGHEST)
+        row = range(first, first + count)
         with contextlib.suppress(OSError):
-            try_to_bind(host, port)
-            if _reservations.reserve(port):
-                return port
+            for port in row:
+                try_to_bind(host, port)
+            if all(map(_reservations.reserve, row)):
+                return first
     raise OSError(f"no port on {host} between {_LOWEST} and {_HIGHEST} is free")
+
+
+def reserve(port: int) -> None:
+    """`free_port` does not return this port any more. Does nothing if it is reserved already."""
+    _reservations.reserve(port)
 
 
 def try_to_bind(host: str, port: int) -> None:

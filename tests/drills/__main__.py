@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
+from services.cli.ports import free_ports
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 from tests.drills import absence, every_drill, faults, fuzz, members, outage_drill, outages, rolling, soak, storm
@@ -24,7 +25,7 @@ from tests.drills import move as moving
 from tests.drills import scale as scaling
 from tests.drills.broken_builds import check_all
 from tests.drills.checker import CheckResult, Invariant, check
-from tests.drills.cluster import UP, Cluster, free_ports
+from tests.drills.cluster import UP, Cluster
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet, postgresql_databases
 from tests.drills.indexed_trial import IndexedTrial

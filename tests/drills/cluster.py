@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from services.cli.data import RunningProcess, read_run
-from services.cli.ports import free_port, try_to_bind
+from services.cli.ports import free_ports
 from tests.support import commands
 from tests.support.commands import ROOT
 from tests.support.forked import ForkedService
@@ -148,13 +148,3 @@ def _accepts(edge: str) -> bool:
     except ConnectionRefusedError:
         return False
     return True
-
-
-def free_ports(count: int) -> int:
-    """Returns the first of `count` free ports in a row."""
-    while True:
-        first = free_port()
-        with contextlib.suppress(OSError):
-            for number in range(1, count):
-                try_to_bind("127.0.0.1", first + number)
-            return first

@@ -6,7 +6,8 @@ from itertools import count
 
 import pytest
 
-from tests.drills.cluster import RELAXED, Cluster, free_ports
+from services.cli.ports import free_ports
+from tests.drills.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
 from tests.system.users import DialectUser, NativeUser, V2User
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from services.cli import ports
-from services.cli.ports import free_port, try_to_bind
+from services.cli.ports import free_port, free_ports, reserve, try_to_bind
 
 
 def test_ports_are_unique_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +21,24 @@ def test_ports_are_unique_among_processes(monkeypatch: pytest.MonkeyPatch) -> No
     theirs = {int(port) for port in other.stdout.split()}
     assert (len(mine), len(theirs)) == (10, 10)
     assert not mine & theirs
+
+
+def test_a_row_of_ports_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = free_ports(20)
+    monkeypatch.setattr(ports, "_LOWEST", first)
+    monkeypatch.setattr(ports, "_HIGHEST", first + 20)
+    with pytest.raises(OSError, match="is free"):
+        free_port()
+
+
+def test_a_port_that_the_user_has_chosen_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = free_port() + 1
+    reserve(chosen)
+    reserve(chosen)
+    monkeypatch.setattr(ports, "_LOWEST", chosen)
+    monkeypatch.setattr(ports, "_HIGHEST", chosen + 1)
+    with pytest.raises(OSError, match="is free"):
+        free_port()
 
 
 def test_port_in_use_is_not_free() -> None:
