@@ -13,10 +13,12 @@ from bench.load.recorder import Recorder
 from bench.load.verifier import Inbox, SentCounts
 from bench.load.workload import Workload
 from clients.aio import AsyncConnection, connect
-from clients.codec.events import ServerReply
+from clients.codec.events import ReplyKind, ServerReply
 from clients.errors import ClientError
 
 _RETRY_SECONDS = 0.05
+_READ_SECONDS = 3.0
+"""From the receipt of a message until it is marked as read: the edge's default for dialects without `read`."""
 _SETTLE_SECONDS = 1.2
 """v2 may hold messages back for a second after a login."""
 
@@ -38,6 +40,8 @@ class LoadConnection:
         self._conversations = conversations
         self._connected_at = 0
         self._catching_up = False
+        self._unread: set[int] = set()
+        """Chats whose received messages are soon marked as read."""
 
     async def log_in(self, edge: str) -> None:
         """Log in, and request missed messages if the dialect does not push them. Raises ClientError."""
@@ -67,7 +71,7 @@ class LoadConnection:
         for chat, after in known.items():
             while messages := await self._missed(connection, chat, after):
                 for message in messages:
-                    self._read(message)
+                    self._receive_missed(message)
                 after = messages[-1].position
         self._catching_up = False
 
@@ -90,16 +94,21 @@ class LoadConnection:
         if sender is not None and sender.device is self:
             self._echoed(sender, tag.number, now)
         elif self._catching_up:
-            self._read(event)
+            self._receive_missed(event)
         elif self.inbox.receive(tag, event.position):
             conversations.delivered += 1
             if tag.due >= self._connected_at:
                 conversations.deliveries.record(tag.due, now)
+            if self.codec.marks_read:
+                self._mark_read_soon(conversations.chat_of[tag.sender])
             if sender is not None and sender.loop is not None:
                 sender.loop.arrived()
 
     def replied(self, reply: ServerReply, now: int) -> None:
         if self.connection is None:  # it is closing after a rejected request: the next ones were rejected, too
+            return
+        if self.codec.marks_read and reply.to is not ReplyKind.MESSAGE:
+            self._conversations.recorder.faults.answered_wrongly += bool(reply.error)
             return
         if not self.pending:  # while catching up, it may be the rejection of a request for missed messages
             self._conversations.recorder.faults.answered_wrongly += not self._catching_up
@@ -124,7 +133,18 @@ class LoadConnection:
         self.pending.popleft()
         self._conversations.acknowledge(oldest[2], now)
 
-    def _read(self, message: TaggedMessage) -> None:
+    def _mark_read_soon(self, chat: int) -> None:
+        if not self._unread:
+            asyncio.get_running_loop().call_later(_READ_SECONDS, self._mark_read)
+        self._unread.add(chat)
+
+    def _mark_read(self) -> None:
+        unread, self._unread = self._unread, set()
+        if self.connection is not None and not self._catching_up:
+            for chat in unread:
+                self.connection.send(self.codec.read(chat, self.inbox.position(chat)).frame)
+
+    def _receive_missed(self, message: TaggedMessage) -> None:
         sender = self._conversations.senders.get(message.tag.sender)
         own = sender is not None and sender.device is self
         if not own and self.inbox.read(message.tag, message.position):

@@ -53,6 +53,8 @@ class Codec(ABC):
     registration_logs_in: ClassVar[bool] = True
     pushes_missed: ClassVar[bool] = True
     """Messages missed while away are pushed after the login; otherwise they are requested (`missed`)."""
+    marks_read: ClassVar[bool] = False
+    """The client says what has been read (`read`); otherwise the server counts messages that have arrived as read."""
     lobby: ClassVar[int] = 0
     """The chat that every account of the dialect is in; 0: none."""
 

@@ -153,6 +153,7 @@ class NativeCodec(Codec):
 
     dialect = "native"
     pushes_missed = False
+    marks_read = True
 
     def __init__(self, new_nonce: Callable[[], str]) -> None:
         self._new_nonce = new_nonce

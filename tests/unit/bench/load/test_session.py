@@ -1,0 +1,57 @@
+"""One seat of the load."""
+
+import pytest
+
+from bench.load import protocol
+from bench.load.dialects import NATIVE, TaggedMessage
+from bench.load.message_tag import SIZE, Tag
+from bench.load.recorder import Recorder
+from bench.load.session import Conversations
+from clients.aio import AsyncConnection
+from clients.codec.base import ClientAccount
+from clients.codec.events import ReplyKind, ServerReply
+from tests.support.waiting import until
+
+_CHAT = 5
+
+
+class _Connection(AsyncConnection):
+    """Keeps the frames that are sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send(self, frame: bytes) -> None:
+        self.sent.append(frame)
+
+    def abort(self) -> None:
+        raise NotImplementedError
+
+    def _start_closing(self) -> None:
+        raise NotImplementedError
+
+
+def _conversations() -> Conversations:
+    """Of Ann (sender 1), whose connection is the only one here, and Bob (sender 2)."""
+    seat = protocol.Seat(ClientAccount(), "native", "ws://nowhere", [_CHAT])
+    job = protocol.Job(
+        7, [seat], protocol.LoginChurn(0, 0, 0), [protocol.SenderPlan(1, 0, _CHAT, 0)], {1: _CHAT, 2: _CHAT}
+    )
+    return Conversations(job, SIZE, Recorder())
+
+
+async def test_a_native_user_marks_messages_as_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.load.session._READ_SECONDS", 0.01)
+    conversations = _conversations()
+    (ann,) = conversations.devices
+    ann.connection = connection = _Connection()
+    conversations.senders[1].send(0)
+    for number, index in ((1, 3), (2, 4)):
+        ann.received(TaggedMessage(Tag(7, 2, number, 0), index), 0)
+    await until(lambda: len(connection.sent) > 1)
+    assert connection.sent[1:] == [NATIVE.read(_CHAT, 4).frame]
+    ann.replied(ServerReply(ReplyKind.ANY), 0)
+    assert ann.pending, "the reply to the message is still to come"
+    ann.replied(ServerReply(ReplyKind.MESSAGE), 0)
+    assert not ann.pending
+    assert not conversations.recorder.faults.any()
