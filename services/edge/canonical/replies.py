@@ -198,7 +198,8 @@ class MessagesExported:
 
 class MessageAccepted(msgspec.Struct, frozen=True):
     """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
-    variant. `again`: its nonce was known, an earlier request has posted it."""
+    variant, if its dialect echoes messages; else empty. `again`: its nonce was known: an earlier request has posted
+    it."""
 
     message: Message
     frames: "tuple[Outgoing, ...]"

@@ -89,7 +89,8 @@ class Posting:
         dialect = self._connection.dialect
         assert dialect is not None
         self._publisher.done(message.nonce)
-        batch.set_result(message.nonce, MessageAccepted(message, encoded.frames(dialect), again))
+        frames = encoded.frames(dialect) if dialect.echoes_messages else ()
+        batch.set_result(message.nonce, MessageAccepted(message, frames, again))
         return True
 
     def park(self, encoded: EncodedMessage) -> None:

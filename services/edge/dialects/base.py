@@ -146,6 +146,8 @@ class Dialect(ABC):
     """Whether clients know replies. Otherwise a reply begins with a quote of the other message."""
     marks_pushed_read: ClassVar[bool] = True
     """Whether a message counts as read once its push has arrived. Otherwise the client marks it (MarkChatRead)."""
+    echoes_messages: ClassVar[bool] = False
+    """Whether the reply to a message is the message itself, as the other members receive it."""
     names_messages: ClassVar[bool] = False
     """Whether clients name their messages (PostMessage.nonce)."""
     tags_dialect: ClassVar[bool] = False

@@ -48,6 +48,7 @@ class OurChatV0(Dialect):
     """See services.edge.dialects.base."""
 
     name = "ourchat-v0"
+    echoes_messages = True
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)

@@ -57,6 +57,7 @@ class OurChatV1(Dialect):
     """See services.edge.dialects.base."""
 
     name = "ourchat-v1"
+    echoes_messages = True
     pushes_pending_requests = True
 
     def __init__(self, info: ConnectionInfo) -> None:

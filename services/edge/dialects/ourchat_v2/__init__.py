@@ -76,6 +76,7 @@ class OurChatV2(Dialect):
     """See services.edge.dialects.base; for held pushes, see push_gate."""
 
     name = "ourchat-v2"
+    echoes_messages = True
     waits_for_verification = True
 
     def __init__(self, info: ConnectionInfo) -> None:

@@ -112,6 +112,7 @@ class SampleIrc(Dialect):
     """See services.edge.dialects.base."""
 
     name = "sample-irc"
+    echoes_messages = True
     line_ending = b"\r\n"
 
     def __init__(self, info: ConnectionInfo) -> None:

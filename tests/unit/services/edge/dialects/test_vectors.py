@@ -115,7 +115,8 @@ def encoded(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Out
         return dialect.encode_error(request, reply.failure)
     if own := reply.answer.get("MessageAccepted"):
         sent = msgspec.convert(own, VectorMessage)
-        accepted = MessageAccepted(sent.message, dialect.encode_message(sent.shown))
+        frames = dialect.encode_message(sent.shown) if dialect.echoes_messages else ()
+        accepted = MessageAccepted(sent.message, frames)
         return dialect.encode_reply(request, accepted, LONG_AFTER)
     return dialect.encode_reply(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
 
