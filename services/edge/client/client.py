@@ -150,6 +150,10 @@ class Client:
         return self.dialect.shows_ephemeral
 
     @property
+    def shows_others_joins(self) -> bool:
+        return self.dialect.shows_others_joins
+
+    @property
     def dialect_name(self) -> str:
         return self.dialect.name
 

@@ -33,7 +33,9 @@ from shared.telemetry import log
 _log = log(__name__)
 _GAP_SECONDS = 0.1
 _MEMBERSHIP_SECONDS = 0.03
-_PAUSE_SECONDS = 0.5
+_FIRST_PAUSE_SECONDS, _PAUSE_SECONDS = 0.03, 0.5
+"""Between requests that bring nothing; doubled each time. While many accounts join, a reply is often too old by a
+moment."""
 _SUMMARY_SECONDS = 2.0
 _ACCOUNTS_PER_REQUEST = 4_000
 """The reply names each account twice."""
@@ -89,10 +91,14 @@ class GapFiller:
 
     async def _fill(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
         """Fetch everything that the sequencer is missing."""
+        pause = _FIRST_PAUSE_SECONDS
         try:
             while sequencer.behind:
-                if not await self._fill_page(chats, chat, sequencer):
-                    await asyncio.sleep(_PAUSE_SECONDS)
+                if await self._fill_page(chats, chat, sequencer):
+                    pause = _FIRST_PAUSE_SECONDS
+                else:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _PAUSE_SECONDS)
         except RequestError as error:
             _log.warning("chat cannot be read", chat=chat, error=str(error))
             chats.drop(chat)

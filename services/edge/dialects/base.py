@@ -152,6 +152,8 @@ class Dialect(ABC):
     """Whether clients name their messages (PostMessage.nonce)."""
     tags_dialect: ClassVar[bool] = False
     """Whether messages sent here are tagged with the dialect's name (DisplayMessage.dialect)."""
+    shows_others_joins: ClassVar[bool] = True
+    """Whether clients are shown who else joins a chat that is broadcast. The new member itself is always notified."""
     shows_ephemeral: ClassVar[bool] = False
     """Whether events that are shown at once or never, such as typing, are pushed."""
     pushes_pending_requests: bool = False

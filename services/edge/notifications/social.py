@@ -103,9 +103,21 @@ class SocialNotifier:
     def _recipients(self, notify: Notify, event: Social) -> Iterable[AccountId]:
         if notify.recipients is not None:
             return notify.recipients
-        if isinstance(event, MembershipAnswered | ChatRenamed) and (sequencer := self._chats.sequencer(event.chat)):
-            return tuple(sequencer.members)
-        return ()
+        if not isinstance(event, MembershipAnswered | ChatRenamed):
+            return ()
+        sequencer = self._chats.sequencer(event.chat)
+        if isinstance(event, MembershipAnswered) and not self._accounts.connections_with_joins:
+            return (event.account,)
+        members = tuple(sequencer.members) if sequencer else ()
+        if isinstance(event, MembershipAnswered):
+            return {event.account, *filter(self._shows_others_joins, members)}
+        return members
+
+    def _shows_others_joins(self, account: AccountId) -> bool:
+        """Most dialects show a join in a broadcast chat to the new member alone: pushed to all, joins would take the
+        time of messages."""
+        local = self._accounts.get(account)
+        return local is not None and any(recipient.shows_others_joins for recipient in local.recipients)
 
 
 def _shown_of(event: Social) -> Iterable[Event]:

@@ -55,6 +55,10 @@ class Recipient(Protocol):
         """Whether its dialect shows what is shown at once or never."""
 
     @property
+    def shows_others_joins(self) -> bool:
+        """Whether its dialect shows the joins of others in a chat that is broadcast."""
+
+    @property
     def dialect_name(self) -> str: ...
 
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
@@ -122,6 +126,8 @@ class LocalAccounts:
         """Read-only for other modules."""
         self.ephemeral_connections = 0
         """Connections here whose dialect shows what is shown at once or never."""
+        self.connections_with_joins = 0
+        """Connections here whose dialect shows others' joins in chats that are broadcast."""
         self.stale_profiles: set[AccountId] = set()
         """Accounts whose profile summary may have changed without a notice."""
         self._leaving: set[AccountId] = set()
@@ -169,12 +175,14 @@ class LocalAccounts:
         self.stale_profiles.add(account)
         local.recipients += (recipient,)
         self.ephemeral_connections += recipient.shows_ephemeral
+        self.connections_with_joins += recipient.shows_others_joins
         return local
 
     def detach(self, local: LocalAccount, recipient: Recipient) -> bool:
         """Remove a connection. Returns whether it was the account's last one; the account leaves presence later."""
         local.recipients = tuple(other for other in local.recipients if other is not recipient)
         self.ephemeral_connections -= recipient.shows_ephemeral
+        self.connections_with_joins -= recipient.shows_others_joins
         if local.recipients:
             return False
         del self.by_account[local.account]

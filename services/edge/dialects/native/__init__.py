@@ -115,6 +115,7 @@ class Native(Dialect):
     marks_pushed_read = False
     shows_replies = True
     shows_ephemeral = True
+    shows_others_joins = False
     limits_scopes = True
 
     def __init__(self, info: ConnectionInfo) -> None:

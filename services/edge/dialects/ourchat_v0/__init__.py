@@ -49,6 +49,7 @@ class OurChatV0(Dialect):
 
     name = "ourchat-v0"
     echoes_messages = True
+    shows_others_joins = False
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)

@@ -77,6 +77,7 @@ class OurChatV2(Dialect):
 
     name = "ourchat-v2"
     echoes_messages = True
+    shows_others_joins = False
     waits_for_verification = True
 
     def __init__(self, info: ConnectionInfo) -> None:

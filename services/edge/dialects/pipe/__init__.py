@@ -62,6 +62,7 @@ class Pipe(Dialect):
     """See services.edge.dialects.base."""
 
     name = encode.NAME
+    shows_others_joins = False
     registration_logs_in = False
     pushes_backlog = False
     login_shows_unread = True

@@ -57,6 +57,7 @@ class Service(Dialect):
     """See services.edge.dialects.base. Messages are pushed only if the address (`?push=1`) or the login requests it."""
 
     name = "service"
+    shows_others_joins = False
     pushes_backlog = False
     names_senders = True
     public_query = frozenset({"push"})

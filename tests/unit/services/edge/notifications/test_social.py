@@ -89,8 +89,8 @@ def events_of(wire: FakeSocket) -> list[tuple[int, Any]]:
     return [(frame["code"], frame["data"]) for frame in frames]
 
 
-async def publish(pending: FakePendingNotices, notice: Notice) -> None:
-    await pending.bus.publish(subjects.NOTIFY_ALL, pack(Notify(notice, [ANN, BOB])))
+async def publish(pending: FakePendingNotices, notice: Notice, *, broadcast: bool = False) -> None:
+    await pending.bus.publish(subjects.NOTIFY_ALL, pack(Notify(notice, None if broadcast else [ANN, BOB])))
 
 
 async def test_a_member_added_to_a_group_is_notified_as_if_accepted(
@@ -157,3 +157,23 @@ async def test_an_older_dialect_is_shown_a_new_name_alone(cluster: EdgeCluster, 
     await native.until(lambda: len(native.received) > 3)
     assert [code for code, _ in events_of(wire)] == [12]
     assert [json.loads(frame)["ev"] for frame in native.received[1:]] == ["settings", "renamed", "settings"]
+
+
+@pytest.mark.parametrize(("dialect", "shown"), [("ourchat-v1", [ANN, BOB]), ("native", [BOB])])
+async def test_a_join_in_a_broadcast_chat_is_shown_to_others_only_by_older_dialects(
+    cluster: EdgeCluster, pending: FakePendingNotices, dialect: str, shown: list[int]
+) -> None:
+    wire = await log_in(cluster, dialect)
+    await publish(pending, ChatCreated(CHAT, ANN, [BOB]))
+    await publish(pending, MembershipAnswered(CHAT, "g", ANN, accepted=True), broadcast=True)
+    await publish(pending, MembershipAnswered(CHAT, "g", BOB, accepted=True), broadcast=True)
+    await wire.until(lambda: any(_joined(frame) == BOB for frame in wire.received[1:]))
+    assert [account for frame in wire.received[1:] if (account := _joined(frame))] == shown
+
+
+def _joined(frame: bytes) -> int | None:
+    """The account that a frame shows as a new member."""
+    members = json.loads(frame)
+    if members.get("code") == 10:
+        return int(members["data"]["ocid"])
+    return int(members["account"]) if members.get("ev") == "member" else None

@@ -28,6 +28,7 @@ class NullRecipient:
     pushes_pending_requests = False
     names_senders = False
     shows_ephemeral = False
+    shows_others_joins = False
     dialect_name = "none"
     record: DeliveryRecord | None = None
     number = 0
