@@ -8,27 +8,29 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.load import message_tag
-from bench.load.dialects import BY_NAME, TaggedMessage, decoder
+from bench.load.dialects import BY_NAME, NATIVE, TaggedMessage, decoder
 from bench.load.gather import gather_all
+from bench.load.recorder import SECOND, until
 from bench.measurement.run import machine
 from bench.measurement.system import MeasuredSystem, SystemSize, own_system
 from bench.population.seeding import Seeder
-from clients.aio import AsyncConnection, NullListener, connect
+from bench.stages.timing import percentiles
+from clients.aio import AsyncConnection, Listener, NullListener, connect
 from clients.codec.base import ClientAccount, Codec
 from clients.codec.events import ServerReply
-from clients.codec.native import NativeCodec
 
 _AT_ONCE = 32
 _RUN = 1
+_PADDING = b"x" * 100
 _PATIENCE_SECONDS = 20.0
 
 
 class Plan(NamedTuple):
-    """`connected` of `members` are on the edge; `joins` and `messages` a second, for `seconds` in each observed."""
+    """`connected` of `members` are on the edge; `joins` and `messages` a second, for `seconds` in each phase."""
 
     members: int
     connected: int
@@ -48,7 +50,7 @@ class Observed:
 
 
 class Audience(NullListener):
-    """The listener of all connections."""
+    """The listener of the members that are connected from the beginning."""
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -70,72 +72,69 @@ async def measure(target: MeasuredSystem, plan: Plan) -> list[str]:
     edge, joining = target.edges[0], int(plan.joins * plan.seconds)
     seeder = await asyncio.to_thread(Seeder, target.installation)
     members = await asyncio.to_thread(seeder.accounts, plan.members)
-    others = await asyncio.to_thread(seeder.accounts, joining)
+    others = seeder.users(await asyncio.to_thread(seeder.accounts, joining))
     [chat] = made = await asyncio.to_thread(seeder.chats, members, plan.members)
     await seeder.publish(made)
     owner, *listening = seeder.users(members[: plan.connected])
     observed = Observed()
-    pipe, native = BY_NAME["pipe"], NativeCodec(str)
-    await _log_in(edge, pipe, listening, observed)
-    newcomers = await _log_in(edge, native, seeder.users(others), observed)
-    [sender] = await _log_in(edge, native, [owner], observed)
-    await sender.request(native.call("set_chat", {"chat": chat, "join_policy": "open"}))
+    await _log_in(edge, BY_NAME["pipe"], listening, Audience(observed))
+    newcomers = list(zip(others, await _log_in(edge, NATIVE, others, NullListener()), strict=True))
+    [sender] = await _log_in(edge, NATIVE, [owner], Audience(observed))
+    await sender.request(NATIVE.call("set_chat", {"chat": chat, "join_policy": "open"}))
     lines = []
     for name, joiners in (("without joins", []), (f"{plan.joins:g} joins a second", newcomers)):
         observed.times.clear()
         joined = asyncio.create_task(_join(joiners, chat, plan.joins))
-        sent = await _send(sender, chat, plan)
+        sent = await _send(sender, owner, chat, plan)
         took = await joined
         expected = sent * len(listening)
         await _arrival(observed.times, expected)
         lines.append(
-            f"{name}: {_percentiles(observed.times)}; {len(observed.times):,} of {expected:,} deliveries, "
+            f"{name}: {_described(observed.times)}; {len(observed.times):,} of {expected:,} deliveries, "
             f"{observed.rejected} messages rejected, {observed.ended} connections ended"
-            + (f"; a join {_percentiles(took)}" if took else "")
+            + (f"; a join {_described(took)}" if took else "")
         )
     return lines
 
 
 async def _log_in(
-    edge: str, codec: Codec, accounts: Sequence[ClientAccount], observed: Observed
+    edge: str, codec: Codec, accounts: Sequence[ClientAccount], listener: Listener
 ) -> list[AsyncConnection]:
-    connections: list[AsyncConnection] = []
-    waiting: Iterator[ClientAccount] = iter(accounts)
+    """The connections, in order. Raises ClientError."""
+    slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def log_in() -> None:
-        for account in waiting:
-            account.secret = ""  # the token is quicker
-            connection = await connect(edge, codec, Audience(observed), decoder(codec))
+    async def log_in(account: ClientAccount) -> AsyncConnection:
+        account.secret = ""  # the token is quicker
+        async with slots:
+            connection = await connect(edge, codec, listener, decoder(codec))
             await connection.request(codec.login(account))
-            connections.append(connection)
+            return connection
 
-    await gather_all([log_in() for _ in range(_AT_ONCE)])
-    return connections
+    return await gather_all(map(log_in, accounts))
 
 
-async def _send(sender: AsyncConnection, chat: int, plan: Plan) -> int:
+async def _send(sender: AsyncConnection, owner: ClientAccount, chat: int, plan: Plan) -> int:
     """Sends at a steady pace; returns the number of messages."""
-    native, count = NativeCodec(str), int(plan.messages * plan.seconds)
+    write, count = NATIVE.message_writer(owner, chat), int(plan.messages * plan.seconds)
     began = time.monotonic_ns()
     for number in range(count):
-        due = began + int(number / plan.messages * 1e9)
-        await asyncio.sleep((due - time.monotonic_ns()) / 1e9)
-        text = message_tag.write(_RUN, 1, number, due).decode() + "x" * 100
-        sender.send(native.call("send", {"chat": chat, "text": text, "nonce": f"{due}"}).frame)
+        due = began + int(number / plan.messages * SECOND)
+        await until(due)
+        sender.send(write(message_tag.write(_RUN, 1, number, due) + _PADDING))
     return count
 
 
-async def _join(joiners: Sequence[AsyncConnection], chat: int, rate: float) -> list[float]:
+async def _join(newcomers: Sequence[tuple[ClientAccount, AsyncConnection]], chat: int, rate: float) -> list[float]:
     """The ms of each join."""
-    native, began = NativeCodec(str), time.monotonic()
+    began = time.monotonic_ns()
 
-    async def join(number: int, connection: AsyncConnection) -> float:
-        await asyncio.sleep(number / rate)
-        due = began + number / rate
-        await connection.request(native.call("join", {"chat": chat}))
-        return (time.monotonic() - due) * 1000
+    async def join(number: int, account: ClientAccount, connection: AsyncConnection) -> float:
+        due = began + int(number / rate * SECOND)
+        await until(due)
+        await connection.request(NATIVE.join(account, chat))
+        return (time.monotonic_ns() - due) / 1e6
 
-    return await gather_all([join(number, connection) for number, connection in enumerate(joiners)])
+    return await gather_all(join(number, *newcomer) for number, newcomer in enumerate(newcomers))
 
 
 async def _arrival(times: Sequence[float], expected: int) -> None:
@@ -144,13 +143,8 @@ async def _arrival(times: Sequence[float], expected: int) -> None:
         await asyncio.sleep(0.1)
 
 
-def _percentiles(times: Sequence[float]) -> str:
-    ordered = sorted(times)
-    if not ordered:
-        return "nothing"
-    return (
-        f"p50 {ordered[len(ordered) // 2]:.1f} ms, p99 {ordered[len(ordered) * 99 // 100]:.1f}, last {ordered[-1]:.1f}"
-    )
+def _described(times: Sequence[float]) -> str:
+    return f"{percentiles(times)}, last {max(times):.1f}" if times else "nothing"
 
 
 async def _main(plan: Plan, settings: Sequence[str]) -> None:

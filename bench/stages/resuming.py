@@ -15,6 +15,7 @@ from typing import Any
 from bench.measurement.run import machine
 from bench.measurement.system import MeasuredSystem, SystemSize, own_system
 from bench.population.seeding import Seeder
+from bench.stages.timing import percentiles
 from clients.aio import AsyncConnection, connect
 from clients.codec.native import NativeCodec
 
@@ -83,15 +84,10 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int)
             times.append((time.perf_counter() - began) * 1000)
         await connection.close()
         lines.append(
-            f"a client that {name}: {_percentiles(times)}; {found} chats, {returning.messages} messages, "
+            f"a client that {name}: {percentiles(times)}; {found} chats, {returning.messages} messages, "
             f"{returning.frame_bytes / 1024:.0f} KiB"
         )
     return lines
-
-
-def _percentiles(times: Sequence[float]) -> str:
-    ordered = sorted(times)
-    return f"p50 {ordered[len(ordered) // 2]:.1f} ms, p99 {ordered[len(ordered) * 99 // 100]:.1f}"
 
 
 async def _main(chats: int, messages: int, syncs: int, settings: Sequence[str]) -> None:

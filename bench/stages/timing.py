@@ -1,7 +1,8 @@
-"""Times a piece of work as the best of several rounds, which reduces disturbance by other processes."""
+"""Times a piece of work as the best of several rounds, which reduces disturbance by other processes; and describes
+single times."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 Work = Callable[[], Awaitable[int]]
 """Does some operations and returns their number."""
@@ -21,3 +22,9 @@ async def _round(work: Work, seconds: float) -> float:
     while (passed := time.perf_counter() - start) < seconds or not done:
         done += await work()
     return passed / done * 1e6
+
+
+def percentiles(times: Sequence[float]) -> str:
+    """`times` in ms, not empty."""
+    ordered = sorted(times)
+    return f"p50 {ordered[len(ordered) // 2]:.1f} ms, p99 {ordered[len(ordered) * 99 // 100]:.1f}"

@@ -24,7 +24,7 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.errors import RequestError
-from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ProfileSummary, Role
 from shared.contract.session import DropPendingNotices, ListPendingNotices, ListRequests
 from shared.tasks import Tasks
@@ -103,15 +103,16 @@ class SocialNotifier:
     def _recipients(self, notify: Notify, event: Social) -> Iterable[AccountId]:
         if notify.recipients is not None:
             return notify.recipients
-        if not isinstance(event, MembershipAnswered | ChatRenamed):
-            return ()
-        sequencer = self._chats.sequencer(event.chat)
-        if isinstance(event, MembershipAnswered) and not self._accounts.connections_with_joins:
-            return (event.account,)
-        members = tuple(sequencer.members) if sequencer else ()
+        if isinstance(event, ChatRenamed):
+            return self._local_members(event.chat)
         if isinstance(event, MembershipAnswered):
-            return {event.account, *filter(self._shows_others_joins, members)}
-        return members
+            others = self._local_members(event.chat) if self._accounts.connections_with_joins else ()
+            return {event.account, *filter(self._shows_others_joins, others)}
+        return ()
+
+    def _local_members(self, chat: ChatId) -> Iterable[AccountId]:
+        sequencer = self._chats.sequencer(chat)
+        return tuple(sequencer.members) if sequencer else ()
 
     def _shows_others_joins(self, account: AccountId) -> bool:
         """Most dialects show a join in a broadcast chat to the new member alone: pushed to all, joins would take the
