@@ -142,7 +142,7 @@ class LoadConnection:
         unread, self._unread = self._unread, set()
         if self.connection is not None and not self._catching_up:
             for chat in unread:
-                self.connection.send(self.codec.read(chat, self.inbox.position(chat)).frame)
+                self.connection.send(self.codec.read(chat, self.inbox.position(chat), counts=False).frame)
 
     def _receive_missed(self, message: TaggedMessage) -> None:
         sender = self._conversations.senders.get(message.tag.sender)

@@ -138,8 +138,9 @@ class Codec(ABC):
     def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
         raise self.unsupported("pin a message")
 
-    def read(self, chat: int, index: int) -> ClientRequest:
-        """Mark the messages of a chat up to an index as read."""
+    def read(self, chat: int, index: int, *, counts: bool = True) -> ClientRequest:
+        """Mark the messages of a chat up to an index as read. `counts`: the reply tells how many are left; otherwise
+        there is none."""
         raise self.unsupported("mark messages as read")
 
     def call(self, operation: str, members: Mapping[str, Any]) -> ClientRequest:

@@ -195,8 +195,10 @@ class NativeCodec(Codec):
     def pin(self, chat: int, index: int, *, on: bool = True) -> ClientRequest:
         return _request(ReplyKind.ANY, "pin" if on else "unpin", chat=chat, index=index)
 
-    def read(self, chat: int, index: int) -> ClientRequest:
-        return _request(ReplyKind.ANY, "read", chat=chat, index=index)
+    def read(self, chat: int, index: int, *, counts: bool = True) -> ClientRequest:
+        if counts:
+            return _request(ReplyKind.ANY, "read", chat=chat, index=index)
+        return ClientRequest(encode({"op": "read", "chat": chat, "index": index}), ReplyKind.ANY)
 
     def call(self, operation: str, members: Mapping[str, Any]) -> ClientRequest:
         return ClientRequest(encode({**members, "op": operation, "id": _CALL}), ReplyKind.OPERATION)

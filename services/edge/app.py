@@ -29,6 +29,7 @@ from services.edge.handlers.accounts import AccountHandler
 from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.avatars import AvatarFiles
 from services.edge.handlers.changes import MessageChanger
+from services.edge.handlers.chat_reads import ChatReads
 from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
@@ -140,13 +141,14 @@ class Edge:
         login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup, reports)
         forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
         history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
+        reads = ChatReads(bus, chats, self.read_state, ephemeral.reads.mark, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
         ending, own_bots = SelfRevocation(requests, self.auth_state), OwnBots(requests, lookup)
         dispatcher = Dispatcher(
             AuthHandler(requests, login, verification, ending, self.auth_state, own_bots),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
-            MessageHandler(history, messages, changes, forwards, ephemeral),
+            MessageHandler(history, reads, messages, changes, forwards, ephemeral),
             forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),
         )  # fmt: skip
         # Clients

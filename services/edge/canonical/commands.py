@@ -202,10 +202,12 @@ class ResumeChats:
 
 @dataclass(frozen=True, slots=True)
 class MarkChatRead:
-    """Mark the messages of a chat up to this index as read, at most the committed ones."""
+    """Mark the messages of a chat up to this index as read, at most the committed ones. `counts`: whether the client
+    wants the number of those that are left."""
 
     chat: ChatId
     index: int
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from services.edge.canonical.commands import FetchUnread, MarkChatRead, ReadHistory, ResumeChats
-from services.edge.canonical.replies import ChatMarkedRead, ChatsResumed, HistoryPage, MessagePage
+from services.edge.canonical.commands import FetchUnread, ReadHistory, ResumeChats
+from services.edge.canonical.replies import ChatsResumed, HistoryPage, MessagePage
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.encoded_message import to_display
@@ -96,14 +96,6 @@ class MessageHistory:
         await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         request = GetUnread(actor, 0, by_chat=True)
         return await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
-
-    async def mark_chat_read(self, command: MarkChatRead, actor: AccountId) -> tuple[int, ChatMarkedRead]:
-        """The index up to which the chat is read, and what is left. Raises RequestError."""
-        request = GetHistory(command.chat, -1, 1, actor=actor, read_to=command.index)
-        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
-        index = min(command.index, page.head)
-        self._read_state.mark_read(actor, {command.chat: [(1, index)]})
-        return index, ChatMarkedRead(page.unread)
 
     async def _history(self, command: GetHistory) -> list[Message]:
         """The requested number of messages, from as many replies as it takes."""

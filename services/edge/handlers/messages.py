@@ -21,10 +21,10 @@ from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.handlers.changes import MessageChanger
+from services.edge.handlers.chat_reads import ChatReads
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
-from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.receipts import FindReaders
@@ -60,6 +60,7 @@ class MessageHandler:
     def __init__(
         self,
         history: MessageHistory,
+        reads: ChatReads,
         resolver: MessageResolver,
         changes: MessageChanger,
         forwarder: MessageForwarder,
@@ -68,6 +69,7 @@ class MessageHandler:
         self._ephemeral = ephemeral
         self._forwarder = forwarder
         self._history = history
+        self._reads = reads
         self._resolver = resolver
         self._changes = changes
 
@@ -102,10 +104,7 @@ class MessageHandler:
             case CountUnread():
                 return await history.count_unread(actor)
             case MarkChatRead():
-                index, marked = await history.mark_chat_read(command, actor)
-                place = ReadPlace(actor, command.chat, index, session.connection.number)
-                self._ephemeral.reads.mark(place)
-                return marked
+                return await self._reads.mark(command, actor, session.connection.number)
             case GetChanges():
                 return await self._changes.page(command, actor)
             case SearchMessages():

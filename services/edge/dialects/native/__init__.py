@@ -148,7 +148,7 @@ class Native(Dialect):
         self._check(operation, parameters.id, now)
         bad = CommandId(parameters.id)
         try:
-            made = operation.request(parameters, Caller(self._account, self.limits))
+            made = operation.request(parameters, Caller(self._account, self.limits, parameters.id is not None))
         except DecodeError as error:
             error.context = bad
             raise

@@ -65,10 +65,11 @@ _TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
 
 
 class Caller(NamedTuple):
-    """The connection that sends a command."""
+    """The connection that sends a command. `gets_reply`: the command has an id."""
 
     account: AccountId
     limits: LimitsSettings
+    gets_reply: bool
 
 
 # Messages
@@ -189,7 +190,7 @@ def readers(wire: ReadersParameters, caller: Caller) -> FindReaders:
 
 
 def read(wire: given.ReadParameters, caller: Caller) -> MarkChatRead:
-    return MarkChatRead(ChatId(wire.chat), wire.index)
+    return MarkChatRead(ChatId(wire.chat), wire.index, counts=caller.gets_reply)
 
 
 def typing(wire: given.TypingParameters, caller: Caller) -> AnnounceTyping:

@@ -53,8 +53,8 @@ def request_of(codec: Codec, command: Command, account: ClientAccount) -> Client
             return _change(codec, command)
         case SetBlocked(account=user, blocked=on):
             return codec.block(ClientAccount(number=user), on=on)
-        case MarkChatRead(chat=chat, index=index):
-            return codec.read(chat, index)
+        case MarkChatRead(chat=chat, index=index, counts=counts):
+            return codec.read(chat, index, counts=counts)
         case FetchUnread(None):
             (request,) = codec.after_login(account)
             return request

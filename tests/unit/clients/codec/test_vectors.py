@@ -193,7 +193,13 @@ def test_a_reply_answers_the_request(case: Case) -> None:
 
 
 NUMBER_OF_CALL = json.loads(CODECS["native"].call("ping", {}).frame)["id"]
-CALLS = [case for case in CASES if case.values[0].entry.name == "native" and case.values[0].vector.command]
+UNCOUNTED = {"MarkChatRead": {"chat": 5, "index": 124, "counts": False}}
+"""What is left is counted for a reply, and a call always has one."""
+CALLS = [
+    case
+    for case in CASES
+    if case.values[0].entry.name == "native" and case.values[0].vector.command not in (None, UNCOUNTED)
+]
 
 
 @pytest.mark.parametrize("case", CALLS)

@@ -1,0 +1,59 @@
+"""A chat is marked as read, with a request only where the edge does not know the reply."""
+
+import pytest
+
+from services.edge.canonical.commands import MarkChatRead
+from services.edge.canonical.replies import ChatMarkedRead
+from services.edge.handlers.chat_reads import ChatReads
+from shared.contract import subjects
+from shared.contract.ephemeral import ReadPlace
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import GetHistory, History
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.fake_services import FakeService
+
+ME, OTHER, CHAT = AccountId(1), AccountId(2), ChatId(7)
+HEAD, LEFT, CONNECTION = 4, (2, 1), 5
+
+
+@pytest.mark.parametrize(("is_here", "index", "counts", "expected", "requests", "unread"), [
+    (True, 4, True, (0, 0), 0, []),  # the last message that has come here
+    (True, 4, False, (0, 0), 0, []),
+    (True, 2, True, LEFT, 1, [3, 4]),
+    (True, 2, False, None, 0, [3, 4]),
+    (True, 9, True, LEFT, 1, []),  # read on another edge, or not posted yet
+    (True, 9, False, LEFT, 1, []),
+    (False, 4, True, LEFT, 1, []),  # whether the account is a member is not known here
+    (False, 2, False, LEFT, 1, [3, 4]),
+])  # fmt: skip
+async def test_only_an_unknown_reply_is_requested(
+    cluster: EdgeCluster,
+    is_here: bool,
+    index: int,
+    counts: bool,
+    expected: tuple[int, int] | None,
+    requests: int,
+    unread: list[int],
+) -> None:
+    edge = await cluster.add_edge()
+    noticed: list[ReadPlace] = []
+    cluster.backend.add_chat(CHAT, ME, OTHER)
+    cluster.backend.commit_texts(CHAT, OTHER, "a", "b", "c", "d")
+    service = FakeService("message", cluster.nats)
+
+    async def history(request: GetHistory) -> History:
+        await service.record(request)
+        return History([], HEAD, unread=LEFT)
+
+    service.bus.serve(subjects.GET_HISTORY, history, queue="message")
+    await service.bus.start()
+    await (await cluster.client(ME if is_here else OTHER)).until_synced()
+    reads = ChatReads(edge.bus, edge.chats, edge.read_state, noticed.append, WAIT_SECONDS)
+
+    assert await reads.mark(MarkChatRead(CHAT, index, counts), ME, CONNECTION) == ChatMarkedRead(expected)
+    assert len(service.requests_of(GetHistory)) == requests
+    assert noticed == [ReadPlace(ME, CHAT, min(index, HEAD), CONNECTION)]
+    await edge.read_state.flush()
+    assert cluster.backend.unread(ME, CHAT) == unread
+    await service.bus.stop()
