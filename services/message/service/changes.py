@@ -1,12 +1,14 @@
 """Changes of committed messages: checked, committed, then announced to the edges of the members. Also their pages."""
 
+import asyncio
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from services.message.domain import NOT_A_MEMBER, Rights, change_size
 from services.message.metrics import MessageMetrics
 from services.message.service.ports import LookUpVersions, RosterPort
 from services.message.service.roster import Roster
-from services.message.store import MessageStore, Snapshot
+from services.message.store import MessageStore, Revised, Snapshot
 from shared.clock import now_ms
 from shared.contract.edge import ChangeDelivery
 from shared.contract.errors import Failure, RequestError
@@ -53,21 +55,30 @@ class MessageChanges:
         self._versions = versions
         self._announcer = announcer
         self._metrics = metrics
+        self._locks = WeakValueDictionary[ChatId, asyncio.Lock]()
+        """By chat, while a change is under way."""
         self._edit_ms = int(settings.edit_seconds * 1000)
         self._recall_ms = int(settings.recall_seconds * 1000)
 
     async def change(self, request: ChangeMessage) -> Changed:
-        """The change is committed before the reply, and announced before it. A member that may not post may recall."""
+        """The change is committed before the reply, and announced before it, each in the order of `rev`. A member that
+        may not post may recall."""
         roster = await self._roster(request.chat, request.actor)
         if not isinstance(request.change, RecallText) and (failure := roster.check_muted(request.actor, now_ms())):
             raise RequestError.from_failure(failure)
-        revised = await self._store.change(request, self._rights(roster, request.actor))
-        if (change := revised.change) is not None:
-            self._metrics.changes[change.kind].inc()
-            if change.kind is ChangeKind.RECALL and revised.message.sender != request.actor:
-                _log.info("message recalled", chat=request.chat, index=request.index, by=request.actor)
-            await self._announcer.announce(revised.message, ChangeDelivery(change, None, request.origin))
+        async with self._locks.setdefault(request.chat, asyncio.Lock()):
+            revised = await self._store.change(request, self._rights(roster, request.actor))
+            if revised.change is not None:
+                await self._announcer.announce(revised.message, ChangeDelivery(revised.change, None, request.origin))
+        self._record(request, revised)
         return revised.reply
+
+    def _record(self, request: ChangeMessage, revised: Revised) -> None:
+        if revised.change is None:
+            return
+        self._metrics.changes[revised.change.kind].inc()
+        if revised.change.kind is ChangeKind.RECALL and revised.message.sender != request.actor:
+            _log.info("message recalled", chat=request.chat, index=request.index, by=request.actor)
 
     def _rights(self, roster: Roster, actor: AccountId) -> Rights:
         now, is_private = now_ms(), roster.pair is not None

@@ -1,12 +1,15 @@
 """Changes of messages on real servers: checked by membership and role, announced to the edges of the members."""
 
+import asyncio
+from collections.abc import Iterable
+
 import pytest
 
 from services.message.service import changes as use_cases
 from shared.contract import subjects as on
 from shared.contract.edge import ChangeDelivery
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, NodeId, Nonce
+from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import (
     Changed,
     ChangeKind,
@@ -20,6 +23,7 @@ from shared.contract.message import (
     Resume,
 )
 from shared.contract.model import Role, Text, pack_edited, unpack_segments
+from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, Settings
 from tests.unit.services.message.environment import (
     ANN,
@@ -76,6 +80,28 @@ async def test_an_edit_reaches_the_edges_of_the_members(env: MessageEnvironment,
         history = await env.edges.bus.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, actor=BOB), seconds=5.0)
         assert unpack_segments(history.messages[0].body) == (Text("new"),)
         assert [len(announced(env, node)) for node in (NORTH, SOUTH)] == [1, 1], "a repeated one is not announced"
+
+
+async def test_changes_at_once_are_announced_in_order(
+    env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the look-up of the recipients of a later one takes less time."""
+    look_up, latencies = Presence.lookup, iter([0.1, 0.08, 0.06, 0.04, 0.02])
+
+    async def disturbed(
+        presence: Presence, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()
+    ) -> PresenceSnapshot:
+        await asyncio.sleep(next(latencies, 0) if accounts else 0)
+        return await look_up(presence, accounts, chats)
+
+    await env.session.add_members(ROOM, ANN, BOB)
+    async with running_replica(settings):
+        await env.edges.join(SOUTH, BOB)
+        await env.edges.send(ANN, ROOM)
+        monkeypatch.setattr(Presence, "lookup", disturbed)
+        replies = await asyncio.gather(*[change(env, ANN, React(emoji, on=True)) for emoji in "🍎🍊🍋🍌🍉"])
+        await wait_until(lambda: len(announced(env, SOUTH)) == len(replies))
+        assert [one.change.rev for one in announced(env, SOUTH)] == sorted(one.rev for one in replies)
 
 
 async def test_rights_to_recall_and_pin(env: MessageEnvironment, settings: Settings) -> None:
