@@ -72,20 +72,35 @@ class Native(Client):
         page = self.call("history", chat=chat, count=count, dir=direction, **{"from": index})
         return [_message(one) for one in page["messages"]]
 
-    def edit(self, chat: int, index: int, segments: tuple[Segment, ...]) -> int:
-        """Raises RequestRejected, as the others. The rev of the change."""
-        nonce = secrets.token_hex(8)
-        rev: int = self.call("edit", chat=chat, index=index, segments=_segments(segments), nonce=nonce)["rev"]
-        return rev
+    def send_change(
+        self, chat: int, index: int, kind: str, segments: tuple[Segment, ...] = (), emoji: str = "", *, on: bool = True
+    ) -> None:
+        """`kind`: as in `changed`."""
+        match kind:
+            case "edit":
+                self._send("edit", chat=chat, index=index, segments=_segments(segments), nonce=secrets.token_hex(8))
+            case "reaction":
+                self._send("react" if on else "unreact", chat=chat, index=index, emoji=emoji)
+            case "pin":
+                self._send("pin" if on else "unpin", chat=chat, index=index)
+            case _:
+                self._send(kind, chat=chat, index=index)
 
-    def recall(self, chat: int, index: int) -> None:
-        self.call("recall", chat=chat, index=index)
+    def changed_rev(self) -> int:
+        """Reads the reply to a change: its rev. Raises RequestRejected."""
+        return int(shaped(self._result(), rev=int)["rev"])
 
-    def react(self, chat: int, index: int, emoji: str, *, on: bool) -> None:
-        self.call("react" if on else "unreact", chat=chat, index=index, emoji=emoji)
-
-    def pin(self, chat: int, index: int, *, on: bool) -> None:
-        self.call("pin" if on else "unpin", chat=chat, index=index)
+    def missed(self, chat: int, index: int, rev: int, timeline: int) -> tuple[list[Sight], list[dict[str, Any]]]:
+        """What a sync gives of a chat to a client that has its messages and changes up to these: the newest messages,
+        at most `timeline`, and the changes of those that it has."""
+        self.call("sync", have={str(chat): [index, rev]}, window=100, timeline=timeline)
+        messages, changes = list[Sight](), list[dict[str, Any]]()
+        while (event := parsed(self.pending.popleft() if self.pending else self.line.read()))["ev"] != "synced":
+            if event.get("chat") == chat and event["ev"] == "message":
+                messages.append(_message(event))
+            elif event.get("chat") == chat and event["ev"] == "changed":
+                changes.append(shaped(event, rev=int, index=int, kind=str, by=int))
+        return messages, changes
 
     def read(self, chat: int, index: int) -> None:
         """Marks the messages up to an index as read."""

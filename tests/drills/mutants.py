@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -28,6 +29,7 @@ _EVERY = 20
 _HOARDED_BYTES = 4096
 _LOGIN_SECONDS = 0.03
 _LEFT_OUT_SECONDS = 0.25
+_OVERTAKEN_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,30 @@ def _keep_recalled() -> None:
     _replace(_Revision, "_replace_body", lambda *_: None)
 
 
+def _swap_changes() -> None:
+    """Of two changes of a chat at once, the second one is announced first. The reply waits for neither."""
+    from services.message.adapters.fanout import Fanout
+
+    announce, waiting, tasks = Fanout.announce, dict[int, asyncio.Event](), set[asyncio.Task[None]]()
+
+    async def late(fanout: Fanout, message: Message, delivery: Any) -> None:
+        if (earlier := waiting.pop(message.chat, None)) is not None:
+            await announce(fanout, message, delivery)
+            earlier.set()
+            return
+        waiting[message.chat] = overtaken = asyncio.Event()
+        tasks.add(asyncio.create_task(announce_after(overtaken, fanout, message, delivery)))
+
+    async def announce_after(overtaken: asyncio.Event, fanout: Fanout, message: Message, delivery: Any) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(overtaken.wait(), _OVERTAKEN_SECONDS)
+        if waiting.get(message.chat) is overtaken:
+            del waiting[message.chat]
+        await announce(fanout, message, delivery)
+
+    _replace(Fanout, "announce", late)
+
+
 def _forget_changes() -> None:
     """A client that comes back gets no changes of the messages that it has."""
     from services.message.store.snapshot import Snapshot
@@ -390,6 +416,7 @@ MUTANTS = {
     "slow-start": Mutant("message", "S1 service", _slow_start),
     "forget-read": Mutant("message", "", _forget_read, "machine"),
     "keep-recalled": Mutant("message", "", _keep_recalled, "machine"),
+    "swap-changes": Mutant("message", "", _swap_changes, "machine"),
     "always-ready": Mutant("edge", "S3 readiness", _always_ready, "broker"),
     "reply-early": Mutant("message", "I1 durability", _reply_early, "database"),
     "assume-arrived": Mutant("edge", "I2 delivery", _assume_arrived, "network"),

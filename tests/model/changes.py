@@ -1,71 +1,128 @@
-"""The rules of edits, recalls, reactions and pins in the model. Each returns the notifications of a change, none of one
-that was made before, and raises Forbidden for one that the system must reject."""
+"""The rules of edits, recalls, reactions and pins in the model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from tests.clients.client import Segment
 from tests.model.model import Change, Chat, Forbidden, MessageChanged, Notifications, SentMessage
 
 RECALLED = "[撤回]"
+ChangeKind = Literal["edit", "recall", "reaction", "pin"]
+CHANGE_KINDS: Mapping[str, ChangeKind] = {"edit": "edit", "recall": "recall", "reaction": "reaction", "pin": "pin"}
 
 
-def edit(chat: Chat, message: SentMessage, by: int, segments: tuple[Segment, ...]) -> Notifications:
-    _check(chat, message, by, is_allowed=message.sender == by and not message.is_recalled and not chat.is_muted(by))
-    message.segments, message.is_edited, message.dialect = segments, True, ""
-    return _changed(chat, message, by, "edit")
+@dataclass(frozen=True)
+class ChangeCommand:
+    """`segments`: of an edit; `emoji`: of a reaction; `on`: a reaction or pin is added, or removed."""
+
+    kind: ChangeKind
+    by: int
+    segments: tuple[Segment, ...] = ()
+    emoji: str = ""
+    on: bool = True
+
+    def __repr__(self) -> str:
+        details = [*map(str, self.segments), self.emoji, "" if self.on else "off"]
+        return " ".join([f"{self.by}: {self.kind}", *filter(None, details)])
 
 
-def recall(chat: Chat, message: SentMessage, by: int) -> Notifications:
-    _check(chat, message, by, is_allowed=by in (message.sender, *chat.leaders) or message.is_recalled)
-    if message.is_recalled:
-        return []
-    message.segments, message.dialect = (RECALLED,), ""
-    message.is_recalled, message.is_edited, message.reply_to = True, False, 0
-    message.reactions.clear()
-    chat.pinned.discard(message.index)
-    return _changed(chat, message, by, "recall")
-
-
-def react(chat: Chat, message: SentMessage, by: int, emoji: str, *, on: bool) -> Notifications:
-    is_new = on is not (emoji in message.mine(by))
-    _check(chat, message, by, is_allowed=not (is_new and message.is_recalled) and not chat.is_muted(by))
-    if not is_new:
-        return []
-    accounts = message.reactions.setdefault(emoji, set())
-    accounts.symmetric_difference_update({by})
-    if not accounts:
-        del message.reactions[emoji]
-    return _changed(chat, message, by, "reaction", emoji, on=on)
-
-
-def pin(chat: Chat, message: SentMessage, by: int, *, on: bool) -> Notifications:
-    is_new = on is not (message.index in chat.pinned)
-    may_pin = chat.pair is not None or by in chat.leaders
-    is_allowed = not is_new or (may_pin and not message.is_recalled)
-    _check(chat, message, by, is_allowed=is_allowed and not chat.is_muted(by))
-    if not is_new:
-        return []
-    chat.pinned.symmetric_difference_update({message.index})
-    return _changed(chat, message, by, "pin", on=on)
-
-
-def _check(chat: Chat, message: SentMessage, by: int, *, is_allowed: bool) -> None:
-    if by not in chat.first or message.index < chat.first[by] or not is_allowed:
+def change(chat: Chat, message: SentMessage, command: ChangeCommand) -> Notifications:
+    """All members that may see the message are notified; nobody of a change that was made before. Raises Forbidden if
+    the system must reject it."""
+    if is_forbidden(chat, message, command):
         raise Forbidden
+    if is_made(chat, message, command):
+        return []
+    apply(message, command)
+    if command.kind == "recall":
+        chat.pinned.discard(message.index)
+    elif command.kind == "pin":
+        chat.pinned.symmetric_difference_update({message.index})
+    return _record(chat, message, command)
 
 
-def _changed(
-    chat: Chat, message: SentMessage, by: int, kind: str, emoji: str = "", *, on: bool = True
-) -> Notifications:
-    """All members that may see the message are notified."""
+def is_made(chat: Chat, message: SentMessage, command: ChangeCommand) -> bool:
+    """Whether there is nothing to do. Each edit has a nonce of its own."""
+    match command.kind:
+        case "edit":
+            return False
+        case "recall":
+            return message.is_recalled
+        case "reaction":
+            return command.on is (command.emoji in message.mine(command.by))
+        case "pin":
+            return command.on is (message.index in chat.pinned)
+
+
+def is_forbidden(chat: Chat, message: SentMessage, command: ChangeCommand) -> bool:
+    by = command.by
+    if by not in chat.first or message.index < chat.first[by]:
+        return True
+    if chat.is_muted(by) and command.kind != "recall":
+        return True
+    if is_made(chat, message, command):
+        return False
+    may_make = {
+        "edit": message.sender == by,
+        "recall": by in (message.sender, *chat.leaders),
+        "reaction": True,
+        "pin": chat.pair is not None or by in chat.leaders,
+    }
+    return message.is_recalled or not may_make[command.kind]
+
+
+def apply(message: SentMessage, command: ChangeCommand) -> None:
+    """Changes what the message itself shows: all but the pin."""
+    match command.kind:
+        case "edit":
+            message.segments, message.is_edited, message.dialect = command.segments, True, ""
+        case "recall":
+            message.segments, message.dialect = (RECALLED,), ""
+            message.is_recalled, message.is_edited, message.reply_to = True, False, 0
+            message.reactions.clear()
+        case "reaction":
+            accounts = message.reactions.setdefault(command.emoji, set())
+            accounts.symmetric_difference_update({command.by})
+            if not accounts:
+                del message.reactions[command.emoji]
+
+
+def after(message: SentMessage, command: ChangeCommand) -> SentMessage:
+    """The message as it is after a change, which leaves this one as it is."""
+    changed = copied(message)
+    apply(changed, command)
+    return changed
+
+
+def copied(message: SentMessage) -> SentMessage:
+    return replace(message, reactions={emoji: {*accounts} for emoji, accounts in message.reactions.items()})
+
+
+def _record(chat: Chat, message: SentMessage, command: ChangeCommand) -> Notifications:
     chat.rev += 1
     reactions = {one: len(accounts) for one, accounts in message.reactions.items()}
-    change = Change(chat.number, chat.rev, message.index, kind, by, message.segments, reactions, emoji, on)
-    chat.changes.append(change)
-    return [(member, MessageChanged(change)) for member, first in chat.first.items() if first <= message.index]
+    made = Change(
+        chat.number, chat.rev, message.index, command.kind, command.by, message.segments, reactions, command.emoji,
+        command.on,
+    )  # fmt: skip
+    chat.changes.append(made)
+    return [(member, MessageChanged(made)) for member, first in chat.first.items() if first <= message.index]
 
 
 def last_changes(chat: Chat, reader: int) -> list[tuple[int, int, str, int]]:
     """Rev, index, kind and account of the changes that a member may request: the last one of the text, of the reactions
     and of the pin of each message."""
-    last = {(one.index, "edit" if one.kind == "recall" else one.kind): one for one in chat.changes}
+    last = {(one.index, _slot(one.kind)): one for one in chat.changes}
     seen = [one for one in last.values() if one.index >= chat.first[reader]]
     return sorted((one.rev, one.index, one.kind, one.by) for one in seen)
+
+
+def last_rev(chat: Chat, message: SentMessage, kind: ChangeKind) -> int:
+    """The rev of the last change of the text, the reactions or the pin of a message; 0 if there was none."""
+    revs = [one.rev for one in chat.changes if one.index == message.index and _slot(one.kind) == _slot(kind)]
+    return max(revs, default=0)
+
+
+def _slot(kind: str) -> str:
+    return "edit" if kind == "recall" else kind

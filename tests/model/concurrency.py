@@ -1,23 +1,24 @@
 """Concurrent actions in one chat. A witness sees all messages and determines their order; all other clients must
-see the same order."""
+see the same order. Native clients reply, and change messages, at the same time."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tests.clients.client import Client, Segment, Sight
+from tests.clients.client import Client, Sight
+from tests.clients.native import Native
 from tests.clients.ourchat_v1 import V1
 from tests.clients.pipe import Pipe
+from tests.model.concurrent_changes import ChangeStep, ConcurrentChanges, SendStep
 from tests.model.device import ModelDevice, ModelMismatch, expect_same
-from tests.model.expected_frames import EXPECTED_FRAMES
+from tests.model.expected_frames import EXPECTED_FRAMES, possible_frames, shown_way
 from tests.model.harness import ModelHarness
 from tests.model.model import Chat, MessagePosted, Notifications, SentMessage
 
-SendStep = tuple[ModelDevice, tuple[Segment, ...]]
-"""A client, and the segments that it sends."""
+Step = SendStep | ChangeStep
 
 
-class ConcurrentChanges(NamedTuple):
+class Meanwhile(NamedTuple):
     """What happens meanwhile. The user of a client that leaves or takes unread messages has no other client."""
 
     arrives: Callable[[], Client] | None
@@ -27,18 +28,22 @@ class ConcurrentChanges(NamedTuple):
 
 
 class ConcurrentSend:
-    def __init__(self, harness: ModelHarness, chat: Chat, witness: ModelDevice) -> None:
+    def __init__(
+        self, harness: ModelHarness, chat: Chat, witness: ModelDevice, scribe: ModelDevice | None = None
+    ) -> None:
+        """`scribe`: a native client, if messages are changed, too."""
         self._harness = harness
         self._chat = chat
         self._witness = witness
-        self._queues: dict[ModelDevice, deque[tuple[Segment, ...]]] = {}
+        self._changes = ConcurrentChanges(harness, chat, scribe)
+        self._queues: dict[ModelDevice, deque[SendStep]] = {}
 
-    def run(self, words: Sequence[SendStep], meanwhile: ConcurrentChanges) -> None:
+    def run(self, steps: Sequence[Step], meanwhile: Meanwhile) -> None:
         harness, (arrives, leaves, takes_unread) = self._harness, meanwhile
-        harness.note(f"in {self._chat.number} at once: {words}; {'one' if arrives else 'none'} comes, {leaves} leaves,")
+        harness.note(f"in {self._chat.number} at once: {steps}; {'one' if arrives else 'none'} comes, {leaves} leaves,")
         harness.note(f"{takes_unread} takes what is unread")
         self._witness.wait_until_not_holding()
-        self._send_all(words)
+        self._request_all(steps)
         if takes_unread is not None and isinstance(takes_unread.client, Pipe):
             takes_unread.client.take_unread(None)
         arrived = arrives() if arrives else None
@@ -49,9 +54,11 @@ class ConcurrentSend:
             self._match_read_before_leaving(leaves, self._chat.messages[before:], seen)
         if takes_unread is not None:
             self._expect_unread_taken(takes_unread)
+        self._changes.replay()
         if arrived is not None:
             harness.enter(arrived, harness.model.users[arrived.account.id])
         harness.check()
+        self._changes.check(self._witness)
 
     @classmethod
     def start_private_chat(
@@ -62,24 +69,24 @@ class ConcurrentSend:
         one.client.send_message(0, words[:1], other.user.number)
         other.client.send_message(0, words[1:], one.user.number)
         rush = cls(harness, harness.private_chat(one.user, other.user), one)
-        rush._queues = {one: deque([words[:1]]), other: deque([words[1:]])}
+        rush._queues = {one: deque([SendStep(one, words[:1])]), other: deque([SendStep(other, words[1:])])}
         rush._resolve()
         harness.check()
 
-    def join(self, words: Sequence[SendStep], newcomer: ModelDevice, last: str) -> None:
+    def join(self, steps: Sequence[SendStep], newcomer: ModelDevice, last: str) -> None:
         """A user joins an open group while others send, and receives all messages from some moment on, up to `last`."""
         harness, chat, number = self._harness, self._chat, newcomer.user.number
-        harness.note(f"in {chat.number} at once: {words}; {newcomer} joins, {self._witness} says {last}")
+        harness.note(f"in {chat.number} at once: {steps}; {newcomer} joins, {self._witness} says {last}")
         assert isinstance(newcomer.client, V1 | Pipe)
         self._witness.wait_until_not_holding()
-        self._send_all(words)
+        self._request_all(steps)
         newcomer.client.apply(chat.number, "")
         harness.expect_notifications(harness.model.apply(chat, number, ""))
         first, before = chat.first.pop(number), len(chat.messages)
         self._resolve()
         chat.first[number] = first
         meanwhile = chat.messages[before:]
-        self._send_all([(self._witness, (last,))])
+        self._request_all([SendStep(self._witness, (last,))])
         self._resolve()
         seen = newcomer.early_sights()
         wanted = [
@@ -90,35 +97,58 @@ class ConcurrentSend:
         expect_same(newcomer, seen, wanted[len(wanted) - len(seen) :])
         harness.check()
 
-    def _send_all(self, words: Sequence[SendStep]) -> None:
-        for device, segments in words:
-            self._queues.setdefault(device, deque()).append(segments)
-            device.client.send_message(self._chat.number, segments, self._harness.address(device, self._chat))
+    def _request_all(self, steps: Sequence[Step]) -> None:
+        """Nothing is waited for but the index of a message that is changed."""
+        for step in steps:
+            if isinstance(step, ChangeStep):
+                self._changes.request(step)
+            else:
+                self._send(step)
+
+    def _send(self, step: SendStep) -> None:
+        self._queues.setdefault(step.device, deque()).append(step)
+        chat, client = self._chat, step.device.client
+        if isinstance(client, Native):
+            self._changes.sent(step)
+        if step.reply_to:
+            assert isinstance(client, Native)
+            client.reply_to(chat.number, step.reply_to, step.segments)
+        else:
+            client.send_message(chat.number, step.segments, self._harness.address(step.device, chat))
 
     def _resolve(self) -> None:
+        self._changes.collect()
         unanswered: list[tuple[ModelDevice, SentMessage]] = []
         while self._queues:
             sight = self._witness.client.see()
             if not self._witness.expects(sight):
                 device, message, notifications = self._next(sight)
                 self._harness.expect_notifications(notifications, by=device)
-                if not device.client.sees_own:
+                if not (device.client.sees_own or isinstance(device.client, Native)):
                     unanswered.append((device, message))
             self._witness.match(sight)
         for device, message in unanswered:
             self._harness.acknowledge(device, message)
 
     def _next(self, sight: Sight) -> tuple[ModelDevice, SentMessage, Notifications]:
-        """Each sender's own order is kept."""
-        chat, shown = self._chat, EXPECTED_FRAMES[self._witness.client.dialect]
+        """Each sender's own order is kept, and the index of each reply."""
+        chat, model, index = self._chat, self._harness.model, self._chat.head + 1
+        replied = any(step.index == index for queue in self._queues.values() for step in queue)
         for device, queue in self._queues.items():
-            message = SentMessage(chat.number, chat.head + 1, device.user.number, device.client.dialect, queue[0])
-            if shown(MessagePosted(message), self._harness.model)[0] == sight:
+            step = queue[0]
+            if step.index != (index if replied else 0):
+                continue
+            message = SentMessage(
+                chat.number, index, device.user.number, device.client.dialect, step.segments, reply_to=step.reply_to
+            )
+            ways = possible_frames(self._witness.client.dialect, MessagePosted(message), model)
+            if any(way[0] == sight for way in ways):
                 queue.popleft()
                 if not queue:
                     del self._queues[device]
-                return device, *self._harness.record_message(chat, device, message.segments)
-        raise ModelMismatch(f"{self._witness} sees {sight}, which nobody was to say next")
+                return device, *self._harness.record_message(chat, device, step.segments, step.reply_to)
+        waiting = [queue[0] for queue in self._queues.values()]
+        raise ModelMismatch(f"{self._witness} sees {sight} as {index}, which nobody was to say next: {waiting}")
 
     # Clients that leave or take unread messages
 
@@ -133,7 +163,8 @@ class ConcurrentSend:
         for one in messages:
             if not seen:
                 return
-            wanted = EXPECTED_FRAMES[device.client.dialect](MessagePosted(one), self._harness.model)
+            ways = possible_frames(device.client.dialect, MessagePosted(one), self._harness.model)
+            wanted = shown_way(ways, seen)
             expect_same(device, seen[: len(wanted)], wanted)
             del seen[: len(wanted)]
             device.user.unread.remove(one)

@@ -10,8 +10,18 @@ from tests.clients.client import Client, Sight
 from tests.clients.line import SECONDS
 from tests.clients.native import Native
 from tests.clients.ourchat_v2 import V2
-from tests.model.expected_frames import EXPECTED_FRAMES
-from tests.model.model import LOBBY, ChatAppeared, Event, MessagePosted, Model, ModelUser, Named, SentMessage
+from tests.model.expected_frames import possible_frames
+from tests.model.model import (
+    LOBBY,
+    ChatAppeared,
+    Event,
+    MessageChanged,
+    MessagePosted,
+    Model,
+    ModelUser,
+    Named,
+    SentMessage,
+)
 
 T = TypeVar("T")
 
@@ -25,6 +35,22 @@ class ModelMismatch(AssertionError):
     """A client sees something that the model does not predict."""
 
 
+@dataclass(eq=False)
+class ExpectedEvent:
+    """`ways`: the frames that are still to come, in one of these ways. No two begin alike."""
+
+    event: Event
+    ways: list[list[Sight]]
+
+    def begins_with(self, sight: Sight) -> bool:
+        return any(way[0] == sight for way in self.ways)
+
+    def advance(self, sight: Sight) -> bool:
+        """Whether it has been seen now."""
+        self.ways = [way[1:] for way in self.ways if way[0] == sight]
+        return not self.ways[0]
+
+
 @dataclass(repr=False, eq=False)
 class ModelDevice(Named):
     client: Client
@@ -36,8 +62,8 @@ class ModelDevice(Named):
     held_until: float = field(default_factory=lambda: time.monotonic() + _HOLD_SECONDS)
     known: set[int] = field(default_factory=set)
     """Chats that were announced to it, in a dialect that announces them."""
-    due: dict[Hashable, deque[tuple[Sight, SentMessage | None]]] = field(default_factory=dict)
-    """Expected frames: in this order within a chat, all others in any order."""
+    due: dict[Hashable, deque[ExpectedEvent]] = field(default_factory=dict)
+    """The messages of a chat in order, its changes in order, all other events in any order."""
     _seen: list[Sight] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -45,10 +71,13 @@ class ModelDevice(Named):
 
     def expect(self, event: Event, *, own: bool = False, anywhere: bool = False) -> None:
         """`own`: sent by this client; `anywhere`: in any order with the other messages of its chat."""
-        message = event.message if isinstance(event, MessagePosted) else None
-        stream: Hashable = object() if message is None or anywhere else (message.chat, own and self.holds)
-        if sights := EXPECTED_FRAMES[self.client.dialect](event, self.model):
-            self.due.setdefault(stream, deque()).extend((sight, message) for sight in sights)
+        stream: Hashable = object()
+        if isinstance(event, MessagePosted) and not anywhere:
+            stream = event.message.chat, own and self.holds
+        elif isinstance(event, MessageChanged):
+            stream = "changes", event.change.chat
+        if any(ways := possible_frames(self.client.dialect, event, self.model)):
+            self.due.setdefault(stream, deque()).append(ExpectedEvent(event, ways))
 
     @property
     def holds(self) -> bool:
@@ -72,7 +101,7 @@ class ModelDevice(Named):
             self.match(sight)
 
     def expects(self, sight: Sight) -> bool:
-        return any(waiting[0][0] == sight for waiting in self.due.values())
+        return any(waiting[0].begins_with(sight) for waiting in self.due.values())
 
     def early_sights(self) -> list[Sight]:
         """Frames that it need not see, until it has seen all expected ones."""
@@ -88,28 +117,29 @@ class ModelDevice(Named):
     def match(self, sight: Sight) -> None:
         """Matches the next frame with the expected ones."""
         for stream, waiting in self.due.items():
-            expected, message = waiting[0]
-            if expected == sight:
-                waiting.popleft()
+            if waiting[0].begins_with(sight):
+                event = waiting[0].event
+                if waiting[0].advance(sight):
+                    waiting.popleft()
                 if not waiting:
                     del self.due[stream]
-                return self._understand(sight, message)
-        if time.monotonic() < self.since + _REPEAT_SECONDS and sight.kind != "message" and sight in self._seen:
+                return self._understand(sight, event)
+        if time.monotonic() < self.since + _REPEAT_SECONDS and sight in self._seen:
             return
         raise ModelMismatch(f"{self} sees {sight}, and should see {self._wanted() or 'nothing'}")
 
     def _wanted(self) -> str:
-        return ", or ".join(str(waiting[0][0]) for waiting in self.due.values())
+        return ", or ".join(str(way[0]) for waiting in self.due.values() for way in waiting[0].ways)
 
-    def _understand(self, sight: Sight, message: SentMessage | None) -> None:
-        if message is not None:
-            learn_facts(message, sight, str(self))
-            if isinstance(self.client, V2) and message.chat not in self.known:
-                raise ModelMismatch(f"{self} has not heard of {message.chat} before {sight}")
+    def _understand(self, sight: Sight, event: Event) -> None:
+        if isinstance(event, MessagePosted):
+            learn_facts(event.message, sight, str(self))
+            if isinstance(self.client, V2) and event.message.chat not in self.known:
+                raise ModelMismatch(f"{self} has not heard of {event.message.chat} before {sight}")
         elif isinstance(self.client, V2):
             self.held_until = time.monotonic() + _HOLD_SECONDS
             self.list_session(sight.values["session_id"])
-        else:
+        elif not isinstance(event, MessageChanged):
             self._seen.append(sight)
 
     # Native

@@ -1,6 +1,6 @@
 """The frames by which each dialect shows an event, as documented; none if it has no frame for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -37,10 +37,10 @@ def shown_text(message: SentMessage, model: Model) -> str:
 
 
 def with_quote(message: SentMessage, model: Model) -> tuple[Segment, ...]:
-    """A reply begins with a line of the other message, as that is now."""
+    """A reply begins with a line of the other message."""
     if not message.reply_to:
         return message.segments
-    other = model.chats[message.chat].message(message.reply_to)
+    other = message.quoted or model.chats[message.chat].message(message.reply_to)
     line = _one_line(f"> {_one_line(model.users[other.sender].name)}: {_one_line(text(other.segments))}")
     first, *more = message.segments
     return (f"{line}\n{first}", *more) if isinstance(first, str) else (f"{line}\n", first, *more)
@@ -202,3 +202,20 @@ EXPECTED_FRAMES: Mapping[str, Callable[[Event, Model], list[Sight]]] = {
     "pipe": pipe,
     "native": native,
 }
+
+
+def possible_frames(dialect: str, event: Event, model: Model) -> list[list[Sight]]:
+    """One way to show the event, or several if it is a message that is changed at this moment, or a reply to one."""
+    show = EXPECTED_FRAMES[dialect]
+    if not isinstance(event, MessagePosted):
+        return [show(event, model)]
+    ways: list[list[Sight]] = []
+    for message in model.possible(event.message):
+        if (way := show(MessagePosted(message), model)) not in ways:
+            ways.append(way)
+    return ways
+
+
+def shown_way(ways: Sequence[list[Sight]], seen: Sequence[Sight]) -> list[Sight]:
+    """The way that has been seen first, else the first one."""
+    return next((way for way in ways if list(seen[: len(way)]) == way), ways[0])

@@ -277,9 +277,9 @@ class ModelHarness:
         self.check()
 
     def record_message(
-        self, chat: Chat, device: ModelDevice, segments: tuple[Segment, ...]
+        self, chat: Chat, device: ModelDevice, segments: tuple[Segment, ...], reply_to: int = 0
     ) -> tuple[SentMessage, Notifications]:
-        notifications = self.model.send(chat, device.user.number, device.client.dialect, segments)
+        notifications = self.model.send(chat, device.user.number, device.client.dialect, segments, reply_to)
         return chat.messages[-1], notifications
 
     def private_chat(self, user: ModelUser, other: ModelUser) -> Chat:

@@ -2,7 +2,7 @@
 Each action returns the notifications that it causes, by account."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tests.clients.client import Segment
@@ -55,6 +55,8 @@ class SentMessage:
     is_recalled: bool = False
     reactions: dict[str, set[int]] = field(default_factory=dict)
     """Accounts by emoji."""
+    quoted: "SentMessage | None" = None
+    """The other message as it is quoted; None: as it is now."""
 
     def mine(self, account: int) -> set[str]:
         """The emoji by which an account has reacted."""
@@ -244,6 +246,20 @@ class Model:
     def __init__(self, lobby_head: int, lobby_rev: int) -> None:
         self.users: dict[int, ModelUser] = {}
         self.chats = {LOBBY: Chat(LOBBY, "Lobby", 0, "open", before=lobby_head, rev=lobby_rev)}
+        self.versions: dict[tuple[int, int], list[SentMessage]] = {}
+        """Of the messages that are changed at this moment, by chat and index: each as it was from the beginning on. A
+        push on its way shows any of them."""
+
+    def possible(self, message: SentMessage) -> list[SentMessage]:
+        """The message as a push may show it: each version, and a reply with each version of what it quotes."""
+        possible: list[SentMessage] = []
+        for version in self.versions.get((message.chat, message.index), [message]):
+            if version.reply_to:
+                quoted = self.versions.get((version.chat, version.reply_to), [None])
+                possible += [replace(version, quoted=one) for one in quoted]
+            else:
+                possible.append(version)
+        return possible
 
     # Chats
 

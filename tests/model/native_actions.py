@@ -2,9 +2,10 @@
 
 from contextlib import suppress
 
-from tests.clients.client import RequestRejected, Segment
+from tests.clients.client import RequestRejected
 from tests.clients.native import Native
 from tests.model import changes
+from tests.model.changes import ChangeCommand
 from tests.model.device import ModelDevice, ModelMismatch, expect_same
 from tests.model.harness import ModelHarness
 from tests.model.model import Chat, ModelUser, Role, SentMessage
@@ -16,50 +17,21 @@ def _client(device: ModelDevice) -> Native:
     return device.client
 
 
-def _read_again(harness: ModelHarness, device: ModelDevice, chat: Chat) -> None:
+def change(
+    harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, command: ChangeCommand
+) -> None:
+    """The reply has the rev of the change, also if it was made before."""
+    harness.note(f"{device} in {chat.number}, of {message.index}: {command}")
+    client, revs = _client(device), list[int]()
+
+    def request() -> None:
+        client.send_change(chat.number, message.index, command.kind, command.segments, command.emoji, on=command.on)
+        revs.append(client.changed_rev())
+
+    harness.do(request, lambda: changes.change(chat, message, command), device)
+    expect_same(device, revs, [changes.last_rev(chat, message, command.kind)][: len(revs)])
     if device.user.number in chat.first:
         check_native_history(harness.model, device, chat)
-
-
-def edit(
-    harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, segments: tuple[Segment, ...]
-) -> None:
-    harness.note(f"{device} edits {message.index} of {chat.number}: {segments}")
-    client, by, revs = _client(device), device.user.number, list[int]()
-    harness.do(
-        lambda: revs.append(client.edit(chat.number, message.index, segments)),
-        lambda: changes.edit(chat, message, by, segments),
-        device,
-    )
-    expect_same(device, revs, [chat.rev][: len(revs)])
-    _read_again(harness, device, chat)
-
-
-def recall(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage) -> None:
-    harness.note(f"{device} recalls {message.index} of {chat.number}")
-    client, by = _client(device), device.user.number
-    harness.do(lambda: client.recall(chat.number, message.index), lambda: changes.recall(chat, message, by), device)
-    _read_again(harness, device, chat)
-
-
-def react(
-    harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, emoji: str, *, on: bool
-) -> None:
-    harness.note(f"{device} {'reacts to' if on else 'takes back'} {emoji} of {message.index} of {chat.number}")
-    client, by = _client(device), device.user.number
-    harness.do(
-        lambda: client.react(chat.number, message.index, emoji, on=on),
-        lambda: changes.react(chat, message, by, emoji, on=on),
-        device,
-    )
-
-
-def pin(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, *, on: bool) -> None:
-    harness.note(f"{device} {'pins' if on else 'unpins'} {message.index} of {chat.number}")
-    client, by = _client(device), device.user.number
-    harness.do(
-        lambda: client.pin(chat.number, message.index, on=on), lambda: changes.pin(chat, message, by, on=on), device
-    )
 
 
 def block(harness: ModelHarness, device: ModelDevice, other: ModelUser, *, on: bool) -> None:

@@ -5,16 +5,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.clients.native import Native
+from tests.clients.ourchat_v0 import V0
 from tests.clients.ourchat_v1 import V1
+from tests.clients.ourchat_v2 import V2
 from tests.clients.pipe import Pipe
 from tests.model import native_actions
+from tests.model.changes import ChangeCommand, ChangeKind
+from tests.model.concurrency import ConcurrentSend, Step
+from tests.model.concurrent_changes import ChangeStep, SendStep
 from tests.model.device import ModelDevice
-from tests.model.machine import Machine, data, flags
+from tests.model.machine import MOST_DEVICES, Machine, data, flags
 from tests.model.model import LOBBY, Chat, ModelUser, Role, SentMessage
 from tests.model.queries import check_native_history
 
 _EMOJI = ("👍", "❤️")
 _NEWEST = 6
+_MOST_CHANGED = 2
+_FEW = 3
+"""Native clients, of which two change messages."""
 Choice = tuple[ModelDevice, Chat, SentMessage]
 
 
@@ -46,22 +54,101 @@ class NativeMachine(Machine):
     @rule(choice=data)
     def edit(self, choice: st.DataObject) -> None:
         device, chat, message = self.choose_message(choice, own=True)
-        native_actions.edit(self.harness, device, chat, message, self.segments(choice, device))
+        command = ChangeCommand("edit", device.user.number, self.segments(choice, device))
+        native_actions.change(self.harness, device, chat, message, command)
 
     @precondition(has_messages)
     @rule(choice=data)
     def recall(self, choice: st.DataObject) -> None:
-        native_actions.recall(self.harness, *self.choose_message(choice, own=True))
+        device, chat, message = self.choose_message(choice, own=True)
+        native_actions.change(self.harness, device, chat, message, ChangeCommand("recall", device.user.number))
 
     @precondition(has_messages)
     @rule(choice=data, emoji=st.sampled_from(_EMOJI), on=flags)
     def react(self, choice: st.DataObject, emoji: str, on: bool) -> None:
-        native_actions.react(self.harness, *self.choose_message(choice), emoji, on=on)
+        device, chat, message = self.choose_message(choice)
+        command = ChangeCommand("reaction", device.user.number, emoji=emoji, on=on)
+        native_actions.change(self.harness, device, chat, message, command)
 
     @precondition(has_messages)
     @rule(choice=data, on=flags)
     def pin(self, choice: st.DataObject, on: bool) -> None:
-        native_actions.pin(self.harness, *self.choose_message(choice), on=on)
+        device, chat, message = self.choose_message(choice)
+        native_actions.change(self.harness, device, chat, message, ChangeCommand("pin", device.user.number, on=on))
+
+    # At once
+
+    @precondition(lambda self: self.places(V0, V1, V2))
+    @rule(choice=data)
+    def rush(self, choice: st.DataObject) -> None:
+        """Several clients send at once, and native ones change messages; meanwhile an absent user may log in and a
+        client may leave."""
+        self._act_at_once(choice, choice.draw(st.integers(2, 8)), choice.draw(st.integers(0, 4)))
+
+    @precondition(lambda self: self.places(V0, V1, V2))
+    @rule(choice=data)
+    def rush_of_changes(self, choice: st.DataObject) -> None:
+        self._act_at_once(choice, choice.draw(st.integers(1, 3)), choice.draw(st.integers(4, 12)))
+
+    def _act_at_once(self, choice: st.DataObject, messages: int, changes: int) -> None:
+        witness, chat = self.pick(choice, "who sees all, and where", self.places(V0, V1, V2))
+        there = self.possible_speakers(chat)
+        if not there:
+            return
+        scribe = self._choose_scribe(choice, chat)
+        sends = [self._choose_send(choice, chat, there) for _ in range(messages)]
+        steps: list[Step] = [*sends]
+        if scribe is not None:
+            steps += self._choose_changes(choice, chat, scribe, sends, changes)
+        meanwhile = self.meanwhile(choice, chat, {witness, *(step.device for step in sends)})
+        steps = _in_possible_order(choice.draw(st.permutations(steps)))
+        ConcurrentSend(self.harness, chat, witness, scribe).run(steps, meanwhile)
+
+    def _choose_scribe(self, choice: st.DataObject, chat: Chat) -> ModelDevice | None:
+        """A native client that sees all changes and makes none; None if there is no other one to make them."""
+        there = [one for one in self.devices(Native) if one.user.number in chat.first]
+        if not there:
+            return None
+        members = [one for one in self.users if one.number in chat.first and self.has_password(one)]
+        if members and len(self.harness.devices) < MOST_DEVICES and (len(there) < _FEW or choice.draw(flags)):
+            user = self.pick(choice, "who logs in, and sees all changes", members)
+            return self.harness.login(user, Native, choice.draw(st.integers(0, 1)), bare=False, push=False)
+        return self.pick(choice, "who sees all changes", there) if len(there) > 1 else None
+
+    def _choose_send(self, choice: st.DataObject, chat: Chat, there: list[ModelDevice]) -> SendStep:
+        device = self.pick(choice, "who sends", there)
+        visible = chat.visible(device.user.number)[-_NEWEST:]
+        answers = isinstance(device.client, Native) and bool(visible) and choice.draw(flags)
+        reply_to = self.pick(choice, "reply to", visible).index if answers else 0
+        return SendStep(device, self.segments(choice, device), reply_to)
+
+    def _choose_changes(
+        self, choice: st.DataObject, chat: Chat, scribe: ModelDevice, sends: list[SendStep], number: int
+    ) -> list[ChangeStep]:
+        """Of so few messages that they meet. No change is made twice by a user, whose clients' replies would not show
+        which one has made it."""
+        there = [one for one in self.devices(Native) if one.user.number in chat.first and one is not scribe]
+        visible = chat.visible(scribe.user.number)
+        targets: list[SentMessage | SendStep] = [*visible[-_NEWEST:]]
+        targets += [step for step in sends if isinstance(step.device.client, Native)]
+        if not targets:
+            return []
+        targets = choice.draw(st.lists(st.sampled_from(targets), min_size=1, max_size=_MOST_CHANGED))
+        chosen: dict[tuple[SentMessage | SendStep, ChangeCommand], ChangeStep] = {}
+        for _ in range(number):
+            device = self.pick(choice, "who changes", there)
+            own = [one for one in targets if _sender(one) == device.user.number]
+            kind: ChangeKind = self.pick(choice, "how", ("edit", "edit", "recall", "reaction", "reaction", "pin"))
+            target = self.prefer(choice, "which", own if kind in ("edit", "recall") else targets, targets)
+            command = self._choose_command(choice, device, kind)
+            chosen.setdefault((target, command), ChangeStep(device, target, command))
+        return [*chosen.values()]
+
+    def _choose_command(self, choice: st.DataObject, device: ModelDevice, kind: ChangeKind) -> ChangeCommand:
+        segments = self.segments(choice, device) if kind == "edit" else ()
+        emoji = choice.draw(st.sampled_from(_EMOJI)) if kind == "reaction" else ""
+        on = kind in ("edit", "recall") or choice.draw(flags)
+        return ChangeCommand(kind, device.user.number, segments, emoji, on)
 
     # Roles
 
@@ -173,3 +260,18 @@ class NativeMachine(Machine):
         device, chat = self.pick(choice, "who and where", self.places(Native))
         self.harness.note(f"{device} reads {chat.number}")
         check_native_history(self.harness.model, device, chat)
+
+
+def _sender(target: SentMessage | SendStep) -> int:
+    return target.sender if isinstance(target, SentMessage) else target.device.user.number
+
+
+def _in_possible_order(steps: list[Step]) -> list[Step]:
+    """A message is sent before it is changed."""
+    ordered: list[Step] = []
+    for step in steps:
+        if isinstance(step, ChangeStep) and isinstance(step.target, SendStep) and step.target not in ordered:
+            ordered.append(step.target)
+        if step not in ordered:
+            ordered.append(step)
+    return ordered

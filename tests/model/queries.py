@@ -13,6 +13,8 @@ from tests.model.expected_frames import EXPECTED_FRAMES, native_message, value
 from tests.model.model import LOBBY, Chat, MessagePosted, Model, SentMessage
 
 _PAGE = 200
+_TIMELINE = 10
+"""So few messages of each chat fit into one sync."""
 
 
 def check_account(model: Model, device: ModelDevice) -> None:
@@ -49,7 +51,7 @@ def _check_account_by_native(model: Model, device: ModelDevice, client: Native) 
             expect_same(device, client.roles(number), {one: chat.role(one) for one in chat.first})
             if device.user.number in chat.leaders:
                 expect_same(device, client.bans(number), chat.banned)
-            expect_same(device, _listed_changes(client, number), last_changes(chat, device.user.number))
+            check_listed_changes(device, client, chat)
         if chat.pair is None:
             expect_same(device, (shown["name"], shown["owner"]), (chat.name, chat.owner))
     heads = client.chats()
@@ -57,9 +59,20 @@ def _check_account_by_native(model: Model, device: ModelDevice, client: Native) 
     device.settle_on(lambda: {number: one["unread"] for number, one in client.chats().items()}, device.unread)
 
 
-def _listed_changes(client: Native, chat: int) -> list[tuple[int, int, str, int]]:
-    values = [(one.kind, one.values) for one in client.changes(chat)]
-    return [(shown["rev"], shown["index"], kind, shown["by"]) for kind, shown in values]
+def check_listed_changes(device: ModelDevice, client: Native, chat: Chat) -> None:
+    values = [(one.kind, one.values) for one in client.changes(chat.number)]
+    shown = [(one["rev"], one["index"], kind, one["by"]) for kind, one in values if one["index"] > chat.before]
+    expect_same(device, shown, last_changes(chat, device.user.number))
+
+
+def check_missed(model: Model, device: ModelDevice, client: Native, chat: Chat, position: tuple[int, int]) -> None:
+    """Checks what a sync gives to a client that has the messages and changes up to this index and rev."""
+    (index, rev), number = position, device.user.number
+    missing = [message for message in chat.visible(number) if message.index > index]
+    messages, changes = client.missed(chat.number, index, rev, _TIMELINE)
+    expect_same(device, messages, [native_message(message, model, number) for message in missing[-_TIMELINE:]])
+    shown = [(one["rev"], one["index"], one["kind"], one["by"]) for one in changes]
+    expect_same(device, shown, [one for one in last_changes(chat, number) if one[0] > rev and one[1] <= index])
 
 
 def check_native_history(model: Model, device: ModelDevice, chat: Chat) -> None:
