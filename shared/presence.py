@@ -12,7 +12,8 @@ Keys (each command touches one key, so that a cluster may spread them):
                 former primary, which no edge refreshes, do not trust it for long
 
 Losing Redis degrades the service and heals: lookups return unknown, edges register again. A node that has lost it alone
-announces its accounts over NATS, and lookups count it among their nodes until presence is complete again.
+announces its accounts over NATS, and lookups count it among their nodes until presence is complete again. While
+replicas of message cannot read presence, all nodes announce their accounts for them: see shared/presence_incomplete.py.
 """
 
 import secrets
@@ -248,11 +249,31 @@ class Presence:
             self._incomplete.add_to(nodes, members, now)
         return PresenceSnapshot(nodes if self._trusted(generation, now) else None, versions)
 
-    # Nodes that have lost Redis
+    @property
+    def is_unreachable(self) -> bool:
+        """The last lookup failed, a moment ago."""
+        return time.monotonic() < self._broken_until
+
+    # Nodes that announce their accounts
 
     def receive_incomplete(self, data: bytes) -> None:
-        """A node has announced PresenceIncomplete."""
+        """A node has announced PresenceIncomplete. Accounts that presence has are of no interest here."""
+        announced = _decode_incomplete(data)
+        if not announced.registered:
+            self._incomplete.receive(announced, time.monotonic())
+
+    def receive_accounts(self, data: bytes) -> None:
+        """A node has announced its accounts, whether presence has them or not."""
         self._incomplete.receive(_decode_incomplete(data), time.monotonic())
+
+    @property
+    def known_nodes(self) -> dict[NodeId, tuple[int, int]]:
+        """The nodes whose accounts are all known without Redis: see IncompleteNodes.known."""
+        return self._incomplete.known(time.monotonic())
+
+    def announced_at(self, node: NodeId, accounts: Collection[AccountId]) -> list[AccountId]:
+        """Those of the accounts that a node may have, by its announcements."""
+        return self._incomplete.accounts_at(node, accounts, time.monotonic())
 
     @property
     def has_unnamed_accounts(self) -> bool:

@@ -61,7 +61,10 @@ class Heartbeat(msgspec.Struct, frozen=True):
     this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown. `partitions`: the replica may own some of
     so many partitions of chats, and serves a subject of its own; 0: it knows no partitions; -1: it stops, and owns none
     any more. `placement`: of one of several databases; `partitions` is 0 then, or -1, so that an edge that does not
-    know placements uses the queue group, whose replicas forward the messages of other databases."""
+    know placements uses the queue group, whose replicas forward the messages of other databases. `wants_accounts`:
+    presence is unknown to it, so edges announce their accounts. `known_nodes`: the nodes whose accounts it knows by
+    their announcements, all since the first number and up to the second. It publishes on the subject of such a node
+    what concerns the node, besides the broadcast to all others."""
 
     replica: str
     epoch: int
@@ -70,16 +73,24 @@ class Heartbeat(msgspec.Struct, frozen=True):
     now: int = 0
     partitions: int = 0
     placement: Placement | None = None
+    wants_accounts: bool = False
+    known_nodes: dict[NodeId, tuple[int, int]] = {}
 
 
 class PresenceIncomplete(msgspec.Struct, frozen=True):
     """Presence may lack `accounts` of this node for the next `milliseconds`, because the node cannot reach Redis: all
     accounts there every few seconds, in several announcements if there are many, and an account at once that logs in.
-    None: any account may be on it. 0 milliseconds: presence is complete again."""
+    None: any account may be on it. 0 milliseconds: presence is complete again. While a replica of message wants it, a
+    node counts its announcements from 1 by `number`, else 0. `starts`, `ends`: the first and the last announcement of a
+    list of all accounts. `registered`: presence has the accounts; this is for replicas that cannot read it."""
 
     node: NodeId
     milliseconds: int
     accounts: list[AccountId] | None = None
+    number: int = 0
+    starts: bool = False
+    ends: bool = False
+    registered: bool = False
 
 
 # Notices: published by session and auth to the edges of the accounts concerned. The next sync repairs a lost one.
