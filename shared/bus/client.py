@@ -247,6 +247,12 @@ class Bus:
         if self._broker.running and not self._drained:
             await (self._broker.join_queues() if served else self._broker.leave_queues(_LEAVING_SECONDS))
 
+    async def receive(self, subject: str, received: bool) -> None:
+        """Whether the broker sends the messages of a subject that is subscribed. When this returns, it does so, or all
+        received ones are handled. May be repeated. Raises nats.errors.Error."""
+        if self._broker.running and not self._drained:
+            await (self._broker.resume(subject) if received else self._broker.pause(subject, _LEAVING_SECONDS))
+
     async def stop(self, timeout_seconds: float = 5.0) -> None:
         """Drains, sends the buffered messages, disconnects."""
         await self.drain(timeout_seconds)

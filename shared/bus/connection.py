@@ -4,7 +4,7 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import nats.errors
@@ -158,6 +158,18 @@ class BrokerConnection:
         await self._subscribe([wanted for wanted in self._wanted if wanted[2]])
         await self._settle()
 
+    async def pause(self, subject: str, timeout_seconds: float) -> None:
+        """The broker sends this subject no more; returns when all received messages are handled."""
+        ended = [one for one in self._subscriptions if one.subject == subject]
+        self._subscriptions = [one for one in self._subscriptions if one.subject != subject]
+        await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in ended])
+
+    async def resume(self, subject: str) -> None:
+        """After `pause`, and perhaps once more. Raises nats.errors.Error."""
+        if all(one.subject != subject for one in self._subscriptions):
+            await self._subscribe([wanted for wanted in self._wanted if wanted[0] == subject])
+        await self._settle()
+
     async def request(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
         """The reply. Keeps a cancellation that arrives together with it: `asyncio.wait_for` (in nats-py) drops it
         before Python 3.12. Raises nats.errors.Error."""
@@ -222,6 +234,8 @@ class BrokerConnection:
                 await subscription.unsubscribe()
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("subscription not drained", error=repr(error))
+            with suppress(nats.errors.Error):  # else a reconnection would subscribe it again
+                await subscription.unsubscribe()
 
     async def _settle(self) -> None:
         """Returns when the broker knows all subscriptions. One round trip is not enough: nats-py's ping may overtake

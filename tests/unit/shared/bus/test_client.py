@@ -509,3 +509,27 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
         requesting = asyncio.create_task(edge[1].request(on.LIST_REVOCATIONS, ListRevocations()))
         await asyncio.wait([requesting])
         assert requesting.cancelled()
+
+
+async def test_a_subject_is_received_or_not(nats_server: NatsServer) -> None:
+    """What was sent before is still handled; a repetition changes nothing."""
+    edge, message, seen = new_bus(nats_server, "edge"), new_bus(nats_server, "message"), list[bytes]()
+    edge.subscribe(on.BROADCAST, seen.append)
+    edge.subscribe(on.HEARTBEAT, seen.append)
+
+    async def send(text: bytes) -> None:
+        await message.publish(on.BROADCAST, text)
+        await message.publish(on.HEARTBEAT, b"after " + text)
+        await until(lambda: b"after " + text in seen)
+
+    async with running(edge, message):
+        await send(b"1")
+        await edge.receive(on.BROADCAST, False)
+        await edge.receive(on.BROADCAST, False)
+        await send(b"2")
+        await edge.receive(on.BROADCAST, True)
+        await edge.receive(on.BROADCAST, True)
+        await send(b"3")
+        await send(b"4")
+    assert [text for text in seen if not text.startswith(b"after")][:2] == [b"1", b"3"]
+    assert seen.count(b"3") == 1
