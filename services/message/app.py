@@ -1,7 +1,8 @@
 """The message service: wiring, start and orderly shutdown.
 
 It is ready when NATS answers and stores events, and the database commits. Without Redis it continues: every message is
-sent to all edges, and session is queried for a chat's members at most once a second.
+sent to all edges but those that announce their accounts, and session is queried for a chat's members at most once a
+second.
 """
 
 import asyncio
@@ -92,7 +93,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     route_own(bus, batcher, changes, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
-    bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
+    bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_accounts)
     bus.notify_connection_lost(rosters.announcements_lost)
     checks = {"nats": bus.check, "events": bus.check_events, "database": store.check}
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})

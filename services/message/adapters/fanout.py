@@ -2,6 +2,13 @@
 
 A heartbeat each second shows edges and the other replicas that this one is live, and repeats the counter of broadcasts.
 What else reveals the loss of a last envelope goes to its own node: see envelope_counters.
+
+While presence is unknown, save for the first seconds of this process, heartbeats request that edges announce their
+accounts. What is broadcast then goes also, on its own subject, to each node that is known by its announcements, as far
+as it concerns the node. A known node may stop to receive broadcasts; the others, of any version and however new, get
+them all. Invariant: when a heartbeat names a node with a number, all envelopes that were routed without the
+announcements up to this number have been published. So what is not sent to an account that had been announced was
+committed before that heartbeat, and the node finds it by a sync.
 """
 
 import asyncio
@@ -97,6 +104,11 @@ class Fanout:
         """The time of each edge's last request, monotonic seconds."""
         self._counters = EnvelopeCounters()
         self._presence_losses = 0
+        self._presence_known = False
+        """It has been known since the start."""
+        self._wants_accounts = False
+        self._known_before: dict[NodeId, tuple[int, int]] | None = None
+        """The nodes that were known when the delivery in progress began."""
 
     def edge_seen(self, node: NodeId) -> None:
         """This edge has sent a request."""
@@ -121,6 +133,17 @@ class Fanout:
 
     async def deliver(self, batch: FanoutBatch) -> None:
         """Publish the messages to the edges of their recipients, in order; a loss is announced."""
+        self._known_before = self._presence.known_nodes
+        try:
+            await self._deliver(batch)
+        finally:
+            self._known_before = None
+        hooked = {chat for chat, roster in batch.rosters.items() if roster.has_hooks}
+        for message, _, _ in batch.messages if hooked else ():
+            if message.chat in hooked:
+                self._announce_to_hooks(message.chat, message.index)
+
+    async def _deliver(self, batch: FanoutBatch) -> None:
         routes = await self._routes(batch)
         pages: dict[NodeId, list[Delivery]] = {}
         space: dict[NodeId, int] = {}
@@ -140,10 +163,6 @@ class Fanout:
                 pages.setdefault(node, []).append(delivery)
         for node, deliveries in pages.items():
             await self._publish_envelope(node, deliveries)
-        hooked = {chat for chat, roster in batch.rosters.items() if roster.has_hooks}
-        for message, _, _ in batch.messages if hooked else ():
-            if message.chat in hooked:
-                self._announce_to_hooks(message.chat, message.index)
 
     async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
         """See services.message.service.changes.Announcer. The envelope counts like any other: its loss makes edges
@@ -168,10 +187,23 @@ class Fanout:
             nodes = await self._reload_rosters(outdated, batch)
         if nodes is None:
             self._metrics.presence_unknown.inc()
-        return {
+        routes = {
             chat: _chat_route(roster, self._newest(chat, versions), nodes, oldest[chat], big)
             for chat, roster in rosters.items()
         }
+        self._add_known_nodes(routes.values())
+        return routes
+
+    def _add_known_nodes(self, routes: Collection[_ChatRoute]) -> None:
+        """Those that may not receive the broadcasts get, on their own subjects, what concerns them."""
+        for node in self._presence.known_nodes:
+            for route in routes:
+                if ALL_NODES not in route.recipients:
+                    continue
+                members = route.recipients[ALL_NODES]
+                here = None if members is None else self._presence.announced_at(node, members)
+                if here != []:
+                    route.recipients[node] = here
 
     def _newest(self, chat: ChatId, versions: Mapping[ChatId, int]) -> int:
         """The newest version of the chat that Redis or session has named, else 0."""
@@ -212,8 +244,10 @@ class Fanout:
         return _pack(Envelope(self.replica, self.epoch, counter, deliveries, [*changes]))
 
     def announce_loss(self) -> None:
-        """Count a broadcast that is never sent: the next heartbeat makes every edge sync."""
-        self._counters.next(ALL_NODES, time.monotonic())
+        """Count a broadcast that is never sent: the next heartbeat makes every edge sync. The next envelope makes those
+        sync that do not receive broadcasts."""
+        for node in (ALL_NODES, *self._presence.known_nodes):
+            self._counters.next(node, time.monotonic())
         self._metrics.losses.inc()
 
     # Heartbeats
@@ -227,7 +261,11 @@ class Fanout:
     async def _check_presence(self) -> None:
         """Announces a loss when presence has lost its generation: messages before may have been sent by the data of a
         former primary, which lacks nodes."""
-        await self._presence.lookup()
+        unknown = (await self._presence.lookup()).nodes is None
+        self._presence_known |= not unknown
+        self._wants_accounts = unknown and (
+            self._presence_known or self._wants_accounts or self._presence.is_unreachable
+        )
         if self._presence.losses != self._presence_losses:
             self._presence_losses = self._presence.losses
             self.announce_loss()
@@ -249,7 +287,10 @@ class Fanout:
         self._adjust_broadcast_threshold()
         now, partitions = time.monotonic(), self._ownership.announced
         counters, placement = self._counters.reported(now), self._ownership.placement
-        heartbeat = Heartbeat(self.replica, self.epoch, counters, leaving, now_ms(), partitions, placement)
+        heartbeat = Heartbeat(
+            self.replica, self.epoch, counters, leaving, now_ms(), partitions, placement, self._wants_accounts,
+            self._known_nodes(),
+        )  # fmt: skip
         try:
             for node in self._counters.quiet(now, leaving=leaving):
                 if (counter := self._counters.next_empty(node)) is not None:
@@ -257,6 +298,13 @@ class Fanout:
             await self._publish(subjects.HEARTBEAT, _pack(heartbeat))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
+
+    def _known_nodes(self) -> dict[NodeId, tuple[int, int]]:
+        """Without those, and their announcements, that the delivery in progress may not have been routed by."""
+        known, before = self._presence.known_nodes, self._known_before
+        if before is None:
+            return known
+        return {node: before[node] for node in known if node in before and before[node][0] == known[node][0]}
 
     def _adjust_broadcast_threshold(self) -> None:
         """Without any present edge, the highest threshold applies."""
