@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,7 @@ from services.edge.client.media_sender import MediaTransfers
 from services.edge.client.session import LocalServices
 from services.edge.context import EdgeContext
 from services.edge.dashboard import DASHBOARD
+from services.edge.delivery.broadcast_pause import BroadcastPause
 from services.edge.delivery.gap_filler import GapFiller
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
@@ -79,6 +81,7 @@ from shared.bus.client import Bus
 from shared.bus.node_identity import new_identity
 from shared.contract import subjects
 from shared.contract.auth import OpenVerification
+from shared.contract.ids import NodeId
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
@@ -115,8 +118,7 @@ class Edge:
         owners, quotes = Owners(settings.message.partitions), QuoteReader(bus, settings.language)
         self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, journal, tracer)
         self.context = context = EdgeContext(settings, clock, Tasks(), TickBatcher(self.publisher), metrics)
-        media = open_media(self.id, settings, metrics)
-        self.media, self.media_sweeper = media.service, media.sweeper
+        self.media, self.media_sweeper = (media := open_media(self.id, settings, metrics)).service, media.sweeper
         # Accounts and chats of this node
         self.presence = Presence(settings.redis, registry)
         announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
@@ -124,7 +126,8 @@ class Edge:
         self._gaps = GapFiller(bus, accounts, quotes, metrics, journal)
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
         self.resync = resync = Resync(bus, accounts, chats, metrics)
-        self.receiver = EnvelopeReceiver(self.id, chats, resync, owners, journal)
+        self.pause = _broadcast_pause(self.id, bus, accounts, announcer, resync, lease_seconds)
+        self.receiver = EnvelopeReceiver(self.id, chats, resync, owners, journal, self.pause)
         self._ephemeral = ephemeral = EphemeralHub(bus, self.presence, accounts, chats, context.tasks, clock, self.id)
         self.read_state = ReadStateFlusher(bus, self.id, accounts, ephemeral.reads.committed)
         self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
@@ -178,6 +181,7 @@ class Edge:
             "revocations": self.watcher.run(),
             "read state": self.read_state.run(),
             "losses": self.receiver.run(),
+            "broadcasts": self.pause.run(),
             "re-sync": self.resync.run(),
             "summaries": refresh_loop(self.bus, self.accounts),
             "connections": self.endpoint.run(),
@@ -261,6 +265,13 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
         gateway.stop_accepting()
         await edge.drain()
         running.cancel()
+
+
+def _broadcast_pause(
+    node: NodeId, bus: Bus, accounts: LocalAccounts, announcer: PresenceAnnouncer, resync: Resync, lease_seconds: float
+) -> BroadcastPause:
+    receive = partial(bus.receive, subjects.BROADCAST)
+    return BroadcastPause(node, accounts, announcer, receive, resync.mark_stale, lease_seconds)
 
 
 def _transfers(media: MediaService, context: EdgeContext) -> MediaTransfers:

@@ -1,6 +1,6 @@
 """Chats with members on this node: their sequencers, their local members, and delivery to connections."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -197,6 +197,8 @@ class LocalChats:
             if recipients is None:
                 self._hear(chat, run[-1].message.index)
             return
+        if recipients is not None and self._accounts.has_unconfirmed and self._lacks_unconfirmed(sequencer, recipients):
+            run, recipients = [msgspec.structs.replace(one, recipients=None) for one in run], None
         if first.pair is not None:
             sequencer.pair = first.pair
         if recipients is not None and first.version < sequencer.latest_version:
@@ -204,6 +206,12 @@ class LocalChats:
                 self._put_in_order(part, chat, sequencer)
         else:
             self._put_in_order(run, chat, sequencer)
+
+    def _lacks_unconfirmed(self, sequencer: ChatSequencer, named: Collection[AccountId]) -> bool:
+        """Whether an account here that has just logged in may be a member, and is not named: the replica may not know
+        yet that it is here. The membership of this version then says who gets the message, as for a broadcast."""
+        lacking = sequencer.members.keys() - named
+        return any(self._accounts.is_unconfirmed(account) for account in lacking)
 
     def _hear(self, chat: ChatId, index: int) -> None:
         """The chats that were heard of last are remembered."""

@@ -5,6 +5,9 @@ one to this node, and a heartbeat each second repeats the counter of broadcasts 
 too). Three things are a loss: a skipped counter, a heartbeat's counter that is not reached soon after it (heartbeats
 and envelopes travel apart), and the silence of a replica that did not announce its end. A restarted replica counts as a
 new one.
+
+A replica that knows this node by its announcements repeats on the node's subject what it broadcasts, and the node may
+not receive broadcasts: their counter proves nothing until a heartbeat has shown that the replica does so no more.
 """
 
 from dataclasses import dataclass, field
@@ -26,6 +29,7 @@ class _Replica:
     announced: list[tuple[float, str, int]] = field(default_factory=list)
     """Heartbeats ahead of the envelopes: time of arrival, subject and counter."""
     leaving: bool = False
+    knows_node: bool = False
 
 
 class LossDetector:
@@ -41,11 +45,15 @@ class LossDetector:
         sender = self._replica(replica, epoch, counter - 1 if subject == BROADCAST else 0, now)
         before = sender.counters.get(subject, 0)
         sender.counters[subject] = max(before, counter)
-        return counter > before + 1
+        return counter > before + 1 and not (subject == BROADCAST and sender.knows_node)
 
     def heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
         sender = self._replica(heartbeat.replica, heartbeat.epoch, heartbeat.counters.get(BROADCAST, 0), now)
         sender.leaving = heartbeat.leaving
+        knew_node, sender.knows_node = sender.knows_node, self._node in heartbeat.known_nodes
+        if knew_node or sender.knows_node:
+            sender.counters[BROADCAST] = max(sender.counters.get(BROADCAST, 0), heartbeat.counters.get(BROADCAST, 0))
+            sender.announced = [one for one in sender.announced if one[1] != BROADCAST]
         for subject in (self._node, BROADCAST):
             counter = heartbeat.counters.get(subject, 0)
             if counter > sender.counters.get(subject, 0):

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from services.edge.delivery.broadcast_pause import BroadcastPause
 from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
@@ -14,7 +15,7 @@ from shared.bus.client import Bus
 from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.edge import ChangeDelivery, Envelope, Heartbeat
-from shared.contract.ids import NodeId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -22,19 +23,30 @@ _TICK_SECONDS = 0.5
 _HEARTBEAT_MS = 1000.0
 """A heartbeat is not on its way for longer: the next one is sent by then."""
 
+_REMEMBERED_CHANGES = 256
+
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 class EnvelopeReceiver:
     def __init__(
-        self, node: NodeId, chats: LocalChats, resync: Resync, owners: Owners, journal: MessageJournal
+        self,
+        node: NodeId,
+        chats: LocalChats,
+        resync: Resync,
+        owners: Owners,
+        journal: MessageJournal,
+        pause: BroadcastPause,
     ) -> None:
         self._node = node
         self._owners = owners
         self._chats = chats
         self._resync = resync
         self._journal = journal
+        self._pause = pause
+        self._changes: dict[tuple[ChatId, int], set[AccountId | None]] = {}
+        """The recipients of the last changes, by chat and rev: a broadcast and an envelope may bring the same one."""
         self._losses = LossDetector(node, _now())
 
     def subscribe(self, bus: Bus) -> None:
@@ -63,15 +75,32 @@ class EnvelopeReceiver:
     def _notify_changed(self, delivery: ChangeDelivery) -> None:
         """A client that misses it learns of it when it syncs."""
         node, number = delivery.origin or ("", 0)
+        if (delivery := self._without_notified(delivery)).recipients == []:
+            return
         try:
             self._chats.notify_changed(delivery, number if node == self._node else None)
         except Exception:
             _log.exception("change not delivered", chat=delivery.change.chat, rev=delivery.change.rev)
 
+    def _without_notified(self, delivery: ChangeDelivery) -> ChangeDelivery:
+        """Without the recipients that another copy of it has reached."""
+        key = delivery.change.chat, delivery.change.rev
+        notified = self._changes.setdefault(key, set())
+        if len(self._changes) > _REMEMBERED_CHANGES:
+            del self._changes[next(iter(self._changes))]
+        if delivery.recipients is None:
+            again, left = None in notified, None
+            notified.add(None)
+        else:
+            again, left = None in notified, [one for one in delivery.recipients if one not in notified]
+            notified.update(left)
+        return msgspec.structs.replace(delivery, recipients=[] if again else left)
+
     def receive_heartbeat(self, data: bytes) -> None:
         heartbeat = _decode_heartbeat(data)
         self._losses.heartbeat(heartbeat, _now())
         self._owners.heartbeat(heartbeat, _now())
+        self._pause.receive(heartbeat, _now())
         now = steady_ms()
         self._chats.message_clock.observe(heartbeat.now, now - _HEARTBEAT_MS, now)
 

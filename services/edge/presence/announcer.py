@@ -1,7 +1,13 @@
-"""Announces over NATS the accounts of this node that presence may lack, while the node cannot reach Redis."""
+"""Announces the accounts of this node over NATS: while the node cannot reach Redis, and while replicas of message want
+it, because they cannot.
+
+For the latter, announcements are numbered. An account that logs in is unconfirmed until replicas have repeated the
+number of an announcement that names it: until then they may send it nothing.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
+from typing import NamedTuple
 
 import nats.errors
 
@@ -18,40 +24,111 @@ _PAGE_ACCOUNTS = 40_000
 PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
 
+PresentAccounts = Callable[[], Collection[AccountId]]
+"""Returns all accounts that are here, or about to be."""
+
+
+class AnnouncedLogin(NamedTuple):
+    number: int
+    """Of the announcement that names it."""
+    time: float
+
 
 class PresenceAnnouncer:
-    """An announcement is valid for a lease, and is repeated by each beat of the lease."""
+    """An announcement is valid for a lease, and is repeated by each beat of the lease. `wanted`: by replicas of
+    message. Times are the event loop's."""
 
     def __init__(self, publish: PublishBytes, node: NodeId, lease_seconds: float) -> None:
         self._publish = publish
         self._node = node
         self._milliseconds = int(lease_seconds * 1000)
         self._incomplete = False
+        self.wanted = False
+        self.first = 0
+        """The least number since the announcements are wanted."""
+        self._number = 0
+        """The last one, or one that was left out."""
+        self._listing = asyncio.Lock()
+        self.listed_at = float("-inf")
+        """When the last list of all accounts began."""
         self._logins: set[AccountId] = set()
         """Accounts that are announced in the next tick."""
+        self.unconfirmed: dict[AccountId, AnnouncedLogin] = {}
+        """Read-only for other modules."""
 
     async def announce_login(self, account: AccountId) -> None:
-        """The account could not be registered. Logins of one tick share an announcement."""
+        """The account could not be registered."""
+        self._incomplete = True
+        await self._announce_soon(account)
+
+    async def announce_registered(self, account: AccountId) -> None:
+        """The account is registered: only replicas that cannot read presence lack it."""
+        if self.wanted:
+            await self._announce_soon(account)
+
+    async def _announce_soon(self, account: AccountId) -> None:
+        """Logins of one tick share an announcement."""
         self._logins.add(account)
         await asyncio.sleep(0)
         if self._logins:
             accounts, self._logins = self._logins, set()
-            await self.announce_incomplete(accounts)
+            if self.wanted:
+                self.unconfirmed.update(dict.fromkeys(accounts, AnnouncedLogin(self._number + 1, _now())))
+            await self._announce(list(accounts))
 
-    async def announce_incomplete(self, accounts: Iterable[AccountId]) -> None:
-        """Presence may lack these accounts."""
+    async def announce_incomplete(self, present: PresentAccounts) -> None:
+        """Presence may lack all accounts that are here."""
         self._incomplete = True
-        names = list(accounts)
-        for start in range(0, len(names), _PAGE_ACCOUNTS) or (0,):
-            await self._announce(self._milliseconds, names[start : start + _PAGE_ACCOUNTS])
+        await self.announce_all(present)
+
+    async def announce_all(self, present: PresentAccounts) -> None:
+        async with self._listing:  # the announcements of two lists do not mix
+            names = list(present())  # what logs in from here on has a later number
+            self.listed_at = _now()
+            starts = range(0, len(names), _PAGE_ACCOUNTS) or (0,)
+            for start in starts:
+                page = names[start : start + _PAGE_ACCOUNTS]
+                await self._announce(page, starts=start == 0, ends=start == starts[-1])
 
     async def announce_complete(self) -> None:
         if self._incomplete:
             self._incomplete = False
-            await self._announce(0, [])
+            await self._announce([], milliseconds=0)
 
-    async def _announce(self, milliseconds: int, accounts: list[AccountId]) -> None:
+    def want(self) -> None:
+        """Announcements are numbered from now on. One number is left out: a replica that has not noticed the former end
+        must not go on with what it knew then."""
+        self.wanted = True
+        self._number += 1
+        self.first = self._number + 1
+
+    async def withdraw(self) -> None:
+        """Replicas want the announcements no more; they forget them."""
+        self.wanted = False
+        await self._announce([], milliseconds=self._milliseconds if self._incomplete else 0)
+
+    # Logins that replicas may not know yet
+
+    def confirm(self, number: int, before: float) -> list[AccountId]:
+        """Replicas know the announcements up to this number, or do not matter to logins before this time. Returns the
+        accounts that are confirmed by that: they must be synced."""
+        confirmed = [one for one, login in self.unconfirmed.items() if login.number <= number or login.time < before]
+        for account in confirmed:
+            del self.unconfirmed[account]
+        return confirmed
+
+    async def _announce(
+        self, accounts: list[AccountId], *, milliseconds: int | None = None, starts: bool = False, ends: bool = False
+    ) -> None:
+        self._number += self.wanted
+        life, number = self._milliseconds if milliseconds is None else milliseconds, self._number if self.wanted else 0
+        registered = life > 0 and not self._incomplete
+        announced = PresenceIncomplete(self._node, life, accounts, number, starts, ends, registered)
         try:
-            await self._publish(PRESENCE_INCOMPLETE, pack(PresenceIncomplete(self._node, milliseconds, accounts)))
+            await self._publish(PRESENCE_INCOMPLETE, pack(announced))
         except nats.errors.Error as error:
             _log.warning("state of presence not announced", error=repr(error))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

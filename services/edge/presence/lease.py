@@ -17,7 +17,7 @@ from shared.presence import Presence
 from shared.telemetry import log
 
 _log = log(__name__)
-_BEATS_PER_LEASE = 3.3
+BEATS_PER_LEASE = 3.3
 
 MarkStale = Callable[[str, Collection[AccountId]], None]
 """Re-sync these accounts, for this reason. See services.edge.delivery.resync.Resync.mark_stale."""
@@ -49,9 +49,9 @@ class Lease:
                 await self.beat()
             except RedisError as error:
                 _log.warning("presence unreachable", error=repr(error))
-                await self._announcer.announce_incomplete(self._accounts.by_account)
+                await self._announcer.announce_incomplete(self._accounts.present)
                 self._mark_stale("presence cannot be registered", self._accounts.unregistered_to_sync())
-            await asyncio.sleep(self._seconds / _BEATS_PER_LEASE)
+            await asyncio.sleep(self._seconds / BEATS_PER_LEASE)
 
     async def release(self) -> None:
         """On shutdown. Without Redis, the lease expires by itself."""

@@ -200,6 +200,7 @@ class LocalAccounts:
             try:
                 others = await self._joins.get(account)
                 self._registered.add([account])
+                await self._announcer.announce_registered(account)
             except RedisError:
                 self._missing.add(account)
                 self._unregistered[1].add(account)
@@ -208,6 +209,18 @@ class LocalAccounts:
         if account not in self.by_account:
             self._leaving.add(account)
         return others
+
+    def present(self) -> set[AccountId]:
+        """The accounts here, and those that are about to be here."""
+        return {*self.by_account, *self._in_flight}
+
+    @property
+    def has_unconfirmed(self) -> bool:
+        return bool(self._announcer.unconfirmed) or any(self._unregistered)
+
+    def is_unconfirmed(self, account: AccountId) -> bool:
+        """Whether services may not know yet that the account is here: it has just logged in, without Redis."""
+        return account in self._announcer.unconfirmed or any(account in one for one in self._unregistered)
 
     @property
     def presence_unknown(self) -> bool:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from services.edge.presence.lease import _BEATS_PER_LEASE
+from services.edge.presence.lease import BEATS_PER_LEASE
 from shared import presence, presence_states
 from shared.bus.client import pack
 from shared.contract.edge import PresenceIncomplete
@@ -100,7 +100,7 @@ async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
 
 def test_each_edge_has_beaten_before_a_generation_is_believed() -> None:
     lease_seconds: float = EdgeSettings.model_fields["lease_seconds"].default
-    assert presence._TRUST_SECONDS >= 1.9 * lease_seconds / _BEATS_PER_LEASE
+    assert presence._TRUST_SECONDS >= 1.9 * lease_seconds / BEATS_PER_LEASE
 
 
 async def test_nodes_are_read_from_a_young_generation(connect: Connect) -> None:

@@ -283,3 +283,26 @@ def test_a_broadcast_change_goes_to_members_that_may_see_the_message(
     assert [len(one.events) for one in connections] == [2, 1]
     chats.notify_changed(ChangeDelivery(MessageChange(ChatId(99), 1, 1, ChangeKind.RECALL, BOB, 0), None), None)
     assert [len(one.events) for one in connections] == [2, 1]
+
+
+async def test_members_that_services_may_not_know_get_what_names_others(
+    accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alice has just logged in, so the envelope names Bob alone. The membership of its version decides: she may have
+    left the chat."""
+    for account in (ALICE, BOB):
+        chats.joined(attach(accounts, account), CHAT, 0)
+    chats.receive([Delivery(message(1), [BOB], 3)])
+    assert sequencer_of(chats).head == 1, "both are known"
+    monkeypatch.setattr(type(accounts), "has_unconfirmed", True)
+    monkeypatch.setattr(accounts, "is_unconfirmed", ALICE.__eq__)
+    chats.receive([Delivery(message(2), [ALICE, BOB], 3)])
+    assert sequencer_of(chats).head == 2
+    chats.receive([Delivery(message(3), [BOB], 3)])
+    assert (sequencer_of(chats).head, sequencer_of(chats).waits_for_membership) == (2, True)
+    assert gaps.watched == [(CHAT, 2)]
+    seen: list[list[AccountId]] = []
+    monkeypatch.setattr(chats, "_deliver", lambda run, sequencer: seen.append(sorted(sequencer.visible_to(3))))
+    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 3)
+    chats.release(CHAT, sequencer_of(chats), sequencer_of(chats).drain())
+    assert seen == [[ALICE, BOB]]

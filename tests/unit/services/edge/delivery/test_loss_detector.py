@@ -134,3 +134,18 @@ def test_exactly_the_losses_are_reported(arrivals: list[bool], subject: str) -> 
     losses.heartbeat(Heartbeat("replica", 1, {subject: len(arrivals)}), end)
     reports += len(losses.tick(end + PATIENCE_SECONDS + 0.1))
     assert bool(reports) == (not all(arrivals))
+
+
+def test_broadcasts_of_a_replica_that_knows_the_node_prove_nothing() -> None:
+    """They need not be received. From its first heartbeat on that does not name the node, they count again."""
+    losses = detector()
+    losses.envelope("replica", 1, BROADCAST, 1, LATER)
+    known = Heartbeat("replica", 1, {BROADCAST: 5}, known_nodes={NODE: (1, 1)})
+    losses.heartbeat(beat(broadcasts=3), LATER)
+    losses.heartbeat(known, LATER)
+    assert losses.tick(LATER + PATIENCE_SECONDS + 0.1) == []
+    assert not losses.envelope("replica", 1, BROADCAST, 9, LATER)
+    assert losses.envelope("replica", 1, NODE, 2, LATER), "its own subject counts"
+    losses.heartbeat(beat(broadcasts=12), LATER + 1)
+    assert losses.tick(LATER + 2) == []
+    assert losses.envelope("replica", 1, BROADCAST, 14, LATER + 2)

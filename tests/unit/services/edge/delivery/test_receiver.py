@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from shared.contract.edge import Delivery, Envelope
-from shared.contract.ids import ChatId, NodeId
-from shared.contract.message import Sync, SyncChat
+from shared.bus.client import pack
+from shared.contract.edge import ChangeDelivery, Delivery, Envelope
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.message import ChangeKind, MessageChange, Sync, SyncChat
 from shared.contract.session import CreateChat
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import ALL
@@ -431,3 +432,15 @@ async def test_held_pushes_are_bounded_and_written_on_time(cluster: EdgeCluster)
     assert other.socket.closed_with is not None
     assert other.socket.closed_with[0] == 1013
     assert len(edge.endpoint.clients) == 1
+
+
+async def test_a_change_in_two_envelopes_is_shown_once_to_each_recipient(cluster: EdgeCluster) -> None:
+    """One names fewer of the accounts here than the other."""
+    edge = await cluster.add_edge()
+    shown: list[list[AccountId] | None] = []
+    edge.chats.notify_changed = lambda delivery, origin: shown.append(delivery.recipients)  # type: ignore[method-assign]
+    for rev, recipients in ((1, [1]), (1, [1, 2]), (1, [2]), (2, [1]), (3, None), (3, None), (3, [1])):
+        change = MessageChange(ChatId(7), rev, 1, ChangeKind.RECALL, AccountId(1), 0)
+        named = None if recipients is None else [AccountId(one) for one in recipients]
+        edge.receiver.receive_envelope(pack(Envelope("r", 1, rev, [], [ChangeDelivery(change, named)])), edge.id)
+    assert shown == [[1], [2], [1], None]

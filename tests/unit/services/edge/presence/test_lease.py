@@ -17,7 +17,7 @@ from services.cli.process_group import ProcessGroup
 from services.edge.app import Edge
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.announcer import PresenceAnnouncer
-from services.edge.presence.lease import _BEATS_PER_LEASE, Lease
+from services.edge.presence.lease import BEATS_PER_LEASE, Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.edge import Envelope, PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
@@ -292,7 +292,7 @@ async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is lost meanwhile; then edges without a recipient get none any more."""
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 2 * 1.1 / _BEATS_PER_LEASE)
+    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 2 * 1.1 / BEATS_PER_LEASE)
     one, other, idle = [await cluster.add_edge(lease_seconds=1.1) for _ in range(3)]
     cluster.backend.add_chat(8, 2, 3)
     await (await cluster.client(2, one)).until_synced()

@@ -1,0 +1,168 @@
+"""Receives no broadcasts while every live replica of message knows the accounts here by their announcements.
+
+While some replica cannot read presence, it broadcasts what it would send to single nodes. Invariant: this node receives
+broadcasts unless each replica has named it in its heartbeats, without interruption. Such a replica sends on the node's
+own subject all that concerns the accounts of announcements up to the number that it names. What it may not send is
+therefore at most what concerns accounts with a later announcement: they are synced when all replicas have named its
+number. Where the invariant is broken (a replica is new, was silent, or lacks an announcement), the node receives
+broadcasts again, and syncs all accounts. In order, it first receives broadcasts and then withdraws its announcements,
+so that nothing is missed.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+
+import nats.errors
+
+from services.edge.delivery.loss_detector import SILENCE_SECONDS
+from services.edge.presence.announcer import PresenceAnnouncer
+from services.edge.presence.lease import BEATS_PER_LEASE
+from services.edge.presence.local_accounts import LocalAccounts
+from shared.contract.edge import Heartbeat
+from shared.contract.ids import AccountId, NodeId
+from shared.telemetry import log
+
+_log = log(__name__)
+_TICK_SECONDS = 0.25
+_WANTED_SECONDS = 3.0
+"""After the last heartbeat that wants announcements: presence that is known for a moment changes nothing."""
+_OVERTAKING_SECONDS = 1.0
+"""A heartbeat may be handled so long before an envelope that was published before it."""
+_UNCONFIRMED_SECONDS = 6.0
+"""While broadcasts are received, a login is synced after this time even if some replica does not name announcements."""
+
+ReceiveBroadcasts = Callable[[bool], Awaitable[None]]
+"""Whether the broker sends broadcasts to this process; returns when it does so. Raises nats.errors.Error."""
+MarkStale = Callable[[str, Collection[AccountId] | None], None]
+"""See services.edge.delivery.resync.Resync.mark_stale."""
+
+
+class KnowingReplicas:
+    """What the live replicas know of this node, by their heartbeats. Pure; times are of one monotonic clock."""
+
+    def __init__(self, node: NodeId) -> None:
+        self._node = node
+        self._known: dict[tuple[str, int], tuple[float, tuple[int, int]]] = {}
+        """By replica and epoch: the time of the last heartbeat, and its numbers for this node."""
+        self._wanted_until = float("-inf")
+
+    def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
+        """Returns whether the replica may have broadcast something alone that concerns this node."""
+        self._drop_silent(now)
+        key = heartbeat.replica, heartbeat.epoch
+        if heartbeat.leaving:
+            self._known.pop(key, None)
+            return False
+        _, before = self._known.get(key, (now, (0, 0)))
+        known = heartbeat.known_nodes.get(self._node, (0, 0))
+        self._known[key] = now, known
+        if heartbeat.wants_accounts:
+            self._wanted_until = now + _WANTED_SECONDS
+        return not known[0] or known[0] != before[0]
+
+    def want_accounts(self, now: float) -> bool:
+        return now < self._wanted_until
+
+    def confirmed(self, first: int, now: float) -> int:
+        """All replicas know all announcements from number `first`, or an earlier one, up to this one. 0: some replica
+        does not, or none is live."""
+        self._drop_silent(now)
+        known = [numbers for _, numbers in self._known.values()]
+        return min((last if since >= first else 0 for since, last in known), default=0)
+
+    def _drop_silent(self, now: float) -> None:
+        self._known = {key: one for key, one in self._known.items() if now - one[0] <= SILENCE_SECONDS}
+
+
+class BroadcastPause:
+    def __init__(
+        self,
+        node: NodeId,
+        accounts: LocalAccounts,
+        announcer: PresenceAnnouncer,
+        receive_broadcasts: ReceiveBroadcasts,
+        mark_stale: MarkStale,
+        lease_seconds: float,
+    ) -> None:
+        self._replicas = KnowingReplicas(node)
+        self._accounts = accounts
+        self._announcer = announcer
+        self._receive_broadcasts = receive_broadcasts
+        self._mark_stale = mark_stale
+        self._beat_seconds = lease_seconds / BEATS_PER_LEASE
+        self.paused = False
+        self._broken = False
+        """While paused, something may have been broadcast for this node."""
+        self._confirmed: deque[tuple[float, int]] = deque()
+        """Numbers that all replicas have named, and when."""
+        self._changed = asyncio.Event()
+
+    def receive(self, heartbeat: Heartbeat, now: float) -> None:
+        self._broken |= self._replicas.heartbeat(heartbeat, now) and self.paused
+        if self._broken or heartbeat.wants_accounts is not self._announcer.wanted:
+            self._changed.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            try:
+                await self.tick()
+            except nats.errors.Error as error:
+                _log.warning("broadcasts not paused or resumed", error=repr(error))
+
+    async def tick(self) -> None:
+        """Raises nats.errors.Error; the next call tries again."""
+        now, announcer = _now(), self._announcer
+        wanted = self._replicas.want_accounts(now)
+        is_due = now - announcer.listed_at >= self._beat_seconds
+        if wanted and not announcer.wanted:
+            announcer.want()
+            is_due = True
+        if wanted and is_due:
+            await announcer.announce_all(self._accounts.present)
+        confirmed = self._replicas.confirmed(announcer.first, now)
+        if self.paused and (self._broken or not confirmed or not wanted):
+            await self._resume(orderly=not self._broken and confirmed > 0)
+        elif not self.paused and confirmed and wanted:
+            await self._pause()
+        if announcer.wanted and not wanted:
+            await announcer.withdraw()
+        self._confirm(confirmed, now)
+
+    async def _pause(self) -> None:
+        _log.info("broadcasts are not received: replicas of message know the accounts here")
+        self.paused, self._broken = True, False
+        await self._receive_broadcasts(False)
+
+    async def _resume(self, *, orderly: bool) -> None:
+        _log.info("broadcasts are received again", orderly=orderly)
+        self._broken |= not orderly
+        await self._receive_broadcasts(True)
+        self.paused = False
+        if self._broken:
+            self._broken = False
+            self._mark_stale("messages may not have been sent here", None)
+
+    def _confirm(self, confirmed: int, now: float) -> None:
+        """Syncs the logins that all replicas know: what was not sent to them was committed before."""
+        if not self._announcer.unconfirmed:
+            self._confirmed.clear()
+            return
+        if confirmed:
+            self._confirmed.append((now, confirmed))
+        number = 0
+        while self._confirmed and self._confirmed[0][0] <= now - _OVERTAKING_SECONDS:
+            _, number = self._confirmed.popleft()
+        before = float("-inf") if self.paused else now - _UNCONFIRMED_SECONDS
+        if accounts := self._announcer.confirm(number, before):
+            self._mark_stale("replicas may have learnt late of a login", accounts)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
