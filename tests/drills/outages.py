@@ -56,8 +56,10 @@ def partition(seconds: float) -> list[Outage]:
             target = f"{process}~{server}"
             harm = _on_links(process, server, cut)
             outages.append(Outage(target, target, f"cut {direction}", harm, seconds, unserved))
-    everywhere = _on_links("edge", "valkey", TcpProxy.time_out)
-    return [*outages, Outage("edge~valkey", "edge~valkey", "cut both", everywhere, seconds)]
+    for name, processes in (("edge", ("edge",)), ("message", ("message",)), ("all", ("edge", "message"))):
+        everywhere = _on_all_links(processes, "valkey", TcpProxy.time_out)
+        outages.append(Outage(f"{name}~valkey", f"{name}~valkey", "cut both", everywhere, seconds))
+    return outages
 
 
 def network(seconds: float) -> list[Outage]:
