@@ -137,11 +137,10 @@ class Edge:
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
         self.auth_state, messages = AuthState(), MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
-        self._verifier = TokenVerifier(bus, metrics, self.auth_state)
+        self._verifier, self._token_logins = TokenVerifier(bus, metrics, self.auth_state), TokenLoginReports(bus)
         requests, lookup = AuthRequests(bus, self.id, self.auth_state, seconds), AccountLookup(bus, self._summaries)
         verification = VerificationFlow(requests, self.auth_state.clock, clock)
-        self._token_logins = reports = TokenLoginReports(bus)
-        login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup, reports)
+        login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup, self._token_logins)
         forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
         history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
         reads = ChatReads(bus, chats, self.read_state, ephemeral.reads.mark, seconds)
