@@ -48,7 +48,7 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    _tune_garbage_collection()
+    tune_garbage_collection()
     await serve(settings, stopping)
     _log.info("stopped")
 
@@ -60,7 +60,7 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _tune_garbage_collection() -> None:
+def tune_garbage_collection() -> None:
     """Excludes imported objects from collection and raises the thresholds."""
     gc.collect()
     gc.freeze()

@@ -13,8 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
@@ -24,13 +26,15 @@ from services.message.adapters import indexing
 from services.message.metrics import MessageMetrics
 from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
+from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
 from shared.contract.model import Text, pack_segments
-from shared.contract.search import SearchMessages
+from shared.contract.search import MAX_QUERY, ContentKind, SearchMessages
 from shared.contract.session import ChatEntry, ChatList, ListChats
 from shared.database import Database
 from shared.migrate import upgrade
+from shared.process import tune_garbage_collection
 from shared.settings import MessageSettings
 from tests.support.servers import PostgresServer
 
@@ -39,13 +43,19 @@ _WORDS = 20_000
 _WORDS_OF_MESSAGE = 6
 _POSTED = 512
 _MESSAGES_OF_CHAT = 100
-_TABLES = ("messages", "search_entries", "search_documents")
+_RECENT_MS = 3_600_000
+_ANY = sa.text("SELECT id FROM messages LIMIT 1")
+_TABLES = ("messages", "search_entries", "search_documents", "search_signatures")
+pack = msgspec.msgpack.Encoder().encode
+unpack = msgspec.msgpack.Decoder(ChatList).decode
+Queries = dict[str, Iterator[SearchMessages]]
 
 
 class Writer:
     """Makes messages; the same ones at each run."""
 
     def __init__(self, messages: int) -> None:
+        self.messages = messages
         self._random = random.Random(7)  # noqa: S311 (no secret)
         characters = [chr(self._random.randrange(0x4E00, 0x9000)) for _ in range(2_500)]
         self.words = ["".join(self._random.choices(characters, k=2)) for _ in range(_WORDS)]
@@ -66,36 +76,57 @@ class Writer:
     def _body(self) -> bytes:
         return pack_segments((Text("".join(self._random.choices(self.words, self._frequencies, k=_WORDS_OF_MESSAGE))),))
 
-    def queries(self) -> dict[str, Iterator[str]]:
+    def queries(self) -> Queries:
         """Of each kind, without end."""
+        since = now_ms() - _RECENT_MS
 
-        def made(*ranks: range) -> Iterator[str]:
+        def made(*ranks: range, size: int = MAX_QUERY, **filters: Any) -> Iterator[SearchMessages]:
             while True:
-                yield " ".join(self.words[self._random.choice(rank)] for rank in ranks)
+                words = " ".join(self.words[self._random.choice(rank)] for rank in ranks)
+                yield SearchMessages(words[:size], actor=ANN, **filters)
+
+        def neighbours() -> Iterator[SearchMessages]:
+            while True:
+                first, second = self._random.choices(self.words, self._frequencies, k=2)
+                yield SearchMessages(first + second[0], actor=ANN)
 
         frequent, rare = range(20), range(5_000, _WORDS)
         return {
             "a frequent word": made(frequent),
+            "a word of middling frequency": made(range(200, 2_000)),
             "a rare word": made(rare),
             "two frequent words": made(frequent, frequent),
             "a frequent and a rare word": made(frequent, rare),
-            "one character": (query[0] for query in made(range(200))),
+            "one character": made(range(200), size=1),
+            "three characters": neighbours(),
+            "a rare word by the sender": made(rare, sender=ANN),
+            "a frequent word by the sender": made(frequent, sender=ANN),
+            "a frequent word with a link, of which there is none": made(frequent, has=ContentKind.LINK),
+            "a frequent word of the last hour": made(frequent, after=since),
         }
 
 
 async def measure(url: str, messages: int, searches: int) -> list[str]:
+    """A database that has messages already is searched, and nothing is written there."""
+    tune_garbage_collection()  # as in a service
     upgrade("message", url)
     database, writer = Database(url), Writer(messages)
     try:
         store = MessageStore(database)
-        for start in range(0, messages, _POSTED):
-            await store.post(writer.drafts(min(_POSTED, messages - start)))
-        lines = [await _index(store, messages), await database.read(_sizes)]
-        for members in (20, 200, len(writer.chats)):
+        is_filled = await database.read(lambda connection: connection.scalar(_ANY) is not None)
+        lines = [] if is_filled else await _fill(store, writer)
+        lines.append(await database.read(_sizes))
+        for members in (20, 200, 2_000, len(writer.chats)):
             lines += await _search(store, writer, writer.some_chats(members), searches)
-        return [*lines, *await _post_beside(store, writer)]
+        return lines if is_filled else [*lines, *await _post_beside(store, writer)]
     finally:
         await database.close()
+
+
+async def _fill(store: MessageStore, writer: Writer) -> list[str]:
+    for start in range(0, writer.messages, _POSTED):
+        await store.post(writer.drafts(min(_POSTED, writer.messages - start)))
+    return [await _index(store, writer.messages)]
 
 
 async def _index(store: MessageStore, messages: int) -> str:
@@ -122,13 +153,14 @@ def _sizes(connection: sa.Connection) -> str:
 
 
 async def _search(store: MessageStore, writer: Writer, chats: Sequence[ChatId], searches: int) -> list[str]:
+    packed = pack(ChatList([ChatEntry(chat, 1, 1) for chat in chats]))
+
     async def list_chats(_: ListChats) -> ChatList:
-        return ChatList([ChatEntry(chat, 1, 1) for chat in chats])
+        return unpack(packed)
 
     searching = TextSearch(store, list_chats, MessageSettings())
     lines = []
-    for name, queries in writer.queries().items():
-        requests = (SearchMessages(query, actor=ANN) for query in queries)
+    for name, requests in writer.queries().items():
         times = await _times(lambda requests=requests: searching.search(next(requests)), searches)  # type: ignore[misc]
         lines.append(f"search in {len(chats)} chats, {name}: {_percentiles(times)}")
     return lines
@@ -162,6 +194,7 @@ def _percentiles(times: Sequence[float]) -> str:
 
 
 async def measure_both(place: Path, messages: int, searches: int) -> None:
+    """Of new databases."""
     with ProcessGroup() as process_group:
         lines = await measure(f"sqlite:///{place}/message.db", messages, searches)
         _show([machine(), "SQLite", *lines])
@@ -183,7 +216,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.stages.searching", description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000_000, help="in the database (default 1000000)")
     parser.add_argument("--searches", type=int, default=300, help="of each kind (default 300)")
+    parser.add_argument(
+        "--database", action="append", metavar="URL", help="instead of new ones; filled if it is empty, and kept"
+    )
     arguments = parser.parse_args()
+    for url in arguments.database or ():
+        _show([machine(), url.partition(":")[0], *asyncio.run(measure(url, arguments.messages, arguments.searches))])
+    if arguments.database:
+        return
     with tempfile.TemporaryDirectory(prefix="dragoman-search-") as place:
         Path(place).chmod(0o755)  # PostgreSQL runs as another user
         asyncio.run(measure_both(Path(place), arguments.messages, arguments.searches))
