@@ -175,15 +175,26 @@ class ChangeRow(MessageTables, table=True):
 
 
 class SearchHeadRow(MessageTables, table=True):
-    """How far the search index has come with a chat: the last index, and the last `rev`."""
+    """How far the search index has come with a chat: the last index, and the last `rev`. `signed`: the sum of both when
+    the chat's signature was last right."""
 
     __tablename__ = "search_heads"
 
     chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
     last_index: int = _number()
     rev: int = _number()
+    signed: int = _number(sa_column_kwargs={"server_default": "0"})
 
     __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class SearchSignatureRow(MessageTables, table=True):
+    """Of the terms of a chat: see store.signatures. A chat that is long, or not `signed`, has none that counts."""
+
+    __tablename__ = "search_signatures"
+
+    chat_id: int = Field(sa_column=sa.Column(_ROW_ID, primary_key=True, autoincrement=False))
+    signature: bytes
 
 
 class SearchDocumentRow(MessageTables, table=True):

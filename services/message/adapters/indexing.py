@@ -84,8 +84,11 @@ class SearchIndexer:
             batch = await self._store.read_unindexed(behind)
             self._metrics.indexed.inc(await self._store.write_index(batch))
             reached = {chat: upto for chat, (_, upto) in batch.chats.items()}
-            behind = [one._replace(indexed=reached.get(one.chat, one.indexed)) for one in behind]
-            behind = [one for one in behind if one.indexed != one.head]
+            behind = [
+                one._replace(indexed=reached[one.chat], is_signed=True) if one.chat in reached else one
+                for one in behind
+            ]
+            behind = [one for one in behind if not one.is_done]
             await self._pace.pause(began)
 
 

@@ -1,15 +1,14 @@
 """Search for words in the messages of an account's chats."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from services.message.domain import NOT_A_MEMBER
 from services.message.search_terms import filter_terms, message_terms, message_text, query_terms, snippet
 from services.message.service.ports import RequestChatList
 from services.message.service.queries import list_all_chats
 from services.message.store import MessageStore, Snapshot
-from services.message.store.search import FoundPlaces, SearchedChat
-from services.message.store.snapshot import Activity
+from services.message.store.search import FoundPlaces, SearchedChat, Wanted
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -20,6 +19,8 @@ from shared.settings import MessageSettings
 
 _AT_ONCE = 2
 """Searches of one replica: the others wait, and history and syncs keep threads and connections."""
+_MOST_ACTIVE = 2_500
+"""Chats: few searches look at more of them, as the newest messages fill the page."""
 _NEVER = 2**62
 
 
@@ -64,30 +65,32 @@ def check_request(request: SearchMessages) -> None:
 
 
 def _search(snapshot: Snapshot, part: SearchPart, now: int) -> SearchPage:
-    request, activity = part.request, snapshot.activity(entry.chat for entry in part.entries)
-    chats = list(_chats(part, activity))
+    request = part.request
     words = query_terms(request.query)
-    filters = filter_terms(request.sender, [request.has] if request.has else [])
-    terms = [*filters, *words]
-    found = snapshot.search(chats, terms, request.after, request.count)
+    terms = [*filter_terms(request.sender, [request.has] if request.has else []), *words]
+    chats = [entry.chat for entry in part.entries]
+    survey = snapshot.survey_chats(chats, terms, request.after, _MOST_ACTIVE)
+
+    def active() -> Iterator[tuple[int, ChatId]]:
+        yield from survey.active
+        if survey.number > len(survey.active):
+            everything = snapshot.survey_chats(chats, terms, request.after, survey.number)
+            yield from everything.active[len(survey.active) :]
+
+    found = snapshot.search(_chats(part, active()), survey.number, Wanted(terms, request.after, request.count))
     hits = list(_hits(_messages(snapshot, found), words, frozenset(terms)))
-    missing = snapshot.first_missing_in_index([one.chat for one in chats])
-    return SearchPage(hits, now if missing is None else missing - 1, _next(found, request.count))
+    indexed_to = now if survey.first_missing is None else survey.first_missing - 1
+    return SearchPage(hits, indexed_to, _next(found, request.count))
 
 
-def _chats(part: SearchPart, activity: Mapping[ChatId, Activity]) -> Iterator[SearchedChat]:
-    """Those in which there is something to be found."""
+def _chats(part: SearchPart, active: Iterable[tuple[int, ChatId]]) -> Iterator[SearchedChat]:
     request = part.request
     limit = request.before or _NEVER
-    for entry in part.entries:
-        before = limit
-        if request.place is not None:
-            time, chat = request.place
-            before = min(limit, time + 1 if entry.chat < chat else time)
-        head = activity.get(entry.chat)
-        if head is not None and head.last_time > request.after and head.last_index >= entry.first_index:
-            active = min(head.last_time, before - 1)
-            yield SearchedChat(entry.chat, entry.first_index, before, active)
+    time, last = request.place or (_NEVER, ChatId(0))
+    first_indexes = {entry.chat: entry.first_index for entry in part.entries}
+    for last_time, chat in active:
+        before = min(limit, time + 1 if chat < last else time)
+        yield SearchedChat(chat, first_indexes[chat], before, min(last_time, limit - 1, time))
 
 
 def _messages(snapshot: Snapshot, found: FoundPlaces) -> list[Message]:

@@ -4,20 +4,20 @@ Each chat is searched by itself, from its newest entries on, and chats by their 
 neither the other chats of the database nor the length of a chat.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
+from services.message.store.search_chats import MAX_TERMS
 from services.message.store.set_statements import SetStatement, single_column
 from shared.contract.ids import ChatId
 
-MAX_TERMS = 8
-"""Of a statement; the caller compares the others with the messages."""
-_CHATS = 64
-"""Of a statement."""
+_FEWEST_CHATS, _MOST_CHATS = 64, 512
+"""Of a statement. Later ones have more: they find little that is newer than what the first ones have found."""
 SCANNED_ENTRIES = 4_096
 """Entries of the rarest term that a search looks at, in all chats; in each at least as many as a page has messages."""
 _COUNTED_CHATS, _COUNTED_ENTRIES = 16, 1_000
@@ -56,20 +56,6 @@ _COUNT = SetStatement(
             SELECT 1 FROM search_entries WHERE chat_id = ANY(CAST(:a AS bigint[])) AND term = :term LIMIT :limit
         ) AS counted""",
 )
-_INDEXED_TO = SetStatement(
-    sqlite="""
-        SELECT min(messages.time) FROM json_each(:rows) AS one CROSS JOIN heads ON heads.chat_id = one.value ->> 0
-        LEFT JOIN search_heads ON search_heads.chat_id = heads.chat_id
-        JOIN messages ON messages.chat_id = heads.chat_id
-            AND messages."index" = coalesce(search_heads.last_index, 0) + 1
-        WHERE heads.last_index > coalesce(search_heads.last_index, 0)""",
-    postgresql="""
-        SELECT min(messages.time) FROM heads LEFT JOIN search_heads ON search_heads.chat_id = heads.chat_id
-        JOIN messages ON messages.chat_id = heads.chat_id
-            AND messages.index = coalesce(search_heads.last_index, 0) + 1
-        WHERE heads.chat_id = ANY(CAST(:a AS bigint[]))
-            AND heads.last_index > coalesce(search_heads.last_index, 0)""",
-)
 _decode_places = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
@@ -81,6 +67,14 @@ class SearchedChat(NamedTuple):
     first: int
     before: int
     active: int
+
+
+class Wanted(NamedTuple):
+    """The newest `limit` messages with all these terms (the first MAX_TERMS of them) that were sent after `after`."""
+
+    terms: Sequence[str]
+    after: int
+    limit: int
 
 
 class FoundPlace(NamedTuple):
@@ -98,43 +92,37 @@ class FoundPlaces(NamedTuple):
     bound: int
 
 
-def find_places(
-    connection: sa.Connection, chats: Iterable[SearchedChat], terms: Sequence[str], after: int, count: int
-) -> FoundPlaces:
-    """The newest `count` messages with all these terms (the first MAX_TERMS of them) that were sent after `after`."""
-    ordered = sorted(chats, key=lambda one: one.active, reverse=True)
-    scanned = max(count, SCANNED_ENTRIES // max(len(ordered), 1))
-    terms = _rarest_first(connection, ordered, terms[:MAX_TERMS])
-    others: dict[str, object] = {f"term{at}": term for at, term in enumerate(terms)}
-    others |= {"after": after, "scanned": scanned, "skipped": scanned - 1, "limit": count}
+def find_places(connection: sa.Connection, chats: Iterator[SearchedChat], number: int, wanted: Wanted) -> FoundPlaces:
+    """The newest of the wanted messages in `number` chats, the last active chat first."""
+    count, after = wanted.limit, wanted.after
+    scanned = max(count, SCANNED_ENTRIES // max(number, 1))
     places: list[FoundPlace] = []
-    bound = 0
-    for start in range(0, len(ordered), _CHATS):
-        batch = ordered[start : start + _CHATS]
-        if batch[0].active < max(bound, places[-1].time if len(places) == count else 0):
+    bound, size, terms = 0, _FEWEST_CHATS, wanted.terms[:MAX_TERMS]
+    while batch := list(islice(chats, size)):
+        if size == _FEWEST_CHATS:
+            terms = _rarest_first(connection, batch, terms)
+        if batch[0].active <= after or batch[0].active < bound:
             break
-        for chat, found, last in _statement(len(terms)).fetch(connection, [one[:3] for one in batch], **others):
+        parameters: dict[str, object] = {f"term{at}": term for at, term in enumerate(terms)}
+        parameters |= {"after": after, "scanned": scanned, "skipped": scanned - 1, "limit": count}
+        for chat, found, last in _statement(len(terms)).fetch(connection, [one[:3] for one in batch], **parameters):
             hits = _decode_places(found) if isinstance(found, str) else found
             places += [FoundPlace(time, ChatId(chat), place) for time, place in hits]
             bound = max(bound, last or 0) if len(hits) < count else bound
         places = sorted(places, reverse=True)[:count]
+        if len(places) == count:
+            after = places[-1].time - 1
+        size = min(2 * size, _MOST_CHATS)
     return FoundPlaces([place for place in places if place.time >= bound], bound)
 
 
 def _rarest_first(connection: sa.Connection, chats: Sequence[SearchedChat], terms: Sequence[str]) -> Sequence[str]:
     """As far as some entries of the most active chats tell."""
-    if len(terms) < 2 or not chats:
+    if len(terms) < 2:
         return terms
     rows = single_column(one.chat for one in chats[:_COUNTED_CHATS])
     counts = {term: _COUNT.fetch(connection, rows, term=term, limit=_COUNTED_ENTRIES)[0][0] for term in terms}
     return sorted(terms, key=lambda term: counts[term])
-
-
-def first_missing(connection: sa.Connection, chats: Iterable[ChatId]) -> int | None:
-    """The time of the oldest message of these chats that the index lacks."""
-    rows = single_column(chats)
-    found: int | None = _INDEXED_TO.fetch(connection, rows)[0][0] if rows else None
-    return found
 
 
 @lru_cache(MAX_TERMS)

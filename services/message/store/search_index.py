@@ -12,22 +12,26 @@ import sqlalchemy as sa
 
 from services.message.search_terms import message_terms
 from services.message.store.set_statements import SetStatement, single_column
+from services.message.store.signatures import SIGNED_MESSAGES, extended, sign
 from services.message.store.snapshot import Slot, Snapshot
 from shared.contract.ids import ChatId
 
 EVERY_CHAT = 2**63 - 1
 _REMOVED = 100
 """Documents in one transaction."""
+_SIGNED_AT_ONCE = 8
+"""Indexed documents that a new signature is made from, for the work of one new document."""
 
 _PAGE = sa.text("""
     SELECT count(*), max(chat_id) FROM
     (SELECT chat_id FROM heads WHERE chat_id > :after ORDER BY chat_id LIMIT :page) AS page""")
 _BEHIND = sa.text("""
     SELECT heads.chat_id, heads.last_index, heads.rev,
-        coalesce(search_heads.last_index, 0), coalesce(search_heads.rev, 0)
+        coalesce(search_heads.last_index, 0), coalesce(search_heads.rev, 0), coalesce(search_heads.signed, 0)
     FROM heads LEFT JOIN search_heads ON search_heads.chat_id = heads.chat_id
     WHERE heads.chat_id > :after AND heads.chat_id <= :last
-        AND (heads.last_index > coalesce(search_heads.last_index, 0) OR heads.rev > coalesce(search_heads.rev, 0))
+        AND (heads.last_index > coalesce(search_heads.last_index, 0) OR heads.rev > coalesce(search_heads.rev, 0)
+            OR search_heads.signed <> search_heads.last_index + search_heads.rev)
     ORDER BY heads.chat_id""")
 _ORPHANS = sa.text("""
     SELECT search_heads.chat_id FROM search_heads LEFT JOIN heads ON heads.chat_id = search_heads.chat_id
@@ -55,7 +59,28 @@ _LOCK_HEADS = SetStatement(
         SELECT chat_id, last_index, rev FROM search_heads WHERE chat_id = ANY(CAST(:a AS bigint[]))
         ORDER BY chat_id FOR UPDATE""",
 )
-_UPDATE_HEAD = sa.text("UPDATE search_heads SET last_index = :index, rev = :rev WHERE chat_id = :chat")
+_UPDATE_HEADS = SetStatement(
+    sqlite="""
+        UPDATE search_heads SET last_index = found.last_index, rev = found.rev, signed = found.last_index + found.rev
+        FROM (SELECT value ->> 0 AS chat_id, value ->> 1 AS last_index, value ->> 2 AS rev FROM json_each(:rows))
+        AS found WHERE search_heads.chat_id = found.chat_id""",
+    postgresql="""
+        UPDATE search_heads SET last_index = found.last_index, rev = found.rev, signed = found.last_index + found.rev
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
+        AS found (chat_id, last_index, rev) WHERE search_heads.chat_id = found.chat_id""",
+)
+_SIGNATURES = SetStatement(
+    sqlite="SELECT chat_id, signature FROM json_each(:rows) AS one CROSS JOIN search_signatures ON chat_id = one.value",
+    postgresql="SELECT chat_id, signature FROM search_signatures WHERE chat_id = ANY(CAST(:a AS bigint[]))",
+)
+_WRITE_SIGNATURES = sa.text("""
+    INSERT INTO search_signatures (chat_id, signature) VALUES (:chat, :signature)
+    ON CONFLICT (chat_id) DO UPDATE SET signature = excluded.signature""")
+_DELETE_SIGNATURES = SetStatement(
+    sqlite="DELETE FROM search_signatures WHERE chat_id IN (SELECT value FROM json_each(:rows))",
+    postgresql="DELETE FROM search_signatures WHERE chat_id = ANY(CAST(:a AS bigint[]))",
+)
+_TERMS_OF_CHAT = sa.text('SELECT "index", terms FROM search_documents WHERE chat_id = :chat AND "index" <= :last')
 _DELETE_HEAD = sa.text("DELETE FROM search_heads WHERE chat_id = :chat")
 _DOCUMENTS = SetStatement(
     sqlite="""
@@ -92,14 +117,21 @@ _INSERT_DOCUMENTS = SetStatement(
         SELECT * FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]))
         ON CONFLICT DO NOTHING""",
 )
+# From the rows of _INSERT_DOCUMENTS. A term has no quotes; LIMIT keeps SQLite from taking a row apart for each term.
 _INSERT_ENTRIES = SetStatement(
     sqlite="""
         INSERT INTO search_entries (chat_id, term, time, "index")
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:rows) WHERE true
+        SELECT chat, term.value, time, place FROM (
+            SELECT value ->> 0 AS chat, value ->> 1 AS place, value ->> 2 AS time,
+                '["' || replace(value ->> 3, ' ', '","') || '"]' AS terms
+            FROM json_each(:rows) LIMIT -1 OFFSET 0) AS document
+        CROSS JOIN json_each(document.terms) AS term WHERE true
         ON CONFLICT DO NOTHING""",
     postgresql="""
         INSERT INTO search_entries (chat_id, term, time, index)
-        SELECT * FROM unnest(CAST(:a AS bigint[]), CAST(:b AS text[]), CAST(:c AS bigint[]), CAST(:d AS bigint[]))
+        SELECT chat, term, time, place
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]))
+        AS document (chat, place, time, terms) CROSS JOIN LATERAL unnest(string_to_array(terms, ' ')) AS term
         ON CONFLICT DO NOTHING""",
 )
 
@@ -112,11 +144,17 @@ class Indexed(NamedTuple):
 
 
 class Behind(NamedTuple):
-    """A chat with messages or changes that the index lacks. `head`: as far as there is something to index."""
+    """A chat with messages or changes that the index lacks. `head`: as far as there is something to index. `is_signed`:
+    whether its signature is right for what is indexed."""
 
     chat: ChatId
     head: Indexed
     indexed: Indexed
+    is_signed: bool
+
+    @property
+    def is_done(self) -> bool:
+        return self.is_signed and self.indexed == self.head
 
 
 class IndexPage(NamedTuple):
@@ -139,11 +177,12 @@ class Document(NamedTuple):
 
 class IndexBatch(NamedTuple):
     """New documents, and documents that replace earlier ones, which may have had other terms. `chats`: how far the
-    index had come with each, and how far it has come with this batch."""
+    index had come with each, and how far it has come with this batch. `signatures`: of each chat; None: it has none."""
 
     chats: Mapping[ChatId, tuple[Indexed, Indexed]]
     documents: Sequence[Document]
     changed: Collection[tuple[ChatId, int]]
+    signatures: Mapping[ChatId, bytes | None]
 
 
 # What the index lacks
@@ -155,8 +194,8 @@ def find_page(connection: sa.Connection, after: int, page: int) -> IndexPage:
     last = highest if count == page else EVERY_CHAT
     span = {"after": after, "last": last}
     behind = [
-        Behind(ChatId(chat), Indexed(index, rev), Indexed(indexed, indexed_rev))
-        for chat, index, rev, indexed, indexed_rev in connection.execute(_BEHIND, span)
+        Behind(ChatId(chat), Indexed(index, rev), Indexed(indexed, indexed_rev), signed == indexed + indexed_rev)
+        for chat, index, rev, indexed, indexed_rev, signed in connection.execute(_BEHIND, span)
     ]
     orphans = [ChatId(chat) for chat in connection.scalars(_ORPHANS, span)]
     return IndexPage(behind, orphans, last if count == page else None)
@@ -165,6 +204,7 @@ def find_page(connection: sa.Connection, after: int, page: int) -> IndexPage:
 def read_batch(connection: sa.Connection, behind: Iterable[Behind], rows: int) -> IndexBatch:
     """What is to be written for these chats, as far as it is no more than about `rows` messages."""
     chats: dict[ChatId, tuple[Indexed, Indexed]] = {}
+    unsigned: set[ChatId] = set()
     spans: list[tuple[ChatId, int, int]] = []
     changed: set[tuple[ChatId, int]] = set()
     for one in behind:
@@ -178,17 +218,48 @@ def read_batch(connection: sa.Connection, behind: Iterable[Behind], rows: int) -
         spans += [(one.chat, index, index) for index in sorted(indexes)]
         spans += [(one.chat, one.indexed.last_index + 1, upto)] if upto > one.indexed.last_index else []
         chats[one.chat] = (one.indexed, Indexed(upto, rev))
+        if indexes or not one.is_signed:
+            unsigned.add(one.chat)
+            rows -= min(one.indexed.last_index, SIGNED_MESSAGES) // _SIGNED_AT_ONCE
         rows -= 1
     messages = Snapshot(connection).messages(spans) if spans else ()
     documents = [
         Document(one.chat, one.index, one.time, frozenset(message_terms(one.sender, one.body))) for one in messages
     ]
-    return IndexBatch(chats, documents, changed)
+    batch = IndexBatch(chats, documents, changed, {})
+    return batch._replace(signatures=_signatures(connection, batch, unsigned))
+
+
+def _signatures(
+    connection: sa.Connection, batch: IndexBatch, unsigned: Collection[ChatId]
+) -> dict[ChatId, bytes | None]:
+    """`unsigned`: chats whose signature is not right, or will not be when the changed documents are replaced."""
+    short = [chat for chat, (_, upto) in batch.chats.items() if upto.last_index <= SIGNED_MESSAGES]
+    stored = {ChatId(chat): bytes(found) for chat, found in _SIGNATURES.fetch(connection, short)} if short else {}
+    terms: dict[ChatId, set[str]] = {chat: set() for chat in short}
+    for one in batch.documents:
+        if one.chat in terms:
+            terms[one.chat] |= one.terms
+    signatures: dict[ChatId, bytes | None] = dict.fromkeys(batch.chats)
+    for chat in short:
+        is_new = batch.chats[chat][0].last_index == 0
+        signature = extended(stored[chat], terms[chat]) if chat in stored and chat not in unsigned else None
+        if signature is None and (is_new or chat in stored or chat in unsigned):
+            signature = sign(terms[chat] | _indexed_terms(connection, chat, batch))
+        signatures[chat] = signature
+    return signatures
+
+
+def _indexed_terms(connection: sa.Connection, chat: ChatId, batch: IndexBatch) -> set[str]:
+    """Of the documents that stay as they are."""
+    last = batch.chats[chat][0].last_index
+    found = connection.execute(_TERMS_OF_CHAT, {"chat": chat, "last": last}).all() if last else ()
+    return {term for index, terms in found if (chat, index) not in batch.changed for term in terms.split(" ")}
 
 
 def _changed(connection: sa.Connection, behind: Behind, rows: int) -> tuple[set[int], int]:
     """Indexes of messages in the index whose text has changed, and the `rev` up to which they are all."""
-    chat, head, indexed = behind
+    chat, head, indexed, _ = behind
     if head.rev <= indexed.rev:
         return set(), indexed.rev
     span = {"chat": chat, "after": indexed.rev, "upto": head.rev, "last": indexed.last_index}
@@ -211,17 +282,27 @@ def write_batch(connection: sa.Connection, batch: IndexBatch) -> int:
     remove(connection, [place for place in batch.changed if place[0] in written])
     documents = [one for one in batch.documents if one.chat in written and one.terms]
     if documents:
-        _INSERT_DOCUMENTS.run(connection, [(*one[:3], " ".join(one.terms)) for one in documents])
-        entries = sorted((one.chat, term, one.time, one.place) for one in documents for term in one.terms)
-        _INSERT_ENTRIES.run(connection, entries)
-    for chat, upto in written.items():
-        connection.execute(_UPDATE_HEAD, {"chat": chat, "index": upto.last_index, "rev": upto.rev})
+        made = [(*one[:3], " ".join(sorted(one.terms))) for one in documents]
+        _INSERT_DOCUMENTS.run(connection, made)
+        _INSERT_ENTRIES.run(connection, made)
+    if written:
+        _UPDATE_HEADS.run(connection, [(chat, *upto) for chat, upto in written.items()])
+        _write_signatures(connection, {chat: batch.signatures[chat] for chat in written})
     return len(documents)
+
+
+def _write_signatures(connection: sa.Connection, signatures: Mapping[ChatId, bytes | None]) -> None:
+    made = [{"chat": chat, "signature": signature} for chat, signature in signatures.items() if signature is not None]
+    if made:
+        connection.execute(_WRITE_SIGNATURES, made)
+    if len(made) < len(signatures):
+        _DELETE_SIGNATURES.run(connection, [chat for chat, signature in signatures.items() if signature is None])
 
 
 def remove(connection: sa.Connection, places: Collection[tuple[ChatId, int]]) -> None:
     """Remove these messages (chat and index) from the index, as far as they are in it."""
-    found = _DOCUMENTS.fetch(connection, sorted(places)) if places else ()
+    rows: list[tuple[ChatId, int]] = sorted(places)
+    found = _DOCUMENTS.fetch(connection, rows) if rows else ()
     if not found:
         return
     entries = sorted((chat, term, time) for chat, _, time, terms in found for term in terms.split(" "))
@@ -235,6 +316,7 @@ def remove_some(connection: sa.Connection, chat: ChatId) -> bool:
     remove(connection, [(chat, index) for index in indexes])
     if len(indexes) == _REMOVED:
         return False
+    _DELETE_SIGNATURES.run(connection, [chat])
     connection.execute(_DELETE_HEAD, {"chat": chat})
     return True
 

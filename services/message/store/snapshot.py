@@ -8,7 +8,8 @@ import msgspec
 import sqlalchemy as sa
 
 from services.message.domain import IndexRange, ReadState, chunks
-from services.message.store.search import FoundPlaces, SearchedChat, find_places, first_missing
+from services.message.store.search import FoundPlaces, SearchedChat, Wanted, find_places
+from services.message.store.search_chats import ChatSurvey, survey_chats
 from services.message.store.set_statements import SetStatement, single_column
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChangeKind, MessageChange, Reactions
@@ -208,13 +209,13 @@ class Snapshot:
     def _fetch(self, statement: SetStatement, rows: Sequence[Sequence[int]], **others: object) -> Sequence[Any]:
         return statement.fetch(self._connection, rows, **others) if rows else ()
 
-    def search(self, chats: Iterable[SearchedChat], terms: Sequence[str], after: int, count: int) -> FoundPlaces:
-        """See store.search."""
-        return find_places(self._connection, chats, terms, after, count)
+    def survey_chats(self, chats: Sequence[ChatId], terms: Sequence[str], after: int, most: int) -> ChatSurvey:
+        """See store.search_chats."""
+        return survey_chats(self._connection, chats, terms, after, most)
 
-    def first_missing_in_index(self, chats: Iterable[ChatId]) -> int | None:
-        """The time of the oldest message of these chats that the search index lacks."""
-        return first_missing(self._connection, chats)
+    def search(self, chats: Iterator[SearchedChat], number: int, wanted: Wanted) -> FoundPlaces:
+        """See store.search."""
+        return find_places(self._connection, chats, number, wanted)
 
     def epoch(self) -> str:
         """Changes when the database is restored from a backup; empty in a database without one."""

@@ -24,6 +24,7 @@ def test_migrations_create_the_declared_tables(migrated_url: str) -> None:
 BEFORE_0006 = (
     "ALTER TABLE heads DROP COLUMN rev", "DROP TABLE revisions", "DROP TABLE edits", "DROP TABLE reactions",
     "DROP TABLE search_heads", "DROP TABLE search_documents", "DROP TABLE search_entries",
+    "DROP TABLE search_signatures",
     "UPDATE alembic_version SET version_num = '0005'",
     "INSERT INTO heads (chat_id, last_index, last_time) VALUES (1, 1, 1)",
 )  # fmt: skip
