@@ -36,6 +36,8 @@ _OTHER = """ AND EXISTS (
     SELECT 1 FROM search_entries WHERE chat_id = {chat} AND term = {term} AND search_entries.time = newest.time
     LIMIT 1 OFFSET 0)"""
 _BOUND = "SELECT last.time FROM ({entries} LIMIT 1 OFFSET :skipped) AS last WHERE last.place >= {first}"
+_NO_BOUND = "NULL"
+"""Of a single term: a page that is not full has all entries that are visible."""
 _SQLITE = """
     SELECT span.value ->> 0, (SELECT json_group_array(json_array(time, place)) FROM ({hits})), ({bound})
     FROM json_each(:rows) AS span"""
@@ -134,6 +136,6 @@ def _text(database: str, outer: str, terms: int) -> str:
     columns = _COLUMNS[database]
     entries = _ENTRIES.format(term=":term0", **columns)
     others = "".join(_OTHER.format(term=f":term{at}", **columns) for at in range(1, terms))
-    return outer.format(
-        hits=_HITS.format(entries=entries, others=others, **columns), bound=_BOUND.format(entries=entries, **columns)
-    )
+    hits = _HITS.format(entries=entries, others=others, **columns)
+    bound = _BOUND.format(entries=entries, **columns) if terms > 1 else _NO_BOUND
+    return outer.format(hits=hits, bound=bound)
