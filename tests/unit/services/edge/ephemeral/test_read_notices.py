@@ -144,6 +144,7 @@ async def test_a_request_without_a_reply_delays_later_ones_only(
     readers.message.block(FindReadIndexes)
     await read(first, CHAT, 1)
     await readers.message.until_requested(FindReadIndexes)
+    monkeypatch.setattr(read_display, "_REQUEST_SECONDS", WAIT_SECONDS)
     readers.message.unblock_all()
     await read(first, CHAT, 2)
     await until_read(second, CHAT, 2, unread=1)
