@@ -88,13 +88,12 @@ class EnvelopeReceiver:
         notified = self._changes.setdefault(key, set())
         if len(self._changes) > _REMEMBERED_CHANGES:
             del self._changes[next(iter(self._changes))]
-        if delivery.recipients is None:
-            again, left = None in notified, None
+        if delivery.recipients is None and None not in notified:
             notified.add(None)
-        else:
-            again, left = None in notified, [one for one in delivery.recipients if one not in notified]
-            notified.update(left)
-        return msgspec.structs.replace(delivery, recipients=[] if again else left)
+            return delivery
+        left = [] if None in notified else [one for one in delivery.recipients or () if one not in notified]
+        notified.update(left)
+        return msgspec.structs.replace(delivery, recipients=left)
 
     def receive_heartbeat(self, data: bytes) -> None:
         heartbeat = _decode_heartbeat(data)
