@@ -1,6 +1,7 @@
 """Waiting for an event that must come."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 WAIT_SECONDS = 60.0
@@ -12,3 +13,11 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def block_until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    """The same where there is no event loop."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -120,6 +120,19 @@ class Stack:
         ops, port = free_port(), free_port() if service == "edge" else 0
         process = self._spawn(build, f"{service}-{ops}", self._environment(service, ops, port, change), service)
         return ServiceProcess(process, ops, port)
+
+    @contextmanager
+    def running(self, *services: str) -> Iterator[list[ServiceProcess]]:
+        """These services, in this order, on migrated databases; ready, and killed at the end."""
+        self.migrate()
+        started = [self.start(service) for service in services]
+        try:
+            self.await_ready(*started)
+            yield started
+        finally:
+            for one in started:
+                one.process.kill()
+                one.process.wait()
 
     def _spawn(self, build: Build, name: str, environment: Mapping[str, str], *arguments: str) -> Spawned:
         with (self._directory / f"{name}.log").open("wb") as log:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from services.cli.process_group import ProcessGroup
 from shared.contract import subjects
 from shared.contract.edge import Envelope
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.system.conftest import Dial
 from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
@@ -48,15 +48,8 @@ def services(
     """Auth, session, message and three edges."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
     stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
-    stack.migrate()
-    services = [stack.start(name) for name in ("auth", "session", "message", "edge", "edge", "edge")]
-    try:
-        stack.await_ready(*services)
+    with stack.running("auth", "session", "message", "edge", "edge", "edge") as services:
         yield services
-    finally:
-        for service in services:
-            service.process.kill()
-            service.process.wait()
 
 
 def broadcast_receivers(monitoring: int) -> list[str]:
@@ -64,13 +57,6 @@ def broadcast_receivers(monitoring: int) -> list[str]:
     with _open(f"http://127.0.0.1:{monitoring}/connz?subs=true", timeout=5) as response:
         connections: list[dict[str, Any]] = json.load(response)["connections"]
     return [one["name"] for one in connections if subjects.BROADCAST in one.get("subscriptions_list", ())]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -137,7 +123,7 @@ def test_edges_without_a_recipient_get_nothing(
     valkey_server.kill()
     ann.post(session, "without")
     bob.receive_text("without")
-    until(lambda: not broadcast_receivers(monitoring))
+    block_until(lambda: not broadcast_receivers(monitoring))
     with counted_messages(nats_server) as counts:
         for number in range(_MESSAGES):
             ann.post(session, str(number))
@@ -146,7 +132,7 @@ def test_edges_without_a_recipient_get_nothing(
     assert counts.pop("all") == _MESSAGES, "to nobody"
     assert sorted(counts.values()) == [_MESSAGES, _MESSAGES]
     valkey_server.start()
-    until(lambda: len(broadcast_receivers(monitoring)) == 3)
+    block_until(lambda: len(broadcast_receivers(monitoring)) == 3)
     ann.post(session, "again")
     assert received(bob, "again") == ["again"]
     for user in (ann, bob, idle):
@@ -163,7 +149,7 @@ def test_logins_logouts_and_moves_lose_and_double_nothing(
     valkey_server.kill()
     ann.post(session, "without")
     assert received(bob, "without") == received(cem, "without")
-    until(lambda: not broadcast_receivers(monitoring))
+    block_until(lambda: not broadcast_receivers(monitoring))
     over, sent = threading.Event(), list[str]()
 
     def write() -> None:

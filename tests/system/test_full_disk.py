@@ -19,6 +19,7 @@ from services.cli.streams import stores_events
 from tests.drills.archive import broker
 from tests.drills.cluster import Cluster
 from tests.support.small_disk import SmallDisk, small_disk
+from tests.support.waiting import block_until
 from tests.system.conftest import Dial
 from tests.system.users import V2User
 
@@ -44,9 +45,7 @@ def cluster(disk: SmallDisk) -> Iterator[Cluster]:
 
 def seconds_until(condition: Callable[[], bool]) -> float:
     began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < PATIENCE_SECONDS
-        time.sleep(0.05)
+    block_until(condition, PATIENCE_SECONDS)
     return time.monotonic() - began
 
 

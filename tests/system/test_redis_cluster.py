@@ -24,15 +24,8 @@ def services(
     """Auth, session, message and two edges."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
     stack = Stack(tmp_path, nats_server, valkey_cluster, url, process_group, fork_server=fork_server)
-    stack.migrate()
-    services = [stack.start(name) for name in ("auth", "session", "message", "edge", "edge")]
-    try:
-        stack.await_ready(*services)
+    with stack.running("auth", "session", "message", "edge", "edge") as services:
         yield services
-    finally:
-        for service in services:
-            service.process.kill()
-            service.process.wait()
 
 
 @pytest.fixture

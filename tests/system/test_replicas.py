@@ -33,16 +33,8 @@ def replicas(
     """Two of message, two edges, and one of each other service."""
     with databases(postgres_server) as url:
         stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
-        stack.migrate()
-        names = ("auth", "session", "message", "message", "edge", "edge")
-        services = [stack.start(name) for name in names]
-        try:
-            stack.await_ready(*services)
+        with stack.running("auth", "session", "message", "message", "edge", "edge") as services:
             yield services[2:4], services[4:6]
-        finally:
-            for service in services:
-                service.process.kill()
-                service.process.wait()
 
 
 @pytest.fixture

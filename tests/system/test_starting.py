@@ -1,7 +1,6 @@
 """Each service as a process that starts before its dependencies: it waits, reports the missing one, and serves in the
 end."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -12,6 +11,7 @@ import pytest
 from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.waiting import block_until
 from tests.system.databases import databases
 from tests.system.stack import ServiceProcess, Stack
 
@@ -56,24 +56,17 @@ def readiness(service: ServiceProcess) -> tuple[int, str]:
         return 0, ""
 
 
-def until(seen: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def becomes(service: ServiceProcess, status: int, word: str) -> None:
     def seen() -> bool:
         found, body = readiness(service)
         return found == status and word in body
 
-    until(seen)
+    block_until(seen, SECONDS)
     assert service.process.poll() is None
 
 
 def logs(directory: Path, name: str, service: ServiceProcess, words: str) -> None:
-    until(lambda: words in (directory / f"{name}-{service.ops}.log").read_text())
+    block_until(lambda: words in (directory / f"{name}-{service.ops}.log").read_text(), SECONDS)
 
 
 def test_without_a_broker(start: Start, nats_server: NatsServer, tmp_path: Path) -> None:

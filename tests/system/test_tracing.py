@@ -51,15 +51,8 @@ def services(
     """One of each, and a second edge, which is the last."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
     stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, collector.endpoint, fork_server)
-    stack.migrate()
-    services = [stack.start(name) for name in ("auth", "session", "message", "edge", "edge")]
-    try:
-        stack.await_ready(*services)
+    with stack.running("auth", "session", "message", "edge", "edge") as services:
         yield services
-    finally:
-        for service in services:
-            service.process.kill()
-            service.process.wait()
 
 
 @pytest.fixture
