@@ -113,10 +113,12 @@ def broken() -> None:
 @drills.command()
 @click.option("--seconds", default=60.0, show_default=True, help="Seconds of all steps together, at least.")
 @click.option("--edges", type=click.IntRange(2, 16), default=4, show_default=True, help="From one to so many and back.")
+@click.option("--replicas", type=click.IntRange(2, 8), default=4, show_default=True, help="Of message, as for edges.")
 @click.option("--phase", "phases", type=click.Choice(scaling.PHASES), multiple=True, help="Only this; repeatable.")
+@click.option("--freezes", default=2, show_default=True, help="So often an owner is frozen; not on SQLite.")
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
 @click.option("--crowds", default=1, show_default=True, help="Ten users each. An edge with many takes time to drain.")
-@click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
+@click.option("--bound", default=3.0, show_default=True, help="Longest time without service, in seconds.")
 @click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
 @click.option("--seed", type=int, help="Of the order of steps and of the users' actions. Random by default.")
 @click.option("--from", "revision", help="Begin with this revision's build: the replacement is then an upgrade.")
@@ -124,14 +126,19 @@ def broken() -> None:
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
 def scale(
-    seconds: float, edges: int, phases: tuple[str, ...], rate: float, crowds: int, bound: float, database: str,
-    seed: int | None, revision: str | None, mutant: str | None, report_file: Path | None, keep: bool,
+    seconds: float, edges: int, replicas: int, phases: tuple[str, ...], freezes: int, rate: float, crowds: int,
+    bound: float, database: str, seed: int | None, revision: str | None, mutant: str | None,
+    report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
-    """Users post while edges are added and removed, and each process is replaced, one at a time."""
+    """Users post while edges and replicas of message are added and removed, each process is replaced, owners of chats
+    are killed and frozen, and partitions are moved between two databases, one at a time."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     random.seed(number)
-    plan = scaling.plan(edges, number, upgrade=revision is not None)
+    if database == "sqlite":
+        click.echo(scaling.NO_FREEZE)
+        freezes = 0
+    plan = scaling.plan(edges, replicas, freezes, number, upgrade=revision is not None)
     steps = [step for step in plan if step.phase in (phases or scaling.PHASES)]
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     directory.chmod(0o755)
@@ -139,11 +146,14 @@ def scale(
     after = _broken(mutant)
     before = _earlier(revision, directory / "before") if revision else after
     records: list[Record] = []
-    with fleet(directory, database, records.append) as running:
+    with fleet(directory, database, records.append, message_databases=moving.DATABASES) as running:
         trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo))
-    rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained}
+    rules: dict[str, Invariant] = {
+        "S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained,
+        "S8 chats": partial(rolling.chats_served, bound=bound),
+    }  # fmt: skip
     result = check(trial, scaling.required_evidence(steps, seconds, rate), rules)
-    _report(trial, result, directory, keep, report_file)
+    _report(trial, result, directory, keep, report_file, rolling.phase_figures)
 
 
 @drills.command()
@@ -171,9 +181,11 @@ def move(
     with fleet(directory, database, records.append, message_databases=moving.DATABASES) as running:
         builds = _broken(mutant)
         trial = asyncio.run(moving.move(running, records, steps, seconds, rate, crowds, builds, click.echo))
-    rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound)}
+    rules: dict[str, Invariant] = {
+        "S1 service": partial(rolling.served, bound=bound), "S8 chats": partial(rolling.chats_served, bound=bound),
+    }  # fmt: skip
     result = check(trial, moving.required_evidence(steps, seconds, rate), rules)
-    _report(trial, result, directory, keep, report_file)
+    _report(trial, result, directory, keep, report_file, rolling.phase_figures)
 
 
 def _add_outage_drill(name: str, plan: Callable[[float], list[Outage]], default_seconds: float) -> None:

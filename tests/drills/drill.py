@@ -26,6 +26,7 @@ from tests.drills.records import (
     MessageAcknowledged,
     MessageReceived,
     MessageSent,
+    PhaseBegan,
     Record,
     Trial,
 )
@@ -85,13 +86,18 @@ class Drill:
         return trial
 
     async def take(self, steps: Iterable[S], seconds: float, act: Callable[[S], Awaitable[None]]) -> None:
-        """One step after the other, each for `seconds` at least; then some calm."""
+        """One step after the other, each for `seconds` at least; then some calm. Records the phases."""
         for step in steps:
-            self.phase = step.phase
+            self._enter(step.phase)
             began = time.monotonic()
             await act(step)
             await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
         await asyncio.sleep(_CALM_SECONDS)
+
+    def _enter(self, phase: str) -> None:
+        if phase != self.phase:
+            self.records.append(PhaseBegan(time.monotonic(), phase))
+        self.phase = phase
 
     async def _disturbed(self, devices: list[DrillClient], disturb: Callable[["Drill"], Awaitable[None]]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -106,7 +112,7 @@ class Drill:
 
     async def _quiesce(self, population: Population) -> Trial:
         """All devices reconnect and send a last message to each chat; then everything must be delivered."""
-        self.phase = "last words"
+        self._enter("last words")
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
                 staying = [device for device in population.devices if not device.retired]

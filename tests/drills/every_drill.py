@@ -32,6 +32,7 @@ RUNS = (
     Run("audit", ("audit",)),
     Run("members", ("members",)),
     Run("scale", ("scale", "--seconds", "60")),
+    Run("scale, PostgreSQL", ("scale", "--seconds", "60", "--database", "postgresql")),
     Run("move", ("move",)),
     Run("move, PostgreSQL", ("move", "--database", "postgresql")),
     Run("broker", ("broker",)),

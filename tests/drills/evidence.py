@@ -9,19 +9,20 @@ from tests.drills.indexed_trial import IndexedTrial
 
 @dataclass(frozen=True)
 class RequiredEvidence:
-    """The least that must have happened. `faults`: by target. `ending`: every device must have had an acknowledgement
-    after the last fault."""
+    """The least that must have happened. `faults`: by target; `kinds`: by kind of fault. `ending`: every device must
+    have had an acknowledgement after the last fault."""
 
     acked: int = 1
     received: int = 1
     faults: Mapping[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, int] = field(default_factory=dict)
     ending: bool = True
 
     @classmethod
-    def of(cls, sent: float, faults: Mapping[str, int]) -> "RequiredEvidence":
+    def of(cls, sent: float, faults: Mapping[str, int], kinds: Mapping[str, int] | None = None) -> "RequiredEvidence":
         """Requires a fifth of the planned messages, and every fault."""
         least = int(sent / 5)
-        return cls(acked=least, received=2 * least, faults=faults)
+        return cls(acked=least, received=2 * least, faults=faults, kinds=kinds or {})
 
 
 def doubts(trial_index: IndexedTrial, required_evidence: RequiredEvidence) -> list[str]:
@@ -35,6 +36,10 @@ def doubts(trial_index: IndexedTrial, required_evidence: RequiredEvidence) -> li
     for target, least in required_evidence.faults.items():
         if seen[target] < least:
             found.append(f"{target} was disturbed {seen[target]} times, {least} are needed")
+    seen_kinds = Counter(fault.kind for fault in trial_index.faults)
+    for kind, least in required_evidence.kinds.items():
+        if seen_kinds[kind] < least:
+            found.append(f"only {seen_kinds[kind]} faults were of the kind {kind}, {least} are needed")
     if trial_index.trial.sleepers and not any(shown.count for shown in trial_index.unread_shown):
         found.append("no login showed any unread message")
     if trial_index.unread:

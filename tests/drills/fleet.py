@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -26,22 +27,24 @@ from tests.system.databases import databases
 from tests.system.stack import Build, ChangeSettings, ServiceProcess, Stack
 
 DATABASES = ("sqlite", "postgresql")
-_POSTGRES = {"synchronous_commit": "on", "max_connections": "60"}
+_POSTGRES = {"synchronous_commit": "on", "max_connections": "120"}
 """A commit must survive a crash of the server, though not of the machine."""
 Builds = Callable[[str], Build]
 """The build to start for a service."""
+_STORED = "dragoman_message_acknowledged_total"
+_LOOK_SECONDS = 1.0
 
 
 class Fleet:
     """`edges` are those in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as behind a
     load balancer. `journal` gets a record of every end. With `links`, each process and each client reaches its servers
-    by proxies. The replicas of message share out `message_databases`, the names of several."""
+    by proxies. A `kind` of processes is the name of a service; with several databases, `message@NAME` are the replicas
+    of message for one of them."""
 
     def __init__(
         self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, postgres: PostgresServer | None, journal: Journal,
-        links: Links | None = None, message_databases: Sequence[str] = (),
+        links: Links | None = None,
     ) -> None:  # fmt: skip
-        self._message_databases = message_databases
         self.edges: list[Edge] = []
         self.nodes: list[Edge] = []
         """The edges at their own addresses."""
@@ -68,13 +71,14 @@ class Fleet:
     async def migrate(self, build: Build) -> None:
         await asyncio.to_thread(self._stack.migrate, build)
 
-    async def start(self, service: str, build: Build) -> None:
+    async def start(self, kind: str, builds: Builds) -> None:
         """Returns when the new process is ready."""
-        self._numbers[service] += 1
-        name = f"{service}-{self._numbers[service]}"
+        self._numbers[kind] += 1
+        name = f"{kind}-{self._numbers[kind]}"
+        service, _, database = kind.partition("@")
         link = await self._link(name)
         running = self.running[name] = self._stack.start(
-            service, build, lambda settings: self._choose(name, link(settings))
+            service, builds(service), lambda settings: _choose(link(settings), database)
         )
         await asyncio.to_thread(self._stack.await_ready, running)
         if port := running.port:
@@ -82,14 +86,6 @@ class Fleet:
             if self.links is not None:
                 port = await self.links.admit(name, port)
             self.edges.append((name, f"ws://127.0.0.1:{port}"))
-
-    def _choose(self, name: str, settings: Settings) -> Settings:
-        """The settings of a replica of message for one of several databases."""
-        service, _, number = name.rpartition("-")
-        if service != "message" or not self._message_databases:
-            return settings
-        database = self._message_databases[int(number) % len(self._message_databases)]
-        return settings.model_copy(update={"message": settings.message.model_copy(update={"database": database})})
 
     async def operate(self, build: Build, *arguments: str, lifetime: float | None = None) -> None:
         """Runs a command of the operator until its end; or kills it after `lifetime` seconds."""
@@ -109,9 +105,9 @@ class Fleet:
             return lambda settings: settings
         return await self.links.connect(name, {server: one.port for server, one in self.servers.items()})
 
-    async def end(self, service: str) -> None:
-        """Ends the oldest process of a service in order; returns when it is gone."""
-        name = next(name for name in self.running if name.startswith(f"{service}-"))
+    async def end(self, kind: str) -> None:
+        """Ends the oldest process of a kind in order; returns when it is gone."""
+        name = self._names(kind)[0]
         process = self.running.pop(name).process
         self.edges[:] = [edge for edge in self.edges if edge[0] != name]
         self._journal(Fault(time.monotonic(), name, "end"))
@@ -123,16 +119,58 @@ class Fleet:
             status = await asyncio.to_thread(process.wait)
         self._journal(Ended(time.monotonic(), name, status))
 
+    async def kill_owner(self, kind: str) -> None:
+        """Kills one of several replicas of message that owns partitions of chats in use."""
+        name = await self._owner(kind)
+        self._journal(Fault(time.monotonic(), name, "kill"))
+        process = self.running.pop(name).process
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+    async def freeze_owner(self, kind: str, seconds: float) -> None:
+        """As `kill_owner`; the process goes on after this time."""
+        name = await self._owner(kind)
+        process = self.running[name].process
+        self._journal(Fault(time.monotonic(), name, "stop"))
+        process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    async def _owner(self, kind: str) -> str:
+        """The replica that stores most messages at the moment."""
+        before = await asyncio.to_thread(self._stored, kind)
+        await asyncio.sleep(_LOOK_SECONDS)
+        after = await asyncio.to_thread(self._stored, kind)
+        name = max(before, key=lambda one: after[one] - before[one])
+        assert len(before) > 1, f"one {kind} only is running"
+        assert after[name] > before[name], f"no {kind} stores anything"
+        return name
+
+    def _stored(self, kind: str) -> dict[str, float]:
+        """The number of messages that each replica has stored."""
+        return {name: self.running[name].metric(_STORED) for name in self._names(kind)}
+
+    def _names(self, kind: str) -> list[str]:
+        """Of the running processes, the oldest first."""
+        return [name for name in self.running if name.startswith(f"{kind}-")]
+
     async def restart(self, server: str) -> None:
         """Restarts a server: there is one of each, so it is away for a moment."""
         self._journal(Fault(time.monotonic(), server, "restart"))
         await asyncio.to_thread(self.servers[server].stop)
         await asyncio.to_thread(self.servers[server].start)
 
-    def kill(self) -> None:
+    def kill_all(self) -> None:
         for service in self.running.values():
             service.process.kill()
             service.process.wait()
+
+
+def _choose(settings: Settings, database: str) -> Settings:
+    """The settings of a process for one of several databases of message, if there is one."""
+    return settings.model_copy(update={"message": settings.message.model_copy(update={"database": database})})
 
 
 @contextmanager
@@ -163,8 +201,8 @@ def fleet(
         stack.callback(fork_server.close)
         message = MessageSettings(databases=several)
         services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server, message=message)
-        running = Fleet(services, nats, valkey, postgres, journal, links, message_databases)
-        stack.callback(running.kill)
+        running = Fleet(services, nats, valkey, postgres, journal, links)
+        stack.callback(running.kill_all)
         yield running
 
 

@@ -24,6 +24,7 @@ from tests.drills.records import (
     MessageRejected,
     MessageSent,
     Opened,
+    PhaseBegan,
     PresenceSeen,
     ReadinessChanged,
     ResourcesSeen,
@@ -69,6 +70,7 @@ class IndexedTrial:
         self.received: list[MessageReceived] = []
         self.announced: list[ChatAnnounced] = []
         self.faults: list[Fault] = []
+        self.phases: list[PhaseBegan] = []
         self.joined: dict[tuple[int, int], Joined] = {}
         """By account and chat: those that were no members at the beginning."""
         self.departed: dict[tuple[int, int], Departed] = {}
@@ -128,6 +130,8 @@ class IndexedTrial:
                 self.announced.append(record)
             case Fault():
                 self.faults.append(record)
+            case PhaseBegan():
+                self.phases.append(record)
             case Joined():
                 self.joined[record.account, record.chat] = record
             case Departed():

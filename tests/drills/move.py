@@ -15,8 +15,9 @@ from tests.drills.records import Fault, Record, Trial
 DATABASES = ("main", "second")
 """The first one has all partitions at the beginning."""
 PHASES = ("there", "killed", "back")
-_SERVICES = ("auth", "session", "message", "message", "message", "message", "edge", "edge")
-"""Two replicas of message for each database."""
+MAIN, SECOND = (f"message@{name}" for name in DATABASES)
+"""The replicas of each; see Fleet."""
+_KINDS = ("auth", "session", MAIN, MAIN, SECOND, SECOND, "edge", "edge")
 _OPERATOR = "partitions"
 _PATIENCE_SECONDS = 30.0
 _LIFETIMES = (0.5, 2.5)
@@ -48,18 +49,19 @@ async def move(
     """`seconds`: of a step, at least. `records`: the list that the fleet writes to. For the others, see Drill."""
 
     async def act(step: MoveStep) -> None:
-        await _carry_out(fleet, records, step, builds)
+        await carry_out(fleet, records, step, builds)
 
     async def disturb(drill: Drill) -> None:
         await drill.take(steps, seconds, act)
 
     await fleet.migrate(builds("message"))
-    await asyncio.gather(*(fleet.start(service, builds(service)) for service in _SERVICES))
+    await asyncio.gather(*(fleet.start(kind, builds) for kind in _KINDS))
     drill = Drill(fleet.edges, fleet.history, rate, _PATIENCE_SECONDS, report, (), crowds, fleet.presence, records)
     return await drill.run(disturb)
 
 
-async def _carry_out(fleet: Fleet, records: list[Record], step: MoveStep, builds: Builds) -> None:
+async def carry_out(fleet: Fleet, records: list[Record], step: MoveStep, builds: Builds) -> None:
+    """`records`: as for `move`."""
     arguments = ("admin", "partitions", "move", step.ranges, "--to", step.target)
     for _ in range(step.kills):
         records.append(Fault(time.monotonic(), _OPERATOR, "kill"))

@@ -30,6 +30,7 @@ _HOARDED_BYTES = 4096
 _LOGIN_SECONDS = 0.03
 _LEFT_OUT_SECONDS = 0.25
 _OVERTAKEN_SECONDS = 0.05
+_TRUSTING_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -395,6 +396,19 @@ def _slow_start() -> None:
     time.sleep(_SLOW_START_SECONDS)
 
 
+def _trust_owners() -> None:
+    """An edge sends messages to the owner of their chat alone, until its heartbeats have long been missing."""
+    from services.edge.upstream.owners import Owners
+    from shared import partitions
+
+    def same(_owners: Owners, _chat: int, receiver: str, _now: float) -> str:
+        return receiver
+
+    _replace(Owners, "after", same)
+    _replace(Owners, "gone", lambda *_: None)
+    _replace(partitions, "LEASE_SECONDS", _TRUSTING_SECONDS)
+
+
 def _skip_catch_up() -> None:
     """What changes while partitions are copied is not copied, and nothing is compared."""
     from services.message.store.copying import RangeCopy
@@ -432,6 +446,7 @@ MUTANTS = {
     "skip-gaps": Mutant("edge", "I3 order", _skip_gaps, "network --phase nats"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
+    "trust-owners": Mutant("edge", "S8 chats", _trust_owners, "scale --phase grow --phase owners"),
     "forget-changes": Mutant("message", "R1 absence", _forget_changes, "absence"),
     "skip-catch-up": Mutant("partitions", "I1 durability", _skip_catch_up, "move"),
 }

@@ -17,9 +17,9 @@ from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
 from tests.drills.outages import ALL_EDGES, Outage
 from tests.drills.records import Fault, Healed, PresenceSeen, ReadinessChanged, Record, Trial
-from tests.drills.scale import FIRST
 
 _CALM_SECONDS = 4.0
+_SERVICES = ("auth", "session", "message", "message", "edge", "edge")
 _PATIENCE_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
 _NOTICING_SECONDS = 15.0
@@ -48,10 +48,10 @@ async def endure(
             await asyncio.sleep(_PATIENCE_SECONDS / 3)
             over.set()
 
-    threads = len(FIRST) + 8
+    threads = len(_SERVICES) + 8
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))  # readiness may take seconds each
     await fleet.migrate(builds("message"))
-    await asyncio.gather(*(fleet.start(service, builds(service)) for service in (*FIRST, "edge")))
+    await asyncio.gather(*(fleet.start(service, builds) for service in _SERVICES))
     proxied = fleet.links is not None and fleet.links.proxied
     drill = Drill(fleet.edges, fleet.history, rate, _PATIENCE_SECONDS, report, (), 1, fleet.presence, records, proxied)
     try:

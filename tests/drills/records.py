@@ -87,6 +87,13 @@ class Fault(msgspec.Struct, tag="fault", frozen=True):
     kind: str
 
 
+class PhaseBegan(msgspec.Struct, tag="phase", frozen=True):
+    """Of the drill's course; it lasts until the next one."""
+
+    at: float
+    phase: str
+
+
 class Joined(msgspec.Struct, tag="joined", frozen=True):
     """A join, requested at `began`, was acknowledged."""
 
@@ -216,6 +223,7 @@ Record = (
     | MessageReceived
     | ChatAnnounced
     | Fault
+    | PhaseBegan
     | Joined
     | Departed
     | Deleted

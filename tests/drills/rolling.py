@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import ReadinessChanged
+from tests.drills.records import MessageSent, ReadinessChanged
+
+K = TypeVar("K")
 
 GRACE_SECONDS = 20.0
 """A process ends within this time after SIGTERM: `edge.drain_seconds`, and ten."""
@@ -39,6 +41,13 @@ def served(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
     for device, wait in longest_waits(trial_index).items():
         if wait.seconds > bound:
             yield f"{device} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
+
+
+def chats_served(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
+    """No chat is without service for longer than `bound` seconds, besides outages of its senders' edges."""
+    for chat, waits in _chat_waits(trial_index).items():
+        if (wait := max(waits)).seconds > bound:
+            yield f"chat {chat} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
 
 
 def drained(trial_index: IndexedTrial) -> Iterator[str]:
@@ -90,15 +99,22 @@ def silence_noticed(trial_index: IndexedTrial, within: float) -> Iterator[str]:
 def longest_waits(trial_index: IndexedTrial) -> dict[str, Wait]:
     """By device: the longest time from an attempt until it, or a later one, was served. The time of outages does not
     count for attempts on edges that had to be without service, and for logins if all had to."""
-    edges = {opened.edge for opened in trial_index.connections.values()}
-    return {device: max(_waits(attempts, trial_index, edges)) for device, attempts in _attempts(trial_index).items()}
+    return {device: max(waits) for device, waits in _device_waits(trial_index).items()}
 
 
 def longest_wait(trial_index: IndexedTrial, began: float, ended: float) -> float:
     """Seconds of the longest wait of any device that began in this time."""
-    edges = {opened.edge for opened in trial_index.connections.values()}
-    waits = (wait for attempts in _attempts(trial_index).values() for wait in _waits(attempts, trial_index, edges))
-    return max((wait.seconds for wait in waits if began <= wait.at < ended), default=0.0)
+    return _longest(_device_waits(trial_index), began, ended)
+
+
+def phase_figures(trial_index: IndexedTrial) -> dict[str, float]:
+    """The longest waits of any chat and of any device that began in each phase."""
+    devices, chats, found = _device_waits(trial_index), _chat_waits(trial_index), dict[str, float]()
+    ends = [one.at for one in trial_index.phases[1:]] + [trial_index.end]
+    for began, ended in zip(trial_index.phases, ends, strict=True):
+        found[f"{began.phase}_chat_wait_seconds"] = round(_longest(chats, began.at, ended), 2)
+        found[f"{began.phase}_device_wait_seconds"] = round(_longest(devices, began.at, ended), 2)
+    return found
 
 
 def figures(trial_index: IndexedTrial) -> dict[str, Any]:
@@ -125,6 +141,30 @@ def _end_requests(trial_index: IndexedTrial) -> dict[str, float]:
     return {fault.target: fault.at for fault in trial_index.faults if fault.kind == "end"}
 
 
+def _longest(waits: Mapping[Any, list[Wait]], began: float, ended: float) -> float:
+    """Seconds of the longest wait that began in this time."""
+    return max((wait.seconds for own in waits.values() for wait in own if began <= wait.at < ended), default=0.0)
+
+
+def _device_waits(trial_index: IndexedTrial) -> dict[str, list[Wait]]:
+    return _waits_of(_attempts(trial_index), trial_index)
+
+
+def _chat_waits(trial_index: IndexedTrial) -> dict[int, list[Wait]]:
+    """By chat: the time from each message until it, or a later one of any member, was acknowledged. Time without
+    messages counts after one that failed."""
+    attempts: dict[int, list[Attempt]] = defaultdict(list)
+    for sent, attempt in _messages(trial_index):
+        if trial_index.connections[sent.connection].account not in trial_index.deleted:
+            attempts[sent.chat].append(attempt)
+    return _waits_of(attempts, trial_index)
+
+
+def _waits_of(attempts: Mapping[K, list[Attempt]], trial_index: IndexedTrial) -> dict[K, list[Wait]]:
+    edges = {opened.edge for opened in trial_index.connections.values()}
+    return {key: list(_waits(own, trial_index, edges)) for key, own in attempts.items()}
+
+
 def _waits(attempts: list[Attempt], trial_index: IndexedTrial, edges: set[str]) -> Iterator[Wait]:
     served_at = trial_index.end
     for attempt in sorted(attempts, key=lambda attempt: attempt.at, reverse=True):
@@ -139,21 +179,26 @@ def _waits(attempts: list[Attempt], trial_index: IndexedTrial, edges: set[str]) 
 
 
 def _attempts(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
-    """By device. Messages that are unanswered because the device itself closed the connection do not count, nor do
-    those of deleted accounts."""
+    """By device. Those of deleted accounts do not count."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
-    for text, sent in trial_index.sent.items():
-        device, edge = trial_index.connections[sent.connection].device, trial_index.connections[sent.connection].edge
-        if text in trial_index.acked:
-            attempts[device].append(Attempt(sent.at, trial_index.acked[text][0].at, edge))
-        elif text in trial_index.rejected or not _left(trial_index, sent.connection):
-            attempts[device].append(Attempt(sent.at, None, edge))
+    for sent, attempt in _messages(trial_index):
+        attempts[trial_index.connections[sent.connection].device].append(attempt)
     for device, logins in _logins(trial_index).items():
         attempts[device] += logins
     for opened in trial_index.connections.values():
         if opened.account in trial_index.deleted:
             attempts.pop(opened.device, None)
     return attempts
+
+
+def _messages(trial_index: IndexedTrial) -> Iterator[tuple[MessageSent, Attempt]]:
+    """All but those that are unanswered because the device itself closed the connection."""
+    for text, sent in trial_index.sent.items():
+        edge = trial_index.connections[sent.connection].edge
+        if text in trial_index.acked:
+            yield sent, Attempt(sent.at, trial_index.acked[text][0].at, edge)
+        elif text in trial_index.rejected or not _left(trial_index, sent.connection):
+            yield sent, Attempt(sent.at, None, edge)
 
 
 def _left(trial_index: IndexedTrial, connection: int) -> bool:

@@ -1,4 +1,5 @@
-"""The scale drill: edges are added and removed, and every process is replaced, while users post."""
+"""The scale drill: edges and replicas of message are added and removed, every process is replaced, owners of chats are
+killed and frozen, and partitions are moved between two databases of message, while users post."""
 
 import asyncio
 import random
@@ -6,55 +7,85 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, assert_never
 
+from tests.drills import move
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
+from tests.drills.move import MAIN, SECOND, MoveStep
 from tests.drills.records import Record, Trial
 
-FIRST = ("auth", "session", "message", "message", "edge")
-"""The processes at the beginning."""
-PHASES = ("grow", "replace", "servers", "shrink")
+FIRST = ("auth", "session", MAIN, "edge")
+"""The kinds of processes at the beginning, one of each."""
+PHASES = ("grow", "replace", "owners", "move", "servers", "shrink")
+NO_FREEZE = (
+    "SQLite: no owner is frozen. One that is stopped within a transaction holds the lock of the whole file, and no "
+    "server takes it away."
+)
+_FREEZE_SECONDS = 5.0
+"""Longer than a replica's lease, and than PostgreSQL leaves it the locks of its transaction."""
 _PATIENCE_SECONDS = 30.0
 
 
 class Step(NamedTuple):
-    """`replace`: a new process is ready before the oldest one of the service gets SIGTERM."""
+    """`what`: a kind of processes (see Fleet), or a server. `replace`: a new process is ready before the oldest one
+    gets SIGTERM. `kill`, `freeze`: of an owner of chats; one that is killed is started again."""
 
     phase: str
-    act: Literal["start", "end", "replace", "restart", "migrate"]
+    act: Literal["start", "end", "replace", "kill", "freeze", "restart", "migrate"]
     what: str
 
 
-def plan(edges: int, seed: int, *, upgrade: bool) -> list[Step]:
-    """From one edge to `edges`, replacement of each process, restarts of the servers, and back to one edge. With
-    `upgrade`, the databases are migrated before the replacements."""
-    services = [*(service for service in FIRST if service != "edge"), *["edge"] * edges]
-    random.Random(seed).shuffle(services)
+_MOVES: tuple[Step | MoveStep, ...] = (
+    *[Step("move", "start", SECOND)] * 2,
+    MoveStep("move", "0-127", "second"),
+    Step("move", "kill", SECOND),
+    Step("move", "kill", MAIN),
+    MoveStep("move", "0-127", "main"),
+    *[Step("move", "end", SECOND)] * 2,
+)
+"""Half of the partitions there and back, while owners on either side are killed."""
+
+
+def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -> list[Step | MoveStep]:
+    """From one edge and one replica of message to so many, replacement of each process, faults of owners, moves,
+    restarts of the servers, and back to one of each. With `upgrade`, the databases are migrated before the
+    replacements."""
+    kinds = ["auth", "session", *[MAIN] * replicas, *["edge"] * edges]
+    owners = [*["kill"] * 2, *["freeze"] * freezes]
+    more = [*["edge"] * (edges - 1), *[MAIN] * (replicas - 1)]
+    order = random.Random(seed)
+    for one in (kinds, owners, more):
+        order.shuffle(one)
     return [
-        *[Step("grow", "start", "edge")] * (edges - 1),
+        *(Step("grow", "start", kind) for kind in more),
         *[Step("replace", "migrate", "")] * upgrade,
-        *[Step("replace", "replace", service) for service in services],
-        *[Step("servers", "restart", server) for server in ("nats", "valkey")],
-        *[Step("shrink", "end", "edge")] * (edges - 1),
+        *(Step("replace", "replace", kind) for kind in kinds),
+        *(Step("owners", "kill" if act == "kill" else "freeze", MAIN) for act in owners),
+        *_MOVES,
+        *(Step("servers", "restart", server) for server in ("nats", "valkey")),
+        *(Step("shrink", "end", kind) for kind in reversed(more)),
     ]
 
 
 async def scale(
-    fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float, crowds: int,
+    fleet: Fleet, records: list[Record], steps: Sequence[Step | MoveStep], seconds: float, rate: float, crowds: int,
     builds: tuple[Builds, Builds], report: Callable[[str], None],
 ) -> Trial:  # fmt: skip
     """`records`: the list that the fleet writes to. `builds`: those started before the replacements, and from then on.
     For the others, see Drill."""
     before, after = builds
 
-    async def act(step: Step) -> None:
-        await _carry_out(fleet, step, before if step.phase == "grow" else after)
+    async def act(step: Step | MoveStep) -> None:
+        if isinstance(step, MoveStep):
+            await move.carry_out(fleet, records, step, after)
+        else:
+            await _carry_out(fleet, step, before if step.phase == "grow" else after)
 
     async def disturb(drill: Drill) -> None:
         await drill.take(steps, seconds / len(steps), act)
 
     await fleet.migrate(before("message"))
-    await asyncio.gather(*(fleet.start(service, before(service)) for service in FIRST))
+    await asyncio.gather(*(fleet.start(kind, before) for kind in FIRST))
     drill = Drill(fleet.edges, fleet.history, rate, _PATIENCE_SECONDS, report, (), crowds, fleet.presence, records)
     return await drill.run(disturb)
 
@@ -62,12 +93,17 @@ async def scale(
 async def _carry_out(fleet: Fleet, step: Step, builds: Builds) -> None:
     match step.act:
         case "start":
-            await fleet.start(step.what, builds(step.what))
+            await fleet.start(step.what, builds)
         case "end":
             await fleet.end(step.what)
         case "replace":
-            await fleet.start(step.what, builds(step.what))
+            await fleet.start(step.what, builds)
             await fleet.end(step.what)
+        case "kill":
+            await fleet.kill_owner(step.what)
+            await fleet.start(step.what, builds)
+        case "freeze":
+            await fleet.freeze_owner(step.what, _FREEZE_SECONDS)
         case "restart":
             await fleet.restart(step.what)
         case "migrate":
@@ -76,14 +112,25 @@ async def _carry_out(fleet: Fleet, step: Step, builds: Builds) -> None:
             assert_never(unknown)
 
 
-def required_evidence(steps: Sequence[Step], seconds: float, rate: float) -> RequiredEvidence:
-    """The least for a proof: a fifth of the load, every end and restart."""
-    faults: Counter[str] = Counter()
-    ended: Counter[str] = Counter()
-    for step in steps:
-        if step.act in ("end", "replace"):
-            ended[step.what] += 1
-            faults[f"{step.what}-{ended[step.what]}"] += 1
-        elif step.act == "restart":
-            faults[step.what] += 1
-    return RequiredEvidence.of(seconds * rate, faults)
+def required_evidence(steps: Sequence[Step | MoveStep], seconds: float, rate: float) -> RequiredEvidence:
+    """The least for a proof: a fifth of the load, and every fault."""
+    kinds = Counter(_fault(step) for step in steps)
+    del kinds[""]
+    return RequiredEvidence.of(seconds * rate, {}, kinds)
+
+
+def _fault(step: Step | MoveStep) -> str:
+    """The kind of the fault that the step records; empty if it records none."""
+    if isinstance(step, MoveStep):
+        return "move"
+    match step.act:
+        case "end" | "replace":
+            return "end"
+        case "kill" | "restart":
+            return step.act
+        case "freeze":
+            return "stop"
+        case "start" | "migrate":
+            return ""
+        case unknown:
+            assert_never(unknown)

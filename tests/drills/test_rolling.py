@@ -3,19 +3,21 @@
 import pytest
 
 from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import ConnectAttempted, Ended, Fault, Healed, PresenceSeen, ReadinessChanged
+from tests.drills.records import ConnectAttempted, Ended, Fault, Healed, PhaseBegan, PresenceSeen, ReadinessChanged
 from tests.drills.rolling import (
     GRACE_SECONDS,
+    chats_served,
     drained,
     figures,
     longest_waits,
+    phase_figures,
     readiness_shown,
     served,
     silence_noticed,
 )
 from tests.drills.sample_trials import SampleTrial
 
-CHAT = 7
+CHAT, OTHER = 7, 8
 BOUND = 5.0
 
 
@@ -108,6 +110,50 @@ def test_messages_unanswered_by_a_broken_connection_count(sample: SampleTrial) -
     dial(sample, "1/a")
     sample.enter("1/a")
     assert unserved(sample) == ["1/a"]
+
+
+# Chats
+
+
+def unserved_chats(sample: SampleTrial) -> list[str]:
+    return [text.split()[1] for text in chats_served(IndexedTrial(sample.trial), BOUND)]
+
+
+def test_a_chat_is_not_served_by_the_messages_of_another_one(sample: SampleTrial) -> None:
+    sample.members[OTHER] = frozenset({1, 2})
+    sample.history[OTHER] = []
+    sample.reject("1/a", sample.send_unanswered("1/a", OTHER), unknown=True)
+    sample.send("1/a", CHAT)
+    sample.tick(BOUND)
+    sample.send("2/a", OTHER)
+    assert (unserved(sample), unserved_chats(sample)) == ([], [str(OTHER)])
+
+
+def test_a_chat_is_served_again_by_a_message_of_any_member(sample: SampleTrial) -> None:
+    sample.reject("1/a", sample.send_unanswered("1/a", CHAT), unknown=True)
+    sample.send("2/a", CHAT)
+    sample.tick(BOUND)
+    sample.send("1/a", CHAT)
+    assert unserved_chats(sample) == []
+
+
+def test_a_message_that_waits_leaves_its_chat_without_service(sample: SampleTrial) -> None:
+    text = sample.send_unanswered("1/a", CHAT)
+    sample.tick(BOUND)
+    sample.send("2/a", CHAT)
+    sample.acknowledge("1/a", text, CHAT)
+    assert unserved_chats(sample) == [str(CHAT)]
+
+
+def test_waits_belong_to_the_phase_in_which_they_began(sample: SampleTrial) -> None:
+    sample.records.append(PhaseBegan(sample.tick(), "grow"))
+    text = sample.send_unanswered("1/a", CHAT)
+    sample.records.append(PhaseBegan(sample.tick(2.0), "shrink"))
+    sample.acknowledge("1/a", text, CHAT)
+    sample.send("2/a", CHAT)
+    found = phase_figures(IndexedTrial(sample.trial))
+    assert (found["grow_chat_wait_seconds"], found["grow_device_wait_seconds"]) == (2.01, 2.01)
+    assert found["shrink_chat_wait_seconds"] < 0.1
 
 
 # Outages

@@ -1,12 +1,14 @@
-"""The scale drill, short: it proves on a real system that processes may be added and removed, and flags an edge that
-ends badly."""
+"""The scale drill, short: it proves on a real system that processes may be added and removed, that owners may fail and
+partitions move; and flags an edge that ends badly."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.drills.move import MAIN, MoveStep
 from tests.drills.mutants import MUTANTS
-from tests.drills.scale import plan, required_evidence
+from tests.drills.scale import FIRST, Step, plan, required_evidence
 from tests.support.drilling import drill
 
 pytestmark = pytest.mark.xdist_group("scale")
@@ -14,7 +16,8 @@ pytestmark = pytest.mark.xdist_group("scale")
 
 def test_no_message_is_lost_while_processes_are_replaced(tmp_path: Path) -> None:
     patient = ("--bound", "20")  # tests may share the machine with others
-    status, figures = drill("scale", tmp_path, "--edges", "2", "--seconds", "10", "--rate", "60", *patient)
+    few = ("--edges", "2", "--replicas", "2")
+    status, figures = drill("scale", tmp_path, *few, "--seconds", "10", "--rate", "60", *patient)
     assert (status, figures["result"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
     assert figures["sent_elsewhere"] > 0
 
@@ -29,22 +32,46 @@ def test_an_edge_that_ends_badly_is_flagged(tmp_path: Path) -> None:
 # The plan
 
 
-def test_every_first_process_is_replaced_and_one_edge_is_left() -> None:
-    steps = plan(4, 1, upgrade=False)
-    assert required_evidence(steps, 60, 100).faults == {
-        "auth-1": 1, "session-1": 1, "message-1": 1, "message-2": 1, **{f"edge-{number}": 1 for number in range(1, 8)},
-        "nats": 1, "valkey": 1,
-    }  # fmt: skip
-    assert 1 + sum({"start": 1, "end": -1}.get(step.act, 0) for step in steps) == 1
-    assert all(step.what == "edge" for step in steps if step.act in ("start", "end"))
+def test_every_process_is_replaced_and_one_of_each_is_left() -> None:
+    steps = [step for step in plan(4, 3, 2, 1, upgrade=False) if isinstance(step, Step)]
+    replaced = Counter(step.what for step in steps if step.act == "replace")
+    assert replaced == {"auth": 1, "session": 1, MAIN: 3, "edge": 4}
+    change: Counter[str] = Counter()
+    for step in steps:
+        change[step.what] += {"start": 1, "end": -1}.get(step.act, 0)
+    assert set(change.values()) == {0}
+
+
+def test_several_replicas_live_whenever_an_owner_is_killed_or_frozen() -> None:
+    live, faults = Counter(FIRST), 0
+    for step in plan(2, 2, 2, 1, upgrade=False):
+        if isinstance(step, Step):
+            live[step.what] += {"start": 1, "end": -1}.get(step.act, 0)
+            if step.act in ("kill", "freeze"):
+                faults += 1
+                assert live[step.what] > 1
+    assert faults == 6
+
+
+def test_partitions_come_back_before_their_replicas_end() -> None:
+    steps = [step for step in plan(2, 2, 0, 1, upgrade=False) if step.phase == "move"]
+    targets = [step.target if isinstance(step, MoveStep) else step.act for step in steps]
+    assert targets == ["start", "start", "second", "kill", "kill", "main", "end", "end"]
+
+
+def test_every_fault_is_required() -> None:
+    steps = plan(4, 4, 2, 1, upgrade=True)
+    ends = 10 + 2 + 6
+    expected = {"end": ends, "kill": 4, "stop": 2, "move": 2, "restart": 2}
+    assert required_evidence(steps, 60, 100).kinds == expected
 
 
 def test_the_seed_decides_the_order() -> None:
-    plans = {tuple(plan(4, seed, upgrade=False)) for seed in (1, 1, 2, 3, 4, 5)}
+    plans = {tuple(plan(4, 4, 2, seed, upgrade=False)) for seed in (1, 1, 2, 3, 4, 5)}
     assert 1 < len(plans) <= 5
 
 
 def test_databases_are_migrated_before_anything_new_starts() -> None:
-    acts = [step.act for step in plan(2, 1, upgrade=True)]
+    acts = [step.act for step in plan(2, 2, 0, 1, upgrade=True) if isinstance(step, Step)]
     assert acts.count("migrate") == 1
     assert acts.index("migrate") < acts.index("replace")
