@@ -39,7 +39,7 @@ _CHECKPOINT_ROUNDS = 2
 """The second round moves only the pages written during the first, so the writer waits briefly."""
 _LOG_PAGES = 32_768
 _PAUSE_SECONDS = 1.0
-_IDLE_SECONDS = 3
+_IDLE_SECONDS = 2
 """Of a transaction, on PostgreSQL: a frozen process must not hold its locks for longer."""
 _BRIEF_SECONDS = 0.003
 """Above this average, no transaction runs on the event loop: the disk is slow or busy."""

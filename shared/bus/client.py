@@ -18,6 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker, publish_dead_letter
 from shared.bus.node_identity import NodeIdentity
+from shared.bus.patience import Patience, longer
+from shared.bus.reply_decoder import ReplyDecoder
 from shared.bus.request_metrics import SentRequestMetrics, served_seconds
 from shared.bus.request_queue import QueueLimits, RequestQueue
 from shared.bus.requester_clocks import RequesterClocks, deadline_headers, is_late
@@ -38,10 +40,8 @@ R = TypeVar("R")
 
 _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
-_decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
 _LEAVING_SECONDS = 1.0
-_ATTEMPT_SECONDS = 2.0
 _EVENT_SECONDS = 2.0
 _NO_RESPONDERS_PAUSE_SECONDS = 0.1
 _QUIET_SECONDS = 0.7
@@ -82,7 +82,8 @@ class Bus:
     ) -> None:
         self._service = service
         self._tracer = tracer
-        self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
+        self._replies = ReplyDecoder()
+        self._patience = Patience()
         self._tasks = Tasks()
         self._workers: list[DurableWorker[Any]] = []
         self._work = Tasks()
@@ -281,16 +282,16 @@ class Bus:
         wait_for_service: bool = True,
     ) -> R:
         """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is
-        repeated until then, in attempts of 2 s, the last of up to 4 s, and at once when the connection ends; without
-        `wait_for_service`, a missing service raises NoResponders at once. Raises RequestError; Unavailable when no
-        reply came in time."""
+        repeated until then, in attempts of 0.5 to 2 s, the last of up to 4 s, and at once when the connection ends;
+        without `wait_for_service`, a missing service raises NoResponders at once. Raises RequestError; Unavailable when
+        no reply came in time."""
         started = time.monotonic()
         result = "ok"
         try:
             sending = self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
             if self._tracer is not None:
                 sending = self._tracer.span(route.label, "client").around(sending)
-            return self._decode_reply(route, await sending)
+            return self._replies.decode(route, await sending)
         except RequestError as error:
             result = error.failure.code.value
             raise
@@ -315,7 +316,7 @@ class Bus:
                 while True:
                     message = await subscription.next_msg(_QUIET_SECONDS)
                     if message.data[:1] == b"+":
-                        replies.append(self._decode_reply(route, message.data))
+                        replies.append(self._replies.decode(route, message.data))
         except TimeoutError:
             return replies
         finally:
@@ -325,16 +326,18 @@ class Bus:
         self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool
     ) -> bytes:
         deadline = time.monotonic() + seconds
-        headers = {"traceparent": self._traceparent()}
-        while (left := deadline - time.monotonic()) > 0:
-            attempt = _ATTEMPT_SECONDS if retry and left >= 2 * _ATTEMPT_SECONDS else left
+        headers, usual = {"traceparent": self._traceparent()}, self._patience.first(subject)
+        while (left := deadline - (began := time.monotonic())) > 0:
+            attempt = usual if retry and left >= 2 * usual else left
             headers |= deadline_headers(steady_ms(), attempt)  # its own: nobody waits for the reply to an earlier one
             once = self._broker.request(subject, payload, attempt, headers)
             try:
                 if not retry:
                     return await once
                 async with self._broker.while_connected():
-                    return await once
+                    reply = await once
+                self._patience.replied(subject, time.monotonic() - began)
+                return reply
             except nats.errors.NoRespondersError:
                 if not wait_for_service:
                     raise NoResponders(subject) from None
@@ -342,6 +345,7 @@ class Bus:
             except TimeoutError:  # also nats-py's
                 if not retry:
                     break
+                usual = longer(usual)
             except nats.errors.OutboundBufferLimitError:
                 await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
             except nats.errors.Error as error:
@@ -352,16 +356,6 @@ class Bus:
     def _traceparent(self) -> str:
         recorded = self._tracer.current() if self._tracer is not None else ""
         return recorded or traceparent(trace.get() or new_trace())
-
-    def _decode_reply(self, route: Route[Q, R], data: bytes) -> R:
-        body = memoryview(data)[1:]
-        if data[:1] == b"-":
-            raise RequestError.from_failure(_decode_failure(body))
-        decoder = self._decoders.get(route.reply)
-        if decoder is None:
-            decoder = self._decoders[route.reply] = msgspec.msgpack.Decoder(route.reply)
-        answer: R = decoder.decode(body)
-        return answer
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Publishes a message (at most once). Raises nats.errors.Error when it cannot be buffered."""

@@ -49,5 +49,5 @@ class Databases:
             reply: R = await handler(request)
             return reply
         return await self._bus.request(
-            stored_in(database, route), request, seconds=_PART_SECONDS, wait_for_service=False
+            stored_in(database, route), request, seconds=_PART_SECONDS, retry=True, wait_for_service=False
         )

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from services.cli.doctor.machine import python
 from services.cli.ports import free_port
-from shared.bus import client, connection
+from shared.bus import client, connection, patience
 from shared.bus.client import Bus, Unavailable
 from shared.bus.responder import Responder
 from shared.contract import subjects as on
@@ -234,7 +234,8 @@ def held(free: asyncio.Event, begun: list[int]) -> Callable[[ListRevocations], A
 async def test_an_attempt_is_repeated_as_soon_as_its_connection_ends(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_ATTEMPT_SECONDS", 1000.0)
+    monkeypatch.setattr(patience, "LEAST_SECONDS", 1000.0)
+    monkeypatch.setattr(patience, "MOST_SECONDS", 1000.0)
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
     auth.serve(on.LIST_REVOCATIONS, held(free, begun))
@@ -283,7 +284,7 @@ async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsS
 async def test_an_attempt_that_nobody_waits_for_is_not_begun(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "MOST_SECONDS", 0.2)
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
     auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=1)
@@ -318,8 +319,24 @@ async def test_the_last_attempt_has_all_the_time_that_is_left(
         await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0, retry=True)
     with pytest.raises(Unavailable):
         await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0)
-    assert attempts == [2.0, 2.0, 3.0, 7.0]
-    assert deadlines == pytest.approx([1500, 1500, 2500, 6500], abs=1)
+    assert attempts == [0.5, 0.75, 1.125, 1.6875, 2.9375, 7.0]
+    assert deadlines == pytest.approx([250, 375, 625, 1187, 2437, 6500], abs=1)
+
+
+async def test_a_silent_replica_does_not_hold_up_an_idempotent_request(nats_server: NatsServer) -> None:
+    """As one that is frozen: it is in the queue group, and does not answer."""
+    begun, never = list[int](), asyncio.Event()
+    silent, other, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    silent.serve(on.LIST_REVOCATIONS, held(never, begun), queue="auth")
+    other.serve(on.LIST_REVOCATIONS, watched, queue="auth")
+    async with running(silent, other, edge):
+        number = 0
+        while not begun:
+            number, began = number + 1, asyncio.get_running_loop().time()
+            reply = await edge.request(on.LIST_REVOCATIONS, ListRevocations(number), seconds=WAIT_SECONDS, retry=True)
+            assert reply.last == number + 1
+        assert asyncio.get_running_loop().time() - began >= patience.LEAST_SECONDS
+        never.set()
 
 
 async def test_replicas_share_the_requests(nats_server: NatsServer) -> None:
