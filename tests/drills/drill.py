@@ -86,7 +86,8 @@ class Drill:
         return trial
 
     async def take(self, steps: Iterable[S], seconds: float, act: Callable[[S], Awaitable[None]]) -> None:
-        """One step after the other, each for `seconds` at least; then some calm. Records the phases."""
+        """One step after the other, each for `seconds` at least; then some calm. Records the phases; the last one lasts
+        until the end."""
         for step in steps:
             self._enter(step.phase)
             began = time.monotonic()
@@ -112,7 +113,7 @@ class Drill:
 
     async def _quiesce(self, population: Population) -> Trial:
         """All devices reconnect and send a last message to each chat; then everything must be delivered."""
-        self._enter("last words")
+        self.phase = "last words"
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
                 staying = [device for device in population.devices if not device.retired]
