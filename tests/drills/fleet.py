@@ -33,6 +33,8 @@ Builds = Callable[[str], Build]
 """The build to start for a service."""
 _STORED = "dragoman_message_acknowledged_total"
 _LOOK_SECONDS = 1.0
+_STORING_SECONDS = 30.0
+"""A build that is broken may store nothing for a while."""
 
 
 class Fleet:
@@ -139,14 +141,16 @@ class Fleet:
             process.send_signal(signal.SIGCONT)
 
     async def _owner(self, kind: str) -> str:
-        """The replica that stores most messages at the moment."""
+        """The replica that stores most messages at the moment. Raises TimeoutError if none does for too long."""
         before = await asyncio.to_thread(self._stored, kind)
-        await asyncio.sleep(_LOOK_SECONDS)
-        after = await asyncio.to_thread(self._stored, kind)
-        name = max(before, key=lambda one: after[one] - before[one])
         assert len(before) > 1, f"one {kind} only is running"
-        assert after[name] > before[name], f"no {kind} stores anything"
-        return name
+        async with asyncio.timeout(_STORING_SECONDS):
+            while True:
+                await asyncio.sleep(_LOOK_SECONDS)
+                after = await asyncio.to_thread(self._stored, kind)
+                name = max(before, key=lambda one: after[one] - before[one])
+                if after[name] > before[name]:
+                    return name
 
     def _stored(self, kind: str) -> dict[str, float]:
         """The number of messages that each replica has stored."""
