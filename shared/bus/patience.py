@@ -8,24 +8,25 @@ LEAST_SECONDS = 0.5
 """Far more than a reply takes, unless there is a queue."""
 MOST_SECONDS = 2.0
 _TIMES_SLOWER = 3.0
-"""A reply may take so many times as long as the slowest recent one."""
-_SLOWEST_DECAY = 0.9
-"""By each reply."""
+"""A reply may take so many times as long as the average of recent ones."""
+_WEIGHT = 1 / 8
+"""Of the newest reply. One that a frozen process sends when it wakes shows nothing of the others."""
 _GROWTH = 1.5
 
 
 class Patience:
     def __init__(self) -> None:
-        self._slowest: dict[str, float] = {}
-        """Seconds of the slowest recent reply, by subject."""
+        self._average: dict[str, float] = {}
+        """Seconds of recent replies, by subject."""
 
     def first(self, subject: str) -> float:
         """Seconds of the first attempt."""
-        return min(max(LEAST_SECONDS, _TIMES_SLOWER * self._slowest.get(subject, 0.0)), MOST_SECONDS)
+        return min(max(LEAST_SECONDS, _TIMES_SLOWER * self._average.get(subject, 0.0)), MOST_SECONDS)
 
     def replied(self, subject: str, seconds: float) -> None:
         """A reply came so long after its attempt began."""
-        self._slowest[subject] = max(seconds, self._slowest.get(subject, 0.0) * _SLOWEST_DECAY)
+        average = self._average.get(subject, 0.0)
+        self._average[subject] = average + _WEIGHT * (seconds - average)
 
 
 def longer(seconds: float) -> float:

@@ -12,21 +12,23 @@ def test_a_service_that_is_quick_or_unknown_gets_the_least_time() -> None:
     assert patience.first("auth.login") == LEAST_SECONDS
 
 
-@pytest.mark.parametrize(("slowest", "expected"), [(0.3, 0.9), (5.0, MOST_SECONDS)])
-def test_a_slow_subject_gets_more_time_and_no_other_does(slowest: float, expected: float) -> None:
+@pytest.mark.parametrize(("seconds", "expected"), [(0.3, 0.9), (5.0, MOST_SECONDS)])
+def test_a_slow_subject_gets_more_time_and_no_other_does(seconds: float, expected: float) -> None:
     patience = Patience()
-    patience.replied("message.search", slowest)
-    assert patience.first("message.search") == pytest.approx(expected)
-    assert patience.first("message.sync") == LEAST_SECONDS
-
-
-def test_a_slow_reply_is_forgotten_after_many_quick_ones() -> None:
-    patience = Patience()
-    patience.replied("message.sync", 1.0)
-    patience.replied("message.sync", 0.01)
-    assert LEAST_SECONDS < patience.first("message.sync") <= MOST_SECONDS
     for _ in range(40):
-        patience.replied("message.sync", 0.01)
+        patience.replied("message.search", seconds)
+    assert patience.first("message.search") == pytest.approx(expected, rel=0.01)
+    assert patience.first("message.sync") == LEAST_SECONDS
+    for _ in range(40):
+        patience.replied("message.search", 0.01)
+    assert patience.first("message.search") == LEAST_SECONDS
+
+
+def test_one_late_reply_gives_no_more_time() -> None:
+    """It may be that of a process that was frozen."""
+    patience = Patience()
+    patience.replied("message.sync", 0.01)
+    patience.replied("message.sync", 1.3)
     assert patience.first("message.sync") == LEAST_SECONDS
 
 
