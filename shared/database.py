@@ -8,7 +8,6 @@ A brief SQLite transaction may run on the event loop: switching to a thread and 
 import asyncio
 import secrets
 import sqlite3
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.telemetry import LATENCY_BUCKETS, log
+from shared.write_ahead_log import LOG_BYTES, LogMover
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -34,10 +34,6 @@ _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
 """For SQLite: a writer takes the write lock at BEGIN."""
 
 _log = log(__name__)
-_CHECKPOINT_SECONDS = 1.0
-_CHECKPOINT_ROUNDS = 2
-"""The second round moves only the pages written during the first, so the writer waits briefly."""
-_LOG_PAGES = 32_768
 _PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 2
 """Of a transaction, on PostgreSQL: a frozen process must not hold its locks for longer."""
@@ -86,11 +82,9 @@ class Database:
         self._writing = _InlineExecutor(self._engine, _IMMEDIATE)
         self._writes = 0
         self._health_slot = secrets.randbelow(_HEALTH_SLOTS)
-        self._closing = threading.Event()
-        self._checkpointer: threading.Thread | None = None
+        self._log_mover: LogMover | None = None
         if self.is_sqlite:
-            self._checkpointer = threading.Thread(target=self._checkpoint, name="checkpoint", daemon=True)
-            self._checkpointer.start()
+            self._log_mover = LogMover(self.url.database or "", self._connect_detached)
 
     async def read(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
         """Runs `work` in a read-only transaction on one snapshot. `brief` as in `write`."""
@@ -130,7 +124,6 @@ class Database:
         overwrite_health(connection, self._health_slot)
 
     async def close(self) -> None:
-        self._closing.set()
         await asyncio.to_thread(self._shut)
 
     def _shut(self) -> None:
@@ -138,8 +131,8 @@ class Database:
         self._readers.shutdown()
         self._reading.close()
         self._writing.close()
-        if self._checkpointer is not None:
-            self._checkpointer.join()
+        if self._log_mover is not None:
+            self._log_mover.close()
         self._engine.dispose()
 
     def _read(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
@@ -151,7 +144,10 @@ class Database:
     def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
         timed = self._writing.timed() if brief else nullcontext()
         with self._unavailable_on_error(), timed, self._engine.connect() as connection:
-            return _transact(connection.execution_options(**_IMMEDIATE), work)
+            result = _transact(connection.execution_options(**_IMMEDIATE), work)
+        if self._log_mover is not None:
+            self._log_mover.after_commit()
+        return result
 
     def _run_inline(self, place: "_InlineExecutor", work: Callable[[sa.Connection], T]) -> T:
         with self._unavailable_on_error(), place.timed():
@@ -166,38 +162,19 @@ class Database:
             _log.warning("database unavailable", error=repr(getattr(error, "orig", error)))
             raise DatabaseUnavailable from error
 
-    def _checkpoint(self) -> None:
-        """Moves the write-ahead log into the database beside the writer. Under constant writes a passive checkpoint
-        never finishes and the log grows: above _LOG_PAGES a restart checkpoint makes the writer wait."""
-        while not self._closing.wait(_CHECKPOINT_SECONDS):
-            try:
-                self._keep_moving_log()
-            except sqlite3.Error as error:
-                _log.warning("checkpoint failed", error=repr(error))
-            except Exception:
-                _log.exception("checkpoint failed")
-
-    def _keep_moving_log(self) -> None:
+    @contextmanager
+    def _connect_detached(self) -> Iterator[sqlite3.Connection]:
+        """A connection that no other user gets afterwards."""
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
-            assert raw is not None
-            connection.detach()  # no other user may get a connection with this time-out
-            raw.execute("PRAGMA busy_timeout=500")
-            while not self._closing.wait(_CHECKPOINT_SECONDS):
-                _move_log(raw)
+            assert isinstance(raw, sqlite3.Connection)
+            connection.detach()
+            yield raw
 
 
 def overwrite_health(connection: sa.Connection, slot: int) -> None:
     """Proves that this transaction can write. Processes use different slots, so that a frozen one stops no other."""
     connection.execute(_OVERWRITE_HEALTH, {"slot": slot, "checked": now_ms()})
-
-
-def _move_log(raw: Any) -> None:
-    for _ in range(_CHECKPOINT_ROUNDS):
-        _, pages, _ = raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if pages < _LOG_PAGES:
-            return
-    raw.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
 
 class _InlineExecutor:
@@ -323,7 +300,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # only _begin_sqlite begins transactions
     for pragma in (
         "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=0",
-        "secure_delete=ON",
+        "secure_delete=ON", f"journal_size_limit={LOG_BYTES}",
     ):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 

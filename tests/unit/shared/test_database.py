@@ -5,6 +5,7 @@ import itertools
 import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -186,37 +187,58 @@ async def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path
     await database.close()
 
 
+def log_salt(directory: Path) -> bytes:
+    """The random values of each new log: see "WAL Header Format" in SQLite's file format."""
+    with (directory / "test.db-wal").open("rb") as file:
+        return file.read(24)[16:]
+
+
+def insert_much(connection: sa.Connection, number: int) -> None:
+    connection.execute(NOTES.insert().values(id=number, text="x" * 100_000))
+
+
 async def test_the_log_of_sqlite_restarts_under_constant_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While as much as this is moved, more comes."""
-    monkeypatch.setattr("shared.database._LOG_PAGES", 256)
-    monkeypatch.setattr("shared.database._CHECKPOINT_SECONDS", 0.2)
+    monkeypatch.setattr("shared.write_ahead_log._RESTART_PAGES", 256)
+    monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", 0.2)
     database = Database(f"sqlite:///{tmp_path / 'test.db'}")
     await database.write(lambda connection: NOTES.create(connection))
 
-    def log() -> bytes:
-        """The random values of each new log: see "WAL Header Format" in SQLite's file format."""
-        with (tmp_path / "test.db-wal").open("rb") as file:
-            return file.read(24)[16:]
-
-    def much(connection: sa.Connection) -> None:
-        connection.execute(NOTES.insert().values(id=next(numbers), text="x" * 100_000))
-
     async def write() -> None:
-        while log() == first:
-            await database.write(much)
+        while log_salt(tmp_path) == first:
+            await database.write(partial(insert_much, number=next(numbers)))
 
-    first, numbers = log(), itertools.count()
+    first, numbers = log_salt(tmp_path), itertools.count()
     async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*[write() for _ in range(8)])
+    await database.close()
+
+
+async def test_a_long_log_of_sqlite_is_moved_at_once_and_its_file_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, log_file = 2**20, tmp_path / "test.db-wal"
+    monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", 3_600.0)
+    for module in ("shared.database", "shared.write_ahead_log"):
+        monkeypatch.setattr(f"{module}.LOG_BYTES", limit)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection))
+    first, numbers = log_salt(tmp_path), itertools.count()
+    while log_file.stat().st_size <= limit:
+        await database.write(partial(insert_much, number=next(numbers)))
+    async with asyncio.timeout(WAIT_SECONDS):
+        while log_salt(tmp_path) == first or log_file.stat().st_size > limit:
+            await database.write(partial(insert_much, number=next(numbers)))
+            await asyncio.sleep(0)
     await database.close()
 
 
 async def test_the_log_is_moved_although_the_database_could_not_be_opened_at_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.database._CHECKPOINT_SECONDS", 0.01)
+    monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", 0.01)
     file = tmp_path / "test.db"
     file.mkdir()
     rejected, connect = threading.Event(), sa.Engine.connect

@@ -1,0 +1,60 @@
+"""Indexing a database for the first time: its write-ahead log stays short."""
+
+import random
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.message.adapters import indexing
+from services.message.adapters.indexing import SearchIndexer
+from services.message.metrics import MessageMetrics
+from services.message.store import MessageStore
+from services.message.store.search_index import IndexBatch
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import Draft
+from shared.contract.model import Text, pack_segments
+from shared.database import Database
+
+MESSAGES, MESSAGES_OF_BATCH = 8_000, 500
+MIB = 2**20
+
+
+class WatchedStore(MessageStore):
+    """Notes how long the log is after each transaction of the index."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._log = Path(f"{database.url.database}-wal")
+        self.longest = 0
+
+    async def write_index(self, batch: IndexBatch) -> int:
+        written = await super().write_index(batch)
+        self.longest = max(self.longest, self._log.stat().st_size)
+        return written
+
+
+def drafts() -> Iterator[Draft]:
+    """Of one chat and words that are all different: 64 messages change many pages of its index."""
+    chosen, numbers = random.Random(7), count(1)
+    while True:
+        number = next(numbers)
+        body = pack_segments((Text(" ".join(f"{chosen.getrandbits(40):x}" for _ in range(24))),))
+        yield Draft(AccountId(1), ChatId(1), Nonce(number), 2**62, body)
+
+
+async def test_the_log_stays_short_while_many_messages_are_indexed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "_PAUSE_RATIO", 0.0)
+    for module in ("shared.database", "shared.write_ahead_log"):
+        monkeypatch.setattr(f"{module}.LOG_BYTES", 16 * MIB)
+    database = Database(sqlite_url)
+    store, made = WatchedStore(database), drafts()
+    for _ in range(MESSAGES // MESSAGES_OF_BATCH):
+        await store.post([next(made) for _ in range(MESSAGES_OF_BATCH)])
+    await SearchIndexer(store, MessageMetrics(CollectorRegistry())).tick()
+    await database.close()
+    assert store.longest < 64 * MIB
