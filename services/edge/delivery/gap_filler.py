@@ -120,12 +120,13 @@ class GapFiller:
         quotes = await self._quotes.of(reply.messages)
         if page.requested is not None and not sequencer.members.keys() <= page.requested:
             return True  # an account joined meanwhile: the reply does not say which messages it may read
-        if reply.version < sequencer.latest_version:
-            return False
         before = sequencer.head
         chats.apply_membership(chat, page.concerned, page.first_index, reply.version)
         if chats.sequencer(chat) is not sequencer:
             return True  # no local members are left
+        if reply.version < sequencer.latest_version:  # some of its messages may be of a later version
+            chats.release(chat, sequencer, sequencer.drain())
+            return sequencer.head != before
         sequencer.known_head = max(sequencer.known_head, reply.head)
         sequencer.pair = reply.pair or sequencer.pair
         if after != AFTER_LAST:

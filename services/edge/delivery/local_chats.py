@@ -89,13 +89,15 @@ class LocalChats:
         self, chat: ChatId, requested: Iterable[AccountId], first_index: Mapping[AccountId, int], version: int
     ) -> None:
         """Apply a membership reply: by this version, `first_index` has an entry for each member among the requested
-        accounts, with the first index that it may see."""
+        accounts, with the first index that it may see. What is known of an account by a later version stays."""
         sequencer = self._sequencers.get(chat)
         if sequencer is None or version < sequencer.version:
             return
-        sequencer.version = version
         for account in requested:
             local = self._accounts.get(account)
+            has_left_since = local is not None and local.left.get(chat, 0) > version
+            if has_left_since or sequencer.known_after(account, version):
+                continue
             if local is not None and account in first_index:
                 sequencer.add_member(account, first_index[account])
                 local.chats.add(chat)
@@ -104,6 +106,7 @@ class LocalChats:
                 sequencer.members.pop(account, None)
                 if local is not None:
                     local.chats.discard(chat)
+        sequencer.advance_membership(version)
         self._drop_if_idle(chat, sequencer)
 
     def on_chat_created(self, notice: ChatCreated) -> None:
@@ -127,7 +130,7 @@ class LocalChats:
         if local is not None and member:
             local.left.pop(notice.chat, None)
             if is_new and (joined := self._join_after_sync(local, notice.chat, None, notice.first_index)):
-                joined.latest_version = max(joined.latest_version, notice.version)
+                joined.know_ahead(notice.account, notice.version)
             if notice.chat in local.chats and not has_new_role:
                 local.notify(ChatJoined(notice.chat))
         elif local is not None and is_new:
@@ -154,7 +157,7 @@ class LocalChats:
         else:
             version = local.left.pop(chat)
             if sequencer := self.joined(local, chat, None):
-                sequencer.latest_version = version
+                sequencer.know_ahead(local.account, version)
 
     @contextmanager
     def reading(self, chat: ChatId, sequencer: ChatSequencer) -> Iterator[None]:
@@ -250,6 +253,7 @@ class LocalChats:
                 sequencer = self.joined(local, chat, None, index) or sequencer
                 if sequencer is not None:
                     sequencer.version = 0
+                    sequencer.know_ahead(account, version)
         return sequencer
 
     def notify_changed(self, delivery: ChangeDelivery, origin: int | None) -> None:

@@ -22,12 +22,12 @@ WAITING_MESSAGES = 1024
 class ChatSequencer:
     """`pair`: the members of a private chat. `known_head`: the highest known index. `members`: the local members by the
     membership's `version`, with the first index that each may see, as far as it is known (0: the member's backlog keeps
-    older messages from it); only broadcasts need them, and wait for the right version. `latest_version`: the highest
-    known version; a reply with an older one is useless."""
+    older messages from it); only broadcasts need them, and wait for their version or a later one. `latest_version`: the
+    highest known version; of a reply with an older one, only the membership is of use."""
 
     __slots__ = (
-        "_last_first_index", "_readers", "_recent", "expected", "head", "known_head", "latest_version", "members",
-        "pair", "version", "waiting",
+        "_ahead", "_last_first_index", "_readers", "_recent", "expected", "head", "known_head", "latest_version",
+        "members", "pair", "version", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,6 +39,8 @@ class ChatSequencer:
         self.members: dict[AccountId, int] = {}
         self._last_first_index = 0
         """No member's first index is higher."""
+        self._ahead: dict[AccountId, int] = {}
+        """Accounts whose membership is known by a later version than `version`, and by which."""
         self.waiting: dict[int, Delivery] = {}
         self.expected: dict[int, Callable[[], None]] = {}
         """Callbacks to call when the head has passed their index."""
@@ -128,7 +130,7 @@ class ChatSequencer:
         """Whether the message follows the head and its recipients are known."""
         if self.head is None or delivery.message.index != self.head + 1:
             return False
-        return delivery.recipients is not None or delivery.version == self.version
+        return delivery.recipients is not None or delivery.version <= self.version
 
     def _advance(self, delivery: Delivery) -> Delivery:
         self.head = delivery.message.index
@@ -150,14 +152,29 @@ class ChatSequencer:
         leaves_too = version == self.version and first is None and account in self.members
         if version <= self.version and not leaves_too:
             return False
-        self.latest_version = max(self.latest_version, version)
+        self.know_ahead(account, version)
         if since <= self.version:
-            self.version = version
+            self.advance_membership(version)
         if first is None:
             self.members.pop(account, None)
         else:
             self.add_member(account, first)
         return True
+
+    def know_ahead(self, account: AccountId, version: int) -> None:
+        """The account's membership is known by this version, which may be later than that of the others."""
+        self.latest_version = max(self.latest_version, version)
+        self._ahead[account] = max(version, self._ahead.get(account, 0))
+
+    def known_after(self, account: AccountId, version: int) -> bool:
+        """Whether the account's membership is known by a later version than this one."""
+        return self._ahead.get(account, 0) > version
+
+    def advance_membership(self, version: int) -> None:
+        """The membership of all local accounts is now known by this version, or a later one."""
+        self.version = version
+        if self._ahead:
+            self._ahead = {account: known for account, known in self._ahead.items() if known > version}
 
     def visible_to(self, index: int) -> Collection[AccountId]:
         """The local members that may see the message with this index."""

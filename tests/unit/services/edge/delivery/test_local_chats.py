@@ -306,3 +306,20 @@ async def test_members_that_services_may_not_know_get_what_names_others(
     chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 3)
     chats.release(CHAT, sequencer_of(chats), sequencer_of(chats).drain())
     assert seen == [[ALICE, BOB]]
+
+
+@pytest.mark.parametrize(("role", "first_index", "members"), [(Role.MEMBER, {}, [ALICE]), (Role.LEFT, {ALICE: 1}, [])])
+def test_an_older_reply_changes_nothing_for_an_account_of_a_later_notice(
+    accounts: LocalAccounts, chats: LocalChats, role: Role, first_index: dict[AccountId, int], members: list[AccountId]
+) -> None:
+    """Of version 3 nothing is known; by version 4 Bob is no member, and then there is Alice's notice."""
+    alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
+    chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
+    if role is Role.LEFT:
+        chats.joined(alice, CHAT, None, 1)
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, role, 1, 5))
+    requested = [alice.account, bob.account, carol.account]
+    chats.apply_membership(CHAT, requested, {**first_index, carol.account: 1}, 4)
+    assert sorted(sequencer_of(chats).members) == sorted([*members, carol.account])
+    assert (CHAT in alice.chats, CHAT in bob.chats) == (bool(members), False)
+    assert (sequencer_of(chats).version, sequencer_of(chats).latest_version) == (4, 5)

@@ -269,3 +269,23 @@ async def test_an_account_that_cannot_be_synced_does_not_delay_others(
         await client.until_texts(7, "missed")
     for task in failing:
         task.cancel()
+
+
+async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_a_notice(cluster: EdgeCluster) -> None:
+    """Erin joins elsewhere, and the message is posted; Dave's notice, of a later version, arrives before the reply."""
+    cluster.message.broadcast_members = 2
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2)
+    alice, dave = await cluster.synced_clients(1, 4)
+    await cluster.message.send_texts(7, 2, "a")
+    await alice.until_texts(7, "a")
+    room.join(5)
+    await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(4), Role.MEMBER, 3, room.version + 1))
+    await dave.until_event("ChatJoined", 7)
+    await cluster.message.send_texts(7, 2, "b")
+    await alice.until_texts(7, "a", "b")
+    sequencer = edge.chats.sequencer(ChatId(7))
+    assert sequencer is not None
+    assert (sequencer.version, sequencer.latest_version) == (room.version, room.version + 1)
+    assert AccountId(4) in sequencer.members
+    assert dave.texts(7) == []

@@ -66,7 +66,7 @@ class SequencerMachine(RuleBasedStateMachine):
     def releases(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             if delivery.recipients is None:
-                assert delivery.version == self.sequencer.version
+                assert delivery.version <= self.sequencer.version
         self.released_all += deliveries
 
     @rule(index=st.integers(1, LAST), to_all=st.booleans())
@@ -146,6 +146,15 @@ def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
     assert sequencer.change_member(BOB, 3, 4, 1)
     assert indexes(sequencer.drain()) == [1]
     assert not sequencer.waits_for_membership
+
+
+def test_a_broadcast_does_not_wait_when_a_later_membership_is_known() -> None:
+    """Bob has joined since, and may not see it."""
+    sequencer = started(0, version=3)
+    sequencer.add_member(ALICE, 1)
+    assert sequencer.change_member(BOB, 3, 4, 2)
+    assert sequencer.deliver_if_next(broadcast(1, version=3))
+    assert sequencer.visible_to(1) == [ALICE]
 
 
 @pytest.mark.parametrize(("known", "releases"), [(3, []), (4, [1]), (5, [1])])
