@@ -46,8 +46,8 @@ _MESSAGES_OF_CHAT = 100
 _RECENT_MS = 3_600_000
 _ANY = sa.text("SELECT id FROM messages LIMIT 1")
 _TABLES = ("messages", "search_entries", "search_documents", "search_signatures")
-pack = msgspec.msgpack.Encoder().encode
-unpack = msgspec.msgpack.Decoder(ChatList).decode
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(ChatList).decode
 Queries = dict[str, Iterator[SearchMessages]]
 
 
@@ -153,10 +153,10 @@ def _sizes(connection: sa.Connection) -> str:
 
 
 async def _search(store: MessageStore, writer: Writer, chats: Sequence[ChatId], searches: int) -> list[str]:
-    packed = pack(ChatList([ChatEntry(chat, 1, 1) for chat in chats]))
+    packed = _pack(ChatList([ChatEntry(chat, 1, 1) for chat in chats]))
 
     async def list_chats(_: ListChats) -> ChatList:
-        return unpack(packed)
+        return _unpack(packed)
 
     searching = TextSearch(store, list_chats, MessageSettings())
     lines = []

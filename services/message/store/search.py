@@ -99,10 +99,10 @@ def find_places(connection: sa.Connection, chats: Iterator[SearchedChat], number
     count, after = wanted.limit, wanted.after
     scanned = max(count, SCANNED_ENTRIES // max(number, 1))
     places: list[FoundPlace] = []
-    bound, size, terms = 0, _FEWEST_CHATS, wanted.terms[:MAX_TERMS]
-    while batch := list(islice(chats, size)):
-        if size == _FEWEST_CHATS:
-            terms = _rarest_first(connection, batch, terms)
+    bound, size = 0, _FEWEST_CHATS
+    batch = list(islice(chats, size))
+    terms = _rarest_first(connection, batch, wanted.terms[:MAX_TERMS])
+    while batch:
         if batch[0].active <= after or batch[0].active < bound:
             break
         parameters: dict[str, object] = {f"term{at}": term for at, term in enumerate(terms)}
@@ -115,12 +115,13 @@ def find_places(connection: sa.Connection, chats: Iterator[SearchedChat], number
         if len(places) == count:
             after = places[-1].time - 1
         size = min(2 * size, _MOST_CHATS)
+        batch = list(islice(chats, size))
     return FoundPlaces([place for place in places if place.time >= bound], bound)
 
 
 def _rarest_first(connection: sa.Connection, chats: Sequence[SearchedChat], terms: Sequence[str]) -> Sequence[str]:
     """As far as some entries of the most active chats tell."""
-    if len(terms) < 2:
+    if len(terms) < 2 or not chats:
         return terms
     rows = single_column(one.chat for one in chats[:_COUNTED_CHATS])
     counts = {term: _COUNT.fetch(connection, rows, term=term, limit=_COUNTED_ENTRIES)[0][0] for term in terms}
