@@ -113,12 +113,14 @@ class Edge:
     ) -> None:
         seconds, lease_seconds = settings.edge.request_seconds, settings.edge.lease_seconds
         identity = new_identity(settings.edge.name)
-        self.id, self.bus = identity.id, (bus := Bus(settings.nats, "edge", registry, tracer, identity))
+        self.id = identity.id
+        self.bus = bus = Bus(settings.nats, "edge", registry, tracer, identity)
         clock, metrics, journal = asyncio.get_running_loop().time, EdgeMetrics(registry), MessageJournal()
         owners, quotes = Owners(settings.message.partitions), QuoteReader(bus, settings.language)
         self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, journal, tracer)
         self.context = context = EdgeContext(settings, clock, Tasks(), TickBatcher(self.publisher), metrics)
-        self.media, self.media_sweeper = (media := open_media(self.id, settings, metrics)).service, media.sweeper
+        media = open_media(self.id, settings, metrics)
+        self.media, self.media_sweeper = media.service, media.sweeper
         # Accounts and chats of this node
         self.presence = Presence(settings.redis, registry)
         announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
@@ -136,23 +138,12 @@ class Edge:
         self.sweeper = Sweeper(self.presence, self.id, lease_seconds)
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
-        self.auth_state, messages = AuthState(), MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
+        self.auth_state = AuthState()
         self._verifier, self._token_logins = TokenVerifier(bus, metrics, self.auth_state), TokenLoginReports(bus)
-        requests, lookup = AuthRequests(bus, self.id, self.auth_state, seconds), AccountLookup(bus, self._summaries)
+        requests = AuthRequests(bus, self.id, self.auth_state, seconds)
         verification = VerificationFlow(requests, self.auth_state.clock, clock)
-        login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup, self._token_logins)
-        forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
-        history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
-        reads = ChatReads(bus, chats, self.read_state, ephemeral.reads.mark, seconds)
-        changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
-        forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
-        ending, own_bots = SelfRevocation(requests, self.auth_state), OwnBots(requests, lookup)
-        dispatcher = Dispatcher(
-            AuthHandler(requests, login, verification, ending, self.auth_state, own_bots),
-            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
-            MessageHandler(history, reads, messages, changes, forwards, ephemeral),
-            forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),
-        )  # fmt: skip
+        social = SocialNotifier(bus, accounts, chats, context.tasks)
+        dispatcher = self._dispatcher(requests, verification, social, quotes, owners)
         # Clients
         self._syncs, self.sockets = SyncRequests(bus), client_sockets(settings.edge, settings.limits)
         backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
@@ -164,6 +155,34 @@ class Edge:
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
         NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher).subscribe(bus, self.id)
         self._serve_nodes_and_operators(bus)
+
+    def _dispatcher(
+        self,
+        requests: AuthRequests,
+        verification: VerificationFlow,
+        social: SocialNotifier,
+        quotes: QuoteReader,
+        owners: Owners,
+    ) -> Dispatcher:
+        bus, accounts, chats, auth_state, ephemeral = (
+            self.bus, self.accounts, self.chats, self.auth_state, self._ephemeral
+        )  # fmt: skip
+        clock, seconds = self.context.clock, self.context.settings.edge.request_seconds
+        lookup = AccountLookup(bus, self._summaries)
+        login = LoginFlow(requests, self._verifier, verification, auth_state, accounts, lookup, self._token_logins)
+        messages = MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
+        forwarder = Forwarder(bus, seconds)
+        history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
+        reads = ChatReads(bus, chats, self.read_state, ephemeral.reads.mark, seconds)
+        changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
+        forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
+        ending, own_bots = SelfRevocation(requests, auth_state), OwnBots(requests, lookup)
+        return Dispatcher(
+            AuthHandler(requests, login, verification, ending, auth_state, own_bots),
+            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
+            MessageHandler(history, reads, messages, changes, forwards, ephemeral),
+            forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),
+        )  # fmt: skip
 
     def _serve_nodes_and_operators(self, bus: Bus) -> None:
         self.receiver.subscribe(bus)
