@@ -17,6 +17,8 @@ from clients.codec.base import ClientAccount
 from clients.codec.native import NativeCodec
 from clients.errors import ClientError
 from tests.drills.cluster import Cluster
+from tests.drills.native_messages import NativeMessages, Place
+from tests.drills.requested_changes import LastStates, RequestedChange
 
 SECONDS = 3 * 86_400.0
 """Of the absence."""
@@ -30,9 +32,6 @@ _PAUSE_SECONDS = 0.2
 _PAGE, _WINDOW = 200, 100
 _BEFORE, _EDITED, _RECALLED = 0.1, 0.1, 0.05
 """Shares of the messages: written before the absence, and changed later."""
-
-Place = tuple[int, int]
-"""Chat and index."""
 
 
 class NotAnswered(Exception):
@@ -72,24 +71,29 @@ class Writer:
                 await self.leave()
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def write(self, messages: int, chance: random.Random, written: dict[Place, str | None]) -> None:
+    async def write(self, messages: int, chance: random.Random, written: LastStates) -> None:
         """Edits and recalls earlier messages in between. Raises NotAnswered."""
         name = self.account.name
         for _ in range(messages):
-            text = f"{name}: {len(written)}"
+            text = f"{name}: {len(written.acknowledged)}"
             chat = chance.choice(self.chats)
             place = chat, (await self.perform("send", chat=chat, text=text, nonce=self._new_nonce()))["index"]
-            written[place] = text
+            written.written(place, text)
             self._written.append(place)
             if chance.random() < _EDITED:
-                chat, index = chance.choice(self._written)
-                text = f"{text}, in place of another"
-                await self.perform("edit", chat=chat, index=index, text=text, nonce=self._new_nonce())
-                written[chat, index] = text
+                edit = RequestedChange("edit", f"{text}, in place of another")
+                members = {"text": edit.value, "nonce": self._new_nonce()}
+                await self._change(chance.choice(self._written), edit, written, **members)
             if chance.random() < _RECALLED:
-                chat, index = self._written.pop(chance.randrange(len(self._written)))
-                await self.perform("recall", chat=chat, index=index)
-                written[chat, index] = None
+                place = self._written.pop(chance.randrange(len(self._written)))
+                await self._change(place, RequestedChange("recall"), written)
+
+    async def _change(self, place: Place, change: RequestedChange, written: LastStates, **members: str) -> None:
+        """Raises NotAnswered."""
+        chat, index = place
+        written.requested(place, change)
+        await self.perform(change.kind, chat=chat, index=index, **members)
+        written.made(place, change)
 
     async def leave(self) -> None:
         if self._connection is not None:
@@ -104,19 +108,17 @@ class Writer:
 
 
 class Absentee:
-    """`messages` has the text of each, or None for a recalled one, and `received_times` how often it came; `positions`
-    has the last index and `rev` of each chat, as `sync` takes them. Listens to its connection."""
+    """`received_times`: how often each message came. Listens to its connection."""
 
     def __init__(self, account: ClientAccount) -> None:
         self._account = account
         self._codec = NativeCodec(str)
         self._synced = asyncio.Event()
-        self.messages: dict[Place, str | None] = {}
+        self.messages = NativeMessages(account.number)
         self.received_times = Counter[Place]()
         self.pushed: list[Place] = []
         self.changed = 0
         """Changes of messages that it had."""
-        self.positions: dict[int, tuple[int, int]] = {}
         self.seconds = 0.0
         """From the login until everything was there."""
 
@@ -130,14 +132,14 @@ class Absentee:
             for head in await self._sync(connection):
                 await self._fill_gap(connection, head)
                 await self._follow_changes(connection, head)
-                self.positions[head["chat"]] = head["head"], head["rev"]
+                self.messages.has_changes_up_to(head["chat"], head["rev"])
         finally:
             await connection.close()
         self.seconds = time.monotonic() - began
 
     async def _sync(self, connection: AsyncConnection) -> list[dict[str, Any]]:
         """All pages: the chats that have something new."""
-        have = {str(chat): position for chat, position in self.positions.items()}
+        have = self.messages.positions
         heads: list[dict[str, Any]] = []
         page: dict[str, Any] = {}
         while True:
@@ -164,7 +166,7 @@ class Absentee:
         while more:
             page = await self._call(connection, "changes", chat=head["chat"], after=after)
             for change in page["changes"]:
-                self._change(change)
+                self.messages.change(change)
                 after = change["rev"]
             more = page["more"]
 
@@ -177,14 +179,9 @@ class Absentee:
 
     def _store(self, message: Mapping[str, Any]) -> Place:
         place = message["chat"], message["index"]
-        self.messages[place] = None if message.get("recalled") else _text(message)
+        self.messages.add(message)
         self.received_times[place] += 1
         return place
-
-    def _change(self, change: Mapping[str, Any]) -> None:
-        if change["kind"] in ("edit", "recall"):
-            place = change["chat"], change["index"]
-            self.messages[place] = None if change["kind"] == "recall" else _text(change)
 
     # clients.aio.Listener
 
@@ -193,7 +190,7 @@ class Absentee:
             self.pushed.append(self._store(event))
         elif event["ev"] == "changed":
             self.changed += 1
-            self._change(event)
+            self.messages.change(event)
         elif event["ev"] == "synced":
             self._synced.set()
 
@@ -204,16 +201,12 @@ class Absentee:
         return
 
 
-def _text(message: Mapping[str, Any]) -> str:
-    return "".join(segment["text"] for segment in message["segments"])
-
-
 @dataclass
 class Absence:
-    """`written`: the last acknowledged text of each message, None if it was recalled. `kills`: by process."""
+    """`kills`: by process."""
 
     absentee: Absentee
-    written: dict[Place, str | None] = field(default_factory=dict)
+    written: LastStates = field(default_factory=LastStates)
     kills: Counter[str] = field(default_factory=Counter)
 
 
@@ -249,9 +242,7 @@ async def _create_chats(writers: Sequence[Writer], absentee: int, chats: int) ->
         second.chats.append(chat)
 
 
-async def _write_at_once(
-    writers: Sequence[Writer], each: int, chance: random.Random, written: dict[Place, str | None]
-) -> None:
+async def _write_at_once(writers: Sequence[Writer], each: int, chance: random.Random, written: LastStates) -> None:
     async with asyncio.TaskGroup() as group:
         for writer in writers:
             group.create_task(writer.write(each, random.Random(chance.random()), written))
@@ -267,15 +258,10 @@ async def _kill_in_turn(cluster: Cluster, kills: Counter[str]) -> None:
 def violations(absence: Absence) -> Iterator[str]:
     """Pure."""
     absentee = absence.absentee
-    for place, text in absence.written.items():
-        if place not in absentee.messages:
-            yield f"{place} is missing"
-        elif absentee.messages[place] != text:
-            yield f"{place} is {absentee.messages[place]!r}, and should be {text!r}"
-    for chat, (head, _) in absentee.positions.items():
-        for index in range(1, head + 1):
-            if (times := absentee.received_times[chat, index]) != 1:
-                yield f"{(chat, index)} came {times} times"
+    yield from absence.written.differences(absentee.messages.states)
+    for place, times in absentee.received_times.items():
+        if times != 1:
+            yield f"{place} came {times} times"
     last: dict[int, int] = {}
     for chat, index in absentee.pushed:
         if index <= last.get(chat, 0):
@@ -286,13 +272,14 @@ def violations(absence: Absence) -> Iterator[str]:
 def figures(absence: Absence, found: Sequence[str], messages: int) -> dict[str, Any]:
     """As those of the other drills."""
     least = messages // _WRITERS * _WRITERS
-    doubts = [f"only {len(absence.written)} messages"] if len(absence.written) < least else []
+    written = absence.written.acknowledged
+    doubts = [f"only {len(written)} messages"] if len(written) < least else []
     doubts += [] if absence.kills else ["nothing was killed"]
     return {
         "result": "violated" if found else "inconclusive" if doubts else "proven",
-        "acknowledged": len(absence.written),
-        "recalled": sum(text is None for text in absence.written.values()),
-        "chats": len(absence.absentee.positions),
+        "acknowledged": len(written),
+        "recalled": sum(state.text is None for state in written.values()),
+        "chats": len(absence.absentee.messages.last),
         "pushed": len(absence.absentee.pushed),
         "changed": absence.absentee.changed,
         "seconds_to_return": round(absence.absentee.seconds, 2),

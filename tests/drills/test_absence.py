@@ -8,6 +8,8 @@ import pytest
 from clients.codec.base import ClientAccount
 from tests.drills.absence import Absence, Absentee, figures, violations
 from tests.drills.mutants import MUTANTS
+from tests.drills.native_messages import MessageState
+from tests.drills.requested_changes import RequestedChange
 from tests.support.drilling import drill
 
 pytestmark = pytest.mark.xdist_group("absence")
@@ -29,12 +31,17 @@ def test_changes_that_are_not_sent_are_flagged(tmp_path: Path) -> None:
 
 def returned() -> Absence:
     """Three messages of a chat: the second edited, the third recalled; two of them were pushed."""
-    absence = Absence(Absentee(ClientAccount("ann", "secret")), {(5, 1): "one", (5, 2): "new", (5, 3): None})
+    absence = Absence(Absentee(ClientAccount("ann", "secret")))
+    written, seen = absence.written, absence.absentee
+    for index, text in enumerate(("one", "two", "three"), 1):
+        written.written((5, index), text)
+    for index, change in ((2, RequestedChange("edit", "new")), (3, RequestedChange("recall"))):
+        written.requested((5, index), change)
+        written.made((5, index), change)
     absence.kills["message"] += 1
-    seen = absence.absentee
-    seen.messages = dict(absence.written)
-    seen.received_times = Counter(seen.messages.keys())
-    seen.pushed, seen.positions = [(5, 2), (5, 3)], {5: (3, 2)}
+    seen.messages.states = dict(written.acknowledged)
+    seen.received_times = Counter(written.acknowledged.keys())
+    seen.pushed = [(5, 2), (5, 3)]
     return absence
 
 
@@ -51,11 +58,11 @@ def test_what_is_as_it_was_written_is_no_violation() -> None:
 
 def test_each_way_of_missing_something_is_found() -> None:
     old = returned()
-    old.absentee.messages[5, 2] = "before the edit"
+    old.absentee.messages.states[5, 2] = MessageState("before the edit")
     assert found_in(old) == "(5, 2) is 'before the edit', and should be 'new'"
     recalled = returned()
-    recalled.absentee.messages[5, 3] = "three"
-    assert "should be None" in found_in(recalled)
+    recalled.absentee.messages.states[5, 3] = MessageState("three")
+    assert found_in(recalled) == "(5, 3) is 'three', and should be recalled"
     twice = returned()
     twice.absentee.received_times[5, 1] += 1
     assert found_in(twice) == "(5, 1) came 2 times"
@@ -63,8 +70,8 @@ def test_each_way_of_missing_something_is_found() -> None:
     late.absentee.pushed.reverse()
     assert found_in(late) == "(5, 2) came after 3"
     missing = returned()
-    del missing.absentee.messages[5, 1], missing.absentee.received_times[5, 1]
-    assert list(violations(missing)) == ["(5, 1) is missing", "(5, 1) came 0 times"]
+    del missing.absentee.messages.states[5, 1], missing.absentee.received_times[5, 1]
+    assert found_in(missing) == "(5, 1) is missing"
     assert figures(missing, ["(5, 1) is missing"], 3)["result"] == "violated"
 
 

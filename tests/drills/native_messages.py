@@ -1,0 +1,95 @@
+"""What a client of the dialect native has: the last state of each message, by events, histories and pages of
+changes."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Place = tuple[int, int]
+"""Chat and index."""
+
+
+class MessageState(NamedTuple):
+    """`text`: None if the message is recalled. `mine`: the account's own reactions."""
+
+    text: str | None
+    mine: frozenset[str] = frozenset()
+
+
+class NativeMessages:
+    """Of the chats of an account, as frames show them, in whatever order they arrive."""
+
+    def __init__(self, account: int) -> None:
+        self.states: dict[Place, MessageState] = {}
+        self.last: defaultdict[int, int] = defaultdict(int)
+        """By chat: it has all messages up to this index."""
+        self.rev: defaultdict[int, int] = defaultdict(int)
+        """By chat: it has all changes up to this one."""
+        self._account = account
+        self._early: dict[Place, Mapping[str, Any]] = {}
+        self._kept: defaultdict[Place, list[Mapping[str, Any]]] = defaultdict(list)
+        """Changes of messages that it lacks."""
+        self._shown: dict[tuple[Place, bool], int] = {}
+        """The `rev` of the last change of each text (False) and of each message's reactions (True)."""
+
+    @property
+    def positions(self) -> dict[str, tuple[int, int]]:
+        """As `sync` takes them."""
+        return {str(chat): (last, self.rev[chat]) for chat, last in self.last.items()}
+
+    def add(self, message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Those of its chat that are in index order now; a message that it has already is ignored."""
+        chat, _ = place = message["chat"], message["index"]
+        if place not in self.states:
+            self.states[place] = state_of(message)
+            self._early[place] = message
+            for change in self._kept.pop(place, ()):
+                self._apply(place, change)
+        ready = []
+        while (following := self._early.pop((chat, self.last[chat] + 1), None)) is not None:
+            self.last[chat] += 1
+            ready.append(following)
+        return ready
+
+    def change(self, change: Mapping[str, Any]) -> None:
+        chat, _ = place = change["chat"], change["index"]
+        if change["rev"] == self.rev[chat] + 1:
+            self.rev[chat] += 1
+        if place in self.states:
+            self._apply(place, change)
+        else:
+            self._kept[place].append(change)
+
+    def has_changes_up_to(self, chat: int, rev: int) -> None:
+        """All of them have come: of several of one kind of a message, only the last."""
+        self.rev[chat] = max(self.rev[chat], rev)
+
+    def _apply(self, place: Place, change: Mapping[str, Any]) -> None:
+        slot = place, change["kind"] == "reaction"
+        if change["rev"] > self._shown.get(slot, 0):
+            self._shown[slot] = change["rev"]
+            self.states[place] = self._changed(self.states[place], change)
+
+    def _changed(self, state: MessageState, change: Mapping[str, Any]) -> MessageState:
+        match change["kind"]:
+            case "edit":
+                return state._replace(text=text_of(change))
+            case "recall":
+                return MessageState(None)
+            case "reaction" if "mine" in change:
+                return state._replace(mine=frozenset(change["mine"]))
+            case "reaction" if change["by"] == self._account:
+                own = frozenset({change["emoji"]})
+                return state._replace(mine=state.mine | own if change["on"] else state.mine - own)
+        return state
+
+
+def state_of(message: Mapping[str, Any]) -> MessageState:
+    if message.get("recalled"):
+        return MessageState(None)
+    return MessageState(text_of(message), frozenset(message.get("mine", ())))
+
+
+def text_of(shown: Mapping[str, Any]) -> str:
+    """Of a message or an edit."""
+    return "".join(segment["text"] for segment in shown["segments"])
