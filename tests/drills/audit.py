@@ -30,7 +30,7 @@ async def question(cluster: Cluster, trial: Trial) -> list[str]:
     """Compares the auditor's answers about a sample of the messages with the clients' records; returns the
     differences."""
     index, wall = IndexedTrial(trial), time.time() - time.monotonic()
-    places = [(chat, entry) for chat, entries in trial.history.items() for entry in entries]
+    places = [(chat, entry) for chat, entries in index.trial.history.items() for entry in entries]
     sample = random.sample(places, min(_SAMPLE, len(places)))
     bus, limit = Bus(broker(cluster.data, "admin"), "admin", CollectorRegistry()), asyncio.Semaphore(_AT_ONCE)
     await bus.start()

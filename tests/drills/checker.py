@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tests.drills.evidence import RequiredEvidence, doubts
 from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.kept_changes import kept, numbered
 from tests.drills.records import ChatAnnounced, MessageReceived, Trial
 from tests.drills.unread import counted
 
@@ -225,6 +226,8 @@ INVARIANTS: dict[str, Invariant] = {
     "I7 presence": registered,
     "I8 unread": counted,
     "I9 answers": answered,
+    "I10 changes": kept,
+    "I10 rev": numbered,
 }
 
 

@@ -117,7 +117,7 @@ class Drill:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
                 staying = [device for device in population.devices if not device.retired]
-                last = [follower.send_last_message() for follower in population.followers]
+                last = [follower.finish() for follower in population.followers]
                 await asyncio.gather(*map(_send_last_messages, staying), *last)
         self.phase = "delivery"
         trial = await self._trial(population)

@@ -42,9 +42,11 @@ def doubts(trial_index: IndexedTrial, required_evidence: RequiredEvidence) -> li
             found.append(f"only {seen_kinds[kind]} faults were of the kind {kind}, {least} are needed")
     if trial_index.trial.sleepers and not any(shown.count for shown in trial_index.unread_shown):
         found.append("no login showed any unread message")
+    if trial_index.trial.followers and not trial_index.changes_acked:
+        found.append("no change of a message was acknowledged")
     if trial_index.unread:
         found.append(f"the history of {len(trial_index.unread)} chats was not read")
-    return found + (_silent(trial_index) if required_evidence.ending else [])
+    return found + ([*_silent(trial_index), *_not_looked_at(trial_index)] if required_evidence.ending else [])
 
 
 def _silent(trial_index: IndexedTrial) -> list[str]:
@@ -58,3 +60,9 @@ def _silent(trial_index: IndexedTrial) -> list[str]:
     staying = [one for one in trial_index.connections.values() if one.account not in trial_index.deleted]
     silent = {opened.device for opened in staying} - alive
     return [f"{device} was acknowledged nothing after the last fault" for device in sorted(silent)]
+
+
+def _not_looked_at(trial_index: IndexedTrial) -> list[str]:
+    looked = {account for account, _, _ in trial_index.last_states}
+    blind = trial_index.trial.followers - looked
+    return [f"account {account} never read the last states of its messages" for account in sorted(blind)]

@@ -1,11 +1,11 @@
-"""A user of the dialect native who comes and goes, gets what it lacks by `sync`, and repeats a message without a reply
-under its nonce."""
+"""A user of the dialect native who comes and goes, gets what it lacks by `sync`, posts and changes messages, and
+repeats what has no reply under its nonce."""
 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,47 +15,64 @@ from clients.codec.base import ClientRequest, encode
 from clients.codec.events import ClientEvent, ReplyKind, ServerReply
 from clients.errors import ClientError, RequestRejected
 from tests.drills.device import DrillUser, Edge
+from tests.drills.native_messages import MessageState, NativeMessages, Place, state_of, text_of
 from tests.drills.recorded_connection import Journal, numbers
 from tests.drills.records import (
+    ChangeAcknowledged,
+    ChangeRejected,
+    ChangeRequested,
+    ChangeSeen,
     Closed,
+    LastStatesSeen,
     MessageAcknowledged,
     MessageReceived,
     MessageRejected,
     MessageSent,
     Opened,
+    ShownState,
 )
+from tests.drills.requested_changes import RequestedChange
 
 _NATIVE = CODECS["native"]
 _CONNECT_SECONDS, _REPLY_SECONDS = 3.0, 12.0
 _LONGEST_SLEEP_SECONDS, _LONGEST_STAY_SECONDS = 3.0, 6.0
 _RETRY_SECONDS = 0.3
 _POST_SECONDS = 0.8
-_UNKNOWN = ("unavailable", "limit")
-"""Errors after which the same message is sent again."""
+_UNKNOWN = ("unavailable", "limit", "rate_limited")
+"""Errors after which the same request is sent again."""
 _PAGE = 200
+_CHANGES_PER_POST = 2
+_IMPATIENT = 0.1
+"""Share of the changes after which it leaves without waiting for the reply."""
+_SHARES = {"edit": 8, "recall": 2, "react": 7, "unreact": 3}
+_EMOJI = ("👍", "🎉")
 
 
-class HeldMessages:
-    """The messages of one chat in index order, whatever the order in which they arrive."""
+class _PendingChange(NamedTuple):
+    """It has no reply yet."""
 
-    def __init__(self) -> None:
-        self.last = 0
-        """It has all messages up to this index."""
-        self._early: dict[int, dict[str, Any]] = {}
+    name: str
+    place: Place
+    msg_id: int
+    change: RequestedChange
 
-    def add(self, message: dict[str, Any]) -> list[dict[str, Any]]:
-        """Those that are in order now; a message that it has already is ignored."""
-        if message["index"] > self.last:
-            self._early[message["index"]] = message
-        ready = []
-        while (following := self._early.pop(self.last + 1, None)) is not None:
-            self.last += 1
-            ready.append(following)
-        return ready
+    @property
+    def members(self) -> dict[str, Any]:
+        """Of the command."""
+        chat, index = self.place
+        match self.change.kind:
+            case "edit":
+                more = {"text": self.change.value, "nonce": self.name}
+            case "recall":
+                more = {}
+            case _:
+                more = {"emoji": self.change.value}
+        return {"chat": chat, "index": index, **more}
 
 
 class Follower:
-    """It listens to its connection (clients.aio.Listener). It posts to its chats, one message after the other."""
+    """It listens to its connection (clients.aio.Listener). It posts to its chats and changes messages, one after the
+    other. Of its changes it has what the server shows it: no reply changes what it has."""
 
     def __init__(self, user: DrillUser, edges: Sequence[Edge], journal: Journal) -> None:
         self.account = user.account
@@ -63,7 +80,10 @@ class Follower:
         self._edges = edges
         self._journal = journal
         self._epoch = ""
-        self._chats: dict[int, HeldMessages] = {}
+        self._messages = NativeMessages(self.account.number)
+        self._ids: dict[Place, int] = {}
+        self._own: list[Place] = []
+        """Its messages that were acknowledged."""
         self._edge = ""
         self._number = 0
         """Of the connection, once it is logged in."""
@@ -72,8 +92,12 @@ class Follower:
         self._posts = 0
         self._unanswered: tuple[int, str] | None = None
         """Chat and text."""
+        self._changes = 0
+        self._pending: _PendingChange | None = None
+        self._changed: set[Place] = set()
         self._stopped = False
-        self._last_sent = asyncio.Event()
+        self._last_sent = False
+        self._finished = asyncio.Event()
 
     async def live(self) -> None:
         """Connects, stays for a while, leaves, until cancelled."""
@@ -87,10 +111,11 @@ class Follower:
                 continue
             await self._stay(connection)
 
-    async def send_last_message(self) -> None:
-        """Ends its posts with one that is acknowledged."""
+    async def finish(self) -> None:
+        """Ends its posts and changes with ones that are acknowledged; then it records the last states of what it has
+        changed."""
         self._stopped = True
-        await self._last_sent.wait()
+        await self._finished.wait()
 
     async def _stay(self, connection: AsyncConnection) -> None:
         try:
@@ -98,7 +123,8 @@ class Follower:
             await self._catch_up(connection)
             leaves_at = time.monotonic() + random.uniform(0, _LONGEST_STAY_SECONDS)
             while time.monotonic() < leaves_at and not connection.has_ended:
-                await self._post(connection)
+                if not self._finished.is_set():
+                    await self._act(connection)
                 await asyncio.sleep(_POST_SECONDS)
         except (ClientError, TimeoutError):
             pass
@@ -111,24 +137,49 @@ class Follower:
     async def _catch_up(self, connection: AsyncConnection) -> None:
         """Raises ClientError, TimeoutError."""
         self._synced.clear()
-        have = {str(chat): [held.last] for chat, held in self._chats.items()}
+        have = self._messages.positions
         reply = await self._call(connection, "sync", epoch=self._epoch, have=have, timeline=5)
         self._epoch = reply["epoch"]
         if reply["reset"]:
-            self._chats.clear()  # what comes again violates an invariant
+            self._messages = NativeMessages(self.account.number)  # what comes again violates an invariant
+            self._ids.clear()
+            self._own.clear()
         async with asyncio.timeout(_REPLY_SECONDS):
             await self._synced.wait()
-        for chat in reply["chats"]:
-            held = self._chats.setdefault(chat["chat"], HeldMessages())
-            while held.last < chat["head"]:
-                page = {"chat": chat["chat"], "from": held.last + 1, "dir": "newer", "count": _PAGE}
+        for head in reply["chats"]:
+            chat = head["chat"]
+            while (last := self._messages.last[chat]) < head["head"]:
+                page = {"chat": chat, "from": last + 1, "dir": "newer", "count": _PAGE}
                 for message in (await self._call(connection, "history", **page))["messages"]:
                     self._receive(message)
+            if "changes_after" in head:
+                await self._follow_changes(connection, chat, head["changes_after"])
+            self._messages.has_changes_up_to(chat, head["rev"])
+
+    async def _follow_changes(self, connection: AsyncConnection, chat: int, after: int) -> None:
+        """Raises ClientError."""
+        while True:
+            page = await self._call(connection, "changes", chat=chat, after=after)
+            for change in page["changes"]:
+                self._see(change, paged=True)
+                after = change["rev"]
+            if not page["more"]:
+                self._messages.has_changes_up_to(chat, page["rev"])
+                return
+
+    async def _act(self, connection: AsyncConnection) -> None:
+        """Raises ClientError, TimeoutError."""
+        if not self._last_sent:
+            await self._post(connection)
+        for _ in range(_CHANGES_PER_POST):
+            await self._change(connection)
+        if self._last_sent:
+            await self._catch_up(connection)
+            await self._record_last_states(connection)
+            self._finished.set()
 
     async def _post(self, connection: AsyncConnection) -> None:
         """Raises ClientError."""
-        if self._last_sent.is_set():
-            return
         is_last = self._stopped
         if self._unanswered is None:
             self._posts += 1
@@ -147,13 +198,77 @@ class Follower:
         self._unanswered = None
         own = {"segments": [{"text": text}], "sender": self.account.number}
         self._receive(reply | own)
+        self._own.append((chat, reply["index"]))
         self._journal(MessageAcknowledged(time.monotonic(), self._number, text, reply["id"]))
-        if is_last:
-            self._last_sent.set()
+        self._last_sent = is_last
+
+    async def _change(self, connection: AsyncConnection) -> None:
+        """Raises ClientError."""
+        self._pending = pending = self._pending or self._choose()
+        if pending is None:
+            return
+        name, (chat, index), msg_id, (kind, value) = pending
+        self._changed.add(pending.place)
+
+        def sent() -> None:
+            self._journal(ChangeRequested(time.monotonic(), self._number, name, chat, index, msg_id, kind, value))
+
+        try:
+            seconds = 0.0 if not self._stopped and random.random() < _IMPATIENT else _REPLY_SECONDS
+            reply = await self._call(connection, kind, sent, seconds, **pending.members)
+        except RequestRejected as rejected:
+            self._pending = None
+            self._journal(ChangeRejected(time.monotonic(), self._number, name, str(rejected)))
+            return
+        self._pending = None
+        self._journal(ChangeAcknowledged(time.monotonic(), self._number, name, reply["rev"]))
+        await self._follow_changes(connection, chat, self._messages.rev[chat])
+
+    def _choose(self) -> _PendingChange | None:
+        """A change that has an effect."""
+        states, emoji = {at: self._messages.states[at] for at in self._ids}, random.choice(_EMOJI)
+        own = [at for at in self._own if states[at].text is not None]
+        places = {
+            "edit": own,
+            "recall": own,
+            "react": [at for at, one in states.items() if one.text is not None and emoji not in one.mine],
+            "unreact": [at for at, one in states.items() if emoji in one.mine],
+        }
+        possible = [kind for kind in _SHARES if places[kind]]
+        if not possible:
+            return None
+        (kind,) = random.choices(possible, [_SHARES[kind] for kind in possible])
+        place = random.choice(places[kind])
+        self._changes += 1
+        name = f"{self.account.number}/native change {self._changes}"
+        value = {"edit": name, "recall": ""}.get(kind, emoji)
+        return _PendingChange(name, place, self._ids[place], RequestedChange(kind, value))
+
+    async def _record_last_states(self, connection: AsyncConnection) -> None:
+        """Those that it has, and those that a history shows. Raises ClientError."""
+        for chat in self._places:
+            indexes = sorted(index for number, index in self._changed if number == chat)
+            states = self._messages.states
+            has = {index: states[chat, index] for index in indexes if (chat, index) in states}
+            self._record(chat, self._messages.rev[chat], has, anew=False)
+            rev, read = 0, dict[int, MessageState]()
+            for index in indexes:
+                if index not in read:
+                    page: dict[str, Any] = {"chat": chat, "from": index, "dir": "newer", "count": _PAGE}
+                    reply = await self._call(connection, "history", **page)
+                    read |= {message["index"]: state_of(message) for message in reply["messages"]}
+                    rev = reply["rev"]
+            if indexes:
+                self._record(chat, rev, {index: read[index] for index in indexes if index in read}, anew=True)
+
+    def _record(self, chat: int, rev: int, states: Mapping[int, MessageState], *, anew: bool) -> None:
+        shown = [ShownState(index, state.text, sorted(state.mine)) for index, state in states.items()]
+        self._journal(LastStatesSeen(time.monotonic(), self._number, chat, rev, shown, anew))
 
     async def _call(
-        self, connection: AsyncConnection, op: str, sent: Callable[[], None] | None = None, **members: object
-    ) -> dict[str, Any]:
+        self, connection: AsyncConnection, op: str, sent: Callable[[], None] | None = None,
+        seconds: float = _REPLY_SECONDS, **members: object,
+    ) -> dict[str, Any]:  # fmt: skip
         """One call at a time: the last reply is its reply. Retries what may succeed later. `sent`: called before each
         attempt. Raises ClientError."""
         request = ClientRequest(encode({"op": op, "id": op, **members}), ReplyKind.ANY)
@@ -161,7 +276,7 @@ class Follower:
             if sent:
                 sent()
             try:
-                await connection.request(request, _REPLY_SECONDS)
+                await connection.request(request, seconds)
                 return self._reply
             except RequestRejected:
                 if self._reply["error"]["code"] not in _UNKNOWN:
@@ -185,17 +300,29 @@ class Follower:
         match event["ev"]:
             case "message":
                 self._receive(event)
+            case "changed":
+                self._see(event, paged=False)
             case "synced":
                 self._synced.set()
 
-    def _receive(self, message: dict[str, Any]) -> None:
-        for one in self._chats.setdefault(message["chat"], HeldMessages()).add(message):
-            text = "".join(segment["text"] for segment in one["segments"])
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        for one in self._messages.add(message):
+            self._ids[one["chat"], one["index"]] = one["id"]
             self._journal(
                 MessageReceived(
-                    time.monotonic(), self._number, one["chat"], one["sender"], one["id"], text, one["time"]
+                    time.monotonic(), self._number, one["chat"], one["sender"], one["id"], text_of(one), one["time"]
                 )
             )
+
+    def _see(self, change: Mapping[str, Any], *, paged: bool) -> None:
+        text = text_of(change) if change["kind"] == "edit" else ""
+        self._journal(
+            ChangeSeen(
+                time.monotonic(), self._number, change["chat"], change["rev"], change["index"], change["kind"],
+                change["by"], text, paged,
+            )
+        )  # fmt: skip
+        self._messages.change(change)
 
     def replied(self, reply: ServerReply, now: int) -> None:
         return

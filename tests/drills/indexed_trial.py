@@ -6,7 +6,12 @@ from collections import defaultdict
 from itertools import islice
 from typing import NamedTuple
 
+from tests.drills.first_texts import with_first_texts
 from tests.drills.records import (
+    ChangeAcknowledged,
+    ChangeRejected,
+    ChangeRequested,
+    ChangeSeen,
     ChatAnnounced,
     Closed,
     ConnectAttempted,
@@ -19,6 +24,7 @@ from tests.drills.records import (
     FuzzEnded,
     Healed,
     Joined,
+    LastStatesSeen,
     MessageAcknowledged,
     MessageReceived,
     MessageRejected,
@@ -56,8 +62,10 @@ class Place(NamedTuple):
 
 
 class IndexedTrial:
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
+    """Messages that were edited or recalled have the text that they were sent with."""
+
+    def __init__(self, given: Trial) -> None:
+        self.trial = trial = with_first_texts(given)
         self.unread = trial.members.keys() - trial.history.keys()
         """Chats whose history could not be read."""
         self.connections: dict[int, Opened] = {}
@@ -68,6 +76,12 @@ class IndexedTrial:
         self._answers: list[tuple[float, float]] = []
         """Time of each acknowledgement, and time when its message was sent; ordered."""
         self.received: list[MessageReceived] = []
+        self.changes_requested: dict[str, list[ChangeRequested]] = defaultdict(list)
+        self.changes_acked: dict[str, list[ChangeAcknowledged]] = defaultdict(list)
+        self.changes_rejected: dict[str, ChangeRejected] = {}
+        self.changes_seen: list[ChangeSeen] = []
+        self.last_states: dict[tuple[int, int, bool], LastStatesSeen] = {}
+        """By account, chat, and whether they were read anew."""
         self.announced: list[ChatAnnounced] = []
         self.faults: list[Fault] = []
         self.phases: list[PhaseBegan] = []
@@ -126,6 +140,17 @@ class IndexedTrial:
                 self.received.append(record)
                 self.received_on[record.connection].append(record)
                 self.received_by_account[self.connections[record.connection].account].add(record.msg_id)
+            case ChangeRequested():
+                self.changes_requested[record.name].append(record)
+            case ChangeAcknowledged():
+                self.changes_acked[record.name].append(record)
+            case ChangeRejected():
+                self.changes_rejected[record.name] = record
+            case ChangeSeen():
+                self.changes_seen.append(record)
+            case LastStatesSeen():
+                account = self.connections[record.connection].account
+                self.last_states[account, record.chat, record.anew] = record
             case ChatAnnounced():
                 self.announced.append(record)
             case Fault():

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from sqlalchemy import Connection
+
 from services.cli.main import main
 from services.cli.up_plan import PlannedProcess
 from shared.contract.edge import Delivery
@@ -285,6 +287,37 @@ def _forget_changes() -> None:
     _replace(Snapshot, "changes", lambda *_: [])
 
 
+def _lose_edits() -> None:
+    """An edit is acknowledged and announced, and not stored."""
+    from services.message import store
+    from services.message.store.revisions import revise
+    from shared.contract.message import ChangeMessage, EditText
+
+    def forgetful(connection: Connection, request: ChangeMessage, *more: Any) -> Any:
+        if not isinstance(request.change, EditText):
+            return revise(connection, request, *more)
+        with connection.begin_nested() as stored:
+            revised = revise(connection, request, *more)
+            stored.rollback()
+        return revised
+
+    _replace(store, "revise", forgetful)
+
+
+def _skip_rev() -> None:
+    """Some changes get the `rev` after the next one."""
+    from services.message.store.revisions import _Revision
+
+    begin: Callable[..., None] = _Revision.__init__
+    is_bad = _one_in_many()
+
+    def skipping(revision: _Revision, *arguments: Any) -> None:
+        *before, rev, now = arguments
+        begin(revision, *before, rev + is_bad(), now)
+
+    _replace(_Revision, "__init__", skipping)
+
+
 def _double_count() -> None:
     from services.message.store.snapshot import Snapshot
 
@@ -422,6 +455,8 @@ MUTANTS = {
     "ack-before-commit": Mutant("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Mutant("message", "I2 delivery", _skip_recipient),
     "double-count": Mutant("message", "I8 unread", _double_count),
+    "lose-edits": Mutant("message", "I10 changes", _lose_edits),
+    "skip-rev": Mutant("message", "I10 rev", _skip_rev),
     "drop-delivery": Mutant("edge", "A2 lost", _drop_delivery, "audit"),
     "forget-join": Mutant("edge", "I7 presence", _forget_join),
     "trust-presence": Mutant("edge", "I2 delivery", _trust_presence, "partition"),

@@ -70,6 +70,73 @@ class MessageReceived(msgspec.Struct, tag="received", frozen=True):
     time: int
 
 
+class ChangeRequested(msgspec.Struct, tag="changing", frozen=True):
+    """A change of a message was written to the socket, of the `kind` and `value` of RequestedChange. `name`: unique in
+    the whole trial; a change that is repeated keeps it."""
+
+    at: float
+    connection: int
+    name: str
+    chat: int
+    index: int
+    msg_id: int
+    kind: str
+    value: str
+
+
+class ChangeAcknowledged(msgspec.Struct, tag="changed", frozen=True):
+    """The reply to the change arrived."""
+
+    at: float
+    connection: int
+    name: str
+    rev: int
+
+
+class ChangeRejected(msgspec.Struct, tag="unchanged", frozen=True):
+    """The change was answered by an error after which it is not repeated."""
+
+    at: float
+    connection: int
+    name: str
+    details: str
+
+
+class ChangeSeen(msgspec.Struct, tag="change", frozen=True):
+    """A change arrived. `kind`: edit, recall or reaction; `text`: of an edit; `paged`: in a page of changes, not as an
+    event."""
+
+    at: float
+    connection: int
+    chat: int
+    rev: int
+    index: int
+    kind: str
+    by: int
+    text: str
+    paged: bool
+
+
+class ShownState(msgspec.Struct, array_like=True, frozen=True):
+    """A message as a native user has it: `text` is None if it is recalled, `mine` are the own reactions."""
+
+    index: int
+    text: str | None
+    mine: list[str]
+
+
+class LastStatesSeen(msgspec.Struct, tag="states", frozen=True):
+    """Messages of a chat that a native user has changed, and the chat's last `rev`: as the user has them after its last
+    sync, or reads them `anew`."""
+
+    at: float
+    connection: int
+    chat: int
+    rev: int
+    messages: list[ShownState]
+    anew: bool
+
+
 class ChatAnnounced(msgspec.Struct, tag="announced", frozen=True):
     """A chat was announced."""
 
@@ -221,6 +288,11 @@ Record = (
     | MessageAcknowledged
     | MessageRejected
     | MessageReceived
+    | ChangeRequested
+    | ChangeAcknowledged
+    | ChangeRejected
+    | ChangeSeen
+    | LastStatesSeen
     | ChatAnnounced
     | Fault
     | PhaseBegan

@@ -24,6 +24,7 @@ def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
         "unknown": states["unknown"],
         "rejected": states["rejected"],
         "delivered": len(trial_index.received),
+        "changed": len(trial_index.changes_acked),
         "stored": sum(map(len, trial_index.trial.history.values())),
         "twice_excused": result.excused,
         "held_up_max_seconds": round(max((held.seconds for held in trial_index.held), default=0.0), 2),

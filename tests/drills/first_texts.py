@@ -1,0 +1,41 @@
+"""Gives changed messages the text that they were sent with, which names them in the whole trial; pure."""
+
+from collections import defaultdict
+
+from msgspec.structs import replace
+
+from services.edge.dialects.text_fallback import RECALLED
+from tests.drills.records import ChangeRequested, MessageAcknowledged, MessageReceived, Record, Trial
+
+_RECALLED = {"", *RECALLED.values()}
+"""Texts of a recalled message, in the history and in the dialects."""
+
+
+def with_first_texts(trial: Trial) -> Trial:
+    """Another text than those that were requested stays: it violates an invariant."""
+    later: defaultdict[int, set[str]] = defaultdict(set)
+    for record in trial.records:
+        if isinstance(record, ChangeRequested) and record.kind in ("edit", "recall"):
+            later[record.msg_id] |= {record.value} if record.kind == "edit" else _RECALLED
+    if not later:
+        return trial
+    first = {
+        ack.msg_id: ack.text for ack in trial.records if isinstance(ack, MessageAcknowledged) and ack.msg_id in later
+    }
+
+    def text_of(msg_id: int, shown: str) -> str:
+        return first.get(msg_id, shown) if shown in later.get(msg_id, ()) else shown
+
+    def restored(record: Record) -> Record:
+        if isinstance(record, MessageReceived) and record.msg_id in later:
+            return replace(record, text=text_of(record.msg_id, record.text))
+        return record
+
+    history = {
+        chat: [
+            replace(entry, text=text_of(entry.msg_id, entry.text)) if entry.msg_id in later else entry
+            for entry in entries
+        ]
+        for chat, entries in trial.history.items()
+    }
+    return replace(trial, records=list(map(restored, trial.records)), history=history)
