@@ -50,7 +50,10 @@ class ReadStateFlusher:
         self._committing: frozenset[AccountId] = frozenset()
         self._unstored: dict[AccountId, float] = {}
         """Accounts with read state whose database is away, and since when."""
+        self._storing = asyncio.Lock()
+        """Held while the buffer is committed."""
         self._flushing = asyncio.Lock()
+        """Held, too, while departed accounts leave presence: without Redis that takes long, and fails."""
         self._absent: dict[NodeId, float] = {}
         """Nodes without responders, and until when no request is sent to them."""
 
@@ -87,7 +90,7 @@ class ReadStateFlusher:
         whose database has just gone away stay in presence; an account whose database is away for longer leaves."""
         async with self._flushing:
             departed = self._accounts.awaiting_leave()
-            if not await self._commit_buffer():
+            if not await self._commit():
                 return False
             try:
                 await self._accounts.leave([account for account in departed if not self._is_delayed(account)])
@@ -102,6 +105,11 @@ class ReadStateFlusher:
             async with asyncio.timeout(seconds):
                 while not await self.flush() or any(map(self._is_delayed, self._unstored)):  # noqa: ASYNC110
                     await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _commit(self) -> bool:
+        """Commit the whole buffer. Returns whether that worked."""
+        async with self._storing:
+            return await self._commit_buffer()
 
     async def _commit_buffer(self) -> bool:
         """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
@@ -137,7 +145,7 @@ class ReadStateFlusher:
     async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Commit the read state of the account's connections here and on other nodes, however long that takes: while it
         cannot be committed, unread messages cannot be requested either, unless the database of some chats alone is
-        away. Nodes missing from presence commit by themselves."""
+        away. Nobody else's departure from presence is waited for. Nodes missing from presence commit by themselves."""
         if self._accounts.presence_unknown:
             await asyncio.sleep(_PRESENCE_LOST_SECONDS)
         await _run_all([self._flush_here(account), *(self._flush_there(account, node) for node in others)])
@@ -146,7 +154,7 @@ class ReadStateFlusher:
         local = self._accounts.get(account)
         await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
         while account in self._buffer or account in self._committing:
-            if await self.flush() and not self._is_delayed(account):
+            if await self._commit() and not self._is_delayed(account):
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -11,6 +11,7 @@ from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead
 from shared.contract.subjects import flush
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -307,6 +308,31 @@ async def test_a_login_does_not_wait_for_other_accounts_read_state(cluster: Edge
     bob = await cluster.client(2)
     await bob.until_synced()
     gate.set()
+
+
+async def test_a_login_does_not_wait_until_others_have_left_presence(
+    cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Redis that takes half a second and fails, again and again."""
+    edge, leaving, released = cluster.edges[0], asyncio.Event(), asyncio.Event()
+
+    async def wait(*_: object) -> None:
+        leaving.set()
+        await released.wait()
+        raise RedisError
+
+    bob = await cluster.client(2)
+    await push(cluster, alice, "a")
+    with monkeypatch.context() as stuck:
+        stuck.setattr("shared.presence.Presence.leave", wait)
+        bob.socket.leave()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await leaving.wait()
+            await edge.read_state.flush_account(AccountId(1), [])
+        assert cluster.backend.unread(1, 7) == []
+        released.set()
+    assert await edge.read_state.flush()
+    assert await cluster.nodes_of(2) == []
 
 
 async def test_an_absent_node_is_not_requested_for_every_account(
