@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from tests.drills.first_texts import with_first_texts
 from tests.drills.records import (
@@ -140,17 +140,8 @@ class IndexedTrial:
                 self.received.append(record)
                 self.received_on[record.connection].append(record)
                 self.received_by_account[self.connections[record.connection].account].add(record.msg_id)
-            case ChangeRequested():
-                self.changes_requested[record.name].append(record)
-            case ChangeAcknowledged():
-                self.changes_acked[record.name].append(record)
-            case ChangeRejected():
-                self.changes_rejected[record.name] = record
-            case ChangeSeen():
-                self.changes_seen.append(record)
-            case LastStatesSeen():
-                account = self.connections[record.connection].account
-                self.last_states[account, record.chat, record.anew] = record
+            case ChangeRequested() | ChangeAcknowledged() | ChangeRejected() | ChangeSeen() | LastStatesSeen():
+                self._add_change(record)
             case ChatAnnounced():
                 self.announced.append(record)
             case Fault():
@@ -185,6 +176,24 @@ class IndexedTrial:
                 self.tracebacks.append(record.line)
             case DrillStalled():
                 self.held.append(record)
+
+    def _add_change(
+        self, record: ChangeRequested | ChangeAcknowledged | ChangeRejected | ChangeSeen | LastStatesSeen
+    ) -> None:
+        match record:
+            case ChangeRequested():
+                self.changes_requested[record.name].append(record)
+            case ChangeAcknowledged():
+                self.changes_acked[record.name].append(record)
+            case ChangeRejected():
+                self.changes_rejected[record.name] = record
+            case ChangeSeen():
+                self.changes_seen.append(record)
+            case LastStatesSeen():
+                account = self.connections[record.connection].account
+                self.last_states[account, record.chat, record.anew] = record
+            case _:
+                assert_never(record)
 
     def _sent_and_acked(self, sent: MessageSent) -> list[tuple[MessageSent, bool]]:
         return self.sent_and_acked[self.connections[sent.connection].account, sent.chat]
