@@ -23,25 +23,25 @@ def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
     return Secret(hashed, text.lower()) if _HASHES[hashed].fullmatch(text) else Secret(Scheme.PLAIN, text)
 
 
-def secret(scheme: Scheme, text: str) -> Secret:
+def secret(scheme: Scheme, text: str, field: str) -> Secret:
     """A password whose frame names its scheme. Raises DecodeError."""
-    _check_length(text)
+    _check_length(text, field)
     if scheme is Scheme.PLAIN:
         return Secret(scheme, text)
     if not _HASHES[scheme].fullmatch(text):
-        raise DecodeError(f"this is no {scheme} in hex")
+        raise DecodeError(f"this is no {scheme} in hex", field=field)
     return Secret(scheme, text.lower())
 
 
-def _check_length(text: str) -> None:
+def _check_length(text: str, field: str = "") -> None:
     if not text:
-        raise DecodeError("the password is empty")
+        raise DecodeError("the password is empty", field=field)
     if len(text.encode()) > _SECRET_BYTES:
-        raise DecodeError(f"a password has at most {_SECRET_BYTES} bytes", ErrorCode.TOO_LARGE)
+        raise DecodeError(f"a password has at most {_SECRET_BYTES} bytes", ErrorCode.TOO_LARGE, field=field)
 
 
 def email(text: str) -> str:
     """An e-mail address, unchanged. Raises DecodeError."""
     if len(text) > _EMAIL_CHARACTERS or not _EMAIL.fullmatch(text):
-        raise DecodeError("this is no e-mail address")
+        raise DecodeError("this is no e-mail address", field="email")
     return text

@@ -29,13 +29,15 @@ def _name(text: str, what: str, characters: int) -> str:
     return text
 
 
-def message_text(segments: tuple[RichSegment, ...], limits: LimitsSettings) -> tuple[RichSegment, ...]:
+def message_text(segments: tuple[RichSegment, ...], limits: LimitsSettings, field: str = "") -> tuple[RichSegment, ...]:
     """The segments, if they are a message that may be sent. Raises DecodeError."""
     if len(segments) > limits.segments_per_message:
-        raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)
+        most = f"a message has at most {limits.segments_per_message} segments"
+        raise DecodeError(most, ErrorCode.TOO_LARGE, field=field)
     texts = [segment.text for segment in segments if isinstance(segment, Text | Mention)]
     if len(texts) == len(segments) and not any(texts):
-        raise DecodeError("the message is empty")
+        raise DecodeError("the message is empty", field=field)
     if sum(len(text.encode()) for text in texts) > limits.message_text_bytes:
-        raise DecodeError(f"a message has at most {limits.message_text_bytes} bytes of text", ErrorCode.TOO_LARGE)
+        most = f"a message has at most {limits.message_text_bytes} bytes of text"
+        raise DecodeError(most, ErrorCode.TOO_LARGE, field=field)
     return segments

@@ -7,8 +7,8 @@ from shared.contract.auth import ChangePassword, EndLogin, IdentifierKind, Login
 from shared.contract.model import Scheme, Secret
 
 
-def _secret(wire: given.SecretParameter) -> Secret:
-    return credentials.secret(Scheme(wire.scheme), wire.value)
+def _secret(wire: given.SecretParameter, field: str = "secret") -> Secret:
+    return credentials.secret(Scheme(wire.scheme), wire.value, field)
 
 
 def register(wire: given.RegisterParameters, caller: Caller) -> Register:
@@ -35,7 +35,8 @@ def recover(wire: given.RecoverParameters, caller: Caller) -> Recover:
 
 
 def change_password(wire: given.PasswordParameters, caller: Caller) -> ChangePassword:
-    return ChangePassword(old=_secret(wire.old), new=_secret(wire.new), refreshable=wire.refreshable)
+    old, new = _secret(wire.old, "old"), _secret(wire.new, "new")
+    return ChangePassword(old=old, new=new, refreshable=wire.refreshable)
 
 
 def set_security(wire: given.SecurityParameters, caller: Caller) -> SetSecurity:

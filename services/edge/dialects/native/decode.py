@@ -21,7 +21,7 @@ _LARGEST = 2**53 - 1
 _LONGEST_ID = 64
 """Characters of an id, and of a nonce."""
 _FIELD_CHARACTERS = 64
-_PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 
 

@@ -89,7 +89,8 @@ def _content(wire: given.SendParameters | given.EditParameters, caller: Caller) 
         raise DecodeError("either `text` or `segments` is the message", field="text")
     segments = tuple(map(_segment, wire.segments)) if wire.segments else (Text(wire.text),)
     references = any(isinstance(segment, Image | File) for segment in segments)
-    return validation.message_text(segments, caller.limits), references
+    field = "segments" if wire.segments else "text"
+    return validation.message_text(segments, caller.limits, field), references
 
 
 def edit(wire: given.EditParameters, caller: Caller) -> EditMessage:

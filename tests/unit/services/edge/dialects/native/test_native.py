@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.edge.canonical.frames import Outgoing
@@ -15,12 +16,13 @@ from services.edge.dialects.base import (
     LocalReply,
 )
 from services.edge.dialects.native import Native
-from services.edge.dialects.native.operations import BY_NAME, OPERATIONS, RATES, RateClass
+from services.edge.dialects.native.operations import BY_NAME, OPERATIONS, RATES, Operation, RateClass
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
 from tests.vectors import load
 
 LOGIN = b'{"op":"login","id":1,"identifier":"ann","secret":{"scheme":"plain","value":"x"}}'
+EMOJI = [{"t": "emoji", "id": 1}]
 
 
 def connection(*, rates: bool = True) -> Native:
@@ -106,3 +108,56 @@ def test_every_operation_has_a_vector_and_a_name_of_its_own() -> None:
     }
     assert set(BY_NAME) <= used
     assert len(BY_NAME) == len(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_every_parameter_and_a_result_of_an_operation_are_in_a_vector(operation: Operation) -> None:
+    own = [
+        one for one in load("native").vectors if isinstance(one.frame, dict) and one.frame.get("op") == operation.name
+    ]
+    given = {name for vector in own if vector.error is None for name in vector.frame}
+    assert {one.encode_name for one in msgspec.structs.fields(operation.parameters)} <= given
+    out = [frame for one in own for request in one.all_requests for reply in request.replies for frame in reply.out]
+    out += [frame for one in own for action in one.frame_actions for frame in action.reply or ()]
+    assert any("re" in frame and "error" not in frame for frame in out)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_a_wrong_parameter_is_named_in_the_error(operation: Operation) -> None:
+    """With a code, a text and the id of the command."""
+    for one in msgspec.structs.fields(operation.parameters):
+        if one.name == "id":
+            continue
+        frame = json.dumps({**valid(operation), "id": "x7", one.encode_name: {"not": ["this"]}}).encode()
+        dialect = connection(rates=False)
+        with pytest.raises(DecodeError) as rejected:
+            dialect.decode(frame, 0.0)
+        shown = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
+        assert shown["re"] == "x7"
+        assert shown["error"]["code"] == "invalid"
+        assert shown["error"]["text"]
+        assert shown["error"]["field"].split(".")[0].split("[")[0] == one.encode_name
+
+
+def valid(operation: Operation) -> dict[str, Any]:
+    """A command of the operation that is decoded."""
+    vectors = (one for one in load("native").vectors if isinstance(one.frame, dict) and one.error is None)
+    return next(one.frame for one in vectors if one.frame.get("op") == operation.name)
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "field"),
+    [
+        ({"op": "send", "chat": 5, "nonce": "n", "segments": [{"t": "text", "text": ""}]}, "invalid", "segments"),
+        ({"op": "send", "chat": 5, "nonce": "n", "text": "x" * 20_000}, "too_large", "text"),
+        ({"op": "edit", "chat": 5, "index": 1, "nonce": "n", "segments": EMOJI * 65}, "too_large", "segments"),
+        ({"op": "login", "identifier": "a", "secret": {"scheme": "plain", "value": ""}}, "invalid", "secret"),
+        ({"op": "login", "identifier": "a", "secret": {"scheme": "plain", "value": "x" * 2000}}, "too_large", "secret"),
+    ],
+)  # fmt: skip
+def test_a_rejected_value_is_named_in_the_error(members: dict[str, Any], code: str, field: str) -> None:
+    dialect = connection()
+    with pytest.raises(DecodeError) as rejected:
+        dialect.decode(json.dumps({**members, "id": 7}).encode(), 0.0)
+    shown = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
+    assert (shown["re"], shown["error"]["code"], shown["error"]["field"]) == (7, code, field)
