@@ -1,8 +1,9 @@
 """No text of a user of any dialect is read as a field, a record or a frame by a client of any other."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from hypothesis import example, given
@@ -27,7 +28,15 @@ from tests.unit.services.edge.dialects.driving import (
     log_in,
 )
 from tests.unit.services.edge.dialects.driving import given as as_given
-from tests.unit.services.edge.dialects.user_texts import BREAKS, HOSTILE, MARK, read, rewritten
+from tests.unit.services.edge.dialects.user_texts import (
+    BREAKS,
+    HOSTILE,
+    MARK,
+    SERVER_FIELDS,
+    USER_FIELDS,
+    read,
+    rewritten,
+)
 from tests.vectors import ANSWERS, EVENTS, VectorMessage, Vectors, canonical, text
 
 ALL_VECTORS = [vector for file in FILES.values() for vector in file.vectors]
@@ -93,7 +102,14 @@ def check_like(out: tuple[object, ...], like: tuple[object, ...], word: str, fil
             if MARK not in str(meant):
                 assert field == meant
             elif file.is_json:
-                assert field == str(meant).replace(MARK, word)
+                assert field == marked_as(meant, word)
+
+
+def marked_as(meant: object, word: str) -> object:
+    """A value, or a path to one, with the user's text in place of MARK."""
+    if isinstance(meant, tuple):
+        return tuple(marked_as(part, word) for part in meant)
+    return meant.replace(MARK, word) if isinstance(meant, str) else meant
 
 
 @each_dialect
@@ -119,6 +135,26 @@ def test_an_error_that_quotes_the_frame_forges_nothing(entry: Entry, word: str) 
             out = dialect.encode_error(None, error.failure, error.context)
             like = dialect.encode_error(None, msgspec.structs.replace(error.failure, text=MARK), error.context)
             check_like(out, like, error.failure.text, FILES[entry.name])
+
+
+def text_fields(kind: Any, seen: set[Any], name: str = "") -> Iterator[str]:
+    """The names of all fields with texts in a type of canonical values."""
+    kind = getattr(kind, "__value__", kind)
+    if kind is str or getattr(kind, "__supertype__", None) is str:
+        yield name
+    for part in get_args(kind):
+        yield from text_fields(part, seen, name)
+    if isinstance(kind, type) and kind not in seen and (issubclass(kind, msgspec.Struct) or is_dataclass(kind)):
+        seen.add(kind)
+        for inner, part in get_type_hints(kind).items():
+            yield from text_fields(part, seen, inner)
+
+
+def test_every_text_is_of_a_user_or_of_the_server() -> None:
+    """Otherwise a new field would not be checked."""
+    seen = set[Any]()
+    names = {name for kind in (*EVENTS.values(), *ANSWERS.values(), DisplayMessage) for name in text_fields(kind, seen)}
+    assert names == USER_FIELDS - {"answer"} | SERVER_FIELDS
 
 
 def test_every_dialect_shows_texts_of_users() -> None:

@@ -60,13 +60,18 @@ class Form(NamedTuple):
         return rewritten(command, lambda old: word if old == self.place else old)  # type: ignore[no-any-return]
 
 
+def free_texts(command: Command) -> set[str]:
+    """Not an e-mail address, of which a dialect may make a nickname, too."""
+    return texts_in(command) - {getattr(command, "email", "")}
+
+
 @cache
 def forms(entry: Entry) -> list[Form]:
     found = [
         Form(case, place)
         for case in cases(entry)
         if not case.is_own
-        for place in sorted(texts_in(canonical(case.expected.command, vectors.COMMANDS)))
+        for place in sorted(free_texts(canonical(case.expected.command, vectors.COMMANDS)))
     ]
     return [form for form in found if form.frame(MARK) is not None]
 

@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from services.edge.canonical.frames import Binary
 from tests.vectors import Vectors
 
-USER_FIELDS = frozenset({"text", "nickname", "name", "signature", "answer", "emoji"})
-"""The fields of canonical values that hold texts of users."""
+USER_FIELDS = frozenset({
+    "text", "nickname", "name", "signature", "answer", "emoji", "topic", "snippet", "reason", "username", "email",
+    "client", "reactions", "counts", "mine", "avatar", "mime", "origin", "error",
+})  # fmt: skip
+"""The fields of canonical values that hold texts of users: one, a list of them, or numbers by each."""
+SERVER_FIELDS = frozenset({
+    "address", "avatar_hash", "dialect", "epoch", "field", "hook", "id", "link", "refresh", "result", "scopes",
+    "secret", "sha256", "sid", "state", "ticket", "token", "uuid",
+})  # fmt: skip
+"""Those whose texts the server makes, or chooses from a few."""
 MARK = "Qzjx"
 """A word that is in no frame unless a user writes it."""
 BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -36,7 +44,17 @@ def rewritten(value: Any, change: Callable[[str], str]) -> Any:
     """A canonical value with all texts of users changed."""
 
     def inside(name: str, inner: Any) -> Any:
-        return change(inner) if name in USER_FIELDS and isinstance(inner, str) else rewritten(inner, change)
+        if name not in USER_FIELDS:
+            return rewritten(inner, change)
+        match inner:
+            case str():
+                return change(inner)
+            case list() if all(isinstance(one, str) for one in inner):
+                return [change(one) for one in inner]
+            case dict():
+                return {change(one): count for one, count in inner.items()}
+            case _:
+                return rewritten(inner, change)
 
     match value:
         case msgspec.Struct():
