@@ -9,8 +9,11 @@ import jsonschema
 import pytest
 
 from docs.native_documents import async_api, documents, json_schema, open_api
+from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, ConnectionInfo
+from services.edge.dialects.native import Native
 from services.edge.dialects.native.events import EVENTS
 from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
+from shared.settings import LimitsSettings
 from tests.vectors import Vector, load
 
 SCHEMA = json_schema()
@@ -49,6 +52,24 @@ def check(shape: str, frame: Any) -> None:
 @pytest.mark.parametrize(("shape", "frame"), FRAMES)
 def test_a_frame_of_the_vectors_is_valid(shape: str, frame: Any) -> None:
     check(shape, frame)
+
+
+def test_every_event_is_in_a_vector_but_those_of_a_stream_and_of_a_close() -> None:
+    shown = {frame["ev"] for vector in VECTORS for _, frame in frames(vector) if "ev" in frame}
+    assert EVENT_NAMES.keys() - shown == {"resumed", "bye"}
+
+
+@pytest.mark.parametrize("frame", [one.values[1] for one in FRAMES if one.values[0] == "SyncReply"])
+def test_the_first_event_of_a_resumed_stream_is_valid(frame: dict[str, Any]) -> None:
+    """As the reply to a sync."""
+    check("ResumedEvent", {"ev": "resumed", **{name: value for name, value in frame.items() if name != "re"}})
+
+
+@pytest.mark.parametrize("close", [(1008, LOGGED_OUT), (1008, TOO_MANY_REQUESTS), (1012, "restarting"), (1013, "slow")])
+def test_the_event_before_a_close_is_valid(close: tuple[int, str]) -> None:
+    (frame,) = Native(ConnectionInfo(LimitsSettings(), "http://chat.example")).encode_close(*close)[0]
+    assert isinstance(frame, bytes)
+    check("ByeEvent", json.loads(frame))
 
 
 @pytest.mark.parametrize(

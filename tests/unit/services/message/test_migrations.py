@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 
 from services.message.tables import metadata
 from shared.database import make_engine
-from shared.migrate import upgrade
+from shared.migrate import require_current, upgrade
 from tests.support.servers import PostgresServer
 
 
@@ -30,14 +30,69 @@ BEFORE_0006 = (
 )  # fmt: skip
 
 
+def go_back(url: str) -> None:
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        for statement in BEFORE_0006:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+FILL = (
+    """
+    INSERT INTO messages (chat_id, "index", sender, nonce, time, body)
+    WITH RECURSIVE counted (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counted WHERE n < 999999)
+    SELECT n % 100000 + 2, n / 100000 + 1, 7, n, n, :body FROM counted
+    """,
+    "INSERT INTO heads (chat_id, last_index, last_time) "
+    'SELECT chat_id, max("index"), max(time) FROM messages GROUP BY chat_id',
+)
+"""10⁶ messages in 10⁵ chats."""
+POST = (
+    "UPDATE heads SET last_index = last_index + 1 WHERE chat_id = :chat",
+    'INSERT INTO messages (chat_id, "index", sender, nonce, time, body) '
+    "SELECT chat_id, last_index, 7, :nonce, 1, :body FROM heads WHERE chat_id = :chat",
+)
+"""As the version before 0006 posts."""
+
+
+def test_the_version_before_posts_while_a_million_messages_are_migrated(database_url: str) -> None:
+    """And afterwards: a version works on the database of the next one."""
+    upgrade("message", database_url)
+    go_back(database_url)
+    engine = make_engine(database_url)
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        for statement in FILL:
+            connection.execute(sa.text(statement), {"body": b"x"})
+    migration = threading.Thread(target=upgrade, args=("message", database_url))
+    posts, after, slowest = 0, 0, 0.0
+    migration.start()
+    while after < 20:
+        after += not migration.is_alive()
+        began = time.monotonic()
+        with engine.begin() as connection:
+            for statement in POST:
+                connection.execute(
+                    sa.text(statement), {"chat": 2 + posts % 100_000, "nonce": 1_000_000 + posts, "body": b"x"}
+                )
+        slowest, posts = max(slowest, time.monotonic() - began), posts + 1
+    migration.join()
+    assert slowest < 2.0
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM messages").scalar() == 1_000_000 + posts
+        assert connection.exec_driver_sql("SELECT count(*) FROM heads WHERE rev = 0").scalar() == 100_001
+        require_current("message", connection)
+    engine.dispose()
+
+
 def test_posts_do_not_wait_for_the_migration_behind_a_long_reader(postgres_server: PostgresServer) -> None:
     """As a backup reads. The column is added once it is done."""
     with postgres_server.database() as url:
         upgrade("message", url)
+        go_back(url)
         engine = make_engine(url)
-        with engine.begin() as connection:
-            for statement in BEFORE_0006:
-                connection.exec_driver_sql(statement)
         slowest = 0.0
         with engine.connect() as reader:
             reader.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
