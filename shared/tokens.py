@@ -34,7 +34,7 @@ class BadToken(RequestError):
     """The token is invalid; the reply does not say why."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(ErrorCode.UNAUTHENTICATED, "the token is not valid")
+        super().__init__(ErrorCode.UNAUTHENTICATED, "the token is not valid", "token")
         self.reason = reason
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """`answers`: a part of each frame that comes back. `fresh`: on a connection that is not logged in."""
+    """`answers`: a part of each frame that comes back; … is any text. `fresh`: on a connection that is not logged
+    in."""
 
     dialect: str
     wrong: str
@@ -42,6 +43,8 @@ def _no_objects() -> Iterator[Row]:
     for wrong, frame in _NO_OBJECTS.items():
         for dialect in ("ourchat-v0", "ourchat-v1", "ourchat-v2"):
             yield Row(dialect, wrong, frame, (_ERROR,))
+        code = "too_large" if wrong == "too large" else "invalid"
+        yield Row("native", wrong, frame, (f'{{"re":null,"error":{{"code":"{code}","text":"',))
         yield Row("service", wrong, frame, ('"state_code":413' if wrong == "too large" else '"state_code":400',))
 
 
@@ -326,4 +329,53 @@ def _service() -> Iterator[Row]:
             yield _service_row(wrong, code, f'{content}, "token": "${token}"', 401)
 
 
-ROWS = [*_no_objects(), *_V0, *_V1, *_V2, *_pipe(), *_service()]
+def _native(wrong: str, command: str, code: str, field: str, *, fresh: bool = False) -> Row:
+    at_fault = f',"field":"{field}"' if field else ""
+    answer = f'{{"re":"x","error":{{"code":"{code}","text":"…"{at_fault}}}}}'
+    return Row("native", wrong, f'{{"id": "x", {command}}}', (answer,), fresh)
+
+
+_NATIVE = [
+    _native("no such operation", '"op": "fly"', "unsupported", "op"),
+    _native("an operation that is a number", '"op": 5', "invalid", "op"),
+    _native("no nonce", '"op": "send", "chat": $common, "text": "x"', "invalid", "nonce"),
+    _native("too long a text", '"op": "send", "chat": $common, "nonce": "n", "text": "$long"', "too_large", "text"),
+    _native("an empty message", '"op": "send", "chat": $common, "nonce": "n"', "invalid", "text"),
+    _native("a chat that is text", '"op": "send", "chat": "x", "nonce": "n", "text": "x"', "invalid", "chat"),
+    _native("a foreign chat", '"op": "send", "chat": $closed, "nonce": "n", "text": "x"', "forbidden", "chat"),
+    _native("no chat", '"op": "send", "chat": $missing, "nonce": "n", "text": "x"', "not_found", "chat"),
+    _native("nobody to send to", '"op": "send", "to": $missing, "nonce": "n", "text": "x"', "not_found", "to"),
+    _native("oneself to send to", '"op": "send", "to": $me, "nonce": "n", "text": "x"', "invalid", "to"),
+    _native("an edit of no message", '"op": "edit", "chat": $common, "index": 999, "nonce": "n", "text": "x"',
+            "not_found", "index"),
+    _native("a recall in a foreign chat", '"op": "recall", "chat": $closed, "index": 1', "forbidden", "chat"),
+    _native("a reaction with white space", '"op": "react", "chat": $common, "index": 1, "emoji": "a b"',
+            "invalid", "emoji"),
+    _native("a reaction to no message", '"op": "react", "chat": $common, "index": 999, "emoji": "x"',
+            "not_found", "index"),
+    _native("a pin by a member", '"op": "pin", "chat": $common, "index": 1', "forbidden", "chat"),
+    _native("the history of a foreign chat", '"op": "history", "chat": $closed', "forbidden", "chat"),
+    _native("the members of a foreign chat", '"op": "members", "chat": $closed', "forbidden", "chat"),
+    _native("a name by a member", '"op": "set_chat", "chat": $common, "name": "x"', "forbidden", "chat"),
+    _native("a kick by a member", '"op": "kick", "chat": $common, "account": $other', "forbidden", "chat"),
+    _native("a role by a member", '"op": "role", "chat": $common, "account": $other, "role": "admin"',
+            "forbidden", "chat"),
+    _native("too long a group's name", '"op": "create", "name": "$name129"', "too_large", "name"),
+    _native("too long a nickname", '"op": "set_profile", "nickname": "$name65"', "too_large", "nickname"),
+    _native("a profile of nobody", '"op": "profile", "account": $missing', "not_found", "account"),
+    _native("a block of oneself", '"op": "block", "account": $me', "invalid", "account"),
+    _native("a link that is none", '"op": "join_link", "link": "x"', "not_found", "link"),
+    _native("a search for nothing", '"op": "search", "query": ""', "invalid", "query"),
+    _native("a session that is none", '"op": "end_session", "sid": "x"', "not_found", "sid"),
+    _native("a wrong old password", '"op": "password", "old": {"scheme": "plain", "value": "x"}, '
+            '"new": {"scheme": "plain", "value": "y"}', "unauthenticated", "old"),
+    _native("a token of somebody else", '"op": "token", "token": "$foreign"', "unauthenticated", "token"),
+    _native("an expired token", '"op": "token", "token": "$expired"', "unauthenticated", "token", fresh=True),
+    _native("a tampered token", '"op": "token", "token": "$tampered"', "unauthenticated", "token", fresh=True),
+    _native("a message before the login", '"op": "send", "chat": 1, "nonce": "n", "text": "x"',
+            "unauthenticated", "", fresh=True),
+    Row("native", "an id that is a list", '{"op": "ping", "id": []}', ('"field":"id"}}',)),
+    Row("native", "a binary frame", b"\x00", ('{"re":null,"error":{"code":"invalid","text":"',)),
+]  # fmt: skip
+
+ROWS = [*_no_objects(), *_V0, *_V1, *_V2, *_pipe(), *_service(), *_NATIVE]

@@ -47,9 +47,11 @@ class LoginFlow:
         claims = await check(request.token, self._requests.seconds)
         for account in (request.account, connection.account):
             if account not in (NO_ACCOUNT, claims.account):
-                raise RequestError(ErrorCode.UNAUTHENTICATED, "the token is another account's")
+                raise RequestError(ErrorCode.UNAUTHENTICATED, "the token is another account's", "token")
         if not connection.may_replace_token(claims):
-            raise RequestError(ErrorCode.UNAUTHENTICATED, "a bot's connection keeps its token: use another connection")
+            raise RequestError(
+                ErrorCode.UNAUTHENTICATED, "a bot's connection keeps its token: use another connection", "token"
+            )
         if connection.account == NO_ACCOUNT:
             answer = self._session_from_claims(claims, request.token)
             await self._enter(session, answer, await self._lookup.ensure_profile(answer), claims)

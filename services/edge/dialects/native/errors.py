@@ -6,11 +6,12 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.canonical.commands import EditMessage, ForwardMessage, MessageCommand
+from services.edge.canonical.commands import EditMessage, ForwardMessage, MessageCommand, PostMessage
 from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Request
 from services.edge.dialects.native.events import ByeEvent
 from services.edge.dialects.native.results import ErrorInfo
 from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NO_ACCOUNT
 from shared.contract.message import ChangeMessage
 
 UNSUPPORTED = "unsupported"
@@ -58,10 +59,16 @@ def error_info(request: Request | None, failure: Failure, *, unsupported: bool =
     return ErrorInfo(
         code,
         failure.text or code,
-        failure.field,
+        _field(request, failure),
         _RETRY_MS if failure.code in _RETRIED else UNSET,
         unknown=unavailable and request is not None and isinstance(request.command, _STORED),
     )
+
+
+def _field(request: Request | None, failure: Failure) -> str:
+    """The recipient of a private message is an account to the services."""
+    is_private = request is not None and isinstance(request.command, PostMessage) and request.command.to != NO_ACCOUNT
+    return "to" if is_private and failure.field == "account" else failure.field
 
 
 def closing(code: int, reason: str) -> tuple[ByeEvent | None, int, str]:
