@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -16,6 +17,8 @@ from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
 from shared.settings import LimitsSettings
 from tests.vectors import Vector, load
 
+WEB = Path(__file__).parents[1] / "system" / "web"
+ASYNC_API = WEB / "node_modules" / "@asyncapi" / "specs" / "schemas" / "3.0.0.json"
 SCHEMA = json_schema()
 EVENT_NAMES = {event.__struct_config__.tag: event.__name__ for event in EVENTS}
 VECTORS = load("native").vectors
@@ -130,6 +133,14 @@ def test_async_api_has_every_operation_and_event() -> None:
     assert set(document["operations"]) == {*BY_NAME, "events"}
     assert len(document["operations"]["events"]["messages"]) == len(EVENTS)
     assert {one["action"] for one in document["operations"].values()} == {"receive", "send"}
+
+
+@pytest.mark.skipif(not ASYNC_API.exists(), reason="the schema is not installed: npm ci --prefix tests/system/web")
+def test_async_api_follows_its_schema() -> None:
+    validator = jsonschema.Draft7Validator(json.loads(ASYNC_API.read_text()))
+    validator.validate(async_api())
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(async_api() | {"operations": []})
 
 
 def test_types_name_only_what_is_defined() -> None:
