@@ -12,6 +12,7 @@ from tests.drills.cluster import Cluster
 from tests.support.commands import DRAGOMAN, ROOT
 
 EDGES = 3
+_DIALECTS = ("pipe", "native")
 _ALL_BACK = "seconds until all had what they missed"
 
 
@@ -30,7 +31,7 @@ def storm(cluster: Cluster, clients: int, bound: float, *, all_edges: bool) -> d
         report = Path(directory, "storm.json")
         options = {"--data": cluster.data, "--people": clients, "--seconds": bound, "--processes": 2, "--json": report}
         given = [str(part) for option in options.items() for part in option] + ["--all-edges"] * all_edges
-        command = [*DRAGOMAN, "bench", "reconnect-storm", *given]
+        command = [*DRAGOMAN, "bench", "reconnect-storm", *given, *(f"--dialect={one}" for one in _DIALECTS)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if not report.exists():
             raise RuntimeError(done.stdout + done.stderr)
