@@ -26,6 +26,8 @@ _LEAVE_SECONDS = 0.1
 _PRESENCE_LOST_SECONDS = 0.5
 """After presence was lost, other nodes have this time to commit the read state of departed accounts by themselves."""
 _BATCH_RANGES = 4_000
+_COMMIT_SECONDS = 4.0
+"""Long enough for an attempt in which message gives up a database that does not answer, and stores the others' part."""
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
 _AWAY_SECONDS = 3.5
@@ -121,7 +123,7 @@ class ReadStateFlusher:
         try:
             while ranges := waiting.pop_batch(_BATCH_RANGES):
                 marked = await self._bus.request(
-                    subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True
+                    subjects.MARK_READ, MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True
                 )
                 unstored += marked.unstored
                 stored = [one for one in ranges if one not in marked.unstored] if marked.unstored else ranges

@@ -16,8 +16,9 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 _log = log(__name__)
-_PART_SECONDS = 1.5
-"""Less than a requester's attempt: it gets the other parts, and repeats nothing."""
+_PART_SECONDS = 1.2
+"""Less than the longest attempt of a requester that waits for 4 s or more: it gets the other parts. Enough for a second
+attempt, at another replica."""
 
 
 class Databases:

@@ -174,7 +174,7 @@ async def test_an_account_leaves_presence_after_its_read_state_is_committed(
 async def test_a_failed_commit_of_read_state_is_retried(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._COMMIT_SECONDS", 0.3)
     edge = cluster.edges[0]
     await push(cluster, alice, "a")
     await cluster.message.stop()
@@ -227,7 +227,7 @@ async def test_a_database_that_is_away_for_longer_is_not_waited_for(
 async def test_the_last_flush_waits_for_a_message_service_that_restarts(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._COMMIT_SECONDS", 0.3)
     await push(cluster, alice, "a")
     await cluster.message.stop()
     draining = asyncio.create_task(cluster.edges[0].drain())
