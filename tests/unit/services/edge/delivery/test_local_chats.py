@@ -323,3 +323,14 @@ def test_an_older_reply_changes_nothing_for_an_account_of_a_later_notice(
     assert sorted(sequencer_of(chats).members) == sorted([*members, carol.account])
     assert (CHAT in alice.chats, CHAT in bob.chats) == (bool(members), False)
     assert (sequencer_of(chats).version, sequencer_of(chats).latest_version) == (4, 5)
+
+
+def test_an_older_reply_does_not_bring_back_an_account_that_left_before_the_chat_was_known_here(
+    accounts: LocalAccounts, chats: LocalChats
+) -> None:
+    alice, bob = (attach(accounts, account) for account in (ALICE, BOB))
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.LEFT, 0, 5))
+    chats.joined(bob, CHAT, 0, 1)
+    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 4)
+    assert list(sequencer_of(chats).members) == [BOB]
+    assert CHAT not in alice.chats

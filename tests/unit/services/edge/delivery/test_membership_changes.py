@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from shared.bus.client import pack
 from shared.contract.edge import Delivery, Envelope, MembershipChanged, Notify
@@ -289,3 +290,29 @@ async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_a_noti
     assert (sequencer.version, sequencer.latest_version) == (room.version, room.version + 1)
     assert AccountId(4) in sequencer.members
     assert dave.texts(7) == []
+
+
+async def test_a_reply_by_an_older_membership_brings_no_messages(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Carol has left before "b". Her notice is late, and the replica that replies first has not heard of it."""
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2, 3)
+    alice, carol = await cluster.synced_clients(1, 3)
+    await cluster.message.send_texts(7, 2, "a")
+    await carol.until_texts(7, "a")
+    before, reply_to = room.version, cluster.backend.sync_chat
+    room.leave(3)
+
+    def sync_chat(request: SyncChat) -> ChatSynced:
+        reply = reply_to(request)
+        return replace(reply, version=before, first_index=dict.fromkeys(request.accounts, 1), changed=None)
+
+    requested = len(cluster.message.requests_of(SyncChat))
+    with monkeypatch.context() as outdated:
+        outdated.setattr(cluster.backend, "sync_chat", sync_chat)
+        _, last = cluster.backend.commit_texts(7, 2, "b", "c")
+        await cluster.message.send_envelope(edge.id, [Delivery(last, [AccountId(1)], room.version)])
+        await cluster.message.until_requested(SyncChat, requested + 2)
+    await alice.until_texts(7, "a", "b", "c")
+    assert carol.texts(7) == ["a"]
