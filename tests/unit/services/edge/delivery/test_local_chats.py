@@ -319,7 +319,8 @@ def test_an_older_reply_changes_nothing_for_an_account_of_a_later_notice(
         chats.joined(alice, CHAT, None, 1)
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, role, 1, 5))
     requested = [alice.account, bob.account, carol.account]
-    chats.apply_membership(CHAT, requested, {**first_index, carol.account: 1}, 4)
+    for _ in range(2):
+        chats.apply_membership(CHAT, requested, {**first_index, carol.account: 1}, 4)
     assert sorted(sequencer_of(chats).members) == sorted([*members, carol.account])
     assert (CHAT in alice.chats, CHAT in bob.chats) == (bool(members), False)
     assert (sequencer_of(chats).version, sequencer_of(chats).latest_version) == (4, 5)
@@ -334,3 +335,31 @@ def test_an_older_reply_does_not_bring_back_an_account_that_left_before_the_chat
     chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 4)
     assert list(sequencer_of(chats).members) == [BOB]
     assert CHAT not in alice.chats
+
+
+def test_an_older_reply_does_not_bring_back_an_account_that_left_before_it_came_here(
+    accounts: LocalAccounts, chats: LocalChats
+) -> None:
+    chats.joined(attach(accounts, BOB), CHAT, 0, 1)
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.LEFT, 0, 5))
+    alice = attach(accounts, ALICE)
+    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 4)
+    assert list(sequencer_of(chats).members) == [BOB]
+    assert CHAT not in alice.chats
+
+
+def test_an_older_reply_does_not_end_a_membership_that_has_begun_since(
+    accounts: LocalAccounts, chats: LocalChats
+) -> None:
+    """By a notice, or by a reply that names a chat which the account has left."""
+    alice = attach(accounts, ALICE)
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 5))
+    chats.apply_membership(CHAT, [ALICE], {}, 4)
+    assert CHAT in alice.chats
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.LEFT, 0, 6))
+    assert chats.sequencer(CHAT) is None
+    chats.recheck_left(alice, CHAT)
+    chats.apply_membership(CHAT, [ALICE], {}, 5)
+    assert CHAT in alice.chats
+    chats.apply_membership(CHAT, [ALICE], {}, 6)
+    assert chats.sequencer(CHAT) is None

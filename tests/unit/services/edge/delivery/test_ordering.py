@@ -157,6 +157,13 @@ def test_a_broadcast_does_not_wait_when_a_later_membership_is_known() -> None:
     assert sequencer.visible_to(1) == [ALICE]
 
 
+def test_an_earlier_notice_that_comes_later_changes_nothing_in_what_is_known_ahead() -> None:
+    sequencer = started(0, version=3)
+    for version in (6, 5):
+        sequencer.know_ahead(ALICE, version)
+    assert [sequencer.known_after(ALICE, version) for version in (5, 6)] == [True, False]
+
+
 @pytest.mark.parametrize(("known", "releases"), [(3, []), (4, [1]), (5, [1])])
 def test_a_reply_with_an_older_membership_does_not_release_a_broadcast(known: int, releases: list[int]) -> None:
     sequencer = started(0, version=0)
