@@ -323,6 +323,26 @@ async def test_the_last_attempt_has_all_the_time_that_is_left(
     assert deadlines == pytest.approx([250, 375, 625, 1187, 2437, 6500], abs=1)
 
 
+async def test_slow_replies_give_later_attempts_more_time(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, attempts = 0.0, list[float]()
+
+    async def slow_reply(_subject: str, _payload: bytes, seconds: float, _headers: dict[str, str]) -> bytes:
+        nonlocal now
+        attempts.append(seconds)
+        now += 0.4
+        return b"+" + client.pack(Revocations(0, [], False))
+
+    edge = new_bus(nats_server, "edge")
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(edge._broker, "request", slow_reply)
+    for _ in range(40):
+        await edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True)
+    assert attempts[0] == patience.LEAST_SECONDS
+    assert attempts[-1] == pytest.approx(1.2, rel=0.01)
+
+
 async def test_a_silent_replica_does_not_hold_up_an_idempotent_request(nats_server: NatsServer) -> None:
     """As one that is frozen: it is in the queue group, and does not answer."""
     begun, never = list[int](), asyncio.Event()
