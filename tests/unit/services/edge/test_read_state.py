@@ -335,6 +335,24 @@ async def test_a_login_does_not_wait_until_others_have_left_presence(
     assert await cluster.nodes_of(2) == []
 
 
+async def test_what_is_being_committed_is_waited_for_although_another_account_logs_in(
+    cluster: EdgeCluster, alice: EdgeClient
+) -> None:
+    read_state = cluster.edges[0].read_state
+    await push(cluster, alice, "a")
+    gate = cluster.message.block(MarkRead)
+    first = asyncio.create_task(read_state.flush_account(AccountId(1), []))
+    await cluster.message.until_requested(MarkRead)
+    read_state.mark_posted(AccountId(2), ChatId(7), [1])
+    second = asyncio.create_task(read_state.flush_account(AccountId(2), []))
+    await asyncio.wait({first, second}, timeout=0.1)
+    assert read_state.is_waiting(AccountId(1))
+    gate.set()
+    await asyncio.gather(first, second)
+    assert not read_state.is_waiting(AccountId(1))
+    assert cluster.backend.unread(1, 7) == []
+
+
 async def test_an_absent_node_is_not_requested_for_every_account(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
