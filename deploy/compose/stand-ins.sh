@@ -5,6 +5,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"; exit 1; }
+case $* in *@*) echo "stand-ins: no stand-in has a digest: python3 -m deploy.release.pins --remove"; exit 1 ;; esac
 [ "$(id -u)" -eq 0 ] || { echo "stand-ins: debootstrap needs root"; exit 1; }
 
 root=$(mktemp -d)

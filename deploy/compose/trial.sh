@@ -41,7 +41,7 @@ image_of() { sed -n "/^  $1:\$/,/^\$/s/.*image: \${[A-Z_]*_IMAGE:-\(.*\)}/\1/p" 
 there() { docker image inspect "$1" >/dev/null 2>&1; }
 images=$(for service in nats valkey postgres balancer $dashboards; do image_of $service; done)
 missing=""
-for image in python:3.11-slim-bookworm $images; do
+for image in $(sed -n 's/^ARG PYTHON=//p' Dockerfile) $images; do
   there "$image" || docker pull --quiet "$image" 2>/dev/null || missing="$missing $image"
 done
 [ -z "$missing" ] || deploy/compose/stand-ins.sh $missing || skip "no base images:$missing"
