@@ -30,8 +30,10 @@ LABEL org.opencontainers.image.title="Dragoman" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/dragoman /opt/dragoman
-# Volumes mounted here inherit this ownership; all other files of the image belong to root and are only read.
-RUN cd / && install -d -o 10001 -g 10001 /data /data/keys /data/media /data/outbox /backups \
+# Volumes mounted here inherit this ownership; all other files of the image belong to root and are only read. The group is
+# that of users whose number a cluster has chosen.
+RUN cd / && install -d -o 10001 -g 0 -m 0775 /data /data/keys /data/media /data/outbox /backups \
+ && install -d -o 10001 -g 10001 \
       /secrets /secrets/nats /secrets/valkey /secrets/postgres \
       /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin /secrets/dashboard \
       /secrets/exporters /secrets/keys

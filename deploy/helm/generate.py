@@ -4,6 +4,7 @@ Kustomize renders the objects; a few of their fields become values of the chart.
 tests, `NOTES.txt`, `values.yaml` and its schema are written by hand. Needs kustomize or kubectl.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -32,7 +33,8 @@ _FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", 
           "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
 """The file of each kind; other objects are in that of their process."""
 _NETWORK_FILES = {"to-own-bucket": "network-bucket", "node-local-names": "network-node-local-dns",
-                  "to-hooks": "network-outgoing-hooks"}  # fmt: skip
+                  "to-hooks": "network-outgoing-hooks", "openshift-names": "network-openshift",
+                  "openshift-clients": "network-openshift", "openshift-metrics": "network-openshift"}  # fmt: skip
 """Of the policies that have a switch of their own."""
 _SWITCHES = {"autoscaling": ".Values.autoscaling.enabled", "ingress": ".Values.ingress.enabled",
              "monitors": ".Values.monitoring.enabled", "rules": ".Values.monitoring.enabled",
@@ -41,7 +43,10 @@ _SWITCHES = {"autoscaling": ".Values.autoscaling.enabled", "ingress": ".Values.i
              "network-bucket": "and .Values.network.policies .Values.network.bucket",
              "network-node-local-dns": "and .Values.network.policies .Values.network.nodeLocalDns",
              "network-outgoing-hooks": "and .Values.network.policies .Values.network.outgoingHooks",
+             "network-openshift": "and .Values.network.policies .Values.openshift",
              "dashboard-network": "and .Values.dashboard.enabled .Values.network.policies"}  # fmt: skip
+_OF_THE_CLUSTER = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
+"""Fields of a pod that OpenShift sets."""
 _BEFORE = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
 
 _TLS = """\
@@ -157,6 +162,7 @@ def _workload(one: Object, templates: Templates) -> None:
         template["metadata"]["annotations"] = {}
         templates.key(template["metadata"]["annotations"], hashes)
     pod = template["spec"]
+    _users(pod, templates)
     templates.key(pod, f'{{{{- include "dragoman.pod" (list $ "{name}") | nindent INDENT }}}}')
     (container,) = pod["containers"]
     container["image"] = templates.value('{{ include "dragoman.image" . }}')
@@ -169,6 +175,15 @@ def _workload(one: Object, templates: Templates) -> None:
     _secrets(pod, templates)
 
 
+def _users(pod: Object, templates: Templates) -> None:
+    """Users and groups of the pod's processes, unless the cluster chooses them."""
+    security = pod["securityContext"]
+    given = {field: security.pop(field) for field in _OF_THE_CLUSTER if field in security}
+    fields = " ".join(f'"{field}" {json.dumps(value)}' for field, value in given.items())
+    own = f"{{{{- dict {fields} | toYaml | nindent INDENT }}}}"
+    templates.key(security, f"{{{{- if not .Values.openshift }}}}{own}{{{{- end }}}}")
+
+
 def _secrets(pod: Object, templates: Templates) -> None:
     for volume in pod["volumes"]:
         if secret := volume.get("secret"):
@@ -179,6 +194,7 @@ def _secrets(pod: Object, templates: Templates) -> None:
 def _backup(one: Object, templates: Templates) -> None:
     one["spec"]["schedule"] = templates.value("{{ .Values.backup.schedule | quote }}")
     pod = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    _users(pod, templates)
     templates.key(pod, '{{- include "dragoman.pod" (list $ "backup") | nindent INDENT }}')
     (container,) = pod["containers"]
     container["image"] = templates.value("{{ .Values.backup.image }}")

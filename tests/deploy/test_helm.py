@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deploy.helm.generate import CHART, files
-from tests.deploy.manifests import SETTINGS, Object, needs_renderer, rendered
+from tests.deploy.manifests import K8S, SETTINGS, Object, needs_renderer, rendered, with_component
 from tests.support.commands import ROOT
 
 HELM = shutil.which("helm")
@@ -84,12 +84,15 @@ def test_templates_are_generated_from_the_manifests() -> None:
 
 @needs_helm
 @needs_renderer
-def test_the_chart_has_the_objects_of_the_overlay() -> None:
-    chart = {key: one for key, one in by_name(template(*EVERYTHING)).items() if not is_of_helm_alone(*key)}
+@pytest.mark.parametrize("openshift", [False, True])
+def test_the_chart_has_the_objects_of_the_overlay(openshift: bool, tmp_path: Path) -> None:
+    values = (*EVERYTHING, f"openshift={str(openshift).lower()}")
+    chart = {key: one for key, one in by_name(template(*values)).items() if not is_of_helm_alone(*key)}
+    place = with_component(tmp_path, "chart", "openshift", instead_of="network/openshift") if openshift else K8S
     overlay = {
         (kind, SETTINGS.sub("dragoman-settings", name)): one
-        for (kind, name), one in by_name(rendered("chart")).items()
-        if not is_of_kustomize_alone(kind, name)
+        for (kind, name), one in by_name(rendered("chart", place)).items()
+        if not is_of_kustomize_alone(kind, name) and (openshift or not name.startswith("openshift-"))
     }
     for name in ("edge", "message"):  # upgrade.sh sets an autoscaler's minimum, as the chart does
         assert chart["Deployment", name]["spec"].pop("replicas") == 2

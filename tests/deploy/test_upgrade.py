@@ -177,3 +177,19 @@ def test_autoscaled_deployments_keep_their_number(installation: FakeInstallation
     assert installation.upgrade(overlay="prod").returncode == 0
     later = {name: one["spec"]["replicas"] for name, one in installation.applied("Deployment").items()}
     assert later == {"auth": 2, "session": 2, "message": 7, "edge": 7, "dashboard": 1}
+
+
+def test_the_image_may_be_named_by_its_digest(installation: FakeInstallation) -> None:
+    by_digest = "0.2.0@sha256:" + "a" * 64
+    assert installation.upgrade(by_digest).returncode == 0
+    (container,) = installation.applied("Deployment")["auth"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"dragoman:{by_digest}"
+
+
+def test_openshift_needs_no_kube_dns(installation: FakeInstallation) -> None:
+    overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("patches:", "  - ../../components/openshift\npatches:"))
+    installation.answer({"get pods": (0, "", "")})
+    done = installation.upgrade(overlay="prod")
+    assert done.returncode == 0, done.stderr
+    assert "runAsUser" not in installation.applied("Deployment")["auth"]["spec"]["template"]["spec"]["securityContext"]

@@ -1,0 +1,83 @@
+"""What OpenShift's SCC `restricted-v2` demands of pods, and what its network needs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.manifests import (
+    K8S,
+    OVERLAYS,
+    Object,
+    containers,
+    copied,
+    matches,
+    needs_renderer,
+    pod_template,
+    rendered,
+)
+
+DOCKERFILE = (K8S.parents[1] / "Dockerfile").read_text()
+CHOSEN = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"}
+"""Fields that the cluster sets: other values than its own are rejected."""
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+DNS_PODS = {"dns.operator.openshift.io/daemonset-dns": "default"}
+
+
+def on_openshift(directory: Path, overlay: str) -> tuple[Object, ...]:
+    """The overlay of a copy, with the component as its last one."""
+    place = copied(directory)
+    file = place / "overlays" / overlay / "kustomization.yaml"
+    last = r"\1  - ../../components/openshift\n"
+    file.write_text(re.sub(r"(components:\n(?:  - .*\n)+)", last, file.read_text()))
+    return rendered(overlay, place)
+
+
+def pods(objects: tuple[Object, ...]) -> Iterator[Object]:
+    for one in objects:
+        if one["kind"] in ("Deployment", "StatefulSet", "Job", "CronJob"):
+            yield one
+
+
+@pytest.fixture(params=OVERLAYS)
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Object, ...]:
+    return on_openshift(tmp_path, request.param)
+
+
+@needs_renderer
+def test_the_cluster_chooses_users_and_groups(objects: tuple[Object, ...]) -> None:
+    assert len(list(pods(objects))) >= 6
+    for one in pods(objects):
+        pod = pod_template(one)["spec"]
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        for security in (container["securityContext"] for container in containers(one)):
+            assert CHOSEN.isdisjoint(security), one["metadata"]["name"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+        assert {next(kind for kind in volume if kind != "name") for volume in pod["volumes"]} <= VOLUMES
+
+
+@needs_renderer
+def test_all_that_a_pod_writes_is_on_a_volume_of_its_group(objects: tuple[Object, ...]) -> None:
+    for one in pods(objects):
+        for container in containers(one):
+            assert container["securityContext"]["readOnlyRootFilesystem"], one["metadata"]["name"]
+
+
+@needs_renderer
+def test_names_are_resolved_by_the_pods_of_openshift(objects: tuple[Object, ...]) -> None:
+    (policy,) = [one for one in objects if one["metadata"]["name"] == "openshift-names"]
+    (rule,) = policy["spec"]["egress"]
+    (peer,) = rule["to"]
+    assert policy["spec"]["podSelector"] == {}
+    assert matches(peer["podSelector"], DNS_PODS)
+    assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {
+        (protocol, port) for protocol in ("TCP", "UDP") for port in (53, 5353)
+    }
+
+
+def test_the_image_s_own_directories_are_writable_for_group_0() -> None:
+    """Where no volume covers them: users that a cluster has chosen are in that group."""
+    (found,) = re.findall(r"install -d -o 10001 -g 0 -m 0775 ([^\\]*)", DOCKERFILE)
+    assert {"/data", "/data/keys", "/data/media", "/data/outbox", "/backups"} == set(found.split())
