@@ -5,6 +5,7 @@ set -eu
 [ $# -ge 2 ] || { sed -n '2,3s/^# //p' "$0"; exit 2; }
 namespace=$1 directory=$2
 shift 2
+kubectl get namespace "$namespace" > /dev/null || { echo "secrets.sh: nothing was issued: is there a namespace $namespace?" >&2; exit 1; }
 dragoman secrets "$directory" "$@"
 for place in "$directory"/*/; do
   name=dragoman-$(basename "$place")

@@ -18,6 +18,7 @@ PATH=$PWD/.venv/bin:$PATH
 command -v kubectl > /dev/null || { echo "trial.sh: there is no kubectl" >&2; exit 2; }
 kubectl get nodes > /dev/null 2>&1 ||
     { echo "trial.sh: kubectl reaches no cluster; start one (kind create cluster, minikube start, k3s server)" >&2; exit 2; }
+deploy/k8s/upgrade.sh --check deploy/k8s/overlays/trial
 
 kubectl apply --server-side --filename deploy/k8s/base/namespace.yaml > /dev/null
 deploy/k8s/secrets.sh dragoman "$secrets" > /dev/null

@@ -3,6 +3,7 @@
 # Waits at each step; if a step fails, what was replaced goes back. Changed settings and secrets arrive, too.
 # Usage: upgrade.sh OVERLAY [TAG]     TAG of the image `dragoman`, unless the overlay's own
 #        upgrade.sh --back OVERLAY    to what ran before the last upgrade, edges first
+#        upgrade.sh --check OVERLAY   whether the cluster can have it, whatever namespace and Secrets there are
 # DRAGOMAN_STEP_SECONDS (600): the longest that a step may take.
 set -eu
 
@@ -48,10 +49,21 @@ autoscaled() {
         kind == "HorizontalPodAutoscaler" && /^    name: / { print $2, least; }' "$work/rendered.yaml"
 }
 
-check() {
+check_cluster() {
     minor=$(kubectl version --output json 2> "$work/error" | sed -n '/"serverVersion"/,$ s/.*"minor": "\([0-9]*\).*/\1/p')
     [ -n "$minor" ] || fail "no cluster answers: $(tail -n 1 "$work/error")"
     [ "$minor" -ge 27 ] || fail "Kubernetes 1.$minor is too old: 1.27 or later is needed"
+    if grep -qE '^  volumeClaimTemplates:|^kind: PersistentVolumeClaim' "$work/rendered.yaml" && ! grep -q 'storageClassName:' "$work/rendered.yaml"; then
+        kubectl get storageclass --output yaml | grep -q 'is-default-class: "true"' ||
+            fail "no storage class is the default: the overlay's volumes would wait for ever"
+    fi
+    if [ "$(grep -c 'port: 53$' "$work/rendered.yaml")" -le 2 ]; then # only base/network.yaml
+        [ -n "$(kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output name)" ] ||
+            fail "no pod k8s-app=kube-dns in kube-system resolves names: add a policy as components/network/node-local-dns"
+    fi
+}
+
+check_namespace() {
     kubectl get namespace "$namespace" > /dev/null 2>&1 ||
         fail "there is no namespace $namespace: kubectl apply --server-side -f $here/base/namespace.yaml"
     missing=""
@@ -64,14 +76,6 @@ check() {
     done
     [ -z "$missing" ] ||
         fail "Secrets have no certificates ($missing ): $here/secrets.sh $namespace DIRECTORY makes them (CHANGELOG.md)"
-    if grep -qE '^  volumeClaimTemplates:|^kind: PersistentVolumeClaim' "$work/rendered.yaml" && ! grep -q 'storageClassName:' "$work/rendered.yaml"; then
-        kubectl get storageclass --output yaml | grep -q 'is-default-class: "true"' ||
-            fail "no storage class is the default: the overlay's volumes would wait for ever"
-    fi
-    if [ "$(grep -c 'port: 53$' "$work/rendered.yaml")" -le 2 ]; then # only base/network.yaml
-        [ -n "$(kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output name)" ] ||
-            fail "no pod k8s-app=kube-dns in kube-system resolves names: add a policy as components/network/node-local-dns"
-    fi
     k apply --server-side --force-conflicts --dry-run=server --selector 'app.kubernetes.io/name!=migrate' \
         --filename "$work/rendered.yaml" > /dev/null 2> "$work/error" ||
         fail "the cluster rejects the overlay, and nothing was applied: $(cat "$work/error")"
@@ -109,20 +113,26 @@ migrate() {
         failed=$(k get job migrate --output 'jsonpath={.status.conditions[?(@.type=="Failed")].message}')
         [ -z "$failed" ] && [ $(($(date +%s) - began)) -lt "$seconds" ] || {
             k logs job/migrate --tail 20 >&2 || true
+            k get pods --selector app.kubernetes.io/name=migrate \
+                --output 'jsonpath={range .items[*].status.containerStatuses[*]}{.state.waiting.message}{"\n"}{end}' >&2
             fail "the migration has not succeeded ($failed); no service was replaced"
         }
         sleep 2
     done
 }
 
-[ "${1:-}" != --back ] || { going_back=yes; shift; }
-[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0"; exit 2; }
+going_back="" only_check=""
+case ${1:-} in
+    --back) going_back=yes; shift ;;
+    --check) only_check=yes; shift ;;
+esac
+[ $# -ge 1 ] || { sed -n '2,8s/^# //p' "$0"; exit 2; }
 here=$(dirname "$0") overlay=${1%/} tag=${2:-}
 [ -f "$overlay/kustomization.yaml" ] || fail "$overlay is no overlay: it has no kustomization.yaml"
 namespace=$(sed -n 's/^namespace: *//p' "$overlay/kustomization.yaml")
 namespace=${namespace:-dragoman}
 
-if [ -n "${going_back:-}" ]; then
+if [ -n "$going_back" ]; then
     k get configmap "$progress" > /dev/null 2>&1 || fail "nothing to go back to: no upgrade was made, or it went back already"
     back
     report "went back"
@@ -133,7 +143,9 @@ work=$(mktemp -d "$overlay/../.upgrade.XXXXXX") # beside the overlay: Kustomize 
 trap 'rm -rf "$work"' EXIT
 kubectl kustomize "$overlay" > "$work/rendered.yaml" || fail "$overlay cannot be rendered"
 ! grep -q 'app.kubernetes.io/name: dashboard$' "$work/rendered.yaml" || services="$services dashboard"
-check
+check_cluster
+[ -z "$only_check" ] || exit 0
+check_namespace
 complete
 
 set --

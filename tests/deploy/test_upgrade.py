@@ -49,7 +49,8 @@ class FakeInstallation:
             "PATH": f"{self.directory / 'bin'}:{os.environ['PATH']}", "FAKE": str(self.directory),
             "RENDER": f"{shutil.which(RENDERER)} {RENDERERS[RENDERER]}", "DRAGOMAN_STEP_SECONDS": "5",
         }  # fmt: skip
-        before, after = (arguments[:1], arguments[1:]) if "--back" in arguments else ((), arguments)
+        is_option = arguments[:1] in (("--back",), ("--check",))
+        before, after = (arguments[:1], arguments[1:]) if is_option else ((), arguments)
         command: list[str | Path] = [self.k8s / "upgrade.sh", *before, self.k8s / "overlays" / overlay, *after]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
         assert not list(self.k8s.glob("overlays/.upgrade*"))
@@ -158,6 +159,25 @@ def test_obstacles_are_named_before_anything_is_applied(
     assert sentence in done.stderr
     changing = [one for one in installation.commands("apply", "delete", "rollout", "create") if "--dry-run" not in one]
     assert changing == []
+
+
+def test_a_check_needs_no_namespace_and_applies_nothing(installation: FakeInstallation) -> None:
+    installation.answer({"get namespace": (1, "", ""), "get secret": (1, "", "")})
+    assert installation.upgrade("--check").returncode == 0
+    assert installation.commands("apply", "delete", "rollout", "create") == []
+    installation.answer({"version": (0, '"serverVersion": {\n "minor": "26"', "")})
+    done = installation.upgrade("--check")
+    assert (done.returncode, "Kubernetes 1.26 is too old" in done.stderr) == (1, True)
+
+
+def test_a_migration_whose_image_is_missing_says_so(installation: FakeInstallation) -> None:
+    reason = 'Back-off pulling image "dragoman:9"'
+    installation.answer({
+        "get job migrate": (0, "DeadlineExceeded", ""),
+        "get pods --selector=app.kubernetes.io/name=migrate": (0, reason, ""),
+    })  # fmt: skip
+    done = installation.upgrade("9")
+    assert (done.returncode, reason in done.stderr) == (1, True)
 
 
 def test_a_changed_secret_replaces_the_pods_that_use_it(installation: FakeInstallation) -> None:

@@ -1,0 +1,142 @@
+"""What the chart needs of its namespace: a missing thing is one sentence, before Helm changes anything."""
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.helm.generate import CHART
+
+HELM = shutil.which("helm")
+pytestmark = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
+SECRETS = tuple(yaml.safe_load((CHART / "values.yaml").read_text())["secrets"].values())
+KINDS = {"configmaps": "ConfigMap", "secrets": "Secret", "persistentvolumeclaims": "PersistentVolumeClaim"}
+
+
+class FakeCluster:
+    """An API server that has a namespace with a few objects in it, by resource and name, and no other kinds."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.objects = {("configmaps", "kube-root-ca.crt"), *(("secrets", name) for name in SECRETS)}
+
+    def answer(self, path: str) -> tuple[int, object]:
+        match path.partition("?")[0].strip("/").split("/"):
+            case ["version"]:
+                return 200, {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
+            case ["api"]:
+                return 200, {"kind": "APIVersions", "versions": ["v1"]}
+            case ["apis"]:
+                groups = [{"name": "apps", "versions": [{"groupVersion": "apps/v1", "version": "v1"}]}]
+                return 200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+            case ["api", "v1"]:
+                return 200, resource_list("v1", KINDS)
+            case ["apis", "apps", "v1"]:
+                return 200, resource_list("apps/v1", {"deployments": "Deployment"})
+            case ["api", "v1", "namespaces", _, resource, name] if (resource, name) in self.objects:
+                return 200, {"apiVersion": "v1", "kind": KINDS[resource], "metadata": {"name": name}}
+            case _:
+                return 404, {
+                    "kind": "Status",
+                    "apiVersion": "v1",
+                    "status": "Failure",
+                    "reason": "NotFound",
+                    "code": 404,
+                }
+
+
+def resource_list(version: str, kinds: dict[str, str]) -> object:
+    resources = [
+        {"name": name, "kind": kind, "namespaced": True, "verbs": ["get", "list"]} for name, kind in kinds.items()
+    ]
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
+
+
+def handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, answer = cluster.answer(self.path)
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Tests print nothing."""
+
+    return Handler
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    cluster = FakeCluster()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(cluster))
+    cluster.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield cluster
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def render(cluster: FakeCluster, directory: Path, *values: str) -> "subprocess.CompletedProcess[str]":
+    """As `helm install` does it, with what the cluster has."""
+    assert HELM is not None
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], "users": [{"name": "u", "user": {}}],
+    }  # fmt: skip
+    kubeconfig = directory / "kubeconfig"
+    kubeconfig.write_text(json.dumps(config))
+    options = [part for value in values for part in ("--set", value)]
+    command = [HELM, "template", "dragoman", str(CHART), "--namespace", "chat", "--dry-run=server",
+               "--kube-version", "1.30.0", *options]  # fmt: skip
+    return subprocess.run(
+        [*command, "--kubeconfig", str(kubeconfig)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_namespace_with_all_secrets_gets_the_chart(cluster: FakeCluster, tmp_path: Path) -> None:
+    done = render(cluster, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "values", "sentence"),
+    [
+        (("secrets", "dragoman-keys"), (), "Secrets are missing in the namespace chat (dragoman-keys)"),
+        (("secrets", "dragoman-dashboard"), ("dashboard.enabled=true",), "(dragoman-dashboard)"),
+        (("", ""), ("secrets.auth=own",), "(own)"),
+        (("", ""), ("backup.enabled=true",), "there is no PersistentVolumeClaim backups in the namespace chat"),
+        (("", ""), ("ingress.enabled=true", "ingress.tlsSecret=chat-tls"), "there is no Secret chat-tls"),
+        (("", ""), ("edge.minReplicas=50",), "edge.minReplicas is more than edge.maxReplicas"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_one_sentence(
+    cluster: FakeCluster, tmp_path: Path, missing: tuple[str, str], values: tuple[str, ...], sentence: str
+) -> None:
+    cluster.objects.discard(missing)
+    done = render(cluster, tmp_path, *values)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+def test_the_dashboard_s_secret_is_needed_with_the_dashboard_alone(cluster: FakeCluster, tmp_path: Path) -> None:
+    cluster.objects.discard(("secrets", "dragoman-dashboard"))
+    assert render(cluster, tmp_path).returncode == 0
+
+
+def test_a_certificate_that_cert_manager_will_make_is_not_awaited(cluster: FakeCluster, tmp_path: Path) -> None:
+    issuer = r"ingress.annotations.cert-manager\.io/cluster-issuer=own"
+    done = render(cluster, tmp_path, "ingress.enabled=true", "ingress.tlsSecret=chat-tls", issuer)
+    assert done.returncode == 0, done.stderr
