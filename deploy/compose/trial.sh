@@ -3,19 +3,21 @@
 # through the balancer. Where the named base images cannot be pulled, it makes stand-ins for them from Debian packages
 # (needs root, debootstrap). Usage:
 #   deploy/compose/trial.sh [--tls] [--dashboards] [DIRECTORY OF THE CONFORMANCE SUITE] [PYTEST ARGUMENTS]
-#   deploy/compose/trial.sh --chaos [STEP …]
+#   deploy/compose/trial.sh --chaos [--alerts] [STEP …]
 # --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
 # --dashboards: with those parts of the profile whose images exist;
 # --chaos: instead of the suite, users chat while containers are killed, frozen and restarted (as root, after ./dev
-# setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive.
+# setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive;
+# --alerts: with Prometheus. Freezes last until an alert fires, and the table names the alerts.
 set -eu
 cd "$(dirname "$0")/../.."
-tls=false chaos=false dashboards=""
+tls=false chaos=false alerts=false dashboards=""
 while :; do
   case ${1:-} in
-    -h | --help) sed -n '2,10s/^# //p' deploy/compose/trial.sh; exit ;;
+    -h | --help) sed -n '2,11s/^# //p' deploy/compose/trial.sh; exit ;;
     --chaos) chaos=true ;;
     --tls) tls=true ;;
+    --alerts) alerts=true dashboards="prometheus nats-exporter valkey-exporter postgres-exporter blackbox" ;;
     --dashboards) dashboards="prometheus nats-exporter valkey-exporter postgres-exporter blackbox grafana" ;;
     *) break ;;
   esac
@@ -85,10 +87,13 @@ await() {
     sleep 1
   done
 }
-# Whether Prometheus has a result for this query.
-shows() {
+find_prometheus() {
   prometheus=$($compose --profile dashboards ps -q prometheus)
   address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$prometheus")
+}
+# Whether Prometheus has a result for this query.
+shows() {
+  find_prometheus
   curl -fsS --noproxy '*' --get "http://$address:9090/api/v1/query" --data-urlencode "query=$1" | grep -q '"value"'
 }
 
@@ -109,6 +114,7 @@ if [ -n "$watching" ]; then
   say "is watched by$watching"
 fi
 if $chaos; then
+  ! $alerts || { find_prometheus; export DRAGOMAN_PROMETHEUS="http://$address:9090"; }
   .venv/bin/python -m tests.deploy.compose_trial $project "ws://$place" "$@"
   exit
 fi

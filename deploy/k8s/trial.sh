@@ -5,9 +5,11 @@
 # Usage: trial.sh [DIRECTORY OF SECRETS [SECOND TAG OF THE IMAGE [STEP …]]]     in a checkout, after ./dev setup
 # The nodes need the image dragoman:0.1.0: `docker build -t dragoman:0.1.0 .`, then `kind load docker-image …`,
 # `minikube image load …` or `k3s ctr images import …`. With a second tag of it, the upgrade is to this tag.
+# DRAGOMAN_PROMETHEUS: address of a Prometheus with the rules and targets of components/monitoring. Then each part is also
+# taken away until an alert fires, and the table names the alerts.
 # Afterwards: kubectl delete namespace dragoman
 set -eu
-case ${1:-} in -h | --help) sed -n '2,8s/^# //p' "$0"; exit ;; esac
+case ${1:-} in -h | --help) sed -n '2,10s/^# //p' "$0"; exit ;; esac
 cd "$(dirname "$0")/../.."
 secrets=${1:-${TMPDIR:-/tmp}/dragoman-trial-secrets}
 tag=${2:-}

@@ -1,14 +1,17 @@
 """The drill of `deploy/k8s/trial.sh`: users chat through the Service of the edges while kubectl disturbs the pods.
 
 `python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG [STEP …]]`. Exit status 0: proven, 1: violated,
-2: inconclusive.
+2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, which reads the pods, the table names the
+alerts, and each part is also away until one fires.
 """
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,28 @@ import click
 from shared.settings import LogSettings
 from shared.settings_loader import load
 from shared.telemetry import configure_logging
-from tests.deploy.disturbed_trial import CALM_SECONDS, EDGE, STEP_SECONDS, CommandFailed, Disturbance, run, trial
+from tests.deploy.alarms import Alarms
+from tests.deploy.disturbed_trial import (
+    CALM_SECONDS,
+    EDGE,
+    STEP_SECONDS,
+    CommandFailed,
+    Disturbance,
+    run,
+    trial,
+    until_alarm,
+)
 from tests.drills.archive import read_history
 
 UPGRADE = ("deploy/k8s/upgrade.sh",)
 OVERLAY = "deploy/k8s/overlays/trial"
 SERVICES = ("message", "session", "auth", "edge")
+WORKLOADS = (
+    *(f"deployment/{one}" for one in SERVICES),
+    "statefulset/nats",
+    "statefulset/valkey",
+    "statefulset/postgres",
+)
 BOUND_SECONDS = 10.0
 """The longest time without service."""
 
@@ -84,6 +103,22 @@ async def scale(replicas: int) -> None:
     await asyncio.sleep(CALM_SECONDS)
 
 
+@asynccontextmanager
+async def away(workload: str) -> AsyncIterator[None]:
+    """All pods of a Deployment or StatefulSet (kind/name)."""
+    replicas = await kubectl("get", workload, "--output", "jsonpath={.spec.replicas}")
+    await kubectl("scale", workload, "--replicas=0")
+    try:
+        yield
+    finally:
+        await kubectl("scale", workload, f"--replicas={replicas}")
+    await kubectl("rollout", "status", workload, f"--timeout={STEP_SECONDS:.0f}s")
+
+
+async def away_until_alarm(workload: str, alarms: Alarms) -> None:
+    await until_alarm(alarms, away(workload))
+
+
 async def upgrade(tag: str) -> None:
     await run(*UPGRADE, OVERLAY, *([tag] if tag else []))
 
@@ -92,7 +127,7 @@ async def go_back() -> None:
     await run(*UPGRADE, "--back", OVERLAY)
 
 
-async def steps(tag: str) -> AsyncIterator[Disturbance]:
+async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     yield Disturbance("restart", "restart", "restart", restart)
     for service in SERVICES:
         yield Disturbance(f"kill {service}", EDGE if service == EDGE else service, "kill", partial(kill, service))
@@ -103,6 +138,10 @@ async def steps(tag: str) -> AsyncIterator[Disturbance]:
         yield Disturbance("drain", "drain", "restart", partial(drain, node))
     yield Disturbance("scale up", "scale up", "restart", partial(scale, 3))
     yield Disturbance("scale down", "scale down", "restart", partial(scale, 2))
+    if alarms:
+        for workload in WORKLOADS:
+            name = workload.partition("/")[2]
+            yield Disturbance(f"away {name}", name, "end", partial(away_until_alarm, workload, alarms), name)
     if tag:
         yield Disturbance("upgrade", "upgrade", "restart", partial(upgrade, tag))
         yield Disturbance("back", "back", "restart", go_back)
@@ -130,7 +169,8 @@ async def main(settings_file: Path, tag: str, only: list[str]) -> int:
     url = f"nats://{await address('trial-nats', 4222)}"
     operator = admin.model_copy(update={"url": url, "tls_name": "nats"})
     edges = f"ws://{await address('trial-edge', 8080)}"
-    return await trial(edges, partial(read_history, operator), steps(tag), only, BOUND_SECONDS)
+    alarms = Alarms(prometheus) if (prometheus := os.environ.get("DRAGOMAN_PROMETHEUS")) else None
+    return await trial(edges, partial(read_history, operator), steps(tag, alarms), only, BOUND_SECONDS, alarms)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 frozen and restarted.
 
 `python -m tests.deploy.compose_trial PROJECT URL [STEP …]`, as root of the host of the containers. Exit status 0:
-proven, 1: violated, 2: inconclusive.
+proven, 1: violated, 2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, a freeze lasts until an
+alert fires, and the table names the alerts.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from typing import Any
 from shared.settings import LogSettings
 from shared.settings_loader import load
 from shared.telemetry import configure_logging
-from tests.deploy.disturbed_trial import EDGE, STEP_SECONDS, CommandFailed, Disturbance, run, trial
+from tests.deploy.alarms import Alarms
+from tests.deploy.disturbed_trial import EDGE, STEP_SECONDS, CommandFailed, Disturbance, run, trial, until_alarm
 from tests.drills.archive import read_history
 from tests.drills.records import Entry
 
@@ -47,14 +50,24 @@ class Project:
         await self._until_healthy(service, before["StartedAt"])
 
     async def freeze(self, service: str) -> None:
-        """Raises CommandFailed."""
+        """For FREEZE_SECONDS. Raises CommandFailed."""
+        async with self.frozen(service):
+            await asyncio.sleep(FREEZE_SECONDS)
+
+    @asynccontextmanager
+    async def frozen(self, service: str) -> AsyncIterator[None]:
+        """Until it is healthy again. Raises CommandFailed."""
         container = await self._container(service)
         await run("docker", "pause", container)
         try:
-            await asyncio.sleep(FREEZE_SECONDS)
+            yield
         finally:
             await run("docker", "unpause", container)
         await self._until_healthy(service)
+
+    async def freeze_until_alarm(self, service: str, alarms: Alarms) -> None:
+        """Raises CommandFailed."""
+        await until_alarm(alarms, self.frozen(service))
 
     async def restart(self, service: str) -> None:
         """Raises CommandFailed."""
@@ -98,21 +111,23 @@ class Project:
         return found[0]
 
 
-async def steps(project: Project) -> AsyncIterator[Disturbance]:
+async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     for service in CONTAINERS:
         target, outage = service, service if service in SINGLE else ""
         silence = outage
         if service in OF_CONNECTIONS:
             target, silence = EDGE, f"{EDGE}~clients"
         yield Disturbance(f"kill {service}", target, "kill", partial(project.kill, service), outage)
-        yield Disturbance(f"freeze {service}", target, "stop", partial(project.freeze, service), silence)
+        freeze = partial(project.freeze_until_alarm, service, alarms) if alarms else partial(project.freeze, service)
+        yield Disturbance(f"freeze {service}", target, "stop", freeze, silence)
         yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
 
 
 async def main(name: str, url: str, only: list[str]) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     project = Project(name)
-    return await trial(url, project.history, steps(project), only, BOUND_SECONDS)
+    alarms = Alarms(prometheus) if (prometheus := os.environ.get("DRAGOMAN_PROMETHEUS")) else None
+    return await trial(url, project.history, steps(project, alarms), only, BOUND_SECONDS, alarms)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import click
 import msgspec
 
+from tests.deploy.alarms import Alarms
 from tests.drills import rolling
 from tests.drills.checker import check, excusable, repetitions
 from tests.drills.drill import Drill
@@ -28,6 +30,8 @@ RATE = 20.0
 PATIENCE_SECONDS = 40.0
 CALM_SECONDS = 5.0
 STEP_SECONDS = 600.0
+ALARM_SECONDS = 240.0
+"""An alert that is awaited fires within this time, or not at all; so long it may fire afterwards."""
 
 
 class CommandFailed(Exception):
@@ -86,11 +90,25 @@ async def disturb(drill: Drill, steps: AsyncIterator[Disturbance], only: list[st
         click.echo(f"{step.name}: {time.monotonic() - began:.0f} s {failed}")
 
 
-def by_step(done: list[TrialStep], trial_index: IndexedTrial) -> str:
+async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None]) -> None:
+    """A fault that lasts until an alert fires, or ALARM_SECONDS; then, until none fires any more."""
+    async with fault:
+        await alarms.raised(time.monotonic(), ALARM_SECONDS)
+    if not await alarms.quiet(ALARM_SECONDS):
+        raise CommandFailed(f"still firing {ALARM_SECONDS:.0f} s later: {', '.join(sorted(alarms.log.firing))}")
+
+
+def alerts_of(step: TrialStep, alarms: Alarms) -> str:
+    """Each alert that began to fire in a step, and the seconds from the step's beginning."""
+    found = alarms.log.between(step.began, step.ended)
+    return ", ".join(f"{one.alert} {one.at - step.began:.0f} s" for one in found) or "none"
+
+
+def by_step(done: list[TrialStep], trial_index: IndexedTrial, alarms: Alarms | None = None) -> str:
     """A table for docs/operations.md."""
-    lines = [
-        "| step | seconds | longest wait besides outages, s | unanswered | lost | twice |", "|---|---|---|---|---|---|"
-    ]  # fmt: skip
+    columns = ["step", "seconds", "longest wait besides outages, s", "unanswered", "lost", "twice"]
+    columns += ["alerts, after"] if alarms else []
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     repeated = [again.at for first, again in repetitions(trial_index) if not excusable(trial_index, first, again)]
     for step in done:
         sent = [text for text, one in trial_index.sent.items() if step.began <= one.at < step.ended]
@@ -99,8 +117,18 @@ def by_step(done: list[TrialStep], trial_index: IndexedTrial) -> str:
         twice = sum(step.began <= at < step.ended for at in repeated)
         wait = rolling.longest_wait(trial_index, step.began, step.ended)
         seconds = step.ended - step.began
-        lines.append(f"| {step.name} | {seconds:.0f} | {wait:.1f} | {unanswered} of {len(sent)} | {lost} | {twice} |")
+        line = f"| {step.name} | {seconds:.0f} | {wait:.1f} | {unanswered} of {len(sent)} | {lost} | {twice} |"
+        lines.append(f"{line} {alerts_of(step, alarms)} |" if alarms else line)
     return "\n".join(lines)
+
+
+@asynccontextmanager
+async def following(alarms: Alarms | None) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(alarms.follow()) if alarms else None
+        yield
+        if task:
+            task.cancel()
 
 
 async def trial(
@@ -109,18 +137,20 @@ async def trial(
     steps: AsyncIterator[Disturbance],
     only: list[str],
     bound: float,
+    alarms: Alarms | None = None,
 ) -> int:
     """The exit status: 0 proven, 1 violated, 2 inconclusive. `url`: of the edges. `bound`: the longest time without
-    service, in seconds."""
+    service, in seconds. Raises NoPrometheus."""
     done: list[TrialStep] = []
     began = time.monotonic()
     drill = Drill([(EDGE, url)], history, RATE, PATIENCE_SECONDS, lambda _: None, stayers=())
-    records = await drill.run(partial(disturb, steps=steps, only=only, done=done))
+    async with following(alarms):
+        records = await drill.run(partial(disturb, steps=steps, only=only, done=done))
     required = RequiredEvidence.of((time.monotonic() - began) * RATE / 2, {})
     result = check(records, required, {"S1 service": partial(rolling.served, bound=bound)})
     trial_index = IndexedTrial(records)
     click.echo(table(summary(trial_index, result) | rolling.figures(trial_index)))
-    click.echo(by_step(done, trial_index))
+    click.echo(by_step(done, trial_index, alarms))
     if result.exit_status:
         file = Path(tempfile.mkdtemp(prefix="dragoman-trial-")) / "trial.json"
         file.write_bytes(msgspec.json.encode(records))

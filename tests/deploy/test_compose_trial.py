@@ -81,7 +81,7 @@ async def test_each_container_that_serves_is_disturbed() -> None:
     lines = (ROOT / "docker-compose.yml").read_text().splitlines()
     services = {line.strip(" :") for line in lines if line.startswith("  ") and line[2:3].isalpha()}
     assert set(CONTAINERS) <= services
-    found: list[Disturbance] = [step async for step in steps(Project("p"))]
+    found: list[Disturbance] = [step async for step in steps(Project("p"), None)]
     assert len({step.name for step in found}) == 3 * len(CONTAINERS)
 
 

@@ -170,7 +170,7 @@ def test_a_check_needs_no_namespace_and_applies_nothing(installation: FakeInstal
     assert (done.returncode, "Kubernetes 1.26 is too old" in done.stderr) == (1, True)
 
 
-def test_a_migration_whose_image_is_missing_says_so(installation: FakeInstallation) -> None:
+def test_an_image_that_no_node_gets_is_reported(installation: FakeInstallation) -> None:
     reason = 'Back-off pulling image "dragoman:9"'
     installation.answer({
         "get job migrate": (0, "DeadlineExceeded", ""),

@@ -1,0 +1,82 @@
+"""The alerts that a Prometheus with the deployed rules raises during a trial: which, and after how long."""
+
+import asyncio
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import NamedTuple
+
+ALWAYS = "DragomanWatchdog"
+"""It fires as long as Prometheus works."""
+_PAUSE_SECONDS = 0.5
+
+
+class NoPrometheus(Exception):
+    pass
+
+
+class Alarm(NamedTuple):
+    """An alert that began to fire."""
+
+    alert: str
+    at: float
+
+
+class AlarmLog:
+    """When each alert began to fire."""
+
+    def __init__(self) -> None:
+        self.alarms: list[Alarm] = []
+        self.firing: frozenset[str] = frozenset()
+
+    def note(self, now: float, firing: frozenset[str]) -> None:
+        """The alerts that fire now."""
+        self.alarms += [Alarm(alert, now) for alert in sorted(firing - self.firing)]
+        self.firing = firing
+
+    def between(self, began: float, ended: float) -> list[Alarm]:
+        return [one for one in self.alarms if began <= one.at < ended]
+
+
+class Alarms:
+    """Follows the alerts of the Prometheus at this address."""
+
+    def __init__(self, url: str) -> None:
+        self.log = AlarmLog()
+        self._url = f"{url}/api/v1/alerts"
+        self._news = asyncio.Condition()
+
+    async def follow(self) -> None:
+        """Until it is cancelled. Raises NoPrometheus."""
+        while True:
+            firing = await asyncio.to_thread(self._firing)
+            async with self._news:
+                self.log.note(time.monotonic(), firing)
+                self._news.notify_all()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def raised(self, since: float, seconds: float) -> bool:
+        """Whether an alert begins to fire after this time, and at most so many seconds from now."""
+        return await self._until(lambda: bool(self.log.between(since, float("inf"))), seconds)
+
+    async def quiet(self, seconds: float) -> bool:
+        """Whether no alert fires any more, at most so many seconds from now."""
+        return await self._until(lambda: not self.log.firing, seconds)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(condition)
+        except TimeoutError:
+            return False
+        return True
+
+    def _firing(self) -> frozenset[str]:
+        try:
+            with urllib.request.urlopen(self._url, timeout=10) as reply:  # noqa: S310
+                alerts = json.load(reply)["data"]["alerts"]
+        except OSError as error:
+            raise NoPrometheus(f"no Prometheus answers at {self._url}: {error}") from error
+        names = {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+        return frozenset(names - {ALWAYS})

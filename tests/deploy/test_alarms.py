@@ -1,0 +1,118 @@
+"""Alerts of a Prometheus during a trial: when they began, and a fault that lasts until one does."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.deploy import alarms as module
+from tests.deploy.alarms import Alarm, AlarmLog, Alarms, NoPrometheus
+from tests.deploy.disturbed_trial import CommandFailed, TrialStep, alerts_of, by_step, following, until_alarm
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.sample_trials import SampleTrial
+
+
+class FakePrometheus:
+    def __init__(self) -> None:
+        self.url = ""
+        self.firing: set[str] = set()
+        self.pending: set[str] = set()
+
+    def alerts(self) -> object:
+        states = [*((name, "firing") for name in (*self.firing, "DragomanWatchdog")),
+                  *((name, "pending") for name in self.pending)]  # fmt: skip
+        return {"data": {"alerts": [{"labels": {"alertname": name}, "state": state} for name, state in states]}}
+
+
+@pytest.fixture
+def prometheus(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePrometheus]:
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    prometheus = FakePrometheus()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(prometheus.alerts()).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Tests print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    prometheus.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield prometheus
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_alert_counts_from_when_it_begins_to_fire_each_time() -> None:
+    log = AlarmLog()
+    for now, firing in [(1.0, {"A"}), (2.0, {"A", "B"}), (3.0, set()), (4.0, {"A"})]:
+        log.note(now, frozenset(firing))
+    assert log.alarms == [Alarm("A", 1.0), Alarm("B", 2.0), Alarm("A", 4.0)]
+    assert log.between(2.0, 4.0) == [Alarm("B", 2.0)]
+
+
+def test_the_table_names_the_alerts_of_each_step() -> None:
+    alarms = Alarms("http://unused")
+    alarms.log.note(105.0, frozenset({"DragomanProcessDown"}))
+    first, second = TrialStep("freeze auth", 100.0, 110.0, ""), TrialStep("kill auth", 110.0, 120.0, "")
+    assert [alerts_of(step, alarms) for step in (first, second)] == ["DragomanProcessDown 5 s", "none"]
+    head, rule, line, _ = by_step([first, second], IndexedTrial(SampleTrial({}, {}).trial), alarms).splitlines()
+    assert head.endswith("| alerts, after |")
+    assert rule.count("|") == head.count("|") == line.count("|")
+    assert line.endswith("| DragomanProcessDown 5 s |")
+
+
+async def test_a_fault_lasts_until_an_alert_fires_and_the_step_until_none_does(prometheus: FakePrometheus) -> None:
+    course: list[str] = []
+
+    @asynccontextmanager
+    async def fault() -> AsyncIterator[None]:
+        prometheus.pending = {"DragomanProcessDown"}
+        asyncio.get_running_loop().call_later(0.1, prometheus.firing.add, "DragomanProcessDown")
+        yield
+        course.append(f"healed while {sorted(prometheus.firing)} fires")
+        asyncio.get_running_loop().call_later(0.1, prometheus.firing.clear)
+
+    alarms = Alarms(prometheus.url)
+    began = time.monotonic()
+    async with asyncio.timeout(20), following(alarms):
+        await until_alarm(alarms, fault())
+    assert course == ["healed while ['DragomanProcessDown'] fires"]
+    assert alarms.log.firing == frozenset()
+    (alarm,) = alarms.log.between(began, time.monotonic())
+    assert (alarm.alert, alarm.at - began >= 0.1) == ("DragomanProcessDown", True)
+
+
+async def test_an_alert_that_stays_is_a_failed_step(
+    prometheus: FakePrometheus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.deploy.disturbed_trial.ALARM_SECONDS", 0.2)
+    prometheus.firing = {"DragomanLag"}
+
+    @asynccontextmanager
+    async def fault() -> AsyncIterator[None]:
+        yield
+
+    alarms = Alarms(prometheus.url)
+    async with following(alarms):
+        with pytest.raises(CommandFailed, match="still firing 0 s later: DragomanLag"):
+            await until_alarm(alarms, fault())
+
+
+async def test_without_prometheus_the_trial_ends() -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        async with following(Alarms("http://127.0.0.1:1")):
+            await asyncio.Event().wait()
+    assert raised.value.subgroup(NoPrometheus)
