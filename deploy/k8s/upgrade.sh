@@ -31,12 +31,18 @@ back() {
     k delete configmap "$progress" > /dev/null
 }
 
+# Secrets of the Ingress's certificates that nobody makes.
+certificates() {
+    grep -q 'cert-manager.io/[a-z-]*issuer:' "$work/rendered.yaml" ||
+        awk '/^kind: / { kind = $2 } kind == "Ingress" && /secretName: / { print $NF }' "$work/rendered.yaml"
+}
+
 # Lines "kind workload secret" of the rendered manifests.
 secrets_in_use() {
     awk '/^---/ { kind = name = "" }
         /^kind: / { kind = $2 }
         /^  name: / && name == "" { name = $2 }
-        $1 == "secretName:" { print kind, name, $2 }
+        $1 == "secretName:" && kind != "Ingress" { print kind, name, $2 }
         $1 == "secretKeyRef:" { inside = 1; next }
         inside && $1 == "name:" { print kind, name, $2; inside = 0 }' "$work/rendered.yaml" | sort -u
 }
@@ -71,6 +77,10 @@ check_namespace() {
         k get secret "$secret" > /dev/null 2>&1 || missing="$missing $secret"
     done
     [ -z "$missing" ] || fail "Secrets are missing ($missing ): $here/secrets.sh $namespace DIRECTORY"
+    for secret in $(certificates); do
+        k get secret "$secret" > /dev/null 2>&1 ||
+            fail "the Ingress's certificate is missing: kubectl --namespace $namespace create secret tls $secret --cert FILE --key FILE"
+    done
     for secret in $(secrets_in_use | grep -oE 'dragoman-(nats|valkey|postgres)$' | sort -u); do
         k get secret "$secret" --output 'jsonpath={.data}' | grep -q '"server.crt"' || missing="$missing $secret"
     done

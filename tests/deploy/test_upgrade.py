@@ -213,3 +213,19 @@ def test_openshift_needs_no_kube_dns(installation: FakeInstallation) -> None:
     done = installation.upgrade(overlay="prod")
     assert done.returncode == 0, done.stderr
     assert "runAsUser" not in installation.applied("Deployment")["auth"]["spec"]["template"]["spec"]["securityContext"]
+
+
+@pytest.mark.parametrize("issuer", ["", "issuer", "cluster-issuer"])
+def test_a_certificate_that_nobody_makes_must_be_there(installation: FakeInstallation, issuer: str) -> None:
+    overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("components/ingress\n", "components/ingress-tls\n"))
+    if issuer:
+        ingress = installation.k8s / "components" / "ingress" / "ingress.yaml"
+        text = ingress.read_text()
+        ingress.write_text(text.replace("annotations:\n", f"annotations:\n    cert-manager.io/{issuer}: own\n"))
+    installation.answer({"get secret chat-tls": (1, "", "")})
+    done = installation.upgrade(overlay="prod")
+    assert (done.returncode, "create secret tls chat-tls" in done.stderr) == ((0, False) if issuer else (1, True))
+    installation.answer({})
+    assert installation.upgrade(overlay="prod").returncode == 0
+    assert installation.applied("Ingress")["dragoman"]["spec"]["tls"][0]["secretName"] == "chat-tls"
