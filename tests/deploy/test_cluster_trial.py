@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import cluster_trial
-from tests.deploy.cluster_trial import node_to_drain
+from tests.deploy.alarms import Alarms
+from tests.deploy.cluster_trial import away, node_to_drain, steps
 from tests.deploy.disturbed_trial import TrialStep, by_step
 from tests.deploy.manifests import K8S
 from tests.drills.indexed_trial import IndexedTrial
@@ -63,3 +64,46 @@ async def test_the_database_s_node_is_not_drained(
 
     monkeypatch.setattr(cluster_trial, "objects", objects)
     assert await node_to_drain() == node
+
+
+async def test_what_was_away_gets_its_number_of_pods_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+
+    async def kubectl(*arguments: str) -> str:
+        commands.append(" ".join(arguments))
+        return "3" if arguments[0] == "get" else ""
+
+    monkeypatch.setattr(cluster_trial, "kubectl", kubectl)
+
+    async def interrupted() -> None:
+        async with away("statefulset/nats"):
+            assert commands[-1] == "scale statefulset/nats --replicas=0"
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await interrupted()
+    assert commands[-1] == "scale statefulset/nats --replicas=3"
+    async with away("statefulset/nats"):
+        commands.clear()
+    assert [one.split()[0] for one in commands] == ["scale", "rollout"]
+
+
+async def test_parts_are_away_only_where_alerts_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_node() -> None:
+        return None
+
+    monkeypatch.setattr(cluster_trial, "node_to_drain", no_node)
+    without = {step.name async for step in steps("", None)}
+    added = {step.name async for step in steps("", Alarms("http://unused"))} - without
+    assert added == {f"away {workload.partition('/')[2]}" for workload in cluster_trial.WORKLOADS}
+
+
+def test_secrets_are_issued_only_for_a_namespace_that_is_there(tmp_path: Path) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\necho "namespaces not found" >&2\nexit 1\n')
+    kubectl.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command: list[str | Path] = [K8S / "secrets.sh", "chat", tmp_path / "secrets"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "nothing was issued: is there a namespace chat?" in done.stderr) == (1, True)
+    assert not (tmp_path / "secrets").exists()
