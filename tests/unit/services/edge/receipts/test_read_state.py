@@ -81,6 +81,11 @@ class PushMachine(RuleBasedStateMachine):
     def it_is_true_while_something_is_open(self) -> None:
         assert bool(self.unconfirmed) == bool(self.before_ping | self.since_ping)
 
+    @invariant()
+    def it_contains_what_is_open(self) -> None:
+        contained = {one for one in self.places if self.unconfirmed.contains(ChatId(one[0]), one[1])}
+        assert contained == self.before_ping | self.since_ping
+
 
 TestPushMachine = PushMachine.TestCase
 
