@@ -2,7 +2,8 @@
 
 The speed of a shared machine changes by more than two builds differ. So both builds run the scenario at the same time:
 each moment is the same for both, and the ratios of their processor time by message differ little between rounds. OTHER
-is a checkout after `./dev setup`, or `.`, to compare options by `--here` and `--there`.
+is a checkout after `./dev setup`, or `.`, to compare options by `--here` and `--there`. A checkout whose edge is
+compiled (`python -m deploy.compiled`) is measured so: compile both or neither.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
         files = [Path(place) / f"{number}.json" for number in range(len(commands))]
         running = [
             subprocess.Popen(
-                [checkout / ".venv" / "bin" / "dragoman", "bench", *options, "--json", str(file)],
+                [checkout / "dev", "load", *options, "--json", str(file)],
                 cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
             for (checkout, options), file in zip(commands, files, strict=True)
