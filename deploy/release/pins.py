@@ -85,8 +85,12 @@ def _token(challenge: str) -> str:
 
 def _read(url: str, headers: dict[str, str]) -> tuple[bytes, str]:
     request = urllib.request.Request(url, headers=headers)  # noqa: S310  https, or what the operator has named
-    with urllib.request.urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
-        return reply.read(), reply.headers.get("Docker-Content-Digest", "")
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as reply:  # noqa: S310
+            return reply.read(), reply.headers.get("Docker-Content-Digest", "")
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
 
 
 def references(root: Path) -> Iterator[tuple[Path, str, str]]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import NamedTuple
@@ -77,6 +78,8 @@ class Alarms:
             with urllib.request.urlopen(self._url, timeout=10) as reply:  # noqa: S310
                 alerts = json.load(reply)["data"]["alerts"]
         except OSError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             raise NoPrometheus(f"no Prometheus answers at {self._url}: {error}") from error
         names = {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
         return frozenset(names - {ALWAYS})
