@@ -227,7 +227,7 @@ class Follower:
     def _choose(self) -> _PendingChange | None:
         """A change that has an effect."""
         states, emoji = {at: self._messages.states[at] for at in self._ids}, random.choice(_EMOJI)
-        own = [at for at in self._own if states[at].text is not None]
+        own = [at for at in self._own if at in states and states[at].text is not None]  # an earlier one may be missing
         places = {
             "edit": own,
             "recall": own,
