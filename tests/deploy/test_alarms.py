@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,6 +13,7 @@ from tests.deploy.alarms import Alarm, AlarmLog, Alarms, NoPrometheus
 from tests.deploy.disturbed_trial import CommandFailed, TrialStep, alerts_of, by_step, following, until_alarm
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.sample_trials import SampleTrial
+from tests.support.http_server import QuietHandler, serving
 
 
 class FakePrometheus:
@@ -34,25 +33,12 @@ def prometheus(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePrometheus]:
     monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
     prometheus = FakePrometheus()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
-            body = json.dumps(prometheus.alerts()).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.respond(200, json.dumps(prometheus.alerts()).encode(), {})
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Tests print nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    prometheus.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield prometheus
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as prometheus.url:
+        yield prometheus
 
 
 def test_an_alert_counts_from_when_it_begins_to_fire_each_time() -> None:

@@ -3,15 +3,14 @@
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
 from deploy.helm.generate import CHART
+from tests.support.http_server import QuietHandler, serving
 
 HELM = shutil.which("helm")
 pytestmark = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
@@ -58,34 +57,17 @@ def resource_list(version: str, kinds: dict[str, str]) -> object:
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
 
 
-def handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, answer = cluster.answer(self.path)
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Tests print nothing."""
-
-    return Handler
-
-
 @pytest.fixture
 def cluster() -> Iterator[FakeCluster]:
     cluster = FakeCluster()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(cluster))
-    cluster.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield cluster
-    server.shutdown()
-    thread.join()
-    server.server_close()
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            status, answer = cluster.answer(self.path)
+            self.respond(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+    with serving(Handler) as cluster.url:
+        yield cluster
 
 
 def render(cluster: FakeCluster, directory: Path, *values: str) -> "subprocess.CompletedProcess[str]":

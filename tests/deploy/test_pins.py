@@ -3,10 +3,7 @@
 import hashlib
 import json
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +15,7 @@ from deploy.release import pins
 from deploy.release.pins import Registries, RegistryError, references
 from tests.deploy.manifests import containers, needs_renderer, of_kind
 from tests.support.commands import ROOT
+from tests.support.http_server import QuietHandler, serving
 
 
 class FakeRegistry:
@@ -37,57 +35,33 @@ class FakeRegistry:
         return f"sha256:{hashlib.sha256(self.manifest(f'/v2/{repository}/manifests/{tag}')).hexdigest()}"
 
 
-def handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def handler(registry: FakeRegistry) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             if path == "/token":
-                self._answer(200, json.dumps({"token": query}).encode())
+                self.respond(200, json.dumps({"token": query}).encode(), {})
                 return
             repository = path.split("/manifests/")[0].removeprefix("/v2/")
             registry.requested.append(path)
             scope = quote(f"repository:{repository}:pull", safe="")
             if self.headers.get("Authorization") != f"Bearer service=fake&scope={scope}":
                 challenge = f'Bearer realm="{registry.url}/token",service="fake",scope="repository:{repository}:pull"'
-                self._answer(401, b"", {"WWW-Authenticate": challenge})
+                self.respond(401, b"", {"WWW-Authenticate": challenge})
             elif repository == registry.missing:
-                self._answer(404, b"")
+                self.respond(404, b"", {})
             else:
                 content = registry.manifest(path)
                 named = registry.named_digest or f"sha256:{hashlib.sha256(content).hexdigest()}"
-                self._answer(200, content, {"Docker-Content-Digest": named})
-
-        def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Tests print nothing."""
+                self.respond(200, content, {"Docker-Content-Digest": named})
 
     return Handler
-
-
-@contextmanager
-def serving(registry: FakeRegistry) -> Iterator[None]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(registry))
-    registry.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
 def registry() -> Iterator[FakeRegistry]:
     registry = FakeRegistry()
-    with serving(registry):
+    with serving(handler(registry)) as registry.url:
         yield registry
 
 
