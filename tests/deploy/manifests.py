@@ -36,14 +36,14 @@ def copied(directory: Path) -> Path:
 
 
 def with_component(directory: Path, overlay: str, component: str, *, instead_of: str = "") -> Path:
-    """A copy of the manifests, whose overlay has one more component, or one instead of another."""
+    """A copy of the manifests, whose overlay has one more component, as its last one, or one instead of another."""
     place = copied(directory)
     file = place / "overlays" / overlay / "kustomization.yaml"
     text, line = file.read_text(), f"  - ../../components/{component}\n"
     if instead_of:
         text = text.replace(f"  - ../../components/{instead_of}\n", line)
     else:
-        text = text.replace("components:\n", f"components:\n{line}")
+        text = re.sub(r"(components:\n(?:  - .*\n)+)", rf"\1{line}", text)
     file.write_text(text)
     return place
 

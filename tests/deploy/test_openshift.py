@@ -11,11 +11,11 @@ from tests.deploy.manifests import (
     OVERLAYS,
     Object,
     containers,
-    copied,
     matches,
     needs_renderer,
     pod_template,
     rendered,
+    with_component,
 )
 
 DOCKERFILE = (K8S.parents[1] / "Dockerfile").read_text()
@@ -23,15 +23,6 @@ CHOSEN = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOp
 """Fields that the cluster sets: other values than its own are rejected."""
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 DNS_PODS = {"dns.operator.openshift.io/daemonset-dns": "default"}
-
-
-def on_openshift(directory: Path, overlay: str) -> tuple[Object, ...]:
-    """The overlay of a copy, with the component as its last one."""
-    place = copied(directory)
-    file = place / "overlays" / overlay / "kustomization.yaml"
-    last = r"\1  - ../../components/openshift\n"
-    file.write_text(re.sub(r"(components:\n(?:  - .*\n)+)", last, file.read_text()))
-    return rendered(overlay, place)
 
 
 def pods(objects: tuple[Object, ...]) -> Iterator[Object]:
@@ -42,7 +33,7 @@ def pods(objects: tuple[Object, ...]) -> Iterator[Object]:
 
 @pytest.fixture(params=OVERLAYS)
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Object, ...]:
-    return on_openshift(tmp_path, request.param)
+    return rendered(request.param, with_component(tmp_path, request.param, "openshift"))
 
 
 @needs_renderer
