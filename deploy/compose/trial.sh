@@ -12,13 +12,14 @@
 set -eu
 cd "$(dirname "$0")/../.."
 tls=false chaos=false alerts=false dashboards=""
+watchers="prometheus nats-exporter valkey-exporter postgres-exporter blackbox"
 while :; do
   case ${1:-} in
     -h | --help) sed -n '2,11s/^# //p' deploy/compose/trial.sh; exit ;;
     --chaos) chaos=true ;;
     --tls) tls=true ;;
-    --alerts) alerts=true dashboards="prometheus nats-exporter valkey-exporter postgres-exporter blackbox" ;;
-    --dashboards) dashboards="prometheus nats-exporter valkey-exporter postgres-exporter blackbox grafana" ;;
+    --alerts) alerts=true dashboards=$watchers ;;
+    --dashboards) dashboards="$watchers grafana" ;;
     *) break ;;
   esac
   shift

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -38,6 +39,12 @@ class AlarmLog:
 
     def between(self, began: float, ended: float) -> list[Alarm]:
         return [one for one in self.alarms if began <= one.at < ended]
+
+
+def named_alarms() -> "Alarms | None":
+    """Those of the Prometheus whose address is in DRAGOMAN_PROMETHEUS, if any is."""
+    url = os.environ.get("DRAGOMAN_PROMETHEUS")
+    return Alarms(url) if url else None
 
 
 class Alarms:

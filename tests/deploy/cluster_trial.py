@@ -7,7 +7,6 @@ alerts, and each part is also away until one fires.
 
 import asyncio
 import json
-import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -21,7 +20,7 @@ import click
 from shared.settings import LogSettings
 from shared.settings_loader import load
 from shared.telemetry import configure_logging
-from tests.deploy.alarms import Alarms
+from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_trial import (
     CALM_SECONDS,
     EDGE,
@@ -169,7 +168,7 @@ async def main(settings_file: Path, tag: str, only: list[str]) -> int:
     url = f"nats://{await address('trial-nats', 4222)}"
     operator = admin.model_copy(update={"url": url, "tls_name": "nats"})
     edges = f"ws://{await address('trial-edge', 8080)}"
-    alarms = Alarms(prometheus) if (prometheus := os.environ.get("DRAGOMAN_PROMETHEUS")) else None
+    alarms = named_alarms()
     return await trial(edges, partial(read_history, operator), steps(tag, alarms), only, BOUND_SECONDS, alarms)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from shared.settings import LogSettings
 from shared.settings_loader import load
 from shared.telemetry import configure_logging
-from tests.deploy.alarms import Alarms
+from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_trial import EDGE, STEP_SECONDS, CommandFailed, Disturbance, run, trial, until_alarm
 from tests.drills.archive import read_history
 from tests.drills.records import Entry
@@ -126,7 +126,7 @@ async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Distur
 async def main(name: str, url: str, only: list[str]) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     project = Project(name)
-    alarms = Alarms(prometheus) if (prometheus := os.environ.get("DRAGOMAN_PROMETHEUS")) else None
+    alarms = named_alarms()
     return await trial(url, project.history, steps(project, alarms), only, BOUND_SECONDS, alarms)
 
 
