@@ -51,16 +51,17 @@ def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -
     restarts of the servers, and back to one of each. With `upgrade`, the databases are migrated before the
     replacements."""
     kinds = ["auth", "session", *[MAIN] * replicas, *["edge"] * edges]
-    owners = [*["kill"] * 2, *["freeze"] * freezes]
+    owners = [*[Step("owners", "kill", MAIN)] * 2, *[Step("owners", "freeze", MAIN)] * freezes]
     more = [*["edge"] * (edges - 1), *[MAIN] * (replicas - 1)]
     order = random.Random(seed)
-    for one in (kinds, owners, more):
-        order.shuffle(one)
+    order.shuffle(kinds)
+    order.shuffle(owners)
+    order.shuffle(more)
     return [
         *(Step("grow", "start", kind) for kind in more),
         *[Step("replace", "migrate", "")] * upgrade,
         *(Step("replace", "replace", kind) for kind in kinds),
-        *(Step("owners", "kill" if act == "kill" else "freeze", MAIN) for act in owners),
+        *owners,
         *_MOVES,
         *(Step("servers", "restart", server) for server in ("nats", "valkey")),
         *(Step("shrink", "end", kind) for kind in reversed(more)),

@@ -155,7 +155,7 @@ class ReadStateFlusher:
     async def _flush_here(self, account: AccountId) -> None:
         local = self._accounts.get(account)
         await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
-        while account in self._buffer or account in self._committing:
+        while self.is_waiting(account):
             if await self._commit() and not self._is_delayed(account):
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
