@@ -2,16 +2,22 @@
 texts."""
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
 
 from shared.clock import now_ms
 from shared.contract.audit import Acceptance, Arrival, Confirmation
 from shared.contract.ids import AccountId, ChatId, Nonce
 
-_ENTRIES = 5_000
-"""Of each list."""
+_PAGE_ENTRIES = 250
+_PAGES = 21
+"""So at least 5,000 entries are known."""
 
 _RECORDED = 10_000
+_encoder = msgspec.json.Encoder()
+EntryT = TypeVar("EntryT")
 Ranges = Mapping[ChatId, Sequence[tuple[int, int]]]
 Confirmed = Mapping[ChatId, Sequence[tuple[int, int, int]]]
 """By chat: first and last index, and when the client had the messages, Unix milliseconds."""
@@ -34,17 +40,48 @@ class DeliveryRecord:
         return (chat, index) in self._messages or len(self._messages) >= _RECORDED
 
 
+class RecentEntries(Generic[EntryT]):
+    """The last 5,000 entries or some more, in order, as JSON lines: thousands of live objects would push what a message
+    needs out of the processor's cache. `form`: an entry's type, for msgspec."""
+
+    __slots__ = ("_decoder", "_in_page", "_pages")
+
+    def __init__(self, form: type[EntryT]) -> None:
+        self._decoder = msgspec.json.Decoder(form)
+        self._pages = deque([(now_ms(), bytearray())], maxlen=_PAGES)
+        """Each with the time from which it has all entries."""
+        self._in_page = 0
+        """Entries in the last page."""
+
+    def __iter__(self) -> Iterator[EntryT]:
+        for _, lines in self._pages:
+            yield from self._decoder.decode_lines(lines)
+
+    @property
+    def remembers_from(self) -> int:
+        """Unix milliseconds."""
+        return self._pages[0][0]
+
+    def append(self, entry: EntryT) -> None:
+        if self._in_page == _PAGE_ENTRIES:
+            self._pages.append((now_ms(), bytearray()))
+            self._in_page = 0
+        lines = self._pages[-1][1]
+        _encoder.encode_into(entry, lines, -1)
+        lines.extend(b"\n")
+        self._in_page += 1
+
+
 class MessageJournal:
     """Entries begin with their time, Unix milliseconds."""
 
-    __slots__ = ("_acknowledged", "_arrivals", "_confirmations", "_requests", "_started")
+    __slots__ = ("_acknowledged", "_arrivals", "_confirmations", "_requests")
 
     def __init__(self) -> None:
-        self._started = now_ms()
-        self._requests: deque[tuple[int, str, list[Nonce]]] = deque(maxlen=_ENTRIES)
-        self._acknowledged: deque[tuple[int, float, AccountId, str, ChatId, Collection[int]]] = deque(maxlen=_ENTRIES)
-        self._arrivals: deque[tuple[int, str, int, ChatId, int, int]] = deque(maxlen=_ENTRIES)
-        self._confirmations: deque[tuple[int, AccountId, str, Ranges]] = deque(maxlen=_ENTRIES)
+        self._requests = RecentEntries(tuple[int, str, list[Nonce]])
+        self._acknowledged = RecentEntries(tuple[int, float, AccountId, str, ChatId, list[int]])
+        self._arrivals = RecentEntries(tuple[int, str, int, ChatId, int, int])
+        self._confirmations = RecentEntries(tuple[int, AccountId, str, Ranges])
 
     # Events
 
@@ -53,7 +90,7 @@ class MessageJournal:
         self._requests.append((now_ms(), trace, nonces))
 
     def acknowledged(
-        self, account: AccountId, dialect: str, chat: ChatId, indexes: Collection[int], seconds: float
+        self, account: AccountId, dialect: str, chat: ChatId, indexes: list[int], seconds: float
     ) -> None:
         """The sender's client gets the replies. `seconds`: since the first of the frames arrived."""
         self._acknowledged.append((now_ms(), seconds, account, dialect, chat, indexes))
@@ -73,7 +110,7 @@ class MessageJournal:
     def remembers_from(self) -> int:
         """Nothing from before is known."""
         lists = (self._requests, self._acknowledged, self._arrivals, self._confirmations)
-        return max([self._started, *(entries[0][0] for entries in lists if len(entries) == _ENTRIES)])
+        return max(entries.remembers_from for entries in lists)
 
     def nonces_of(self, trace: str) -> list[Nonce]:
         return [nonce for _, known, nonces in self._requests if known == trace for nonce in nonces]

@@ -181,7 +181,7 @@ class LoginSession:
             self._services.read_state.mark_read(self._account.account, ranges)
             self._services.journal.confirmed(self._account.account, self.dialect.name, ranges)
 
-    def mark_posted(self, sender: AccountId, chat: ChatId, indexes: Collection[int], seconds: float) -> None:
+    def mark_posted(self, sender: AccountId, chat: ChatId, indexes: list[int], seconds: float) -> None:
         """The client gets these messages of its own as replies. They count as read, also when the account has left.
         `seconds`: since the first of their frames arrived."""
         self._services.journal.acknowledged(sender, self.dialect.name, chat, indexes, seconds)
