@@ -111,8 +111,7 @@ class GapFiller:
         after = AFTER_LAST if sequencer.head is None else sequencer.head  # AFTER_LAST requests the head alone
         page = await self._request_changes(chat, sequencer, after)
         if page is None:
-            wanted = set(self._accounts.by_account if sequencer.waits_for_membership else sequencer.members)
-            page = await self._request_page(chat, sequencer, after, wanted)
+            page = await self._request_page(chat, sequencer, after, for_all=sequencer.waits_for_membership)
         if page is None:
             return False
         reply = page.reply
@@ -121,7 +120,7 @@ class GapFiller:
         if page.requested is not None and not sequencer.members.keys() <= page.requested:
             return True  # an account joined meanwhile: the reply does not say which messages it may read
         before = sequencer.head
-        chats.apply_membership(chat, page.concerned, page.first_index, reply.version)
+        chats.apply_membership(chat, page.concerned, page.first_index, reply.version, for_all=page.for_all)
         if chats.sequencer(chat) is not sequencer:
             return True  # no local members are left
         if reply.version < sequencer.latest_version:  # some of its messages may be of a later version
@@ -160,13 +159,15 @@ class GapFiller:
         reply = await request_until_answered(self._bus, subjects.SYNC_CHAT, SyncChat(chat, [], after, since))
         if reply.changed is None or sequencer.version < since:
             return None
-        return _Page(reply, None, reply.changed, {account: first for account, first in reply.changed.items() if first})
+        first_index = {account: first for account, first in reply.changed.items() if first}
+        return _Page(reply, None, reply.changed, first_index, for_all=True)
 
     async def _request_page(
-        self, chat: ChatId, sequencer: ChatSequencer, after: int, wanted: set[AccountId]
+        self, chat: ChatId, sequencer: ChatSequencer, after: int, *, for_all: bool
     ) -> "_Page | None":
-        """One page of messages, with the membership of all wanted accounts and of those that join meanwhile. None if
-        the membership has changed between the requests, and the changes are not known."""
+        """One page of messages, with the membership of the members here or of all local accounts, and of those that
+        join meanwhile. None if the membership has changed between the requests, and the changes are not known."""
+        wanted = set(self._accounts.by_account if for_all else sequencer.members)
         reply, requested = None, set[AccountId]()
         while reply is None or not wanted <= requested:
             some = list(islice(wanted - requested, _ACCOUNTS_PER_REQUEST))
@@ -185,17 +186,19 @@ class GapFiller:
                 reply = msgspec.structs.replace(reply, version=page.version)
             reply.first_index.update(page.first_index)
             reply.unread_from.update(page.unread_from)
-        return _Page(reply, requested, requested, reply.first_index)
+        return _Page(reply, requested, requested, reply.first_index, for_all)
 
 
 class _Page(NamedTuple):
     """`requested`: the accounts that were requested; None: only changes were. `concerned`: the accounts whose
-    membership the page tells; `first_index`: of those that are members."""
+    membership the page tells; `first_index`: of those that are members. `for_all`: no other local account's membership
+    has changed since it was last known."""
 
     reply: ChatSynced
     requested: set[AccountId] | None
     concerned: Collection[AccountId]
     first_index: Mapping[AccountId, int]
+    for_all: bool
 
 
 def _apply_changes(first_index: dict[AccountId, int], changed: Mapping[AccountId, int]) -> None:

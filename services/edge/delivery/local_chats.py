@@ -86,10 +86,18 @@ class LocalChats:
             self.left(local, chat)
 
     def apply_membership(
-        self, chat: ChatId, requested: Iterable[AccountId], first_index: Mapping[AccountId, int], version: int
+        self,
+        chat: ChatId,
+        requested: Iterable[AccountId],
+        first_index: Mapping[AccountId, int],
+        version: int,
+        *,
+        for_all: bool,
     ) -> None:
         """Apply a membership reply: by this version, `first_index` has an entry for each member among the requested
-        accounts, with the first index that it may see. What is known of an account by a later version stays."""
+        accounts, with the first index that it may see. What is known of an account by a later version stays. `for_all`:
+        the reply tells the membership of every local account. Otherwise, notices up to its version still count for the
+        others."""
         sequencer = self._sequencers.get(chat)
         if sequencer is None or version < sequencer.version:
             return
@@ -99,6 +107,7 @@ class LocalChats:
             if has_left_since or sequencer.known_after(account, version):
                 continue
             if local is not None and account in first_index:
+                self._catch_up_if_late(local, chat, first_index[account])
                 sequencer.add_member(account, first_index[account])
                 local.chats.add(chat)
                 local.left.pop(chat, None)
@@ -106,7 +115,10 @@ class LocalChats:
                 sequencer.members.pop(account, None)
                 if local is not None:
                     local.chats.discard(chat)
-        sequencer.advance_membership(version)
+            if not for_all:
+                sequencer.know_ahead(account, version)
+        if for_all:
+            sequencer.advance_membership(version)
         self._drop_if_idle(chat, sequencer)
 
     def on_chat_created(self, notice: ChatCreated) -> None:
@@ -142,11 +154,16 @@ class LocalChats:
             self.release(notice.chat, sequencer, sequencer.drain())
 
     def _join_after_sync(self, local: LocalAccount, chat: ChatId, head: int | None, first: int) -> ChatSequencer | None:
-        """Add an account whose sync is over. It catches up if the sequencer has already passed its first index."""
-        sequencer, is_member = self._sequencers.get(chat), chat in local.chats
-        if sequencer is not None and sequencer.delivered(first) and not is_member:
-            local.catch_up(chat, AFTER_LAST)
+        """Add an account whose sync is over."""
+        self._catch_up_if_late(local, chat, first)
         return self.joined(local, chat, head, first)
+
+    def _catch_up_if_late(self, local: LocalAccount, chat: ChatId, first: int) -> None:
+        """The account is about to be a local member: it catches up if the sequencer has already passed its first
+        index."""
+        sequencer = self._sequencers.get(chat)
+        if sequencer is not None and sequencer.delivered(first) and chat not in local.chats:
+            local.catch_up(chat, AFTER_LAST)
 
     def recheck_left(self, local: LocalAccount, chat: ChatId) -> None:
         """A reply names a chat that the account has left: either the reply is old, or the account is back and the

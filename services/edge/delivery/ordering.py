@@ -147,14 +147,17 @@ class ChatSequencer:
 
     def change_member(self, account: AccountId, since: int, version: int, first: int | None) -> bool:
         """Apply a membership change of this version, the only one after version `since`. `first`: the first index that
-        the account may see; None: it has left, or is not on this node. False when the change is already known. Several
-        members may leave by one version."""
+        the account may see; None: it has left, or is not on this node. False when the change is already known, or a
+        later one of the account is. Several members may leave by one version."""
         leaves_too = version == self.version and first is None and account in self.members
         if version <= self.version and not leaves_too:
             return False
+        is_outdated = self.known_after(account, version)
         self.know_ahead(account, version)
         if since <= self.version:
             self.advance_membership(version)
+        if is_outdated:
+            return False
         if first is None:
             self.members.pop(account, None)
         else:

@@ -134,7 +134,7 @@ def test_a_broadcast_that_is_newer_than_the_snapshot_of_the_first_member_is_fetc
     if had_members:
         bob = attach(accounts, BOB)
         chats.joined(bob, CHAT, 3)
-        chats.apply_membership(CHAT, [BOB], {BOB: 1}, 1)
+        chats.apply_membership(CHAT, [BOB], {BOB: 1}, 1, for_all=True)
         chats.receive([Delivery(message(4), None, 1)])
         chats.receive([Delivery(message(5), None, 1)])
         detach(accounts, chats, bob)
@@ -303,7 +303,7 @@ async def test_members_that_services_may_not_know_get_what_names_others(
     assert gaps.watched == [(CHAT, 2)]
     seen: list[list[AccountId]] = []
     monkeypatch.setattr(chats, "_deliver", lambda run, sequencer: seen.append(sorted(sequencer.visible_to(3))))
-    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 3)
+    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 3, for_all=True)
     chats.release(CHAT, sequencer_of(chats), sequencer_of(chats).drain())
     assert seen == [[ALICE, BOB]]
 
@@ -320,7 +320,7 @@ def test_an_older_reply_changes_nothing_for_an_account_of_a_later_notice(
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, role, 1, 5))
     requested = [alice.account, bob.account, carol.account]
     for _ in range(2):
-        chats.apply_membership(CHAT, requested, {**first_index, carol.account: 1}, 4)
+        chats.apply_membership(CHAT, requested, {**first_index, carol.account: 1}, 4, for_all=True)
     assert sorted(sequencer_of(chats).members) == sorted([*members, carol.account])
     assert (CHAT in alice.chats, CHAT in bob.chats) == (bool(members), False)
     assert (sequencer_of(chats).version, sequencer_of(chats).latest_version) == (4, 5)
@@ -332,7 +332,7 @@ def test_an_older_reply_does_not_bring_back_an_account_that_left_before_the_chat
     alice, bob = (attach(accounts, account) for account in (ALICE, BOB))
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.LEFT, 0, 5))
     chats.joined(bob, CHAT, 0, 1)
-    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 4)
+    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 4, for_all=True)
     assert list(sequencer_of(chats).members) == [BOB]
     assert CHAT not in alice.chats
 
@@ -343,7 +343,7 @@ def test_an_older_reply_does_not_bring_back_an_account_that_left_before_it_came_
     chats.joined(attach(accounts, BOB), CHAT, 0, 1)
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.LEFT, 0, 5))
     alice = attach(accounts, ALICE)
-    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 4)
+    chats.apply_membership(CHAT, [ALICE, BOB], {ALICE: 1, BOB: 1}, 4, for_all=True)
     assert list(sequencer_of(chats).members) == [BOB]
     assert CHAT not in alice.chats
 
@@ -354,12 +354,25 @@ def test_an_older_reply_does_not_end_a_membership_that_has_begun_since(
     """By a notice, or by a reply that names a chat which the account has left."""
     alice = attach(accounts, ALICE)
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 5))
-    chats.apply_membership(CHAT, [ALICE], {}, 4)
+    chats.apply_membership(CHAT, [ALICE], {}, 4, for_all=True)
     assert CHAT in alice.chats
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.LEFT, 0, 6))
     assert chats.sequencer(CHAT) is None
     chats.recheck_left(alice, CHAT)
-    chats.apply_membership(CHAT, [ALICE], {}, 5)
+    chats.apply_membership(CHAT, [ALICE], {}, 5, for_all=True)
     assert CHAT in alice.chats
-    chats.apply_membership(CHAT, [ALICE], {}, 6)
+    chats.apply_membership(CHAT, [ALICE], {}, 6, for_all=True)
     assert chats.sequencer(CHAT) is None
+
+
+def test_a_reply_about_some_accounts_outdates_no_notice_of_others(accounts: LocalAccounts, chats: LocalChats) -> None:
+    alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
+    chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
+    chats.apply_membership(CHAT, [BOB, carol.account], {BOB: 1}, 5, for_all=False)
+    assert (sequencer_of(chats).version, sequencer_of(chats).latest_version) == (2, 5)
+    for account in (ALICE, carol.account):
+        chats.on_membership_changed(MembershipChanged(CHAT, account, Role.MEMBER, 1, 4))
+    assert sorted(sequencer_of(chats).members) == [ALICE, BOB], "Carol has left since"
+    assert [CHAT in local.chats for local in (alice, bob, carol)] == [True, True, False]
+    chats.apply_membership(CHAT, [], {}, 5, for_all=True)
+    assert sequencer_of(chats).version == 5

@@ -104,6 +104,27 @@ async def test_a_late_notice_of_a_join_brings_what_was_delivered_before(cluster:
     await carol.until_texts(7, "x")
 
 
+@pytest.mark.parametrize("is_notified", [True, False])
+async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeCluster, is_notified: bool) -> None:
+    """A message before the join is lost. The reply that brings it, and all later ones, names the members here alone. A
+    notice of the join, or the reply that a broadcast waits for, brings them to the new member."""
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await cluster.synced_clients(1, 3)
+    cluster.backend.commit_texts(7, 2, "before the join")
+    before, cluster.session.silent = room.version, True
+    await cluster.session.join(7, 3)
+    message, _ = cluster.backend.commit_texts(7, 2, "x", "y")
+    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await alice.until_texts(7, "before the join", "x", "y")
+    if is_notified:
+        await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(3), Role.MEMBER, 2, room.version, before))
+        await carol.until_texts(7, "x", "y")
+    cluster.message.broadcast_members = 2
+    await cluster.message.send_texts(7, 2, "z")
+    await carol.until_texts(7, "x", "y", "z")
+
+
 async def test_an_envelope_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)

@@ -203,8 +203,15 @@ def test_membership_changes_are_applied_once_and_in_order() -> None:
     assert BOB not in sequencer.members
     assert sequencer.change_member(BOB, 4, 5, 1)
     assert (sequencer.version, sequencer.latest_version) == (3, 5)
-    assert sequencer.change_member(BOB, 3, 4, None)
-    assert (sequencer.version, sequencer.latest_version, sequencer.members) == (4, 5, {})
+    assert sequencer.change_member(ALICE, 3, 4, 1)
+    assert (sequencer.version, sequencer.latest_version, sequencer.members) == (4, 5, {ALICE: 1, BOB: 1})
+
+
+def test_a_late_notice_does_not_undo_a_later_change_of_the_account() -> None:
+    sequencer = started(0, version=3)
+    assert sequencer.change_member(BOB, 4, 5, 1)
+    assert not sequencer.change_member(BOB, 3, 4, None)
+    assert (sequencer.version, sequencer.members) == (4, {BOB: 1})
 
 
 def test_several_members_leave_by_one_version() -> None:
