@@ -1,0 +1,170 @@
+"""When the write-ahead log of a SQLite database is moved, by what, and what is not tried again at once."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.write_ahead_log import LogMover
+from tests.support.waiting import WAIT_SECONDS
+
+PASSIVE, RESTART = "PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(RESTART)"
+PAUSE = 0.3
+
+
+class MovedDatabase:
+    """A database with a mover of its log. `done`: what the mover has executed, and when it had. `failures`: of its next
+    attempts to connect."""
+
+    def __init__(self, file: Path, *failures: Exception) -> None:
+        self.file = file
+        self.done = SimpleQueue[tuple[str, float]]()
+        self.failures = list(failures)
+        self.writer = sqlite3.connect(file, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "wal_autocheckpoint=0"):
+            self.writer.execute(f"PRAGMA {pragma}")
+        self.writer.execute("CREATE TABLE notes (text)")
+        self.mover = LogMover(str(file), self.connect)
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        if self.failures:
+            raise self.failures.pop(0)
+        done = self.done
+
+        class Watched(sqlite3.Connection):
+            def execute(self, statement: str, parameters: Any = ()) -> sqlite3.Cursor:
+                cursor = super().execute(statement, parameters)
+                done.put((statement, time.monotonic()))
+                return cursor
+
+        connection = sqlite3.connect(self.file, factory=Watched, isolation_level=None)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def write(self) -> None:
+        self.writer.execute("INSERT INTO notes VALUES (?)", ("x" * 100_000,))
+
+    def next_done(self, count: int) -> list[str]:
+        return [self.done.get(timeout=WAIT_SECONDS)[0] for _ in range(count)]
+
+    @contextmanager
+    def long_transaction(self) -> Iterator[None]:
+        """A reader that needs a part of the log."""
+        reader = sqlite3.connect(self.file, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM notes").fetchone()
+        self.write()
+        yield
+        reader.close()
+
+    def close(self) -> bool:
+        """Returns whether the mover has ended."""
+        closing = threading.Thread(target=self.mover.close, daemon=True)
+        closing.start()
+        closing.join(WAIT_SECONDS)
+        self.writer.close()
+        return not closing.is_alive()
+
+
+Begin = Callable[..., MovedDatabase]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """`restart`: pages of a log that is restarted. `at_once`: bytes of a log above which it is moved at once."""
+
+    def begin(*failures: Exception, interval: float, restart: int = 1_000, at_once: int = 2**30) -> MovedDatabase:
+        monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", interval)
+        monkeypatch.setattr("shared.write_ahead_log._RESTART_PAGES", restart)
+        monkeypatch.setattr("shared.write_ahead_log.LOG_BYTES", at_once)
+        return MovedDatabase(tmp_path / "test.db", *failures)
+
+    return begin
+
+
+def test_a_short_log_is_moved_and_not_restarted(begin: Begin) -> None:
+    """The writer waits half a second for a restart at most."""
+    database = begin(interval=0.01)
+    assert database.next_done(4) == ["PRAGMA busy_timeout=500", PASSIVE, PASSIVE, PASSIVE]
+    assert database.close()
+
+
+def test_a_long_log_is_moved_twice_before_the_writer_has_to_wait(begin: Begin) -> None:
+    database = begin(interval=0.01, restart=1)
+    assert database.next_done(4)[1:] == [PASSIVE, PASSIVE, RESTART]
+    assert database.close()
+
+
+def test_a_short_log_is_moved_after_a_pause(begin: Begin) -> None:
+    """However many transactions end meanwhile."""
+    database = begin(interval=PAUSE)
+    database.next_done(1)
+    times = list[float]()
+    for _ in range(3):
+        statement, end = database.done.get(timeout=WAIT_SECONDS)
+        assert statement == PASSIVE
+        times.append(end)
+        database.mover.after_commit()
+    assert all(later - earlier >= PAUSE for earlier, later in pairwise(times))
+    assert database.close()
+
+
+def test_a_long_log_is_moved_once(begin: Begin) -> None:
+    database = begin(interval=PAUSE, at_once=1)
+    database.next_done(1)
+    database.mover.after_commit()
+    (_, first), (_, second) = [database.done.get(timeout=WAIT_SECONDS) for _ in range(2)]
+    assert second - first >= PAUSE
+    assert database.close()
+
+
+def test_a_restart_that_a_long_transaction_prevents_is_not_tried_again_at_once(begin: Begin) -> None:
+    """Each attempt makes the writer wait."""
+    database = begin(interval=PAUSE, restart=1, at_once=1)
+    with database.long_transaction():
+        (statement, end), *_ = [database.done.get(timeout=WAIT_SECONDS) for _ in range(4)][3:]
+        database.mover.after_commit()
+        next_statement, next_end = database.done.get(timeout=WAIT_SECONDS)
+        assert (statement, next_statement) == (RESTART, PASSIVE)
+        assert next_end - end >= PAUSE
+        assert database.close()
+
+
+def test_the_end_does_not_wait_for_a_long_transaction(begin: Begin) -> None:
+    database = begin(interval=3_600.0, restart=1, at_once=1)
+    with database.long_transaction():
+        for made in (1, 3):  # its connection, then its attempt
+            database.mover.after_commit()
+            last = database.next_done(made)[-1]
+        assert last == RESTART
+        assert database.close()
+
+
+@pytest.mark.parametrize(
+    ("failure", "level"), [(sqlite3.OperationalError("disk I/O error"), "warning"), (RuntimeError("a bug"), "error")]
+)
+def test_a_failure_is_logged_and_the_log_is_moved_later(begin: Begin, failure: Exception, level: str) -> None:
+    with capture_logs() as logs:
+        database = begin(failure, interval=0.01)
+        assert PASSIVE in database.next_done(2)
+        assert database.close()
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("checkpoint failed", level)]
+
+
+def test_a_transaction_does_not_fail_because_there_is_no_log(begin: Begin, tmp_path: Path) -> None:
+    database = begin(interval=3_600.0)
+    database.writer.close()  # the last connection removes the log
+    assert not (tmp_path / "test.db-wal").exists()
+    database.mover.after_commit()
+    assert database.close()
