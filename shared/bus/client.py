@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker, publish_dead_letter
 from shared.bus.node_identity import NodeIdentity
-from shared.bus.patience import Patience, longer
+from shared.bus.patience import Patience, attempt, longer
 from shared.bus.reply_decoder import ReplyDecoder
 from shared.bus.request_metrics import SentRequestMetrics, served_seconds
 from shared.bus.request_queue import QueueLimits, RequestQueue
@@ -328,9 +328,9 @@ class Bus:
         deadline = time.monotonic() + seconds
         headers, usual = {"traceparent": self._traceparent()}, self._patience.first(subject)
         while (left := deadline - (began := time.monotonic())) > 0:
-            attempt = usual if retry and left >= 2 * usual else left
-            headers |= deadline_headers(steady_ms(), attempt)  # its own: nobody waits for the reply to an earlier one
-            once = self._broker.request(subject, payload, attempt, headers)
+            allowed = attempt(usual, left) if retry else left
+            headers |= deadline_headers(steady_ms(), allowed)  # its own: nobody waits for the reply to an earlier one
+            once = self._broker.request(subject, payload, allowed, headers)
             try:
                 if not retry:
                     return await once

@@ -29,6 +29,11 @@ class Patience:
         self._average[subject] = average + _WEIGHT * (seconds - average)
 
 
+def attempt(usual: float, left: float) -> float:
+    """Seconds of an attempt of a request that has so many left. The last attempt has them all."""
+    return usual if left >= 2 * usual else left
+
+
 def longer(seconds: float) -> float:
     """Seconds of the attempt after one that had no reply."""
     return min(_GROWTH * seconds, MOST_SECONDS)
