@@ -109,8 +109,8 @@ class ResumableUploads:
         return self._media.start_upload(upload.record.account)
 
     async def append(self, upload: ResumableUpload, part: Upload) -> ResumableUpload:
-        """Store a part durably. Raises RequestError: CONFLICT if another request has continued the upload, NOT_FOUND if
-        one has removed it."""
+        """Store a part durably. Raises RequestError: CONFLICT if another request has continued or finished the upload,
+        NOT_FOUND if one has removed it."""
         key = f"parts/{upload.id}/{upload.offset:020}"
         try:
             if len(upload.parts) >= _MAX_PARTS:
@@ -120,7 +120,7 @@ class ResumableUploads:
                 raise RequestError(ErrorCode.CONFLICT, "another request has continued this upload")
         finally:
             part.drop()
-        await self._check_exists(upload, StoredKey(key, part.size, 0.0))
+        await self._check_unfinished(upload, StoredKey(key, part.size, 0.0))
         parts = (*upload.parts, StoredKey(key, part.size, 0.0))
         return replace(upload, offset=upload.offset + part.size, parts=parts)
 
@@ -187,13 +187,18 @@ class ResumableUploads:
                 await self._quota.give_back(NO_ACCOUNT, part.size)
         return is_created
 
-    async def _check_exists(self, upload: ResumableUpload, part: StoredKey) -> None:
-        """Remove the part just stored if the upload has been removed, and raise RequestError (NOT_FOUND)."""
+    async def _check_unfinished(self, upload: ResumableUpload, part: StoredKey) -> None:
+        """Remove the part just stored if the upload has been finished or removed, and raise RequestError. The address
+        of a finished one still exists: a client of tus goes on after a conflict, and gives up what is not found."""
+        address = f"{upload.record.account}/{upload.id}"
         with self._failures.reported("find"):
             async with asyncio.timeout(self._seconds):
-                if await self._load(f"uploads/{upload.record.account}/{upload.id}") is not None:
+                if await self._load(f"uploads/{address}") is not None:
                     return
+                is_finished = await self._load(f"finished/{address}") is not None  # stored before the other is removed
             await self._remove_part(part)
+        if is_finished:
+            raise RequestError(ErrorCode.CONFLICT, "another request has finished this upload")
         raise RequestError(ErrorCode.NOT_FOUND, "another request has removed this upload")
 
     async def _remove_part(self, part: StoredKey) -> None:

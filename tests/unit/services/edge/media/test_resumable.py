@@ -276,7 +276,7 @@ async def test_a_request_that_loses_to_the_last_one_leaves_no_part(edges: Upload
     upload = await edges.append(await edges.here.create(ALICE, 20, "", ""), b"12345")
     slow = await edges.append(upload, b"67890")
     assert (await edges.finish(upload, b"678901234567890")).record.media is not None
-    assert await error_code(edges.append(slow, b"12345")) is ErrorCode.NOT_FOUND
+    assert await error_code(edges.append(slow, b"12345")) is ErrorCode.CONFLICT, "its address still exists"
     assert [key.partition("/")[0] for key in await edges.keys(*UPLOAD_KINDS)] == ["finished"]
 
 
