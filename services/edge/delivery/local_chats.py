@@ -99,7 +99,7 @@ class LocalChats:
         the reply tells the membership of every local account. Otherwise, notices up to its version still count for the
         others."""
         sequencer = self._sequencers.get(chat)
-        if sequencer is None or version < sequencer.version:
+        if sequencer is None or version < max(sequencer.version, sequencer.forgotten_version):
             return
         for account in requested:
             local = self._accounts.get(account)
@@ -140,9 +140,10 @@ class LocalChats:
         since = notice.since or notice.version - 1
         is_new = sequencer is None or sequencer.change_member(notice.account, since, notice.version, first)
         if local is not None and member:
-            local.left.pop(notice.chat, None)
-            if is_new and (joined := self._join_after_sync(local, notice.chat, None, notice.first_index)):
-                joined.know_ahead(notice.account, notice.version)
+            if is_new:
+                local.left.pop(notice.chat, None)
+                if joined := self._join_after_sync(local, notice.chat, None, notice.first_index):
+                    joined.know_ahead(notice.account, notice.version)
             if notice.chat in local.chats and not has_new_role:
                 local.notify(ChatJoined(notice.chat))
         elif local is not None and is_new:

@@ -17,17 +17,20 @@ RECENT_MESSAGES = 256
 """Messages kept while a connection reads the chat's backlog, so that it can change over to live ones."""
 WAITING_MESSAGES = 1024
 """Messages kept above a gap; later ones are fetched."""
+ACCOUNTS_AHEAD = 4096
+"""Accounts of a chat that are remembered with a later version than the chat's."""
 
 
 class ChatSequencer:
     """`pair`: the members of a private chat. `known_head`: the highest known index. `members`: the local members by the
     membership's `version`, with the first index that each may see, as far as it is known (0: the member's backlog keeps
     older messages from it); only broadcasts need them, and wait for their version or a later one. `latest_version`: the
-    highest known version; of a reply with an older one, only the membership is of use."""
+    highest known version; of a reply with an older one, only the membership is of use. `forgotten_version`: changes of
+    versions up to this may have been forgotten."""
 
     __slots__ = (
-        "_ahead", "_last_first_index", "_readers", "_recent", "expected", "head", "known_head", "latest_version",
-        "members", "pair", "version", "waiting",
+        "_ahead", "_last_first_index", "_readers", "_recent", "expected", "forgotten_version", "head", "known_head",
+        "latest_version", "members", "pair", "version", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -36,11 +39,14 @@ class ChatSequencer:
         self.known_head = 0
         self.version = 0
         self.latest_version = 0
+        self.forgotten_version = 0
         self.members: dict[AccountId, int] = {}
         self._last_first_index = 0
         """No member's first index is higher."""
         self._ahead: dict[AccountId, int] = {}
-        """Accounts whose membership is known by a later version than `version`, and by which."""
+        """Accounts whose membership is known by a later version than `version`, and by which: those that were heard of
+        last. Notices from before what is forgotten add nobody, and such replies are of no use. So nobody comes back who
+        has left; a member that is missed is found before the next broadcast of its version, as `version` is earlier."""
         self.waiting: dict[int, Delivery] = {}
         self.expected: dict[int, Callable[[], None]] = {}
         """Callbacks to call when the head has passed their index."""
@@ -148,9 +154,11 @@ class ChatSequencer:
     def change_member(self, account: AccountId, since: int, version: int, first: int | None) -> bool:
         """Apply a membership change of this version, the only one after version `since`. `first`: the first index that
         the account may see; None: it has left, or is not on this node. False when the change is already known, or a
-        later one of the account is. Several members may leave by one version."""
+        later one of the account is, or may have been. Several members may leave by one version."""
         leaves_too = version == self.version and first is None and account in self.members
         if version <= self.version and not leaves_too:
+            return False
+        if first is not None and version < self.forgotten_version:
             return False
         is_outdated = self.known_after(account, version)
         self.know_ahead(account, version)
@@ -167,7 +175,10 @@ class ChatSequencer:
     def know_ahead(self, account: AccountId, version: int) -> None:
         """The account's membership is known by this version, which may be later than that of the others."""
         self.latest_version = max(self.latest_version, version)
-        self._ahead[account] = max(version, self._ahead.get(account, 0))
+        self._ahead[account] = max(version, self._ahead.pop(account, 0))
+        if len(self._ahead) > ACCOUNTS_AHEAD:
+            forgotten = self._ahead.pop(next(iter(self._ahead)))
+            self.forgotten_version = max(self.forgotten_version, forgotten)
 
     def known_after(self, account: AccountId, version: int) -> bool:
         """Whether the account's membership is known by a later version than this one."""

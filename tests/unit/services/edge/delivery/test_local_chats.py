@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.edge.canonical.events import Event, MessageChanged
-from services.edge.delivery import local_chats
+from services.edge.delivery import local_chats, ordering
 from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import ChatSequencer
@@ -376,3 +376,38 @@ def test_a_reply_about_some_accounts_outdates_no_notice_of_others(accounts: Loca
     assert [CHAT in local.chats for local in (alice, bob, carol)] == [True, True, False]
     chats.apply_membership(CHAT, [], {}, 5, for_all=True)
     assert sequencer_of(chats).version == 5
+
+
+def test_a_reply_from_before_what_is_forgotten_changes_nothing(
+    accounts: LocalAccounts, chats: LocalChats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By it, Alice is not yet a member, and Carol has not left."""
+    monkeypatch.setattr(ordering, "ACCOUNTS_AHEAD", 1)
+    alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
+    chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
+    for version, account, role in (
+        (6, ALICE, Role.MEMBER),
+        (7, carol.account, Role.LEFT),
+        (8, AccountId(4), Role.ADMIN),
+    ):
+        chats.on_membership_changed(MembershipChanged(CHAT, account, role, 1, version))
+    requested = [alice.account, bob.account, carol.account]
+    chats.apply_membership(CHAT, requested, {BOB: 1, carol.account: 1}, 5, for_all=True)
+    assert sorted(sequencer_of(chats).members) == [ALICE, BOB]
+    assert sequencer_of(chats).version == 2, "changes are requested since then"
+    chats.apply_membership(CHAT, requested, {ALICE: 1, BOB: 1}, 8, for_all=True)
+    assert sorted(sequencer_of(chats).members) == [ALICE, BOB]
+    assert sequencer_of(chats).version == 8
+
+
+def test_a_late_notice_of_a_join_does_not_make_a_departure_forgotten(
+    accounts: LocalAccounts, chats: LocalChats
+) -> None:
+    """An envelope from before it names the account."""
+    alice = attach(accounts, ALICE)
+    chats.joined(attach(accounts, BOB), CHAT, 0, 1)
+    for version, role in ((6, Role.LEFT), (5, Role.MEMBER)):
+        chats.on_membership_changed(MembershipChanged(CHAT, ALICE, role, 1, version))
+    chats.receive([Delivery(message(1), [ALICE, BOB], 5)])
+    assert list(sequencer_of(chats).members) == [BOB]
+    assert CHAT not in alice.chats

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.edge.delivery import ordering
 from services.edge.delivery.ordering import RECENT_MESSAGES, WAITING_MESSAGES, ChatSequencer
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -162,6 +163,63 @@ def test_an_earlier_notice_that_comes_later_changes_nothing_in_what_is_known_ahe
     for version in (6, 5):
         sequencer.know_ahead(ALICE, version)
     assert [sequencer.known_after(ALICE, version) for version in (5, 6)] == [True, False]
+
+
+def test_accounts_known_ahead_are_bounded() -> None:
+    """The account that was heard of longest ago is forgotten."""
+    sequencer = started(0, version=3)
+    for account in (*range(ordering.ACCOUNTS_AHEAD), 0, ordering.ACCOUNTS_AHEAD):
+        sequencer.know_ahead(AccountId(account), 4 + account)
+    assert (len(sequencer._ahead), sequencer.forgotten_version) == (ordering.ACCOUNTS_AHEAD, 5)
+    assert [sequencer.known_after(AccountId(account), 3) for account in (0, 1, 2)] == [True, False, True]
+
+
+class MembershipMachine(RuleBasedStateMachine):
+    """Accounts come and go; each change is one version, and its notice comes late, repeatedly or never. Few accounts
+    are known ahead. `heard`: the last change of each account by the notices that came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limit = pytest.MonkeyPatch()
+        self.limit.setattr(ordering, "ACCOUNTS_AHEAD", 1)
+        self.sequencer = started(0, version=1)
+        self.changes: dict[int, tuple[AccountId, bool]] = {}
+        self.heard: dict[AccountId, int] = {}
+
+    @rule(account=st.sampled_from([AccountId(number) for number in range(4)]))
+    def change(self, account: AccountId) -> None:
+        joins = account not in self.members_by(len(self.changes) + 1)
+        self.changes[len(self.changes) + 2] = account, joins
+
+    def members_by(self, version: int) -> set[AccountId]:
+        last = {account: joins for at, (account, joins) in self.changes.items() if at <= version}
+        return {account for account, joins in last.items() if joins}
+
+    @precondition(lambda self: self.changes)
+    @rule(data=st.data())
+    def notice(self, data: st.DataObject) -> None:
+        version = data.draw(st.sampled_from(sorted(self.changes)))
+        account, joins = self.changes[version]
+        self.heard[account] = max(version, self.heard.get(account, 0))
+        self.sequencer.change_member(account, version - 1, version, 1 if joins else None)
+
+    @invariant()
+    def nobody_is_a_member_after_its_departure(self) -> None:
+        for account, version in self.heard.items():
+            assert self.changes[version][1] or account not in self.sequencer.members
+
+    @invariant()
+    def the_membership_of_the_version_or_of_a_later_one_is_known(self) -> None:
+        """So what is missing is found by the changes since the version."""
+        known = self.sequencer.version
+        for account in self.members_by(known) ^ self.sequencer.members.keys():
+            assert any(at > known and account == other for at, (other, _) in self.changes.items())
+
+    def teardown(self) -> None:
+        self.limit.undo()
+
+
+TestMembershipMachine = MembershipMachine.TestCase
 
 
 @pytest.mark.parametrize(("known", "releases"), [(3, []), (4, [1]), (5, [1])])
