@@ -19,15 +19,15 @@ MAX_TERMS = 8
 
 _MAY_HAVE = """
     search_heads.chat_id IS NOT NULL AND heads.last_time > CAST(:after AS bigint) AND (
-        search_signatures.signature IS NULL OR search_heads.signed <> search_heads.last_index + search_heads.rev
-        OR ({bits}))"""
+        lacking.chat_id IS NULL OR search_heads.signed <> search_heads.last_index + search_heads.rev)"""
 _MISSING = """
     CASE WHEN heads.last_index > coalesce(search_heads.last_index, 0) THEN (
         SELECT time FROM messages WHERE messages.chat_id = heads.chat_id
         AND messages."index" = coalesce(search_heads.last_index, 0) + 1) END"""
+# Joined with the signatures that lack a term, PostgreSQL compares them where it reads them and hashes only their chats.
 _JOINED = """
     LEFT JOIN search_heads ON search_heads.chat_id = heads.chat_id
-    LEFT JOIN search_signatures ON search_signatures.chat_id = heads.chat_id"""
+    LEFT JOIN search_signatures AS lacking ON lacking.chat_id = heads.chat_id AND NOT ({bits})"""
 _SQLITE = """
     SELECT json_group_array(json_array(heads.last_time, heads.chat_id)) FILTER (WHERE {may_have}), 0, min({missing})
     FROM json_each(:rows) AS one CROSS JOIN heads ON heads.chat_id = one.value {joined}"""
@@ -91,4 +91,4 @@ def _statement(terms: int) -> SetStatement:
 
 def _text(database: str, outer: str, terms: int) -> str:
     set_bits = " AND ".join(_BITS[database].format(at=at) for at in range(terms * _BITS_OF_TERM))
-    return outer.format(may_have=_MAY_HAVE.format(bits=set_bits), missing=_MISSING, joined=_JOINED)
+    return outer.format(may_have=_MAY_HAVE, missing=_MISSING, joined=_JOINED.format(bits=set_bits))

@@ -107,6 +107,16 @@ async def test_only_what_a_member_may_see_is_found(peers: Peers) -> None:
     assert await peers.found("word") == [(HALL, 3)]
     assert await peers.found("word", chat=HALL) == [(HALL, 3)]
     assert await peers.rejected("word", chat=LOFT) == (ErrorCode.FORBIDDEN, "chat")
+    peers.entries[ANN] = [ChatEntry(HALL, 4, 4)]
+    assert await peers.found("word") == await peers.found("word", count=1) == [], "who has just joined sees nothing yet"
+
+
+async def test_what_a_member_may_not_see_takes_no_place_on_a_page(peers: Peers) -> None:
+    await peers.post(ROOM, "one word", "one word")
+    await peers.post(HALL, "one word", "one word")
+    await peers.indexer.tick()
+    for query in ("word", "one word"):
+        assert await peers.found(query, count=2) == [(ROOM, 2), (ROOM, 1)]
 
 
 async def test_filters(peers: Peers) -> None:
