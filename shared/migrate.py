@@ -1,16 +1,22 @@
 """Schema migrations: Alembic, run from here, one history per service.
 
 A service has its revisions in `services/<service>/migrations/versions/NNNN_subject.py`, written by hand (plain Alembic
-operations for SQLite and PostgreSQL both; no env.py, no metadata). One upgrade is one transaction under a lock: it is
-atomic, and two at once are safe. A database that a newer version has migrated stays as it is, so that versions N-1 and
-N run side by side during an upgrade.
+operations for SQLite and PostgreSQL both; no env.py, no metadata). Two upgrades at once are safe. A database that a
+newer version has migrated stays as it is, so that versions N-1 and N run side by side during an upgrade.
+
+An empty database is made in one transaction. In any other, which a service may be using, each revision is one: locks
+are held briefly. On PostgreSQL it waits for them in short attempts, because requests would wait behind a longer one. A
+revision with `concurrent = True` is no transaction there: it only creates indexes of existing tables (`create_index`),
+while others write.
 """
 
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import op
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
@@ -25,6 +31,13 @@ _log = log(__name__)
 _SERVICES = Path(__file__).parents[1] / "services"
 _LOCK = 0x6472_6167
 _PATIENCE_SECONDS = 10.0
+_TURN_SECONDS = 0.2
+"""Between revisions: writers that wait for SQLite look at its lock every tenth of a second."""
+_AUTOCOMMIT = "AUTOCOMMIT"
+_LOCK_WAIT = "200ms"
+_ATTEMPTS, _PAUSE_SECONDS = 120, 0.5
+_LOCK_NOT_AVAILABLE = "55P03"
+_IS_INVALID = sa.text("SELECT true FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid")
 
 
 class NotMigrated(StartupError):
@@ -34,16 +47,37 @@ class NotMigrated(StartupError):
 def upgrade(service: str, url: str) -> None:
     """Upgrades a service's database to the newest revision; on PostgreSQL, creates the schema that the URL names.
     Raises sqlalchemy.exc.SQLAlchemyError."""
-    engine = make_engine(url)
+    engine, script = make_engine(url), _script(service)
     try:
         with _connect(engine) as connection:
-            connection = connection.execution_options(begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                if connection.dialect.name == "postgresql":
-                    _prepare_postgresql(connection, service)
-                _run(connection, _script(service), service)
+            if connection.dialect.name == "postgresql":
+                _prepare_postgresql(connection, service)
+            while steps := _read_steps(connection, script):
+                _log.info("migrating", service=service, to=steps[-1].info.up_revision_id)
+                _repeat(connection, script, is_concurrent=_is_concurrent(steps))
+                time.sleep(_TURN_SECONDS if len(steps) == 1 else 0)
     finally:
         engine.dispose()
+
+
+def create_index(
+    name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: sa.TextClause | None = None
+) -> None:
+    """Creates an index of an existing table, in a `concurrent` revision. May be repeated after an interruption."""
+    connection = op.get_bind()
+    concurrently = connection.get_execution_options().get("isolation_level") == _AUTOCOMMIT
+    if concurrently and connection.scalar(_IS_INVALID, {"name": name}):
+        op.drop_index(name, table, postgresql_concurrently=True)
+    op.create_index(
+        name,
+        table,
+        columns,
+        unique=unique,
+        if_not_exists=True,
+        sqlite_where=where,
+        postgresql_where=where,
+        postgresql_concurrently=concurrently,
+    )
 
 
 def require_current(service: str, connection: sa.Connection) -> None:
@@ -71,15 +105,43 @@ def _connect(engine: sa.Engine) -> sa.Connection:
             time.sleep(0.05)
 
 
-def _run(connection: sa.Connection, script: ScriptDirectory, service: str) -> None:
-    def steps(current: tuple[str, ...], _context: MigrationContext) -> list[RevisionStep]:
-        if not _is_behind(script, current):
-            return []
-        _log.info("migrating", service=service, current=", ".join(current), to=script.get_current_head())
-        return script._upgrade_revs("head", current)  # type: ignore[arg-type]
+def _read_steps(connection: sa.Connection, script: ScriptDirectory) -> list[RevisionStep]:
+    with connection.begin():
+        return _steps(script, MigrationContext.configure(connection).get_current_heads())
 
-    with EnvironmentContext(Config(), script) as environment:
-        environment.configure(connection=connection, fn=steps)
+
+def _steps(script: ScriptDirectory, current: tuple[str, ...]) -> list[RevisionStep]:
+    """All revisions for an empty database, else the next one; none: it is up to date."""
+    if not _is_behind(script, current):
+        return []
+    steps: list[RevisionStep] = script._upgrade_revs("head", current)  # type: ignore[arg-type]
+    return steps[:1] if current else steps
+
+
+def _is_concurrent(steps: Sequence[RevisionStep]) -> bool:
+    return len(steps) == 1 and getattr(steps[0].revision.module, "concurrent", False)
+
+
+def _repeat(connection: sa.Connection, script: ScriptDirectory, *, is_concurrent: bool) -> None:
+    """Until all locks are got."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _run(connection, script, is_concurrent=is_concurrent)
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE or attempt + 1 == _ATTEMPTS:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _run(connection: sa.Connection, script: ScriptDirectory, *, is_concurrent: bool) -> None:
+    """Compares the revision once more: on SQLite, another upgrade may have made the step."""
+    connection = connection.execution_options(begin="BEGIN IMMEDIATE")
+    if connection.dialect.name == "postgresql":
+        connection.execution_options(isolation_level=_AUTOCOMMIT if is_concurrent else "READ COMMITTED")
+    with connection.begin(), EnvironmentContext(Config(), script) as environment:
+        if connection.dialect.name == "postgresql" and not is_concurrent:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+        environment.configure(connection=connection, fn=lambda current, _: _steps(script, current))
         environment.run_migrations()
 
 
@@ -93,11 +155,14 @@ def _script(service: str) -> ScriptDirectory:
 
 
 def _prepare_postgresql(connection: sa.Connection, service: str) -> None:
-    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-    connection.execute(
-        sa.text("SELECT pg_advisory_xact_lock(:lock, :service)"),
-        {"lock": _LOCK, "service": zlib.crc32(service.encode()) & 0x7FFF_FFFF},
-    )
+    """Takes the lock of upgrades, until the connection ends. To wait for it in one statement would hold up an index
+    that is created concurrently: that waits for the end of all transactions."""
+    connection.execution_options(isolation_level=_AUTOCOMMIT)
+    connection.exec_driver_sql("SET statement_timeout = 0")
+    lock = {"lock": _LOCK, "service": zlib.crc32(service.encode()) & 0x7FFF_FFFF}
+    while not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:lock, :service)"), lock):
+        time.sleep(_TURN_SECONDS)
     if connection.scalar(sa.text("SELECT current_schema()")) is None:
         schema = str(connection.scalar(sa.text("SHOW search_path"))).split(",")[0].strip(' "')
         connection.execute(sa.schema.CreateSchema(schema))
+    connection.commit()

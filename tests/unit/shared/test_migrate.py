@@ -12,9 +12,10 @@ from shared.database import make_engine
 from shared.migrate import NotMigrated, require_current, upgrade
 from shared.settings import DatabaseSettings, Settings
 from tests.support.servers import PostgresServer
+from tests.support.waiting import WAIT_SECONDS
 
 SERVICES = sorted(
-    path.parents[2].name for path in Path(migrate.__file__).parents[2].glob("services/*/migrations/versions/0001_*.py")
+    path.parents[2].name for path in Path(migrate.__file__).parents[1].glob("services/*/migrations/versions/0001_*.py")
 )
 
 _FIRST = """
@@ -43,6 +44,19 @@ def upgrade():
 """
 
 
+_INDEX = """
+from shared.migrate import create_index
+revision = "0003"
+down_revision = "0002"
+concurrent = True
+def upgrade():
+    create_index("notes_text", "notes", ["text"], unique=True)
+"""
+_IS_WAITING = sa.text(
+    "SELECT true FROM pg_stat_activity WHERE query LIKE 'CREATE UNIQUE INDEX%' AND wait_event_type = 'Lock'"
+)
+
+
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The revisions of a service `notes`, none yet."""
@@ -56,6 +70,15 @@ def columns(url: str, table: str = "notes") -> list[str]:
     engine = make_engine(url)
     try:
         return [column["name"] for column in sa.inspect(engine).get_columns(table)]
+    finally:
+        engine.dispose()
+
+
+def execute(url: str, statement: str) -> None:
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement))
     finally:
         engine.dispose()
 
@@ -96,7 +119,57 @@ def test_a_revision_happens_completely_or_not_at_all(versions: Path, database_ur
     (versions / "0003_broken.py").write_text(_BROKEN)
     with pytest.raises(ValueError, match="half way"):
         upgrade("notes", database_url)
-    assert columns(database_url) == ["id"]
+    assert columns(database_url) == ["id", "text"], "those before it are complete"
+
+
+def test_an_empty_database_is_made_completely_or_not_at_all(versions: Path, database_url: str) -> None:
+    (versions / "0001_notes.py").write_text(_FIRST)
+    (versions / "0002_text.py").write_text(_SECOND)
+    (versions / "0003_broken.py").write_text(_BROKEN)
+    with pytest.raises(ValueError, match="half way"):
+        upgrade("notes", database_url)
+    (versions / "0003_broken.py").unlink()
+    upgrade("notes", database_url)
+    assert columns(database_url) == ["id", "text"]
+
+
+def test_an_index_is_created_again_after_an_attempt_that_failed(versions: Path, database_url: str) -> None:
+    """PostgreSQL keeps what is left of one as an invalid index."""
+    (versions / "0001_notes.py").write_text(_FIRST)
+    (versions / "0002_text.py").write_text(_SECOND)
+    upgrade("notes", database_url)
+    execute(database_url, "INSERT INTO notes (id, text) VALUES (1, 'same'), (2, 'same')")
+    (versions / "0003_unique.py").write_text(_INDEX)
+    with pytest.raises(sa.exc.IntegrityError):
+        upgrade("notes", database_url)
+    execute(database_url, "UPDATE notes SET text = 'other' WHERE id = 2")
+    upgrade("notes", database_url)
+    check("notes", database_url)
+    with pytest.raises(sa.exc.IntegrityError):
+        execute(database_url, "INSERT INTO notes (id, text) VALUES (3, 'same')")
+
+
+def test_rows_are_written_while_an_index_is_created(versions: Path, postgres_server: PostgresServer) -> None:
+    """The index waits for a transaction that has written before; what comes later does not wait for the index."""
+    (versions / "0001_notes.py").write_text(_FIRST)
+    (versions / "0002_text.py").write_text(_SECOND)
+    with postgres_server.database() as url, ThreadPoolExecutor(1) as pool:
+        upgrade("notes", url)
+        (versions / "0003_unique.py").write_text(_INDEX)
+        engine = make_engine(url)
+        with engine.connect() as writer:
+            writer.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
+            writer.exec_driver_sql("INSERT INTO notes (id, text) VALUES (1, 'first')")
+            migration = pool.submit(upgrade, "notes", url)
+            with engine.connect() as observer:
+                while not observer.scalar(_IS_WAITING):
+                    observer.rollback()
+            execute(url, "INSERT INTO notes (id, text) VALUES (2, 'second')")
+            assert not migration.done()
+            writer.commit()
+        migration.result(WAIT_SECONDS)
+        engine.dispose()
+        check("notes", url)
 
 
 def test_many_at_once_are_safe(versions: Path, database_url: str) -> None:

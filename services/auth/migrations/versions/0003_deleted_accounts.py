@@ -3,14 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from shared.migrate import create_index
+
 revision = "0003"
 down_revision = "0002"
-
-_IS_DELETED = sa.text("uuid IS NULL")
+concurrent = True
 
 
 def upgrade() -> None:
-    op.create_index("accounts_deleted", "accounts", ["id"], sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED)
+    create_index("accounts_deleted", "accounts", ["id"], where=sa.text("uuid IS NULL"))
 
 
 def downgrade() -> None:

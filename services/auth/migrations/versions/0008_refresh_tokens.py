@@ -13,10 +13,8 @@ def upgrade() -> None:
     for name in _TEXTS:
         op.add_column("logins", sa.Column(name, sa.String, nullable=True))
     op.add_column("logins", sa.Column("refreshed", sa.BigInteger, nullable=True))
-    op.create_index("ix_logins_refresh_family", "logins", ["refresh_family"], unique=True)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_logins_refresh_family", "logins")
     for name in ("refreshed", *_TEXTS):
         op.drop_column("logins", name)

@@ -1,19 +1,10 @@
-"""The changes of messages: edits, recalls, reactions, pins.
-
-The column of `heads` is added without a rewrite of the table. On PostgreSQL that waits for a moment without readers, in
-short attempts, because posts would wait behind a longer one.
-"""
-
-import time
+"""The changes of messages: edits, recalls, reactions, pins."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
 down_revision = "0005"
-
-_ATTEMPTS = 120
-_PAUSE_SECONDS = 0.5
 
 
 def upgrade() -> None:
@@ -46,25 +37,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.BigInteger, primary_key=True, autoincrement=False),
         sqlite_with_rowid=False,
     )
-    _add_rev()
-
-
-def _add_rev() -> None:
-    connection = op.get_bind()
-    column = sa.Column("rev", sa.BigInteger, nullable=False, server_default="0")
-    if connection.dialect.name != "postgresql":
-        op.add_column("heads", column)
-        return
-    connection.exec_driver_sql("SET LOCAL lock_timeout = '200ms'")
-    for attempt in range(_ATTEMPTS):
-        try:
-            with connection.begin_nested():
-                op.add_column("heads", column)
-            return
-        except sa.exc.OperationalError:
-            if attempt + 1 == _ATTEMPTS:
-                raise
-            time.sleep(_PAUSE_SECONDS)
+    op.add_column("heads", sa.Column("rev", sa.BigInteger, nullable=False, server_default="0"))
 
 
 def downgrade() -> None:

@@ -7,14 +7,9 @@ revision = "0002"
 down_revision = "0001"
 
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_HOSTS = sa.text("role > 1")
-_JOINING = sa.text("role > 0 AND unread_from IS NULL")
 
 
 def upgrade() -> None:
-    op.create_index("ix_profile_uuid", "profile", ["uuid"])
-    op.create_index("member_host", "member", ["chat", "seat"], sqlite_where=_HOSTS, postgresql_where=_HOSTS)
-    op.create_index("member_joining", "member", ["account"], sqlite_where=_JOINING, postgresql_where=_JOINING)
     op.create_table(
         "friend_request",
         sa.Column("applicant", sa.BigInteger, sa.ForeignKey("profile.id"), primary_key=True, autoincrement=False),
@@ -47,6 +42,3 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("kept", "application", "friend_request"):
         op.drop_table(table)
-    op.drop_index("member_joining", "member")
-    op.drop_index("member_host", "member")
-    op.drop_index("ix_profile_uuid", "profile")

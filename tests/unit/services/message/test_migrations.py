@@ -9,7 +9,8 @@ from alembic.runtime.migration import MigrationContext
 
 from services.message.tables import metadata
 from shared.database import make_engine
-from shared.migrate import require_current, upgrade
+from shared.migrate import upgrade
+from tests.support.migrating import COUNTED, count_rows, create_at, migrate_beside
 from tests.support.servers import PostgresServer
 
 
@@ -21,31 +22,12 @@ def test_migrations_create_the_declared_tables(migrated_url: str) -> None:
     engine.dispose()
 
 
-BEFORE_0006 = (
-    "ALTER TABLE heads DROP COLUMN rev", "DROP TABLE revisions", "DROP TABLE edits", "DROP TABLE reactions",
-    "DROP TABLE search_heads", "DROP TABLE search_documents", "DROP TABLE search_entries",
-    "DROP TABLE search_signatures",
-    "UPDATE alembic_version SET version_num = '0005'",
-    "INSERT INTO heads (chat_id, last_index, last_time) VALUES (1, 1, 1)",
-)  # fmt: skip
-
-
-def go_back(url: str) -> None:
-    engine = make_engine(url)
-    with engine.begin() as connection:
-        for statement in BEFORE_0006:
-            connection.exec_driver_sql(statement)
-    engine.dispose()
-
-
-FILL = (
-    """
+MESSAGES = f"""
     INSERT INTO messages (chat_id, "index", sender, nonce, time, body)
-    WITH RECURSIVE counted (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counted WHERE n < 999999)
-    SELECT n % 100000 + 2, n / 100000 + 1, 7, n, n, :body FROM counted
-    """,
+    {COUNTED} SELECT n % 100000 + 1, n / 100000 + 1, 7, n, n, :body FROM counted"""
+HEADS = (
     "INSERT INTO heads (chat_id, last_index, last_time) "
-    'SELECT chat_id, max("index"), max(time) FROM messages GROUP BY chat_id',
+    'SELECT chat_id, max("index"), max(time) FROM messages GROUP BY chat_id'
 )
 """10⁶ messages in 10⁵ chats."""
 POST = (
@@ -58,40 +40,23 @@ POST = (
 
 def test_the_version_before_posts_while_a_million_messages_are_migrated(database_url: str) -> None:
     """And afterwards: a version works on the database of the next one."""
-    upgrade("message", database_url)
-    go_back(database_url)
-    engine = make_engine(database_url)
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        for statement in FILL:
-            connection.execute(sa.text(statement), {"body": b"x"})
-    migration = threading.Thread(target=upgrade, args=("message", database_url))
-    posts, after, slowest = 0, 0, 0.0
-    migration.start()
-    while after < 20:
-        after += not migration.is_alive()
-        began = time.monotonic()
-        with engine.begin() as connection:
-            for statement in POST:
-                connection.execute(
-                    sa.text(statement), {"chat": 2 + posts % 100_000, "nonce": 1_000_000 + posts, "body": b"x"}
-                )
-        slowest, posts = max(slowest, time.monotonic() - began), posts + 1
-    migration.join()
+
+    def post(connection: sa.Connection, number: int) -> None:
+        for statement in POST:
+            values = {"chat": 1 + number % 100_000, "nonce": 1_000_000 + number, "body": b"x"}
+            connection.execute(sa.text(statement), values)
+
+    create_at("message", database_url, "0005", [MESSAGES, HEADS], body=b"x")
+    posts, slowest = migrate_beside("message", database_url, post)
     assert slowest < 2.0
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM messages").scalar() == 1_000_000 + posts
-        assert connection.exec_driver_sql("SELECT count(*) FROM heads WHERE rev = 0").scalar() == 100_001
-        require_current("message", connection)
-    engine.dispose()
+    assert count_rows(database_url, "messages") == 1_000_000 + posts
+    assert count_rows(database_url, "heads WHERE rev = 0") == 100_000
 
 
 def test_posts_do_not_wait_for_the_migration_behind_a_long_reader(postgres_server: PostgresServer) -> None:
     """As a backup reads. The column is added once it is done."""
     with postgres_server.database() as url:
-        upgrade("message", url)
-        go_back(url)
+        create_at("message", url, "0005", ["INSERT INTO heads (chat_id, last_index, last_time) VALUES (1, 1, 1)"])
         engine = make_engine(url)
         slowest = 0.0
         with engine.connect() as reader:
