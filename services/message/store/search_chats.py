@@ -28,17 +28,26 @@ _MISSING = """
 _JOINED = """
     LEFT JOIN search_heads ON search_heads.chat_id = heads.chat_id
     LEFT JOIN search_signatures AS lacking ON lacking.chat_id = heads.chat_id AND NOT ({bits})"""
-_SQLITE = """
-    SELECT json_group_array(json_array(heads.last_time, heads.chat_id)) FILTER (WHERE {may_have}), 0, min({missing})
-    FROM json_each(:rows) AS one CROSS JOIN heads ON heads.chat_id = one.value {joined}"""
-_POSTGRESQL = """
+_SURVEY = """
     WITH looked_at AS MATERIALIZED (
         SELECT heads.chat_id AS chat, heads.last_time AS time, {may_have} AS may_have, {missing} AS missing
-        FROM unnest(CAST(:a AS bigint[])) AS one (chat_id) JOIN heads ON heads.chat_id = one.chat_id {joined}),
+        FROM {chats} JOIN heads ON heads.chat_id = one.{chat} {joined}),
     newest AS MATERIALIZED (
         SELECT chat, time FROM looked_at WHERE may_have ORDER BY time DESC, chat DESC LIMIT :most)
-    SELECT (SELECT '[' || coalesce(string_agg('[' || time || ',' || chat || ']', ','), '') || ']' FROM newest),
-        (SELECT count(*) FROM looked_at WHERE may_have), (SELECT min(missing) FROM looked_at)"""
+    SELECT (SELECT {listed} FROM newest), (SELECT count(*) FROM looked_at WHERE may_have),
+        (SELECT min(missing) FROM looked_at)"""
+_DIALECTS = {
+    "sqlite": {
+        "chats": "json_each(:rows) AS one CROSS",
+        "chat": "value",
+        "listed": "json_group_array(json_array(time, chat))",
+    },
+    "postgresql": {
+        "chats": "unnest(CAST(:a AS bigint[])) AS one (chat_id)",
+        "chat": "chat_id",
+        "listed": "'[' || coalesce(string_agg('[' || time || ',' || chat || ']', ','), '') || ']'",
+    },
+}
 _CUSTOM_PLAN = sa.text(
     "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)"
 )
@@ -81,14 +90,15 @@ def survey_chats(
         connection.execute(_CUSTOM_PLAN)
     ((found, number, missing),) = _statement(len(terms)).fetch(connection, chats, **parameters)
     active = sorted(_decode(found), reverse=True)
-    return ChatSurvey(active, number or len(active), missing)
+    return ChatSurvey(active, number, missing)
 
 
 @lru_cache(MAX_TERMS + 1)
 def _statement(terms: int) -> SetStatement:
-    return SetStatement(sqlite=_text("sqlite", _SQLITE, terms), postgresql=_text("postgresql", _POSTGRESQL, terms))
+    return SetStatement(sqlite=_text("sqlite", terms), postgresql=_text("postgresql", terms))
 
 
-def _text(database: str, outer: str, terms: int) -> str:
+def _text(database: str, terms: int) -> str:
     set_bits = " AND ".join(_BITS[database].format(at=at) for at in range(terms * _BITS_OF_TERM))
-    return outer.format(may_have=_MAY_HAVE, missing=_MISSING, joined=_JOINED.format(bits=set_bits))
+    joined = _JOINED.format(bits=set_bits)
+    return _SURVEY.format(may_have=_MAY_HAVE, missing=_MISSING, joined=joined, **_DIALECTS[database])
