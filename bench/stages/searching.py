@@ -175,7 +175,10 @@ async def _post_beside(store: MessageStore, writer: Writer) -> list[str]:
         times[name] += await _times(lambda: store.post(writer.drafts(4)), 500)
         if task is not None:
             task.cancel()
-    return [f"posting 4 messages, {name}: {_percentiles(found)}" for name, found in times.items()]
+    lines = [f"posting 4 messages, {name}: {_percentiles(found)}" for name, found in times.items()]
+    without, beside = (sorted(found) for found in times.values())
+    ratios = [beside[at] / without[at] for at in (len(without) // 2, len(without) * 99 // 100)]
+    return [*lines, f"posting 4 messages, beside the indexer / without it: p50 {ratios[0]:.3f}, p99 {ratios[1]:.3f}"]
 
 
 async def _times(work: Callable[[], Awaitable[object]], repetitions: int) -> list[float]:

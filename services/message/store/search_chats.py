@@ -18,8 +18,13 @@ MAX_TERMS = 8
 """Of a statement; the caller compares the others with the messages."""
 
 _MAY_HAVE = """
-    search_heads.chat_id IS NOT NULL AND heads.last_time > CAST(:after AS bigint) AND (
+    search_heads.last_index > 0 AND heads.last_time > CAST(:after AS bigint) AND (
         lacking.chat_id IS NULL OR search_heads.signed <> search_heads.last_index + search_heads.rev)"""
+_LAST_INDEXED = """
+    CASE WHEN heads.last_index > search_heads.last_index THEN (
+        SELECT time FROM messages WHERE messages.chat_id = heads.chat_id
+        AND messages."index" = search_heads.last_index)
+    ELSE heads.last_time END"""
 _MISSING = """
     CASE WHEN heads.last_index > coalesce(search_heads.last_index, 0) THEN (
         SELECT time FROM messages WHERE messages.chat_id = heads.chat_id
@@ -30,7 +35,7 @@ _JOINED = """
     LEFT JOIN search_signatures AS lacking ON lacking.chat_id = heads.chat_id AND NOT ({bits})"""
 _SURVEY = """
     WITH looked_at AS MATERIALIZED (
-        SELECT heads.chat_id AS chat, heads.last_time AS time, {may_have} AS may_have, {missing} AS missing
+        SELECT heads.chat_id AS chat, {last_indexed} AS time, {may_have} AS may_have, {missing} AS missing
         FROM {chats} JOIN heads ON heads.chat_id = one.{chat} {joined}),
     newest AS MATERIALIZED (
         SELECT chat, time FROM looked_at WHERE may_have ORDER BY time DESC, chat DESC LIMIT :most)
@@ -67,8 +72,8 @@ _decode = msgspec.json.Decoder(list[tuple[int, ChatId]]).decode
 
 
 class ChatSurvey(NamedTuple):
-    """`active`: time of the last message and id of the chats that may have the terms, the last active first, the first
-    ones of `number`. `first_missing`: the time of the oldest message of all the chats that the index lacks."""
+    """`active`: time of the last indexed message and id of the chats that may have the terms, the last active first,
+    the first ones of `number`. `first_missing`: the time of the oldest message in all the chats that is not indexed."""
 
     active: list[tuple[int, ChatId]]
     number: int
@@ -88,7 +93,8 @@ def survey_chats(
         parameters |= {f"position{at}": position, f"bit{at}": _BYTES_WITH[bit] if is_sqlite else bit}
     if not is_sqlite:
         connection.execute(_CUSTOM_PLAN)
-    ((found, number, missing),) = _statement(len(terms)).fetch(connection, chats, **parameters)
+    in_order = sorted(chats)  # neighbours are on one page
+    ((found, number, missing),) = _statement(len(terms)).fetch(connection, in_order, **parameters)
     active = sorted(_decode(found), reverse=True)
     return ChatSurvey(active, number, missing)
 
@@ -101,4 +107,6 @@ def _statement(terms: int) -> SetStatement:
 def _text(database: str, terms: int) -> str:
     set_bits = " AND ".join(_BITS[database].format(at=at) for at in range(terms * _BITS_OF_TERM))
     joined = _JOINED.format(bits=set_bits)
-    return _SURVEY.format(may_have=_MAY_HAVE, missing=_MISSING, joined=joined, **_DIALECTS[database])
+    return _SURVEY.format(
+        last_indexed=_LAST_INDEXED, may_have=_MAY_HAVE, missing=_MISSING, joined=joined, **_DIALECTS[database]
+    )

@@ -11,7 +11,7 @@ from shared.contract.message import EditText, RecallText
 from shared.contract.model import Text, pack_edited
 from shared.contract.session import ChatEntry
 from shared.database import Database
-from tests.unit.services.message.service.test_text_search import ANN, HALL, ROOM, Peers
+from tests.unit.services.message.service.test_text_search import ANN, HALL, LOFT, ROOM, Peers
 
 
 @pytest.fixture
@@ -39,6 +39,19 @@ async def test_only_chats_that_may_have_all_terms_are_looked_at(peers: Peers) ->
     assert await looked_at(peers, "common", "rare") == [ROOM]
     assert await looked_at(peers, "公园") == [HALL]
     assert await looked_at(peers, "nowhere") == []
+
+
+async def test_chats_are_in_the_order_of_what_the_index_has(peers: Peers) -> None:
+    """The messages that it lacks are not found: a chat with one of them is not looked at sooner."""
+    await peers.post(ROOM, "common")
+    await peers.post(HALL, "common")
+    await peers.indexer.tick()
+    await peers.post(ROOM, "common")
+    await peers.post(LOFT, "common")
+    peers.entries[ANN].append(ChatEntry(LOFT, 1, 1))
+    assert await looked_at(peers, "common") == [HALL, ROOM]
+    await peers.indexer.tick()
+    assert await looked_at(peers, "common") == [LOFT, ROOM, HALL]
 
 
 async def test_a_signature_follows_messages_edits_and_recalls(peers: Peers) -> None:
