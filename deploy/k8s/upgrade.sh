@@ -47,12 +47,12 @@ secrets_in_use() {
         inside && $1 == "name:" { print kind, name, $2; inside = 0 }' "$work/rendered.yaml" | sort -u
 }
 
-# Lines "Deployment minimum" of the autoscalers.
+# Lines "Deployment minimum" of the autoscalers, also of KEDA.
 autoscaled() {
-    awk '/^---/ { kind = "" }
-        /^kind: HorizontalPodAutoscaler/ { kind = $2 }
-        kind == "HorizontalPodAutoscaler" && $1 == "minReplicas:" { least = $2 }
-        kind == "HorizontalPodAutoscaler" && /^    name: / { print $2, least; }' "$work/rendered.yaml"
+    awk '/^---/ { scales = 0 }
+        /^kind: (HorizontalPodAutoscaler|ScaledObject)$/ { scales = 1 }
+        scales && /^  minReplica(s|Count): / { least = $2 }
+        scales && /^    name: / { print $2, least }' "$work/rendered.yaml"
 }
 
 check_cluster() {

@@ -190,7 +190,10 @@ def test_a_changed_secret_replaces_the_pods_that_use_it(installation: FakeInstal
     assert {name for name in before if after[name] != before[name]} == {"auth"}
 
 
-def test_autoscaled_deployments_keep_their_number(installation: FakeInstallation) -> None:
+@pytest.mark.parametrize("component", ["autoscaling", "autoscaling-keda"])
+def test_autoscaled_deployments_keep_their_number(component: str, installation: FakeInstallation) -> None:
+    overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("components/autoscaling\n", f"components/{component}\n"))
     assert installation.upgrade(overlay="prod").returncode == 0
     first = {name: one["spec"]["replicas"] for name, one in installation.applied("Deployment").items()}
     assert first == {"auth": 2, "session": 2, "message": 2, "edge": 2, "dashboard": 1}
