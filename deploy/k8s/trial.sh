@@ -7,22 +7,25 @@
 # `minikube image load …` or `k3s ctr images import …`. With a second tag of it, the upgrade is to this tag.
 # DRAGOMAN_PROMETHEUS: address of a Prometheus with the rules and targets of components/monitoring. Then each part is also
 # taken away until an alert fires, and the table names the alerts.
+# DRAGOMAN_OVERLAY: instead of overlays/trial, an overlay of your own that lists it. DRAGOMAN_EDGES: the address (wss://…) of
+# its Ingress or Gateway, through which the users chat; edges must trust it (edge.trusted_proxies).
 # Afterwards: kubectl delete namespace dragoman
 set -eu
-case ${1:-} in -h | --help) sed -n '2,10s/^# //p' "$0"; exit ;; esac
+case ${1:-} in -h | --help) sed -n '2,12s/^# //p' "$0"; exit ;; esac
 cd "$(dirname "$0")/../.."
 secrets=${1:-${TMPDIR:-/tmp}/dragoman-trial-secrets}
 tag=${2:-}
 [ $# -lt 2 ] && shift $# || shift 2
+overlay=${DRAGOMAN_OVERLAY:-deploy/k8s/overlays/trial}
 PATH=$PWD/.venv/bin:$PATH
 
 [ -x .venv/bin/dragoman ] || { echo "trial.sh: there is no .venv: run ./dev setup first" >&2; exit 2; }
 command -v kubectl > /dev/null || { echo "trial.sh: there is no kubectl" >&2; exit 2; }
 kubectl get nodes > /dev/null 2>&1 ||
     { echo "trial.sh: kubectl reaches no cluster; start one (kind create cluster, minikube start, k3s server)" >&2; exit 2; }
-deploy/k8s/upgrade.sh --check deploy/k8s/overlays/trial
+deploy/k8s/upgrade.sh --check "$overlay"
 
 kubectl apply --server-side --filename deploy/k8s/base/namespace.yaml > /dev/null
 deploy/k8s/secrets.sh dragoman "$secrets" > /dev/null
-deploy/k8s/upgrade.sh deploy/k8s/overlays/trial
+deploy/k8s/upgrade.sh "$overlay"
 exec python -m tests.deploy.cluster_trial "$secrets/admin/dragoman.toml" "$tag" "$@"

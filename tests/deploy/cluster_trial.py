@@ -2,11 +2,13 @@
 
 `python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG [STEP …]]`. Exit status 0: proven, 1: violated,
 2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, which reads the pods, the table names the
-alerts, and each part is also away until one fires.
+alerts, and each part is also away until one fires. With an address in DRAGOMAN_EDGES, users chat through the proxy
+there (Ingress, Gateway), which the edges must trust.
 """
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -34,7 +36,7 @@ from tests.deploy.disturbed_trial import (
 from tests.drills.archive import read_history
 
 UPGRADE = ("deploy/k8s/upgrade.sh",)
-OVERLAY = "deploy/k8s/overlays/trial"
+OVERLAY = os.environ.get("DRAGOMAN_OVERLAY", "deploy/k8s/overlays/trial")
 SERVICES = ("message", "session", "auth", "edge")
 WORKLOADS = (
     *(f"deployment/{one}" for one in SERVICES),
@@ -167,9 +169,10 @@ async def main(settings_file: Path, tag: str, only: list[str]) -> int:
     admin = load(settings_file, {})[0].nats
     url = f"nats://{await address('trial-nats', 4222)}"
     operator = admin.model_copy(update={"url": url, "tls_name": "nats"})
-    edges = f"ws://{await address('trial-edge', 8080)}"
-    alarms = named_alarms()
-    return await trial(edges, partial(read_history, operator), steps(tag, alarms), only, BOUND_SECONDS, alarms)
+    proxy = os.environ.get("DRAGOMAN_EDGES")
+    edges = proxy or f"ws://{await address('trial-edge', 8080)}"
+    history, alarms = partial(read_history, operator), named_alarms()
+    return await trial(edges, history, steps(tag, alarms), only, BOUND_SECONDS, alarms, proxied=bool(proxy))
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ async def main(name: str, url: str, only: list[str]) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     project = Project(name)
     alarms = named_alarms()
-    return await trial(url, project.history, steps(project, alarms), only, BOUND_SECONDS, alarms)
+    return await trial(url, project.history, steps(project, alarms), only, BOUND_SECONDS, alarms, proxied=True)
 
 
 if __name__ == "__main__":

@@ -138,12 +138,14 @@ async def trial(
     only: list[str],
     bound: float,
     alarms: Alarms | None = None,
+    *,
+    proxied: bool,
 ) -> int:
     """The exit status: 0 proven, 1 violated, 2 inconclusive. `url`: of the edges. `bound`: the longest time without
-    service, in seconds. Raises NoPrometheus."""
+    service, in seconds. `proxied`: see Trial. Raises NoPrometheus."""
     done: list[TrialStep] = []
     began = time.monotonic()
-    drill = Drill([(EDGE, url)], history, RATE, PATIENCE_SECONDS, lambda _: None, stayers=())
+    drill = Drill([(EDGE, url)], history, RATE, PATIENCE_SECONDS, lambda _: None, stayers=(), proxied=proxied)
     async with following(alarms):
         records = await drill.run(partial(disturb, steps=steps, only=only, done=done))
     required = RequiredEvidence.of((time.monotonic() - began) * RATE / 2, {})

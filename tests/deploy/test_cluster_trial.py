@@ -98,6 +98,33 @@ async def test_parts_are_away_only_where_alerts_are_followed(monkeypatch: pytest
     assert added == {f"away {workload.partition('/')[2]}" for workload in cluster_trial.WORKLOADS}
 
 
+@pytest.mark.parametrize(
+    ("named", "edges", "proxied"),
+    [({}, "ws://10.0.0.9:8080", False), ({"DRAGOMAN_EDGES": "wss://chat.example"}, "wss://chat.example", True)],
+)
+async def test_the_checker_knows_whether_users_chat_through_a_proxy(
+    named: dict[str, str], edges: str, proxied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[object, object]] = []
+
+    async def address(_: str, port: int) -> str:
+        return f"10.0.0.9:{port}"
+
+    async def trial(url: str, *_: object, proxied: bool) -> int:
+        tried.append((url, proxied))
+        return 0
+
+    monkeypatch.setattr(cluster_trial, "address", address)
+    monkeypatch.setattr(cluster_trial, "trial", trial)
+    monkeypatch.delenv("DRAGOMAN_EDGES", raising=False)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    settings = tmp_path / "dragoman.toml"
+    settings.write_text('[nats]\nuser = "admin"\n')
+    assert await cluster_trial.main(settings, "", []) == 0
+    assert tried == [(edges, proxied)]
+
+
 def test_secrets_are_issued_only_for_a_namespace_that_is_there(tmp_path: Path) -> None:
     kubectl = tmp_path / "kubectl"
     kubectl.write_text('#!/bin/sh\necho "namespaces not found" >&2\nexit 1\n')
