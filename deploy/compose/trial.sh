@@ -4,19 +4,22 @@
 # (needs root, debootstrap). Usage:
 #   deploy/compose/trial.sh [--tls] [--dashboards] [DIRECTORY OF THE CONFORMANCE SUITE] [PYTEST ARGUMENTS]
 #   deploy/compose/trial.sh --chaos [--alerts] [STEP …]
+#   deploy/compose/trial.sh [--tls] --commands
 # --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
 # --dashboards: with those parts of the profile whose images exist;
 # --chaos: instead of the suite, users chat while containers are killed, frozen and restarted (as root, after ./dev
 # setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive;
-# --alerts: with Prometheus. Freezes last until an alert fires, and the table names the alerts.
+# --alerts: with Prometheus. Freezes last until an alert fires, and the table names the alerts;
+# --commands: instead of the suite, the commands that docs/operations.md prints for Compose (page_trial.sh).
 set -eu
 cd "$(dirname "$0")/../.."
-tls=false chaos=false alerts=false dashboards=""
+tls=false chaos=false alerts=false commands=false dashboards=""
 watchers="prometheus nats-exporter valkey-exporter postgres-exporter blackbox"
 while :; do
   case ${1:-} in
-    -h | --help) sed -n '2,11s/^# //p' deploy/compose/trial.sh; exit ;;
+    -h | --help) sed -n '2,13s/^# //p' deploy/compose/trial.sh; exit ;;
     --chaos) chaos=true ;;
+    --commands) commands=true ;;
     --tls) tls=true ;;
     --alerts) alerts=true dashboards=$watchers ;;
     --dashboards) dashboards="$watchers grafana" ;;
@@ -25,11 +28,11 @@ while :; do
   shift
 done
 suite=""
-if ! $chaos; then
+if ! $chaos && ! $commands; then
   suite=${1:-../shared/conformance}
   [ $# -gt 0 ] && shift
-elif $tls; then echo "trial: --chaos is without --tls"; exit 2
-elif [ "$(id -u)" -ne 0 ]; then echo "trial: --chaos needs root"; exit 2
+elif $chaos && $tls; then echo "trial: --chaos is without --tls"; exit 2
+elif $chaos && [ "$(id -u)" -ne 0 ]; then echo "trial: --chaos needs root"; exit 2
 elif [ ! -x .venv/bin/python ]; then echo "trial: there is no .venv: run ./dev setup first"; exit 2
 fi
 
@@ -117,6 +120,10 @@ fi
 if $chaos; then
   ! $alerts || { find_prometheus; export DRAGOMAN_PROMETHEUS="http://$address:9090"; }
   .venv/bin/python -m tests.deploy.compose_trial $project "ws://$place" "$@"
+  exit
+fi
+if $commands; then
+  deploy/compose/page_trial.sh "$compose" "ws$s://$place"
   exit
 fi
 [ -d "$suite" ] || { say "there is no conformance suite at $suite: not run"; exit 0; }

@@ -105,7 +105,8 @@ complete() {
         done
         autoscaled | while read -r name least; do
             present=$(k get deployment "$name" --ignore-not-found --output 'jsonpath={.spec.replicas}')
-            patch Deployment "$name" "spec: {replicas: ${present:-$least}}"
+            [ "${present:-0}" -gt 0 ] || present=$least # no autoscaler begins at 0
+            patch Deployment "$name" "spec: {replicas: $present}"
         done
     } > "$work/kustomization.yaml"
     kubectl kustomize "$work" > "$work/complete.yaml"

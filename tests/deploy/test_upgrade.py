@@ -202,6 +202,12 @@ def test_autoscaled_deployments_keep_their_number(component: str, installation: 
     assert later == {"auth": 2, "session": 2, "message": 7, "edge": 7, "dashboard": 1}
 
 
+def test_autoscaled_deployments_without_pods_begin_with_their_minimum(installation: FakeInstallation) -> None:
+    installation.answer({"get deployment edge": (0, "0", "")})
+    assert installation.upgrade(overlay="prod").returncode == 0
+    assert installation.applied("Deployment")["edge"]["spec"]["replicas"] == 2
+
+
 def test_the_image_may_be_named_by_its_digest(installation: FakeInstallation) -> None:
     by_digest = "0.2.0@sha256:" + "a" * 64
     assert installation.upgrade(by_digest).returncode == 0

@@ -1,0 +1,78 @@
+#!/bin/sh
+# Runs the commands that docs/operations.md prints for Compose, on the project that trial.sh has started: the dashboard,
+# the operator's commands, backups and a restore, and with TLS another certificate. Usage: trial.sh [--tls] --commands
+set -eu
+cd "$(dirname "$0")/../.."
+compose=$1 # or docker-compose
+edges=$2   # ws:// or wss://, host and port
+kept=$(mktemp -d)
+dashboard=""
+end() { docker rm --force dragoman > /dev/null 2>&1; [ -z "$dashboard" ] || kill "$dashboard" 2> /dev/null || true; rm -rf "$kept"; }
+trap end EXIT
+say() { echo "page trial: $*"; }
+fail() { say "$*: $(cat "$kept/log")" >&2; exit 1; }
+
+# A block of the page, as Compose is called here.
+printed() {
+    deploy/printed_commands.sh "$1" "$2" | sed "s/docker compose/$compose/; s/run --rm/run --rm -T/; ${3:-}" > "$kept/block"
+    sh -eu "$kept/block" > "$kept/log" 2>&1
+}
+chat() { { for line; do echo "$line"; sleep 2; done; } | .venv/bin/dragoman client "$edges" --dialect service 2>&1 || true; }
+certificate() { openssl s_client -connect "${edges#wss://}" < /dev/null 2> /dev/null | openssl x509 -noout -serial; }
+# Until a command succeeds, for at most a minute.
+await() {
+    for _ in $(seq 60); do
+        ! "$@" > "$kept/log" 2>&1 || return 0
+        sleep 1
+    done
+    fail "in vain: $*"
+}
+is_ready() { docker logs dragoman 2>&1 | grep "ready ws://"; }
+is_ann() { chat "/login ann orange" | grep "you are user"; }
+
+say "the dashboard"
+(printed "Dashboards and alerts" 1) &
+dashboard=$!
+await curl --fail --silent --noproxy '*' http://127.0.0.1:8090/
+docker stop --time 2 $(docker ps --quiet --filter publish=8090) > /dev/null
+chat "/register ann orange" > "$kept/log"
+grep -q "you are user" "$kept/log" || fail "ann cannot register"
+$compose run --rm -T operator admin user find ann --config /secrets/admin/dragoman.toml > "$kept/log" 2>&1 || fail "no ann"
+$compose run --rm -T secrets admin keys list --set auth.keys=/secrets/keys > "$kept/log" 2>&1 || fail "no keys"
+
+say "a backup"
+printed "With Compose" 4 || fail "no backup"
+backup=$(sed -n 's#.*backed up to /backups/##p' "$kept/log")
+chat "/register bob orange" > "$kept/log"
+grep -q "you are user" "$kept/log" || fail "bob cannot register"
+
+say "the restore of $backup"
+printed "With Compose" 5 "s/RESTORE=[0-9TZ-]*/RESTORE=$backup/" || fail "not restored"
+await is_ann
+! chat "/login bob orange" | grep -q "you are user" || fail "bob came after the backup"
+$compose --profile backup up -d > "$kept/log" 2>&1 || fail "no backups each night"
+
+case $edges in
+wss:*)
+    say "another certificate"
+    before=$(certificate)
+    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=trial -addext subjectAltName=IP:127.0.0.1 \
+        -keyout "$kept/key.pem" -out "$kept/certificate.pem" 2> /dev/null
+    cat "$kept/certificate.pem" "$kept/key.pem" > "$kept/new.pem"
+    printed "With Compose" 3 "s#new.pem#$kept/new.pem#" || fail "no other certificate"
+    for _ in $(seq 20); do [ "$(certificate)" = "$before" ] || break; sleep 0.5; done
+    [ "$(certificate)" != "$before" ] || fail "the balancer has its former certificate"
+    ;;
+esac
+say "everything in one container"
+docker run --rm dragoman:0.1.0 --version > "$kept/log" 2>&1 || fail "no version"
+docker tag dragoman:0.1.0 dragoman
+# Here they have no terminal.
+deploy/printed_commands.sh "Installing it" 2 | sed -n '/^docker run/s/ -it / -d /p; /^docker exec/s/ -it / -i /p' > "$kept/lines"
+sh -eu -c "$(sed -n 1p "$kept/lines")" > "$kept/log" 2>&1 || fail "it does not start"
+await is_ready
+echo "/register cat orange" | sh -eu -c "$(sed -n 2p "$kept/lines")" > "$kept/log" 2>&1
+grep -q "you are user" "$kept/log" || fail "cat cannot register"
+docker stop dragoman > /dev/null
+docker volume rm dragoman > /dev/null
+say "all of the commands work"

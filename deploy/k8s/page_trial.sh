@@ -1,0 +1,70 @@
+#!/bin/sh
+# Runs the commands that docs/operations.md prints for an installation on Kubernetes, on the one that trial.sh has made:
+# doctor in the pods, the dashboard, the operator's commands, a backup and its restore. What users have sent since the
+# backup is lost. Usage: page_trial.sh DIRECTORY OF SECRETS     in a checkout, after trial.sh
+# DRAGOMAN_OVERLAY: as of trial.sh.
+set -eu
+cd "$(dirname "$0")/../.."
+[ $# -eq 1 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
+DIR=$1
+overlay=${DRAGOMAN_OVERLAY:-deploy/k8s/overlays/trial}
+PATH=$PWD/.venv/bin:$PATH
+kept=$(mktemp -d)
+ann=ann$$ bob=bob$$ # new names in each run
+forwards=""
+end() { [ -z "$forwards" ] || kill $forwards 2> /dev/null; rm -rf "$kept"; }
+trap end EXIT
+say() { echo "page trial: $*"; }
+fail() { say "$*" >&2; exit 1; }
+
+# Runs a `kubectl port-forward` until the end, and waits until it listens.
+forward() {
+    "$@" > "$kept/forward" 2>&1 &
+    forwards="$forwards $!"
+    for _ in $(seq 100); do
+        ! grep -q 'Forwarding from' "$kept/forward" || return 0
+        sleep 0.2
+    done
+    fail "$*: $(cat "$kept/forward")"
+}
+
+# A block of the page, with the names of this installation.
+printed() { deploy/printed_commands.sh "$1" "$2" | sed "s#deploy/k8s/overlays/dev#$overlay#; ${3:-}" > "$kept/block"; sh -eu "$kept/block"; }
+
+# Types lines into a client; prints what it shows.
+chat() {
+    kubectl -n dragoman port-forward service/trial-edge 18080:8080 > "$kept/edge" 2>&1 &
+    edge=$!
+    until grep -q 'Forwarding from' "$kept/edge"; do sleep 0.2; done
+    { for line; do echo "$line"; sleep 2; done; } | dragoman client ws://127.0.0.1:18080 --dialect service || true
+    kill $edge
+}
+
+for name in auth session message edge; do
+    kubectl -n dragoman exec deploy/$name -- dragoman doctor $name --config /secrets/dragoman.toml > "$kept/doctor" ||
+        fail "doctor finds a fault in $name: $(cat "$kept/doctor")"
+done
+say "doctor finds no fault in auth, session, message and edge"
+
+forward kubectl -n dragoman port-forward service/dashboard 8090
+curl --fail --silent --noproxy '*' http://127.0.0.1:8090/ | grep -q '<title' || fail "the dashboard does not answer"
+say "the dashboard answers"
+
+chat "/register $ann orange" | grep -q "you are user" || fail "ann cannot register"
+forward kubectl -n dragoman port-forward svc/nats 4222
+dragoman admin user find "$ann" --config "$DIR/admin/dragoman.toml" --set nats.url=nats://127.0.0.1:4222 ||
+    fail "the operator does not find ann"
+
+say "a backup"
+printed "On Kubernetes" 1 > "$kept/log" || fail "no backup: $(cat "$kept/log")"
+kubectl -n dragoman wait --for=condition=complete job/backup-now --timeout=120s > /dev/null
+backup=$(kubectl -n dragoman logs job/backup-now | sed -n 's#.*backed up to /backups/##p')
+say "made $backup"
+chat "/register $bob orange" | grep -q "you are user" || fail "bob cannot register"
+
+say "its restore"
+printed "On Kubernetes" 2 "s/RESTORE=[0-9TZ-]*/RESTORE=$backup/" > "$kept/log" 2>&1 || fail "not restored: $(cat "$kept/log")"
+chat "/login $ann orange" | grep -q "you are user" || fail "ann was in the backup"
+! chat "/login $bob orange" | grep -q "you are user" || fail "bob came after the backup"
+kubectl -n dragoman delete job backup-now restore > /dev/null
+say "all of the commands work"
