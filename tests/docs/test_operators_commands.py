@@ -85,6 +85,7 @@ BY_HAND = {
     "helm": "the chart needs servers; docs/operations.md has the results",
     "deploy/k8s/secrets.sh dragoman ~/dragoman-secrets --nats": "as the chart",
     "secrets.sh dragoman DIR --nats": "as the chart",
+    "deploy/k8s/page_trial.sh": "it is a trial",
     "kubectl create secret tls": "an Ingress needs a controller; docs/operations.md has the results",
     "python -m tests.drills.floods": "its figures need an idle machine",
     "systemctl edit dragoman": "it opens an editor",
