@@ -4,6 +4,7 @@ Dragoman's own commands are run by `tests/system/test_page_commands.py`.
 """
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -93,15 +94,19 @@ BY_HAND = {
 """Why no test and no trial runs a command."""
 
 
+def lines(block: str) -> list[str]:
+    """One for each command, without comments."""
+    joined = re.sub(r"\s*(?:\\\n|(?<=\|)\n|(?<=&&)\n)\s*", " ", block)
+    return [re.sub(r"\s+#.*", "", line) for line in joined.splitlines()]
+
+
 def commands(page: Path) -> Iterator[Command]:
     """Those in blocks, one a line, and those of several words within the text, once."""
     for part in re.split(r"(?=^#+ )", page.read_text(), flags=re.MULTILINE):
         section = part.partition("\n")[0].lstrip("# ")
         shells = [block for language, block in _BLOCK.findall(part) if language == "sh"]
         for number, block in enumerate(shells, 1):
-            joined = re.sub(r"\s*(?:\\\n|(?<=\|)\n|(?<=&&)\n)\s*", " ", block)
-            lines = (re.sub(r"\s+#.*", "", line) for line in joined.splitlines())
-            yield from (Command(section, number, line) for line in lines)
+            yield from (Command(section, number, line) for line in lines(block))
         for found in _INLINE.findall(_BLOCK.sub("", part)):
             if _OF_A_SHELL.match(found):
                 yield Command(section, 0, found.replace("\n", " "))
@@ -146,6 +151,20 @@ def test_trials_name_blocks_that_the_pages_have() -> None:
     blocks = run_as_printed()
     assert len(blocks) > 8
     assert blocks - {(one.section, one.block) for page in PAGES for one in commands(page)} == set()
+
+
+def test_trials_get_the_blocks_as_they_stand_on_the_page() -> None:
+    for section, number in sorted({(one.section, one.block) for one in commands(PAGES[0]) if one.block}):
+        command: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", section, str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        wanted = [one.text for one in commands(PAGES[0]) if (one.section, one.block) == (section, number)]
+        assert lines(done.stdout) == wanted
+
+
+def test_a_block_that_is_not_there_is_named() -> None:
+    command: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", "On Kubernetes", "9"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "printed_commands.sh: there is no block 9 below On Kubernetes\n")
 
 
 @pytest.mark.parametrize("listed", ELSEWHERE)
