@@ -71,7 +71,7 @@ docker tag dragoman:0.1.0 dragoman
 deploy/printed_commands.sh "Installing it" 2 | sed -n '/^docker run/s/ -it / -d /p; /^docker exec/s/ -it / -i /p' > "$kept/lines"
 sh -eu -c "$(sed -n 1p "$kept/lines")" > "$kept/log" 2>&1 || fail "it does not start"
 await is_ready
-echo "/register cat orange" | sh -eu -c "$(sed -n 2p "$kept/lines")" > "$kept/log" 2>&1
+echo "/register cat@example.com orange" | sh -eu -c "$(sed -n 2p "$kept/lines")" > "$kept/log" 2>&1
 grep -q "you are user" "$kept/log" || fail "cat cannot register"
 docker stop dragoman > /dev/null
 docker volume rm dragoman > /dev/null

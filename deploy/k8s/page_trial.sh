@@ -12,32 +12,32 @@ PATH=$PWD/.venv/bin:$PATH
 kept=$(mktemp -d)
 ann=ann$$ bob=bob$$ # new names in each run
 forwards=""
-end() { [ -z "$forwards" ] || kill $forwards 2> /dev/null; rm -rf "$kept"; }
+end() { [ -z "$forwards" ] || kill $forwards 2> /dev/null || true; rm -rf "$kept"; }
 trap end EXIT
 say() { echo "page trial: $*"; }
 fail() { say "$*" >&2; exit 1; }
 
 # Runs a `kubectl port-forward` until the end, and waits until it listens.
 forward() {
-    "$@" > "$kept/forward" 2>&1 &
-    forwards="$forwards $!"
+    listens=$(mktemp "$kept/XXXXXX")
+    "$@" > "$listens" 2>&1 &
+    forwarded=$!
+    forwards="$forwards $forwarded"
     for _ in $(seq 100); do
-        ! grep -q 'Forwarding from' "$kept/forward" || return 0
+        ! grep -q 'Forwarding from' "$listens" || return 0
         sleep 0.2
     done
-    fail "$*: $(cat "$kept/forward")"
+    fail "$*: $(cat "$listens")"
 }
 
 # A block of the page, with the names of this installation.
 printed() { deploy/printed_commands.sh "$1" "$2" | sed "s#deploy/k8s/overlays/dev#$overlay#; ${3:-}" > "$kept/block"; sh -eu "$kept/block"; }
 
-# Types lines into a client; prints what it shows.
+# Types a line into a client; prints what it shows. The edge of the chat before may be gone.
 chat() {
-    kubectl -n dragoman port-forward service/trial-edge 18080:8080 > "$kept/edge" 2>&1 &
-    edge=$!
-    until grep -q 'Forwarding from' "$kept/edge"; do sleep 0.2; done
-    { for line; do echo "$line"; sleep 2; done; } | dragoman client ws://127.0.0.1:18080 --dialect service || true
-    kill $edge
+    forward kubectl -n dragoman port-forward service/trial-edge 18080:8080
+    echo "$1" | dragoman client ws://127.0.0.1:18080 --dialect service || true
+    kill $forwarded
 }
 
 for name in auth session message edge; do
