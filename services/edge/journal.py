@@ -89,9 +89,7 @@ class MessageJournal:
         """A request to the message service."""
         self._requests.append((now_ms(), trace, nonces))
 
-    def acknowledged(
-        self, account: AccountId, dialect: str, chat: ChatId, indexes: list[int], seconds: float
-    ) -> None:
+    def acknowledged(self, account: AccountId, dialect: str, chat: ChatId, indexes: list[int], seconds: float) -> None:
         """The sender's client gets the replies. `seconds`: since the first of the frames arrived."""
         self._acknowledged.append((now_ms(), seconds, account, dialect, chat, indexes))
 
