@@ -113,7 +113,7 @@ def marked_as(meant: object, word: str) -> object:
 
 
 @each_dialect
-@given(word=HOSTILE)
+@given(word=HOSTILE.filter(lambda word: not word.startswith("/")))  # such an avatar is the server's own: a path of it
 @example(word="|")
 @example(word="\n")
 @example(word='","code":18,"x":"')
