@@ -14,6 +14,9 @@ import services
 from shared.database import make_engine
 from shared.migrate import require_current, upgrade
 
+WRITE_SECONDS = 5.0
+"""A service waits so long for the lock of SQLite; after that, its request fails."""
+
 _AFTERWARDS = 20
 _SERVICES = Path(services.__file__).parent
 
