@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0005b"
+down_revision = "0005d"
 
 
 def upgrade() -> None:

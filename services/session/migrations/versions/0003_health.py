@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
-down_revision = "0002b"
+down_revision = "0002d"
 
 
 def upgrade() -> None:
