@@ -54,7 +54,8 @@ def make_reply(cluster: EdgeCluster) -> None:
 
 
 def commit_reply(cluster: EdgeCluster, text: str) -> None:
-    cluster.backend.commit(Draft(BOB, CHAT, Nonce(hash(text) % 99), 2**62, pack_segments((Text(text),), reply_to=1)))
+    nonce = Nonce(len(cluster.backend.chats[CHAT].messages))
+    cluster.backend.commit(Draft(BOB, CHAT, nonce, 2**62, pack_segments((Text(text),), reply_to=1)))
 
 
 async def test_missed_replies_are_quoted_as_the_message_is_now(cluster: EdgeCluster, quoted: QuotedMessages) -> None:
