@@ -208,8 +208,9 @@ class Edge:
             "media": self.media_sweeper.run(),
             "token logins": self._token_logins.run(),
         }
-        if rate := self.context.settings.edge.audited_accounts_per_second:
-            loops["audit"] = self.auditor.run(rate)
+        settings = self.context.settings.edge
+        if rate := settings.audited_accounts_per_second:
+            loops["audit"] = self.auditor.run(rate, settings.audit_interval_seconds)
         tasks = Tasks()
         running = [tasks.start(loop, name) for name, loop in loops.items()]
         try:

@@ -55,4 +55,5 @@ class EdgeSettings(SettingsSection):
     audited_accounts_per_second: float = Field(
         2.0, ge=0, description="whose messages are compared with message's read state, to count lost ones; 0: none"
     )
+    audit_interval_seconds: float = Field(300.0, ge=1, description="an account is not audited more often")
     lease_seconds: float = Field(10.0, gt=1, description="an edge that is silent for so long counts as dead")

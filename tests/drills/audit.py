@@ -18,7 +18,7 @@ from tests.drills.cluster import Cluster
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.records import Entry, Trial
 
-SETTINGS = ("--set", "edge.audited_accounts_per_second=20")
+SETTINGS = ("--set", "edge.audited_accounts_per_second=20", "--set", "edge.audit_interval_seconds=1")
 _SAMPLE = 240
 _AT_ONCE = 12
 _CLOCK_SECONDS = 0.3

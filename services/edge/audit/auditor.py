@@ -64,15 +64,18 @@ class DeliveryAuditor:
         """Accounts whose audit is not over."""
         self._reported: dict[tuple[AccountId, ChatId, int], None] = {}
 
-    async def run(self, accounts_per_second: float) -> None:
-        """Begins with one account after the other, until cancelled."""
+    async def run(self, accounts_per_second: float, interval_seconds: float) -> None:
+        """Begins with one account after the other, until cancelled; with each at most once in the interval, since a
+        connection that is watched takes more time for each message."""
         async with asyncio.TaskGroup() as group:
             while True:
-                for account in list(self._accounts.by_account):
+                accounts = list(self._accounts.by_account)
+                rest = max(1 / accounts_per_second, interval_seconds / max(len(accounts), 1))
+                for account in accounts:
                     if account not in self._audited:
                         group.create_task(self._audit(account), name="audit")
-                    await asyncio.sleep(1 / accounts_per_second)
-                await asyncio.sleep(_IDLE_SECONDS)
+                    await self._pause(rest)
+                await self._pause(_IDLE_SECONDS)
 
     async def _audit(self, account: AccountId) -> None:
         local = self._accounts.get(account)

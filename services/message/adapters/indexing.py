@@ -23,6 +23,12 @@ _REST_RATIO = 2.0
 """After each pass over all chats, it rests for so many times the time that the pass took."""
 _PAUSE_RATIO = 3.0
 """After each transaction, it pauses for at least so many times the time that the transaction took."""
+_POSTING_RATIO = 19.0
+"""The same while messages are posted."""
+_POSTING_SECONDS = 1.0
+"""After a post, more are expected for so long."""
+_PATIENT_SECONDS = 60.0
+"""A pass that lasts longer leaves posts no more time than the short pauses."""
 _LONGEST_PAUSE_SECONDS = 2.0
 _CHATS = 64
 
@@ -61,10 +67,11 @@ class SearchIndexer:
     def __init__(self, store: SearchIndex, metrics: MessageMetrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._pace = _Pace(store)
+        self._pace = Pace(store)
 
     async def tick(self) -> None:
         """Bring the index of all chats up to date. Raises RequestError; what is written stays."""
+        self._pace.start()
         after: int | None = 0
         while after is not None:
             began = time.monotonic()
@@ -94,12 +101,12 @@ class SearchIndexer:
 
 async def clear(store: SearchIndex) -> None:
     """Delete the index."""
-    pace = _Pace(store)
+    pace = Pace(store)
     while (chat := await store.first_indexed()) is not None:
         await _remove(store, chat, pace)
 
 
-async def _remove(store: SearchIndex, chat: ChatId, pace: "_Pace") -> None:
+async def _remove(store: SearchIndex, chat: ChatId, pace: "Pace") -> None:
     done = False
     while not done:
         began = time.monotonic()
@@ -107,16 +114,31 @@ async def _remove(store: SearchIndex, chat: ChatId, pace: "_Pace") -> None:
         await pace.pause(began)
 
 
-class _Pace:
-    """Leaves the database and the processor to posts. The busier the machine, the more posts share a transaction."""
+class Pace:
+    """Leaves the database and the processor to posts: most of both for the first minute of a pass, so that a burst of
+    messages is indexed after it; then a part, so that the index also keeps up with a stream that never ends."""
 
     def __init__(self, store: SearchIndex) -> None:
         self._store = store
         self._seen = store.posted
+        self._last_post = float("-inf")
+        self.start()
+
+    def start(self) -> None:
+        """Begin a pass."""
+        self._started = time.monotonic()
 
     async def pause(self, began: float) -> None:
-        """After a transaction that began then: as long as it took, times 3 and the messages of a batch of posts."""
-        messages, batches = (now - before for now, before in zip(self._store.posted, self._seen, strict=True))
+        """After a transaction that began then."""
+        now = time.monotonic()
+        await asyncio.sleep(min((now - began) * self.ratio(now), _LONGEST_PAUSE_SECONDS))
+
+    def ratio(self, now: float) -> float:
+        """Of the pause to the time that the transaction took. The busier the machine, the more posts share a
+        transaction, and the longer the pause is."""
+        messages, batches = (count - before for count, before in zip(self._store.posted, self._seen, strict=True))
         self._seen = self._store.posted
-        ratio = _PAUSE_RATIO + messages / max(batches, 1)
-        await asyncio.sleep(min((time.monotonic() - began) * ratio, _LONGEST_PAUSE_SECONDS))
+        if messages:
+            self._last_post = now
+        is_patient = now - self._started < _PATIENT_SECONDS and now - self._last_post < _POSTING_SECONDS
+        return (_POSTING_RATIO if is_patient else _PAUSE_RATIO) + messages / max(batches, 1)

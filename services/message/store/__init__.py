@@ -42,7 +42,7 @@ T = TypeVar("T")
 _MAX_KNOWN_HEADS = 200_000
 _EXPIRED_ROWS = 200
 _INDEX_CHATS = 5_000
-_INDEX_ROWS = 64
+_INDEX_ROWS = 32
 _INLINE_DRAFTS = 128
 """Posting this many drafts takes a millisecond or two."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1

@@ -26,6 +26,10 @@ from tests.unit.services.edge.edge_client import EdgeClient
 ANN, BOB = AccountId(1), AccountId(2)
 
 
+class StopAuditing(Exception):
+    pass
+
+
 @pytest.fixture
 async def operator(cluster: EdgeCluster) -> AsyncIterator[Bus]:
     bus = Bus(cluster.nats.settings("admin"), "admin", CollectorRegistry())
@@ -112,6 +116,33 @@ async def lost_after_audit(
     assert all(client.record is None for client in edge.endpoint.clients.values())
     found = {stage.value: child._value.get() for stage, child in edge.context.metrics.lost.items()}
     return {stage: count for stage, count in found.items() if count}
+
+
+@pytest.mark.parametrize(("others", "seconds"), [(0, 300.0), (99, 3.0), (999, 0.5)])
+async def test_an_account_is_audited_at_most_once_in_the_interval(
+    cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch, others: int, seconds: float
+) -> None:
+    """At most two accounts a second, and an interval of 300 s."""
+    edge, begun, rests = cluster.edges[0], list[AccountId](), list[float]()
+    accounts = [ANN, *map(AccountId, range(1_000, 1_000 + others))]
+    local = edge.accounts.by_account[ANN]
+    monkeypatch.setattr(edge.accounts, "by_account", dict.fromkeys(accounts, local))
+
+    async def audit(account: AccountId) -> None:
+        begun.append(account)
+
+    async def pause(rest: float) -> None:
+        rests.append(rest)
+        await asyncio.sleep(0)
+        if len(rests) == len(accounts):
+            raise StopAuditing
+
+    monkeypatch.setattr(edge.auditor, "_audit", audit)
+    monkeypatch.setattr(edge.auditor, "_pause", pause)
+    with pytest.raises(ExceptionGroup) as error:
+        await edge.auditor.run(2.0, 300.0)
+    assert error.group_contains(StopAuditing)
+    assert (begun, rests) == (accounts, [seconds] * len(accounts))
 
 
 def forget_even_messages(monkeypatch: pytest.MonkeyPatch, *forgetful: Client) -> None:

@@ -1,6 +1,7 @@
-"""Indexing a database for the first time: its write-ahead log stays short."""
+"""The pace of indexing beside posts; and indexing a database for the first time: its write-ahead log stays short."""
 
 import random
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.message.adapters import indexing
-from services.message.adapters.indexing import SearchIndexer
+from services.message.adapters.indexing import Pace, SearchIndexer
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
 from services.message.store.search_index import IndexBatch
@@ -37,7 +38,7 @@ class WatchedStore(MessageStore):
 
 
 def drafts() -> Iterator[Draft]:
-    """Of one chat and words that are all different: 64 messages change many pages of its index."""
+    """Of one chat and words that are all different: 32 messages change many pages of its index."""
     chosen, numbers = random.Random(7), count(1)
     while True:
         number = next(numbers)
@@ -48,7 +49,8 @@ def drafts() -> Iterator[Draft]:
 async def test_the_log_stays_short_while_many_messages_are_indexed(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "_PAUSE_RATIO", 0.0)
+    for ratio in ("_PAUSE_RATIO", "_POSTING_RATIO"):
+        monkeypatch.setattr(indexing, ratio, 0.0)
     for module in ("shared.database", "shared.write_ahead_log"):
         monkeypatch.setattr(f"{module}.LOG_BYTES", 16 * MIB)
     database = Database(sqlite_url)
@@ -58,3 +60,20 @@ async def test_the_log_stays_short_while_many_messages_are_indexed(
     await SearchIndexer(store, MessageMetrics(CollectorRegistry())).tick()
     await database.close()
     assert store.longest < 64 * MIB
+
+
+async def test_the_index_leaves_posts_more_time_for_a_minute(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    store, made = MessageStore(database), drafts()
+    pace, start = Pace(store), time.monotonic()
+    assert pace.ratio(start) == 3.0
+    await store.post([next(made) for _ in range(5)])
+    assert pace.ratio(start + 1) == 19.0 + 5, "one transaction of five messages"
+    assert pace.ratio(start + 1.9) == 19.0, "more are expected"
+    assert pace.ratio(start + 2.1) == 3.0
+    await store.post([next(made) for _ in range(5)])
+    assert pace.ratio(start + 61) == 3.0 + 5, "the index must keep up"
+    pace.start()
+    await store.post([next(made)])
+    assert pace.ratio(time.monotonic()) == 19.0 + 1
+    await database.close()
