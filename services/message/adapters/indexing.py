@@ -67,7 +67,7 @@ class SearchIndexer:
     def __init__(self, store: SearchIndex, metrics: MessageMetrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._pace = Pace(store)
+        self._pace = IndexPace(store)
 
     async def tick(self) -> None:
         """Bring the index of all chats up to date. Raises RequestError; what is written stays."""
@@ -101,12 +101,12 @@ class SearchIndexer:
 
 async def clear(store: SearchIndex) -> None:
     """Delete the index."""
-    pace = Pace(store)
+    pace = IndexPace(store)
     while (chat := await store.first_indexed()) is not None:
         await _remove(store, chat, pace)
 
 
-async def _remove(store: SearchIndex, chat: ChatId, pace: "Pace") -> None:
+async def _remove(store: SearchIndex, chat: ChatId, pace: "IndexPace") -> None:
     done = False
     while not done:
         began = time.monotonic()
@@ -114,7 +114,7 @@ async def _remove(store: SearchIndex, chat: ChatId, pace: "Pace") -> None:
         await pace.pause(began)
 
 
-class Pace:
+class IndexPace:
     """Leaves the database and the processor to posts: most of both for the first minute of a pass, so that a burst of
     messages is indexed after it; then a part, so that the index also keeps up with a stream that never ends."""
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.message.adapters import indexing
-from services.message.adapters.indexing import Pace, SearchIndexer
+from services.message.adapters.indexing import IndexPace, SearchIndexer
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
 from services.message.store.search_index import IndexBatch
@@ -65,7 +65,7 @@ async def test_the_log_stays_short_while_many_messages_are_indexed(
 async def test_the_index_leaves_posts_more_time_for_a_minute(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     store, made = MessageStore(database), drafts()
-    pace, start = Pace(store), time.monotonic()
+    pace, start = IndexPace(store), time.monotonic()
     assert pace.ratio(start) == 3.0
     await store.post([next(made) for _ in range(5)])
     assert pace.ratio(start + 1) == 19.0 + 5, "one transaction of five messages"
