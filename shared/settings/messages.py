@@ -19,9 +19,11 @@ class MessageDatabase(SettingsSection):
 class MessageSettings(SettingsSection):
     batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
     queue_seconds: float = Field(1.5, gt=0, description="messages that would wait longer are rejected at once")
-    broadcast_members: int = Field(512, ge=1, description="members from which on a message is broadcast to all edges")
+    broadcast_members: int = Field(
+        512, ge=1, description="members from which on notices of changes in a chat go to all edges"
+    )
     broadcast_members_per_edge: int = Field(
-        64, ge=1, description="members per edge from which on a message is broadcast to all edges"
+        64, ge=1, description="members for each edge without one of them, from which on a message goes to all edges"
     )
     unread_per_chat: int = Field(1_000, ge=1, description="unread messages pushed at login, per chat")
     reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import msgspec
 import nats.errors
 
+from services.message.adapters.broadcast_choice import BroadcastChoice
 from services.message.adapters.envelope_counters import ALL_NODES, EnvelopeCounters
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
@@ -35,20 +36,15 @@ from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, Quote
 from shared.presence import Presence, PresenceSnapshot
-from shared.settings import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
-_EDGE_SECONDS = 60.0
-"""An edge counts as present for so long after a request from it or an envelope to it."""
 _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
 _PAIR_BYTES = 19
 _QUOTE_OVERHEAD_BYTES = 7
-_MAX_NAMED_RECIPIENTS = 40_000
-"""Recipients of one message that fit into an envelope."""
 
 PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
@@ -77,8 +73,7 @@ _NO_ROUTE = _ChatRoute(0, {})
 
 
 class Fanout:
-    """The fan-out of one replica: `prepare` and `deliver` one batch after the other; `run` sends heartbeats meanwhile.
-    A chat with `broadcast_members` members, or with `broadcast_members_per_edge` per present edge, is broadcast."""
+    """The fan-out of one replica: `prepare` and `deliver` one batch after the other; `run` sends heartbeats meanwhile."""
 
     def __init__(
         self,
@@ -86,7 +81,7 @@ class Fanout:
         presence: Presence,
         rosters: RosterCache,
         metrics: MessageMetrics,
-        settings: MessageSettings,
+        broadcast_members_per_edge: int,
         ownership: Ownership,
         announce_to_hooks: Callable[[ChatId, int], None],
     ) -> None:
@@ -98,10 +93,7 @@ class Fanout:
         self._metrics = metrics
         self._ownership = ownership
         self._announce_to_hooks = announce_to_hooks
-        self._max_broadcast_from = self._broadcast_from = min(settings.broadcast_members, _MAX_NAMED_RECIPIENTS)
-        self._per_edge = settings.broadcast_members_per_edge
-        self._edges_seen: dict[NodeId, float] = {}
-        """The time of each edge's last request, monotonic seconds."""
+        self._choice = BroadcastChoice(broadcast_members_per_edge)
         self._counters = EnvelopeCounters()
         self._presence_losses = 0
         self._presence_known = False
@@ -112,7 +104,7 @@ class Fanout:
 
     def edge_seen(self, node: NodeId) -> None:
         """This edge has sent a request."""
-        self._edges_seen[node] = time.monotonic()
+        self._choice.edge_seen(node)
 
     # Envelopes
 
@@ -125,11 +117,11 @@ class Fanout:
             oldest[message.chat] = min(message.index, oldest.get(message.chat, message.index))
         rosters = {chat: roster for chat in oldest if (roster := self._rosters.cached(chat)) is not None}
         versions = {chat: roster.version for chat, roster in rosters.items()}
-        big = self._broadcast_from
-        accounts = _accounts_to_look_up(rosters.values(), big)
-        named = {chat for chat in oldest if chat not in rosters or len(rosters[chat].members) < big}.union(chats)
+        broadcast = self._broadcast_of(rosters)
+        accounts = _members_of(roster for chat, roster in rosters.items() if chat not in broadcast)
+        named = (oldest.keys() - broadcast).union(chats)
         presence = await self._presence.lookup(accounts, named) if accounts or named else PresenceSnapshot({}, {})
-        return FanoutBatch(messages, oldest, rosters, versions, big, presence.nodes, presence.versions)
+        return FanoutBatch(messages, oldest, rosters, versions, broadcast, presence.nodes, presence.versions)
 
     async def deliver(self, batch: FanoutBatch) -> None:
         """Publish the messages to the edges of their recipients, in order; a loss is announced."""
@@ -177,22 +169,38 @@ class Fanout:
 
     async def _routes(self, batch: FanoutBatch) -> dict[ChatId, _ChatRoute]:
         """The route of each chat by its current members and their nodes. A chat without a roster is left out."""
-        _, oldest, rosters, roster_versions, big, nodes, versions = batch
+        _, oldest, rosters, roster_versions, broadcast, nodes, versions = batch
         outdated = [
             chat
             for chat in oldest
-            if _is_outdated(rosters.get(chat), roster_versions.get(chat), self._newest(chat, versions), big)
+            if chat not in broadcast
+            and _is_outdated(rosters.get(chat), roster_versions.get(chat), self._newest(chat, versions))
         ]
         if outdated:
             nodes = await self._reload_rosters(outdated, batch)
         if nodes is None:
             self._metrics.presence_unknown.inc()
         routes = {
-            chat: _chat_route(roster, self._newest(chat, versions), nodes, oldest[chat], big)
+            chat: _broadcast_route(roster, self._newest(chat, versions))
+            if chat in broadcast
+            else self._named_route(chat, roster, nodes, oldest[chat])
             for chat, roster in rosters.items()
         }
         self._add_known_nodes(routes.values())
         return routes
+
+    def _broadcast_of(self, rosters: Mapping[ChatId, Roster]) -> set[ChatId]:
+        return {chat for chat, roster in rosters.items() if self._choice.is_broadcast(chat, len(roster.members))}
+
+    def _named_route(
+        self, chat: ChatId, roster: Roster, nodes: Mapping[AccountId, tuple[NodeId, ...]] | None, oldest: int
+    ) -> _ChatRoute:
+        if nodes is None:
+            recipients: dict[NodeId, list[AccountId] | None] = {ALL_NODES: list(roster.members)}
+        else:
+            recipients = {**_by_node(roster.members, nodes)}
+            self._choice.reached(chat, len(roster.members), len(recipients))
+        return _ChatRoute(roster.version, recipients, roster.pair, roster.joined_after(oldest))
 
     def _add_known_nodes(self, routes: Collection[_ChatRoute]) -> None:
         """Those that may not receive the broadcasts get, on their own subjects, what concerns them."""
@@ -221,8 +229,10 @@ class Fanout:
                 self.announce_loss()
             else:
                 rosters[chat] = roster
-        reloaded = (rosters[chat] for chat in outdated if chat in rosters)
-        newer = await self._presence.lookup(_accounts_to_look_up(reloaded, batch.broadcast_from))
+        reloaded = {chat: rosters[chat] for chat in outdated if chat in rosters}
+        batch.broadcast.update(self._broadcast_of(reloaded))
+        named = (roster for chat, roster in reloaded.items() if chat not in batch.broadcast)
+        newer = await self._presence.lookup(_members_of(named))
         if batch.nodes is None or newer.nodes is None:
             return None
         return {**batch.nodes, **newer.nodes}
@@ -284,7 +294,7 @@ class Fanout:
         await self._beat(leaving=True)
 
     async def _beat(self, *, leaving: bool = False) -> None:
-        self._adjust_broadcast_threshold()
+        self._choice.update(self._counters.sent_since)
         now, partitions = time.monotonic(), self._ownership.announced
         counters, placement = self._counters.reported(now), self._ownership.placement
         heartbeat = Heartbeat(
@@ -306,49 +316,32 @@ class Fanout:
             return known
         return {node: before[node] for node in known if node in before and before[node][0] == known[node][0]}
 
-    def _adjust_broadcast_threshold(self) -> None:
-        """Without any present edge, the highest threshold applies."""
-        since = time.monotonic() - _EDGE_SECONDS
-        self._edges_seen = {node: last for node, last in self._edges_seen.items() if last > since}
-        edges = len(self._counters.sent_since(since).union(self._edges_seen))
-        limit = self._max_broadcast_from
-        self._broadcast_from = min(limit, self._per_edge * edges) if edges else limit
-
 
 def _quote_size(quote: Quote | None) -> int:
     """Bytes on the bus, at most."""
     return 1 if quote is None else len(quote.name.encode()) + len(quote.text.encode()) + _QUOTE_OVERHEAD_BYTES
 
 
-def _accounts_to_look_up(rosters: Iterable[Roster], broadcast_from: int) -> set[AccountId]:
-    small = (roster.members for roster in rosters if len(roster.members) < broadcast_from)
-    return set(chain.from_iterable(small))
+def _members_of(rosters: Iterable[Roster]) -> set[AccountId]:
+    return set(chain.from_iterable(roster.members for roster in rosters))
 
 
-def _is_outdated(roster: Roster | None, looked_up: int | None, version: int, broadcast_from: int) -> bool:
-    """Whether the chat may have members whose nodes were not looked up. `looked_up`: the roster's version at the
-    lookup. Never true of a broadcast chat, whose members the edges know."""
-    if roster is None:
-        return True
-    if len(roster.members) >= broadcast_from:
-        return False
-    return roster.version != looked_up or version > roster.confirmed_version
+def _is_outdated(roster: Roster | None, looked_up: int | None, version: int) -> bool:
+    """Whether the chat, which is not broadcast, may have members whose nodes were not looked up. `looked_up`: the
+    roster's version at the lookup."""
+    return roster is None or roster.version != looked_up or version > roster.confirmed_version
 
 
-def _chat_route(
-    roster: Roster,
-    version: int,
-    nodes: Mapping[AccountId, tuple[NodeId, ...]] | None,
-    oldest: int,
-    broadcast_from: int,
-) -> _ChatRoute:
-    if len(roster.members) >= broadcast_from:
-        return _ChatRoute(max(version, roster.version), {ALL_NODES: None}, roster.pair)
-    joined_later = roster.joined_after(oldest)
-    if nodes is None:
-        return _ChatRoute(roster.version, {ALL_NODES: list(roster.members)}, roster.pair, joined_later)
+def _broadcast_route(roster: Roster, version: int) -> _ChatRoute:
+    """The edges know the members."""
+    return _ChatRoute(max(version, roster.version), {ALL_NODES: None}, roster.pair)
+
+
+def _by_node(
+    members: Iterable[AccountId], nodes: Mapping[AccountId, tuple[NodeId, ...]]
+) -> dict[NodeId, list[AccountId]]:
     recipients: dict[NodeId, list[AccountId]] = {}
-    for account in roster.members:
+    for account in members:
         for node in nodes.get(account, ()):
             recipients.setdefault(node, []).append(account)
-    return _ChatRoute(roster.version, {**recipients}, roster.pair, joined_later)
+    return recipients

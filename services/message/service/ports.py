@@ -75,8 +75,8 @@ class FanoutBatch(NamedTuple):
     """Of the chats whose roster was cached before the lookup."""
     roster_versions: dict[ChatId, int]
     """The versions of those rosters then."""
-    broadcast_from: int
-    """A chat with this many members is broadcast."""
+    broadcast: set[ChatId]
+    """The chats that are broadcast. Of the others, a roster that is loaded after the lookup may be one."""
     nodes: Mapping[AccountId, tuple[NodeId, ...]] | None
     """The nodes of the members that were looked up; None if presence is unknown."""
     versions: Mapping[ChatId, int]

@@ -145,7 +145,7 @@ async def test_big_chats_are_broadcast_once(
     env: MessageEnvironment, nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: object
 ) -> None:
     url = f"sqlite:///{tmp_path}/message.db"
-    settings = settings_for(nats_server, valkey_server, url, MessageSettings(broadcast_members=3))
+    settings = settings_for(nats_server, valkey_server, url, MessageSettings(broadcast_members_per_edge=3))
     await env.session.add_members(ROOM, ANN, BOB, CEM)
     await env.session.add_members(HALL, ANN, BOB)
     await env.edges.join(NORTH, ANN, BOB, CEM)

@@ -8,8 +8,8 @@ import nats.errors
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters import envelope_counters, fanout
-from services.message.adapters.fanout import Fanout
+from services.message.adapters import broadcast_choice, envelope_counters
+from services.message.adapters.fanout import _ENVELOPE_BYTES, Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage
 from services.message.metrics import MessageMetrics
@@ -21,7 +21,6 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.presence import Presence, PresenceSnapshot
-from shared.settings import MessageSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.message.environment import sole_ownership
 
@@ -54,10 +53,12 @@ class FanoutHarness:
         self.has_hooks = False
         self.fanout = self.make_fanout(100)
 
-    def make_fanout(self, members: int, per_edge: int = 100) -> Fanout:
-        settings = MessageSettings(broadcast_members=members, broadcast_members_per_edge=per_edge)
+    def make_fanout(self, per_edge: int, *present: NodeId) -> Fanout:
         metrics, ownership = MessageMetrics(CollectorRegistry()), sole_ownership()
-        return Fanout(self._publish, self.own, self.rosters, metrics, settings, ownership, self._announce_to_hooks)
+        made = Fanout(self._publish, self.own, self.rosters, metrics, per_edge, ownership, self._announce_to_hooks)
+        for node in present:
+            made.edge_seen(node)
+        return made
 
     def _announce_to_hooks(self, chat: ChatId, index: int) -> None:
         self.announced_to_hooks.append((chat, index))
@@ -183,7 +184,7 @@ async def test_envelopes_stay_below_512_kib_and_lose_nothing(harness: FanoutHarn
 
 
 async def test_the_longest_list_of_recipients_fits_into_an_envelope(harness: FanoutHarness) -> None:
-    """Even with a higher threshold of broadcast chats."""
+    """Whatever a look-up costs."""
     fan_out = harness.make_fanout(10**9)
     for members in (39_999, 40_000):
         harness.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
@@ -196,26 +197,53 @@ async def test_the_longest_list_of_recipients_fits_into_an_envelope(harness: Fan
     assert max(len(payload) for _, payload in harness.sent) <= 512 * 1024
 
 
-async def test_with_fewer_edges_smaller_chats_are_broadcast(harness: FanoutHarness) -> None:
+async def test_a_chat_is_broadcast_once_few_edges_hold_no_member(harness: FanoutHarness) -> None:
+    """From two members on for each edge that holds none."""
     await harness.join(NORTH, ANN, BOB)
-    await harness.join(SOUTH, CEM)
     await harness.load_rosters(ROOM, HALL)
-    fan_out = harness.fanout = harness.make_fanout(100, per_edge=2)
+    fan_out = harness.fanout = harness.make_fanout(2)
     await harness.deliver(fan_out, [committed(ROOM, 1)])
     assert harness.received(subjects.BROADCAST) == [], "no edge is present"
     fan_out.edge_seen(NORTH)
-    await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 2), committed(HALL, 1)])
-    assert harness.received(subjects.BROADCAST) == [(ROOM, 2, None), (HALL, 1, None)]
+    assert harness.received(subjects.BROADCAST) == [(ROOM, 2, None), (HALL, 1, None)], "at one edge, whoever is there"
     fan_out.edge_seen(SOUTH)
+    fan_out.edge_seen(NodeId("west-1"))
+    await harness.deliver(fan_out, [committed(HALL, 2)])
+    assert harness.received(subjects.deliver(NORTH)) == [(ROOM, 1, [ANN, BOB]), (HALL, 2, [ANN, BOB])]
+    await harness.deliver(fan_out, [committed(HALL, 3)])
+    assert harness.received(subjects.deliver(NORTH))[2:] == [(HALL, 3, [ANN, BOB])], "two edges hold no member"
+    await harness.join(SOUTH, CEM)
+    await harness.deliver(fan_out, [committed(HALL, 4)])
+    assert harness.received(subjects.deliver(SOUTH)) == [(HALL, 4, [CEM])]
+    await harness.deliver(fan_out, [committed(HALL, 5), committed(ROOM, 3)])
+    assert harness.received(subjects.BROADCAST)[2:] == [(HALL, 5, None)], "one edge is in vain"
+
+
+async def test_what_edges_hold_is_looked_up_again(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await harness.join(NORTH, ANN, BOB)
+    await harness.join(SOUTH, CEM)
+    await harness.load_rosters(HALL)
+    fan_out = harness.fanout = harness.make_fanout(3, NORTH, SOUTH)
+    for index in (1, 2):
+        await harness.deliver(fan_out, [committed(HALL, index)])
+    assert harness.received(subjects.BROADCAST) == [(HALL, 2, None)]
     await harness.beat()
-    await harness.deliver(fan_out, [committed(ROOM, 3), committed(HALL, 2)])
-    assert harness.received(subjects.deliver(NORTH)) == [
-        (ROOM, 1, [ANN, BOB]),
-        (ROOM, 3, [ANN, BOB]),
-        (HALL, 2, [ANN, BOB]),
-    ]
-    assert harness.received(subjects.deliver(SOUTH)) == [(HALL, 2, [CEM])]
+    await harness.deliver(fan_out, [committed(HALL, 3)])
+    assert len(harness.received(subjects.BROADCAST)) == 2
+    monkeypatch.setattr(broadcast_choice, "_KNOWN_SECONDS", 0.0)
+    await harness.beat()
+    await harness.deliver(fan_out, [committed(HALL, 4)])
+    assert harness.received(subjects.deliver(SOUTH))[-1] == (HALL, 4, [CEM])
+
+
+async def test_a_roster_that_is_loaded_after_the_lookup_may_be_one_of_a_broadcast_chat(harness: FanoutHarness) -> None:
+    """No member is looked up then."""
+    await harness.join(NORTH, ANN, BOB, CEM)
+    fan_out = harness.make_fanout(3, NORTH)
+    await harness.deliver(fan_out, [committed(HALL, 1), committed(ROOM, 1)])
+    assert harness.received(subjects.BROADCAST) == [(HALL, 1, None)]
+    assert harness.received(subjects.deliver(NORTH)) == [(ROOM, 1, [ANN, BOB])]
 
 
 async def test_a_broadcast_chat_is_not_looked_up(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +255,7 @@ async def test_a_broadcast_chat_is_not_looked_up(harness: FanoutHarness, monkeyp
         return PresenceSnapshot({}, {})
 
     monkeypatch.setattr(harness.own, "lookup", record)
-    fan_out = harness.make_fanout(3)
+    fan_out = harness.make_fanout(3, NORTH)
     await fan_out.prepare([committed(ROOM, 1), committed(HALL, 1), committed(ChatId(3), 1)], ())
     assert lookups == [({ANN, BOB}, {ROOM, ChatId(3)})]
     await fan_out.prepare([committed(HALL, 1)], ())
@@ -241,11 +269,11 @@ async def test_edges_with_recent_envelopes_are_present_and_idle_ones_are_not(
 ) -> None:
     await harness.join(NORTH, ANN, BOB)
     await harness.load_rosters(ROOM)
-    fan_out = harness.fanout = harness.make_fanout(100, per_edge=2)
+    fan_out = harness.fanout = harness.make_fanout(2)
     await harness.deliver(fan_out, [committed(ROOM, 1)])
     await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 2)])
-    monkeypatch.setattr(fanout, "_EDGE_SECONDS", 0.0)
+    monkeypatch.setattr(broadcast_choice, "_EDGE_SECONDS", 0.0)
     await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 3)])
     assert [index for _, index, _ in harness.received(subjects.BROADCAST)] == [2]
@@ -259,7 +287,7 @@ async def test_deliveries_have_the_pair_of_a_private_chat_and_the_profile_of_the
     face = ProfileSummary("Ann", "00000000-0000-4000-8000-000000000001")
     for fan_out, subject in (
         (harness.fanout, subjects.deliver(NORTH)),
-        (harness.make_fanout(1), subjects.BROADCAST),
+        (harness.make_fanout(1, NORTH), subjects.BROADCAST),
     ):
         await harness.deliver(fan_out, [committed(ROOM, 1, face=face), committed(HALL, 1)])
         (envelope,) = harness.envelopes(subject)
@@ -276,12 +304,12 @@ async def test_pairs_and_profiles_count_towards_the_envelope_size(harness: Fanou
         [committed(ROOM, 2**40 + index, face=ProfileSummary("😀" * 64, "x" * 36)) for index in range(4_000)],
     )
     assert len(harness.sent) > 2
-    assert max(len(payload) for _, payload in harness.sent) <= fanout._ENVELOPE_BYTES + 100
+    assert max(len(payload) for _, payload in harness.sent) <= _ENVELOPE_BYTES + 100
 
 
 async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_roster(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB, CEM)
-    fan_out = harness.make_fanout(3)
+    fan_out = harness.make_fanout(3, NORTH)
     await harness.load_rosters(HALL)
     harness.session_unavailable = True
     for version in (0, 7):
@@ -408,7 +436,7 @@ async def test_broadcasts_of_large_chats_go_to_known_nodes_too(harness: FanoutHa
     await harness.join(NORTH, ANN)
     await harness.load_rosters(HALL)
     harness.own.receive_accounts(announced(NORTH, 1))
-    await harness.deliver(harness.make_fanout(3), [committed(HALL, 1)])
+    await harness.deliver(harness.make_fanout(3, NORTH), [committed(HALL, 1)])
     assert harness.received(subjects.BROADCAST) == harness.received(subjects.deliver(NORTH)) == [(2, 1, None)]
 
 
