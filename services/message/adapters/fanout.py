@@ -73,7 +73,7 @@ _NO_ROUTE = _ChatRoute(0, {})
 
 
 class Fanout:
-    """The fan-out of one replica: `prepare` and `deliver` one batch after the other; `run` sends heartbeats meanwhile."""
+    """The fan-out of one replica: `prepare` and `deliver` one batch after the other, while `run` sends heartbeats."""
 
     def __init__(
         self,
