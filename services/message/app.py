@@ -76,8 +76,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     rosters = RosterCache(membership, metrics)
     announcements, tasks, versions = AnnouncementReceiver(rosters), Tasks(), partial(_versions, presence)
     ownership = Ownership(settings.message.partitions, bus.is_denied, metrics, databases)
-    per_edge = settings.message.broadcast_members_per_edge
-    fanout = Fanout(bus.publish, presence, rosters, metrics, per_edge, ownership, hooks.announce)
+    fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership, hooks.announce)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)

@@ -267,7 +267,7 @@ async def batcher(tmp_path: Path) -> AsyncIterator[PostingBatcher]:
         MessageMetrics(CollectorRegistry()),
     )
     rosters = RosterCache(get_membership, metrics)
-    fanout = Fanout(publish, presence, rosters, metrics, 64, sole_ownership(), lambda *_: None)
+    fanout = Fanout(publish, presence, rosters, metrics, MessageSettings(), sole_ownership(), lambda *_: None)
     batcher = PostingBatcher(MessageStore(database), rosters, fanout, metrics, MessageSettings(), lambda: None)
     running = asyncio.create_task(batcher.run())
     yield batcher

@@ -36,6 +36,7 @@ from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, Quote
 from shared.presence import Presence, PresenceSnapshot
+from shared.settings import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -81,7 +82,7 @@ class Fanout:
         presence: Presence,
         rosters: RosterCache,
         metrics: MessageMetrics,
-        broadcast_members_per_edge: int,
+        settings: MessageSettings,
         ownership: Ownership,
         announce_to_hooks: Callable[[ChatId, int], None],
     ) -> None:
@@ -93,7 +94,7 @@ class Fanout:
         self._metrics = metrics
         self._ownership = ownership
         self._announce_to_hooks = announce_to_hooks
-        self._choice = BroadcastChoice(broadcast_members_per_edge)
+        self._choice = BroadcastChoice(settings.broadcast_members_per_edge)
         self._counters = EnvelopeCounters()
         self._presence_losses = 0
         self._presence_known = False

@@ -21,6 +21,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.presence import Presence, PresenceSnapshot
+from shared.settings import MessageSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.message.environment import sole_ownership
 
@@ -54,8 +55,9 @@ class FanoutHarness:
         self.fanout = self.make_fanout(100)
 
     def make_fanout(self, per_edge: int, *present: NodeId) -> Fanout:
-        metrics, ownership = MessageMetrics(CollectorRegistry()), sole_ownership()
-        made = Fanout(self._publish, self.own, self.rosters, metrics, per_edge, ownership, self._announce_to_hooks)
+        metrics, settings = MessageMetrics(CollectorRegistry()), MessageSettings(broadcast_members_per_edge=per_edge)
+        announce, ownership = self._announce_to_hooks, sole_ownership()
+        made = Fanout(self._publish, self.own, self.rosters, metrics, settings, ownership, announce)
         for node in present:
             made.edge_seen(node)
         return made

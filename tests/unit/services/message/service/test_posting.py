@@ -73,7 +73,9 @@ class BatcherHarness:
         self.store = GatedStore(database)
         self.presence = Presence(RedisSettings(url=SecretStr("redis://127.0.0.1:1/0")))
         self.rosters = RosterCache(self._membership, metrics)
-        self.fanout = Fanout(self.publish, self.presence, self.rosters, metrics, 64, sole_ownership(), lambda *_: None)
+        self.fanout = Fanout(
+            self.publish, self.presence, self.rosters, metrics, settings, sole_ownership(), lambda *_: None
+        )
         self.batcher = PostingBatcher(self.store, self.rosters, self.fanout, metrics, settings, self.flush)
         self._nonce = 0
         self.session_answers = asyncio.Event()
