@@ -52,10 +52,12 @@ def upgrade(service: str, url: str) -> None:
         with _connect(engine) as connection:
             if connection.dialect.name == "postgresql":
                 _prepare_postgresql(connection, service)
+            rest = 0.0
             while steps := _read_steps(connection, script):
+                time.sleep(rest)
                 _log.info("migrating", service=service, to=steps[-1].info.up_revision_id)
                 _repeat(connection, script, is_concurrent=_is_concurrent(steps))
-                time.sleep(_TURN_SECONDS if len(steps) == 1 else 0)
+                rest = _TURN_SECONDS
     finally:
         engine.dispose()
 
