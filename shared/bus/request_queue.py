@@ -1,5 +1,5 @@
 """A bounded queue of requests for one route. Requests wait in order of arrival; one beyond the limits is rejected at
-once, one past its deadline is dropped."""
+once, one past its deadline is dropped. The reply to one that was handled for far longer is not sent."""
 
 import time
 from collections import deque
@@ -10,7 +10,7 @@ import msgspec
 from nats.aio.msg import Msg
 from prometheus_client import Histogram
 
-from shared.bus.requester_clocks import is_late
+from shared.bus.requester_clocks import is_forgotten, is_late
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import Route
 from shared.tasks import Tasks
@@ -106,7 +106,8 @@ class RequestQueue(Generic[Q, R]):
         self._count(result, time.monotonic() - received)
         if self._tracer is not None:
             self._tracer.end_current(result)
-        await self._reply(message, reply)
+        if not is_forgotten(message):
+            await self._reply(message, reply)
 
     def _count(self, result: str, seconds: float) -> None:
         self._served.labels(self._route.label, result).observe(seconds)

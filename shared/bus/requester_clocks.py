@@ -21,6 +21,9 @@ DEADLINE, SENT = "Deadline", "Sent"
 _SLACK_SECONDS = 0.5
 """The caller waits this much longer than its request's deadline, so that work begun in time still gets its reply."""
 _MAX_REQUESTERS = 4096
+_FORGOTTEN_MS = 30_000.0
+"""So long after its deadline, nobody waits for a reply, whatever the clocks. nats-server permits an edge to reply for a
+minute (auth callout)."""
 _DRIFT = 0.001
 """Clocks drift apart by less than this fraction of the time that passes."""
 
@@ -89,4 +92,13 @@ def to_wall_clock(requester_ms: int, added: float) -> int:
 
 def is_late(message: Msg) -> bool:
     """Whether the deadline in the headers, which is one of our clock, has passed."""
-    return steady_ms() > float((message.headers or {}).get(DEADLINE, "inf"))
+    return steady_ms() > _deadline(message)
+
+
+def is_forgotten(message: Msg) -> bool:
+    """Whether the deadline passed so long ago that a reply is for nobody."""
+    return steady_ms() > _deadline(message) + _FORGOTTEN_MS
+
+
+def _deadline(message: Msg) -> float:
+    return float((message.headers or {}).get(DEADLINE, "inf"))

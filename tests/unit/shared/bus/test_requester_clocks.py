@@ -5,7 +5,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from shared.bus import requester_clocks
-from shared.bus.requester_clocks import RequesterClocks, is_late, to_wall_clock
+from shared.bus.requester_clocks import RequesterClocks, is_forgotten, is_late, to_wall_clock
 
 HOUR = 3_600_000.0
 NOW = 1_700_000_000_000.0
@@ -110,3 +110,11 @@ def test_a_time_on_our_wall_clock(clock: SteadyClock, monkeypatch: pytest.Monkey
     """The wall clock was set back by two seconds since the start."""
     monkeypatch.setattr(requester_clocks, "now_ms", lambda: int(clock.now) - 2000)
     assert to_wall_clock(int(NOW + HOUR), -HOUR) == NOW - 2000
+
+
+def test_a_request_is_forgotten_half_a_minute_after_its_deadline(clock: SteadyClock) -> None:
+    waiting, endless = request(NOW, NOW + 5000), Msg(Client(), "subject", "inbox.edge.a.1")
+    clock.now += 35_000
+    assert not is_forgotten(waiting)
+    clock.now += 1
+    assert (is_forgotten(waiting), is_forgotten(endless)) == (True, False)
