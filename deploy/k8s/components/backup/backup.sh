@@ -2,7 +2,7 @@
 # Backs up the database and the keys of tokens to /backups/<time>, in the form that `dragoman restore` reads. A backup
 # counts after it was restored into a database of its own, below $SCRATCH. The newest $KEEP stay. With $RESTORE, the
 # name of a backup, it is restored into the installation's database, which has roles and schemas, and no tables. Images
-# and files are included if there is /media; backups share those that they have in common.
+# and files are included if $MEDIA names their directory; backups share those that they have in common.
 set -eu
 umask 077
 url=$(sed -n 's/^url = "\(postgresql:[^"]*\)"$/\1/p' /secrets/dragoman.toml)
@@ -37,7 +37,7 @@ copy_media() {
     last=$(find /backups -mindepth 1 -maxdepth 1 -type d -name '20*' | sort | tail -n 1)
     for room in records blobs; do
         mkdir -p "$draft/media/$room"
-        find "/media/$room" -type f 2> /dev/null | while read -r file; do
+        find "$MEDIA/$room" -type f 2> /dev/null | while read -r file; do
             name=$room/${file##*/}
             ln "$last/media/$name" "$draft/media/$name" 2> /dev/null || cp "$file" "$draft/media/$name"
         done
@@ -48,7 +48,7 @@ keep() {
     mkdir "$draft/keys"
     cp /keys/*.pem "$draft/keys/"
     media=false
-    [ ! -d /media ] || { media=true; copy_media; }
+    [ -z "${MEDIA:-}" ] || { media=true; copy_media; } # images have a directory /media of their own
     printf '{"version": "", "made": %s000, "databases": "postgresql", "media": %s}\n' "$(date +%s)" "$media" > "$draft/backup.json"
     sync
     mv "$draft" "$backup"
@@ -66,7 +66,7 @@ restore() {
     pg_restore --dbname "$url" --schema=auth --schema=session --schema=message --no-owner --no-privileges \
         --single-transaction "$dump"
     query "UPDATE message.epochs SET value = substr(md5(random()::text), 1, 8)"
-    [ ! -d "/backups/$RESTORE/media" ] || (cd "/backups/$RESTORE/media" && cp -R . /media/)
+    [ -z "${MEDIA:-}" ] || [ ! -d "/backups/$RESTORE/media" ] || (cd "/backups/$RESTORE/media" && cp -R . "$MEDIA/")
     report "restored $RESTORE"
 }
 
