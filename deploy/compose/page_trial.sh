@@ -17,7 +17,7 @@ printed() {
     deploy/printed_commands.sh "$1" "$2" | sed "s/docker compose/$compose/; s/run --rm/run --rm -T/; ${3:-}" > "$kept/block"
     sh -eu "$kept/block" > "$kept/log" 2>&1
 }
-chat() { { for line; do echo "$line"; sleep 2; done; } | .venv/bin/dragoman client "$edges" --dialect service 2>&1 || true; }
+chat() { { for line; do echo "$line"; sleep 2; done; } | .venv/bin/dragoman client "$edges" --dialect native 2>&1 || true; }
 certificate() { openssl s_client -connect "${edges#wss://}" < /dev/null 2> /dev/null | openssl x509 -noout -serial; }
 # Until a command succeeds, for at most a minute.
 await() {
