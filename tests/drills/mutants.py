@@ -5,7 +5,6 @@ in its own process and then runs it as usual. The product contains no trace of t
 """
 
 import asyncio
-import math
 import os
 import sys
 import time
@@ -79,8 +78,8 @@ def _assume_arrived() -> None:
 
     ended = UnconfirmedPushes.ended
 
-    def trusting(pushes: UnconfirmedPushes, _position: int, _until: float) -> Ranges:
-        return ended(pushes, sys.maxsize, math.inf)
+    def trusting(pushes: UnconfirmedPushes, _position: int, _until: float | None) -> Ranges:
+        return ended(pushes, sys.maxsize, None)
 
     _replace(UnconfirmedPushes, "ended", trusting)
 

@@ -57,6 +57,10 @@ class Socket(Protocol):
         TCP, which has no pongs."""
 
     @property
+    def is_page(self) -> bool:
+        """Whether the client is a web page."""
+
+    @property
     def closed_by_page(self) -> bool:
         """Whether a web page has ended this WebSocket by itself: its browser may have dropped the frames that reached
         it last. Other clients handle them, and reject a repetition."""

@@ -57,6 +57,10 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         return False
 
     @property
+    def is_page(self) -> bool:
+        return False
+
+    @property
     def closed_by_page(self) -> bool:
         return False
 

@@ -95,6 +95,10 @@ class WebSocket(BaseTransport[ParsedFrame]):
         return self._behind_proxy
 
     @property
+    def is_page(self) -> bool:
+        return self._is_page
+
+    @property
     def closed_by_page(self) -> bool:
         return self._closed_by_page
 

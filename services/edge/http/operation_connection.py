@@ -52,7 +52,7 @@ class OperationConnection:
     """See services.edge.canonical.transport.Socket. Ends a minute after the last operation; then, or before, `ended` is
     called. Events are dropped, but for those that belong to a reply."""
 
-    behind_proxy = closed_by_page = False
+    behind_proxy = is_page = closed_by_page = False
     ends_when_idle = True
 
     def __init__(

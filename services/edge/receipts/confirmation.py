@@ -1,7 +1,6 @@
 """Delivery confirmation for one connection: its pongs, in the order of our pings, confirm pushed messages."""
 
 import asyncio
-import math
 from collections.abc import Callable
 
 from services.edge.canonical.transport import Socket
@@ -19,13 +18,15 @@ class DeliveryConfirmation:
     there the end of the connection confirms nothing, and a visit that is shorter must confirm all the same."""
 
     __slots__ = (
-        "_clock", "_handling_seconds", "_ping_due", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since",
+        "_clock", "_handling_seconds", "_is_page", "_ping_due", "_settled", "_socket", "last_ping", "unconfirmed",
+        "waiting_since",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, clock: Callable[[], float], handling_seconds: float) -> None:
         self._socket = socket
         self._clock = clock
         self._handling_seconds = handling_seconds
+        self._is_page = socket.is_page
         self.unconfirmed = UnconfirmedPushes()
         self._ping_due = False
         """At the end of this tick."""
@@ -42,7 +43,9 @@ class DeliveryConfirmation:
 
     def pushed(self, chat: ChatId, index: int) -> None:
         """The last bytes sent push this message."""
-        self.unconfirmed.pushed(chat, index, self._socket.sent_bytes, self._clock())
+        self.unconfirmed.pushed(chat, index, self._socket.sent_bytes)
+        if self._is_page:
+            self.unconfirmed.timed(self._clock())
         if self._socket.behind_proxy and self.waiting_since is None and not self._ping_due:
             self._ping_due = True
             asyncio.get_running_loop().call_soon(self._ping_pushes)
@@ -88,7 +91,7 @@ class DeliveryConfirmation:
         if self.unconfirmed:
             waiting = self._socket.unacknowledged()
             arrived = -1 if waiting is None else self._socket.sent_bytes - waiting
-            until = self._clock() - self._handling_seconds if self._socket.closed_by_page else math.inf
+            until = self._clock() - self._handling_seconds if self._socket.closed_by_page else None
             confirmed = self.unconfirmed.ended(arrived, until)
         self._wake()
         return confirmed

@@ -14,22 +14,28 @@ class UnconfirmedPushes:
     """Pushed messages of one connection that are not confirmed yet. A message's position is the number of bytes sent up
     to its end; times are those of one clock, in seconds."""
 
-    __slots__ = ("_pinged", "_pushed")
+    __slots__ = ("_pinged", "_pushed", "_times")
 
     def __init__(self) -> None:
-        self._pushed: list[tuple[int, ChatId, int, float]] = []
-        """Position, chat, index and time, in order."""
+        self._pushed: list[tuple[int, ChatId, int]] = []
+        """Position, chat and index, in order."""
+        self._times: list[float] = []
+        """Of the same pushes, if they are timed."""
         self._pinged = 0
         """Number of messages pushed before the ping."""
 
     def __bool__(self) -> bool:
         return bool(self._pushed)
 
-    def pushed(self, chat: ChatId, index: int, position: int, now: float) -> None:
-        self._pushed.append((position, chat, index, now))
+    def pushed(self, chat: ChatId, index: int, position: int) -> None:
+        self._pushed.append((position, chat, index))
+
+    def timed(self, now: float) -> None:
+        """The time of the last push. Of one connection, all pushes are timed or none."""
+        self._times.append(now)
 
     def contains(self, chat: ChatId, index: int) -> bool:
-        return any(pushed == chat and known == index for _, pushed, known, _ in self._pushed)
+        return any(pushed == chat and known == index for _, pushed, known in self._pushed)
 
     def pinged(self) -> None:
         """A ping was sent; its pong will confirm everything pushed so far."""
@@ -39,16 +45,20 @@ class UnconfirmedPushes:
         """The ranges confirmed by the pong."""
         return self._confirm(self._pinged)
 
-    def ended(self, position: int, until: float) -> Ranges:
-        """The ranges confirmed at the connection's end, when `position` bytes have arrived and the client has handled
-        what was pushed until then. The rest stays unread."""
-        arrived = bisect_right(self._pushed, position, key=itemgetter(0))
-        confirmed = self._confirm(bisect_right(self._pushed, until, hi=arrived, key=itemgetter(3)))
+    def ended(self, position: int, until: float | None) -> Ranges:
+        """The ranges confirmed at the connection's end, when `position` bytes have arrived. `until`: the client has
+        handled no later push, of timed ones. The rest stays unread."""
+        count = bisect_right(self._pushed, position, key=itemgetter(0))
+        if until is not None:
+            count = bisect_right(self._times, until, hi=count)
+        confirmed = self._confirm(count)
         self._pushed.clear()
+        self._times.clear()
         return confirmed
 
     def _confirm(self, count: int) -> Ranges:
         confirmed, self._pushed, self._pinged = self._pushed[:count], self._pushed[count:], 0
+        del self._times[:count]
         ranges: Ranges = {}
         for chat, low, high in _runs(confirmed):
             spans = ranges.setdefault(chat, [])
@@ -107,13 +117,13 @@ class ReadBuffer:
             self.add(item.account, {item.chat: [(item.low, item.high)]})
 
 
-def _runs(pushed: list[tuple[int, ChatId, int, float]]) -> Iterator[tuple[ChatId, int, int]]:
+def _runs(pushed: list[tuple[int, ChatId, int]]) -> Iterator[tuple[ChatId, int, int]]:
     """Group pushes of consecutive indexes of one chat: the chat, the first and the last index."""
     if not pushed:
         return
-    _, chat, low, _ = pushed[0]
+    _, chat, low = pushed[0]
     high = low - 1
-    for _, following, index, _ in pushed:
+    for _, following, index in pushed:
         if index != high + 1 or following != chat:
             yield chat, low, high
             chat, low = following, index

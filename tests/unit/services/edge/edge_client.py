@@ -129,8 +129,9 @@ class FakeSocket:
 class EdgeClient:
     """One connection in the dialect of tests."""
 
-    def __init__(self, endpoint: ConnectionRegistry, address: str = "192.0.2.1") -> None:
+    def __init__(self, endpoint: ConnectionRegistry, address: str = "192.0.2.1", *, is_page: bool = False) -> None:
         self.socket = FakeSocket()
+        self.socket.is_page = is_page
         hello = Handshake("/ws/lines", "chat.example", address, False, (), "")
         self.socket.client = self.client = endpoint.connected(hello, self.socket)
         self._refs = count(1)

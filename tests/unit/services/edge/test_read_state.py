@@ -81,8 +81,7 @@ async def test_a_page_that_closes_may_not_have_handled_what_came_last(
 ) -> None:
     await cluster.add_edge(handling_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    alice.socket.is_page = is_page
+    alice = await EdgeClient(cluster.edges[0].endpoint, is_page=is_page).login(1)
     await alice.until_synced()
     await push(cluster, alice, "a")
     await alice.client.confirm_all()
@@ -99,8 +98,7 @@ async def test_a_page_that_closes_may_not_have_handled_what_came_last(
 async def test_what_came_earlier_is_handled(cluster: EdgeCluster) -> None:
     await cluster.add_edge(confirm_interval_seconds=1000.0, handling_seconds=0.05)
     cluster.backend.add_chat(7, 1, 2)
-    alice = await cluster.client(1)
-    alice.socket.is_page = True
+    alice = await EdgeClient(cluster.edges[0].endpoint, is_page=True).login(1)
     await alice.until_synced()
     await push(cluster, alice, "a")
     await asyncio.sleep(0.06)

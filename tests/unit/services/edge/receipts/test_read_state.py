@@ -48,7 +48,8 @@ class PushMachine(RuleBasedStateMachine):
         self.next[chat] = index + 1
         self.position += BYTES
         self.now += skipped
-        self.unconfirmed.pushed(ChatId(chat), index, self.position, self.now)
+        self.unconfirmed.pushed(ChatId(chat), index, self.position)
+        self.unconfirmed.timed(self.now)
         self.places[chat, index] = self.position, self.now
         self.since_ping.add((chat, index))
 
@@ -93,8 +94,8 @@ TestPushMachine = PushMachine.TestCase
 def test_consecutive_indexes_are_one_range() -> None:
     unconfirmed = UnconfirmedPushes()
     for index in (4, 5, 6, 8):
-        unconfirmed.pushed(ChatId(7), index, BYTES, 0.0)
-    assert unconfirmed.ended(BYTES, 0.0) == {7: [(4, 6), (8, 8)]}
+        unconfirmed.pushed(ChatId(7), index, BYTES)
+    assert unconfirmed.ended(BYTES, None) == {7: [(4, 6), (8, 8)]}
 
 
 @given(spans)
