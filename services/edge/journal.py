@@ -12,8 +12,8 @@ from shared.contract.audit import Acceptance, Arrival, Confirmation
 from shared.contract.ids import AccountId, ChatId, Nonce
 
 _PAGE_ENTRIES = 250
-_PAGES = 21
-"""So at least 5,000 entries are known."""
+_PAGES = 20
+"""Full ones, of 5,000 entries."""
 
 _RECORDED = 10_000
 _encoder = msgspec.json.Encoder()
@@ -41,35 +41,35 @@ class DeliveryRecord:
 
 
 class RecentEntries(Generic[EntryT]):
-    """The last 5,000 entries or some more, in order, as JSON lines: thousands of live objects would push what a message
-    needs out of the processor's cache. `form`: an entry's type, for msgspec."""
+    """The last 5,000 entries or some more, in order. Full pages are JSON lines: thousands of live objects would push
+    what a message needs out of the processor's cache. `form`: an entry's type, for msgspec."""
 
-    __slots__ = ("_decoder", "_in_page", "_pages")
+    __slots__ = ("_began", "_decoder", "_page", "_pages")
 
     def __init__(self, form: type[EntryT]) -> None:
         self._decoder = msgspec.json.Decoder(form)
-        self._pages = deque([(now_ms(), bytearray())], maxlen=_PAGES)
-        """Each with the time from which it has all entries."""
-        self._in_page = 0
-        """Entries in the last page."""
+        self._pages: deque[tuple[int, bytes]] = deque(maxlen=_PAGES)
+        """The full ones, each with the time from which it has all entries."""
+        self._began = now_ms()
+        """The same of the last page."""
+        self._page: list[EntryT] = []
 
     def __iter__(self) -> Iterator[EntryT]:
         for _, lines in self._pages:
             yield from self._decoder.decode_lines(lines)
+        yield from self._page
 
     @property
     def remembers_from(self) -> int:
         """Unix milliseconds."""
-        return self._pages[0][0]
+        return self._pages[0][0] if self._pages else self._began
 
     def append(self, entry: EntryT) -> None:
-        if self._in_page == _PAGE_ENTRIES:
-            self._pages.append((now_ms(), bytearray()))
-            self._in_page = 0
-        lines = self._pages[-1][1]
-        _encoder.encode_into(entry, lines, -1)
-        lines.extend(b"\n")
-        self._in_page += 1
+        """The entry is not changed any more."""
+        if len(self._page) == _PAGE_ENTRIES:
+            self._pages.append((self._began, _encoder.encode_lines(self._page)))
+            self._began, self._page = now_ms(), []
+        self._page.append(entry)
 
 
 class MessageJournal:
