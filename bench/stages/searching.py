@@ -132,7 +132,7 @@ async def _fill(store: MessageStore, writer: Writer) -> list[str]:
 async def _index(store: MessageStore, messages: int) -> str:
     """Without pauses."""
     began = time.perf_counter()
-    with patch.multiple(indexing, _PAUSE_RATIO=0.0, _POSTING_RATIO=0.0):
+    with patch.multiple(indexing, _PAUSE_RATIO=0.0, _RATIO_PER_POST=0.0):
         await _indexer(store).tick()
     seconds = time.perf_counter() - began
     return f"indexing {messages} messages without pauses: {seconds:.1f} s, {messages / seconds:.0f} a second"

@@ -23,13 +23,13 @@ _REST_RATIO = 2.0
 """After each pass over all chats, it rests for so many times the time that the pass took."""
 _PAUSE_RATIO = 3.0
 """After each transaction, it pauses for at least so many times the time that the transaction took."""
-_POSTING_RATIO = 19.0
-"""The same while messages are posted."""
-_POSTING_SECONDS = 1.0
-"""After a post, more are expected for so long."""
+_RATIO_PER_POST = 0.1
+"""For each message that is posted in a second, it pauses for so many more times."""
 _PATIENT_SECONDS = 60.0
-"""A pass that lasts longer leaves posts no more time than the short pauses."""
+"""A pass that lasts longer makes shorter pauses, whatever is posted."""
 _LONGEST_PAUSE_SECONDS = 2.0
+_SHORTEST_SECONDS = 0.001
+"""From one transaction to the next, to tell the rate of posts."""
 _CHATS = 64
 
 
@@ -121,7 +121,7 @@ class IndexPace:
     def __init__(self, store: SearchIndex) -> None:
         self._store = store
         self._seen = store.posted
-        self._last_post = float("-inf")
+        self._looked = time.monotonic()
         self.start()
 
     def start(self) -> None:
@@ -134,11 +134,11 @@ class IndexPace:
         await asyncio.sleep(min((now - began) * self.ratio(now), _LONGEST_PAUSE_SECONDS))
 
     def ratio(self, now: float) -> float:
-        """Of the pause to the time that the transaction took. The busier the machine, the more posts share a
-        transaction, and the longer the pause is."""
+        """Of the pause to the time that the transaction took. After the first minute, it grows with the number of
+        posts that share a transaction, and so with the load of the machine, and no longer with their rate."""
         messages, batches = (count - before for count, before in zip(self._store.posted, self._seen, strict=True))
-        self._seen = self._store.posted
-        if messages:
-            self._last_post = now
-        is_patient = now - self._started < _PATIENT_SECONDS and now - self._last_post < _POSTING_SECONDS
-        return (_POSTING_RATIO if is_patient else _PAUSE_RATIO) + messages / max(batches, 1)
+        seconds = max(now - self._looked, _SHORTEST_SECONDS)
+        self._seen, self._looked = self._store.posted, now
+        if now - self._started < _PATIENT_SECONDS:
+            return _PAUSE_RATIO + messages / seconds * _RATIO_PER_POST
+        return _PAUSE_RATIO + messages / max(batches, 1)

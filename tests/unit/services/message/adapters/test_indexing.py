@@ -1,10 +1,10 @@
 """The pace of indexing beside posts; and indexing a database for the first time: its write-ahead log stays short."""
 
 import random
-import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -49,7 +49,7 @@ def drafts() -> Iterator[Draft]:
 async def test_the_log_stays_short_while_many_messages_are_indexed(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for ratio in ("_PAUSE_RATIO", "_POSTING_RATIO"):
+    for ratio in ("_PAUSE_RATIO", "_RATIO_PER_POST"):
         monkeypatch.setattr(indexing, ratio, 0.0)
     for module in ("shared.database", "shared.write_ahead_log"):
         monkeypatch.setattr(f"{module}.LOG_BYTES", 16 * MIB)
@@ -62,18 +62,23 @@ async def test_the_log_stays_short_while_many_messages_are_indexed(
     assert store.longest < 64 * MIB
 
 
-async def test_the_index_leaves_posts_more_time_for_a_minute(sqlite_url: str) -> None:
+async def test_the_index_leaves_posts_more_time_for_a_minute(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(indexing, "time", SimpleNamespace(monotonic=lambda: now[0]))
     database = Database(sqlite_url)
     store, made = MessageStore(database), drafts()
-    pace, start = IndexPace(store), time.monotonic()
-    assert pace.ratio(start) == 3.0
-    await store.post([next(made) for _ in range(5)])
-    assert pace.ratio(start + 1) == 19.0 + 5, "one transaction of five messages"
-    assert pace.ratio(start + 1.9) == 19.0, "more are expected"
-    assert pace.ratio(start + 2.1) == 3.0
-    await store.post([next(made) for _ in range(5)])
-    assert pace.ratio(start + 61) == 3.0 + 5, "the index must keep up"
+    pace = IndexPace(store)
+
+    async def ratio_after(seconds: float, posts: int) -> float:
+        if posts:
+            await store.post([next(made) for _ in range(posts)])
+        now[0] += seconds
+        return pace.ratio(now[0])
+
+    assert await ratio_after(0.0, posts=0) == 3.0
+    assert await ratio_after(0.5, posts=50) == 3.0 + 10, "a hundred messages a second"
+    assert await ratio_after(0.5, posts=0) == 3.0
+    assert await ratio_after(60.0, posts=50) == 3.0 + 50, "one transaction of fifty: the index must keep up"
     pace.start()
-    await store.post([next(made)])
-    assert pace.ratio(time.monotonic()) == 19.0 + 1
+    assert await ratio_after(1.0, posts=10) == 3.0 + 1
     await database.close()
