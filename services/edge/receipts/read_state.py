@@ -98,7 +98,9 @@ class ReadBuffer:
             self._read.add((account, chat))
 
     def add_posted(self, account: AccountId, chat: ChatId, indexes: Iterable[int]) -> None:
-        self._ranges.setdefault(account, {}).setdefault(chat, []).extend((index, index) for index in indexes)
+        spans = self._ranges.setdefault(account, {}).setdefault(chat, [])
+        for index in indexes:
+            spans.append((index, index))  # a generator expression is slow when compiled
 
     def of_read_chats(self, ranges: Iterable[ReadRange]) -> list[ReadRange]:
         """Those of these ranges, of which some may have left the buffer, whose account has read something there."""
