@@ -103,7 +103,7 @@ async def test_a_change_without_a_reply_is_repeated_on_the_next_connection() -> 
     acks = [record for record in records if isinstance(record, ChangeAcknowledged)]
     assert requests[0].name == requests[1].name == acks[0].name
     assert requests[0].connection < requests[1].connection == acks[0].connection
-    assert [ack.rev for ack in acks] == list(range(1, len(server.changes) + 1))
+    assert {ack.rev for ack in acks} == set(range(1, len(server.changes) + 1))  # a reaction may come again
     assert {(one.chat, one.index, one.msg_id) for one in requests} == {(CHAT, 1, 7)}
 
 

@@ -102,8 +102,9 @@ class BadInputFixture:
     def check(self, dialect: str) -> None:
         """The user of the wrong frame is still logged in, can post, gets the bystander's next message, and nothing
         else."""
-        user, chat, text = self.users[dialect], self.commons[dialect], secrets.token_hex(6)
-        _send(user, chat, f"own {text}")
+        user, chat = self.users[dialect], self.commons[dialect]
+        _send(user, chat, secrets.token_hex(6))
+        text = secrets.token_hex(6)  # another one: the bystander waits for its own echo
         sender = {"session_id": str(chat)}
         self.bystander.request({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
         if dialect == "service":

@@ -13,6 +13,8 @@ from services.cli.up_plan import authority
 from shared.dashboard.history import DashboardData
 
 _REPLY_SECONDS = 3.0
+_decode = msgspec.json.Decoder(DashboardData).decode
+"""Made before threads use it: msgspec 0.22 crashes if two threads decode a type for the first time."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def _poll_one(target: OpsAddress) -> ProcessState:
         answer = client.getresponse()
         if answer.status != http.HTTPStatus.OK:
             return ProcessState(target.name, error=f"answers {answer.status}")
-        return ProcessState(target.name, msgspec.json.decode(answer.read(), type=DashboardData))
+        return ProcessState(target.name, _decode(answer.read()))
     except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
         return ProcessState(target.name, error=str(error) or type(error).__name__)
     finally:
