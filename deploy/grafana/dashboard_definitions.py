@@ -56,13 +56,14 @@ def _panels(dashboard: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
 
 def _overview() -> GrafanaDashboard:
     everywhere = _across(*JOBS)
-    saturation = PanelGroup("Saturation", (*PROCESS.panels, gauge("Open files allowed", "process_max_fds")))
     sections = (
-        Section("Promises", (_send_success(), *_panels(EDGE, "Time to acknowledge", "Time to deliver", "Connections"))),
+        Section(
+            "Promises", (_failed_replies(), _send_success(), *_panels(EDGE, "Time to acknowledge", "Time to deliver"))
+        ),
         Section(
             "Traffic",
             (
-                *_panels(EDGE, "Frames in", "Frames out", "Deliveries"),
+                *_panels(EDGE, "Connections", "Frames in", "Frames out", "Deliveries"),
                 *_panels(MESSAGE, "Acknowledged"),
                 *_panels(AUTH, "Logins"),
                 *_panels(EDGE, "Requests", "Closed by us"),
@@ -77,13 +78,21 @@ def _overview() -> GrafanaDashboard:
                     for one in (*REQUESTS.panels, *REQUESTS_SENT.panels, *EVENTS.panels)
                     if one.bad
                 ),
-                *_panels(EDGE, "Re-syncs after a loss", "Closed as too slow"),
+                _requests_failed(),
+                *_panels(EDGE, "Re-syncs after a loss", "Closed as too slow", "Messages lost"),
             ),
         ),
-        Section("Saturation", (*section(saturation, everywhere).panels, _clocks())),
+        Section("Saturation", (*section(PROCESS, everywhere).panels, _open_files(), _clocks())),
         _python(),
     )
     return GrafanaDashboard("overview", "Overview", JOBS, sections)
+
+
+def _failed_replies() -> GrafanaPanel:
+    """The service level, from the recording rules of its alerts."""
+    ratios = (Query(f"dragoman:failed_replies:ratio_rate{span}", span) for span in ("5m", "30m", "1h", "6h"))
+    text = "The share of the replies at the edges that are errors of ours: the service level."
+    return GrafanaPanel("Failed replies", Unit.SHARE, tuple(ratios), text=text)
 
 
 def _send_success() -> GrafanaPanel:
@@ -93,19 +102,39 @@ def _send_success() -> GrafanaPanel:
         "Messages acknowledged of those taken",
         Unit.SHARE,
         (Query(f"{acknowledged} / ({acknowledged} + {lost})", "success"),),
+        text="The share of posted messages that message acknowledged; rejections that are the sender's do not count.",
     )
+
+
+def _requests_failed() -> GrafanaPanel:
+    selector, metric = _across(*JOBS).selector, "dragoman_bus_request_seconds_count"
+    failed = rate(metric, f'{selector},outcome=~"internal|late|overloaded|unavailable"', "job")
+    ratio = Query(f"{failed} / {rate(metric, selector, 'job')}", "{{job}}")
+    text = "The share of the requests to a service that failed for reasons of its own."
+    return GrafanaPanel("Requests failed", Unit.SHARE, (ratio,), text=text)
+
+
+def _open_files() -> GrafanaPanel:
+    selector = _across(*JOBS).selector
+    used = Query(f"process_open_fds{{{selector}}} / process_max_fds{{{selector}}}", "{{instance}}")
+    text = "Open file descriptors of those that the process may have."
+    return GrafanaPanel("Open files of those allowed", Unit.SHARE, (used,), text=text)
 
 
 def _up() -> GrafanaPanel:
     jobs = _across(*JOBS).selector
-    return GrafanaPanel("Processes that answer", Unit.NUMBER, (Query(f"sum by (job) (up{{{jobs}}})", "{{job}}"),))
+    answering = Query(f"sum by (job) (up{{{jobs}}})", "{{job}}")
+    return GrafanaPanel(
+        "Processes that answer", Unit.NUMBER, (answering,), text="Processes that Prometheus can scrape."
+    )
 
 
 def _clocks() -> GrafanaPanel:
     """Compared with Prometheus's clock: a sample's timestamp is the time of the scrape."""
     clock = f"dragoman_clock_seconds{{{_across(*JOBS).selector}}}"
-    ahead = Query(f"{clock} - timestamp({clock})", "{{instance}}")
-    return GrafanaPanel("Clocks ahead of Prometheus's", Unit.SECONDS, (ahead,))
+    apart = Query(f"abs({clock} - timestamp({clock}))", "{{instance}}")
+    text = "How far a process's clock is ahead of Prometheus's, or behind it."
+    return GrafanaPanel("Clocks apart from Prometheus's", Unit.SECONDS, (apart,), text=text)
 
 
 def _python() -> Section:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deploy.grafana.alerts import ALERTS, LIMITS, RELATED, Alert
 from deploy.grafana.dashboard_definitions import GrafanaDashboard, dashboards
 from deploy.grafana.queries import GrafanaPanel, Section
 from shared.dashboard.panels import Unit
@@ -13,6 +14,12 @@ from shared.dashboard.panels import Unit
 DIRECTORY = Path(__file__).parent / "dashboards"
 _SCHEMA = 39
 _WIDTH, _HEIGHT, _COLUMNS = 6, 7, 24
+_TEXT_WIDTH, _TEXT_HEIGHT = 12, 9
+_RUNBOOKS = "dragoman-runbooks"
+_COLOURS = {"info": "yellow", "warning": "orange", "critical": "red"}
+"""Of an alert's limit, by its severity, in ascending order."""
+_ABOVE_ZERO = 1e-9
+"""Grafana colours from a value on, an alert fires above it."""
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _UNITS = {
     Unit.NUMBER: "short",
@@ -28,13 +35,42 @@ Json = dict[str, Any]
 
 def files() -> dict[str, str]:
     """File contents by name."""
-    return {f"{one.name}.json": json.dumps(document(one), indent=1) + "\n" for one in dashboards()}
+    documents = {one.name: document(one) for one in dashboards()} | {"runbooks": runbooks()}
+    return {f"{name}.json": json.dumps(one, indent=1) + "\n" for name, one in documents.items()}
 
 
 def document(dashboard: GrafanaDashboard) -> Json:
+    return _head(dashboard.uid, dashboard.title) | {
+        "annotations": {"list": [_starts(dashboard)]},
+        "templating": {"list": list(_variables(dashboard))},
+        "panels": list(_panels(dashboard.sections)),
+    }
+
+
+def runbooks() -> Json:
+    """A panel for each runbook: links to them need no address outside of Grafana."""
+    return _head(_RUNBOOKS, "Runbooks") | {
+        "annotations": {"list": []},
+        "templating": {"list": []},
+        "panels": [_runbook(alert) for alert in ALERTS.values()],
+    }
+
+
+def _runbook(alert: Alert) -> Json:
+    row, column = divmod(alert.number - 1, _COLUMNS // _TEXT_WIDTH)
     return {
-        "uid": dashboard.uid,
-        "title": f"Dragoman · {dashboard.title}",
+        "id": alert.number,
+        "type": "text",
+        "title": alert.name,
+        "gridPos": {"x": column * _TEXT_WIDTH, "y": row * _TEXT_HEIGHT, "w": _TEXT_WIDTH, "h": _TEXT_HEIGHT},
+        "options": {"mode": "markdown", "content": alert.runbook},
+    }
+
+
+def _head(uid: str, title: str) -> Json:
+    return {
+        "uid": uid,
+        "title": f"Dragoman · {title}",
         "tags": ["dragoman"],
         "editable": False,
         "graphTooltip": 1,
@@ -44,9 +80,6 @@ def document(dashboard: GrafanaDashboard) -> Json:
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
         "links": [_link()],
-        "annotations": {"list": [_starts(dashboard)]},
-        "templating": {"list": list(_variables(dashboard))},
-        "panels": list(_panels(dashboard.sections)),
     }
 
 
@@ -87,13 +120,17 @@ def _panels(sections: tuple[Section, ...]) -> Iterator[Json]:
 
 
 def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
+    """With the limits, instructions and runbooks of its alerts."""
+    limits, related = ([ALERTS[name] for name in of.get(panel.title, ())] for of in (LIMITS, RELATED))
     return {
         "id": number,
         "type": "timeseries",
         "title": panel.title,
+        "description": "\n\n".join(filter(None, (panel.text, *map(_instruction, (*limits, *related))))),
+        "links": [_link_to_runbook(alert) for alert in (*limits, *related)],
         "datasource": _SOURCE,
         "gridPos": place,
-        "fieldConfig": {"defaults": _style(panel), "overrides": []},
+        "fieldConfig": {"defaults": _style(panel, limits), "overrides": []},
         "options": {
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
             "tooltip": {"mode": "multi", "sort": "desc"},
@@ -105,11 +142,32 @@ def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
     }
 
 
-def _style(panel: GrafanaPanel) -> Json:
-    """Unit and colours; panels of errors are red."""
+def _instruction(alert: Alert) -> str:
+    return f"**{alert.name}** ({alert.severity}): {alert.part('Symptom')} **What to do:** {alert.part('Mitigate')}"
+
+
+def _link_to_runbook(alert: Alert) -> Json:
+    return {"title": f"Runbook of {alert.name}", "url": f"/d/{_RUNBOOKS}?viewPanel={alert.number}", "targetBlank": True}
+
+
+def _style(panel: GrafanaPanel, limits: list[Alert]) -> Json:
+    """Unit and colours; panels of errors are red. Lines mark the alerts' limits."""
     colour = {"mode": "shades", "fixedColor": "red"} if panel.bad else {"mode": "palette-classic"}
     drawn = {"lineWidth": 1, "fillOpacity": 8, "showPoints": "never", "spanNulls": 60_000}
-    return {"unit": _UNITS[panel.unit], "min": 0, "color": colour, "custom": drawn}
+    style = {"unit": _UNITS[panel.unit], "min": 0, "color": colour}
+    if not limits:
+        return style | {"custom": drawn}
+    thresholds = {"mode": "absolute", "steps": _steps(limits)}
+    return style | {"custom": drawn | {"thresholdsStyle": {"mode": "dashed"}}, "thresholds": thresholds}
+
+
+def _steps(limits: list[Alert]) -> list[Json]:
+    """Each with the value from which on it holds, ascending; None: from the lowest on."""
+    colours: dict[float | None, str] = {None: "green"}
+    for alert in sorted(limits, key=lambda alert: list(_COLOURS).index(alert.severity)):
+        colour = _COLOURS[alert.severity]
+        colours |= {None: colour, 1: "green"} if alert.limit is None else {alert.limit or _ABOVE_ZERO: colour}
+    return [{"color": colours[at], "value": at} for at in sorted(colours, key=lambda at: at or 0)]
 
 
 if __name__ == "__main__":

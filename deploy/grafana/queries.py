@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 
+from deploy.grafana.help_texts import HELP_TEXTS
 from shared.dashboard.panels import Panel, PanelGroup, PanelKind, Unit
 
 INTERVAL = "$__rate_interval"
+_SHOWN = {
+    PanelKind.RATE: "{}, per second",
+    PanelKind.COUNT: "Observations per second of: {}",
+    PanelKind.PERCENTILES: "{}, median and 99th percentile",
+    PanelKind.MEAN: "{}, mean",
+}
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class GrafanaPanel:
     queries: tuple[Query, ...]
     bad: bool = False
     """Any value but zero indicates a problem."""
+    text: str = ""
+    """What it shows."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ def section(group: PanelGroup, scope: Scope) -> Section:
 
 
 def panel(source: Panel, scope: Scope) -> GrafanaPanel:
-    return GrafanaPanel(source.title, source.unit, _queries(source, scope), source.bad)
+    return GrafanaPanel(source.title, source.unit, _queries(source, scope), source.bad, _text(source))
 
 
 def rate(name: str, selector: str, *labels: str) -> str:
@@ -54,6 +63,13 @@ def rate(name: str, selector: str, *labels: str) -> str:
 
 def quantile(share: float, metric: str, selector: str, *labels: str) -> str:
     return f"histogram_quantile({share:g}, {rate(f'{metric}_bucket', selector, *labels, 'le')})"
+
+
+def _text(source: Panel) -> str:
+    if source.metric not in HELP_TEXTS:
+        return ""
+    shown = _SHOWN.get(source.kind, "{}").format(HELP_TEXTS[source.metric])
+    return shown + (f", by {source.by}" if source.by else "") + (f", without {source.but}" if source.but else "") + "."
 
 
 def _queries(source: Panel, scope: Scope) -> tuple[Query, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.grafana.alerts import LIMITS, RELATED
 from deploy.grafana.generate import DIRECTORY, files
 from deploy.grafana.queries import GrafanaPanel, Query, Scope, panel
 from shared.dashboard.panels import Panel, PanelKind, Unit, count, gauge, mean, percentiles, rate, share
@@ -18,16 +19,51 @@ from tests.deploy.manifests import needs_renderer, of_kind
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS: dict[str, dict[str, Any]] = {path.name: json.loads(path.read_text()) for path in DIRECTORY.glob("*.json")}
+RULES: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule
+    for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
+COLOURS = {"info": "yellow", "warning": "orange", "critical": "red"}
 PROMTOOL = shutil.which("promtool")
 
 
 def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from (one for one in dashboard["panels"] if one["type"] != "row")
+    yield from (one for one in dashboard["panels"] if one["type"] == "timeseries")
 
 
 def expressions(dashboard: dict[str, Any]) -> Iterator[str]:
     yield from (annotation["expr"] for annotation in dashboard["annotations"]["list"])
     yield from (target["expr"] for one in panels(dashboard) for target in one["targets"])
+
+
+def alerts_of(one: dict[str, Any]) -> list[str]:
+    return [link["title"].removeprefix("Runbook of ") for link in one["links"]]
+
+
+def limit(expression: str) -> str:
+    """The comparison that the whole expression ends in, or that comes before its first `and` and `or`."""
+    found = re.search(r"(== 0|> [\d.]+)(?:\s+(?:and|or absent)\b.*)?\s*$", expression, re.DOTALL)
+    assert found is not None, expression
+    return found[1]
+
+
+def drawn_limits(one: dict[str, Any]) -> dict[str, str]:
+    """Their colours. A green step above another colour marks what is well."""
+    assert one["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"] == {"mode": "dashed"}
+    lowest, *above = one["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert lowest["value"] is None
+    if lowest["color"] == "green":
+        return {f"> {round(step['value'], 6):g}": step["color"] for step in above}
+    assert above == [{"color": "green", "value": 1}]
+    return {"== 0": lowest["color"]}
+
+
+def metrics(expression: str) -> set[str]:
+    names = r"\b(?:up\b|(?:dragoman|process|gnatsd|nats|jetstream|redis|pg)[_:]\w+(?::[a-z]+)?)"
+    return set(re.findall(names, re.sub(r"\{.*?\}", "", expression)))
 
 
 def test_files_match_the_code() -> None:
@@ -36,7 +72,7 @@ def test_files_match_the_code() -> None:
 
 
 def test_each_service_and_server_has_a_dashboard() -> None:
-    names = {"overview", "edge", "auth", "session", "message", "nats", "valkey", "database"}
+    names = {"overview", "edge", "auth", "session", "message", "nats", "valkey", "database", "runbooks"}
     assert set(DASHBOARDS) == {f"{name}.json" for name in names}
 
 
@@ -75,7 +111,8 @@ def test_dashboard_follows_conventions(name: str) -> None:
     assert dashboard["editable"] is False
     assert dashboard["tags"] == ["dragoman"]
     assert [one["schemaVersion"] for one in DASHBOARDS.values()] == [dashboard["schemaVersion"]] * len(DASHBOARDS)
-    assert dashboard["templating"]["list"][0]["type"] == "datasource"
+    assert name == "runbooks.json" or dashboard["templating"]["list"][0]["type"] == "datasource"
+    assert [(link["type"], link["tags"]) for link in dashboard["links"]] == [("dashboards", ["dragoman"])]
     for one in panels(dashboard):
         assert one["fieldConfig"]["defaults"]["unit"]
         assert one["targets"]
@@ -83,6 +120,55 @@ def test_dashboard_follows_conventions(name: str) -> None:
             assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     for expression in expressions(dashboard):
         assert set(re.findall(r"\[(.*?)\]", expression)) <= {"$__rate_interval"}, expression
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_each_selector_names_a_job(name: str) -> None:
+    for expression in expressions(DASHBOARDS[name]):
+        outside = re.sub(r"\{job=[^}]*\}", "{}", re.sub(r"\[.*?\]|\w+ by \([^)]*\)", "", expression))
+        without = set(re.findall(r"\b[a-z_][\w:]*+(?!\s*[({])", outside))
+        assert {one for one in without if one != "or" and not one.startswith("dragoman:")} == set(), expression
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_of_errors_and_of_alerts_have_descriptions_and_instructions(name: str) -> None:
+    for one in panels(DASHBOARDS[name]):
+        related = {*LIMITS.get(one["title"], ()), *RELATED.get(one["title"], ())}
+        assert one["description"] or not (related or one["fieldConfig"]["defaults"]["color"]["mode"] == "shades"), one
+        assert set(alerts_of(one)) == related
+        assert one["description"].count("**What to do:**") == len(related)
+
+
+@pytest.mark.parametrize("title", LIMITS)
+def test_panel_draws_the_limits_of_its_alerts(title: str) -> None:
+    """In the colour of the most severe alert of each limit, on panels of the same metrics."""
+    by_severity = sorted(LIMITS[title], key=lambda alert: list(COLOURS).index(RULES[alert]["labels"]["severity"]))
+    limits = {limit(RULES[alert]["expr"]): COLOURS[RULES[alert]["labels"]["severity"]] for alert in by_severity}
+    found = [one for dashboard in DASHBOARDS.values() for one in panels(dashboard) if one["title"] == title]
+    assert found
+    for one in found:
+        assert drawn_limits(one) == limits
+        queried = {metric for target in one["targets"] for metric in metrics(target["expr"])}
+        assert [alert for alert in LIMITS[title] if not queried & metrics(RULES[alert]["expr"])] == []
+
+
+def test_each_alert_of_processes_is_on_a_panel() -> None:
+    """Those of other servers need not have one."""
+    ours = re.compile(r"\b(?:dragoman(?!_backup)|process)_")
+    on_panels = {alert for dashboard in DASHBOARDS.values() for one in panels(dashboard) for alert in alerts_of(one)}
+    assert {alert for alert, rule in RULES.items() if ours.search(rule["expr"])} - on_panels == set()
+
+
+def test_links_to_runbooks_lead_to_them() -> None:
+    pages = {one["id"]: one for one in DASHBOARDS["runbooks.json"]["panels"]}
+    text = "\n\n".join(f"## {one['title']}\n\n{one['options']['content']}" for one in pages.values())
+    assert (ROOT / "docs" / "runbooks.md").read_text().endswith(f"\n\n{text}\n")
+    for dashboard in DASHBOARDS.values():
+        for one in panels(dashboard):
+            for link, alert in zip(one["links"], alerts_of(one), strict=True):
+                page, _, number = link["url"].partition("?viewPanel=")
+                assert page == f"/d/{DASHBOARDS['runbooks.json']['uid']}"
+                assert pages[int(number)]["title"] == alert
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
