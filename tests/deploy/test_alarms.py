@@ -85,6 +85,7 @@ async def test_an_alert_that_stays_is_a_failed_step(
     prometheus: FakePrometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.deploy.disturbed_trial.ALARM_SECONDS", 0.2)
+    monkeypatch.setattr("tests.deploy.disturbed_trial.QUIET_SECONDS", 0.2)
     prometheus.firing = {"DragomanLag"}
 
     @asynccontextmanager
