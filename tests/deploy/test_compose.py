@@ -22,7 +22,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
 SETTINGS = {variable(name) for name, _, _ in leaves(Settings())}
 ONLY_OF_THE_FILE = {
     "DRAGOMAN_VERSION", "DRAGOMAN_PORT", "DRAGOMAN_PUBLIC_URL", "DRAGOMAN_RATES", "DRAGOMAN_TLS_PEM",
-    "DRAGOMAN_ENV_FILE", "DRAGOMAN_MEMORY", "DRAGOMAN_CPUS", "DRAGOMAN_FILES",
+    "DRAGOMAN_ENV_FILE", "DRAGOMAN_ALERTS_FILE", "DRAGOMAN_MEMORY", "DRAGOMAN_CPUS", "DRAGOMAN_FILES",
     "DRAGOMAN_BACKUP_AT", "DRAGOMAN_BACKUP_MEMORY", "DRAGOMAN_BACKUPS_KEPT",
 }  # fmt: skip
 UNCHECKED = {"nats-exporter", "valkey-exporter", "postgres-exporter", "blackbox"}

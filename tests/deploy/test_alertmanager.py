@@ -1,0 +1,135 @@
+"""Compose's Alertmanager sends alerts to the operator's receivers, and the dead man's switch to one of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+from typing import Any
+from urllib.error import URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+import yaml
+
+from services.cli.ports import free_port
+from tests.support.http_server import QuietHandler, serving
+
+COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
+ALERTMANAGER = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
+AMTOOL = shutil.which("amtool")
+SECONDS = 60.0
+_open = build_opener(ProxyHandler({})).open
+
+
+def offered() -> dict[str, str]:
+    """The variables of alerts.env, each with its example."""
+    lines = (COMPOSE / "alerts.env").read_text().splitlines()
+    return dict(line.removeprefix("# ").split("=", 1) for line in lines if line.startswith("# ALERT_"))
+
+
+def started(directory: Path, program: str, variables: dict[str, str], *options: str) -> "subprocess.Popen[str]":
+    """The script, for which this program is Alertmanager."""
+    (directory / "alertmanager").symlink_to(program)
+    environment = {"PATH": f"{directory}:{os.environ['PATH']}", "TMPDIR": str(directory)} | variables
+    return subprocess.Popen(
+        ["/bin/sh", COMPOSE / "alertmanager.sh", *options],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def configured(directory: Path, variables: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """The configuration for these variables, and what the script prints."""
+    printed, _ = started(directory, "/bin/true", variables).communicate(timeout=SECONDS)
+    config: dict[str, Any] = yaml.safe_load((directory / "alertmanager.yml").read_text())
+    return config, printed
+
+
+def test_by_default_nothing_is_sent_and_the_log_reports_it(tmp_path: Path) -> None:
+    config, printed = configured(tmp_path, {})
+    assert config["receivers"] == [{"name": "operators"}, {"name": "watchdog"}]
+    assert "sent nowhere" in printed
+
+
+def test_each_variable_has_its_place(tmp_path: Path) -> None:
+    variables = {**offered(), "ALERT_SMTP_PASSWORD": "o'range {{#"}
+    config, printed = configured(tmp_path, variables)
+    assert printed == ""
+    operators, watchdog = config["receivers"]
+    assert operators["webhook_configs"] == [{"url": variables["ALERT_WEBHOOK"], "send_resolved": True}]
+    assert operators["email_configs"] == [
+        {
+            "to": variables["ALERT_MAIL_TO"], "send_resolved": True, "from": variables["ALERT_MAIL_FROM"],
+            "smarthost": variables["ALERT_SMTP"], "auth_username": variables["ALERT_SMTP_USER"],
+            "auth_password": variables["ALERT_SMTP_PASSWORD"],
+        }
+    ]  # fmt: skip
+    assert watchdog["webhook_configs"] == [{"url": variables["ALERT_WATCHDOG"], "send_resolved": False}]
+
+
+def test_mail_without_a_server_is_an_error(tmp_path: Path) -> None:
+    script = started(tmp_path, "/bin/true", {"ALERT_MAIL_TO": "ann@chat.example", "ALERT_MAIL_FROM": "a@chat.example"})
+    printed, _ = script.communicate(timeout=SECONDS)
+    assert script.returncode != 0
+    assert "ALERT_SMTP: is missing" in printed
+
+
+@pytest.mark.skipif(AMTOOL is None, reason="there is no amtool to check a configuration with")
+@pytest.mark.parametrize("variables", [{}, offered()], ids=["default", "everything"])
+def test_amtool_accepts_the_configuration(tmp_path: Path, variables: dict[str, str]) -> None:
+    assert AMTOOL is not None
+    configured(tmp_path, variables)
+    check = [AMTOOL, "check-config", str(tmp_path / "alertmanager.yml")]
+    done = subprocess.run(check, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def receiving() -> Iterator[tuple[str, "Queue[tuple[str, set[str]]]"]]:
+    """The URL of a receiver, and its calls: the path and the names of the alerts."""
+    calls: Queue[tuple[str, set[str]]] = Queue()
+
+    class Handler(QuietHandler):
+        def do_POST(self) -> None:
+            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.respond(200, b"", {})
+            calls.put((self.path, {one["labels"]["alertname"] for one in sent["alerts"]}))
+
+    with serving(Handler) as url:
+        yield url, calls
+
+
+def raise_alerts(port: int, *names: str) -> None:
+    """As Prometheus does, once Alertmanager listens."""
+    body = json.dumps([{"labels": {"alertname": name, "job": "auth"}} for name in names]).encode()
+    request = Request(f"http://127.0.0.1:{port}/api/v2/alerts", body, {"Content-Type": "application/json"})
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            with _open(request, timeout=SECONDS):
+                return
+        except URLError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.mark.skipif(ALERTMANAGER is None, reason="there is no alertmanager")
+def test_an_alert_and_the_dead_man_s_switch_arrive_each_at_its_receiver(tmp_path: Path) -> None:
+    assert ALERTMANAGER is not None
+    service = yaml.safe_load((COMPOSE.parents[1] / "docker-compose.yml").read_text())["services"]["alertmanager"]
+    port = free_port()
+    with receiving() as (url, calls):
+        variables = {"ALERT_WEBHOOK": f"{url}/operators", "ALERT_WATCHDOG": f"{url}/switch", "no_proxy": "127.0.0.1"}
+        options = [one.replace("/alertmanager", f"{tmp_path}/data") for one in service["command"]]
+        address = f"--web.listen-address=127.0.0.1:{port}"
+        with started(tmp_path, ALERTMANAGER, variables, *options, address, "--log.level=error") as script:
+            try:
+                raise_alerts(port, "DragomanDependencyAway", "DragomanWatchdog")
+                arrived = [calls.get(timeout=SECONDS) for _ in range(2)]
+            finally:
+                script.terminate()
+    assert arrived == [("/switch", {"DragomanWatchdog"}), ("/operators", {"DragomanDependencyAway"})]
