@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="Dragoman" \
 COPY --from=build /opt/dragoman /opt/dragoman
 # Volumes mounted here inherit this ownership; all other files of the image belong to root and are only read. The group is
 # that of users whose number a cluster has chosen.
-RUN cd / && install -d -o 10001 -g 0 -m 0775 /data /data/keys /data/media /data/outbox /backups \
+RUN cd / && install -d -o 10001 -g 0 -m 0775 /data /data/keys /data/media /data/outbox /backups /metrics \
  && install -d -o 10001 -g 10001 \
       /secrets /secrets/nats /secrets/valkey /secrets/postgres \
       /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin /secrets/dashboard \

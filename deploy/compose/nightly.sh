@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a backup at once if there is none of the last day, then one each day at $AT (UTC, HH:MM). A failed one is made
-# again after ten minutes.
+# again after ten minutes. node_exporter reads in $METRICS since when there should be backups.
 set -eu
 
 back_up() {
@@ -17,6 +17,9 @@ seconds_until_next() {
 }
 
 seconds_until_next > /dev/null # a wrong time ends it here
+[ -e "$METRICS/schedule.prom" ] ||
+    echo "dragoman_backup_schedule_start_seconds $(date +%s)" > "$METRICS/schedule.prom" ||
+    echo "nothing can be written to $METRICS: no alert comes when backups fail"
 [ -n "$(find /backups -mindepth 1 -maxdepth 1 -name '20*' -mmin -1440)" ] || back_up
 while :; do
     sleep "$(seconds_until_next)"

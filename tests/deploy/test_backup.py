@@ -33,11 +33,12 @@ class BackupPod:
         self._server = server
         script = (K8S / "components" / "backup" / "backup.sh").read_text()
         self._script = re.sub('(?<=[ ="-])/(?=(secrets|keys|backups|scratch|tmp)\\b)', f"{directory}/", script)
-        for name in ("secrets", "keys", "backups", "scratch", "tmp"):
+        for name in ("secrets", "keys", "backups", "scratch", "tmp", "metrics"):
             (directory / name).mkdir()
             (directory / name).chmod(0o777)
         self.backups = directory / "backups"
         self.media = directory / "media"
+        self.metrics = directory / "metrics"
         self.settings = directory / "secrets" / "dragoman.toml"
         self.settings.write_text(f'[database]\nurl = "{url}"\n')
         ensure_keys(directory / "keys")
@@ -49,7 +50,10 @@ class BackupPod:
         path = f"{self._server.tools}:{os.environ['PATH']}"
         return subprocess.run(
             ["/bin/sh", "-c", self._script], cwd="/",
-            env={"PATH": path, "KEEP": str(keep), "RESTORE": restore, "MEDIA": str(media)},
+            env={
+                "PATH": path, "KEEP": str(keep), "RESTORE": restore, "MEDIA": str(media),
+                "METRICS": str(self.metrics),
+            },
             capture_output=True, text=True, check=False, timeout=SECONDS,
             user="nobody" if os.geteuid() == 0 else None,
         )  # fmt: skip
@@ -147,6 +151,7 @@ def test_a_failed_backup_does_not_count(pod: BackupPod) -> None:
     done = pod.run(keep=1)
     assert done.returncode != 0
     assert "schema" in done.stderr
+    assert list(pod.metrics.iterdir()) == []
     assert [one.name for one in pod.finished()] == ["2020-01-01T000000Z"]
 
 
@@ -157,6 +162,9 @@ def test_the_newest_stay(pod: BackupPod) -> None:
     done = pod.run(keep=2)
     assert done.returncode == 0, done.stderr
     first, second = pod.finished()
+    noted = pod.metrics / "backup.prom"
+    assert re.fullmatch(r"dragoman_backup_time_seconds \d{10}\n", noted.read_text())
+    assert noted.stat().st_mode & 0o777 == 0o644, "another user reads it"
     assert first.name == "2020-01-02T000000Z"
     assert (second / "backup.json").is_file()
     assert (pod.backups / "lost+found").is_dir()

@@ -56,6 +56,11 @@ keep() {
         while read -r old; do rm -rf "$old"; done
 }
 
+note() {
+    echo "dragoman_backup_time_seconds $(date +%s)" > "$METRICS/.backup" &&
+        chmod 0644 "$METRICS/.backup" && mv "$METRICS/.backup" "$METRICS/backup.prom"
+}
+
 # Tables belong to the role that restores them, and its default privileges let the services use them. A database that
 # went back in time gets another epoch (dragoman restore does the same).
 restore() {
@@ -78,4 +83,5 @@ mkdir "$draft"
 dump
 prove
 keep
+[ -z "${METRICS:-}" ] || note || report "nothing can be written to $METRICS: an alert will report an old backup"
 report "backed up to $backup"
