@@ -12,8 +12,8 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 echo "stand-ins: making a Debian"
 packages=python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,haproxy,postgresql,wget,redis-tools
-exporters=prometheus-blackbox-exporter,prometheus-postgres-exporter,prometheus-redis-exporter
-case $* in *prom/*) packages=$packages,prometheus,$exporters ;; esac
+exporters=prometheus-blackbox-exporter,prometheus-node-exporter,prometheus-postgres-exporter,prometheus-redis-exporter
+case $* in *prom/*) packages=$packages,prometheus,prometheus-alertmanager,$exporters ;; esac
 debootstrap --variant=minbase --include=$packages bookworm "$root" >"$root.log" 2>&1 \
   || { tail -5 "$root.log"; exit 1; }
 rm -f "$root.log"
@@ -61,6 +61,7 @@ CONFIG
 SCRIPT
 for program in initdb pg_ctl; do ln -s "/usr/lib/postgresql/15/bin/$program" "$root/usr/local/bin/"; done
 ln -s /usr/bin/redis-cli "$root/usr/local/bin/valkey-cli"
+ln -s /usr/bin/prometheus-alertmanager "$root/usr/local/bin/alertmanager"
 exporter=prometheus-nats-exporter
 case $* in *$exporter*) [ -x .venv/bin/$exporter ] || .ci/go $exporter || echo "stand-ins: no $exporter from here" ;; esac
 [ ! -x .venv/bin/$exporter ] || cp .venv/bin/$exporter "$root/usr/local/bin/"
@@ -74,6 +75,8 @@ for image in "$@"; do
     postgres:*) start='ENTRYPOINT ["docker-entrypoint.sh"]' ;;
     haproxy:*) start='CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]' ;;
     prom/prometheus:*) start='ENTRYPOINT ["prometheus"]' ;;
+    prom/alertmanager:*) start='ENTRYPOINT ["alertmanager"]' ;;
+    prom/node-exporter:*) start='ENTRYPOINT ["prometheus-node-exporter"]' ;;
     natsio/$exporter:*) [ ! -x .venv/bin/$exporter ] || start="ENTRYPOINT [\"$exporter\"]" ;;
     prom/blackbox-exporter:*) start='ENTRYPOINT ["prometheus-blackbox-exporter"]' ;;
     prometheuscommunity/postgres-exporter:*) start='ENTRYPOINT ["prometheus-postgres-exporter"]' ;;

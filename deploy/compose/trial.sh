@@ -14,7 +14,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 tls=false chaos=false alerts=false commands=false dashboards=""
-watchers="prometheus nats-exporter valkey-exporter postgres-exporter blackbox"
+watchers="prometheus alertmanager nats-exporter valkey-exporter postgres-exporter node-exporter blackbox"
 while :; do
   case ${1:-} in
     -h | --help) sed -n '2,13s/^# //p' deploy/compose/trial.sh; exit ;;
@@ -113,6 +113,8 @@ if [ -n "$watching" ]; then
   $compose --profile dashboards up -d $watching
   await 90 shows 'count(up{job=~"auth|edge|message|session"} == 1) == 6'
   await 60 shows 'redis_up == 1 and on() pg_up == 1'
+  await 60 shows 'count(haproxy_server_status{state="UP"} == 1) == 2 and on() count(node_filesystem_avail_bytes)'
+  await 60 shows 'prometheus_notifications_alertmanagers_discovered == 1'
   case $watching in *nats-exporter*) await 60 shows 'gnatsd_healthz_status_value == 1' ;; esac
   ! $tls || await 120 shows 'probe_ssl_earliest_cert_expiry > time()'
   say "is watched by$watching"

@@ -23,7 +23,7 @@ ALERTS = re.findall(r"- alert: (\w+)", RULES)
 SERVICES = {"auth", "edge", "message", "session"}
 WATCHDOG = "DragomanWatchdog"
 """It always fires."""
-EXPORTERS = {"certificates", "nats", "postgres", "valkey"}
+EXPORTERS = {"certificates", "haproxy", "nats", "node", "postgres", "valkey"}
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool to check rules with")
 
@@ -80,3 +80,12 @@ def test_jobs_are_the_services_and_the_exporters() -> None:
     assert jobs == SERVICES | EXPORTERS
     for named in re.findall(r'job=~"([^"]+)"', RULES):
         assert set(named.split("|")) in (SERVICES, EXPORTERS)
+
+
+def test_alerts_of_servers_name_the_job() -> None:
+    """The same Prometheus may watch other servers of these kinds."""
+    expressions = re.sub(r"^ *#.*|runbook_url: .*", "", RULES, flags=re.M)
+    selected = re.findall(r"\b((?:gnatsd|haproxy|jetstream|nats|node|pg|probe|redis)_\w+)(\{job=)?", expressions)
+    left_of_a_division = {name for name, job in selected if job}
+    assert len(left_of_a_division) > 8
+    assert {name for name, job in selected if not job} == {"node_filesystem_size_bytes"}, "the right side of a division"

@@ -76,6 +76,7 @@ def test_the_servers_are_in_networks_of_their_own() -> None:
     assert [name for name, one in SERVICES.items() if "clients" in one.get("networks", [])] == [
         "edge-1", "edge-2", "balancer", "blackbox",
     ]  # fmt: skip
+    assert networks["metrics"] == {"internal": True}
 
 
 def test_only_balancer_and_grafana_publish_ports() -> None:
@@ -105,10 +106,18 @@ def test_exporters_are_unprivileged_and_in_the_dashboards_profile() -> None:
         assert (service["profiles"], service["read_only"], service["user"]) == (["dashboards"], True, "10001:10001")
 
 
+def test_the_host_is_only_read_and_not_by_the_user_of_dragoman() -> None:
+    service = SERVICES["node-exporter"]
+    assert (service["read_only"], service["networks"], service["user"]) == (True, ["metrics"], "65534:65534")
+    assert all(volume.endswith(":ro") for volume in service["volumes"])
+    assert service.keys().isdisjoint({"cap_add", "pid", "network_mode", "privileged"})
+
+
 @pytest.fixture
 def night(tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
     """Runs nightly.sh until it sleeps. Returns the backups that it made, and for how long it slept."""
     (tmp_path / "backups").mkdir()
+    (tmp_path / "metrics").mkdir()
     (tmp_path / "sleep").write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/slept\n[ "$1" = 600 ]\n')
     (tmp_path / "sleep").chmod(0o755)
     script = (ROOT / "deploy" / "compose" / "nightly.sh").read_text()
@@ -116,7 +125,7 @@ def night(tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
 
     def run(backup: str, at: str = "03:17") -> tuple[int, list[str]]:
         (tmp_path / "backup.sh").write_text(f"cd {tmp_path}/backups; {backup}")
-        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "AT": at}
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "AT": at, "METRICS": str(tmp_path / "metrics")}
         subprocess.run(["/bin/sh", "-c", script], env=environment, check=False, capture_output=True, timeout=60)
         slept = tmp_path / "slept"
         lines = slept.read_text().split() if slept.exists() else []
@@ -137,6 +146,22 @@ def test_a_backup_is_made_at_once_and_then_each_night(night: Callable[..., tuple
 def test_a_failed_backup_is_made_again_soon(night: Callable[..., tuple[int, list[str]]]) -> None:
     made, slept = night("[ -d 2026 ] || { mkdir tried 2> /dev/null && exit 1; mv tried 2026; }")
     assert (made, slept[0], len(slept)) == (1, "600", 2)
+
+
+def test_the_start_of_the_schedule_is_noted_once_and_is_not_needed(
+    night: Callable[..., tuple[int, list[str]]], tmp_path: Path
+) -> None:
+    """Else no alert comes when no backup is ever made."""
+    night("mkdir 2026")
+    noted = tmp_path / "metrics" / "schedule.prom"
+    assert re.fullmatch(r"dragoman_backup_schedule_start_seconds \d{10}\n", noted.read_text())
+    noted.write_text("first")
+    night("true")
+    assert noted.read_text() == "first"
+    noted.unlink()
+    noted.parent.rmdir()
+    made, slept = night("true")
+    assert (made, len(slept)) == (1, 1)
 
 
 def test_nats_exporter_version_is_the_same_in_ci_and_compose() -> None:

@@ -8,10 +8,11 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -164,36 +165,58 @@ def test_haproxy_accepts_its_configuration() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(HAPROXY is None, reason="needs haproxy")
-def test_no_secret_of_a_path_is_in_haproxy_s_log(tmp_path: Path) -> None:
-    assert HAPROXY is not None
-    port = free_port()
-    config = (ROOT / "deploy" / "compose" / "haproxy.cfg").read_text().replace("bind :8080", f"bind 127.0.0.1:{port}")
-    (tmp_path / "haproxy.cfg").write_text(config)
-    with subprocess.Popen(
-        [HAPROXY, "-f", tmp_path / "haproxy.cfg"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
+class HAProxy(NamedTuple):
+    process: "subprocess.Popen[str]"
+    port: int
+    metrics: int
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[HAProxy]:
+    """With the configuration of Compose, on free ports."""
+    if HAPROXY is None:
+        pytest.skip("needs haproxy")
+    text = (ROOT / "deploy" / "compose" / "haproxy.cfg").read_text()
+    ports = {"8080": free_port(), "8404": free_port(), "8405": free_port()}
+    for old, new in ports.items():
+        text = re.sub(rf"bind (127\.0\.0\.1)?:{old}\b", f"bind 127.0.0.1:{new}", text)
+    (tmp_path / "haproxy.cfg").write_text(text)
+    command = [HAPROXY, "-f", str(tmp_path / "haproxy.cfg")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
-            for path in ("/verify/TICKET.CODE", "/media/SECRET?name=SECRET"):
-                answered(port, path)
-            written = list(islice((line for line in process.stdout if "clients" in line), 2))
+            yield HAProxy(process, ports["8080"], ports["8405"])
         finally:
-            process.terminate()
-        rest, _ = process.communicate(timeout=SECONDS)
+            process.kill()
+
+
+def test_no_secret_of_a_path_is_in_haproxy_s_log(haproxy: HAProxy) -> None:
+    assert haproxy.process.stdout is not None
+    for path in ("/verify/TICKET.CODE", "/media/SECRET?name=SECRET"):
+        assert answered(haproxy.port, path)[0] == 503, "there is no edge"
+    written = list(islice((line for line in haproxy.process.stdout if "clients" in line), 2))
+    haproxy.process.terminate()
+    rest, _ = haproxy.process.communicate(timeout=SECONDS)
     assert sorted(line.split()[-1] for line in written) == ["/media", "/verify"], "two threads may have logged them"
     assert not any(secret in "".join(written) + rest for secret in ("TICKET", "CODE", "SECRET"))
 
 
-def answered(port: int, path: str) -> None:
-    """HAProxy answers 503, since there is no edge."""
+def test_haproxy_reports_that_there_is_no_edge(haproxy: HAProxy) -> None:
+    status, metrics = answered(haproxy.metrics, "/metrics")
+    assert status == 200
+    assert 'haproxy_backend_status{proxy="edges",state="UP"} 0\n' in metrics
+    assert answered(haproxy.metrics, "/")[0] == 404
+    assert "haproxy_" not in answered(haproxy.port, "/metrics")[1]
+
+
+def answered(port: int, path: str) -> tuple[int, str]:
+    """Status and body, once HAProxy listens."""
     deadline = time.monotonic() + SECONDS
     while True:
         connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
         try:
             connection.request("GET", path)
-            assert connection.getresponse().status == 503
-            return
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         except ConnectionError:
             assert time.monotonic() < deadline
             time.sleep(0.05)

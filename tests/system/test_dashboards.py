@@ -33,8 +33,8 @@ NOT_EXPORTED = {"up"}
 """Metrics of Prometheus itself."""
 NOT_SHOWN = {"dragoman_build_info"}
 """Always 1: its labels are for queries."""
-OF_BACKUPS = {"dragoman_backup_time_seconds"}
-"""Metrics that no process exports: `dragoman backup --metrics` writes them."""
+OF_BACKUPS = {"dragoman_backup_time_seconds", "dragoman_backup_schedule_start_seconds"}
+"""Metrics that no process exports: `dragoman backup --metrics` and the scripts of backups write them."""
 
 
 def named(expression: str) -> set[str]:

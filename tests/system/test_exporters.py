@@ -1,5 +1,5 @@
 """The servers' exporters export every metric that dashboards and alerts query: of NATS with the arguments of Compose,
-of Valkey as a read-only user, of PostgreSQL with the rights of a monitor."""
+of Valkey as a read-only user, of PostgreSQL with the rights of a monitor, of the host."""
 
 import re
 import secrets
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.xdist_group("postgresql")
 OF_NATS = shutil.which("prometheus-nats-exporter")
 OF_VALKEY = shutil.which("prometheus-redis-exporter") or shutil.which("redis_exporter")
 OF_POSTGRESQL = shutil.which("prometheus-postgres-exporter") or shutil.which("postgres_exporter")
+OF_HOST = shutil.which("prometheus-node-exporter") or shutil.which("node_exporter")
 RULES = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
 EXPRESSIONS = "".join(path.read_text() for path in DIRECTORY.glob("*.json")) + re.sub(r"#.*", "", RULES)
 _open = build_opener(ProxyHandler({})).open
@@ -137,3 +138,17 @@ def test_the_postgresql_exporter_has_all_queried_metrics(
         assert found["pg_up"] == "1"
         assert queried_metrics("pg") <= set(found)
         assert len(queried_metrics("pg")) > 5
+
+
+@pytest.mark.skipif(OF_HOST is None, reason="there is no node_exporter")
+def test_the_exporter_of_the_host_has_all_queried_metrics_and_the_times_of_backups(run: Run, tmp_path: Path) -> None:
+    assert OF_HOST is not None
+    port = free_port()
+    (tmp_path / "backup.prom").write_text("dragoman_backup_time_seconds 1795000000\n")
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["node-exporter"]["command"]
+    options = [re.sub("(?<==)/host", "/", one).replace("=/metrics", f"={tmp_path}") for one in compose]
+    with run("exporter", [OF_HOST, f"--web.listen-address=127.0.0.1:{port}", *options], port):
+        found = exported(port)
+    assert float(found["dragoman_backup_time_seconds"]) == 1795000000
+    assert queried_metrics("node") <= set(found)
+    assert len(queried_metrics("node")) == 2
