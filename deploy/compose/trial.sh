@@ -93,7 +93,7 @@ await() {
 }
 find_prometheus() {
   prometheus=$($compose --profile dashboards ps -q prometheus)
-  address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$prometheus")
+  address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$prometheus" | cut -d' ' -f1)
 }
 # Whether Prometheus has a result for this query.
 shows() {
@@ -113,8 +113,11 @@ if [ -n "$watching" ]; then
   $compose --profile dashboards up -d $watching
   await 90 shows 'count(up{job=~"auth|edge|message|session"} == 1) == 6'
   await 60 shows 'redis_up == 1 and on() pg_up == 1'
-  await 60 shows 'count(haproxy_server_status{state="UP"} == 1) == 2 and on() count(node_filesystem_avail_bytes)'
-  await 60 shows 'prometheus_notifications_alertmanagers_discovered == 1'
+  await 60 shows 'count(haproxy_server_status{state="UP"} == 1) == 2'
+  case $watching in *node-exporter*) await 60 shows 'count(node_filesystem_avail_bytes) > 0' ;; esac
+  case $watching in *alertmanager*)
+    await 120 sh -c "$compose exec -T alertmanager amtool --alertmanager.url http://127.0.0.1:9093 alert | grep DragomanWatchdog" ;;
+  esac
   case $watching in *nats-exporter*) await 60 shows 'gnatsd_healthz_status_value == 1' ;; esac
   ! $tls || await 120 shows 'probe_ssl_earliest_cert_expiry > time()'
   say "is watched by$watching"
