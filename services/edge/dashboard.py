@@ -28,6 +28,7 @@ DASHBOARD = Dashboard(
                 rate("Closed by us", "dragoman_edge_closes", by="code"),
                 rate("Closed as too slow", "dragoman_edge_slow_closes", bad=True),
                 rate("Invalid tokens", "dragoman_edge_token_failures", by="reason"),
+                rate("Ignored X-Forwarded-For", "dragoman_edge_untrusted_forwards"),
                 rate("Lost from presence", "dragoman_edge_presence_losses", bad=True),
                 rate("Messages lost", "dragoman_edge_messages_lost", by="stage", bad=True),
                 rate("Accounts compared", "dragoman_edge_audits"),

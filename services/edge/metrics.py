@@ -84,6 +84,11 @@ class EdgeMetrics:
             "dragoman_edge_slow_closes", "Connections closed because they were too slow", registry=registry
         )
         self.bad_tokens = Counter("dragoman_edge_token_failures", "Invalid tokens", ["reason"], registry=registry)
+        self.untrusted_proxies = Counter(
+            "dragoman_edge_untrusted_forwards",
+            "WebSockets and operations whose X-Forwarded-For was ignored: no trusted proxy sent it",
+            registry=registry,
+        )
         self.presence_lost = Counter(
             "dragoman_edge_presence_losses", "Times that presence had lost this node", registry=registry
         )
@@ -95,6 +100,16 @@ class EdgeMetrics:
         self.lost = {stage: lost.labels(stage.value) for stage in LOST}
         self.audits = Counter("dragoman_edge_audits", "Accounts compared for lost messages", registry=registry)
         self.resyncs = Counter("dragoman_edge_resyncs", "Accounts synced again after a loss", registry=registry)
+        self.request_seconds = Histogram(
+            "dragoman_edge_request_seconds",
+            "From a request to its reply",
+            ["command"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._add_media(registry)
+
+    def _add_media(self, registry: CollectorRegistry) -> None:
         self.media_stored = Counter("dragoman_edge_media_kept", "Files stored", ["kind"], registry=registry)
         self.media_stored_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files stored", registry=registry)
         self.media_duplicates = Counter(
@@ -103,13 +118,6 @@ class EdgeMetrics:
         self.media_read_bytes = Counter("dragoman_edge_media_read_bytes", "Bytes of files read", registry=registry)
         self.media_failures = Counter(
             "dragoman_edge_media_failures", "Failures of the media store", ["doing"], registry=registry
-        )
-        self.request_seconds = Histogram(
-            "dragoman_edge_request_seconds",
-            "From a request to its reply",
-            ["command"],
-            buckets=_SECONDS,
-            registry=registry,
         )
 
     def traffic(self, dialect: str) -> Traffic:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Any
 
 from services.cli.doctor import broker, machine, stores
@@ -10,6 +11,7 @@ from services.cli.embedded.nats import SETUP
 from services.cli.installation import Installation
 from services.cli.options import OperatorError, require_public_url
 from services.cli.up_plan import SERVICES
+from shared.settings import EdgeSettings
 
 
 async def check_installation(installation: Installation, processes: Sequence[str]) -> list[Finding]:
@@ -25,6 +27,8 @@ async def check_installation(installation: Installation, processes: Sequence[str
         checks.append(stores.bucket(settings.media))
     checks.append(asyncio.to_thread(machine.check, settings, processes))
     found = [_settings(installation), *(finding for group in await asyncio.gather(*checks) for finding in group)]
+    if "edge" in processes:
+        found.append(trusted_proxies(settings.edge))
     return found if SETUP in [one.user for one in brokers] else [*found, broker.unknown_streams()]
 
 
@@ -36,3 +40,25 @@ def _settings(installation: Installation) -> Finding:
     number = len(installation.sources)
     changed = f"{number} setting{'' if number == 1 else 's'} changed" if number else "nothing changed"
     return ok("settings", f"{changed}, the others are defaults; `dragoman config` lists them")
+
+
+def trusted_proxies(edge: EdgeSettings) -> Finding:
+    """Whether the networks can be right; which proxies there are, only the edge's log tells."""
+    if everyone := _everyone(edge.trusted_proxies):
+        wrong = f"edge.trusted_proxies covers all addresses ({everyone}), so that each client can forge its own"
+        return failed("proxies", wrong, "name the networks of your proxies alone")
+    if not edge.trusted_proxies and edge.public_url.startswith("https:") and not edge.tls_certificate:
+        wrong = "edge.public_url is https, but the edge has no TLS, and trusts no proxy that could have it"
+        return failed("proxies", wrong, "name the proxy in edge.trusted_proxies, or all its clients are one address")
+    trusted = ", ".join(edge.trusted_proxies)
+    return ok("proxies", f"{trusted} may name clients" if trusted else "none is trusted: clients connect by themselves")
+
+
+def _everyone(names: Sequence[str]) -> str:
+    """The network of all IPv4 or IPv6 addresses, if these networks cover it together."""
+    networks = [ip_network(name, strict=False) for name in names]
+    versions = (
+        collapse_addresses(one for one in networks if isinstance(one, IPv4Network)),
+        collapse_addresses(one for one in networks if isinstance(one, IPv6Network)),
+    )
+    return ", ".join(str(one) for version in versions for one in version if not one.prefixlen)

@@ -23,6 +23,8 @@ class Handshake:
     query: str = ""
     binary: bool = True
     """Whether the connection carries binary messages; plain TCP does not."""
+    untrusted_proxy: bool = False
+    """Whether X-Forwarded-For was ignored, as no trusted proxy sent it: then `address` may be a proxy's."""
 
     def base_url(self, public_url: str) -> str:
         """The prefix of URLs shown to this client: the public URL, or else the one that the client connected to."""

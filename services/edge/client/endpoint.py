@@ -14,7 +14,7 @@ from services.edge.client.web_origins import WebOrigins
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
-from services.edge.rate_limit import log_rate
+from services.edge.rate_limit import TokenBucket, log_rate
 from services.edge.recording.recorder import FrameRecorder
 from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
@@ -29,6 +29,8 @@ _ONE_SLICE_CONNECTIONS = 20
 _REPLY_SECONDS = 3.0
 _CLOSE_SECONDS = 3.5
 _ORIGIN_CHARACTERS = 200
+_PROXY_LOG_SECONDS = 300.0
+"""A proxy that is not trusted forwards many clients."""
 _RESTARTING = 1012, "restarting, please reconnect"
 
 
@@ -51,12 +53,15 @@ class ConnectionRegistry:
         edge = context.settings.edge
         self._origins = WebOrigins(edge.allowed_origins, edge.public_url)
         self._origin_log = log_rate(context.clock())
+        self._proxy_log = TokenBucket(1 / _PROXY_LOG_SECONDS, 1, context.clock())
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self.recorder = FrameRecorder(self.clients)
         self._empty = asyncio.Event()
 
     def accept(self, hello: Handshake) -> Accept | Reject:
+        if hello.untrusted_proxy:
+            self._count_untrusted_proxy(hello)
         by_path = registry.by_path(hello.path, self._dialects)
         if by_path is None and hello.path not in registry.UNDECIDED_PATHS:
             known = ", ".join(entry.path for entry in self._dialects)
@@ -68,6 +73,14 @@ class ConnectionRegistry:
         if entry is None or by_path not in (None, entry):
             return Accept()
         return Accept(entry.subprotocol)
+
+    def _count_untrusted_proxy(self, hello: Handshake) -> None:
+        self._context.metrics.untrusted_proxies.inc()
+        if self._proxy_log.take(self._context.clock()):
+            _log.warning(
+                "X-Forwarded-For was ignored: if this address is your proxy's, its clients are taken for one: trust it",
+                address=hello.address, setting="edge.trusted_proxies",
+            )  # fmt: skip
 
     def _log_rejected_origin(self, hello: Handshake) -> None:
         if self._origin_log.take(self._context.clock()):

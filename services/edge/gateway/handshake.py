@@ -52,16 +52,17 @@ def parse_handshake(request: HandshakeRequest, trusted: Networks, *, encrypted: 
     headers = request.headers
     path, _, query = _origin_form(request.target).decode("latin-1").partition("?")
     is_trusted = in_networks(request.peer, trusted)
-    forwarded = _tokens(headers, b"x-forwarded-for") if is_trusted else []
+    forwarded = _tokens(headers, b"x-forwarded-for")
     protocols = _tokens(headers, b"x-forwarded-proto") if is_trusted else []
     return Handshake(
         path=unquote(path),
         host=_first(headers, b"host"),
-        address=client_address(request.peer, forwarded, trusted),
+        address=client_address(request.peer, forwarded if is_trusted else (), trusted),
         secure=encrypted or protocols[-1:] in (["https"], ["wss"]),
         subprotocols=tuple(_tokens(headers, b"sec-websocket-protocol")),
         origin=_first(headers, b"origin"),
         query=query,
+        untrusted_proxy=bool(forwarded) and not is_trusted,
     )
 
 

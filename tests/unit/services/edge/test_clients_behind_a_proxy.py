@@ -1,4 +1,5 @@
-"""Clients behind a trusted proxy, which acknowledges bytes in their place: pongs alone confirm pushes."""
+"""Clients behind a trusted proxy, which acknowledges bytes in their place: pongs alone confirm pushes. Those behind a
+proxy that is not trusted are one client: the edge says so."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 
 from services.edge.app import Edge
@@ -16,6 +18,7 @@ from tests.support.proxy import TcpProxy
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.gateway.conftest import serve_hello
+from tests.unit.services.edge.http.http_client import fetch
 from tests.unit.services.edge.json_dialect import frame
 
 ALICE, BOB, ROOM = 1, 2, 7
@@ -90,3 +93,24 @@ async def test_a_short_visit_confirms_what_it_has_received(cluster: EdgeCluster,
         await cluster.message.until_requested(MarkRead)
     await until_left(edge)
     assert cluster.backend.unread(ALICE, ROOM) == []
+
+
+async def test_a_proxy_that_is_not_trusted_is_counted_and_logged_once(cluster: EdgeCluster) -> None:
+    """Its WebSockets and its requests alike; not those of clients without a proxy."""
+    edge = await cluster.add_edge(port=0)
+    settings = edge.context.settings
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets)
+    await gateway.start()
+    url = f"ws://127.0.0.1:{gateway.port}/"
+    with capture_logs() as logs:
+        async with connect(url, proxy=None, additional_headers={"X-Forwarded-For": "192.0.2.1"}):
+            pass
+        await fetch(
+            gateway.port, "POST", "/api/v1/status", b"{}", Content_Type="application/json", X_Forwarded_For="::2"
+        )
+        async with connect(url, proxy=None):
+            pass
+    await gateway.close()
+    assert edge.context.metrics.untrusted_proxies._value.get() == 2
+    [line] = [line for line in logs if line["log_level"] == "warning"]
+    assert (line["address"], line["setting"]) == ("127.0.0.1", "edge.trusted_proxies")

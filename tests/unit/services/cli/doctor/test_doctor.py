@@ -225,6 +225,11 @@ async def test_too_few_descriptors(installation: Path) -> None:
     assert "ulimit -Hn 900000256" in await failure(installation, "edge.max_connections=900000000")
 
 
+async def test_no_proxy_where_one_must_be(installation: Path) -> None:
+    assert "✗ proxies" in await failure(installation, "edge.public_url=https://chat.example")
+    assert "proxies" not in (await doctor(installation, services=("auth",))).output
+
+
 async def test_full_disk(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil._ntuple_diskusage(2**40, 2**40 - 2**20, 2**20)
     monkeypatch.setattr("services.cli.doctor.machine.shutil.disk_usage", lambda _: full)

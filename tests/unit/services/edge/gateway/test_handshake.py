@@ -139,6 +139,15 @@ def test_several_headers_are_one_list() -> None:
     assert parse_handshake(request, PROXIES).address == "198.51.100.4"
 
 
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "untrusted"),
+    [("203.0.113.9", b"198.51.100.4", True), ("10.0.0.1", b"198.51.100.4", False), ("203.0.113.9", b"", False)],
+)
+def test_an_ignored_header_is_reported(peer: str, forwarded: bytes, untrusted: bool) -> None:
+    request = upgrade((b"x-forwarded-for", forwarded), peer=peer)
+    assert parse_handshake(request, PROXIES).untrusted_proxy is untrusted
+
+
 def test_no_proxy_is_trusted_by_default() -> None:
     assert client_address("127.0.0.1", ["198.51.100.4"], ()) == "127.0.0.1"
     with pytest.raises(ValueError, match="proxy"):

@@ -50,6 +50,7 @@ async def test_the_handshake_reaches_the_edge(gateway: Gateway, endpoint: Record
             ("ourchat.v2", "native"),
             "https://web.test",
             "push=1",
+            untrusted_proxy=True,
         )
         assert endpoint.handshakes == [expected]
         assert (await endpoint.client()).handshake == expected

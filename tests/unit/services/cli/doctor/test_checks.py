@@ -1,0 +1,27 @@
+"""Networks of trusted proxies that cannot be right."""
+
+import pytest
+
+from services.cli.doctor.checks import trusted_proxies
+from shared.settings import EdgeSettings
+
+HTTPS = "https://chat.example"
+
+
+@pytest.mark.parametrize(
+    ("networks", "public_url", "certificate", "good", "words"),
+    [
+        ([], "", "", True, "none is trusted"),
+        ([], "http://chat.example", "", True, "none is trusted"),
+        ([], HTTPS, "chat.pem", True, "none is trusted"),
+        ([], HTTPS, "", False, "name the proxy in edge.trusted_proxies"),
+        (["10.0.0.0/8", "::1"], HTTPS, "", True, "10.0.0.0/8, ::1 may name clients"),
+        (["10.0.0.0/8", "0.0.0.0/0"], HTTPS, "", False, "covers all addresses (0.0.0.0/0)"),
+        (["0.0.0.0/1", "128.0.0.0/1"], "", "", False, "covers all addresses (0.0.0.0/0)"),
+        (["::/0"], "", "chat.pem", False, "covers all addresses (::/0)"),
+    ],
+)
+def test_trusted_proxies(networks: list[str], public_url: str, certificate: str, good: bool, words: str) -> None:
+    found = trusted_proxies(EdgeSettings(trusted_proxies=networks, public_url=public_url, tls_certificate=certificate))
+    assert (found.what, found.good) == ("proxies", good)
+    assert words in found.text
