@@ -1,0 +1,75 @@
+"""The Secrets that docs/operations.md lists: `dragoman secrets` writes them, and pods use them."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from services.cli.secrets import Addresses, issue
+from tests.deploy.manifests import Object, containers, labels_of_pods, needs_renderer, pod_template, workloads
+from tests.support.commands import ROOT
+
+SECTION = (ROOT / "docs" / "operations.md").read_text().split("\n### Secrets of your own\n")[1].split("\n### ")[0]
+OF_TLS = {"ca.crt", "server.crt", "server.key"}
+
+
+class Listed(NamedTuple):
+    keys: set[str]
+    users: set[str]
+    """Pods, by the name in their labels; empty: none of ours."""
+    for_trying_out: bool
+
+
+def listed() -> dict[str, Listed]:
+    """The table, by Secret."""
+    rows = re.findall(r"^\| `(dragoman-\w+)` \| (.*) \| ([\w, ]+?)( \(dev\)|: .*)? \|$", SECTION, re.MULTILINE)
+    return {
+        name: Listed(set(re.findall("`([^`]+)`", keys)), set(users.split(", ")) - {"none"}, note == " (dev)")
+        for name, keys, users, note in rows
+    }
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_the_keys_are_the_files_that_are_issued(tls: bool, tmp_path: Path) -> None:
+    issue(tmp_path, Addresses("nats://nats:4222", "valkey:6379", "postgres:5432", "dragoman", tls))
+    expected = {name: one.keys if tls else one.keys - OF_TLS for name, one in listed().items()}
+    places = {f"dragoman-{place.name}": [file.name for file in place.glob("[!.]*")] for place in tmp_path.glob("*/")}
+    assert set(places) == set(expected)
+    for name, files in places.items():
+        found = {next((key for key in expected[name] if fnmatch(file, key)), file) for file in files}
+        assert found == expected[name], name
+
+
+@needs_renderer
+def test_the_pods_that_use_them_are_listed() -> None:
+    users: dict[str, set[str]] = defaultdict(set)
+    for overlay in ("dev", "prod"):
+        for one in workloads(overlay):
+            for secret in used(one):
+                users[secret].add(labels_of_pods(one)["app.kubernetes.io/name"])
+    assert set(users) == {name for name, one in listed().items() if one.users}
+    in_prod = {secret for one in workloads("prod") for secret in used(one)}
+    for name, row in listed().items():
+        assert users[name] == row.users, name
+        assert row.for_trying_out is (bool(row.users) and name not in in_prod), name
+
+
+def used(workload: Object) -> Iterator[str]:
+    for volume in pod_template(workload)["spec"]["volumes"]:
+        if "secret" in volume:
+            yield volume["secret"]["secretName"]
+    for one in containers(workload):
+        for entry in one.get("env", ()):
+            if of := entry.get("valueFrom", {}).get("secretKeyRef"):
+                yield of["name"]
+
+
+def test_the_example_makes_one_of_them() -> None:
+    example = yaml.safe_load(SECTION.split("```yaml\n")[1].split("```")[0])
+    assert example["spec"]["target"]["name"] == example["metadata"]["name"]
+    assert listed()[example["metadata"]["name"]].keys == {"dragoman.toml", "ca.crt"}
