@@ -170,7 +170,7 @@ def _workload(one: Object, templates: Templates) -> None:
     container["resources"] = {}
     templates.key(container["resources"], f"{{{{- toYaml .Values.{name}.resources | nindent INDENT }}}}")
     suffix = "-migrate" if one["kind"] == "Job" else ""
-    container["envFrom"] = [{"configMapRef": {"name": f"dragoman-settings{suffix}"}}]
+    container["envFrom"][0]["configMapRef"]["name"] = f"dragoman-settings{suffix}"
     templates.key(container, _environment(container.pop("env", [])))
     _secrets(pod, templates)
 
@@ -189,6 +189,10 @@ def _secrets(pod: Object, templates: Templates) -> None:
         if secret := volume.get("secret"):
             place = secret["secretName"].removeprefix("dragoman-")
             secret["secretName"] = templates.value(f"{{{{ .Values.secrets.{place} }}}}")
+    for source in pod["containers"][0].get("envFrom", ()):
+        if secret := source.get("secretRef"):
+            place = secret["name"].removeprefix("dragoman-")
+            secret["name"] = templates.value(f"{{{{ .Values.optionalSecrets.{place} }}}}")
 
 
 def _backup(one: Object, templates: Templates) -> None:

@@ -37,14 +37,15 @@ certificates() {
         awk '/^kind: / { kind = $2 } kind == "Ingress" && /secretName: / { print $NF }' "$work/rendered.yaml"
 }
 
-# Lines "kind workload secret" of the rendered manifests.
+# Lines "kind workload secret" of the rendered manifests; " optional" follows if a pod starts without the secret.
 secrets_in_use() {
-    awk '/^---/ { kind = name = "" }
+    awk 'used != "" { print used ($1 == "optional:" && $2 == "true" ? " optional" : ""); used = "" }
+        /^---/ { kind = name = "" }
         /^kind: / { kind = $2 }
         /^  name: / && name == "" { name = $2 }
         $1 == "secretName:" && kind != "Ingress" { print kind, name, $2 }
-        $1 == "secretKeyRef:" { inside = 1; next }
-        inside && $1 == "name:" { print kind, name, $2; inside = 0 }' "$work/rendered.yaml" | sort -u
+        /secret(Key)?Ref:$/ { inside = 1; next }
+        inside && $1 == "name:" { used = kind " " name " " $2; inside = 0 }' "$work/rendered.yaml" | sort -u
 }
 
 # Lines "Deployment minimum" of the autoscalers, also of KEDA.
@@ -73,7 +74,7 @@ check_namespace() {
     kubectl get namespace "$namespace" > /dev/null 2>&1 ||
         fail "there is no namespace $namespace: kubectl apply --server-side -f $here/base/namespace.yaml"
     missing=""
-    for secret in $(secrets_in_use | cut -d' ' -f3 | sort -u); do
+    for secret in $(secrets_in_use | grep -v ' optional$' | cut -d' ' -f3 | sort -u); do
         k get secret "$secret" > /dev/null 2>&1 || missing="$missing $secret"
     done
     [ -z "$missing" ] || fail "Secrets are missing ($missing ): $here/secrets.sh $namespace DIRECTORY"
@@ -98,8 +99,8 @@ complete() {
         [ -z "$tag" ] || echo "images: [{name: dragoman, newTag: \"$tag\"}]"
         echo "patches:"
         secrets_in_use | cut -d' ' -f1,2 | sort -u | grep -v 'Job ' | while read -r kind name; do
-            hash=$(secrets_in_use | sed -n "s/^$kind $name //p" | while read -r secret; do
-                k get secret "$secret" --output 'jsonpath={.data}'
+            hash=$(secrets_in_use | sed -n "s/^$kind $name //p" | while read -r secret _; do
+                k get secret "$secret" --ignore-not-found --output 'jsonpath={.data}'
             done | cksum | cut -d' ' -f1)
             patch "$kind" "$name" "spec: {template: {metadata: {annotations: {dragoman/secrets: \"$hash\"}}}}"
         done

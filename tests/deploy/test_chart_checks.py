@@ -24,6 +24,8 @@ class FakeCluster:
     def __init__(self) -> None:
         self.url = ""
         self.objects = {("configmaps", "kube-root-ca.crt"), *(("secrets", name) for name in SECRETS)}
+        self.data = {"key": "YQ=="}
+        """Of the Secrets."""
 
     def answer(self, path: str) -> tuple[int, object]:
         match path.partition("?")[0].strip("/").split("/"):
@@ -39,7 +41,7 @@ class FakeCluster:
             case ["apis", "apps", "v1"]:
                 return 200, resource_list("apps/v1", {"deployments": "Deployment"})
             case ["api", "v1", "namespaces", _, resource, name] if (resource, name) in self.objects:
-                return 200, {"apiVersion": "v1", "kind": KINDS[resource], "metadata": {"name": name}}
+                return 200, {"apiVersion": "v1", "kind": KINDS[resource], "metadata": {"name": name}, "data": self.data}
             case _:
                 return 404, {
                     "kind": "Status",
@@ -122,3 +124,21 @@ def test_a_certificate_that_cert_manager_will_make_is_not_awaited(cluster: FakeC
     issuer = r"ingress.annotations.cert-manager\.io/cluster-issuer=own"
     done = render(cluster, tmp_path, "ingress.enabled=true", "ingress.tlsSecret=chat-tls", issuer)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_optional_secret_may_be_missing_and_replaces_its_pods_when_it_comes(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    before = secret_hashes(render(cluster, tmp_path).stdout)
+    cluster.objects.add(("secrets", "dragoman-mail"))
+    after = secret_hashes(render(cluster, tmp_path).stdout)
+    assert {name for name in before if after[name] != before[name]} == {"auth"}
+
+
+def secret_hashes(rendered: str) -> dict[str, str]:
+    """By Deployment."""
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"]["dragoman/secrets"]
+        for one in yaml.safe_load_all(rendered)
+        if one and one["kind"] == "Deployment"
+    }

@@ -154,7 +154,8 @@ def test_values_reach_every_pod() -> None:
     objects = template(
         'tolerations=[{"key": "chat", "operator": "Exists"}]', 'image.pullSecrets=[{"name": "pull"}]',
         'extraEnv=[{"name": "AWS_REGION", "value": "x"}]', "priorityClassName=chat", "image.registry=registry.example",
-        "image.tag=v9", 'edge.affinity={"podAffinity": {}}', "secrets.auth=own", "settings.DRAGOMAN_LOG__LEVEL=debug",
+        "image.tag=v9", 'edge.affinity={"podAffinity": {}}', "secrets.auth=own", "optionalSecrets.mail=smtp",
+        "settings.DRAGOMAN_LOG__LEVEL=debug",
     )  # fmt: skip
     workloads = [one for one in objects if one["kind"] in ("Deployment", "Job")]
     assert len(workloads) == 5
@@ -169,6 +170,8 @@ def test_values_reach_every_pod() -> None:
         assert {"name": "AWS_REGION", "value": "x"} in container["env"]
         secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
         assert ("own" in secrets) is (one["metadata"]["name"] == "auth")
+        from_mail = {"secretRef": {"name": "smtp", "optional": True}} in container["envFrom"]
+        assert from_mail is (one["metadata"]["name"] == "auth")
     settings = [one["data"] for one in objects if one["kind"] == "ConfigMap"]
     assert [data["DRAGOMAN_LOG__LEVEL"] for data in settings] == ["debug", "debug"]
 

@@ -10,7 +10,10 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from services.cli.options import variable
 from services.cli.secrets import Addresses, issue
+from services.cli.settings_table import leaves
+from shared.settings import Settings
 from tests.deploy.manifests import Object, containers, labels_of_pods, needs_renderer, pod_template, workloads
 from tests.support.commands import ROOT
 
@@ -22,14 +25,14 @@ class Listed(NamedTuple):
     keys: set[str]
     users: set[str]
     """Pods, by the name in their labels; empty: none of ours."""
-    for_trying_out: bool
+    note: str
 
 
 def listed() -> dict[str, Listed]:
     """The table, by Secret."""
-    rows = re.findall(r"^\| `(dragoman-\w+)` \| (.*) \| ([\w, ]+?)( \(dev\)|: .*)? \|$", SECTION, re.MULTILINE)
+    rows = re.findall(r"^\| `(dragoman-\w+)` \| (.*) \| ([\w, ]+?)(?: \((\w+)\)|: .*)? \|$", SECTION, re.MULTILINE)
     return {
-        name: Listed(set(re.findall("`([^`]+)`", keys)), set(users.split(", ")) - {"none"}, note == " (dev)")
+        name: Listed(set(re.findall("`([^`]+)`", keys)), set(users.split(", ")) - {"none"}, note)
         for name, keys, users, note in rows
     }
 
@@ -37,7 +40,8 @@ def listed() -> dict[str, Listed]:
 @pytest.mark.parametrize("tls", [True, False])
 def test_the_keys_are_the_files_that_are_issued(tls: bool, tmp_path: Path) -> None:
     issue(tmp_path, Addresses("nats://nats:4222", "valkey:6379", "postgres:5432", "dragoman", tls))
-    expected = {name: one.keys if tls else one.keys - OF_TLS for name, one in listed().items()}
+    issued = {name: one.keys for name, one in listed().items() if one.note != "optional"}
+    expected = {name: keys if tls else keys - OF_TLS for name, keys in issued.items()}
     places = {f"dragoman-{place.name}": [file.name for file in place.glob("[!.]*")] for place in tmp_path.glob("*/")}
     assert set(places) == set(expected)
     for name, files in places.items():
@@ -56,7 +60,16 @@ def test_the_pods_that_use_them_are_listed() -> None:
     in_prod = {secret for one in workloads("prod") for secret in used(one)}
     for name, row in listed().items():
         assert users[name] == row.users, name
-        assert row.for_trying_out is (bool(row.users) and name not in in_prod), name
+        assert (name in in_prod) is (bool(row.users) and row.note != "dev"), name
+
+
+@needs_renderer
+def test_the_optional_ones_hold_settings_and_may_be_missing() -> None:
+    optional = {name: one for name, one in listed().items() if one.note == "optional"}
+    known = {variable(name) for name, _, _ in leaves(Settings())}
+    assert all(one.keys <= known for one in optional.values())
+    sources = [source["secretRef"] for one in workloads("prod") for source in from_secrets(one)]
+    assert sources == [{"name": name, "optional": True} for name in optional]
 
 
 def used(workload: Object) -> Iterator[str]:
@@ -67,6 +80,12 @@ def used(workload: Object) -> Iterator[str]:
         for entry in one.get("env", ()):
             if of := entry.get("valueFrom", {}).get("secretKeyRef"):
                 yield of["name"]
+    yield from (source["secretRef"]["name"] for source in from_secrets(workload))
+
+
+def from_secrets(workload: Object) -> Iterator[Object]:
+    """Whole Secrets as variables."""
+    return (source for one in containers(workload) for source in one.get("envFrom", ()) if "secretRef" in source)
 
 
 def test_the_example_makes_one_of_them() -> None:

@@ -190,6 +190,16 @@ def test_a_changed_secret_replaces_the_pods_that_use_it(installation: FakeInstal
     assert {name for name in before if after[name] != before[name]} == {"auth"}
 
 
+def test_an_optional_secret_may_be_missing_and_replaces_its_pods_when_it_comes(installation: FakeInstallation) -> None:
+    installation.answer({"get secret dragoman-mail": (1, "", ""), "get secret dragoman-bucket": (1, "", "")})
+    assert installation.upgrade(overlay="prod").returncode == 0
+    before = installation.secret_hashes()
+    installation.answer({"get secret dragoman-bucket": (1, "", "")})
+    assert installation.upgrade(overlay="prod").returncode == 0
+    after = installation.secret_hashes()
+    assert {name for name in before if after[name] != before[name]} == {"auth"}
+
+
 @pytest.mark.parametrize("component", ["autoscaling", "autoscaling-keda"])
 def test_autoscaled_deployments_keep_their_number(component: str, installation: FakeInstallation) -> None:
     overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"

@@ -12,10 +12,12 @@
 {{- /* Hashes of the settings and of a process's Secrets: pods are replaced when one changes. Arguments: root, name. */ -}}
 {{- define "dragoman.hashes" -}}
 {{- $root := index . 0 }}{{ $name := index . 1 }}
-{{- $places := ternary (list "auth" "keys") (list $name) (eq $name "auth") }}
+{{- $further := dict "auth" (list "keys" "mail") "edge" (list "bucket") }}
+{{- $places := concat (list $name) (get $further $name | default list) }}
+{{- $names := merge dict $root.Values.secrets $root.Values.optionalSecrets }}
 {{- $data := list }}
 {{- range $places }}
-{{- $secret := lookup "v1" "Secret" $root.Release.Namespace (index $root.Values.secrets .) }}
+{{- $secret := lookup "v1" "Secret" $root.Release.Namespace (index $names .) }}
 {{- $data = append $data (dict "data" ($secret.data | default dict)) }}
 {{- end -}}
 dragoman/settings: {{ include "dragoman.settings" $root | sha256sum | trunc 16 | quote }}
