@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs an overlay, or upgrades to it: databases, then message, session, auth, the edges and the dashboard, in turn.
 # Waits at each step; if a step fails, what was replaced goes back. Changed settings and secrets arrive, too.
-# Usage: upgrade.sh OVERLAY [TAG]     TAG of the image `dragoman`, unless the overlay's own
+# Usage: upgrade.sh OVERLAY [TAG]     TAG of Dragoman's image, unless the overlay's own
 #        upgrade.sh --back OVERLAY    to what ran before the last upgrade, edges first
 #        upgrade.sh --check OVERLAY   whether the cluster can have it, whatever namespace and Secrets there are
 # DRAGOMAN_STEP_SECONDS (600): the longest that a step may take.
@@ -47,6 +47,9 @@ secrets_in_use() {
         /secret(Key)?Ref:$/ { inside = 1; next }
         inside && $1 == "name:" { used = kind " " name " " $2; inside = 0 }' "$work/rendered.yaml" | sort -u
 }
+
+# The name of Dragoman's image, which the overlay may have given a registry.
+image() { awk '/^kind: / { kind = $2 } kind == "Job" && $1 == "image:" { sub("@.*", "", $2); sub(":[^:/]*$", "", $2); print $2; exit }' "$work/rendered.yaml"; }
 
 # Lines "Deployment minimum" of the autoscalers, also of KEDA.
 autoscaled() {
@@ -96,7 +99,7 @@ check_namespace() {
 complete() {
     {
         echo "resources: [../$(basename "$overlay")]"
-        [ -z "$tag" ] || echo "images: [{name: dragoman, newTag: \"$tag\"}]"
+        [ -z "$tag" ] || echo "images: [{name: \"$(image)\", newTag: \"$tag\"}]"
         echo "patches:"
         secrets_in_use | cut -d' ' -f1,2 | sort -u | grep -v 'Job ' | while read -r kind name; do
             hash=$(secrets_in_use | sed -n "s/^$kind $name //p" | while read -r secret _; do

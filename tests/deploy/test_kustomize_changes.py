@@ -8,12 +8,16 @@ from tests.deploy.manifests import (
     OVERLAYS,
     Object,
     allowed,
+    containers,
     copied,
     matches,
     needs_renderer,
     of_kind,
+    pod_template,
     rendered,
+    settings,
     with_component,
+    workloads,
 )
 
 pytestmark = needs_renderer
@@ -40,6 +44,24 @@ def test_an_overlay_s_setting_replaces_all_pods(tmp_path: Path) -> None:
     settings.write_text(settings.read_text().replace("smtp.example", "smtp.chat.example"))
     before, after = pod_templates(rendered("prod")), pod_templates(rendered("prod", place))
     assert all(after[name] != before[name] for name in before)
+
+
+def test_the_example_s_patches_reach_every_pod_and_change_nothing_else() -> None:
+    """Registry, pull secrets, place and environment; the backup is no Dragoman process, and gets no environment."""
+    before = {one["metadata"]["name"]: one for one in workloads("prod")}
+    for one in workloads("example"):
+        pod, old = dict(pod_template(one)["spec"]), dict(pod_template(before.pop(one["metadata"]["name"]))["spec"])
+        assert pod.pop("imagePullSecrets") == [{"name": "registry"}]
+        assert pod.pop("priorityClassName") == "chat"
+        assert pod.pop("tolerations") == [{"key": "chat", "operator": "Exists", "effect": "NoSchedule"}]
+        assert set(pod.pop("affinity")) == {"nodeAffinity"}
+        for container in containers(one):
+            assert container["image"].startswith("registry.example/")
+            assert ({"name": "TZ", "value": "Europe/Berlin"} in container["env"]) is (one["kind"] != "CronJob")
+        assert len(pod.pop("containers")) == len(old.pop("containers")) == 1
+        assert pod == old
+    assert before == {}
+    assert settings(rendered("example")) == settings(rendered("prod")) | {"DRAGOMAN_LOG__LEVEL": "warning"}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def validate(one: Object) -> None:
         kubernetes_validate.validate(one, KUBERNETES, strict=True)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, "example"])
 def test_every_object_matches_its_schema(overlay: str) -> None:
     assert len(rendered(overlay)) > 30
     for one in rendered(overlay):

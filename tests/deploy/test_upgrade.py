@@ -225,6 +225,18 @@ def test_the_image_may_be_named_by_its_digest(installation: FakeInstallation) ->
     assert container["image"] == f"dragoman:{by_digest}"
 
 
+@pytest.mark.parametrize("digest", ["", "@sha256:" + "b" * 64])
+def test_an_image_of_a_registry_gets_the_tag(digest: str, installation: FakeInstallation) -> None:
+    overlay = installation.k8s / "overlays" / "example" / "kustomization.yaml"
+    text = overlay.read_text()
+    name = text.split("name: dragoman, newName: ")[1].split(",")[0].replace("registry.example", "registry.example:5000")
+    overlay.write_text(text.replace("registry.example", "registry.example:5000").replace("0.1.0", f"0.1.0{digest}"))
+    assert installation.upgrade("0.2.0", overlay="example").returncode == 0
+    ours = [*installation.applied("Deployment").values(), *installation.applied("Job").values()]
+    images = {one["spec"]["template"]["spec"]["containers"][0]["image"] for one in ours}
+    assert images == {f"{name}:0.2.0"}
+
+
 def test_openshift_needs_no_kube_dns(installation: FakeInstallation) -> None:
     overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"
     overlay.write_text(overlay.read_text().replace("patches:", "  - ../../components/openshift\npatches:"))
