@@ -51,6 +51,14 @@ secrets_in_use() {
 # The name of Dragoman's image, which the overlay may have given a registry.
 image() { awk '/^kind: / { kind = $2 } kind == "Job" && $1 == "image:" { sub("@.*", "", $2); sub(":[^:/]*$", "", $2); print $2; exit }' "$work/rendered.yaml"; }
 
+# StatefulSets of the rendered manifests that replace a broken pod without waiting until it is ready.
+parallel() {
+    awk '/^---/ { kind = name = "" }
+        /^kind: / { kind = $2 }
+        /^  name: / && name == "" { name = $2 }
+        kind == "StatefulSet" && /^  podManagementPolicy: Parallel$/ { print name }' "$work/rendered.yaml"
+}
+
 # Lines "Deployment minimum" of the autoscalers, also of KEDA.
 autoscaled() {
     awk '/^---/ { scales = 0 }
@@ -90,6 +98,13 @@ check_namespace() {
     done
     [ -z "$missing" ] ||
         fail "Secrets have no certificates ($missing ): $here/secrets.sh $namespace DIRECTORY makes them (CHANGELOG.md)"
+    ordered=""
+    for server in $(parallel); do
+        policy=$(k get statefulset "$server" --ignore-not-found --output 'jsonpath={.spec.podManagementPolicy}')
+        [ "$policy" != OrderedReady ] || ordered="$ordered $server"
+    done
+    [ -z "$ordered" ] || # the field cannot change
+        fail "StatefulSets are to be made anew, their pods stay: kubectl --namespace $namespace delete statefulset --cascade=orphan$ordered"
     k apply --server-side --force-conflicts --dry-run=server --selector 'app.kubernetes.io/name!=migrate' \
         --filename "$work/rendered.yaml" > /dev/null 2> "$work/error" ||
         fail "the cluster rejects the overlay, and nothing was applied: $(cat "$work/error")"

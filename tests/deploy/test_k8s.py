@@ -84,6 +84,11 @@ def test_disruption_leaves_a_replica(overlay: str) -> None:
         assert budgets[name] < one["spec"].get("replicas", scaled.get(name, 0)), name
 
 
+def test_a_broken_pod_of_a_server_does_not_keep_the_mended_one_waiting(overlay: str) -> None:
+    policies = {one["metadata"]["name"]: one["spec"].get("podManagementPolicy") for one in of_kind(overlay, "StatefulSet")}
+    assert policies == ({name: "Parallel" for name in ("nats", "postgres", "s3", "valkey")} if overlay == "dev" else {})
+
+
 def test_pods_meet_the_restricted_standard(overlay: str) -> None:
     for one in workloads(overlay):
         pod = pod_template(one)["spec"]

@@ -145,6 +145,9 @@ def test_a_failed_migration_replaces_nothing(installation: FakeInstallation) -> 
         ({"get namespace dragoman": (1, "", "")}, "there is no namespace dragoman"),
         ({"get secret dragoman-keys": (1, "", "")}, "Secrets are missing ( dragoman-keys )"),
         ({"get secret dragoman-valkey": (0, "{}", "")}, "Secrets have no certificates ( dragoman-valkey )"),
+        ({f"get statefulset {one}": (0, "OrderedReady", "") for one in ("postgres", "valkey")},
+         "StatefulSets are to be made anew, their pods stay: "
+         "kubectl --namespace dragoman delete statefulset --cascade=orphan postgres valkey"),
         ({"get storageclass": (0, "items: []", "")}, "no storage class is the default"),
         ({"get pods": (0, "", "")}, "no pod k8s-app=kube-dns"),
         ({DRY_RUN: (1, "", "no matches for kind")}, "nothing was applied: no matches for kind"),
