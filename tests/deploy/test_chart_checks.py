@@ -15,7 +15,8 @@ from tests.support.http_server import QuietHandler, serving
 HELM = shutil.which("helm")
 pytestmark = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
 SECRETS = tuple(yaml.safe_load((CHART / "values.yaml").read_text())["secrets"].values())
-KINDS = {"configmaps": "ConfigMap", "secrets": "Secret", "persistentvolumeclaims": "PersistentVolumeClaim"}
+DNS = ("pods", "coredns")
+KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret", "persistentvolumeclaims": "PersistentVolumeClaim"}
 
 
 class FakeCluster:
@@ -23,9 +24,10 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.url = ""
-        self.objects = {("configmaps", "kube-root-ca.crt"), *(("secrets", name) for name in SECRETS)}
+        self.objects = {DNS, ("configmaps", "kube-root-ca.crt"), *(("secrets", name) for name in SECRETS)}
         self.data = {"key": "YQ=="}
         """Of the Secrets."""
+        self.forbidden = ""
 
     def answer(self, path: str) -> tuple[int, object]:
         match path.partition("?")[0].strip("/").split("/"):
@@ -40,16 +42,21 @@ class FakeCluster:
                 return 200, resource_list("v1", KINDS)
             case ["apis", "apps", "v1"]:
                 return 200, resource_list("apps/v1", {"deployments": "Deployment"})
+            case ["api", "v1", "namespaces", "kube-system", resource] if resource == self.forbidden:
+                return failure(403, "Forbidden")
+            case ["api", "v1", "namespaces", "kube-system", "pods"]:
+                pods = [{"metadata": {"name": "etcd"}}]
+                if DNS in self.objects:
+                    pods.append({"metadata": {"name": "coredns", "labels": {"k8s-app": "kube-dns"}}})
+                return 200, {"apiVersion": "v1", "kind": "PodList", "items": pods}
             case ["api", "v1", "namespaces", _, resource, name] if (resource, name) in self.objects:
                 return 200, {"apiVersion": "v1", "kind": KINDS[resource], "metadata": {"name": name}, "data": self.data}
             case _:
-                return 404, {
-                    "kind": "Status",
-                    "apiVersion": "v1",
-                    "status": "Failure",
-                    "reason": "NotFound",
-                    "code": 404,
-                }
+                return failure(404, "NotFound")
+
+
+def failure(code: int, reason: str) -> tuple[int, object]:
+    return code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}
 
 
 def resource_list(version: str, kinds: dict[str, str]) -> object:
@@ -103,6 +110,7 @@ def test_a_namespace_with_all_secrets_gets_the_chart(cluster: FakeCluster, tmp_p
         (("", ""), ("secrets.auth=own",), "(own)"),
         (("", ""), ("backup.enabled=true",), "there is no PersistentVolumeClaim backups in the namespace chat"),
         (("", ""), ("ingress.enabled=true", "ingress.tlsSecret=chat-tls"), "there is no Secret chat-tls"),
+        (DNS, (), "no pod k8s-app=kube-dns in kube-system resolves names"),
         (("", ""), ("edge.minReplicas=50",), "edge.minReplicas is more than edge.maxReplicas"),
     ],
 )  # fmt: skip
@@ -142,3 +150,13 @@ def secret_hashes(rendered: str) -> dict[str, str]:
         for one in yaml.safe_load_all(rendered)
         if one and one["kind"] == "Deployment"
     }
+
+
+@pytest.mark.parametrize(
+    "value", ["network.nodeLocalDns=true", "network.policies=false", "network.checkDns=false", "openshift=true"]
+)
+def test_other_names_than_the_cluster_s_are_not_looked_for(cluster: FakeCluster, tmp_path: Path, value: str) -> None:
+    cluster.objects.discard(DNS)
+    cluster.forbidden = DNS[0]
+    done = render(cluster, tmp_path, value)
+    assert done.returncode == 0, done.stderr
