@@ -1,4 +1,4 @@
-"""The manifests of deploy/k8s as Kustomize renders them, as plain values."""
+"""The manifests of deploy/k8s as Kustomize renders them, and the chart's as Helm does, as plain values."""
 
 import functools
 import re
@@ -11,12 +11,20 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.helm.generate import CHART
+
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
 OVERLAYS = ("dev", "prod")
 SETTINGS = re.compile("dragoman-settings-[a-z0-9]{10}")
 RENDERERS = {"kustomize": "build", "kubectl": "kustomize"}
 RENDERER = next(filter(shutil.which, RENDERERS), None)
 needs_renderer = pytest.mark.skipif(RENDERER is None, reason="there is neither kustomize nor kubectl")
+HELM = shutil.which("helm")
+needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
+EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true", "dashboard.enabled=true",
+              "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
+              "network.outgoingHooks=true")  # fmt: skip
+"""Values of the chart."""
 
 Object = dict[str, Any]
 
@@ -27,6 +35,17 @@ def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
     command = [RENDERER, RENDERERS[RENDERER], str(place / "overlays" / overlay)]
     text = subprocess.run(command, capture_output=True, check=True, timeout=50).stdout
     return tuple(yaml.safe_load_all(text))
+
+
+@functools.cache
+def template(*assignments: str) -> tuple[Object, ...]:
+    """The chart with these values."""
+    assert HELM is not None
+    options = [part for one in assignments for part in ("--set-json" if "=[" in one or "={" in one else "--set", one)]
+    command = [HELM, "template", "dragoman", str(CHART), "--namespace=dragoman", "--kube-version=1.27.0", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return tuple(one for one in yaml.safe_load_all(done.stdout) if one)
 
 
 def copied(directory: Path) -> Path:

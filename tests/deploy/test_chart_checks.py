@@ -1,7 +1,6 @@
 """What the chart needs of its namespace: a missing thing is one sentence, before Helm changes anything."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +9,14 @@ import pytest
 import yaml
 
 from deploy.helm.generate import CHART
+from tests.deploy.manifests import HELM, needs_helm
 from tests.support.http_server import QuietHandler, serving
 
-HELM = shutil.which("helm")
-pytestmark = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
+pytestmark = needs_helm
 SECRETS = tuple(yaml.safe_load((CHART / "values.yaml").read_text())["secrets"].values())
 DNS = ("pods", "coredns")
-KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret", "persistentvolumeclaims": "PersistentVolumeClaim"}
+KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret",
+         "persistentvolumeclaims": "PersistentVolumeClaim"}  # fmt: skip
 
 
 class FakeCluster:
@@ -45,9 +45,8 @@ class FakeCluster:
             case ["api", "v1", "namespaces", "kube-system", resource] if resource == self.forbidden:
                 return failure(403, "Forbidden")
             case ["api", "v1", "namespaces", "kube-system", "pods"]:
-                pods = [{"metadata": {"name": "etcd"}}]
-                if DNS in self.objects:
-                    pods.append({"metadata": {"name": "coredns", "labels": {"k8s-app": "kube-dns"}}})
+                dns = {"metadata": {"name": "coredns", "labels": {"k8s-app": "kube-dns"}}}
+                pods: list[object] = [{"metadata": {"name": "etcd"}}, *([dns] if DNS in self.objects else [])]
                 return 200, {"apiVersion": "v1", "kind": "PodList", "items": pods}
             case ["api", "v1", "namespaces", _, resource, name] if (resource, name) in self.objects:
                 return 200, {"apiVersion": "v1", "kind": KINDS[resource], "metadata": {"name": name}, "data": self.data}

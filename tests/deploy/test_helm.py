@@ -1,9 +1,6 @@
 """The chart: the same objects as Kustomize's, values that are checked, hooks in order."""
 
-import functools
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +9,19 @@ import pytest
 import yaml
 
 from deploy.helm.generate import CHART, files
-from tests.deploy.manifests import K8S, SETTINGS, Object, needs_renderer, rendered, with_component
+from tests.deploy.manifests import (
+    EVERYTHING,
+    K8S,
+    SETTINGS,
+    Object,
+    needs_helm,
+    needs_renderer,
+    rendered,
+    template,
+    with_component,
+)
 from tests.support.commands import ROOT
 
-HELM = shutil.which("helm")
-needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
-EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true", "dashboard.enabled=true",
-              "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
-              "network.outgoingHooks=true")  # fmt: skip
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 HOOKED = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "dragoman/")
 
@@ -30,26 +32,6 @@ def test_the_ingress_logs_no_path() -> None:
     annotations = kustomize["metadata"]["annotations"]
     assert annotations["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
     assert VALUES["ingress"]["annotations"] == annotations
-
-
-@functools.cache
-def template(*assignments: str) -> tuple[Object, ...]:
-    assert HELM is not None
-    options = [part for one in assignments for part in ("--set-json" if "=[" in one or "={" in one else "--set", one)]
-    command = [
-        HELM,
-        "template",
-        "dragoman",
-        str(CHART),
-        "--namespace",
-        "dragoman",
-        "--kube-version",
-        "1.27.0",
-        *options,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return tuple(one for one in yaml.safe_load_all(done.stdout) if one)
 
 
 def comparable(value: Any) -> Any:

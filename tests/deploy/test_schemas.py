@@ -1,4 +1,4 @@
-"""Every object of the manifests matches the schema of Kubernetes or of an extension."""
+"""Every object of the manifests and of the chart matches the schema of Kubernetes or of an extension."""
 
 import json
 from copy import deepcopy
@@ -9,7 +9,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from tests.deploy.manifests import OVERLAYS, Object, needs_renderer, of_kind, rendered
+from tests.deploy.manifests import EVERYTHING, OVERLAYS, Object, needs_helm, needs_renderer, of_kind, rendered, template
 
 KUBERNETES = "1.37"
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -27,10 +27,19 @@ def validate(one: Object) -> None:
         kubernetes_validate.validate(one, KUBERNETES, strict=True)
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, "example"])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, "example", "chart", "trial"])
 def test_every_object_matches_its_schema(overlay: str) -> None:
     assert len(rendered(overlay)) > 30
     for one in rendered(overlay):
+        validate(one)
+
+
+@needs_helm
+@pytest.mark.parametrize("values", [(), EVERYTHING, (*EVERYTHING, "openshift=true", "ingress.tlsSecret=chat-tls")])
+def test_every_object_of_the_chart_matches_its_schema(values: tuple[str, ...]) -> None:
+    objects = template(*values)
+    assert len(objects) > 20
+    for one in objects:
         validate(one)
 
 
