@@ -1,13 +1,20 @@
-"""A real Prometheus with the deployed rules raises the alarm within two minutes when NATS, Valkey and the database are
-frozen, and is quiet before and afterwards."""
+"""NATS, Valkey or the database freezes: a real Prometheus with the deployed rules and a real Alertmanager page within
+two minutes, and are quiet before and afterwards.
+
+The times of Prometheus, its rules and Alertmanager are a fifth of the real ones. DRAGOMAN_TEST_REAL_TIMES=1 takes the
+real ones, and `--log-cli-level=INFO` shows after how many seconds the page came.
+"""
 
 import asyncio
 import json
+import logging
+import os
+import re
 import shutil
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,56 +23,98 @@ import pytest
 import yaml
 
 from services.cli.ports import free_port
-from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.hook_receiver import HookReceiver
+from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.system.databases import databases
 
 PROMETHEUS = shutil.which("prometheus")
+ALERTMANAGER = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
+SPEED = 1 if "DRAGOMAN_TEST_REAL_TIMES" in os.environ else 5
 BOUND_SECONDS = 120.0
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 ALERT = "DragomanDependencyAway"
+WATCHDOG = "DragomanWatchdog"
+
+_log = logging.getLogger(__name__)
+pytestmark = pytest.mark.skipif(not (PROMETHEUS and ALERTMANAGER), reason="there is no prometheus or no alertmanager")
 
 
-class RunningPrometheus:
-    """The deployed configuration, with one process to scrape."""
+def scaled(text: str) -> str:
+    """Each interval and each `for` of a configuration, shortened. Windows of rates stay."""
 
-    def __init__(self, directory: Path, target: int) -> None:
-        self.port = free_port()
+    def shortened(found: "re.Match[str]") -> str:
+        seconds = int(found[2]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[3]]
+        return f"{found[1]}: {seconds * 1000 // SPEED}ms"
+
+    return re.sub(r"\b(for|\w+_(?:interval|wait)): (\d+)([smhd])\b", shortened, text)
+
+
+class Monitoring:
+    """Prometheus as it is deployed, but with one process to scrape, and an Alertmanager whose pages `receiver` gets."""
+
+    def __init__(self, directory: Path, target: int, receiver: HookReceiver) -> None:
         self._directory = directory
-        config = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
-        config["rule_files"] = [str(DEPLOYED / "rules" / "*.yml")]
+        self._receiver = receiver
+        self._port, self._pager_port = free_port(), free_port()
+        (directory / "rules.yml").write_text(scaled((DEPLOYED / "rules" / "dragoman.yml").read_text()))
+        config = yaml.safe_load(scaled((DEPLOYED / "prometheus.yml").read_text()))
+        config["rule_files"] = [str(directory / "rules.yml")]
         config["scrape_configs"] = [{"job_name": "auth", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}]
+        pagers = [{"targets": [f"127.0.0.1:{self._pager_port}"]}]
+        config["alerting"] = {"alertmanagers": [{"static_configs": pagers}]}
         (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+        # Alertmanager's own defaults, written out so that they can be shortened.
+        route = {"receiver": "pager", "group_by": ["alertname", "dependency"],
+                 "group_wait": "30s", "group_interval": "5m"}  # fmt: skip
+        pager = {"name": "pager", "webhook_configs": [{"url": receiver.url()}]}
+        text = scaled(yaml.safe_dump({"route": route, "receivers": [pager]}))
+        (directory / "alertmanager.yml").write_text(text)
 
     @property
-    def command(self) -> list[str]:
+    def prometheus(self) -> list[str]:
         assert PROMETHEUS is not None
-        tsdb, address = self._directory / "tsdb", f"127.0.0.1:{self.port}"
-        own = [f"--config.file={self._directory / 'prometheus.yml'}", "--log.level=error"]
+        tsdb, address = self._directory / "tsdb", f"127.0.0.1:{self._port}"
+        # What was raised before Prometheus knows Alertmanager is sent again after this time, a minute by default.
+        again = f"--rules.alert.resend-delay={60 // SPEED}s"
+        own = [f"--config.file={self._directory / 'prometheus.yml'}", "--log.level=error", again]
         return [PROMETHEUS, *own, f"--storage.tsdb.path={tsdb}", f"--web.listen-address={address}"]
 
-    def alerts(self, name: str) -> set[str]:
-        """Dependencies for which this alert fires."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/alerts", timeout=5) as reply:
-            found: list[dict[str, Any]] = json.load(reply)["data"]["alerts"]
-        return {
-            one["labels"].get("dependency", "")
-            for one in found
-            if one["labels"]["alertname"] == name and one["state"] == "firing"
-        }
+    @property
+    def alertmanager(self) -> list[str]:
+        assert ALERTMANAGER is not None
+        own = [f"--config.file={self._directory / 'alertmanager.yml'}", f"--storage.path={self._directory / 'pages'}"]
+        address = f"--web.listen-address=127.0.0.1:{self._pager_port}"
+        return [ALERTMANAGER, *own, address, "--cluster.listen-address=", "--log.level=error"]
 
-    async def until_firing(self, name: str, expected: set[str], seconds: float) -> float:
-        """Seconds until exactly these dependencies are named."""
-        began = time.monotonic()
-        found: set[str] | str = "no answer"
-        while found != expected:
-            assert time.monotonic() - began < seconds, f"{name}: {found} after {seconds:.0f} s"
-            await asyncio.sleep(0.5)
-            try:
-                found = await asyncio.to_thread(self.alerts, name)
-            except OSError as error:
-                found = str(error)
-        return time.monotonic() - began
+    def firing(self) -> set[str]:
+        """Dependencies for which Prometheus has the alert."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v1/alerts", timeout=5) as reply:
+            return _dependencies(json.load(reply)["data"]["alerts"], ALERT, "state")
+
+    def paged(self, alert: str = ALERT) -> set[str]:
+        """Dependencies for which a page with this alert has arrived."""
+        pages = [one.event["alerts"] for one in list(self._receiver.received)]
+        return _dependencies([one for page in pages for one in page], alert, "status")
+
+
+def _dependencies(alerts: list[dict[str, Any]], name: str, state: str) -> set[str]:
+    found = [one for one in alerts if one["labels"]["alertname"] == name and one[state] == "firing"]
+    return {one["labels"].get("dependency", "") for one in found}
+
+
+async def until(look: Callable[[], set[str]], expected: set[str], seconds: float) -> float:
+    """Seconds until it finds exactly these."""
+    began = time.monotonic()
+    found: set[str] | str = "nothing yet"
+    while found != expected:
+        assert time.monotonic() - began < seconds, f"{found} after {seconds:.0f} s"
+        await asyncio.sleep(0.2)
+        try:
+            found = await asyncio.to_thread(look)
+        except OSError as error:
+            found = str(error)
+    return time.monotonic() - began
 
 
 @asynccontextmanager
@@ -81,22 +130,25 @@ async def running(*command: str) -> AsyncIterator[None]:
 
 
 @contextmanager
-def frozen(*servers: NatsServer | ValkeyServer | PostgresServer) -> Iterator[None]:
-    for server in servers:
-        server.pause()
+def frozen(server: Server) -> Iterator[None]:
+    server.pause()
     try:
         yield
     finally:
-        for server in servers:
-            server.resume()
+        server.resume()
 
 
-@pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus")
-async def test_frozen_servers_raise_the_alarm_within_two_minutes(
-    nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "dependencies"),
+    [("nats", {"nats", "events"}), ("valkey", {"redis"}), ("postgresql", {"database"})],
+)
+async def test_a_frozen_server_pages_within_two_minutes(
+    name: str, dependencies: set[str], nats_server: NatsServer, valkey_server: ValkeyServer,
+    postgres_server: PostgresServer, tmp_path: Path,
+) -> None:  # fmt: skip
     ops = free_port()
-    with databases(postgres_server) as url:
+    (server,) = [one for one in (nats_server, valkey_server, postgres_server) if one.name == name]
+    with databases(postgres_server) as url, HookReceiver() as receiver:
         nats, redis = nats_server.settings("auth"), valkey_server.settings("auth")
         own = [f"nats.url={nats.url}", f"nats.user={nats.user}", f"nats.password={nats.password.get_secret_value()}",
                f"redis.url={redis.url.get_secret_value()}", f"database.url={url}", f"auth.keys={tmp_path / 'keys'}",
@@ -107,11 +159,19 @@ async def test_frozen_servers_raise_the_alarm_within_two_minutes(
             *dragoman, "migrate", "--set", f"database.url={url}", "auth", stdout=asyncio.subprocess.DEVNULL
         )
         assert await migration.wait() == 0
-        prometheus = RunningPrometheus(tmp_path, ops)
-        async with running(*dragoman, "auth", *options), running(*prometheus.command):
-            await prometheus.until_firing("DragomanWatchdog", {""}, START_SECONDS)
-            assert await asyncio.to_thread(prometheus.alerts, ALERT) == set()
-            with frozen(nats_server, valkey_server, postgres_server):
-                everything = {"nats", "events", "database", "redis"}
-                await prometheus.until_firing(ALERT, everything, BOUND_SECONDS)
-            await prometheus.until_firing(ALERT, set(), BOUND_SECONDS)
+        monitoring = Monitoring(tmp_path, ops, receiver)
+        async with running(*dragoman, "auth", *options):
+            await until(lambda: answer(ops, "/readyz"), {"200"}, START_SECONDS)
+            async with running(*monitoring.alertmanager), running(*monitoring.prometheus):
+                await until(lambda: monitoring.paged(WATCHDOG), {""}, START_SECONDS)
+                assert (await asyncio.to_thread(monitoring.firing), monitoring.paged()) == (set(), set())
+                with frozen(server):
+                    seconds = await until(monitoring.paged, dependencies, BOUND_SECONDS)
+                _log.info("%s froze: the page came after %.0f s", name, seconds)
+                await until(monitoring.firing, set(), BOUND_SECONDS)
+                assert monitoring.paged() == dependencies
+
+
+def answer(port: int, path: str) -> set[str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+        return {str(reply.status)}
