@@ -16,7 +16,7 @@ const [FIRST_DELAY_MS, LAST_DELAY_MS, RETRY_MS, AWAY_MS] = [500, 30_000, 1000, 5
 const [STABLE_MS, PING_MS] = [10_000, 20_000]; // of a login that ends the growth of delays; between pings
 const [PAGE, WINDOW, MOST_CHATS, MOST_QUEUED, DRAFT_BYTES] = [100, 100, 1000, 10_000, 65_000];
 /** By close code, where its reason is lost; without `retry_ms`, the client does not come back. */
-const DELAYS_MS = new Map([[1000, undefined], [1013, RETRY_MS], [4003, undefined], [4008, 60_000], [4029, 10_000]]);
+const DELAYS_MS = new Map([[1000, undefined], [1013, RETRY_MS], [4001, RETRY_MS], [4003, undefined], [4008, 60_000], [4029, 10_000]]);
 const CHANGES = ["edit", "recall", "react", "unreact", "pin", "unpin"];
 
 /** An error reply, or `unavailable` without a connection. `unknown`: the command may have had its effect. */

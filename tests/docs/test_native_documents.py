@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from docs.native_documents import async_api, documents, json_schema, open_api
-from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, ConnectionInfo
+from services.edge.dialects.base import DISCONNECTED, LOGGED_OUT, NO_LOGIN, TOO_MANY_REQUESTS, ConnectionInfo
 from services.edge.dialects.native import Native
 from services.edge.dialects.native.events import EVENTS
 from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
@@ -68,7 +68,10 @@ def test_the_first_event_of_a_resumed_stream_is_valid(frame: dict[str, Any]) -> 
     check("ResumedEvent", {"ev": "resumed", **{name: value for name, value in frame.items() if name != "re"}})
 
 
-@pytest.mark.parametrize("close", [(1008, LOGGED_OUT), (1008, TOO_MANY_REQUESTS), (1012, "restarting"), (1013, "slow")])
+@pytest.mark.parametrize(
+    "close",
+    [*((1008, reason) for reason in (LOGGED_OUT, TOO_MANY_REQUESTS, NO_LOGIN, DISCONNECTED)), (1012, "x"), (1013, "x")],
+)
 def test_the_event_before_a_close_is_valid(close: tuple[int, str]) -> None:
     (frame,) = Native(ConnectionInfo(LimitsSettings(), "http://chat.example")).encode_close(*close)[0]
     assert isinstance(frame, bytes)

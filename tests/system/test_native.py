@@ -144,6 +144,16 @@ def test_a_new_password_ends_every_other_login(ann: NativeUser, connect: Enter) 
     assert connect().call("token", token=ann.token)["error"]["code"] == "unauthenticated"
 
 
+def test_an_operator_ends_a_connection_which_may_come_back(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    admin(system, "kick", ann.account.email)
+    bye = ann.event("bye")
+    assert (bye["code"], bye["text"], bye["retry_ms"]) == ("unavailable", "disconnected by the operator", 10_000)
+    with pytest.raises(ConnectionEnded, match=r'"code":"unavailable","retry_ms":10000') as ended:
+        ann.read()
+    assert ended.value.code == 1013
+    assert connect().call("token", token=ann.token)["account"] == ann.number
+
+
 def test_a_refresh_token_rotates_and_a_spent_one_ends_its_login(ann: NativeUser, connect: Enter) -> None:
     other = connect()
     secret = {"scheme": "plain", "value": ann.account.secret}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from services.edge.dialects.base import ConnectionInfo, Dialect, Request
+from services.edge.dialects.base import NO_LOGIN, NO_VALID_FRAME, ConnectionInfo, Dialect, Request
 from services.edge.dialects.registry import Dialects
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Revocation
@@ -122,7 +122,7 @@ class Connection:
         if self.phase is not Phase.OPENED:
             return ""
         if self.first_valid is None:
-            return "no valid frame in time" if now - self.opened > first_frame_seconds else ""
+            return NO_VALID_FRAME if now - self.opened > first_frame_seconds else ""
         if self.pending_verification is not None:
             return ""
-        return "not logged in for too long" if now - self.first_valid > unauthenticated_seconds else ""
+        return NO_LOGIN if now - self.first_valid > unauthenticated_seconds else ""

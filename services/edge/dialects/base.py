@@ -31,6 +31,11 @@ LOGGED_OUT = "logged out"
 TOO_MANY_REQUESTS = "too many requests"
 """The reason of a close (1008): the client ignores the errors that limit its rate."""
 
+NO_VALID_FRAME = "no valid frame in time"
+NO_LOGIN = "not logged in for too long"
+DISCONNECTED = "disconnected by the operator"
+"""Further reasons of a close (1008)."""
+
 ERROR_CACHE_SIZE = 64
 """Encoded errors that a dialect caches: under overload most errors have the same text."""
 

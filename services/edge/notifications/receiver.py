@@ -6,6 +6,7 @@ import msgspec
 
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.delivery.local_chats import LocalChats
+from services.edge.dialects.base import DISCONNECTED
 from services.edge.login.revocations import RevocationWatcher
 from services.edge.login.verification import VerificationFlow
 from services.edge.notifications.social import SocialNotifier
@@ -89,4 +90,4 @@ class NotificationReceiver:
     def _disconnect(self, account: AccountId) -> None:
         local = self._accounts.get(account)
         for recipient in local.recipients if local else ():
-            recipient.close(1008, "disconnected by the operator")
+            recipient.close(1008, DISCONNECTED)

@@ -7,7 +7,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.canonical.commands import EditMessage, ForwardMessage, MessageCommand, PostMessage
-from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Request
+from services.edge.dialects.base import (
+    DISCONNECTED,
+    LOGGED_OUT,
+    NO_LOGIN,
+    NO_VALID_FRAME,
+    TOO_MANY_REQUESTS,
+    Request,
+)
 from services.edge.dialects.native.events import ByeEvent
 from services.edge.dialects.native.results import ErrorInfo
 from shared.contract.errors import ErrorCode, Failure
@@ -48,6 +55,9 @@ _CLOSES: Mapping[int, _Close] = {
 }
 _POLICY: Mapping[str, _Close] = {
     LOGGED_OUT: _Close(4003, ErrorCode.UNAUTHENTICATED, UNSET),
+    NO_VALID_FRAME: _Close(4001, ErrorCode.UNAUTHENTICATED, _RETURN),
+    NO_LOGIN: _Close(4001, ErrorCode.UNAUTHENTICATED, _RETURN),
+    DISCONNECTED: _Close(1013, ErrorCode.UNAVAILABLE, 10_000),
     TOO_MANY_REQUESTS: _Close(4029, ErrorCode.RATE_LIMITED, 10_000),
 }
 """The meaning of a close with 1008, by its reason."""
