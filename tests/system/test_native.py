@@ -7,11 +7,13 @@ import time
 import pytest
 
 from clients.errors import ConnectionEnded
+from services.edge.dialects.native.operations import OPERATIONS, Operation
 from tests.drills.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter
 from tests.system.operating import admin
 from tests.system.users import DialectUser, NativeUser
+from tests.vectors import load
 
 pytestmark = pytest.mark.xdist_group("system")
 
@@ -142,6 +144,15 @@ def test_a_new_password_ends_every_other_login(ann: NativeUser, connect: Enter) 
     assert [one["here"] for one in ann.call("sessions")["sessions"]] == [True]
     assert connect().call("token", token=renewed["token"])["sid"] == renewed["sid"]
     assert connect().call("token", token=ann.token)["error"]["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
+def test_an_operation_needs_a_login_if_its_table_requires_one(connect: Enter, operation: Operation) -> None:
+    """Without one, wrong secrets and tokens are `unauthenticated`, too, with a text of their own."""
+    frames = [one.frame for one in load("native").vectors if one.error is None and isinstance(one.frame, dict)]
+    frame = next(frame for frame in frames if frame.get("op") == operation.name)
+    error = json.loads(connect().request({**frame, "id": 1}, '{"re":1')).get("error", {})
+    assert (error == {"code": "unauthenticated", "text": "log in first"}) is operation.needs_login, error
 
 
 def test_an_operator_ends_a_connection_which_may_come_back(ann: NativeUser, connect: Enter, system: Cluster) -> None:
