@@ -13,7 +13,7 @@ from bench.measurement.system import MeasuredSystem
 from bench.population.accounts import Registrar
 from bench.population.plan import Load, conversations
 
-WEIGHTS = {"v2": 60, "pipe": 15, "service": 15, "v1": 7, "v0": 3}
+WEIGHTS = {"v2": 45, "native": 15, "pipe": 15, "service": 15, "v1": 7, "v0": 3}
 _EXPONENT = 2.0
 """Exponent of the group sizes: most groups are small, a few hold nearly all users."""
 

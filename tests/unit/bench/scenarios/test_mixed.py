@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 
+from bench.load.dialects import BY_NAME
 from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
 from bench.scenarios.mixed import WEIGHTS, MixedOptions, chat_members, mixed, population
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("bench")
 def test_every_dialect_is_there_by_its_weight() -> None:
     drawn = Counter(population(random.Random(1), 10_000))
     assert all(drawn[dialect] == pytest.approx(100 * weight, rel=0.2) for dialect, weight in WEIGHTS.items())
-    assert set(population(random.Random(1), 5)) == set(WEIGHTS)
+    assert set(population(random.Random(1), len(WEIGHTS))) == set(WEIGHTS) == set(BY_NAME)
 
 
 def test_most_chats_are_small_and_no_user_is_alone() -> None:
