@@ -209,6 +209,16 @@ export type CreateParameters = {
   join_policy?: "approval" | "closed" | "open";
 };
 
+export type DeleteAccountParameters = {
+  id?: number | string | null;
+  secret: SecretParameter;
+};
+
+export type SecretParameter = {
+  scheme: "md5" | "plain" | "sha256";
+  value: string;
+};
+
 export type DeleteBotTokenParameters = {
   id?: number | string | null;
   account: number;
@@ -507,11 +517,6 @@ export type LoginParameters = {
   secret: SecretParameter;
   kind?: "any" | "email" | "id" | "username";
   refreshable?: boolean;
-};
-
-export type SecretParameter = {
-  scheme: "md5" | "plain" | "sha256";
-  value: string;
 };
 
 export type LoginResult = {
@@ -1154,7 +1159,7 @@ export type LogoutReply = Nothing & {
   re: Id;
 };
 
-export type DeleteAccountCommand = NoParameters & {
+export type DeleteAccountCommand = DeleteAccountParameters & {
   op: "delete_account";
 };
 

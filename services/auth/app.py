@@ -31,6 +31,7 @@ from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.new_passwords import NewPasswords
 from services.auth.service.own_data import OwnData
+from services.auth.service.own_secret import OwnSecret
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
 from services.auth.service.refreshing import LoginRefresh
@@ -118,9 +119,11 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         refresh_seconds=settings.auth.refresh_token_days * _DAY_SECONDS,
     )  # fmt: skip
     new_passwords = _new_passwords(settings, passwords)
+    own_secret = OwnSecret(database=database, passwords=passwords, limits=limits, trail=login_trail)
     deletion = AccountDeletion(
-        database=database, outbox=relay, revocations=revocations, erasure=BusErasure(bus), metrics=metrics
-    )
+        database=database, outbox=relay, revocations=revocations, erasure=BusErasure(bus), own_secret=own_secret,
+        metrics=metrics,
+    )  # fmt: skip
     administration = Administration(
         database=database, passwords=passwords, limits=limits, notifier=notifier, revocations=revocations,
         deletion=deletion, sessions=sessions,
@@ -143,8 +146,8 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
             revocations=revocations, trail=login_trail, enabled=settings.auth.recovery,
         ),
         password_change=PasswordChange(
-            database=database, passwords=passwords, new_passwords=new_passwords, limits=limits,
-            revocations=revocations, sessions=sessions, trail=login_trail,
+            database=database, own_secret=own_secret, new_passwords=new_passwords, revocations=revocations,
+            sessions=sessions,
         ),
         sessions=sessions,
         refreshing=LoginRefresh(

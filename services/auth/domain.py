@@ -17,6 +17,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import (
     MAX_TOKEN_LOGINS,
     ChangePassword,
+    DeleteAccount,
     Login,
     Origin,
     RecordTokenLogins,
@@ -203,6 +204,14 @@ def check_password_change(request: ChangePassword) -> None:
     check_secret(request.old)
     check_secret(request.new)
     check_origin(request.origin)
+
+
+def check_deletion(request: DeleteAccount) -> None:
+    """Raises RequestError (`unauthenticated`, `invalid`)."""
+    check_actor(request.actor)
+    if request.secret is not None:
+        check_secret(request.secret)
+        check_origin(request.origin)
 
 
 def check_security(request: SetSecurity) -> None:

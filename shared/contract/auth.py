@@ -180,9 +180,15 @@ class SetSecurity(msgspec.Struct):
 
 class DeleteAccount(msgspec.Struct):
     """Erases an account in all services (v2: 16). The reply follows auth's commit and the confirmation of every
-    reachable service, within 2 s; a durable event reaches the others."""
+    reachable service, within 2 s; a durable event reaches the others. `secret`: of dialects that require it; a wrong
+    one is `unauthenticated`, and counts as a failed login."""
 
     actor: AccountId = NO_ACCOUNT
+    secret: Secret | None = None
+    origin: Origin = Origin()
+
+    def __repr__(self) -> str:
+        return f"DeleteAccount(actor={self.actor}, ***)"
 
 
 class ListDeletedAccounts(msgspec.Struct):

@@ -165,6 +165,18 @@ def test_an_operator_ends_a_connection_which_may_come_back(ann: NativeUser, conn
     assert connect().call("token", token=ann.token)["account"] == ann.number
 
 
+def test_a_token_alone_deletes_no_account(ann: NativeUser, connect: Enter) -> None:
+    thief = connect()
+    assert thief.call("token", token=ann.token)["account"] == ann.number
+    assert thief.call("delete_account")["error"]["field"] == "secret"
+    error = thief.call("delete_account", secret={"scheme": "plain", "value": "a guess"})["error"]
+    assert (error["code"], error["field"]) == ("unauthenticated", "secret")
+    assert ann.call("profile", account=ann.number)["deleted"] is False
+    ann.do("delete_account", secret={"scheme": "plain", "value": ann.account.secret})
+    assert thief.event("bye")["code"] == "unauthenticated"
+    assert connect().call("token", token=ann.token)["error"]["code"] == "unauthenticated"
+
+
 def test_a_refresh_token_rotates_and_a_spent_one_ends_its_login(ann: NativeUser, connect: Enter) -> None:
     other = connect()
     secret = {"scheme": "plain", "value": ann.account.secret}

@@ -3,14 +3,18 @@
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from services.auth import domain
 from services.auth.metrics import AuthMetrics
+from services.auth.service.own_secret import OwnSecret, wrong
 from services.auth.service.ports import EventOutbox, RemoteErasure, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
 from shared.contract.admin import Act
-from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts
+from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts, Revocation
+from shared.contract.ids import AccountId
+from shared.contract.model import Scheme
 from shared.contract.session import Ack
 
 _PAGE = 1_000
@@ -22,14 +26,17 @@ class AccountDeletion:
     outbox: EventOutbox
     revocations: TokenRevocations
     erasure: RemoteErasure
+    own_secret: OwnSecret
     metrics: AuthMetrics
 
     async def delete(self, request: DeleteAccount, by: str = "user") -> Ack:
         """Commits here first, then requests the erasure in the other services; a durable event repeats that request.
-        Idempotent. Raises RequestError: `unauthenticated`, `unavailable`."""
-        domain.check_actor(request.actor)
+        Idempotent. Raises RequestError: `unauthenticated`, also for a wrong secret, `rate_limited`, `invalid`,
+        `unavailable`."""
+        domain.check_deletion(request)
+        held = await self._check_secret(request)
         seconds = domain.void_before(time.time())
-        erase = partial(accounts.erase, account=request.actor, seconds=seconds)
+        erase = partial(_erase, account=request.actor, held=held, seconds=seconds)
         revocation = await self.database.write(trail.recorded(erase, Act("delete", request.actor, by)))
         if revocation is None:
             return Ack()
@@ -39,7 +46,20 @@ class AccountDeletion:
         await self.erasure.erase(request.actor)
         return Ack()
 
+    async def _check_secret(self, request: DeleteAccount) -> tuple[Scheme, str] | None:
+        """None: the request has no secret, or the account is deleted already."""
+        if request.secret is None or (account := await self.own_secret.find(request.actor)) is None:
+            return None
+        return await self.own_secret.check(account, request.secret, request.origin.address, "failed deletion", "secret")
+
     async def list_deleted(self, request: ListDeletedAccounts) -> DeletedAccounts:
         domain.check_number(request.after, "after")
         page = partial(accounts.list_deleted, after=request.after, limit=_PAGE)
         return DeletedAccounts(await self.database.read(page))
+
+
+def _erase(connection: Any, account: AccountId, held: tuple[Scheme, str] | None, seconds: int) -> Revocation | None:
+    """As `accounts.erase`, if the account still has the verifier."""
+    if held is not None and not accounts.holds_verifier(connection, account, *held):
+        raise wrong("secret")
+    return accounts.erase(connection, account, seconds)

@@ -67,7 +67,7 @@ class AuthRequests:
         return await self._request(subjects.RECOVER, command)
 
     async def delete_account(self, connection: Connection, command: DeleteAccount) -> Ack:
-        command.actor = connection.account
+        command.actor, command.origin = connection.account, self._origin(connection)
         return await self._request(subjects.DELETE_ACCOUNT, command, retry=True)
 
     async def change_password(self, connection: Connection, command: ChangePassword) -> Authenticated:

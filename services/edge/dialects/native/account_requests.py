@@ -3,7 +3,16 @@
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.native import parameters as given
 from services.edge.dialects.native.requests import Caller
-from shared.contract.auth import ChangePassword, EndLogin, IdentifierKind, Login, Recover, Register, SetSecurity
+from shared.contract.auth import (
+    ChangePassword,
+    DeleteAccount,
+    EndLogin,
+    IdentifierKind,
+    Login,
+    Recover,
+    Register,
+    SetSecurity,
+)
 from shared.contract.model import Scheme, Secret
 
 
@@ -37,6 +46,10 @@ def recover(wire: given.RecoverParameters, caller: Caller) -> Recover:
 def change_password(wire: given.PasswordParameters, caller: Caller) -> ChangePassword:
     old, new = _secret(wire.old, "old"), _secret(wire.new, "new")
     return ChangePassword(old=old, new=new, refreshable=wire.refreshable)
+
+
+def delete_account(wire: given.DeleteAccountParameters, caller: Caller) -> DeleteAccount:
+    return DeleteAccount(secret=_secret(wire.secret))
 
 
 def set_security(wire: given.SecurityParameters, caller: Caller) -> SetSecurity:

@@ -34,7 +34,7 @@ from services.edge.dialects.native.receipts import ReadersParameters, ReadersRes
 from services.edge.dialects.native.refreshing import RefreshParameters, RefreshResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.dialects.native.search import SearchParameters, SearchResult
-from shared.contract.auth import DeleteAccount, ListLogins, Logout, Refresh
+from shared.contract.auth import ListLogins, Logout, Refresh
 from shared.contract.bots import ListBots, TokenScope
 from shared.contract.contacts import ListBlocked
 from shared.contract.ids import ChatId
@@ -150,8 +150,8 @@ OPERATIONS: tuple[Operation, ...] = (
         _WRITE, _USERS, _NoParameters, _Nothing, lambda *_: Logout(""),
     ),
     Operation(
-        "delete_account", "delete the account and its profile",
-        _ENTRANCE, _USERS, _NoParameters, _Nothing, lambda *_: DeleteAccount(),
+        "delete_account", "delete the account and its profile, by its password",
+        _ENTRANCE, _USERS, parameters.DeleteAccountParameters, _Nothing, account_requests.delete_account,
     ),
     Operation(
         "create_bot", "create an account of a program; it logs in by tokens alone",

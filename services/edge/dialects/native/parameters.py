@@ -116,6 +116,10 @@ class PasswordParameters(Parameters, kw_only=True):
     refreshable: bool = False
 
 
+class DeleteAccountParameters(Parameters, kw_only=True):
+    secret: SecretParameter
+
+
 class SecurityParameters(Parameters, kw_only=True):
     question_id: Small
     answer: str

@@ -26,8 +26,20 @@ from shared.contract.subjects import (
 )
 from shared.tokens import Verifier
 from tests.support.waiting import WAIT_SECONDS
-from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, rejection_code
+from tests.unit.services.auth.cluster import (
+    ORIGIN,
+    AuthCluster,
+    EdgeProbe,
+    logs_in,
+    plain,
+    rejection,
+    rejection_code,
+)
 from tests.unit.services.auth.conftest import MakeCluster
+
+
+def deletion(account: AccountId, secret: str) -> DeleteAccount:
+    return DeleteAccount(account, plain(secret), ORIGIN)
 
 
 async def test_deletion_erases_at_once_where_services_reply(tables_url: str, make_cluster: MakeCluster) -> None:
@@ -50,6 +62,31 @@ async def test_deletion_erases_at_once_where_services_reply(tables_url: str, mak
         assert await rejection_code(edge.login(name, kind=kind)) == ErrorCode.UNAUTHENTICATED
     again = await edge.register("ann@example.org", username="ann", uuid=uuid)
     assert again.account > made.account
+
+
+async def test_a_secret_is_checked_if_there_is_one(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    made = await edge.register("ann@example.org")
+    error = await rejection(edge.request(DELETE_ACCOUNT, deletion(made.account, "wrong")))
+    assert (error.failure.code, error.failure.field) == (ErrorCode.UNAUTHENTICATED, "secret")
+    assert await logs_in(edge, "ann@example.org", plain("secret"))
+    assert await edge.request(DELETE_ACCOUNT, deletion(made.account, "secret")) == Ack()
+    assert not await logs_in(edge, "ann@example.org", plain("secret"))
+    assert await edge.request(DELETE_ACCOUNT, deletion(made.account, "secret")) == Ack(), "its reply was lost"
+
+
+async def test_guesses_of_the_secret_are_limited(limited: AuthCluster) -> None:
+    limited.start_auth()
+    edge = await limited.edge()
+    made = await edge.register("ann@example.org")
+    for _ in range(5):
+        wrong = edge.request(DELETE_ACCOUNT, deletion(made.account, "wrong"))
+        assert await rejection_code(wrong) == ErrorCode.UNAUTHENTICATED
+    right = edge.request(DELETE_ACCOUNT, deletion(made.account, "secret"))
+    assert await rejection_code(right) == ErrorCode.RATE_LIMITED
+    assert await logs_in(edge, "ann@example.org", plain("secret"))
 
 
 async def test_deletion_continues_when_the_other_services_are_back(cluster: AuthCluster, edge: EdgeProbe) -> None:

@@ -147,6 +147,8 @@ async def test_failures_are_counted_by_account_and_network(
     assert await rejection_code(edge.login("a-secret-typed-as-a-name", "x")) is ErrorCode.UNAUTHENTICATED
     change = ChangePassword(old=plain("wrong"), new=plain("another"), actor=ann.account, origin=ORIGIN)
     assert await rejection_code(edge.request(CHANGE_PASSWORD, change)) is ErrorCode.UNAUTHENTICATED
+    deletion = DeleteAccount(ann.account, plain("wrong"), ORIGIN)
+    assert await rejection_code(edge.request(DELETE_ACCOUNT, deletion)) is ErrorCode.UNAUTHENTICATED
     recover = Recover(username=EMAIL, question_id=1, answer="wrong", secret=plain("another"), origin=ORIGIN)
     assert await rejection_code(edge.request(RECOVER, recover)) is ErrorCode.UNAUTHENTICATED
     assert await acts(operator, SearchTrail(act="failed login")) == []
@@ -157,6 +159,7 @@ async def test_failures_are_counted_by_account_and_network(
         ("failed login", ann.account, ORIGIN.address, "3 times"),
         ("failed login", 0, ORIGIN.address, "once"),
         ("failed password change", ann.account, ORIGIN.address, "once"),
+        ("failed deletion", ann.account, ORIGIN.address, "once"),
         ("failed recovery", ann.account, ORIGIN.address, "once"),
     }
     assert "secret" not in str(found)
