@@ -93,7 +93,7 @@ def _changed(kind: ChangeKind, segments: tuple[RichSegment, ...] = ()) -> Messag
     return MessageChanged(DisplayChange(MessageChange(CHAT, 1, 1, kind, OTHER, 0), segments))
 
 
-_READING = (GetHistory, ReadHistory)
+_READING = (GetHistory, ReadHistory, FetchUnread)
 EVENTS: Mapping[str, EventRow] = {
     "the account is in a new chat": EventRow(ChatJoined(CHAT), (ListChatViews, GetAccount)),
     "the account has left a chat": EventRow(ChatLeft(CHAT, Departure.KICKED), (ListChatViews, GetAccount)),
