@@ -3,6 +3,8 @@
 import json
 import secrets
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,9 @@ from tests.system.users import DialectUser, NativeUser
 from tests.vectors import load
 
 pytestmark = pytest.mark.xdist_group("system")
+
+_BAD_FRAMES = 60
+"""More than the limit, which is 51 and grows by one each second."""
 
 
 @pytest.fixture
@@ -153,6 +158,24 @@ def test_an_operation_needs_a_login_if_its_table_requires_one(connect: Enter, op
     frame = next(frame for frame in frames if frame.get("op") == operation.name)
     error = json.loads(connect().request({**frame, "id": 1}, '{"re":1')).get("error", {})
     assert (error == {"code": "unauthenticated", "text": "log in first"}) is operation.needs_login, error
+
+
+def test_frames_that_are_no_objects_end_the_connection_at_their_limit(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "data", edges=1) as limited, NativeUser(limited.edges[0]) as user:
+        user.register()
+        with suppress(ConnectionEnded):
+            for _ in range(_BAD_FRAMES):
+                user.send("hello")
+        bye = user.event("bye")
+        answers = [json.loads(frame) for frame in user.pending]
+        with pytest.raises(ConnectionEnded, match=r'"code":"invalid","retry_ms":60000') as ended:
+            user.read()
+        assert ended.value.code == 4008
+        assert (bye["code"], bye["retry_ms"]) == ("invalid", 60_000)
+        assert {answer["error"]["code"] for answer in answers} == {"invalid"}
+        assert 50 < len(answers) < _BAD_FRAMES
+        with NativeUser(limited.edges[0]) as again:
+            assert again.call("token", token=user.token)["account"] == user.number
 
 
 def test_an_operator_ends_a_connection_which_may_come_back(ann: NativeUser, connect: Enter, system: Cluster) -> None:
