@@ -26,7 +26,7 @@ def documents() -> Mapping[str, str]:
     return {
         "docs/protocols/native.schema.json": _text(json_schema()),
         "docs/protocols/native.asyncapi.json": _text(async_api()),
-        "docs/protocols/native.openapi.json": _text(open_api()),
+        "clients/javascript/openapi.json": _text(open_api()),
         "clients/javascript/native.d.ts": typescript(),
     }
 

@@ -19,6 +19,7 @@ from tests.vectors import Vector, load
 
 WEB = Path(__file__).parents[1] / "system" / "web"
 ASYNC_API = WEB / "node_modules" / "@asyncapi" / "specs" / "schemas" / "3.0.0.json"
+OPEN_API = WEB / "node_modules" / "@apidevtools" / "openapi-schemas" / "schemas" / "v3.1" / "schema.json"
 SCHEMA = json_schema()
 EVENT_NAMES = {event.__struct_config__.tag: event.__name__ for event in EVENTS}
 VECTORS = load("native").vectors
@@ -144,6 +145,15 @@ def test_async_api_follows_its_schema() -> None:
     validator.validate(async_api())
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(async_api() | {"operations": []})
+
+
+@pytest.mark.skipif(not OPEN_API.exists(), reason="the schema is not installed: npm ci --prefix tests/system/web")
+def test_open_api_follows_its_schema() -> None:
+    """Of its own schemas that one says nothing: see above."""
+    validator = jsonschema.Draft202012Validator(json.loads(OPEN_API.read_text()))
+    validator.validate(open_api())
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(open_api() | {"paths": []})
 
 
 def test_types_name_only_what_is_defined() -> None:

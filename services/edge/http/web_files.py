@@ -10,14 +10,16 @@ from services.edge.http.request import Headers, Response
 
 FIRST_PAGE = Path(__file__).with_name("web")
 CLIENT = Path(__file__).parents[3] / "clients" / "javascript"
-"""A module for pages of new clients, and its types. Nothing of the edge imports them."""
+"""A module for pages of new clients, its types, and the OpenAPI document. Nothing of the edge imports them."""
 _TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",
+    "openapi.json": "application/json",
 }
+"""By the end of a name, or by the whole name."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ws: wss:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -61,7 +63,7 @@ class WebFiles:
 
 def _read(directory: Path, root: str) -> Iterator[tuple[str, _WebFile]]:
     for path in sorted(directory.rglob("*")):
-        if content_type := _TYPES.get(path.suffix):
+        if content_type := _TYPES.get(path.suffix) or _TYPES.get(path.name):
             body = path.read_bytes()
             tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
             name = path.relative_to(directory).as_posix()

@@ -1,5 +1,6 @@
 import asyncio
 import http.client
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -193,13 +194,16 @@ async def test_only_get_opens_a_link() -> None:
         assert (reply.status, reply.headers["allow"], links.opened) == (405, "GET", [])
 
 
-async def test_the_client_in_javascript_and_its_types() -> None:
+async def test_the_client_in_javascript_its_types_and_the_open_api_document() -> None:
     module = await get("/api/dragoman.js")
     assert (module.status, module.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
     assert module.body == (CLIENT / "dragoman.js").read_bytes()
     types = await get("/api/native.d.ts")
     assert (types.status, types.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert b'from "./native.d.ts"' in module.body
+    document = await get("/api/openapi.json")
+    assert document.headers["content-type"] == "application/json"
+    assert "/api/v1/send" in json.loads(document.body)["paths"]
     assert (await get("/api/dragoman.js", if_none_match=module.headers["etag"])).status == 304
     assert (await get("/api/dragoman.js", "POST")).status == 405
     assert "access-control-allow-origin" not in module.headers
