@@ -192,7 +192,7 @@ def _secrets(pod: Object, templates: Templates) -> None:
     for source in pod["containers"][0].get("envFrom", ()):
         if secret := source.get("secretRef"):
             place = secret["name"].removeprefix("dragoman-")
-            secret["name"] = templates.value(f"{{{{ .Values.optionalSecrets.{place} }}}}")
+            secret["name"] = templates.value(f'{{{{ include "dragoman.optionalSecret" (list $ "{place}") }}}}')
 
 
 def _backup(one: Object, templates: Templates) -> None:

@@ -107,6 +107,12 @@ def test_what_a_cluster_may_lack_is_off_by_default() -> None:
 
 
 @needs_helm
+def test_values_of_an_older_release_are_enough() -> None:
+    """`helm upgrade --reuse-values` has none of the new ones."""
+    assert template("optionalSecrets=null") == template()
+
+
+@needs_helm
 @pytest.mark.parametrize(
     ("switch", "name"),
     [("bucket", "to-own-bucket"), ("nodeLocalDns", "node-local-names"), ("outgoingHooks", "to-hooks")],

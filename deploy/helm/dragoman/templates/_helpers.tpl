@@ -14,14 +14,19 @@
 {{- $root := index . 0 }}{{ $name := index . 1 }}
 {{- $further := dict "auth" (list "keys" "mail") "edge" (list "bucket") }}
 {{- $places := concat (list $name) (get $further $name | default list) }}
-{{- $names := merge dict $root.Values.secrets $root.Values.optionalSecrets }}
 {{- $data := list }}
 {{- range $places }}
-{{- $secret := lookup "v1" "Secret" $root.Release.Namespace (index $names .) }}
+{{- $secret := lookup "v1" "Secret" $root.Release.Namespace (get $root.Values.secrets . | default (include "dragoman.optionalSecret" (list $root .))) }}
 {{- $data = append $data (dict "data" ($secret.data | default dict)) }}
 {{- end -}}
 dragoman/settings: {{ include "dragoman.settings" $root | sha256sum | trunc 16 | quote }}
 dragoman/secrets: {{ $data | toJson | sha256sum | trunc 16 | quote }}
+{{- end }}
+
+{{- /* Name of a Secret that may be missing. Arguments: root, place. */ -}}
+{{- define "dragoman.optionalSecret" -}}
+{{- $root := index . 0 }}{{ $place := index . 1 }}
+{{- get ($root.Values.optionalSecrets | default dict) $place | default (printf "dragoman-%s" $place) }}
 {{- end }}
 
 {{- /* The number that an autoscaler has set, its minimum at first; without one, the value. Arguments: root, name. */ -}}
