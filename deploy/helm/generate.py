@@ -30,13 +30,14 @@ BACKUP = ("dragoman-backup", "backup")
 """Names of the backup's objects, beside its script."""
 _BACKUP_SCRIPT = "backup-script-"
 _FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "Ingress": "ingress",
-          "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
+          "HTTPRoute": "gateway", "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
 """The file of each kind; other objects are in that of their process."""
 _NETWORK_FILES = {"to-own-bucket": "network-bucket", "node-local-names": "network-node-local-dns",
                   "to-hooks": "network-outgoing-hooks", "openshift-names": "network-openshift",
                   "openshift-clients": "network-openshift", "openshift-metrics": "network-openshift"}  # fmt: skip
 """Of the policies that have a switch of their own."""
 _SWITCHES = {"autoscaling": ".Values.autoscaling.enabled", "ingress": ".Values.ingress.enabled",
+             "gateway": "(.Values.gateway).enabled",
              "monitors": ".Values.monitoring.enabled", "rules": ".Values.monitoring.enabled",
              "network": ".Values.network.policies", "dashboard": ".Values.dashboard.enabled",
              "backup": ".Values.backup.enabled",
@@ -137,6 +138,10 @@ def _template(given: Object) -> str:
             one["metadata"]["annotations"] = _BEFORE | {"helm.sh/hook-weight": "-10"}
         case "Ingress":
             _ingress(one, templates)
+        case "HTTPRoute":
+            del one["spec"]["parentRefs"]
+            templates.key(one["spec"], "  parentRefs: {{ toJson .Values.gateway.parentRefs }}")
+            one["spec"]["hostnames"] = [templates.value("{{ .Values.gateway.host | quote }}")]
         case "NetworkPolicy":
             _network(one, templates)
         case "HorizontalPodAutoscaler":

@@ -21,8 +21,8 @@ RENDERER = next(filter(shutil.which, RENDERERS), None)
 needs_renderer = pytest.mark.skipif(RENDERER is None, reason="there is neither kustomize nor kubectl")
 HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
-EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true", "dashboard.enabled=true",
-              "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
+EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "gateway.enabled=true", "monitoring.enabled=true",
+              "dashboard.enabled=true", "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
               "network.outgoingHooks=true")  # fmt: skip
 """Values of the chart."""
 

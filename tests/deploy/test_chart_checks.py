@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from tests.support.http_server import QuietHandler, serving
 
 pytestmark = needs_helm
 SECRETS = tuple(yaml.safe_load((CHART / "values.yaml").read_text())["secrets"].values())
+EXTENSIONS = [("monitoring.enabled=true", "monitoring.coreos.com/v1/ServiceMonitor"),
+              ("gateway.enabled=true", "gateway.networking.k8s.io/v1/HTTPRoute")]  # fmt: skip
 DNS = ("pods", "coredns")
 KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret",
          "persistentvolumeclaims": "PersistentVolumeClaim"}  # fmt: skip
@@ -78,9 +80,10 @@ def cluster() -> Iterator[FakeCluster]:
         yield cluster
 
 
-def render(cluster: FakeCluster, directory: Path, *values: str) -> "subprocess.CompletedProcess[str]":
-    """As `helm install` does it, with what the cluster has."""
-    assert HELM is not None
+def render(
+    cluster: FakeCluster, directory: Path, *values: str, validate: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    """As `helm install` does it, with what the cluster has; of its kinds, templates know only with `validate`."""
     config = {
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
@@ -88,12 +91,15 @@ def render(cluster: FakeCluster, directory: Path, *values: str) -> "subprocess.C
     }  # fmt: skip
     kubeconfig = directory / "kubeconfig"
     kubeconfig.write_text(json.dumps(config))
-    options = [part for value in values for part in ("--set", value)]
-    command = [HELM, "template", "dragoman", str(CHART), "--namespace", "chat", "--dry-run=server",
-               "--kube-version", "1.30.0", *options]  # fmt: skip
-    return subprocess.run(
-        [*command, "--kubeconfig", str(kubeconfig)], capture_output=True, text=True, timeout=60, check=False
-    )
+    return template("--validate" if validate else "--dry-run=server", "--kubeconfig", str(kubeconfig), values=values)
+
+
+def template(*options: str, values: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    assert HELM is not None
+    assignments = [part for value in values for part in ("--set", value)]
+    command = [HELM, "template", "dragoman", str(CHART), "--namespace", "chat", "--kube-version", "1.30.0",
+               *options, *assignments]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_namespace_with_all_secrets_gets_the_chart(cluster: FakeCluster, tmp_path: Path) -> None:
@@ -120,6 +126,22 @@ def test_what_is_missing_is_one_sentence(
     done = render(cluster, tmp_path, *values)
     assert done.returncode == 1
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(("value", "kind"), EXTENSIONS)
+def test_a_kind_that_the_cluster_lacks_is_one_sentence(
+    cluster: FakeCluster, tmp_path: Path, value: str, kind: str
+) -> None:
+    done = render(cluster, tmp_path, value, validate=True)
+    assert done.returncode == 1
+    assert f"the cluster has no kind {kind}" in done.stderr
+
+
+@pytest.mark.parametrize(("value", "kind"), EXTENSIONS)
+def test_a_kind_that_the_cluster_has_is_rendered(value: str, kind: str) -> None:
+    done = template("--api-versions", "v1/ConfigMap", "--api-versions", kind, values=[value])
+    assert done.returncode == 0, done.stderr
+    assert f"kind: {kind.rpartition('/')[2]}\n" in done.stdout
 
 
 def test_the_dashboard_s_secret_is_needed_with_the_dashboard_alone(cluster: FakeCluster, tmp_path: Path) -> None:

@@ -99,17 +99,26 @@ def test_the_release_has_no_volume_that_its_installation_would_wait_for() -> Non
 @needs_helm
 def test_what_a_cluster_may_lack_is_off_by_default() -> None:
     kinds = {one["kind"] for one in template()}
-    assert kinds.isdisjoint(
-        {"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "Ingress", "CronJob", "Namespace"}
-    )
+    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler"})
+    assert kinds.isdisjoint({"Ingress", "HTTPRoute", "CronJob", "Namespace"})
     numbers = {one["metadata"]["name"]: one["spec"]["replicas"] for one in template() if one["kind"] == "Deployment"}
     assert numbers == {"auth": 2, "edge": 2, "message": 2, "session": 2}
 
 
 @needs_helm
+def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
+    gateways = '[{"name": "one", "namespace": "edge", "sectionName": "https"}, {"name": "two"}]'
+    objects = by_name(template("gateway.enabled=true", "gateway.host=*.own.example", f"gateway.parentRefs={gateways}"))
+    spec = objects["HTTPRoute", "dragoman"]["spec"]
+    assert spec["hostnames"] == ["*.own.example"]
+    assert spec["parentRefs"] == json.loads(gateways)
+    assert not [kind for kind, _ in objects if kind == "Ingress"]
+
+
+@needs_helm
 def test_values_of_an_older_release_are_enough() -> None:
     """`helm upgrade --reuse-values` has none of the new ones."""
-    assert template("optionalSecrets=null") == template()
+    assert template("optionalSecrets=null", "gateway=null") == template()
 
 
 @needs_helm
@@ -177,7 +186,9 @@ def test_a_changed_setting_replaces_all_pods() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"replica": 1}, {"settings": {"LOG": "x"}}, {"edge": {**VALUES["edge"], "replicas": 0}}, {"secrets": {}},
-     {"network": {**VALUES["network"], "nats": "nats.example"}}, {"image": {**VALUES["image"], "pullPolicy": "No"}}],
+     {"network": {**VALUES["network"], "nats": "nats.example"}}, {"image": {**VALUES["image"], "pullPolicy": "No"}},
+     {"gateway": {**VALUES["gateway"], "parentRefs": []}}, {"gateway": {**VALUES["gateway"], "host": ""}},
+     {"gateway": {**VALUES["gateway"], "parentRefs": [{"kind": "Gateway"}]}}],
 )  # fmt: skip
 def test_wrong_values_are_rejected(wrong: Object) -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())

@@ -9,7 +9,16 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from tests.deploy.manifests import EVERYTHING, OVERLAYS, Object, needs_helm, needs_renderer, of_kind, rendered, template
+from tests.deploy.manifests import (
+    EVERYTHING,
+    OVERLAYS,
+    Object,
+    needs_helm,
+    needs_renderer,
+    of_kind,
+    rendered,
+    template,
+)
 
 KUBERNETES = "1.37"
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -56,7 +65,7 @@ def test_unknown_key_is_found(kind: str) -> None:
 
 
 def test_unknown_key_of_an_extension_is_found() -> None:
-    assert {one["kind"].lower() for one in _extended("prod")} == set(EXTENSIONS)
-    for one in _extended("prod"):
+    assert {one["kind"].lower() for one in _extended("chart")} == set(EXTENSIONS)
+    for one in _extended("chart"):
         with pytest.raises(jsonschema.ValidationError):
             validate({**one, "spec": {**one["spec"], "interval": "15s"}})
