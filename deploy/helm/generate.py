@@ -29,15 +29,18 @@ _VALUE = re.compile(r"'?TEMPLATE_(\d+)'?")
 BACKUP = ("dragoman-backup", "backup")
 """Names of the backup's objects, beside its script."""
 _BACKUP_SCRIPT = "backup-script-"
-_FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "Ingress": "ingress",
-          "HTTPRoute": "gateway", "ServiceMonitor": "monitors", "PrometheusRule": "rules"}  # fmt: skip
+_FILES = {"NetworkPolicy": "network", "HorizontalPodAutoscaler": "autoscaling", "ScaledObject": "autoscaling-keda",
+          "Ingress": "ingress", "HTTPRoute": "gateway", "ServiceMonitor": "monitors",
+          "PrometheusRule": "rules"}  # fmt: skip
 """The file of each kind; other objects are in that of their process."""
 _NETWORK_FILES = {"to-own-bucket": "network-bucket", "node-local-names": "network-node-local-dns",
                   "to-hooks": "network-outgoing-hooks", "openshift-names": "network-openshift",
                   "openshift-clients": "network-openshift", "openshift-metrics": "network-openshift"}  # fmt: skip
 """Of the policies that have a switch of their own."""
-_SWITCHES = {"autoscaling": ".Values.autoscaling.enabled", "ingress": ".Values.ingress.enabled",
-             "gateway": "(.Values.gateway).enabled",
+_SCALED_BY = '(.Values.autoscaling.kind | default "hpa")'
+_SWITCHES = {"autoscaling": f'and .Values.autoscaling.enabled (eq "hpa" {_SCALED_BY})',
+             "autoscaling-keda": f'and .Values.autoscaling.enabled (eq "keda" {_SCALED_BY})',
+             "ingress": ".Values.ingress.enabled", "gateway": "(.Values.gateway).enabled",
              "monitors": ".Values.monitoring.enabled", "rules": ".Values.monitoring.enabled",
              "network": ".Values.network.policies", "dashboard": ".Values.dashboard.enabled",
              "backup": ".Values.backup.enabled",
@@ -148,6 +151,8 @@ def _template(given: Object) -> str:
             name = one["metadata"]["name"]
             for field in ("minReplicas", "maxReplicas"):
                 one["spec"][field] = templates.value(f"{{{{ .Values.{name}.{field} }}}}")
+        case "ScaledObject":
+            _scaled(one, templates)
         case "ServiceMonitor" | "PrometheusRule":
             labels = one["metadata"].setdefault("labels", {})
             templates.key(labels, "{{- with .Values.monitoring.labels }}{{ toYaml . | nindent INDENT }}{{- end }}")
@@ -234,6 +239,17 @@ def _ingress(one: Object, templates: Templates) -> None:
     one["spec"]["ingressClassName"] = templates.value("{{ .Values.ingress.className }}")
     one["spec"]["rules"][0]["host"] = templates.value("{{ .Values.ingress.host }}")
     templates.key(one["spec"], _TLS)
+
+
+def _scaled(one: Object, templates: Templates) -> None:
+    """Bounds, and where and of which namespace KEDA reads."""
+    name = one["metadata"]["name"]
+    for field in ("minReplica", "maxReplica"):
+        one["spec"][f"{field}Count"] = templates.value(f"{{{{ .Values.{name}.{field}s }}}}")
+    (metadata,) = (trigger["metadata"] for trigger in one["spec"]["triggers"] if trigger["type"] == "prometheus")
+    metadata["serverAddress"] = templates.value("{{ .Values.autoscaling.prometheus }}")
+    own = f'namespace="{templates.value("{{ .Release.Namespace }}")}"'
+    metadata["query"] = metadata["query"].replace('namespace="dragoman"', own)
 
 
 def _network(one: Object, templates: Templates) -> None:

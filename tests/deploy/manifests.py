@@ -25,6 +25,7 @@ EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "gateway.enabl
               "dashboard.enabled=true", "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
               "network.outgoingHooks=true")  # fmt: skip
 """Values of the chart."""
+BY_KEDA = (*EVERYTHING, "autoscaling.kind=keda")
 
 Object = dict[str, Any]
 
@@ -38,11 +39,11 @@ def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
 
 
 @functools.cache
-def template(*assignments: str) -> tuple[Object, ...]:
+def template(*assignments: str, namespace: str = "dragoman") -> tuple[Object, ...]:
     """The chart with these values."""
     assert HELM is not None
     options = [part for one in assignments for part in ("--set-json" if "=[" in one or "={" in one else "--set", one)]
-    command = [HELM, "template", "dragoman", str(CHART), "--namespace=dragoman", "--kube-version=1.27.0", *options]
+    command = [HELM, "template", "dragoman", str(CHART), f"--namespace={namespace}", "--kube-version=1.27.0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return tuple(one for one in yaml.safe_load_all(done.stdout) if one)

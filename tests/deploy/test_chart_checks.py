@@ -15,7 +15,8 @@ from tests.support.http_server import QuietHandler, serving
 pytestmark = needs_helm
 SECRETS = tuple(yaml.safe_load((CHART / "values.yaml").read_text())["secrets"].values())
 EXTENSIONS = [("monitoring.enabled=true", "monitoring.coreos.com/v1/ServiceMonitor"),
-              ("gateway.enabled=true", "gateway.networking.k8s.io/v1/HTTPRoute")]  # fmt: skip
+              ("gateway.enabled=true", "gateway.networking.k8s.io/v1/HTTPRoute"),
+              ("autoscaling.enabled=true,autoscaling.kind=keda", "keda.sh/v1alpha1/ScaledObject")]  # fmt: skip
 DNS = ("pods", "coredns")
 KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret",
          "persistentvolumeclaims": "PersistentVolumeClaim"}  # fmt: skip

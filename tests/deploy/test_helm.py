@@ -10,6 +10,7 @@ import yaml
 
 from deploy.helm.generate import CHART, files
 from tests.deploy.manifests import (
+    BY_KEDA,
     EVERYTHING,
     K8S,
     SETTINGS,
@@ -68,8 +69,9 @@ def test_templates_are_generated_from_the_manifests() -> None:
 @needs_renderer
 @pytest.mark.parametrize("openshift", [False, True])
 def test_the_chart_has_the_objects_of_the_overlay(openshift: bool, tmp_path: Path) -> None:
-    values = (*EVERYTHING, f"openshift={str(openshift).lower()}")
-    chart = {key: one for key, one in by_name(template(*values)).items() if not is_of_helm_alone(*key)}
+    on = f"openshift={str(openshift).lower()}"
+    both = by_name(template(*EVERYTHING, on)) | by_name(template(*BY_KEDA, on))
+    chart = {key: one for key, one in both.items() if not is_of_helm_alone(*key)}
     place = with_component(tmp_path, "chart", "openshift", instead_of="network/openshift") if openshift else K8S
     overlay = {
         (kind, SETTINGS.sub("dragoman-settings", name)): one
@@ -99,10 +101,31 @@ def test_the_release_has_no_volume_that_its_installation_would_wait_for() -> Non
 @needs_helm
 def test_what_a_cluster_may_lack_is_off_by_default() -> None:
     kinds = {one["kind"] for one in template()}
-    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler"})
+    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "ScaledObject"})
     assert kinds.isdisjoint({"Ingress", "HTTPRoute", "CronJob", "Namespace"})
     numbers = {one["metadata"]["name"]: one["spec"]["replicas"] for one in template() if one["kind"] == "Deployment"}
     assert numbers == {"auth": 2, "edge": 2, "message": 2, "session": 2}
+
+
+@needs_helm
+def test_one_autoscaler_scales_a_deployment() -> None:
+    for values, kind, other in (
+        (EVERYTHING, "HorizontalPodAutoscaler", "ScaledObject"),
+        (BY_KEDA, "ScaledObject", "HorizontalPodAutoscaler"),
+    ):
+        objects = by_name(template(*values))
+        assert {name for found, name in objects if found == kind} == {"edge", "message"}
+        assert not [name for found, name in objects if found == other]
+
+
+@needs_helm
+def test_keda_reads_the_numbers_of_the_release_from_the_given_prometheus() -> None:
+    values = (*BY_KEDA, "autoscaling.prometheus=http://own:9090", "edge.maxReplicas=7")
+    spec = by_name(template(*values, namespace="chat"))["ScaledObject", "edge"]["spec"]
+    (metadata,) = [one["metadata"] for one in spec["triggers"] if one["type"] == "prometheus"]
+    assert metadata["serverAddress"] == "http://own:9090"
+    assert metadata["query"] == 'sum(dragoman_edge_connections{namespace="chat"})'
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 7)
 
 
 @needs_helm
@@ -118,7 +141,9 @@ def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
 @needs_helm
 def test_values_of_an_older_release_are_enough() -> None:
     """`helm upgrade --reuse-values` has none of the new ones."""
-    assert template("optionalSecrets=null", "gateway=null") == template()
+    absent = ("optionalSecrets=null", "gateway=null", "autoscaling.kind=null", "autoscaling.prometheus=null")
+    for values in ((), ("autoscaling.enabled=true",)):
+        assert template(*values, *absent) == template(*values)
 
 
 @needs_helm
@@ -188,7 +213,9 @@ def test_a_changed_setting_replaces_all_pods() -> None:
     [{"replica": 1}, {"settings": {"LOG": "x"}}, {"edge": {**VALUES["edge"], "replicas": 0}}, {"secrets": {}},
      {"network": {**VALUES["network"], "nats": "nats.example"}}, {"image": {**VALUES["image"], "pullPolicy": "No"}},
      {"gateway": {**VALUES["gateway"], "parentRefs": []}}, {"gateway": {**VALUES["gateway"], "host": ""}},
-     {"gateway": {**VALUES["gateway"], "parentRefs": [{"kind": "Gateway"}]}}],
+     {"gateway": {**VALUES["gateway"], "parentRefs": [{"kind": "Gateway"}]}},
+     {"autoscaling": {"enabled": True, "kind": "vpa"}}, {"autoscaling": {"enabled": True, "kind": "keda"}},
+     {"autoscaling": {**VALUES["autoscaling"], "prometheus": "prometheus:9090"}}],
 )  # fmt: skip
 def test_wrong_values_are_rejected(wrong: Object) -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())

@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 
 from tests.deploy.manifests import (
+    BY_KEDA,
     EVERYTHING,
     OVERLAYS,
     Object,
@@ -44,7 +45,9 @@ def test_every_object_matches_its_schema(overlay: str) -> None:
 
 
 @needs_helm
-@pytest.mark.parametrize("values", [(), EVERYTHING, (*EVERYTHING, "openshift=true", "ingress.tlsSecret=chat-tls")])
+@pytest.mark.parametrize(
+    "values", [(), EVERYTHING, BY_KEDA, (*EVERYTHING, "openshift=true", "ingress.tlsSecret=chat-tls")]
+)
 def test_every_object_of_the_chart_matches_its_schema(values: tuple[str, ...]) -> None:
     objects = template(*values)
     assert len(objects) > 20
