@@ -91,7 +91,8 @@ def _database(service: str, what: str, url: str) -> list[Finding]:
         return [failed(what, shown, str(error))]
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        return [failed(what, f"{shown} cannot be used ({reason})", "start it, make room, or set database.url")]
+        remedy = "start it, make room, end what holds a lock, or set database.url"
+        return [failed(what, f"{shown} cannot be used ({reason})", remedy)]
     finally:
         engine.dispose()
     return [ok(what, f"{shown}, migrated and writable"), *clock]

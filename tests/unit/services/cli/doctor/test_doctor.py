@@ -151,7 +151,7 @@ async def test_a_read_only_database(installation: Path, postgres_server: Postgre
         with postgres_server.read_only(url.replace("{service}", "auth")):
             result = await doctor(installation, setting, services=("auth",))
     assert result.exit_code == 1
-    assert "read-only transaction): start it, make room, or set database.url" in result.output
+    assert "read-only transaction): start it, make room, end what holds a lock, or set database.url" in result.output
 
 
 async def test_a_stream_that_stores_nothing(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
