@@ -18,6 +18,7 @@ pytestmark = pytest.mark.xdist_group("system")
 ELSEWHERE = {
     "admin dead-letters show": "tests/unit/services/cli/admin/test_dead_letters.py",
     "admin dead-letters retry": "tests/unit/services/cli/admin/test_dead_letters.py",
+    "admin dead-letters discard": "tests/unit/services/cli/admin/test_dead_letters.py",
     "admin keys retire": "tests/unit/services/cli/admin/test_keys.py",
     "admin media remove": "tests/unit/services/cli/admin/test_media.py",
     "admin report close": "tests/unit/services/cli/admin/test_reports.py",

@@ -71,6 +71,7 @@ _account = click.argument("account", metavar="ACCOUNT")
 _number = click.argument("number", metavar="NUMBER", type=click.IntRange(1, 2**63 - 1))
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_numbers = click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
 
 
 def with_client(installation: "Installation", work: "Callable[[AdminClient], Awaitable[A]]") -> A:
@@ -321,7 +322,7 @@ def dead_letters_show(installation: "Installation", number: int, as_json: bool) 
 
 @dead_letters.command("retry")
 @on_installation
-@click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
+@_numbers
 def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
     """Publish events to their consumers again, and remove them from the list."""
     from services.cli.admin.trail import record
@@ -333,3 +334,24 @@ def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -
 
     _with_dead_letters(installation, work)
     record(installation, "retry events", " ".join(map(str, numbers)))
+
+
+@dead_letters.command("discard")
+@on_installation
+@_numbers
+@_yes
+def dead_letters_discard(installation: "Installation", numbers: tuple[int, ...], yes: bool) -> None:
+    """Remove events that nothing can repair. Their work is never done. This cannot be undone."""
+    from services.cli.admin.trail import record
+
+    named = " ".join(map(str, numbers))
+    if not yes:
+        click.confirm(f"Discard {named}?", abort=True)
+
+    async def work(dead_letters: "DeadLetters") -> None:
+        for number in numbers:
+            await dead_letters.discard(number)
+            click.echo(f"{number}: discarded")
+
+    _with_dead_letters(installation, work)
+    record(installation, "discard events", named)

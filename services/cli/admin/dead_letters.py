@@ -1,4 +1,5 @@
-"""Dead letters: durable events that a service gave up. An operator lists them, and retries them after a repair."""
+"""Dead letters: durable events that a service gave up. An operator lists them, and retries them after a repair, or
+discards those that nothing can repair."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -84,6 +85,10 @@ class DeadLetters:
         await self._stream.publish(dead_letter.subject, message.data or b"", headers=headers, stream=STREAM)
         await self._stream.delete_msg(DEAD_LETTERS, number)
         return dead_letter
+
+    async def discard(self, number: int) -> None:
+        await self._get(number)
+        await self._stream.delete_msg(DEAD_LETTERS, number)
 
     async def _get(self, number: int) -> RawStreamMsg:
         try:

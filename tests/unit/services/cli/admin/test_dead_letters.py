@@ -87,6 +87,19 @@ async def test_retried_event_is_consumed_and_no_longer_listed(auth: FailingAuth,
     assert [line.split()[0] for line in (await dragoman(tmp_path, "list")).output.splitlines()] == ["NUMBER", "2"]
 
 
+async def test_a_discarded_event_is_not_consumed_and_no_longer_listed(auth: FailingAuth, tmp_path: Path) -> None:
+    await create_dead_letters(auth, tmp_path, 2)
+    auth.broken = False
+    asked = await asyncio.to_thread(
+        CliRunner().invoke, main, ["admin", "dead-letters", "discard", "1", "--data", str(tmp_path)], "n\n"
+    )
+    assert (asked.exit_code, asked.output.splitlines()[0]) == (1, "Discard 1? [y/N]: n")
+    discarded = await dragoman(tmp_path, "discard", "1", "--yes")
+    assert (discarded.exit_code, discarded.output) == (0, "1: discarded\n")
+    assert [line.split()[0] for line in (await dragoman(tmp_path, "list")).output.splitlines()] == ["NUMBER", "2"]
+    assert auth.attempts.empty()
+
+
 async def test_consumer_logs_the_user_of_a_retry(
     auth: FailingAuth, nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,11 +124,11 @@ async def test_event_that_fails_again_is_a_dead_letter_again(auth: FailingAuth, 
 
 async def test_unknown_dead_letter_is_one_sentence_and_status_1(auth: FailingAuth, tmp_path: Path) -> None:
     await auth.bus.publish_event(ACCOUNT_DELETED, AccountDeleted(AccountId(1)), key="alive")
-    for what in ("show", "retry"):
-        result = await dragoman(tmp_path, what, "7")
+    for what in (["show", "7"], ["retry", "7"], ["discard", "7", "--yes"]):
+        result = await dragoman(tmp_path, *what)
         assert (result.exit_code, result.output) == (1, "Error: there is no dead letter 7\n")
 
 
-@pytest.mark.parametrize("arguments", [["show"], ["retry"], ["show", "x"], ["retry", "0"], ["burn"]])
+@pytest.mark.parametrize("arguments", [["show"], ["retry"], ["discard"], ["show", "x"], ["retry", "0"], ["burn"]])
 async def test_wrong_use_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
     assert (await dragoman(tmp_path, *arguments)).exit_code == 2
