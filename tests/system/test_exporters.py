@@ -31,7 +31,8 @@ OF_VALKEY = shutil.which("prometheus-redis-exporter") or shutil.which("redis_exp
 OF_POSTGRESQL = shutil.which("prometheus-postgres-exporter") or shutil.which("postgres_exporter")
 OF_HOST = shutil.which("prometheus-node-exporter") or shutil.which("node_exporter")
 RULES = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
-EXPRESSIONS = "".join(path.read_text() for path in DIRECTORY.glob("*.json")) + re.sub(r"#.*", "", RULES)
+QUERIES = [query for path in DIRECTORY.glob("*.json") for query in re.findall(r'"expr": "(.*)"', path.read_text())]
+EXPRESSIONS = "\n".join([*QUERIES, re.sub(r"#.*", "", RULES)])
 _open = build_opener(ProxyHandler({})).open
 
 
