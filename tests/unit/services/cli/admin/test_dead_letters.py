@@ -90,10 +90,10 @@ async def test_retried_event_is_consumed_and_no_longer_listed(auth: FailingAuth,
 async def test_a_discarded_event_is_not_consumed_and_no_longer_listed(auth: FailingAuth, tmp_path: Path) -> None:
     await create_dead_letters(auth, tmp_path, 2)
     auth.broken = False
-    asked = await asyncio.to_thread(
+    declined = await asyncio.to_thread(
         CliRunner().invoke, main, ["admin", "dead-letters", "discard", "1", "--data", str(tmp_path)], "n\n"
     )
-    assert (asked.exit_code, asked.output.splitlines()[0]) == (1, "Discard 1? [y/N]: n")
+    assert (declined.exit_code, declined.output.splitlines()[0]) == (1, "Discard 1? [y/N]: n")
     discarded = await dragoman(tmp_path, "discard", "1", "--yes")
     assert (discarded.exit_code, discarded.output) == (0, "1: discarded\n")
     assert [line.split()[0] for line in (await dragoman(tmp_path, "list")).output.splitlines()] == ["NUMBER", "2"]
