@@ -96,6 +96,7 @@ class Operator:
         }  # fmt: skip
 
     def run(self, line: str, backup: str) -> str:
+        line = line.replace("--data DIR", f"--data {self._system.data}")
         words = [self._values.get(word, word) for word in shlex.split(line)]
         words = [str(self._directory / backup) if word == "DIR" else word for word in words]
         if line.startswith(("admin delete", "admin notice")):
