@@ -37,12 +37,15 @@ certificates() {
         awk '/^kind: / { kind = $2 } kind == "Ingress" && /secretName: / { print $NF }' "$work/rendered.yaml"
 }
 
+# For awk: the kind and the name of the object that a line belongs to.
+of_object='/^---/ { kind = name = "" }
+    /^kind: / { kind = $2 }
+    /^  name: / && name == "" { name = $2 }'
+
 # Lines "kind workload secret" of the rendered manifests; " optional" follows if a pod starts without the secret.
 secrets_in_use() {
     awk 'used != "" { print used ($1 == "optional:" && $2 == "true" ? " optional" : ""); used = "" }
-        /^---/ { kind = name = "" }
-        /^kind: / { kind = $2 }
-        /^  name: / && name == "" { name = $2 }
+        '"$of_object"'
         $1 == "secretName:" && kind != "Ingress" { print kind, name, $2 }
         /secret(Key)?Ref:$/ { inside = 1; next }
         inside && $1 == "name:" { used = kind " " name " " $2; inside = 0 }' "$work/rendered.yaml" | sort -u
@@ -53,9 +56,7 @@ image() { awk '/^kind: / { kind = $2 } kind == "Job" && $1 == "image:" { sub("@.
 
 # StatefulSets of the rendered manifests that replace a broken pod without waiting until it is ready.
 parallel() {
-    awk '/^---/ { kind = name = "" }
-        /^kind: / { kind = $2 }
-        /^  name: / && name == "" { name = $2 }
+    awk "$of_object"'
         kind == "StatefulSet" && /^  podManagementPolicy: Parallel$/ { print name }' "$work/rendered.yaml"
 }
 

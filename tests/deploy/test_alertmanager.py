@@ -1,6 +1,5 @@
 """Compose's Alertmanager sends alerts to the operator's receivers, and the dead man's switch to one of its own."""
 
-import json
 import os
 import re
 import shutil
@@ -8,14 +7,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import pytest
 import yaml
 
 from services.cli.ports import free_port
-from tests.support.http_server import QuietHandler, serving
+from tests.support.hook_receiver import HookReceiver
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
 DEPLOYED = COMPOSE.parent / "prometheus"
@@ -88,21 +86,6 @@ def test_amtool_accepts_the_configuration(tmp_path: Path, variables: dict[str, s
 
 
 @contextmanager
-def receiving() -> Iterator[tuple[str, "Queue[tuple[str, set[str]]]"]]:
-    """The URL of a receiver, and its calls: the path and the names of the alerts."""
-    calls: Queue[tuple[str, set[str]]] = Queue()
-
-    class Handler(QuietHandler):
-        def do_POST(self) -> None:
-            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.respond(200, b"", {})
-            calls.put((self.path, {one["labels"]["alertname"] for one in sent["alerts"]}))
-
-    with serving(Handler) as url:
-        yield url, calls
-
-
-@contextmanager
 def ended(process: "subprocess.Popen[Any]") -> Iterator[None]:
     """Ends it after the context."""
     with process:
@@ -137,11 +120,13 @@ def test_an_alert_and_the_dead_man_s_switch_arrive_each_at_its_receiver(tmp_path
     assert ALERTMANAGER is not None
     service = yaml.safe_load((COMPOSE.parents[1] / "docker-compose.yml").read_text())["services"]["alertmanager"]
     port = free_port()
-    with receiving() as (url, calls):
-        variables = {"ALERT_WEBHOOK": f"{url}/operators", "ALERT_WATCHDOG": f"{url}/switch", "no_proxy": "127.0.0.1"}
+    with HookReceiver() as receiver:
+        places = {"ALERT_WEBHOOK": "/operators", "ALERT_WATCHDOG": "/switch"}
+        variables = {name: receiver.url(path=path) for name, path in places.items()} | {"no_proxy": "127.0.0.1"}
         options = [one.replace("/alertmanager", f"{tmp_path}/data") for one in service["command"]]
         address = f"--web.listen-address=127.0.0.1:{port}"
         script = started(tmp_path, ALERTMANAGER, variables, *options, address, "--log.level=error")
         with ended(script), ended(prometheus(tmp_path, port)):
-            arrived = dict(calls.get(timeout=SECONDS) for _ in range(2))
+            calls = receiver.wait(lambda received: len(received) > 1)[:2]
+    arrived = {one.path: {alert["labels"]["alertname"] for alert in one.event["alerts"]} for one in calls}
     assert arrived == {"/switch": {"DragomanWatchdog"}, "/operators": {"DragomanServiceMissing"}}
