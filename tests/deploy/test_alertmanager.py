@@ -13,12 +13,10 @@ import pytest
 import yaml
 
 from services.cli.ports import free_port
+from tests.deploy.deployed_prometheus import ALERTMANAGER, PROMETHEUS, prometheus_command
 from tests.support.hook_receiver import HookReceiver
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
-DEPLOYED = COMPOSE.parent / "prometheus"
-ALERTMANAGER = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
-PROMETHEUS = shutil.which("prometheus")
 AMTOOL = shutil.which("amtool")
 SECONDS = 60.0
 
@@ -95,24 +93,16 @@ def ended(process: "subprocess.Popen[Any]") -> Iterator[None]:
             process.terminate()
 
 
+def at_once(text: str) -> str:
+    """No rule waits."""
+    return re.sub(r"\b(for|evaluation_interval): \w+", r"\1: 1s", text)
+
+
 def prometheus(directory: Path, alertmanager: int) -> "subprocess.Popen[bytes]":
-    """With the deployed configuration and rules, of which none waits; it has nothing to scrape."""
-    assert PROMETHEUS is not None
-    text = (DEPLOYED / "rules" / "dragoman.yml").read_text()
-    (directory / "rules.yml").write_text(re.sub(r"\bfor: \w+", "for: 1s", text))
-    config = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
-    (found,) = config["alerting"]["alertmanagers"][0]["static_configs"]
-    assert found["targets"] == ["alertmanager:9093"]
-    found["targets"] = [f"127.0.0.1:{alertmanager}"]
-    config |= {"rule_files": ["rules.yml"], "scrape_configs": []}
-    config["global"]["evaluation_interval"] = "1s"
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-    return subprocess.Popen(
-        [PROMETHEUS, f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'tsdb'}",
-         f"--web.listen-address=127.0.0.1:{free_port()}", "--log.level=error",
-         "--rules.alert.resend-delay=1s"],  # the first are lost: it does not know its Alertmanager yet
-        env={"no_proxy": "127.0.0.1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    """It has nothing to scrape."""
+    command = prometheus_command(directory, free_port(), alertmanager, [], "1s", at_once)
+    environment = {"no_proxy": "127.0.0.1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @pytest.mark.skipif(ALERTMANAGER is None or PROMETHEUS is None, reason="there is no alertmanager, or no prometheus")

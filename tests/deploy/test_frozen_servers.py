@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import sys
 import time
 import urllib.request
@@ -23,13 +22,11 @@ import pytest
 import yaml
 
 from services.cli.ports import free_port
+from tests.deploy.deployed_prometheus import ALERTMANAGER, PROMETHEUS, prometheus_command
 from tests.support.hook_receiver import HookReceiver
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.system.databases import databases
 
-PROMETHEUS = shutil.which("prometheus")
-ALERTMANAGER = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
-DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
 SPEED = 1 if "DRAGOMAN_TEST_REAL_TIMES" in os.environ else 5
 BOUND_SECONDS = 120.0
 START_SECONDS = 180.0
@@ -57,28 +54,16 @@ class Monitoring:
         self._directory = directory
         self._receiver = receiver
         self._port, self._pager_port = free_port(), free_port()
-        (directory / "rules.yml").write_text(scaled((DEPLOYED / "rules" / "dragoman.yml").read_text()))
-        config = yaml.safe_load(scaled((DEPLOYED / "prometheus.yml").read_text()))
-        config["rule_files"] = [str(directory / "rules.yml")]
-        config["scrape_configs"] = [{"job_name": "auth", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}]
-        pagers = [{"targets": [f"127.0.0.1:{self._pager_port}"]}]
-        config["alerting"] = {"alertmanagers": [{"static_configs": pagers}]}
-        (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+        scrapes = [{"job_name": "auth", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}]
+        self.prometheus = prometheus_command(
+            directory, self._port, self._pager_port, scrapes, f"{60 // SPEED}s", scaled
+        )
         # Alertmanager's own defaults, written out so that they can be shortened.
         route = {"receiver": "pager", "group_by": ["alertname", "dependency"],
                  "group_wait": "30s", "group_interval": "5m"}  # fmt: skip
         pager = {"name": "pager", "webhook_configs": [{"url": receiver.url()}]}
         text = scaled(yaml.safe_dump({"route": route, "receivers": [pager]}))
         (directory / "alertmanager.yml").write_text(text)
-
-    @property
-    def prometheus(self) -> list[str]:
-        assert PROMETHEUS is not None
-        tsdb, address = self._directory / "tsdb", f"127.0.0.1:{self._port}"
-        # What was raised before Prometheus knows Alertmanager is sent again after this time, a minute by default.
-        again = f"--rules.alert.resend-delay={60 // SPEED}s"
-        own = [f"--config.file={self._directory / 'prometheus.yml'}", "--log.level=error", again]
-        return [PROMETHEUS, *own, f"--storage.tsdb.path={tsdb}", f"--web.listen-address={address}"]
 
     @property
     def alertmanager(self) -> list[str]:
