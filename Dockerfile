@@ -2,7 +2,7 @@
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
-# Whether an edge's modules on the message path are compiled to C (pyproject.toml lists them).
+# Whether the modules on the message path are compiled to C (pyproject.toml lists them).
 ARG COMPILED=true
 WORKDIR /src
 RUN ! ${COMPILED} || command -v gcc || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; }

@@ -1,4 +1,4 @@
-"""The product's packages with the hot modules of the edge compiled to C, for a checkout. Only the standard library.
+"""The product's packages with the hot modules compiled to C, for a checkout. Only the standard library.
 
 `./dev up` starts `python -m deploy.compiled` in the background, and uses the result from the next start on.
 """

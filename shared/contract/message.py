@@ -10,7 +10,7 @@ from shared.contract.model import MemberPair, Message, ProfileSummary, Quote
 from shared.contract.session import ChatEntry
 
 
-class Draft(msgspec.Struct, array_like=True, frozen=True):
+class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One message before its commit. It must not be committed after `deadline` (milliseconds by the requester's steady
     clock: see shared.clock)."""
 
@@ -32,7 +32,7 @@ class PostMessages(msgspec.Struct):
     drafts: list[Draft]
 
 
-class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True):
+class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True, gc=False):
     """A committed message (now, or by an earlier attempt with the same nonce)."""
 
     id: MessageId

@@ -231,7 +231,7 @@ def postgres_arguments(source: str) -> list[str]:
             "install -o postgres -m 0600 /run/issued/server.key /run/server.key"
             in services["postgres"]["entrypoint"][2]
         )
-        return [*services["postgres"]["command"]]
+        return [re.sub(r"\$\{\w+:-(.*)\}", r"\1", one) for one in services["postgres"]["command"]]
     (one,) = [one for one in of_kind("dev", "StatefulSet") if one["metadata"]["name"] == "postgres"]
     return [*one["spec"]["template"]["spec"]["containers"][0]["args"]]
 

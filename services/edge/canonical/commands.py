@@ -56,7 +56,7 @@ from shared.contract.session import (
 )
 
 
-class PostMessage(msgspec.Struct, frozen=True):
+class PostMessage(msgspec.Struct, frozen=True, gc=False):
     """Post a message to a chat, or (`to`, with chat 0) to the private chat with an account. The reply is the committed
     message, given when the chat's order reaches it. `references_media`: its pictures and files have only an `id`, and
     perhaps a new name; the rest is looked up before it is posted. `stored`: id of the file that was stored for this

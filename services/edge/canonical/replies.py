@@ -196,7 +196,7 @@ class MessagesExported:
     more: bool
 
 
-class MessageAccepted(msgspec.Struct, frozen=True):
+class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
     """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
     variant, if its dialect echoes messages; else empty. `again`: its nonce was known: an earlier request has posted
     it."""

@@ -5,13 +5,13 @@ rejects what msgspec accepts and a chat must not: deep nesting, duplicate keys, 
 """
 
 import re
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import DecodeError, Mask
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
 
@@ -19,8 +19,6 @@ Shape = TypeVar("Shape")
 
 _ERROR_CHARACTERS = 200
 """Characters of a decoder's error that are shown: it may quote the frame."""
-_ID_DIGITS = 64
-_MAX_ID = 2**63 - 1
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -65,33 +63,6 @@ def _parse_object(frame: bytes, limits: LimitsSettings) -> dict[str, Any]:
     if b"\\u0000" in frame and _NUL.search(frame):
         raise DecodeError("a string holds U+0000")
     return value
-
-
-class FastReader(Generic[Shape]):
-    """Reads a dialect's most frequent frame, a short text message to a chat, in one step. Any unusual or invalid frame
-    takes the slow path, which is the reference: `read_object`, then the reader of its code.
-
-    `quotes` returns the number of quotation marks in a frame that holds exactly this struct. A frame with more also
-    holds other members, or one of them twice, which msgspec accepts."""
-
-    def __init__(self, shape: type[Shape], quotes: Callable[[Shape], int]) -> None:
-        self._decode = msgspec.json.Decoder(shape).decode
-        self._quotes = quotes
-
-    def read(self, frame: Frame, limits: LimitsSettings) -> Shape | None:
-        """None: take the slow path. The frame is no larger than a text may be, so its text is not, either."""
-        if isinstance(frame, Binary) or len(frame) > limits.message_text_bytes or len(frame) > limits.text_frame_bytes:
-            return None
-        quotes = frame.count(b'"')
-        if b"\\" in frame:
-            if b"\\\\" in frame or b"\\u0000" in frame:
-                return None
-            quotes -= frame.count(b'\\"')
-        try:
-            wire = self._decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        return wire if quotes == self._quotes(wire) else None
 
 
 class MemberMask:
@@ -156,13 +127,6 @@ def decode_as(members: dict[str, Any], shape: type[Shape]) -> Shape:
         return msgspec.convert(members, shape, dec_hook=_convert_id)
     except msgspec.ValidationError as error:
         raise DecodeError(str(error)[:_ERROR_CHARACTERS]) from error
-
-
-def parse_id(value: object) -> int | None:
-    """An id as clients write it, or None if it is not one."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _ID_DIGITS:
-        value = int(value)
-    return value if type(value) is int and 1 <= value <= _MAX_ID else None
 
 
 def _convert_id(kind: type, value: object) -> WireId:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object
+from services.edge.dialects.json_frames import WireId, integer, read_object
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Login
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId

@@ -8,7 +8,7 @@ import msgspec
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import FastReader
+from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.native.operations import BY_NAME, Operation
 from services.edge.dialects.native.parameters import Id, Parameters
 from shared.contract.ids import ChatId
@@ -73,7 +73,7 @@ def _field(text: str) -> str:
 # The frequent command
 
 
-class _FastSend(msgspec.Struct):
+class _FastSend(msgspec.Struct, frozen=True, gc=False):
     op: Literal["send"]
     id: int
     chat: int

@@ -10,10 +10,12 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import FastReader, WireId, count_quotes, decode_as, parse_id
+from services.edge.dialects.fast_reader import FastReader
+from services.edge.dialects.json_frames import WireId, count_quotes, decode_as
 from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command, read_envelope
 from services.edge.dialects.ourchat_v0.codes import V0Code
 from services.edge.dialects.ourchat_v0.transfers import Announcement
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Emoji, Text
@@ -54,13 +56,13 @@ def _text(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
     return Request(PostMessage(ChatId(wire.cid.number), validation.message_text((Text(wire.msg),), limits)))
 
 
-class _V0FastText(msgspec.Struct):
+class _V0FastText(msgspec.Struct, frozen=True, gc=False):
     cid: int | str
     sender_id: int | str
     msg: str
 
 
-class _V0FastMessage(msgspec.Struct):
+class _V0FastMessage(msgspec.Struct, frozen=True, gc=False):
     code: Literal[0]
     data: _V0FastText
 

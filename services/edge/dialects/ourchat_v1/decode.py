@@ -13,9 +13,11 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import FastReader, WireId, count_quotes, decode_as, parse_id
+from services.edge.dialects.fast_reader import FastReader
+from services.edge.dialects.json_frames import WireId, count_quotes, decode_as
 from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command, read_envelope
 from services.edge.dialects.ourchat_v1.codes import V1Code
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Text
@@ -79,17 +81,17 @@ def _message(data: Members, account: AccountId, limits: LimitsSettings) -> Reque
     return Request(PostMessage(ChatId(0), segments, to=AccountId(sender.private_id.number)))
 
 
-class _V1FastSender(msgspec.Struct):
+class _V1FastSender(msgspec.Struct, frozen=True, gc=False):
     ocid: int | str
     group_id: int | str
 
 
-class _V1FastText(msgspec.Struct):
+class _V1FastText(msgspec.Struct, frozen=True, gc=False):
     sender: _V1FastSender
     msg: str
 
 
-class _V1FastMessage(msgspec.Struct):
+class _V1FastMessage(msgspec.Struct, frozen=True, gc=False):
     code: Literal[0]
     time: float
     data: _V1FastText

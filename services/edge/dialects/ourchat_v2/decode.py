@@ -11,11 +11,13 @@ from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.addresses import stored_address
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import FastReader, WireId, decode_as, integer, parse_id, read_object
+from services.edge.dialects.fast_reader import FastReader
+from services.edge.dialects.json_frames import WireId, decode_as, integer, read_object
 from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command
 from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.segments import WireSegment, from_wire
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -71,17 +73,17 @@ def _message(members: Members, account: AccountId, limits: LimitsSettings) -> Re
     return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, references_media=references_media))
 
 
-class _V2FastSender(msgspec.Struct):
+class _V2FastSender(msgspec.Struct, frozen=True, gc=False):
     session_id: str
     ocid: str | UnsetType = UNSET
 
 
-class _V2FastText(msgspec.Struct):
+class _V2FastText(msgspec.Struct, frozen=True, gc=False):
     type: Literal[0]
     text: str
 
 
-class _V2FastMessage(msgspec.Struct):
+class _V2FastMessage(msgspec.Struct, frozen=True, gc=False):
     code: Literal[0]
     sender: _V2FastSender
     msg: tuple[_V2FastText]

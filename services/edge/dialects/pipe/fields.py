@@ -4,7 +4,7 @@ hold bars: then the others are counted from both ends."""
 import re
 
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.json_frames import parse_id
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.errors import ErrorCode
 
 _LINE_BREAKS = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")

@@ -10,17 +10,11 @@ from services.edge.canonical.commands import Command, CreateChatByUuid, PostMess
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import validation
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import (
-    FastReader,
-    WireId,
-    count_quotes,
-    decode_as,
-    integer,
-    parse_id,
-    read_object,
-)
+from services.edge.dialects.fast_reader import FastReader
+from services.edge.dialects.json_frames import WireId, count_quotes, decode_as, integer, read_object
 from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.service_code.secrets import ConnectionSecret, credential_text, is_token
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
@@ -145,13 +139,13 @@ def _send(content: Content, limits: LimitsSettings) -> Command:
     return PostMessage(ChatId(wire.chat.number), validation.message_text((Text(wire.msg),), limits))
 
 
-class _FastContent(msgspec.Struct):
+class _FastContent(msgspec.Struct, frozen=True, gc=False):
     chat: int | str
     msg: str
     token: _Credential
 
 
-class _FastMessage(msgspec.Struct):
+class _FastMessage(msgspec.Struct, frozen=True, gc=False):
     service_code: Literal[5]
     content: _FastContent
 

@@ -42,8 +42,8 @@ from services.edge.dialects.base import (
     Request,
     never_requested,
 )
-from services.edge.dialects.json_frames import parse_id
 from services.edge.dialects.text_fallback import render_message
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import Authenticated, IdentifierKind, Login, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,

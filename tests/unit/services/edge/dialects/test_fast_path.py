@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects import json_frames
 from services.edge.dialects.base import Action, DecodeError, Dialect
-from services.edge.dialects.json_frames import FastReader
+from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId

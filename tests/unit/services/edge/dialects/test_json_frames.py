@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.json_frames import WireId, decode_as, integer, parse_id, read_object
+from services.edge.dialects.json_frames import WireId, decode_as, integer, read_object
+from services.edge.dialects.wire_ids import parse_id
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
 

@@ -1,0 +1,11 @@
+"""Ids as clients write them."""
+
+_DIGITS = 64
+_MAX_ID = 2**63 - 1
+
+
+def parse_id(value: object) -> int | None:
+    """An id as clients write it, or None if it is not one."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
+        value = int(value)
+    return value if type(value) is int and 1 <= value <= _MAX_ID else None
