@@ -7,9 +7,9 @@
 #   deploy/compose/trial.sh [--tls] --commands
 # --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
 # --dashboards: with those parts of the profile whose images exist;
-# --chaos: instead of the suite, users chat while containers are killed, frozen and restarted (as root, after ./dev
-# setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive;
-# --alerts: with Prometheus. Freezes last until an alert fires, and the table names the alerts;
+# --chaos: instead of the suite, users chat while containers are killed, frozen and restarted, and disks are full (as
+# root, after ./dev setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive;
+# --alerts: with Prometheus. Freezes and full disks last until an alert fires, and the table names the alerts;
 # --commands: instead of the suite, the commands that docs/operations.md prints for Compose (page_trial.sh).
 set -eu
 cd "$(dirname "$0")/../.."
@@ -36,6 +36,14 @@ elif $chaos && [ "$(id -u)" -ne 0 ]; then echo "trial: --chaos needs root"; exit
 elif [ ! -x .venv/bin/python ]; then echo "trial: there is no .venv: run ./dev setup first"; exit 2
 fi
 
+export DRAGOMAN_PORT="${DRAGOMAN_PORT:-18080}"
+place=127.0.0.1:$DRAGOMAN_PORT reached=0
+curl --silent --noproxy '*' --max-time 2 --output /dev/null "http://$place/" || reached=$?
+if [ $reached -ne 7 ]; then # refused
+  echo "trial: the port $DRAGOMAN_PORT is taken: name a free one by DRAGOMAN_PORT"
+  exit 2
+fi
+
 skip() { echo "trial: skipped: $1"; exit 0; }
 say() { echo "trial: $1"; }
 docker info >/dev/null 2>&1 || skip "no Docker daemon answers"
@@ -58,10 +66,10 @@ done
 
 project=dragoman-trial
 kept=$(mktemp -d)
-export COMPOSE_PROJECT_NAME=$project DRAGOMAN_PORT="${DRAGOMAN_PORT:-18080}" DRAGOMAN_RATES=false
+export COMPOSE_PROJECT_NAME=$project DRAGOMAN_RATES=false
 files=$(ulimit -Hn)
 [ "$files" = unlimited ] || [ "$files" -ge 65536 ] || export DRAGOMAN_FILES="$files"
-place=127.0.0.1:$DRAGOMAN_PORT s="" over_tls=""
+s="" over_tls=""
 if $tls; then
   openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=trial -addext subjectAltName=IP:127.0.0.1 \
     -keyout "$kept/key.pem" -out "$kept/certificate.pem" 2>/dev/null
@@ -74,11 +82,13 @@ if $tls; then
   s=s over_tls="-p tests.deploy.over_tls tests/deploy/over_tls.py"
 fi
 export DRAGOMAN_PUBLIC_URL="http$s://$place"
+disks="" mounted=""
 end() {
   status=$?
   [ $status -eq 0 ] || $compose --profile dashboards logs --tail=40
   $compose --profile dashboards down --volumes --timeout 20 >/dev/null 2>&1
-  rm -rf "$kept"
+  for disk in $mounted; do umount "$disk"; done
+  rm -rf "$kept" ${disks:+"$disks"}
 }
 trap end EXIT
 
@@ -100,6 +110,24 @@ shows() {
   find_prometheus
   curl -fsS --noproxy '*' --get "http://$address:9090/api/v1/query" --data-urlencode "query=$1" | grep -q '"value"'
 }
+
+# A server's volume on a file system of its own, which a step can fill. node_exporter, whose user owns nothing, must see
+# it.
+bounded_volume() {
+  truncate -s "$2" "$disks/$1.img"
+  mkfs.ext4 -q -m 0 "$disks/$1.img"
+  mkdir "$disks/$1"
+  mount -o loop "$disks/$1.img" "$disks/$1"
+  mounted="$mounted $disks/$1"
+  mkdir "$disks/$1/data"
+  docker volume create --opt type=none --opt o=bind --opt "device=$disks/$1/data" "${project}_$1" >/dev/null
+}
+if $chaos; then
+  disks=$(mktemp -d)
+  chmod 0755 "$disks"
+  bounded_volume nats 64M
+  bounded_volume postgres 512M
+fi
 
 say "building the image"
 docker build --quiet --network host --tag dragoman:0.1.0 . >/dev/null
@@ -124,7 +152,7 @@ if [ -n "$watching" ]; then
 fi
 if $chaos; then
   ! $alerts || { find_prometheus; export DRAGOMAN_PROMETHEUS="http://$address:9090"; }
-  .venv/bin/python -m tests.deploy.compose_trial $project "ws://$place" "$@"
+  .venv/bin/python -m tests.deploy.compose_trial $project "ws://$place" "$disks" "$@"
   exit
 fi
 if $commands; then

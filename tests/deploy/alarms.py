@@ -64,9 +64,11 @@ class Alarms:
                 self._news.notify_all()
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def raised(self, since: float, seconds: float) -> bool:
-        """Whether an alert begins to fire after this time, and at most so many seconds from now."""
-        return await self._until(lambda: bool(self.log.between(since, float("inf"))), seconds)
+    async def raised(self, since: float, seconds: float, alert: str = "") -> bool:
+        """Whether this alert (empty: any) begins to fire after this time, and at most so many seconds from now."""
+        return await self._until(
+            lambda: any(alert in ("", one.alert) for one in self.log.between(since, float("inf"))), seconds
+        )
 
     async def quiet(self, seconds: float) -> bool:
         """Whether no alert fires any more, at most so many seconds from now."""

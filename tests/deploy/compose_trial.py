@@ -1,9 +1,10 @@
 """The drill of `deploy/compose/trial.sh --chaos`: users chat through the balancer while each container is killed,
-frozen and restarted.
+frozen and restarted, and while the disks of servers are full.
 
-`python -m tests.deploy.compose_trial PROJECT URL [STEP …]`, as root of the host of the containers. Exit status 0:
-proven, 1: violated, 2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, a freeze lasts until an
-alert fires, and the table names the alerts.
+`python -m tests.deploy.compose_trial PROJECT URL DISKS [STEP …]`, as root of the host of the containers. DISKS: the
+directory where the disk of each of FILLED is mounted, on which nothing else is. Exit status 0: proven, 1: violated,
+2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, a freeze lasts until an alert fires, a full
+disk until DISK_ALERT does, and the table names the alerts.
 """
 
 import asyncio
@@ -11,8 +12,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,18 @@ from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_trial import EDGE, STEP_SECONDS, CommandFailed, Disturbance, run, trial, until_alarm
 from tests.drills.archive import read_history
 from tests.drills.records import Entry
+from tests.support.small_disk import SmallDisk
 
 CONTAINERS = ("message-1", "session", "auth", "edge-1", "balancer", "nats", "valkey", "postgres")
 OF_CONNECTIONS = ("edge-1", "balancer")
 """Their end is that of users' connections."""
 SINGLE = ("session", "auth", "balancer", "nats", "postgres")
 """While one of them is away, users are without service."""
-FREEZE_SECONDS = 20.0
+FILLED = {"nats": "", "postgres": "postgres"}
+"""Servers that store on a disk, and whether users are without service while it is full: see Disturbance.outage."""
+DISK_ALERT = "DragomanDiskFull"
+FAULT_SECONDS = 20.0
+"""Of a freeze or a full disk that does not last until an alert."""
 BOUND_SECONDS = 10.0
 """The longest time without service besides."""
 _PAUSE_SECONDS = 0.5
@@ -39,8 +45,9 @@ _PAUSE_SECONDS = 0.5
 class Project:
     """A running project of Compose on this host."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, disks: Path) -> None:
         self._name = name
+        self._disks = disks
 
     async def kill(self, service: str) -> None:
         """Ends the container's first process as a fault does: Docker restarts it, as it does not after `docker kill`.
@@ -48,11 +55,6 @@ class Project:
         before = await self.state(service)
         os.kill(before["Pid"], signal.SIGKILL)
         await self._until_healthy(service, before["StartedAt"])
-
-    async def freeze(self, service: str) -> None:
-        """For FREEZE_SECONDS. Raises CommandFailed."""
-        async with self.frozen(service):
-            await asyncio.sleep(FREEZE_SECONDS)
 
     @asynccontextmanager
     async def frozen(self, service: str) -> AsyncIterator[None]:
@@ -65,9 +67,20 @@ class Project:
             await run("docker", "unpause", container)
         await self._until_healthy(service)
 
-    async def freeze_until_alarm(self, service: str, alarms: Alarms) -> None:
-        """Raises CommandFailed."""
-        await until_alarm(alarms, self.frozen(service))
+    @asynccontextmanager
+    async def full(self, service: str) -> AsyncIterator[None]:
+        """No byte is free on its disk; then, until it is healthy again. Raises CommandFailed."""
+        disk, over = SmallDisk(self._disks / service), asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_keep_full(disk, over))
+                try:
+                    yield
+                finally:
+                    over.set()
+        finally:
+            await asyncio.to_thread(disk.free)
+        await self._until_healthy(service)
 
     async def restart(self, service: str) -> None:
         """Raises CommandFailed."""
@@ -111,6 +124,22 @@ class Project:
         return found[0]
 
 
+async def _keep_full(disk: SmallDisk, over: asyncio.Event) -> None:
+    """Servers free some of it again, such as old parts of a log."""
+    while not over.is_set():
+        await asyncio.to_thread(disk.fill)
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def lasting(fault: Callable[[], AbstractAsyncContextManager[None]], alarms: Alarms | None, alert: str) -> None:
+    """Until this alert (empty: any) fires; without alerts, for FAULT_SECONDS. Raises CommandFailed."""
+    if alarms:
+        await until_alarm(alarms, fault(), alert)
+        return
+    async with fault():
+        await asyncio.sleep(FAULT_SECONDS)
+
+
 async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     for service in CONTAINERS:
         target, outage = service, service if service in SINGLE else ""
@@ -118,20 +147,23 @@ async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Distur
         if service in OF_CONNECTIONS:
             target, silence = EDGE, f"{EDGE}~clients"
         yield Disturbance(f"kill {service}", target, "kill", partial(project.kill, service), outage)
-        freeze = partial(project.freeze_until_alarm, service, alarms) if alarms else partial(project.freeze, service)
+        freeze = partial(lasting, partial(project.frozen, service), alarms, "")
         yield Disturbance(f"freeze {service}", target, "stop", freeze, silence)
         yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
+    for service, outage in FILLED.items():
+        fill = partial(lasting, partial(project.full, service), alarms, DISK_ALERT)
+        yield Disturbance(f"fill {service}", service, "stop", fill, outage)
 
 
-async def main(name: str, url: str, only: list[str]) -> int:
+async def main(name: str, url: str, disks: str, *only: str) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
-    project = Project(name)
+    project = Project(name, Path(disks))
     alarms = named_alarms()
-    return await trial(url, project.history, steps(project, alarms), only, BOUND_SECONDS, alarms, proxied=True)
+    return await trial(url, project.history, steps(project, alarms), list(only), BOUND_SECONDS, alarms, proxied=True)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:])))
+        sys.exit(asyncio.run(main(*sys.argv[1:])))
     except CommandFailed as error:
         sys.exit(f"trial.sh: {error}")

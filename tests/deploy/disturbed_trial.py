@@ -92,10 +92,10 @@ async def disturb(drill: Drill, steps: AsyncIterator[Disturbance], only: list[st
         click.echo(f"{step.name}: {time.monotonic() - began:.0f} s {failed}")
 
 
-async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None]) -> None:
-    """A fault that lasts until an alert fires, or ALARM_SECONDS; then, until none fires any more."""
+async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None], alert: str = "") -> None:
+    """A fault that lasts until this alert (empty: any) fires, or ALARM_SECONDS; then, until none fires any more."""
     async with fault:
-        await alarms.raised(time.monotonic(), ALARM_SECONDS)
+        await alarms.raised(time.monotonic(), ALARM_SECONDS, alert)
     if not await alarms.quiet(QUIET_SECONDS):
         raise CommandFailed(f"still firing {QUIET_SECONDS:.0f} s later: {', '.join(sorted(alarms.log.firing))}")
 

@@ -13,6 +13,7 @@ import yaml
 from services.cli.options import variable
 from services.cli.settings_table import leaves
 from shared.settings import Settings
+from tests.support.small_disk import small_disk
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -162,6 +163,47 @@ def test_the_start_of_the_schedule_is_noted_once_and_is_not_needed(
     noted.parent.rmdir()
     made, slept = night("true")
     assert (made, len(slept)) == (1, 1)
+
+
+@pytest.fixture
+def check_of_nats(tmp_path: Path) -> Callable[[bool], tuple[int, str]]:
+    """Runs nats_health.sh, on the disk `disk`. Returns its status and what it printed: "ended" in place of an end."""
+    script = (ROOT / "deploy" / "compose" / "nats_health.sh").read_text()
+    for path, own in (("/dev/shm/red", "red"), ("/data/", "disk/")):  # noqa: S108
+        script = script.replace(path, str(tmp_path / own) + "/" * own.endswith("/"))
+    script = script.replace("kill 1", "echo ended")
+
+    def run(well: bool) -> tuple[int, str]:
+        (tmp_path / "wget").write_text(f"#!/bin/sh\n{str(well).lower()}\n")
+        (tmp_path / "wget").chmod(0o755)
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        done = subprocess.run(["/bin/sh", "-c", script], env=environment, check=False, capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+    return run
+
+
+def test_nats_is_started_again_when_its_disk_has_room_again(
+    check_of_nats: Callable[[bool], tuple[int, str]], tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        assert check_of_nats(True) == (0, "")
+        disk.fill()
+        assert [check_of_nats(False) for _ in range(12)] == [(1, "")] * 12
+        disk.free()
+        assert check_of_nats(False) == (1, "ended\n")
+        assert list(disk.path.iterdir()) == []
+
+
+def test_nats_is_not_started_again_for_a_short_trouble_or_at_its_start(
+    check_of_nats: Callable[[bool], tuple[int, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    assert [check_of_nats(False) for _ in range(12)] == [(1, "")] * 12
+    for _ in range(2):
+        assert check_of_nats(True) == (0, "")
+        assert [check_of_nats(False) for _ in range(9)] == [(1, "")] * 9
+    assert check_of_nats(False) == (1, "ended\n")
 
 
 def test_nats_exporter_version_is_the_same_in_ci_and_compose() -> None:

@@ -1,8 +1,10 @@
-"""The chaos of Compose: its steps name what runs, and its faults are Docker's."""
+"""The chaos of Compose: its steps name what runs, its faults are Docker's, and a disk stays full."""
 
 import asyncio
 import json
+import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ from typing import Any
 import pytest
 
 from tests.deploy import compose_trial
-from tests.deploy.compose_trial import CONTAINERS, Project, steps
+from tests.deploy.compose_trial import CONTAINERS, FILLED, Project, lasting, steps
 from tests.deploy.disturbed_trial import CommandFailed, Disturbance
+from tests.support.small_disk import SmallDisk, small_disk
+from tests.support.waiting import WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
+TRIAL = ROOT / "deploy" / "compose" / "trial.sh"
 
 
 class FakeDocker:
@@ -52,39 +57,79 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     docker = FakeDocker()
     monkeypatch.setattr(compose_trial, "run", docker.run)
     monkeypatch.setattr("os.kill", docker.kill)
-    monkeypatch.setattr(compose_trial, "FREEZE_SECONDS", 0.0)
+    monkeypatch.setattr(compose_trial, "FAULT_SECONDS", 0.0)
     monkeypatch.setattr(compose_trial, "_PAUSE_SECONDS", 0.0)
     return docker
 
 
-async def test_a_killed_container_is_awaited_until_it_has_started_again(docker: FakeDocker) -> None:
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project("p", tmp_path)
+
+
+async def test_a_killed_container_is_awaited_until_it_has_started_again(docker: FakeDocker, project: Project) -> None:
     async with asyncio.timeout(10):
-        await Project("p").kill("nats")
+        await project.kill("nats")
     assert f"kill {int(signal.SIGKILL)} 71" in docker.commands
     assert docker.starts == 2
 
 
-async def test_a_freeze_ends_and_a_restart_is_docker_s(docker: FakeDocker) -> None:
-    await Project("p").freeze("valkey")
-    await Project("p").restart("valkey")
+async def test_a_freeze_ends_and_a_restart_is_docker_s(docker: FakeDocker, project: Project) -> None:
+    await lasting(lambda: project.frozen("valkey"), None, "")
+    await project.restart("valkey")
     acts = [command for command in docker.commands if command.split()[1] in ("pause", "unpause", "restart")]
     assert acts == ["docker pause c1", "docker unpause c1", "docker restart c1"]
 
 
-async def test_a_project_that_does_not_run_is_one_sentence(docker: FakeDocker) -> None:
+async def test_a_project_that_does_not_run_is_one_sentence(docker: FakeDocker, project: Project) -> None:
     docker.containers = []
     with pytest.raises(CommandFailed, match="the project p has 0 containers of auth, not one"):
-        await Project("p").restart("auth")
+        await project.restart("auth")
 
 
-async def test_each_container_that_serves_is_disturbed() -> None:
+async def test_a_full_disk_stays_full_until_the_end_and_then_has_room(
+    docker: FakeDocker, project: Project, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "nats", 1) as disk:
+        old = disk.path / "old"
+        old.write_bytes(bytes(65_536))
+        async with project.full("nats"):
+            await until_full(disk)
+            old.unlink()
+            await until_full(disk)
+        assert list(disk.path.iterdir()) == []
+
+
+async def until_full(disk: SmallDisk) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while os.statvfs(disk.path).f_bavail:
+            await asyncio.sleep(0.01)
+
+
+async def test_each_container_that_serves_is_disturbed(project: Project) -> None:
     lines = (ROOT / "docker-compose.yml").read_text().splitlines()
     services = {line.strip(" :") for line in lines if line.startswith("  ") and line[2:3].isalpha()}
     assert set(CONTAINERS) <= services
-    found: list[Disturbance] = [step async for step in steps(Project("p"), None)]
-    assert len({step.name for step in found}) == 3 * len(CONTAINERS)
+    assert FILLED.keys() <= services
+    found: list[Disturbance] = [step async for step in steps(project, None)]
+    assert len({step.name for step in found}) == 3 * len(CONTAINERS) + len(FILLED)
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        taken = subprocess.run([TRIAL], env=environment | {"DRAGOMAN_PORT": port}, capture_output=True, text=True)
+    free = subprocess.run([TRIAL], env=environment | {"DRAGOMAN_PORT": port}, capture_output=True, text=True)
+    assert (taken.returncode, taken.stdout) == (
+        2, f"trial: the port {port} is taken: name a free one by DRAGOMAN_PORT\n",
+    )  # fmt: skip
+    assert free.stdout == "trial: skipped: no Docker daemon answers\n"
 
 
 def test_a_wrong_option_of_the_trial_is_rejected() -> None:
-    done = subprocess.run([ROOT / "deploy/compose/trial.sh", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([TRIAL, "--help"], capture_output=True, text=True, check=True)
     assert "--chaos" in done.stdout

@@ -1,4 +1,4 @@
-"""A small file system in memory, which a test fills up."""
+"""A small file system, which a test fills up."""
 
 import contextlib
 import subprocess
@@ -18,8 +18,8 @@ class SmallDisk:
         self._ballast = path / "ballast"
 
     def fill(self) -> None:
-        """Leave no byte free."""
-        with self._ballast.open("wb", buffering=0) as ballast:
+        """Leave no byte free, also of those that were freed since it was filled before."""
+        with self._ballast.open("ab", buffering=0) as ballast:
             for size in (_BLOCK_BYTES, 1):
                 with contextlib.suppress(OSError):
                     while True:
@@ -31,7 +31,7 @@ class SmallDisk:
 
 @contextlib.contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """Skips the test where mounting is not permitted."""
+    """In memory. Skips the test where mounting is not permitted."""
     path.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
     try:
