@@ -120,11 +120,13 @@ bounded_volume() {
   mount -o loop "$disks/$1.img" "$disks/$1"
   mounted="$mounted $disks/$1"
   mkdir "$disks/$1/data"
-  docker volume create --opt type=none --opt o=bind --opt "device=$disks/$1/data" "${project}_$1" >/dev/null
+  echo "  $1: {driver_opts: {type: none, o: bind, device: $disks/$1/data}}" >> "$disks/volumes.yml"
 }
 if $chaos; then
   disks=$(mktemp -d)
   chmod 0755 "$disks"
+  echo volumes: > "$disks/volumes.yml"
+  export COMPOSE_FILE="docker-compose.yml:$disks/volumes.yml"
   bounded_volume nats 64M
   bounded_volume postgres 512M
 fi

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ FAULT_SECONDS = 20.0
 BOUND_SECONDS = 10.0
 """The longest time without service besides."""
 _PAUSE_SECONDS = 0.5
+_NEXT_LOG_FILE = ("psql", "--username", "postgres", "--command", "SELECT pg_switch_wal()")
 
 
 class Project:
@@ -75,12 +76,22 @@ class Project:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_keep_full(disk, over))
                 try:
+                    if service == "postgres":
+                        await self._use_up_log(service)
                     yield
                 finally:
                     over.set()
         finally:
             await asyncio.to_thread(disk.free)
         await self._until_healthy(service)
+
+    async def _use_up_log(self, service: str) -> None:
+        """PostgreSQL writes what comes next into parts of its write-ahead log that it has made before: as long as there
+        are any, it does not see that its disk is full. Until it cannot write."""
+        with suppress(CommandFailed, TimeoutError):
+            while True:
+                await run("docker", "exec", await self._container(service), *_NEXT_LOG_FILE)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def restart(self, service: str) -> None:
         """Raises CommandFailed."""
