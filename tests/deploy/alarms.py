@@ -41,18 +41,20 @@ class AlarmLog:
         return [one for one in self.alarms if began <= one.at < ended]
 
 
-def named_alarms() -> "Alarms | None":
-    """Those of the Prometheus whose address is in DRAGOMAN_PROMETHEUS, if any is."""
+def named_alarms(disks: str = "") -> "Alarms | None":
+    """Those of the Prometheus whose address is in DRAGOMAN_PROMETHEUS, if any is. `disks`: see Alarms."""
     url = os.environ.get("DRAGOMAN_PROMETHEUS")
-    return Alarms(url) if url else None
+    return Alarms(url, disks) if url else None
 
 
 class Alarms:
-    """Follows the alerts of the Prometheus at this address."""
+    """Follows the alerts of the Prometheus at this address. Of those about disks, only the ones whose mount point begins
+    with `disks`: the trial neither causes nor ends the others."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, disks: str = "") -> None:
         self.log = AlarmLog()
         self._url = f"{url}/api/v1/alerts"
+        self._disks = disks
         self._news = asyncio.Condition()
 
     async def follow(self) -> None:
@@ -90,5 +92,6 @@ class Alarms:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it holds the connection
             raise NoPrometheus(f"no Prometheus answers at {self._url}: {error}") from error
-        names = {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+        labels = [one["labels"] for one in alerts if one["state"] == "firing"]
+        names = {one["alertname"] for one in labels if one.get("mountpoint", self._disks).startswith(self._disks)}
         return frozenset(names - {ALWAYS})

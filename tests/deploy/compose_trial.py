@@ -169,7 +169,7 @@ async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Distur
 async def main(name: str, url: str, disks: str, *only: str) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     project = Project(name, Path(disks))
-    alarms = named_alarms()
+    alarms = named_alarms(disks)
     return await trial(url, project.history, steps(project, alarms), list(only), BOUND_SECONDS, alarms, proxied=True)
 
 
