@@ -48,8 +48,8 @@ def named_alarms(disks: str = "") -> "Alarms | None":
 
 
 class Alarms:
-    """Follows the alerts of the Prometheus at this address. Of those about disks, only the ones whose mount point begins
-    with `disks`: the trial neither causes nor ends the others."""
+    """Follows the alerts of the Prometheus at this address. Of those about disks, it leaves out all but those whose
+    mount point begins with `disks`: the trial neither causes nor ends them."""
 
     def __init__(self, url: str, disks: str = "") -> None:
         self.log = AlarmLog()

@@ -21,11 +21,15 @@ class FakePrometheus:
         self.url = ""
         self.firing: set[str] = set()
         self.pending: set[str] = set()
+        self.full: set[str] = set()
+        """Mount points."""
 
     def alerts(self) -> object:
         states = [*((name, "firing") for name in (*self.firing, "DragomanWatchdog")),
                   *((name, "pending") for name in self.pending)]  # fmt: skip
-        return {"data": {"alerts": [{"labels": {"alertname": name}, "state": state} for name, state in states]}}
+        alerts = [{"labels": {"alertname": name}, "state": state} for name, state in states]
+        disks = [{"alertname": "DragomanDiskFull", "mountpoint": one} for one in self.full]
+        return {"data": {"alerts": alerts + [{"labels": one, "state": "firing"} for one in disks]}}
 
 
 @pytest.fixture
@@ -58,6 +62,19 @@ def test_the_table_names_the_alerts_of_each_step() -> None:
     assert head.endswith("| alerts, after |")
     assert rule.count("|") == head.count("|") == line.count("|")
     assert line.endswith("| DragomanProcessDown 5 s |")
+
+
+async def test_a_fault_may_last_until_a_certain_alert_of_its_own_disk_fires(prometheus: FakePrometheus) -> None:
+    alarms = Alarms(prometheus.url, "/disks/")
+    prometheus.full = {"/"}
+    async with asyncio.timeout(20), following(alarms):
+        prometheus.firing = {"DragomanDependencyAway"}
+        assert await alarms.raised(0.0, 10.0)
+        assert not await alarms.raised(0.0, 0.1, "DragomanDiskFull")
+        prometheus.full |= {"/disks/nats"}
+        assert await alarms.raised(0.0, 10.0, "DragomanDiskFull")
+        prometheus.full, prometheus.firing = {"/"}, set()
+        assert await alarms.quiet(10.0)
 
 
 async def test_a_fault_lasts_until_an_alert_fires_and_the_step_until_none_does(prometheus: FakePrometheus) -> None:
