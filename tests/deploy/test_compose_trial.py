@@ -18,7 +18,7 @@ from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
-TRIAL = ROOT / "deploy" / "compose" / "trial.sh"
+TRIAL = ROOT / "deploy/compose/trial.sh"
 
 
 class FakeDocker:
