@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 ALWAYS = "DragomanWatchdog"
 """It fires as long as Prometheus works."""
+LONG = frozenset({"DragomanSendsFailFast", "DragomanSendsFailSlow"})
+"""Alerts of the service level: they look back as far as an hour and more, over many steps of a trial."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -67,14 +69,18 @@ class Alarms:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def raised(self, since: float, seconds: float, alert: str = "") -> bool:
-        """Whether this alert (empty: any) begins to fire after this time, and at most so many seconds from now."""
-        return await self._until(
-            lambda: any(alert in ("", one.alert) for one in self.log.between(since, float("inf"))), seconds
-        )
+        """Whether this alert (empty: any but those of LONG) begins to fire after this time, and at most so many seconds
+        from now."""
+
+        def began() -> bool:
+            found = {one.alert for one in self.log.between(since, float("inf"))}
+            return alert in found if alert else bool(found - LONG)
+
+        return await self._until(began, seconds)
 
     async def quiet(self, seconds: float) -> bool:
-        """Whether no alert fires any more, at most so many seconds from now."""
-        return await self._until(lambda: not self.log.firing, seconds)
+        """Whether no alert but those of LONG fires any more, at most so many seconds from now."""
+        return await self._until(lambda: self.log.firing <= LONG, seconds)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         try:

@@ -77,6 +77,15 @@ async def test_a_fault_may_last_until_a_certain_alert_of_its_own_disk_fires(prom
         assert await alarms.quiet(10.0)
 
 
+async def test_alerts_that_look_back_over_many_steps_are_not_awaited(prometheus: FakePrometheus) -> None:
+    alarms = Alarms(prometheus.url)
+    prometheus.firing = {"DragomanSendsFailSlow"}
+    async with asyncio.timeout(20), following(alarms):
+        assert await alarms.raised(0.0, 10.0, "DragomanSendsFailSlow")
+        assert not await alarms.raised(0.0, 0.1)
+        assert await alarms.quiet(10.0)
+
+
 async def test_a_fault_lasts_until_an_alert_fires_and_the_step_until_none_does(prometheus: FakePrometheus) -> None:
     course: list[str] = []
 
