@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 ALWAYS = "DragomanWatchdog"
 """It fires as long as Prometheus works."""
-LONG = frozenset({"DragomanSendsFailFast", "DragomanSendsFailSlow"})
-"""Alerts of the service level: they look back as far as an hour and more, over many steps of a trial."""
+LONG = frozenset({"DragomanPresenceLost", "DragomanSendsFailFast", "DragomanSendsFailSlow"})
+"""Alerts that look back for half an hour or more, over many steps of a trial."""
 _PAUSE_SECONDS = 0.5
 
 

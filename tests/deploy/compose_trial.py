@@ -27,7 +27,7 @@ from tests.drills.archive import read_history
 from tests.drills.records import Entry
 from tests.support.small_disk import SmallDisk
 
-CONTAINERS = ("message-1", "session", "auth", "edge-1", "balancer", "nats", "valkey", "postgres")
+CONTAINERS = ("nats", "postgres", "session", "auth", "message-1", "edge-1", "balancer", "valkey")
 OF_CONNECTIONS = ("edge-1", "balancer")
 """Their end is that of users' connections."""
 SINGLE = ("session", "auth", "balancer", "nats", "postgres")
@@ -152,6 +152,9 @@ async def lasting(fault: Callable[[], AbstractAsyncContextManager[None]], alarms
 
 
 async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
+    for service, outage in FILLED.items():
+        fill = partial(lasting, partial(project.full, service), alarms, DISK_ALERT)
+        yield Disturbance(f"fill {service}", service, "stop", fill, outage)
     for service in CONTAINERS:
         target, outage = service, service if service in SINGLE else ""
         silence = outage
@@ -161,9 +164,6 @@ async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Distur
         freeze = partial(lasting, partial(project.frozen, service), alarms, "")
         yield Disturbance(f"freeze {service}", target, "stop", freeze, silence)
         yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
-    for service, outage in FILLED.items():
-        fill = partial(lasting, partial(project.full, service), alarms, DISK_ALERT)
-        yield Disturbance(f"fill {service}", service, "stop", fill, outage)
 
 
 async def main(name: str, url: str, disks: str, *only: str) -> int:

@@ -2,6 +2,7 @@
 step after the other."""
 
 import asyncio
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -92,6 +93,17 @@ async def disturb(drill: Drill, steps: AsyncIterator[Disturbance], only: list[st
         click.echo(f"{step.name}: {time.monotonic() - began:.0f} s {failed}")
 
 
+async def until_interrupted(steps: AsyncIterator[Disturbance]) -> AsyncIterator[Disturbance]:
+    """After SIGINT the present step is the last one."""
+    interrupted = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
+    async for step in steps:
+        if interrupted.is_set():
+            click.echo("interrupted")
+            return
+        yield step
+
+
 async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None], alert: str = "") -> None:
     """A fault that lasts until this alert (empty: any) fires, or ALARM_SECONDS; then, until none fires any more."""
     async with fault:
@@ -149,7 +161,7 @@ async def trial(
     began = time.monotonic()
     drill = Drill([(EDGE, url)], history, RATE, PATIENCE_SECONDS, lambda _: None, stayers=(), proxied=proxied)
     async with following(alarms):
-        records = await drill.run(partial(disturb, steps=steps, only=only, done=done))
+        records = await drill.run(partial(disturb, steps=until_interrupted(steps), only=only, done=done))
     required = RequiredEvidence.of((time.monotonic() - began) * RATE / 2, {})
     result = check(records, required, {"S1 service": partial(rolling.served, bound=bound)})
     trial_index = IndexedTrial(records)
