@@ -13,7 +13,7 @@ import pytest
 
 from tests.deploy import compose_trial
 from tests.deploy.compose_trial import CONTAINERS, FILLED, Project, lasting, steps
-from tests.deploy.disturbed_trial import CommandFailed, Disturbance
+from tests.deploy.disturbed_trial import CommandFailed, Disturbance, until_interrupted
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import WAIT_SECONDS
 
@@ -133,3 +133,12 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
 def test_a_wrong_option_of_the_trial_is_rejected() -> None:
     done = subprocess.run([TRIAL, "--help"], capture_output=True, text=True, check=True)
     assert "--chaos" in done.stdout
+
+
+async def test_an_interrupted_trial_ends_after_its_present_step(project: Project) -> None:
+    course = until_interrupted(steps(project, None))
+    assert (await anext(course)).name == "fill nats"
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(10):  # turns of the loop, until its handler has run
+        await asyncio.sleep(0)
+    assert [step async for step in course] == []
