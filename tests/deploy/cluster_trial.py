@@ -2,8 +2,8 @@
 
 `python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG [STEP …]]`. Exit status 0: proven, 1: violated,
 2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, which reads the pods, the table names the
-alerts, and each part is also away until one fires. With an address in DRAGOMAN_EDGES, users chat through the proxy
-there (Ingress, Gateway), which the edges must trust.
+alerts, each part is also away until one fires, and a disk is full until one fires. With an address in DRAGOMAN_EDGES,
+users chat through the proxy there (Ingress, Gateway), which the edges must trust.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from tests.deploy.disturbed_trial import (
     STEP_SECONDS,
     CommandFailed,
     Disturbance,
+    lasting,
     run,
     trial,
     until_alarm,
@@ -44,6 +45,22 @@ WORKLOADS = (
     "statefulset/valkey",
     "statefulset/postgres",
 )
+FILLED = {"postgres": "postgres", "nats": ""}
+"""StatefulSets that store on volumes, and whether users are without service while these are full: see
+Disturbance.outage."""
+LARGEST_ROOM_MIB = 2048
+"""A volume with more room is not filled: it may be the disk of its node."""
+FILL = """
+trap 'exit 0' TERM
+exec 3> ballast && rm ballast || exit 1
+while :; do
+    dd if=/dev/zero bs=4096 >&3 2> /dev/null
+    echo full
+    sleep 0.5
+done
+"""
+"""Servers free some space again. The file has no name: it is gone with its process, in whatever way this ends."""
+PAUSE_SECONDS = 0.5
 BOUND_SECONDS = 10.0
 """The longest time without service."""
 
@@ -120,6 +137,72 @@ async def away_until_alarm(workload: str, alarms: Alarms) -> None:
     await until_alarm(alarms, away(workload))
 
 
+def filler(pod: dict[str, Any]) -> dict[str, Any]:
+    """The spec of a pod beside that of a server, with its image, user and volume, which leaves no byte of this free
+    until it ends. It holds them, and not the server's pod: a server without room may end, and all its files with it."""
+    spec = pod["spec"]
+    (server,), (volume,) = spec["containers"], [one for one in spec["volumes"] if "persistentVolumeClaim" in one]
+    (mount,) = [one for one in server["volumeMounts"] if one["name"] == volume["name"]]
+    container = {one: server[one] for one in ("image", "imagePullPolicy", "securityContext")}
+    container |= {"name": "filler", "command": ["sh", "-c", FILL], "workingDir": mount["mountPath"]}
+    return {
+        "nodeName": spec["nodeName"],
+        "automountServiceAccountToken": False,
+        "securityContext": spec["securityContext"],
+        "containers": [container | {"volumeMounts": [mount]}],
+        "volumes": [volume],
+    }
+
+
+async def pods_of(service: str) -> list[dict[str, Any]]:
+    return await objects("pods", "--selector", f"app.kubernetes.io/name={service}")
+
+
+async def room_mib(service: str) -> int:
+    """The free space of that volume of a StatefulSet which has most. Raises CommandFailed."""
+    found = []
+    for pod in await pods_of(service):
+        (container,) = filler(pod)["containers"]
+        shown = await kubectl("exec", pod["metadata"]["name"], "--", "df", "-P", "-k", container["workingDir"])
+        found.append(int(shown.splitlines()[-1].split()[3]) // 1024)
+    return max(found)
+
+
+async def fill(pod: dict[str, Any], name: str) -> None:
+    """By a new pod of this name. Raises CommandFailed, TimeoutError."""
+    spec = filler(pod)
+    overrides = json.dumps({"apiVersion": "v1", "spec": spec})
+    await kubectl("run", name, f"--image={spec['containers'][0]['image']}", "--restart=Never",
+                  "--labels=app.kubernetes.io/name=filler", f"--overrides={overrides}")  # fmt: skip
+    await kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    async with asyncio.timeout(STEP_SECONDS):
+        while "full" not in await kubectl("logs", name):
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def full(service: str) -> AsyncIterator[None]:
+    """All volumes of a StatefulSet; then, until all services are ready again. Raises CommandFailed, TimeoutError."""
+    pods = {f"fill-{pod['metadata']['name']}": pod for pod in await pods_of(service)}
+    try:
+        for name, pod in pods.items():
+            await fill(pod, name)
+        yield
+    finally:
+        await kubectl("delete", "pods", *pods, "--ignore-not-found")
+    await kubectl("rollout", "status", f"statefulset/{service}", f"--timeout={STEP_SECONDS:.0f}s")
+    await rolled_out(*SERVICES)
+
+
+async def small_volumes() -> list[str]:
+    """Those of FILLED that can be filled without harm to anything else. Raises CommandFailed."""
+    rooms = {service: await room_mib(service) for service in FILLED}
+    for service, room in rooms.items():
+        if room > LARGEST_ROOM_MIB:
+            click.echo(f"not tried: fill {service} (its volume has {room} MiB free, which may be those of its node)")
+    return [service for service, room in rooms.items() if room <= LARGEST_ROOM_MIB]
+
+
 async def upgrade(tag: str) -> None:
     await run(*UPGRADE, OVERLAY, *([tag] if tag else []))
 
@@ -129,6 +212,7 @@ async def go_back() -> None:
 
 
 async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
+    filled = await small_volumes()
     yield Disturbance("restart", "restart", "restart", restart)
     for service in SERVICES:
         yield Disturbance(f"kill {service}", EDGE if service == EDGE else service, "kill", partial(kill, service))
@@ -143,6 +227,9 @@ async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
         for workload in WORKLOADS:
             name = workload.partition("/")[2]
             yield Disturbance(f"away {name}", name, "end", partial(away_until_alarm, workload, alarms), name)
+    for service in filled:
+        act = partial(lasting, partial(full, service), alarms)
+        yield Disturbance(f"fill {service}", service, "stop", act, FILLED[service])
     if tag:
         yield Disturbance("upgrade", "upgrade", "restart", partial(upgrade, tag))
         yield Disturbance("back", "back", "restart", go_back)

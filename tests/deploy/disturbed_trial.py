@@ -31,6 +31,8 @@ RATE = 20.0
 PATIENCE_SECONDS = 40.0
 CALM_SECONDS = 5.0
 STEP_SECONDS = 600.0
+FAULT_SECONDS = 20.0
+"""Of a fault that does not last until an alert."""
 ALARM_SECONDS = 240.0
 """An alert that is awaited fires within this time, or not at all."""
 QUIET_SECONDS = 480.0
@@ -110,6 +112,15 @@ async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None], 
         await alarms.raised(time.monotonic(), ALARM_SECONDS, alert)
     if not await alarms.quiet(QUIET_SECONDS):
         raise CommandFailed(f"still firing {QUIET_SECONDS:.0f} s later: {', '.join(sorted(alarms.log.firing - LONG))}")
+
+
+async def lasting(fault: Callable[[], AbstractAsyncContextManager[None]], alarms: Alarms | None) -> None:
+    """A fault that lasts until an alert fires; without alerts, for FAULT_SECONDS. Raises CommandFailed."""
+    if alarms:
+        await until_alarm(alarms, fault())
+        return
+    async with fault():
+        await asyncio.sleep(FAULT_SECONDS)
 
 
 def alerts_of(step: TrialStep, alarms: Alarms) -> str:

@@ -3,18 +3,56 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.deploy import cluster_trial
 from tests.deploy.alarms import Alarms
-from tests.deploy.cluster_trial import away, node_to_drain, steps
+from tests.deploy.cluster_trial import FILL, away, filler, full, node_to_drain, small_volumes, steps
 from tests.deploy.disturbed_trial import TrialStep, by_step
 from tests.deploy.manifests import K8S
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.sample_trials import SampleTrial
+from tests.support.small_disk import small_disk
+from tests.support.waiting import block_until
 
 CHAT = 7
+
+
+class StatefulPod:
+    """The only pod of a StatefulSet that stores on a volume, as the API server shows it."""
+
+    def __init__(self, service: str) -> None:
+        server = {
+            "image": f"{service}:17",
+            "imagePullPolicy": "IfNotPresent",
+            "securityContext": {"readOnlyRootFilesystem": True},
+            "volumeMounts": [{"name": "secret", "mountPath": "/run/issued"}, {"name": "data", "mountPath": "/data"}],
+        }
+        volumes = [{"name": "secret", "secret": {}}, {"name": "data", "persistentVolumeClaim": {}}]
+        spec = {"nodeName": "node1", "securityContext": {"runAsUser": 70}, "containers": [server], "volumes": volumes}
+        self.shown = {"metadata": {"name": f"{service}-0"}, "spec": spec}
+
+
+class FilledCluster:
+    """Stands for kubectl. Each volume has so much room; a filler has filled it when its log is read."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+        self.free_mib = 400
+
+    async def kubectl(self, *arguments: str) -> str:
+        self.commands.append(" ".join(arguments))
+        match arguments[0]:
+            case "exec":
+                return f"Filesystem 1024-blocks Used Available Capacity\n/dev/a 1 1 {self.free_mib * 1024} 1% /data\n"
+            case "logs":
+                return "full\n"
+        return ""
+
+    async def objects(self, _kind: str, _selector: str, label: str) -> list[dict[str, Any]]:
+        return [StatefulPod(label.partition("=")[2]).shown]
 
 
 def test_a_missing_cluster_is_one_sentence(tmp_path: Path) -> None:
@@ -89,13 +127,74 @@ async def test_what_was_away_gets_its_number_of_pods_back(monkeypatch: pytest.Mo
 
 
 async def test_parts_are_away_only_where_alerts_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_node() -> None:
+    async def nothing() -> None:
         return None
 
-    monkeypatch.setattr(cluster_trial, "node_to_drain", no_node)
+    async def no_volume() -> list[str]:
+        return []
+
+    monkeypatch.setattr(cluster_trial, "node_to_drain", nothing)
+    monkeypatch.setattr(cluster_trial, "small_volumes", no_volume)
     without = {step.name async for step in steps("", None)}
     added = {step.name async for step in steps("", Alarms("http://unused"))} - without
     assert added == {f"away {workload.partition('/')[2]}" for workload in cluster_trial.WORKLOADS}
+
+
+@pytest.fixture
+def filled(monkeypatch: pytest.MonkeyPatch) -> FilledCluster:
+    cluster = FilledCluster()
+    monkeypatch.setattr(cluster_trial, "kubectl", cluster.kubectl)
+    monkeypatch.setattr(cluster_trial, "objects", cluster.objects)
+    monkeypatch.setattr(cluster_trial, "PAUSE_SECONDS", 0.0)
+    return cluster
+
+
+async def test_a_volume_is_full_until_its_filler_is_gone(filled: FilledCluster) -> None:
+    async def interrupted() -> None:
+        async with full("postgres"):
+            assert filled.commands[-1].startswith("logs fill-postgres-0")
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await interrupted()
+    assert filled.commands[-1] == "delete pods fill-postgres-0 --ignore-not-found"
+    async with full("postgres"):
+        filled.commands.clear()
+    assert [one.split()[0] for one in filled.commands] == ["delete", *["rollout"] * 5]
+
+
+def test_a_filler_may_run_where_its_server_does() -> None:
+    """It runs on the server's node, as its user, restricted as it is, and has its volume alone."""
+    server = StatefulPod("postgres").shown
+    spec = filler(server)
+    (container,) = spec["containers"]
+    assert (spec["nodeName"], spec["securityContext"]) == ("node1", {"runAsUser": 70})
+    assert (container["image"], container["securityContext"]) == ("postgres:17", {"readOnlyRootFilesystem": True})
+    assert [one["name"] for one in (*spec["volumes"], *container["volumeMounts"])] == ["data", "data"]
+    assert container["workingDir"] == "/data"
+
+
+@pytest.mark.parametrize(("free_mib", "tried"), [(400, ["postgres", "nats"]), (9000, [])])
+async def test_only_small_volumes_are_filled(
+    free_mib: int, tried: list[str], filled: FilledCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled.free_mib = free_mib
+    assert await small_volumes() == tried
+    said = capsys.readouterr().out
+    assert ("not tried: fill nats (its volume has 9000 MiB free" in said) == (not tried)
+
+
+def test_a_filler_leaves_no_room_and_no_file(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        process = subprocess.Popen(["/bin/sh", "-c", FILL], cwd=disk.path, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"full\n"
+            assert (os.statvfs(disk.path).f_bavail, os.listdir(disk.path)) == (0, [])
+        finally:
+            process.terminate()
+            process.communicate()
+        block_until(lambda: os.statvfs(disk.path).f_bavail > 0)
 
 
 @pytest.mark.parametrize(
