@@ -26,6 +26,7 @@ from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_trial import (
     CALM_SECONDS,
     EDGE,
+    PAUSE_SECONDS,
     STEP_SECONDS,
     CommandFailed,
     Disturbance,
@@ -33,6 +34,7 @@ from tests.deploy.disturbed_trial import (
     run,
     trial,
     until_alarm,
+    use_up_log,
 )
 from tests.drills.archive import read_history
 
@@ -60,7 +62,6 @@ while :; do
 done
 """
 """Servers free some space again. The file has no name: it is gone with its process, in whatever way this ends."""
-PAUSE_SECONDS = 0.5
 BOUND_SECONDS = 10.0
 """The longest time without service."""
 
@@ -181,12 +182,15 @@ async def fill(pod: dict[str, Any], name: str) -> None:
 
 
 @asynccontextmanager
-async def full(service: str) -> AsyncIterator[None]:
-    """All volumes of a StatefulSet; then, until all services are ready again. Raises CommandFailed, TimeoutError."""
+async def full(service: str, *, log: bool = False) -> AsyncIterator[None]:
+    """All volumes of a StatefulSet; then, until all services are ready again. `log`: see use_up_log. Raises
+    CommandFailed, TimeoutError."""
     pods = {f"fill-{pod['metadata']['name']}": pod for pod in await pods_of(service)}
     try:
         for name, pod in pods.items():
             await fill(pod, name)
+        if log:
+            await use_up_log(partial(kubectl, "exec", f"statefulset/{service}", "--"))
         yield
     finally:
         await kubectl("delete", "pods", *pods, "--ignore-not-found")
@@ -228,7 +232,10 @@ async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
             name = workload.partition("/")[2]
             yield Disturbance(f"away {name}", name, "end", partial(away_until_alarm, workload, alarms), name)
     for service in filled:
-        act = partial(lasting, partial(full, service), alarms)
+        if service == "postgres":
+            tables = partial(lasting, partial(full, service), alarms)
+            yield Disturbance("fill postgres tables", service, "stop", tables, FILLED[service])
+        act = partial(lasting, partial(full, service, log=service == "postgres"), alarms)
         yield Disturbance(f"fill {service}", service, "stop", act, FILLED[service])
     if tag:
         yield Disturbance("upgrade", "upgrade", "restart", partial(upgrade, tag))

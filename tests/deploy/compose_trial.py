@@ -12,8 +12,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,17 @@ from shared.settings import LogSettings
 from shared.settings_loader import load
 from shared.telemetry import configure_logging
 from tests.deploy.alarms import Alarms, named_alarms
-from tests.deploy.disturbed_trial import EDGE, STEP_SECONDS, CommandFailed, Disturbance, run, trial, until_alarm
+from tests.deploy.disturbed_trial import (
+    EDGE,
+    PAUSE_SECONDS,
+    STEP_SECONDS,
+    CommandFailed,
+    Disturbance,
+    lasting,
+    run,
+    trial,
+    use_up_log,
+)
 from tests.drills.archive import read_history
 from tests.drills.records import Entry
 from tests.support.small_disk import SmallDisk
@@ -35,12 +45,8 @@ SINGLE = ("session", "auth", "balancer", "nats", "postgres")
 FILLED = {"nats": "", "postgres": "postgres"}
 """Servers that store on a disk, and whether users are without service while it is full: see Disturbance.outage."""
 DISK_ALERT = "DragomanDiskFull"
-FAULT_SECONDS = 20.0
-"""Of a freeze or a full disk that does not last until an alert."""
 BOUND_SECONDS = 10.0
 """The longest time without service besides."""
-_PAUSE_SECONDS = 0.5
-_NEXT_LOG_FILE = ("psql", "--username", "postgres", "--command", "SELECT pg_switch_wal()")
 
 
 class Project:
@@ -77,21 +83,13 @@ class Project:
                 group.create_task(_keep_full(disk, over))
                 try:
                     if service == "postgres":
-                        await self._use_up_log(service)
+                        await use_up_log(partial(run, "docker", "exec", await self._container(service)))
                     yield
                 finally:
                     over.set()
         finally:
             await asyncio.to_thread(disk.free)
         await self._until_healthy(service)
-
-    async def _use_up_log(self, service: str) -> None:
-        """PostgreSQL writes what comes next into parts of its write-ahead log that it has made before: as long as there
-        are any, it does not see that its disk is full. Until it cannot write."""
-        with suppress(CommandFailed, TimeoutError):
-            while True:
-                await run("docker", "exec", await self._container(service), *_NEXT_LOG_FILE)
-                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def restart(self, service: str) -> None:
         """Raises CommandFailed."""
@@ -119,7 +117,7 @@ class Project:
                 state = await self.state(service)
                 if state["StartedAt"] != last_start and state["Health"]["Status"] == "healthy":
                     return
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _inspect(self, service: str) -> dict[str, Any]:
         (found,) = json.loads(await run("docker", "inspect", await self._container(service)))
@@ -139,16 +137,7 @@ async def _keep_full(disk: SmallDisk, over: asyncio.Event) -> None:
     """Servers free some of it again, such as old parts of a log."""
     while not over.is_set():
         await asyncio.to_thread(disk.fill)
-        await asyncio.sleep(_PAUSE_SECONDS)
-
-
-async def lasting(fault: Callable[[], AbstractAsyncContextManager[None]], alarms: Alarms | None, alert: str) -> None:
-    """Until this alert (empty: any) fires; without alerts, for FAULT_SECONDS. Raises CommandFailed."""
-    if alarms:
-        await until_alarm(alarms, fault(), alert)
-        return
-    async with fault():
-        await asyncio.sleep(FAULT_SECONDS)
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Disturbance]:

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,8 @@ CALM_SECONDS = 5.0
 STEP_SECONDS = 600.0
 FAULT_SECONDS = 20.0
 """Of a fault that does not last until an alert."""
+PAUSE_SECONDS = 0.5
+_NEXT_LOG_FILE = ("psql", "--username", "postgres", "--command", "SELECT pg_switch_wal()")
 ALARM_SECONDS = 240.0
 """An alert that is awaited fires within this time, or not at all."""
 QUIET_SECONDS = 480.0
@@ -114,13 +116,24 @@ async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None], 
         raise CommandFailed(f"still firing {QUIET_SECONDS:.0f} s later: {', '.join(sorted(alarms.log.firing - LONG))}")
 
 
-async def lasting(fault: Callable[[], AbstractAsyncContextManager[None]], alarms: Alarms | None) -> None:
-    """A fault that lasts until an alert fires; without alerts, for FAULT_SECONDS. Raises CommandFailed."""
+async def lasting(
+    fault: Callable[[], AbstractAsyncContextManager[None]], alarms: Alarms | None, alert: str = ""
+) -> None:
+    """A fault that lasts until this alert (empty: any) fires; without alerts, FAULT_SECONDS. Raises CommandFailed."""
     if alarms:
-        await until_alarm(alarms, fault())
+        await until_alarm(alarms, fault(), alert)
         return
     async with fault():
         await asyncio.sleep(FAULT_SECONDS)
+
+
+async def use_up_log(execute: Callable[..., Awaitable[str]]) -> None:
+    """Of PostgreSQL on a full disk, until it cannot write; `execute` runs a command in its container. It writes into
+    parts of its write-ahead log that it has made before: as long as there are any, only its tables lack room."""
+    with suppress(CommandFailed, TimeoutError):
+        while True:
+            await execute(*_NEXT_LOG_FILE)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def alerts_of(step: TrialStep, alarms: Alarms) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.deploy import cluster_trial
+from tests.deploy import cluster_trial, disturbed_trial
 from tests.deploy.alarms import Alarms
 from tests.deploy.cluster_trial import FILL, away, filler, full, node_to_drain, small_volumes, steps
-from tests.deploy.disturbed_trial import TrialStep, by_step
+from tests.deploy.disturbed_trial import CommandFailed, TrialStep, by_step
 from tests.deploy.manifests import K8S
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.sample_trials import SampleTrial
@@ -41,10 +41,15 @@ class FilledCluster:
     def __init__(self) -> None:
         self.commands: list[str] = []
         self.free_mib = 400
+        self.log_files = 0
 
     async def kubectl(self, *arguments: str) -> str:
         self.commands.append(" ".join(arguments))
         match arguments[0]:
+            case "exec" if "psql" in arguments:
+                if not self.log_files:
+                    raise CommandFailed
+                self.log_files -= 1
             case "exec":
                 return f"Filesystem 1024-blocks Used Available Capacity\n/dev/a 1 1 {self.free_mib * 1024} 1% /data\n"
             case "logs":
@@ -146,6 +151,7 @@ def filled(monkeypatch: pytest.MonkeyPatch) -> FilledCluster:
     monkeypatch.setattr(cluster_trial, "kubectl", cluster.kubectl)
     monkeypatch.setattr(cluster_trial, "objects", cluster.objects)
     monkeypatch.setattr(cluster_trial, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(disturbed_trial, "PAUSE_SECONDS", 0.0)
     return cluster
 
 
@@ -161,6 +167,13 @@ async def test_a_volume_is_full_until_its_filler_is_gone(filled: FilledCluster) 
     async with full("postgres"):
         filled.commands.clear()
     assert [one.split()[0] for one in filled.commands] == ["delete", *["rollout"] * 5]
+
+
+async def test_the_log_of_a_full_database_is_used_up(filled: FilledCluster) -> None:
+    filled.log_files = 2
+    async with full("postgres", log=True):
+        assert [one.split()[0] for one in filled.commands[-4:]] == ["logs", *["exec"] * 3]
+    assert filled.log_files == 0
 
 
 def test_a_filler_may_run_where_its_server_does() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.deploy import compose_trial
-from tests.deploy.compose_trial import CONTAINERS, FILLED, Project, lasting, steps
-from tests.deploy.disturbed_trial import CommandFailed, Disturbance, until_interrupted
+from tests.deploy import compose_trial, disturbed_trial
+from tests.deploy.compose_trial import CONTAINERS, FILLED, Project, steps
+from tests.deploy.disturbed_trial import CommandFailed, Disturbance, lasting, until_interrupted
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import WAIT_SECONDS
 
@@ -57,8 +57,8 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     docker = FakeDocker()
     monkeypatch.setattr(compose_trial, "run", docker.run)
     monkeypatch.setattr("os.kill", docker.kill)
-    monkeypatch.setattr(compose_trial, "FAULT_SECONDS", 0.0)
-    monkeypatch.setattr(compose_trial, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(disturbed_trial, "FAULT_SECONDS", 0.0)
+    monkeypatch.setattr(compose_trial, "PAUSE_SECONDS", 0.0)
     return docker
 
 
@@ -75,7 +75,7 @@ async def test_a_killed_container_is_awaited_until_it_has_started_again(docker: 
 
 
 async def test_a_freeze_ends_and_a_restart_is_docker_s(docker: FakeDocker, project: Project) -> None:
-    await lasting(lambda: project.frozen("valkey"), None, "")
+    await lasting(lambda: project.frozen("valkey"), None)
     await project.restart("valkey")
     acts = [command for command in docker.commands if command.split()[1] in ("pause", "unpause", "restart")]
     assert acts == ["docker pause c1", "docker unpause c1", "docker restart c1"]
