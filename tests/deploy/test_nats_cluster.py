@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import subprocess
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from services.cli.embedded import nats
 from services.cli.ports import free_port
 from services.cli.secrets import Addresses, issue
 from tests.support.commands import ROOT
+from tests.support.small_disk import small_disk
 
 SECONDS = 30.0
 CONFIG = ROOT / "deploy" / "k8s" / "components" / "nats" / "nats.conf"
@@ -80,3 +83,25 @@ def test_half_a_certificate_is_made_anew(tmp_path: Path, missing: str) -> None:
     first = [file.read_bytes() for file in ensure_route_certificate(tmp_path, ("localhost",))]
     (tmp_path / missing).unlink()
     assert all(file.read_bytes() not in first for file in ensure_route_certificate(tmp_path, ("localhost",)))
+
+
+def is_alive(directory: Path, *well: str) -> bool:
+    """What alive.sh says of a server whose data is on the disk `disk`, and for which these health checks succeed."""
+    script = (CONFIG.parent / "alive.sh").read_text().replace("/data/", f"{directory / 'disk'}/")
+    cases = " | ".join(f"*{check}=true" for check in (*well, "nothing"))
+    wget = directory / "wget"
+    wget.write_text(f"#!/bin/sh\nfor url; do :; done\ncase $url in {cases}) exit 0 ;; *) exit 1 ;; esac\n")
+    wget.chmod(0o755)
+    environment = {"PATH": f"{directory}:{os.environ['PATH']}"}
+    return subprocess.run(["/bin/sh", "-c", script], env=environment, check=False).returncode == 0
+
+
+def test_a_server_without_jetstream_is_started_again_once_its_disk_has_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        assert is_alive(tmp_path, "js-enabled-only", "js-server-only")
+        disk.fill()
+        assert is_alive(tmp_path, "js-server-only")
+        assert not is_alive(tmp_path)
+        disk.free()
+        assert not is_alive(tmp_path, "js-server-only")
+        assert list(disk.path.iterdir()) == []
