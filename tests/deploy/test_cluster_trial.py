@@ -193,8 +193,8 @@ async def test_only_small_volumes_are_filled(
 ) -> None:
     filled.free_mib = free_mib
     assert await small_volumes() == tried
-    said = capsys.readouterr().out
-    assert ("not tried: fill nats (its volume has 9000 MiB free" in said) == (not tried)
+    printed = capsys.readouterr().out
+    assert ("not tried: fill nats (its volume has 9000 MiB free" in printed) == (not tried)
 
 
 def test_a_filler_leaves_no_room_and_no_file(tmp_path: Path) -> None:
