@@ -85,14 +85,16 @@ def test_half_a_certificate_is_made_anew(tmp_path: Path, missing: str) -> None:
     assert all(file.read_bytes() not in first for file in ensure_route_certificate(tmp_path, ("localhost",)))
 
 
-def is_alive(directory: Path, *well: str) -> bool:
+def is_alive(directory: Path, *well: str, pod: str = "nats-0") -> bool:
     """What alive.sh says of a server whose data is on the disk `disk`, and for which these health checks succeed."""
-    script = (CONFIG.parent / "alive.sh").read_text().replace("/data/", f"{directory / 'disk'}/")
+    script = (CONFIG.parent / "alive.sh").read_text()
+    for path, own in (("/data/", f"{directory / 'disk'}/"), ("/tmp/roomy", str(directory / pod))):  # noqa: S108
+        script = script.replace(path, own)
     cases = " | ".join(f"*{check}=true" for check in (*well, "nothing"))
     wget = directory / "wget"
     wget.write_text(f"#!/bin/sh\nfor url; do :; done\ncase $url in {cases}) exit 0 ;; *) exit 1 ;; esac\n")
     wget.chmod(0o755)
-    environment = {"PATH": f"{directory}:{os.environ['PATH']}"}
+    environment = {"PATH": f"{directory}:{os.environ['PATH']}", "POD_NAME": pod}
     return subprocess.run(["/bin/sh", "-c", script], env=environment, check=False).returncode == 0
 
 
@@ -105,3 +107,13 @@ def test_a_server_without_jetstream_is_started_again_once_its_disk_has_room(tmp_
         disk.free()
         assert not is_alive(tmp_path, "js-server-only")
         assert list(disk.path.iterdir()) == []
+
+
+def test_servers_without_jetstream_are_started_again_one_after_the_other(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    for number in (0, 1, 2):
+        pod = f"nats-{number}"
+        for _ in range(2):
+            checks = [is_alive(tmp_path, "js-server-only", pod=pod) for _ in range(5)]
+            assert checks == [True] * 2 * number + [False] * (5 - 2 * number)
+            assert is_alive(tmp_path, "js-enabled-only", pod=pod)
