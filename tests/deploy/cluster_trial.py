@@ -31,6 +31,7 @@ from tests.deploy.disturbed_trial import (
     CommandFailed,
     Disturbance,
     lasting,
+    next_log_file,
     run,
     trial,
     until_alarm,
@@ -186,11 +187,14 @@ async def full(service: str, *, log: bool = False) -> AsyncIterator[None]:
     """All volumes of a StatefulSet; then, until all services are ready again. `log`: see use_up_log. Raises
     CommandFailed, TimeoutError."""
     pods = {f"fill-{pod['metadata']['name']}": pod for pod in await pods_of(service)}
+    execute = partial(kubectl, "exec", f"statefulset/{service}", "--")
     try:
+        if log:
+            await next_log_file(execute)
         for name, pod in pods.items():
             await fill(pod, name)
         if log:
-            await use_up_log(partial(kubectl, "exec", f"statefulset/{service}", "--"))
+            await use_up_log(execute)
         yield
     finally:
         await kubectl("delete", "pods", *pods, "--ignore-not-found")

@@ -29,6 +29,7 @@ from tests.deploy.disturbed_trial import (
     CommandFailed,
     Disturbance,
     lasting,
+    next_log_file,
     run,
     trial,
     use_up_log,
@@ -78,12 +79,15 @@ class Project:
     async def full(self, service: str) -> AsyncIterator[None]:
         """No byte is free on its disk; then, until it is healthy again. Raises CommandFailed."""
         disk, over = SmallDisk(self._disks / service), asyncio.Event()
+        execute = partial(run, "docker", "exec", await self._container(service))
+        if service == "postgres":
+            await next_log_file(execute)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_keep_full(disk, over))
                 try:
                     if service == "postgres":
-                        await use_up_log(partial(run, "docker", "exec", await self._container(service)))
+                        await use_up_log(execute)
                     yield
                 finally:
                     over.set()

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,7 @@ STEP_SECONDS = 600.0
 FAULT_SECONDS = 20.0
 """Of a fault that does not last until an alert."""
 PAUSE_SECONDS = 0.5
-_NEXT_LOG_FILE = ("psql", "--username", "postgres", "--command", "SELECT pg_switch_wal()")
+_SESSION_WITHOUT_ROOM = "could not write init file"
 ALARM_SECONDS = 240.0
 """An alert that is awaited fires within this time, or not at all."""
 QUIET_SECONDS = 480.0
@@ -127,13 +127,23 @@ async def lasting(
         await asyncio.sleep(FAULT_SECONDS)
 
 
+async def next_log_file(execute: Callable[..., Awaitable[str]]) -> None:
+    """Of PostgreSQL; `execute` runs a command in its container. Before its disk is full, too: the first session since a
+    change of its catalog writes a file. Raises CommandFailed."""
+    await execute("psql", "--username", "postgres", "--command", "SELECT pg_switch_wal()")
+
+
 async def use_up_log(execute: Callable[..., Awaitable[str]]) -> None:
-    """Of PostgreSQL on a full disk, until it cannot write; `execute` runs a command in its container. It writes into
-    parts of its write-ahead log that it has made before: as long as there are any, only its tables lack room."""
-    with suppress(CommandFailed, TimeoutError):
-        while True:
-            await execute(*_NEXT_LOG_FILE)
-            await asyncio.sleep(PAUSE_SECONDS)
+    """Of PostgreSQL on a full disk, until it cannot write. It writes into parts of its write-ahead log that it has made
+    before: as long as there are any, only its tables lack room."""
+    while True:
+        try:
+            await next_log_file(execute)
+        except CommandFailed as error:
+            if _SESSION_WITHOUT_ROOM in str(error):
+                click.echo("the log of PostgreSQL has room left: it accepts no session that could use it up")
+            return
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 def alerts_of(step: TrialStep, alarms: Alarms) -> str:

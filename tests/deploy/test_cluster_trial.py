@@ -41,14 +41,14 @@ class FilledCluster:
     def __init__(self) -> None:
         self.commands: list[str] = []
         self.free_mib = 400
-        self.log_files = 0
+        self.log_files, self.failure = 0, "server closed the connection"
 
     async def kubectl(self, *arguments: str) -> str:
         self.commands.append(" ".join(arguments))
         match arguments[0]:
             case "exec" if "psql" in arguments:
                 if not self.log_files:
-                    raise CommandFailed
+                    raise CommandFailed(self.failure)
                 self.log_files -= 1
             case "exec":
                 return f"Filesystem 1024-blocks Used Available Capacity\n/dev/a 1 1 {self.free_mib * 1024} 1% /data\n"
@@ -170,10 +170,18 @@ async def test_a_volume_is_full_until_its_filler_is_gone(filled: FilledCluster) 
 
 
 async def test_the_log_of_a_full_database_is_used_up(filled: FilledCluster) -> None:
-    filled.log_files = 2
+    filled.log_files = 3
     async with full("postgres", log=True):
-        assert [one.split()[0] for one in filled.commands[-4:]] == ["logs", *["exec"] * 3]
+        assert [one.split()[0] for one in filled.commands] == ["exec", "run", "wait", "logs", *["exec"] * 3]
     assert filled.log_files == 0
+
+
+async def test_a_log_that_no_session_can_use_up_is_one_sentence(
+    filled: FilledCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled.log_files, filled.failure = 1, "FATAL:  could not write init file"
+    async with full("postgres", log=True):
+        assert "the log of PostgreSQL has room left" in capsys.readouterr().out
 
 
 def test_a_filler_may_run_where_its_server_does() -> None:
