@@ -59,7 +59,7 @@ async def test_the_log_stays_short_while_many_messages_are_indexed(
         await store.post([next(made) for _ in range(MESSAGES_OF_BATCH)])
     await SearchIndexer(store, MessageMetrics(CollectorRegistry())).tick()
     await database.close()
-    assert store.longest < 64 * MIB
+    assert store.longest < 128 * MIB, "447 MiB if nothing moves it"
 
 
 async def test_the_index_leaves_posts_more_time_for_a_minute(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
