@@ -34,7 +34,6 @@ from tests.deploy.disturbed_trial import (
     next_log_file,
     run,
     trial,
-    until_alarm,
     use_up_log,
 )
 from tests.drills.archive import read_history
@@ -135,10 +134,6 @@ async def away(workload: str) -> AsyncIterator[None]:
     await kubectl("rollout", "status", workload, f"--timeout={STEP_SECONDS:.0f}s")
 
 
-async def away_until_alarm(workload: str, alarms: Alarms) -> None:
-    await until_alarm(alarms, away(workload))
-
-
 def filler(pod: dict[str, Any]) -> dict[str, Any]:
     """The spec of a pod beside that of a server, with its image, user and volume, which leaves no byte of this free
     until it ends. It holds them, and not the server's pod: a server without room may end, and all its files with it."""
@@ -234,7 +229,8 @@ async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     if alarms:
         for workload in WORKLOADS:
             name = workload.partition("/")[2]
-            yield Disturbance(f"away {name}", name, "end", partial(away_until_alarm, workload, alarms), name)
+            act = partial(lasting, partial(away, workload), alarms)
+            yield Disturbance(f"away {name}", name, "end", act, name)
     for service in filled:
         if service == "postgres":
             tables = partial(lasting, partial(full, service), alarms)

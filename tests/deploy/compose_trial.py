@@ -154,7 +154,7 @@ async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Distur
         if service in OF_CONNECTIONS:
             target, silence = EDGE, f"{EDGE}~clients"
         yield Disturbance(f"kill {service}", target, "kill", partial(project.kill, service), outage)
-        freeze = partial(lasting, partial(project.frozen, service), alarms, "")
+        freeze = partial(lasting, partial(project.frozen, service), alarms)
         yield Disturbance(f"freeze {service}", target, "stop", freeze, silence)
         yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
 
