@@ -5,6 +5,7 @@ from typing import assert_never
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from shared.contract.body import unpack
 from shared.contract.model import (
     Emoji,
     File,
@@ -16,7 +17,6 @@ from shared.contract.model import (
     Recalled,
     RichSegment,
     Text,
-    unpack,
 )
 
 
@@ -31,7 +31,7 @@ class MediaInfo(msgspec.Struct):
     url: str
 
 
-class ShownText(msgspec.Struct, tag_field="t", tag="text"):
+class ShownText(msgspec.Struct, tag_field="t", tag="text", gc=False):
     text: str
 
 
@@ -55,12 +55,12 @@ class ShownMention(msgspec.Struct, tag_field="t", tag="mention"):
 ShownSegment = ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention
 
 
-class SenderInfo(msgspec.Struct):
+class SenderInfo(msgspec.Struct, gc=False):
     nickname: str
     uuid: str
 
 
-class ShownMessage(msgspec.Struct):
+class ShownMessage(msgspec.Struct, gc=False):
     """`index` counts 1, 2, 3 … within the chat; `time`: Unix milliseconds. `to`: the recipient in a private chat.
     `edited`: the segments are not those that were sent. `recalled`: there are no segments any more. `reactions`: the
     number of accounts by emoji; `mine`: those of this account. `reply_to`: the index of another message of the chat."""
@@ -80,7 +80,7 @@ class ShownMessage(msgspec.Struct):
     reply_to: int | UnsetType = UNSET
 
 
-class MessageEvent(ShownMessage, tag_field="ev", tag="message"):
+class MessageEvent(ShownMessage, tag_field="ev", tag="message", gc=False):
     """A message of any member but this connection."""
 
 

@@ -21,8 +21,9 @@ from services.message import tables as message
 from services.session import tables as session
 from services.session.domain import LOBBY
 from shared.clock import now_ms
+from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import ChatKind, JoinPolicy, Role, Scheme, Text, pack_segments
+from shared.contract.model import ChatKind, JoinPolicy, Role, Scheme, Text
 from shared.database import make_engine
 from shared.presence import Presence
 

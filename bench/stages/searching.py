@@ -27,9 +27,10 @@ from services.message.metrics import MessageMetrics
 from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
 from shared.clock import now_ms
+from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
-from shared.contract.model import Text, pack_segments
+from shared.contract.model import Text
 from shared.contract.search import MAX_QUERY, ContentKind, SearchMessages
 from shared.contract.session import ChatEntry, ChatList, ListChats
 from shared.database import Database

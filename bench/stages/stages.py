@@ -25,10 +25,11 @@ from shared import presence
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import ListRevocations, Revocations
+from shared.contract.body import pack_segments
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
-from shared.contract.model import Message, ProfileSummary, Text, pack_segments
+from shared.contract.model import Message, ProfileSummary, Text
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence

@@ -7,6 +7,7 @@ Indexes count 1, 2, 3 … within a chat; ranges of them are inclusive. Times are
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import (
@@ -19,7 +20,7 @@ from shared.contract.message import (
     Reactions,
     RecallText,
 )
-from shared.contract.model import EXPIRED_BODY, RECALLED_BODY, Message, ProfileSummary, Quote
+from shared.contract.model import Message, ProfileSummary, Quote
 
 MAX_HISTORY_COUNT = 200
 """Messages on one page of history, at most."""

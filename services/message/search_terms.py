@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, unpack_segments
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.model import EXPIRED_BODY, RECALLED_BODY, File, Image, Segment, Text, unpack_segments
+from shared.contract.model import File, Image, Segment, Text
 from shared.contract.search import ContentKind
 
 MAX_TERM = 64

@@ -11,9 +11,10 @@ from services.cli.data import read_run
 from services.cli.embedded import valkey
 from services.cli.embedded.credentials import load_or_make
 from shared.bus.client import Bus
+from shared.contract.body import unpack_segments
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHistory
-from shared.contract.model import Message, Text, unpack_segments
+from shared.contract.model import Message, Text
 from shared.contract.subjects import GET_HISTORY
 from shared.presence_scripts import SHARDS
 from shared.settings import NatsSettings, RedisSettings

@@ -30,11 +30,12 @@ from shared.bus.client import pack
 from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.auth import Authenticated
+from shared.contract.body import pack_segments
 from shared.contract.edge import Delivery, Envelope
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults, Sync, Synced
-from shared.contract.model import Message, Role, Text, pack_segments
+from shared.contract.model import Message, Role, Text
 from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database
 from shared.presence import Presence, PresenceSnapshot

@@ -33,18 +33,10 @@ from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.replies import DisplayMessage, Reply
 from services.edge.dialects.base import LoadedChat
 from services.edge.dialects.encoded_message import to_display
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import (
-    MemberPair,
-    Mention,
-    Message,
-    ProfileSummary,
-    Quote,
-    RichSegment,
-    Segment,
-    pack_segments,
-)
+from shared.contract.model import MemberPair, Mention, Message, ProfileSummary, Quote, RichSegment, Segment
 
 _HERE = Path(__file__).parent
 

@@ -15,10 +15,11 @@ from services.cli.admin import users
 from services.cli.admin.bus_client import USER, AdminClient
 from shared.clock import steady_ms
 from shared.contract.admin import ListAccounts, NoticesOpened, OpenNotices
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, NodeId, Nonce
 from shared.contract.message import Draft, PostMessages
-from shared.contract.model import Text, pack_segments
+from shared.contract.model import Text
 from shared.contract.subjects import LIST_ACCOUNTS, OPEN_NOTICES, POST_MESSAGES
 
 _BATCHES_PER_SECOND = 10

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from shared.contract.model import Emoji, File, Image, Recalled, Segment, Text, unpack_segments
+from shared.contract.body import unpack_segments
+from shared.contract.model import Emoji, File, Image, Recalled, Segment, Text
 
 
 def content_of(body: bytes) -> list[dict[str, Any]]:

@@ -6,8 +6,6 @@ import re
 import zlib
 from collections.abc import Sequence
 
-from msgspec.structs import replace
-
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.replies import MessageAccepted
 from services.edge.client.connection import Connection
@@ -15,10 +13,11 @@ from services.edge.dialects.base import Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.upstream.in_flight import InFlight, Result
 from services.edge.upstream.publisher import NONCE_BITS, UNCONFIRMED, MessagePublisher, Submitter
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
-from shared.contract.model import ProfileSummary, pack_segments
+from shared.contract.model import ProfileSummary
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -146,7 +145,9 @@ def _named(draft: Draft, message: PostMessage) -> Draft:
     """With the nonce that the client's name of the message always gives, and with the quote of a reply."""
     if not message.nonce:
         return draft
-    return replace(draft, nonce=nonce_of(draft.sender, draft.chat, message.nonce), quote=message.quote)
+    sender, chat = draft.sender, draft.chat
+    nonce = nonce_of(sender, chat, message.nonce)
+    return Draft(sender, chat, nonce, draft.deadline, draft.body, draft.face, message.quote)
 
 
 def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:

@@ -10,10 +10,11 @@ from services.edge.dialects.encoded_message import make_quote
 from services.edge.presence.profiles import fetch_summaries
 from shared.bus.client import Bus
 from shared.contract import subjects
+from shared.contract.body import reply_target
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetQuoted
-from shared.contract.model import Message, Quote, reply_target, requested_message
+from shared.contract.model import Message, Quote, requested_message
 from shared.setting_types import Language
 from shared.telemetry import log
 

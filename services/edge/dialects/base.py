@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import msgspec
+
 from services.edge.canonical.commands import Command
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
@@ -56,7 +58,7 @@ def never_requested(reply: NativeReply, dialect: str) -> TypeError:
     return TypeError(f"no {dialect} frame requests this")
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One decoded request; `context` is the dialect's own and comes back with the reply.
 
     A `token` (JWT) must be valid and belong to the connection's account; on a connection without a login it is a login.

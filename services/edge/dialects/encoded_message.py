@@ -6,8 +6,9 @@ from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayChange, DisplayMessage
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.text_fallback import quote_text, with_quote
+from shared.contract.body import unpack, unpack_segments
 from shared.contract.message import MessageChange, Reactions
-from shared.contract.model import MemberPair, Message, ProfileSummary, Quote, unpack, unpack_segments
+from shared.contract.model import MemberPair, Message, ProfileSummary, Quote
 from shared.setting_types import Language
 
 

@@ -11,10 +11,10 @@ from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.upstream.owners import ANY, Owners
 from shared.bus.client import Bus
 from shared.contract import subjects
+from shared.contract.body import pack_edited
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.message import Changed, ChangeMessage, EditText, GetChanges
-from shared.contract.model import pack_edited
 
 _OWNER_SECONDS = 1.0
 """Then any replica is requested: a repeated change is not made again."""

@@ -13,10 +13,11 @@ from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract import subjects
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.hooks import FindHook, FoundHook
 from shared.contract.message import Draft, Posted
-from shared.contract.model import Text, pack_segments
+from shared.contract.model import Text
 from shared.settings import Settings
 
 _NO_CLIENT_S_NAME = "\0hook "

@@ -14,10 +14,11 @@ from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract import subjects
+from shared.contract.body import pack_segments, requested_content, unpack_segments
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, GetHistory, Posted
-from shared.contract.model import Segment, pack_segments, requested_content, unpack_segments
+from shared.contract.model import Segment
 
 _NO_CLIENT_S_NAME = "\0forward "
 """Begins the names of forwarded messages: no frame has this character."""

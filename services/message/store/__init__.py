@@ -30,9 +30,9 @@ from services.message.store.search_index import (
 )
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
+from shared.contract.body import EXPIRED_BODY
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeMessage, Draft, ReadRange
-from shared.contract.model import EXPIRED_BODY
 from shared.database import Database, DatabaseUnavailable
 
 __all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Revised", "Snapshot"]

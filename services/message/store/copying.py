@@ -25,8 +25,9 @@ from services.message.store.moves import (
 )
 from services.message.store.placement import last_id, load
 from services.message.store.snapshot import CursorFields, Snapshot, fetch_cursors
+from shared.contract.body import EXPIRED_BODY
 from shared.contract.ids import NO_ACCOUNT, ChatId
-from shared.contract.model import EXPIRED_BODY, Message
+from shared.contract.model import Message
 from shared.partitions import partition_of
 
 T = TypeVar("T")

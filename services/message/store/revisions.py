@@ -17,6 +17,7 @@ from services.message.domain import (
     check_change,
 )
 from services.message.store.snapshot import PINNED, UNPINNED, Slot, Snapshot
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, with_reply_of
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
 from shared.contract.message import (
@@ -30,7 +31,7 @@ from shared.contract.message import (
     React,
     RecallText,
 )
-from shared.contract.model import EXPIRED_BODY, RECALLED_BODY, Message, with_reply_of
+from shared.contract.model import Message
 
 _LOCK_HEAD = sa.text("SELECT rev FROM heads WHERE chat_id = :chat")
 _LOCK_HEAD_POSTGRESQL = sa.text("SELECT rev FROM heads WHERE chat_id = :chat FOR UPDATE")

@@ -11,9 +11,10 @@ from services.message.domain import IndexRange, ReadState, chunks
 from services.message.store.search import FoundPlaces, SearchedChat, Wanted, find_places
 from services.message.store.search_chats import ChatSurvey, survey_chats
 from services.message.store.set_statements import SetStatement, single_column
+from shared.contract.body import mention_mark
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChangeKind, MessageChange, Reactions
-from shared.contract.model import Message, mention_mark
+from shared.contract.model import Message
 
 _CHUNK_ROWS = 512
 

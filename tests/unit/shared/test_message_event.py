@@ -6,20 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from shared.contract.body import RECALLED_BODY, pack_edited, pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import (
-    RECALLED_BODY,
-    Emoji,
-    File,
-    Image,
-    Media,
-    Mention,
-    Message,
-    ProfileSummary,
-    Text,
-    pack_edited,
-    pack_segments,
-)
+from shared.contract.model import Emoji, File, Image, Media, Mention, Message, ProfileSummary, Text
 from shared.message_event import group_message
 
 MEDIA = Media("m1", "a.png", 12, "ab" * 32, "image/png")

@@ -49,8 +49,9 @@ from services.edge.dialects.base import (
 )
 from services.edge.dialects.json_frames import read_object
 from services.edge.dialects.native import bots, encode, events, hooks, outgoing_hooks, results
-from services.edge.dialects.native.decode import CommandFrame, CommandId, fast_send, parse_command
+from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
+from services.edge.dialects.native.fast_decode import fast_send
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
 from services.edge.dialects.native.links import InvitationsResult, JoinLinkResult
 from services.edge.dialects.native.masking import MEMBERS
@@ -176,8 +177,8 @@ class Native(Dialect):
     # Frames out
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
-        if isinstance(reply, MessageAccepted):  # the most frequent one
-            return _reply(_id(request.context), self._result(reply))
+        if isinstance(reply, MessageAccepted) and not reply.again and (number := _id(request.context)) is not None:
+            return (_encode(encode.sent_first(number, reply.message)),)  # the most frequent one
         if request.context is _NEW_CHAT:
             assert isinstance(reply, ChatView)
             return (_encode(encode.chat_event(reply, self.base_url)),)

@@ -1,31 +1,23 @@
 """native, client to server: one JSON object to an operation and its parameters."""
 
 import re
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from services.edge.canonical.commands import PostMessage
-from services.edge.canonical.frames import Frame
-from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.fast_reader import FastReader
+from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native.operations import BY_NAME, Operation
 from services.edge.dialects.native.parameters import Id, Parameters
-from shared.contract.ids import ChatId
-from shared.contract.model import Text
-from shared.settings import LimitsSettings
 
 _ERROR_CHARACTERS = 200
-_FAST_QUOTES = 16
-_LARGEST = 2**53 - 1
-_LONGEST_ID = 64
+LONGEST_ID = 64
 """Characters of an id, and of a nonce."""
 _FIELD_CHARACTERS = 64
 _PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 
 
-class CommandId(NamedTuple):
+class CommandId(msgspec.Struct, frozen=True, gc=False):
     """The context of a command, also of one that cannot be decoded. `id`: None if it has none."""
 
     id: Id | None
@@ -47,7 +39,7 @@ def parse_command(members: dict[str, Any]) -> CommandFrame:
     operation = BY_NAME.get(name)
     if operation is None:
         unknown = f"there is no operation {name:.64}"
-        raise DecodeError(unknown, context=bad._replace(unsupported=True), field="op")
+        raise DecodeError(unknown, context=msgspec.structs.replace(bad, unsupported=True), field="op")
     try:
         return CommandFrame(operation, msgspec.convert(members, operation.parameters, str_keys=True))
     except msgspec.ValidationError as error:
@@ -59,7 +51,7 @@ def _parse_id(value: object) -> Id | None:
     try:
         return msgspec.convert(value, Id | None)  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
-        text = f"`id` is an integer below 2^53 or a text of at most {_LONGEST_ID} characters"
+        text = f"`id` is an integer below 2^53 or a text of at most {LONGEST_ID} characters"
         raise DecodeError(text, context=CommandId(None), field="id") from error
 
 
@@ -68,27 +60,3 @@ def _field(text: str) -> str:
     path, missing = _PATH.search(text), _MISSING.match(text)
     parts = [path["path"].lstrip(".") if path else "", missing["name"] if missing else ""]
     return ".".join(filter(None, parts))[:_FIELD_CHARACTERS]
-
-
-# The frequent command
-
-
-class _FastSend(msgspec.Struct, frozen=True, gc=False):
-    op: Literal["send"]
-    id: int
-    chat: int
-    text: str
-    nonce: str
-
-
-_FAST_READER = FastReader(_FastSend, lambda wire: _FAST_QUOTES)
-
-
-def fast_send(frame: Frame, limits: LimitsSettings) -> Request | None:
-    """A text to a chat, which is no larger than a message may be; None: take the slow path."""
-    wire = _FAST_READER.read(frame, limits)
-    if wire is None or not (wire.text and 0 <= wire.id <= _LARGEST and 1 <= wire.chat <= _LARGEST):
-        return None
-    if not 1 <= len(wire.nonce) <= _LONGEST_ID:
-        return None
-    return Request(PostMessage(ChatId(wire.chat), (Text(wire.text),), nonce=wire.nonce), CommandId(wire.id))

@@ -19,6 +19,7 @@ from services.edge.canonical.replies import (
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.native import bots, events, links, mutes, presence, reports, results
 from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
+from services.edge.dialects.native.parameters import Id
 from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import only_text
@@ -91,7 +92,14 @@ def exported_messages(reply: MessagesExported, base_url: str) -> ExportMessagesR
 
 
 def event(shown: DisplayMessage, base_url: str) -> MessageEvent:
-    return MessageEvent(*_fields(shown, base_url))
+    """By a short way for most messages, which are one text; `_fields` is the reference."""
+    text = only_text(shown.segments)
+    if text is None or shown.rich is not None or shown.edited or shown.reactions is not None or shown.reply_to:
+        return MessageEvent(*_fields(shown, base_url))
+    one, summary = shown.message, shown.summary
+    to = UNSET if shown.to is None else shown.to
+    face = UNSET if summary is None else SenderInfo(summary.nickname, summary.uuid)
+    return MessageEvent(one.chat, one.index, one.id, one.sender, one.time, [ShownText(text)], to, face)
 
 
 def history(page: HistoryPage, base_url: str) -> results.HistoryResult:
@@ -185,6 +193,11 @@ def _avatar_address(chat: ChatId, avatar: str, avatar_hash: str, base_url: str) 
     return displayed_avatar("chat", chat, stored, base_url, own_only=False).avatar
 
 
+def sent_first(number: Id, message: Message) -> results.SentReply:
+    """The whole reply to a message that was posted once. `number`: the id of the command."""
+    return results.SentReply(number, message.chat, message.index, message.id, message.time)
+
+
 def sent(message: Message, *, again: bool) -> results.SendResult:
     return results.SendResult(message.chat, message.index, message.id, message.time, again or UNSET)
 
@@ -195,8 +208,6 @@ def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:
     face = UNSET if summary is None else SenderInfo(summary.nickname, summary.uuid)
     to = UNSET if shown.to is None else shown.to
     place = message.chat, message.index, message.id, message.sender, message.time
-    if (text := only_text(shown.segments)) is not None and shown.rich is None and shown.reactions is None:
-        return *place, [ShownText(text)], to, face, shown.edited or UNSET, UNSET, UNSET, UNSET, shown.reply_to or UNSET
     recalled = shown.segments == (Recalled(),)
     segments = [] if recalled else [shown_segment(segment, base_url) for segment in shown.rich or shown.segments]
     reactions, reply_to = _reactions(shown.reactions), shown.reply_to or UNSET

@@ -128,6 +128,16 @@ class SendResult(msgspec.Struct):
     again: bool | UnsetType = UNSET
 
 
+class SentReply(msgspec.Struct, gc=False):
+    """A whole reply, without `again`: the most frequent one."""
+
+    re: int | str
+    chat: int
+    index: int
+    id: int
+    time: int
+
+
 class HistoryResult(msgspec.Struct):
     """`head`: the chat's last index. `more`: the page's direction has more messages after its last one. `rev`: the
     messages are as they were after this change."""

@@ -38,6 +38,7 @@ from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.decode import request_of
 from services.edge.dialects.ourchat_v2.errors import ERROR_REPLIES
+from services.edge.dialects.ourchat_v2.fast_decode import fast_request
 from services.edge.dialects.ourchat_v2.masking import MEMBERS
 from services.edge.dialects.ourchat_v2.push_gate import PushGate
 from services.edge.dialects.ourchat_v2.values import PC_CLIENT_VALUE, ViewerContext, account_values, session_values
@@ -88,7 +89,10 @@ class OurChatV2(Dialect):
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        request = request_of(frame, self._account, self.limits)
+        account, limits = self._account, self.limits
+        if (text := fast_request(frame, account, limits)) is not None:
+            return (text,)
+        request = request_of(frame, account, limits)
         if isinstance(request.command, CreateChat):
             self._gate.create_requested()
         elif isinstance(request.command, GetAccount) and PC_CLIENT_VALUE in _names(request):

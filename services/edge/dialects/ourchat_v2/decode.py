@@ -11,17 +11,15 @@ from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.addresses import stored_address
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.json_frames import WireId, decode_as, integer, read_object
 from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command
 from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.segments import WireSegment, from_wire
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
-from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import File, Image, JoinPolicy, Text
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import File, Image, JoinPolicy
 from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
 from shared.settings import LimitsSettings
 
@@ -35,11 +33,8 @@ _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 def request_of(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request:
-    """The request of a frame on a connection of this account. Raises DecodeError."""
-    return _fast_request(frame, account, limits) or _any_request(frame, account, limits)
-
-
-def _any_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request:
+    """The request of any frame on a connection of this account; for the most frequent one, see fast_decode. Raises
+    DecodeError."""
     members = read_object(frame, limits)
     code = integer(members, "code")
     reader = _READERS.get(code)
@@ -71,39 +66,6 @@ def _message(members: Members, account: AccountId, limits: LimitsSettings) -> Re
     segments = validation.message_text(tuple(from_wire(one, limits) for one in wire.msg), limits)
     references_media = any(isinstance(segment, Image | File) for segment in segments)
     return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, references_media=references_media))
-
-
-class _V2FastSender(msgspec.Struct, frozen=True, gc=False):
-    session_id: str
-    ocid: str | UnsetType = UNSET
-
-
-class _V2FastText(msgspec.Struct, frozen=True, gc=False):
-    type: Literal[0]
-    text: str
-
-
-class _V2FastMessage(msgspec.Struct, frozen=True, gc=False):
-    code: Literal[0]
-    sender: _V2FastSender
-    msg: tuple[_V2FastText]
-    time: float | UnsetType = UNSET
-
-
-_FAST_READER = FastReader(
-    _V2FastMessage, lambda wire: 16 + 2 * (wire.time is not UNSET) + 4 * (wire.sender.ocid is not UNSET)
-)
-
-
-def _fast_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | None:
-    """A 0 that is one text, by the fast path."""
-    wire = _FAST_READER.read(frame, limits)
-    if wire is None:
-        return None
-    chat, text, ocid = parse_id(wire.sender.session_id), wire.msg[0].text, wire.sender.ocid
-    if chat is None or not text or (ocid is not UNSET and (account == NO_ACCOUNT or parse_id(ocid) != account)):
-        return None
-    return Request(PostMessage(ChatId(chat), (Text(text),)))
 
 
 # 获取会话信息, 获取账号信息, 设置账号信息

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass, field
 
 from services.message.domain import ReadState, first_unread, merge_read, read_below, unread_ranges
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChatSync, ChatSynced, Draft, Sync, SyncChat, Synced
-from shared.contract.model import Message, Segment, Text, pack_segments
+from shared.contract.model import Message, Segment, Text
 
 UNREAD_LIMIT = 1_000
 

@@ -7,6 +7,7 @@ import pytest
 
 from services.message.service import changes as use_cases
 from shared.contract import subjects as on
+from shared.contract.body import pack_edited, unpack_segments
 from shared.contract.edge import ChangeDelivery
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
@@ -22,7 +23,7 @@ from shared.contract.message import (
     RecallText,
     Resume,
 )
-from shared.contract.model import Role, Text, pack_edited, unpack_segments
+from shared.contract.model import Role, Text
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, Settings
 from tests.unit.services.message.environment import (

@@ -9,6 +9,7 @@ import pytest
 from services.edge.rpc.retrying import request_until_answered
 from services.message.app import serve
 from services.message.store.read_state import with_cursors
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import (
@@ -25,7 +26,7 @@ from shared.contract.message import (
     SyncChat,
     Synced,
 )
-from shared.contract.model import Text, pack_segments
+from shared.contract.model import Text
 from shared.contract.receipts import FindReadIndexes
 from shared.contract.search import SearchMessages, SearchPage
 from shared.contract.session import EraseAccount

@@ -14,10 +14,11 @@ from services.cli.main import main
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.admin import AccountList, FindUser, ListAccounts, NoticesOpened, OpenNotices, UserView
+from shared.contract.body import unpack_segments
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId, MessageId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
-from shared.contract.model import ProfileSummary, Text, unpack_segments
+from shared.contract.model import ProfileSummary, Text
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.installed import installed

@@ -12,20 +12,10 @@ from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.admin import SearchTrail, UserView
 from shared.contract.auth import ListLogins, Logins, LoginView
+from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import GetHeads, GetHistory, Heads, History
-from shared.contract.model import (
-    Chat,
-    ChatKind,
-    Emoji,
-    JoinPolicy,
-    Message,
-    Profile,
-    ProfileSummary,
-    Role,
-    Text,
-    pack_segments,
-)
+from shared.contract.model import Chat, ChatKind, Emoji, JoinPolicy, Message, Profile, ProfileSummary, Role, Text
 from shared.contract.reports import ListOwnReports, OwnReports
 from shared.contract.session import (
     AccountView,

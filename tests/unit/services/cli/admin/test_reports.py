@@ -8,9 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Emoji, Text, pack_segments
+from shared.contract.model import Emoji, Text
 from shared.contract.reports import CloseReport, ListReports, Report, ReportPage
 from shared.contract.session import Ack
 from shared.contract.subjects import CLOSE_REPORT, LIST_REPORTS

@@ -9,9 +9,10 @@ import pytest
 from services.edge.app import Edge
 from services.edge.canonical.frames import Binary
 from services.edge.media.record import MediaUse
+from shared.contract.body import unpack_segments
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import PostMessages
-from shared.contract.model import File, Image, Media, Segment, Text, unpack_segments
+from shared.contract.model import File, Image, Media, Segment, Text
 from shared.contract.session import GetAccount, GetChat
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster

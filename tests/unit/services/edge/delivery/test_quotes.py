@@ -6,10 +6,11 @@ import pytest
 
 from services.edge.delivery.quotes import QuoteReader
 from shared.contract import subjects
+from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, GetHistory, GetQuoted, History, Quoted
-from shared.contract.model import RECALLED_BODY, Message, Quote, Text, pack_segments
+from shared.contract.model import Message, Quote, Text
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import FakeService
 

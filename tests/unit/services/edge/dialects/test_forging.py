@@ -13,9 +13,10 @@ from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.encoded_message import to_display
 from services.edge.dialects.registry import Entry
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Mention, Message, ProfileSummary, Quote, Text, pack_segments
+from shared.contract.model import Mention, Message, ProfileSummary, Quote, Text
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
     FILES,

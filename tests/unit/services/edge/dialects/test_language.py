@@ -10,8 +10,9 @@ from services.edge.dialects.pipe import encode
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.dialects.text_fallback import render_message
 from services.session.domain import default_name
+from shared.contract.body import RECALLED_BODY, unpack
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import RECALLED_BODY, File, Image, Media, Message, ProfileSummary, Text, unpack
+from shared.contract.model import File, Image, Media, Message, ProfileSummary, Text
 from shared.setting_types import Language
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import log_in

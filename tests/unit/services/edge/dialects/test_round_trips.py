@@ -11,8 +11,9 @@ from services.edge.canonical.commands import Command, PostMessage
 from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage
 from services.edge.dialects.registry import Entry
 from services.edge.dialects.text_fallback import render_segment
+from shared.contract.body import pack_segments, unpack_segments
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Emoji, Message, RichSegment, Segment, Text, pack_segments, unpack_segments
+from shared.contract.model import Emoji, Message, RichSegment, Segment, Text
 from tests import vectors
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (

@@ -9,10 +9,11 @@ from services.edge.client.posting import nonce_of
 from services.edge.handlers.changes import MessageChanger
 from services.edge.upstream.owners import ANY
 from shared.contract import subjects
+from shared.contract.body import unpack
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Changed, ChangeMessage, EditText, RecallText
-from shared.contract.model import Text, unpack
+from shared.contract.model import Text
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.fake_services import FakeService

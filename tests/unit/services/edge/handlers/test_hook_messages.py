@@ -9,10 +9,11 @@ import pytest
 from services.edge.app import Edge
 from services.edge.handlers.hook_messages import HookMessages
 from shared.contract import subjects
+from shared.contract.body import unpack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import FindHook, FoundHook
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Text, unpack_segments
+from shared.contract.model import Text
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import FakeService
 

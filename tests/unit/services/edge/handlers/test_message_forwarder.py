@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from shared.contract.body import RECALLED_BODY, pack_segments, unpack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import PostMessages
-from shared.contract.model import RECALLED_BODY, Emoji, Image, Media, Mention, Text, pack_segments, unpack_segments
+from shared.contract.model import Emoji, Image, Media, Mention, Text
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.handlers.test_history import PagedMessages

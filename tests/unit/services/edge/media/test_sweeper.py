@@ -16,8 +16,9 @@ from services.edge.media.record import MediaRecord, MediaRetention, MediaUse
 from services.edge.media.store import MediaStore, StoredKey
 from services.edge.media.sweeper import MediaSweep, sweep
 from shared.clock import now_ms
+from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId
-from shared.contract.model import Image, Media, pack_segments
+from shared.contract.model import Image, Media
 from shared.settings import MediaSettings
 from tests.unit.services.edge.media.test_service import PNG, content, store
 

@@ -14,9 +14,10 @@ from services.message.adapters.indexing import IndexPace, SearchIndexer
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
 from services.message.store.search_index import IndexBatch
+from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
-from shared.contract.model import Text, pack_segments
+from shared.contract.model import Text
 from shared.database import Database
 
 MESSAGES, MESSAGES_OF_BATCH = 8_000, 500

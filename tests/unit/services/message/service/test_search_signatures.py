@@ -6,9 +6,10 @@ import sqlalchemy as sa
 from services.message.service import text_search
 from services.message.store import search_index
 from services.message.store.snapshot import Snapshot
+from shared.contract.body import pack_edited
 from shared.contract.ids import ChatId, Nonce
 from shared.contract.message import EditText, RecallText
-from shared.contract.model import Text, pack_edited
+from shared.contract.model import Text
 from shared.contract.session import ChatEntry
 from shared.database import Database
 from tests.unit.services.message.service.test_text_search import ANN, HALL, LOFT, ROOM, Peers

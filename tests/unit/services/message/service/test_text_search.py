@@ -19,10 +19,11 @@ from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
 from services.message.store import search as store_search
 from shared.clock import now_ms
+from shared.contract.body import pack_edited, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChangeMessage, Draft, EditText, React, RecallText
-from shared.contract.model import File, Image, Media, Segment, Text, pack_edited, pack_segments
+from shared.contract.model import File, Image, Media, Segment, Text
 from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind, SearchHit, SearchMessages, SearchPage
 from shared.contract.session import ChatEntry, ChatList, ListChats
 from shared.database import Database

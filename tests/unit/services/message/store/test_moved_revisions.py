@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from services.message.domain import Rights
 from services.message.store import copying
 from services.message.store.placed import PlacedMessageStore
+from shared.contract.body import RECALLED_BODY
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import ChatId, Nonce
 from shared.contract.message import ChangeMessage, EditText, PinMessage, React, RecallText
-from shared.contract.model import RECALLED_BODY
 from shared.database import make_engine
 from tests.unit.services.message.store.test_partition_move import (
     MOVED_CHATS,

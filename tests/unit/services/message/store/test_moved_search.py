@@ -5,9 +5,10 @@ from prometheus_client import CollectorRegistry
 
 from services.message.adapters.indexing import SearchIndexer
 from services.message.metrics import MessageMetrics
+from shared.contract.body import pack_edited
 from shared.contract.ids import Nonce
 from shared.contract.message import EditText
-from shared.contract.model import Text, pack_edited
+from shared.contract.model import Text
 from shared.database import make_engine
 from tests.unit.services.message.store.test_moved_revisions import change
 from tests.unit.services.message.store.test_partition_move import MOVED_CHATS, fill, move, stores

@@ -7,9 +7,10 @@ from services.message.adapters import housekeeping
 from services.message.metrics import MessageMetrics
 from services.message.store import MessageStore
 from services.message.store.retention import Expired
+from shared.contract.body import EXPIRED_BODY, unpack_segments
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
-from shared.contract.model import EXPIRED_BODY, Message, Text, unpack_segments
+from shared.contract.model import Message, Text
 from shared.database import Database
 
 ROOM = ChatId(1)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from services.message.adapters import housekeeping
 from services.message.domain import MAX_EDITS, MAX_EMOJI, MAX_PINS, Rights
 from services.message.store import MessageStore, Revised
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, pack_edited, pack_segments, unpack
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import (
@@ -22,17 +23,7 @@ from shared.contract.message import (
     Reactions,
     RecallText,
 )
-from shared.contract.model import (
-    EXPIRED_BODY,
-    RECALLED_BODY,
-    Mention,
-    Message,
-    Recalled,
-    Text,
-    pack_edited,
-    pack_segments,
-    unpack,
-)
+from shared.contract.model import Mention, Message, Recalled, Text
 from shared.database import Database
 
 ANN, BOB = AccountId(1), AccountId(2)

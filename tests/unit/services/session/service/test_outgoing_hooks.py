@@ -14,10 +14,11 @@ from services.session.service import hook_delivery
 from services.session.service.hook_delivery import pause_ms
 from shared import presence
 from shared.contract import subjects as on
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode
 from shared.contract.events import OutgoingHooksDue
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Message, Role, Text, pack_segments
+from shared.contract.model import Message, Role, Text
 from shared.contract.outgoing_hooks import (
     CreatedOutgoingHook,
     CreateOutgoingHook,

@@ -13,9 +13,10 @@ from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v0.errors import ERROR_REPLIES
 from shared.contract.auth import Login, Register
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
+from shared.contract.model import Emoji, Message, Segment, Text
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 

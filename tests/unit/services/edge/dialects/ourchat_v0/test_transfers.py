@@ -12,9 +12,10 @@ from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v0 import OurChatV0
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Emoji, File, Image, Media, Message, Segment, Text, pack_segments
+from shared.contract.model import Emoji, File, Image, Media, Message, Segment, Text
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 

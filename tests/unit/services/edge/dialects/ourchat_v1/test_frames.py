@@ -11,10 +11,11 @@ from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from shared.contract.auth import Login
+from shared.contract.body import pack_segments
 from shared.contract.edge import ProfileChanged
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Message, Profile, Text, pack_segments
+from shared.contract.model import Message, Profile, Text
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL, UNIX_SECONDS
 

@@ -10,9 +10,10 @@ from services.edge.canonical.replies import MessageAccepted, Reply
 from services.edge.dialects.base import Dialect, DisplayMessage, LoadedChat, Push
 from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, Text, pack_segments
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, Text
 from shared.contract.session import AccountView, ChatView
 from tests.unit.services.edge.dialects.driving import connect, only_request
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Request
 from services.edge.dialects.registry import DIALECTS, by_path
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
+from shared.contract.model import Emoji, Message, Segment, Text
 from shared.contract.session import CreateChat, SetProfile
 from tests.unit.services.edge.dialects.driving import connect, log_in, only_request
 

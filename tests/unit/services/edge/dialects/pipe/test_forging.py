@@ -8,8 +8,9 @@ from services.edge.dialects.base import DisplayMessage
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
 from services.edge.dialects.pipe.uploads import ChunkedUploads
+from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Text, pack_segments
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Text
 from shared.contract.session import (
     ChatView,
     PendingFriendship,

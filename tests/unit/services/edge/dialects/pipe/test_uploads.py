@@ -5,13 +5,15 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from services.edge.canonical.commands import Command, PostMessage, PostUpload, StartUpload, UploadPart
 from services.edge.dialects.base import ConnectionInfo, DecodeError, DisplayMessage, Request
 from services.edge.dialects.pipe import Pipe
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import File, Image, Media, Message, ProfileSummary, Segment, Text, pack_segments
+from shared.contract.model import File, Image, Media, Message, ProfileSummary, Segment, Text
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
@@ -131,7 +133,7 @@ def test_a_chunk_may_log_in() -> None:
 
 def test_a_sent_file_keeps_the_name_of_its_command(pipe: Pipe) -> None:
     original = request(pipe, "cat.png")
-    sent_file = original._replace(command=PostMessage(ChatId(6), (Image(MEDIA),)))
+    sent_file = replace(original, command=PostMessage(ChatId(6), (Image(MEDIA),)))
     assert pipe.encode_error(sent_file, REJECTED) == (b"send_file_error|too much",)
 
 

@@ -5,18 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contract.ids import AccountId
-from shared.contract.model import (
-    Body,
-    DialectTag,
-    Emoji,
-    File,
-    Image,
-    Media,
-    Mention,
-    RichSegment,
-    Segment,
-    Text,
+from shared.contract.body import (
     mention_mark,
     pack_edited,
     pack_segments,
@@ -25,6 +14,8 @@ from shared.contract.model import (
     unpack_segments,
     with_reply_of,
 )
+from shared.contract.ids import AccountId
+from shared.contract.model import Body, DialectTag, Emoji, File, Image, Media, Mention, RichSegment, Segment, Text
 
 MEDIA = Media("00112233445566778899aabbccddeeff", "cat.png", 512, "ab", "image/png")
 SENT_IN_PACKAGES = Media("00112233445566778899aabbccddeeff", "cat.png", 512, "ab", "image/png", packages=3)

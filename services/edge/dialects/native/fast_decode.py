@@ -1,0 +1,31 @@
+"""native, client to server: the most frequent command in one step."""
+
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.frames import Frame
+from services.edge.dialects.base import Request
+from services.edge.dialects.fast_reader import FastReader
+from services.edge.dialects.native.decode import LONGEST_ID, CommandId
+from services.edge.dialects.native.fast_shapes import FastSend
+from shared.contract.ids import ChatId
+from shared.contract.model import Text
+from shared.settings import LimitsSettings
+
+_LARGEST = 2**53 - 1
+
+
+def _quotes(_wire: FastSend) -> int:
+    return 16
+
+
+_reader = FastReader(FastSend, _quotes)
+
+
+def fast_send(frame: Frame, limits: LimitsSettings) -> Request | None:
+    """A text to a chat, which is no larger than a message may be; None: take the slow path."""
+    wire = _reader.read(frame, limits)
+    if wire is None:
+        return None
+    id, chat, text, nonce = wire.id, wire.chat, wire.text, wire.nonce
+    if not (text and 0 <= id <= _LARGEST and 1 <= chat <= _LARGEST and 1 <= len(nonce) <= LONGEST_ID):
+        return None
+    return Request(PostMessage(ChatId(chat), (Text(text),), nonce=nonce), CommandId(id))

@@ -1,0 +1,127 @@
+"""How the content of a message is stored and transported."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
+from shared.contract.model import (
+    Body,
+    DialectTag,
+    MarkedTag,
+    Mention,
+    Message,
+    PackedSegment,
+    Recalled,
+    RichSegment,
+    Segment,
+    Text,
+    requested_message,
+)
+
+_EDITED, _RECALLED = "edited", "recalled"
+"""Tags that no dialect has for a name, so that no client can pack them."""
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[PackedSegment | MarkedTag, ...]).decode
+_REPLY, _MENTION = b"\xff\xfereply", b"\xff\xfemention"
+"""Marks begin so: no text holds these bytes, and no number is long enough. A body is searched for them unpacked."""
+_NUMBER_BYTES = 8
+
+EXPIRED_BODY = _pack((Text("[消息已过期]"),))
+"""Replaces the body of a message whose time is over. A text, which every dialect and version shows."""
+
+RECALLED_BODY = _pack((Text("[撤回]"), DialectTag(_RECALLED)))
+"""Replaces the body of a recalled message. A text, which every version shows."""
+
+
+def pack_segments(segments: tuple[RichSegment, ...], dialect: str = "", reply_to: int = 0) -> bytes:
+    """The stored and transported form, which services never unpack. `reply_to`: the index of another message of the
+    chat, or 0."""
+    if reply_to or Mention in map(type, segments):
+        return _pack_marked(segments, dialect, _REPLY + _number(reply_to) if reply_to else b"")
+    return _pack((*segments, DialectTag(dialect)) if dialect else segments)
+
+
+def _pack_marked(segments: tuple[RichSegment, ...], dialect: str, reply: bytes) -> bytes:
+    texts = [Text(one.text) if isinstance(one, Mention) else one for one in segments]
+    mentions = [(at, mention_mark(one.account)) for at, one in enumerate(segments) if isinstance(one, Mention)]
+    return _pack((*texts, MarkedTag(dialect, reply, tuple(mentions))))
+
+
+def mention_mark(account: AccountId) -> bytes:
+    """The bytes that the bodies of messages have which mention this account, and no others."""
+    return _MENTION + _number(account)
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(_NUMBER_BYTES, "big")
+
+
+def reply_target(body: bytes) -> int:
+    """The index of the message that this one replies to, or 0. Needs no unpacking."""
+    start = body.find(_REPLY)
+    return int.from_bytes(body[start + len(_REPLY) :][:_NUMBER_BYTES], "big") if start >= 0 else 0
+
+
+def pack_edited(segments: tuple[RichSegment, ...]) -> bytes:
+    """The new text of a message."""
+    return pack_segments(segments, _EDITED)
+
+
+def with_reply_of(edited: bytes, former: bytes) -> bytes:
+    """The body of an edited message, which replies to what it replied to before."""
+    if not (target := reply_target(former)):
+        return edited
+    *parts, tag = _unpack(edited)
+    assert isinstance(tag, MarkedTag)
+    return _pack((*parts, MarkedTag(tag.dialect, _REPLY + _number(target), tag.mentions)))
+
+
+def unpack(body: bytes) -> Body:
+    parts: tuple[Any, ...] = _unpack(body)
+    if not parts or type(mark := parts[-1]) is not MarkedTag:
+        return Body(parts, "")
+    if mark.dialect == _RECALLED:
+        return Body((Recalled(),), "")
+    edited, segments = mark.dialect == _EDITED, parts[:-1]
+    dialect = "" if edited else mark.dialect
+    if not (mark.reply or mark.mentions):
+        return Body(segments, dialect, edited)
+    accounts = {at: AccountId(int.from_bytes(found[len(_MENTION) :], "big")) for at, found in mark.mentions}
+    rich = tuple([
+        Mention(accounts[at], one.text) if at in accounts and isinstance(one, Text) else one
+        for at, one in enumerate(segments)
+    ])  # fmt: skip
+    reply_to = int.from_bytes(mark.reply[len(_REPLY) :], "big")
+    return Body(_joined(rich), dialect, edited, rich if accounts else None, reply_to)
+
+
+def _joined(rich: tuple[RichSegment, ...]) -> tuple[Segment, ...]:
+    """Mentions are one text with the texts around them."""
+    plain: list[Segment] = []
+    joins = False
+    for one in rich:
+        is_mention = isinstance(one, Mention)
+        text = Text(one.text) if isinstance(one, Mention) else one
+        last = plain[-1] if plain else None
+        if isinstance(text, Text) and isinstance(last, Text) and (is_mention or joins):
+            plain[-1] = Text(last.text + text.text)
+        else:
+            plain.append(text)
+        joins = is_mention
+    return tuple(plain)
+
+
+def unpack_segments(body: bytes) -> tuple[Segment, ...]:
+    return unpack(body).segments
+
+
+def requested_content(found: Sequence[Message], index: int) -> Message:
+    """As `requested_message`. Raises RequestError of a recalled message, too."""
+    message = requested_message(found, index)
+    if message.body == RECALLED_BODY:
+        raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")
+    return message
