@@ -1,11 +1,15 @@
 """The units in which limits count clients by their addresses. Pure."""
 
 import ipaddress
+from functools import lru_cache
 
+_CACHED = 4096
+"""Addresses: a client connects, logs in and reconnects from one, and a proxy from few."""
 _IPV6_FACTORS = {64: 1, 56: 2, 48: 4}
 """By the length of a prefix."""
 
 
+@lru_cache(_CACHED)
 def network(address: str) -> str:
     """The unit: an IPv4 address, or an IPv6 /64, which belongs to one subscriber."""
     return networks(address)[0][0]

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from services.edge.canonical.transport import Accept, Handshake, Reject
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HINTS = {405: b"Allow: GET\r\n", 426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
+_CACHED_ADDRESSES = 4096
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case."""
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -141,6 +143,7 @@ def _without_port(entry: str) -> str:
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
 
 
+@lru_cache(_CACHED_ADDRESSES)
 def _canonical_address(address: str) -> str:
     """The canonical spelling; an IPv4-mapped IPv6 address becomes its IPv4 address. Raises ValueError."""
     parsed = ip_address(address)

@@ -31,7 +31,8 @@ class RequestCoalescer(Generic[K, V]):
         self._name = name
         self._fetch = fetch
         self._limit = self._size = limit
-        self._waiting: dict[K, asyncio.Future[V]] = {}
+        self._waiting: dict[K, list[asyncio.Future[V]]] = {}
+        """A future for each caller, which may give up alone."""
         self._in_flight = 0
         self._scheduled = False
         self._tasks = Tasks()
@@ -39,23 +40,22 @@ class RequestCoalescer(Generic[K, V]):
     async def get(self, key: K, seconds: float | None = None) -> V:
         """The key's value, requested after this call. Raises RequestError after `seconds`, and whatever `fetch`
         raises."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[V] = loop.create_future()
+        self._waiting.setdefault(key, []).append(future)
+        self._schedule()
+        if seconds is None:
+            return await future
+        timer = loop.call_later(seconds, _time_out, future)
         try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(self._queued(key))
-        except TimeoutError as error:
-            raise RequestError(ErrorCode.UNAVAILABLE, "too much is asked at the moment, please try again") from error
+            return await future
+        finally:
+            timer.cancel()
 
     async def close(self) -> None:
         while self._waiting:
-            self._waiting.popitem()[1].cancel()
+            _cancel(self._waiting.popitem()[1])
         await self._tasks.close()
-
-    def _queued(self, key: K) -> asyncio.Future[V]:
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
-            self._schedule()
-        return future
 
     def _schedule(self) -> None:
         if self._waiting and not self._scheduled and self._in_flight < _CONCURRENT_REQUESTS:
@@ -71,20 +71,20 @@ class RequestCoalescer(Generic[K, V]):
         self._tasks.start(self._resolve(batch), self._name)
         self._schedule()
 
-    async def _resolve(self, batch: dict[K, "asyncio.Future[V]"]) -> None:
+    async def _resolve(self, batch: dict[K, "list[asyncio.Future[V]]"]) -> None:
         try:
             while batch:
                 for key, value in (await self._timed_fetch(list(batch))).items():
                     if isinstance(value, RequestError):
                         _fail(batch.pop(key), value)
                     else:
-                        batch.pop(key).set_result(value)
+                        _set_result(batch.pop(key), value)
         except Exception as error:
             while batch:
                 _fail(batch.popitem()[1], error)
         finally:
-            for future in batch.values():
-                future.cancel()
+            for futures in batch.values():
+                _cancel(futures)
             self._in_flight -= 1
             self._schedule()
 
@@ -102,6 +102,24 @@ class RequestCoalescer(Generic[K, V]):
                 self._size = min(self._limit, 2 * self._size)
 
 
-def _fail(future: "asyncio.Future[V]", error: Exception) -> None:
-    future.set_exception(error)
-    future.exception()  # mark as retrieved: the callers may be gone
+def _set_result(futures: "list[asyncio.Future[V]]", value: V) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(value)
+
+
+def _fail(futures: "list[asyncio.Future[V]]", error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _cancel(futures: "list[asyncio.Future[V]]") -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _time_out(future: "asyncio.Future[V]") -> None:
+    if not future.done():
+        text = "too much is asked at the moment, please try again"
+        future.set_exception(RequestError(ErrorCode.UNAVAILABLE, text))
