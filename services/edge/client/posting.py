@@ -27,7 +27,7 @@ _BATCH_BYTES = 192 * 1024
 _PLACE_SECONDS = 2.0
 """How much longer than for any reply a committed message waits for its place in the chat."""
 
-_UUID_7 = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
+_UUID_7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 _TIME_BITS, _CHECKSUM_BITS = 2**31 - 1, 32
 
 DueReplies = Sequence[tuple[Request, Result]]
@@ -155,8 +155,8 @@ def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:
     in milliseconds of 25 days: nonces of one time are neighbours in the database. Its random bits make a checksum of 32
     bits as good as a hash."""
     whole = f"{sender}/{chat}/{name}".encode()
-    if (uuid := _UUID_7(name)) is not None:
-        return Nonce((int(uuid[1] + uuid[2], 16) & _TIME_BITS) << _CHECKSUM_BITS | zlib.crc32(whole))
+    if _UUID_7(name) is not None:
+        return Nonce((int(name[:8] + name[9:13], 16) & _TIME_BITS) << _CHECKSUM_BITS | zlib.crc32(whole))
     return Nonce(int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest()) & NONCE_BITS)
 
 

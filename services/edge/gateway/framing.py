@@ -1,4 +1,4 @@
-"""WebSocket frames as bytes (RFC 6455, section 5): builds the server's frames, and parses the most frequent reads."""
+"""WebSocket frames as bytes (RFC 6455, section 5): builds the server's frames, and parses the most frequent ones."""
 
 import logging
 import struct
@@ -45,23 +45,27 @@ def frame_bytes(opcode: int, payload: bytes) -> bytes:
     return _pack_large_head(0x80 | opcode, 127, size) + payload
 
 
-def parse_single_text(data: bytes, limit: int) -> bytes | None:
-    """Fast path for nearly every read: the text of `data` if it is exactly one masked frame with a whole ASCII text
-    message within the limit. Otherwise None: the parser must read it."""
-    size = len(data) - 6
-    if size < 0 or data[0] != 0x80 | TEXT:
-        return None
-    if size > 125:
-        size -= 2
-        if size < 126 or data[1] != 0x80 | 126 or data[2] << 8 | data[3] != size:
-            return None
-    elif data[1] != 0x80 | size:
-        return None
-    if size > limit:
-        return None
-    start = len(data) - size
-    text = apply_mask(data[start:], data[start - 4 : start])
-    return text if text.isascii() else None
+def parse_text(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
+    """Fast path for most reads: the text and the end of the masked frame at `start` if it is a whole ASCII text message
+    within the limit. Otherwise an end of 0: the parser must read it."""
+    body, received = start + 6, len(data)
+    if received < body or data[start] != 0x80 | TEXT:
+        return b"", 0
+    size = data[start + 1] - 0x80
+    if size == 126:
+        body += 2
+        if received < body:
+            return b"", 0
+        size = data[start + 2] << 8 | data[start + 3]
+        if size < 126:
+            return b"", 0
+    elif size == 127:
+        return b"", 0
+    end = body + size
+    if not 0 <= size <= limit or end > received:
+        return b"", 0
+    text = apply_mask(data[body:end], data[body - 4 : body])
+    return (text, end) if text.isascii() else (b"", 0)
 
 
 def parse_single_close(data: bytes) -> bytes | None:

@@ -24,7 +24,7 @@ from services.edge.gateway.framing import (
     frame_bytes,
     message_bytes,
     parse_single_close,
-    parse_single_text,
+    parse_text,
 )
 from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.receive_budget import ReceiveBudget
@@ -132,8 +132,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        """A read that is exactly one text or close frame bypasses the parser, unless a frame or message is
-        incomplete."""
+        """Text frames, and a close frame alone, bypass the parser, unless a frame or message is incomplete."""
         if len(data) >= COUNTED_BYTES:
             self._throttle(len(data))
         assembler = self._assembler
@@ -148,12 +147,17 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._parse(data)
             return
         try:
-            if (text := parse_single_text(data, assembler.limit)) is not None:
+            start, size = 0, len(data)
+            while start < size and self._sending and self._receiving and not self._paused:
+                text, end = parse_text(data, start, assembler.limit)
+                if not end:
+                    break
+                start = end
                 self._client.frame_received(text)
-            elif (close_payload := parse_single_close(data)) is not None:
+            if start == 0 and (close_payload := parse_single_close(data)) is not None:
                 self._handle_close(close_payload)
-            else:
-                self._parse(data)
+            elif start < size:
+                self._parse(data[start:] if start else data)
         except Exception:
             self._client_failed()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.edge.gateway.framing import ParsedFrame, parse_single_close, parse_single_text
+from services.edge.gateway.framing import ParsedFrame, parse_single_close, parse_text
 from services.edge.gateway.parser import parser_factory
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 
@@ -116,23 +116,29 @@ near_texts = st.builds(
 @given(data=near_texts, start=st.binary(max_size=8), cut=st.integers(-3, 3), limit=st.sampled_from([1, 125, LIMIT]))
 async def test_the_fast_path_for_texts_agrees_with_the_parser(data: bytes, start: bytes, cut: int, limit: int) -> None:
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
-        text = parse_single_text(read, limit)
-        if text is not None:
-            parser = parser_factory("picows", limit)()
-            assert parser.feed(memoryview(read)) == [ParsedFrame(TEXT, True, text)]
-            assert parser.violation is None
-            assert parser.is_idle
+        for before in (b"", b"\x81\x80\x00"):
+            text, end = parse_text(before + read, len(before), limit)
+            if end:
+                frame = (before + read)[len(before) : end]
+                parser = parser_factory("picows", limit)()
+                assert parser.feed(memoryview(frame)) == [ParsedFrame(TEXT, True, text)]
+                assert parser.violation is None
+                assert parser.is_idle
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 132, 65_535])
-def test_a_single_text_takes_the_fast_path(size: int) -> None:
-    assert parse_single_text(masked(TEXT, b"x" * size), size) == b"x" * size
-    assert parse_single_text(masked(TEXT, b"x" * size), size - 1) is None
+def test_a_text_takes_the_fast_path(size: int) -> None:
+    frame = masked(TEXT, b"x" * size)
+    assert parse_text(frame, 0, size) == (b"x" * size, len(frame))
+    assert parse_text(b"ab" + frame + b"c", 2, size) == (b"x" * size, 2 + len(frame))
+    assert parse_text(frame, 0, size - 1)[1] == 0
+    assert parse_text(frame[:-1], 0, size)[1] == 0
+    assert parse_text(frame, len(frame), size)[1] == 0
 
 
 @pytest.mark.parametrize("size", [124, 125])
 def test_a_length_in_a_longer_form_takes_no_fast_path(size: int) -> None:
-    assert parse_single_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, LIMIT) is None
+    assert parse_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, 0, LIMIT)[1] == 0
 
 
 near_closes = st.builds(
