@@ -49,6 +49,8 @@ _SWITCHES = {"autoscaling": f'and .Values.autoscaling.enabled (eq "hpa" {_SCALED
              "network-outgoing-hooks": "and .Values.network.policies .Values.network.outgoingHooks",
              "network-openshift": "and .Values.network.policies .Values.openshift",
              "dashboard-network": "and .Values.dashboard.enabled .Values.network.policies"}  # fmt: skip
+_AIMS = {"edge": "connections", "message": "messages"}
+"""Values of the load at which an autoscaler adds a pod."""
 _OF_THE_CLUSTER = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
 """Fields of a pod that OpenShift sets."""
 _BEFORE = {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
@@ -151,6 +153,8 @@ def _template(given: Object) -> str:
             name = one["metadata"]["name"]
             for field in ("minReplicas", "maxReplicas"):
                 one["spec"][field] = templates.value(f"{{{{ .Values.{name}.{field} }}}}")
+            (target,) = (metric["pods"]["target"] for metric in one["spec"]["metrics"] if metric["type"] == "Pods")
+            target["averageValue"] = templates.value(_aim(name, target["averageValue"]))
         case "ScaledObject":
             _scaled(one, templates)
         case "ServiceMonitor" | "PrometheusRule":
@@ -241,6 +245,11 @@ def _ingress(one: Object, templates: Templates) -> None:
     templates.key(one["spec"], _TLS)
 
 
+def _aim(name: str, default: str) -> str:
+    """Values of an older release have none: `helm upgrade --reuse-values`."""
+    return f"{{{{ .Values.autoscaling.{_AIMS[name]} | default {default} | int | quote }}}}"
+
+
 def _scaled(one: Object, templates: Templates) -> None:
     """Bounds, and where and of which namespace KEDA reads."""
     name = one["metadata"]["name"]
@@ -248,6 +257,7 @@ def _scaled(one: Object, templates: Templates) -> None:
         one["spec"][f"{field}Count"] = templates.value(f"{{{{ .Values.{name}.{field}s }}}}")
     (metadata,) = (trigger["metadata"] for trigger in one["spec"]["triggers"] if trigger["type"] == "prometheus")
     metadata["serverAddress"] = templates.value("{{ .Values.autoscaling.prometheus }}")
+    metadata["threshold"] = templates.value(_aim(name, metadata["threshold"]))
     own = f'namespace="{templates.value("{{ .Release.Namespace }}")}"'
     metadata["query"] = metadata["query"].replace('namespace="dragoman"', own)
 

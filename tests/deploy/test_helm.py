@@ -129,6 +129,22 @@ def test_keda_reads_the_numbers_of_the_release_from_the_given_prometheus() -> No
 
 
 @needs_helm
+def test_both_autoscalers_have_the_aims_of_the_values() -> None:
+    aims = ("autoscaling.connections=60", "autoscaling.messages=20000000")
+    autoscalers, scaled = by_name(template(*EVERYTHING, *aims)), by_name(template(*BY_KEDA, *aims))
+    for name, aim in (("edge", "60"), ("message", "20000000")):
+        (target,) = [
+            one["pods"]["target"]
+            for one in autoscalers["HorizontalPodAutoscaler", name]["spec"]["metrics"]
+            if one["type"] == "Pods"
+        ]
+        (metadata,) = [
+            one["metadata"] for one in scaled["ScaledObject", name]["spec"]["triggers"] if one["type"] == "prometheus"
+        ]
+        assert (target["averageValue"], metadata["threshold"]) == (aim, aim)
+
+
+@needs_helm
 def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
     gateways = '[{"name": "one", "namespace": "edge", "sectionName": "https"}, {"name": "two"}]'
     objects = by_name(template("gateway.enabled=true", "gateway.host=*.own.example", f"gateway.parentRefs={gateways}"))
@@ -141,7 +157,10 @@ def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
 @needs_helm
 def test_values_of_an_older_release_are_enough() -> None:
     """`helm upgrade --reuse-values` has none of the new ones."""
-    absent = ("optionalSecrets=null", "gateway=null", "autoscaling.kind=null", "autoscaling.prometheus=null")
+    absent = (
+        *("optionalSecrets=null", "gateway=null", "autoscaling.kind=null", "autoscaling.prometheus=null"),
+        *("autoscaling.connections=null", "autoscaling.messages=null"),
+    )
     for values in ((), ("autoscaling.enabled=true",)):
         assert template(*values, *absent) == template(*values)
 
@@ -215,7 +234,8 @@ def test_a_changed_setting_replaces_all_pods() -> None:
      {"gateway": {**VALUES["gateway"], "parentRefs": []}}, {"gateway": {**VALUES["gateway"], "host": ""}},
      {"gateway": {**VALUES["gateway"], "parentRefs": [{"kind": "Gateway"}]}},
      {"autoscaling": {"enabled": True, "kind": "vpa"}}, {"autoscaling": {"enabled": True, "kind": "keda"}},
-     {"autoscaling": {**VALUES["autoscaling"], "prometheus": "prometheus:9090"}}],
+     {"autoscaling": {**VALUES["autoscaling"], "prometheus": "prometheus:9090"}},
+     {"autoscaling": {**VALUES["autoscaling"], "connections": 0}}],
 )  # fmt: skip
 def test_wrong_values_are_rejected(wrong: Object) -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
