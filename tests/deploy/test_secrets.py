@@ -1,6 +1,8 @@
 """The Secrets that docs/operations.md lists: `dragoman secrets` writes them, and pods use them."""
 
+import os
 import re
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -14,7 +16,7 @@ from services.cli.options import variable
 from services.cli.secrets import Addresses, issue
 from services.cli.settings_table import leaves
 from shared.settings import Settings
-from tests.deploy.manifests import Object, containers, labels_of_pods, needs_renderer, pod_template, workloads
+from tests.deploy.manifests import K8S, Object, containers, labels_of_pods, needs_renderer, pod_template, workloads
 from tests.support.commands import ROOT
 
 SECTION = (ROOT / "docs" / "operations.md").read_text().split("\n### Secrets of your own\n")[1].split("\n### ")[0]
@@ -92,3 +94,25 @@ def test_the_example_makes_one_of_them() -> None:
     example = yaml.safe_load(SECTION.split("```yaml\n")[1].split("```")[0])
     assert example["spec"]["target"]["name"] == example["metadata"]["name"]
     assert listed()[example["metadata"]["name"]].keys == {"dragoman.toml", "ca.crt"}
+
+
+def test_no_annotation_holds_a_copy(tmp_path: Path) -> None:
+    """What a client applies, it copies into an annotation: the server applies Secrets, and older copies are removed."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in {
+        "kubectl": f'echo "$*" >> {tmp_path}/commands',
+        "dragoman": 'mkdir -p "$2/auth" "$2/keys"',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    command: list[str | Path] = [K8S / "secrets.sh", "chat", tmp_path / "secrets"]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    commands = (tmp_path / "commands").read_text().splitlines()
+    applied = [one.split() for one in commands if one.startswith("apply ")]
+    assert len(applied) == 2
+    assert all("--server-side" in one for one in applied)
+    for name in ("dragoman-auth", "dragoman-keys"):
+        copy = "kubectl.kubernetes.io/last-applied-configuration-"
+        assert f"annotate secret {name} --namespace chat {copy}" in commands
