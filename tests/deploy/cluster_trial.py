@@ -25,7 +25,6 @@ from shared.telemetry import configure_logging
 from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_trial import (
     CALM_SECONDS,
-    EDGE,
     PAUSE_SECONDS,
     STEP_SECONDS,
     CommandFailed,
@@ -41,12 +40,9 @@ from tests.drills.archive import read_history
 UPGRADE = ("deploy/k8s/upgrade.sh",)
 OVERLAY = os.environ.get("DRAGOMAN_OVERLAY", "deploy/k8s/overlays/trial")
 SERVICES = ("message", "session", "auth", "edge")
-WORKLOADS = (
-    *(f"deployment/{one}" for one in SERVICES),
-    "statefulset/nats",
-    "statefulset/valkey",
-    "statefulset/postgres",
-)
+WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {
+    one: f"statefulset/{one}" for one in ("nats", "valkey", "postgres")
+}
 FILLED = {"postgres": "postgres", "nats": ""}
 """StatefulSets that store on volumes, and whether users are without service while these are full: see
 Disturbance.outage."""
@@ -86,12 +82,12 @@ async def restart() -> None:
         await rolled_out(service)
 
 
-async def kill(service: str) -> None:
-    """End one pod without grace, as a power cut does."""
-    pods = await kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={service}", "--output", "name")
+async def kill(name: str) -> None:
+    """End one pod of WORKLOADS without grace, as a power cut does."""
+    pods = await kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={name}", "--output", "name")
     await kubectl("delete", pods.split()[0], "--grace-period=0", "--force")
     await asyncio.sleep(CALM_SECONDS)
-    await rolled_out(service)
+    await kubectl("rollout", "status", WORKLOADS[name], f"--timeout={STEP_SECONDS:.0f}s")
 
 
 async def node_to_drain() -> str | None:
@@ -217,8 +213,8 @@ async def go_back() -> None:
 async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     filled = await small_volumes()
     yield Disturbance("restart", "restart", "restart", restart)
-    for service in SERVICES:
-        yield Disturbance(f"kill {service}", EDGE if service == EDGE else service, "kill", partial(kill, service))
+    for name in WORKLOADS:
+        yield Disturbance(f"kill {name}", name, "kill", partial(kill, name), name if name == "postgres" else "")
     node = await node_to_drain()
     if node is None:
         click.echo("not tried: drain (there is no second node to move to)")
@@ -227,8 +223,7 @@ async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     yield Disturbance("scale up", "scale up", "restart", partial(scale, 3))
     yield Disturbance("scale down", "scale down", "restart", partial(scale, 2))
     if alarms:
-        for workload in WORKLOADS:
-            name = workload.partition("/")[2]
+        for name, workload in WORKLOADS.items():
             act = partial(lasting, partial(away, workload), alarms)
             yield Disturbance(f"away {name}", name, "end", act, name)
     for service in filled:

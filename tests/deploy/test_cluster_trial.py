@@ -142,7 +142,8 @@ async def test_parts_are_away_only_where_alerts_are_followed(monkeypatch: pytest
     monkeypatch.setattr(cluster_trial, "small_volumes", no_volume)
     without = {step.name async for step in steps("", None)}
     added = {step.name async for step in steps("", Alarms("http://unused"))} - without
-    assert added == {f"away {workload.partition('/')[2]}" for workload in cluster_trial.WORKLOADS}
+    assert added == {f"away {name}" for name in cluster_trial.WORKLOADS}
+    assert {f"kill {name}" for name in cluster_trial.WORKLOADS} <= without
 
 
 @pytest.fixture
