@@ -172,6 +172,8 @@ def _workload(one: Object, templates: Templates) -> None:
     else:
         one["spec"].pop("replicas", None)
         templates.key(one["spec"], _replicas(name))
+        if name in _AIMS:
+            templates.key(one["metadata"], _autoscaled(name))
         hashes = f'{{{{- include "dragoman.hashes" (list $ "{name}") | nindent INDENT }}}}'
         template["metadata"]["annotations"] = {}
         templates.key(template["metadata"]["annotations"], hashes)
@@ -225,9 +227,16 @@ def _backup(one: Object, templates: Templates) -> None:
 
 
 def _replicas(name: str) -> str:
-    if name in ("edge", "message"):
-        return f'  replicas: {{{{ include "dragoman.replicas" (list $ "{name}") }}}}'
+    if name in _AIMS:
+        return (
+            f'{{{{- with include "dragoman.replicas" (list $ "{name}") }}}}{{{{ . | nindent INDENT }}}}{{{{- end }}}}'
+        )
     return f"  replicas: {{{{ .Values.{name}.replicas }}}}"
+
+
+def _autoscaled(name: str) -> str:
+    mark = '{{ dict "annotations" (dict "dragoman/replicas" "autoscaler") | toYaml | nindent INDENT }}'
+    return f'{{{{- if include "dragoman.autoscaled" (list $ "{name}") }}}}{mark}{{{{- end }}}}'
 
 
 def _environment(own: list[Object]) -> str:

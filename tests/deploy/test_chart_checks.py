@@ -31,6 +31,7 @@ class FakeCluster:
         self.data = {"key": "YQ=="}
         """Of the Secrets."""
         self.forbidden = ""
+        self.deployments: dict[str, object] = {}
 
     def answer(self, path: str) -> tuple[int, object]:
         match path.partition("?")[0].strip("/").split("/"):
@@ -53,6 +54,8 @@ class FakeCluster:
                 return 200, {"apiVersion": "v1", "kind": "PodList", "items": pods}
             case ["api", "v1", "namespaces", _, resource, name] if (resource, name) in self.objects:
                 return 200, {"apiVersion": "v1", "kind": KINDS[resource], "metadata": {"name": name}, "data": self.data}
+            case ["apis", "apps", "v1", "namespaces", _, "deployments", name] if name in self.deployments:
+                return 200, self.deployments[name]
             case _:
                 return failure(404, "NotFound")
 
@@ -163,6 +166,35 @@ def test_an_optional_secret_may_be_missing_and_replaces_its_pods_when_it_comes(
     cluster.objects.add(("secrets", "dragoman-mail"))
     after = secret_hashes(render(cluster, tmp_path).stdout)
     assert {name for name in before if after[name] != before[name]} == {"auth"}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "values", "numbers"),
+    [
+        ({}, ("autoscaling.enabled=true",), {"edge": 7, "message": None}),
+        ({"dragoman/replicas": "autoscaler"}, ("autoscaling.enabled=true",), {"edge": None, "message": None}),
+        ({"dragoman/replicas": "autoscaler"}, ("edge.replicas=3",), {"edge": 3, "message": 2}),
+    ],
+)
+def test_only_the_autoscaler_sets_a_number_that_helm_has_never_stated(
+    cluster: FakeCluster,
+    tmp_path: Path,
+    annotations: dict[str, str],
+    values: tuple[str, ...],
+    numbers: dict[str, int | None],
+) -> None:
+    """A stated number is that of the time at which Helm rendered it: an upgrade or a rollback would put it back. One
+    that is no longer stated would become 1. There is an edge of seven pods, and no message yet."""
+    metadata = {"name": "edge", "annotations": annotations}
+    cluster.deployments["edge"] = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
+                                   "spec": {"replicas": 7}}  # fmt: skip
+    done = render(cluster, tmp_path, *values)
+    assert done.returncode == 0, done.stderr
+    found = {one["metadata"]["name"]: one for one in yaml.safe_load_all(done.stdout)
+             if one and one["kind"] == "Deployment" and one["metadata"]["name"] in numbers}  # fmt: skip
+    assert {name: one["spec"].get("replicas") for name, one in found.items()} == numbers
+    for name, one in found.items():
+        assert ("dragoman/replicas" in one["metadata"].get("annotations", {})) is (numbers[name] is None)
 
 
 def secret_hashes(rendered: str) -> dict[str, str]:

@@ -29,13 +29,20 @@ dragoman/secrets: {{ $data | toJson | sha256sum | trunc 16 | quote }}
 {{- get ($root.Values.optionalSecrets | default dict) $place | default (printf "dragoman-%s" $place) }}
 {{- end }}
 
-{{- /* The number that an autoscaler has set, its minimum at first; without one, the value. Arguments: root, name. */ -}}
+{{- /* Whether the autoscaler alone sets the number of pods: true, or empty. Helm would make a number that it no longer
+states 1. So a Deployment that once had a number keeps it, and one that began without bears the annotation. Arguments:
+root, name. */ -}}
+{{- define "dragoman.autoscaled" -}}
+{{- $root := index . 0 }}
+{{- $present := lookup "apps/v1" "Deployment" $root.Release.Namespace (index . 1) }}
+{{- if and $root.Values.autoscaling.enabled (or (not $present) (dig "metadata" "annotations" "dragoman/replicas" "" $present)) }}true{{ end }}
+{{- end }}
+
+{{- /* Arguments: root, name. */ -}}
 {{- define "dragoman.replicas" -}}
-{{- $root := index . 0 }}{{ $name := index . 1 }}{{ $values := index $root.Values $name }}
-{{- $present := lookup "apps/v1" "Deployment" $root.Release.Namespace $name }}
-{{- if not $root.Values.autoscaling.enabled }}{{ $values.replicas }}
-{{- else if $present }}{{ $present.spec.replicas }}
-{{- else }}{{ $values.minReplicas }}
+{{- $root := index . 0 }}{{ $name := index . 1 }}
+{{- if not (include "dragoman.autoscaled" .) -}}
+replicas: {{ if $root.Values.autoscaling.enabled }}{{ (lookup "apps/v1" "Deployment" $root.Release.Namespace $name).spec.replicas }}{{ else }}{{ (index $root.Values $name).replicas }}{{ end }}
 {{- end }}
 {{- end }}
 
