@@ -30,6 +30,7 @@ _CALL = _IDS[ReplyKind.OPERATION]
 _PAGE = 200
 _CHATS = 100
 _MESSAGE_START = b'{"ev":"message",'
+_SENT_START = b'{"re":%d,' % _IDS[ReplyKind.MESSAGE]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RECALLED = "[撤回]"
 _VERIFY = "the e-mail address must be verified first"
@@ -102,6 +103,12 @@ class _NativeReply(msgspec.Struct):
     hits: list[_NativeHit] = []
 
 
+class _NativeSent(msgspec.Struct):
+    chat: int = 0
+    index: int = 0
+    error: _NativeError | None = None
+
+
 class _NativeEvent(msgspec.Struct):
     ev: str
     account: int = 0
@@ -137,6 +144,7 @@ class _NativePosition(msgspec.Struct):
 
 
 _reply = msgspec.json.Decoder(_NativeReply).decode
+_sent = msgspec.json.Decoder(_NativeSent).decode
 _event = msgspec.json.Decoder(_NativeEvent).decode
 _message = msgspec.json.Decoder(_NativeMessage).decode
 _change = msgspec.json.Decoder(_NativeChange).decode
@@ -253,6 +261,8 @@ class NativeCodec(Codec):
     def decode(self, frame: bytes) -> ClientEvent:
         if frame.startswith(_MESSAGE_START):
             return _received(_message(frame))
+        if frame.startswith(_SENT_START):
+            return _answer_to_message(_sent(frame))
         if b'"re"' in frame[:5]:
             return _answer(_reply(frame), frame)
         event = _event(frame)
@@ -267,6 +277,11 @@ class NativeCodec(Codec):
 def _secret(account: ClientAccount) -> dict[str, str]:
     scheme = "sha256" if _SHA256.fullmatch(account.secret) else "plain"
     return {"scheme": scheme, "value": account.secret}
+
+
+def _answer_to_message(read: _NativeSent) -> ServerReply:
+    error = "" if read.error is None else read.error.text
+    return ServerReply(ReplyKind.MESSAGE, error, chat=read.chat, position=read.index)
 
 
 def _answer(read: _NativeReply, frame: bytes) -> ServerReply:
