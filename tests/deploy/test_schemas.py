@@ -37,9 +37,9 @@ def validate(one: Object) -> None:
         kubernetes_validate.validate(one, KUBERNETES, strict=True)
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, "example", "chart", "trial"])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, "example", "chart", "trial", "external-secrets"])
 def test_every_object_matches_its_schema(overlay: str) -> None:
-    assert len(rendered(overlay)) > 30
+    assert len(rendered(overlay)) > (6 if overlay == "external-secrets" else 30)
     for one in rendered(overlay):
         validate(one)
 
@@ -68,7 +68,8 @@ def test_unknown_key_is_found(kind: str) -> None:
 
 
 def test_unknown_key_of_an_extension_is_found() -> None:
-    assert {one["kind"].lower() for one in _extended("chart")} == set(EXTENSIONS)
-    for one in _extended("chart"):
+    extended = [*_extended("chart"), *_extended("external-secrets")]
+    assert {one["kind"].lower() for one in extended} == set(EXTENSIONS)
+    for one in extended:
         with pytest.raises(jsonschema.ValidationError):
             validate({**one, "spec": {**one["spec"], "interval": "15s"}})

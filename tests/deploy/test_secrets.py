@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -16,7 +17,17 @@ from services.cli.options import variable
 from services.cli.secrets import Addresses, issue
 from services.cli.settings_table import leaves
 from shared.settings import Settings
-from tests.deploy.manifests import K8S, Object, containers, labels_of_pods, needs_renderer, pod_template, workloads
+from shared.settings_loader import load
+from tests.deploy.manifests import (
+    K8S,
+    Object,
+    containers,
+    labels_of_pods,
+    needs_renderer,
+    of_kind,
+    pod_template,
+    workloads,
+)
 from tests.support.commands import ROOT
 
 SECTION = (ROOT / "docs" / "operations.md").read_text().split("\n### Secrets of your own\n")[1].split("\n### ")[0]
@@ -90,10 +101,49 @@ def from_secrets(workload: Object) -> Iterator[Object]:
     return (source for one in containers(workload) for source in one.get("envFrom", ()) if "secretRef" in source)
 
 
-def test_the_example_makes_one_of_them() -> None:
+@needs_renderer
+def test_external_secrets_make_those_that_are_mounted() -> None:
+    """Each of an entry of the store with the same name, which has the keys."""
+    objects = of_kind("external-secrets", "ExternalSecret")
+    mounted = {volume["secret"]["secretName"] for one in workloads("prod")
+               for volume in pod_template(one)["spec"]["volumes"] if "secret" in volume}  # fmt: skip
+    assert {one["metadata"]["name"] for one in objects} == mounted
+    for one in objects:
+        name = one["metadata"]["name"]
+        assert one["spec"]["target"]["name"] == name
+        assert one["spec"]["dataFrom"] == [{"extract": {"key": name.replace("-", "/", 1)}}]
+
+
+@needs_renderer
+def test_the_example_is_one_of_them() -> None:
     example = yaml.safe_load(SECTION.split("```yaml\n")[1].split("```")[0])
-    assert example["spec"]["target"]["name"] == example["metadata"]["name"]
-    assert listed()[example["metadata"]["name"]].keys == {"dragoman.toml", "ca.crt"}
+    assert example in of_kind("external-secrets", "ExternalSecret")
+
+
+def test_the_printed_command_issues_those_of_servers_elsewhere(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "kubectl").write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/commands\n')
+    (programs / "kubectl").chmod(0o755)
+    printed: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", "With Helm", "1"]
+    command = subprocess.run(printed, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    assert command.startswith("deploy/k8s/secrets.sh dragoman ~/dragoman-secrets --nats")
+    for option, placeholder, address in (
+        ("--nats", "nats://…", "nats://nats.example:4222"),
+        ("--valkey", "host:port", "valkey.example:6379"),
+        ("--postgres", "host:port", "db.example:5432"),
+    ):
+        command = command.replace(f"{option} {placeholder}", f"{option} {address}")
+    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path)}
+    subprocess.run(["/bin/sh", "-c", command], env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    issued = tmp_path / "dragoman-secrets"
+    made = re.findall(r"create secret generic (\S+)", (tmp_path / "commands").read_text())
+    assert set(made) == {f"dragoman-{place.name}" for place in issued.iterdir() if place.is_dir()}
+    settings, _ = load(issued / "message" / "dragoman.toml", {})
+    assert settings.nats.url == "nats://nats.example:4222"
+    assert "@db.example:5432/" in settings.database_url("message")
+    assert "@valkey.example:6379/" in settings.redis.url.get_secret_value()
 
 
 def test_no_annotation_holds_a_copy(tmp_path: Path) -> None:
