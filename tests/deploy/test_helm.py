@@ -1,6 +1,7 @@
 """The chart: the same objects as Kustomize's, values that are checked, hooks in order."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from deploy.helm.generate import CHART, files
 from tests.deploy.manifests import (
     BY_KEDA,
     EVERYTHING,
+    HELM,
     K8S,
     SETTINGS,
     Object,
@@ -84,6 +86,13 @@ def test_the_chart_has_the_objects_of_the_overlay(openshift: bool, tmp_path: Pat
     assert set(chart) == set(overlay)
     for key, one in overlay.items():
         assert chart[key] == one, key
+
+
+@needs_helm
+def test_helm_finds_no_fault_in_the_chart() -> None:
+    assert HELM is not None
+    done = subprocess.run([HELM, "lint", "--strict", str(CHART)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @needs_helm

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMPOSE, CLUSTER = "deploy/compose/page_trial.sh", "deploy/k8s/page_trial.sh"
 SYSTEMD = "deploy/systemd/trial.sh"
+SECRETS, RELEASE = "tests/deploy/test_secrets.py", "tests/deploy/test_release.py"
 PAGES = [ROOT / "docs" / "operations.md", ROOT / "docs" / "one-server.md"]
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
@@ -71,6 +72,17 @@ ELSEWHERE = {
     "kubectl -n dragoman port-forward": RunBy(CLUSTER),
     "kubectl --namespace dragoman delete statefulset": RunBy("tests/deploy/test_upgrade.py"),
     "deploy/k8s/trial.sh": RunBy("tests/deploy/test_cluster_trial.py", '"trial.sh"'),
+    "deploy/k8s/secrets.sh dragoman ~/dragoman-secrets --nats": RunBy(SECRETS, '"With Helm", "1"'),
+    "secrets.sh dragoman DIR --nats": RunBy(SECRETS, '"With Helm", "1"'),
+    "kubectl create secret tls": RunBy(RELEASE, '"create", "secret", "tls"'),
+    "helm install": RunBy(RELEASE, 'helm("upgrade --install"'),
+    "helm upgrade": RunBy(RELEASE, 'helm("upgrade --install"'),
+    "helm test": RunBy(RELEASE, 'helm("test")'),
+    "helm rollback": RunBy("deploy/helm/upgrade.sh", "h rollback"),
+    "helm uninstall": RunBy(RELEASE, 'helm("uninstall")'),
+    "deploy/helm/upgrade.sh": RunBy(RELEASE, "run(UPGRADE"),
+    "kubectl -n dragoman get deployments": RunBy(RELEASE, "as_printed(2)"),
+    "kubectl -n dragoman delete secrets": RunBy(RELEASE, "delete secrets"),
     "python -m deploy.grafana.generate": RunBy("tests/deploy/test_dashboards.py", "from deploy.grafana.generate"),
     "python -m deploy.helm.generate": RunBy("tests/deploy/test_helm.py", "from deploy.helm.generate"),
     "python -m services.cli.settings_table": RunBy("tests/house/test_house.py", "from services.cli.settings_table"),
@@ -84,14 +96,11 @@ BY_HAND = {
     "pipx install": "it needs an index of packages",
     "uvx --from": "it needs an index of packages",
     "docker run --rm -p 127.0.0.1:4318:4318": "Jaeger's image; tests/system/test_tracing.py has a collector",
-    "helm": "the chart needs servers; docs/operations.md has the results",
-    "deploy/k8s/secrets.sh dragoman ~/dragoman-secrets --nats": "as the chart",
-    "secrets.sh dragoman DIR --nats": "as the chart",
     "deploy/k8s/page_trial.sh": "it is a trial",
+    "kubectl apply --server-side -k deploy/k8s/overlays/external-secrets": "it needs the operator's CRDs",
     "kubectl -n dragoman get pods": "it is for a pod that does not start",
     "kubectl -n dragoman describe pod": "it is for a pod that does not start",
     "kubectl -n dragoman logs nats-2 --previous": "it is for a pod that does not start",
-    "kubectl create secret tls": "an Ingress needs a controller; docs/operations.md has the results",
     "python -m tests.drills.floods": "its figures need an idle machine",
     "systemctl edit dragoman": "it opens an editor",
 }
