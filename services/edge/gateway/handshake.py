@@ -4,17 +4,16 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from services.edge.canonical.transport import Accept, Handshake, Reject
+from shared.addresses import canonical
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HINTS = {405: b"Allow: GET\r\n", 426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
-_CACHED_ADDRESSES = 4096
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case."""
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -71,12 +70,12 @@ def parse_handshake(request: HandshakeRequest, trusted: Networks, *, encrypted: 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
     """The right-most address that is not a trusted proxy's. Every proxy appends its caller's address; entries to the
     left of an untrusted address, or of an invalid entry, cannot be trusted."""
-    address = _canonical_address(peer)
+    address = canonical(peer)
     for entry in reversed(forwarded):
         if not in_networks(address, trusted):
             break
         try:
-            address = _canonical_address(_without_port(entry))
+            address = canonical(_without_port(entry))
         except ValueError:
             break
     return address
@@ -103,7 +102,7 @@ def reject_response(reject: Reject) -> bytes:
 
 def authority(address: str, port: int) -> str:
     """Host and port as in a URL."""
-    host = _canonical_address(address)
+    host = canonical(address)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -143,13 +142,5 @@ def _without_port(entry: str) -> str:
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
 
 
-@lru_cache(_CACHED_ADDRESSES)
-def _canonical_address(address: str) -> str:
-    """The canonical spelling; an IPv4-mapped IPv6 address becomes its IPv4 address. Raises ValueError."""
-    parsed = ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return str(mapped or parsed)
-
-
 def in_networks(address: str, trusted: Networks) -> bool:
-    return bool(trusted) and any(ip_address(_canonical_address(address)) in network for network in trusted)
+    return bool(trusted) and any(ip_address(canonical(address)) in network for network in trusted)

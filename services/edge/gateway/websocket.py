@@ -157,7 +157,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
             if start == 0 and (close_payload := parse_single_close(data)) is not None:
                 self._handle_close(close_payload)
             elif start < size:
-                self._parse(data[start:] if start else data)
+                self._parse(data[start:])
         except Exception:
             self._client_failed()
 

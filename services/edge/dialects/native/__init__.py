@@ -177,8 +177,9 @@ class Native(Dialect):
     # Frames out
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
-        if isinstance(reply, MessageAccepted) and not reply.again and (number := _id(request.context)) is not None:
-            return (_encode(encode.sent_first(number, reply.message)),)  # the most frequent one
+        if isinstance(reply, MessageAccepted):  # the most frequent one
+            number = _id(request.context)
+            return () if number is None else (_encode(encode.sent(number, reply.message, again=reply.again)),)
         if request.context is _NEW_CHAT:
             assert isinstance(reply, ChatView)
             return (_encode(encode.chat_event(reply, self.base_url)),)
@@ -195,8 +196,6 @@ class Native(Dialect):
 
     def _result(self, reply: Reply) -> msgspec.Struct:
         match reply:
-            case MessageAccepted():
-                return encode.sent(reply.message, again=reply.again)
             case Ack() | VerificationMailed():
                 return results.Nothing()
             case Authenticated() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():
@@ -245,9 +244,9 @@ class Native(Dialect):
                 return encode.chat(reply, self.base_url)
             case MembershipRequested(joined, name):
                 return results.JoinResult(joined, name)
-            case (
-                NoPendingVerification() | ServerStatus() | ChatViews() | MessagePage() | Changed() | MessagesForwarded()
-            ):
+            case MessageAccepted() | NoPendingVerification() | Changed() | MessagesForwarded():
+                raise TypeError("encode_reply encodes this itself")
+            case ServerStatus() | ChatViews() | MessagePage():
                 raise TypeError("no native command requests this")
             case _:
                 assert_never(reply)

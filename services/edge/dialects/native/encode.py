@@ -193,13 +193,9 @@ def _avatar_address(chat: ChatId, avatar: str, avatar_hash: str, base_url: str) 
     return displayed_avatar("chat", chat, stored, base_url, own_only=False).avatar
 
 
-def sent_first(number: Id, message: Message) -> results.SentReply:
-    """The whole reply to a message that was posted once. `number`: the id of the command."""
-    return results.SentReply(number, message.chat, message.index, message.id, message.time)
-
-
-def sent(message: Message, *, again: bool) -> results.SendResult:
-    return results.SendResult(message.chat, message.index, message.id, message.time, again or UNSET)
+def sent(number: Id, message: Message, *, again: bool) -> results.SentReply:
+    """`number`: the id of the command."""
+    return results.SentReply(number, message.chat, message.index, message.id, message.time, again or UNSET)
 
 
 def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:

@@ -129,13 +129,14 @@ class SendResult(msgspec.Struct):
 
 
 class SentReply(msgspec.Struct, gc=False):
-    """A whole reply, without `again`: the most frequent one."""
+    """A SendResult with the id of its command: the whole of the most frequent reply."""
 
     re: int | str
     chat: int
     index: int
     id: int
     time: int
+    again: bool | UnsetType = UNSET
 
 
 class HistoryResult(msgspec.Struct):

@@ -5,12 +5,14 @@ from unittest.mock import patch
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.native import Native, encode
 from services.edge.dialects.native.decode import CommandId
+from services.edge.dialects.native.results import SendResult
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import Reactions
 from shared.contract.model import Emoji, Mention, Message, ProfileSummary, Recalled, Text
@@ -64,5 +66,5 @@ def test_the_reply_to_a_message(message: Message, number: int | str, again: bool
     native = Native(ConnectionInfo(LimitsSettings(), BASE_URL))
     request = Request(PostMessage(message.chat, (Text("x"),)), CommandId(number))
     (frame,) = native.encode_reply(request, MessageAccepted(message, (), again), 0.0)
-    members = _encode(encode.sent(message, again=again))
+    members = _encode(SendResult(message.chat, message.index, message.id, message.time, again or UNSET))
     assert frame == b'{"re":%b,' % _encode(number) + members[1:]
