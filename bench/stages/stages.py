@@ -174,8 +174,9 @@ async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
         submitter.left = _AT_ONCE
         now = asyncio.get_running_loop().time()
         for number in range(_AT_ONCE):
-            drafts = upstream.make_drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None)
-            upstream.post(submitter, drafts, now)
+            sender, chat = AccountId(number + 1), ChatId(number + 1)
+            draft = Draft(sender, chat, upstream.new_nonce(), upstream.deadline(), _BODY)
+            upstream.post(submitter, [draft], now)
         upstream.flush()
         await submitter.done.wait()
         assert submitter.failure is None

@@ -58,19 +58,28 @@ class Posting:
         assert connection.dialect is not None
         bodies = _pack_bodies(requests, connection.dialect)
         batch, rest = requests[: len(bodies)], requests[len(bodies) :]
-        chat = _message_of(batch[0]).chat
-        drafts = publisher.make_drafts(connection.account, chat, bodies, summary, waited)
-        if connection.dialect.names_messages:
-            drafts = [_named(draft, _message_of(request)) for draft, request in zip(drafts, batch, strict=True)]
+        drafts = self._make_drafts(batch, bodies, summary, publisher.deadline(waited))
         self._parked, self.waited = (), waited
         self.in_flight = InFlight(
-            chat, [(request, draft.nonce) for request, draft in zip(batch, drafts, strict=True)], now
+            drafts[0].chat, [(request, draft.nonce) for request, draft in zip(batch, drafts, strict=True)], now
         )
         if connection.dialect.names_messages:
             drafts = self._without_concurrent(drafts, submitter)
         if drafts:
             publisher.post(submitter, drafts, now)
         return rest
+
+    def _make_drafts(
+        self, requests: list[Request], bodies: list[bytes], face: ProfileSummary | None, deadline: int
+    ) -> list[Draft]:
+        sender, new_nonce = self._connection.account, self._publisher.new_nonce
+        drafts: list[Draft] = []
+        for request, body in zip(requests, bodies, strict=True):
+            message = _message_of(request)
+            name, chat = message.nonce, message.chat
+            nonce = nonce_of(sender, chat, name) if name else new_nonce()
+            drafts.append(Draft(sender, chat, nonce, deadline, body, face, message.quote))
+        return drafts
 
     def _without_concurrent(self, drafts: list[Draft], submitter: Submitter) -> list[Draft]:
         """Rejects messages that another connection of the account is posting under the same name."""
@@ -139,15 +148,6 @@ def _pack_bodies(requests: list[Request], dialect: Dialect) -> list[bytes]:
         if message.nonce:
             nonces.add(message.nonce)
     return bodies
-
-
-def _named(draft: Draft, message: PostMessage) -> Draft:
-    """With the nonce that the client's name of the message always gives, and with the quote of a reply."""
-    if not message.nonce:
-        return draft
-    sender, chat = draft.sender, draft.chat
-    nonce = nonce_of(sender, chat, message.nonce)
-    return Draft(sender, chat, nonce, draft.deadline, draft.body, draft.face, message.quote)
 
 
 def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:

@@ -4,8 +4,6 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
 from services.edge.client.posting import CONCURRENT, nonce_of
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.rate_limit import TokenBuckets
@@ -62,9 +60,9 @@ class HookMessages:
     async def _draft(self, hook: FoundHook, text: str, key: str) -> Draft:
         summaries = await fetch_summaries(self._bus, [hook.by], self._seconds)
         body = pack_segments((Text(text),))
-        (draft,) = self._publisher.make_drafts(hook.by, hook.chat, [body], summaries.get(hook.by))
         name = f"{_NO_CLIENT_S_NAME}{hook.hook} {key}"
-        return replace(draft, nonce=nonce_of(hook.by, hook.chat, name)) if key else draft
+        nonce = nonce_of(hook.by, hook.chat, name) if key else self._publisher.new_nonce()
+        return Draft(hook.by, hook.chat, nonce, self._publisher.deadline(), body, summaries.get(hook.by))
 
 
 class _HookSubmission:

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from msgspec.structs import replace
-
 from services.edge.canonical.commands import ForwardMessage
 from services.edge.canonical.replies import ForwardedMessage, MessagesForwarded
 from services.edge.client.posting import CONCURRENT, nonce_of
@@ -67,11 +65,8 @@ class MessageForwarder:
 
     def _drafts(self, session: LoginSession, command: ForwardMessage, body: bytes) -> Sequence[Draft]:
         sender, summary, name = session.connection.account, session.summary(), _NO_CLIENT_S_NAME + command.nonce
-        return [
-            replace(draft, nonce=nonce_of(sender, chat, name))
-            for chat in command.into
-            for draft in self._publisher.make_drafts(sender, chat, [body], summary)
-        ]
+        deadline = self._publisher.deadline()
+        return [Draft(sender, chat, nonce_of(sender, chat, name), deadline, body, summary) for chat in command.into]
 
 
 class _Submission:

@@ -13,7 +13,6 @@ replica that is overloaded is believed, and the senders get its error at once.
 
 import asyncio
 import secrets
-from collections.abc import Iterable
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
@@ -28,9 +27,8 @@ from shared.bus.client import Bus, NoResponders, Unavailable
 from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
+from shared.contract.ids import NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
-from shared.contract.model import ProfileSummary
 from shared.tasks import Tasks
 from shared.telemetry import log, new_trace, trace
 
@@ -98,12 +96,13 @@ class MessagePublisher:
         """Of the drafts without a result."""
         self._nonces = count(secrets.randbits(62))
 
-    def make_drafts(
-        self, sender: AccountId, chat: ChatId, bodies: Iterable[bytes], face: ProfileSummary | None, waited: float = 0.0
-    ) -> list[Draft]:
-        """`waited`: seconds since the messages arrived."""
-        deadline, nonces = int(steady_ms() + (self._seconds - waited) * 1000), self._nonces
-        return [Draft(sender, chat, Nonce(next(nonces) & NONCE_BITS), deadline, body, face) for body in bodies]
+    def deadline(self, waited: float = 0.0) -> int:
+        """Of drafts whose messages arrived `waited` seconds ago."""
+        return int(steady_ms() + (self._seconds - waited) * 1000)
+
+    def new_nonce(self) -> Nonce:
+        """Of a draft that its client does not name."""
+        return Nonce(next(self._nonces) & NONCE_BITS)
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:
         """Queue a connection's messages to one chat, in this order, for the next request. `now`: by the event loop's

@@ -83,8 +83,8 @@ class PostingEdge:
         counter, loop = ResultCounter(), asyncio.get_running_loop()
         began = loop.time()
         for chat in chats:
-            drafts = self.publisher.make_drafts(_SENDER, chat, [b"x"], None)
-            self.publisher.post(counter, drafts, began)
+            draft = Draft(_SENDER, chat, self.publisher.new_nonce(), self.publisher.deadline(), b"x")
+            self.publisher.post(counter, [draft], began)
         self.publisher.flush()
         await counter.all_confirmed(len(chats))
         return loop.time() - began

@@ -60,10 +60,10 @@ class Replica(NamedTuple):
     requests: "asyncio.Queue[tuple[list[Draft], Responder]]"
 
     def post(self, submitter: RecordingSubmitter, messages: int) -> None:
-        bodies = [b"x"] * messages
-        drafts = self.publisher.make_drafts(AccountId(1), ChatId(1), bodies, None)
-        self.publisher.post(submitter, drafts, asyncio.get_running_loop().time())
-        self.publisher.flush()
+        edge = self.publisher
+        drafts = [Draft(AccountId(1), ChatId(1), edge.new_nonce(), edge.deadline(), b"x") for _ in range(messages)]
+        edge.post(submitter, drafts, asyncio.get_running_loop().time())
+        edge.flush()
 
     async def next_request(self) -> tuple[list[Draft], Responder]:
         return await asyncio.wait_for(self.requests.get(), WAIT_SECONDS)
