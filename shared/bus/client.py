@@ -124,9 +124,9 @@ class Bus:
         limits = QueueLimits(concurrency, waiting)
         requests = RequestQueue(route, handler, limits, self._served, self._reply, self._tasks, self._tracer)
 
-        async def receive(message: Msg) -> None:
+        def receive(message: Msg) -> None:
             self._clocks.translate(message)
-            await requests.receive(message)
+            requests.receive(message)
 
         self._broker.subscribe(route.subject, receive, queue)
 
@@ -134,7 +134,7 @@ class Bus:
         """Receives every message of a subject as bytes, in order, without a reply. The callback must be quick."""
         name = subject.rpartition(".")[2]
 
-        async def receive(message: Msg) -> None:
+        def receive(message: Msg) -> None:
             try:
                 if self._tracer is not None and message.headers:
                     with self._tracer.continue_trace(name, "consumer", message.headers.get("traceparent", "")):
@@ -149,8 +149,8 @@ class Bus:
     def answer_broker(self, subject: str, callback: Callable[[bytes], bytes], *, queue: str) -> None:
         """Replies to requests of nats-server itself, in its own format."""
 
-        async def receive(message: Msg) -> None:
-            await self._reply(message, callback(message.data))
+        def receive(message: Msg) -> None:
+            self._tasks.start(self._reply(message, callback(message.data)), subject)
 
         self._broker.subscribe(subject, receive, queue)
 
@@ -162,7 +162,7 @@ class Bus:
         """`serve` for the hot path: the callback queues the request at once and replies later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 
-        async def receive(message: Msg) -> None:
+        def receive(message: Msg) -> None:
             added = self._clocks.translate(message)
             if is_late(message):
                 return
@@ -174,7 +174,7 @@ class Bus:
                 callback(decode(message.data), responder)
             except Exception:
                 _log.exception("request failed", subject=route.subject)
-                await responder.reply_error(Failure(ErrorCode.INTERNAL, "internal error"))
+                self._tasks.start(responder.reply_error(Failure(ErrorCode.INTERNAL, "internal error")), "reject")
 
         self._broker.subscribe(route.subject, receive, queue)
 

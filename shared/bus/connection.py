@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -11,11 +11,10 @@ import nats.errors
 from faststream.nats import NatsBroker, NatsSecurity, NatsUserPassword
 from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from prometheus_client import Counter
 
-from shared.bus.nats_client import NatsClient
+from shared.bus.nats_client import NatsClient, Receive
 from shared.bus.node_identity import NodeIdentity
 from shared.contract.permissions import NODE_USER, node_inbox
 from shared.settings import NatsSettings
@@ -28,13 +27,8 @@ _log = log(__name__)
 _FOREVER_SECONDS = 86_400
 _REMINDER_SECONDS = 5.0
 """Between two log lines while the broker has not answered at the start."""
-_PENDING_MESSAGES = 65_536
-_PENDING_BYTES = 64 << 20
 _REJECTED = ("authorization violation", "authentication timeout", "authorization timeout")
 _QUOTED = re.compile(r'"([^"]+)"')
-
-Receive = Callable[[Msg], Awaitable[None]]
-"""Called with each message, in order."""
 
 
 class _Broker(NatsBroker):
@@ -89,8 +83,8 @@ class BrokerConnection:
         """Of the last attempt to connect."""
 
     @property
-    def client(self) -> Client:
-        client: Client = self._broker.connection
+    def client(self) -> NatsClient:
+        client: NatsClient = self._broker.connection  # type: ignore[assignment]  # _Broker makes it
         return client
 
     @property
@@ -125,10 +119,7 @@ class BrokerConnection:
 
     async def _subscribe(self, wanted: list[tuple[str, Receive, str]]) -> None:
         for subject, receive, queue in wanted:
-            subscription = await self.client.subscribe(
-                subject, queue, receive, pending_msgs_limit=_PENDING_MESSAGES, pending_bytes_limit=_PENDING_BYTES
-            )
-            self._subscriptions.append(subscription)
+            self._subscriptions.append(await self.client.receive(subject, queue, receive))
 
     def flush(self) -> None:
         """Writes published messages to the socket now; nats-py writes them in a later event-loop tick. While the broker
@@ -170,16 +161,11 @@ class BrokerConnection:
             await self._subscribe([wanted for wanted in self._wanted if wanted[0] == subject])
         await self._settle()
 
-    async def request(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
-        """The reply. Keeps a cancellation that arrives together with it: `asyncio.wait_for` (in nats-py) drops it
-        before Python 3.12. Raises nats.errors.Error."""
-        task = asyncio.current_task()
-        cancellations = task.cancelling() if task is not None else 0
-        try:
-            return (await self.client.request(subject, payload, timeout=seconds, headers=headers)).data
-        finally:
-            if task is not None and task.cancelling() > cancellations:
-                raise asyncio.CancelledError
+    def request(
+        self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]
+    ) -> Coroutine[Any, Any, bytes]:
+        """See NatsClient.send_request."""
+        return self.client.send_request(subject, payload, seconds, headers)
 
     @asynccontextmanager
     async def while_connected(self) -> AsyncIterator[None]:
@@ -225,12 +211,11 @@ class BrokerConnection:
             raise nats.errors.ConnectionClosedError
 
     async def _end_subscription(self, subscription: Subscription, timeout_seconds: float) -> None:
-        """Unsubscribes and handles the queued messages, then stops: stopping first would drop the queue."""
+        """The broker sends no more; then all that it has sent is handled, and the rest forgotten."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self.client._send_unsubscribe(subscription._id)
                 await self._settle()
-                await subscription._pending_queue.join()
                 await subscription.unsubscribe()
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("subscription not drained", error=repr(error))

@@ -3,8 +3,8 @@ once, one past its deadline is dropped. The reply to one that was handled for fa
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from nats.aio.msg import Msg
@@ -26,7 +26,7 @@ _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
 _OVERLOADED = Failure(ErrorCode.UNAVAILABLE, "overloaded, please try again")
 
-Reply = Callable[[Msg, bytes], Awaitable[None]]
+Reply = Callable[[Msg, bytes], Coroutine[Any, Any, None]]
 
 
 class QueueLimits(NamedTuple):
@@ -60,7 +60,7 @@ class RequestQueue(Generic[Q, R]):
         self._running = 0
         self._waiting: deque[tuple[Msg, float]] = deque()
 
-    async def receive(self, message: Msg) -> None:
+    def receive(self, message: Msg) -> None:
         if is_late(message):
             self._count("late", 0)
         elif self._running < self._limits.concurrency:
@@ -70,7 +70,7 @@ class RequestQueue(Generic[Q, R]):
             self._waiting.append((message, time.monotonic()))
         else:
             self._count("overloaded", 0)
-            await self._reply(message, b"-" + _pack(_OVERLOADED))
+            self._tasks.start(self._reply(message, b"-" + _pack(_OVERLOADED)), "reject")
 
     async def _work(self, message: Msg, received: float) -> None:
         """Handles a request, then the waiting ones."""

@@ -83,7 +83,7 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
     )
 
 
-async def ignore_probe(_: Msg) -> None:
+def ignore_probe(_: Msg) -> None:
     """A delivered probe has proved enough."""
 
 

@@ -7,11 +7,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
 
 import nats.errors
 import pytest
-from nats.aio.client import Client
+from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from structlog.testing import capture_logs
@@ -20,6 +19,7 @@ from services.cli.doctor.machine import python
 from services.cli.ports import free_port
 from shared.bus import client, connection, patience
 from shared.bus.client import Bus, Unavailable
+from shared.bus.nats_client import NatsClient
 from shared.bus.responder import Responder
 from shared.contract import subjects as on
 from shared.contract.auth import ListRevocations, Revocations
@@ -531,18 +531,15 @@ async def test_a_process_that_the_broker_turns_away_ends(nats_server: NatsServer
 async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    answer = NatsClient._answer
+
+    def both(client: NatsClient, message: Msg) -> None:
+        answer(client, message)
+        requesting.cancel()
+
+    monkeypatch.setattr(NatsClient, "_answer", both)
     edge = serving(nats_server), new_bus(nats_server, "edge")
     async with running(*edge):
-        request = Client.request
-
-        async def both(client: Client, *args: Any, **kwargs: Any) -> Any:
-            answer = await request(client, *args, **kwargs)
-            together = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_soon(together.set_result, answer)
-            asyncio.get_running_loop().call_soon(requesting.cancel)
-            return await asyncio.wait_for(together, WAIT_SECONDS)
-
-        monkeypatch.setattr(Client, "request", both)
         requesting = asyncio.create_task(edge[1].request(on.LIST_REVOCATIONS, ListRevocations()))
         await asyncio.wait([requesting])
         assert requesting.cancelled()

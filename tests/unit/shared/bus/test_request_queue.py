@@ -32,7 +32,7 @@ async def test_the_reply_to_a_forgotten_request_is_not_sent(
     registry, tasks = CollectorRegistry(), Tasks()
     served = Histogram("served", "seconds", ["route", "result"], registry=registry)
     requests = RequestQueue(NUMBERS, handler, QueueLimits(1, 1), served, reply, tasks, None)
-    await requests.receive(Msg(Client(), NUMBERS.subject, "inbox.edge.a.1", b"\x07", {DEADLINE: "1500"}))
+    requests.receive(Msg(Client(), NUMBERS.subject, "inbox.edge.a.1", b"\x07", {DEADLINE: "1500"}))
     await tasks.finish(10)
     assert sent == replies
     assert registry.get_sample_value("served_count", {"route": NUMBERS.label, "result": "ok"}) == 1
