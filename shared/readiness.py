@@ -25,7 +25,7 @@ class Readiness:
         self, registry: CollectorRegistry, required: Mapping[str, Check], optional: Mapping[str, Check] | None = None
     ) -> None:
         self._works = Gauge(
-            "dragoman_dependency_ready", "Whether a dependency works (1) or not (0)", ["dependency"], registry=registry
+            "dragoman_ready", "Whether a dependency works (1) or not (0)", ["dependency"], registry=registry
         )
         self._tasks = Tasks()
         self._required = self._probes(required)

@@ -53,7 +53,7 @@ PROCESS = PanelGroup(
         percentiles("Lag of the event loop", "dragoman_loop_lag_seconds"),
         gauge("Tasks", "dragoman_loop_tasks"),
         gauge("Open files", "process_open_fds"),
-        gauge("Dependencies that work", "dragoman_dependency_ready", by="dependency"),
+        gauge("Dependencies that work", "dragoman_ready", by="dependency"),
         Panel("Up for", "process_start_time_seconds", PanelKind.AGE, Unit.SECONDS),
     ),
 )

@@ -70,7 +70,7 @@ async def test_ready_but_degraded_without_an_optional_dependency() -> None:
     ops = OpsServer(OpsSettings(), CollectorRegistry(), {"nats": fine}, Dashboard("tested"), {"redis": broken})
     running = asyncio.ensure_future(ops.run())
     assert await get(ops, "/readyz") == (200, '{"status":"ready","degraded":{"redis":"ConnectionError: refused"}}\n')
-    assert 'dragoman_dependency_ready{dependency="redis"} 0.0' in (await get(ops, "/metrics"))[1]
+    assert 'dragoman_ready{dependency="redis"} 0.0' in (await get(ops, "/metrics"))[1]
     ops.stop()
     await running
 

@@ -41,7 +41,7 @@ async def probing(
 
 
 def metric(registry: CollectorRegistry, name: str) -> float | None:
-    return registry.get_sample_value("dragoman_dependency_ready", {"dependency": name})
+    return registry.get_sample_value("dragoman_ready", {"dependency": name})
 
 
 async def test_a_result_is_shared_and_valid_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
