@@ -11,7 +11,7 @@ case $* in *@*) echo "stand-ins: no stand-in has a digest: python3 -m deploy.rel
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 echo "stand-ins: making a Debian"
-packages=python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,haproxy,postgresql,wget,redis-tools
+packages=python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,haproxy,postgresql,busybox,redis-tools
 exporters=prometheus-blackbox-exporter,prometheus-node-exporter,prometheus-postgres-exporter,prometheus-redis-exporter
 case $* in *prom/*) packages=$packages,prometheus,prometheus-alertmanager,$exporters ;; esac
 debootstrap --variant=minbase --include=$packages bookworm "$root" >"$root.log" 2>&1 \
@@ -62,6 +62,7 @@ SCRIPT
 for program in initdb pg_ctl; do ln -s "/usr/lib/postgresql/15/bin/$program" "$root/usr/local/bin/"; done
 ln -s /usr/bin/redis-cli "$root/usr/local/bin/valkey-cli"
 ln -s /usr/bin/prometheus-alertmanager "$root/usr/local/bin/alertmanager"
+ln -s busybox "$root/usr/bin/wget" # the real images have BusyBox's
 exporter=prometheus-nats-exporter
 case $* in *$exporter*) [ -x .venv/bin/$exporter ] || .ci/go $exporter || echo "stand-ins: no $exporter from here" ;; esac
 [ ! -x .venv/bin/$exporter ] || cp .venv/bin/$exporter "$root/usr/local/bin/"

@@ -6,7 +6,7 @@
 #   deploy/compose/trial.sh --chaos [--alerts] [STEP …]
 #   deploy/compose/trial.sh [--tls] --commands
 # --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
-# --dashboards: with those parts of the profile whose images exist;
+# --dashboards: with those parts of the profile whose images exist, whose health checks must see a freeze;
 # --chaos: instead of the suite, users chat while containers are killed, frozen and restarted, and disks are full (as
 # root, after ./dev setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive;
 # --alerts: with Prometheus. Freezes and full disks last until an alert fires, and the table names the alerts;
@@ -111,6 +111,22 @@ shows() {
   curl -fsS --noproxy '*' --get "http://$address:9090/api/v1/query" --data-urlencode "query=$1" | grep -q '"value"'
 }
 
+has_health() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$1")" = "$2" ]; }
+# Freezes one by one what watches, and prints after how long its health check is red. (After `docker pause` Docker says
+# so at once, without a check.)
+freeze_watchers() {
+  for service in $watching; do
+    container=$($compose --profile dashboards ps -q "$service")
+    await 90 has_health "$container" healthy
+    docker kill --signal STOP "$container" >/dev/null
+    frozen=$(date +%s)
+    await 20 has_health "$container" unhealthy
+    say "$service is red $(($(date +%s) - frozen)) s after it has frozen"
+    docker kill --signal CONT "$container" >/dev/null
+    await 30 has_health "$container" healthy
+  done
+}
+
 # A server's volume on a file system of its own, which a step can fill. node_exporter, whose user owns nothing, must see
 # it.
 bounded_volume() {
@@ -151,6 +167,7 @@ if [ -n "$watching" ]; then
   case $watching in *nats-exporter*) await 60 shows 'gnatsd_healthz_status_value == 1' ;; esac
   ! $tls || await 120 shows 'probe_ssl_earliest_cert_expiry > time()'
   say "is watched by$watching"
+  $alerts || freeze_watchers
 fi
 if $chaos; then
   ! $alerts || { find_prometheus; export DRAGOMAN_PROMETHEUS="http://$address:9090"; }
