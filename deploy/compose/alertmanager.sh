@@ -28,7 +28,8 @@ route:
   receiver: operators
   group_by: [alertname, job]
   group_wait: 10s
-  group_interval: 5m
+  # Another dependency of the same job that fails soon after has the same group: its page waits for so long.
+  group_interval: 1m
   repeat_interval: 4h
   routes:
     # The dead man's switch: sent each one or two minutes, and never with other alerts.
