@@ -1,9 +1,9 @@
 """Partitions of chats and their owners among the live replicas of message; pure.
 
 A chat belongs to a partition by its id, and a partition to the live replica with the highest score for it (rendezvous
-hashing). Processes that know the same replicas agree on every owner, and a replica that comes or goes moves its own
-partitions only. An owner is a hint: locks, nonces and order in the database are the truth, so two owners of a partition
-are slow, never wrong.
+hashing), spares aside. Processes that know the same replicas agree on every owner, and a replica that comes or goes
+moves its own partitions only. An owner is a hint: locks, nonces and order in the database are the truth, so two owners
+of a partition are slow, never wrong.
 """
 
 import struct
@@ -78,14 +78,18 @@ class PartitionTable:
 
 
 class LiveReplicas:
-    """The replicas with a recent heartbeat, and the partitions that each owns. No partition has an owner while a live
-    replica names another number of partitions (one of a version without partitions names 0): the replicas that agree
-    may be too few. Times are of one monotonic clock, seconds."""
+    """The replicas with a recent heartbeat, and the partitions that each owns. A spare owns none unless all others are
+    suspended or gone. No partition has an owner while a live replica names another number of partitions (one of a
+    version without partitions names 0): the replicas that agree may be too few. Times are of one monotonic clock,
+    seconds."""
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
         self._table = PartitionTable(partitions)
         """Of the live replicas without the suspended ones."""
+        self._owners = PartitionTable(partitions)
+        """Of these without the spares."""
+        self._spares: set[str] = set()
         self._last_heard: dict[str, float] = {}
         self._disagreeing: set[str] = set()
         self._missed: dict[str, float] = {}
@@ -106,7 +110,7 @@ class LiveReplicas:
     def __contains__(self, replica: str) -> bool:
         return replica in self._last_heard
 
-    def heartbeat(self, replica: str, partitions: int, now: float) -> None:
+    def heartbeat(self, replica: str, partitions: int, now: float, *, spare: bool = False) -> None:
         if partitions == STOPPING:
             self._forget(replica)
             return
@@ -117,14 +121,33 @@ class LiveReplicas:
         if partitions != self._partitions:
             self._disagreeing.add(replica)
             self._suspended_until.pop(replica, None)
-            self._table.discard(replica)
+            self._discard(replica)
             return
         self._disagreeing.discard(replica)
+        self._note_spare(replica, spare)
         if replica not in self._table and now >= self._suspended_until.get(replica, 0.0):
-            self._table.add(replica)
+            self._add(replica)
+
+    def _note_spare(self, replica: str, spare: bool) -> None:
+        if spare and replica not in self._spares:
+            self._spares.add(replica)
+            self._owners.discard(replica)
+        elif not spare and replica in self._spares:
+            self._spares.discard(replica)
+            if replica in self._table:
+                self._owners.add(replica)
+
+    def _add(self, replica: str) -> None:
+        self._table.add(replica)
+        if replica not in self._spares:
+            self._owners.add(replica)
+
+    def _discard(self, replica: str) -> None:
+        self._table.discard(replica)
+        self._owners.discard(replica)
 
     def owns(self, replica: str) -> bool:
-        """Whether the replica is live and not suspended."""
+        """Whether the replica is live and not suspended: it owns partitions, or could."""
         return replica in self._table
 
     def is_last(self, replica: str) -> bool:
@@ -135,17 +158,17 @@ class LiveReplicas:
         """The replica owns nothing before its first heartbeat after `until`."""
         if self.owns(replica):
             self._suspended_until[replica] = until
-            self._table.discard(replica)
+            self._discard(replica)
 
     def resume(self, replica: str) -> None:
         """End a suspension."""
         if self._suspended_until.pop(replica, None) is not None and not self.owns(replica):
-            self._table.add(replica)
+            self._add(replica)
 
     def owner(self, chat: ChatId, now: float) -> str:
         """The owner of the chat's partition; empty while there is none."""
         self._expire(now)
-        return "" if self._disagreeing else self._table.owner(chat)
+        return "" if self._disagreeing else self._owning.owner(chat)
 
     def after(self, chat: ChatId, replica: str, now: float) -> str:
         """See PartitionTable; empty while there is no owner."""
@@ -155,7 +178,11 @@ class LiveReplicas:
     def owned(self, replica: str, now: float) -> int:
         """The number of partitions that the replica owns."""
         self._expire(now)
-        return 0 if self._disagreeing else self._table.owned(replica)
+        return 0 if self._disagreeing else self._owning.owned(replica)
+
+    @property
+    def _owning(self) -> PartitionTable:
+        return self._owners if len(self._owners) else self._table
 
     def _expire(self, now: float) -> None:
         """Cheap while nothing can have expired."""
@@ -174,4 +201,5 @@ class LiveReplicas:
         self._suspended_until.pop(replica, None)
         self._missed.pop(replica, None)
         self._disagreeing.discard(replica)
-        self._table.discard(replica)
+        self._spares.discard(replica)
+        self._discard(replica)

@@ -60,11 +60,10 @@ _FIRST_CHAT = ChatId(1)
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for dependencies that are not available yet. Raises StartupError."""
-    registry, tracer = new_registry(), tracing(settings, "message")
+    registry, tracer, url = new_registry(), tracing(settings, "message"), settings.database_url("message")
     presence, bus = Presence(settings.redis, registry), Bus(settings.nats, "message", registry, tracer)
     metrics, databases, hooks = MessageMetrics(registry), _databases(settings.message, bus), HookAnnouncer(bus)
-    url, pool_size = settings.database_url("message"), settings.database.pool_size
-    database = Database(url, pool_size=pool_size, registry=registry, tracer=tracer)
+    database = Database(url, pool_size=settings.database.pool_size, registry=registry, tracer=tracer)
 
     async def membership(request: GetMembership) -> Membership:
         return await bus.request(GET_MEMBERSHIP, request, seconds=_MEMBERSHIP_SECONDS, retry=True)
@@ -75,10 +74,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     store = MessageStore(database) if databases is None else PlacedMessageStore(database)
     rosters = RosterCache(membership, metrics)
     announcements, tasks, versions = AnnouncementReceiver(rosters), Tasks(), partial(_versions, presence)
-    ownership = Ownership(settings.message.partitions, bus.is_denied, metrics, databases)
+    ownership = Ownership(settings.message, bus.is_denied, metrics, databases)
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership, hooks.announce)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
+    ownership.queue_seconds = batcher.queue_seconds
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
     searching = TextSearch(store, list_chats, settings.message)
     search = MessageSearch(store, rosters, versions, partial(_nodes, presence), settings.message)

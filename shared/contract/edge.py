@@ -64,7 +64,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
     know placements uses the queue group, whose replicas forward the messages of other databases. `wants_accounts`:
     presence is unknown to it, so edges announce their accounts. `known_nodes`: the nodes whose accounts it knows by
     their announcements, all since the first number and up to the second. It publishes on the subject of such a node
-    what concerns the node, besides the broadcast to all others."""
+    what concerns the node, besides the broadcast to all others. `load`: the cores of the processor that it has used
+    since the heartbeat before. `spare`: it owns no chats while a replica that is none does."""
 
     replica: str
     epoch: int
@@ -75,6 +76,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
     placement: Placement | None = None
     wants_accounts: bool = False
     known_nodes: dict[NodeId, tuple[int, int]] = {}
+    load: float = 0.0
+    spare: bool = False
 
 
 class PresenceIncomplete(msgspec.Struct, frozen=True):

@@ -33,6 +33,12 @@ class MessageSettings(SettingsSection):
         le=4096,
         description="of chats, shared out to the replicas; the same for message and edges, as long as they exist",
     )
+    owner_cores: float = Field(
+        0.6,
+        ge=0,
+        description="one more replica owns chats for each so many cores that the replicas of a database use together; "
+        "the others are spares, which cost little; 0: all replicas own chats, whatever the load",
+    )
     databases: dict[DatabaseName, MessageDatabase] = Field(
         {},
         description="several databases: for each name its `url`, and at first its `partitions`, as in 0-127; "

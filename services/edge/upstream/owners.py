@@ -59,7 +59,7 @@ class Owners:
             self._database_of[replica] = placement.database
             partitions = partitions if partitions == STOPPING else placement.partitions
         replicas = self._replicas(replica)
-        replicas.heartbeat(replica, partitions, now)
+        replicas.heartbeat(replica, partitions, now, spare=heartbeat.spare)
         if replica in replicas and replica not in self._replies:
             self._replies = {one: replies for one, replies in self._replies.items() if one in self._replicas(one)}
             self._database_of = {

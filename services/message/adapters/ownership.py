@@ -14,13 +14,17 @@ import msgspec
 
 from services.message.adapters.databases import Databases
 from services.message.metrics import MessageMetrics
+from services.message.service.spares import SpareDecision
 from shared.contract.edge import Heartbeat, Placement
 from shared.contract.ids import ChatId
 from shared.contract.subjects import post
 from shared.partitions import STOPPING, LiveReplicas
+from shared.settings import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)
+_QUEUE_SECONDS = 0.1
+_LEAST_SECONDS = 0.5
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
@@ -28,16 +32,36 @@ class SeveralDatabases(Exception):
     """The settings lack message.databases; the message says so."""
 
 
+class ProcessorLoad:
+    """The cores that this process has used since the time before, or one time earlier if that was just now."""
+
+    def __init__(self) -> None:
+        self._since = float("-inf")
+        self._used = self._cores = 0.0
+
+    def take(self, now: float, used: float) -> float:
+        """`used`: seconds of the processor since the start."""
+        if now - self._since >= _LEAST_SECONDS:
+            self._cores = (used - self._used) / (now - self._since)
+            self._since, self._used = now, used
+        return self._cores
+
+
 IsDenied = Callable[[str], bool]
 """Whether the broker denies this process a subject."""
 
 
 class Ownership:
-    """`partitions`: see MessageSettings. `databases`: with several databases."""
+    """`databases`: with several databases. `queue_seconds`: how long a message would wait here."""
 
     def __init__(
-        self, partitions: int, is_denied: IsDenied, metrics: MessageMetrics, databases: Databases | None = None
+        self,
+        settings: MessageSettings,
+        is_denied: IsDenied,
+        metrics: MessageMetrics,
+        databases: Databases | None = None,
     ) -> None:
+        partitions = settings.partitions
         self.placement: Placement | None = None
         """What the database serves, of one of several."""
         self._databases = databases
@@ -47,6 +71,10 @@ class Ownership:
         self._partitions = partitions
         self._is_denied = is_denied
         self._replicas = LiveReplicas(partitions)
+        self._decision = SpareDecision(self.replica, settings.owner_cores)
+        self._owner_cores = settings.owner_cores
+        self._load = ProcessorLoad()
+        self.queue_seconds: Callable[[], float] = float
         self._resigned = False
         self.withdrawn = False
         """Own no partition for a while, as if this replica stopped."""
@@ -62,6 +90,15 @@ class Ownership:
         if self._databases is not None:
             return 0
         return 0 if self._is_denied(post(self.replica).subject) else self._partitions
+
+    @property
+    def is_spare(self) -> bool:
+        return self._decision.is_spare(self._replicas.__contains__, time.monotonic())
+
+    def load(self) -> float:
+        """For the next heartbeat. A replica with a queue needs another one, whatever keeps it from using more."""
+        queued = self.queue_seconds() > _QUEUE_SECONDS
+        return self._load.take(time.monotonic(), time.process_time()) + (self._owner_cores if queued else 0.0)
 
     def resign(self) -> None:
         """Own no partition from the next heartbeat on."""
@@ -96,7 +133,8 @@ class Ownership:
             if placement.database != self._databases.own:
                 return
             partitions = placement.partitions if partitions != STOPPING else STOPPING
-        self._replicas.heartbeat(heartbeat.replica, partitions, time.monotonic())
+        self._replicas.heartbeat(heartbeat.replica, partitions, time.monotonic(), spare=heartbeat.spare)
+        self._decision.note(heartbeat.replica, heartbeat.load)
         if partitions not in (STOPPING, 0, self._partitions):
             self._report(heartbeat, "another replica has another number of partitions (message.partitions)")
 

@@ -117,7 +117,7 @@ class PostingBatcher:
         self._metrics = metrics
         self._flush = flush
         self._batch_rows = settings.batch_rows
-        self._queue_seconds = settings.queue_seconds
+        self._longest_queue_seconds = settings.queue_seconds
         self._queue_delay = QueueDelayEstimator()
         self._queue: deque[PostRequest] = deque()
         self._wake = asyncio.Event()
@@ -140,9 +140,13 @@ class PostingBatcher:
         self._count_in_flight(request, 1)
         self._enqueue(request)
 
+    def queue_seconds(self) -> float:
+        """How long a message would wait; 0 while the queue is short."""
+        return self._queue_delay.estimate(self._rows)
+
     def _is_overloaded(self) -> bool:
         full = self._rows >= _MAX_QUEUED_BATCHES * self._batch_rows or self._bytes >= _MAX_QUEUED_BYTES
-        return full or self._queue_delay.estimate(self._rows) > self._queue_seconds
+        return full or self.queue_seconds() > self._longest_queue_seconds
 
     def _count_in_flight(self, request: PostRequest, sign: int) -> None:
         self._requests += sign

@@ -142,3 +142,37 @@ def test_while_all_are_suspended_there_is_no_owner() -> None:
     for replica in ("a1", "b2", "unknown"):
         live.suspend(replica, 1.0)
     assert {live.owner(chat, 0.5) for chat in CHATS} == {""}
+
+
+def test_a_spare_owns_nothing_while_there_is_an_owner() -> None:
+    live = live_replicas("a1", "b2")
+    live.heartbeat("c3", PARTITIONS, 0.0, spare=True)
+    assert {live.owner(chat, 0.0) for chat in CHATS} == {"a1", "b2"}
+    assert live.owned("c3", 0.0) == 0
+    live.heartbeat("a1", PARTITIONS, 0.0, spare=True)
+    assert {live.owner(chat, 0.0) for chat in CHATS} == {"b2"}
+    live.heartbeat("c3", PARTITIONS, 0.0)
+    assert {live.owner(chat, 0.0) for chat in CHATS} == {"b2", "c3"}
+
+
+def test_spares_take_over_at_once_where_no_owner_is_left() -> None:
+    live = live_replicas("a1")
+    for spare in ("b2", "c3"):
+        live.heartbeat(spare, PARTITIONS, 0.0, spare=True)
+    assert live.after(CHATS[0], "a1", 0.0) in {"b2", "c3"}
+    live.suspend("a1", 10.0)
+    assert {live.owner(chat, 0.0) for chat in CHATS} == {"b2", "c3"}
+    live.resume("a1")
+    assert {live.owner(chat, 0.0) for chat in CHATS} == {"a1"}
+    live.heartbeat("a1", STOPPING, 0.0)
+    assert {live.owner(chat, 0.0) for chat in CHATS} == {"b2", "c3"}
+
+
+def test_a_suspended_spare_comes_back_as_one() -> None:
+    live = live_replicas("a1")
+    live.heartbeat("b2", PARTITIONS, 0.0, spare=True)
+    live.suspend("b2", 1.0)
+    live.heartbeat("b2", PARTITIONS, 2.0, spare=True)
+    live.heartbeat("a1", PARTITIONS, 2.0)
+    assert {live.owner(chat, 2.0) for chat in CHATS} == {"a1"}
+    assert live.owns("b2")

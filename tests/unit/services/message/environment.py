@@ -54,7 +54,7 @@ _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 def sole_ownership() -> Ownership:
     """Of a replica that hears no other."""
-    return Ownership(256, lambda _subject: False, MessageMetrics(CollectorRegistry()))
+    return Ownership(MessageSettings(), lambda _subject: False, MessageMetrics(CollectorRegistry()))
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

@@ -210,7 +210,7 @@ async def test_heartbeats_are_sent_every_second_and_announce_the_shutdown(
     (envelope,), (after, *_) = env.edges.envelopes[NORTH], env.edges.empty_envelopes[NORTH]
     assert (envelope.counter, after.counter) == (1, 2)
     last = env.edges.heartbeats[-1]
-    assert last == Heartbeat(envelope.replica, envelope.epoch, {}, True, last.now, STOPPING)
+    assert last == Heartbeat(envelope.replica, envelope.epoch, {}, True, last.now, STOPPING, load=last.load)
     assert abs(last.now - now_ms()) < 60_000
 
 

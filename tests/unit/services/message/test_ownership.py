@@ -32,6 +32,16 @@ CHATS = [ChatId(number) for number in range(1, 61)]
 
 
 @pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """All replicas own chats, however little there is to do."""
+    return with_owner_cores(settings, 0.0)
+
+
+def with_owner_cores(settings: Settings, cores: float) -> Settings:
+    return settings.model_copy(update={"message": MessageSettings(owner_cores=cores)})
+
+
+@pytest.fixture
 async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterator[PostingEdge]:
     """Its account is a member of every chat."""
     for chat in CHATS:
@@ -183,6 +193,24 @@ async def test_the_partitions_are_shared_out_completely(
                 while (owned := [await metric_value(one, "dragoman_message_partitions") for one in replicas])[1] == 256:
                     await asyncio.sleep(0.05)
         assert sum(owned) == 256
+
+
+async def test_a_spare_owns_no_chats_until_the_owner_stops(
+    env: MessageEnvironment, edge: PostingEdge, settings: Settings
+) -> None:
+    replicas = [with_owner_cores(one, 100.0) for one in (settings, second_replica(settings))]
+    async with AsyncExitStack() as stack:
+        stopping = [await stack.enter_async_context(running_replica(one)) for one in replicas]
+        await env.wait_for_replicas(2)
+        await wait_for_owners(edge, 1)
+        await edge.post(CHATS)
+        served = [await metric_value(one, "dragoman_message_acknowledged_total") for one in replicas]
+        assert sorted(served) == [0, len(CHATS)]
+        stopping[served.index(len(CHATS))].set()
+        await wait_until(lambda: any(beat.leaving for beat in env.edges.heartbeats))
+        await edge.post(CHATS)
+        heads = await env.session.bus.request(GET_HEADS, GetHeads(CHATS))
+        assert set(heads.heads.values()) == {2}
 
 
 async def test_replicas_with_another_number_of_partitions_are_left_to_the_queue_group(

@@ -16,6 +16,7 @@ from shared.contract.edge import Heartbeat
 from shared.contract.message import GetHeads, Heads
 from shared.contract.subjects import GET_HEADS
 from shared.partitions import STOPPING
+from shared.settings import MessageSettings
 from shared.telemetry import new_registry
 from tests.support.servers import NatsServer
 
@@ -31,7 +32,7 @@ class QueueReplica:
         self.failures: dict[str, str] = {}
         self.requests = 0
         self.bus = Bus(nats.settings("message"), "message", registry)
-        self.ownership = Ownership(PARTITIONS, lambda _: False, MessageMetrics(registry))
+        self.ownership = Ownership(MessageSettings(partitions=PARTITIONS), lambda _: False, MessageMetrics(registry))
         self.withdrawal = Withdrawal(self.bus, self.ownership, self.read_failures)
         self.bus.serve(GET_HEADS, self.serve, queue="message")
 
