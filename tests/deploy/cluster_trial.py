@@ -2,8 +2,8 @@
 
 `python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG [STEP …]]`. Exit status 0: proven, 1: violated,
 2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, which reads the pods, the table names the
-alerts, each part is also away until one fires, and a disk is full until one fires. With an address in DRAGOMAN_EDGES,
-users chat through the proxy there (Ingress, Gateway), which the edges must trust.
+alerts, each part is also away until one fires, and a freeze and a full disk last until one fires. With an address in
+DRAGOMAN_EDGES, users chat through the proxy there (Ingress, Gateway), which the edges must trust.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,7 +25,10 @@ from shared.settings_loader import load
 from shared.telemetry import configure_logging
 from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_trial import (
+    ALARM_SECONDS,
     CALM_SECONDS,
+    EDGE,
+    FAULT_SECONDS,
     PAUSE_SECONDS,
     STEP_SECONDS,
     CommandFailed,
@@ -33,6 +37,8 @@ from tests.deploy.disturbed_trial import (
     next_log_file,
     run,
     trial,
+    until_first,
+    until_quiet,
     use_up_log,
 )
 from tests.drills.archive import read_history
@@ -43,6 +49,8 @@ SERVICES = ("message", "session", "auth", "edge")
 WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {
     one: f"statefulset/{one}" for one in ("nats", "valkey", "postgres")
 }
+FROZEN = {"postgres": "postgres", EDGE: f"{EDGE}~clients"}
+"""The outage (see Disturbance) while one pod of these is frozen; while one of others is, users are served."""
 FILLED = {"postgres": "postgres", "nats": ""}
 """StatefulSets that store on volumes, and whether users are without service while these are full: see
 Disturbance.outage."""
@@ -58,6 +66,33 @@ while :; do
 done
 """
 """Servers free some space again. The file has no name: it is gone with its process, in whatever way this ends."""
+FREEZERS = "dragoman-freezers"
+"""A namespace of its own, since that of the installation rejects privileged pods."""
+FREEZE = """
+import os, pathlib, signal, sys, time
+directory, uid, seconds = sys.argv[1:]
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+frozen = []
+try:
+    for file in pathlib.Path(directory).glob("[0-9]*/cgroup"):
+        try:
+            if uid in file.read_text().replace("_", "-"):
+                descriptor = os.pidfd_open(int(file.parent.name))
+                signal.pidfd_send_signal(descriptor, signal.SIGSTOP)
+                frozen.append(descriptor)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    print(len(frozen), "processes frozen", flush=True)
+    time.sleep(float(seconds))
+finally:
+    for descriptor in frozen:
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+"""
+"""Stops all processes whose control group names the UID of a pod, until it ends itself. Descriptors, because the number
+of a process that is gone may be another's. The driver systemd writes _ in place of -."""
 BOUND_SECONDS = 10.0
 """The longest time without service."""
 
@@ -193,6 +228,72 @@ async def full(service: str, *, log: bool = False) -> AsyncIterator[None]:
     await rolled_out(*SERVICES)
 
 
+def freezer(pod: dict[str, Any], image: str) -> dict[str, Any]:
+    """The spec of a pod beside this one, which freezes it. `image`: one with Python that the node has."""
+    return {
+        "nodeName": pod["spec"]["nodeName"],
+        "hostPID": True,
+        "automountServiceAccountToken": False,
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [
+            {
+                "name": "freezer",
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["python3", "-c", FREEZE, "/proc", pod["metadata"]["uid"], str(STEP_SECONDS)],
+                "securityContext": {"privileged": True, "runAsUser": 0},
+            }
+        ],
+    }
+
+
+@asynccontextmanager
+async def frozen(pod: dict[str, Any]) -> AsyncIterator[None]:
+    """All processes of a pod. Those that were replaced meanwhile are none of it. Raises CommandFailed, TimeoutError."""
+    apart = f"--namespace={FREEZERS}"
+    image = await kubectl("get", WORKLOADS["auth"], "--output", "jsonpath={.spec.template.spec.containers[0].image}")
+    overrides = json.dumps({"apiVersion": "v1", "spec": freezer(pod, image)})
+    await kubectl("create", "namespace", FREEZERS)
+    try:
+        await kubectl("label", "namespace", FREEZERS, "pod-security.kubernetes.io/enforce=privileged")
+        await kubectl("run", "freezer", apart, f"--image={image}", "--restart=Never", f"--overrides={overrides}")
+        await kubectl("wait", "--for=condition=Ready", "pod/freezer", apart, "--timeout=60s")
+        async with asyncio.timeout(STEP_SECONDS):
+            while not (shown := await kubectl("logs", "freezer", apart)):
+                await asyncio.sleep(PAUSE_SECONDS)
+        if shown.startswith("0 "):
+            raise CommandFailed(f"the node shows no process of the pod {pod['metadata']['name']}")
+        yield
+    finally:
+        await kubectl("delete", "pod", "freezer", apart, "--ignore-not-found")
+        await kubectl("delete", "namespace", FREEZERS)
+
+
+async def until_replaced(pod: dict[str, Any]) -> None:
+    """Until the container of this pod is another one. Raises CommandFailed."""
+    began, (before,) = time.monotonic(), pod["status"]["containerStatuses"]
+    running = before["containerID"]
+    while running == before["containerID"]:
+        await asyncio.sleep(PAUSE_SECONDS)
+        path = "jsonpath={.status.containerStatuses[0].containerID}"
+        running = await kubectl("get", "pod", pod["metadata"]["name"], "--output", path)
+    click.echo(f"{pod['metadata']['name']}: replaced {time.monotonic() - began:.0f} s after it was frozen")
+
+
+async def freeze(name: str, alarms: Alarms | None) -> None:
+    """One pod of WORKLOADS, until an alert fires (without alerts, FAULT_SECONDS) or its liveness probe has it replaced;
+    then, until it is ready and no alert fires any more. Raises CommandFailed, TimeoutError."""
+    pod = (await pods_of(name))[0]
+    async with frozen(pod):
+        await until_first(
+            until_replaced(pod),
+            alarms.raised(time.monotonic(), ALARM_SECONDS) if alarms else asyncio.sleep(FAULT_SECONDS),
+        )
+    await kubectl("wait", "--for=condition=Ready", f"pod/{pod['metadata']['name']}", f"--timeout={STEP_SECONDS:.0f}s")
+    if alarms:
+        await until_quiet(alarms)
+
+
 async def small_volumes() -> list[str]:
     """Those of FILLED that can be filled without harm to anything else. Raises CommandFailed."""
     rooms = {service: await room_mib(service) for service in FILLED}
@@ -215,6 +316,9 @@ async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     yield Disturbance("restart", "restart", "restart", restart)
     for name in WORKLOADS:
         yield Disturbance(f"kill {name}", name, "kill", partial(kill, name), name if name == "postgres" else "")
+    for name in WORKLOADS:
+        outage = FROZEN.get(name, "")
+        yield Disturbance(f"freeze {name}", name, "stop", partial(freeze, name, alarms), outage)
     node = await node_to_drain()
     if node is None:
         click.echo("not tried: drain (there is no second node to move to)")

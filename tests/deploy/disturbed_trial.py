@@ -5,11 +5,11 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -112,8 +112,23 @@ async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None], 
     """A fault that lasts until this alert (empty: any) fires, or ALARM_SECONDS; then, until none fires any more."""
     async with fault:
         await alarms.raised(time.monotonic(), ALARM_SECONDS, alert)
+    await until_quiet(alarms)
+
+
+async def until_quiet(alarms: Alarms) -> None:
+    """Until no alert fires any more. Raises CommandFailed."""
     if not await alarms.quiet(QUIET_SECONDS):
         raise CommandFailed(f"still firing {QUIET_SECONDS:.0f} s later: {', '.join(sorted(alarms.log.firing - LONG))}")
+
+
+async def until_first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until one of these is over; the others are cancelled. Raises its error."""
+    tasks = [asyncio.create_task(one) for one in waits]
+    over, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    for task in over:
+        task.result()
 
 
 async def lasting(

@@ -1,7 +1,10 @@
 """trial.sh without a cluster, and the table of its steps."""
 
+import asyncio
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,18 @@ import pytest
 
 from tests.deploy import cluster_trial, disturbed_trial
 from tests.deploy.alarms import Alarms
-from tests.deploy.cluster_trial import FILL, away, filler, full, node_to_drain, small_volumes, steps
+from tests.deploy.cluster_trial import (
+    FILL,
+    FREEZE,
+    away,
+    filler,
+    freeze,
+    freezer,
+    full,
+    node_to_drain,
+    small_volumes,
+    steps,
+)
 from tests.deploy.disturbed_trial import CommandFailed, TrialStep, by_step
 from tests.deploy.manifests import K8S
 from tests.drills.indexed_trial import IndexedTrial
@@ -58,6 +72,29 @@ class FilledCluster:
 
     async def objects(self, _kind: str, _selector: str, label: str) -> list[dict[str, Any]]:
         return [StatefulPod(label.partition("=")[2]).shown]
+
+
+class FrozenCluster:
+    """Stands for kubectl. A frozen pod has another container once it was looked at `lasts` times."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+        self.found, self.lasts = "2 processes frozen", 1_000_000
+
+    async def kubectl(self, *arguments: str) -> str:
+        self.commands.append(" ".join(arguments))
+        match arguments[:2]:
+            case ("logs", _):
+                return self.found
+            case ("get", "pod"):
+                self.lasts -= 1
+                return "first" if self.lasts > 0 else "second"
+        return ""
+
+    async def pods_of(self, service: str) -> list[dict[str, Any]]:
+        metadata = {"name": f"{service}-0", "uid": "7c1f-05"}
+        status = {"containerStatuses": [{"containerID": "first"}]}
+        return [{"metadata": metadata, "spec": {"nodeName": "node1"}, "status": status}]
 
 
 def test_a_missing_cluster_is_one_sentence(tmp_path: Path) -> None:
@@ -144,6 +181,76 @@ async def test_parts_are_away_only_where_alerts_are_followed(monkeypatch: pytest
     added = {step.name async for step in steps("", Alarms("http://unused"))} - without
     assert added == {f"away {name}" for name in cluster_trial.WORKLOADS}
     assert {f"kill {name}" for name in cluster_trial.WORKLOADS} <= without
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FrozenCluster:
+    cluster = FrozenCluster()
+    monkeypatch.setattr(cluster_trial, "kubectl", cluster.kubectl)
+    monkeypatch.setattr(cluster_trial, "pods_of", cluster.pods_of)
+    monkeypatch.setattr(cluster_trial, "PAUSE_SECONDS", 0.0)
+    return cluster
+
+
+async def test_a_pod_is_frozen_for_some_time(cluster: FrozenCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_trial, "FAULT_SECONDS", 0.02)
+    await freeze("edge", None)
+    deleted = [one for one in cluster.commands if one.startswith("delete")]
+    apart = "--namespace=dragoman-freezers"
+    assert deleted == [f"delete pod freezer {apart} --ignore-not-found", "delete namespace dragoman-freezers"]
+    assert cluster.commands[-1] == "wait --for=condition=Ready pod/edge-0 --timeout=600s"
+
+
+async def test_a_freeze_is_over_once_the_container_is_replaced(
+    cluster: FrozenCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.lasts = 3
+    async with asyncio.timeout(10):
+        await freeze("edge", None)
+    assert "edge-0: replaced 0 s after it was frozen" in capsys.readouterr().out
+
+
+async def test_a_pod_that_the_node_does_not_show_is_not_frozen(cluster: FrozenCluster) -> None:
+    cluster.found = "0 processes frozen"
+    with pytest.raises(CommandFailed, match="no process of the pod edge-0"):
+        await freeze("edge", None)
+    assert cluster.commands[-1] == "delete namespace dragoman-freezers"
+
+
+async def test_only_a_freezer_is_privileged_and_on_the_node_of_its_pod(cluster: FrozenCluster) -> None:
+    (pod,) = await cluster.pods_of("edge")
+    spec = freezer(pod, "dragoman:1")
+    (container,) = spec["containers"]
+    assert (spec["nodeName"], spec["hostPID"], container["securityContext"]["privileged"]) == ("node1", True, True)
+    assert container["command"][-2:] == ["7c1f-05", "600.0"]
+
+
+def process_state(process: subprocess.Popen[bytes]) -> str:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def test_a_freezer_stops_the_processes_of_one_pod_until_it_ends(tmp_path: Path) -> None:
+    inside, outside, gone = [subprocess.Popen(["/bin/sleep", "60"]) for _ in range(3)]
+    gone.kill()
+    gone.wait()
+    groups = {inside: "podab_c1", outside: "podab_c2", gone: "podab_c1"}
+    for process, group in groups.items():
+        (tmp_path / str(process.pid)).mkdir()
+        (tmp_path / str(process.pid) / "cgroup").write_text(f"0::/kubepods.slice/kubepods-{group}.slice/0a\n")
+    command = [sys.executable, "-c", FREEZE, str(tmp_path), "ab-c1", "60"]
+    freezing = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert freezing.stdout is not None
+        assert freezing.stdout.readline() == b"1 processes frozen\n"
+        block_until(lambda: process_state(inside) == "T")
+        assert process_state(outside) == "S"
+        freezing.send_signal(signal.SIGTERM)
+        freezing.communicate()
+        block_until(lambda: process_state(inside) == "S")
+    finally:
+        for process in (inside, outside, freezing):
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture
