@@ -1,18 +1,19 @@
 #!/bin/sh
 # Tries Dragoman on the cluster that kubectl reaches: installs overlays/trial in the namespace `dragoman`, and lets users
-# chat through the Service while pods are restarted, killed, drained, scaled and upgraded, and volumes of at most 2 GiB are
-# full. Prints waits, losses and the result (exit status 0: proven, 1: violated, 2: inconclusive). For a cluster of one's
-# own: it evicts a node's pods.
+# chat through the Service while pods are restarted, killed, frozen, drained, scaled and upgraded, and volumes of at most
+# 2 GiB are full. Prints waits, losses and the result (exit status 0: proven, 1: violated, 2: inconclusive). For a cluster
+# of one's own: it evicts a node's pods, and freezes by a privileged pod in the namespace `dragoman-freezers`.
 # Usage: trial.sh [DIRECTORY OF SECRETS [SECOND TAG OF THE IMAGE [STEP …]]]     in a checkout, after ./dev setup
+# STEP: a name as the table shows it, or NAME=COMMAND: then your commands are the steps.
 # The nodes need the image dragoman:0.1.0: `docker build -t dragoman:0.1.0 .`, then `kind load docker-image …`,
 # `minikube image load …` or `k3s ctr images import …`. With a second tag of it, the upgrade is to this tag.
 # DRAGOMAN_PROMETHEUS: address of a Prometheus with the rules and targets of components/monitoring. Then each part is also
-# taken away until an alert fires, a volume is full until one does, and the table names the alerts.
+# taken away until an alert fires, a freeze and a full volume last until one does, and the table names the alerts.
 # DRAGOMAN_OVERLAY: instead of overlays/trial, an overlay of your own that lists it. DRAGOMAN_EDGES: the address (wss://…) of
 # its Ingress or Gateway, through which the users chat; edges must trust it (edge.trusted_proxies).
 # Afterwards: kubectl delete namespace dragoman
 set -eu
-case ${1:-} in -h | --help) sed -n '2,13s/^# //p' "$0"; exit ;; esac
+case ${1:-} in -h | --help) sed -n '2,14s/^# //p' "$0"; exit ;; esac
 cd "$(dirname "$0")/../.."
 secrets=${1:-${TMPDIR:-/tmp}/dragoman-trial-secrets}
 tag=${2:-}

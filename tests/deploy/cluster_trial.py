@@ -1,9 +1,10 @@
 """The drill of `deploy/k8s/trial.sh`: users chat through the Service of the edges while kubectl disturbs the pods.
 
-`python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG [STEP …]]`. Exit status 0: proven, 1: violated,
-2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, which reads the pods, the table names the
-alerts, each part is also away until one fires, and a freeze and a full disk last until one fires. With an address in
-DRAGOMAN_EDGES, users chat through the proxy there (Ingress, Gateway), which the edges must trust.
+`python -m tests.deploy.cluster_trial ADMIN_SETTINGS [TAG [STEP …]]`. STEP: the name of one, or NAME=COMMAND; then the
+steps are commands of your own. Exit status 0: proven, 1: violated, 2: inconclusive. With the address of a Prometheus in
+DRAGOMAN_PROMETHEUS, which reads the pods, the table names the alerts, each part is also away until one fires, and a
+freeze and a full disk last until one fires. With an address in DRAGOMAN_EDGES, users chat through the proxy there
+(Ingress, Gateway), which the edges must trust.
 """
 
 import asyncio
@@ -343,6 +344,17 @@ async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
         click.echo("not tried: upgrade and back (there is no second tag of the image)")
 
 
+async def shell(command: str) -> None:
+    await run("sh", "-c", command)
+
+
+async def own_steps(commands: list[str]) -> AsyncIterator[Disturbance]:
+    """Each command as NAME=COMMAND, for a shell."""
+    for one in commands:
+        name, _, command = one.partition("=")
+        yield Disturbance(name, name, "restart", partial(shell, command))
+
+
 async def address(service: str, port: int) -> str:
     """host:port of a Service from this machine. Raises CommandFailed."""
     spec = json.loads(await kubectl("get", "service", service, "--output", "json"))["spec"]
@@ -357,7 +369,8 @@ async def address(service: str, port: int) -> str:
     raise CommandFailed(f"this machine reaches neither the Service {service} nor port {node_port} of a node")
 
 
-async def main(settings_file: Path, tag: str, only: list[str]) -> int:
+async def main(settings_file: Path, tag: str, named: list[str]) -> int:
+    """`named`: names of the steps, or NAME=COMMAND to take commands in place of them; empty: all."""
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     admin = load(settings_file, {})[0].nats
     url = f"nats://{await address('trial-nats', 4222)}"
@@ -365,7 +378,9 @@ async def main(settings_file: Path, tag: str, only: list[str]) -> int:
     proxy = os.environ.get("DRAGOMAN_EDGES")
     edges = proxy or f"ws://{await address('trial-edge', 8080)}"
     history, alarms = partial(read_history, operator), named_alarms()
-    return await trial(edges, history, steps(tag, alarms), only, BOUND_SECONDS, alarms, proxied=bool(proxy))
+    own = [one for one in named if "=" in one]
+    planned, only = (own_steps(own), []) if own else (steps(tag, alarms), named)
+    return await trial(edges, history, planned, only, BOUND_SECONDS, alarms, proxied=bool(proxy))
 
 
 if __name__ == "__main__":

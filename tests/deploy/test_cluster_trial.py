@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.deploy.cluster_trial import (
     small_volumes,
     steps,
 )
-from tests.deploy.disturbed_trial import CommandFailed, TrialStep, by_step
+from tests.deploy.disturbed_trial import CommandFailed, Disturbance, TrialStep, by_step
 from tests.deploy.manifests import K8S
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.sample_trials import SampleTrial
@@ -351,6 +352,31 @@ async def test_the_checker_knows_whether_users_chat_through_a_proxy(
     settings.write_text('[nats]\nuser = "admin"\n')
     assert await cluster_trial.main(settings, "", []) == 0
     assert tried == [(edges, proxied)]
+
+
+async def test_commands_of_one_s_own_take_the_place_of_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    async def address(_: str, port: int) -> str:
+        return f"10.0.0.9:{port}"
+
+    async def trial(
+        _: str, __: object, planned: AsyncIterator[Disturbance], only: list[str], *_rest: object, **_options: object
+    ) -> int:
+        assert not only
+        async for step in planned:
+            await step.act()
+            taken.append(step.name)
+        return 0
+
+    monkeypatch.setattr(cluster_trial, "address", address)
+    monkeypatch.setattr(cluster_trial, "trial", trial)
+    settings, written = tmp_path / "dragoman.toml", tmp_path / "written"
+    settings.write_text('[nats]\nuser = "admin"\n')
+    await cluster_trial.main(settings, "", [f"first=echo a=b >> {written}", f"second=echo c >> {written}"])
+    assert (taken, written.read_text()) == (["first", "second"], "a=b\nc\n")
 
 
 def test_secrets_are_issued_only_for_a_namespace_that_is_there(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_named_ports_exist(overlay: str) -> None:
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports(backend))
 
 
+def test_a_frozen_process_is_soon_replaced(overlay: str) -> None:
+    """It does not end when it should: without a period of their own, edges would stay for two minutes more."""
+    for one in workloads(overlay):
+        for container in containers(one):
+            if probe := container.get("livenessProbe"):
+                period = one["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30)
+                assert probe.get("terminationGracePeriodSeconds", period) <= 30, one["metadata"]["name"]
+
+
 def test_disruption_leaves_a_replica(overlay: str) -> None:
     scaled = {one["spec"]["scaleTargetRef"]["name"]: one["spec"]["minReplicas"]
               for one in of_kind(overlay, "HorizontalPodAutoscaler")}  # fmt: skip
