@@ -27,6 +27,8 @@ _log = log(__name__)
 _FOREVER_SECONDS = 86_400
 _REMINDER_SECONDS = 5.0
 """Between two log lines while the broker has not answered at the start."""
+_PING_SECONDS = 2
+"""A server that does not answer three pings in a row is left: users wait meanwhile."""
 _REJECTED = ("authorization violation", "authentication timeout", "authorization timeout")
 _QUOTED = re.compile(r'"([^"]+)"')
 
@@ -240,7 +242,7 @@ class BrokerConnection:
             "connect_timeout": settings.connect_timeout_seconds,
             "reconnect_time_wait": 0.5,
             "max_reconnect_attempts": -1,
-            "ping_interval": 5,
+            "ping_interval": _PING_SECONDS,
             "max_outstanding_pings": 2,
             "inbox_prefix": f"inbox.{service}" if node is None else node_inbox(node.id),
             "error_cb": self._on_error,

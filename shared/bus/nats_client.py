@@ -104,9 +104,14 @@ class NatsClient(Client):
         self._close_socket()
         await super()._connect_to_server(s)
 
+    async def _attempt_reconnect(self) -> None:
+        """At once: nats-py waits until the server has ended TLS, for 30 seconds if it is frozen."""
+        self._close_socket()
+        await super()._attempt_reconnect()
+
     def _close_socket(self) -> None:
         """Of the attempt before, failed or cancelled: nats-py leaves it open. At once, because nats-py's close() waits
-        for ever if TLS has failed."""
+        for ever if TLS has failed. Of a connection that has ended, too."""
         if isinstance(self._transport, TcpTransport) and (writer := self._transport._io_writer) is not None:
             writer.transport.abort()
 

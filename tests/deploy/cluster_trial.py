@@ -28,6 +28,7 @@ from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_trial import (
     ALARM_SECONDS,
     CALM_SECONDS,
+    CUT_OFF,
     EDGE,
     FAULT_SECONDS,
     PAUSE_SECONDS,
@@ -50,7 +51,7 @@ SERVICES = ("message", "session", "auth", "edge")
 WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {
     one: f"statefulset/{one}" for one in ("nats", "valkey", "postgres")
 }
-FROZEN = {"postgres": "postgres", EDGE: f"{EDGE}~clients"}
+FROZEN = {"postgres": "postgres", "nats": CUT_OFF, EDGE: f"{EDGE}~clients"}
 """The outage (see Disturbance) while one pod of these is frozen; while one of others is, users are served."""
 FILLED = {"postgres": "postgres", "nats": ""}
 """StatefulSets that store on volumes, and whether users are without service while these are full: see

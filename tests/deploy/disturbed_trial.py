@@ -26,6 +26,8 @@ from tests.drills.report import summary, table
 ROOT = Path(__file__).parents[2]
 EDGE = "edge"
 """The target of a fault that ends connections of users: they all have the one address."""
+CUT_OFF = f"{EDGE}~nats"
+"""The outage of edges that have not noticed yet that NATS is away: users wait, and may get messages again."""
 RATE = 20.0
 """Messages per second of all users."""
 PATIENCE_SECONDS = 40.0
@@ -47,7 +49,7 @@ class CommandFailed(Exception):
 
 class Disturbance(NamedTuple):
     """`target` and `kind`: see Fault. `outage`: the target (see Healed), if users had to be without service until the
-    act was over."""
+    act was over, or CUT_OFF."""
 
     name: str
     target: str
@@ -91,7 +93,8 @@ async def disturb(drill: Drill, steps: AsyncIterator[Disturbance], only: list[st
         except (CommandFailed, TimeoutError) as error:
             failed = str(error) or "took too long"
         if step.outage:
-            drill.records.append(Healed(time.monotonic(), began, step.outage, frozenset({EDGE})))
+            unserved = frozenset() if step.outage == CUT_OFF else frozenset({EDGE})
+            drill.records.append(Healed(time.monotonic(), began, step.outage, unserved))
         await asyncio.sleep(CALM_SECONDS)
         done.append(TrialStep(step.name, began, time.monotonic(), failed))
         click.echo(f"{step.name}: {time.monotonic() - began:.0f} s {failed}")

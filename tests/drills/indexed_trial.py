@@ -251,7 +251,7 @@ class IndexedTrial:
         """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and
         could not have committed its read state by the second."""
         return any(
-            healed.unserved == {edge}
+            (healed.unserved == {edge} or healed.target == f"{edge}~nats")
             and healed.began - within <= first
             and healed.began <= again <= healed.at + _COMMITTING_SECONDS
             for healed in self.healed

@@ -127,6 +127,25 @@ async def test_the_end_of_a_connection_to_nats_is_no_warning(
     assert not [one.getMessage() for one in caplog.records if one.name == "asyncio"]
 
 
+async def test_a_frozen_server_is_left_at_once(tls_nats: NatsServer) -> None:
+    """It does not end TLS, for which asyncio waits 30 seconds."""
+    left = asyncio.Event()
+
+    async def note() -> None:
+        left.set()
+
+    client = await nats_client.connect(
+        tls_nats.settings("edge"), ping_interval=0.1, max_outstanding_pings=2, error_cb=ignore, disconnected_cb=note
+    )
+    tls_nats.pause()
+    try:
+        async with asyncio.timeout(15):
+            await left.wait()
+    finally:
+        tls_nats.resume()
+    await client.close()
+
+
 async def ignore(_: Exception) -> None:
     pass
 
