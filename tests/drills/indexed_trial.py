@@ -249,7 +249,8 @@ class IndexedTrial:
 
     def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
         """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and
-        could not have committed its read state by the second."""
+        could not have committed its read state by the second. Whether its clients had to be without service meanwhile
+        does not matter."""
         return any(
             (healed.unserved == {edge} or healed.target == f"{edge}~nats")
             and healed.began - within <= first

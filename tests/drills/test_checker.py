@@ -376,7 +376,12 @@ def test_a_younger_echo_overtakes_missed_messages_with_a_late_one_of_its_batch(
 
 @pytest.mark.parametrize(
     ("edges", "target", "excused"),
-    [({"edge-2"}, "edge-2~nats", 1), ({"edge-1"}, "edge-1~nats", 0), ({"edge-1", "edge-2"}, "nats", 0)],
+    [
+        ({"edge-2"}, "edge-2~nats", 1),
+        (set(), "edge-2~nats", 1),
+        ({"edge-1"}, "edge-1~nats", 0),
+        ({"edge-1", "edge-2"}, "nats", 0),
+    ],
 )
 def test_only_the_edge_that_was_cut_off_excuses_a_repetition(
     sample: SampleTrial, edges: set[str], target: str, excused: int
