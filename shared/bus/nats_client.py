@@ -17,6 +17,8 @@ from shared.bus.node_identity import NodeIdentity
 from shared.settings import NatsSettings
 from shared.tls import nats_context
 
+_FIRST_LINE_SECONDS = 2.0
+
 
 class NoTlsOffered(nats.errors.Error):
     """The server, or whatever is in its place, offers no TLS, and settings demand it."""
@@ -103,6 +105,8 @@ class NatsClient(Client):
         """Called for each attempt, the first and those of a reconnect."""
         self._close_socket()
         await super()._connect_to_server(s)
+        if (transport := self._transport) is not None:
+            transport.readline = partial(_first_line, transport)  # type: ignore[method-assign]
 
     async def _attempt_reconnect(self) -> None:
         """At once: nats-py waits until the server has ended TLS, for 30 seconds if it is frozen."""
@@ -139,6 +143,13 @@ def _give_up(reply: asyncio.Future[Msg]) -> None:
 async def _never(receive: Receive, message: Msg) -> None:
     """nats-py demands a coroutine for a callback."""
     raise AssertionError
+
+
+async def _first_line(transport: Transport) -> bytes:
+    """What a server sends at once. A frozen one accepts connections, and sends nothing; the next attempt may reach
+    another one at the same address. Raises TimeoutError."""
+    async with asyncio.timeout(_FIRST_LINE_SECONDS):
+        return await type(transport).readline(transport)
 
 
 async def _line_after_pings(transport: Transport) -> bytes:

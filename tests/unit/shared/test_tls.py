@@ -146,6 +146,22 @@ async def test_a_frozen_server_is_left_at_once(tls_nats: NatsServer) -> None:
     await client.close()
 
 
+async def test_a_frozen_server_does_not_hold_up_the_next_attempt(
+    tls_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts connections, as long as its queue of them has room."""
+    monkeypatch.setattr(nats_client, "_FIRST_LINE_SECONDS", 0.1)
+    tls_nats.pause()
+    try:
+        async with asyncio.timeout(15):
+            with pytest.raises((nats.errors.Error, TimeoutError)):
+                await nats_client.connect(
+                    tls_nats.settings("edge"), allow_reconnect=False, connect_timeout=60, error_cb=ignore
+                )
+    finally:
+        tls_nats.resume()
+
+
 async def ignore(_: Exception) -> None:
     pass
 
