@@ -158,7 +158,7 @@ def _described(times: Sequence[float]) -> str:
 
 async def _main(plan: Plan, settings: Sequence[str]) -> None:
     async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
-        lines = await measure(target, plan)
+        lines = await asyncio.to_thread(lambda: uvloop.run(measure(target, plan)))  # it cannot start processes so
     sys.stdout.write("\n".join([machine(), f"{plan.members:,} members, {plan.connected:,} connected", *lines]) + "\n")
 
 
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the system")
     given = parser.parse_args()
     plan = Plan(given.members, given.connected, given.joins, given.messages, given.seconds)
-    uvloop.run(_main(plan, given.set))
+    asyncio.run(_main(plan, given.set))
 
 
 if __name__ == "__main__":
