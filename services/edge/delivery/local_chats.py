@@ -207,9 +207,8 @@ class LocalChats:
 
     # Messages
 
-    def receive(self, run: Sequence[Delivery]) -> int:
-        """Committed messages of one chat (see `group_runs`), for the named recipients or (None) all local members.
-        Returns the number of connections that some of them went to."""
+    def receive(self, run: Sequence[Delivery]) -> None:
+        """Committed messages of one chat (see `group_runs`), for the named recipients or (None) all local members."""
         first = run[0]
         chat, recipients = first.message.chat, first.recipients
         sequencer = self._sequencers.get(chat)
@@ -218,15 +217,16 @@ class LocalChats:
         if sequencer is None:
             if recipients is None:
                 self._hear(chat, run[-1].message.index)
-            return 0
+            return
         if recipients is not None and self._accounts.has_unconfirmed and self._lacks_unconfirmed(sequencer, recipients):
             run, recipients = [msgspec.structs.replace(one, recipients=None) for one in run], None
         if first.pair is not None:
             sequencer.pair = first.pair
         if recipients is not None and first.version < sequencer.latest_version:
-            parts = group_runs(_add_later_members(delivery, sequencer) for delivery in run)
-            return max([self._put_in_order(part, chat, sequencer) for part in parts])
-        return self._put_in_order(run, chat, sequencer)
+            for part in group_runs(_add_later_members(delivery, sequencer) for delivery in run):
+                self._put_in_order(part, chat, sequencer)
+        else:
+            self._put_in_order(run, chat, sequencer)
 
     def _lacks_unconfirmed(self, sequencer: ChatSequencer, named: Collection[AccountId]) -> bool:
         """Whether an account here that has just logged in may be a member, and is not named: the replica may not know
@@ -240,23 +240,21 @@ class LocalChats:
         if len(self._heard) > _HEARD_CHATS:
             del self._heard[next(iter(self._heard))]
 
-    def _put_in_order(self, run: Sequence[Delivery], chat: ChatId, sequencer: ChatSequencer) -> int:
-        """Delivers the messages that are next in the chat, and returns the number of connections; the others wait for
-        the missing ones."""
-        leading = connections = 0
+    def _put_in_order(self, run: Sequence[Delivery], chat: ChatId, sequencer: ChatSequencer) -> None:
+        """Delivers the messages that are next in the chat; the others wait for the missing ones."""
+        leading = 0
         for delivery in run:
             if not sequencer.deliver_if_next(delivery):
                 break
             leading += 1
         if leading:
-            connections = self._deliver(run[:leading], sequencer)
+            self._deliver(run[:leading], sequencer)
             self._after_release(chat, sequencer)
         for delivery in run[leading:]:
             if sequencer.delivered(delivery.message.index):
                 self._metrics.duplicates.inc()
             else:
                 self.release(chat, sequencer, sequencer.receive(delivery))
-        return connections
 
     def _join_unannounced(
         self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int
@@ -320,12 +318,14 @@ class LocalChats:
         if sequencer.behind:
             self._gaps.watch(self, chat, sequencer)
 
-    def _deliver(self, run: Sequence[Delivery], sequencer: ChatSequencer) -> int:
-        """Deliver to every recipient, and return the number of connections; a failing one does not affect the others.
-        The run counts with the commit time of its first message."""
-        first, by_account, connections = run[0], self._accounts.by_account, 0
+    def _deliver(self, run: Sequence[Delivery], sequencer: ChatSequencer) -> None:
+        """Deliver to every recipient; a failing one does not affect the others. The run counts with the commit time of
+        its first message."""
+        first, by_account, count = run[0], self._accounts.by_account, 0
         if first.recipients is None and len(run) > 1 and not sequencer.same_for_all(first.message.index):
-            return max([self._deliver([delivery], sequencer) for delivery in run])
+            for delivery in run:
+                self._deliver([delivery], sequencer)
+            return
         messages = [EncodedMessage(one.message, sequencer.pair, one.face, one.quote) for one in run]
         audience = sequencer.visible_to(first.message.index) if first.recipients is None else first.recipients
         for account in audience:
@@ -333,17 +333,17 @@ class LocalChats:
             if local is None:
                 continue
             for recipient in local.recipients:
-                connections += 1
+                count += 1
                 try:
                     recipient.deliver(messages)
                 except Exception:
                     _close_failed(recipient, first.message)
-        count, metrics = connections * len(messages), self._metrics
+        count *= len(messages)
+        metrics = self._metrics
         metrics.delivered += count
         for encoded in messages:
             metrics.encoded += encoded.variants
         metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
-        return connections
 
 
 def _departure(notice: MembershipChanged) -> Departure:

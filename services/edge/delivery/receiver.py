@@ -5,7 +5,6 @@ import asyncio
 import msgspec
 
 from services.edge.delivery.broadcast_pause import BroadcastPause
-from services.edge.delivery.gathering import MessageGatherer
 from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
@@ -46,7 +45,6 @@ class EnvelopeReceiver:
         self._resync = resync
         self._journal = journal
         self._pause = pause
-        self._gatherer = MessageGatherer(chats, resync.mark_stale)
         self._changes: dict[tuple[ChatId, int], set[AccountId | None]] = {}
         """The recipients of the last changes, by chat and rev: a broadcast and an envelope may bring the same one."""
         self._losses = LossDetector(node, _now())
@@ -65,7 +63,12 @@ class EnvelopeReceiver:
         for run in group_runs(envelope.deliveries):
             first, last = run[0].message, run[-1].message
             self._journal.arrived(envelope.replica, envelope.counter, first.chat, first.index, last.index)
-            self._gatherer.receive(run)
+            try:
+                self._chats.receive(run)
+            except Exception:
+                _log.exception("messages not delivered", chat=first.chat, index=first.index, messages=len(run))
+                self._resync.mark_stale("a delivery failed")
+
         for change in envelope.changes:
             self._notify_changed(change)
 
