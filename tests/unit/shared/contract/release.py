@@ -69,6 +69,7 @@ _PLAIN: dict[type[inspect.Type], Any] = {
     inspect.NoneType: None,
     inspect.BoolType: True,
     inspect.IntType: 7,
+    inspect.FloatType: 0.5,
     inspect.StrType: "text",
     inspect.BytesType: b"bytes",
 }
