@@ -124,18 +124,11 @@ class LiveReplicas:
             self._discard(replica)
             return
         self._disagreeing.discard(replica)
-        self._note_spare(replica, spare)
+        if spare is not (replica in self._spares):
+            self._spares ^= {replica}
+            self._discard(replica)  # it comes back as what it is now
         if replica not in self._table and now >= self._suspended_until.get(replica, 0.0):
             self._add(replica)
-
-    def _note_spare(self, replica: str, spare: bool) -> None:
-        if spare and replica not in self._spares:
-            self._spares.add(replica)
-            self._owners.discard(replica)
-        elif not spare and replica in self._spares:
-            self._spares.discard(replica)
-            if replica in self._table:
-                self._owners.add(replica)
 
     def _add(self, replica: str) -> None:
         self._table.add(replica)

@@ -300,7 +300,7 @@ class Fanout:
         counters, placement = self._counters.reported(now), self._ownership.placement
         heartbeat = Heartbeat(
             self.replica, self.epoch, counters, leaving, now_ms(), partitions, placement, self._wants_accounts,
-            self._known_nodes(), self._ownership.load(), self._ownership.is_spare,
+            self._known_nodes(), self._ownership.load(), self._ownership.is_spare(),
         )  # fmt: skip
         try:
             for node in self._counters.quiet(now, leaving=leaving):

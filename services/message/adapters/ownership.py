@@ -72,7 +72,6 @@ class Ownership:
         self._is_denied = is_denied
         self._replicas = LiveReplicas(partitions)
         self._decision = SpareDecision(self.replica, settings.owner_cores)
-        self._owner_cores = settings.owner_cores
         self._load = ProcessorLoad()
         self.queue_seconds: Callable[[], float] = float
         self._resigned = False
@@ -91,14 +90,14 @@ class Ownership:
             return 0
         return 0 if self._is_denied(post(self.replica).subject) else self._partitions
 
-    @property
     def is_spare(self) -> bool:
+        """For the next heartbeat."""
         return self._decision.is_spare(self._replicas.__contains__, time.monotonic())
 
     def load(self) -> float:
         """For the next heartbeat. A replica with a queue needs another one, whatever keeps it from using more."""
         queued = self.queue_seconds() > _QUEUE_SECONDS
-        return self._load.take(time.monotonic(), time.process_time()) + (self._owner_cores if queued else 0.0)
+        return self._load.take(time.monotonic(), time.process_time()) + (self._decision.cores if queued else 0.0)
 
     def resign(self) -> None:
         """Own no partition from the next heartbeat on."""

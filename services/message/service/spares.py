@@ -15,7 +15,7 @@ class SpareDecision:
 
     def __init__(self, replica: str, cores: float) -> None:
         self._replica = replica
-        self._cores = cores
+        self.cores = cores
         self._loads: dict[str, float] = {}
         self._needed_at = float("-inf")
 
@@ -26,7 +26,9 @@ class SpareDecision:
     def is_spare(self, is_live: Callable[[str], bool], now: float) -> bool:
         """`is_live`: whether a replica can own chats."""
         self._loads = {replica: load for replica, load in self._loads.items() if is_live(replica)}
-        needed = max(1, math.ceil(sum(self._loads.values()) / self._cores)) if self._cores else len(self._loads)
+        if not self.cores:
+            return False
+        needed = max(1, math.ceil(sum(self._loads.values()) / self.cores))
         if self._replica in sorted(self._loads)[:needed]:
             self._needed_at = now
-        return self._cores > 0 and now - self._needed_at > _LONGER_SECONDS
+        return now - self._needed_at > _LONGER_SECONDS
