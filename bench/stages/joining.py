@@ -9,13 +9,13 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import uvloop
 
 from bench.load import message_tag
-from bench.load.dialects import BY_NAME, NATIVE
+from bench.load.dialects import BY_NAME, NATIVE, TaggedMessage, decoder
 from bench.load.gather import gather_all
 from bench.load.recorder import SECOND, until
 from bench.measurement.run import machine
@@ -24,7 +24,7 @@ from bench.population.seeding import Seeder
 from bench.stages.timing import percentiles
 from clients.aio import AsyncConnection, Listener, NullListener, connect
 from clients.codec.base import ClientAccount, Codec
-from clients.codec.events import ClientEvent, ServerReply
+from clients.codec.events import ServerReply
 
 _AT_ONCE = 32
 _RUN = 1
@@ -59,8 +59,8 @@ class Audience(NullListener):
         self._observed = observed
 
     def received(self, event: object, now: int) -> None:
-        if type(event) is message_tag.Tag:
-            self._observed.times.append((now - event.due) / 1e6)
+        if type(event) is TaggedMessage:
+            self._observed.times.append((now - event.tag.due) / 1e6)
 
     def replied(self, reply: ServerReply, now: int) -> None:
         self._observed.rejected += bool(reply.error)
@@ -101,11 +101,6 @@ async def measure(target: MeasuredSystem, plan: Plan) -> list[str]:
     return lines
 
 
-def _decoder(codec: Codec) -> Callable[[bytes], message_tag.Tag | ClientEvent]:
-    """Decodes only the tag of a message: what a receipt costs here delays the next ones."""
-    return lambda frame: message_tag.find(frame) or codec.decode(frame)
-
-
 async def _log_in(
     edge: str, codec: Codec, accounts: Sequence[ClientAccount], listener: Listener
 ) -> list[AsyncConnection]:
@@ -115,7 +110,7 @@ async def _log_in(
     async def log_in(account: ClientAccount) -> AsyncConnection:
         account.secret = ""  # the token is quicker
         async with slots:
-            connection = await connect(edge, codec, listener, _decoder(codec))
+            connection = await connect(edge, codec, listener, decoder(codec))
             await connection.request(codec.login(account))
             return connection
 
