@@ -7,7 +7,8 @@ from clients.codec.ourchat_v1 import OurChatV1Codec
 from clients.codec.ourchat_v2 import OurChatV2Codec
 from clients.codec.pipe import PipeCodec
 from clients.codec.service import ServiceCodec
-from clients.nonces import new_nonce
+from clients.nonces import NonceSource
 
-_ALL = (OurChatV0Codec(), OurChatV1Codec(), OurChatV2Codec(), ServiceCodec(), PipeCodec(), NativeCodec(new_nonce))
+_NATIVE = NativeCodec(NonceSource().new_nonce)
+_ALL = (OurChatV0Codec(), OurChatV1Codec(), OurChatV2Codec(), ServiceCodec(), PipeCodec(), _NATIVE)
 CODECS: dict[str, Codec] = {codec.dialect: codec for codec in _ALL}
