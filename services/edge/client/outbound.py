@@ -125,7 +125,7 @@ class OutboundQueue:
             if self.tap is not None:
                 self.tap.sent(frames)
         if message is not None:
-            self.confirmation.pushed(message.chat, message.index)
+            self.confirmation.pushed(message)
 
     def reply_locally(self, frames: tuple[Outgoing, ...]) -> None:
         """Write a reply that needed no service."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from services.edge.canonical.transport import Socket
 from services.edge.receipts.read_state import Ranges, UnconfirmedPushes
-from shared.contract.ids import ChatId
+from shared.contract.model import Message
 from shared.settings import EdgeSettings
 
 _SETTLE_SECONDS = 0.8
@@ -18,8 +18,8 @@ class DeliveryConfirmation:
     there the end of the connection confirms nothing, and a visit that is shorter must confirm all the same."""
 
     __slots__ = (
-        "_clock", "_handling_seconds", "_is_page", "_ping_due", "_settled", "_socket", "last_ping", "unconfirmed",
-        "waiting_since",
+        "_behind_proxy", "_clock", "_handling_seconds", "_is_page", "_ping_due", "_settled", "_socket", "last_ping",
+        "unconfirmed", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, clock: Callable[[], float], handling_seconds: float) -> None:
@@ -27,6 +27,7 @@ class DeliveryConfirmation:
         self._clock = clock
         self._handling_seconds = handling_seconds
         self._is_page = socket.is_page
+        self._behind_proxy = socket.behind_proxy
         self.unconfirmed = UnconfirmedPushes()
         self._ping_due = False
         """At the end of this tick."""
@@ -41,12 +42,12 @@ class DeliveryConfirmation:
             self.unconfirmed.pinged()
             self._socket.ping()
 
-    def pushed(self, chat: ChatId, index: int) -> None:
+    def pushed(self, message: Message) -> None:
         """The last bytes sent push this message."""
-        self.unconfirmed.pushed(chat, index, self._socket.sent_bytes)
+        self.unconfirmed.pushed(message, self._socket.sent_bytes)
         if self._is_page:
             self.unconfirmed.timed(self._clock())
-        if self._socket.behind_proxy and self.waiting_since is None and not self._ping_due:
+        if self._behind_proxy and self.waiting_since is None and not self._ping_due:
             self._ping_due = True
             asyncio.get_running_loop().call_soon(self._ping_pushes)
 
@@ -59,7 +60,7 @@ class DeliveryConfirmation:
         """Returns the messages that the pong confirms."""
         self.waiting_since = None
         confirmed = self.unconfirmed.ponged()
-        if self.unconfirmed and self._socket.behind_proxy:
+        if self.unconfirmed and self._behind_proxy:
             self.ping(now)
         self._wake()
         return confirmed

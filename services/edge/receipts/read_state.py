@@ -1,11 +1,11 @@
 """Which pushed messages have reached a client, pure: a pong confirms all pushes before its ping."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from operator import itemgetter
+from collections.abc import Iterable
 
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
+from shared.contract.model import Message
 
 Ranges = dict[ChatId, list[tuple[int, int]]]
 
@@ -14,11 +14,13 @@ class UnconfirmedPushes:
     """Pushed messages of one connection that are not confirmed yet. A message's position is the number of bytes sent up
     to its end; times are those of one clock, in seconds."""
 
-    __slots__ = ("_pinged", "_pushed", "_times")
+    __slots__ = ("_pinged", "_positions", "_pushed", "_times")
 
     def __init__(self) -> None:
-        self._pushed: list[tuple[int, ChatId, int]] = []
-        """Position, chat and index, in order."""
+        self._pushed: list[Message] = []
+        """In order. All recipients on the node share a message: an entry of its own for each would cost more."""
+        self._positions: list[int] = []
+        """Of the same pushes."""
         self._times: list[float] = []
         """Of the same pushes, if they are timed."""
         self._pinged = 0
@@ -27,15 +29,16 @@ class UnconfirmedPushes:
     def __bool__(self) -> bool:
         return bool(self._pushed)
 
-    def pushed(self, chat: ChatId, index: int, position: int) -> None:
-        self._pushed.append((position, chat, index))
+    def pushed(self, message: Message, position: int) -> None:
+        self._pushed.append(message)
+        self._positions.append(position)
 
     def timed(self, now: float) -> None:
         """The time of the last push. Of one connection, all pushes are timed or none."""
         self._times.append(now)
 
     def contains(self, chat: ChatId, index: int) -> bool:
-        return any(pushed == chat and known == index for _, pushed, known in self._pushed)
+        return any(message.chat == chat and message.index == index for message in self._pushed)
 
     def pinged(self) -> None:
         """A ping was sent; its pong will confirm everything pushed so far."""
@@ -48,23 +51,19 @@ class UnconfirmedPushes:
     def ended(self, position: int, until: float | None) -> Ranges:
         """The ranges confirmed at the connection's end, when `position` bytes have arrived. `until`: the client has
         handled no later push, of timed ones. The rest stays unread."""
-        count = bisect_right(self._pushed, position, key=itemgetter(0))
+        count = bisect_right(self._positions, position)
         if until is not None:
             count = bisect_right(self._times, until, hi=count)
         confirmed = self._confirm(count)
         self._pushed.clear()
+        self._positions.clear()
         self._times.clear()
         return confirmed
 
     def _confirm(self, count: int) -> Ranges:
-        confirmed, self._pushed, self._pinged = self._pushed[:count], self._pushed[count:], 0
-        del self._times[:count]
-        ranges: Ranges = {}
-        for chat, low, high in _runs(confirmed):
-            spans = ranges.setdefault(chat, [])
-            if spans and spans[-1][1] + 1 == low:
-                low, _ = spans.pop()
-            spans.append((low, high))
+        ranges = _ranges(self._pushed, count)
+        del self._pushed[:count], self._positions[:count], self._times[:count]
+        self._pinged = 0
         return ranges
 
 
@@ -119,18 +118,29 @@ class ReadBuffer:
             self.add(item.account, {item.chat: [(item.low, item.high)]})
 
 
-def _runs(pushed: list[tuple[int, ChatId, int]]) -> Iterator[tuple[ChatId, int, int]]:
-    """Group pushes of consecutive indexes of one chat: the chat, the first and the last index."""
-    if not pushed:
-        return
-    _, chat, low = pushed[0]
+def _ranges(pushed: list[Message], count: int) -> Ranges:
+    """Of the first so many pushes."""
+    ranges: Ranges = {}
+    if not count:
+        return ranges
+    chat, low = pushed[0].chat, pushed[0].index
     high = low - 1
-    for _, following, index in pushed:
+    for place in range(count):
+        message = pushed[place]
+        following, index = message.chat, message.index
         if index != high + 1 or following != chat:
-            yield chat, low, high
+            _add_span(ranges, chat, low, high)
             chat, low = following, index
         high = index
-    yield chat, low, high
+    _add_span(ranges, chat, low, high)
+    return ranges
+
+
+def _add_span(ranges: Ranges, chat: ChatId, low: int, high: int) -> None:
+    spans = ranges.setdefault(chat, [])
+    if spans and spans[-1][1] + 1 == low:
+        low, _ = spans.pop()
+    spans.append((low, high))
 
 
 def merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -129,9 +129,16 @@ class FakeSocket:
 class EdgeClient:
     """One connection in the dialect of tests."""
 
-    def __init__(self, endpoint: ConnectionRegistry, address: str = "192.0.2.1", *, is_page: bool = False) -> None:
+    def __init__(
+        self,
+        endpoint: ConnectionRegistry,
+        address: str = "192.0.2.1",
+        *,
+        is_page: bool = False,
+        behind_proxy: bool = False,
+    ) -> None:
         self.socket = FakeSocket()
-        self.socket.is_page = is_page
+        self.socket.is_page, self.socket.behind_proxy = is_page, behind_proxy
         hello = Handshake("/ws/lines", "chat.example", address, False, (), "")
         self.socket.client = self.client = endpoint.connected(hello, self.socket)
         self._refs = count(1)

@@ -51,11 +51,13 @@ async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeClust
     assert alice.socket.pings == 1
 
 
-async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(
-    cluster: EdgeCluster, alice: EdgeClient
-) -> None:
+async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(cluster: EdgeCluster) -> None:
     """Later ones are pinged after the pong: one ping is unanswered at a time."""
-    alice.socket.behind_proxy = alice.socket.mute = True
+    await cluster.add_edge(confirm_interval_seconds=1000.0)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await EdgeClient(cluster.edges[0].endpoint, behind_proxy=True).login(1)
+    await alice.until_synced()
+    alice.socket.mute = True
     await push(cluster, alice, "a", "b")
     await alice.socket.until(lambda: alice.socket.pings > 0)
     await push(cluster, alice, "c")

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.edge.receipts.read_state import Ranges, ReadBuffer, UnconfirmedPushes, merge_spans
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ReadRange
+from shared.contract.model import Message
 
 BYTES = 10
 """Size of each message."""
@@ -25,6 +26,10 @@ def indexes(ranges: Ranges) -> set[tuple[int, int]]:
 
 def covered(spans: Spans) -> set[int]:
     return {index for low, high in spans for index in range(low, high + 1)}
+
+
+def message(chat: int, index: int) -> Message:
+    return Message(ChatId(chat), index, MessageId(1), ANN, 0, b"", Nonce(0))
 
 
 class PushMachine(RuleBasedStateMachine):
@@ -48,7 +53,7 @@ class PushMachine(RuleBasedStateMachine):
         self.next[chat] = index + 1
         self.position += BYTES
         self.now += skipped
-        self.unconfirmed.pushed(ChatId(chat), index, self.position)
+        self.unconfirmed.pushed(message(chat, index), self.position)
         self.unconfirmed.timed(self.now)
         self.places[chat, index] = self.position, self.now
         self.since_ping.add((chat, index))
@@ -94,7 +99,7 @@ TestPushMachine = PushMachine.TestCase
 def test_consecutive_indexes_are_one_range() -> None:
     unconfirmed = UnconfirmedPushes()
     for index in (4, 5, 6, 8):
-        unconfirmed.pushed(ChatId(7), index, BYTES)
+        unconfirmed.pushed(message(7, index), BYTES)
     assert unconfirmed.ended(BYTES, None) == {7: [(4, 6), (8, 8)]}
 
 
