@@ -109,6 +109,14 @@ class Fanout:
 
     # Envelopes
 
+    def are_broadcast(self, messages: Iterable[CommittedMessage]) -> bool:
+        """See services.message.service.ports.FanoutPort."""
+        rosters = {chat: self._rosters.cached(chat) for chat in {message.chat for message, _, _ in messages}}
+        return all(
+            roster is not None and self._choice.is_broadcast(chat, len(roster.members))
+            for chat, roster in rosters.items()
+        )
+
     async def prepare(self, messages: Collection[CommittedMessage], chats: Iterable[ChatId]) -> FanoutBatch:
         """Look up presence for the delivery of these messages and the membership versions of `chats`. The messages are
         committed already, so members that joined before are known. Edges know the members of broadcast chats: nothing

@@ -89,6 +89,9 @@ class FanoutPort(Protocol):
     def edge_seen(self, node: NodeId) -> None:
         """This edge has sent a request."""
 
+    def are_broadcast(self, messages: Iterable[CommittedMessage]) -> bool:
+        """Whether all of these messages are broadcast: nothing is looked up for their delivery."""
+
     async def prepare(self, messages: Collection[CommittedMessage], chats: Iterable[ChatId]) -> FanoutBatch:
         """Look up presence for these messages, and the membership versions of `chats`, at once. Does not raise."""
 

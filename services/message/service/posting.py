@@ -1,7 +1,7 @@
 """Posting: batches queued requests into transactions, fans the messages out, then replies.
 
-It works in cycles with one presence lookup each: a cycle fans out and answers what the cycle before it committed, and
-commits the next batch. Batches are fanned out in the order of their commits, so NATS gets a chat's messages in the
+It works in cycles with at most one presence lookup: a cycle fans out and answers what the cycle before it committed,
+and commits the next batch. Batches are fanned out in the order of their commits, so NATS gets a chat's messages in the
 order of their indexes, and each request is answered after the envelopes of all its messages. A request is never split:
 one of more than `batch_rows` messages is a batch of its own. A request with a chat whose members session must be
 queried for leaves the queue meanwhile and delays no other; after 0.3 s its other messages are committed without those
@@ -190,13 +190,20 @@ class PostingBatcher:
         return requests
 
     async def _cycle(self, committed: list[PostRequest], requests: list[PostRequest]) -> list[PostRequest]:
-        """Fan out and answer `committed`, commit `requests`. Returns the requests whose results are known now."""
+        """Fan out and answer `committed`, commit `requests`. Returns the requests whose results are known now.
+        If the commit would delay them, broadcasts do not wait for the lookup, which they do not need."""
         chats = set[ChatId]().union(*[request.chats for request in requests if request.rosters is None])
         messages = [message for request in committed for message in request.committed_messages()]
+        inline = self._store.commits_inline
+        publishes_first = inline and messages and chats and self._fanout.are_broadcast(messages)
+        if publishes_first:
+            await self._publish_and_reply(committed, await self._fanout.prepare(messages, ()))
+            messages = []
         batch = await self._fanout.prepare(messages, chats)
         ready = self._with_rosters(requests, chats, batch.versions)
-        if self._store.commits_inline:
-            await self._publish_and_reply(committed, batch)
+        if inline:
+            if not publishes_first:
+                await self._publish_and_reply(committed, batch)
             await self._commit(ready)
         else:
             await asyncio.gather(self._commit(ready), self._publish_and_reply(committed, batch))

@@ -20,10 +20,11 @@ class TracedBatcherHarness(BatcherHarness):
     """A harness with traced requests."""
 
     def __init__(self, database: Database, tracer: Tracer) -> None:
-        super().__init__(database, 8)
+        settings = MessageSettings(batch_rows=8)
+        super().__init__(database, settings)
         self.tracer = tracer
         parts = self.store, self.rosters, self.fanout, MessageMetrics(CollectorRegistry())
-        self.batcher = TracedPostingBatcher(*parts, MessageSettings(batch_rows=8), self.flush, tracer)
+        self.batcher = TracedPostingBatcher(*parts, settings, self.flush, tracer)
 
     def submit_traced(self, name: str, messages: int) -> tuple[Span, RecordedReply]:
         """Submit a request of its own span."""

@@ -1,7 +1,7 @@
 """The posting batcher: bounded queue, order, replies, failures of the database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from shared.contract.message import Draft, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database, DatabaseUnavailable
-from shared.presence import Presence
+from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, RedisSettings
 from tests.support.databases import create_tables
 from tests.support.waiting import WAIT_SECONDS
@@ -36,6 +36,7 @@ ANN, BAD_ACCOUNT = AccountId(1), AccountId(2**64 - 1)
 """BAD_ACCOUNT does not fit into a column of the database."""
 ROOM = ChatId(1)
 NODE = NodeId("north-1")
+SETTINGS = MessageSettings(batch_rows=4, queue_seconds=60.0)
 
 
 class GatedStore(MessageStore):
@@ -65,10 +66,9 @@ class GatedStore(MessageStore):
 class BatcherHarness:
     """A batcher on a real database, without Redis; `log` has all envelopes, replies and flushes in order."""
 
-    def __init__(self, database: Database, batch_rows: int = 4, queue_seconds: float = 60.0) -> None:
+    def __init__(self, database: Database, settings: MessageSettings) -> None:
         self.registry = CollectorRegistry()
         metrics = MessageMetrics(self.registry)
-        settings = MessageSettings(batch_rows=batch_rows, queue_seconds=queue_seconds)
         self.log: list[tuple[str, object]] = []
         self.store = GatedStore(database)
         self.presence = Presence(RedisSettings(url=SecretStr("redis://127.0.0.1:1/0")))
@@ -167,8 +167,8 @@ async def harness(database: Database) -> AsyncIterator[BatcherHarness]:
         yield harness
 
 
-async def running_harness(database: Database, queue_seconds: float = 60.0) -> AsyncIterator[BatcherHarness]:
-    harness = BatcherHarness(database, queue_seconds=queue_seconds)
+async def running_harness(database: Database, settings: MessageSettings = SETTINGS) -> AsyncIterator[BatcherHarness]:
+    harness = BatcherHarness(database, settings)
     task = asyncio.create_task(harness.batcher.run())
     yield harness
     await harness.close(task)
@@ -252,6 +252,40 @@ async def test_a_batch_commits_during_the_fan_out_of_the_one_before(
     assert [await answer.indexes() for answer in answers][2] == [10, 11, 12, 13]
 
 
+def gate_lookups(harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Lookups set the second event, and wait for the first."""
+    lookup, answers, requested = harness.presence.lookup, asyncio.Event(), asyncio.Event()
+
+    async def gated(accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> PresenceSnapshot:
+        requested.set()
+        await answers.wait()
+        return await lookup(accounts, chats)
+
+    monkeypatch.setattr(harness.presence, "lookup", gated)
+    return answers, requested
+
+
+@pytest.mark.parametrize(("broadcast_members", "waits"), [(1, False), (100, True)])
+async def test_only_named_recipients_wait_for_the_lookup_of_the_next_batch(
+    database: Database, monkeypatch: pytest.MonkeyPatch, broadcast_members: int, waits: bool
+) -> None:
+    settings = MessageSettings(batch_rows=4, broadcast_members_per_edge=broadcast_members)
+    async for harness in running_harness(database, settings):
+        harness.store.inline = True
+        assert await harness.submit("warm", harness.draft()).indexes() == [1]
+        harness.store.gate.clear()
+        first = harness.submit("first", harness.draft())
+        await harness.wait_for_transactions(2)
+        answers, requested = gate_lookups(harness, monkeypatch)
+        second = harness.submit("second", harness.draft())
+        harness.store.gate.set()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await requested.wait()
+        assert first.result.done() is not waits
+        answers.set()
+        assert [await one.indexes() for one in (first, second)] == [[2], [3]]
+
+
 async def test_only_the_draft_that_the_database_rejects_fails(harness: BatcherHarness) -> None:
     harness.store.gate.clear()
     harness.submit("first", harness.draft())
@@ -281,7 +315,7 @@ async def test_requests_beyond_the_queue_limit_are_rejected_until_it_drains(
 
 
 async def test_requests_with_too_long_an_estimated_delay_are_rejected_at_once(database: Database) -> None:
-    async for harness in running_harness(database, queue_seconds=0.1):
+    async for harness in running_harness(database, MessageSettings(batch_rows=4, queue_seconds=0.1)):
         harness.store.seconds = 0.02
         queued = [harness.submit(str(number), *(harness.draft() for _ in range(4))) for number in range(20)]
         await harness.wait_for_transactions(10)
@@ -318,7 +352,7 @@ async def test_a_failed_fan_out_is_announced_and_not_answered(
 
 
 async def test_close_answers_queued_requests(database: Database) -> None:
-    harness = BatcherHarness(database)
+    harness = BatcherHarness(database, SETTINGS)
     harness.store.gate.clear()
     task = asyncio.create_task(harness.batcher.run())
     queued = [harness.submit(str(number), harness.draft()) for number in range(7)]
@@ -333,7 +367,7 @@ async def test_close_answers_queued_requests(database: Database) -> None:
 
 
 async def test_close_answers_requests_that_load_their_rosters(database: Database) -> None:
-    harness = BatcherHarness(database)
+    harness = BatcherHarness(database, SETTINGS)
     harness.session_answers.clear()
     task = asyncio.create_task(harness.batcher.run())
     loading = harness.submit("loading", harness.draft())
@@ -348,7 +382,7 @@ async def test_close_answers_requests_that_load_their_rosters(database: Database
 
 
 async def test_run_can_be_cancelled_during_a_commit(database: Database) -> None:
-    harness = BatcherHarness(database)
+    harness = BatcherHarness(database, SETTINGS)
     harness.store.gate.clear()
     task = asyncio.create_task(harness.batcher.run())
     harness.submit("stuck", harness.draft())
