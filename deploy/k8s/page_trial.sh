@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the commands that docs/operations.md prints for an installation on Kubernetes, on the one that trial.sh has made:
-# doctor in the pods, the dashboard, the operator's commands, a backup and its restore. What users have sent since the
-# backup is lost. Usage: page_trial.sh DIRECTORY OF SECRETS     in a checkout, after trial.sh
+# doctor in the pods, the dashboard, the operator's commands, a backup and its restore; and those of docs/runbooks.md. What
+# users have sent since the backup is lost. Usage: page_trial.sh DIRECTORY OF SECRETS     in a checkout, after trial.sh
 # DRAGOMAN_OVERLAY: as of trial.sh.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -46,6 +46,19 @@ for name in auth session message edge; do
         fail "doctor finds a fault in $name: $(cat "$kept/doctor")"
 done
 say "doctor finds no fault in auth, session, message and edge"
+
+pod=$(kubectl -n dragoman get pods --selector app.kubernetes.io/name=auth --output name | head -n 1)
+forward kubectl -n dragoman port-forward "$pod" 9000
+curl --fail --silent --noproxy '*' http://127.0.0.1:9000/readyz > /dev/null || fail "$pod is not ready"
+kubectl -n dragoman exec "$pod" -- dragoman doctor auth --config /secrets/dragoman.toml > "$kept/doctor" || fail "$(cat "$kept/doctor")"
+kubectl -n dragoman logs "$pod" --tail 50 > /dev/null
+kubectl -n dragoman delete "$pod" --grace-period=1 > /dev/null
+kubectl -n dragoman rollout status deployment/auth --timeout=120s > /dev/null
+kubectl -n dragoman scale deployment/auth --replicas=0 > /dev/null
+kubectl -n dragoman get deployments,statefulsets | grep -q '^deployment.apps/auth *0/0 ' || fail "auth was not scaled away"
+deploy/k8s/upgrade.sh "$overlay" > /dev/null
+[ "$(kubectl -n dragoman get deployment auth --output 'jsonpath={.status.readyReplicas}')" = 2 ] || fail "auth did not come back"
+say "the table of the runbooks works: a pod was ended at once, and a service that was scaled away came back"
 
 forward kubectl -n dragoman port-forward service/dashboard 8090
 curl --fail --silent --noproxy '*' http://127.0.0.1:8090/ | grep -q '<title' || fail "the dashboard does not answer"

@@ -1,4 +1,4 @@
-"""Runbooks name panels that an operator can see."""
+"""Runbooks name panels that an operator can see, and commands of kubectl that a trial runs."""
 
 import json
 import re
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TRIAL = ROOT / "deploy" / "k8s" / "page_trial.sh"
+BY_HAND = {"kubectl describe certificate"}
+"""It needs cert-manager."""
 
 
 def titles(node: object) -> Iterator[str]:
@@ -29,3 +32,16 @@ def test_every_panel_of_a_runbook_is_on_a_dashboard() -> None:
     }
     assert len(named) > 10
     assert named <= shown
+
+
+def as_in_the_trial(command: str) -> str:
+    """With the pod and the job of the trial."""
+    named = re.sub(r"pod/NAME|(?:pod )?(?:nats|postgres)-0", '"$pod"', command)
+    return named.replace("job/NAME", "job/backup-now")
+
+
+def test_a_trial_runs_each_command_of_kubectl() -> None:
+    printed = set(re.findall(r"`(kubectl [^`]+)`", (ROOT / "docs" / "runbooks.md").read_text()))
+    assert len(printed) > 7
+    assert printed >= BY_HAND
+    assert {one for one in printed - BY_HAND if as_in_the_trial(one) not in TRIAL.read_text()} == set()
