@@ -55,6 +55,7 @@ kubectl -n dragoman logs "$pod" --tail 50 > /dev/null
 kubectl -n dragoman delete "$pod" --grace-period=1 > /dev/null
 kubectl -n dragoman rollout status deployment/auth --timeout=120s > /dev/null
 kubectl -n dragoman scale deployment/auth --replicas=0 > /dev/null
+kubectl -n dragoman wait --for=delete pod --selector app.kubernetes.io/name=auth --timeout=120s > /dev/null
 kubectl -n dragoman get deployments,statefulsets | grep -q '^deployment.apps/auth *0/0 ' || fail "auth was not scaled away"
 deploy/k8s/upgrade.sh "$overlay" > /dev/null
 [ "$(kubectl -n dragoman get deployment auth --output 'jsonpath={.status.readyReplicas}')" = 2 ] || fail "auth did not come back"
