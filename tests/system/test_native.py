@@ -109,6 +109,22 @@ def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> No
     assert (head["read"], head["unread"]) == (6, 0)
 
 
+def test_a_sync_with_positions_lists_no_chat_for_what_is_no_message(ann: NativeUser, connect: Enter) -> None:
+    """Its new name, read position and `mute` are in a sync without positions, and in `chat`."""
+    bob, back = connect(), connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    ann.call("send", chat=chat, text="hello", nonce="1")
+    ann.do("set_chat", chat=chat, name="Pears", topic="Green ones")
+    bob.call("read", chat=chat, index=1)
+    bob.do("mute", chat=chat, until=2**52)
+    back.call("token", token=bob.token)
+    assert chat not in {one["chat"] for one in back.call("sync", have={str(chat): [1, 0]})["chats"]}
+    (head,) = [one for one in back.call("sync", window=100, timeline=0)["chats"] if one["chat"] == chat]
+    assert (head["name"], head["topic"], head["read"], head["unread"]) == ("Pears", "Green ones", 1, 0)
+    assert (head["muted_until"], back.call("chat", chat=chat)["topic"]) == (2**52, "Green ones")
+
+
 def test_a_removed_member_gets_no_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     bob = connect()
     bob.register()
