@@ -12,11 +12,12 @@
  *   have?: Record<string, number[]>, outboxLimit?: number, timeline?: number, random?: () => number}} Options
  */
 
-const [FIRST_DELAY_MS, LAST_DELAY_MS, RETRY_MS, AWAY_MS] = [500, 30_000, 1000, 5000];
+const [FIRST_DELAY_MS, LAST_DELAY_MS, RETRY_MS, AWAY_MS, OTHER_MS] = [500, 30_000, 1000, 5000, 10_000];
 const [STABLE_MS, PING_MS] = [10_000, 20_000]; // of a login that ends the growth of delays; between pings
 const [PAGE, WINDOW, MOST_CHATS, MOST_QUEUED, DRAFT_BYTES] = [100, 100, 1000, 10_000, 65_000];
-/** By close code, where its reason is lost; without `retry_ms`, the client does not come back. */
-const DELAYS_MS = new Map([[1000, undefined], [1013, RETRY_MS], [4001, RETRY_MS], [4003, undefined], [4008, 60_000], [4029, 10_000]]);
+/** By close code, if its reason is not JSON; undefined: it does not come back. Others: OTHER_MS, the client has a fault. */
+const DELAYS_MS = new Map([[1000, undefined], [1001, 0], [1005, 0], [1006, 0], [1011, 0], [1012, 0], [1013, RETRY_MS],
+  [4001, RETRY_MS], [4003, undefined], [4008, 60_000]]);
 const CHANGES = ["edit", "recall", "react", "unreact", "pin", "unpin"];
 
 /** An error reply, or `unavailable` without a connection. `unknown`: the command may have had its effect. */
@@ -55,7 +56,6 @@ class Connection {
     this.#heard = false;
     this.request("ping").catch(() => {});
   }, PING_MS);
-
   isOver = false;
 
   /** @param {WebSocket} socket @param {(event: any) => void} receive @param {(error: DragomanError) => void} end */
@@ -101,7 +101,7 @@ class Connection {
   }
 
   /** @param {number} code @param {any} [reason] */
-  #over(code, reason = this.#bye ?? { retry_ms: DELAYS_MS.has(code) ? DELAYS_MS.get(code) : 0 }) {
+  #over(code, reason = this.#bye ?? { retry_ms: DELAYS_MS.has(code) ? DELAYS_MS.get(code) : OTHER_MS }) {
     if (this.isOver) return;
     this.isOver = true;
     clearInterval(this.#timer);

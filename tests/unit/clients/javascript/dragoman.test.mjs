@@ -175,6 +175,13 @@ const ENDS = [
   ["a login that was ended", 4003, { code: "unauthenticated" }, undefined],
   ["the same, the reason lost", 4003, "", undefined],
   ["a logout", 1000, "logged out", undefined],
+  ["too many commands, the reason lost", 4029, "", 10_250],
+  ["a violation of the framing", 1002, "reserved bits must be 0", 10_250],
+  ["a flood of control frames", 1008, "too many control frames or small fragments", 10_250],
+  ["a frame that is too large", 1009, "message over 2097152 bytes", 10_250],
+  ["a code of a later server", 4444, "", 10_250],
+  ["a network", 1006, "", 250],
+  ["a proxy without a code", 1005, "", 250],
   ["a reason without retry_ms", 4999, { code: "forbidden" }, undefined],
 ];
 for (const [name, code, reason, delay] of ENDS) {
