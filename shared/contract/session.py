@@ -65,11 +65,12 @@ class CreateChat(msgspec.Struct):
 
 
 class GetChat(msgspec.Struct):
-    """Requests a chat and its members; only members may (`forbidden`). `all`: an operator, who is none, may too."""
+    """Requests a chat and its first `members` (0: all up to the limit). Only members may, and, `all`, operators."""
 
     chat: ChatId
     actor: AccountId = NO_ACCOUNT
     all: bool = False
+    members: int = 0
 
 
 class ChatView(msgspec.Struct, frozen=True):
@@ -121,8 +122,7 @@ class ChatsFound(msgspec.Struct, frozen=True):
 
 
 class GetMembership(msgspec.Struct):
-    """Requests the members changed after version `since` (0: all), in order of (version, account), one page after the
-    cursor `after`."""
+    """Requests the members changed after version `since` (0: all), by (version, account), a page after `after`."""
 
     chat: ChatId
     since: int = 0

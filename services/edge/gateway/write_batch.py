@@ -1,10 +1,15 @@
-"""Delays writes of one event-loop tick to its end: one system call per socket."""
+"""Delays writes of one event-loop tick to its end: one system call per socket. A message to a very big group is written
+part by part: its first recipients need not wait until it is prepared for the last."""
 
 import asyncio
 from typing import Protocol
 
 from services.edge.canonical.frames import Frame
 from services.edge.gateway.framing import message_bytes
+
+
+_MAX_WRITERS = 512
+"""That wait for the end of the tick."""
 
 
 class BatchWriter(Protocol):
@@ -27,6 +32,8 @@ class WriteBatch:
         return wire
 
     def flush_later(self, writer: BatchWriter) -> None:
+        if len(self._writers) >= _MAX_WRITERS:
+            self._flush()
         if not self._writers:
             self.loop.call_soon(self._flush)
         self._writers.append(writer)

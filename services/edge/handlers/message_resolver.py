@@ -100,7 +100,7 @@ class MessageResolver:
                 if view.profile.deleted:
                     raise RequestError(ErrorCode.NOT_FOUND, "this account is deleted")
         elif local is None or command.chat not in local.chats:
-            request_chat = GetChat(command.chat, actor)
+            request_chat = GetChat(command.chat, actor, members=1)
             await self._bus.request(subjects.GET_CHAT, request_chat, seconds=self._seconds, retry=True)
 
     async def _chat(self, actor: AccountId, command: MessageCommand) -> ChatId:

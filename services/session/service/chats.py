@@ -94,6 +94,8 @@ class Chats:
     async def get_chat(self, request: GetChat) -> ChatView:
         domain.check_chat(request.chat)
         limit = self._limits.members_listed
+        if request.members > 0:
+            limit = min(request.members, limit)
         actor = None if request.all else request.actor
         view = await self._database.read(partial(views.view_chat, number=request.chat, actor=actor, limit=limit))
         if request.all:

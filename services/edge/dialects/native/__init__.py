@@ -100,6 +100,8 @@ _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
 _SEND = BY_NAME["send"]
 _NEW_CHAT = CommandId(None)
 """The context of the dialect's own requests: their replies are events, and their errors are not sent."""
+_NEW_CHAT_MEMBERS = 100
+"""All 10,000 that a reply may list would cost more than the rest of the join."""
 _NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login waits for a mailed link")
 _TOO_OFTEN = "too many commands of this kind, slow down"
 
@@ -283,7 +285,7 @@ class Native(Dialect):
             return ()
         match event:
             case ChatJoined(chat):
-                return (Push((), requests=(Request(GetChat(chat), _NEW_CHAT),)),)
+                return (Push((), requests=(Request(GetChat(chat, members=_NEW_CHAT_MEMBERS), _NEW_CHAT),)),)
             case ChatLeft(chat, departure):
                 return _push(events.GoneEvent(chat, departure.value))
             case RoleChanged(chat, account, role, by):

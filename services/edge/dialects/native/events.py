@@ -26,7 +26,7 @@ class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
 
 
 class ChatEvent(ChatResult, tag_field="ev", tag="chat"):
-    """The account is in a chat that is new to it."""
+    """The account is in a chat that is new to it. `members`: at most the first hundred."""
 
 
 class GoneEvent(msgspec.Struct, tag_field="ev", tag="gone"):

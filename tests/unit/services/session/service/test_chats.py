@@ -41,7 +41,9 @@ async def test_version_of_a_new_chat_is_published_before_the_reply(peers: BusPee
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
     assert await peers.version(chat.id) == 1
     assert (chat.owner, chat.name) == (ANN, "n1、n2")
-    assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, BOB)) == ChatView(chat, [ANN, BOB])
+    for requested, members in ((0, [ANN, BOB]), (1, [ANN]), (100, [ANN, BOB]), (-1, [ANN, BOB])):
+        request = GetChat(chat.id, BOB, members=requested)
+        assert await peers.edge.request(on.GET_CHAT, request) == ChatView(chat, members)
 
 
 async def test_operator_reads_a_chat_without_membership_and_is_logged(
