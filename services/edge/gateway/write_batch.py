@@ -7,7 +7,6 @@ from typing import Protocol
 from services.edge.canonical.frames import Frame
 from services.edge.gateway.framing import message_bytes
 
-
 _MAX_WRITERS = 512
 """That wait for the end of the tick."""
 
