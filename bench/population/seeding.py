@@ -22,7 +22,7 @@ from services.session import tables as session
 from services.session.domain import LOBBY
 from shared.clock import now_ms
 from shared.contract.body import pack_segments
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role, Scheme, Text
 from shared.database import make_engine
 from shared.presence import Presence
@@ -83,6 +83,26 @@ class Seeder:
             for some in _portions(chats):
                 _fill(connection, session.chat, some, group)
             for some in _portions(range(len(chats) * size)):
+                _fill(connection, session.member, some, member)
+            _renumber(connection, session.chat)
+        return chats
+
+    def private_chats(self, account: int, others: range) -> range:
+        """Create the private chats of an account with each of these, whose numbers are higher; returns their ids."""
+        with self._connected("session") as connection:
+            first = max(_after(connection, session.chat.c.id), LOBBY + 1)
+            chats = range(first, first + len(others))
+
+            def chat(number: Number) -> Values:
+                return _private(number, account, number - first + others.start)
+
+            def member(number: Number) -> Values:
+                other = number // 2 + others.start
+                return _member(first + number // 2, sa.case((number % 2 == 0, account), else_=other), sa.literal(1), 1)
+
+            for some in _portions(chats):
+                _fill(connection, session.chat, some, chat)
+            for some in _portions(range(len(chats) * 2)):
                 _fill(connection, session.member, some, member)
             _renumber(connection, session.chat)
         return chats
@@ -184,6 +204,12 @@ def _group(number: Number, owner: Number, size: int) -> Values:
         "join_policy": JoinPolicy.CLOSED.value, "avatar": "", "avatar_hash": "", "created": now, "updated": now,
         "version": 1, "size": size, "seats": size, "pair": None,
     }  # fmt: skip
+
+
+def _private(number: Number, account: int, other: Number) -> Values:
+    pair = sa.cast(account, sa.String) + ":" + sa.cast(other, sa.String)
+    group = _group(number, sa.literal(int(NO_ACCOUNT)), 2)
+    return {**group, "kind": ChatKind.PRIVATE.value, "name": "Seed、Seed", "pair": pair}
 
 
 def _member(chat: Number, account: Number, seat: Number, unread_from: int) -> Values:

@@ -1,7 +1,8 @@
 """`python -m bench.stages.resuming`: how long a `sync` takes after an absence, and how much it sends.
 
-A user of native has been away while each of its many chats got messages. Its client requests the last active chats,
-with their newest messages. The times are those of the client, on the machine of the server.
+A user of native has been away while each of its many chats got messages: groups of two, or private chats. Its client
+requests the last active chats, with their newest messages. The times are those of the client, on the machine of the
+server.
 """
 
 import argparse
@@ -61,12 +62,15 @@ class Returning:
         return
 
 
-async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int) -> list[str]:
+async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int, *, private: bool = False) -> list[str]:
     """Lines about it. Raises ClientError."""
     assert target.installation is not None
     seeder = await asyncio.to_thread(Seeder, target.installation)
-    accounts = await asyncio.to_thread(seeder.accounts, _MEMBERS)
-    made = await asyncio.to_thread(seeder.chats, accounts, _MEMBERS, chats)
+    accounts = await asyncio.to_thread(seeder.accounts, chats + 1 if private else _MEMBERS)
+    if private:
+        made = await asyncio.to_thread(seeder.private_chats, accounts[0], accounts[1:])
+    else:
+        made = await asyncio.to_thread(seeder.chats, accounts, _MEMBERS, chats)
     await asyncio.to_thread(seeder.history, made, messages, accounts[1])
     await asyncio.to_thread(seeder.analyze)
     await seeder.publish(made)
@@ -90,9 +94,9 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int)
     return lines
 
 
-async def _main(chats: int, messages: int, syncs: int, settings: Sequence[str]) -> None:
+async def _main(chats: int, messages: int, syncs: int, settings: Sequence[str], *, private: bool) -> None:
     async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
-        lines = await measure(target, chats, messages, syncs)
+        lines = await measure(target, chats, messages, syncs, private=private)
     sys.stdout.write("\n".join([machine(), f"{chats} chats, {messages} messages each", *lines]) + "\n")
 
 
@@ -100,10 +104,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.stages.resuming", description=__doc__)
     parser.add_argument("--chats", type=int, default=2_000, help="of the user (default 2000)")
     parser.add_argument("--messages", type=int, default=100, help="in each chat (default 100)")
+    parser.add_argument("--private", action="store_true", help="private chats, each with another user")
     parser.add_argument("--syncs", type=int, default=200, help="in a row (default 200)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the system")
     arguments = parser.parse_args()
-    asyncio.run(_main(arguments.chats, arguments.messages, arguments.syncs, arguments.set))
+    asyncio.run(_main(arguments.chats, arguments.messages, arguments.syncs, arguments.set, private=arguments.private))
 
 
 if __name__ == "__main__":

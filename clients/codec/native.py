@@ -63,7 +63,11 @@ class _NativeError(msgspec.Struct):
 
 
 class _NativeChat(msgspec.Struct):
+    """`face`: of the other member of a private chat, whose `members` are both known."""
+
     chat: int
+    members: list[int] = []
+    face: _NativeSender = msgspec.field(default_factory=lambda: _NativeSender("", ""))
 
 
 class _NativeMessage(msgspec.Struct):
@@ -295,11 +299,16 @@ def _answer(read: _NativeReply, frame: bytes) -> ServerReply:
     if read.verify is not None:
         return ServerReply(kind, _VERIFY, needs_verification=True)
     reply = ServerReply(kind, number=read.account, token=read.token, chat=read.chat, position=read.index)
-    reply.chats = [ListedChat(chat if isinstance(chat, int) else chat.chat) for chat in read.chats]
+    reply.chats = [ListedChat(chat) if isinstance(chat, int) else _listed(chat) for chat in read.chats]
     if kind is ReplyKind.CHAT_DETAILS:
         reply.chats = [ListedChat(read.chat, read.name, [str(member) for member in read.members])]
     reply.messages = [_received(message) for message in read.messages] + [_found(hit) for hit in read.hits]
     return reply
+
+
+def _listed(chat: _NativeChat) -> ListedChat:
+    """A group has no name here: its members have to be requested anyway."""
+    return ListedChat(chat.chat, chat.face.nickname, [str(member) for member in chat.members])
 
 
 def _changed(change: _NativeChange) -> ReceivedChange:

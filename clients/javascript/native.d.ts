@@ -814,6 +814,8 @@ export type ChatHead = {
   topic?: string;
   muted_until?: number;
   mentions_only?: boolean;
+  members?: Array<number>;
+  face?: SenderInfo;
 };
 
 export type Gap = {

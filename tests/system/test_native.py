@@ -125,6 +125,20 @@ def test_a_sync_with_positions_lists_no_chat_for_what_is_no_message(ann: NativeU
     assert (head["muted_until"], back.call("chat", chat=chat)["topic"]) == (2**52, "Green ones")
 
 
+def test_a_sync_names_the_other_member_of_a_private_chat(ann: NativeUser, connect: Enter) -> None:
+    bob = connect()
+    bob.register()
+    private = ann.call("open", account=bob.number)["chat"]
+    group = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    ann.call("send", chat=private, text="hello", nonce="1")
+    reply = ann.call("sync", timeline=0)
+    heads = {head["chat"]: head for head in reply["chats"]}
+    assert heads[private]["members"] == ann.call("chat", chat=private)["members"] == [ann.number, bob.number]
+    profile = ann.call("profile", account=bob.number)
+    assert heads[private]["face"] == {name: profile[name] for name in ("nickname", "uuid")}
+    assert not {"members", "face"} & heads[group].keys()
+
+
 def test_a_removed_member_gets_no_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     bob = connect()
     bob.register()

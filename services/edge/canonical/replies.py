@@ -117,13 +117,14 @@ class ChangesPage:
 @dataclass(frozen=True, slots=True)
 class ChatToResume:
     """A chat, its place in the message service, and the messages and changes that the client lacks. `mute`: the
-    account's."""
+    account's. `other`: the other member of a chat that is no group, if it is known."""
 
     chat: Chat
     state: ResumedChat
     messages: tuple[DisplayMessage, ...]
     changes: tuple[DisplayChange, ...] = ()
     mute: Mute | None = None
+    other: ProfileSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from services.edge.canonical.replies import DisplayChange, DisplayMessage
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.text_fallback import quote_text, with_quote
 from shared.contract.body import unpack, unpack_segments
+from shared.contract.ids import AccountId
 from shared.contract.message import MessageChange, Reactions
 from shared.contract.model import MemberPair, Message, ProfileSummary, Quote
 from shared.setting_types import Language
@@ -54,13 +55,19 @@ def to_display(
 ) -> DisplayMessage:
     """A sender without a known summary is shown by its number."""
     sender, body = message.sender, unpack(message.body)
-    other = None if pair is None else pair[1] if pair[0] == sender else pair[0]
+    other = None if pair is None else other_member(pair, sender)
     face = summary or ProfileSummary(str(sender), "")
     if not (body.reply_to or body.rich):
         return DisplayMessage(message, body.segments, face, other, body.dialect, body.edited, reactions)
     plain = body.segments if quote is None else with_quote(quote, body.segments)
     rich, reply_to = body.rich or body.segments, body.reply_to
     return DisplayMessage(message, plain, face, other, body.dialect, body.edited, reactions, rich, reply_to)
+
+
+def other_member(pair: MemberPair, account: AccountId) -> AccountId:
+    """`account`: one of both."""
+    first, second = pair
+    return second if first == account else first
 
 
 def make_quote(message: Message, name: str, language: Language) -> Quote:

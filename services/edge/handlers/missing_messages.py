@@ -1,16 +1,17 @@
 """What a client that comes back lacks: messages from the message service, chats from session, names of senders."""
 
+import asyncio
 from collections.abc import Mapping
 
 from services.edge.canonical.commands import ResumeChats
 from services.edge.canonical.replies import ChatsResumed, ChatToResume
-from services.edge.dialects.encoded_message import to_display, to_display_change
+from services.edge.dialects.encoded_message import other_member, to_display, to_display_change
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.contract import subjects
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.message import ChatRevision, Resume, Resumed, ResumedChat
 from shared.contract.model import Chat, ProfileSummary
 from shared.contract.mutes import Mute
@@ -30,13 +31,17 @@ class MissingMessages:
         await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         resumed, reset = await self._resumed(command, actor)
         listed = resumed.chats
-        found = await self._chats([one.chat for one in listed], actor) if listed else ChatsFound([])
-        chats = {chat.id: chat for chat in found.chats}
+        others = {one.chat: other_member(one.pair, actor) for one in listed if one.pair is not None}
         senders = {message.sender for one in listed for message in one.messages}
-        summaries = await fetch_summaries(self._bus, senders, self._seconds)
-        mutes = found.mutes
+        found, summaries = await asyncio.gather(
+            self._chats([one.chat for one in listed], actor),
+            fetch_summaries(self._bus, senders.union(others.values()), self._seconds),
+        )
+        chats = {chat.id: chat for chat in found.chats}
         states = [
-            _to_resume(chats[one.chat], one, summaries, mutes.get(one.chat)) for one in listed if one.chat in chats
+            _to_resume(chats[one.chat], one, summaries, found.mutes.get(one.chat), others.get(one.chat, NO_ACCOUNT))
+            for one in listed
+            if one.chat in chats
         ]
         before = (listed[-1].time, listed[-1].chat) if resumed.more else None
         epoch, gone, away = resumed.epoch or command.epoch, tuple(resumed.gone), tuple(resumed.away)
@@ -54,19 +59,26 @@ class MissingMessages:
         return await self._bus.request(subjects.RESUME, request, seconds=self._seconds, retry=True)
 
     async def _chats(self, chats: list[ChatId], actor: AccountId) -> ChatsFound:
+        if not chats:
+            return ChatsFound([])
         request = GetChats(chats, actor)
         return await self._bus.request(subjects.GET_CHATS, request, seconds=self._seconds, retry=True)
 
 
 def _to_resume(
-    chat: Chat, state: ResumedChat, summaries: Mapping[AccountId, ProfileSummary], mute: Mute | None
+    chat: Chat,
+    state: ResumedChat,
+    summaries: Mapping[AccountId, ProfileSummary],
+    mute: Mute | None,
+    other: AccountId,
 ) -> ChatToResume:
     revision = state.revision or ChatRevision(0)
     messages = tuple(
         to_display(message, state.pair, summaries.get(message.sender), revision.reactions.get(message.index))
         for message in state.messages
     )
-    return ChatToResume(chat, state, messages, tuple(map(to_display_change, revision.changes)), mute)
+    changes = tuple(map(to_display_change, revision.changes))
+    return ChatToResume(chat, state, messages, changes, mute, summaries.get(other))
 
 
 def is_restored(known: str, current: str) -> bool:

@@ -174,6 +174,8 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
         pins=revision.pins or UNSET,
         mentions=state.mentions or UNSET,
         topic=chat.topic or UNSET,
+        members=UNSET if state.pair is None else [*state.pair],
+        face=UNSET if one.other is None else SenderInfo(one.other.nickname, one.other.uuid),
         muted_until=muted_until,
         mentions_only=mentions_only,
     )

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from shared.message_event import ShownMessage, ShownSegment
+from shared.message_event import SenderInfo, ShownMessage, ShownSegment
 
 
 class Nothing(msgspec.Struct):
@@ -161,7 +161,8 @@ class ChatHead(msgspec.Struct):
     one. `first`: the first index that the account may see; up to `read`, all is read; `unread`: how many are not, and
     `mentions`: how many of these mention the account. `rev`: its last change. `changes_after`: the changes after this
     one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages. `topic`: if there is one.
-    `muted_until`, `mentions_only`: as set by `mute`."""
+    `members`: both of a chat that is no group; `face`: of the other one. `muted_until`, `mentions_only`: as set by
+    `mute`."""
 
     chat: int
     kind: str
@@ -183,6 +184,8 @@ class ChatHead(msgspec.Struct):
     topic: str | UnsetType = UNSET
     muted_until: int | UnsetType = UNSET
     mentions_only: bool | UnsetType = UNSET
+    members: list[int] | UnsetType = UNSET
+    face: SenderInfo | UnsetType = UNSET
 
 
 class UnreadChat(msgspec.Struct):

@@ -20,6 +20,8 @@ from services.auth.adapters.signing_keys import SigningKeys
 from services.cli.installation import Installation
 from services.message import tables as message
 from services.session import tables as session
+from services.session.store.chats import find_private
+from shared.contract.ids import AccountId
 from shared.database import make_engine
 from shared.migrate import upgrade
 from shared.settings import AuthSettings, DatabaseSettings, Settings
@@ -77,6 +79,20 @@ def test_seeded_rows_equal_those_of_the_services(installation: Installation) -> 
     assert _rows(installation, "message", sa.select(message.heads.c.last_index)) == [(7,)] * 6
     uuid = sa.select(auth.accounts.c.uuid).where(auth.accounts.c.id == 3)
     assert _rows(installation, "auth", uuid) == [(uuid_of(3),)]
+
+
+def test_private_chats_are_those_that_the_services_find(installation: Installation) -> None:
+    seeder = Seeder(installation)
+    users = seeder.accounts(4)
+    chats = seeder.private_chats(users[0], users[1:])
+    engine = make_engine(installation.settings.database_url("session"))
+    with engine.connect() as connection:
+        for number, other in zip(chats, users[1:], strict=True):
+            pair = AccountId(users[0]), AccountId(other)
+            assert find_private(connection, pair) == number
+            members = sa.select(session.member.c.account).where(session.member.c.chat == number)
+            assert sorted(connection.execute(members).scalars()) == [*pair]
+    engine.dispose()
 
 
 def test_later_rows_get_new_numbers(installation: Installation) -> None:

@@ -13,6 +13,7 @@ from services.edge.canonical.commands import (
     MarkChatRead,
     PostMessage,
     ReadHistory,
+    ResumeChats,
 )
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.contacts import SetBlocked
@@ -114,7 +115,7 @@ def _listing(codec: Codec, command: Command, account: ClientAccount) -> ClientRe
     match command:
         case SearchMessages(chat=0, place=None):
             return codec.search(command.query, command.count)
-        case ListChatViews():
+        case ListChatViews() | ResumeChats(timeline=0):
             return codec.list_chats(account)
         case GetAccount(account=account.number, lists=True) if codec.dialect == "ourchat-v2":
             return codec.list_chats(account)

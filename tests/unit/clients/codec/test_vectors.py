@@ -11,6 +11,7 @@ from clients.codec import CODECS
 from clients.codec.base import ClientAccount, ClientRequest, Codec
 from clients.codec.events import (
     ClientEvent,
+    ListedChat,
     MaintenanceStatus,
     OtherFrame,
     PendingRequests,
@@ -123,6 +124,7 @@ MESSAGES = {"Register", "Login", "PostMessage"}
                 "EditMessage",
                 "SetBlocked",
                 "MarkChatRead",
+                "ResumeChats",
             },
         ),
         (
@@ -232,6 +234,9 @@ def check_answer(made: ClientRequest, reply: ServerReply, answer: dict[str, Any]
         case "ChatViews":
             listed = [chat.number for chat in reply.chats]
             assert listed == [one["chat"]["id"] for one in fields["chats"] if one["chat"]["id"] in listed]
+        case "ChatsResumed":
+            private = ListedChat(9, "Bob", ["12", "34"])
+            assert reply.chats == [private, ListedChat(2, "", ["1", "12"])]
         case "Page" | "HistoryPage":
             assert len(reply.messages) == len(fields["messages"])
             assert all(message.text and message.position and message.sender_uuid for message in reply.messages)
