@@ -420,6 +420,8 @@ export type HelloResult = {
   server: string;
   limits: ServerLimits;
   operations: Array<string>;
+  time: number;
+  ping_ms: number;
 };
 
 export type ServerLimits = {
@@ -529,6 +531,7 @@ export type LoginResult = {
   verify?: VerificationInfo;
   refresh?: string;
   refresh_expires?: number;
+  time?: number;
 };
 
 export type VerificationInfo = {
@@ -598,6 +601,10 @@ export type PasswordParameters = {
   refreshable?: boolean;
 };
 
+export type PingResult = {
+  time: number;
+};
+
 export type ProfileParameters = {
   id?: number | string | null;
   nickname?: string;
@@ -663,6 +670,7 @@ export type RefreshResult = {
   expires: number;
   refresh: string;
   refresh_expires: number;
+  time: number;
 };
 
 export type RegisterParameters = {
@@ -832,6 +840,7 @@ export type TokenResult = {
   account: number;
   sid: string;
   expires: number;
+  time: number;
 };
 
 export type TypingParameters = {
@@ -1069,7 +1078,7 @@ export type PingCommand = NoParameters & {
   op: "ping";
 };
 
-export type PingReply = Nothing & {
+export type PingReply = PingResult & {
   re: Id;
 };
 

@@ -10,6 +10,7 @@ import pytest
 
 from clients.errors import ConnectionEnded
 from services.edge.dialects.native.operations import OPERATIONS, Operation
+from shared.settings import EdgeSettings
 from tests.drills.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter
@@ -137,6 +138,14 @@ def test_a_sync_names_the_other_member_of_a_private_chat(ann: NativeUser, connec
     profile = ann.call("profile", account=bob.number)
     assert heads[private]["face"] == {name: profile[name] for name in ("nickname", "uuid")}
     assert not {"members", "face"} & heads[group].keys()
+
+
+def test_hello_ping_and_logins_have_the_time(ann: NativeUser, connect: Enter) -> None:
+    user, before = connect(), time.time()
+    hello, ping, login = user.call("hello"), user.call("ping"), user.call("token", token=ann.token)
+    times = [reply["time"] / 1000 for reply in (hello, ping, login)]
+    assert before - 0.001 <= times[0] <= times[1] <= times[2] <= time.time()
+    assert hello["ping_ms"] == EdgeSettings().ping_interval_seconds * 1000
 
 
 def test_a_removed_member_gets_no_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:

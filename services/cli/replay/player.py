@@ -88,7 +88,7 @@ class _PlayedConnection:
 
     def _decode(self, event: RecordedFrame) -> Iterator[str]:
         dialect, now = self._dialect, event.at / 1000
-        dialect.unix_seconds = event.at // 1000
+        dialect.unix_ms = event.at
         if event.text is None and not event.binary:
             yield f"< ({event.size} bytes, masked as a whole or too large: not decoded)"
             return

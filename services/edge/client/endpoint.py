@@ -92,7 +92,8 @@ class ConnectionRegistry:
     def connected(self, hello: Handshake, socket: Socket) -> Client:
         settings, now = self._context.settings, self._context.clock()
         base_url = hello.base_url(settings.edge.public_url)
-        info = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary, settings.language)
+        ping_seconds = settings.edge.ping_interval_seconds
+        info = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary, settings.language, ping_seconds)
         entry = self._requested(hello)
         dialect = entry(info) if entry else None
         connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, info, now)

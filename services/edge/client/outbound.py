@@ -85,7 +85,7 @@ class OutboundQueue:
     def stamped_dialect(self) -> Dialect:
         """The dialect, with the time set before it encodes a reply or an event."""
         dialect = self.dialect
-        dialect.unix_seconds = now_ms() // 1000
+        dialect.unix_ms = now_ms()
         return dialect
 
     def reply(self, replies: Sequence[tuple[Request, Reply]]) -> None:

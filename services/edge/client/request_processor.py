@@ -107,7 +107,9 @@ class RequestProcessor:
                 self._reject(started_by, ABANDONED)
 
     def _next_work(self) -> Work | None:
-        context = self._context
+        context, dialect = self._context, self._session.connection.dialect
+        if dialect is not None:
+            dialect.unix_ms = now_ms()
         try:
             return self._reader.next_work(context.clock(), context.settings.edge.request_seconds)
         except CloseConnection as error:

@@ -127,6 +127,8 @@ class ConnectionInfo:
     """Whether the connection carries binary frames."""
     language: Language = "zh"
     """Of the server's own texts, where they are for users."""
+    ping_seconds: float = 25.0
+    """The server pings a connection from which nothing has come for so long."""
 
 
 class Dialect(ABC):
@@ -171,9 +173,9 @@ class Dialect(ABC):
     """Of the bot's token that logged in, set before each `logged_in`; None: everything is permitted."""
     line_ending: ClassVar[bytes] = b"\n"
     """Ends each frame on plain TCP."""
-    unix_seconds: int = 0
-    """The wall clock, for dialects that write it into frames: set before each `encode_reply`, `encode_error` and
-    `encode_event`. (`now` is another clock.)"""
+    unix_ms: int = 0
+    """The wall clock, for dialects that write it into frames: set before each `decode`, `encode_reply`, `encode_error`
+    and `encode_event`. (`now` is another clock.)"""
 
     def __init__(self, info: ConnectionInfo) -> None:
         self.limits = info.limits

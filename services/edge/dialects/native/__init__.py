@@ -125,6 +125,7 @@ class Native(Dialect):
         super().__init__(info)
         self._account = NO_ACCOUNT
         self._sid = ""
+        self._ping_ms = round(info.ping_seconds * 1000)
         self._bad_frames = TokenBucket(_BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST, 0.0)
         self._buckets: dict[RateClass, TokenBucket] = {}
 
@@ -151,7 +152,7 @@ class Native(Dialect):
         self._check(operation, parameters.id, now)
         bad = CommandId(parameters.id)
         try:
-            made = operation.request(parameters, Caller(self._account, self.limits, parameters.id is not None))
+            made = operation.request(parameters, self._caller(gets_reply=parameters.id is not None))
         except DecodeError as error:
             error.context = bad
             raise
@@ -160,6 +161,9 @@ class Native(Dialect):
         token = parameters.token if isinstance(parameters, TokenParameters) else ""
         request = Request(made, bad, token)  # type: ignore[arg-type]
         return (request, Disconnect(1000, "logged out")) if isinstance(made, Logout) else (request,)
+
+    def _caller(self, *, gets_reply: bool) -> Caller:
+        return Caller(self._account, self.limits, gets_reply, self.unix_ms, self._ping_ms)
 
     def _check(self, operation: Operation, number: Id | None, now: float) -> None:
         """Raises DecodeError if it comes too often, or if the token does not permit it."""
@@ -259,14 +263,14 @@ class Native(Dialect):
         match reply:
             case Authenticated():
                 self._sid = reply.sid
-                return encode.logged_in(reply)
+                return encode.logged_in(reply, self.unix_ms)
             case VerificationNeeded(expires=expires):
                 return results.LoginResult(verify=results.VerificationInfo(expires))
             case TokenRenewed(account, sid, expires):
                 self._sid = sid
-                return results.TokenResult(account, sid, expires)
+                return results.TokenResult(account, sid, expires, self.unix_ms)
             case Refreshed():
-                return encode.refreshed(reply)
+                return encode.refreshed(reply, self.unix_ms)
             case Logins():
                 return encode.sessions(reply, self._sid)
             case _:

@@ -43,15 +43,17 @@ from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSe
 ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWNER: "owner"}
 
 
-def logged_in(answer: Authenticated) -> results.LoginResult:
-    shown = results.LoginResult(answer.account, answer.sid, answer.token, answer.expires, answer.uuid, answer.nickname)
+def logged_in(answer: Authenticated, unix_ms: int) -> results.LoginResult:
+    place = answer.account, answer.sid, answer.token, answer.expires, answer.uuid, answer.nickname
+    shown = results.LoginResult(*place, time=unix_ms)
     if answer.refresh:
         shown.refresh, shown.refresh_expires = answer.refresh, answer.refresh_expires
     return shown
 
 
-def refreshed(reply: Refreshed) -> RefreshResult:
-    return RefreshResult(reply.account, reply.sid, reply.token, reply.expires, reply.refresh, reply.refresh_expires)
+def refreshed(reply: Refreshed, unix_ms: int) -> RefreshResult:
+    tokens = reply.token, reply.expires, reply.refresh, reply.refresh_expires
+    return RefreshResult(reply.account, reply.sid, *tokens, unix_ms)
 
 
 def sessions(logins: Logins, sid: str) -> results.SessionsResult:

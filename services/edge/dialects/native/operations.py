@@ -91,7 +91,7 @@ def _hello(_: parameters.HelloParameters, caller: Caller) -> results.HelloResult
     shown = results.ServerLimits(
         limits.message_text_bytes, limits.text_frame_bytes, limits.segments_per_message, limits.file_bytes
     )
-    return results.HelloResult(VERSION, "dragoman", shown, list(BY_NAME))
+    return results.HelloResult(VERSION, "dragoman", shown, list(BY_NAME), caller.unix_ms, caller.ping_ms)
 
 
 _ENTRANCE, _READ, _WRITE, _LOCAL = RateClass.ENTRANCE, RateClass.READ, RateClass.WRITE, RateClass.LOCAL
@@ -104,7 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "hello", "the version, the limits and the operations of the server",
         _LOCAL, _ANY, parameters.HelloParameters, results.HelloResult, _hello, False,
     ),
-    Operation("ping", "a reply", _LOCAL, _ANY, _NoParameters, _Nothing, lambda *_: results.Nothing(), False),
+    Operation("ping", "the time", _LOCAL, _ANY, _NoParameters, results.PingResult, requests.ping, False),
     Operation(
         "register", "create an account and log in",
         _ENTRANCE, _USERS, parameters.RegisterParameters, results.LoginResult, account_requests.register, False,

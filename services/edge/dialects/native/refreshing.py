@@ -14,7 +14,8 @@ class RefreshParameters(Parameters, kw_only=True):
 
 
 class RefreshResult(msgspec.Struct):
-    """A new token, for `token`, and a new refresh token; the former one is spent. Both times are Unix seconds."""
+    """A new token, for `token`, and a new refresh token; the former one is spent. `expires`, `refresh_expires`: Unix
+    seconds, by the server's clock, which shows `time`."""
 
     account: int
     sid: str
@@ -22,3 +23,4 @@ class RefreshResult(msgspec.Struct):
     expires: int
     refresh: str
     refresh_expires: int
+    time: int

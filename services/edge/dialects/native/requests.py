@@ -21,6 +21,7 @@ from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native import parameters as given
 from services.edge.dialects.native.parameters import EMOJI_BYTES
 from services.edge.dialects.native.receipts import ReadersParameters
+from services.edge.dialects.native.results import PingResult
 from services.edge.dialects.native.search import SearchParameters
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode
@@ -65,11 +66,17 @@ _TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
 
 
 class Caller(NamedTuple):
-    """The connection that sends a command. `gets_reply`: the command has an id."""
+    """The connection that sends a command. `gets_reply`: the command has an id. `unix_ms`: the time."""
 
     account: AccountId
     limits: LimitsSettings
     gets_reply: bool
+    unix_ms: int
+    ping_ms: int
+
+
+def ping(_: given.NoParameters, caller: Caller) -> PingResult:
+    return PingResult(caller.unix_ms)
 
 
 # Messages

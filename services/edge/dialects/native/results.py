@@ -20,12 +20,21 @@ class ServerLimits(msgspec.Struct):
 
 
 class HelloResult(msgspec.Struct):
-    """`v`: the version of the dialect. `operations`: those that this server has."""
+    """`v`: the version of the dialect. `operations`: those that this server has. `time`: of the server. `ping_ms`: it
+    pings a WebSocket from which nothing has come for so long."""
 
     v: int
     server: str
     limits: ServerLimits
     operations: list[str]
+    time: int
+    ping_ms: int
+
+
+class PingResult(msgspec.Struct):
+    """The time of the server."""
+
+    time: int
 
 
 # The account
@@ -38,7 +47,8 @@ class VerificationInfo(msgspec.Struct):
 
 
 class LoginResult(msgspec.Struct):
-    """`expires`, `refresh_expires`: Unix seconds. With `verify`, nothing else: the login waits for a mailed link."""
+    """`expires`, `refresh_expires`: Unix seconds, by the server's clock, which shows `time`. With `verify`, nothing
+    else: the login waits for a mailed link."""
 
     account: int | UnsetType = UNSET
     sid: str | UnsetType = UNSET
@@ -49,12 +59,14 @@ class LoginResult(msgspec.Struct):
     verify: VerificationInfo | UnsetType = UNSET
     refresh: str | UnsetType = UNSET
     refresh_expires: int | UnsetType = UNSET
+    time: int | UnsetType = UNSET
 
 
 class TokenResult(msgspec.Struct):
     account: int
     sid: str
     expires: int
+    time: int
 
 
 class SessionInfo(msgspec.Struct):

@@ -67,6 +67,10 @@ class OurChatV1(Dialect):
     def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
 
+    @property
+    def _unix_seconds(self) -> int:
+        return self.unix_ms // 1000
+
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (request_of(frame, self._account, self.limits),)
 
@@ -77,11 +81,11 @@ class OurChatV1(Dialect):
             case Authenticated():
                 registered = isinstance(request.command, Register)
                 encode_login = encode.registered if registered else encode.logged_in
-                return (encode_login(reply, self.unix_seconds),)
+                return (encode_login(reply, self._unix_seconds),)
             case VerificationNeeded():
                 return self.encode_error(request, VERIFY_BY_MAIL)
             case ChatView(chat):
-                return (encode.in_group(chat.id, chat.name, self._account, self.unix_seconds),)
+                return (encode.in_group(chat.id, chat.name, self._account, self._unix_seconds),)
             case Ack() | MembershipRequested():
                 return ()
             case NoPendingVerification() | VerificationMailed() | ServerStatus():
@@ -95,11 +99,11 @@ class OurChatV1(Dialect):
         error_reply = None if request is None else ERROR_REPLIES.get(type(request.command))
         state = error_reply.statuses[failure.code] if error_reply else None
         if error_reply is None or state is None:
-            return (encode.error(failure.text or failure.code, self.unix_seconds),)
-        return (encode.state(error_reply.reply, state, failure.text or failure.code, self.unix_seconds),)
+            return (encode.error(failure.text or failure.code, self._unix_seconds),)
+        return (encode.state(error_reply.reply, state, failure.text or failure.code, self._unix_seconds),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        frame = self._event_frame(event, self.unix_seconds)
+        frame = self._event_frame(event, self._unix_seconds)
         return () if frame is None else (Push((frame,)),)
 
     def _event_frame(self, event: Event, time: int) -> Frame | None:

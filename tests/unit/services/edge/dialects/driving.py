@@ -29,7 +29,7 @@ each_dialect = pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: 
 
 def connect(entry: Entry, limits: LimitsSettings | None = None) -> Dialect:
     dialect = entry(ConnectionInfo(limits or LimitsSettings(), BASE_URL))
-    dialect.unix_seconds = UNIX_SECONDS
+    dialect.unix_ms = UNIX_SECONDS * 1000
     return dialect
 
 

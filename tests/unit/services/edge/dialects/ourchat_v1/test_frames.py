@@ -26,7 +26,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 
 def connection(account: AccountId = ME) -> OurChatV1:
     dialect = OurChatV1(ConnectionInfo(LimitsSettings(), BASE_URL))
-    dialect.unix_seconds = UNIX_SECONDS
+    dialect.unix_ms = UNIX_SECONDS * 1000
     dialect.logged_in(account, 0.0)
     return dialect
 
@@ -78,10 +78,11 @@ def test_a_message_has_its_own_time_in_whole_seconds() -> None:
 def test_other_frames_have_the_time_of_sending() -> None:
     dialect = connection()
     event = ProfileChanged(Profile(id=OTHER, uuid="u", nickname="n"))
-    for dialect.unix_seconds in (UNIX_SECONDS, UNIX_SECONDS + 5):
+    for seconds in (UNIX_SECONDS, UNIX_SECONDS + 5):
+        dialect.unix_ms = seconds * 1000 + 999
         (push,) = dialect.encode_event(event, 1e6)
-        assert written(push.frames)["time"] == dialect.unix_seconds
-        assert written(dialect.encode_error(None, Failure(ErrorCode.INTERNAL, "")))["time"] == dialect.unix_seconds
+        assert written(push.frames)["time"] == seconds
+        assert written(dialect.encode_error(None, Failure(ErrorCode.INTERNAL, "")))["time"] == seconds
 
 
 # The account of a frame
