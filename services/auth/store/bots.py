@@ -111,7 +111,7 @@ def add_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None
     check_owner(connection, bot, owner)
     _check_active(connection, bot)
     if len(bot_tokens.list_valid(connection, bot, new.seconds)) >= new.most:
-        raise RequestError(ErrorCode.LIMIT, f"a bot has at most {new.most} tokens")
+        raise RequestError(ErrorCode.LIMIT, f"a bot has at most {new.most} tokens", "account")
     bot_tokens.add(connection, bot, new.token)
     trail.add(connection, new.act)
 

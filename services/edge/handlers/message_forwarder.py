@@ -13,7 +13,7 @@ from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.body import pack_segments, requested_content, unpack_segments
-from shared.contract.errors import Failure
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, GetHistory, Posted
 from shared.contract.model import Segment
@@ -61,7 +61,12 @@ class MessageForwarder:
         request = GetHistory(command.chat, command.index, 1, actor=session.connection.account)
         page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
         segments = unpack_segments(requested_content(page.messages, command.index).body)
-        return await self._resolver.look_up_all(segments)  # type: ignore[return-value] # no mention is among them
+        try:
+            return await self._resolver.look_up_all(segments)  # type: ignore[return-value] # no mention is among them
+        except RequestError as error:
+            if error.failure.code is not ErrorCode.INVALID:
+                raise
+            raise RequestError(ErrorCode.INVALID, "a picture or file of this message is gone", "index") from error
 
     def _drafts(self, session: LoginSession, command: ForwardMessage, body: bytes) -> Sequence[Draft]:
         sender, summary, name = session.connection.account, session.summary(), _NO_CLIENT_S_NAME + command.nonce

@@ -119,17 +119,18 @@ class MessageResolver:
         """With the media that they cite. Raises RequestError."""
         try:
             async with asyncio.timeout(self._seconds):
-                return tuple([await self._look_up(segment) for segment in segments])
+                return tuple([await self._look_up(number, segment) for number, segment in enumerate(segments)])
         except TimeoutError as error:
             raise RequestError(ErrorCode.UNAVAILABLE, "the pictures and files were not found in time") from error
 
-    async def _look_up(self, segment: RichSegment) -> RichSegment:
-        """The media at the cited address. Only its name may be the client's."""
+    async def _look_up(self, number: int, segment: RichSegment) -> RichSegment:
+        """The media at the cited address. Only its name may be the client's. `number`: the segment's in the message."""
         if not isinstance(segment, Image | File):
             return segment
         media = await self._media.mark_used(segment.media.id, MediaUse.POSTED)
         if media is None:
-            raise RequestError(ErrorCode.INVALID, "there is no picture or file at this address")
+            text, field = "there is no picture or file at this address", f"segments[{number}].media"
+            raise RequestError(ErrorCode.INVALID, text, field)
         return type(segment)(_renamed(media, segment.media.name))
 
 

@@ -17,7 +17,6 @@ from services.edge.http.event_connection import EventConnection
 from services.edge.http.event_positions import EventPositions
 from services.edge.http.event_stream import SyncRejected, first_part, has_news, known_positions, wait_seconds
 from services.edge.http.operation_connection import OperationConnection, OperationReply
-from services.edge.http.pages import not_allowed
 from services.edge.http.policy import handshake_of
 from services.edge.http.rate_limiter import RateLimiter
 from services.edge.http.request import ClientDisconnected, HttpRequest, Response
@@ -63,7 +62,7 @@ class HttpOperations:
     async def respond(self, request: HttpRequest, operation: str) -> Response:
         """Raises ClientDisconnected."""
         if request.method != "POST":
-            return not_allowed("POST")
+            return _not_allowed("POST")
         try:
             _check_type(request)
             handshake = self._handshake(request)
@@ -94,7 +93,7 @@ class HttpOperations:
         """Events from now on, or from what the client has, until the client or the edge ends the connection. Raises
         ClientDisconnected."""
         if request.method != "GET":
-            return await request.respond(not_allowed("GET"))
+            return await request.respond(_not_allowed("GET"))
         try:
             handshake, token = self._handshake(request), bearer_token(request)
             start = known_positions(request.headers, handshake_of(request, self._trusted).query)
@@ -160,6 +159,10 @@ class HttpOperations:
         login = _log_in(connection, token)
         self._logins[token] = connection, login
         return connection, login
+
+
+def _not_allowed(method: str) -> Response:
+    return error_response(Failure(ErrorCode.INVALID, f"the request needs the method {method}"), 405, {"Allow": method})
 
 
 def _check_type(request: HttpRequest) -> None:

@@ -8,15 +8,21 @@ from services.edge.canonical.transport import Handshake
 from services.edge.gateway.handshake import HandshakeRequest, Networks, parse_handshake, parse_networks
 from services.edge.http.pages import text
 from services.edge.http.request import HttpRequest, Response
+from services.edge.http.responses import error_response
 from services.edge.rate_limit import TokenBuckets
 from shared.addresses import network
+from shared.contract.errors import ErrorCode, Failure
 from shared.settings import Settings
 
 _LINKS = ("/verify/", "/hooks/")
 """Paths with a secret that is looked up in a database."""
+_OPERATIONS = "/api/v1/"
 _NO_PAGES = ("/media", "/avatar", "/ws")
 TOO_MANY = text(429, "Too many requests, please wait a moment.\n", {"Retry-After": "1", "Connection": "close"})
 """Closing drops the requests that the client has sent already, without waiting for replies."""
+_TOO_MANY_OPERATIONS = error_response(
+    Failure(ErrorCode.RATE_LIMITED, "too many requests from this address"), headers={"Connection": "close"}
+)
 
 
 class HttpPolicy:
@@ -37,7 +43,7 @@ class HttpPolicy:
         """The response to a request that is not served: over the rate of its address, or to be repeated by TLS."""
         handshake = handshake_of(request, self._trusted)
         if self._rates is not None and not self._takes(self._rates, request, network(handshake.address), now):
-            return TOO_MANY
+            return _TOO_MANY_OPERATIONS if request.path.startswith(_OPERATIONS) else TOO_MANY
         if self._redirects and _is_page(request) and not handshake.secure and request.method in ("GET", "HEAD"):
             host = self._public_host or handshake.host
             return text(308, "", {"Location": f"https://{host}{_target(request)}", "Cache-Control": "no-store"})

@@ -26,10 +26,11 @@ _HINTS: Mapping[int, Headers] = {
 }
 
 
-def error_response(failure: Failure) -> Response:
-    """As native's error replies."""
+def error_response(failure: Failure, status: int | None = None, headers: Headers | None = None) -> Response:
+    """As native's error replies. `status`: other than that of the code."""
     field = {"field": failure.field} if failure.field else {}
-    return json_response(STATUS[failure.code], {"error": {"code": failure.code, "text": failure.text, **field}})
+    content = {"error": {"code": failure.code, "text": failure.text, **field}}
+    return json_response(status or STATUS[failure.code], content, headers)
 
 
 def json_response(status: int, content: object, headers: Headers | None = None) -> Response:

@@ -27,6 +27,8 @@ BAD_FRAMES = 4008
 """Close code: too many frames that are no JSON objects."""
 BAD_FRAMES_RETRY_MS = 60_000
 _RETRY_MS = 1000
+_MEDIA_MEMBER = ".media"
+_UNKNOWN_MEDIA = "no picture or file has this id"
 _STORED = MessageCommand | ForwardMessage | EditMessage | ChangeMessage
 """Commands whose result may be unknown."""
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
@@ -68,11 +70,17 @@ def error_info(request: Request | None, failure: Failure, *, unsupported: bool =
     unavailable = failure.code is ErrorCode.UNAVAILABLE
     return ErrorInfo(
         code,
-        failure.text or code,
+        _text(request, failure) or code,
         _field(request, failure),
         _RETRY_MS if failure.code in _RETRIED else UNSET,
         unknown=unavailable and request is not None and isinstance(request.command, _STORED),
     )
+
+
+def _text(request: Request | None, failure: Failure) -> str:
+    """Clients of other dialects cite a file by its address. Without a request, the id itself has a wrong form."""
+    is_unknown_media = request is not None and failure.field.endswith(_MEDIA_MEMBER)
+    return _UNKNOWN_MEDIA if is_unknown_media else failure.text
 
 
 def _field(request: Request | None, failure: Failure) -> str:

@@ -166,12 +166,14 @@ async def test_a_bot_has_no_secret(owner: Owner, make_cluster: MakeCluster) -> N
 async def test_bots_and_tokens_are_limited(owner: Owner) -> None:
     second = await owner.edge.request(CREATE_BOT, CreateBot("Second", owner.account, ORIGIN))
     third = CreateBot("Third", owner.account, ORIGIN)
-    assert await rejection_code(owner.edge.request(CREATE_BOT, third)) is ErrorCode.LIMIT
+    rejected = await rejection(owner.edge.request(CREATE_BOT, third))
+    assert (rejected.failure.code, rejected.failure.field) == (ErrorCode.LIMIT, "")
     await owner.edge.request(DELETE_BOT, DeleteBot(second.account, owner.account))
     await owner.edge.request(CREATE_BOT, third)
     made = await owner.token()
     await owner.token()
-    assert await rejection_code(owner.token()) is ErrorCode.LIMIT
+    rejected = await rejection(owner.token())
+    assert (rejected.failure.code, rejected.failure.field) == (ErrorCode.LIMIT, "account")
     await owner.edge.request(DELETE_BOT_TOKEN, DeleteBotToken(owner.bot, made.sid, owner.account))
     await owner.token()
 

@@ -99,5 +99,7 @@ async def test_what_cannot_be_read_is_not_forwarded(cluster: EdgeCluster, client
 async def test_a_file_that_is_gone_is_not_forwarded(cluster: EdgeCluster, client: NativeClient) -> None:
     room, gone = cluster.backend.chats[SOURCE], Media("00" * 16, "cat.png", 5, "ab", "image/png")
     room.messages[0] = replace(room.messages[0], body=pack_segments((Image(gone),)))
-    assert (await client.reply(forward(client, FIRST)))["error"]["code"] == "invalid"
+    text = "a picture or file of this message is gone"
+    error = (await client.reply(forward(client, FIRST)))["error"]
+    assert error == {"code": "invalid", "text": text, "field": "index"}
     assert cluster.backend.chats[FIRST].head == 0

@@ -191,15 +191,19 @@ async def test_a_silent_stream_has_comments(
 
 async def test_a_stream_needs_a_login(site: HttpSite, server: EchoServer) -> None:
     assert (await site.fetch("GET", "/api/v1/events")).status == 401
-    assert (await site.fetch("POST", "/api/v1/events", Authorization="Bearer token-1")).status == 405
+    reply = await site.fetch("POST", "/api/v1/events", Authorization="Bearer token-1")
+    assert (reply.status, reply.headers["allow"]) == (405, "GET")
+    assert json.loads(reply.body) == {"error": {"code": "invalid", "text": "the request needs the method GET"}}
     server.replies["token"] = (b'{"re":0,"error":{"code":"rate_limited","text":"later"}}',)
     assert (await site.fetch("GET", "/api/v1/events", Authorization="Bearer token-1")).status == 429
     await site.endpoint.clients[0].until_closed()
 
 
 async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
-    assert (await site.fetch("GET", "/api/v1/send")).status == 405
-    assert (await site.fetch("OPTIONS", "/api/v1/send")).status == 405
+    for method in ("GET", "OPTIONS"):
+        reply = await site.fetch(method, "/api/v1/send")
+        assert (reply.status, reply.headers["allow"]) == (405, "POST")
+        assert json.loads(reply.body) == {"error": {"code": "invalid", "text": "the request needs the method POST"}}
     assert (await site.fetch("POST", "/api/v1/Send")).status == 404
 
 

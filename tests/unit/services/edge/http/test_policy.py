@@ -1,5 +1,6 @@
 """The rate of an address, and TLS for pages."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,19 @@ def test_links_files_and_avatars_of_one_address_are_counted_together() -> None:
     assert statuses(policy, [request(path) for path in (SECRET_LINK, FILE, AVATAR, AVATAR)]) == [0, 0, 0, 429]
     assert statuses(policy, [request(FILE, client="192.0.2.2")]) == [0]
     assert statuses(policy, [request(FILE), request(FILE)], now=1.0) == [0, 429]
+
+
+def test_an_operation_is_rejected_in_the_shape_of_its_errors() -> None:
+    policy = HttpPolicy(Settings(limits={"page_requests_per_second": 1, "page_requests_burst": 1}))
+    sent = [request(path, method="POST") for path in ("/api/v1/send", "/api/v1/send", "/hooks/secret")]
+    _, operation, hook = (policy.decide(one, 0.0) for one in sent)
+    assert operation is not None
+    assert hook is not None
+    assert (operation.status, hook.status) == (429, 429)
+    error = {"code": "rate_limited", "text": "too many requests from this address"}
+    assert json.loads(operation.body) == {"error": error}
+    assert operation.headers.items() >= {"Retry-After": "1", "Connection": "close"}.items()
+    assert hook.content_type.startswith("text/plain")
 
 
 def test_links_have_a_lower_rate_of_their_own() -> None:

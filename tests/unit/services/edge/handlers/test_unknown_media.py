@@ -1,0 +1,18 @@
+"""A message that cites a picture or file that there is not names it in native's terms."""
+
+import pytest
+
+from tests.unit.services.edge.client.test_named_messages import ROOM, connect
+from tests.unit.services.edge.conftest import EdgeCluster
+
+UNKNOWN = {"code": "invalid", "text": "no picture or file has this id", "field": "segments[1].media"}
+
+
+@pytest.mark.parametrize("command", [{"op": "send"}, {"op": "edit", "index": 1}])
+async def test_the_error_names_the_segment(cluster: EdgeCluster, command: dict[str, object]) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(ROOM, 1, 2)
+    client = await connect(cluster)
+    segments = [{"t": "text", "text": "look"}, {"t": "image", "media": "0" * 32}]
+    reply = await client.reply(client.send(chat=ROOM, segments=segments, nonce="n", **command))
+    assert reply["error"] == UNKNOWN
