@@ -78,6 +78,8 @@ def shown_lines(vector: dict[str, Any]) -> Iterator[str]:
         yield arrow("→", vector["in"])
     for frame in vector.get("out", []):
         yield arrow("←", frame)
+    if "closed" in vector:
+        yield "(the connection closes with {}: {})".format(*vector["closed"])
     yield from reply_lines(vector)
     for action in vector.get("actions", []):
         yield from (arrow("←", frame) for frame in action.get("reply", []))

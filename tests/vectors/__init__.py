@@ -7,7 +7,9 @@ A vector is one of
   `disconnect` (close code and reason). A frame that is only remembered has none;
 - a frame that cannot be decoded: `in`, the code of the `error`, and, where it matters, the frames `out`;
 - an `event`, or the `chats` loaded at a login: the frames `out`, and the dialect's own `requests`;
-- a `message` of any user, and the frames `out`.
+- a `message` of any user, and the frames `out`;
+- a `close` by the edge (code and reason), the frames `out` before it, and the `closed` code and reason on the wire;
+- the answer with which a stream of server-sent events is `resumed`, and its events `out`.
 
 Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are; `{"binary": text}`
 is binary, and `{"announcement", "packages", "media", "otherwise"}` a picture or file. `given` is the state before: the
@@ -121,6 +123,9 @@ class Vector(msgspec.Struct, forbid_unknown_fields=True):
     chats: list[VectorChat] | None = None
     requests: list[VectorRequest] = []
     message: VectorMessage | None = None
+    close: tuple[int, str] | None = None
+    closed: tuple[int, str] | None = None
+    resumed: dict[str, Any] | None = None
     out: list[Any] | None = None
 
     @property

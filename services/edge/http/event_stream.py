@@ -49,11 +49,15 @@ async def _page(connection: EventConnection, positions: EventPositions, *, timel
     if reply.error_code is not None:
         raise SyncRejected(reply)
     result = sync_reply(reply)
-    *events, synced = reply.events
+    *events, synced = resumed_events(reply)
     positions.synced(result)
-    resumed = msgspec.json.encode({"ev": "resumed"} | reply.result)
-    blocks = [event_block(resumed), *map(event_block, events), event_block(synced, positions)]
+    blocks = [*map(event_block, events), event_block(synced, positions)]
     return b"".join(blocks), result.before is None
+
+
+def resumed_events(reply: OperationReply) -> list[bytes]:
+    """Those of a stream in place of the reply to a sync."""
+    return [msgspec.json.encode({"ev": "resumed"} | reply.result), *reply.events]
 
 
 def sync_reply(reply: OperationReply) -> SyncReply:

@@ -11,6 +11,8 @@ from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import MessageAccepted
 from services.edge.dialects.base import DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS, Entry
+from services.edge.http.event_stream import resumed_events
+from services.edge.http.operation_connection import OperationReply
 from shared.contract.errors import Failure
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
@@ -23,6 +25,7 @@ from tests.unit.services.edge.dialects.driving import (
     each_dialect,
     frames,
     given,
+    only_request,
     pushes_of,
 )
 from tests.vectors import (
@@ -63,11 +66,27 @@ def test_a_vector(entry: Entry, vector: Vector) -> None:
     elif vector.message is not None:
         assert vector.out is not None
         check_out(dialect.encode_message(vector.message.shown), vector.out)
+    elif vector.close is not None:
+        assert vector.out is not None
+        out, *closed = dialect.encode_close(*vector.close)
+        assert tuple(closed) == vector.closed
+        check_out(out, vector.out)
+    elif vector.resumed is not None:
+        assert vector.out is not None
+        check_out(stream(dialect, vector.resumed), vector.out)
     elif vector.frame is None:
         assert vector.out is not None
         check_out(frames(pushes_of(dialect, vector)), vector.out)
     else:
         check_actions(dialect, vector)
+
+
+def stream(dialect: Dialect, answer: dict[str, Any]) -> tuple[Outgoing, ...]:
+    """The events of the edge's stream for the reply to its sync."""
+    request = only_request(dialect, b'{"op":"sync","id":0}')
+    reply, *events = dialect.encode_reply(request, canonical(answer, ANSWERS), LONG_AFTER)
+    assert isinstance(reply, bytes)
+    return tuple(resumed_events(OperationReply(reply, [one for one in events if isinstance(one, bytes)])))
 
 
 def check_error(dialect: Dialect, vector: Vector) -> None:
@@ -125,7 +144,7 @@ def test_an_action_is_one_thing() -> None:
     for file in FILES.values():
         for vector in file.vectors:
             assert all(_kinds(action) == 1 for action in vector.frame_actions), vector.name
-            stimuli = (vector.frame, vector.event, vector.chats, vector.message)
+            stimuli = (vector.frame, vector.event, vector.chats, vector.message, vector.close, vector.resumed)
             assert sum(stimulus is not None for stimulus in stimuli) == 1, vector.name
             assert vector.frame is None or not vector.requests, vector.name
 
