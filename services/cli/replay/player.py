@@ -9,7 +9,7 @@ from services.cli.replay.comparison import comparable
 from services.edge.canonical.commands import BEFORE_LOGIN
 from services.edge.canonical.frames import Binary, Outgoing
 from services.edge.client.request_reader import NOT_LOGGED_IN
-from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, LocalReply, Request
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS
 from shared.contract.auth import Login, Register
 from shared.contract.ids import NO_ACCOUNT
@@ -98,6 +98,8 @@ class _PlayedConnection:
         except DecodeError as error:
             yield f"  cannot be decoded, {error.failure.code}: {error.failure.text}"
             yield from self._reply(dialect.encode_error(None, error.failure, error.context))
+            if error.disconnect is not None:
+                yield _disconnects(error.disconnect)
             return
         for action in actions:
             if isinstance(action, LocalReply):
@@ -105,7 +107,7 @@ class _PlayedConnection:
             elif isinstance(action, Request):
                 yield from self._request(action)
             else:
-                yield f"  disconnects, {action.code} {action.reason}".rstrip()
+                yield _disconnects(action)
         if not actions:
             yield "  is remembered"
 
@@ -127,3 +129,7 @@ class _PlayedConnection:
 
 def _closing(event: RecordedClose) -> str:
     return f"is closed by the server, {event.code} {event.reason}".rstrip() if event.code else "is closed by the client"
+
+
+def _disconnects(action: Disconnect) -> str:
+    return f"  disconnects, {action.code} {action.reason}".rstrip()

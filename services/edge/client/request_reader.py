@@ -133,7 +133,8 @@ class RequestReader:
             rates = connection.info.limits.rates
             if isinstance(frame, Binary) and rates and not self._queue.rejections.take(now):
                 raise CloseConnection(1008, TOO_MANY_REQUESTS) from error
-            return [RejectedFrame(error.failure, context=error.context)]
+            rejected = RejectedFrame(error.failure, context=error.context)
+            return [rejected] if error.disconnect is None else [rejected, error.disconnect]
         if connection.first_valid is None:
             connection.first_valid = now
         return items

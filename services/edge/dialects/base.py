@@ -44,12 +44,13 @@ ERROR_CACHE_SIZE = 64
 
 class DecodeError(Exception):
     """The frame cannot be decoded; `context` is the dialect's own, for `encode_error`. `field`: the member of the frame
-    that is at fault, if it is known."""
+    that is at fault, if it is known. `disconnect`: the connection closes after the error reply."""
 
     def __init__(self, text: str, code: ErrorCode = ErrorCode.INVALID, context: object = None, field: str = "") -> None:
         super().__init__(text)
         self.failure = Failure(code, text, field)
         self.context = context
+        self.disconnect: Disconnect | None = None
 
 
 def never_requested(reply: NativeReply, dialect: str) -> TypeError:

@@ -138,14 +138,10 @@ class Native(Dialect):
         try:
             members = read_object(frame, self.limits)
         except DecodeError as error:
-            return self._bad_frame(error, now)
+            if self.limits.rates and not self._bad_frames.take(now):
+                error.disconnect = Disconnect(BAD_FRAMES, "too many bad frames")
+            raise
         return self._actions(parse_command(members), now)
-
-    def _bad_frame(self, error: DecodeError, now: float) -> Sequence[Action]:
-        """Raises the error until the budget of bad frames is spent."""
-        if not self.limits.rates or self._bad_frames.take(now):
-            raise error
-        return (LocalReply(self.encode_error(None, error.failure)), Disconnect(BAD_FRAMES, "too many bad frames"))
 
     def _actions(self, command: CommandFrame, now: float) -> Sequence[Action]:
         operation, parameters = command

@@ -1,7 +1,10 @@
 """Actions of a dialect other than one request for each frame."""
 
+import json
+
 from services.edge.canonical.events import ChatJoined
 from shared.contract.ids import ChatId
+from tests.unit.services.edge.client.test_named_messages import connect
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -70,3 +73,16 @@ async def test_a_dialect_requests_what_it_lacks_of_an_event(cluster: EdgeCluster
     device.client.notify(ChatJoined(ChatId(7)))
     await device.socket.until(lambda: any(seen.get("re") == "watched" for seen in device.seen))
     assert device.seen[-2:] == [{"event": "ChatJoined", "value": 7}, {"re": "watched", "ok": 7}]
+
+
+async def test_bad_frames_are_counted_up_to_the_one_that_ends_the_connection(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(limits={})
+    socket = (await connect(cluster)).socket
+    for _ in range(60):
+        socket.client.frame_received(b"hello")
+    await socket.until(lambda: socket.ended)
+    assert socket.closed_with == (4008, '{"code":"invalid","retry_ms":60000}')
+    *errors, bye = (frame for frame in map(json.loads, socket.received) if frame.get("re", 1) is None or "ev" in frame)
+    assert bye == {"ev": "bye", "code": "invalid", "text": "too many bad frames", "retry_ms": 60_000}
+    assert 51 <= len(errors) < 60
+    assert edge.context.metrics.rejected.labels("native", "invalid")._value.get() == len(errors)

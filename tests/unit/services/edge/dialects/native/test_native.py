@@ -15,8 +15,6 @@ from services.edge.dialects.base import (
     TOO_MANY_REQUESTS,
     ConnectionInfo,
     DecodeError,
-    Disconnect,
-    LocalReply,
 )
 from services.edge.dialects.native import Native
 from services.edge.dialects.native.operations import BY_NAME, OPERATIONS, RATES, Operation, RateClass
@@ -40,12 +38,13 @@ def value(frames: tuple[Outgoing, ...]) -> dict[str, Any]:
 
 
 def rejections(dialect: Native, frame: bytes, now: float, most: int) -> int:
-    """How many of `most` frames are rejected before one is not."""
+    """How many of `most` frames are rejected before one is not, or ends the connection."""
     for count in range(most):
         try:
             dialect.decode(frame, now)
-        except DecodeError:
-            continue
+        except DecodeError as error:
+            if error.disconnect is None:
+                continue
         return count
     return most
 
@@ -53,11 +52,11 @@ def rejections(dialect: Native, frame: bytes, now: float, most: int) -> int:
 def test_frames_that_are_no_objects_end_the_connection_when_their_budget_is_spent() -> None:
     dialect = connection()
     assert rejections(dialect, b"hello", 100.0, 99) == 50
-    answer, end = dialect.decode(b"[]", 100.0)
-    assert isinstance(answer, LocalReply)
-    assert value(answer.frames)["error"]["code"] == "invalid"
-    assert isinstance(end, Disconnect)
-    assert dialect.encode_close(*end)[1:] == (4008, '{"code":"invalid","retry_ms":60000}')
+    with pytest.raises(DecodeError) as rejected:
+        dialect.decode(b"[]", 100.0)
+    assert value(dialect.encode_error(None, rejected.value.failure))["error"]["code"] == "invalid"
+    assert rejected.value.disconnect is not None
+    assert dialect.encode_close(*rejected.value.disconnect)[1:] == (4008, '{"code":"invalid","retry_ms":60000}')
     assert rejections(connection(), b'{"op":"fly"}', 100.0, 99) == 99, "objects do not count"
     assert rejections(connection(rates=False), b"hello", 100.0, 99) == 99
 
