@@ -3,12 +3,13 @@
 import contextlib
 import http.client
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.drills.cluster import RELAXED, Cluster
 from tests.support.commands import run_dragoman
-from tests.system.users import V2User, new_account
+from tests.system.users import NativeUser, V2User, new_account
 
 pytestmark = pytest.mark.xdist_group("system")
 
@@ -23,6 +24,12 @@ def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "")
         return answer.read()
 
 
+def positions(synced: dict[str, Any]) -> dict[str, object]:
+    """What a client of native has after this reply to a sync."""
+    have = {str(chat["chat"]): [chat["head"], chat["rev"]] for chat in synced["chats"]}
+    return {"epoch": synced["epoch"], "have": have}
+
+
 def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
     ann, bob = new_account(), new_account()
     backup = tmp_path / "backup"
@@ -33,6 +40,12 @@ def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
             bob.number = listener.register(bob).account.number
             session = speaker.session(listener)
         speaker.post(session, "while you were away")
+        with NativeUser(first.edges[0]) as native:
+            native.register()
+            chat = native.call("open", account=ann.number)["chat"]
+            native.call("send", chat=chat, text="before the backup", nonce="1")
+            known = native.call("sync")
+            assert native.call("sync", **positions(known))["reset"] is False
         uploaded = media(first.edges[0], "POST", "/media?name=a.txt", b"a file", registered["token"])
         run_dragoman(["backup", backup, "--data", first.data], tmp_path / "backup.log", _SECONDS)
         speaker.post(session, "after the backup")
@@ -51,3 +64,11 @@ def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
             echo = writer.post(session, "and on")
             assert int(echo["msg_id"]) > 1
             reader.receive_text("and on")
+        with NativeUser(second.edges[0]) as returned:
+            returned.call("token", token=native.token)
+            synced = returned.call("sync", **positions(known))
+            assert synced["reset"] is True, "the client drops what it knows"
+            assert synced["epoch"] not in ("", known["epoch"])
+            assert returned.event("message")["segments"] == [{"t": "text", "text": "before the backup"}]
+            again = returned.call("sync", **positions(synced))
+            assert (again["reset"], again["epoch"]) == (False, synced["epoch"])

@@ -68,6 +68,15 @@ def test_restore_brings_back_databases_keys_and_media(installation: Path, tmp_pa
     for service in SERVICES:
         with open_database(f"sqlite:///{fresh}/{service}.db") as connection:
             require_current(service, connection)
+    assert epoch(f"sqlite:///{fresh}/message.db") != epoch(f"sqlite:///{kept}/message.db")
+
+
+def epoch(url: str) -> str:
+    """Another one shows clients that this database does not go on from the one that they know."""
+    with open_database(url) as connection:
+        value: str = connection.execute(sa.text("SELECT value FROM epochs")).scalar_one()
+    assert value
+    return value
 
 
 @contextmanager
@@ -207,6 +216,7 @@ def test_restore_brings_back_postgresql(
             connection.execute(sa.text("UPDATE state SET value = 42 WHERE name = 'revocations'"))
         backed_up = dragoman("backup", tmp_path / "kept", "--data", installation, "--set", f"database.url={source}")
         assert backed_up.exit_code == 0, backed_up.output
+        before = epoch(settings_of(source).database_url("message"))
     with made(postgres_server) as target:
         command: list[str | Path] = [
             "restore",
@@ -224,6 +234,7 @@ def test_restore_brings_back_postgresql(
         with open_database(settings_of(target).database_url("auth")) as connection:
             value = sa.text("SELECT value FROM state WHERE name = 'revocations'")
             assert connection.execute(value).scalar_one() == 42
+        assert epoch(settings_of(target).database_url("message")) != before
         again = dragoman(*command[:2], "--data", tmp_path / "fresher", *command[4:])
         assert (again.exit_code, "has tables: nothing is overwritten" in again.output) == (2, True)
 

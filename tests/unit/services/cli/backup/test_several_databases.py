@@ -79,6 +79,9 @@ def test_all_databases_are_restored(options: list[str], make_options: MakeOption
     restored = dragoman("restore", tmp_path / "kept", *fresh)
     assert restored.exit_code == 0, restored.output
     assert with_second(fresh, "SELECT chat_id FROM heads") == [(7,)]
+    epoch, before = (with_second(one, "SELECT value FROM epochs") for one in (fresh, options))
+    assert len(epoch) == 1
+    assert epoch != before
     listed = dragoman("admin", "partitions", "list", *fresh)
     assert listed.output.splitlines() == [
         "main: partitions 64-127, version 2",
