@@ -46,6 +46,7 @@ from shared.contract.edge import (
 from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId
+from shared.contract.members import ListMembers
 from shared.contract.message import ChangeKind, GetHistory, MessageChange
 from shared.contract.model import (
     Emoji,
@@ -61,7 +62,7 @@ from shared.contract.model import (
     Role,
     Text,
 )
-from shared.contract.session import GetAccount, GetChat, ListChatViews, ListMembers, ListRequests
+from shared.contract.session import GetAccount, GetChat, ListChatViews, ListRequests
 from tests import vectors
 from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, cases, connect, frames, log_in
 from tests.vectors import VectorMessage, Vectors, wire

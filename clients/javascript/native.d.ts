@@ -560,6 +560,8 @@ export type MemberInfo = {
   account: number;
   role: string;
   silenced?: number;
+  nickname?: string;
+  avatar?: string;
 };
 
 export type MuteParameters = {

@@ -299,30 +299,6 @@ class SetRole(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
 
 
-class ListMembers(msgspec.Struct):
-    """Requests the members of a chat in order of account, one page after `after`; only members may (`forbidden`)."""
-
-    chat: ChatId
-    after: AccountId = NO_ACCOUNT
-    actor: AccountId = NO_ACCOUNT
-
-
-class MemberRole(msgspec.Struct, array_like=True, frozen=True):
-    """`silenced`: until then (Unix ms), perhaps in the past; 0: not at all."""
-
-    account: AccountId
-    role: Role
-    silenced: int = 0
-
-
-class MemberList(msgspec.Struct, frozen=True):
-    """`silenced`: all but the owner and the admins, as in MemberRole."""
-
-    members: list[MemberRole]
-    more: bool = False
-    silenced: int = 0
-
-
 class RenameChat(msgspec.Struct):
     """The owner or an admin renames a group."""
 

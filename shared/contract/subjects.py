@@ -14,6 +14,7 @@ from shared.contract import (
     exports,
     hooks,
     invitations,
+    members,
     message,
     moderation,
     mutes,
@@ -140,7 +141,7 @@ DELETE_OUTGOING_HOOK = Route("session.delete_outgoing_hook", outgoing_hooks.Dele
 REPLAY_OUTGOING_HOOK = Route(
     "session.replay_outgoing_hook", outgoing_hooks.ReplayOutgoingHook, outgoing_hooks.ReplayedOutgoingHook
 )
-LIST_MEMBERS = Route("session.list_members", session.ListMembers, session.MemberList)
+LIST_MEMBERS = Route("session.list_members", members.ListMembers, members.MemberList)
 RENAME_CHAT = Route("session.rename_chat", session.RenameChat, session.Ack)
 LIST_REQUESTS = Route("session.list_requests", session.ListRequests, session.Requests)
 LIST_CHAT_VIEWS = Route("session.list_chat_views", session.ListChatViews, session.ChatViews)

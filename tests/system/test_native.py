@@ -65,6 +65,22 @@ def test_a_message_is_forwarded_once(ann: NativeUser, connect: Enter, system: Cl
         assert bob.call("forward", **command)["error"]["code"] == "forbidden"
 
 
+def test_members_are_listed_as_their_profiles_show_them(ann: NativeUser, connect: Enter) -> None:
+    bob = connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    ann.do("set_profile", nickname="Ann of the orchard")
+    roles = {ann.number: "owner", bob.number: "member"}
+    expected = [
+        {"account": one, "role": roles[one], **{name: shown[name] for name in ("nickname", "avatar")}}
+        for one in sorted(roles)
+        for shown in [ann.call("profile", account=one)]
+    ]
+    assert {"Ann of the orchard"} < {one["nickname"] for one in expected}
+    listed = bob.call("members", chat=chat)
+    assert (listed["members"], listed["more"]) == (expected, False)
+
+
 def test_messages_are_found_in_the_own_chats(ann: NativeUser, connect: Enter) -> None:
     """The index follows; a recalled message is not found from then on."""
     bob, eve = connect(), connect()

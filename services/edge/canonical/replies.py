@@ -19,6 +19,7 @@ from shared.contract.exports import AccountRecord
 from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
+from shared.contract.members import MemberList
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
 from shared.contract.moderation import BanList
@@ -27,16 +28,7 @@ from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList
 from shared.contract.receipts import Readers
 from shared.contract.reports import OwnReports
 from shared.contract.search import SearchPage
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatOpened,
-    ChatView,
-    ChatViews,
-    MemberList,
-    MembershipRequested,
-    Requests,
-)
+from shared.contract.session import AccountView, Ack, ChatOpened, ChatView, ChatViews, MembershipRequested, Requests
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from shared.contract.invitations import (
     JoinedByLink,
     ListLinks,
 )
+from shared.contract.members import ListMembers, MemberList
 from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.mutes import MuteChat
 from shared.contract.outgoing_hooks import (
@@ -47,9 +48,7 @@ from shared.contract.session import (
     GetAccount,
     GetChat,
     ListChatViews,
-    ListMembers,
     ListRequests,
-    MemberList,
     MembershipRequested,
     OpenPrivateChat,
     RenameChat,

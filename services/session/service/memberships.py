@@ -22,21 +22,21 @@ from shared.contract.invitations import (
     JoinedByLink,
     ListLinks,
 )
+from shared.contract.members import ListMembers, MemberList
 from shared.contract.model import Role
 from shared.contract.session import (
     Ack,
     AddMember,
     AnswerMembership,
     EndMembership,
-    ListMembers,
-    MemberList,
     MembershipRequested,
     RequestMembership,
     SetRole,
 )
 from shared.settings import Settings
 
-_MEMBERS_PAGE = 1_000
+_MEMBERS_PAGE = 200
+"""The longest addresses of avatars make 450 KiB of them."""
 _LINK_BYTES = 16
 
 

@@ -8,11 +8,12 @@ from services.session import domain
 from services.session.store.bans import silences
 from services.session.store.memberships import increment_version, lock_group
 from services.session.store.sql import IS_MEMBER, lock_active, members_of, role_of, touch
-from services.session.tables import chat, member
+from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.members import ListMembers, MemberList, MemberRole
 from shared.contract.model import Role
-from shared.contract.session import ListMembers, Member, MemberList, MemberRole, SetRole
+from shared.contract.session import Member, SetRole
 
 
 class ChangedRoles(NamedTuple):
@@ -56,9 +57,12 @@ def list_members(connection: sa.Connection, request: ListMembers, limit: int) ->
     if role_of(connection, request.chat, request.actor) is None:
         raise domain.hidden_error(ErrorCode.FORBIDDEN)
     silenced = silences(connection, request.chat)
-    members = sa.select(member.c.account, member.c.role).where(
-        member.c.chat == request.chat, member.c.account > request.after, IS_MEMBER
-    )
+    found = sa.select(member.c.account, member.c.role, profile.c.nickname, profile.c.avatar)
+    found = found.join(profile, profile.c.id == member.c.account)
+    members = found.where(member.c.chat == request.chat, member.c.account > request.after, IS_MEMBER)
     rows = connection.execute(members.order_by(member.c.account).limit(limit + 1)).all()
-    listed = [MemberRole(AccountId(row[0]), Role(row[1]), silenced.get(row[0], 0)) for row in rows[:limit]]
+    listed = [
+        MemberRole(AccountId(row.account), Role(row.role), silenced.get(row.account, 0), row.nickname, row.avatar)
+        for row in rows[:limit]
+    ]
     return MemberList(listed, more=len(rows) > limit, silenced=silenced.get(NO_ACCOUNT, 0))

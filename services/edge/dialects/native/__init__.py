@@ -78,6 +78,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
+from shared.contract.members import MemberList
 from shared.contract.message import Changed, Unread
 from shared.contract.moderation import BanList
 from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
@@ -90,7 +91,6 @@ from shared.contract.session import (
     ChatView,
     ChatViews,
     GetChat,
-    MemberList,
     MembershipRequested,
     Requests,
 )
@@ -225,7 +225,7 @@ class Native(Dialect):
             case Requests():
                 return encode.requests(reply)
             case MemberList():
-                return encode.members(reply)
+                return encode.members(reply, self.base_url)
             case UsersFound(profiles):
                 return results.FindResult([encode.profile(one, self.base_url) for one in profiles])
             case PresenceShown(shown):

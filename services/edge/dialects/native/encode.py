@@ -27,6 +27,7 @@ from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
 from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
 from shared.contract.invitations import InvitationLink
+from shared.contract.members import MemberList, MemberRole
 from shared.contract.message import Changed, ChangeKind, ChangeMessage, ChatRevision, React, Reactions, Unread
 from shared.contract.model import (
     Chat,
@@ -37,7 +38,7 @@ from shared.contract.model import (
 )
 from shared.contract.moderation import BanList
 from shared.contract.search import SearchPage
-from shared.contract.session import ChatView, MemberList, Requests
+from shared.contract.session import ChatView, Requests
 from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, ShownText, shown_segment
 
 ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWNER: "owner"}
@@ -268,9 +269,18 @@ def presence_event(one: PresenceChanged) -> events.PresenceEvent:
     return events.PresenceEvent(one.account, one.state, one.since or UNSET)
 
 
-def members(page: MemberList) -> results.MembersResult:
-    listed = [results.MemberInfo(one.account, ROLES[one.role], one.silenced or UNSET) for one in page.members]
+def members(page: MemberList, base_url: str) -> results.MembersResult:
+    listed = [_member_info(one, base_url) for one in page.members]
     return results.MembersResult(listed, page.more, page.silenced or UNSET)
+
+
+def _member_info(one: MemberRole, base_url: str) -> results.MemberInfo:
+    role, silenced = ROLES[one.role], one.silenced or UNSET
+    if one.nickname is None:
+        return results.MemberInfo(one.account, role, silenced)
+    stored = DisplayedAvatar(one.avatar, "")
+    avatar = displayed_avatar("account", one.account, stored, base_url, own_only=False).avatar
+    return results.MemberInfo(one.account, role, silenced, one.nickname, avatar)
 
 
 def link(one: InvitationLink) -> links.InvitationResult:

@@ -384,7 +384,7 @@ OPERATIONS: tuple[Operation, ...] = (
         _WRITE, _MANAGES, parameters.ChatParameters, _Nothing, requests.disband,
     ),
     Operation(
-        "members", "a page of the members and their roles",
+        "members", "a page of the members, their roles and names",
         _READ, _READS, parameters.MembersParameters, results.MembersResult, requests.members,
     ),
     Operation(

@@ -27,6 +27,7 @@ from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
+from shared.contract.members import ListMembers
 from shared.contract.message import ChangeMessage, GetChanges, PinMessage, React, RecallText
 from shared.contract.model import (
     Emoji,
@@ -51,7 +52,6 @@ from shared.contract.session import (
     EndMembership,
     GetAccount,
     GetChat,
-    ListMembers,
     OpenPrivateChat,
     RenameChat,
     RequestFriendship,

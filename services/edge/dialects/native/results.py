@@ -311,11 +311,14 @@ class ChatResult(msgspec.Struct):
 
 
 class MemberInfo(msgspec.Struct):
-    """`role`: member, admin or owner. `silenced`: the member may not send before this time (Unix milliseconds)."""
+    """`role`: member, admin or owner. `silenced`: the member may not send before this time (Unix milliseconds).
+    `nickname` and `avatar`: as in `profile`; left out only while a server of an older version replies."""
 
     account: int
     role: str
     silenced: int | UnsetType = UNSET
+    nickname: str | UnsetType = UNSET
+    avatar: str | UnsetType = UNSET
 
 
 class MembersResult(msgspec.Struct):

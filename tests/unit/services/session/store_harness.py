@@ -31,6 +31,7 @@ from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Member
 from shared.contract.errors import Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, JoinByLink, ListLinks
+from shared.contract.members import ListMembers, MemberList
 from shared.contract.model import Chat, JoinPolicy, Profile, Role
 from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import (
@@ -43,9 +44,7 @@ from shared.contract.session import (
     EndMembership,
     EnsureProfile,
     GetMembership,
-    ListMembers,
     Member,
-    MemberList,
     Membership,
     PendingNotice,
     RequestFriendship,

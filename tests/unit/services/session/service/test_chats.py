@@ -5,12 +5,13 @@ import asyncio
 import pytest
 import structlog
 
-from services.session.service import chats
+from services.session.service import chats, memberships
 from shared.bus.client import pack
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated, ChatRenamed, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.members import MemberList, MemberRole
 from shared.contract.model import Chat, ChatKind, JoinPolicy, ProfileSummary, Role
 from shared.contract.session import (
     ChatEntry,
@@ -245,5 +246,7 @@ def test_full_pages_fit_the_bus_limit() -> None:
     assert len(pack(Membership(ChatId(most), most, members, more=True))) < 512 * 1024
     entries = [ChatEntry(ChatId(most), most, most, (account, account))] * chats._CHATS_PAGE
     assert len(pack(ChatList(entries, more=True))) < 512 * 1024
+    named = [MemberRole(account, Role.OWNER, most, "名" * 64, "a" * 2048)] * memberships._MEMBERS_PAGE
+    assert len(pack(MemberList(named, more=True))) < 512 * 1024
     listed = [most] * LimitsSettings().members_listed
     assert len(pack((listed, listed))) < 512 * 1024

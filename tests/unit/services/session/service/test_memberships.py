@@ -8,6 +8,7 @@ from shared.contract.edge import MembershipAnswered, MembershipApplied, Membersh
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, JoinedByLink, ListLinks
+from shared.contract.members import ListMembers, MemberList, MemberRole
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import (
     Ack,
@@ -18,10 +19,7 @@ from shared.contract.session import (
     EnsureProfile,
     GetChat,
     ListChats,
-    ListMembers,
     ListRequests,
-    MemberList,
-    MemberRole,
     MembershipRequested,
     PendingMembership,
     RequestMembership,
@@ -118,7 +116,7 @@ async def test_new_roles_are_notified(peers: BusPeers) -> None:
         MembershipChanged(chat, BOB, Role.OWNER, 1, 2, by=ANN), MembershipChanged(chat, ANN, Role.ADMIN, 1, 2, by=ANN)
     ]  # fmt: skip
     listed = await peers.edge.request(on.LIST_MEMBERS, ListMembers(chat, actor=ANN))
-    assert listed == MemberList([MemberRole(ANN, Role.ADMIN), MemberRole(BOB, Role.OWNER)])
+    assert listed == MemberList([MemberRole(ANN, Role.ADMIN, 0, "n1"), MemberRole(BOB, Role.OWNER, 0, "n2")])
     failed = await rejection(peers.edge.request(on.SET_ROLE, SetRole(chat, ANN, Role.LEFT, BOB)))
     assert failed.code == ErrorCode.INVALID
 

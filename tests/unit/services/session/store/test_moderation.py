@@ -8,9 +8,9 @@ from services.session.store import bans
 from services.session.store.memberships import StartedJoin
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import MemberRole
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.moderation import Ban
-from shared.contract.session import MemberRole
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 
@@ -88,7 +88,7 @@ async def test_the_membership_names_silenced_members(populated: StoreHarness, gr
     page = await populated.changes(group)
     assert (page.version, page.muted) == (3, {NO_ACCOUNT: LATER + 1, CEM: LATER})
     listed = await populated.list_members(ANN, group, NO_ACCOUNT, 9)
-    assert listed.members[2] == MemberRole(CEM, Role.MEMBER, LATER)
+    assert listed.members[2] == MemberRole(CEM, Role.MEMBER, LATER, "name 3")
     assert listed.silenced == LATER + 1
     assert await populated.silence(ANN, group, CEM, 0) == 4
     assert (await populated.changes(group)).muted == {NO_ACCOUNT: LATER + 1}

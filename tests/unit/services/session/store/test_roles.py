@@ -1,12 +1,16 @@
 """The members of groups and their roles, on both databases."""
 
+from functools import partial
+
 import pytest
 
+from services.session.store.profiles import set_profile
 from services.session.store.roles import ChangedRoles
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.members import MemberList, MemberRole
 from shared.contract.model import Role
-from shared.contract.session import Member, MemberList, MemberRole
+from shared.contract.session import Member
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, StoreHarness, rejection, roles
 
 
@@ -63,7 +67,10 @@ async def test_role_in_a_large_group_moves_no_times_of_change(populated: StoreHa
 async def test_members_are_listed_in_pages_without_former_ones(populated: StoreHarness) -> None:
     chat = (await populated.create_group(BOB, ANN, CEM, DAN)).id
     await populated.end_membership(CEM, chat, CEM)
-    first = MemberList([MemberRole(ANN, Role.MEMBER), MemberRole(BOB, Role.OWNER)], more=True)
+    picture = partial(set_profile, account=BOB, values={"avatar": "/media/0"}, now=populated.now)
+    await populated.database.write(picture)
+    ann, bob = MemberRole(ANN, Role.MEMBER, 0, "name 1"), MemberRole(BOB, Role.OWNER, 0, "name 2", "/media/0")
+    first = MemberList([ann, bob], more=True)
     assert await populated.list_members(ANN, chat, NO_ACCOUNT, 2) == first
-    assert await populated.list_members(ANN, chat, BOB, 2) == MemberList([MemberRole(DAN, Role.MEMBER)])
+    assert await populated.list_members(ANN, chat, BOB, 2) == MemberList([MemberRole(DAN, Role.MEMBER, 0, "name 4")])
     assert (await rejection(populated.list_members(CEM, chat, NO_ACCOUNT, 2))).code == ErrorCode.FORBIDDEN
