@@ -107,13 +107,13 @@ def test_a_connection_of_a_bot_is_limited_and_ends_with_its_token(
     ann.call("send", chat=chat, text="Thanks", nonce="t")
     texts = [listener.event("message")["segments"][0]["text"] for _ in range(2)]
     assert texts == ["Rain", "Thanks"]
-    program.do("ping")
+    program.call("ping")
     assert program.pending == []
     stream = EventStream(system.edges[0], other["token"])
     stream.next()
     ann.do("delete_bot_token", account=bot, sid=made["sid"])
     assert close_code(program) == 4003
-    listener.do("ping")
+    listener.call("ping")
     assert post(system.edges[1], "send", made["token"], chat=chat, text="a", nonce="a").status == 401
     ann.do("delete_bot", account=bot)
     assert stream.next("bye")["ev"] == "bye"

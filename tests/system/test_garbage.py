@@ -143,7 +143,7 @@ def test_invalid_websocket_data_closes_a_native_connection_without_bye(
 ) -> None:
     """No dialect is involved, so the reason is plain text."""
     with NativeUser(system.edges[0]) as user:
-        user.do("ping")
+        user.call("ping")
         user.connection.socket.sendall(bytes_)
         with pytest.raises(ConnectionEnded) as ended:
             user.read()
