@@ -39,6 +39,8 @@ _UUID_BASE = 10**11
 
 Values = Mapping[str, object]
 Number = sa.ColumnElement[int]
+_ChatRow = Callable[[Number, int], Values]
+"""A row by its number and the id of the first new chat."""
 
 
 class Seeder:
@@ -68,42 +70,37 @@ class Seeder:
     def chats(self, accounts: range, size: int, each: int = 1, unread_from: int = 1) -> range:
         """Create chats of `size` adjacent accounts, `each` chats for every group; returns their ids. Messages before
         `unread_from` count as read. Remaining accounts are in no chat."""
-        groups = len(accounts) // size
-        with self._connected("session") as connection:
-            first = max(_after(connection, session.chat.c.id), LOBBY + 1)
-            chats = range(first, first + groups * each)
 
-            def member(number: Number) -> Values:
-                chat, seat = number // size, number % size
-                return _member(first + chat, accounts.start + chat // each * size + seat, seat, unread_from)
+        def group(number: Number, first: int) -> Values:
+            return _group(number, accounts.start + (number - first) // each * size, size)
 
-            def group(number: Number) -> Values:
-                return _group(number, accounts.start + (number - first) // each * size, size)
+        def member(number: Number, first: int) -> Values:
+            chat, seat = number // size, number % size
+            return _member(first + chat, accounts.start + chat // each * size + seat, seat, unread_from)
 
-            for some in _portions(chats):
-                _fill(connection, session.chat, some, group)
-            for some in _portions(range(len(chats) * size)):
-                _fill(connection, session.member, some, member)
-            _renumber(connection, session.chat)
-        return chats
+        return self._add_chats(len(accounts) // size * each, size, group, member)
 
     def private_chats(self, account: int, others: range) -> range:
         """Create the private chats of an account with each of these, whose numbers are higher; returns their ids."""
+
+        def chat(number: Number, first: int) -> Values:
+            return _private(number, account, number - first + others.start)
+
+        def member(number: Number, first: int) -> Values:
+            other = number // 2 + others.start
+            return _member(first + number // 2, sa.case((number % 2 == 0, account), else_=other), sa.literal(1), 1)
+
+        return self._add_chats(len(others), 2, chat, member)
+
+    def _add_chats(self, count: int, size: int, chat: _ChatRow, member: _ChatRow) -> range:
+        """`chat`: by its id. `member`: by its number, `size` for each chat."""
         with self._connected("session") as connection:
             first = max(_after(connection, session.chat.c.id), LOBBY + 1)
-            chats = range(first, first + len(others))
-
-            def chat(number: Number) -> Values:
-                return _private(number, account, number - first + others.start)
-
-            def member(number: Number) -> Values:
-                other = number // 2 + others.start
-                return _member(first + number // 2, sa.case((number % 2 == 0, account), else_=other), sa.literal(1), 1)
-
+            chats = range(first, first + count)
             for some in _portions(chats):
-                _fill(connection, session.chat, some, chat)
-            for some in _portions(range(len(chats) * 2)):
-                _fill(connection, session.member, some, member)
+                _fill(connection, session.chat, some, lambda number: chat(number, first))
+            for some in _portions(range(count * size)):
+                _fill(connection, session.member, some, lambda number: member(number, first))
             _renumber(connection, session.chat)
         return chats
 

@@ -108,7 +108,8 @@ class RequestProcessor:
 
     def _next_work(self) -> Work | None:
         context, dialect = self._context, self._session.connection.dialect
-        if dialect is not None:
+        if self._inbound.frames:
+            assert dialect is not None
             dialect.unix_ms = now_ms()
         try:
             return self._reader.next_work(context.clock(), context.settings.edge.request_seconds)

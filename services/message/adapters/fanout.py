@@ -111,11 +111,11 @@ class Fanout:
 
     def are_broadcast(self, messages: Iterable[CommittedMessage]) -> bool:
         """See services.message.service.ports.FanoutPort."""
-        rosters = {chat: self._rosters.cached(chat) for chat in {message.chat for message, _, _ in messages}}
-        return all(
-            roster is not None and self._choice.is_broadcast(chat, len(roster.members))
-            for chat, roster in rosters.items()
-        )
+        for message, _, _ in messages:  # mostly over after the first one
+            roster = self._rosters.cached(message.chat)
+            if roster is None or not self._choice.is_broadcast(message.chat, len(roster.members)):
+                return False
+        return True
 
     async def prepare(self, messages: Collection[CommittedMessage], chats: Iterable[ChatId]) -> FanoutBatch:
         """Look up presence for the delivery of these messages and the membership versions of `chats`. The messages are
