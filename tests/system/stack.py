@@ -122,10 +122,12 @@ class Stack:
         return ServiceProcess(process, ops, port)
 
     @contextmanager
-    def running(self, *services: str) -> Iterator[list[ServiceProcess]]:
+    def running(
+        self, *services: str, change: ChangeSettings = lambda settings: settings
+    ) -> Iterator[list[ServiceProcess]]:
         """These services, in this order, on migrated databases; ready, and killed at the end."""
         self.migrate()
-        started = [self.start(service) for service in services]
+        started = [self.start(service, change=change) for service in services]
         try:
             self.await_ready(*started)
             yield started
