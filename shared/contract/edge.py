@@ -115,7 +115,9 @@ class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     """The new role of an account in a chat; LEFT: no longer a member. Between version `since` and `version`, nobody
     else's membership has changed; 0: only `version` itself is known. `by`: the account that ended the membership
-    or set the role; NO_ACCOUNT: of a join, and not named. `disbanded`: with that of all other members."""
+    or set the role; NO_ACCOUNT: of a join, and not named. `disbanded`: with that of all other members. `joined`: the
+    only other accounts whose membership has changed after version `joined_since` and before `version`, with the first
+    index that each may see; 0 for `joined_since`: not given."""
 
     chat: ChatId
     account: AccountId
@@ -125,6 +127,8 @@ class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     since: int = 0
     by: AccountId = NO_ACCOUNT
     disbanded: bool = False
+    joined: dict[AccountId, int] = {}
+    joined_since: int = 0
 
 
 class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):

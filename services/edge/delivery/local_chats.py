@@ -133,6 +133,7 @@ class LocalChats:
 
     def on_membership_changed(self, notice: MembershipChanged) -> None:
         """An account joined or left a chat, or has a new role there. The chat may have no other members here."""
+        self._apply_recent_joins(notice)
         local, sequencer = self._accounts.get(notice.account), self._sequencers.get(notice.chat)
         has_new_role = notice.by != NO_ACCOUNT and local is not None and notice.chat in local.chats
         member = notice.role is not Role.LEFT
@@ -153,6 +154,13 @@ class LocalChats:
         if sequencer is not None:
             self._drop_if_idle(notice.chat, sequencer)
             self.release(notice.chat, sequencer, sequencer.drain())
+
+    def _apply_recent_joins(self, notice: MembershipChanged) -> None:
+        """Joins at once: the notices of the others are still to come."""
+        sequencer = self._sequencers.get(notice.chat)
+        if sequencer is not None and 0 < notice.joined_since <= sequencer.version < notice.since:
+            joined = notice.joined
+            self.apply_membership(notice.chat, joined, joined, notice.version - 1, for_all=True)
 
     def _join_after_sync(self, local: LocalAccount, chat: ChatId, head: int | None, first: int) -> ChatSequencer | None:
         """Add an account whose sync is over."""

@@ -175,8 +175,9 @@ class Memberships:
         )
         if (finished := await self._database.write(finish)) is not None:
             joined = MembershipChanged(
-                chat, account, finished.role, finished.first_index, finished.version, finished.since
-            )
+                chat, account, finished.role, finished.first_index, finished.version, finished.since,
+                joined=finished.recent.joined, joined_since=finished.recent.since,
+            )  # fmt: skip
             notices = (joined, finished.answered)
             notifications = [Notification(notice, finished.recipients) for notice in notices]
             await self._notifier.publish({chat: finished.version}, notifications)

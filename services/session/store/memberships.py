@@ -61,9 +61,16 @@ class AwaitingApproval(NamedTuple):
     admins: list[AccountId]
 
 
+class RecentJoins(NamedTuple):
+    """See MembershipChanged.joined."""
+
+    joined: dict[AccountId, int]
+    since: int
+
+
 class FinishedJoin(NamedTuple):
     """`recipients`: all members; None when there are many. In the lobby, the new member only. `since`: nobody else's
-    membership has changed after this version."""
+    membership has changed after this version. `recent`: of other accounts, in a group with many members."""
 
     version: int
     since: int
@@ -71,6 +78,13 @@ class FinishedJoin(NamedTuple):
     first_index: int
     answered: MembershipAnswered
     recipients: list[AccountId] | None
+    recent: RecentJoins
+
+
+_NO_RECENT_JOINS = RecentJoins({}, 0)
+_FIRST_VERSION = 1
+_RECENT_JOINS = 16
+"""Joins at once break the chain of single notices: between the two transactions of one, others start and finish."""
 
 
 # Starting a join
@@ -190,13 +204,29 @@ def finish_join(
     since = joined_at - 1 if joined_at == group.version else group.version
     answered = MembershipAnswered(number, group.name, account, accepted=True)
     recipients: list[AccountId] | None = [account]
+    recent = _NO_RECENT_JOINS
     if number != LOBBY:
         recipients = members_of(connection, number) if group.size < broadcast_from else None
         if recipients is not None:
             lock_active(connection, recipients)
             touch(connection, [other for other in recipients if other != account], now)
+        else:
+            recent = recent_joins(connection, number, group.version)
         answered = pending_notifications.store(connection, recipients or [account], answered, now)
-    return FinishedJoin(group.version + 1, since, Role(row.role), row.first_index, answered, recipients)
+    return FinishedJoin(group.version + 1, since, Role(row.role), row.first_index, answered, recipients, recent)
+
+
+def recent_joins(connection: sa.Connection, number: ChatId, version: int) -> RecentJoins:
+    """The last memberships that have changed up to this version, since the last one that has ended: its own notice
+    must tell that."""
+    fields = member.c.account, member.c.role, member.c.first_index, member.c.version
+    changes = sa.select(*fields).where(member.c.chat == number, member.c.version <= version)
+    joined: dict[AccountId, int] = {}
+    for row in connection.execute(changes.order_by(member.c.version.desc()).limit(_RECENT_JOINS + 1)):
+        if row.role == Role.LEFT or len(joined) == _RECENT_JOINS:
+            return RecentJoins(joined, row.version)
+        joined[AccountId(row.account)] = row.first_index
+    return RecentJoins(joined, _FIRST_VERSION)
 
 
 def unfinished_joins(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:

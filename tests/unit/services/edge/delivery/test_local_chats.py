@@ -411,3 +411,35 @@ def test_a_late_notice_of_a_join_does_not_make_a_departure_forgotten(
     chats.receive([Delivery(message(1), [ALICE, BOB], 5)])
     assert list(sequencer_of(chats).members) == [BOB]
     assert CHAT not in alice.chats
+
+
+def test_joins_at_once_hold_up_no_broadcast(accounts: LocalAccounts, chats: LocalChats) -> None:
+    """Alice's join begins with version 3, Carol's with 4; they end with versions 5 and 6, and their notices arrive in
+    another order."""
+    alice, _, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
+    chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
+    chats.receive([Delivery(message(1), None, 6)])
+    assert not sequencer_of(chats).delivered(1)
+    member = Role.MEMBER
+    chats.on_membership_changed(
+        MembershipChanged(CHAT, carol.account, member, 2, 6, since=5, joined={ALICE: 1, BOB: 1}, joined_since=1)
+    )
+    assert sequencer_of(chats).delivered(1)
+    assert sequencer_of(chats).members == {ALICE: 1, BOB: 1, carol.account: 2}
+    chats.on_membership_changed(
+        MembershipChanged(CHAT, ALICE, member, 1, 5, since=4, joined={carol.account: 2, BOB: 1}, joined_since=1)
+    )
+    assert sequencer_of(chats).version == 6
+    assert CHAT in alice.chats
+
+
+@pytest.mark.parametrize(("joined_since", "version"), [(0, 2), (3, 2), (2, 6)])
+def test_recent_joins_since_a_later_version_do_not_count(
+    accounts: LocalAccounts, chats: LocalChats, joined_since: int, version: int
+) -> None:
+    """What has changed before is not known."""
+    attach(accounts, BOB)
+    chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
+    changed = MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 6, since=5, joined={BOB: 1}, joined_since=joined_since)
+    chats.on_membership_changed(changed)
+    assert sequencer_of(chats).version == version

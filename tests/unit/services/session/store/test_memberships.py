@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from services.session.domain import LOBBY
-from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
+from services.session.store import memberships
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, RecentJoins, StartedJoin
 from shared.contract.edge import MembershipAnswered, Notice
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -35,7 +36,9 @@ async def test_join_is_finished_once_unread_start_is_set(store: StoreHarness) ->
     assert await store.list_chats(ANN) == ChatList([])
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
     finished = await store.finish_join(ANN, unread_from=8)
-    assert finished == FinishedJoin(3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
+    assert finished == FinishedJoin(
+        3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN], RecentJoins({}, 0)
+    )
     assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
     assert await store.members(LOBBY, ANN) == [ANN]
@@ -307,3 +310,38 @@ async def test_notice_in_a_large_group_is_stored_only_for_the_new_member(populat
     assert finished is not None
     assert (list(finished.answered.kept), finished.recipients) == ([CEM], None)
     assert await populated.profile(ANN) == before
+
+
+async def test_a_finished_join_names_those_at_the_same_time_in_a_large_group(populated: StoreHarness) -> None:
+    """Cem's join begins before Dan's, and Dan's ends first: neither notice alone follows the version before both."""
+    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
+    for account in (CEM, DAN):
+        await populated.request_membership(account, chat)
+    dan, cem = [await populated.finish_join(account, 1, chat, broadcast_from=3) for account in (DAN, CEM)]
+    assert dan is not None
+    assert cem is not None
+    assert (dan.version, dan.recent) == (4, RecentJoins({CEM: 1, BOB: 1, ANN: 1}, 1))
+    assert (cem.version, cem.recent) == (5, RecentJoins({DAN: 1, BOB: 1, ANN: 1}, 1))
+
+
+async def test_a_finished_join_names_others_since_the_last_departure(populated: StoreHarness) -> None:
+    """Whose own notice must arrive first, since it ends what the account sees."""
+    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
+    await populated.end_membership(BOB, chat, BOB)
+    left_at = (await populated.changes(chat)).version
+    for account in (CEM, DAN):
+        await populated.request_membership(account, chat)
+    finished = await populated.finish_join(DAN, 1, chat, broadcast_from=3)
+    assert finished is not None
+    assert finished.recent == RecentJoins({CEM: 1}, left_at)
+
+
+async def test_a_finished_join_names_few_others(populated: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memberships, "_RECENT_JOINS", 1)
+    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
+    for account in (CEM, DAN):
+        await populated.request_membership(account, chat)
+    await populated.finish_join(CEM, 1, chat, broadcast_from=3)
+    finished = await populated.finish_join(DAN, 1, chat, broadcast_from=3)
+    assert finished is not None
+    assert finished.recent == RecentJoins({CEM: 1}, 1)
