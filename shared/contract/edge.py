@@ -9,9 +9,17 @@ from shared.contract.message import MessageChange
 from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Quote, Role
 
 
+class RecentJoins(msgspec.Struct, array_like=True, frozen=True):
+    """The accounts whose membership of a chat has changed after version `since` and up to another version, which the
+    context names. All are members by that version; the first index that each may see."""
+
+    since: int
+    joined: dict[AccountId, int]
+
+
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One committed message and its recipients on this node; None: every local member (broadcast of big chats).
-    `version`: the membership version that the fan-out used."""
+    `version`: the membership version that the fan-out used, or a later one."""
 
     message: Message
     recipients: list[AccountId] | None
@@ -22,6 +30,8 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The sender's profile summary, as the sender's edge knew it."""
     quote: Quote | None = None
     """Of the message that it replies to."""
+    recent: RecentJoins | None = None
+    """Of a broadcast, up to `version`: an edge need not wait for their notices."""
 
 
 class ChangeDelivery(msgspec.Struct, array_like=True, frozen=True):
@@ -115,9 +125,8 @@ class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     """The new role of an account in a chat; LEFT: no longer a member. Between version `since` and `version`, nobody
     else's membership has changed; 0: only `version` itself is known. `by`: the account that ended the membership
-    or set the role; NO_ACCOUNT: of a join, and not named. `disbanded`: with that of all other members. `joined`: the
-    only other accounts whose membership has changed after version `joined_since` and before `version`, with the first
-    index that each may see; 0 for `joined_since`: not given."""
+    or set the role; NO_ACCOUNT: of a join, and not named. `disbanded`: with that of all other members. `recent`: of
+    other accounts, before `version`."""
 
     chat: ChatId
     account: AccountId
@@ -127,8 +136,7 @@ class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     since: int = 0
     by: AccountId = NO_ACCOUNT
     disbanded: bool = False
-    joined: dict[AccountId, int] = {}
-    joined_since: int = 0
+    recent: RecentJoins | None = None
 
 
 class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):

@@ -14,7 +14,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from services.edge.rpc.remote_clock import RemoteClock
 from shared.clock import now_ms
-from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged
+from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged, RecentJoins
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message, Role
 from shared.telemetry import log
@@ -133,7 +133,7 @@ class LocalChats:
 
     def on_membership_changed(self, notice: MembershipChanged) -> None:
         """An account joined or left a chat, or has a new role there. The chat may have no other members here."""
-        self._apply_recent_joins(notice)
+        self._apply_recent_joins(notice.chat, notice.recent, notice.version - 1)
         local, sequencer = self._accounts.get(notice.account), self._sequencers.get(notice.chat)
         has_new_role = notice.by != NO_ACCOUNT and local is not None and notice.chat in local.chats
         member = notice.role is not Role.LEFT
@@ -155,12 +155,11 @@ class LocalChats:
             self._drop_if_idle(notice.chat, sequencer)
             self.release(notice.chat, sequencer, sequencer.drain())
 
-    def _apply_recent_joins(self, notice: MembershipChanged) -> None:
-        """Joins at once: the notices of the others are still to come."""
-        sequencer = self._sequencers.get(notice.chat)
-        if sequencer is not None and 0 < notice.joined_since <= sequencer.version < notice.since:
-            joined = notice.joined
-            self.apply_membership(notice.chat, joined, joined, notice.version - 1, for_all=True)
+    def _apply_recent_joins(self, chat: ChatId, recent: RecentJoins | None, version: int) -> None:
+        """Nothing else has changed up to this version. The notices of these joins are still to come."""
+        sequencer = self._sequencers.get(chat)
+        if recent is not None and sequencer is not None and recent.since <= sequencer.version < version:
+            self.apply_membership(chat, recent.joined, recent.joined, version, for_all=True)
 
     def _join_after_sync(self, local: LocalAccount, chat: ChatId, head: int | None, first: int) -> ChatSequencer | None:
         """Add an account whose sync is over."""
@@ -219,6 +218,8 @@ class LocalChats:
         """Committed messages of one chat (see `group_runs`), for the named recipients or (None) all local members."""
         first = run[0]
         chat, recipients = first.message.chat, first.recipients
+        if first.recent is not None:
+            self._apply_recent_joins(chat, first.recent, first.version)
         sequencer = self._sequencers.get(chat)
         if recipients is not None and (sequencer is None or not all(map(sequencer.members.__contains__, recipients))):
             sequencer = self._join_unannounced(chat, recipients, first.message.index, first.version)

@@ -31,7 +31,7 @@ from services.message.service.ports import FanoutBatch
 from services.message.service.roster import Roster
 from shared.clock import now_ms
 from shared.contract import subjects
-from shared.contract.edge import ChangeDelivery, Delivery, Envelope, Heartbeat
+from shared.contract.edge import ChangeDelivery, Delivery, Envelope, Heartbeat, RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, Quote
@@ -46,6 +46,9 @@ _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
 _PAIR_BYTES = 19
 _QUOTE_OVERHEAD_BYTES = 7
+_RECENT_BYTES = 320
+_CHANGING_SECONDS = 5.0
+"""Then the notices of all joins have arrived, or are lost."""
 
 PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
@@ -61,6 +64,8 @@ class _ChatRoute(NamedTuple):
     recipients: dict[NodeId, list[AccountId] | None]
     pair: MemberPair | None = None
     joined_later: Mapping[AccountId, int] = MappingProxyType({})
+    recent: RecentJoins | None = None
+    """Of a broadcast."""
 
     def recipients_at(self, node: NodeId, index: int) -> list[AccountId] | None:
         """The recipients on a node of the message with this index."""
@@ -155,12 +160,12 @@ class Fanout:
                 if recipients == []:
                     continue
                 size = message_size(message) + profile_size(profile) + _quote_size(quote) + _PAIR_BYTES
-                size += _RECIPIENT_BYTES * len(recipients or ())
+                size += _RECIPIENT_BYTES * len(recipients or ()) + (0 if route.recent is None else _RECENT_BYTES)
                 if size > space.get(node, 0):
                     await self._publish_envelope(node, pages.pop(node, []))
                     space[node] = _ENVELOPE_BYTES
                 space[node] -= size
-                delivery = Delivery(message, recipients, route.version, route.pair, profile, quote)
+                delivery = Delivery(message, recipients, route.version, route.pair, profile, quote, route.recent)
                 pages.setdefault(node, []).append(delivery)
         for node, deliveries in pages.items():
             await self._publish_envelope(node, deliveries)
@@ -342,8 +347,10 @@ def _is_outdated(roster: Roster | None, looked_up: int | None, version: int) -> 
 
 
 def _broadcast_route(roster: Roster, version: int) -> _ChatRoute:
-    """The edges know the members."""
-    return _ChatRoute(max(version, roster.version), {ALL_NODES: None}, roster.pair)
+    """The edges know the members, but for the last ones: an edge would wait for their notices."""
+    is_changing = version <= roster.version and time.monotonic() - roster.changed_at < _CHANGING_SECONDS
+    recent = roster.recent_joins() if is_changing else None
+    return _ChatRoute(max(version, roster.version), {ALL_NODES: None}, roster.pair, recent=recent)
 
 
 def _by_node(

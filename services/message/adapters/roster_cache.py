@@ -141,6 +141,7 @@ class RosterCache:
     async def _refresh(self, chat: ChatId, version: int) -> Roster:
         started = self._clock()
         roster = self._rosters.get(chat) or Roster()
+        since = roster.version
         unnamed = not version or version < roster.version
         pages = [page := await self._request_membership(GetMembership(chat, roster.version, unnamed=unnamed))]
         while page.more:
@@ -157,6 +158,8 @@ class RosterCache:
         roster.has_hooks = page.outgoing_hooks
         roster.confirmed_version = max(page.version, version)
         roster.checked_at = started
+        if since not in (0, roster.version):
+            roster.changed_at = started
         self._store(chat, roster)
         return roster
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
+from shared.contract.edge import RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.message import Draft
 from shared.contract.model import MemberPair, Role
 from shared.contract.session import Member
 
+_RECENT_JOINS = 16
 _LOGGED_CHANGES = 2_000
 """Of a roster, at most: about 20 KiB of a reply on the bus."""
 
@@ -18,8 +20,8 @@ class Roster:
     Reloading changes it in place: do not await while iterating over `members`."""
 
     __slots__ = (
-        "_changes", "_changes_from", "_last_first_index", "checked_at", "confirmed_version", "has_hooks", "leaders",
-        "members", "muted", "only_sender", "pair", "version",
+        "_changes", "_changes_from", "_last_first_index", "changed_at", "checked_at", "confirmed_version", "has_hooks",
+        "leaders", "members", "muted", "only_sender", "pair", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,6 +42,8 @@ class Roster:
         """The highest version named by Redis for which session was queried."""
         self.checked_at = 0.0
         """When session was last queried, monotonic seconds."""
+        self.changed_at = 0.0
+        """When session last named changes, monotonic seconds."""
         self._last_first_index = 0
         """No member's first index is higher."""
         self._changes: list[tuple[int, AccountId]] = []
@@ -91,6 +95,18 @@ class Roster:
                 break
             changed[account] = self.members.get(account, (0, 0))[0]
         return changed
+
+    def recent_joins(self) -> RecentJoins | None:
+        """The last memberships that have changed, since the last one that has ended: its own notice must name that."""
+        joined: dict[AccountId, int] = {}
+        since = self._changes_from
+        for changed_at, account in reversed(self._changes):
+            member = self.members.get(account)
+            if member is None or len(joined) == _RECENT_JOINS:
+                since = changed_at
+                break
+            joined[account] = member[0]
+        return RecentJoins(since, joined) if joined else None
 
     def _apply(self, change: Member) -> None:
         """Add, update or (LEFT) remove a member."""

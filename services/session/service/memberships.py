@@ -176,7 +176,7 @@ class Memberships:
         if (finished := await self._database.write(finish)) is not None:
             joined = MembershipChanged(
                 chat, account, finished.role, finished.first_index, finished.version, finished.since,
-                joined=finished.recent.joined, joined_since=finished.recent.since,
+                recent=finished.recent,
             )  # fmt: skip
             notices = (joined, finished.answered)
             notifications = [Notification(notice, finished.recipients) for notice in notices]

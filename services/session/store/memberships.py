@@ -28,7 +28,7 @@ from services.session.store.sql import (
     touch,
 )
 from services.session.tables import chat, friendship, member, membership_request
-from shared.contract.edge import MembershipAnswered
+from shared.contract.edge import MembershipAnswered, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
@@ -61,13 +61,6 @@ class AwaitingApproval(NamedTuple):
     admins: list[AccountId]
 
 
-class RecentJoins(NamedTuple):
-    """See MembershipChanged.joined."""
-
-    joined: dict[AccountId, int]
-    since: int
-
-
 class FinishedJoin(NamedTuple):
     """`recipients`: all members; None when there are many. In the lobby, the new member only. `since`: nobody else's
     membership has changed after this version. `recent`: of other accounts, in a group with many members."""
@@ -78,10 +71,9 @@ class FinishedJoin(NamedTuple):
     first_index: int
     answered: MembershipAnswered
     recipients: list[AccountId] | None
-    recent: RecentJoins
+    recent: RecentJoins | None
 
 
-_NO_RECENT_JOINS = RecentJoins({}, 0)
 _FIRST_VERSION = 1
 _RECENT_JOINS = 16
 """Joins at once break the chain of single notices: between the two transactions of one, others start and finish."""
@@ -204,7 +196,7 @@ def finish_join(
     since = joined_at - 1 if joined_at == group.version else group.version
     answered = MembershipAnswered(number, group.name, account, accepted=True)
     recipients: list[AccountId] | None = [account]
-    recent = _NO_RECENT_JOINS
+    recent: RecentJoins | None = None
     if number != LOBBY:
         recipients = members_of(connection, number) if group.size < broadcast_from else None
         if recipients is not None:
@@ -224,9 +216,9 @@ def recent_joins(connection: sa.Connection, number: ChatId, version: int) -> Rec
     joined: dict[AccountId, int] = {}
     for row in connection.execute(changes.order_by(member.c.version.desc()).limit(_RECENT_JOINS + 1)):
         if row.role == Role.LEFT or len(joined) == _RECENT_JOINS:
-            return RecentJoins(joined, row.version)
+            return RecentJoins(row.version, joined)
         joined[AccountId(row.account)] = row.first_index
-    return RecentJoins(joined, _FIRST_VERSION)
+    return RecentJoins(_FIRST_VERSION, joined)
 
 
 def unfinished_joins(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:

@@ -16,7 +16,7 @@ from services.edge.delivery.ordering import ChatSequencer
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
-from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged
+from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged, RecentJoins
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import ChangeKind, MessageChange
 from shared.contract.model import Message, Role
@@ -420,26 +420,34 @@ def test_joins_at_once_hold_up_no_broadcast(accounts: LocalAccounts, chats: Loca
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
     chats.receive([Delivery(message(1), None, 6)])
     assert not sequencer_of(chats).delivered(1)
-    member = Role.MEMBER
-    chats.on_membership_changed(
-        MembershipChanged(CHAT, carol.account, member, 2, 6, since=5, joined={ALICE: 1, BOB: 1}, joined_since=1)
-    )
+    recent = RecentJoins(1, {ALICE: 1, BOB: 1})
+    chats.on_membership_changed(MembershipChanged(CHAT, carol.account, Role.MEMBER, 2, 6, since=5, recent=recent))
     assert sequencer_of(chats).delivered(1)
     assert sequencer_of(chats).members == {ALICE: 1, BOB: 1, carol.account: 2}
-    chats.on_membership_changed(
-        MembershipChanged(CHAT, ALICE, member, 1, 5, since=4, joined={carol.account: 2, BOB: 1}, joined_since=1)
-    )
+    recent = RecentJoins(1, {carol.account: 2, BOB: 1})
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 5, since=4, recent=recent))
     assert sequencer_of(chats).version == 6
     assert CHAT in alice.chats
 
 
-@pytest.mark.parametrize(("joined_since", "version"), [(0, 2), (3, 2), (2, 6)])
+def test_a_broadcast_that_names_recent_joins_waits_for_no_notice(accounts: LocalAccounts, chats: LocalChats) -> None:
+    alice, _ = attach(accounts, ALICE), attach(accounts, BOB)
+    chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
+    chats.receive([Delivery(message(1), None, 3, recent=RecentJoins(2, {ALICE: 1}))])
+    assert sequencer_of(chats).delivered(1)
+    assert sequencer_of(chats).members == {ALICE: 1, BOB: 1}
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.MEMBER, 2, 4, since=2))
+    assert sequencer_of(chats).members == {ALICE: 2, BOB: 1}
+    assert CHAT in alice.chats
+
+
+@pytest.mark.parametrize(("since", "version"), [(3, 2), (2, 6)])
 def test_recent_joins_since_a_later_version_do_not_count(
-    accounts: LocalAccounts, chats: LocalChats, joined_since: int, version: int
+    accounts: LocalAccounts, chats: LocalChats, since: int, version: int
 ) -> None:
     """What has changed before is not known."""
     attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
-    changed = MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 6, since=5, joined={BOB: 1}, joined_since=joined_since)
+    changed = MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 6, since=5, recent=RecentJoins(since, {BOB: 1}))
     chats.on_membership_changed(changed)
     assert sequencer_of(chats).version == version

@@ -8,14 +8,14 @@ import nats.errors
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters import broadcast_choice, envelope_counters
+from services.message.adapters import broadcast_choice, envelope_counters, fanout
 from services.message.adapters.fanout import _ENVELOPE_BYTES, Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage
 from services.message.metrics import MessageMetrics
 from shared import presence
 from shared.contract import subjects
-from shared.contract.edge import Envelope, Heartbeat, PresenceIncomplete
+from shared.contract.edge import Envelope, Heartbeat, PresenceIncomplete, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
@@ -25,7 +25,7 @@ from shared.settings import MessageSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.message.environment import sole_ownership
 
-ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))
+ANN, BOB, CEM, DAN = (AccountId(number) for number in (1, 2, 3, 4))
 ROOM, HALL = ChatId(1), ChatId(2)
 NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 
@@ -319,6 +319,25 @@ async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_roster
         await fan_out.deliver(batch._replace(nodes={}, versions={HALL: version}))
     deliveries = [envelope.deliveries[0] for envelope in harness.envelopes(subjects.BROADCAST)]
     assert [(one.recipients, one.version) for one in deliveries] == [(None, 1), (None, 7)]
+
+
+async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of a roster that is older than the newest version, and none once their notices have arrived."""
+    await harness.join(NORTH, ANN, BOB, CEM)
+    fan_out = harness.make_fanout(3, NORTH)
+    await harness.load_rosters(HALL)
+    await harness.deliver(fan_out, [committed(HALL, 1)])
+    harness.members[HALL].append(DAN)
+    harness.version = 2
+    harness.rosters.announce({HALL: 2})
+    await harness.deliver(fan_out, [committed(HALL, 2)])
+    await harness.load_rosters(HALL)
+    await harness.deliver(fan_out, [committed(HALL, 3)])
+    monkeypatch.setattr(fanout, "_CHANGING_SECONDS", 0.0)
+    await harness.deliver(fan_out, [committed(HALL, 4)])
+    deliveries = [envelope.deliveries[0] for envelope in harness.envelopes(subjects.BROADCAST)]
+    recent = RecentJoins(1, {ANN: 1, BOB: 1, CEM: 1, DAN: 1})
+    assert [(one.version, one.recent) for one in deliveries] == [(1, None), (2, None), (2, recent), (2, None)]
 
 
 async def test_members_added_after_the_check_get_the_message(harness: FanoutHarness) -> None:

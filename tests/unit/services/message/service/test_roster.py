@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
+from services.message.service import roster as roster_rules
 from services.message.service.roster import Roster
+from shared.contract.edge import RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, Nonce
 from shared.contract.message import Draft
@@ -13,6 +15,7 @@ from shared.contract.model import MemberPair, Role
 from shared.contract.session import Member
 from tests.unit.services.message.environment import ANN, BOB, CEM, DAN, ROOM
 
+EVE = AccountId(5)
 NOW = 1_700_000_000_000
 LATER = NOW + 1
 
@@ -56,3 +59,17 @@ def test_where_all_are_silenced_leaders_may_post() -> None:
     made = roster(muted={NO_ACCOUNT: LATER})
     assert check(made, ANN, BOB, CEM, DAN) == [None, SILENCED, SILENCED, NOT_A_MEMBER]
     assert check(made, BOB, now=LATER) == [None]
+
+
+def test_recent_joins_are_those_since_the_last_departure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster_rules, "_RECENT_JOINS", 2)
+    room = roster()
+    assert room.recent_joins() is None
+    room.update([Member(DAN, Role.MEMBER, 5, 2, 5)], 2)
+    assert room.recent_joins() == RecentJoins(1, {DAN: 5})
+    room.update([Member(BOB, Role.LEFT, 1, 3, 1)], 3)
+    assert room.recent_joins() is None
+    room.update([Member(BOB, Role.MEMBER, 7, 4, 7), Member(EVE, Role.MEMBER, 8, 5, 8)], 5)
+    assert room.recent_joins() == RecentJoins(3, {BOB: 7, EVE: 8})
+    room.update([Member(EVE, Role.MEMBER, 1, 6, 9)], 6)
+    assert room.recent_joins() == RecentJoins(3, {BOB: 7, EVE: 1})

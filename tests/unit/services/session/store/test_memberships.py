@@ -7,8 +7,8 @@ import pytest
 
 from services.session.domain import LOBBY
 from services.session.store import memberships
-from services.session.store.memberships import AwaitingApproval, FinishedJoin, RecentJoins, StartedJoin
-from shared.contract.edge import MembershipAnswered, Notice
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
+from shared.contract.edge import MembershipAnswered, Notice, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
@@ -37,7 +37,7 @@ async def test_join_is_finished_once_unread_start_is_set(store: StoreHarness) ->
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
     finished = await store.finish_join(ANN, unread_from=8)
     assert finished == FinishedJoin(
-        3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN], RecentJoins({}, 0)
+        3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN], None
     )
     assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
@@ -320,8 +320,8 @@ async def test_a_finished_join_names_those_at_the_same_time_in_a_large_group(pop
     dan, cem = [await populated.finish_join(account, 1, chat, broadcast_from=3) for account in (DAN, CEM)]
     assert dan is not None
     assert cem is not None
-    assert (dan.version, dan.recent) == (4, RecentJoins({CEM: 1, BOB: 1, ANN: 1}, 1))
-    assert (cem.version, cem.recent) == (5, RecentJoins({DAN: 1, BOB: 1, ANN: 1}, 1))
+    assert (dan.version, dan.recent) == (4, RecentJoins(1, {CEM: 1, BOB: 1, ANN: 1}))
+    assert (cem.version, cem.recent) == (5, RecentJoins(1, {DAN: 1, BOB: 1, ANN: 1}))
 
 
 async def test_a_finished_join_names_others_since_the_last_departure(populated: StoreHarness) -> None:
@@ -333,7 +333,7 @@ async def test_a_finished_join_names_others_since_the_last_departure(populated: 
         await populated.request_membership(account, chat)
     finished = await populated.finish_join(DAN, 1, chat, broadcast_from=3)
     assert finished is not None
-    assert finished.recent == RecentJoins({CEM: 1}, left_at)
+    assert finished.recent == RecentJoins(left_at, {CEM: 1})
 
 
 async def test_a_finished_join_names_few_others(populated: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,4 +344,4 @@ async def test_a_finished_join_names_few_others(populated: StoreHarness, monkeyp
     await populated.finish_join(CEM, 1, chat, broadcast_from=3)
     finished = await populated.finish_join(DAN, 1, chat, broadcast_from=3)
     assert finished is not None
-    assert finished.recent == RecentJoins({CEM: 1}, 1)
+    assert finished.recent == RecentJoins(1, {CEM: 1})
