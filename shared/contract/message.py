@@ -222,62 +222,6 @@ class ChatSynced(msgspec.Struct, frozen=True):
     changed: dict[AccountId, int] | None = None
 
 
-class Resume(msgspec.Struct):
-    """The chats of an account of which a client lacks messages, the last active first. `have`: the last index of each
-    chat that the client has; its other chats are new to it. A page has `window` chats, with their newest `timeline`
-    messages each, as far as they fit into the reply; `before`: time and id of the last chat of the page before."""
-
-    account: AccountId
-    have: dict[ChatId, int]
-    window: int
-    timeline: int
-    before: tuple[int, int] | None = None
-    revs: dict[ChatId, int] = {}
-    """The last `rev` of each chat in `have` of which the client has the changes up to there."""
-
-
-class ChatRevision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`changes`: of messages that the client has, after its `rev`. `sent_up_to`: those after this one are left out;
-    None: none is. `pins`: indexes. `reactions`: to the messages that are sent with it, by index."""
-
-    rev: int
-    changes: list[MessageChange] = []
-    sent_up_to: int | None = None
-    pins: list[int] = []
-    reactions: dict[int, Reactions] = {}
-
-
-class ResumedChat(msgspec.Struct, array_like=True, frozen=True):
-    """`time`: of the last message, 0 without one. `lacks_from`: the first index that the client lacks; `messages`: the
-    newest of those, in order, up to `head`. `unread`: messages of others, at most the limit of a chat."""
-
-    chat: ChatId
-    head: int
-    time: int
-    first_index: int
-    lacks_from: int
-    read_index: int
-    unread: int
-    messages: list[Message]
-    pair: MemberPair | None = None
-    revision: ChatRevision | None = None
-    mentions: int = 0
-    """The unread messages that mention the account."""
-
-
-class Resumed(msgspec.Struct, frozen=True):
-    """`epoch` changes when a database is restored from a backup; with several, it is `name=epoch,name=epoch` of those
-    that have chats of the account; empty: not known now. `rewound`: the client has messages that the database does not
-    have. `gone`: chats in `have` that the account is not in. `away`: chats whose database does not answer now."""
-
-    epoch: str
-    chats: list[ResumedChat]
-    more: bool = False
-    rewound: bool = False
-    gone: list[ChatId] = []
-    away: list[ChatId] = []
-
-
 class GetHistory(msgspec.Struct):
     """A page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th newest; `older`:
     newest first. A start before the first message gives an empty page. `all`: an operator reads, who need not be a
@@ -382,13 +326,6 @@ class SyncedPart(msgspec.Struct, frozen=True):
     """The pages of as many of the accounts as fit into the reply, in the order of the request; at least the first."""
 
     accounts: dict[AccountId, Synced]
-
-
-class ResumePart(msgspec.Struct):
-    """The chats of a Resume that one database serves."""
-
-    request: Resume
-    entries: list[ChatEntry]
 
 
 class UnreadPart(msgspec.Struct):

@@ -88,15 +88,20 @@ class ListChats(msgspec.Struct):
     after: ChatId = ChatId(0)
     also: list[AccountId] = []
     """Further accounts, whose first pages the reply includes."""
+    states: bool = False
+    """Include the states of the chats, and no further accounts."""
 
 
 class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
-    """`first_index`: the first message the account may see; `unread_from`: the first that can be unread."""
+    """`first_index`: the first message the account may see; `unread_from`: the first that can be unread. `state`, if
+    requested: another number when the chat's name, settings or members have changed, or the account's `mute`, or the
+    face of the other member of a private chat."""
 
     chat: ChatId
     first_index: int
     unread_from: int
     pair: MemberPair | None = None
+    state: int = 0
 
 
 class ChatList(msgspec.Struct, frozen=True):
@@ -115,10 +120,11 @@ class GetChats(msgspec.Struct):
 
 
 class ChatsFound(msgspec.Struct, frozen=True):
-    """`mutes`: those of the actor."""
+    """`mutes`, `roles`: those of the actor."""
 
     chats: list[Chat]
     mutes: dict[ChatId, Mute] = {}
+    roles: dict[ChatId, Role] = {}
 
 
 class GetMembership(msgspec.Struct):

@@ -22,6 +22,7 @@ from shared.contract import (
     receipts,
     records,
     reports,
+    resume,
     search,
     session,
 )
@@ -163,7 +164,7 @@ SYNC = Route("message.sync", message.Sync, message.Synced)
 SYNC_CHAT = Route("message.sync_chat", message.SyncChat, message.ChatSynced)
 GET_HISTORY = Route("message.history", message.GetHistory, message.History)
 GET_UNREAD = Route("message.unread", message.GetUnread, message.Unread)
-RESUME = Route("message.resume", message.Resume, message.Resumed)
+RESUME = Route("message.resume", resume.Resume, resume.Resumed)
 GET_QUOTED = Route("message.quoted", message.GetQuoted, message.Quoted)
 CHANGE_MESSAGE = Route("message.change", message.ChangeMessage, message.Changed)
 GET_CHANGES = Route("message.changes", message.GetChanges, message.ChangePage)
@@ -185,7 +186,7 @@ LIST_RECORDINGS = Route("edge.all.recordings", records.ListRecordings, records.E
 
 SYNC_PART = Route("message.sync_part", message.SyncPart, message.SyncedPart)
 UNREAD_PART = Route("message.unread_part", message.UnreadPart, message.Unread)
-RESUME_PART = Route("message.resume_part", message.ResumePart, message.Resumed)
+RESUME_PART = Route("message.resume_part", resume.ResumePart, resume.Resumed)
 SEARCH_PART = Route("message.search_part", search.SearchPart, search.SearchPage)
 STORED_ROUTES = (
     POST_MESSAGES, SYNC_PART, UNREAD_PART, RESUME_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE,

@@ -189,8 +189,8 @@ class ReadHistory:
 
 @dataclass(frozen=True, slots=True)
 class ResumeChats:
-    """The chats of which the client lacks messages or changes, as in shared.contract.message.Resume. `epoch`: the one
-    under which the client has its messages; if it has changed, the client has none."""
+    """The chats of which the client lacks something, as in shared.contract.resume.Resume. `epoch`: the one under which
+    the client has its messages; if it has changed, the client has none."""
 
     epoch: str
     have: dict[ChatId, int]
@@ -198,6 +198,7 @@ class ResumeChats:
     timeline: int
     before: tuple[int, int] | None = None
     revs: dict[ChatId, int] = field(default_factory=dict)
+    states: dict[ChatId, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,14 @@ from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.members import MemberList
-from shared.contract.message import Changed, MessageChange, Posted, Reactions, ResumedChat, Unread
-from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Segment
+from shared.contract.message import Changed, MessageChange, Posted, Reactions, Unread
+from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
 from shared.contract.moderation import BanList
 from shared.contract.mutes import Mute
 from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
 from shared.contract.receipts import Readers
 from shared.contract.reports import OwnReports
+from shared.contract.resume import ResumedChat
 from shared.contract.search import SearchPage
 from shared.contract.session import AccountView, Ack, ChatOpened, ChatView, ChatViews, MembershipRequested, Requests
 
@@ -108,7 +109,7 @@ class ChangesPage:
 
 @dataclass(frozen=True, slots=True)
 class ChatToResume:
-    """A chat, its place in the message service, and the messages and changes that the client lacks. `mute`: the
+    """A chat, its place in the message service, and the messages and changes that the client lacks. `mute`, `role`: the
     account's. `other`: the other member of a chat that is no group, if it is known."""
 
     chat: Chat
@@ -117,6 +118,7 @@ class ChatToResume:
     changes: tuple[DisplayChange, ...] = ()
     mute: Mute | None = None
     other: ProfileSummary | None = None
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)

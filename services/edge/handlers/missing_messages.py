@@ -12,9 +12,8 @@ from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.message import ChatRevision, Resume, Resumed, ResumedChat
 from shared.contract.model import Chat, ProfileSummary
-from shared.contract.mutes import Mute
+from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat
 from shared.contract.session import ChatsFound, GetChats
 
 
@@ -39,7 +38,7 @@ class MissingMessages:
         )
         chats = {chat.id: chat for chat in found.chats}
         states = [
-            _to_resume(chats[one.chat], one, summaries, found.mutes.get(one.chat), others.get(one.chat, NO_ACCOUNT))
+            _to_resume(chats[one.chat], one, summaries, found, others.get(one.chat, NO_ACCOUNT))
             for one in listed
             if one.chat in chats
         ]
@@ -49,7 +48,9 @@ class MissingMessages:
 
     async def _resumed(self, command: ResumeChats, actor: AccountId) -> tuple[Resumed, bool]:
         """The reply, and whether it disregards the messages that the client has."""
-        request = Resume(actor, command.have, command.window, command.timeline, command.before, command.revs)
+        request = Resume(
+            actor, command.have, command.window, command.timeline, command.before, command.revs, command.states
+        )
         resumed = await self._request(request)
         if not (is_restored(command.epoch, resumed.epoch) or resumed.rewound):
             return resumed, False
@@ -69,7 +70,7 @@ def _to_resume(
     chat: Chat,
     state: ResumedChat,
     summaries: Mapping[AccountId, ProfileSummary],
-    mute: Mute | None,
+    found: ChatsFound,
     other: AccountId,
 ) -> ChatToResume:
     revision = state.revision or ChatRevision(0)
@@ -78,7 +79,8 @@ def _to_resume(
         for message in state.messages
     )
     changes = tuple(map(to_display_change, revision.changes))
-    return ChatToResume(chat, state, messages, changes, mute, summaries.get(other))
+    mute, role = found.mutes.get(chat.id), found.roles.get(chat.id)
+    return ChatToResume(chat, state, messages, changes, mute, summaries.get(other), role)
 
 
 def is_restored(known: str, current: str) -> bool:

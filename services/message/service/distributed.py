@@ -30,9 +30,6 @@ from shared.contract.message import (
     Marked,
     MarkRead,
     Quoted,
-    Resume,
-    Resumed,
-    ResumePart,
     Sync,
     SyncChat,
     Synced,
@@ -41,6 +38,7 @@ from shared.contract.message import (
     UnreadPart,
 )
 from shared.contract.receipts import FindReaders, FindReadIndexes, Readers, ReadIndexes
+from shared.contract.resume import Resume, Resumed, ResumePart
 from shared.contract.search import SearchMessages, SearchPage, SearchPart
 from shared.contract.session import Ack, EraseAccount, ListChats
 from shared.contract.subjects import (
@@ -92,7 +90,7 @@ class DistributedQueries:
 
     async def resume(self, request: Resume) -> Resumed:
         """Of the databases that answer."""
-        entries = await list_all_chats(self._list_chats, request.account)
+        entries = await list_all_chats(self._list_chats, request.account, states=True)
         placed = self._split(entry.chat for entry in entries)
 
         def part(database: str) -> ResumePart:

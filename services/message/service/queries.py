@@ -42,9 +42,6 @@ from shared.contract.message import (
     MarkRead,
     Quoted,
     Reactions,
-    Resume,
-    Resumed,
-    ResumePart,
     Sync,
     SyncChat,
     Synced,
@@ -55,6 +52,7 @@ from shared.contract.message import (
 )
 from shared.contract.model import MemberPair, Message
 from shared.contract.receipts import MAX_READ_INDEXES, FindReaders, FindReadIndexes, Readers, ReadIndex, ReadIndexes
+from shared.contract.resume import Resume, Resumed, ResumePart
 from shared.contract.session import Ack, ChatEntry, EraseAccount, ListChats
 from shared.settings import MessageSettings
 from shared.telemetry import log
@@ -142,7 +140,7 @@ class MessageQueries:
     # What a client lacks that comes back
 
     async def resume(self, request: Resume) -> Resumed:
-        entries = await list_all_chats(self._list_chats, request.account)
+        entries = await list_all_chats(self._list_chats, request.account, states=True)
         return with_gone(await self.resume_part(ResumePart(request, entries)), request, entries)
 
     async def resume_part(self, request: ResumePart) -> Resumed:
@@ -307,12 +305,12 @@ class MessageQueries:
         await self._store.erase(event.account)
 
 
-async def list_all_chats(list_chats: RequestChatList, account: AccountId) -> list[ChatEntry]:
+async def list_all_chats(list_chats: RequestChatList, account: AccountId, *, states: bool = False) -> list[ChatEntry]:
     """Raises RequestError."""
-    page = await list_chats(ListChats(account))
+    page = await list_chats(ListChats(account, states=states))
     entries = page.entries
     while page.more:
-        page = await list_chats(ListChats(account, page.entries[-1].chat))
+        page = await list_chats(ListChats(account, page.entries[-1].chat, states=states))
         entries = entries + page.entries
     return entries
 

@@ -1,5 +1,5 @@
 """What a client that comes back lacks: its chats by their last activity, each with its newest messages and with the
-changes of messages that the client has."""
+changes of messages that the client has, or with nothing but its new state."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,8 +16,9 @@ from services.message.domain import (
 from services.message.store import Snapshot
 from services.message.store.snapshot import Activity
 from shared.contract.ids import ChatId
-from shared.contract.message import ChatRevision, MessageChange, Resume, Resumed, ResumedChat, ResumePart
+from shared.contract.message import MessageChange
 from shared.contract.model import Message
+from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat, ResumePart, fingerprint
 from shared.contract.session import ChatEntry
 
 RESUME_BYTES = 56 * 1024
@@ -37,9 +38,9 @@ def resume_part(snapshot: Snapshot, part: ResumePart, max_unread: int) -> Resume
     heads = {chat: activity.get(chat, _NO_MESSAGES) for chat in entries}
     rewound = any(heads[chat].last_index < index for chat, index in request.have.items() if chat in heads)
     rewound = rewound or any(heads[chat].rev < rev for chat, rev in request.revs.items() if chat in heads)
-    behind = sorted(
-        ((head.last_time, chat) for chat, head in heads.items() if _lacks(request, chat, head)), reverse=True
-    )
+    lacking = {chat for chat, head in heads.items() if _lacks(request, chat, head)}
+    lacking |= _with_other_states(snapshot, request, [entry for entry in part.entries if entry.chat not in lacking])
+    behind = sorted(((heads[chat].last_time, chat) for chat in lacking), reverse=True)
     if (before := request.before) is not None:
         behind = [place for place in behind if place < before]
     page = [entries[chat] for _, chat in behind[: request.window]]
@@ -53,6 +54,18 @@ def resume_part(snapshot: Snapshot, part: ResumePart, max_unread: int) -> Resume
 def _lacks(request: Resume, chat: ChatId, head: Activity) -> bool:
     """Whether the client lacks messages of the chat, or changes."""
     return request.have.get(chat, -1) < head.last_index or request.revs.get(chat, head.rev) < head.rev
+
+
+def _with_other_states(snapshot: Snapshot, request: Resume, entries: Sequence[ChatEntry]) -> set[ChatId]:
+    """Those of the chats whose states are other ones than the client knows."""
+    known = [entry for entry in entries if entry.state and entry.chat in request.states]
+    cursors = snapshot.cursors([(request.account, entry.chat) for entry in known])
+    states = {entry.chat: _state(entry, cursors.get((request.account, entry.chat), ReadState())) for entry in known}
+    return {chat for chat, state in states.items() if state != request.states[chat]}
+
+
+def _state(entry: ChatEntry, cursor: ReadState) -> int:
+    return fingerprint(entry.state, cursor) if entry.state else 0
 
 
 def _chats(
@@ -80,6 +93,7 @@ def _chats(
         resumed = ResumedChat(
             chat, head.last_index, head.last_time, max(entry.first_index, 1), lacks[chat], states[chat].read_index,
             unread, messages.get(chat, []), entry.pair, mentions=mentions,
+            state=_state(entry, cursors.get((request.account, chat), ReadState())),
         )  # fmt: skip
         chats.append(resumed)
     return chats

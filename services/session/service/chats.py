@@ -7,7 +7,7 @@ import msgspec
 from services.session import domain
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
-from services.session.store import chats, mutes, receipts, views
+from services.session.store import chat_states, chats, mutes, receipts, views
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.ephemeral import ChatSettingsChanged
@@ -111,6 +111,11 @@ class Chats:
     async def list_chats(self, request: ListChats) -> ChatList:
         domain.check_account(request.account)
         domain.check_batch_size(request.also, _LISTS, "accounts")
+        if request.states:
+            states = chat_states.list_chats_with_states
+            return await self._database.read(
+                partial(states, account=request.account, after=request.after, limit=_CHATS_PAGE)
+            )
         page = partial(chats.list_chats, account=request.account, after=request.after, limit=_CHATS_PAGE)
         if not request.also:
             return await self._database.read(page, brief=True)

@@ -13,7 +13,7 @@ from services.session.store.sql import CHAT, IS_MEMBER, chat_of
 from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Chat, ProfileSummary
+from shared.contract.model import Chat, ProfileSummary, Role
 from shared.contract.session import ChatsFound, ChatView, ChatViews, ChatWithMembers
 
 _CHATS = 500
@@ -40,9 +40,11 @@ def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None
 
 def find_chats(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> ChatsFound:
     """Those of the chats that the account is in."""
-    own = finished_memberships(account).with_only_columns(*CHAT).join(chat, chat.c.id == member.c.chat)
-    found = [chat_of(row._mapping) for row in connection.execute(own.where(member.c.chat.in_(numbers)))]
-    return ChatsFound(found, mutes_of(connection, account, numbers))
+    own = finished_memberships(account).with_only_columns(*CHAT, member.c.role).join(chat, chat.c.id == member.c.chat)
+    rows = connection.execute(own.where(member.c.chat.in_(numbers))).all()
+    found = [chat_of(row._mapping) for row in rows]
+    roles = {ChatId(row.id): Role(row.role) for row in rows}
+    return ChatsFound(found, mutes_of(connection, account, numbers), roles)
 
 
 def list_chat_views(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatViews:

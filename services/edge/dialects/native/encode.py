@@ -28,7 +28,7 @@ from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
 from shared.contract.invitations import InvitationLink
 from shared.contract.members import MemberList, MemberRole
-from shared.contract.message import Changed, ChangeKind, ChangeMessage, ChatRevision, React, Reactions, Unread
+from shared.contract.message import Changed, ChangeKind, ChangeMessage, React, Reactions, Unread
 from shared.contract.model import (
     Chat,
     Message,
@@ -37,6 +37,7 @@ from shared.contract.model import (
     Role,
 )
 from shared.contract.moderation import BanList
+from shared.contract.resume import ChatRevision
 from shared.contract.search import SearchPage
 from shared.contract.session import ChatView, Requests
 from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, ShownText, shown_segment
@@ -181,6 +182,9 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
         face=UNSET if one.other is None else SenderInfo(one.other.nickname, one.other.uuid),
         muted_until=muted_until,
         mentions_only=mentions_only,
+        role=UNSET if one.role is None else ROLES[one.role],
+        receipts=UNSET if chat.receipts else False,
+        state=state.state or UNSET,
     )
 
 

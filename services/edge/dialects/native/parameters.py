@@ -198,13 +198,16 @@ class ChangesParameters(Parameters, kw_only=True):
 
 class SyncParameters(Parameters, kw_only=True):
     """`have`: for each chat, a list with the last index that the client has, without a gap before it, and the last
-    `rev`, without a gap before it; without the `rev`, no changes are sent. `before`: of the reply with the page before;
-    all else is as in its command. `wait_ms`: by HTTP, the response may wait for so long until there is something."""
+    `rev`, without a gap before it; without the `rev`, no changes are sent. `states`: the `state` of each of these chats
+    as the client knows it, 0 if it knows none; a chat without one is not listed for a new state. `before`: of the reply
+    with the page before; all else is as in its command. `wait_ms`: by HTTP, the response may wait for so long until
+    there is something."""
 
     epoch: str = ""
     have: Annotated[
         dict[Number, Annotated[list[Index], msgspec.Meta(min_length=1, max_length=2)]], msgspec.Meta(max_length=1000)
     ] = {}
+    states: Annotated[dict[Number, Index], msgspec.Meta(max_length=1000)] = {}
     window: Annotated[int, msgspec.Meta(ge=1, le=100)] = 30
     timeline: Annotated[int, msgspec.Meta(ge=0, le=100)] = 20
     before: tuple[Index, Index] | None = None

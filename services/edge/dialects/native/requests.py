@@ -186,7 +186,8 @@ def _referenced(media: str, name: str) -> Media:
 def sync(wire: given.SyncParameters, caller: Caller) -> ResumeChats:
     have = {ChatId(chat): place[0] for chat, place in wire.have.items()}
     revs = {ChatId(chat): place[1] for chat, place in wire.have.items() if len(place) > 1}
-    return ResumeChats(wire.epoch, have, wire.window, wire.timeline, wire.before, revs)
+    states = {ChatId(chat): state for chat, state in wire.states.items()}
+    return ResumeChats(wire.epoch, have, wire.window, wire.timeline, wire.before, revs, states)
 
 
 def history(wire: given.HistoryParameters, caller: Caller) -> ReadHistory:

@@ -169,12 +169,15 @@ class Gap(msgspec.Struct, rename={"low": "from", "high": "to"}):
 
 
 class ChatHead(msgspec.Struct):
-    """A chat of which the client lacks messages or changes. `head`: its last index; `time`: of that message, 0 without
-    one. `first`: the first index that the account may see; up to `read`, all is read; `unread`: how many are not, and
-    `mentions`: how many of these mention the account. `rev`: its last change. `changes_after`: the changes after this
-    one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages. `topic`: if there is one.
-    `members`: both of a chat that is no group; `face`: of the other one. `muted_until`, `mentions_only`: as set by
-    `mute`."""
+    """A chat of which the client lacks messages, changes, or the present `state`. `head`: its last index; `time`: of
+    that message, 0 without one. `first`: the first index that the account may see; up to `read`, all is read; `unread`:
+    how many are not, and `mentions`: how many of these mention the account. `rev`: its last change. `changes_after`:
+    the changes after this one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages.
+    `topic`: if there is one. `members`: both of a chat that is no group; `face`: of the other one. `muted_until`,
+    `mentions_only`: as set by `mute`. `role`: of the account, as in `members`. `receipts`: false if members do not see
+    what the others have read. `state`: another number as soon as anything of this has changed, or the chat's members or
+    their roles, but for messages, `rev` and what changes with it; `role` and `state` are left out only while a server
+    of an older version replies."""
 
     chat: int
     kind: str
@@ -198,6 +201,9 @@ class ChatHead(msgspec.Struct):
     mentions_only: bool | UnsetType = UNSET
     members: list[int] | UnsetType = UNSET
     face: SenderInfo | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    receipts: bool | UnsetType = UNSET
+    state: int | UnsetType = UNSET
 
 
 class UnreadChat(msgspec.Struct):

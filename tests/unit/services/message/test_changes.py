@@ -21,9 +21,9 @@ from shared.contract.message import (
     PinMessage,
     React,
     RecallText,
-    Resume,
 )
 from shared.contract.model import Role, Text
+from shared.contract.resume import Resume
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, Settings
 from tests.unit.services.message.environment import (

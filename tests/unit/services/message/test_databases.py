@@ -21,13 +21,13 @@ from shared.contract.message import (
     MarkRead,
     React,
     ReadRange,
-    Resume,
     Sync,
     SyncChat,
     Synced,
 )
 from shared.contract.model import Text
 from shared.contract.receipts import FindReadIndexes
+from shared.contract.resume import Resume
 from shared.contract.search import SearchMessages, SearchPage
 from shared.contract.session import EraseAccount
 from shared.contract.subjects import (

@@ -4,8 +4,9 @@ import pytest
 
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, Nonce
-from shared.contract.message import Draft, GetQuoted, GetUnread, Resume
+from shared.contract.message import Draft, GetQuoted, GetUnread
 from shared.contract.model import Mention, RichSegment, Text
+from shared.contract.resume import Resume
 from shared.contract.session import ChatEntry
 from shared.database import Database
 from shared.settings import MessageSettings

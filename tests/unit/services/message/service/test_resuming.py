@@ -7,16 +7,8 @@ from services.message.service import resuming
 from services.message.service.resuming import merge_resumed
 from services.message.store.epochs import renew_epoch
 from shared.contract.ids import AccountId, ChatId, Nonce
-from shared.contract.message import (
-    ChangeMessage,
-    ChatRevision,
-    EditText,
-    PinMessage,
-    React,
-    Resume,
-    Resumed,
-    ResumedChat,
-)
+from shared.contract.message import ChangeMessage, EditText, PinMessage, React
+from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat
 from shared.contract.session import ChatEntry
 from shared.database import Database
 from shared.settings import MessageSettings
@@ -58,6 +50,43 @@ async def test_chats_of_which_the_client_has_everything_are_left_out(harness: Qu
     assert [fields(chat) for chat in resumed.chats] == [(ROOM, 4, 4, [4])]
     assert (resumed.chats[0].read_index, resumed.chats[0].unread) == (3, 1)
     assert resumed.gone == [99]
+
+
+async def test_a_chat_whose_state_is_not_the_known_one_is_listed(harness: QueryHarness) -> None:
+    """Without messages that the client has; session's part, or the read position, has changed."""
+    await harness.post(ROOM, "222")
+    harness.entries = [ChatEntry(ROOM, 1, 1, state=7), ChatEntry(HALL, 1, 1, state=8), ChatEntry(LOFT, 3, 5)]
+    have = {ROOM: 3, HALL: 0, LOFT: 0}
+    known = {chat.chat: chat.state for chat in (await resume(harness)).chats}
+    assert (known[ROOM] > 0, known[HALL] > 0, known[LOFT]) == (True, True, 0)
+
+    async def listed(states: dict[ChatId, int]) -> list[tuple[ChatId, int, int, list[int]]]:
+        found = await harness.queries.resume(Resume(ANN, have, 30, 2, states=states))
+        return [fields(chat) for chat in found.chats]
+
+    assert await listed({}) == await listed(known) == []
+    assert await listed(dict.fromkeys(have, 0)) == [(ROOM, 3, 4, []), (HALL, 0, 1, [])]  # LOFT's is not known now
+    await harness.mark_read(ANN, ROOM, (1, 1))
+    assert await listed(known) == [(ROOM, 3, 4, [])]
+    assert await listed({HALL: known[HALL]}) == []
+    await harness.mark_read(ANN, ROOM, (3, 3))
+    (room,) = (await harness.queries.resume(Resume(ANN, have, 30, 2, states=known))).chats
+    assert (room.read_index, room.unread) == (1, 1)
+    harness.entries[1] = ChatEntry(HALL, 1, 1, state=9)
+    assert await listed(known | {ROOM: room.state}) == [(HALL, 0, 1, [])]
+
+
+async def test_chats_with_other_states_are_paged_with_the_others(harness: QueryHarness) -> None:
+    for chat in (HALL, ROOM, LOFT):
+        await harness.post(chat, "22")
+    harness.entries = [ChatEntry(chat, 1, 1, state=7) for chat in (HALL, ROOM, LOFT)]
+    have, states = {HALL: 2, ROOM: 1, LOFT: 2}, {HALL: 1, ROOM: 1, LOFT: 1}
+    first = await harness.queries.resume(Resume(ANN, have, 2, 1, states=states))
+    last = first.chats[-1]
+    second = await harness.queries.resume(Resume(ANN, have, 2, 1, (last.time, last.chat), states=states))
+    assert [fields(chat) for chat in (*first.chats, *second.chats)] == [
+        (LOFT, 2, 3, []), (ROOM, 2, 2, [2]), (HALL, 2, 3, []),
+    ]  # fmt: skip
 
 
 async def test_pages_hold_every_chat_once(harness: QueryHarness) -> None:
