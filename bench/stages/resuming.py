@@ -1,8 +1,8 @@
 """`python -m bench.stages.resuming`: how long a `sync` takes after an absence, and how much it sends.
 
 A user of native has been away while each of its many chats got messages: groups of two, or private chats. Its client
-requests the last active chats, with their newest messages. The times are those of the client, on the machine of the
-server.
+requests the last active chats, with their newest messages; another one has missed nothing. The times are those of the
+client, on the machine of the server.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from clients.codec.native import NativeCodec
 _WINDOW, _TIMELINE = 30, 20
 _MEMBERS = 2
 _FIRST = 10
+_PAGE = 100
 _NAMED = 1_000
 """Chats that a client names at most in one command."""
 
@@ -35,14 +36,25 @@ class Returning:
         self.synced = asyncio.Event()
         self.frame_bytes = self.messages = 0
 
-    async def sync(self, connection: AsyncConnection, have: dict[str, Any]) -> int:
-        """The number of chats in the reply. Raises ClientError."""
+    async def sync(self, connection: AsyncConnection, known: dict[str, Any]) -> dict[str, Any]:
+        """The reply to a client that names what it knows. Raises ClientError."""
         self.synced.clear()
         self.frame_bytes = self.messages = 0
-        members = {"have": have, "window": _WINDOW, "timeline": _TIMELINE}
+        members = {"window": _WINDOW, "timeline": _TIMELINE, **known}
         reply = await connection.request(self.codec.call("sync", members))
         await self.synced.wait()
-        return len(reply.values["chats"])
+        return dict(reply.values)
+
+    async def known(self, connection: AsyncConnection) -> dict[str, Any]:
+        """What a client names that has everything of as many chats as it may name. Raises ClientError."""
+        heads, before = list[dict[str, Any]](), None
+        while len(heads) < _NAMED:
+            page = await self.sync(connection, {"window": _PAGE, "timeline": 0, "before": before})
+            heads += page["chats"]
+            if (before := page.get("before")) is None:
+                break
+        have = {str(head["chat"]): [head["head"], head["rev"]] for head in heads}
+        return {"have": have, "states": {str(head["chat"]): head["state"] for head in heads}}
 
     def read(self, frame: bytes) -> Any:
         self.frame_bytes += len(frame)
@@ -78,13 +90,14 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int,
     account.secret = ""  # the token is quicker
     have = {str(chat): [_FIRST, 0] for chat in made[-_NAMED:]}
     lines = []
-    for name, known in (("knows the first messages", have), ("knows nothing", {})):
-        returning, times = Returning(), []
+    for name, named in (("knows the first messages", {"have": have}), ("knows nothing", {}), ("knows all", None)):
+        returning, times, found = Returning(), list[float](), 0
         connection = await connect(target.edges[0], returning.codec, returning, returning.read)
         await connection.request(returning.codec.login(account))
+        known = await returning.known(connection) if named is None else named
         for _ in range(syncs):
             began = time.perf_counter()
-            found = await returning.sync(connection, known)
+            found = len((await returning.sync(connection, known))["chats"])
             times.append((time.perf_counter() - began) * 1000)
         await connection.close()
         lines.append(

@@ -3,8 +3,8 @@
  *
  * @import * as Native from "./native.d.ts"
  * @typedef {Omit<Native.SendParameters, "id">} Draft
- * @typedef {{chat: number, index: number, rev: number, covered: number}} Place  What was given of a chat; a gap names what
- *   was not. `covered`: a sync has sent the changes up to this one.
+ * @typedef {{chat: number, index: number, rev: number, covered: number, state: number}} Place  What was given of a chat; a
+ *   gap names what was not. `covered`: a sync has sent the changes up to this one. `state`: of the last head.
  * @typedef {{[E in Native.Event as E["ev"]]: E} & {verify: Native.VerificationInfo, head: Native.ChatHead,
  *   gap: {chat: number, from: number, to: number}, reset: {epoch: string}, state: {state: Dragoman["state"], error?: DragomanError},
  *   outcome: {nonce: string, reply?: Native.SendReply, error?: DragomanError}}} Events
@@ -141,15 +141,15 @@ export class Dragoman {
     this.options = { WebSocket: globalThis.WebSocket, key: "dragoman", outboxLimit: 1000, timeline: 20, random: Math.random, ...options };
     ({ account: this.account = 0, outbox: this.outbox = [] } = parsed(options.storage?.getItem(this.options.key) ?? "") ?? {});
     this.epoch = options.epoch ?? "";
-    for (const [id, [index, rev]] of Object.entries(options.have ?? {})) {
-      this.#chats.set(Number(id), { chat: Number(id), index, rev, covered: rev });
+    for (const [id, [index, rev, state = 0]] of Object.entries(options.have ?? {})) {
+      this.#chats.set(Number(id), { chat: Number(id), index, rev, covered: rev, state });
     }
   }
 
-  /** The last index and `rev` of each chat, where a later client goes on. @returns {Record<string, number[]>} */
-  get have() {
-    return Object.fromEntries([...this.#chats].slice(0, MOST_CHATS).map(([id, { index, rev }]) => [id, [index, rev]]));
-  }
+  /** The last index, `rev` and `state` of each chat, where a later client goes on. @returns {Record<string, number[]>} */
+  get have() { return this.#known(({ index, rev, state }) => [index, rev, state]); }
+  /** @template T @param {(place: Place) => T} read @returns {Record<string, T>} */
+  #known(read) { return Object.fromEntries([...this.#chats].slice(0, MOST_CHATS).map(([id, place]) => [id, read(place)])); }
 
   /** Returns its end. @template {keyof Events} K @param {K} kind @param {(value: Events[K]) => void} handler */
   on(kind, handler) {
@@ -288,7 +288,7 @@ export class Dragoman {
   #reach(chat, index, rev, event) {
     const connection = this.#connection;
     return connection?.queue(`chat ${chat}`, async () => {
-      const place = this.#chats.get(chat) ?? { chat, index: 0, rev: 0, covered: 0 };
+      const place = this.#chats.get(chat) ?? { chat, index: 0, rev: 0, covered: 0, state: 0 };
       if (!this.#chats.has(chat)) this.#skip(place, index - this.options.timeline); // newer than the sync
       this.#chats.set(chat, place);
       while (place.index < index) await this.#fetchMessages(connection, place, index);
@@ -335,30 +335,30 @@ export class Dragoman {
   }
 
   async #sync(/** @type {Connection} */ connection) {
-    let [have, isAway, counts] = [this.have, false, {}];
+    let [have, states] = [this.#known(({ index, rev }) => [index, rev]), this.#known(({ state }) => state)];
+    let [isAway, counts] = [false, {}];
     this.#early ??= [];
     const [gone, heads] = /** @type {[number[], Native.ChatHead[]]} */ ([[], []]);
     for (let before = null, page; before !== undefined; before = page.before) {
       const synced = new Promise((resolve) => { this.#synced = resolve; });
-      const wanted = { epoch: this.epoch, have, window: WINDOW, timeline: this.options.timeline, before };
+      const wanted = { epoch: this.epoch, have, states, window: WINDOW, timeline: this.options.timeline, before };
       page = await this.#repeat(connection, "sync", wanted);
       if (page.error) throw page.error;
       counts = await synced;
-      if (page.reset) [have, this.#chats] = [{}, new Map()];
+      if (page.reset) [have, states, this.#chats] = [{}, {}, new Map()];
       if (page.reset) this.#emit("reset", { epoch: page.epoch });
-      this.epoch = page.epoch;
+      [this.epoch, isAway] = [page.epoch, isAway || page.away.length > 0];
       gone.push(...page.gone);
       heads.push(...page.chats);
       for (const head of page.chats) {
         this.#emit("head", head);
         const [chat, covered] = [head.chat, head.changes_after ?? head.rev];
         const index = Math.max(0, Math.min((head.gap?.from ?? head.first) - 1, head.head));
-        const place = this.#chats.get(chat) ?? { chat, index, rev: covered, covered };
-        this.#chats.set(chat, place);
+        const place = this.#chats.get(chat) ?? { chat, index, rev: covered, covered, state: 0 };
+        this.#chats.set(chat, Object.assign(place, { state: head.state ?? place.state })); // an older server has none
         if (chat in have) place.covered = covered;
         this.#skip(place, head.gap?.to ?? 0);
       }
-      isAway ||= page.away.length > 0;
     }
     if (isAway) this.#timers.push(setTimeout(() => this.#sync(connection).catch(() => connection.drop()), AWAY_MS));
     const early = this.#early.sort((one, other) => (one.rev ?? 0) - (other.rev ?? 0) || one.index - other.index);

@@ -136,11 +136,6 @@ def pair_of(one: AccountId, other: AccountId) -> MemberPair:
     return (one, other) if one < other else (other, one)
 
 
-def other_of(pair: MemberPair, account: AccountId) -> AccountId:
-    """`account`: one of both."""
-    return pair[pair[0] == account]
-
-
 def check_peer(actor: AccountId, account: AccountId, field: str = "account") -> None:
     """Check a request of `actor` that concerns another account."""
     check_actor(actor)

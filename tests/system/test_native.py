@@ -5,6 +5,7 @@ import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,20 +127,65 @@ def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> No
     assert (head["read"], head["unread"]) == (6, 0)
 
 
-def test_a_sync_with_positions_lists_no_chat_for_what_is_no_message(ann: NativeUser, connect: Enter) -> None:
-    """Its new name, read position and `mute` are in a sync without positions, and in `chat`."""
+def test_a_sync_tells_what_else_has_changed_by_the_state_of_a_chat(ann: NativeUser, connect: Enter) -> None:
+    """Each change by itself, and none that the client has heard of; nothing to a client that names no states."""
     bob, back = connect(), connect()
     bob.register()
-    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
-    ann.call("send", chat=chat, text="hello", nonce="1")
-    ann.do("set_chat", chat=chat, name="Pears", topic="Green ones")
-    bob.call("read", chat=chat, index=1)
-    bob.do("mute", chat=chat, until=2**52)
     back.call("token", token=bob.token)
-    assert chat not in {one["chat"] for one in back.call("sync", have={str(chat): [1, 0]})["chats"]}
-    (head,) = [one for one in back.call("sync", window=100, timeline=0)["chats"] if one["chat"] == chat]
-    assert (head["name"], head["topic"], head["read"], head["unread"]) == ("Pears", "Green ones", 1, 0)
-    assert (head["muted_until"], back.call("chat", chat=chat)["topic"]) == (2**52, "Green ones")
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    private = ann.call("open", account=bob.number)["chat"]
+    for number in ("1", "2"):
+        ann.call("send", chat=chat, text="hello", nonce=number)
+    first = back.call("sync")
+    heads = {head["chat"]: head for head in first["chats"]}
+    have = {str(number): [head["head"], head["rev"]] for number, head in heads.items()}
+
+    def changed(number: int) -> dict[str, Any]:
+        """The new head of the only chat that has one."""
+        states = {str(one): head["state"] for one, head in heads.items()}
+        (head,) = back.call("sync", epoch=first["epoch"], have=have, states=states)["chats"]
+        assert head["chat"] == number
+        assert head["state"] != heads[number]["state"]
+        before, heads[number] = heads[number] | {"state": None, "version": None}, head
+        return {name: value for name, value in head.items() if before.get(name, "") not in (None, value)}
+
+    ann.do("set_chat", chat=chat, name="Pears", topic="Green ones")
+    assert changed(chat) == {"name": "Pears", "topic": "Green ones"}
+    ann.do("role", chat=chat, account=bob.number, role="admin")
+    assert changed(chat) == {"role": "admin"}
+    ann.do("set_chat", chat=chat, receipts=False, join_policy="open")
+    assert changed(chat) == {"receipts": False, "join_policy": "open"}
+    bob.call("read", chat=chat, index=1)
+    assert changed(chat) == {"read": 1, "unread": 1}
+    bob.do("mute", chat=chat, until=2**52)
+    assert changed(chat) == {"muted_until": 2**52}
+    bob.do("mute", chat=private, until=0, mentions_only=True)
+    assert changed(private) == {"mentions_only": True}
+    ann.do("set_profile", nickname="Anna")
+    assert changed(private) == {"face": {**heads[private]["face"], "nickname": "Anna"}}
+    states = {str(one): head["state"] for one, head in heads.items()}
+    assert back.call("sync", have=have, states=states)["chats"] == []
+    assert back.call("sync", have=have)["chats"] == []
+    ann.do("transfer", chat=chat, account=bob.number)
+    assert changed(chat) == {"owner": bob.number, "role": "owner"}
+    assert back.call("sync", have=have)["chats"] == []
+
+
+def test_chats_that_have_come_and_gone_during_an_absence(ann: NativeUser, connect: Enter) -> None:
+    bob, back = connect(), connect()
+    bob.register()
+    left, joined = (ann.call("create", name="Fruit", members=[bob.number])["chat"] for _ in range(2))
+    ann.do("set_chat", chat=joined, join_policy="open")
+    bob.do("leave", chat=joined)
+    back.call("token", token=bob.token)
+    heads = {head["chat"]: head for head in back.call("sync")["chats"]}
+    assert (left in heads, joined in heads) == (True, False)
+    bob.do("leave", chat=left)
+    bob.call("join", chat=joined)
+    have = {str(number): [head["head"], head["rev"]] for number, head in heads.items()}
+    states = {str(number): head["state"] for number, head in heads.items()}
+    reply = back.call("sync", have=have, states=states)
+    assert ([head["chat"] for head in reply["chats"]], reply["gone"]) == ([joined], [left])
 
 
 def test_a_sync_names_the_other_member_of_a_private_chat(ann: NativeUser, connect: Enter) -> None:

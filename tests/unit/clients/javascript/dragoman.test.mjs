@@ -501,7 +501,7 @@ test("a sync says what the client has, and its gaps are named", async () => {
   const { sync } = await entered(page([head(30, { gap: { from: 3, to: 28 }, rev: 1 })]), message(29), message(30));
   assert.deepEqual([sync.epoch, sync.have], ["e1", { 5: [2, 1] }]);
   assert.deepEqual(await came(), ["changed 5/1", "head 5", "gap 5/3-28", "message 5/29", "message 5/30", "synced"]);
-  assert.deepEqual(client.have, { 5: [30, 1] });
+  assert.deepEqual(client.have, { 5: [30, 1, 0] });
 });
 
 test("messages that are pushed before the sync wait for it", async () => {
@@ -525,14 +525,14 @@ test("the changes of a sync need not be dense, and the rest is fetched", async (
   const { after } = await socket.reply("changes", { changes: [change(8, 1)], rev: 9, more: false });
   assert.equal(after, 6);
   assert.deepEqual(await came(), ["head 5", "changed 5/3", "changed 5/5", "changed 5/8", "synced"]);
-  assert.deepEqual(client.have, { 5: [2, 9] });
+  assert.deepEqual(client.have, { 5: [2, 9, 0] });
 });
 
 test("where changes were replaced by later ones, the client has them all", async () => {
   await online();
   await back();
   await entered(page([head(2, { rev: 9 })]), change(3, 1));
-  assert.deepEqual(client.have, { 5: [2, 9] });
+  assert.deepEqual(client.have, { 5: [2, 9, 0] });
 });
 
 test("a change of a sync that was not given any more is fetched later", async () => {
@@ -569,7 +569,7 @@ test("after a reset all is given anew", async () => {
   assert.deepEqual(await came(), ["reset e2", "head 5", "message 5/1", "synced"]);
   await socket.push(message(2));
   assert.deepEqual(await came(), ["message 5/2"]);
-  assert.deepEqual([client.epoch, client.have], ["e2", { 5: [2, 0] }]);
+  assert.deepEqual([client.epoch, client.have], ["e2", { 5: [2, 0, 0] }]);
 });
 
 test("a chat that the account has left is gone", async () => {
@@ -593,6 +593,21 @@ test("a sync is repeated as long as the server asks for it", async () => {
   await clock.pass(1500);
   await socket.reply("sync", page(), SYNCED);
   assert.deepEqual(await came(), ["synced"]);
+});
+
+test("a chat whose head has changed alone is told, by the state that the client knows", async () => {
+  client = made({ epoch: "e1", have: { 5: [2, 1, 70], 9: [1, 0] } });
+  client.token("t");
+  const { sync } = await entered(page([head(2, { rev: 1, name: "Pears", state: 71 })]));
+  assert.deepEqual([sync.have, sync.states], [{ 5: [2, 1], 9: [1, 0] }, { 5: 70, 9: 0 }]);
+  assert.deepEqual(await came(), ["head 5", "synced"]);
+  assert.deepEqual(client.have, { 5: [2, 1, 71], 9: [1, 0, 0] });
+  await back();
+  await entered(page([head(3, { rev: 1 })]), message(3)); // by a server that has no states
+  assert.deepEqual(client.have, { 5: [3, 1, 71], 9: [1, 0, 0] });
+  await back();
+  const { sync: last } = await entered(page([], { epoch: "e2", reset: true }));
+  assert.deepEqual([last.states, client.have], [{ 5: 71, 9: 0 }, {}]);
 });
 
 test("a later client goes on where the caller's messages end", async () => {
