@@ -11,7 +11,7 @@ from tests.clients.client import Account, Client, Malformed, RequestRejected, Se
 from tests.clients.line import SECONDS
 
 _FAR_FUTURE_MS = 4_000_000_000_000
-_GATHERED = ("read", "receipts", "typing", "presence", "synced")
+_GATHERED = ("read", "receipts", "typing", "presence", "mute", "synced")
 """Events that are no sights, of most of which only the last one counts; see `read_by`."""
 
 
@@ -102,6 +102,21 @@ class Native(Client):
                 changes.append(shaped(event, rev=int, index=int, kind=str, by=int))
         return messages, changes
 
+    def resumed(self, known: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """The heads of all chats, by number, after the absence of a client that knows these, with all messages and
+        changes up to them."""
+        have = {str(number): [head["head"], head["rev"]] for number, head in known.items()}
+        states = {str(number): head["state"] for number, head in known.items()}
+        heads, before = dict(known), None
+        while True:
+            page = self.call("sync", have=have, states=states, window=100, timeline=0, before=before)
+            while parsed(self.pending.popleft() if self.pending else self.line.read())["ev"] != "synced":
+                pass  # changes
+            heads |= {head["chat"]: head for head in page["chats"]}
+            heads = {number: head for number, head in heads.items() if number not in page["gone"]}
+            if (before := page.get("before")) is None:
+                return {number: _bare_head(head) for number, head in heads.items()}
+
     def read(self, chat: int, index: int) -> None:
         """Marks the messages up to an index as read."""
         self.call("read", chat=chat, index=index)
@@ -152,6 +167,9 @@ class Native(Client):
     def bans(self, group: int) -> set[int]:
         return {one["account"] for one in self.call("bans", chat=group)["bans"]}
 
+    def mute(self, chat: int, *, on: bool) -> None:
+        self.call("mute", chat=chat, until=_FAR_FUTURE_MS if on else 0)
+
     def silence(self, group: int, member: int, *, on: bool) -> None:
         """`member`: 0 for all but the leaders."""
         account = {"account": member} if member else {}
@@ -182,7 +200,7 @@ class Native(Client):
 
     def chats(self) -> dict[int, dict[str, Any]]:
         """By number, as in `sync`."""
-        return {head["chat"]: head for head in self.call("sync", window=100, timeline=0)["chats"]}
+        return {head["chat"]: _bare_head(head) for head in self.call("sync", window=100, timeline=0)["chats"]}
 
     def roles(self, chat: int) -> dict[int, str]:
         """The members' roles."""
@@ -231,6 +249,7 @@ _SHAPES: dict[str, dict[str, type]] = {
     "profile": {"account": int, "nickname": str},
     "read": {"chat": int, "index": int, "unread": int, "mentions": int},
     "receipts": {"chat": int, "upto": list},
+    "mute": {"chat": int, "until": int},
 }
 
 
@@ -244,6 +263,11 @@ _CHANGES: dict[str, dict[str, type]] = {
 
 def _secret(account: Account) -> dict[str, str]:
     return {"scheme": "plain", "value": account.password}
+
+
+def _bare_head(head: dict[str, Any]) -> dict[str, Any]:
+    """Without what depends on the request."""
+    return {name: value for name, value in head.items() if name not in ("gap", "changes_after")}
 
 
 def _segments(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:

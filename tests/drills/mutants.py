@@ -248,6 +248,13 @@ def _forget_read() -> None:
     _replace(MessageQueries, "mark_read", forgetful)
 
 
+def _forget_states() -> None:
+    """A sync compares messages and their changes alone."""
+    from services.message.service import resuming
+
+    _replace(resuming, "_with_other_states", lambda *_: set())
+
+
 def _keep_recalled() -> None:
     """The text of a message stays when it is edited or recalled."""
     from services.message.store.revisions import _Revision
@@ -463,6 +470,7 @@ MUTANTS = {
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
     "slow-start": Mutant("message", "S1 service", _slow_start),
     "forget-read": Mutant("message", "", _forget_read, "machine"),
+    "forget-states": Mutant("message", "", _forget_states, "machine"),
     "keep-recalled": Mutant("message", "", _keep_recalled, "machine"),
     "swap-changes": Mutant("message", "", _swap_changes, "machine"),
     "always-ready": Mutant("edge", "S3 readiness", _always_ready, "broker"),

@@ -4,7 +4,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.clients.client import Client, Sight
 from tests.clients.line import SECONDS
@@ -33,6 +33,17 @@ _REPEAT_SECONDS = 3.0
 
 class ModelMismatch(AssertionError):
     """A client sees something that the model does not predict."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Absence(Named):
+    """Of a client of native. `heads`: of the chats as it knows them."""
+
+    user: ModelUser
+    heads: dict[int, dict[str, Any]]
+
+    def __repr__(self) -> str:
+        return f"absence of {self.user.number}"
 
 
 @dataclass(eq=False)

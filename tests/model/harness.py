@@ -16,7 +16,7 @@ from tests.clients.ourchat_v1 import V1
 from tests.clients.ourchat_v2 import V2, Pc
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
-from tests.model.device import ModelDevice, ModelMismatch, expect_same, learn_facts
+from tests.model.device import Absence, ModelDevice, ModelMismatch, expect_same, learn_facts
 from tests.model.expected_frames import STORED_EVENTS
 from tests.model.model import (
     LOBBY,
@@ -29,7 +29,7 @@ from tests.model.model import (
     Policy,
     SentMessage,
 )
-from tests.model.queries import check_account, check_history, check_native_history
+from tests.model.queries import check_account, check_history, check_native_history, check_resumed
 
 CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe, Native)
 HOST = V2
@@ -42,6 +42,7 @@ class ModelHarness:
         self.model = Model(lobby_head, lobby_rev)
         self.devices: list[ModelDevice] = []
         self.accounts: dict[int, Account] = {}
+        self.absences: list[Absence] = []
         self.log: list[str] = []
 
     def note(self, line: str) -> None:
@@ -123,6 +124,11 @@ class ModelHarness:
         self.check()
         return device
 
+    def end_absence(self, absence: Absence, edge: int) -> None:
+        self.absences.remove(absence)
+        device = self.login(absence.user, Native, edge, bare=False, push=False)
+        check_resumed(self.model, device, absence.heads)
+
     def switch(self, device: ModelDevice, user: ModelUser) -> None:
         """Logs in another user on the same connection."""
         self.note(f"{device} becomes {user.number}")
@@ -159,6 +165,8 @@ class ModelHarness:
                 check_history(self.model, reader, chat, 9, chat.before, 200)
             client.line.close()
             self._check_final_state_by_native(user)
+        for absence in [*self.absences]:
+            self.end_absence(absence, 0)
 
     def _check_final_state_by_native(self, user: ModelUser) -> None:
         client = Native(self.edges[1])

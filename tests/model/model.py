@@ -101,6 +101,8 @@ class Chat(Named):
     """Members that neither send nor change anything, but may recall: in a private chat, those that the other one
     blocks; in a group, silenced ones, also after they have left. 0: all but the leaders."""
     banned: set[int] = field(default_factory=set)
+    unalerted: set[int] = field(default_factory=set)
+    """Members that want to be alerted of no message."""
 
     def __repr__(self) -> str:
         return f"chat {self.number}"
@@ -357,8 +359,16 @@ class Model:
         chat.muted = chat.muted | {account} if on else chat.muted - {account}
         return []
 
+    def mute(self, chat: Chat, account: int, *, on: bool) -> Notifications:
+        """Until the membership ends. Other clients of the account are told at once or never."""
+        if account not in chat.first:
+            raise Forbidden
+        chat.unalerted = chat.unalerted | {account} if on else chat.unalerted - {account}
+        return []
+
     def _end_membership(self, chat: Chat, by: int, account: int) -> Notifications:
         del chat.first[account]
+        chat.unalerted.discard(account)
         chat.admins.discard(account)
         user = self.users[account]
         user.unread = [message for message in user.unread if message.chat != chat.number]

@@ -6,7 +6,7 @@ from tests.clients.client import RequestRejected
 from tests.clients.native import Native
 from tests.model import changes
 from tests.model.changes import ChangeCommand
-from tests.model.device import ModelDevice, ModelMismatch, expect_same
+from tests.model.device import Absence, ModelDevice, ModelMismatch, expect_same
 from tests.model.harness import ModelHarness
 from tests.model.model import Chat, ModelUser, Role, SentMessage
 from tests.model.queries import check_native_history
@@ -45,6 +45,19 @@ def read(harness: ModelHarness, device: ModelDevice, chat: Chat, index: int) -> 
     client, number = _client(device), device.user.number
     harness.do(lambda: client.read(chat.number, index), lambda: harness.model.mark_read(chat, number, index))
     device.settle_on(lambda: client.chats()[chat.number]["unread"], device.unread[chat.number])
+
+
+def fall_asleep(harness: ModelHarness, device: ModelDevice) -> None:
+    absence = Absence(device.user, _client(device).chats())
+    harness.note(f"{device} knows {list(absence.heads)}")
+    harness.leave(device, politely=False)
+    harness.absences.append(absence)
+
+
+def mute(harness: ModelHarness, device: ModelDevice, chat: Chat, *, on: bool) -> None:
+    harness.note(f"{device} {'mutes' if on else 'unmutes'} {chat.number}")
+    client, number = _client(device), device.user.number
+    harness.do(lambda: client.mute(chat.number, on=on), lambda: harness.model.mute(chat, number, on=on))
 
 
 def check_readers(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage) -> None:

@@ -228,6 +228,24 @@ class NativeMachine(Machine):
         if message in chat.visible_to(device.user.number):
             native_actions.check_readers(self.harness, device, chat, message)
 
+    # Absences, and what is shown to the account alone
+
+    @precondition(lambda self: len(self.devices(Native)) > 1 and len(self.harness.absences) < _FEW)
+    @rule(choice=data)
+    def fall_asleep(self, choice: st.DataObject) -> None:
+        native_actions.fall_asleep(self.harness, self.pick(choice, "who", self.devices(Native)))
+
+    @precondition(lambda self: self.harness.absences and len(self.harness.devices) < MOST_DEVICES)
+    @rule(choice=data, edge=st.integers(0, 1))
+    def wake(self, choice: st.DataObject, edge: int) -> None:
+        self.harness.end_absence(self.pick(choice, "who", self.harness.absences), edge)
+
+    @precondition(lambda self: self.places(Native))
+    @rule(choice=data, on=flags)
+    def mute(self, choice: st.DataObject, on: bool) -> None:
+        device, chat = self.pick(choice, "who and where", self.places(Native))
+        native_actions.mute(self.harness, device, chat, on=on)
+
     # Users
 
     @precondition(lambda self: self.devices(Native))

@@ -1,8 +1,11 @@
 """Results of queries compared with the model: chats, friends, the history, unread messages."""
 
+import time
 from contextlib import suppress
+from typing import Any
 
 from tests.clients.client import RequestRejected
+from tests.clients.line import SECONDS
 from tests.clients.native import Native
 from tests.clients.ourchat_v2 import V2
 from tests.clients.pipe import Pipe
@@ -13,6 +16,7 @@ from tests.model.expected_frames import EXPECTED_FRAMES, native_message, value
 from tests.model.model import LOBBY, Chat, MessagePosted, Model, SentMessage
 
 _PAGE = 200
+_GROUP = ("name", "owner", "role")
 _TIMELINE = 10
 """So few messages of each chat fit into one sync."""
 
@@ -73,6 +77,28 @@ def check_missed(model: Model, device: ModelDevice, client: Native, chat: Chat, 
     expect_same(device, messages, [native_message(message, model, number) for message in missing[-_TIMELINE:]])
     shown = [(one["rev"], one["index"], one["kind"], one["by"]) for one in changes]
     expect_same(device, shown, [one for one in last_changes(chat, number) if one[0] > rev and one[1] <= index])
+
+
+def check_resumed(model: Model, device: ModelDevice, known: dict[int, dict[str, Any]]) -> None:
+    """Checks the heads of a client that has known these before its absence: as the model has them, and as those of a
+    client that has known none. Read positions move until the receipt of what older protocols show is known."""
+    client, number = device.client, device.user.number
+    assert isinstance(client, Native)
+    device.settle_on(lambda: {one: head["unread"] for one, head in client.chats().items()}, device.unread)
+    deadline = time.monotonic() + SECONDS
+    while (heads := client.resumed(known)) != (wanted := client.chats()):
+        known = heads
+        if time.monotonic() > deadline:
+            expect_same(device, heads, wanted)
+    chats = model.chats_of(number)
+    seen = {one: (head["head"], "muted_until" in head) for one, head in heads.items()}
+    expect_same(device, seen, {one: (chat.head, number in chat.unalerted) for one, chat in chats.items()})
+    for chat in chats.values():
+        head = heads[chat.number]
+        if chat.pair is not None:
+            expect_same(device, head["face"]["nickname"], model.users[chat.other(number)].name)
+        elif chat.number != LOBBY:
+            expect_same(device, [head[name] for name in _GROUP], [chat.name, chat.owner, chat.role(number)])
 
 
 def check_native_history(model: Model, device: ModelDevice, chat: Chat) -> None:

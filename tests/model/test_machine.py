@@ -34,7 +34,7 @@ def test_every_client_sees_what_the_model_predicts(cluster: Cluster, number: int
     play(cluster.edges, histories=HISTORIES, steps=STEPS, number=number)
 
 
-@pytest.mark.parametrize("mutant", ["forget-read", "keep-recalled", "swap-changes"])
+@pytest.mark.parametrize("mutant", ["forget-read", "forget-states", "keep-recalled", "swap-changes"])
 def test_a_broken_build_is_flagged(tmp_path: Path, mutant: str) -> None:
     program = (sys.executable, "-m", "tests.drills.mutants", mutant, "up")
     with Cluster(tmp_path / "data", *RELAXED, program=program) as cluster, pytest.raises(ModelMismatch):

@@ -21,8 +21,11 @@ class SyncRejected(Exception):
         self.reply = reply
 
 
-class _Wait(msgspec.Struct):
+class Wait(msgspec.Struct):
+    """What of a `sync` says how long its response may wait, and for what."""
+
     wait_ms: int = 0
+    states: dict[str, int] = {}
 
 
 def known_positions(headers: Mapping[str, str], query: str) -> EventPositions | None:
@@ -69,9 +72,9 @@ def has_news(reply: OperationReply) -> bool:
     return reply.error_code is not None or not sync_reply(reply).is_empty
 
 
-def wait_seconds(body: bytes) -> float:
-    """How long the response to a sync may wait; 0 for a body that will be rejected."""
+def wait_of(body: bytes) -> Wait:
+    """None for a body that will be rejected."""
     try:
-        return msgspec.json.decode(body, type=_Wait).wait_ms / 1000
+        return msgspec.json.decode(body, type=Wait)
     except msgspec.DecodeError:
-        return 0
+        return Wait()

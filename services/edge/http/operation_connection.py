@@ -14,6 +14,9 @@ from shared.contract.errors import ErrorCode, RequestError
 
 _REPLY = b'{"re":'
 _SYNCED = tuple(b'{"ev":"%b"' % name for name in (b"message", b"changed", b"chat", b"gone"))
+_STATE_EVENTS = tuple(
+    b'{"ev":"%b"' % name for name in (b"renamed", b"settings", b"role", b"member", b"profile", b"read", b"mute")
+)
 _IDLE_SECONDS = 60.0
 _WAITING_OPERATIONS = 64
 _WAITING_POLLS = 8
@@ -60,11 +63,14 @@ class OperationConnection:
     ) -> None:
         self.sent_bytes = 0
         self.pushes = 0
-        """Events that a `sync` would have."""
+        """Events of messages, changes and chats, which a `sync` would have."""
+        self.state_pushes = 0
+        """Events of what changes the state of a chat, which a `sync` with states would have."""
         self._loop = asyncio.get_running_loop()
         self._ended = ended
         self._waiting: deque[asyncio.Future[OperationReply]] = deque()
-        self._polls: set[asyncio.Future[None]] = set()
+        self._polls: dict[asyncio.Future[None], bool] = {}
+        """Whether each of them is of a `sync` with states."""
         self._idle: asyncio.TimerHandle | None = None
         self._has_ended_input = False
         self._is_closed = False
@@ -94,22 +100,26 @@ class OperationConnection:
             self._has_ended_input = True
             self._handler.input_ended()
 
-    async def until_pushed(self, before: int, seconds: float) -> None:
-        """Until `pushes` is not `before` any more, or the connection closes. Raises RequestError if too many wait."""
-        if self.pushes != before or self._is_closed:
+    def news(self, *, states: bool) -> int:
+        """The number of events that a `sync` would have, with states or without."""
+        return self.pushes + (self.state_pushes if states else 0)
+
+    async def until_pushed(self, before: int, seconds: float, *, states: bool) -> None:
+        """Until `news` is not `before` any more, or the connection closes. Raises RequestError if too many wait."""
+        if self.news(states=states) != before or self._is_closed:
             return
         if len(self._polls) >= _WAITING_POLLS:
             raise RequestError(ErrorCode.RATE_LIMITED, f"at most {_WAITING_POLLS} requests wait at the same time")
         waiting: asyncio.Future[None] = self._loop.create_future()
-        self._polls.add(waiting)
+        self._polls[waiting] = states
         try:
             await asyncio.wait((waiting,), timeout=seconds)
         finally:
-            self._polls.discard(waiting)
+            del self._polls[waiting]
 
-    def end_polls(self) -> None:
-        for waiting in self._polls:
-            if not waiting.done():
+    def end_polls(self, *, with_states_only: bool = False) -> None:
+        for waiting, has_states in self._polls.items():
+            if not waiting.done() and (has_states or not with_states_only):
                 waiting.set_result(None)
 
     def pushed(self, event: bytes) -> None:
@@ -117,6 +127,9 @@ class OperationConnection:
         if event.startswith(_SYNCED):
             self.pushes += 1
             self.end_polls()
+        elif event.startswith(_STATE_EVENTS):
+            self.state_pushes += 1
+            self.end_polls(with_states_only=True)
 
     # The socket
 

@@ -15,7 +15,7 @@ from services.edge.http.bearer import CheckToken, bearer_token
 from services.edge.http.body import read_body
 from services.edge.http.event_connection import EventConnection
 from services.edge.http.event_positions import EventPositions
-from services.edge.http.event_stream import SyncRejected, first_part, has_news, known_positions, wait_seconds
+from services.edge.http.event_stream import SyncRejected, Wait, first_part, has_news, known_positions, wait_of
 from services.edge.http.operation_connection import OperationConnection, OperationReply
 from services.edge.http.policy import handshake_of
 from services.edge.http.rate_limiter import RateLimiter
@@ -67,8 +67,8 @@ class HttpOperations:
             _check_type(request)
             handshake = self._handshake(request)
             body = await read_body(request, self._body_bytes) or b"{}"
-            if operation == "sync" and (seconds := wait_seconds(body)):
-                return _response(await self._poll(request, handshake, body, seconds))
+            if operation == "sync" and (wait := wait_of(body)).wait_ms:
+                return _response(await self._poll(request, handshake, body, wait))
             return _response(await self._perform(request, handshake, operation, body))
         except RequestError as error:
             return error_response(error.failure)
@@ -76,18 +76,20 @@ class HttpOperations:
             text = "no reply in time; repeat the request, a message with the same nonce"
             return error_response(Failure(ErrorCode.UNAVAILABLE, text))
 
-    async def _poll(self, request: HttpRequest, handshake: Handshake, body: bytes, seconds: float) -> OperationReply:
+    async def _poll(self, request: HttpRequest, handshake: Handshake, body: bytes, wait: Wait) -> OperationReply:
         """The reply to a `sync` at once if there is something, or else that to the same one later. The time of waiting
         is none of the requests before and after it."""
-        token = bearer_token(request)
-        before = self._logins[token][0].pushes if token in self._logins else 0
+        token, states = bearer_token(request), bool(wait.states)
+        before = self._logins[token][0].news(states=states) if token in self._logins else 0
         reply = await self._perform(request, handshake, "sync", body)
         if self._is_stopping or has_news(reply) or token not in self._logins:
             return reply
         connection, _ = self._logins[token]
-        if not await request.until_disconnect(connection.until_pushed(before, seconds)):
+        if not await request.until_disconnect(connection.until_pushed(before, wait.wait_ms / 1000, states=states)):
             raise ClientDisconnected
-        return reply if connection.pushes == before else await self._perform(request, handshake, "sync", body)
+        if connection.news(states=states) == before:
+            return reply
+        return await self._perform(request, handshake, "sync", body)
 
     async def stream(self, request: HttpRequest) -> None:
         """Events from now on, or from what the client has, until the client or the edge ends the connection. Raises

@@ -147,6 +147,27 @@ async def test_a_sync_waits_for_an_event(site: HttpSite, server: EchoServer) -> 
     assert [event["ev"] for event in body["events"]] == ["message", "synced"]
 
 
+@pytest.mark.parametrize("name", ["renamed", "settings", "role", "member", "profile", "read", "mute"])
+async def test_a_sync_with_states_waits_for_what_changes_one(site: HttpSite, server: EchoServer, name: str) -> None:
+    """A sync without states waits on."""
+    polling = asyncio.create_task(post(site, "sync", {"states": {"5": 7}, "wait_ms": 10_000_000}))
+    client = await waiting_client(site)
+    other = asyncio.create_task(post(site, "sync", {"have": {"5": [1, 0]}, "wait_ms": 10_000_000}))
+    while len(syncs(client)) < 2:
+        await asyncio.sleep(0)
+    assert (await post(site, "read")).status == 200
+    server.replies["sync"] = sync_reply([{"chat": 5, "head": 1, "rev": 0}]), b'{"ev":"synced"}'
+    assert not polling.done()
+    client.socket.send((b'{"ev":"%b","chat":5}' % name.encode(),))
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert len(json.loads((await polling).body)["chats"]) == 1
+    assert not other.done()
+    site.operations.stop()
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert (await other).status == 200
+    assert len(syncs(client)) == 3
+
+
 async def test_few_syncs_wait_at_the_same_time(
     site: HttpSite, server: EchoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
