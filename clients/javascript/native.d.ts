@@ -788,6 +788,7 @@ export type SyncParameters = {
   id?: number | string | null;
   epoch?: string;
   have?: Record<string, Array<number>>;
+  states?: Record<string, number>;
   window?: number;
   timeline?: number;
   before?: [number, number] | null;
@@ -826,6 +827,9 @@ export type ChatHead = {
   mentions_only?: boolean;
   members?: Array<number>;
   face?: SenderInfo;
+  role?: string;
+  receipts?: boolean;
+  state?: number;
 };
 
 export type Gap = {

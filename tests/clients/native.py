@@ -109,13 +109,22 @@ class Native(Client):
         states = {str(number): head["state"] for number, head in known.items()}
         heads, before = dict(known), None
         while True:
-            page = self.call("sync", have=have, states=states, window=100, timeline=0, before=before)
-            while parsed(self.pending.popleft() if self.pending else self.line.read())["ev"] != "synced":
-                pass  # changes
+            page = self._heads(have, states=states, before=before)
             heads |= {head["chat"]: head for head in page["chats"]}
             heads = {number: head for number, head in heads.items() if number not in page["gone"]}
             if (before := page.get("before")) is None:
                 return {number: _bare_head(head) for number, head in heads.items()}
+
+    def _heads(self, have: dict[str, list[int]], **members: object) -> dict[str, Any]:
+        """A page of a sync. The changes that belong to it are dropped."""
+        page, pushed = self.call("sync", have=have, window=100, timeline=0, **members), list[str]()
+        while (event := parsed(frame := self.pending.popleft() if self.pending else self.line.read()))[
+            "ev"
+        ] != "synced":
+            if event["ev"] != "changed" or str(event["chat"]) not in have:
+                pushed.append(frame)
+        self.pending.extendleft(reversed(pushed))
+        return page
 
     def read(self, chat: int, index: int) -> None:
         """Marks the messages up to an index as read."""
@@ -200,7 +209,7 @@ class Native(Client):
 
     def chats(self) -> dict[int, dict[str, Any]]:
         """By number, as in `sync`."""
-        return {head["chat"]: _bare_head(head) for head in self.call("sync", window=100, timeline=0)["chats"]}
+        return {head["chat"]: _bare_head(head) for head in self._heads({})["chats"]}
 
     def roles(self, chat: int) -> dict[int, str]:
         """The members' roles."""

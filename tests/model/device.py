@@ -36,14 +36,14 @@ class ModelMismatch(AssertionError):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Absence(Named):
-    """Of a client of native. `heads`: of the chats as it knows them."""
+class SleepingClient(Named):
+    """Of native. `heads`: of the chats as it knows them."""
 
     user: ModelUser
     heads: dict[int, dict[str, Any]]
 
     def __repr__(self) -> str:
-        return f"absence of {self.user.number}"
+        return f"sleeping client of {self.user.number}"
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ from tests.clients.ourchat_v1 import V1
 from tests.clients.ourchat_v2 import V2, Pc
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
-from tests.model.device import Absence, ModelDevice, ModelMismatch, expect_same, learn_facts
+from tests.model.device import ModelDevice, ModelMismatch, SleepingClient, expect_same, learn_facts
 from tests.model.expected_frames import STORED_EVENTS
 from tests.model.model import (
     LOBBY,
@@ -42,7 +42,7 @@ class ModelHarness:
         self.model = Model(lobby_head, lobby_rev)
         self.devices: list[ModelDevice] = []
         self.accounts: dict[int, Account] = {}
-        self.absences: list[Absence] = []
+        self.sleeping: list[SleepingClient] = []
         self.log: list[str] = []
 
     def note(self, line: str) -> None:
@@ -124,10 +124,10 @@ class ModelHarness:
         self.check()
         return device
 
-    def end_absence(self, absence: Absence, edge: int) -> None:
-        self.absences.remove(absence)
-        device = self.login(absence.user, Native, edge, bare=False, push=False)
-        check_resumed(self.model, device, absence.heads)
+    def wake(self, client: SleepingClient, edge: int) -> None:
+        self.sleeping.remove(client)
+        device = self.login(client.user, Native, edge, bare=False, push=False)
+        check_resumed(self.model, device, client.heads)
 
     def switch(self, device: ModelDevice, user: ModelUser) -> None:
         """Logs in another user on the same connection."""
@@ -156,7 +156,9 @@ class ModelHarness:
             device.client.line.vanish()
 
     def check_final_state(self) -> None:
-        """Finally each user reads everything."""
+        """Finally all clients are back, and each user reads everything."""
+        for sleeping in [*self.sleeping]:
+            self.wake(sleeping, 0)
         for number, user in self.model.users.items():
             client = self.token_client(number)
             reader = ModelDevice(client, user, self.model, pushes=False)
@@ -165,8 +167,6 @@ class ModelHarness:
                 check_history(self.model, reader, chat, 9, chat.before, 200)
             client.line.close()
             self._check_final_state_by_native(user)
-        for absence in [*self.absences]:
-            self.end_absence(absence, 0)
 
     def _check_final_state_by_native(self, user: ModelUser) -> None:
         client = Native(self.edges[1])

@@ -6,7 +6,7 @@ from tests.clients.client import RequestRejected
 from tests.clients.native import Native
 from tests.model import changes
 from tests.model.changes import ChangeCommand
-from tests.model.device import Absence, ModelDevice, ModelMismatch, expect_same
+from tests.model.device import ModelDevice, ModelMismatch, SleepingClient, expect_same
 from tests.model.harness import ModelHarness
 from tests.model.model import Chat, ModelUser, Role, SentMessage
 from tests.model.queries import check_native_history
@@ -48,10 +48,10 @@ def read(harness: ModelHarness, device: ModelDevice, chat: Chat, index: int) -> 
 
 
 def fall_asleep(harness: ModelHarness, device: ModelDevice) -> None:
-    absence = Absence(device.user, _client(device).chats())
-    harness.note(f"{device} knows {list(absence.heads)}")
+    sleeping = SleepingClient(device.user, _client(device).chats())
+    harness.note(f"{device} knows {list(sleeping.heads)}")
     harness.leave(device, politely=False)
-    harness.absences.append(absence)
+    harness.sleeping.append(sleeping)
 
 
 def mute(harness: ModelHarness, device: ModelDevice, chat: Chat, *, on: bool) -> None:

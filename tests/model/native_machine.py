@@ -230,15 +230,15 @@ class NativeMachine(Machine):
 
     # Absences, and what is shown to the account alone
 
-    @precondition(lambda self: len(self.devices(Native)) > 1 and len(self.harness.absences) < _FEW)
+    @precondition(lambda self: len(self.devices(Native)) > 1 and len(self.harness.sleeping) < _FEW)
     @rule(choice=data)
     def fall_asleep(self, choice: st.DataObject) -> None:
         native_actions.fall_asleep(self.harness, self.pick(choice, "who", self.devices(Native)))
 
-    @precondition(lambda self: self.harness.absences and len(self.harness.devices) < MOST_DEVICES)
+    @precondition(lambda self: self.harness.sleeping and len(self.harness.devices) < MOST_DEVICES)
     @rule(choice=data, edge=st.integers(0, 1))
     def wake(self, choice: st.DataObject, edge: int) -> None:
-        self.harness.end_absence(self.pick(choice, "who", self.harness.absences), edge)
+        self.harness.wake(self.pick(choice, "who", self.harness.sleeping), edge)
 
     @precondition(lambda self: self.places(Native))
     @rule(choice=data, on=flags)

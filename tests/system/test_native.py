@@ -127,7 +127,7 @@ def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> No
     assert (head["read"], head["unread"]) == (6, 0)
 
 
-def test_a_sync_tells_what_else_has_changed_by_the_state_of_a_chat(ann: NativeUser, connect: Enter) -> None:
+def test_a_sync_lists_what_else_has_changed_by_the_state_of_a_chat(ann: NativeUser, connect: Enter) -> None:
     """Each change by itself, and none that the client has heard of; nothing to a client that names no states."""
     bob, back = connect(), connect()
     bob.register()

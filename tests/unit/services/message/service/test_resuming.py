@@ -52,7 +52,7 @@ async def test_chats_of_which_the_client_has_everything_are_left_out(harness: Qu
     assert resumed.gone == [99]
 
 
-async def test_a_chat_whose_state_is_not_the_known_one_is_listed(harness: QueryHarness) -> None:
+async def test_a_chat_with_another_state_than_the_known_one_is_listed(harness: QueryHarness) -> None:
     """Without messages that the client has; session's part, or the read position, has changed."""
     await harness.post(ROOM, "222")
     harness.entries = [ChatEntry(ROOM, 1, 1, state=7), ChatEntry(HALL, 1, 1, state=8), ChatEntry(LOFT, 3, 5)]

@@ -100,7 +100,7 @@ async def test_the_name_of_the_other_member_is_part_of_a_private_chat(populated:
     assert (after[ANN], after[BOB] != before[BOB]) == (before[ANN], True)
 
 
-async def test_who_leaves_and_returns_has_another_state(populated: StoreHarness) -> None:
+async def test_a_member_that_leaves_and_returns_has_another_state(populated: StoreHarness) -> None:
     chat = (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.OPEN)).id
     before = await states(populated, BOB)
     await populated.end_membership(BOB, chat, BOB)
