@@ -31,9 +31,11 @@ back() {
     k delete configmap "$progress" > /dev/null
 }
 
+by_cert_manager() { grep -q 'cert-manager.io/[a-z-]*issuer:' "$work/rendered.yaml"; }
+
 # Secrets of the Ingress's certificates that nobody makes.
 certificates() {
-    grep -q 'cert-manager.io/[a-z-]*issuer:' "$work/rendered.yaml" ||
+    by_cert_manager ||
         awk '/^kind: / { kind = $2 } kind == "Ingress" && /secretName: / { print $NF }' "$work/rendered.yaml"
 }
 
@@ -68,6 +70,23 @@ autoscaled() {
         scales && /^    name: / { print $2, least }' "$work/rendered.yaml"
 }
 
+# Whether a version of this group of APIs answers. The program behind it may be away although the group is known.
+serves() {
+    for version in $(kubectl api-versions | grep "^$1/"); do
+        ! kubectl get --raw "/apis/$version" > /dev/null 2>&1 || return 0
+    done
+    return 1
+}
+
+need() { serves "$1" || fail "$2 needs the API $1, which the cluster does not serve: install $3 first"; }
+
+# Objects that wait for an extension are accepted without it: an Ingress has no certificate then, and an autoscaler no numbers.
+check_extensions() {
+    ! by_cert_manager || need cert-manager.io "the Ingress's annotation" cert-manager
+    [ -z "$(autoscaled)" ] || need metrics.k8s.io autoscaling metrics-server
+    ! grep -q '^kind: HorizontalPodAutoscaler$' "$work/rendered.yaml" || need custom.metrics.k8s.io autoscaling prometheus-adapter
+}
+
 check_cluster() {
     minor=$(kubectl version --output json 2> "$work/error" | sed -n '/"serverVersion"/,$ s/.*"minor": "\([0-9]*\).*/\1/p')
     [ -n "$minor" ] || fail "no cluster answers: $(tail -n 1 "$work/error")"
@@ -80,6 +99,7 @@ check_cluster() {
         [ -n "$(kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output name)" ] ||
             fail "no pod k8s-app=kube-dns in kube-system resolves names: add a policy as components/network/node-local-dns"
     fi
+    check_extensions
 }
 
 check_namespace() {

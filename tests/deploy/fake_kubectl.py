@@ -19,6 +19,7 @@ VALUED = {"--namespace", "--output", "--selector", "--filename", "--timeout", "-
           "--patch"}  # fmt: skip
 REPLIES = {
     "version": '"serverVersion": {\n "minor": "34"\n',
+    "api-versions": "apps/v1\ncert-manager.io/v1\ncustom.metrics.k8s.io/v1beta2\nmetrics.k8s.io/v1beta1\n",
     "get storageclass": 'storageclass.kubernetes.io/is-default-class: "true"',
     "get pods": "pod/coredns",
     "get statefulsets": "statefulset.apps/nats",

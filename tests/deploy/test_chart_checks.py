@@ -17,6 +17,12 @@ SECRETS = tuple(yaml.safe_load((CHART / "values.yaml").read_text())["secrets"].v
 EXTENSIONS = [("monitoring.enabled=true", "monitoring.coreos.com/v1/ServiceMonitor"),
               ("gateway.enabled=true", "gateway.networking.k8s.io/v1/HTTPRoute"),
               ("autoscaling.enabled=true,autoscaling.kind=keda", "keda.sh/v1alpha1/ScaledObject")]  # fmt: skip
+ISSUER = r"ingress.enabled=true,ingress.annotations.cert-manager\.io/cluster-issuer=own"
+APIS = [(ISSUER, {"cert-manager.io/v1": "cert-manager"}),
+        ("autoscaling.enabled=true", {"metrics.k8s.io/v1beta1": "metrics-server",
+                                      "custom.metrics.k8s.io/v1beta2": "prometheus-adapter"}),
+        ("autoscaling.enabled=true,autoscaling.kind=keda", {"metrics.k8s.io/v1beta1": "metrics-server"})]  # fmt: skip
+"""Values, and the APIs of extensions without which the cluster accepts their objects all the same."""
 DNS = ("pods", "coredns")
 KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret",
          "persistentvolumeclaims": "PersistentVolumeClaim"}  # fmt: skip
@@ -143,9 +149,29 @@ def test_a_kind_that_the_cluster_lacks_is_one_sentence(
 
 @pytest.mark.parametrize(("value", "kind"), EXTENSIONS)
 def test_a_kind_that_the_cluster_has_is_rendered(value: str, kind: str) -> None:
-    done = template("--api-versions", "v1/ConfigMap", "--api-versions", kind, values=[value])
+    done = template(*having("v1/ConfigMap", kind, "metrics.k8s.io/v1beta1"), values=[value])
     assert done.returncode == 0, done.stderr
     assert f"kind: {kind.rpartition('/')[2]}\n" in done.stdout
+
+
+def having(*apis: str) -> list[str]:
+    return [part for api in apis for part in ("--api-versions", api)]
+
+
+@pytest.mark.parametrize(("value", "apis"), APIS)
+def test_an_extension_that_the_cluster_lacks_is_one_sentence(value: str, apis: dict[str, str]) -> None:
+    cluster = ("v1/ConfigMap", "keda.sh/v1alpha1/ScaledObject", *apis)
+    assert template(*having(*cluster), values=[value]).returncode == 0
+    for api, program in apis.items():
+        done = template(*having(*(one for one in cluster if one != api)), values=[value])
+        sentence = f"the cluster does not serve {api.replace('/v1beta2', '')}: install {program} first"
+        assert (done.returncode, sentence in done.stderr) == (1, True), done.stderr
+
+
+def test_without_a_cluster_its_extensions_are_not_looked_for() -> None:
+    """As in `helm template`."""
+    for value, _ in APIS:
+        assert template(values=[value]).returncode == 0
 
 
 def test_the_dashboard_s_secret_is_needed_with_the_dashboard_alone(cluster: FakeCluster, tmp_path: Path) -> None:

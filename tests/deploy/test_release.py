@@ -4,7 +4,6 @@ move from Kustomize. The commands are those of docs/operations.md."""
 import itertools
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import pytest
 import yaml
 
 from deploy.helm.generate import CHART
-from services.cli.process_group import ProcessGroup
-from tests.deploy.manifests import K8S, Object, copied
+from tests.deploy.installation import Installation
+from tests.deploy.manifests import Object, copied
 from tests.support.commands import ROOT
 from tests.support.kubernetes import ApiServer, needs_api_server
-from tests.support.waiting import block_until
 
 pytestmark = needs_api_server
-SERVERS = ("--nats", "nats://nats.example:4222", "--valkey", "valkey.example:6379", "--postgres", "db.example:5432")
 SERVICES = ("message", "session", "auth", "edge")
 UPGRADE = CHART.parent / "upgrade.sh"
 OF_PROD = """
@@ -32,66 +29,16 @@ ingress: {enabled: true}
 OWNED = "deployments,services,configmaps,networkpolicies,horizontalpodautoscalers,ingresses,cronjobs,serviceaccounts"
 
 
-class Installation:
-    """Types commands for one namespace."""
-
-    def __init__(self, cluster: ApiServer, namespace: str, directory: Path) -> None:
-        self.cluster, self.namespace = cluster, namespace
-        self.values = directory / "mine.yaml"
-        manifest = directory / "namespace.yaml"
-        text = (K8S / "base" / "namespace.yaml").read_text()
-        manifest.write_text(text.replace("name: dragoman", f"name: {namespace}"))
-        self.run("kubectl", "apply", "--server-side", "-f", manifest)
-        self.run(K8S / "secrets.sh", namespace, directory / "secrets", *SERVERS)
-        block_until(lambda: self.attempt("kubectl", "-n", namespace, "get", "configmap", "kube-root-ca.crt")[0] == 0)
-
-    def attempt(self, *command: str | Path, seconds: int = 60) -> tuple[int, str]:
-        environment = {**self.cluster.environment, "DRAGOMAN_STEP_SECONDS": str(seconds)}
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout + done.stderr
-
-    def run(self, *command: str | Path) -> str:
-        status, output = self.attempt(*command)
-        assert status == 0, output
-        return output
-
-    def helm(self, verb: str, *options: str | Path) -> str:
-        return self.run("helm", *verb.split(), "dragoman", *options, "--namespace", self.namespace)
-
-    def objects(self, kinds: str) -> dict[tuple[str, str], Object]:
-        text = self.run("kubectl", "-n", self.namespace, "get", kinds, "--output", "yaml")
-        return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load(text)["items"]}
-
-    def deployments(self) -> dict[str, Object]:
-        return {name: one["spec"] for (_, name), one in self.objects("deployments").items()}
-
-    def images(self) -> dict[str, str]:
-        return {name: image(spec) for name, spec in self.deployments().items()}
-
-
-def image(spec: Object) -> str:
-    (container,) = spec["template"]["spec"]["containers"]
-    found: str = container["image"]
-    return found
-
-
 @pytest.fixture(scope="module")
-def cluster(server_directory: Path, process_group: ProcessGroup) -> Iterator[ApiServer]:
-    directory = server_directory / "kubernetes"
-    directory.mkdir()
-    cluster = ApiServer(directory, process_group)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-
-
-@pytest.fixture(scope="module")
-def release(cluster: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def release(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The release `dragoman` of the chart in the namespace `chat`."""
-    installation = Installation(cluster, "chat", tmp_path_factory.mktemp("chat"))
+    installation = Installation(api_server, "chat", tmp_path_factory.mktemp("chat"))
     installation.values.write_text(OF_PROD.replace("backup: {enabled: true}\n", ""))
+    for api, program in (("metrics.k8s.io", "metrics-server"), ("custom.metrics.k8s.io", "prometheus-adapter")):
+        status, output = installation.attempt("helm", "install", "dragoman", CHART, "--namespace", "chat",
+                                              "--values", installation.values)  # fmt: skip
+        assert (status, f"install {program} first" in output) == (1, True), output
+        api_server.define(api, "v1beta1", "Metric")
     installation.helm("upgrade --install", CHART, "--values", installation.values, "--dry-run=server")
     assert not installation.deployments()
     installation.helm("upgrade --install", CHART, "--values", installation.values, "--wait")
@@ -99,29 +46,29 @@ def release(cluster: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Ins
     return installation
 
 
-def starts(cluster: ApiServer, since: int) -> list[str]:
+def starts(api_server: ApiServer, since: int) -> list[str]:
     """Processes whose pods have started since then, without repetitions in a row."""
-    return [process for process, _ in itertools.groupby(process for process, _ in cluster.started[since:])]
+    return [process for process, _ in itertools.groupby(process for process, _ in api_server.started[since:])]
 
 
-def test_an_upgrade_replaces_one_service_after_the_other(cluster: ApiServer, release: Installation) -> None:
-    since = len(cluster.started)
+def test_an_upgrade_replaces_one_service_after_the_other(api_server: ApiServer, release: Installation) -> None:
+    since = len(api_server.started)
     options = ("--values", release.values, "--set", "image.tag=0.2.0")
     release.run(UPGRADE, "chat", "dragoman", *options)
-    assert starts(cluster, since) == ["migrate", *SERVICES, "dashboard"]
+    assert starts(api_server, since) == ["migrate", *SERVICES, "dashboard"]
     assert set(release.images().values()) == {"dragoman:0.2.0"}
 
-    since, before = len(cluster.started), release.deployments()
-    cluster.unready.add(("session", "dragoman:0.3.0"))
+    since, before = len(api_server.started), release.deployments()
+    api_server.unready.add(("session", "dragoman:0.3.0"))
     options = ("--values", release.values, "--set", "image.tag=0.3.0")
     status, output = release.attempt(UPGRADE, "chat", "dragoman", *options, seconds=10)
     assert (status, "session was not ready within 10 s: went back to revision 2" in output) == (1, True), output
-    assert starts(cluster, since) == ["migrate", "message", "session", "message"]
+    assert starts(api_server, since) == ["migrate", "message", "session", "message"]
     assert release.deployments() == before
 
-    since = len(cluster.started)
+    since = len(api_server.started)
     release.run(UPGRADE, "--back", "chat", "dragoman", "1")
-    assert starts(cluster, since) == ["dashboard", *reversed(SERVICES)]
+    assert starts(api_server, since) == ["dashboard", *reversed(SERVICES)]
     assert set(release.images().values()) == {"dragoman:0.1.0"}
 
 
@@ -147,14 +94,15 @@ def test_a_certificate_of_one_s_own_is_found(release: Installation) -> None:
 
 
 def test_a_move_from_kustomize_keeps_what_runs(
-    cluster: ApiServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    api_server: ApiServer, release: Installation, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Afterwards the objects are those of a new release."""
-    installation = Installation(cluster, "dragoman", tmp_path)
+    """Afterwards the objects are those of a new release. The cluster has the extensions that another one needs."""
+    assert release.cluster is api_server
+    installation = Installation(api_server, "dragoman", tmp_path)
     overlay = copied(tmp_path) / "overlays" / "prod"
     kustomization = overlay / "kustomization.yaml"
     kustomization.write_text(kustomization.read_text().replace("  - ../../components/monitoring\n", ""))
-    cluster.request("POST", "/apis/storage.k8s.io/v1/storageclasses", {
+    api_server.request("POST", "/apis/storage.k8s.io/v1/storageclasses", {
         "metadata": {"name": "own", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
         "provisioner": "own.example/none",
     })  # fmt: skip
@@ -165,9 +113,9 @@ def test_a_move_from_kustomize_keeps_what_runs(
                                       "--values", installation.values)  # fmt: skip
     assert (status, "exists and cannot be imported" in output) == (1, True), output
 
-    since = len(cluster.started)
+    since = len(api_server.started)
     listed = installation.run("sh", "-euc", as_printed(2).replace("mine.yaml", str(installation.values)))
-    assert starts(cluster, since) == ["migrate", *SERVICES, "dashboard"]
+    assert starts(api_server, since) == ["migrate", *SERVICES, "dashboard"]
     installation.helm("test")
     moved = installation.objects(OWNED)
     assert {key for key, one in moved.items() if one["metadata"]["uid"] != uids.get(key)} == {
@@ -178,20 +126,29 @@ def test_a_move_from_kustomize_keeps_what_runs(
         "configmap/dragoman-settings-…", "configmap/dragoman-settings-migrate"
     ]  # fmt: skip
 
-    new = Installation(cluster, "new", tmp_path_factory.mktemp("new"))
+    new = Installation(api_server, "new", tmp_path_factory.mktemp("new"))
     new.values.write_text(OF_PROD.replace("backup: {enabled: true}\n", ""))
-    new.helm("upgrade --install", CHART, "--values", new.values, "--wait")
+    new.helm("install", CHART, "--values", new.values, "--wait")
     for key, one in new.objects(OWNED).items():
         assert comparable(moved[key]) == comparable(one), key
 
-    since = len(cluster.started)
+    since = len(api_server.started)
     installation.run(overlay.parents[1] / "upgrade.sh", overlay)
     installation.run("sh", "-euc", way_back())
-    assert starts(cluster, since) == ["migrate", *SERVICES, "dashboard"]
+    assert starts(api_server, since) == ["migrate", *SERVICES, "dashboard"]
     assert installation.run("helm", "list", "--namespace", "dragoman", "--short") == ""
     assert {key for key, one in installation.objects(OWNED).items() if one["metadata"]["uid"] == uids.get(key)} >= {
         ("Deployment", one) for one in SERVICES
     }
+
+
+def test_helm_goes_back_by_itself_too(release: Installation) -> None:
+    """With all Deployments at once."""
+    before = release.images()
+    release.helm("upgrade", CHART, "--values", release.values, "--set", "image.tag=0.4.0", "--wait")
+    assert set(release.images().values()) == {"dragoman:0.4.0"}
+    release.helm("rollback", "--wait")
+    assert release.images() == before
 
 
 def test_the_end_of_a_release_is_that_of_its_objects(release: Installation) -> None:

@@ -164,6 +164,38 @@ def test_obstacles_are_named_before_anything_is_applied(
     assert changing == []
 
 
+AUTOSCALING = {"metrics.k8s.io": "metrics-server", "custom.metrics.k8s.io": "prometheus-adapter"}
+
+
+@pytest.mark.parametrize("answers", ["absent", "away"])
+@pytest.mark.parametrize("group", AUTOSCALING)
+def test_autoscaling_without_its_numbers_is_rejected(
+    installation: FakeInstallation, group: str, answers: str
+) -> None:
+    """Absent: nobody serves the group; away: its program does not answer."""
+    others = "".join(f"{other}/v1beta1\n" for other in AUTOSCALING if other != group)
+    absent, away = {"api-versions": (0, f"apps/v1\n{others}", "")}, {f"get /apis/{group}": (1, "", "503")}
+    installation.answer(absent if answers == "absent" else away)
+    done = installation.upgrade("--check", overlay="prod")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"upgrade.sh: autoscaling needs the API {group}, which the cluster does not serve: "
+        f"install {AUTOSCALING[group]} first\n",
+    )
+    assert installation.upgrade(overlay="prod").returncode == 1
+    assert installation.commands("apply", "create", "delete") == []
+    assert installation.upgrade().returncode == 0  # the overlay dev has no autoscalers
+
+
+def test_keda_serves_its_numbers_itself(installation: FakeInstallation) -> None:
+    overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("components/autoscaling\n", "components/autoscaling-keda\n"))
+    installation.answer({"api-versions": (0, "metrics.k8s.io/v1beta1\n", "")})
+    assert installation.upgrade(overlay="prod").returncode == 0
+    installation.answer({"api-versions": (0, "apps/v1\n", "")})
+    assert "install metrics-server first" in installation.upgrade(overlay="prod").stderr
+
+
 def test_a_check_needs_no_namespace_and_applies_nothing(installation: FakeInstallation) -> None:
     installation.answer({"get namespace": (1, "", ""), "get secret": (1, "", "")})
     assert installation.upgrade("--check").returncode == 0
@@ -260,6 +292,9 @@ def test_a_certificate_that_nobody_makes_must_be_there(installation: FakeInstall
     installation.answer({"get secret chat-tls": (1, "", "")})
     done = installation.upgrade(overlay="prod")
     assert (done.returncode, "create secret tls chat-tls" in done.stderr) == ((0, False) if issuer else (1, True))
+    installation.answer({"api-versions": (0, "metrics.k8s.io/v1beta1\ncustom.metrics.k8s.io/v1beta1\n", "")})
+    done = installation.upgrade(overlay="prod")
+    assert (done.returncode, "install cert-manager first" in done.stderr) == ((1, True) if issuer else (0, False))
     installation.answer({})
     assert installation.upgrade(overlay="prod").returncode == 0
     assert installation.applied("Ingress")["dragoman"]["spec"]["tls"][0]["secretName"] == "chat-tls"

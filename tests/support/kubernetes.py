@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import ssl
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.support.waiting import block_until
 
 _PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "helm")
 _TOKEN = "operator"
-_CONTROLLERS = ("deployment", "replicaset", "job", "garbage-collector", "serviceaccount",
+_CONTROLLERS = ("deployment", "replicaset", "statefulset", "job", "garbage-collector", "serviceaccount",
                 "root-ca-certificate-publisher")  # fmt: skip
 _PODS = "/api/v1/pods"
 _DNS = {"metadata": {"name": "dns", "labels": {"k8s-app": "kube-dns"}},
@@ -98,8 +99,21 @@ class ApiServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of commands that reach it."""
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        """Of commands that reach it, `dragoman` among them."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "KUBECONFIG": str(self.kubeconfig)}
+
+    def define(self, group: str, version: str, kind: str) -> None:
+        """A kind of an extension, of which nothing but its API is there."""
+        plural, schema = f"{kind.lower()}s", {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        versions = [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}]
+        self.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+            "metadata": {"name": f"{plural}.{group}",
+                         "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"}},
+            "spec": {"group": group, "scope": "Namespaced", "versions": versions,
+                     "names": {"plural": plural, "singular": kind.lower(), "kind": kind}},
+        })  # fmt: skip
+        block_until(lambda: self._serves(f"/apis/{group}/{version}/{plural}"))
 
     def request(self, method: str, path: str, content: object = None) -> Any:
         connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=10, context=self._trusted)
@@ -117,6 +131,11 @@ class ApiServer:
         server = Server(name, [program, *options], port, self._process_group, self._directory / f"{name}.log")
         self._servers.append(server)
         server.start()
+
+    def _serves(self, path: str) -> bool:
+        with contextlib.suppress(json.JSONDecodeError):  # "404 page not found"
+            return "items" in self.request("GET", path)
+        return False
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(OSError):  # it closes connections until it has its certificates

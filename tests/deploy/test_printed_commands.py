@@ -1,0 +1,145 @@
+"""Blocks of docs/operations.md, run as they are printed, on a real API server without nodes."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.installation import SERVERS, Installation
+from tests.deploy.manifests import copied
+from tests.support.commands import ROOT
+from tests.support.kubernetes import ApiServer, needs_api_server
+
+pytestmark = needs_api_server
+NAMESPACE = "dragoman"
+STORED = ("postgres", "s3", "valkey")
+"""StatefulSets that older versions made with the policy OrderedReady."""
+
+
+class Reader:
+    """Types what the page prints, in a directory with a copy of `deploy`."""
+
+    def __init__(self, api_server: ApiServer, directory: Path) -> None:
+        self.directory = directory
+        self.api_server = api_server
+        copied(directory)
+        (directory / "docs").symlink_to(ROOT / "docs")
+
+    def type(self, section: str, number: int, *replaced: tuple[str, str]) -> str:
+        """A block. Its parts that stand for an installation's own are replaced."""
+        script: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", section, str(number)]
+        block = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+        for printed, own in replaced:
+            assert printed in block
+            block = block.replace(printed, own)
+        return self.run("sh", "-euc", block)
+
+    def attempt(self, *command: str) -> tuple[int, str]:
+        environment = {**self.api_server.environment, "HOME": str(self.directory), "DRAGOMAN_STEP_SECONDS": "60"}
+        done = subprocess.run(
+            command, env=environment, cwd=self.directory, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def run(self, *command: str) -> str:
+        status, output = self.attempt(*command)
+        assert status == 0, output
+        return output
+
+    def names(self, kind: str) -> dict[str, str]:
+        """Uids by name."""
+        listed = yaml.safe_load(self.run("kubectl", "-n", NAMESPACE, "get", kind, "--output", "yaml"))["items"]
+        return {one["metadata"]["name"]: one["metadata"]["uid"] for one in listed}
+
+
+@pytest.fixture(scope="module")
+def reader(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    api_server.request("POST", "/apis/storage.k8s.io/v1/storageclasses", {
+        "metadata": {"name": "own", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": "own.example/none",
+    })  # fmt: skip
+    return Reader(api_server, tmp_path_factory.mktemp("reader"))
+
+
+@pytest.fixture(scope="module")
+def installed(reader: Reader) -> Iterator[Reader]:
+    """By Kustomize, upgraded, and taken back."""
+    reader.type("With Kubernetes", 1)
+    yield reader
+
+
+def images(reader: Reader) -> set[str]:
+    path = "jsonpath={.items[*].spec.template.spec.containers[*].image}"
+    return set(reader.run("kubectl", "-n", NAMESPACE, "get", "deployments", "--output", path).split())
+
+
+def test_an_overlay_is_installed_upgraded_and_taken_back(installed: Reader) -> None:
+    assert images(installed) == {"dragoman:0.1.0"}
+    assert "nothing to go back to" in installed.attempt(
+        "deploy/k8s/upgrade.sh", "--back", "deploy/k8s/overlays/dev"
+    )[1]
+
+
+def test_statefulsets_are_made_anew_and_their_pods_stay(installed: Reader) -> None:
+    for name in STORED:
+        older = yaml.safe_load(installed.run("kubectl", "-n", NAMESPACE, "get", "statefulset", name, "-o", "yaml"))
+        older["spec"]["podManagementPolicy"] = "OrderedReady"
+        manifest = installed.directory / f"{name}.yaml"
+        manifest.write_text(yaml.safe_dump({**older, "metadata": {"name": name}}))
+        installed.run("kubectl", "-n", NAMESPACE, "delete", "statefulset", name, "--cascade=orphan")
+        installed.run("kubectl", "-n", NAMESPACE, "create", "--filename", str(manifest))
+    pods, sets = installed.names("pods"), installed.names("statefulsets")
+    status, output = installed.attempt("deploy/k8s/upgrade.sh", "deploy/k8s/overlays/dev")
+    assert (status, "StatefulSets are to be made anew, their pods stay" in output) == (1, True), output
+    installed.type("A pod of a server does not start", 2)
+    assert set(installed.names("statefulsets")) == {"nats"}
+    installed.run("deploy/k8s/upgrade.sh", "deploy/k8s/overlays/dev")
+    after = installed.names("statefulsets")
+    assert set(after) == set(sets)
+    assert {name for name in sets if after[name] != sets[name]} == set(STORED)
+    servers = {name for name in pods if name.rpartition("-")[0] in sets}
+    assert len(servers) == 6
+    assert {name: uid for name, uid in installed.names("pods").items() if name in servers} == {
+        name: pods[name] for name in servers
+    }
+
+
+def test_a_pod_is_described(installed: Reader) -> None:
+    """`logs --previous` needs a node: deploy/k8s/page_trial.sh runs it."""
+    script: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", "A pod of a server does not start", "1"]
+    lines = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
+    listed, described = (installed.run("sh", "-euc", line) for line in lines[:2])
+    assert "nats-2" in listed
+    assert "Name:             nats-2" in described
+
+
+def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer) -> None:
+    command = "kubectl apply --server-side -k deploy/k8s/overlays/external-secrets"
+    page = " ".join((ROOT / "docs" / "operations.md").read_text().split())
+    assert f"`{command}`" in page
+    status, output = installed.attempt("sh", "-euc", command)
+    assert (status, "no matches for kind" in output) == (1, True), output
+    api_server.define("external-secrets.io", "v1", "ExternalSecret")
+    installed.run("sh", "-euc", command)
+    assert "dragoman-auth" in installed.names("externalsecrets")
+
+
+def test_the_chart_is_installed_tested_upgraded_and_taken_back(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
+    """In a namespace of its own, since the objects of the other tests are Kustomize's."""
+    Installation(api_server, "chat", tmp_path)
+    reader = Reader(api_server, tmp_path)
+    (tmp_path / "mine.yaml").write_text("dashboard: {enabled: true}\n")
+    addresses = " ".join(SERVERS)
+    output = reader.type(
+        "With Helm", 1, ("--nats nats://… --valkey host:port --postgres host:port", addresses),
+        ("secrets.sh dragoman ", "secrets.sh chat "), ("--namespace dragoman", "--namespace chat"),
+        ("upgrade.sh dragoman ", "upgrade.sh chat "), ("--back dragoman ", "--back chat "),
+    )  # fmt: skip
+    assert "went back" in output
+    path = "jsonpath={.items[*].spec.template.spec.containers[*].image}"
+    found = reader.run("kubectl", "-n", "chat", "get", "deployments", "--output", path)
+    assert set(found.split()) == {"dragoman:0.1.0"}
