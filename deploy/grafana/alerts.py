@@ -43,6 +43,7 @@ LIMITS = {
 RELATED = {
     "Acknowledged": ("DragomanQueueStands",),
     "Events handled": ("DragomanEventsFail",),
+    "Ignored X-Forwarded-For": ("DragomanProxyUntrusted",),
     "Lost from presence": ("DragomanPresenceLost",),
     "Mails": ("DragomanMailsFail",),
     "Messages acknowledged of those taken": ("DragomanSendsFailFast",),

@@ -87,6 +87,18 @@ check_extensions() {
     ! grep -q '^kind: HorizontalPodAutoscaler$' "$work/rendered.yaml" || need custom.metrics.k8s.io autoscaling prometheus-adapter
 }
 
+# Values of edge.trusted_proxies, in the settings or of a variable.
+trusted_proxies() { sed -n '/name: DRAGOMAN_EDGE__TRUSTED_PROXIES$/ { n; p; }; /DRAGOMAN_EDGE__TRUSTED_PROXIES:/ p' "$work/rendered.yaml"; }
+
+check_proxies() {
+    if grep -qE '^kind: (Ingress|HTTPRoute)$' "$work/rendered.yaml"; then
+        trusted_proxies | grep -q '[0-9]' ||
+            fail "name the networks of the Ingress's or Gateway's pods in DRAGOMAN_EDGE__TRUSTED_PROXIES (settings.yaml of the overlay), or all clients have one address"
+    fi
+    ! trusted_proxies | grep -q '/0\b' ||
+        fail "DRAGOMAN_EDGE__TRUSTED_PROXIES has a network of all addresses, which lets each client forge its own"
+}
+
 check_cluster() {
     minor=$(kubectl version --output json 2> "$work/error" | sed -n '/"serverVersion"/,$ s/.*"minor": "\([0-9]*\).*/\1/p')
     [ -n "$minor" ] || fail "no cluster answers: $(tail -n 1 "$work/error")"
@@ -194,6 +206,7 @@ work=$(mktemp -d "$overlay/../.upgrade.XXXXXX") # beside the overlay: Kustomize 
 trap 'rm -rf "$work"' EXIT
 kubectl kustomize "$overlay" > "$work/rendered.yaml" || fail "$overlay cannot be rendered"
 ! grep -q 'app.kubernetes.io/name: dashboard$' "$work/rendered.yaml" || services="$services dashboard"
+check_proxies
 check_cluster
 [ -z "$only_check" ] || exit 0
 check_namespace

@@ -21,7 +21,9 @@ RENDERER = next(filter(shutil.which, RENDERERS), None)
 needs_renderer = pytest.mark.skipif(RENDERER is None, reason="there is neither kustomize nor kubectl")
 HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
-EVERYTHING = ("autoscaling.enabled=true", "ingress.enabled=true", "gateway.enabled=true", "monitoring.enabled=true",
+TRUSTED = """settings.DRAGOMAN_EDGE__TRUSTED_PROXIES=["10.244.3.0/24"]"""
+"""A value of the chart, which it wants behind an Ingress or a Gateway."""
+EVERYTHING = (TRUSTED, "autoscaling.enabled=true", "ingress.enabled=true", "gateway.enabled=true", "monitoring.enabled=true",
               "dashboard.enabled=true", "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
               "network.outgoingHooks=true")  # fmt: skip
 """Values of the chart."""
@@ -42,7 +44,7 @@ def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
 def template(*assignments: str, namespace: str = "dragoman") -> tuple[Object, ...]:
     """The chart with these values."""
     assert HELM is not None
-    options = [part for one in assignments for part in ("--set-json" if "=[" in one or "={" in one else "--set", one)]
+    options = [part for one in assignments for part in ("--set-json" if "=[{" in one or "={" in one else "--set", one)]
     command = [HELM, "template", "dragoman", str(CHART), f"--namespace={namespace}", "--kube-version=1.27.0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from deploy.helm.generate import CHART
-from tests.deploy.manifests import HELM, needs_helm
+from tests.deploy.manifests import HELM, TRUSTED, needs_helm
 from tests.support.http_server import QuietHandler, serving
 
 pytestmark = needs_helm
@@ -106,7 +106,7 @@ def render(
 
 def template(*options: str, values: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     assert HELM is not None
-    assignments = [part for value in values for part in ("--set", value)]
+    assignments = [part for value in (TRUSTED, *values) for part in ("--set", value)]
     command = [HELM, "template", "dragoman", str(CHART), "--namespace", "chat", "--kube-version", "1.30.0",
                *options, *assignments]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -166,6 +166,18 @@ def test_an_extension_that_the_cluster_lacks_is_one_sentence(value: str, apis: d
         done = template(*having(*(one for one in cluster if one != api)), values=[value])
         sentence = f"the cluster does not serve {api.replace('/v1beta2', '')}: install {program} first"
         assert (done.returncode, sentence in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("value", ["ingress.enabled=true", "gateway.enabled=true"])
+def test_a_proxy_whose_word_no_edge_believes_is_one_sentence(value: str) -> None:
+    setting = "settings.DRAGOMAN_EDGE__TRUSTED_PROXIES"
+    done = template(values=[f"{setting}=[]", value])
+    assert (done.returncode, "or all clients have one address" in done.stderr) == (1, True)
+    assert template(values=[f"{setting}=[]"]).returncode == 0
+    variable = "extraEnv[0].name=DRAGOMAN_EDGE__TRUSTED_PROXIES,extraEnv[0].value=10.1.0.0/16"
+    assert template(values=[f"{setting}=[]", value, variable]).returncode == 0
+    done = template(values=[f'{setting}=["0.0.0.0/0"]', value])
+    assert (done.returncode, "lets each client forge its own" in done.stderr) == (1, True)
 
 
 def test_without_a_cluster_its_extensions_are_not_looked_for() -> None:

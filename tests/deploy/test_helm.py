@@ -16,6 +16,7 @@ from tests.deploy.manifests import (
     HELM,
     K8S,
     SETTINGS,
+    TRUSTED,
     Object,
     needs_helm,
     needs_renderer,
@@ -83,6 +84,8 @@ def test_the_chart_has_the_objects_of_the_overlay(openshift: bool, tmp_path: Pat
     for one in (*chart.values(), *overlay.values()):
         for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
             container.pop("imagePullPolicy", None)
+    for objects in (chart, overlay):  # each installation's own
+        objects["ConfigMap", "dragoman-settings"]["data"].pop("DRAGOMAN_EDGE__TRUSTED_PROXIES")
     assert set(chart) == set(overlay)
     for key, one in overlay.items():
         assert chart[key] == one, key
@@ -154,7 +157,7 @@ def test_both_autoscalers_have_the_aims_of_the_values() -> None:
 @needs_helm
 def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
     gateways = '[{"name": "one", "namespace": "edge", "sectionName": "https"}, {"name": "two"}]'
-    objects = by_name(template("gateway.enabled=true", "gateway.host=*.own.example", f"gateway.parentRefs={gateways}"))
+    objects = by_name(template(TRUSTED, "gateway.enabled=true", "gateway.host=*.own.example", f"gateway.parentRefs={gateways}"))
     spec = objects["HTTPRoute", "dragoman"]["spec"]
     assert spec["hostnames"] == ["*.own.example"]
     assert spec["parentRefs"] == json.loads(gateways)

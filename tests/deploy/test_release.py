@@ -20,6 +20,7 @@ pytestmark = needs_api_server
 SERVICES = ("message", "session", "auth", "edge")
 UPGRADE = CHART.parent / "upgrade.sh"
 OF_PROD = """
+settings: {DRAGOMAN_EDGE__TRUSTED_PROXIES: '["10.244.3.0/24"]'}
 autoscaling: {enabled: true}
 backup: {enabled: true}
 dashboard: {enabled: true}
@@ -102,6 +103,8 @@ def test_a_move_from_kustomize_keeps_what_runs(
     overlay = copied(tmp_path) / "overlays" / "prod"
     kustomization = overlay / "kustomization.yaml"
     kustomization.write_text(kustomization.read_text().replace("  - ../../components/monitoring\n", ""))
+    settings = overlay / "settings.yaml"
+    settings.write_text(settings.read_text().replace('PROXIES: "[]"', """PROXIES: '["10.244.3.0/24"]'"""))
     api_server.request("POST", "/apis/storage.k8s.io/v1/storageclasses", {
         "metadata": {"name": "own", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
         "provisioner": "own.example/none",

@@ -2,6 +2,7 @@
 
 import marshal
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,12 +26,19 @@ class FakeInstallation:
         self.directory = directory
         shutil.copytree(K8S.parent, directory / "deploy")
         self.k8s = directory / "deploy" / "k8s"
+        self.trust('["10.244.3.0/24"]')
         kubectl = directory / "bin" / "kubectl"
         kubectl.parent.mkdir()
         kubectl.write_text(f"#!{sys.executable} -IS\n{Path(__file__).with_name('fake_kubectl.py').read_text()}")
         kubectl.chmod(0o755)
         self.answer({})
         self.set_revisions({})
+
+    def trust(self, networks: str) -> None:
+        """In the overlay prod, which has an Ingress."""
+        settings = self.k8s / "overlays" / "prod" / "settings.yaml"
+        line = f"TRUSTED_PROXIES: '{networks}'\n"
+        settings.write_text(re.sub("TRUSTED_PROXIES: .*\n", line, settings.read_text()))
 
     def answer(self, answers: dict[str, tuple[int, str, str]]) -> None:
         (self.directory / "answers").write_bytes(marshal.dumps(answers))
@@ -185,6 +193,26 @@ def test_autoscaling_without_its_numbers_is_rejected(
     assert installation.upgrade(overlay="prod").returncode == 1
     assert installation.commands("apply", "create", "delete") == []
     assert installation.upgrade().returncode == 0  # the overlay dev has no autoscalers
+
+
+def test_an_ingress_whose_word_no_edge_believes_is_rejected(installation: FakeInstallation) -> None:
+    installation.trust("[]")
+    done = installation.upgrade("--check", overlay="prod")
+    assert (done.returncode, "or all clients have one address" in done.stderr) == (1, True), done.stderr
+    assert installation.commands("apply", "create", "delete") == []
+    variable = "{op: add, path: /spec/template/spec/containers/0/env/-, value: {name: DRAGOMAN_EDGE__TRUSTED_PROXIES"
+    patch = f"  - target: {{kind: Deployment, name: edge}}\n    patch: |\n      - {variable}, value: '[\"fd00::/64\"]'}}}}\n"
+    overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text() + patch)
+    done = installation.upgrade("--check", overlay="prod")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_everybody_is_no_proxy(installation: FakeInstallation, network: str) -> None:
+    installation.trust(f'["{network}"]')
+    done = installation.upgrade(overlay="prod")
+    assert (done.returncode, "lets each client forge its own" in done.stderr) == (1, True), done.stderr
 
 
 def test_keda_serves_its_numbers_itself(installation: FakeInstallation) -> None:
