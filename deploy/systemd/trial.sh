@@ -61,16 +61,33 @@ await() {
     done
     say "not ready"; exit 1
 }
+# Of all its processes, which share some of it.
+memory() { inside sh -c 'for one in $(pgrep -u dragoman); do cat /proc/$one/smaps_rollup; done' | awk '/^Pss:/ { sum += $2 } END { print int(sum / 1024) }'; }
+# When a line of the log came first.
+shown() {
+    inside journalctl --no-pager --unit dragoman --since "$1" --grep "$2" --output short-precise | sed -n '1s/.* \([0-9:.]*\) .* .*\[.*/\1/p'
+}
 chat() {
     { sleep 1; for line; do echo "$line"; sleep 2; done; echo /quit; sleep 1; } |
         inside timeout 60 /opt/dragoman/bin/dragoman client ws://127.0.0.1:8081 --dialect service
 }
 
+say "on $(inside sh -c '. /etc/os-release; echo $PRETTY_NAME'), $(cat "$root/etc/debian_version"), $(
+    inside systemctl --version | head -n 1), $(inside python3 --version), $(nproc) cores"
 say "installing"
+began=$(date +%s)
 page Install > "$kept/log" 2>&1 || { tail -20 "$kept/log"; exit 1; }
 await "-5min"
+say "ready $(($(date +%s) - began)) s after its beginning, with $(memory) MiB"
 say "$(inside systemd-analyze security dragoman.service --no-pager | tail -n 1)"
 chat "/register ann orange" | grep "you are user ann"
+inside timeout 20 journalctl --unit dragoman --follow --no-tail | grep --max-count 1 --only-matching 'ready ws://.*' ||
+    { say "the log does not show it"; exit 1; }
+# The editor of a drop-in, which wants a terminal.
+printf '#!/bin/sh\nprintf "[Service]\\nLimitNOFILE=70000\\n" > "$1"\n' > "$root/root/editor"
+chmod +x "$root/root/editor"
+inside script --quiet --return --command "env SYSTEMD_EDITOR=/root/editor systemctl edit dragoman" /dev/null
+[ "$(inside systemctl show dragoman --property LimitNOFILE --value)" = 70000 ] || { say "the drop-in has no effect"; exit 1; }
 inside systemctl start dragoman-backup
 say "backed up: $(inside ls /var/lib/dragoman-backups)"
 chat "/register bob orange" | grep "you are user bob"
@@ -87,6 +104,7 @@ since=$(inside date '+%F %T')
 # There is one version here: it is its own successor.
 page Upgrade "s/dragoman-0.2.0-py3/dragoman-0.1.0-py3/" > "$kept/log" 2>&1 || { tail -20 "$kept/log"; exit 1; }
 await "$since"
+say "the restart: from $(shown "$since" 'Stopping') to $(shown "$since" 'ready ws')"
 chat "/login ann orange" | grep "you are user ann"
 inside systemctl stop dragoman
 [ -z "$(inside pgrep -u dragoman || true)" ] || { say "something of it still runs"; exit 1; }
