@@ -23,9 +23,9 @@ HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
 TRUSTED = """settings.DRAGOMAN_EDGE__TRUSTED_PROXIES=["10.244.3.0/24"]"""
 """A value of the chart, which it wants behind an Ingress or a Gateway."""
-EVERYTHING = (TRUSTED, "autoscaling.enabled=true", "ingress.enabled=true", "gateway.enabled=true", "monitoring.enabled=true",
-              "dashboard.enabled=true", "backup.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
-              "network.outgoingHooks=true")  # fmt: skip
+EVERYTHING = (TRUSTED, "autoscaling.enabled=true", "ingress.enabled=true", "gateway.enabled=true",
+              "monitoring.enabled=true", "dashboard.enabled=true", "backup.enabled=true", "network.bucket=true",
+              "network.nodeLocalDns=true", "network.outgoingHooks=true")  # fmt: skip
 """Values of the chart."""
 BY_KEDA = (*EVERYTHING, "autoscaling.kind=keda")
 

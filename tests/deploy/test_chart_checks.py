@@ -169,7 +169,7 @@ def test_an_extension_that_the_cluster_lacks_is_one_sentence(value: str, apis: d
 
 
 @pytest.mark.parametrize("value", ["ingress.enabled=true", "gateway.enabled=true"])
-def test_a_proxy_whose_word_no_edge_believes_is_one_sentence(value: str) -> None:
+def test_a_proxy_that_no_edge_trusts_is_one_sentence(value: str) -> None:
     setting = "settings.DRAGOMAN_EDGE__TRUSTED_PROXIES"
     done = template(values=[f"{setting}=[]", value])
     assert (done.returncode, "or all clients have one address" in done.stderr) == (1, True)

@@ -157,7 +157,8 @@ def test_both_autoscalers_have_the_aims_of_the_values() -> None:
 @needs_helm
 def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
     gateways = '[{"name": "one", "namespace": "edge", "sectionName": "https"}, {"name": "two"}]'
-    objects = by_name(template(TRUSTED, "gateway.enabled=true", "gateway.host=*.own.example", f"gateway.parentRefs={gateways}"))
+    values = ("gateway.enabled=true", "gateway.host=*.own.example", f"gateway.parentRefs={gateways}")
+    objects = by_name(template(TRUSTED, *values))
     spec = objects["HTTPRoute", "dragoman"]["spec"]
     assert spec["hostnames"] == ["*.own.example"]
     assert spec["parentRefs"] == json.loads(gateways)

@@ -177,9 +177,7 @@ AUTOSCALING = {"metrics.k8s.io": "metrics-server", "custom.metrics.k8s.io": "pro
 
 @pytest.mark.parametrize("answers", ["absent", "away"])
 @pytest.mark.parametrize("group", AUTOSCALING)
-def test_autoscaling_without_its_numbers_is_rejected(
-    installation: FakeInstallation, group: str, answers: str
-) -> None:
+def test_autoscaling_without_its_numbers_is_rejected(installation: FakeInstallation, group: str, answers: str) -> None:
     """Absent: nobody serves the group; away: its program does not answer."""
     others = "".join(f"{other}/v1beta1\n" for other in AUTOSCALING if other != group)
     absent, away = {"api-versions": (0, f"apps/v1\n{others}", "")}, {f"get /apis/{group}": (1, "", "503")}
@@ -195,13 +193,18 @@ def test_autoscaling_without_its_numbers_is_rejected(
     assert installation.upgrade().returncode == 0  # the overlay dev has no autoscalers
 
 
-def test_an_ingress_whose_word_no_edge_believes_is_rejected(installation: FakeInstallation) -> None:
+def test_an_ingress_that_no_edge_trusts_is_rejected(installation: FakeInstallation) -> None:
     installation.trust("[]")
     done = installation.upgrade("--check", overlay="prod")
     assert (done.returncode, "or all clients have one address" in done.stderr) == (1, True), done.stderr
     assert installation.commands("apply", "create", "delete") == []
-    variable = "{op: add, path: /spec/template/spec/containers/0/env/-, value: {name: DRAGOMAN_EDGE__TRUSTED_PROXIES"
-    patch = f"  - target: {{kind: Deployment, name: edge}}\n    patch: |\n      - {variable}, value: '[\"fd00::/64\"]'}}}}\n"
+    patch = """\
+  - target: {kind: Deployment, name: edge}
+    patch: |
+      - op: add
+        path: /spec/template/spec/containers/0/env/-
+        value: {name: DRAGOMAN_EDGE__TRUSTED_PROXIES, value: '["fd00::/64"]'}
+"""
     overlay = installation.k8s / "overlays" / "prod" / "kustomization.yaml"
     overlay.write_text(overlay.read_text() + patch)
     done = installation.upgrade("--check", overlay="prod")
@@ -209,7 +212,7 @@ def test_an_ingress_whose_word_no_edge_believes_is_rejected(installation: FakeIn
 
 
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
-def test_everybody_is_no_proxy(installation: FakeInstallation, network: str) -> None:
+def test_a_network_of_all_addresses_is_rejected(installation: FakeInstallation, network: str) -> None:
     installation.trust(f'["{network}"]')
     done = installation.upgrade(overlay="prod")
     assert (done.returncode, "lets each client forge its own" in done.stderr) == (1, True), done.stderr
