@@ -66,12 +66,13 @@ wss:*)
 esac
 say "everything in one container"
 docker run --rm dragoman:0.1.0 --version > "$kept/log" 2>&1 || fail "no version"
-docker tag dragoman:0.1.0 dragoman
-# Here they have no terminal.
-deploy/printed_commands.sh "Installing it" 2 | sed -n '/^docker run/s/ -it / -d /p; /^docker exec/s/ -it / -i /p' > "$kept/lines"
-sh -eu -c "$(sed -n 1p "$kept/lines")" > "$kept/log" 2>&1 || fail "it does not start"
+# Here they have no terminal, and a build has the host's network, as that of trial.sh, whose layers it finds.
+deploy/printed_commands.sh "Installing it" 2 |
+    sed '/^docker build/s/ -t / --network host -t /; /^docker run/s/ -it / -d /; /^docker exec/s/ -it / -i /' > "$kept/lines"
+sh -eu -c "$(sed -n 1p "$kept/lines")" > "$kept/log" 2>&1 || fail "it is not built"
+sh -eu -c "$(sed -n 2p "$kept/lines")" > "$kept/log" 2>&1 || fail "it does not start"
 await is_ready
-echo "/register cat@example.com orange" | sh -eu -c "$(sed -n 2p "$kept/lines")" > "$kept/log" 2>&1
+echo "/register cat@example.com orange" | sh -eu -c "$(sed -n 3p "$kept/lines")" > "$kept/log" 2>&1
 grep -q "you are user" "$kept/log" || fail "cat cannot register"
 docker stop dragoman > /dev/null
 docker volume rm dragoman > /dev/null

@@ -61,6 +61,32 @@ deploy/k8s/upgrade.sh "$overlay" > /dev/null
 [ "$(kubectl -n dragoman get deployment auth --output 'jsonpath={.status.readyReplicas}')" = 2 ] || fail "auth did not come back"
 say "the table of the runbooks works: a pod was ended at once, and a service that was scaled away came back"
 
+# Until all pods of a StatefulSet are ready, and those of Dragoman again.
+await() {
+    kubectl -n dragoman rollout status "statefulset/$1" --timeout=180s > /dev/null || fail "$1 does not come back"
+    for name in auth session message edge; do
+        kubectl -n dragoman rollout status deployment/$name --timeout=180s > /dev/null || fail "$name does not come back"
+    done
+}
+kubectl -n dragoman logs nats-0 --tail 50 > /dev/null
+kubectl -n dragoman delete pod nats-0 > /dev/null
+await nats
+kubectl -n dragoman delete pod nats-0 --grace-period=1 > /dev/null
+await nats
+kubectl -n dragoman delete pod postgres-0 > /dev/null
+await postgres
+say "the pods of the servers were ended, at once and in order, and came back"
+
+kubectl -n dragoman exec nats-2 -- sh -c 'kill 1' # its container starts again, and has a log before
+for _ in $(seq 60); do
+    ! printed "A pod of a server does not start" 1 > "$kept/log" 2>&1 || break
+    sleep 1
+done
+grep -q "^Name: *nats-2" "$kept/log" || fail "nats-2 is not described: $(cat "$kept/log")"
+grep -q "Server Exiting" "$kept/log" || fail "its log before is not shown: $(tail -n 5 "$kept/log")"
+await nats
+say "a pod that has started again is described, with its log before"
+
 forward kubectl -n dragoman port-forward service/dashboard 8090
 curl --fail --silent --noproxy '*' http://127.0.0.1:8090/ | grep -q '<title' || fail "the dashboard does not answer"
 say "the dashboard answers"

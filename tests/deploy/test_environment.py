@@ -22,7 +22,12 @@ ROOT = Path(__file__).parents[2]
 PYTHON = os.path.realpath(sys.executable)
 SYSTEM_PYTHON = "/usr/bin/python3"
 NOBODY = 65534
-SCRIPT = "import sys\n\ndef main():\n    print('runs in', sys.prefix)\n"
+SCRIPT = """
+import sys
+
+def main():
+    print('runs in', sys.prefix, *(word for word in sys.argv[1:] if word != 'config'))
+"""
 PROJECT = """
 [build-system]
 requires = []
@@ -144,6 +149,14 @@ def test_half_an_environment_is_made_anew(checkout: Path) -> None:
     assert dev(checkout, "config") == f"runs in {checkout}/.venv\n"
     (checkout / ".venv" / "bin" / "dragoman").unlink()
     assert f"making {checkout}/.venv" in dev(checkout, "setup")
+
+
+def test_its_commands_are_those_of_dragoman(checkout: Path) -> None:
+    dev(checkout, "setup")
+    runs = f"runs in {checkout}/.venv"
+    assert dev(checkout, "up", "--help") == f"{runs} up --help\n"
+    assert dev(checkout, "admin", "user", "find", "ann") == f"{runs} admin user find ann\n"
+    assert dev(checkout, "load", "pairs") == f"{runs} bench pairs\n"
 
 
 def has_ensurepip(python: str) -> bool:

@@ -1,7 +1,6 @@
 """Blocks of docs/operations.md, run as they are printed, on a real API server without nodes."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,9 +37,7 @@ class Reader:
 
     def attempt(self, *command: str) -> tuple[int, str]:
         environment = {**self.api_server.environment, "HOME": str(self.directory), "DRAGOMAN_STEP_SECONDS": "60"}
-        done = subprocess.run(
-            command, env=environment, cwd=self.directory, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, env=environment, cwd=self.directory, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
     def run(self, *command: str) -> str:
@@ -64,10 +61,10 @@ def reader(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> R
 
 
 @pytest.fixture(scope="module")
-def installed(reader: Reader) -> Iterator[Reader]:
+def installed(reader: Reader) -> Reader:
     """By Kustomize, upgraded, and taken back."""
     reader.type("With Kubernetes", 1)
-    yield reader
+    return reader
 
 
 def images(reader: Reader) -> set[str]:
@@ -77,9 +74,7 @@ def images(reader: Reader) -> set[str]:
 
 def test_an_overlay_is_installed_upgraded_and_taken_back(installed: Reader) -> None:
     assert images(installed) == {"dragoman:0.1.0"}
-    assert "nothing to go back to" in installed.attempt(
-        "deploy/k8s/upgrade.sh", "--back", "deploy/k8s/overlays/dev"
-    )[1]
+    assert "nothing to go back to" in installed.attempt("deploy/k8s/upgrade.sh", "--back", "deploy/k8s/overlays/dev")[1]
 
 
 def test_statefulsets_are_made_anew_and_their_pods_stay(installed: Reader) -> None:
@@ -126,9 +121,7 @@ def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer)
     assert "dragoman-auth" in installed.names("externalsecrets")
 
 
-def test_the_chart_is_installed_tested_upgraded_and_taken_back(
-    api_server: ApiServer, tmp_path: Path
-) -> None:
+def test_the_chart_is_installed_tested_upgraded_and_taken_back(api_server: ApiServer, tmp_path: Path) -> None:
     """In a namespace of its own, since the objects of the other tests are Kustomize's."""
     Installation(api_server, "chat", tmp_path)
     reader = Reader(api_server, tmp_path)

@@ -146,6 +146,22 @@ def test_the_printed_command_issues_those_of_servers_elsewhere(tmp_path: Path) -
     assert "@valkey.example:6379/" in settings.redis.url.get_secret_value()
 
 
+def test_edges_change_their_user_by_secrets_sh(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "kubectl").write_text("#!/bin/sh\n")
+    (programs / "kubectl").chmod(0o755)
+    environment = {"PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    users = tmp_path / "secrets" / "nats" / "users.conf"
+    written = list[str]()
+    for options in ([], ["--edges", "either"], ["--edges", "shared"]):
+        command: list[str | Path] = [K8S / "secrets.sh", "chat", tmp_path / "secrets", *options]
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        written.append(users.read_text())
+    assert ["auth_callout" in text for text in written] == [True, True, False]
+    assert len(set(written)) == 3
+
+
 def test_no_annotation_holds_a_copy(tmp_path: Path) -> None:
     """What a client applies, it copies into an annotation: the server applies Secrets, and older copies are removed."""
     programs = tmp_path / "bin"

@@ -1,4 +1,5 @@
-"""What runs each command of the operators' pages: a trial as it is printed there, another trial, a test, or a hand.
+"""What runs each command of the operators' pages: a script or a test that reads it from there, a line of a script or a
+call of a test, or a hand.
 
 Dragoman's own commands are run by `tests/system/test_page_commands.py`.
 """
@@ -11,10 +12,17 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.docs.executed_code import reached_calls, run_by, shell_commands
+
 ROOT = Path(__file__).parents[2]
 COMPOSE, CLUSTER = "deploy/compose/page_trial.sh", "deploy/k8s/page_trial.sh"
-SYSTEMD = "deploy/systemd/trial.sh"
-SECRETS, RELEASE = "tests/deploy/test_secrets.py", "tests/deploy/test_release.py"
+COMPOSE_TRIAL, CLUSTER_TRIAL = "deploy/compose/trial.sh", "deploy/k8s/trial.sh"
+SYSTEMD, INSTALL = "deploy/systemd/trial.sh", "deploy/install_trial.sh"
+ENVIRONMENT = "tests/deploy/test_environment.py::test_its_commands_are_those_of_dragoman"
+CERTIFICATE = "tests/deploy/test_release.py::test_a_certificate_of_one_s_own_is_found"
+MOVE = "tests/deploy/test_release.py::test_a_move_from_kustomize_keeps_what_runs"
+GENERATORS = "tests/docs/test_generators.py::test_a_changed_file_is_written_anew"
+ON_API_SERVER = "tests/deploy/test_printed_commands.py"
 PAGES = [ROOT / "docs" / "operations.md", ROOT / "docs" / "one-server.md"]
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
@@ -33,78 +41,98 @@ class Command(NamedTuple):
 
 
 class RunBy(NamedTuple):
-    """A file that shows that it runs the command: `text` is in it; by default, what the command begins with."""
+    """`code` is a part of a command of the script `place`, or of a call that the test `place` (FILE::TEST) reaches."""
 
-    file: str
-    text: str = ""
+    place: str
+    code: str
 
 
-ELSEWHERE = {
-    "./dev admin": RunBy("tests/docs/test_commands.py", 'program == "dragoman"'),
-    "./dev drill move": RunBy("tests/drills/test_move.py", 'drill("move"'),
-    "./dev drill scale": RunBy("tests/drills/test_scale.py", 'drill("scale"'),
-    "./dev load": RunBy("tests/docs/test_commands.py", '"load"'),
-    "./dev up": RunBy("tests/deploy/test_environment.py", 'str(checkout / "dev")'),
-    "./dev wheels --pure": RunBy(SYSTEMD),
-    "python3 -m venv ~/dragoman": RunBy(SYSTEMD, "page Install"),
-    "python3 -m venv /opt/dragoman": RunBy("Dockerfile"),
-    "/opt/dragoman/bin/pip install --require-hashes": RunBy(
-        "Dockerfile", "--require-hashes --no-deps -r deploy/image/run.lock"
+AS_PRINTED = {
+    ("Installing it", 2): RunBy(COMPOSE, 'printed_commands.sh "Installing it" 2'),
+    ("With Kubernetes", 1): RunBy(
+        f"{ON_API_SERVER}::test_an_overlay_is_installed_upgraded_and_taken_back", 'reader.type("With Kubernetes", 1)'
     ),
-    "HATCH_BUILD_HOOK_ENABLE_MYPYC=true": RunBy("Dockerfile", "HATCH_BUILD_HOOK_ENABLE_MYPYC"),
-    "/opt/dragoman/bin/dragoman up": RunBy("tests/system/test_readme.py", '"up"'),
-    "docker build -t dragoman": RunBy("deploy/compose/trial.sh", "docker build"),
-    "docker run --rm -it": RunBy(COMPOSE, 'printed_commands.sh "Installing it" 2'),
-    "docker exec -it": RunBy(COMPOSE, 'printed_commands.sh "Installing it" 2'),
-    "docker run --rm dragoman:0.1.0 --version": RunBy(COMPOSE),
-    "docker compose up --build": RunBy("deploy/compose/trial.sh", "$compose up -d"),
-    "docker compose --profile backup up -d": RunBy(COMPOSE, "--profile backup up -d"),
-    "docker compose --profile dashboards up": RunBy("deploy/compose/trial.sh", "--profile dashboards up -d"),
-    "docker compose run --rm operator admin": RunBy(COMPOSE, "operator admin"),
-    "docker compose run --rm secrets admin keys": RunBy(COMPOSE, "secrets admin keys"),
-    "deploy/compose/trial.sh": RunBy("tests/deploy/test_compose_trial.py"),
-    "kubectl apply --server-side": RunBy("deploy/k8s/trial.sh"),
-    "deploy/k8s/secrets.sh dragoman": RunBy("deploy/k8s/trial.sh"),
-    "secrets.sh NAMESPACE DIR --edges either": RunBy("tests/unit/services/cli/test_secrets.py", "--edges either"),
-    "deploy/k8s/upgrade.sh deploy/k8s/overlays/dev": RunBy("deploy/k8s/trial.sh", 'deploy/k8s/upgrade.sh "$overlay"'),
-    "deploy/k8s/upgrade.sh --back": RunBy("tests/deploy/cluster_trial.py", '"--back"'),
-    "kubectl -n dragoman exec deploy/auth": RunBy(CLUSTER, "kubectl -n dragoman exec deploy/"),
-    "kubectl -n dragoman port-forward": RunBy(CLUSTER),
-    "kubectl --namespace dragoman delete statefulset": RunBy("tests/deploy/test_upgrade.py"),
-    "deploy/k8s/trial.sh": RunBy("tests/deploy/test_cluster_trial.py", '"trial.sh"'),
-    "deploy/k8s/secrets.sh dragoman ~/dragoman-secrets --nats": RunBy(SECRETS, '"With Helm", "1"'),
-    "secrets.sh dragoman DIR --nats": RunBy(SECRETS, '"With Helm", "1"'),
-    "kubectl create secret tls": RunBy(RELEASE, '"create", "secret", "tls"'),
-    "helm install": RunBy(RELEASE, 'helm("upgrade --install"'),
-    "helm upgrade": RunBy(RELEASE, 'helm("upgrade --install"'),
-    "helm test": RunBy(RELEASE, 'helm("test")'),
-    "helm rollback": RunBy("deploy/helm/upgrade.sh", "h rollback"),
-    "helm uninstall": RunBy(RELEASE, 'helm("uninstall")'),
-    "deploy/helm/upgrade.sh": RunBy(RELEASE, "run(UPGRADE"),
-    "kubectl -n dragoman get deployments": RunBy(RELEASE, "as_printed(2)"),
-    "kubectl -n dragoman delete secrets": RunBy(RELEASE, "delete secrets"),
-    "python -m deploy.grafana.generate": RunBy("tests/deploy/test_dashboards.py", "from deploy.grafana.generate"),
-    "python -m deploy.helm.generate": RunBy("tests/deploy/test_helm.py", "from deploy.helm.generate"),
-    "python -m services.cli.settings_table": RunBy("tests/house/test_house.py", "from services.cli.settings_table"),
-    "printf '/login": RunBy(CLUSTER, "| dragoman client"),
-    "(printf": RunBy(CLUSTER, "| dragoman client"),
-    "curl --data-binary": RunBy("tests/system/test_media.py", 'r"^curl '),
-    "journalctl --unit dragoman": RunBy(SYSTEMD, "journalctl --no-pager --unit dragoman"),
+    ("A pod of a server does not start", 2): RunBy(
+        f"{ON_API_SERVER}::test_statefulsets_are_made_anew_and_their_pods_stay",
+        'installed.type("A pod of a server does not start", 2)',
+    ),
+    ("With Helm", 1): RunBy(
+        f"{ON_API_SERVER}::test_the_chart_is_installed_tested_upgraded_and_taken_back", 'reader.type( "With Helm", 1,'
+    ),
+    ("With Helm", 2): RunBy(MOVE, "as_printed(2)"),
+    ("Images and files", 1): RunBy(
+        "tests/system/test_media.py::test_the_page_s_command_stores_a_file", 'found[0].replace("127.0.0.1:8080"'
+    ),
+}
+"""Blocks that are read from the page, beside those that scripts read by `printed`."""
+ELSEWHERE = {
+    "./dev admin": RunBy(ENVIRONMENT, 'dev(checkout, "admin", "user", "find", "ann")'),
+    "./dev load": RunBy(ENVIRONMENT, 'dev(checkout, "load", "pairs")'),
+    "./dev up": RunBy(ENVIRONMENT, 'dev(checkout, "up", "--help")'),
+    "./dev drill move": RunBy(
+        "tests/drills/test_move.py::test_no_message_is_lost_while_partitions_move", 'drill("move", tmp_path,'
+    ),
+    "./dev drill scale": RunBy(
+        "tests/drills/test_scale.py::test_no_message_is_lost_while_processes_are_replaced", 'drill("scale", tmp_path,'
+    ),
+    "./dev wheels --pure": RunBy(INSTALL, "./dev wheels --pure"),
+    "docker run --rm dragoman:0.1.0 --version": RunBy(COMPOSE, "docker run --rm dragoman:0.1.0 --version"),
+    "docker compose up --build": RunBy(COMPOSE_TRIAL, "$compose up -d"),
+    "docker compose --profile backup up -d": RunBy(COMPOSE, "$compose --profile backup up -d"),
+    "docker compose --profile dashboards up": RunBy(COMPOSE_TRIAL, "$compose --profile dashboards up -d $watching"),
+    "docker compose run --rm operator admin": RunBy(COMPOSE, "$compose run --rm -T operator admin user find ann"),
+    "docker compose run --rm secrets admin keys": RunBy(COMPOSE, "$compose run --rm -T secrets admin keys list"),
+    "secrets.sh dragoman DIR --nats": RunBy(
+        "tests/deploy/test_secrets.py::test_the_printed_command_issues_those_of_servers_elsewhere", '"-c", command]'
+    ),
+    "secrets.sh NAMESPACE DIR --edges either": RunBy(
+        "tests/deploy/test_secrets.py::test_edges_change_their_user_by_secrets_sh", "subprocess.run(command, env="
+    ),
+    "kubectl -n dragoman exec deploy/auth": RunBy(
+        CLUSTER, "kubectl -n dragoman exec deploy/$name -- dragoman doctor $name --config /secrets/dragoman.toml"
+    ),
+    "kubectl -n dragoman port-forward svc/nats": RunBy(CLUSTER, "kubectl -n dragoman port-forward svc/nats 4222"),
+    "kubectl -n dragoman port-forward service/dashboard": RunBy(
+        CLUSTER, "kubectl -n dragoman port-forward service/dashboard 8090"
+    ),
+    "kubectl create secret tls": RunBy(CERTIFICATE, '"create", "secret", "tls", "chat-tls"'),
+    "kubectl apply --server-side -k deploy/k8s/overlays/external-secrets": RunBy(
+        f"{ON_API_SERVER}::test_external_secrets_are_accepted", 'installed.run("sh", "-euc", command)'
+    ),
+    "kubectl -n dragoman delete secrets": RunBy(MOVE, 'installation.run("sh", "-euc", way_back())'),
+    "helm install": RunBy(MOVE, 'new.helm("install", CHART,'),
+    "helm template": RunBy(
+        "tests/deploy/test_chart_checks.py::test_without_a_cluster_its_extensions_are_not_looked_for",
+        '[HELM, "template", "dragoman", str(CHART)',
+    ),
+    "helm rollback": RunBy(
+        "tests/deploy/test_release.py::test_helm_goes_back_by_itself_too", 'release.helm("rollback", "--wait")'
+    ),
+    "helm uninstall": RunBy(
+        "tests/deploy/test_release.py::test_the_end_of_a_release_is_that_of_its_objects", 'release.helm("uninstall")'
+    ),
+    "deploy/helm/upgrade.sh NAMESPACE RELEASE": RunBy(
+        "tests/deploy/test_release.py::test_an_upgrade_replaces_one_service_after_the_other",
+        'release.run(UPGRADE, "chat", "dragoman", *options)',
+    ),
+    "python -m deploy.grafana.generate": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
+    "python -m deploy.helm.generate": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
+    "python -m services.cli.settings_table": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
+    "printf '/login": RunBy(CLUSTER, 'echo "$1" | dragoman client'),
+    "(printf": RunBy(COMPOSE, "sleep 2; done; } | .venv/bin/dragoman client"),
+    "journalctl --unit dragoman --follow": RunBy(SYSTEMD, "journalctl --unit dragoman --follow --no-tail"),
+    "systemctl edit dragoman": RunBy(SYSTEMD, 'systemctl edit dragoman" /dev/null'),
 }
 """By what a command begins with."""
 BY_HAND = {
-    "pipx install": "it needs an index of packages",
-    "uvx --from": "it needs an index of packages",
-    "docker run --rm -p 127.0.0.1:4318:4318": "Jaeger's image; tests/system/test_tracing.py has a collector",
-    "deploy/k8s/page_trial.sh": "it is a trial",
-    "kubectl apply --server-side -k deploy/k8s/overlays/external-secrets": "it needs the operator's CRDs",
-    "kubectl -n dragoman get pods": "it is for a pod that does not start",
-    "kubectl -n dragoman describe pod": "it is for a pod that does not start",
-    "kubectl -n dragoman logs nats-2 --previous": "it is for a pod that does not start",
+    "./dev drill scale --from": "there is no release yet from which it could begin",
+    "docker run --rm -p 127.0.0.1:4318:4318": "it needs Jaeger's image; tests/system/test_tracing.py has a collector",
     "python -m tests.drills.floods": "its figures need an idle machine",
-    "systemctl edit dragoman": "it opens an editor",
+    COMPOSE_TRIAL: "a trial itself, which needs a Docker daemon: the page has its results",
+    CLUSTER_TRIAL: "a trial itself, which needs a cluster: the page has its results",
+    CLUSTER: "a trial itself, which needs a cluster: the page has its results",
 }
-"""Why no test and no trial runs a command."""
+"""Why neither a test nor a trial runs a command."""
 
 
 def lines(block: str) -> list[str]:
@@ -137,11 +165,12 @@ def printed() -> list[Command]:
 
 
 def run_as_printed() -> set[tuple[str, int]]:
-    """Blocks of commands, by section and number, that trials read from the pages."""
-    blocks = {(section, int(number)) for file in (COMPOSE, CLUSTER)
-              for section, number in re.findall(r'printed "([^"]+)" (\d)', (ROOT / file).read_text())}  # fmt: skip
-    sections = re.findall(r"^page (\w+)", (ROOT / SYSTEMD).read_text(), re.MULTILINE)
-    return blocks | {(one.section, one.block) for one in commands(PAGES[1]) if one.block and one.section in sections}
+    """Blocks of commands, by section and number, that trials and tests read from the pages."""
+    scripts = "\n".join(shell_commands((ROOT / file).read_text()) for file in (COMPOSE, CLUSTER, INSTALL))
+    blocks = {(section, int(number)) for section, number in re.findall(r'(?:printed|served) "([^"]+)" (\d)', scripts)}
+    sections = re.findall(r"^page (\w+)", shell_commands((ROOT / SYSTEMD).read_text()), re.MULTILINE)
+    of_systemd = {(one.section, one.block) for one in commands(PAGES[1]) if one.block and one.section in sections}
+    return blocks | of_systemd | set(AS_PRINTED)
 
 
 def beginning(text: str) -> str:
@@ -160,10 +189,19 @@ def test_nothing_is_listed_that_the_pages_do_not_print() -> None:
     assert {*ELSEWHERE, *BY_HAND} - used == set()
 
 
-def test_trials_name_blocks_that_the_pages_have() -> None:
+def test_what_is_read_from_the_pages_stands_there() -> None:
     blocks = run_as_printed()
-    assert len(blocks) > 8
+    assert len(blocks) > 12
     assert blocks - {(one.section, one.block) for page in PAGES for one in commands(page)} == set()
+
+
+def test_each_line_of_a_block_that_is_run_line_by_line_is_run() -> None:
+    script = shell_commands((ROOT / INSTALL).read_text())
+    run = {(section, int(block), int(line))
+           for section, block, line in re.findall(r'(?:printed|served) "([^"]+)" (\d) (\d)', script)}  # fmt: skip
+    for section, block in {(section, block) for section, block, _ in run}:
+        number = sum((one.section, one.block) == (section, block) for one in commands(PAGES[0]))
+        assert {line for *place, line in run if place == [section, block]} == set(range(1, number + 1))
 
 
 def test_trials_get_the_blocks_as_they_stand_on_the_page() -> None:
@@ -180,10 +218,10 @@ def test_a_block_that_is_not_there_is_named() -> None:
     assert (done.returncode, done.stderr) == (1, "printed_commands.sh: there is no block 9 below On Kubernetes\n")
 
 
-@pytest.mark.parametrize("listed", ELSEWHERE)
-def test_the_place_shows_that_it_runs_the_command(listed: str) -> None:
-    place = ELSEWHERE[listed]
-    assert (place.text or listed) in (ROOT / place.file).read_text()
+@pytest.mark.parametrize("listed", [*ELSEWHERE, *AS_PRINTED], ids=str)
+def test_the_place_runs_the_command(listed: str | tuple[str, int]) -> None:
+    place, code = AS_PRINTED[listed] if isinstance(listed, tuple) else ELSEWHERE[listed]
+    assert code in run_by(ROOT, place)
 
 
 def test_a_command_that_nothing_runs_is_noticed(tmp_path: Path) -> None:
@@ -194,3 +232,50 @@ def test_a_command_that_nothing_runs_is_noticed(tmp_path: Path) -> None:
     found = list(commands(page))
     assert found == [Command("Flying", 1, "kubectl fly --high"), Command("Flying", 0, "docker fly away")]
     assert [beginning(one.text) for one in found] == ["", ""]
+
+
+def test_comments_and_messages_of_a_script_run_nothing() -> None:
+    script = """\
+# kubectl fly
+say "kubectl fly"
+kubectl get pods \\
+    --output name # kubectl fly
+[ -d there ] || fail "kubectl fly"
+echo /login | dragoman client
+"""
+    assert shell_commands(script).splitlines() == [
+        "kubectl get pods --output name", "[ -d there ]", "echo /login | dragoman client",
+    ]  # fmt: skip
+
+
+def test_only_calls_that_a_test_reaches_run_something() -> None:
+    module = '''\
+"""helm fly"""
+
+class Release:
+    def __init__(self) -> None:
+        run("helm", "install")
+
+@fixture
+def release():
+    return Release()
+
+def unused():
+    run("helm", "fly")
+
+def test_release(release):
+    """helm fly"""  # helm fly
+    command = ["helm", "test"]
+    run(command)
+    assert run("helm", "list") == ["helm", "fly"]
+    assert "helm fly".startswith("helm")
+
+def test_other():
+    unused()
+'''
+    found = reached_calls(module, "test_release").splitlines()
+    assert found == [
+        'command = ["helm", "test"]', "run(command)", 'run("helm", "list")', "Release()", 'run("helm", "install")',
+    ]  # fmt: skip
+    with pytest.raises(LookupError):
+        reached_calls(module, "test_absent")

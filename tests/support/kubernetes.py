@@ -32,7 +32,8 @@ _LONG_AGO = "2020-01-01T00:00:00Z"
 """A pod that is ready since then is available at once."""
 
 needs_api_server = pytest.mark.skipif(
-    not all(map(shutil.which, _PROGRAMS)), reason=f"there are not all of {', '.join(_PROGRAMS)}"
+    not all(map(shutil.which, _PROGRAMS)),
+    reason=f"there are not all of {', '.join(_PROGRAMS)}: no package has kube-apiserver, and its build takes minutes",
 )
 Object = dict[str, Any]
 
