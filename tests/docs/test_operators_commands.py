@@ -121,7 +121,7 @@ ELSEWHERE = {
     "printf '/login": RunBy(CLUSTER, 'echo "$1" | dragoman client'),
     "(printf": RunBy(COMPOSE, "sleep 2; done; } | .venv/bin/dragoman client"),
     "journalctl --unit dragoman --follow": RunBy(SYSTEMD, "journalctl --unit dragoman --follow --no-tail"),
-    "systemctl edit dragoman": RunBy(SYSTEMD, 'systemctl edit dragoman" /dev/null'),
+    "systemctl edit": RunBy(SYSTEMD, 'systemctl edit dragoman" /dev/null'),
 }
 """By what a command begins with."""
 BY_HAND = {
