@@ -21,7 +21,7 @@ from shared.contract.model import Message
 from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat, ResumePart, fingerprint
 from shared.contract.session import ChatEntry
 
-RESUME_BYTES = 56 * 1024
+RESUME_BYTES = 55 * 1024
 """Of the messages in one reply, which are less than 100 KiB of JSON. A chat that they do not reach has none: its client
 knows which ones it lacks."""
 
