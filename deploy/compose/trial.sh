@@ -7,8 +7,9 @@
 #   deploy/compose/trial.sh [--tls] --commands
 # --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
 # --dashboards: with those parts of the profile whose images exist, whose health checks must see a freeze;
-# --chaos: instead of the suite, users chat while containers are killed, frozen and restarted, and disks are full (as
-# root, after ./dev setup); prints waits and losses. Exit status 0: proven, 1: violated, 2: inconclusive;
+# --chaos: instead of the suite, users chat while containers are killed, frozen and restarted, disks are full, and
+# upgrade.sh goes to another tag and back (as root, after ./dev setup); prints waits and losses. Exit status 0: proven,
+# 1: violated, 2: inconclusive. With the tag of an earlier image in DRAGOMAN_VERSION, the upgrade is from that one;
 # --alerts: with Prometheus. Freezes and full disks last until an alert fires, and the table names the alerts;
 # --commands: instead of the suite, the commands that docs/operations.md prints for Compose (page_trial.sh).
 set -eu
@@ -17,7 +18,7 @@ tls=false chaos=false alerts=false commands=false dashboards=""
 watchers="prometheus alertmanager nats-exporter valkey-exporter postgres-exporter node-exporter blackbox"
 while :; do
   case ${1:-} in
-    -h | --help) sed -n '2,13s/^# //p' deploy/compose/trial.sh; exit ;;
+    -h | --help) sed -n '2,14s/^# //p' deploy/compose/trial.sh; exit ;;
     --chaos) chaos=true ;;
     --commands) commands=true ;;
     --tls) tls=true ;;
@@ -87,6 +88,7 @@ end() {
   status=$?
   [ $status -eq 0 ] || $compose --profile dashboards logs --tail=40
   $compose --profile dashboards down --volumes --timeout 20 >/dev/null 2>&1
+  ! $chaos || docker image rm dragoman:before-$project dragoman:trial >/dev/null 2>&1 || true
   for disk in $mounted; do umount "$disk"; done
   rm -rf "$kept" ${disks:+"$disks"}
 }
@@ -149,6 +151,11 @@ fi
 
 say "building the image"
 docker build --quiet --network host --tag dragoman:0.1.0 . >/dev/null
+next=0.1.0
+if $chaos && [ -z "${DRAGOMAN_VERSION:-}" ]; then
+  next=trial
+  docker build --quiet --network host --build-arg VERSION=trial --tag dragoman:trial . >/dev/null
+fi
 say "starting"
 began=$(date +%s)
 $compose up -d
@@ -171,7 +178,7 @@ if [ -n "$watching" ]; then
 fi
 if $chaos; then
   ! $alerts || { find_prometheus; export DRAGOMAN_PROMETHEUS="http://$address:9090"; }
-  .venv/bin/python -m tests.deploy.compose_trial $project "ws://$place" "$disks" "$@"
+  .venv/bin/python -m tests.deploy.compose_trial $project "ws://$place" "$disks" $next "$@"
   exit
 fi
 if $commands; then

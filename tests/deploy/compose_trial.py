@@ -1,10 +1,10 @@
 """The drill of `deploy/compose/trial.sh --chaos`: users chat through the balancer while each container is killed,
-frozen and restarted, and while the disks of servers are full.
+frozen and restarted, while the disks of servers are full, and while the installation is upgraded and taken back.
 
-`python -m tests.deploy.compose_trial PROJECT URL DISKS [STEP …]`, as root of the host of the containers. DISKS: the
-directory where the disk of each of FILLED is mounted, on which nothing else is. Exit status 0: proven, 1: violated,
-2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, a freeze lasts until an alert fires, a full
-disk until DISK_ALERT does, and the table names the alerts.
+`python -m tests.deploy.compose_trial PROJECT URL DISKS TAG [STEP …]`, as root of the host of the containers. DISKS: the
+directory where the disk of each of FILLED is mounted, on which nothing else is. TAG: of the image to upgrade to. Exit
+status 0: proven, 1: violated, 2: inconclusive. With the address of a Prometheus in DRAGOMAN_PROMETHEUS, a freeze lasts
+until an alert fires, a full disk until DISK_ALERT does, and the table names the alerts.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from tests.deploy.disturbed_trial import (
     next_log_file,
     run,
     trial,
+    until_quiet,
     use_up_log,
 )
 from tests.drills.archive import read_history
@@ -46,6 +47,7 @@ SINGLE = ("session", "auth", "balancer", "nats", "postgres")
 FILLED = {"nats": "", "postgres": "postgres"}
 """Servers that store on a disk, and whether users are without service while it is full: see Disturbance.outage."""
 DISK_ALERT = "DragomanDiskFull"
+UPGRADE = "deploy/compose/upgrade.sh"
 BOUND_SECONDS = 10.0
 """The longest time without service besides."""
 
@@ -144,7 +146,15 @@ async def _keep_full(disk: SmallDisk, over: asyncio.Event) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
+async def replace(alarms: Alarms | None, *arguments: str) -> None:
+    """Then, until no alert fires any more. Raises CommandFailed."""
+    await run(UPGRADE, *arguments)
+    if alarms:
+        await until_quiet(alarms)
+
+
+async def steps(project: Project, alarms: Alarms | None, tag: str) -> AsyncIterator[Disturbance]:
+    """`tag`: of the image to upgrade to."""
     for service, outage in FILLED.items():
         fill = partial(lasting, partial(project.full, service), alarms, DISK_ALERT)
         yield Disturbance(f"fill {service}", service, "stop", fill, outage)
@@ -157,13 +167,16 @@ async def steps(project: Project, alarms: Alarms | None) -> AsyncIterator[Distur
         freeze = partial(lasting, partial(project.frozen, service), alarms)
         yield Disturbance(f"freeze {service}", target, "stop", freeze, silence)
         yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
+    yield Disturbance("upgrade", EDGE, "restart", partial(replace, alarms, tag))
+    yield Disturbance("back", EDGE, "restart", partial(replace, alarms, "--back"))
 
 
-async def main(name: str, url: str, disks: str, *only: str) -> int:
+async def main(name: str, url: str, disks: str, tag: str, *only: str) -> int:
     configure_logging(LogSettings(level="error", json_lines=False), "trial")
     project = Project(name, Path(disks))
     alarms = named_alarms(disks)
-    return await trial(url, project.history, steps(project, alarms), list(only), BOUND_SECONDS, alarms, proxied=True)
+    course = steps(project, alarms, tag)
+    return await trial(url, project.history, course, list(only), BOUND_SECONDS, alarms, proxied=True)
 
 
 if __name__ == "__main__":

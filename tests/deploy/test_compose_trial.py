@@ -111,8 +111,16 @@ async def test_each_container_that_serves_is_disturbed(project: Project) -> None
     services = {line.strip(" :") for line in lines if line.startswith("  ") and line[2:3].isalpha()}
     assert set(CONTAINERS) <= services
     assert FILLED.keys() <= services
-    found: list[Disturbance] = [step async for step in steps(project, None)]
-    assert len({step.name for step in found}) == 3 * len(CONTAINERS) + len(FILLED)
+    found: list[Disturbance] = [step async for step in steps(project, None, "next")]
+    assert len({step.name for step in found}) == 3 * len(CONTAINERS) + len(FILLED) + 2
+
+
+async def test_the_installation_is_upgraded_and_taken_back(docker: FakeDocker, project: Project) -> None:
+    found = {step.name: step async for step in steps(project, None, "next")}
+    await found["upgrade"].act()
+    await found["back"].act()
+    assert docker.commands == ["deploy/compose/upgrade.sh next", "deploy/compose/upgrade.sh --back"]
+    assert found["upgrade"].outage == ""  # the time without service is measured
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
@@ -136,7 +144,7 @@ def test_a_wrong_option_of_the_trial_is_rejected() -> None:
 
 
 async def test_an_interrupted_trial_ends_after_its_present_step(project: Project) -> None:
-    course = until_interrupted(steps(project, None))
+    course = until_interrupted(steps(project, None, "next"))
     assert (await anext(course)).name == "fill nats"
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(10):  # turns of the loop, until its handler has run
