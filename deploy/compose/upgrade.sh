@@ -8,6 +8,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 seconds=${DRAGOMAN_STEP_SECONDS:-120}
+label=com.docker.compose
 
 fail() { echo "upgrade.sh: $*" >&2; exit 1; }
 report() { echo "$(date +%T) $*"; }
@@ -18,32 +19,50 @@ quietly() { "$@" > "$log" 2>&1 || { cat "$log" >&2; return 1; }; }
 # The image that this file and DRAGOMAN_VERSION name.
 image() { c config | awk '/^  [a-z]/ { service = $1 } service == "auth:" && $1 == "image:" { print $2; exit }'; }
 id_of() { docker image inspect --format '{{.Id}}' "$1" 2> /dev/null; }
-# Containers of message, say: message-1, message-2.
-containers() { c config --services | grep -E "^$1(-|\$)" | sort; }
-container() { c ps -q "$1"; }
+# Those of message, say: message-1, message-2.
+containers() { echo "$services" | grep -E "^$1(-|\$)" | sort; }
+# Its ID. Not by Compose, whose older version takes a second.
+container() {
+    set -- project="$project" service="$1" oneoff=False
+    docker ps --all --quiet --filter "label=$label.$1" --filter "label=$label.$2" --filter "label=$label.$3"
+}
 # The ID of the image that a service runs.
 runs() { docker inspect --format '{{.Image}}' "$(container "$1")" 2> /dev/null || true; }
 
-is_healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$(container "$1")" 2> /dev/null)" = healthy ]; }
-# The balancer finds the address of a new container some seconds later. Until then the next edge stays.
-is_served() {
-    is_healthy "$1" || return 1
-    case $1 in edge*) ;; *) return 0 ;; esac
-    c exec -T balancer wget -q -O - http://127.0.0.1:8405/metrics 2> /dev/null |
+is_healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$1" 2> /dev/null)" = healthy ]; }
+# The balancer finds the address of a new edge some seconds later. Until then the next edge stays.
+is_balanced() {
+    docker exec "$(container balancer)" wget -q -O - http://127.0.0.1:8405/metrics 2> /dev/null |
         grep -q "^haproxy_server_status{.*server=\"$1\",state=\"UP\"} 1"
 }
-waited() {
+await() {
     deadline=$(($(date +%s) + seconds))
-    until is_served "$1"; do
+    until "$@"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 1
     done
 }
 
-# Not by `up` alone: Compose 1.29 cannot replace a container of Docker 25 or later.
+standby() { echo "$project-standby-$1"; }
+without_standby() { docker rm --force "$(standby session)" "$(standby auth)" > "$log" 2>&1 || true; }
+
+# stop_grace_period; and not by `docker compose rm`, which may end the other one as well.
+end() { docker stop -t 40 "$1" > /dev/null && docker rm "$1" > /dev/null; }
+
+# The container of before ends first: an edge has a name that only one may have. Of session and auth there is one, and a
+# second one serves meanwhile. Not by `up` alone: Compose 1.29 cannot replace a container of Docker 25 or later.
 replace() {
     report "$1"
-    quietly c rm --stop --force "$1" && quietly c up -d --no-deps "$1" && waited "$1"
+    case $1 in session | auth)
+        without_standby
+        quietly c run --detach --no-deps --name "$(standby "$1")" "$1" && await is_healthy "$(standby "$1")" || return 1 ;;
+    esac
+    for ended in $(container "$1"); do end "$ended"; done
+    quietly c up -d --no-deps "$1" && await is_healthy "$(container "$1")" || return 1
+    case $1 in
+        edge*) await is_balanced "$1" ;;
+        session | auth) end "$(standby "$1")" ;;
+    esac
 }
 
 # The image of before has a tag of its own: its first one may have become another image.
@@ -64,12 +83,13 @@ advise() {
         report "set DRAGOMAN_VERSION=$DRAGOMAN_VERSION in .env, or the next \`docker compose up\` starts $named"
 }
 
+access() { docker exec "$(container valkey)" cksum /secrets/users.acl; }
 # Users whose rights have grown. NATS reads them at a signal, Valkey at its start.
 rights() {
-    before=$(c exec -T valkey cksum /secrets/users.acl)
+    before=$(access)
     quietly c run --rm --no-deps -T secrets && quietly c kill -s HUP nats || return 1
-    [ "$(c exec -T valkey cksum /secrets/users.acl)" != "$before" ] || return 0
-    quietly c restart valkey && waited valkey
+    [ "$(access)" != "$before" ] || return 0
+    quietly c restart valkey && await is_healthy "$(container valkey)"
 }
 
 case ${1:-} in --back) ;; -*) sed -n '2,7s/^# //p' deploy/compose/upgrade.sh; exit 2 ;; esac
@@ -80,11 +100,13 @@ else fail "there is no Docker Compose"; fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-named=$(image)
+named=$(image) services=$(c config --services)
+project=$(c ps -q | head -n 1 | xargs -r docker inspect --format "{{index .Config.Labels \"$label.project\"}}")
+[ -n "$project" ] || fail "nothing runs: \`docker compose up -d\` starts an installation"
+trap 'without_standby; rm -f "$log"' EXIT
 last=$(containers edge | tail -n 1) # replaced last: it runs what ran before an upgrade that was interrupted
 running=$(runs "$last")
-[ -n "$running" ] || fail "$last does not run: \`docker compose up -d\` starts an installation"
-project=$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$(container "$last")")
+[ -n "$running" ] || fail "$last does not run: \`docker compose up -d\` starts it"
 image=$named kept=${named%:*}:before-$project
 
 if [ "${1:-}" = --back ]; then

@@ -50,20 +50,27 @@ def compose(arguments: list[str]) -> None:
         case "config":
             reply("\n".join(f"  {one}:\n    image: {tag()}" for one in ("auth", "edge-1")))
         case "ps":
-            reply(name if name in CONTAINERS else "")
-        case "rm":
-            CONTAINERS.pop(name, None)
+            reply("\n".join(CONTAINERS))
+        case "run" if "--detach" in arguments:
+            CONTAINERS[arguments[arguments.index("--name") + 1]] = IMAGES[tag()]
         case "up":
             CONTAINERS[name] = IMAGES[tag()]
         case "run" if name == "secrets":
             STATE["access"] = STATE["next access"]
-        case "exec" if "cksum" in arguments:
-            reply(STATE["access"])
-        case "exec":
-            reply("\n".join(
-                f'haproxy_server_status{{proxy="edges",server="{one}",state="UP"}} {int(one not in STATE["unseen"])}'
-                for one in CONTAINERS
-            ))  # fmt: skip
+
+
+def containers_of(arguments: list[str]) -> None:
+    assert {f"label=com.docker.compose.project={PROJECT}", "label=com.docker.compose.oneoff=False"} < {*arguments}
+    (service,) = [one.rpartition("=")[2] for one in arguments if ".service=" in one]
+    reply(service if service in CONTAINERS else "")
+
+
+def execute(service: str) -> None:
+    if service == "valkey":
+        reply(STATE["access"])
+    else:
+        line = 'haproxy_server_status{{proxy="edges",server="{}",state="UP"}} {}'
+        reply("\n".join(line.format(one, int(one not in STATE["unseen"])) for one in CONTAINERS))
 
 
 def inspect_image(arguments: list[str]) -> None:
@@ -87,7 +94,7 @@ def inspect_container(arguments: list[str]) -> None:
 def main() -> None:
     arguments = sys.argv[1:]
     short = " ".join(one for one in arguments if not one.startswith("-"))
-    if short.startswith(("compose rm", "compose up", "compose run", "compose kill", "compose restart", "tag")):
+    if short.startswith(("compose up", "compose run", "compose kill", "compose restart", "stop", "tag")):
         with open(f"{FAKE}/commands", "a") as file:
             file.write(f"{short} with {tag()}\n" if short.startswith(("compose up", "compose run")) else f"{short}\n")
     if short in STATE["failing"]:
@@ -95,10 +102,17 @@ def main() -> None:
     match arguments[0]:
         case "compose":
             compose(arguments[1:])
+        case "ps":
+            containers_of(arguments)
+        case "exec":
+            execute(arguments[1])
         case "image":
             inspect_image(arguments)
         case "inspect":
             inspect_container(arguments)
+        case "rm":
+            for one in arguments:
+                CONTAINERS.pop(one, None)
         case "tag":
             IMAGES[arguments[2]] = arguments[1]
         case "pull":

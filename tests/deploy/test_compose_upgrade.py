@@ -24,7 +24,7 @@ class FakeHost:
         docker.chmod(0o755)
         self.set(
             images={"dragoman:0.1.0": "old", "dragoman:0.2.0": "new"}, named="0.1.0", access="a", unseen=[], ill=[],
-            containers=dict.fromkeys([*ORDER, "valkey"], "old"), failing=[],
+            containers=dict.fromkeys([*ORDER, "balancer", "valkey"], "old"), failing=[],
             services=["balancer", *reversed(ORDER), "messages", "valkey"],
         )  # fmt: skip
         self.set(**{"next access": "a"})
@@ -63,6 +63,15 @@ def host(tmp_path: Path) -> FakeHost:
     return FakeHost(tmp_path)
 
 
+def replacement(service: str) -> list[str]:
+    """By 0.2.0. Of session and auth, of which there is one, another serves meanwhile."""
+    commands = [f"stop 40 {service}", f"compose up {service} with dragoman:0.2.0"]
+    if service not in ("session", "auth"):
+        return commands
+    standby = f"shop-standby-{service}"
+    return [f"compose run {standby} {service} with dragoman:0.2.0", *commands, f"stop 40 {standby}"]
+
+
 def test_databases_first_edges_last_each_anew(host: FakeHost) -> None:
     done = host.upgrade("0.2.0")
     assert done.returncode == 0, done.stderr
@@ -71,7 +80,7 @@ def test_databases_first_edges_last_each_anew(host: FakeHost) -> None:
         "compose run secrets with dragoman:0.2.0",
         "compose kill HUP nats",
         "compose run migrate with dragoman:0.2.0",
-        *(command for one in ORDER for command in (f"compose rm {one}", f"compose up {one} with dragoman:0.2.0")),
+        *(command for one in ORDER for command in replacement(one)),
     ]
     assert done.stdout.endswith(
         "set DRAGOMAN_VERSION=0.2.0 in .env, or the next `docker compose up` starts dragoman:0.1.0\n"
@@ -106,6 +115,14 @@ def test_what_is_not_healthy_goes_back(host: FakeHost) -> None:
     assert (done.returncode, host.running()) == (1, ["old"] * 6)
     assert host.replaced() == ["message-1 with dragoman:0.2.0", "message-1 with dragoman:0.1.0"]
     assert done.stderr.endswith("message-1 was not healthy within 1 s: went back to what ran before\n")
+
+
+def test_the_only_one_serves_until_another_is_healthy(host: FakeHost) -> None:
+    host.set(ill=["new"], containers=host.state("containers") | {"message-1": "new", "message-2": "new"})
+    assert host.upgrade("0.2.0").returncode == 1
+    assert "stop 40 session" not in host.commands()
+    assert host.running() == ["old"] * 6
+    assert "shop-standby-session" not in host.state("containers")
 
 
 def test_an_edge_stays_until_the_balancer_has_the_one_before(host: FakeHost) -> None:
@@ -154,7 +171,9 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(host: FakeHost) -> N
     )
     assert "Usage: upgrade.sh [TAG]" in host.upgrade("--forward").stdout
     host.set(containers={})
-    assert "edge-2 does not run: `docker compose up -d` starts an installation" in host.upgrade("0.2.0").stderr
+    assert "nothing runs: `docker compose up -d` starts an installation" in host.upgrade("0.2.0").stderr
+    host.set(containers={"valkey": "old"})
+    assert "edge-2 does not run: `docker compose up -d` starts it" in host.upgrade("0.2.0").stderr
     host.set(failing=["info"])
     assert host.upgrade("0.2.0").stderr == "upgrade.sh: no Docker daemon answers\n"
     assert host.commands() == []
