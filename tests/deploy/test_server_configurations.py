@@ -9,9 +9,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import psycopg
@@ -171,22 +174,32 @@ class HAProxy(NamedTuple):
     metrics: int
 
 
-@pytest.fixture
-def haproxy(tmp_path: Path) -> Iterator[HAProxy]:
-    """With the configuration of Compose, on free ports."""
+@contextmanager
+def balanced(directory: Path, edges: list[str] | None = None) -> Iterator[HAProxy]:
+    """With the configuration of Compose, on free ports. `edges`: their addresses, which are not checked."""
     if HAPROXY is None:
         pytest.skip("needs haproxy")
     text = (ROOT / "deploy" / "compose" / "haproxy.cfg").read_text()
     ports = {"8080": free_port(), "8404": free_port(), "8405": free_port()}
     for old, new in ports.items():
         text = re.sub(rf"bind (127\.0\.0\.1)?:{old}\b", f"bind 127.0.0.1:{new}", text)
-    (tmp_path / "haproxy.cfg").write_text(text)
-    command = [HAPROXY, "-f", str(tmp_path / "haproxy.cfg")]
+    if edges:
+        text = re.sub(r" +default-server .*\n", "", text)
+    for number, address in enumerate(edges or [], 1):
+        text = text.replace(f" edge-{number}:8080", f" {address}")
+    (directory / "haproxy.cfg").write_text(text)
+    command = [HAPROXY, "-f", str(directory / "haproxy.cfg")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             yield HAProxy(process, ports["8080"], ports["8405"])
         finally:
             process.kill()
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[HAProxy]:
+    with balanced(tmp_path) as running:
+        yield running
 
 
 def test_no_secret_of_a_path_is_in_haproxy_s_log(haproxy: HAProxy) -> None:
@@ -206,6 +219,25 @@ def test_haproxy_reports_that_there_is_no_edge(haproxy: HAProxy) -> None:
     assert 'haproxy_backend_status{proxy="edges",state="UP"} 0\n' in metrics
     assert answered(haproxy.metrics, "/")[0] == 404
     assert "haproxy_" not in answered(haproxy.port, "/metrics")[1]
+
+
+class Answering(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the tests look at what comes back."""
+
+
+def test_an_edge_that_is_just_replaced_keeps_no_client(tmp_path: Path) -> None:
+    """The balancer still has the address of its last container."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        edges = [f"127.0.0.1:{free_port()}", f"127.0.0.1:{server.server_port}"]
+        with balanced(tmp_path, edges) as running:
+            assert [answered(running.port, "/")[0] for _ in range(4)] == [204] * 4
+        server.shutdown()
 
 
 def answered(port: int, path: str) -> tuple[int, str]:
