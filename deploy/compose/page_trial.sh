@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the commands that docs/operations.md prints for Compose, on the project that trial.sh has started: the dashboard,
-# the operator's commands, backups and a restore, and with TLS another certificate. Usage: trial.sh [--tls] --commands
+# the operator's commands, backups and a restore, an upgrade and the way back, and with TLS another certificate.
+# Usage: trial.sh [--tls] --commands
 set -eu
 cd "$(dirname "$0")/../.."
 compose=$1 # or docker-compose
@@ -64,6 +65,10 @@ wss:*)
     [ "$(certificate)" != "$before" ] || fail "the balancer has its former certificate"
     ;;
 esac
+say "an upgrade and the way back"
+printed "With Compose" 6 "s/ -t / --network host --build-arg VERSION=0.1.1 -t /" || fail "not upgraded and taken back"
+grep -q "done; back again" "$kept/log" && grep -q "went back to dragoman:" "$kept/log" || fail "not both"
+await is_ann
 say "everything in one container"
 docker run --rm dragoman:0.1.0 --version > "$kept/log" 2>&1 || fail "no version"
 # Here they have no terminal, and a build has the host's network, as that of trial.sh, whose layers it finds.

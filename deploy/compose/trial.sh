@@ -88,7 +88,7 @@ end() {
   status=$?
   [ $status -eq 0 ] || $compose --profile dashboards logs --tail=40
   $compose --profile dashboards down --volumes --timeout 20 >/dev/null 2>&1
-  ! $chaos || docker image rm dragoman:before-$project dragoman:trial >/dev/null 2>&1 || true
+  docker image rm dragoman:before-$project dragoman:trial >/dev/null 2>&1 || true
   for disk in $mounted; do umount "$disk"; done
   rm -rf "$kept" ${disks:+"$disks"}
 }
