@@ -80,5 +80,5 @@ await is_ready
 echo "/register cat@example.com orange" | sh -eu -c "$(sed -n 3p "$kept/lines")" > "$kept/log" 2>&1
 grep -q "you are user" "$kept/log" || fail "cat cannot register"
 docker stop dragoman > /dev/null
-docker volume rm dragoman > /dev/null
+await docker volume rm dragoman # Docker removes the stopped container meanwhile
 say "all of the commands work"

@@ -65,6 +65,13 @@ replace() {
     esac
 }
 
+# What containers that are not healthy wrote last.
+show_ill() {
+    for one in "$@"; do
+        ! docker inspect "$one" > /dev/null 2>&1 || is_healthy "$one" || docker logs --tail 20 "$one" >&2
+    done
+}
+
 # The image of before has a tag of its own: its first one may have become another image.
 back() {
     name=${image%:*}
@@ -127,7 +134,7 @@ quietly c run --rm --no-deps -T migrate || fail "the migration has not succeeded
 for service in $(containers message) $(containers session) $(containers auth) $(containers edge); do
     [ "$(runs "$service")" != "$wanted" ] || continue
     replace "$service" || {
-        c logs --tail 20 "$service" >&2
+        show_ill "$(container "$service")" "$(standby "$service")"
         [ "$running" != "$wanted" ] || fail "$service was not healthy within $seconds s"
         failed=$service
         back

@@ -82,9 +82,9 @@ def inspect_image(arguments: list[str]) -> None:
 
 
 def inspect_container(arguments: list[str]) -> None:
-    if not arguments[-1]:
+    image = CONTAINERS.get(arguments[-1])
+    if image is None:
         sys.exit(1)
-    image = CONTAINERS[arguments[-1]]
     if any("Health" in one for one in arguments):
         reply("starting" if image in STATE["ill"] else "healthy")
     else:
@@ -115,6 +115,8 @@ def main() -> None:
                 CONTAINERS.pop(one, None)
         case "tag":
             IMAGES[arguments[2]] = arguments[1]
+        case "logs":
+            reply(f"log of {arguments[-1]}")
         case "pull":
             sys.exit("no such image")
     save()

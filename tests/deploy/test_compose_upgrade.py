@@ -119,7 +119,9 @@ def test_what_is_not_healthy_goes_back(host: FakeHost) -> None:
 
 def test_the_only_one_serves_until_another_is_healthy(host: FakeHost) -> None:
     host.set(ill=["new"], containers=host.state("containers") | {"message-1": "new", "message-2": "new"})
-    assert host.upgrade("0.2.0").returncode == 1
+    done = host.upgrade("0.2.0")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "log of shop-standby-session")
+    assert "log of session" not in done.stderr
     assert "stop 40 session" not in host.commands()
     assert host.running() == ["old"] * 6
     assert "shop-standby-session" not in host.state("containers")
