@@ -48,11 +48,13 @@ from tests.drills.archive import read_history
 UPGRADE = ("deploy/k8s/upgrade.sh",)
 OVERLAY = os.environ.get("DRAGOMAN_OVERLAY", "deploy/k8s/overlays/trial")
 SERVICES = ("message", "session", "auth", "edge")
-WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {
-    one: f"statefulset/{one}" for one in ("nats", "valkey", "postgres")
-}
+SERVERS = ("nats", "valkey", "postgres")
+WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {one: f"statefulset/{one}" for one in SERVERS}
+ENDED = {"postgres": "postgres"}
+"""The outage (see Disturbance) while one pod of these starts again, in order or not; while one of others does, users
+are served."""
 FROZEN = {"postgres": "postgres", "nats": CUT_OFF, EDGE: f"{EDGE}~clients"}
-"""The outage (see Disturbance) while one pod of these is frozen; while one of others is, users are served."""
+"""As ENDED, while one pod is frozen."""
 FILLED = {"postgres": "postgres", "nats": ""}
 """StatefulSets that store on volumes, and whether users are without service while these are full: see
 Disturbance.outage."""
@@ -108,15 +110,17 @@ async def objects(kind: str, *options: str) -> list[dict[str, Any]]:
     return items
 
 
-async def rolled_out(*services: str) -> None:
-    for service in services:
-        await kubectl("rollout", "status", f"deployment/{service}", f"--timeout={STEP_SECONDS:.0f}s")
+async def rolled_out(*names: str) -> None:
+    """These of WORKLOADS. Raises CommandFailed."""
+    for name in names:
+        await kubectl("rollout", "status", WORKLOADS[name], f"--timeout={STEP_SECONDS:.0f}s")
 
 
-async def restart() -> None:
-    for service in SERVICES:
-        await kubectl("rollout", "restart", f"deployment/{service}")
-        await rolled_out(service)
+async def restart(*names: str) -> None:
+    """All pods of these of WORKLOADS in order, one workload after the other. Raises CommandFailed."""
+    for name in names:
+        await kubectl("rollout", "restart", WORKLOADS[name])
+        await rolled_out(name)
 
 
 async def kill(name: str) -> None:
@@ -124,7 +128,7 @@ async def kill(name: str) -> None:
     pods = await kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={name}", "--output", "name")
     await kubectl("delete", pods.split()[0], "--grace-period=0", "--force")
     await asyncio.sleep(CALM_SECONDS)
-    await kubectl("rollout", "status", WORKLOADS[name], f"--timeout={STEP_SECONDS:.0f}s")
+    await rolled_out(name)
 
 
 async def node_to_drain() -> str | None:
@@ -144,8 +148,7 @@ async def drain(node: str) -> None:
                       f"--timeout={STEP_SECONDS:.0f}s")  # fmt: skip
     finally:
         await kubectl("uncordon", node)
-    await rolled_out(*SERVICES)
-    await kubectl("rollout", "status", "statefulset/nats", f"--timeout={STEP_SECONDS:.0f}s")
+    await rolled_out(*SERVICES, "nats")
 
 
 async def scale(replicas: int) -> None:
@@ -226,8 +229,7 @@ async def full(service: str, *, log: bool = False) -> AsyncIterator[None]:
         yield
     finally:
         await kubectl("delete", "pods", *pods, "--ignore-not-found")
-    await kubectl("rollout", "status", f"statefulset/{service}", f"--timeout={STEP_SECONDS:.0f}s")
-    await rolled_out(*SERVICES)
+    await rolled_out(service, *SERVICES)
 
 
 def freezer(pod: dict[str, Any], image: str) -> dict[str, Any]:
@@ -315,9 +317,11 @@ async def go_back() -> None:
 
 async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     filled = await small_volumes()
-    yield Disturbance("restart", "restart", "restart", restart)
+    yield Disturbance("restart", "restart", "restart", partial(restart, *SERVICES))
+    for name in SERVERS:
+        yield Disturbance(f"restart {name}", name, "restart", partial(restart, name), ENDED.get(name, ""))
     for name in WORKLOADS:
-        yield Disturbance(f"kill {name}", name, "kill", partial(kill, name), name if name == "postgres" else "")
+        yield Disturbance(f"kill {name}", name, "kill", partial(kill, name), ENDED.get(name, ""))
     for name in WORKLOADS:
         outage = FROZEN.get(name, "")
         yield Disturbance(f"freeze {name}", name, "stop", partial(freeze, name, alarms), outage)

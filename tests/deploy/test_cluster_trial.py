@@ -22,6 +22,7 @@ from tests.deploy.cluster_trial import (
     freezer,
     full,
     node_to_drain,
+    restart,
     small_volumes,
     steps,
 )
@@ -147,6 +148,26 @@ async def test_the_database_s_node_is_not_drained(
     assert await node_to_drain() == node
 
 
+async def test_restarted_workloads_are_waited_for_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+
+    async def kubectl(*arguments: str) -> str:
+        commands.append(" ".join(arguments))
+        if arguments[1] == "status" and arguments[2] == "statefulset/valkey":
+            raise CommandFailed("timed out waiting for the condition")
+        return ""
+
+    monkeypatch.setattr(cluster_trial, "kubectl", kubectl)
+    with pytest.raises(CommandFailed, match="timed out"):
+        await restart("nats", "valkey", "postgres")
+    assert commands == [
+        "rollout restart statefulset/nats",
+        "rollout status statefulset/nats --timeout=600s",
+        "rollout restart statefulset/valkey",
+        "rollout status statefulset/valkey --timeout=600s",
+    ]
+
+
 async def test_what_was_away_gets_its_number_of_pods_back(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[str] = []
 
@@ -169,7 +190,10 @@ async def test_what_was_away_gets_its_number_of_pods_back(monkeypatch: pytest.Mo
     assert [one.split()[0] for one in commands] == ["scale", "rollout"]
 
 
-async def test_parts_are_away_only_where_alerts_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def bare_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node can be drained, and no volume filled."""
+
     async def nothing() -> None:
         return None
 
@@ -178,6 +202,29 @@ async def test_parts_are_away_only_where_alerts_are_followed(monkeypatch: pytest
 
     monkeypatch.setattr(cluster_trial, "node_to_drain", nothing)
     monkeypatch.setattr(cluster_trial, "small_volumes", no_volume)
+
+
+@pytest.mark.usefixtures("bare_cluster")
+async def test_each_server_is_restarted_after_all_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one step each; users are excused from service for the database alone."""
+    restarted: list[str] = []
+
+    async def kubectl(*arguments: str) -> str:
+        if arguments[:2] == ("rollout", "restart"):
+            restarted.append(arguments[2])
+        return ""
+
+    monkeypatch.setattr(cluster_trial, "kubectl", kubectl)
+    found = [step async for step in steps("", None) if step.kind == "restart" and "scale" not in step.name]
+    for step in found:
+        await step.act()
+    assert [step.name for step in found] == ["restart", "restart nats", "restart valkey", "restart postgres"]
+    assert restarted == list(cluster_trial.WORKLOADS.values())
+    assert [step.outage for step in found] == ["", "", "", "postgres"]
+
+
+@pytest.mark.usefixtures("bare_cluster")
+async def test_parts_are_away_only_where_alerts_are_followed() -> None:
     without = {step.name async for step in steps("", None)}
     added = {step.name async for step in steps("", Alarms("http://unused"))} - without
     assert added == {f"away {name}" for name in cluster_trial.WORKLOADS}
