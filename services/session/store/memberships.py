@@ -193,7 +193,9 @@ def finish_join(
     if row is None or joined_at is None:
         return None
     increment_version(connection, number, now)
-    since = joined_at - 1 if joined_at == group.version else group.version
+    # By the version of a new owner, the former one has left.
+    is_alone = joined_at == group.version and row.role != Role.OWNER
+    since = group.version - 1 if is_alone else group.version
     answered = MembershipAnswered(number, group.name, account, accepted=True)
     recipients: list[AccountId] | None = [account]
     recent: RecentJoins | None = None

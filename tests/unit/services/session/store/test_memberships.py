@@ -64,6 +64,19 @@ async def test_a_finished_join_names_the_version_after_which_nothing_else_change
     assert (alone.version, alone.since) == (7, 5)
 
 
+async def test_a_join_that_the_next_owner_finishes_follows_the_departure_of_the_former_one(
+    populated: StoreHarness,
+) -> None:
+    """The departure has made the new member the owner, by the same version: an edge that skips it would keep the former
+    owner as a member."""
+    chat = (await populated.create_group(ANN, join_policy=OPEN)).id
+    await populated.request_membership(CEM, chat)
+    left = await populated.end_membership(ANN, chat, ANN)
+    finished = await populated.finish_join(CEM, 1, chat)
+    assert finished is not None
+    assert (left.next_owner, finished.since) == (CEM, left.version)
+
+
 async def test_deleted_account_does_not_join(store: StoreHarness) -> None:
     await store.erase(ANN)
     assert await store.join_lobby(ANN) is None
