@@ -113,8 +113,10 @@ class LocalChats:
                 local.left.pop(chat, None)
             else:
                 sequencer.members.pop(account, None)
-                if local is not None:
+                if local is not None and chat in local.chats:
                     local.chats.discard(chat)
+                    if for_all:  # its notice, if it is still to come, brings nothing new
+                        local.notify(ChatLeft(chat, Departure.UNKNOWN))
             if not for_all:
                 sequencer.know_ahead(account, version)
         if for_all:

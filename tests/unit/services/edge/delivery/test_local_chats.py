@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from services.edge.canonical.events import Event, MessageChanged
+from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, Event, MessageChanged
 from services.edge.delivery import local_chats, ordering
 from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
@@ -411,6 +411,17 @@ def test_a_late_notice_of_a_join_does_not_make_a_departure_forgotten(
     chats.receive([Delivery(message(1), [ALICE, BOB], 5)])
     assert list(sequencer_of(chats).members) == [BOB]
     assert CHAT not in alice.chats
+
+
+def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats: LocalChats) -> None:
+    """Its own notice is late, as without Redis, and changes nothing any more."""
+    alice, recipient = attach(accounts, ALICE), NotifiedRecipient(2)
+    bob = accounts.attach(BOB, recipient, 0.0)
+    chats.on_chat_created(ChatCreated(CHAT, ALICE, [ALICE, BOB], 1))
+    chats.apply_membership(CHAT, [BOB], {}, 2, for_all=True)
+    chats.on_membership_changed(MembershipChanged(CHAT, BOB, Role.LEFT, 0, 2, by=ALICE))
+    assert recipient.events == [ChatJoined(CHAT), ChatLeft(CHAT, Departure.UNKNOWN)]
+    assert (CHAT in alice.chats, CHAT in bob.chats) == (True, False)
 
 
 def test_joins_at_once_hold_up_no_broadcast(accounts: LocalAccounts, chats: LocalChats) -> None:
