@@ -13,6 +13,7 @@ def notifications_of(account: AccountId, left: LeftChat, by: AccountId) -> list[
     recipients = None if members is None else [account, *members]
     notifications = [Notification(MembershipChanged(chat, account, Role.LEFT, 0, version, by=by), recipients)]
     if owner != NO_ACCOUNT:
-        changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version, by=by)
+        # The former member has left by the same version: an edge that has not heard of it must not skip it.
+        changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version, since=version, by=by)
         notifications.append(Notification(changed, members))
     return notifications

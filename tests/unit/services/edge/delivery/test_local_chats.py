@@ -413,6 +413,20 @@ def test_a_late_notice_of_a_join_does_not_make_a_departure_forgotten(
     assert CHAT not in alice.chats
 
 
+def test_the_notice_of_a_new_owner_does_not_skip_the_departure_of_the_former_one(
+    accounts: LocalAccounts, chats: LocalChats
+) -> None:
+    """Whose notice, of the same version, is late."""
+    alice, bob = attach(accounts, ALICE), attach(accounts, BOB)
+    chats.on_chat_created(ChatCreated(CHAT, ALICE, [ALICE, BOB], 2))
+    chats.on_membership_changed(MembershipChanged(CHAT, BOB, Role.OWNER, 1, 3, since=3))
+    chats.receive([Delivery(message(1), None, 3)])
+    assert not sequencer_of(chats).delivered(1)
+    chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.LEFT, 0, 3))
+    assert sequencer_of(chats).delivered(1)
+    assert (CHAT in alice.chats, CHAT in bob.chats) == (False, True)
+
+
 def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats: LocalChats) -> None:
     """Its own notice is late, as without Redis, and changes nothing any more."""
     alice, recipient = attach(accounts, ALICE), NotifiedRecipient(2)

@@ -171,7 +171,8 @@ async def test_erased_account_leaves_its_chats(peers: BusPeers) -> None:
         one.notice for one in await peers.wait_for_notices(notify(B), 3) if isinstance(one.notice, MembershipChanged)
     ]
     assert changes == [
-        MembershipChanged(chat, ANN, Role.LEFT, 0, 2, by=ANN), MembershipChanged(chat, BOB, Role.OWNER, 1, 2, by=ANN)
+        MembershipChanged(chat, ANN, Role.LEFT, 0, 2, by=ANN),
+        MembershipChanged(chat, BOB, Role.OWNER, 1, 2, since=2, by=ANN),
     ]  # fmt: skip
 
 
