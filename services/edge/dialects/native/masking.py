@@ -11,9 +11,9 @@ MEMBERS = MemberMask(
         "mentions mentions_only message messages mime mine more muted_until name nickname nonce on op operations "
         "owner page ping_ms pins presence profile query question_id re read recalled receipts refresh_expires "
         "refreshable reply_to requests reset result results retry_ms rev role scheme segments sender server sessions "
-        "sha256 sid signature silenced since size snippet start state status supports t text text_bytes time timeline "
-        "to topic total ttl_ms unknown unread until upto url username uses uuid v version wait_ms why window hook "
-        "hooks bot bots days scopes tokens next origin last_error reports reason"
+        "sha256 sid signature silenced since size snippet start state states status supports t text text_bytes time "
+        "timeline to topic total ttl_ms unknown unread until upto url username uses uuid v version wait_ms why window "
+        "hook hooks bot bots days scopes tokens next origin last_error reports reason"
     ),
     objects="error limits secret old new verify data",
     counts="reactions",

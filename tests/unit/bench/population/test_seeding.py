@@ -135,6 +135,6 @@ async def test_seeded_users_post_and_read_in_any_dialect(target: MeasuredSystem)
     assert talk.passed, talk
     assert talk.measures["delivery"].count > talk.measures["acknowledgement"].count > 0
     readers = [seat for seat in seats if seat.dialect == "service"]
-    leaf = Job(1, readers, HistoryPaging(50, 0.0, 0.3, [PagedChat("seeded", chats[0], 300)]))
-    pages = await measured("pages", [leaf], target, ProgressLine(), {}, warm_up=0.0, seconds=0.3)
+    leaf = Job(1, readers, HistoryPaging(50, 0.0, 2.0, [PagedChat("seeded", chats[0], 300)]))
+    pages = await measured("pages", [leaf], target, ProgressLine(), {}, warm_up=0.0, seconds=2.0)
     assert pages.passed, pages
