@@ -1,5 +1,7 @@
 """Messages to edges: deliveries, notices and control."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from shared.contract.auth import Revocation
@@ -8,6 +10,9 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.message import MessageChange
 from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Quote, Role
 
+RECENT_JOINS = 16
+"""Joins at once break the chain of single notices: between the two transactions of one, others start and finish."""
+
 
 class RecentJoins(msgspec.Struct, array_like=True, frozen=True):
     """The accounts whose membership of a chat has changed after version `since` and up to another version, which the
@@ -15,6 +20,18 @@ class RecentJoins(msgspec.Struct, array_like=True, frozen=True):
 
     since: int
     joined: dict[AccountId, int]
+
+
+def recent_joins(changes: Iterable[tuple[int, AccountId, int]], since: int) -> RecentJoins:
+    """`changes`: those of memberships after version `since`, the last one first: the version, the account, and the
+    first index that it may see, 0 for one that is no member. The result goes back to the last departure, which its own
+    notice must name, and has at most 16 accounts."""
+    joined: dict[AccountId, int] = {}
+    for version, account, first_index in changes:
+        if not first_index or len(joined) == RECENT_JOINS:
+            return RecentJoins(version, joined)
+        joined[account] = first_index
+    return RecentJoins(since, joined)
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):

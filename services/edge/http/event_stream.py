@@ -73,7 +73,7 @@ def has_news(reply: OperationReply) -> bool:
 
 
 def wait_of(body: bytes) -> Wait:
-    """None for a body that will be rejected."""
+    """No waiting, for a body that will be rejected."""
     try:
         return msgspec.json.decode(body, type=Wait)
     except msgspec.DecodeError:

@@ -31,7 +31,7 @@ from services.message.service.ports import FanoutBatch
 from services.message.service.roster import Roster
 from shared.clock import now_ms
 from shared.contract import subjects
-from shared.contract.edge import ChangeDelivery, Delivery, Envelope, Heartbeat, RecentJoins
+from shared.contract.edge import RECENT_JOINS, ChangeDelivery, Delivery, Envelope, Heartbeat, RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, Quote
@@ -46,7 +46,7 @@ _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
 _PAIR_BYTES = 19
 _QUOTE_OVERHEAD_BYTES = 7
-_RECENT_BYTES = 320
+_RECENT_BYTES = 2 * _RECIPIENT_BYTES * RECENT_JOINS + 32
 _CHANGING_SECONDS = 5.0
 """Then the notices of all joins have arrived, or are lost."""
 

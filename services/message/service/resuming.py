@@ -15,7 +15,7 @@ from services.message.domain import (
 )
 from services.message.store import Snapshot
 from services.message.store.snapshot import Activity
-from shared.contract.ids import ChatId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MessageChange
 from shared.contract.model import Message
 from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat, ResumePart, fingerprint
@@ -59,9 +59,13 @@ def _lacks(request: Resume, chat: ChatId, head: Activity) -> bool:
 def _with_other_states(snapshot: Snapshot, request: Resume, entries: Sequence[ChatEntry]) -> set[ChatId]:
     """Those of the chats whose states are other ones than the client knows."""
     known = [entry for entry in entries if entry.state and entry.chat in request.states]
-    cursors = snapshot.cursors([(request.account, entry.chat) for entry in known])
-    states = {entry.chat: _state(entry, cursors.get((request.account, entry.chat), ReadState())) for entry in known}
-    return {chat for chat, state in states.items() if state != request.states[chat]}
+    cursors = _cursors(snapshot, request.account, known)
+    return {entry.chat for entry in known if _state(entry, cursors[entry.chat]) != request.states[entry.chat]}
+
+
+def _cursors(snapshot: Snapshot, account: AccountId, entries: Sequence[ChatEntry]) -> dict[ChatId, ReadState]:
+    found = snapshot.cursors([(account, entry.chat) for entry in entries])
+    return {entry.chat: found.get((account, entry.chat), ReadState()) for entry in entries}
 
 
 def _state(entry: ChatEntry, cursor: ReadState) -> int:
@@ -79,12 +83,11 @@ def _chats(
     messages: dict[ChatId, list[Message]] = {}
     for message in snapshot.messages(sorted(ranges)) if request.timeline else ():
         messages.setdefault(message.chat, []).append(message)
-    cursors = snapshot.cursors([(request.account, entry.chat) for entry in page])
+    cursors = _cursors(snapshot, request.account, page)
     states: dict[ChatId, ReadState] = {}
     spans: list[tuple[ChatId, int, int]] = []
     for entry in page:
-        cursor = cursors.get((request.account, entry.chat), ReadState())
-        states[entry.chat] = state = read_below(cursor, max(entry.unread_from, entry.first_index))
+        states[entry.chat] = state = read_below(cursors[entry.chat], max(entry.unread_from, entry.first_index))
         spans += [(entry.chat, *span) for span in unread_ranges(state, heads[entry.chat].last_index, max_unread)]
     counts = snapshot.unread(spans, request.account)
     chats: list[ResumedChat] = []
@@ -93,7 +96,7 @@ def _chats(
         resumed = ResumedChat(
             chat, head.last_index, head.last_time, max(entry.first_index, 1), lacks[chat], states[chat].read_index,
             unread, messages.get(chat, []), entry.pair, mentions=mentions,
-            state=_state(entry, cursors.get((request.account, chat), ReadState())),
+            state=_state(entry, cursors[chat]),
         )  # fmt: skip
         chats.append(resumed)
     return chats

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
-from shared.contract.edge import RecentJoins
+from shared.contract.edge import RecentJoins, recent_joins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.message import Draft
 from shared.contract.model import MemberPair, Role
 from shared.contract.session import Member
 
-_RECENT_JOINS = 16
 _LOGGED_CHANGES = 2_000
 """Of a roster, at most: about 20 KiB of a reply on the bus."""
 
@@ -97,16 +96,10 @@ class Roster:
         return changed
 
     def recent_joins(self) -> RecentJoins | None:
-        """The last memberships that have changed, since the last one that has ended: its own notice must name that."""
-        joined: dict[AccountId, int] = {}
-        since = self._changes_from
-        for changed_at, account in reversed(self._changes):
-            member = self.members.get(account)
-            if member is None or len(joined) == _RECENT_JOINS:
-                since = changed_at
-                break
-            joined[account] = member[0]
-        return RecentJoins(since, joined) if joined else None
+        """See shared.contract.edge.recent_joins; None: there are none."""
+        changes = ((at, account, self.members.get(account, (0, 0))[0]) for at, account in reversed(self._changes))
+        recent = recent_joins(changes, self._changes_from)
+        return recent if recent.joined else None
 
     def _apply(self, change: Member) -> None:
         """Add, update or (LEFT) remove a member."""

@@ -49,9 +49,10 @@ from shared.setting_types import Language
 from shared.settings import LimitsSettings
 
 _INT64_MAX = 2**63 - 1
-_FINISHED = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
+FINISHED = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
     IS_MEMBER, member.c.unread_from.is_not(None)
 )
+"""Memberships, without unfinished joins."""
 
 
 def _page_of(members: sa.Select[Any], *order: sa.Column[int]) -> sa.Select[Any]:
@@ -64,10 +65,10 @@ def _page_of(members: sa.Select[Any], *order: sa.Column[int]) -> sa.Select[Any]:
 
 
 _PAGE = _page_of(
-    _FINISHED.where(member.c.account == sa.bindparam("account"), member.c.chat > sa.bindparam("after")), member.c.chat
+    FINISHED.where(member.c.account == sa.bindparam("account"), member.c.chat > sa.bindparam("after")), member.c.chat
 )
 _FIRST_PAGES = _page_of(
-    _FINISHED.where(member.c.account.in_(sa.bindparam("accounts", expanding=True))), member.c.account, member.c.chat
+    FINISHED.where(member.c.account.in_(sa.bindparam("accounts", expanding=True))), member.c.account, member.c.chat
 )
 
 
@@ -312,4 +313,4 @@ def _select_version(number: ChatId) -> sa.Select[int]:
 
 def finished_memberships(account: AccountId) -> sa.Select[int, int, int]:
     """The account's memberships, without unfinished joins."""
-    return _FINISHED.where(member.c.account == account)
+    return FINISHED.where(member.c.account == account)

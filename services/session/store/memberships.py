@@ -6,6 +6,7 @@ where the unread messages start: after the last index at the time when all nodes
 `unfinished_joins` finds joins that were interrupted in between; a repeated request finishes them too.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ from services.session.store.sql import (
     touch,
 )
 from services.session.tables import chat, friendship, member, membership_request
-from shared.contract.edge import MembershipAnswered, RecentJoins
+from shared.contract.edge import RECENT_JOINS, MembershipAnswered, RecentJoins, recent_joins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
@@ -75,8 +76,6 @@ class FinishedJoin(NamedTuple):
 
 
 _FIRST_VERSION = 1
-_RECENT_JOINS = 16
-"""Joins at once break the chain of single notices: between the two transactions of one, others start and finish."""
 
 
 # Starting a join
@@ -205,22 +204,19 @@ def finish_join(
             lock_active(connection, recipients)
             touch(connection, [other for other in recipients if other != account], now)
         else:
-            recent = recent_joins(connection, number, group.version)
+            recent = recent_joins(_last_changes(connection, number, group.version), _FIRST_VERSION)
         answered = pending_notifications.store(connection, recipients or [account], answered, now)
     return FinishedJoin(group.version + 1, since, Role(row.role), row.first_index, answered, recipients, recent)
 
 
-def recent_joins(connection: sa.Connection, number: ChatId, version: int) -> RecentJoins:
-    """The last memberships that have changed up to this version, since the last one that has ended: its own notice
-    must tell that."""
-    fields = member.c.account, member.c.role, member.c.first_index, member.c.version
+def _last_changes(connection: sa.Connection, number: ChatId, version: int) -> Iterator[tuple[int, AccountId, int]]:
+    """As many as recent_joins needs, up to this version."""
+    fields = member.c.version, member.c.account, sa.case((IS_MEMBER, member.c.first_index), else_=0)
     changes = sa.select(*fields).where(member.c.chat == number, member.c.version <= version)
-    joined: dict[AccountId, int] = {}
-    for row in connection.execute(changes.order_by(member.c.version.desc()).limit(_RECENT_JOINS + 1)):
-        if row.role == Role.LEFT or len(joined) == _RECENT_JOINS:
-            return RecentJoins(row.version, joined)
-        joined[AccountId(row.account)] = row.first_index
-    return RecentJoins(_FIRST_VERSION, joined)
+    for changed_at, account, first_index in connection.execute(
+        changes.order_by(member.c.version.desc()).limit(RECENT_JOINS + 1)
+    ):
+        yield changed_at, AccountId(account), first_index
 
 
 def unfinished_joins(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
-from services.message.service import roster as roster_rules
 from services.message.service.roster import Roster
+from shared.contract import edge
 from shared.contract.edge import RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, Nonce
@@ -62,7 +62,7 @@ def test_where_all_are_silenced_leaders_may_post() -> None:
 
 
 def test_recent_joins_are_those_since_the_last_departure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roster_rules, "_RECENT_JOINS", 2)
+    monkeypatch.setattr(edge, "RECENT_JOINS", 2)
     room = roster()
     assert room.recent_joins() is None
     room.update([Member(DAN, Role.MEMBER, 5, 2, 5)], 2)

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from services.session.domain import LOBBY
-from services.session.store import memberships
 from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
+from shared.contract import edge
 from shared.contract.edge import MembershipAnswered, Notice, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -350,7 +350,7 @@ async def test_a_finished_join_names_others_since_the_last_departure(populated: 
 
 
 async def test_a_finished_join_names_few_others(populated: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memberships, "_RECENT_JOINS", 1)
+    monkeypatch.setattr(edge, "RECENT_JOINS", 1)
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     for account in (CEM, DAN):
         await populated.request_membership(account, chat)
