@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import msgspec
 
 from docs.interop import NOTHING, table
-from services.edge.dialects.native.operations import OPERATIONS, Operation
+from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operations import OPERATIONS
 
 
 def operations() -> str:

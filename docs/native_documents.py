@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from services.edge.dialects.native.events import EVENTS
-from services.edge.dialects.native.operations import OPERATIONS, VERSION, Operation
+from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operations import OPERATIONS, VERSION
 from services.edge.dialects.native.parameters import Id
 from services.edge.dialects.native.results import ErrorInfo
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from clients.errors import ConnectionEnded
-from services.edge.dialects.native.operations import OPERATIONS, Operation
+from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operations import OPERATIONS
 from shared.settings import EdgeSettings
 from tests.drills.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS

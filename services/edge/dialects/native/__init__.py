@@ -56,7 +56,8 @@ from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
 from services.edge.dialects.native.links import InvitationsResult, JoinLinkResult
 from services.edge.dialects.native.masking import MEMBERS
 from services.edge.dialects.native.mutes import MuteEvent
-from services.edge.dialects.native.operations import BY_NAME, RATES, Operation, RateClass
+from services.edge.dialects.native.operation import RATES, Operation, RateClass
+from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.native.parameters import Id, TokenParameters
 from services.edge.dialects.native.presence import WatchResult
 from services.edge.dialects.native.receipts import ReadersResult, ReadResult

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.native.operations import BY_NAME, Operation
+from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.native.parameters import Id, Parameters
 
 _ERROR_CHARACTERS = 200

@@ -17,7 +17,8 @@ from services.edge.dialects.base import (
     DecodeError,
 )
 from services.edge.dialects.native import Native
-from services.edge.dialects.native.operations import BY_NAME, OPERATIONS, RATES, Operation, RateClass
+from services.edge.dialects.native.operation import RATES, Operation, RateClass
+from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
 from tests.vectors import load
