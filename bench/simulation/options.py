@@ -4,12 +4,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared.settings.messages import MessageSettings
+
 PARTS = ("edge", "message", "database", "valkey", "nats")
 
 
 class SimulatedSystem(msgspec.Struct, frozen=True):
     """Numbers of processes and servers. A `nats` server and a `database` server have several cores; every other process
-    has one, unless all share `shared_cores`. `sync_ms`: of a database's log; `hop_ms`: the network, one way."""
+    has one, unless all share `shared_cores`. `sync_ms`: of a database's log; `hop_ms`: the network, one way.
+    `owner_cores`: see `message.owner_cores`."""
 
     edge: int = 1
     message: int = 1
@@ -23,6 +26,7 @@ class SimulatedSystem(msgspec.Struct, frozen=True):
     partitions: int = 256
     batch_rows: int = 512
     shared_cores: int = 0
+    owner_cores: float = MessageSettings().owner_cores
 
 
 class SystemSlice(NamedTuple):

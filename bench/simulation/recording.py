@@ -25,10 +25,12 @@ class Latency(msgspec.Struct, frozen=True):
 class SimulationResult(msgspec.Struct, frozen=True):
     """`offered`, `sent`, `delivered`: messages a second that came, that left their edge for message, that reached a
     recipient's edge. `in_flight`: the mean number of messages between arrival and first delivery, `sojourn`: their mean
-    seconds there. `shares`: requests, commits and envelopes of a message. `costs`: µs of a message by part."""
+    seconds there. `shares`: requests, commits and envelopes of a message. `costs`: µs of a message by part. `owners`:
+    the replicas that own chats."""
 
     system: SimulatedSystem
     load: SimulatedLoad
+    owners: int
     seconds: float
     offered: float
     delivered: float

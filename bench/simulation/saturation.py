@@ -46,8 +46,10 @@ def load_of(habits: Habits, users: float) -> SimulatedLoad:
 
 
 def grow(costs: StageCosts, habits: Habits, users: float, seed: int, report: Callable[[str], None]) -> SystemGrowth:
-    """Add to the part that is full until none is. `report` gets a line for each step."""
-    system = SimulatedSystem(edge=math.ceil(users / habits.edge_connections), nats_cores=round(habits.nats_cores))
+    """Add to the part that is full until none is. Replicas are added when the present ones are full, and so all of them
+    own chats. `report` gets a line for each step."""
+    edges = math.ceil(users / habits.edge_connections)
+    system = SimulatedSystem(edge=edges, nats_cores=round(habits.nats_cores), owner_cores=0)
     steps: list[GrowthStep] = []
     while len(steps) < _MOST_STEPS:
         found = simulate(costs, system, load_of(habits, users), seed)

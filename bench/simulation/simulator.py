@@ -3,6 +3,7 @@
 The costs are measured ones; sizes of batches, queues and latencies follow. Every process has a core of its own.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -22,25 +23,32 @@ _SIMULATED_RATE = 25_000.0
 """Messages a second of a slice, about."""
 _MOST_BACKGROUND = 0.95
 """A process that connections and logins fill completely is simulated as one that has a little time left."""
+_LONG_QUEUE_MS = 100.0
 _DEFAULT_LENGTH = RunLength()
 
 
 def simulate(
     costs: StageCosts, system: SimulatedSystem, load: SimulatedLoad, seed: int = 1, length: RunLength = _DEFAULT_LENGTH
 ) -> SimulationResult:
-    """Simulate one slice of a large system: its processes of a kind are alike."""
+    """Simulate one slice of a large system: its processes of a kind are alike. As many replicas own chats as the load
+    needs, by the rule of the message service: simulate with few, then with those that their use of the processor calls
+    for, until it calls for no more."""
     slices = max(1, round(load.rate / _SIMULATED_RATE))
     part, slowness = sliced(system, slices)
     other = background(costs, system, load)
     stages = {name: _slowed(costs.stages[name], slowness[name] / (1 - other[name])) for name in PARTS}
     share = msgspec.structs.replace(load, rate=load.rate / slices)
     seconds = min(length.seconds, length.messages / share.rate)
-    chance = random.Random(seed)  # noqa: S311
-    found = _Simulation(stages, part, share, chance, length.warm_up * seconds).run(seconds)
+    owners, needed = 0, _least_owners(part, share, stages["message"])
+    while owners < needed:
+        owners, chance = needed, random.Random(seed)  # noqa: S311
+        found = _Simulation(stages, part, share, owners, chance, length.warm_up * seconds).run(seconds)
+        needed = _needed_owners(found, other["message"] - load.others)
     return msgspec.structs.replace(
         found,
         system=system,
         load=load,
+        owners=min(system.message, owners * slices),
         offered=found.offered * slices,
         delivered=found.delivered * slices,
         in_flight=found.in_flight * slices,
@@ -49,11 +57,30 @@ def simulate(
     )
 
 
+def _least_owners(system: SimulatedSystem, load: SimulatedLoad, cost: StageCost) -> int:
+    """As many as the messages by themselves call for, at least one for each database."""
+    if not system.owner_cores:
+        return system.message
+    least = math.ceil(load.rate * cost.message / 1e6 / system.owner_cores)
+    return min(system.message, max(least, system.database))
+
+
+def _needed_owners(found: SimulationResult, background: float) -> int:
+    """`background`: the share of each replica's core that logins use. See services.message.service.spares."""
+    system = found.system
+    if not system.owner_cores:
+        return system.message
+    cores = (found.uses["message"].mean + background) * system.message
+    if found.latencies["queue"].p50 > _LONG_QUEUE_MS:
+        cores += system.owner_cores * found.owners
+    return min(system.message, math.ceil(cores / system.owner_cores))
+
+
 @lru_cache(maxsize=16)
-def owner_tables(partitions: int, replicas: int, databases: int) -> tuple[PartitionTable, ...]:
-    """For each database the owners of its partitions, among the replicas that work on it."""
+def owner_tables(partitions: int, owners: int, databases: int) -> tuple[PartitionTable, ...]:
+    """For each database the owners of its partitions."""
     tables = tuple(PartitionTable(partitions) for _ in range(databases))
-    for number in range(replicas):
+    for number in range(owners):
         tables[number % databases].add(str(number))
     return tables
 
@@ -75,12 +102,14 @@ class _Simulation:
         stages: Mapping[str, StageCost],
         system: SimulatedSystem,
         load: SimulatedLoad,
+        owners: int,
         chance: random.Random,
         start: float,
     ) -> None:
         self._stages, self._system, self._load, self._chance = stages, system, load, chance
+        self._owners = owners
         self._clock, self._recorder = Clock(), SimulationRecorder(start)
-        self._tables = owner_tables(system.partitions, system.message, system.database)
+        self._tables = owner_tables(system.partitions, owners, system.database)
         clock, hop = self._clock, system.hop_ms / 1e3
         machine = Station(clock, system.shared_cores) if system.shared_cores else None
         servers = [Station(clock, system.nats_cores, machine) for _ in range(system.nats)]
@@ -119,7 +148,8 @@ class _Simulation:
         }
         committed = max(1, recorder.counts["committed"])
         return SimulationResult(
-            self._system, self._load, measured, recorder.offered / measured, recorder.delivered / measured,
+            self._system, self._load, self._owners,
+            measured, recorder.offered / measured, recorder.delivered / measured,
             recorder.mean_present(seconds), sum(recorder.sojourns) / max(1, len(recorder.sojourns)),
             {part: self._use(part, busy[part], measured) for part in PARTS}, recorder.latencies(), recorder.shares(),
             {part: 1e6 * sum(busy[part]) / committed for part in PARTS},

@@ -107,8 +107,10 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int,
     return lines
 
 
-async def _main(chats: int, messages: int, syncs: int, settings: Sequence[str], *, private: bool) -> None:
-    async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
+async def _main(
+    chats: int, messages: int, syncs: int, size: SystemSize, settings: Sequence[str], *, private: bool
+) -> None:
+    async with own_system(size, ["limits.rates=false", *settings], lambda _: None) as target:
         lines = await measure(target, chats, messages, syncs, private=private)
     sys.stdout.write("\n".join([machine(), f"{chats} chats, {messages} messages each", *lines]) + "\n")
 
@@ -119,9 +121,11 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=100, help="in each chat (default 100)")
     parser.add_argument("--private", action="store_true", help="private chats, each with another user")
     parser.add_argument("--syncs", type=int, default=200, help="in a row (default 200)")
+    parser.add_argument("--replicas", type=int, default=0, help="of message, on PostgreSQL (default 0: one, on SQLite)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the system")
-    arguments = parser.parse_args()
-    asyncio.run(_main(arguments.chats, arguments.messages, arguments.syncs, arguments.set, private=arguments.private))
+    given = parser.parse_args()
+    size = SystemSize(1, given.replicas)
+    asyncio.run(_main(given.chats, given.messages, given.syncs, size, given.set, private=given.private))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from bench.simulation.recording import SimulationResult
 from bench.simulation.simulator import background, simulate
 from tests.unit.bench.simulation.samples import COSTS, LOAD, STAGES
 
-_SYSTEM = SimulatedSystem(edge=4, message=2)
+_SYSTEM = SimulatedSystem(edge=4, message=2, owner_cores=0)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,18 @@ def test_more_replicas_make_smaller_batches(result: SimulationResult) -> None:
     assert wider.shares["commits"] > result.shares["commits"]
     assert wider.costs["message"] > result.costs["message"]
     assert wider.latencies["delivery"].p50 < result.latencies["delivery"].p50
+
+
+def test_as_many_replicas_own_chats_as_the_load_needs() -> None:
+    one = simulate(COSTS, SimulatedSystem(edge=4, message=1, owner_cores=0.9), LOAD)
+    eight = SimulatedSystem(edge=4, message=8, owner_cores=0.9)
+    few, more = simulate(COSTS, eight, LOAD), simulate(COSTS, eight, msgspec.structs.replace(LOAD, rate=20_000.0))
+    assert (one.owners, few.owners) == (1, 1)
+    assert few.shares == one.shares
+    assert 1 < more.owners < 8
+    assert more.delivered == pytest.approx(more.offered, rel=0.1)
+    assert more.uses["message"].mean * 8 <= more.owners * 0.9
+    assert simulate(COSTS, msgspec.structs.replace(eight, owner_cores=0), LOAD).owners == 8
 
 
 def test_a_part_that_cannot_do_its_work_is_busy_all_the_time() -> None:
