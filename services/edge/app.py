@@ -22,7 +22,7 @@ from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.delivery.receiver import EnvelopeReceiver
 from services.edge.delivery.resync import Resync
-from services.edge.dialects.registry import DIALECTS, Dialects, enabled
+from services.edge.dialects.registry import DIALECTS, HTTP_OPERATIONS, Dialects, enabled
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
@@ -149,7 +149,8 @@ class Edge:
         backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
         services = LocalServices(accounts, chats, self.read_state, backlogs, _transfers(self.media, context), journal)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
-        self._operations = HttpOperations(self.endpoint, self._verifier.check_with_scopes, settings, self.sockets)
+        checks = self._verifier.check_with_scopes
+        self._operations = HttpOperations(self.endpoint, HTTP_OPERATIONS, checks, settings, self.sockets)
         self.http = _http(bus, media, self._verifier, self._operations, self.publisher, settings, tracer)
         # What the services push
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)

@@ -58,6 +58,13 @@ def test_a_program_chats(system: Cluster) -> None:
     assert [event["ev"] for event in synced["events"]] == ["message", "message", "synced"]
 
 
+@pytest.mark.parametrize("name", ["fly", "Send", "a.b", "a/b", "", "x" * 300, "%2F..%2Fsend", "%F0%9F%95%8A", "%FF"])
+def test_an_unknown_operation_is_an_error_in_json(system: Cluster, name: str) -> None:
+    for token in ("", "wrong"):
+        reply = post(system.edges[0], name, token)
+        assert (reply.status, reply.body["error"]["code"]) == (404, "unsupported")
+
+
 def test_a_program_refreshes_its_token(system: Cluster) -> None:
     """Also while it names a token that is not valid any more."""
     one, other = system.edges[:2]

@@ -10,6 +10,7 @@ from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import ConnectionInfo, Dialect, FirstFrame
 from services.edge.dialects.detection import dialect_of, read_first_frame
 from services.edge.dialects.native import Native
+from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
@@ -45,6 +46,9 @@ DIALECTS: Dialects = (
     Entry("pipe", "/ws/pipe", "pipe", Pipe),
     Entry("native", "/ws/native", "dragoman", Native),
 )  # fmt: skip
+
+HTTP_OPERATIONS: Collection[str] = BY_NAME.keys()
+"""Those of native, which programs request without a WebSocket."""
 
 UNDECIDED_PATHS = ("/", "/ws")
 """Here the subprotocol decides the dialect, else the first frame."""

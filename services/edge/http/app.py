@@ -22,7 +22,7 @@ _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _MEDIA = re.compile(r"/media/([0-9a-f]{32})")
 _UPLOAD = re.compile(r"/media/uploads(?:/([0-9a-f]{32}))?")
 _EVENTS = "/api/v1/events"
-_OPERATION = re.compile(r"/api/v1/([a-z_]{1,32})")
+_OPERATIONS = "/api/v1/"
 _HOOK = re.compile(r"/hooks/([A-Za-z0-9_-]{1,64})")
 _STALL_SECONDS = 60.0
 
@@ -90,8 +90,8 @@ class HttpApp:
     async def _respond(self, request: HttpRequest) -> Response:
         if link := _VERIFY.fullmatch(request.path):
             return await self._links.serve(request.method, link[1], link[2])
-        if operation := _OPERATION.fullmatch(request.path):
-            return await self._programs.operations.respond(request, operation[1])
+        if request.path.startswith(_OPERATIONS):
+            return await self._programs.operations.respond(request, request.path.removeprefix(_OPERATIONS))
         if hook := _HOOK.fullmatch(request.path):
             return await self._programs.hooks.respond(request, hook[1])
         if self._first_page is not None and self._first_page.serves(request.path):

@@ -3,6 +3,7 @@ command without `op` and `id`, the response its reply without `re`. `GET /api/v1
 after those that a client has."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -25,7 +26,11 @@ from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.settings import Settings
 
 _NATIVE_PATH = "/ws/native"
-_STATUS = {**STATUS, "unsupported": 404}
+_UNSUPPORTED = "unsupported"
+_STATUS = {**STATUS, _UNSUPPORTED: 404}
+_UNKNOWN_OPERATION = json_response(
+    404, {"error": {"code": _UNSUPPORTED, "text": "there is no such operation", "field": "op"}}
+)
 _BEGINNINGS = ("register", "login", "token", "refresh", "recover")
 """Operations that need no login, or may replace a connection's; one that is shared keeps its own."""
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -35,14 +40,20 @@ _ALLOWANCE_SECONDS = 2.0
 
 class HttpOperations:
     """The requests with one token share a connection, which is kept for a while: the account is online meanwhile. A
-    request without a token has its own. A stream of events is one of `sockets`.
+    request without a token has its own. A stream of events is one of `sockets`. `names`: of all operations.
 
     Raises ValueError for a trusted proxy that is not a network."""
 
     def __init__(
-        self, endpoint: Endpoint, check_token: CheckToken, settings: Settings, sockets: OpenSockets[ClientSocket]
+        self,
+        endpoint: Endpoint,
+        names: Collection[str],
+        check_token: CheckToken,
+        settings: Settings,
+        sockets: OpenSockets[ClientSocket],
     ) -> None:
         self._endpoint = endpoint
+        self._names = names
         self._sockets = sockets
         self._check_token = check_token
         self._request_seconds = settings.edge.request_seconds
@@ -60,7 +71,9 @@ class HttpOperations:
             connection.end_polls()
 
     async def respond(self, request: HttpRequest, operation: str) -> Response:
-        """Raises ClientDisconnected."""
+        """`operation`: whatever the path names. Raises ClientDisconnected."""
+        if operation not in self._names:
+            return _UNKNOWN_OPERATION
         if request.method != "POST":
             return _not_allowed("POST")
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.edge.dialects.registry import HTTP_OPERATIONS
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
 from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
@@ -170,7 +171,7 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
         VerificationLinks(no_link),
         MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
         ProgramInterface(
-            operations := HttpOperations(endpoint, tokens.check, settings, sockets),
+            operations := HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets),
             HttpHooks((hooks := FakeHooks()).post, settings.limits),
         ),
         HttpPolicy(settings),

@@ -63,7 +63,7 @@ def app(
         VerificationLinks(links.open, confirm_button, language),
         MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
         ProgramInterface(
-            HttpOperations(RecordingEndpoint(), check, settings, client_sockets(settings.edge, settings.limits)),
+            HttpOperations(RecordingEndpoint(), (), check, settings, client_sockets(settings.edge, settings.limits)),
             HttpHooks(FakeHooks().post, settings.limits),
         ),
         HttpPolicy(settings),

@@ -204,7 +204,28 @@ async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
         reply = await site.fetch(method, "/api/v1/send")
         assert (reply.status, reply.headers["allow"]) == (405, "POST")
         assert json.loads(reply.body) == {"error": {"code": "invalid", "text": "the request needs the method POST"}}
-    assert (await site.fetch("POST", "/api/v1/Send")).status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "PUT"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fly", "Send", "send.", "send/", "send/me", "", "x" * 300, "%F0%9F%95%8A", "%00", "%FF", "%2Fsend", "se%20nd",
+        "..", "../v1/fly", "send%0A",
+    ],
+)  # fmt: skip
+async def test_an_unknown_operation_is_an_error_as_on_a_connection(site: HttpSite, method: str, name: str) -> None:
+    """Whatever the token, the type and the body are."""
+    for body, headers in ((b"", {}), (b"{}", {"Content_Type": JSON, "Authorization": "Bearer wrong"}), (b"[", {})):
+        reply = await site.fetch(method, f"/api/v1/{name}", body, **headers)
+        assert (reply.status, reply.headers["content-type"]) == (404, JSON)
+        error = json.loads(reply.body)["error"]
+        assert (error["code"], error["field"]) == ("unsupported", "op")
+    assert not site.endpoint.clients
+
+
+async def test_a_name_may_be_encoded(site: HttpSite, server: EchoServer) -> None:
+    assert (await post(site, "%73end")).status == 200
 
 
 async def test_where_native_is_off_there_is_nothing(site: HttpSite) -> None:
