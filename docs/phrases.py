@@ -68,6 +68,7 @@ PHRASES: Mapping[str, str] = {
     "RequestMembership": "join or apply to a group",
     "ResumeChats": "fetch what is missing after an absence",
     "RequestVerification": "request the verification mail",
+    "FindReactors": "see who has reacted to a message",
     "FindReaders": "see who has read a message",
     "SetChat": "change the settings of a group",
     "SearchMessages": "search the messages of the own chats",

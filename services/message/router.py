@@ -49,6 +49,7 @@ def route(
     bus.serve(on.GET_UNREAD, queries.unread, queue=_QUEUE)
     bus.serve(on.CHANGE_MESSAGE, changes.change, queue=_QUEUE)
     bus.serve(on.GET_CHANGES, changes.changes, queue=_QUEUE)
+    bus.serve(on.FIND_REACTORS, changes.reactors, queue=_QUEUE)
     bus.serve(on.GET_QUOTED, queries.quoted, queue=_QUEUE)
     bus.serve(on.SEARCH, search.search, queue=_QUEUE)
     bus.serve(on.GET_HEADS, queries.heads, queue=_QUEUE)
@@ -90,6 +91,7 @@ def route_database(
         on.FIND_MESSAGE: find,
         on.CHANGE_MESSAGE: changes.change,
         on.GET_CHANGES: changes.changes,
+        on.FIND_REACTORS: changes.reactors,
         on.GET_QUOTED: queries.quoted,
         on.SEARCH_PART: search.search_part,
         on.FIND_READ_INDEXES: queries.read_indexes,

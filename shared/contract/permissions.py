@@ -95,7 +95,7 @@ BUS_USERS: dict[str, BusUser] = {
         serves=(
             on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
             on.MARK_READ, on.GET_HEADS, on.ERASE_READ_STATE, on.FIND_MESSAGE, on.CHANGE_MESSAGE, on.change("*"),
-            on.GET_CHANGES, on.GET_QUOTED, on.SEARCH, on.FIND_READ_INDEXES, on.FIND_READERS,
+            on.GET_CHANGES, on.GET_QUOTED, on.SEARCH, on.FIND_READ_INDEXES, on.FIND_READERS, on.FIND_REACTORS,
             *_STORED_ROUTES,
         ),
         requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS, *_STORED_ROUTES),
@@ -111,7 +111,7 @@ BUS_USERS: dict[str, BusUser] = {
             on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE,
             on.CREATE_CHAT,
             on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT,
-            on.GET_HISTORY, on.GET_QUOTED, on.CHANGE_MESSAGE, on.change("*"), on.GET_CHANGES,
+            on.GET_HISTORY, on.GET_QUOTED, on.CHANGE_MESSAGE, on.change("*"), on.GET_CHANGES, on.FIND_REACTORS,
             on.GET_UNREAD, on.SEARCH, on.MARK_READ, on.FIND_READ_INDEXES, on.FIND_READERS, *_OWN_LOGINS,
             on.LOOK_UP_ACCOUNTS, Route(f"{_NODE}.flush", object, object),
         ),

@@ -19,6 +19,7 @@ from shared.contract import (
     moderation,
     mutes,
     outgoing_hooks,
+    reactions,
     receipts,
     records,
     reports,
@@ -169,6 +170,7 @@ GET_QUOTED = Route("message.quoted", message.GetQuoted, message.Quoted)
 CHANGE_MESSAGE = Route("message.change", message.ChangeMessage, message.Changed)
 GET_CHANGES = Route("message.changes", message.GetChanges, message.ChangePage)
 SEARCH = Route("message.search", search.SearchMessages, search.SearchPage)
+FIND_REACTORS = Route("message.reactors", reactions.FindReactors, reactions.Reactors)
 FIND_READERS = Route("message.readers", receipts.FindReaders, receipts.Readers)
 FIND_READ_INDEXES = Route("message.read_indexes", receipts.FindReadIndexes, receipts.ReadIndexes)
 MARK_READ = Route("message.read", message.MarkRead, message.Marked)
@@ -191,7 +193,7 @@ SEARCH_PART = Route("message.search_part", search.SearchPart, search.SearchPage)
 STORED_ROUTES = (
     POST_MESSAGES, SYNC_PART, UNREAD_PART, RESUME_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE,
     FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED, SEARCH_PART, FIND_READ_INDEXES,
-    FIND_READERS,
+    FIND_READERS, FIND_REACTORS,
 )  # fmt: skip
 """The routes that replicas serve for one database each, if there are several: see `stored_in`."""
 

@@ -133,6 +133,16 @@ class Native(Client):
     def readers(self, chat: int, index: int) -> set[int]:
         return set(self.call("readers", chat=chat, index=index)["accounts"])
 
+    def reactors(self, chat: int, index: int) -> dict[int, set[str]]:
+        """Of a message, in pages of two."""
+        found: list[dict[str, Any]] = []
+        more = True
+        while more:
+            after = found[-1]["account"] if found else 0
+            page = self.call("reactors", chat=chat, index=index, after=after, count=2)
+            found, more = found + page["reactors"], page["more"]
+        return {one["account"]: {*one["emojis"]} for one in found}
+
     def changes(self, chat: int) -> list[Sight]:
         """All that are kept."""
         found: list[dict[str, Any]] = []

@@ -33,6 +33,7 @@ from shared.contract.model import Quote, RichSegment
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.mutes import MuteChat
 from shared.contract.outgoing_hooks import CreateOutgoingHook, DeleteOutgoingHook, ListOutgoingHooks, ReplayOutgoingHook
+from shared.contract.reactions import FindReactors
 from shared.contract.receipts import FindReaders
 from shared.contract.reports import ReportMessage
 from shared.contract.search import SearchMessages
@@ -341,6 +342,7 @@ Command = (
     | GetChanges
     | SearchMessages
     | FindReaders
+    | FindReactors
     | CountUnread
     | AnnounceTyping
     | WatchAccounts

@@ -25,6 +25,7 @@ from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSe
 from shared.contract.moderation import BanList
 from shared.contract.mutes import Mute
 from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
+from shared.contract.reactions import Reactors
 from shared.contract.receipts import Readers
 from shared.contract.reports import OwnReports
 from shared.contract.resume import ResumedChat
@@ -214,6 +215,7 @@ NativeReply = (
     | ChangesPage
     | SearchPage
     | Readers
+    | Reactors
     | BlockedAccounts
     | Unread
     | BanList

@@ -15,6 +15,7 @@ from shared.contract.body import pack_edited
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.message import Changed, ChangeMessage, EditText, GetChanges
+from shared.contract.reactions import FindReactors, Reactors
 
 _OWNER_SECONDS = 1.0
 """Then any replica is requested: a repeated change is not made again."""
@@ -66,3 +67,7 @@ class MessageChanger:
         command.actor = actor
         page = await self._bus.request(subjects.GET_CHANGES, command, seconds=self._seconds, retry=True)
         return ChangesPage(tuple(map(to_display_change, page.changes)), page.rev, page.more)
+
+    async def reactors(self, command: FindReactors, actor: AccountId) -> Reactors:
+        command.actor = actor
+        return await self._bus.request(subjects.FIND_REACTORS, command, seconds=self._seconds, retry=True)

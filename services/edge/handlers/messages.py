@@ -27,6 +27,7 @@ from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
+from shared.contract.reactions import FindReactors
 from shared.contract.receipts import FindReaders
 from shared.contract.search import SearchMessages
 
@@ -40,6 +41,7 @@ PagesCommand = (
     | GetChanges
     | SearchMessages
     | FindReaders
+    | FindReactors
 )
 MessagesCommand = (
     PagesCommand
@@ -107,6 +109,8 @@ class MessageHandler:
                 return await self._reads.mark(command, actor, session.connection.number)
             case GetChanges():
                 return await self._changes.page(command, actor)
+            case FindReactors():
+                return await self._changes.reactors(command, actor)
             case SearchMessages():
                 return await history.search(command, actor)
             case FindReaders():

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 from services.message.domain import NOT_A_MEMBER, Rights, change_size
 from services.message.metrics import MessageMetrics
 from services.message.service.ports import LookUpVersions, RosterPort
+from services.message.service.reactors import find_reactors
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Revised, Snapshot
 from shared.clock import now_ms
@@ -23,6 +24,7 @@ from shared.contract.message import (
     RecallText,
 )
 from shared.contract.model import Message
+from shared.contract.reactions import FindReactors, Reactors
 from shared.settings import MessageSettings
 from shared.telemetry import log
 
@@ -90,6 +92,10 @@ class MessageChanges:
     async def changes(self, request: GetChanges) -> ChangePage:
         first_index, _ = (await self._roster(request.chat, request.actor)).members[request.actor]
         return await self._store.read(lambda snapshot: _page(snapshot, request, first_index))
+
+    async def reactors(self, request: FindReactors) -> Reactors:
+        first_index, _ = (await self._roster(request.chat, request.actor)).members[request.actor]
+        return await self._store.read(lambda snapshot: find_reactors(snapshot, request, first_index))
 
     async def _roster(self, chat: ChatId, actor: AccountId) -> Roster:
         roster = (await self._rosters.load([chat], await self._versions([chat])))[chat]

@@ -37,6 +37,7 @@ from shared.contract.message import (
     Unread,
     UnreadPart,
 )
+from shared.contract.reactions import FindReactors, Reactors
 from shared.contract.receipts import FindReaders, FindReadIndexes, Readers, ReadIndexes
 from shared.contract.resume import Resume, Resumed, ResumePart
 from shared.contract.search import SearchMessages, SearchPage, SearchPart
@@ -45,6 +46,7 @@ from shared.contract.subjects import (
     CHANGE_MESSAGE,
     ERASE_READ_STATE,
     FIND_MESSAGE,
+    FIND_REACTORS,
     FIND_READ_INDEXES,
     FIND_READERS,
     GET_CHANGES,
@@ -141,6 +143,9 @@ class DistributedQueries:
 
     async def changes(self, request: GetChanges) -> ChangePage:
         return await self._databases.request(self._databases.database_of(request.chat), GET_CHANGES, request)
+
+    async def reactors(self, request: FindReactors) -> Reactors:
+        return await self._databases.request(self._databases.database_of(request.chat), FIND_REACTORS, request)
 
     async def find(self, request: FindMessage) -> StoredMessage:
         """By id or nonce, in every database. That a message is nowhere is not known while one is away."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from services.message.domain import IndexRange, ReadState, chunks
+from services.message.domain import MAX_EMOJI, IndexRange, ReadState, chunks
 from services.message.store.search import FoundPlaces, SearchedChat, Wanted, find_places
 from services.message.store.search_chats import ChatSurvey, survey_chats
 from services.message.store.set_statements import SetStatement, single_column
@@ -130,6 +130,10 @@ _REACTIONS = SetStatement(
             GROUP BY chat_id, index, emoji) AS found
         ORDER BY 1, 2, 3""",
 )
+_REACTORS = """
+    SELECT account_id, emoji FROM reactions
+    WHERE chat_id = :chat AND "index" = :index AND account_id > :after {also} ORDER BY account_id, emoji LIMIT :limit"""
+_ALL_REACTORS, _REACTORS_WITH = (sa.text(_REACTORS.format(also=also)) for also in ("", "AND emoji = :emoji"))
 _PINS = SetStatement(
     sqlite="""
         SELECT chat_id, "index" FROM json_each(:rows) AS one CROSS JOIN revisions
@@ -199,6 +203,19 @@ class Snapshot:
             if mine:
                 one.mine.append(emoji)
         return found
+
+    def reactors(
+        self, place: tuple[ChatId, int], emoji: str, after: AccountId, accounts: int
+    ) -> list[tuple[AccountId, list[str]]]:
+        """The first accounts after `after` that have reacted to the message, ascending, at most `accounts`, with their
+        emoji. `emoji`: those with this one alone; empty: all."""
+        chat, index = place
+        statement, each = (_REACTORS_WITH, 1) if emoji else (_ALL_REACTORS, MAX_EMOJI)
+        given = {"chat": chat, "index": index, "after": after, "limit": accounts * each}
+        found: dict[AccountId, list[str]] = {}
+        for account, one in self._connection.execute(statement, given | ({"emoji": emoji} if emoji else {})):
+            found.setdefault(AccountId(account), []).append(one)
+        return [(account, sorted(emojis)) for account, emojis in list(found.items())[:accounts]]
 
     def pins(self, chats: Iterable[ChatId]) -> dict[ChatId, list[int]]:
         """The indexes of the pinned messages of each chat that has some, in the order of pinning."""

@@ -48,7 +48,7 @@ from services.edge.dialects.base import (
     Request,
 )
 from services.edge.dialects.json_frames import read_object
-from services.edge.dialects.native import bots, encode, events, hooks, outgoing_hooks, results
+from services.edge.dialects.native import bots, encode, events, hooks, outgoing_hooks, reactors, results
 from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.fast_decode import fast_send
@@ -83,6 +83,7 @@ from shared.contract.members import MemberList
 from shared.contract.message import Changed, Unread
 from shared.contract.moderation import BanList
 from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
+from shared.contract.reactions import Reactors
 from shared.contract.receipts import Readers
 from shared.contract.search import SearchPage
 from shared.contract.session import (
@@ -219,6 +220,8 @@ class Native(Dialect):
                 return ReadResult() if unread is None else ReadResult(*unread)
             case Readers(count, accounts, more):
                 return ReadersResult(count, [*accounts], more)
+            case Reactors():
+                return reactors.found(reply)
             case Unread():
                 return encode.unread(reply)
             case AccountView(profile, _, friends):

@@ -13,7 +13,8 @@ MEMBERS = MemberMask(
         "refreshable reply_to requests reset result results retry_ms rev role scheme segments sender server sessions "
         "sha256 sid signature silenced since size snippet start state states status supports t text text_bytes time "
         "timeline to topic total ttl_ms unknown unread until upto url username uses uuid v version wait_ms why window "
-        "hook hooks bot bots days scopes tokens next origin last_error reports reason"
+        "hook hooks bot bots days scopes tokens next origin last_error reports reason "
+        "emojis reactors"
     ),
     objects="error limits secret old new verify data",
     counts="reactions",

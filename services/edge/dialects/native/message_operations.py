@@ -5,6 +5,7 @@ from services.edge.canonical.commands import (
 )
 from services.edge.dialects.native import (
     parameters,
+    reactors,
     reports,
     requests,
     results,
@@ -55,6 +56,10 @@ MESSAGE_OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "unreact", "remove a reaction",
         _WRITE, REACTS, parameters.ReactParameters, results.ReactResult, requests.unreact,
+    ),
+    Operation(
+        "reactors", "the accounts that have reacted to a message",
+        RateClass.EXPENSIVE, READS, reactors.ReactorsParameters, reactors.ReactorsResult, reactors.find,
     ),
     Operation("pin", "pin a message", _WRITE, MANAGES, parameters.IndexParameters, results.ChangeResult, requests.pin),
     Operation(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from shared.contract.message import (
     RecallText,
 )
 from shared.contract.model import Role, Text
+from shared.contract.reactions import FindReactors, Reactor, Reactors
 from shared.contract.resume import Resume
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, Settings
@@ -142,6 +144,38 @@ async def test_settings_end_edits_and_recalls(env: MessageEnvironment, settings:
         assert await rejected(env, ANN, RecallText()) is ErrorCode.FORBIDDEN
         with pytest.raises(RequestError):
             await change(env, ANN, edit("new"))
+
+
+async def test_reactors_are_shown_to_those_that_see_the_message(env: MessageEnvironment, settings: Settings) -> None:
+    """Cem has joined at the second message. Bob, who has left, stays with his reaction."""
+    await env.session.add_members(ROOM, ANN, BOB)
+    await env.session.change_member(ROOM, CEM, Role.MEMBER, 2, 2)
+
+    async def reactors(index: int, actor: AccountId = ANN, **others: Any) -> Reactors:
+        request = FindReactors(ROOM, index, actor=actor, **others)
+        return await env.edges.bus.request(on.FIND_REACTORS, request, seconds=5.0)
+
+    async with running_replica(settings):
+        for _ in range(2):
+            await env.edges.send(ANN, ROOM)
+        for actor, index, emoji in ((ANN, 1, "👍"), (BOB, 1, "👍"), (BOB, 1, "🎉"), (CEM, 2, "👍")):
+            await change(env, actor, React(emoji, on=True), index)
+        assert await reactors(1) == Reactors([Reactor(ANN, ["👍"]), Reactor(BOB, ["🎉", "👍"])])
+        assert await reactors(1, emoji="🎉") == Reactors([Reactor(BOB, ["🎉"])])
+        assert await reactors(1, count=1) == Reactors([Reactor(ANN, ["👍"])], more=True)
+        assert await reactors(1, count=1, after=ANN) == Reactors([Reactor(BOB, ["🎉", "👍"])])
+        assert await reactors(1, count=0) == await reactors(1, count=1)
+        assert await reactors(2, CEM) == Reactors([Reactor(CEM, ["👍"])])
+        rejections: list[ErrorCode] = []
+        for index, actor in ((1, CEM), (3, ANN), (0, ANN), (1, AccountId(99))):
+            with pytest.raises(RequestError) as caught:
+                await reactors(index, actor)
+            rejections.append(caught.value.failure.code)
+        assert rejections == [*[ErrorCode.NOT_FOUND] * 3, ErrorCode.FORBIDDEN]
+        await env.session.change_member(ROOM, BOB, Role.LEFT, 1, 1)
+        assert len((await reactors(1)).reactors) == 2
+        with pytest.raises(RequestError):
+            await reactors(1, BOB)
 
 
 async def test_pages_of_changes_and_of_the_history(

@@ -26,6 +26,7 @@ from shared.contract.message import (
     Synced,
 )
 from shared.contract.model import Text
+from shared.contract.reactions import FindReactors, Reactor
 from shared.contract.receipts import FindReadIndexes
 from shared.contract.resume import Resume
 from shared.contract.search import SearchMessages, SearchPage
@@ -33,6 +34,7 @@ from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
     CHANGE_MESSAGE,
     ERASE_READ_STATE,
+    FIND_REACTORS,
     FIND_READ_INDEXES,
     GET_CHANGES,
     GET_HEADS,
@@ -118,6 +120,11 @@ async def test_changes_find_the_database_of_their_chat(
             assert (await request_until_answered(env.edges.bus, own, request)).rev == 2
             page = await request_until_answered(env.edges.bus, GET_CHANGES, GetChanges(chat, 0, ANN))
             assert [one.reactions for one in page.changes] == [{"👍": 1, "🎉": 1}]
+            found = await request_until_answered(env.edges.bus, FIND_REACTORS, FindReactors(chat, 1, actor=ANN))
+            assert found.reactors == [Reactor(BOB, ["🎉", "👍"])]
+            with pytest.raises(RequestError) as caught:
+                await env.edges.bus.request(FIND_REACTORS, FindReactors(chat, 2, actor=ANN), seconds=5.0)
+            assert caught.value.failure.code is ErrorCode.NOT_FOUND
         resume = Resume(ANN, dict.fromkeys(CHATS, 1), 30, 20, revs=dict.fromkeys(CHATS, 1))
         resumed = await request_until_answered(env.edges.bus, RESUME, resume)
         assert {one.chat: one.revision.rev for one in resumed.chats if one.revision} == dict.fromkeys(CHATS, 2)

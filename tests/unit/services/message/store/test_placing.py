@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from services.message.service.reactors import find_reactors
+from services.message.service.readers import find_readers
 from services.message.store import MessageStore
 from services.message.store.placed import PlacedMessageStore
 from services.message.store.placement import NotPlaced, load, save
@@ -14,6 +16,8 @@ from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
+from shared.contract.reactions import FindReactors
+from shared.contract.receipts import FindReaders
 from shared.database import Database, make_engine
 from shared.partitions import partition_of
 from shared.placement import PartitionRange
@@ -115,6 +119,11 @@ class TestPlacedStore:
             await store.read(lambda snapshot: snapshot.heads(CHATS))
         with pytest.raises(RequestError, match="another database"):
             await store.mark_read([ReadRange(ANN, B_CHATS[0], 1, 1)], 100)
+        readers, reactors = FindReaders(B_CHATS[0], 1, actor=ANN), FindReactors(B_CHATS[0], 1, actor=ANN)
+        with pytest.raises(RequestError, match="another database"):
+            await store.read(lambda snapshot: find_readers(snapshot, readers, [ANN]))
+        with pytest.raises(RequestError, match="another database"):
+            await store.read(lambda snapshot: find_reactors(snapshot, reactors, 1))
         await database.close()
 
     async def test_a_change_takes_effect_at_once(self, urls: dict[str, str]) -> None:

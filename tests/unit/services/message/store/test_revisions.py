@@ -183,6 +183,44 @@ async def test_reactions_count_each_account_once(store: MessageStore) -> None:
     assert (last.rev, last.reactions, last.mine) == (4, {"🎉": 1, "👍": 1}, ["🎉"]), "one row for all reactions"
 
 
+async def test_reactors_come_in_pages_by_account(store: MessageStore) -> None:
+    await post(store, 1, 2)
+    accounts = [AccountId(number) for number in (300, 7, 20, 2**53 - 1, 1)]
+    for actor in accounts:
+        await change(store, 1, React("👍", on=True), actor)
+        await change(store, 2, React("💧", on=True), actor)
+    for emoji in ("🎉", "❤️"):
+        await change(store, 1, React(emoji, on=True), AccountId(20))
+    await change(store, 1, React("🎉", on=True), AccountId(8))
+
+    async def page(emoji: str = "", after: int = 0, most: int = 9) -> list[tuple[AccountId, list[str]]]:
+        return await store.read(lambda snap: snap.reactors((ROOM, 1), emoji, AccountId(after), most))
+
+    everyone = [(1, ["👍"]), (7, ["👍"]), (8, ["🎉"]), (20, ["❤️", "🎉", "👍"]), (300, ["👍"]), (2**53 - 1, ["👍"])]
+    assert await page() == everyone
+    for most in (1, 2, 5):
+        pages, after = [], 0
+        while found := await page(after=after, most=most):
+            pages += found
+            after = found[-1][0]
+        assert pages == everyone
+    assert await page("🎉") == [(8, ["🎉"]), (20, ["🎉"])]
+    assert await page("🎉", most=1) == [(8, ["🎉"])]
+    assert await page("🎉", after=8) == [(20, ["🎉"])]
+    assert await page("x") == []
+    await change(store, 1, RecallText())
+    assert await page() == []
+
+
+async def test_a_page_of_reactors_is_whole_with_most_emoji(store: MessageStore) -> None:
+    await post(store, 1)
+    for actor in (ANN, BOB, AccountId(3)):
+        for number in range(MAX_EMOJI):
+            await change(store, 1, React(str(number), on=True), actor)
+    found = await store.read(lambda snap: snap.reactors((ROOM, 1), "", AccountId(0), 2))
+    assert [(account, len(emojis)) for account, emojis in found] == [(ANN, MAX_EMOJI), (BOB, MAX_EMOJI)]
+
+
 async def test_limits(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     await post(store, *range(1, MAX_PINS + 2))
     for number in range(MAX_EMOJI):
