@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 PHRASES: Mapping[str, str] = {
     "AddMember": "add a user to a group",
+    "AddMembers": "add several users to a group",
     "AnnounceTyping": "show that one writes",
     "AnswerFriendship": "answer a friend request",
     "AnswerMembership": "answer an application to join",

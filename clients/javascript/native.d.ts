@@ -482,7 +482,14 @@ export type InvitationsResult = {
 export type InviteParameters = {
   id?: number | string | null;
   chat: number;
-  account: number;
+  account?: number | null;
+  accounts?: Array<number>;
+};
+
+export type InviteResult = {
+  version?: number;
+  added?: Array<number>;
+  rejected?: Record<string, string>;
 };
 
 export type JoinLinkParameters = {
@@ -493,6 +500,7 @@ export type JoinLinkParameters = {
 export type JoinLinkResult = {
   chat: number;
   name: string;
+  version?: number;
 };
 
 export type JoinParameters = {
@@ -504,6 +512,7 @@ export type JoinParameters = {
 export type JoinResult = {
   joined: boolean;
   name: string;
+  version?: number;
 };
 
 export type LinkParameters = {
@@ -548,12 +557,15 @@ export type MembersParameters = {
   id?: number | string | null;
   chat: number;
   after?: number;
+  since?: number;
 };
 
 export type MembersResult = {
   members: Array<MemberInfo>;
   more: boolean;
   silenced?: number;
+  version?: number;
+  since?: number;
 };
 
 export type MemberInfo = {
@@ -626,6 +638,25 @@ export type ReactParameters = {
 export type ReactResult = {
   rev: number;
   count: number;
+};
+
+export type ReactorsParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+  emoji?: string;
+  after?: number;
+  count?: number;
+};
+
+export type ReactorsResult = {
+  reactors: Array<ReactorInfo>;
+  more: boolean;
+};
+
+export type ReactorInfo = {
+  account: number;
+  emojis: Array<string>;
 };
 
 export type ReadParameters = {
@@ -873,6 +904,10 @@ export type UnreadChat = {
   mentions: number;
 };
 
+export type VersionResult = {
+  version?: number;
+};
+
 export type WatchParameters = {
   id?: number | string | null;
   accounts: Array<number>;
@@ -966,6 +1001,7 @@ export type RoleEvent = {
   account: number;
   role: string;
   by: number;
+  version?: number;
 };
 
 export type RenamedEvent = {
@@ -991,6 +1027,7 @@ export type MemberEvent = {
   account: number;
   name: string;
   accepted: boolean;
+  version?: number;
 };
 
 export type RequestEvent = {
@@ -1320,6 +1357,14 @@ export type UnreactReply = ReactResult & {
   re: Id;
 };
 
+export type ReactorsCommand = ReactorsParameters & {
+  op: "reactors";
+};
+
+export type ReactorsReply = ReactorsResult & {
+  re: Id;
+};
+
 export type PinCommand = IndexParameters & {
   op: "pin";
 };
@@ -1508,7 +1553,7 @@ export type SetChatCommand = SetChatParameters & {
   op: "set_chat";
 };
 
-export type SetChatReply = Nothing & {
+export type SetChatReply = VersionResult & {
   re: Id;
 };
 
@@ -1532,7 +1577,7 @@ export type AnswerJoinCommand = AnswerJoinParameters & {
   op: "answer_join";
 };
 
-export type AnswerJoinReply = Nothing & {
+export type AnswerJoinReply = VersionResult & {
   re: Id;
 };
 
@@ -1540,7 +1585,7 @@ export type InviteCommand = InviteParameters & {
   op: "invite";
 };
 
-export type InviteReply = Nothing & {
+export type InviteReply = InviteResult & {
   re: Id;
 };
 
@@ -1636,7 +1681,7 @@ export type LeaveCommand = ChatParameters & {
   op: "leave";
 };
 
-export type LeaveReply = Nothing & {
+export type LeaveReply = VersionResult & {
   re: Id;
 };
 
@@ -1644,7 +1689,7 @@ export type KickCommand = MemberParameters & {
   op: "kick";
 };
 
-export type KickReply = Nothing & {
+export type KickReply = VersionResult & {
   re: Id;
 };
 
@@ -1652,7 +1697,7 @@ export type BanCommand = BanParameters & {
   op: "ban";
 };
 
-export type BanReply = Nothing & {
+export type BanReply = VersionResult & {
   re: Id;
 };
 
@@ -1660,7 +1705,7 @@ export type UnbanCommand = MemberParameters & {
   op: "unban";
 };
 
-export type UnbanReply = Nothing & {
+export type UnbanReply = VersionResult & {
   re: Id;
 };
 
@@ -1676,7 +1721,7 @@ export type SilenceCommand = SilenceParameters & {
   op: "silence";
 };
 
-export type SilenceReply = Nothing & {
+export type SilenceReply = VersionResult & {
   re: Id;
 };
 
@@ -1684,7 +1729,7 @@ export type DisbandCommand = ChatParameters & {
   op: "disband";
 };
 
-export type DisbandReply = Nothing & {
+export type DisbandReply = VersionResult & {
   re: Id;
 };
 
@@ -1700,7 +1745,7 @@ export type RoleCommand = RoleParameters & {
   op: "role";
 };
 
-export type RoleReply = Nothing & {
+export type RoleReply = VersionResult & {
   re: Id;
 };
 
@@ -1708,7 +1753,7 @@ export type TransferCommand = MemberParameters & {
   op: "transfer";
 };
 
-export type TransferReply = Nothing & {
+export type TransferReply = VersionResult & {
   re: Id;
 };
 
@@ -1752,6 +1797,7 @@ export interface Operations {
   recall: [RecallCommand, RecallReply];
   react: [ReactCommand, ReactReply];
   unreact: [UnreactCommand, UnreactReply];
+  reactors: [ReactorsCommand, ReactorsReply];
   pin: [PinCommand, PinReply];
   unpin: [UnpinCommand, UnpinReply];
   report: [ReportCommand, ReportReply];

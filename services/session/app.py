@@ -14,7 +14,7 @@ from services.session.adapters.message_heads import MessageReader
 from services.session.adapters.presence_reader import PresenceReader
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
-from services.session.router import route, route_hooks, route_reports
+from services.session.router import route, route_hooks, route_members, route_reports
 from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
@@ -59,8 +59,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     memberships = Memberships(database, notifier, reader, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
-    moderation = Moderation(database, notifier, settings)
-    route(bus, accounts, chats, memberships, moderation, Friends(database, notifier, settings), system)
+    route(bus, accounts, chats, Friends(database, notifier, settings), system)
+    route_members(bus, memberships, Moderation(database, notifier, settings))
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, metrics, settings)
     outgoing = OutgoingHooks(database, notifier, reader, settings)
     route_hooks(bus, Hooks(database, settings.limits), outgoing, delivery)

@@ -214,6 +214,14 @@ def check_capacity(number: ChatId, size: int, limits: LimitsSettings) -> None:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
 
 
+def banned_account() -> RequestError:
+    return RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account")
+
+
+def blocking_account(field: str) -> RequestError:
+    return RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field)
+
+
 def check_chat_count(chats: int, limits: LimitsSettings) -> None:
     """An account in so many groups may join one more."""
     if chats >= limits.chats_per_account:
@@ -330,6 +338,10 @@ def check_chat(chat: ChatId) -> None:
 def hidden_error(code: ErrorCode) -> RequestError:
     """The same text for an unknown chat and for one that the actor is no member of."""
     return RequestError(code, "you are in no such chat", "chat")
+
+
+def member_already() -> RequestError:
+    return RequestError(ErrorCode.CONFLICT, "a member already", "chat")
 
 
 def not_a_member() -> RequestError:

@@ -20,8 +20,6 @@ def route(
     bus: Bus,
     accounts: AccountProfiles,
     chats: Chats,
-    memberships: Memberships,
-    moderation: Moderation,
     friends: Friends,
     system: SystemNotices,
 ) -> None:
@@ -47,22 +45,6 @@ def route(
     bus.serve(on.SET_CHAT, chats.set_chat, queue=_QUEUE)
     bus.serve(on.FIND_RECEIPT_CHATS, chats.find_receipt_chats, queue=_QUEUE)
 
-    bus.serve(on.REQUEST_MEMBERSHIP, memberships.request_membership, queue=_QUEUE)
-    bus.serve(on.ANSWER_MEMBERSHIP, memberships.answer_membership, queue=_QUEUE)
-    bus.serve(on.ADD_MEMBER, memberships.add_member, queue=_QUEUE)
-    bus.serve(on.CREATE_LINK, memberships.create_link, queue=_QUEUE)
-    bus.serve(on.LIST_LINKS, memberships.list_links, queue=_QUEUE)
-    bus.serve(on.DELETE_LINK, memberships.delete_link, queue=_QUEUE)
-    bus.serve(on.JOIN_BY_LINK, memberships.join_by_link, queue=_QUEUE)
-    bus.serve(on.END_MEMBERSHIP, memberships.end_membership, queue=_QUEUE)
-    bus.serve(on.SET_ROLE, memberships.set_role, queue=_QUEUE)
-    bus.serve(on.BAN_MEMBER, moderation.ban_member, queue=_QUEUE)
-    bus.serve(on.UNBAN_MEMBER, moderation.unban_member, queue=_QUEUE)
-    bus.serve(on.LIST_BANS, moderation.list_bans, queue=_QUEUE)
-    bus.serve(on.SILENCE_MEMBER, moderation.silence_member, queue=_QUEUE)
-    bus.serve(on.DISBAND_CHAT, moderation.disband_chat, queue=_QUEUE)
-    bus.serve(on.LIST_MEMBERS, memberships.list_members, queue=_QUEUE)
-
     bus.serve(on.REQUEST_FRIENDSHIP, friends.request_friendship, queue=_QUEUE)
     bus.serve(on.ANSWER_FRIENDSHIP, friends.answer_friendship, queue=_QUEUE)
     bus.serve(on.END_FRIENDSHIP, friends.end_friendship, queue=_QUEUE)
@@ -76,6 +58,25 @@ def route(
 
     bus.serve(on.LIST_ACCOUNTS, system.list_accounts, queue=_QUEUE)
     bus.serve(on.OPEN_NOTICES, system.open_notices, queue=_QUEUE)
+
+
+def route_members(bus: Bus, memberships: Memberships, moderation: Moderation) -> None:
+    bus.serve(on.REQUEST_MEMBERSHIP, memberships.request_membership, queue=_QUEUE)
+    bus.serve(on.ANSWER_MEMBERSHIP, memberships.answer_membership, queue=_QUEUE)
+    bus.serve(on.ADD_MEMBER, memberships.add_member, queue=_QUEUE)
+    bus.serve(on.ADD_MEMBERS, memberships.add_members, queue=_QUEUE)
+    bus.serve(on.CREATE_LINK, memberships.create_link, queue=_QUEUE)
+    bus.serve(on.LIST_LINKS, memberships.list_links, queue=_QUEUE)
+    bus.serve(on.DELETE_LINK, memberships.delete_link, queue=_QUEUE)
+    bus.serve(on.JOIN_BY_LINK, memberships.join_by_link, queue=_QUEUE)
+    bus.serve(on.END_MEMBERSHIP, memberships.end_membership, queue=_QUEUE)
+    bus.serve(on.SET_ROLE, memberships.set_role, queue=_QUEUE)
+    bus.serve(on.BAN_MEMBER, moderation.ban_member, queue=_QUEUE)
+    bus.serve(on.UNBAN_MEMBER, moderation.unban_member, queue=_QUEUE)
+    bus.serve(on.LIST_BANS, moderation.list_bans, queue=_QUEUE)
+    bus.serve(on.SILENCE_MEMBER, moderation.silence_member, queue=_QUEUE)
+    bus.serve(on.DISBAND_CHAT, moderation.disband_chat, queue=_QUEUE)
+    bus.serve(on.LIST_MEMBERS, memberships.list_members, queue=_QUEUE)
 
 
 def route_hooks(bus: Bus, hooks: Hooks, outgoing: OutgoingHooks, delivery: HookDelivery) -> None:

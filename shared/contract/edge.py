@@ -214,13 +214,15 @@ class MembershipApplied(msgspec.Struct, tag="membership_applied", frozen=True):
 
 
 class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True):
-    """`account` has joined the group (to all members) or was rejected (to the account only)."""
+    """`account` has joined the group (to all members) or was rejected (to the account only). `version`: the chat's of
+    the join; 0: not known."""
 
     chat: ChatId
     name: str
     account: AccountId
     accepted: bool
     kept: dict[AccountId, int] = {}
+    version: int = 0
 
 
 class ChatRenamed(msgspec.Struct, tag="chat_renamed", frozen=True):

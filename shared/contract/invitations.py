@@ -63,5 +63,8 @@ class JoinByLink(msgspec.Struct):
 
 
 class JoinedByLink(msgspec.Struct, frozen=True):
+    """`version`: the chat's; 0: not known."""
+
     chat: ChatId
     name: str
+    version: int = 0

@@ -183,6 +183,13 @@ class Ack(msgspec.Struct, frozen=True):
     """The request is fulfilled, now or by an earlier request."""
 
 
+class ChatVersion(Ack, frozen=True):
+    """An Ack of a request that concerns a chat. `version`: the chat's; 0: not known, as from a replica of the version
+    before, which sends an Ack."""
+
+    version: int = 0
+
+
 # Accounts and friends
 
 
@@ -264,6 +271,8 @@ class MembershipRequested(msgspec.Struct, frozen=True):
     joined: bool
     """True: joined at once; False: the application is pending."""
     name: str
+    version: int = 0
+    """The chat's, if joined; 0: not known."""
 
 
 class AnswerMembership(msgspec.Struct):

@@ -24,6 +24,8 @@ class Native(Client):
         self._ids = count(1)
         self.read_by: dict[tuple[int, int], int] = {}
         """The last message that another member is known to have read, by chat and account."""
+        self._members: dict[int, tuple[int, dict[int, str]]] = {}
+        """By chat: the version of which the roles of the members are known, and these."""
 
     def register(self, account: Account, name: str) -> None:
         """Sends the plain password, so that every dialect may use it."""
@@ -168,6 +170,10 @@ class Native(Client):
     def rename_group(self, group: int, name: str) -> None:
         self.call("set_chat", chat=group, name=name)
 
+    def invite(self, group: int, accounts: list[int]) -> set[int]:
+        """Returns those that are members now."""
+        return {*self.call("invite", chat=group, accounts=accounts)["added"]}
+
     def set_role(self, group: int, member: int, role: str) -> None:
         if role == "owner":
             self.call("transfer", chat=group, account=member)
@@ -222,10 +228,16 @@ class Native(Client):
         return {head["chat"]: _bare_head(head) for head in self._heads({})["chats"]}
 
     def roles(self, chat: int) -> dict[int, str]:
-        """The members' roles."""
-        page = self.call("members", chat=chat)
+        """The members' roles: those known before, and what has changed since."""
+        version, known = self._members.get(chat, (0, {}))
+        page = self.call("members", chat=chat, since=version)
         assert not page["more"], page
-        return {one["account"]: one["role"] for one in page["members"]}
+        if page.get("since", 0) == 0:
+            known = {}
+        known = known | {one["account"]: one["role"] for one in page["members"]}
+        known = {account: role for account, role in known.items() if role != "left"}
+        self._members[chat] = page["version"], known
+        return known
 
     def chat(self, number: int) -> dict[str, Any]:
         return self.call("chat", chat=number)

@@ -404,6 +404,18 @@ class Model:
         del chat.applied[applicant]
         return [(applicant, JoinRequestAnswered(chat.number, chat.name, applicant, accepted=False))]
 
+    def invite(self, chat: Chat, by: int, accounts: list[int]) -> Notifications:
+        """Of those who may be added; the others, and members, stay what they are."""
+        if by not in chat.leaders:
+            raise Forbidden
+        added = [one for one in dict.fromkeys(accounts) if one not in chat.first and self._may_add(chat, by, one)]
+        chat.first |= dict.fromkeys(added, 0)
+        return [one for account in added for one in self._admit(chat, account)]
+
+    def _may_add(self, chat: Chat, by: int, account: int) -> bool:
+        known = account in chat.applied or account in self.users[by].friends
+        return known and account not in chat.banned and not self.is_blocked(by, [account])
+
     def _admit(self, chat: Chat, account: int) -> Notifications:
         chat.applied.pop(account, None)
         chat.first[account] = 1 if chat.policy == "open" else chat.head + 1

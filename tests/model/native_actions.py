@@ -32,6 +32,8 @@ def change(
     expect_same(device, revs, [changes.last_rev(chat, message, command.kind)][: len(revs)])
     if device.user.number in chat.first:
         check_native_history(harness.model, device, chat)
+    if message in chat.visible_to(device.user.number):
+        check_reactors(device, chat, message)
 
 
 def block(harness: ModelHarness, device: ModelDevice, other: ModelUser, *, on: bool) -> None:
@@ -77,6 +79,24 @@ def check_readers(harness: ModelHarness, device: ModelDevice, chat: Chat, messag
         return
     wanted = model.readers(message)
     device.settle_on(lambda: client.readers(chat.number, message.index) & message.audience, wanted)
+
+
+def check_reactors(device: ModelDevice, chat: Chat, message: SentMessage) -> None:
+    wanted: dict[int, set[str]] = {}
+    for emoji, accounts in message.reactions.items():
+        for account in accounts:
+            wanted.setdefault(account, set()).add(emoji)
+    expect_same(device, _client(device).reactors(chat.number, message.index), wanted)
+
+
+def invite(harness: ModelHarness, device: ModelDevice, chat: Chat, accounts: list[int]) -> None:
+    """Members stay, and those who may not be added do not keep the others out."""
+    harness.note(f"{device} invites {accounts} to {chat.number}")
+    client, by, added = _client(device), device.user.number, list[set[int]]()
+    harness.do(
+        lambda: added.append(client.invite(chat.number, accounts)), lambda: harness.model.invite(chat, by, accounts)
+    )
+    expect_same(device, added, [{*accounts} & chat.first.keys()][: len(added)])
 
 
 def set_role(harness: ModelHarness, device: ModelDevice, chat: Chat, member: int, role: Role) -> None:

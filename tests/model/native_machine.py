@@ -206,6 +206,18 @@ class NativeMachine(Machine):
         account = self.prefer(choice, "whom", [one for one in others if on is not (one in chat.banned)], others)
         native_actions.ban(self.harness, device, chat, account, on=on)
 
+    @precondition(lambda self: self.own_groups())
+    @rule(choice=data)
+    def invite(self, choice: st.DataObject) -> None:
+        """Mostly friends, by an owner or admin; some may be members."""
+        groups = self.own_groups()
+        led = [(device, chat) for device, chat in groups if device.user.number in chat.leaders]
+        device, chat = self.prefer(choice, "who and where", led, groups)
+        possible = sorted({one.number for one in self.users} - {device.user.number})
+        friends = sorted(device.user.friends)
+        some = [self.prefer(choice, "whom", friends, possible) for _ in range(choice.draw(st.integers(1, 4)))]
+        native_actions.invite(self.harness, device, chat, some)
+
     @precondition(lambda self: self.members())
     @rule(choice=data, on=flags, all_members=flags)
     def silence(self, choice: st.DataObject, on: bool, all_members: bool) -> None:

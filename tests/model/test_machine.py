@@ -34,8 +34,11 @@ def test_every_client_sees_what_the_model_predicts(cluster: Cluster, number: int
     play(cluster.edges, histories=HISTORIES, steps=STEPS, number=number)
 
 
-@pytest.mark.parametrize("mutant", ["forget-read", "forget-states", "keep-recalled", "swap-changes"])
-def test_a_broken_build_is_flagged(tmp_path: Path, mutant: str) -> None:
+@pytest.mark.parametrize(
+    ("mutant", "histories"), [("forget-read", 1), ("forget-states", 1), ("keep-recalled", 1), ("swap-changes", 3)]
+)
+def test_a_broken_build_is_flagged(tmp_path: Path, mutant: str, histories: int) -> None:
+    """`histories`: the seed of those that show it."""
     program = (sys.executable, "-m", "tests.drills.mutants", mutant, "up")
     with Cluster(tmp_path / "data", *RELAXED, program=program) as cluster, pytest.raises(ModelMismatch):
-        play(cluster.edges, histories=HISTORIES, steps=STEPS, number=1)
+        play(cluster.edges, histories=HISTORIES, steps=STEPS, number=histories)

@@ -250,13 +250,14 @@ class NativeUser(DialectUser):
     def call(self, op: str, **members: object) -> dict[str, Any]:
         """The reply, also an error."""
         number = next(self._ids)
-        reply: dict[str, Any] = json.loads(self.request({"op": op, "id": number, **members}, f'{{"re":{number},'))
+        reply: dict[str, Any] = json.loads(self.request({"op": op, "id": number, **members}, f'{{"re":{number}'))
+        assert reply["re"] == number
         return reply
 
     def do(self, op: str, **members: object) -> None:
-        """A command whose reply has no members."""
-        number = next(self._ids)
-        self.request({"op": op, "id": number, **members}, f'{{"re":{number}}}')
+        """A command that succeeds, and whose reply is of no interest."""
+        reply = self.call(op, **members)
+        assert "error" not in reply, reply
 
     def event(self, kind: str) -> dict[str, Any]:
         event: dict[str, Any] = json.loads(self.receive(f'{{"ev":"{kind}"'))

@@ -27,7 +27,7 @@ from shared.contract.errors import Failure
 from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
-from shared.contract.members import ListMembers
+from shared.contract.members import AddMembers, ListMembers
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.model import Quote, RichSegment
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
@@ -313,6 +313,7 @@ Command = (
     | RequestMembership
     | AnswerMembership
     | AddMember
+    | AddMembers
     | EndMembership
     | SetRole
     | GroupCommand

@@ -43,12 +43,13 @@ class ChatLeft:
 @dataclass(frozen=True, slots=True)
 class RoleChanged:
     """Another member has a new role, or this account has; LEFT: another member has left the group, or was removed.
-    `by`: the account that changed it."""
+    `by`: the account that changed it. `version`: the chat's."""
 
     chat: ChatId
     account: AccountId
     role: Role
     by: AccountId
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from shared.contract.exports import AccountRecord
 from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
-from shared.contract.members import MemberList
+from shared.contract.members import MemberList, MembersAdded
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
 from shared.contract.moderation import BanList
@@ -30,7 +30,16 @@ from shared.contract.receipts import Readers
 from shared.contract.reports import OwnReports
 from shared.contract.resume import ResumedChat
 from shared.contract.search import SearchPage
-from shared.contract.session import AccountView, Ack, ChatOpened, ChatView, ChatViews, MembershipRequested, Requests
+from shared.contract.session import (
+    AccountView,
+    Ack,
+    ChatOpened,
+    ChatVersion,
+    ChatView,
+    ChatViews,
+    MembershipRequested,
+    Requests,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +220,7 @@ NativeReply = (
     | ChatMarkedRead
     | ChatsResumed
     | MemberList
+    | MembersAdded
     | Changed
     | ChangesPage
     | SearchPage
@@ -248,6 +258,7 @@ Reply = (
     | AccountView
     | ChatView
     | Ack
+    | ChatVersion
     | Requests
     | MembershipRequested
     | ChatViews

@@ -18,7 +18,7 @@ from shared.contract.invitations import (
     JoinedByLink,
     ListLinks,
 )
-from shared.contract.members import ListMembers, MemberList
+from shared.contract.members import AddMembers, ListMembers, MemberList, MembersAdded
 from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.mutes import MuteChat
 from shared.contract.outgoing_hooks import (
@@ -38,6 +38,7 @@ from shared.contract.session import (
     AnswerFriendship,
     AnswerMembership,
     ChatOpened,
+    ChatVersion,
     ChatView,
     ChatViews,
     ChatWithMembers,
@@ -74,6 +75,7 @@ ForwardedCommand = (
     | RequestMembership
     | AnswerMembership
     | AddMember
+    | AddMembers
     | EndMembership
     | SetRole
     | ListMembers
@@ -88,11 +90,13 @@ ForwardedReply = (
     AccountView
     | ChatView
     | Ack
+    | ChatVersion
     | Requests
     | MembershipRequested
     | ChatViews
     | ChatOpened
     | MemberList
+    | MembersAdded
     | BlockedAccounts
     | BanList
     | InvitationLink
@@ -144,6 +148,8 @@ class Forwarder:
                 return await bus.request(subjects.ANSWER_MEMBERSHIP, command, seconds=seconds)
             case AddMember():
                 return await bus.request(subjects.ADD_MEMBER, command, seconds=seconds)
+            case AddMembers():
+                return await bus.request(subjects.ADD_MEMBERS, command, seconds=seconds, retry=True)
             case EndMembership():
                 return await bus.request(subjects.END_MEMBERSHIP, command, seconds=seconds)
             case SetRole():

@@ -71,7 +71,7 @@ class SocialNotifier:
     def notify_added(self, created: ChatCreated) -> None:
         """Push to the accounts that were added to a new group, to each its own membership."""
         for account, number in created.kept.items():
-            event = MembershipAnswered(created.chat, created.name, account, accepted=True)
+            event = MembershipAnswered(created.chat, created.name, account, accepted=True, version=created.version)
             self._notify_account(account, event, number)
 
     def notify_role(self, notify: Notify, changed: MembershipChanged) -> None:
@@ -79,7 +79,7 @@ class SocialNotifier:
         the former member."""
         if changed.by == NO_ACCOUNT:
             return
-        event = RoleChanged(changed.chat, changed.account, changed.role, changed.by)
+        event = RoleChanged(changed.chat, changed.account, changed.role, changed.by, changed.version)
         for account in (changed.account,) if notify.recipients is None else notify.recipients:
             former = account == changed.account and changed.role is Role.LEFT
             if not former and (local := self._accounts.get(account)):

@@ -21,6 +21,7 @@ from shared.contract.session import (
     ChatList,
     ChatOpened,
     ChatsFound,
+    ChatVersion,
     ChatView,
     ChatViews,
     CreateChat,
@@ -143,13 +144,13 @@ class Chats:
             self._notifier.republish({request.chat: page.version})
         return page
 
-    async def rename_chat(self, request: RenameChat) -> Ack:
+    async def rename_chat(self, request: RenameChat) -> ChatVersion:
         return await self.set_chat(SetChat(request.chat, request.name, actor=request.actor))
 
-    async def set_chat(self, request: SetChat) -> Ack:
+    async def set_chat(self, request: SetChat) -> ChatVersion:
         """Notifies the members."""
         if not (values := domain.group_changes(request, self._limits)):
-            return Ack()
+            return ChatVersion()
         change = partial(
             chats.set_chat,
             number=request.chat,
@@ -161,7 +162,7 @@ class Chats:
         changed = await self._database.write(change)
         notice = _changes_of(changed.chat, request.actor, frozenset(values))
         await self._notifier.publish({}, [Notification(notice, changed.members)])
-        return Ack()
+        return ChatVersion(changed.chat.version)
 
     async def mute_chat(self, request: MuteChat) -> Ack:
         domain.check_actor(request.actor)

@@ -1,14 +1,15 @@
 """Joining and leaving groups: the lobby, membership requests, members added by a friend, departures, roles."""
 
 import secrets
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.service.departures import notifications_of
 from services.session.service.ports import ChangeNotifier, ChatHeads, Notification, SessionDatabase
-from services.session.store import departures, links, memberships, roles
-from services.session.store.memberships import AwaitingApproval
+from services.session.store import additions, departures, links, memberships, roles
+from services.session.store.memberships import AwaitingApproval, FinishedJoin
 from shared.clock import now_ms
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.errors import ErrorCode, RequestError
@@ -22,12 +23,13 @@ from shared.contract.invitations import (
     JoinedByLink,
     ListLinks,
 )
-from shared.contract.members import ListMembers, MemberList
+from shared.contract.members import MAX_ADDED, AddMembers, ListMembers, MemberList, MembersAdded
 from shared.contract.model import Role
 from shared.contract.session import (
     Ack,
     AddMember,
     AnswerMembership,
+    ChatVersion,
     EndMembership,
     MembershipRequested,
     RequestMembership,
@@ -38,10 +40,13 @@ from shared.settings import Settings
 _MEMBERS_PAGE = 200
 """The longest addresses of avatars make 450 KiB of them."""
 _LINK_BYTES = 16
+_FINISHED_AT_ONCE = 4
+"""Joins in one transaction, which stores a notification of each for each member of a group that is not big."""
 
 
 class Memberships:
-    """A join has two transactions: `finish_join` runs the second one (see store.memberships)."""
+    """A join has two transactions: `finish_join` runs the second one (see store.memberships). Several joins at once
+    share the first one."""
 
     def __init__(
         self, database: SessionDatabase, notifier: ChangeNotifier, heads: ChatHeads, settings: Settings
@@ -70,10 +75,10 @@ class Memberships:
             applied = MembershipApplied(request.actor, request.chat, request.text)
             await self._notifier.publish({}, [Notification(applied, result.admins)])
             return MembershipRequested(joined=False, name=result.name)
-        await self.finish_join(request.chat, request.actor, result.version)
-        return MembershipRequested(joined=True, name=result.name)
+        version = await self.finish_join(request.chat, request.actor, result.version)
+        return MembershipRequested(joined=True, name=result.name, version=version)
 
-    async def answer_membership(self, request: AnswerMembership) -> Ack:
+    async def answer_membership(self, request: AnswerMembership) -> ChatVersion:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.applicant, "applicant")
@@ -82,21 +87,30 @@ class Memberships:
         result = await self._database.write(answer)
         if isinstance(result, MembershipAnswered):
             await self._notifier.publish({}, [Notification(result, [request.applicant])])
-        else:
-            await self.finish_join(request.chat, request.applicant, result.version)
-        return Ack()
+            return ChatVersion()
+        return ChatVersion(await self.finish_join(request.chat, request.applicant, result.version))
 
-    async def add_member(self, request: AddMember) -> Ack:
+    async def add_member(self, request: AddMember) -> ChatVersion:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.account)
         head = await self._heads.last_index(request.chat)
-        add = partial(memberships.add_member, request=request, head=head, limits=self._limits, now=now_ms())
+        add = partial(additions.add_member, request=request, head=head, limits=self._limits, now=now_ms())
         started = await self._database.write(add)
-        await self.finish_join(request.chat, request.account, started.version)
-        return Ack()
+        return ChatVersion(await self.finish_join(request.chat, request.account, started.version))
 
-    async def end_membership(self, request: EndMembership) -> Ack:
+    async def add_members(self, request: AddMembers) -> MembersAdded:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_batch_size(request.accounts, MAX_ADDED, "accounts")
+        head = await self._heads.last_index(request.chat)
+        add = partial(additions.add_members, request=request, head=head, limits=self._limits, now=now_ms())
+        started = await self._database.write(add)
+        version = await self._finish_joins(request.chat, started.joining, started.version)
+        added = [account for account in dict.fromkeys(request.accounts) if account not in started.rejected]
+        return MembersAdded(added, started.rejected, version)
+
+    async def end_membership(self, request: EndMembership) -> ChatVersion:
         """Messages committed after the reply do not reach the former member."""
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
@@ -104,22 +118,23 @@ class Memberships:
         end = partial(departures.end_membership, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
         left = await self._database.write(end)
         await self._notifier.publish({left.chat: left.version}, notifications_of(request.account, left, request.actor))
-        return Ack()
+        return ChatVersion(left.version)
 
-    async def set_role(self, request: SetRole) -> Ack:
+    async def set_role(self, request: SetRole) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         if request.role is Role.LEFT:
             raise RequestError(ErrorCode.INVALID, "a member has another role", "role")
         change = partial(roles.set_role, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        if (result := await self._database.write(change)) is not None:
+        result = await self._database.write(change)
+        if result.changed:
             notices = [
                 MembershipChanged(request.chat, one.account, one.role, one.first_index, one.version, by=request.actor)
                 for one in result.changed
             ]
             notifications = [Notification(notice, result.recipients) for notice in notices]
             await self._notifier.publish({request.chat: result.version}, notifications)
-        return Ack()
+        return ChatVersion(result.version)
 
     async def list_members(self, request: ListMembers) -> MemberList:
         domain.check_actor(request.actor)
@@ -156,28 +171,44 @@ class Memberships:
         head = await self._heads.last_index(chat)
         join = partial(links.join, request=request, chat=chat, head=head, limits=self._limits, now=now_ms())
         started = await self._database.write(join)
-        await self.finish_join(chat, request.actor, started.version)
-        return JoinedByLink(chat, started.name)
+        version = await self.finish_join(chat, request.actor, started.version)
+        return JoinedByLink(chat, started.name, version)
 
-    async def finish_join(self, chat: ChatId, account: AccountId, version: int) -> None:
-        """Publish the version with the new member, then set where its unread messages start. Messages committed before
-        the version was published are not unread; later ones reach the account. Raises RequestError when the message
-        service does not reply; the join then stays unfinished and must be repeated."""
+    async def finish_join(self, chat: ChatId, account: AccountId, version: int) -> int:
+        """See _finish_joins."""
+        return await self._finish_joins(chat, [account], version)
+
+    async def _finish_joins(self, chat: ChatId, accounts: Sequence[AccountId], version: int) -> int:
+        """Publish the version with the new members, then set where their unread messages start. Messages committed
+        before the version was published are not unread; later ones reach the accounts. Returns the chat's version.
+        Raises RequestError when the message service does not reply; the joins then stay unfinished and must be
+        repeated."""
+        if not accounts:
+            return version
         await self._notifier.publish({chat: version})
         unread_from = await self._heads.last_index(chat) + 1
-        finish = partial(
-            memberships.finish_join,
-            number=chat,
-            account=account,
-            unread_from=unread_from,
-            now=now_ms(),
-            broadcast_from=self._broadcast_members,
+        for start in range(0, len(accounts), _FINISHED_AT_ONCE):
+            finish = partial(
+                memberships.finish_joins,
+                number=chat,
+                accounts=accounts[start : start + _FINISHED_AT_ONCE],
+                unread_from=unread_from,
+                now=now_ms(),
+                broadcast_from=self._broadcast_members,
+            )
+            finished = await self._database.write(finish)
+            version = max(version, finished.version)
+            if finished.joins:
+                await self._notifier.publish({chat: finished.version}, _notifications_of(chat, finished.joins))
+        return version
+
+
+def _notifications_of(chat: ChatId, joins: Sequence[FinishedJoin]) -> Iterator[Notification]:
+    """A new member knows the chat before it hears of the others."""
+    for one in joins:
+        joined = MembershipChanged(
+            chat, one.answered.account, one.role, one.first_index, one.version, one.since, recent=one.recent
         )
-        if (finished := await self._database.write(finish)) is not None:
-            joined = MembershipChanged(
-                chat, account, finished.role, finished.first_index, finished.version, finished.since,
-                recent=finished.recent,
-            )  # fmt: skip
-            notices = (joined, finished.answered)
-            notifications = [Notification(notice, finished.recipients) for notice in notices]
-            await self._notifier.publish({chat: finished.version}, notifications)
+        yield Notification(joined, one.recipients)
+    for one in joins:
+        yield Notification(one.answered, one.recipients)

@@ -11,7 +11,7 @@ from shared.contract.edge import MembershipChanged
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.model import Role
 from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
-from shared.contract.session import Ack
+from shared.contract.session import ChatVersion
 from shared.settings import Settings
 
 
@@ -24,7 +24,7 @@ class Moderation:
         self._limits = settings.limits
         self._broadcast_members = settings.message.broadcast_members
 
-    async def ban_member(self, request: BanMember) -> Ack:
+    async def ban_member(self, request: BanMember) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         domain.check_time(request.until, "until")
@@ -35,33 +35,34 @@ class Moderation:
             now=now_ms(),
             broadcast_from=self._broadcast_members,
         )
-        if (left := await self._database.write(ban)) is not None:
+        version, left = await self._database.write(ban)
+        if left is not None:
             notifications = notifications_of(request.account, left, request.actor)
             await self._notifier.publish({left.chat: left.version}, notifications)
-        return Ack()
+        return ChatVersion(version)
 
-    async def unban_member(self, request: UnbanMember) -> Ack:
+    async def unban_member(self, request: UnbanMember) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
-        await self._database.write(partial(moderation.unban_member, request=request))
-        return Ack()
+        return ChatVersion(await self._database.write(partial(moderation.unban_member, request=request)))
 
     async def list_bans(self, request: ListBans) -> BanList:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         return await self._database.read(partial(moderation.list_bans, request=request, now=now_ms()))
 
-    async def silence_member(self, request: SilenceMember) -> Ack:
+    async def silence_member(self, request: SilenceMember) -> ChatVersion:
         domain.check_actor(request.actor)
         if request.account != NO_ACCOUNT:
             domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         domain.check_time(request.until, "until")
         silence = partial(moderation.silence_member, request=request, limits=self._limits, now=now_ms())
-        await self._notifier.publish({request.chat: await self._database.write(silence)})
-        return Ack()
+        version = await self._database.write(silence)
+        await self._notifier.publish({request.chat: version})
+        return ChatVersion(version)
 
-    async def disband_chat(self, request: DisbandChat) -> Ack:
+    async def disband_chat(self, request: DisbandChat) -> ChatVersion:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         disband = partial(moderation.disband, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
@@ -74,4 +75,4 @@ class Moderation:
             for member in former_members
         ]
         await self._notifier.publish({request.chat: version}, notifications)
-        return Ack()
+        return ChatVersion(version)

@@ -1,11 +1,12 @@
 """Bans and silences of groups. Each function but the reading ones is called with the chat's row locked."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
-from services.session.domain import ALWAYS, check_ban_count, check_silence_count
+from services.session.domain import ALWAYS, banned_account, check_ban_count, check_silence_count
 from services.session.store.sql import insert
 from services.session.tables import ban, silence
-from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.moderation import Ban, BanMember, SilenceMember
 from shared.settings import LimitsSettings
@@ -34,9 +35,16 @@ def list_bans(connection: sa.Connection, chat: ChatId, now: int) -> list[Ban]:
 
 def require_not_banned(connection: sa.Connection, chat: ChatId, account: AccountId, now: int) -> None:
     """Raises RequestError for an account that may not join."""
-    banned = sa.select(ban.c.chat).where(ban.c.chat == chat, ban.c.account == account, ban.c.until > now)
-    if connection.execute(banned).one_or_none() is not None:
-        raise RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account")
+    if banned_among(connection, chat, [account], now):
+        raise banned_account()
+
+
+def banned_among(
+    connection: sa.Connection, chat: ChatId, accounts: Sequence[AccountId], now: int
+) -> frozenset[AccountId]:
+    """Those of these accounts that may not join."""
+    banned = sa.select(ban.c.account).where(ban.c.chat == chat, ban.c.account.in_(accounts), ban.c.until > now)
+    return frozenset(connection.execute(banned).scalars())
 
 
 def store_silence(connection: sa.Connection, request: SilenceMember, limits: LimitsSettings, now: int) -> None:

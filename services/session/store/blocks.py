@@ -1,4 +1,4 @@
-"""Blocked accounts.
+"""Blocked accounts: their users do not reach those who block them.
 
 Message learns of them with the membership of the private chat. So a change has two transactions: the second one
 increments the version of the chat, which may have been created during the first.
@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import check_block_count
+from services.session.domain import blocking_account, check_block_count
 from services.session.store.sql import later, pair_key, parse_pair, require_active, slices
 from services.session.tables import block, chat, friend_request
 from shared.contract.contacts import SetBlocked
-from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, MemberPair
 from shared.settings import LimitsSettings
@@ -75,9 +74,14 @@ def find_blocked_members(
 def require_unblocked(connection: sa.Connection, actor: AccountId, accounts: Iterable[AccountId], field: str) -> None:
     """Raises RequestError when one of the accounts blocks the actor."""
     for some in slices(list(accounts)):
-        blocking = sa.select(block.c.account).where(block.c.blocked == actor, block.c.account.in_(some)).limit(1)
-        if connection.execute(blocking).first() is not None:
-            raise RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field)
+        if blocking_among(connection, actor, some):
+            raise blocking_account(field)
+
+
+def blocking_among(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> frozenset[AccountId]:
+    """Those of these accounts that block the actor."""
+    blocking = sa.select(block.c.account).where(block.c.blocked == actor, block.c.account.in_(accounts))
+    return frozenset(connection.execute(blocking).scalars())
 
 
 def delete_blocks(connection: sa.Connection, account: AccountId) -> None:

@@ -100,7 +100,7 @@ def create_group(
     when a member is unknown or deleted, or blocks the owner, or the owner has too many groups."""
     nicknames = require_active(connection, members, "members")
     require_unblocked(connection, request.actor, members, "members")
-    check_chat_count(count_groups(connection, request.actor), limits)
+    check_chat_count(count_groups(connection, [request.actor]).get(request.actor, 0), limits)
     first = [nicknames[account] for account in members[:3]]
     name = request.name or default_name(first, limits.group_name_characters, language)
     values = _default_values(name, request.actor, now) | {

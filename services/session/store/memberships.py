@@ -1,12 +1,13 @@
 """Joining chats: at once, on an approved request, or added by a friend.
 
 A join has two transactions. The first makes the account a member, so that it receives every message committed from
-then on; `head` is the last index that the message service reported shortly before. The second, `finish_join`, sets
-where the unread messages start: after the last index at the time when all nodes can know the new member.
+then on; `head` is the last index that the message service reported shortly before. The second, `finish_joins`, sets
+where the unread messages start: after the last index at the time when all nodes can know the new member. Each join, and
+each end of one, has a version of the chat of its own, also if several are made by one transaction.
 `unfinished_joins` finds joins that were interrupted in between; a repeated request finishes them too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -15,7 +16,6 @@ from services.session import domain
 from services.session.domain import LOBBY
 from services.session.store import pending_notifications
 from services.session.store.bans import require_not_banned
-from services.session.store.blocks import require_unblocked
 from services.session.store.friends import store_request
 from services.session.store.sql import (
     IS_MEMBER,
@@ -28,12 +28,12 @@ from services.session.store.sql import (
     role_of,
     touch,
 )
-from services.session.tables import chat, friendship, member, membership_request
+from services.session.tables import chat, member, membership_request
 from shared.contract.edge import RECENT_JOINS, MembershipAnswered, RecentJoins, recent_joins
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
-from shared.contract.session import AddMember, AnswerMembership, RequestMembership
+from shared.contract.session import AnswerMembership, RequestMembership
 from shared.settings import LimitsSettings
 
 
@@ -49,7 +49,7 @@ class LockedGroup(NamedTuple):
 
 
 class StartedJoin(NamedTuple):
-    """The account is a member since `version`; the join is not finished."""
+    """The account is a member since `version` or an earlier one; the join is not finished."""
 
     version: int
     name: str
@@ -64,7 +64,8 @@ class AwaitingApproval(NamedTuple):
 
 class FinishedJoin(NamedTuple):
     """`recipients`: all members; None when there are many. In the lobby, the new member only. `since`: nobody else's
-    membership has changed after this version. `recent`: of other accounts, in a group with many members."""
+    membership has changed after this version. `recent`: of other accounts, in a group with many members; of several
+    joins, the first has it."""
 
     version: int
     since: int
@@ -73,6 +74,13 @@ class FinishedJoin(NamedTuple):
     answered: MembershipAnswered
     recipients: list[AccountId] | None
     recent: RecentJoins | None
+
+
+class FinishedJoins(NamedTuple):
+    """`version`: the chat's, after these. `joins`: in the order of joining."""
+
+    version: int
+    joins: list[FinishedJoin]
 
 
 _FIRST_VERSION = 1
@@ -114,20 +122,6 @@ def answer_request(
     return pending_notifications.store(connection, [request.applicant], rejected, now)
 
 
-def add_member(
-    connection: sa.Connection, request: AddMember, head: int, limits: LimitsSettings, now: int
-) -> StartedJoin:
-    """Add a friend of the actor, or an account that requested membership. Raises RequestError."""
-    group = lock_managed_group(connection, request.chat, request.actor)
-    if is_joining(connection, group, request.account):
-        return StartedJoin(group.version, group.name)
-    require_active(connection, [request.actor, request.account], "account")
-    if not (_has_requested(connection, group.id, request.account) or _are_friends(connection, request)):
-        raise RequestError(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
-    require_unblocked(connection, request.actor, [request.account], "account")
-    return admit(connection, group, request.account, head, limits, now)
-
-
 def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: int) -> int | None:
     """Join unless the account is or was a member. Returns the lobby's version; None when the account is deleted."""
     lobby = lock_group(connection, LOBBY)
@@ -135,7 +129,7 @@ def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: in
         return None
     known = sa.select(member.c.chat).where(member.c.chat == LOBBY, member.c.account == account)
     if connection.execute(known).one_or_none() is None:
-        return _insert_member(connection, lobby, account, head, now).version
+        return insert_members(connection, lobby, [account], head, now).version
     return lobby.version
 
 
@@ -146,73 +140,107 @@ def admit(
     require_not_banned(connection, group.id, account, now)
     domain.check_capacity(group.id, group.size, limits)
     require_active(connection, [account], "account")
-    domain.check_chat_count(count_groups(connection, account), limits)
+    domain.check_chat_count(count_groups(connection, [account]).get(account, 0), limits)
     _delete_request(connection, group.id, account)
-    return _insert_member(connection, group, account, head, now)
+    return insert_members(connection, group, [account], head, now)
 
 
-def _insert_member(
-    connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, now: int
+def insert_members(
+    connection: sa.Connection, group: LockedGroup, accounts: Sequence[AccountId], head: int, now: int
 ) -> StartedJoin:
-    """A group without members has no owner: the next member becomes the owner. A former member gets a new seat."""
-    is_owner = group.owner == NO_ACCOUNT and group.id != LOBBY
+    """A group without members has no owner: the next member becomes the owner. A former member gets a new seat. The
+    caller has checked the accounts, and locked their profiles."""
+    next_owner = accounts[0] if group.owner == NO_ACCOUNT and group.id != LOBBY else NO_ACCOUNT
     seat = sa.select(chat.c.seats).where(chat.c.id == group.id).scalar_subquery()
-    row = {
-        "chat": group.id, "account": account, "role": Role.OWNER if is_owner else Role.MEMBER, "seat": seat,
-        "first_index": head + 1, "unread_from": None, "version": group.version + 1,
-    }  # fmt: skip
-    insertion = insert(connection, member).values(row)
+    rows = [
+        {
+            "chat": group.id, "account": account, "role": Role.OWNER if account == next_owner else Role.MEMBER,
+            "seat": seat + place, "first_index": head + 1, "unread_from": None, "version": group.version + 1 + place,
+        }
+        for place, account in enumerate(accounts)
+    ]  # fmt: skip
+    insertion = insert(connection, member).values(rows)
     key = [member.c.chat, member.c.account]
     connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
-    if is_owner:
-        connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=account))
-    increment_version(connection, group.id, now, new_members=1)
-    touch(connection, [account], now)
-    return StartedJoin(group.version + 1, group.name)
+    if next_owner != NO_ACCOUNT:
+        connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=next_owner))
+    increment_version(connection, group.id, now, by=len(accounts), new_members=len(accounts))
+    touch(connection, accounts, now)
+    return StartedJoin(group.version + len(accounts), group.name)
 
 
 # Finishing a join
 
 
-def finish_join(
-    connection: sa.Connection, number: ChatId, account: AccountId, unread_from: int, now: int, broadcast_from: int
-) -> FinishedJoin | None:
-    """Finish a join; None when it was finished before. From `broadcast_from` members on, only the new member's
-    notification is stored, and the other profiles' times of change do not move."""
+def finish_joins(
+    connection: sa.Connection,
+    number: ChatId,
+    accounts: Sequence[AccountId],
+    unread_from: int,
+    now: int,
+    broadcast_from: int,
+) -> FinishedJoins:
+    """Finish the joins of these accounts, but for those that were finished before. From `broadcast_from` members on,
+    only the new members' own notifications are stored, and the other profiles' times of change do not move."""
     group = lock_group(connection, number)
     unfinished = sa.and_(
-        member.c.chat == number, member.c.account == account, IS_MEMBER, member.c.unread_from.is_(None)
+        member.c.chat == number, member.c.account.in_(accounts), IS_MEMBER, member.c.unread_from.is_(None)
     )
-    joined_at = connection.execute(sa.select(member.c.version).where(unfinished)).scalar_one_or_none()
+    joining = connection.execute(
+        sa.select(member.c.account, member.c.role, member.c.version).where(unfinished).order_by(member.c.version)
+    ).all()
+    if not joining:
+        return FinishedJoins(group.version, [])
     first = 1 if group.join_policy is JoinPolicy.OPEN else unread_from
-    finished = sa.update(member).where(unfinished).values(
-        unread_from=unread_from, first_index=first, version=group.version + 1
-    )  # fmt: skip
-    row = connection.execute(finished.returning(member.c.role, member.c.first_index)).one_or_none()
-    if row is None or joined_at is None:
-        return None
-    increment_version(connection, number, now)
+    recipients, recent = _audience(connection, group, [row.account for row in joining], first, now, broadcast_from)
     # By the version of a new owner, the former one has left.
-    is_alone = joined_at == group.version and row.role != Role.OWNER
-    since = group.version - 1 if is_alone else group.version
-    answered = MembershipAnswered(number, group.name, account, accepted=True)
-    recipients: list[AccountId] | None = [account]
-    recent: RecentJoins | None = None
-    if number != LOBBY:
-        recipients = members_of(connection, number) if group.size < broadcast_from else None
-        if recipients is not None:
-            lock_active(connection, recipients)
-            touch(connection, [other for other in recipients if other != account], now)
-        else:
-            recent = recent_joins(_last_changes(connection, number, group.version), _FIRST_VERSION)
-        answered = pending_notifications.store(connection, recipients or [account], answered, now)
-    return FinishedJoin(group.version + 1, since, Role(row.role), row.first_index, answered, recipients, recent)
+    is_alone = joining[0].version == group.version and joining[0].role != Role.OWNER
+    joins: list[FinishedJoin] = []
+    for version, row in enumerate(joining, group.version + 1):
+        account = AccountId(row.account)
+        own = sa.and_(member.c.chat == number, member.c.account == account)
+        change = sa.update(member).where(own).values(unread_from=unread_from, first_index=first, version=version)
+        connection.execute(change)
+        answered = MembershipAnswered(number, group.name, account, accepted=True, version=version)
+        if number != LOBBY:
+            answered = pending_notifications.store(connection, recipients or [account], answered, now)
+        notified = [account] if number == LOBBY else recipients
+        since = version - 2 if is_alone and not joins else version - 1
+        joins.append(FinishedJoin(version, since, Role(row.role), first, answered, notified, None if joins else recent))
+    increment_version(connection, number, now, by=len(joins))
+    return FinishedJoins(group.version + len(joins), joins)
 
 
-def _last_changes(connection: sa.Connection, number: ChatId, version: int) -> Iterator[tuple[int, AccountId, int]]:
-    """As many as recent_joins needs, up to this version."""
+def _audience(
+    connection: sa.Connection,
+    group: LockedGroup,
+    joining: Sequence[AccountId],
+    first: int,
+    now: int,
+    broadcast_from: int,
+) -> tuple[list[AccountId] | None, RecentJoins | None]:
+    """Who is notified of these joins, as in FinishedJoin, and the joins before the first of them. `first`: the first
+    index that they may see."""
+    if group.id == LOBBY:
+        return None, None
+    if group.size >= broadcast_from:
+        changes = _last_changes(connection, group.id, group.version, joining[0])
+        recent = recent_joins(changes, _FIRST_VERSION)
+        known = {other: first for other in joining if other in recent.joined}
+        return None, RecentJoins(recent.since, recent.joined | known)
+    members = members_of(connection, group.id)
+    lock_active(connection, members)
+    touch(connection, [other for other in members if other not in joining], now)
+    return members, None
+
+
+def _last_changes(
+    connection: sa.Connection, number: ChatId, version: int, without: AccountId
+) -> Iterator[tuple[int, AccountId, int]]:
+    """As many as recent_joins needs, up to this version, of other accounts."""
     fields = member.c.version, member.c.account, sa.case((IS_MEMBER, member.c.first_index), else_=0)
-    changes = sa.select(*fields).where(member.c.chat == number, member.c.version <= version)
+    others = sa.and_(member.c.chat == number, member.c.version <= version, member.c.account != without)
+    changes = sa.select(*fields).where(others)
     for changed_at, account, first_index in connection.execute(
         changes.order_by(member.c.version.desc()).limit(RECENT_JOINS + 1)
     ):
@@ -247,12 +275,12 @@ def lock_managed_group(connection: sa.Connection, number: ChatId, actor: Account
     return group
 
 
-def count_groups(connection: sa.Connection, account: AccountId) -> int:
-    """The number of groups that an account is in. Private chats do not count: others can create them."""
-    groups = sa.select(sa.func.count()).select_from(chat.join(member))
-    return connection.execute(
-        groups.where(member.c.account == account, IS_MEMBER, chat.c.kind == ChatKind.GROUP)
-    ).scalar_one()
+def count_groups(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, int]:
+    """The numbers of groups that these accounts are in, without those that are in none. Private chats do not count:
+    others can create them."""
+    counts = sa.select(member.c.account, sa.func.count()).select_from(chat.join(member))
+    groups = counts.where(member.c.account.in_(accounts), IS_MEMBER, chat.c.kind == ChatKind.GROUP)
+    return {AccountId(row[0]): row[1] for row in connection.execute(groups.group_by(member.c.account))}
 
 
 def is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId) -> bool:
@@ -260,18 +288,13 @@ def is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId
     if _has_unfinished_join(connection, group.id, account):
         return True
     if role_of(connection, group.id, account) is not None:
-        raise RequestError(ErrorCode.CONFLICT, "a member already", "chat")
+        raise domain.member_already()
     return False
 
 
 def _has_unfinished_join(connection: sa.Connection, number: ChatId, account: AccountId) -> bool:
     rows = sa.select(member.c.chat).where(member.c.chat == number, member.c.account == account, IS_MEMBER)
     return connection.execute(rows.where(member.c.unread_from.is_(None))).one_or_none() is not None
-
-
-def _has_requested(connection: sa.Connection, number: ChatId, account: AccountId) -> bool:
-    rows = sa.select(membership_request.c.chat).where(_request_of(number, account))
-    return connection.execute(rows).one_or_none() is not None
 
 
 def _delete_request(connection: sa.Connection, number: ChatId, applicant: AccountId) -> bool:
@@ -283,20 +306,15 @@ def _request_of(number: ChatId, applicant: AccountId) -> sa.ColumnElement[bool]:
     return sa.and_(membership_request.c.chat == number, membership_request.c.applicant == applicant)
 
 
-def _are_friends(connection: sa.Connection, request: AddMember) -> bool:
-    rows = sa.select(friendship.c.account).where(
-        friendship.c.account == request.actor, friendship.c.friend == request.account
-    )
-    return connection.execute(rows).one_or_none() is not None
-
-
-def increment_version(connection: sa.Connection, number: ChatId, now: int, new_members: int = 0) -> None:
+def increment_version(
+    connection: sa.Connection, number: ChatId, now: int, *, by: int = 1, new_members: int = 0
+) -> None:
     """Every change of a membership increments the chat's version."""
     connection.execute(
         sa.update(chat)
         .where(chat.c.id == number)
         .values(
-            version=chat.c.version + 1,
+            version=chat.c.version + by,
             size=chat.c.size + new_members,
             seats=chat.c.seats + new_members,
             updated=later(chat.c.updated, now),

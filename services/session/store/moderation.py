@@ -16,6 +16,13 @@ from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans
 from shared.settings import LimitsSettings
 
 
+class BannedMember(NamedTuple):
+    """`version`: the chat's. `left`: None when the account was no member."""
+
+    version: int
+    left: LeftChat | None
+
+
 class DisbandedChat(NamedTuple):
     version: int
     former_members: list[AccountId]
@@ -23,8 +30,8 @@ class DisbandedChat(NamedTuple):
 
 def ban_member(
     connection: sa.Connection, request: BanMember, limits: LimitsSettings, now: int, broadcast_from: int
-) -> LeftChat | None:
-    """None when the account is no member. Raises RequestError."""
+) -> BannedMember:
+    """Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     role = role_of(connection, group.id, request.account)
     left = None
@@ -42,13 +49,14 @@ def ban_member(
     pending = sa.and_(membership_request.c.chat == group.id, membership_request.c.applicant == request.account)
     connection.execute(sa.delete(membership_request).where(pending))
     bans.store_ban(connection, request, limits, now)
-    return left
+    return BannedMember(group.version if left is None else left.version, left)
 
 
-def unban_member(connection: sa.Connection, request: UnbanMember) -> None:
-    """Raises RequestError."""
+def unban_member(connection: sa.Connection, request: UnbanMember) -> int:
+    """The chat's version. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     bans.delete_ban(connection, group.id, request.account)
+    return group.version
 
 
 def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList:
@@ -58,11 +66,13 @@ def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList
 
 
 def silence_member(connection: sa.Connection, request: SilenceMember, limits: LimitsSettings, now: int) -> int:
-    """The chat's new version. Raises RequestError."""
+    """The chat's new version, by which the member has changed. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     if request.account != NO_ACCOUNT:
         role = role_of(connection, group.id, request.account)
         domain.check_outranks(role_of(connection, group.id, request.actor), role)
+        own = sa.and_(member.c.chat == group.id, member.c.account == request.account)
+        connection.execute(sa.update(member).where(own).values(version=group.version + 1))
     bans.store_silence(connection, request, limits, now)
     increment_version(connection, group.id, now)
     return group.version + 1

@@ -30,8 +30,10 @@ def store_added(
     connection: sa.Connection, accounts: Iterable[AccountId], group: Chat, now: int
 ) -> dict[AccountId, int]:
     """Store for each account that it was added to the group. Returns the numbers by account."""
-    added = {account: MembershipAnswered(group.id, group.name, account, accepted=True) for account in accounts}
-    return _insert(connection, added, now)
+    added = [
+        MembershipAnswered(group.id, group.name, account, accepted=True, version=group.version) for account in accounts
+    ]
+    return _insert(connection, {one.account: one for one in added}, now)
 
 
 def _insert(connection: sa.Connection, notices: Mapping[AccountId, StoredNotice], now: int) -> dict[AccountId, int]:

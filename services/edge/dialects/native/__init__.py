@@ -48,7 +48,7 @@ from services.edge.dialects.base import (
     Request,
 )
 from services.edge.dialects.json_frames import read_object
-from services.edge.dialects.native import bots, encode, events, hooks, outgoing_hooks, reactors, results
+from services.edge.dialects.native import bots, encode, events, hooks, membership, outgoing_hooks, reactors, results
 from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.fast_decode import fast_send
@@ -79,7 +79,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
-from shared.contract.members import MemberList
+from shared.contract.members import MemberList, MembersAdded
 from shared.contract.message import Changed, Unread
 from shared.contract.moderation import BanList
 from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
@@ -90,6 +90,7 @@ from shared.contract.session import (
     AccountView,
     Ack,
     ChatOpened,
+    ChatVersion,
     ChatView,
     ChatViews,
     GetChat,
@@ -200,6 +201,8 @@ class Native(Dialect):
 
     def _result(self, reply: Reply) -> msgspec.Struct:
         match reply:
+            case ChatVersion() | MembershipRequested() | MembersAdded() | MemberList() | BanList():
+                return membership.result(reply, self.base_url)
             case Ack() | VerificationMailed():
                 return results.Nothing()
             case Authenticated() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():
@@ -228,8 +231,6 @@ class Native(Dialect):
                 return encode.profile(profile, self.base_url) if friends is None else results.FriendsResult([*friends])
             case Requests():
                 return encode.requests(reply)
-            case MemberList():
-                return encode.members(reply, self.base_url)
             case UsersFound(profiles):
                 return results.FindResult([encode.profile(one, self.base_url) for one in profiles])
             case PresenceShown(shown):
@@ -240,16 +241,12 @@ class Native(Dialect):
                 return outgoing_hooks.result(reply)
             case CreatedBot() | BotList() | CreatedBotToken():
                 return bots.result(reply)
-            case BanList():
-                return encode.bans(reply)
             case BlockedAccounts(accounts):
                 return results.BlocksResult([*accounts])
             case ChatOpened(chat):
                 return results.OpenResult(chat)
             case ChatView():
                 return encode.chat(reply, self.base_url)
-            case MembershipRequested(joined, name):
-                return results.JoinResult(joined, name)
             case MessageAccepted() | NoPendingVerification() | Changed() | MessagesForwarded():
                 raise TypeError("encode_reply encodes this itself")
             case ServerStatus() | ChatViews() | MessagePage():
@@ -292,8 +289,8 @@ class Native(Dialect):
                 return (Push((), requests=(Request(GetChat(chat, members=_NEW_CHAT_MEMBERS), _NEW_CHAT),)),)
             case ChatLeft(chat, departure):
                 return _push(events.GoneEvent(chat, departure.value))
-            case RoleChanged(chat, account, role, by):
-                return _push(events.RoleEvent(chat, account, encode.ROLES[role], by))
+            case RoleChanged(chat, account, role, by, version):
+                return _push(events.RoleEvent(chat, account, encode.ROLES[role], by, version or UNSET))
             case MessageChanged(shown):
                 return _push(encode.changed_event(shown, self.base_url))
             case ChatRenamed(chat, name, by):
@@ -302,8 +299,8 @@ class Native(Dialect):
                 return _push(encode.settings_event(event, self.base_url))
             case MembershipApplied(applicant, chat, text):
                 return _push(events.RequestEvent(applicant, text, chat))
-            case MembershipAnswered(chat, name, account, accepted):
-                return _push(events.MemberEvent(chat, account, name, accepted))
+            case MembershipAnswered(chat, name, account, accepted, _, version):
+                return _push(events.MemberEvent(chat, account, name, accepted, version or UNSET))
             case FriendshipRequested(applicant, _, text):
                 return _push(events.RequestEvent(applicant, text))
             case FriendshipAnswered(applicant, account, accepted):
@@ -353,8 +350,8 @@ def _access_result(reply: InvitationLink | InvitationLinks | JoinedByLink | Crea
             return encode.link(reply)
         case InvitationLinks(links):
             return InvitationsResult([encode.link(one) for one in links])
-        case JoinedByLink(chat, name):
-            return JoinLinkResult(chat, name)
+        case JoinedByLink(chat, name, version):
+            return JoinLinkResult(chat, name, version or UNSET)
         case CreatedHook():
             return hooks.created(reply)
         case HookList():

@@ -27,7 +27,6 @@ from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
 from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
 from shared.contract.invitations import InvitationLink
-from shared.contract.members import MemberList, MemberRole
 from shared.contract.message import Changed, ChangeKind, ChangeMessage, React, Reactions, Unread
 from shared.contract.model import (
     Chat,
@@ -36,7 +35,6 @@ from shared.contract.model import (
     Recalled,
     Role,
 )
-from shared.contract.moderation import BanList
 from shared.contract.resume import ChatRevision
 from shared.contract.search import SearchPage
 from shared.contract.session import ChatView, Requests
@@ -273,26 +271,8 @@ def presence_event(one: PresenceChanged) -> events.PresenceEvent:
     return events.PresenceEvent(one.account, one.state, one.since or UNSET)
 
 
-def members(page: MemberList, base_url: str) -> results.MembersResult:
-    listed = [_member_info(one, base_url) for one in page.members]
-    return results.MembersResult(listed, page.more, page.silenced or UNSET)
-
-
-def _member_info(one: MemberRole, base_url: str) -> results.MemberInfo:
-    role, silenced = ROLES[one.role], one.silenced or UNSET
-    if one.nickname is None:
-        return results.MemberInfo(one.account, role, silenced)
-    stored = DisplayedAvatar(one.avatar, "")
-    avatar = displayed_avatar("account", one.account, stored, base_url, own_only=False).avatar
-    return results.MemberInfo(one.account, role, silenced, one.nickname, avatar)
-
-
 def link(one: InvitationLink) -> links.InvitationResult:
     return links.InvitationResult(one.link, one.by, one.uses or UNSET, one.expires or UNSET)
-
-
-def bans(reply: BanList) -> results.BansResult:
-    return results.BansResult([results.BanInfo(one.account, one.by, one.until or UNSET) for one in reply.bans])
 
 
 def requests(pending: Requests) -> results.RequestsResult:

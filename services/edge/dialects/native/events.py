@@ -38,12 +38,13 @@ class GoneEvent(msgspec.Struct, tag_field="ev", tag="gone"):
 
 class RoleEvent(msgspec.Struct, tag_field="ev", tag="role"):
     """`account` has a new role: member, admin, owner; or left: it has left the group, or `by` has removed it. Not in
-    big groups."""
+    big groups. `version`: the chat's, by which it has."""
 
     chat: int
     account: int
     role: str
     by: int
+    version: int | UnsetType = UNSET
 
 
 class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
@@ -64,12 +65,14 @@ class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
 
 
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
-    """`account` has joined the group; not `accepted`: this account's request to join is rejected."""
+    """`account` has joined the group; not `accepted`: this account's request to join is rejected. `version`: the
+    chat's, by which it has joined, if it is known."""
 
     chat: int
     account: int
     name: str
     accepted: bool
+    version: int | UnsetType = UNSET
 
 
 class RequestEvent(msgspec.Struct, tag_field="ev", tag="request"):

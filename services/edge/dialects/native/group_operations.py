@@ -12,7 +12,7 @@ from services.edge.dialects.native import (
 from services.edge.dialects.native.operation import MANAGES, READS, SENDS, USERS, Operation, RateClass
 
 _READ, _WRITE = RateClass.READ, RateClass.WRITE
-_Nothing = results.Nothing
+_Nothing, _Version = results.Nothing, results.VersionResult
 
 GROUP_OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -28,7 +28,7 @@ GROUP_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "set_chat", "change a group: its name, picture and topic, who may join, read receipts",
-        _WRITE, MANAGES, parameters.SetChatParameters, _Nothing, requests.set_chat,
+        _WRITE, MANAGES, parameters.SetChatParameters, _Version, requests.set_chat,
     ),
     Operation(
         "mute", "be alerted of no messages of a chat until a time, or of mentions alone",
@@ -40,11 +40,11 @@ GROUP_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "answer_join", "answer a request to join",
-        _WRITE, MANAGES, parameters.AnswerJoinParameters, _Nothing, requests.answer_join,
+        _WRITE, MANAGES, parameters.AnswerJoinParameters, _Version, requests.answer_join,
     ),
     Operation(
-        "invite", "add a friend, or an applicant, to a group",
-        _WRITE, MANAGES, parameters.InviteParameters, _Nothing, requests.invite,
+        "invite", "add friends, or applicants, to a group",
+        _WRITE, MANAGES, parameters.InviteParameters, results.InviteResult, requests.invite,
     ),
     Operation(
         "link", "a link by which others join a group",
@@ -90,26 +90,26 @@ GROUP_OPERATIONS: tuple[Operation, ...] = (
         _WRITE, MANAGES, outgoing_hooks.ReplayOutgoingHookParameters, outgoing_hooks.ReplayOutgoingHookResult,
         outgoing_hooks.replay_outgoing_hook,
     ),
-    Operation("leave", "leave a group", _WRITE, MANAGES, parameters.ChatParameters, _Nothing, requests.leave),
+    Operation("leave", "leave a group", _WRITE, MANAGES, parameters.ChatParameters, _Version, requests.leave),
     Operation(
-        "kick", "remove a member from a group", _WRITE, MANAGES, parameters.MemberParameters, _Nothing, requests.kick
+        "kick", "remove a member from a group", _WRITE, MANAGES, parameters.MemberParameters, _Version, requests.kick
     ),
     Operation(
         "ban", "remove an account from a group, and keep it out",
-        _WRITE, MANAGES, parameters.BanParameters, _Nothing, requests.ban,
+        _WRITE, MANAGES, parameters.BanParameters, _Version, requests.ban,
     ),
-    Operation("unban", "end a ban", _WRITE, MANAGES, parameters.MemberParameters, _Nothing, requests.unban),
+    Operation("unban", "end a ban", _WRITE, MANAGES, parameters.MemberParameters, _Version, requests.unban),
     Operation(
         "bans", "list the banned accounts of a group",
         _READ, MANAGES, parameters.ChatParameters, results.BansResult, requests.bans,
     ),
     Operation(
         "silence", "let a member, or all, send nothing until a time",
-        _WRITE, MANAGES, parameters.SilenceParameters, _Nothing, requests.silence,
+        _WRITE, MANAGES, parameters.SilenceParameters, _Version, requests.silence,
     ),
     Operation(
         "disband", "end a group for all members",
-        _WRITE, MANAGES, parameters.ChatParameters, _Nothing, requests.disband,
+        _WRITE, MANAGES, parameters.ChatParameters, _Version, requests.disband,
     ),
     Operation(
         "members", "a page of the members, their roles and names",
@@ -117,10 +117,10 @@ GROUP_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "role", "make a member an admin, or not",
-        _WRITE, MANAGES, parameters.RoleParameters, _Nothing, requests.role,
+        _WRITE, MANAGES, parameters.RoleParameters, _Version, requests.role,
     ),
     Operation(
         "transfer", "make a member the owner of a group",
-        _WRITE, MANAGES, parameters.MemberParameters, _Nothing, requests.transfer,
+        _WRITE, MANAGES, parameters.MemberParameters, _Version, requests.transfer,
     ),
 )  # fmt: skip

@@ -21,5 +21,8 @@ class InvitationsResult(msgspec.Struct):
 
 
 class JoinLinkResult(msgspec.Struct):
+    """`version`: the chat's."""
+
     chat: int
     name: str
+    version: int | UnsetType = UNSET

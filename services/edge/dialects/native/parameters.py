@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from shared.contract.members import MAX_ADDED
+
 _LARGEST = 2**53 - 1
 _SCALAR = 2**31 - 1
 EMOJI_BYTES = 32
@@ -298,7 +300,10 @@ class AnswerJoinParameters(ChatParameters, kw_only=True):
 
 
 class InviteParameters(ChatParameters, kw_only=True):
-    account: Number
+    """Either `account` or `accounts`."""
+
+    account: Number | None = None
+    accounts: Annotated[list[Number], msgspec.Meta(max_length=MAX_ADDED)] = []
 
 
 class MemberParameters(ChatParameters, kw_only=True):
@@ -339,6 +344,8 @@ class RoleParameters(MemberParameters, kw_only=True):
 
 
 class MembersParameters(ChatParameters, kw_only=True):
-    """`after`: the last account of the page before."""
+    """`after`: the last account of the page before. `since`: only members that have joined or left, or have another
+    role or silence, after this `version` of the chat; names and pictures do not count."""
 
     after: Index = 0
+    since: Index = 0

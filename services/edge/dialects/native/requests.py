@@ -27,7 +27,7 @@ from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
-from shared.contract.members import ListMembers
+from shared.contract.members import AddMembers, ListMembers
 from shared.contract.message import ChangeMessage, GetChanges, PinMessage, React, RecallText
 from shared.contract.model import (
     Emoji,
@@ -305,8 +305,12 @@ def answer_join(wire: given.AnswerJoinParameters, caller: Caller) -> AnswerMembe
     return AnswerMembership(ChatId(wire.chat), AccountId(wire.account), wire.accept)
 
 
-def invite(wire: given.InviteParameters, caller: Caller) -> AddMember:
-    return AddMember(ChatId(wire.chat), AccountId(wire.account))
+def invite(wire: given.InviteParameters, caller: Caller) -> AddMember | AddMembers:
+    if (wire.account is None) is not bool(wire.accounts):
+        raise DecodeError("either `account` or `accounts` names who is added", field="accounts")
+    if wire.account is not None:
+        return AddMember(ChatId(wire.chat), AccountId(wire.account))
+    return AddMembers(ChatId(wire.chat), [AccountId(account) for account in dict.fromkeys(wire.accounts)])
 
 
 def link(wire: given.LinkParameters, caller: Caller) -> CreateLink:
@@ -356,7 +360,7 @@ def disband(wire: given.ChatParameters, caller: Caller) -> DisbandChat:
 
 
 def members(wire: given.MembersParameters, caller: Caller) -> ListMembers:
-    return ListMembers(ChatId(wire.chat), AccountId(wire.after))
+    return ListMembers(ChatId(wire.chat), AccountId(wire.after), since=wire.since)
 
 
 def role(wire: given.RoleParameters, caller: Caller) -> SetRole:

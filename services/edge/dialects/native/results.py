@@ -289,10 +289,11 @@ class OpenResult(msgspec.Struct):
 
 
 class JoinResult(msgspec.Struct):
-    """`joined` false: the group's owner or an admin has yet to answer."""
+    """`joined` false: the group's owner or an admin has yet to answer. `version`: the chat's, if joined."""
 
     joined: bool
     name: str
+    version: int | UnsetType = UNSET
 
 
 class ChatResult(msgspec.Struct):
@@ -317,8 +318,9 @@ class ChatResult(msgspec.Struct):
 
 
 class MemberInfo(msgspec.Struct):
-    """`role`: member, admin or owner. `silenced`: the member may not send before this time (Unix milliseconds).
-    `nickname` and `avatar`: as in `profile`; left out only while a server of an older version replies."""
+    """`role`: member, admin or owner; left: no member any more, among the changes `since` a version alone. `silenced`:
+    the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`; left out of
+    former members, and while a server of an older version replies."""
 
     account: int
     role: str
@@ -329,11 +331,29 @@ class MemberInfo(msgspec.Struct):
 
 class MembersResult(msgspec.Struct):
     """`more`: request the next page with `after`, the last account. `silenced`: as of a member, for all but the owner
-    and the admins."""
+    and the admins. `version`: the chat's; left out while a server of an older version replies. `since`, as in the
+    command: these are the members that have changed after this version; without it, these are all members."""
 
     members: list[MemberInfo]
     more: bool
     silenced: int | UnsetType = UNSET
+    version: int | UnsetType = UNSET
+    since: int | UnsetType = UNSET
+
+
+class VersionResult(msgspec.Struct):
+    """The operation succeeded. `version`: the chat's, as in `chat`; left out while a server of an older version
+    replies, and if nothing of a chat has changed."""
+
+    version: int | UnsetType = UNSET
+
+
+class InviteResult(VersionResult):
+    """Of `accounts`: `added`: those that are members now, also those that were before, in the order of the command;
+    `rejected`: the others, and the code of an error for each, as in the command for one of them."""
+
+    added: list[int] | UnsetType = UNSET
+    rejected: dict[int, str] | UnsetType = UNSET
 
 
 class BanInfo(msgspec.Struct):

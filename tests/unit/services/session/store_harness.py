@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from services.session.domain import LOBBY, pair_of
 from services.session.store import (
     account_removal,
+    additions,
     blocks,
     chats,
     departures,
@@ -21,17 +22,18 @@ from services.session.store import (
     views,
 )
 from services.session.store import roles as member_roles
+from services.session.store.additions import StartedJoins
 from services.session.store.departures import LeftChat
-from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
-from services.session.store.moderation import DisbandedChat
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, FinishedJoins, StartedJoin
+from services.session.store.moderation import BannedMember, DisbandedChat
 from services.session.store.roles import ChangedRoles
 from services.session.tables import friendship, member
 from shared.contract.contacts import SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
 from shared.contract.errors import Failure, RequestError
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, JoinByLink, ListLinks
-from shared.contract.members import ListMembers, MemberList
+from shared.contract.members import AddMembers, ListMembers, MemberList
 from shared.contract.model import Chat, JoinPolicy, Profile, Role
 from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import (
@@ -149,16 +151,28 @@ class StoreHarness:
     async def add_member(self, actor: AccountId, number: ChatId, account: AccountId) -> StartedJoin:
         request = AddMember(number, account, actor)
         return await self.database.write(
-            partial(memberships.add_member, request=request, head=self.head, limits=self.limits, now=self.now)
+            partial(additions.add_member, request=request, head=self.head, limits=self.limits, now=self.now)
+        )
+
+    async def add_members(self, actor: AccountId, number: ChatId, *accounts: AccountId) -> StartedJoins:
+        request = AddMembers(number, [*accounts], actor)
+        return await self.database.write(
+            partial(additions.add_members, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def finish_join(
         self, account: AccountId, unread_from: int = 1, number: ChatId = LOBBY, broadcast_from: int = 512
     ) -> FinishedJoin | None:
+        finished = await self.finish_joins([account], unread_from, number, broadcast_from)
+        return finished.joins[0] if finished.joins else None
+
+    async def finish_joins(
+        self, accounts: Sequence[AccountId], unread_from: int, number: ChatId, broadcast_from: int = 512
+    ) -> FinishedJoins:
         work = partial(
-            memberships.finish_join,
+            memberships.finish_joins,
             number=number,
-            account=account,
+            accounts=accounts,
             unread_from=unread_from,
             now=self.now,
             broadcast_from=broadcast_from,
@@ -173,7 +187,7 @@ class StoreHarness:
 
     async def give_role(
         self, actor: AccountId, number: ChatId, account: AccountId, role: Role, broadcast_from: int = 512
-    ) -> ChangedRoles | None:
+    ) -> ChangedRoles:
         request = SetRole(number, account, role, actor)
         change = partial(member_roles.set_role, request=request, now=self.now, broadcast_from=broadcast_from)
         return await self.database.write(change)
@@ -182,13 +196,13 @@ class StoreHarness:
 
     async def ban(
         self, actor: AccountId, number: ChatId, account: AccountId, until: int = 0, broadcast_from: int = 512
-    ) -> LeftChat | None:
+    ) -> BannedMember:
         ban = partial(moderation.ban_member, limits=self.limits, now=self.now, broadcast_from=broadcast_from)
         return await self.database.write(partial(ban, request=BanMember(number, account, until, actor)))
 
-    async def unban(self, actor: AccountId, number: ChatId, account: AccountId) -> None:
+    async def unban(self, actor: AccountId, number: ChatId, account: AccountId) -> int:
         request = UnbanMember(number, account, actor)
-        await self.database.write(partial(moderation.unban_member, request=request))
+        return await self.database.write(partial(moderation.unban_member, request=request))
 
     async def bans(self, actor: AccountId, number: ChatId) -> list[Ban]:
         request = ListBans(number, actor)
@@ -224,8 +238,10 @@ class StoreHarness:
         join = partial(links.join, chat=chat, head=self.head, limits=self.limits, now=self.now)
         return await self.database.write(partial(join, request=JoinByLink(code, actor)))
 
-    async def list_members(self, actor: AccountId, number: ChatId, after: AccountId, most: int) -> MemberList:
-        request = ListMembers(number, after, actor)
+    async def list_members(
+        self, actor: AccountId, number: ChatId, after: AccountId = NO_ACCOUNT, most: int = 100, since: int = 0
+    ) -> MemberList:
+        request = ListMembers(number, after, actor, since)
         return await self.database.read(partial(member_roles.list_members, request=request, limit=most))
 
     async def set_role(self, number: ChatId, account: AccountId, role: Role) -> None:

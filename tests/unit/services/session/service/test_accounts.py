@@ -115,7 +115,7 @@ async def test_registration_joins_the_lobby(peers: BusPeers) -> None:
     version = (await peers.changes(LOBBY)).version
     assert await peers.version(LOBBY) == version
     joined = MembershipChanged(LOBBY, AccountId(9), Role.MEMBER, 1, version, since=version - 2)
-    answered = MembershipAnswered(LOBBY, "Lobby", AccountId(9), accepted=True)
+    answered = MembershipAnswered(LOBBY, "Lobby", AccountId(9), accepted=True, version=version)
     assert await peers.wait_for_notices(notify(B), 2) == [
         Notify(joined, [AccountId(9)]),
         Notify(answered, [AccountId(9)]),

@@ -1,20 +1,24 @@
 """Joining groups, over the real bus, with a real Valkey."""
 
+import asyncio
+
 import msgspec
 import pytest
 
+from services.session.service import memberships
 from shared.contract import subjects as on
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, JoinedByLink, ListLinks
-from shared.contract.members import ListMembers, MemberList, MemberRole
+from shared.contract.members import AddMembers, ListMembers, MemberList, MemberRole
 from shared.contract.model import JoinPolicy, Role
+from shared.contract.moderation import BanMember, DisbandChat, SetChat, SilenceMember, UnbanMember
 from shared.contract.session import (
-    Ack,
     AddMember,
     AnswerMembership,
     ChatEntry,
+    ChatVersion,
     EndMembership,
     EnsureProfile,
     GetChat,
@@ -22,11 +26,12 @@ from shared.contract.session import (
     ListRequests,
     MembershipRequested,
     PendingMembership,
+    RenameChat,
     RequestMembership,
     SetRole,
 )
 from shared.contract.subjects import notify
-from tests.unit.services.session.service_harness import ANN, BOB, CEM, LOBBY, A, B, BusPeers, rejection
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, LOBBY, A, B, BusPeers, rejection
 
 OPEN, APPROVAL = JoinPolicy.OPEN, JoinPolicy.APPROVAL
 
@@ -35,7 +40,9 @@ async def apply(peers: BusPeers, actor: AccountId, chat: ChatId, text: str = "hi
     return await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(chat, text, actor))
 
 
-async def answer(peers: BusPeers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True) -> Ack:
+async def answer(
+    peers: BusPeers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True
+) -> ChatVersion:
     return await peers.edge.request(on.ANSWER_MEMBERSHIP, AnswerMembership(chat, applicant, accept, actor))
 
 
@@ -52,16 +59,16 @@ async def log_in(peers: BusPeers, account: AccountId) -> None:
 async def test_join_is_finished_before_the_reply_and_all_members_notified(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN, name="g", join_policy=OPEN)).chat.id
     peers.heads[chat] = 6
-    assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g")
+    assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g", version=3)
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 7)
     assert await peers.version(chat) == (await peers.changes(chat)).version == 3
     stored = (await peers.pending_notices(BOB))[-1]
-    answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: stored.number})
+    answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: stored.number}, version=3)
     changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3, since=1)
     assert (await peers.wait_for_notices(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
     (own,) = await peers.pending_notices(CEM)
     notice = msgspec.msgpack.decode(own.notice, type=Notice)
-    assert notice == MembershipAnswered(chat, "g", CEM, accepted=True)
+    assert notice == MembershipAnswered(chat, "g", CEM, accepted=True, version=3)
 
 
 async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers: BusPeers) -> None:
@@ -92,6 +99,54 @@ async def test_admin_adds_a_friend(peers: BusPeers) -> None:
     assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
 
 
+@pytest.mark.parametrize("at_once", [1, 10])
+async def test_several_are_added_by_one_request(peers: BusPeers, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dan is no friend, and account 9 is none at all. `at_once`: joins that are finished by one transaction."""
+    monkeypatch.setattr(memberships, "_FINISHED_AT_ONCE", at_once)
+    await peers.register(DAN)
+    chat = (await peers.create(actor=ANN, name="g")).chat.id
+    for friend in (BOB, CEM):
+        await peers.befriend(ANN, friend)
+    before = len(peers.notices[notify(B)])
+    peers.heads[chat] = 4
+    add = AddMembers(chat, [CEM, DAN, BOB, AccountId(9), CEM, ANN], ANN)
+    added = await peers.edge.request(on.ADD_MEMBERS, add)
+    assert (added.added, added.version) == ([CEM, BOB, ANN], 5)
+    codes = {account: failure.code for account, failure in added.rejected.items()}
+    assert codes == {DAN: ErrorCode.FORBIDDEN, AccountId(9): ErrorCode.NOT_FOUND}
+    assert [await entry(peers, one, chat) for one in (BOB, CEM)] == [ChatEntry(chat, 5, 5)] * 2
+    assert await peers.version(chat) == (await peers.changes(chat)).version == 5
+    notices = [one.notice for one in await peers.wait_for_notices(notify(B), before + 4)][before:]
+    joined = [one for one in notices if isinstance(one, MembershipChanged)]
+    assert joined == [
+        MembershipChanged(chat, account, Role.MEMBER, 5, version, since=version - 1)
+        for account, version in ((CEM, 4), (BOB, 5))
+    ]
+    assert [one.account for one in notices if isinstance(one, MembershipAnswered)] == [CEM, BOB]
+    again = await peers.edge.request(on.ADD_MEMBERS, add)
+    assert (again.added, again.version) == ([CEM, BOB, ANN], 5)
+    too_many = AddMembers(chat, [AccountId(number) for number in range(1, 102)], ANN)
+    assert (await rejection(peers.edge.request(on.ADD_MEMBERS, too_many))).code == ErrorCode.LIMIT
+    stranger = AddMembers(chat, [BOB], DAN)
+    assert (await rejection(peers.edge.request(on.ADD_MEMBERS, stranger))).code == ErrorCode.FORBIDDEN
+
+
+async def test_interrupted_additions_are_finished_by_the_same_request(peers: BusPeers) -> None:
+    chat = (await peers.create(actor=ANN)).chat.id
+    for friend in (BOB, CEM):
+        await peers.befriend(ANN, friend)
+    add = AddMembers(chat, [BOB, CEM], ANN)
+    peers.head_replies_left = 1
+    assert (await rejection(peers.edge.request(on.ADD_MEMBERS, add))).code == ErrorCode.UNAVAILABLE
+    assert await entry(peers, BOB, chat) is None
+    assert await peers.version(chat) == 3
+    peers.head_replies_left, peers.heads[chat] = None, 4
+    replies = await asyncio.gather(*(peers.edge.request(on.ADD_MEMBERS, add) for _ in range(3)))
+    assert all(one.added == [BOB, CEM] and not one.rejected for one in replies)
+    assert [await entry(peers, one, chat) for one in (BOB, CEM)] == [ChatEntry(chat, 5, 5)] * 2
+    assert (await peers.changes(chat)).version == 5
+
+
 async def test_removed_member_and_remaining_ones_are_notified(peers: BusPeers) -> None:
     """Ann is on node A, Bob on A and B."""
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
@@ -116,9 +171,32 @@ async def test_new_roles_are_notified(peers: BusPeers) -> None:
         MembershipChanged(chat, BOB, Role.OWNER, 1, 2, by=ANN), MembershipChanged(chat, ANN, Role.ADMIN, 1, 2, by=ANN)
     ]  # fmt: skip
     listed = await peers.edge.request(on.LIST_MEMBERS, ListMembers(chat, actor=ANN))
-    assert listed == MemberList([MemberRole(ANN, Role.ADMIN, 0, "n1"), MemberRole(BOB, Role.OWNER, 0, "n2")])
+    assert listed == MemberList([MemberRole(ANN, Role.ADMIN, 0, "n1"), MemberRole(BOB, Role.OWNER, 0, "n2")], version=2)
     failed = await rejection(peers.edge.request(on.SET_ROLE, SetRole(chat, ANN, Role.LEFT, BOB)))
     assert failed.code == ErrorCode.INVALID
+
+
+async def test_replies_have_the_version_of_the_chat(peers: BusPeers) -> None:
+    """Also of what was so before."""
+    chat = (await peers.create(BOB, actor=ANN, join_policy=APPROVAL)).chat.id
+    request = peers.edge.request
+    admin = SetRole(chat, BOB, Role.ADMIN, ANN)
+    assert [(await request(on.SET_ROLE, admin)).version for _ in range(2)] == [2, 2]
+    await apply(peers, CEM, chat)
+    assert await answer(peers, ANN, chat, CEM, accept=False) == ChatVersion(0)
+    await apply(peers, CEM, chat)
+    assert await answer(peers, ANN, chat, CEM) == ChatVersion(4)
+    assert (await request(on.SILENCE_MEMBER, SilenceMember(chat, CEM, 2**52, ANN))).version == 5
+    assert (await request(on.RENAME_CHAT, RenameChat(chat, "Fruit", ANN))).version == 5
+    assert (await request(on.SET_CHAT, SetChat(chat, topic="Apples", actor=ANN))).version == 5
+    bans = [(await request(on.BAN_MEMBER, BanMember(chat, CEM, actor=ANN))).version for _ in range(2)]
+    assert bans == [6, 6]
+    assert (await request(on.UNBAN_MEMBER, UnbanMember(chat, CEM, ANN))).version == 6
+    assert (await request(on.END_MEMBERSHIP, EndMembership(chat, BOB, BOB))).version == 7
+    await peers.befriend(ANN, BOB)
+    assert (await request(on.ADD_MEMBER, AddMember(chat, BOB, ANN))).version == 9
+    assert (await request(on.LIST_MEMBERS, ListMembers(chat, actor=ANN))).version == 9
+    assert (await request(on.DISBAND_CHAT, DisbandChat(chat, ANN))).version == 10
 
 
 async def test_a_join_by_a_link_is_notified(peers: BusPeers) -> None:
@@ -126,7 +204,7 @@ async def test_a_join_by_a_link_is_notified(peers: BusPeers) -> None:
     peers.heads[chat] = 4
     link = (await peers.edge.request(on.CREATE_LINK, CreateLink(chat, actor=ANN))).link
     assert len(link) == 22
-    assert await peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit")
+    assert await peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit", 3)
     assert await entry(peers, BOB, chat) == ChatEntry(chat, 5, 5)
     await peers.edge.request(on.DELETE_LINK, DeleteLink(chat, link, ANN))
     assert (await peers.edge.request(on.LIST_LINKS, ListLinks(chat, ANN))).links == []
@@ -143,7 +221,7 @@ async def test_any_account_can_join_the_lobby(peers: BusPeers) -> None:
     assert (await apply(peers, BOB, LOBBY)).joined
     assert await entry(peers, BOB, LOBBY) == ChatEntry(LOBBY, 1, 10)
     assert (await peers.wait_for_notices(notify(B), 2))[1].notice == MembershipAnswered(
-        LOBBY, "Lobby", BOB, accepted=True
+        LOBBY, "Lobby", BOB, accepted=True, version=3
     )
 
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.session.domain import LOBBY
-from services.session.store import account_removal, chats, memberships, profiles
-from services.session.tables import chat, member
+from services.session.store import account_removal, additions, chats, memberships, profiles
+from services.session.tables import chat, friendship, member
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import AddMembers
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import CreateChat, GetMembership, Member, RequestMembership
 from shared.database import make_engine
@@ -67,6 +68,9 @@ class MembershipHistories(RuleBasedStateMachine):
         self.run(partial(chats.insert_lobby, now=NOW))
         for account in ACCOUNTS:
             self.run(partial(profiles.add_profile, seed=profile_seed(account), now=NOW))
+        rows = [{"account": one, "friend": other, "created": NOW} for one in ACCOUNTS for other in ACCOUNTS]
+        with self.connection.begin():
+            self.connection.execute(sa.insert(friendship), rows)
 
     @rule(members=st.lists(accounts, min_size=1, unique=True))
     def create(self, members: list[AccountId]) -> None:
@@ -91,12 +95,21 @@ class MembershipHistories(RuleBasedStateMachine):
         with contextlib.suppress(RequestError):
             self.run(partial(memberships.request_membership, request=request, head=3, limits=LimitsSettings(), now=NOW))
 
-    @rule(account=accounts, data=st.data())
-    def finish_join(self, account: AccountId, data: st.DataObject) -> None:
+    @rule(several=st.lists(accounts, min_size=1, max_size=4), data=st.data())
+    def add_members(self, several: list[AccountId], data: st.DataObject) -> None:
+        """By the owner: all accounts are friends."""
         number = data.draw(st.sampled_from(self.numbers))
-        self.run(
-            partial(memberships.finish_join, number=number, account=account, unread_from=5, now=NOW, broadcast_from=9)
-        )
+        with self.connection.begin():
+            owner = self.connection.execute(sa.select(chat.c.owner).where(chat.c.id == number)).scalar_one()
+        request = AddMembers(number, several, AccountId(owner))
+        with contextlib.suppress(RequestError):
+            self.run(partial(additions.add_members, request=request, head=3, limits=LimitsSettings(), now=NOW))
+
+    @rule(some=st.lists(accounts, min_size=1, max_size=3), data=st.data(), broadcast_from=st.sampled_from([2, 9]))
+    def finish_joins(self, some: list[AccountId], data: st.DataObject, broadcast_from: int) -> None:
+        number = data.draw(st.sampled_from(self.numbers))
+        finish = partial(memberships.finish_joins, unread_from=5, now=NOW, broadcast_from=broadcast_from)
+        self.run(partial(finish, number=number, accounts=some))
 
     @rule(account=accounts)
     def erase(self, account: AccountId) -> None:

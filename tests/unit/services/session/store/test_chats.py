@@ -44,7 +44,7 @@ async def test_notice_of_a_new_group_is_stored_for_added_members(store: StoreHar
     assert await store.pending_notices(ANN) == []
     for account in (BOB, CEM):
         (one,) = await store.pending_notices(account)
-        expected = MembershipAnswered(created.id, "g", account, accepted=True)
+        expected = MembershipAnswered(created.id, "g", account, accepted=True, version=1)
         assert (one.number, msgspec.msgpack.decode(one.notice, type=Notice)) == (numbers[account], expected)
 
 

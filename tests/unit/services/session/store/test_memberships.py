@@ -37,7 +37,7 @@ async def test_join_is_finished_once_unread_start_is_set(store: StoreHarness) ->
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
     finished = await store.finish_join(ANN, unread_from=8)
     assert finished == FinishedJoin(
-        3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN], None
+        3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True, version=3), [ANN], None
     )
     assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
@@ -310,7 +310,7 @@ async def test_notice_of_a_new_member_is_stored_for_all_members(populated: Store
         stored = (await populated.pending_notices(account))[-1]
         assert stored.number == number
         notice = msgspec.msgpack.decode(stored.notice, type=Notice)
-        assert notice == MembershipAnswered(chat, "g", CEM, accepted=True)
+        assert notice == MembershipAnswered(chat, "g", CEM, accepted=True, version=3)
     after = [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)]
     assert [new - old for old, new in zip(before, after, strict=True)] == [1, 1, 1]
 

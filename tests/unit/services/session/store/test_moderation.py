@@ -26,21 +26,21 @@ async def group(populated: StoreHarness) -> ChatId:
 
 
 async def test_a_banned_member_is_removed_and_cannot_return(populated: StoreHarness, group: ChatId) -> None:
-    left = await populated.ban(BOB, group, CEM)
+    version, left = await populated.ban(BOB, group, CEM)
     assert left is not None
-    assert (left.version, left.members) == (2, [ANN, BOB])
+    assert (version, left.version, left.members) == (2, 2, [ANN, BOB])
     assert roles((await populated.changes(group)).members)[CEM] == Role.LEFT
     assert (await rejection(populated.request_membership(CEM, group))).code is ErrorCode.FORBIDDEN
     await populated.befriend(ANN, CEM)
     assert (await rejection(populated.add_member(ANN, group, CEM))).field == "account"
     assert await populated.bans(ANN, group) == [Ban(CEM, 0, BOB)]
-    await populated.unban(BOB, group, CEM)
+    assert await populated.unban(BOB, group, CEM) == 2
     assert isinstance(await populated.request_membership(CEM, group), StartedJoin)
 
 
 async def test_a_ban_of_another_account_ends_at_its_time(populated: StoreHarness, group: ChatId) -> None:
-    assert await populated.ban(ANN, group, DAN) is None
-    assert await populated.ban(ANN, group, DAN, until=LATER) is None
+    assert await populated.ban(ANN, group, DAN) == (1, None)
+    assert await populated.ban(ANN, group, DAN, until=LATER) == (1, None)
     assert await populated.bans(ANN, group) == [Ban(DAN, LATER, ANN)]
     populated.now = LATER
     assert await populated.bans(ANN, group) == []

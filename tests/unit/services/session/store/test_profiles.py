@@ -131,6 +131,6 @@ async def test_account_state_includes_the_lobby_join(store: StoreHarness) -> Non
     await store.add_profiles(ANN)
     await store.database.write(partial(memberships.join_lobby, account=ANN, head=0, now=NOW))
     assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=False)
-    settle = partial(memberships.finish_join, number=LOBBY, account=ANN, unread_from=3, now=NOW, broadcast_from=9)
+    settle = partial(memberships.finish_joins, number=LOBBY, accounts=[ANN], unread_from=3, now=NOW, broadcast_from=9)
     await store.database.write(settle)
     assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=True)

@@ -1,0 +1,147 @@
+"""Groups of native clients on two edges, with a client of an older protocol: several new members at once, versions, and
+who has reacted."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.system.conftest import Enter
+from tests.system.users import DialectUser, NativeUser
+
+pytestmark = pytest.mark.xdist_group("system")
+
+
+@pytest.fixture
+def ann(connect: Enter) -> NativeUser:
+    connect().register()  # takes the first edge
+    user = connect()
+    user.register()
+    return user
+
+
+def befriend(one: NativeUser, other: NativeUser) -> None:
+    for user, friend in ((one, other), (other, one)):
+        user.do("befriend", account=friend.number)
+    one.event("friend")
+
+
+def new_friends(ann: NativeUser, connect: Enter, count: int) -> list[NativeUser]:
+    found = [connect() for _ in range(count)]
+    for one in found:
+        one.register()
+        befriend(ann, one)
+    return found
+
+
+def test_several_are_invited_and_get_every_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    """On both edges, also a client of v1, which is told of each; a banned, a blocking and an unknown account are not
+    added, and keep nobody out."""
+    bob, cem, dan, eve, fay = new_friends(ann, connect, 5)
+    chat = ann.call("create", name="Fruit", members=[])["chat"]
+    ann.call("send", chat=chat, text="before", nonce="1")
+    with DialectUser(system.edges[1], "ourchat-v1") as vic:
+        vic.register()
+        ann.do("befriend", account=vic.number)
+        vic.send({"code": 9, "time": 0, "data": {"add_ocid": ann.number, "ocid": vic.number}})
+        ann.event("friend")
+        ann.do("ban", chat=chat, account=dan.number)
+        eve.do("block", account=ann.number)
+        wanted = [bob.number, dan.number, 2**40, vic.number, eve.number, cem.number]
+        reply = ann.call("invite", chat=chat, accounts=wanted)
+        assert reply["added"] == [bob.number, vic.number, cem.number]
+        assert reply["rejected"] == {
+            str(dan.number): "forbidden", str(2**40): "not_found", str(eve.number): "forbidden",
+        }  # fmt: skip
+        sent = ann.call("send", chat=chat, text="welcome", nonce="2")
+        for one in (bob, cem):
+            assert one.event("chat")["version"] <= reply["version"]
+            joined = {(event["account"], event["version"]) for event in [one.event("member") for _ in range(3)]}
+            assert {account for account, _ in joined} == {*reply["added"]}
+            assert max(version for _, version in joined) == reply["version"]
+            assert one.event("message")["index"] == sent["index"]
+            assert [one["index"] for one in one.call("history", chat=chat)["messages"]] == [sent["index"]]
+        for number in reply["added"]:
+            vic.receive('"code":10', '"group_id"', f'"ocid":{number}')
+        vic.receive("welcome")
+    again = ann.call("invite", chat=chat, accounts=wanted)
+    assert again | {"re": 0} == reply | {"re": 0}, "members stay"
+    assert ann.call("invite", chat=chat, account=bob.number)["error"]["code"] == "conflict"
+    assert bob.call("invite", chat=chat, accounts=[fay.number])["error"]["code"] == "forbidden"
+    assert ann.call("invite", chat=chat, accounts=[*range(1, 102)])["error"]["field"] == "accounts"
+    assert ann.call("members", chat=chat)["version"] == reply["version"]
+
+
+def test_the_same_accounts_are_invited_at_once_by_all_admins(ann: NativeUser, connect: Enter) -> None:
+    """Each joins once, whatever the order."""
+    bob, *others = new_friends(ann, connect, 5)
+    for one in others:
+        befriend(bob, one)
+    numbers = [one.number for one in others]
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    ann.call("role", chat=chat, account=bob.number, role="admin")
+    before = ann.call("members", chat=chat)["version"]
+    with ThreadPoolExecutor() as pool:
+        orders = ((ann, numbers), (bob, numbers[::-1]))
+        replies = [*pool.map(lambda one: one[0].call("invite", chat=chat, accounts=one[1]), orders)]
+    assert all({*reply["added"]} == {*numbers} and reply["rejected"] == {} for reply in replies)
+    listed = ann.call("members", chat=chat, since=before)
+    assert listed["version"] == before + 2 * len(numbers), "two changes for each"
+    assert sorted(one["account"] for one in listed["members"]) == sorted(numbers)
+    for one in others:
+        assert one.event("chat")["chat"] == chat
+        joins = [one.event("member")["account"] for _ in numbers]
+        assert sorted(joins) == sorted(numbers)
+
+
+def test_versions_show_what_has_changed_of_the_members(ann: NativeUser, connect: Enter) -> None:
+    bob, cem = new_friends(ann, connect, 2)
+    made = ann.call("create", name="Fruit", members=[bob.number])
+    chat, known = made["chat"], made["version"]
+    assert bob.event("member") == member_event(chat, bob.number, known)
+    joined = ann.call("invite", chat=chat, account=cem.number)["version"]
+    assert bob.event("member") == member_event(chat, cem.number, joined)
+    promoted = ann.call("role", chat=chat, account=bob.number, role="admin")["version"]
+    assert cem.event("role")["version"] == promoted
+    silenced = ann.call("silence", chat=chat, account=cem.number, until=2**52)["version"]
+    assert known < joined < promoted < silenced
+    page = ann.call("members", chat=chat, since=joined)
+    assert (page["since"], page["version"]) == (joined, silenced)
+    assert {one["account"]: (one["role"], one.get("silenced")) for one in page["members"]} == {
+        bob.number: ("admin", None), cem.number: ("member", 2**52),
+    }  # fmt: skip
+    kicked = ann.call("kick", chat=chat, account=bob.number)["version"]
+    assert ann.call("members", chat=chat, since=silenced)["members"] == [{"account": bob.number, "role": "left"}]
+    assert ann.call("set_chat", chat=chat, topic="Apples")["version"] == kicked
+    for op in ("ban", "unban"):
+        assert ann.call(op, chat=chat, account=bob.number)["version"] == kicked
+    whole = cem.call("members", chat=chat, since=known)
+    assert "since" not in whole, "its own membership is younger"
+    assert [one["account"] for one in whole["members"]] == sorted([ann.number, cem.number])
+    assert cem.call("leave", chat=chat)["version"] == kicked + 1
+    assert ann.call("disband", chat=chat)["version"] == kicked + 2
+
+
+def member_event(chat: int, account: int, version: int) -> dict[str, Any]:
+    return {"ev": "member", "chat": chat, "account": account, "name": "Fruit", "accepted": True, "version": version}
+
+
+def test_reactors_of_a_message(ann: NativeUser, connect: Enter) -> None:
+    bob, cem = new_friends(ann, connect, 2)
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    index = ann.call("send", chat=chat, text="Apples?", nonce="1")["index"]
+    for user, emoji in ((ann, "👍"), (bob, "👍"), (bob, "🎉")):
+        assert "error" not in user.call("react", chat=chat, index=index, emoji=emoji)
+    ours = [{"account": ann.number, "emojis": ["👍"]}, {"account": bob.number, "emojis": ["🎉", "👍"]}]
+    assert ann.call("reactors", chat=chat, index=index)["reactors"] == ours
+    assert bob.call("reactors", chat=chat, index=index, emoji="🎉")["reactors"] == [ours[1] | {"emojis": ["🎉"]}]
+    first = bob.call("reactors", chat=chat, index=index, count=1)
+    assert (first["reactors"], first["more"]) == (ours[:1], True)
+    rest = bob.call("reactors", chat=chat, index=index, count=1, after=ann.number)
+    assert (rest["reactors"], rest["more"]) == (ours[1:], False)
+    assert cem.call("reactors", chat=chat, index=index)["error"]["code"] == "forbidden"
+    ann.call("invite", chat=chat, accounts=[cem.number])
+    assert cem.call("reactors", chat=chat, index=index)["error"]["code"] == "not_found", "it is from before the join"
+    ann.call("recall", chat=chat, index=index)
+    assert ann.call("reactors", chat=chat, index=index)["reactors"] == []
