@@ -94,9 +94,7 @@ def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
 @_time
 @_talk
 @_dialects("v2")
-@click.option(
-    "--people", type=click.IntRange(2), default=200, show_default=True, help="Users in pairs across two edges."
-)
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Users in pairs, on two edges.")
 @click.option(
     "--window", type=_POSITIVE, default=8, show_default=True, help="Messages in flight by user (closed loop)."
 )
@@ -172,6 +170,7 @@ def changes(**given: Any) -> None:
 @bench.command("history")
 @_common
 @_time
+@click.option("--dialect", type=click.Choice(["service", "native"]), default="service", show_default=True)
 @click.option("--messages", type=click.IntRange(100), help="In the long chat (default: 1,000,000, or 20,000).")
 @click.option("--chats", type=click.IntRange(3), help="Chats of each account (default: 10,000, or 50).")
 @click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")

@@ -5,7 +5,7 @@ import time
 
 from bench.errors import BenchError
 from bench.load import message_tag
-from bench.load.dialects import SERVICE
+from bench.load.dialects import BY_NAME
 from bench.population.accounts import Step
 from clients.aio import connect
 from clients.codec.base import ClientAccount
@@ -34,17 +34,17 @@ class _Slots:
         self.error = self.error or "the server ended the connection"
 
 
-async def fill(edge: str, account: ClientAccount, chat: int, count: int, step: Step) -> None:
+async def fill(edge: str, account: ClientAccount, dialect: str, chat: int, count: int, step: Step) -> None:
     """Send `count` messages and wait for all acknowledgements. Raises BenchError, ClientError."""
-    slots = _Slots()
-    connection = await connect(edge, SERVICE, slots)
+    slots, codec = _Slots(), BY_NAME[dialect]
+    connection = await connect(edge, codec, slots)
     try:
-        await connection.request(SERVICE.login(account))
-        head, tail = SERVICE.message_parts(account, chat)
+        await connection.request(codec.login(account))
+        write = codec.message_writer(account, chat)
         padding = b"x" * (_SIZE - message_tag.SIZE)
         for number in range(1, count + 1):
             await _acquire(slots)
-            connection.send(head + message_tag.write(0, 1, number, time.monotonic_ns()) + padding + tail)
+            connection.send(write(message_tag.write(0, 1, number, time.monotonic_ns()) + padding))
             step("messages", number, count)
         for _ in range(_IN_FLIGHT):
             await _acquire(slots)

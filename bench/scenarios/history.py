@@ -20,8 +20,9 @@ _READERS = 4
 
 class HistoryOptions(NamedTuple):
     """Pages of `size` messages: of the only chat, then of a chat of `messages` and of the last of `chats`, at random
-    places. Each measurement takes `seconds`."""
+    places, in one dialect. Each measurement takes `seconds`."""
 
+    dialect: str
     messages: int
     chats: int
     size: int
@@ -41,19 +42,20 @@ class HistorySource(Protocol):
 class PostedHistories:
     """Sends the messages as a client."""
 
-    def __init__(self, target: MeasuredSystem, show: ProgressLine) -> None:
+    def __init__(self, target: MeasuredSystem, show: ProgressLine, dialect: str) -> None:
+        self._dialect = dialect
         self._edge = target.edges[0]
         self._show = show
         self._maker = Registrar(target.edges, show.step)
         self._readers: list[ClientAccount] = []
 
     async def readers(self) -> Sequence[ClientAccount]:
-        self._readers = await self._maker.users(["service"] * _READERS)
+        self._readers = await self._maker.users([self._dialect] * _READERS)
         return self._readers
 
     async def chats(self, count: int, length: int) -> int:
-        *_, last = await self._maker.chats([[(account, "service") for account in self._readers]] * count)
-        await fill(self._edge, self._readers[0], last, length, self._show.step)
+        *_, last = await self._maker.chats([[(account, self._dialect) for account in self._readers]] * count)
+        await fill(self._edge, self._readers[0], self._dialect, last, length, self._show.step)
         return last
 
 
@@ -84,11 +86,11 @@ class SeededHistories:
 
 async def history(target: MeasuredSystem, show: ProgressLine, options: HistoryOptions) -> Result:
     """Run the scenario. Raises ClientError."""
-    writer: HistorySource = PostedHistories(target, show)
+    writer: HistorySource = PostedHistories(target, show, options.dialect)
     if target.own and target.installation:
         writer = SeededHistories(await asyncio.to_thread(Seeder, target.installation), show)
     readers = await writer.readers()
-    seats = [Seat(account, "service", target.edges[n % len(target.edges)]) for n, account in enumerate(readers)]
+    seats = [Seat(account, options.dialect, target.edges[n % len(target.edges)]) for n, account in enumerate(readers)]
     short = 2 * options.size
 
     async def read_pages(*paged_chats: PagedChat) -> Result:

@@ -5,7 +5,7 @@ import random
 import time
 from itertools import cycle
 
-from bench.load.dialects import SERVICE
+from bench.load.dialects import BY_NAME
 from bench.load.gather import gather_all
 from bench.load.protocol import HistoryPaging, Job, Progress, Seat
 from bench.load.recorder import SECOND, Recorder, until
@@ -31,8 +31,9 @@ class HistoryPagingRun(Workload):
         self._connections = await gather_all(map(self._enter, self._job.seats))
 
     async def _enter(self, seat: Seat) -> AsyncConnection:
-        connection = await connect(seat.edge, SERVICE, NullListener())
-        await connection.request(SERVICE.login(seat.account))
+        codec = BY_NAME[seat.dialect]
+        connection = await connect(seat.edge, codec, NullListener())
+        await connection.request(codec.login(seat.account))
         return connection
 
     async def run(self, at: int) -> None:
@@ -45,11 +46,11 @@ class HistoryPagingRun(Workload):
         await watching
 
     async def _read_pages(self, seat: Seat, connection: AsyncConnection) -> None:
-        paged_chats, size = cycle(self._task.paged_chats), self._task.size
+        paged_chats, size, codec = cycle(self._task.paged_chats), self._task.size, BY_NAME[seat.dialect]
         while (now := time.monotonic_ns()) < self._recorder.end:
             paged = next(paged_chats)
             start = self._random.randint(size, paged.length)
-            page = await connection.request(SERVICE.history(seat.account, paged.chat, size, start))
+            page = await connection.request(codec.history(seat.account, paged.chat, size, start))
             self._recorder.faults.merge(faults_of_page(start, size, [one.position for one in page.messages]))
             self._spans[paged.name].record(now, time.monotonic_ns())
             self._pages += 1
