@@ -1,5 +1,5 @@
 """The documents of the native dialect for programs, made from its table of operations: JSON Schema, AsyncAPI 3,
-OpenAPI 3.1 and types for TypeScript."""
+OpenAPI 3.1, its page, and types for TypeScript."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from docs.native_page import page
 from services.edge.dialects.native.events import EVENTS
 from services.edge.dialects.native.operation import Operation
 from services.edge.dialects.native.operations import OPERATIONS, VERSION
@@ -28,6 +29,7 @@ def documents() -> Mapping[str, str]:
         "docs/protocols/native.schema.json": _text(json_schema()),
         "docs/protocols/native.asyncapi.json": _text(async_api()),
         "clients/javascript/openapi.json": _text(open_api()),
+        "clients/javascript/index.html": page(open_api()),
         "clients/javascript/native.d.ts": typescript(),
     }
 

@@ -61,7 +61,7 @@ class HttpApp:
         self._programs = programs
         self._policy = policy
         self._first_page = first_page
-        self._client = WebFiles(CLIENT, "/api/")
+        self._client = WebFiles(CLIENT, "/api/", pages=("/api", "/api/"))
         self._stall_seconds = stall_seconds
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:

@@ -1,6 +1,8 @@
 import asyncio
+import base64
 import http.client
 import json
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -207,7 +209,21 @@ async def test_the_client_in_javascript_its_types_and_the_open_api_document() ->
     assert (await get("/api/dragoman.js", if_none_match=module.headers["etag"])).status == 304
     assert (await get("/api/dragoman.js", "POST")).status == 405
     assert "access-control-allow-origin" not in module.headers
-    assert [(await get(path)).status for path in ("/api/", "/api/package.json", "/api/../codec/native.py")] == [404] * 3
+    others = ("/api/index.html", "/api/package.json", "/api/conformance.mjs", "/api/../codec/native.py")
+    assert [(await get(path)).status for path in others] == [404] * 4
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/"])
+async def test_the_page_of_the_operations_runs_nothing_and_loads_nothing(path: str) -> None:
+    page = await get(path)
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b'<a href="/api/openapi.json">' in page.body
+    (style,) = re.findall(rb"<style>(.*?)</style>", page.body, re.DOTALL)
+    named = base64.b64encode(sha256(style).digest()).decode()
+    assert f"style-src 'self' 'sha256-{named}';" in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert not re.search(rb"<script|<link|<img|src=|style=|https?://", page.body)
+    assert (await get(path, "POST")).status == 405
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get"])
@@ -217,7 +233,9 @@ async def test_other_methods_are_not_allowed(method: str) -> None:
     assert (await get("/nowhere", method)).status == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", avatar_path("chat", 1), "/verify/a.b", "/ws", "/api/dragoman.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere", avatar_path("chat", 1), "/verify/a.b", "/ws", "/api", "/api/dragoman.js"]
+)
 async def test_every_response_has_security_headers(path: str) -> None:
     headers = (await get(path)).headers
     assert headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,145 @@
+"""The page at `/api`: the operations by HTTP as an edge's OpenAPI document has them, to read without JavaScript."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+_PLACE = re.compile(r"\{(?:title|navigation|operations|parts)\}")
+_TICKS = re.compile(r"`([^`]+)`")
+_NAMES: Mapping[str, str] = {"integer": "integer", "string": "text", "boolean": "true or false"}
+_BOUNDS: Mapping[str, str] = {
+    "minimum": "from {}", "maximum": "to {}", "minLength": "at least {} characters",
+    "maxLength": "at most {} characters", "minItems": "at least {}", "maxItems": "at most {}",
+}  # fmt: skip
+_LARGEST = 2**31 - 1
+
+
+def page(document: Schema) -> str:
+    """`document`: OpenAPI."""
+    shapes: Schema = document["components"]["schemas"]
+    operations = [(path, method, one) for path, methods in document["paths"].items() for method, one in methods.items()]
+    names = [one["operationId"] for _, _, one in operations]
+    inlined = {_name(schema) for _, _, one in operations for schema in _bodies(one) if _name(schema)}
+    linked = {*_references([*shapes.values(), *(added for _, _, one in operations for added in _added(one))])}
+    others = [name for name in sorted(shapes) if name not in inlined or name in linked]
+    filled = {
+        "{title}": escape(document["info"]["title"]),
+        "{navigation}": "".join(f'<a href="#{name}"><code>{name}</code></a>' for name in names),
+        "{operations}": "\n".join(_operation(path, method, one, shapes) for path, method, one in operations),
+        "{parts}": "\n".join(f'<h3 id="{name}">{name}</h3>{_object(shapes[name])}' for name in others),
+    }
+    return _PLACE.sub(lambda place: filled[place[0]], _TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _bodies(operation: Schema) -> Iterator[Schema]:
+    """The schemas of the request and of the reply."""
+    if "requestBody" in operation:
+        yield operation["requestBody"]["content"]["application/json"]["schema"]
+    yield from (media["schema"] for media in operation["responses"]["200"].get("content", {}).values())
+
+
+def _added(operation: Schema) -> Iterator[Schema]:
+    """The parts of its bodies that are no whole shape."""
+    for schema in _bodies(operation):
+        yield from schema.get("allOf", [{}, schema] if "anyOf" in schema else [])[1:]
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield _name(value)
+        for key, inner in value.items():
+            yield from _references(inner) if key != "discriminator" else ()
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+def _operation(path: str, method: str, operation: Schema, shapes: Schema) -> str:
+    token = "needs a token" if operation["security"] else "needs no token"
+    parts = [
+        f'<h3 id="{operation["operationId"]}"><code>{method.upper()} {path}</code></h3>',
+        f"<p>{_sentence(operation['summary'])} <small>It {token}.</small></p>",
+    ]
+    if "requestBody" in operation:
+        request, reply = _bodies(operation)
+        parts += ["<h4>Request</h4>", _body(request, shapes), "<h4>Reply</h4>", _body(reply, shapes)]
+    else:
+        rows = ((f"{one['name']} ({one['in']})", one["description"], False) for one in operation["parameters"])
+        (events,) = _bodies(operation)
+        parts += [
+            "<h4>Request</h4>",
+            _table(rows),
+            f"<h4>Reply</h4><p>A stream of server-sent events: {_type(events)}.</p>",
+        ]
+    return "".join(parts)
+
+
+def _body(schema: Schema, shapes: Schema) -> str:
+    """A shape with the members that are added to it."""
+    first, *added = schema.get("allOf", [schema])
+    return _object(shapes[_name(first)]) + "".join(map(_object, added))
+
+
+def _object(shape: Schema) -> str:
+    text = f"<p>{_sentence(shape['description'])}</p>" if "description" in shape else ""
+    required = shape.get("required", ())
+    members = shape.get("properties", {})
+    if not members:
+        return text if text else '<p class="soft">No members.</p>'
+    return text + _table((name, _type(member), name not in required) for name, member in members.items())
+
+
+def _table(rows: "Iterator[tuple[str, str, bool]]") -> str:
+    lines = (
+        f'<tr><td><code>{escape(name)}</code></td><td>{kind}</td><td class="soft">{"optional" * optional}</td></tr>'
+        for name, kind, optional in rows
+    )
+    return f"<table><tr><th>member</th><th>type</th><th></th></tr>{''.join(lines)}</table>"
+
+
+def _sentence(text: str) -> str:
+    words = _TICKS.sub(r"<code>\1</code>", escape(" ".join(text.split()), quote=False))
+    return f"{words[0].upper()}{words[1:]}" + ("" if words.endswith(".") else ".")
+
+
+def _name(schema: Schema) -> str:
+    """That of the shape which a reference names; empty for another schema."""
+    return str(schema.get("$ref", schema.get("allOf", [{}])[0].get("$ref", ""))).rpartition("/")[2]
+
+
+def _type(schema: Schema) -> str:
+    if name := _name(schema):
+        return f'<a href="#{name}">{name}</a>'
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if "const" in schema or "enum" in schema:
+        values = schema.get("enum", [schema.get("const")])
+        return " or ".join(f"<code>{escape(json.dumps(value), quote=False)}</code>" for value in values)
+    match schema.get("type"):
+        case "array" if "prefixItems" in schema:
+            kind = f"list of {', '.join(map(_type, schema['prefixItems']))}"
+        case "array":
+            kind = f"list of {_type(schema.get('items', {}))}"
+        case "object":
+            kind = f"object, each value: {_type(schema.get('additionalProperties', {}))}"
+        case other:
+            kind = _NAMES.get(str(other), "null" if other == "null" else "any value")
+    return ", ".join([kind, *_bounds(schema)])
+
+
+def _bounds(schema: Schema) -> Iterator[str]:
+    for key, text in _BOUNDS.items():
+        value = schema.get(key)
+        if key in ("minLength", "minItems") and value == 1:
+            yield "not empty"
+        elif value is not None and abs(value) < _LARGEST:
+            yield text.format(value)
+    if schema.get("default") not in (None, "", [], {}):
+        yield f"<code>{escape(json.dumps(schema['default']), quote=False)}</code> if left out"

@@ -1,0 +1,70 @@
+"""The page at /api: it has every operation and every shape, and its links lead somewhere."""
+
+import re
+from html.parser import HTMLParser
+
+from docs.native_documents import open_api
+from docs.native_page import page
+
+DOCUMENT = open_api()
+PAGE = page(DOCUMENT)
+_VOID = ("meta",)
+
+
+class _Nesting(HTMLParser):
+    """Fails for an element that is not closed where it should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_elements_are_closed_and_ids_are_unique() -> None:
+    nesting = _Nesting()
+    nesting.feed(PAGE)
+    nesting.close()
+    assert nesting.open == []
+    assert len(set(nesting.ids)) == len(nesting.ids)
+    assert set(re.findall(r'href="#(\w+)"', PAGE)) <= set(nesting.ids)
+
+
+def test_every_operation_is_there() -> None:
+    for path, methods in DOCUMENT["paths"].items():
+        for method in methods:
+            assert f"<code>{method.upper()} {path}</code>" in PAGE
+
+
+def test_an_operation_shows_its_members() -> None:
+    (history,) = re.findall(r'<h3 id="history">.*', PAGE)
+    assert "<code>count</code></td><td>integer, from 1, to 200, <code>50</code> if left out</td>" in history
+    assert '<code>chat</code></td><td>integer, from 1</td><td class="soft"></td>' in history
+    assert '<td>list of <a href="#ShownMessage">ShownMessage</a></td>' in history
+    assert "It needs a token." in history
+
+
+def test_texts_are_escaped() -> None:
+    shape = {"type": "object", "description": "a < b & `c > d`", "properties": {"<x>": {"enum": ["<y>"]}}}
+    document = {
+        "info": {"title": "A & B"},
+        "paths": {"/p": {"post": {
+            "operationId": "p", "summary": "less < more", "security": [],
+            "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}}},
+            "responses": {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}}}},
+        }}},
+        "components": {"schemas": {"S": shape}},
+    }  # fmt: skip
+    text = page(document)
+    assert "<title>A &amp; B: operations" in text
+    assert "Less &lt; more." in text
+    assert "<code>c &gt; d</code>" in text
+    assert "<code>&lt;x&gt;</code>" in text
+    assert '<code>"&lt;y&gt;"</code>' in text
