@@ -57,6 +57,7 @@ class AsyncConnection(ABC):
     def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
         self.close_code = _ABNORMAL
         """Of the server's close frame; 1006 if there is none."""
+        self.close_reason = b""
         self.pong_sent_at = 0.0
         """Monotonic time of the last pong; 0 before the first."""
         self._decode = decode or codec.decode
@@ -190,7 +191,8 @@ class AsyncWebSocket(WSListener, AsyncConnection):
                 self.pong_sent_at = time.monotonic()
                 transport.send_pong(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
-            self.close_code = _code_of(frame.get_payload_as_bytes())
+            payload = frame.get_payload_as_bytes()
+            self.close_code, self.close_reason = _code_of(payload), payload[2:]
             transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:

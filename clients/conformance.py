@@ -1,0 +1,76 @@
+"""The driver of `clients.resuming` for `dragoman conformance`: steps come in and lines go out, JSON objects
+(docs/conformance.md).
+
+`python -m clients.conformance`
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from clients.errors import ClientError
+from clients.resuming import CommandRejected, ResumingClient
+
+Line = dict[str, Any]
+_GIVEN = {"message": ("chat", "index"), "changed": ("chat", "rev", "index"), "gap": ("chat", "from", "to"), "reset": ()}
+
+
+def write(**line: object) -> None:
+    print(json.dumps(line), flush=True)  # noqa: T201
+
+
+def give(event: Line) -> None:
+    kind = event["ev"]
+    if kind == "state" and event["state"] == "ended":
+        write(on="ended")
+    elif kind in _GIVEN:
+        line = {name: event[name] for name in _GIVEN[kind]}
+        if kind == "message":
+            line["text"] = "".join(segment.get("text", "") for segment in event["segments"])
+        write(on=kind, **line)
+
+
+class Driver:
+    def __init__(self) -> None:
+        self._client: ResumingClient | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until `close`, or the end of the input."""
+        loop = asyncio.get_running_loop()
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            step = json.loads(line)
+            if step["do"] == "close":
+                break
+            task = asyncio.create_task(self._take(step))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            await asyncio.sleep(0)  # steps begin in order
+        for task in self._tasks:
+            task.cancel()
+
+    async def _take(self, step: Line) -> None:
+        if step["do"] == "connect":
+            self._client = ResumingClient(step["url"], step["token"], give)
+            try:
+                await self._client.run()
+            except CommandRejected:
+                return  # `ended` says so
+        assert self._client is not None
+        key = step["key"]
+        try:
+            if step["do"] == "send":
+                reply = await self._client.send(chat=step["chat"], text=step["text"])
+                write(on="sent", key=key, chat=reply["chat"], index=reply["index"])
+            else:
+                await self._client.call(step["op"], **step["parameters"])
+                write(on="replied", key=key)
+        except CommandRejected as error:
+            write(on="failed", key=key, code=error.code, text=str(error), field=error.field)
+        except ClientError as error:
+            write(on="failed", key=key, code="client", text=str(error))
+
+
+if __name__ == "__main__":
+    asyncio.run(Driver().run())

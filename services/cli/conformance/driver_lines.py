@@ -1,0 +1,95 @@
+"""The lines between the kit and a driver, the program that an author of a client writes around it: JSON objects.
+
+docs/conformance.md is the contract.
+"""
+
+from typing import Any
+
+import msgspec
+
+# Steps, from the kit to the driver
+
+
+class ConnectStep(msgspec.Struct, tag_field="do", tag="connect"):
+    """Log in by the token, and stay connected as the client does for its user."""
+
+    url: str
+    token: str
+
+
+class SendStep(msgspec.Struct, tag_field="do", tag="send"):
+    """Send a text. `key` names the step in the line about its result."""
+
+    key: str
+    chat: int
+    text: str
+
+
+class CallStep(msgspec.Struct, tag_field="do", tag="call"):
+    """Send any operation."""
+
+    key: str
+    op: str
+    parameters: dict[str, Any]
+
+
+class CloseStep(msgspec.Struct, tag_field="do", tag="close"):
+    """End the connection and the program."""
+
+
+Step = ConnectStep | SendStep | CallStep | CloseStep
+
+# Lines, from the driver to the kit: what the client gives to its user
+
+
+class GivenMessage(msgspec.Struct, tag_field="on", tag="message"):
+    chat: int
+    index: int
+    text: str
+
+
+class GivenChange(msgspec.Struct, tag_field="on", tag="changed"):
+    chat: int
+    rev: int
+    index: int
+
+
+class NamedGap(msgspec.Struct, tag_field="on", tag="gap", rename={"low": "from", "high": "to"}):
+    """These messages are not given by themselves."""
+
+    chat: int
+    low: int
+    high: int
+
+
+class CacheDropped(msgspec.Struct, tag_field="on", tag="reset"):
+    """All messages that were given before are to be forgotten."""
+
+
+class SendDone(msgspec.Struct, tag_field="on", tag="sent"):
+    key: str
+    chat: int
+    index: int
+
+
+class CallDone(msgspec.Struct, tag_field="on", tag="replied"):
+    key: str
+
+
+class StepFailed(msgspec.Struct, tag_field="on", tag="failed"):
+    """The error reply to a `send` or `call`."""
+
+    key: str
+    code: str
+    text: str
+    field: str = ""
+
+
+class ClientEnded(msgspec.Struct, tag_field="on", tag="ended"):
+    """The client does not connect again by itself."""
+
+
+DriverLine = GivenMessage | GivenChange | NamedGap | CacheDropped | SendDone | CallDone | StepFailed | ClientEnded
+
+encode_step = msgspec.json.Encoder().encode
+decode_line = msgspec.json.Decoder(DriverLine).decode

@@ -1,0 +1,81 @@
+"""The kit fails wrong clients: the Python client, each time with one change of its source. Of delays see
+test_backoff.py: a busy machine cannot tell them apart."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from services.cli.conformance.cases import CASES
+from services.cli.conformance.runner import run_cases
+
+ROOT = Path(__file__).parents[5]
+CLIENT = ROOT / "clients/resuming"
+DRIVER = ROOT / "clients/conformance.py"
+
+
+_SECONDS = 20.0
+
+
+class ClientMutant(NamedTuple):
+    """`file` of the client has `new` instead of `old`. The `case` fails with this `text`."""
+
+    file: str
+    old: str
+    new: str
+    case: str
+    text: str
+
+
+CLIENT_PY, ORDERING, CONNECTION = "client.py", "ordering.py", "connection.py"
+NONCE = '{**draft, "nonce": str(time.monotonic())}'
+EXACT = "(lambda account, re, sid, expires, time: account)(**reply)"
+NO_HOLE, NOT_THERE = "was neither given nor named", "which the server does not have"
+MUTANTS = (
+    ClientMutant(CLIENT_PY, 'end.code != "internal"', "False", "wrong-token", "connected again"),
+    ClientMutant(CLIENT_PY, "await self._sync(connection, order)\n        wh", "wh", "first-sync", "connection 1"),
+    ClientMutant(CLIENT_PY, '= reply["account"]', f"= {EXACT}", "unknown-members", "connection 1"),
+    ClientMutant(ORDERING, "while place.index < index:", "while False:", "hole", NO_HOLE),
+    ClientMutant(ORDERING, "while place.index < index:", "while False:", "out-of-order", NO_HOLE),
+    ClientMutant(ORDERING, 'event["index"] <= place.index', "False", "duplicate", "was given twice"),
+    ClientMutant(ORDERING, 'self._skip(chat, place, message["index"] - 1)', "pass", "expired", NO_HOLE),
+    ClientMutant(ORDERING, "while max(place.rev, place.covered) < rev:", "while False:", "lost-change", "as [1, 3]"),
+    ClientMutant(ORDERING, 'event["rev"] <= place.rev', "False", "changes", "was given after change"),
+    ClientMutant(ORDERING, 'chat, event["index"], event["rev"]', 'chat, 0, event["rev"]', "change-first", "before its"),
+    ClientMutant(ORDERING, 'elif kind == "changed":', 'elif "rev" in event:', "unknown-events", NOT_THERE),
+    ClientMutant(ORDERING, "[one.index, one.rev]", "[one.index + 1, one.rev]", "resume", "`have` of the sync"),
+    ClientMutant(ORDERING, "[one.index, one.rev]", "[one.index, 0]", "resume-rev", "`have` of the sync"),
+    ClientMutant(CLIENT_PY, 'if page["reset"]:', "if False:", "epoch", "a line `reset`"),
+    ClientMutant(CLIENT_PY, '"send", draft,', f'"send", {NONCE},', "lost-reply", "another nonce"),
+    ClientMutant(CLIENT_PY, "if connection.has_ended or retry_ms is None:", "if True:", "unknown", "has given up"),
+    ClientMutant(CLIENT_PY, "retry_ms / 1000 * random", "0 * random", "again", "`retry_ms` was 1000"),
+    ClientMutant(CONNECTION, 'error.get("field", "")', '""', "call", "the error is"),
+    ClientMutant(CONNECTION, 'error.get("text", "")', '"no"', "rejected", "the error is"),
+    ClientMutant(CLIENT_PY, "(end.retry_ms or 0) / 1000 +", "", "restart", "`retry_ms` was 1000"),
+    ClientMutant(CLIENT_PY, "if end.retry_ms is None", "if False", "revoked", "after 4003"),
+    ClientMutant(CONNECTION, "_FAULT_MS = 10_000", "_FAULT_MS = 0", "client-fault", "within ten seconds"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.case}: {mutant.new[:20] or mutant.old[:20]}")
+async def test_a_wrong_client_fails(mutant: ClientMutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write_mutated(mutant, tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    chosen = [case for case in CASES if case.name == mutant.case]
+    command = [sys.executable, str(tmp_path / "driver.py")]
+    (result,) = [result async for result in run_cases(chosen, command, _SECONDS, 1)]
+    assert mutant.text in result.failure, (result.failure, result.errors)
+
+
+def _write_mutated(mutant: ClientMutant, directory: Path) -> None:
+    package = directory / "mutated"
+    package.mkdir()
+    for path in CLIENT.glob("*.py"):
+        source = path.read_text()
+        if path.name == mutant.file:
+            assert mutant.old in source
+            source = source.replace(mutant.old, mutant.new)
+        (package / path.name).write_text(source.replace("clients.resuming", "mutated"))
+    (directory / "driver.py").write_text(DRIVER.read_text().replace("clients.resuming", "mutated"))
