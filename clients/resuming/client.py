@@ -42,7 +42,6 @@ class ResumingClient:
     ) -> None:
         self.positions = positions or Positions()
         """Where a later client goes on."""
-        self.account = 0
         self._server = server
         self._token = token
         self._give = give
@@ -51,6 +50,11 @@ class ResumingClient:
         self._connection: NativeConnection | None = None
         self._attempts = 0
         self._stable_at = 0.0
+
+    @property
+    def account(self) -> int:
+        """0 before the first login."""
+        return self._outbox.account
 
     async def run(self) -> None:
         """Until the task is cancelled, or the server ends or rejects the login. Raises CommandRejected."""
@@ -115,9 +119,10 @@ class ResumingClient:
 
     async def _log_in(self, connection: NativeConnection) -> None:
         reply = await connection.request("token", {"token": self._token})
-        if self.account not in (0, reply["account"]):
-            raise CommandRejected("conflict", "this client is another account's")
-        self.account = reply["account"]
+        if self._outbox.account != reply["account"]:
+            if self._outbox.account:
+                raise CommandRejected("conflict", "this client is another account's")
+            self._outbox.bind(reply["account"])
         self._stable_at = time.monotonic() + _STABLE_SECONDS
         self._connection = connection
         self._give({"ev": "state", "state": "online"})
@@ -192,7 +197,7 @@ class ResumingClient:
             return _note_own(connection, "send", draft, reply)
         place = {name: reply[name] for name in ("chat", "index", "id", "time")}
         replied = {"reply_to": draft["reply_to"]} if draft.get("reply_to") else {}
-        event = {"ev": "message", **place, "sender": self.account, "segments": segments, **replied}
+        event = {"ev": "message", **place, "sender": self._outbox.account, "segments": segments, **replied}
         connection.events.put_nowait(event)
 
 

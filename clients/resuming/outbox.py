@@ -19,6 +19,13 @@ class OutboxFull(ClientError):
     """Too many messages wait for the server."""
 
 
+class _StoredOutbox(msgspec.Struct):
+    """`account`: the sender's; 0 before the first login."""
+
+    account: int = 0
+    drafts: list[Draft] = []
+
+
 class OutboxStorage(Protocol):
     """Where an outbox is kept. Clients that run at the same time need different ones."""
 
@@ -56,16 +63,27 @@ class FileStorage:
 
 
 class Outbox:
+    """Of one account: its messages must not be sent as those of another one."""
+
     def __init__(self, storage: OutboxStorage, limit: int) -> None:
+        stored = msgspec.json.decode(storage.load() or b"{}", type=_StoredOutbox)
+        self.account = stored.account
+        self._end: ClientError | None = None
         self._storage = storage
         self._limit = limit
         self._nonces = NonceSource()
-        self._drafts: deque[Draft] = deque(msgspec.json.decode(storage.load() or b"[]"))
+        self._drafts = deque(stored.drafts)
         self._results: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._filled = asyncio.Event()
 
+    def bind(self, account: int) -> None:
+        self.account = account
+        self._store()
+
     def add(self, draft: Draft) -> "asyncio.Future[dict[str, Any]]":
-        """The future has the reply, or raises CommandRejected. Raises OutboxFull."""
+        """The future has the reply, or raises CommandRejected. Raises OutboxFull, and the error of `abandon`."""
+        if self._end is not None:
+            raise self._end
         if len(self._drafts) >= self._limit:
             raise OutboxFull("the outbox is full")
         named = {"nonce": self._nonces.new_nonce(), **draft}
@@ -96,7 +114,8 @@ class Outbox:
             future.set_result(result)
 
     def abandon(self, error: ClientError) -> None:
-        """Nobody waits for results any more; the messages stay in the storage."""
+        """No message will be sent any more; those that wait stay in the storage."""
+        self._end = error
         for future in self._results.values():
             if not future.done():
                 future.set_exception(error)
@@ -104,4 +123,4 @@ class Outbox:
         self._results.clear()
 
     def _store(self) -> None:
-        self._storage.store(msgspec.json.encode(list(self._drafts)))
+        self._storage.store(msgspec.json.encode(_StoredOutbox(self.account, list(self._drafts))))

@@ -21,7 +21,10 @@ async def test_a_file_keeps_messages_and_their_nonces(tmp_path: Path) -> None:
     assert await after.first() == first
     after.complete(first, {"index": 7})
     assert (await after.first())["nonce"] == "mine"
-    assert await Outbox(storage, 10).first() == {"chat": 5, "text": "pear", "nonce": "mine"}
+    after.bind(12)
+    last = Outbox(storage, 10)
+    assert await last.first() == {"chat": 5, "text": "pear", "nonce": "mine"}
+    assert last.account == 12
 
 
 async def test_results_reach_the_sender() -> None:
@@ -36,6 +39,8 @@ async def test_results_reach_the_sender() -> None:
     with pytest.raises(ClientError, match="has ended"):
         await abandoned
     assert (await outbox.first())["text"] == "c"
+    with pytest.raises(ClientError, match="has ended"):
+        outbox.add({"chat": 5, "text": "d"})
 
 
 async def test_it_is_bounded() -> None:

@@ -36,7 +36,7 @@ NO_HOLE, NOT_THERE = "was neither given nor named", "which the server does not h
 MUTANTS = (
     ClientMutant(CLIENT_PY, 'end.code != "internal"', "False", "wrong-token", "connected again"),
     ClientMutant(CLIENT_PY, "await self._sync(connection, order)\n        wh", "wh", "first-sync", "connection 1"),
-    ClientMutant(CLIENT_PY, '= reply["account"]', f"= {EXACT}", "unknown-members", "connection 1"),
+    ClientMutant(CLIENT_PY, 'bind(reply["account"])', f"bind({EXACT})", "unknown-members", "connection 1"),
     ClientMutant(ORDERING, "while place.index < index:", "while False:", "hole", NO_HOLE),
     ClientMutant(ORDERING, "while place.index < index:", "while False:", "out-of-order", NO_HOLE),
     ClientMutant(ORDERING, 'event["index"] <= place.index', "False", "duplicate", "was given twice"),
