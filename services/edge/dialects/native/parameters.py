@@ -170,7 +170,7 @@ class EditParameters(IndexParameters, kw_only=True):
 
 
 class ReactParameters(IndexParameters, kw_only=True):
-    """`emoji`: at most EMOJI_BYTES bytes of UTF-8, without white space and control characters."""
+    """`emoji`: at most 32 bytes of UTF-8, without white space and control characters."""
 
     emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=EMOJI_BYTES)]
 
