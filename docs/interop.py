@@ -122,8 +122,8 @@ EVENTS: Mapping[str, EventRow] = {
     "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": EventRow(VerificationEnded("passed")),
 }
-_FILLED_IN_LATER = frozenset({"actor", "all", "origin", "read_to", "ticket"})
-"""Fields of commands that the edge or an operator sets, never a dialect."""
+_FILLED_IN_LATER = frozenset({"actor", "all", "caller_sid", "origin", "read_to", "ticket"})
+"""Optional fields of commands that the edge or an operator sets, never a dialect."""
 
 
 class Column(NamedTuple):
@@ -364,7 +364,8 @@ def signature(kind: type[Any]) -> str:
         fields = [(one.name, one.default is dataclasses.MISSING) for one in dataclasses.fields(kind)]
     else:
         fields = [(one.name, one.required) for one in msgspec.structs.fields(kind)]
-    shown = [f"{name}{'' if required else '='}" for name, required in fields if name not in _FILLED_IN_LATER]
+    given = [(name, required) for name, required in fields if required or name not in _FILLED_IN_LATER]
+    shown = [f"{name}{'' if required else '='}" for name, required in given]
     return f"{kind.__name__}({', '.join(shown)})"
 
 

@@ -359,6 +359,7 @@ export type SessionInfo = {
   address: string;
   dialect: string;
   here: boolean;
+  device: string;
 };
 
 export type ReportInfo = {
@@ -528,6 +529,7 @@ export type LoginParameters = {
   secret: SecretParameter;
   kind?: "any" | "email" | "id" | "username";
   refreshable?: boolean;
+  device?: string;
 };
 
 export type LoginResult = {
@@ -715,6 +717,7 @@ export type RegisterParameters = {
   question_id?: number;
   answer?: string;
   refreshable?: boolean;
+  device?: string;
 };
 
 export type ReplayOutgoingHookParameters = {

@@ -38,8 +38,9 @@ SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
 """Of a signature or an answer."""
 OPAQUE_CHARACTERS = 128
-BOT_TOKEN_NAME_CHARACTERS = 64
 """Of a client's address, a ticket, a code or a login session id."""
+BOT_TOKEN_NAME_CHARACTERS = 64
+DEVICE_CHARACTERS = 64
 
 FREE_FAILURES = 10
 MAX_DELAY_SECONDS = 1.0
@@ -204,6 +205,8 @@ def check_password_change(request: ChangePassword) -> None:
     check_secret(request.old)
     check_secret(request.new)
     check_origin(request.origin)
+    if request.caller_sid:
+        check_opaque(request.caller_sid, "caller_sid")
 
 
 def check_deletion(request: DeleteAccount) -> None:
@@ -227,6 +230,7 @@ def _check_answer(question_id: int, answer: str) -> None:
 
 def _check_retry(request: Register | Login) -> None:
     check_origin(request.origin)
+    _check(len(request.device) <= DEVICE_CHARACTERS and is_valid_name(request.device), "device")
     if request.ticket:
         check_opaque(request.ticket, "ticket")
 

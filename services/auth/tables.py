@@ -75,8 +75,8 @@ class RevocationRow(AuthBase, table=True):
 
 
 class LoginRow(AuthBase, table=True):
-    """A login whose token may be valid. `client`: the dialect. What begins with `refresh` is None for a login without a
-    refresh token; see services.auth.store.refreshes."""
+    """A login whose token may be valid. `client`: the dialect; `device`: the user's name for it. What begins with
+    `refresh` is None for a login without a refresh token; see services.auth.store.refreshes."""
 
     __tablename__ = "logins"
 
@@ -87,6 +87,7 @@ class LoginRow(AuthBase, table=True):
     """Unix seconds."""
     address: str
     client: str
+    device: str = Field(default="", sa_column_kwargs={"server_default": ""})
     refresh_family: str | None = Field(default=None, unique=True, index=True)
     """SHA-256 in hex, as of the parts."""
     refresh_part: str | None = None

@@ -40,6 +40,8 @@ class Register(msgspec.Struct, kw_only=True):
     """The completed verification, when the request is repeated after it."""
     refreshable: bool = False
     """The login gets a refresh token."""
+    device: str = ""
+    """The user's name for the device, for the list of logins; here and below."""
 
     def __repr__(self) -> str:
         return f"Register(email={self.email!r}, username={self.username!r}, uuid={self.uuid!r}, ***)"
@@ -64,6 +66,7 @@ class Login(msgspec.Struct, kw_only=True):
     ticket: str = ""
     refreshable: bool = False
     """The login gets a refresh token."""
+    device: str = ""
 
 
 class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
@@ -212,13 +215,15 @@ class ListLogins(msgspec.Struct):
 class LoginView(msgspec.Struct, frozen=True):
     """A login of an account. `created`: Unix milliseconds; `expires`: Unix seconds, of its token, or of its refresh
     token if it has one. `address` and
-    `client` (the dialect) are those that logged in; later connections by token may have others."""
+    `client` (the dialect) are those that logged in; later connections by token may have others. `device`: as it was
+    given at the login."""
 
     sid: str
     created: int
     expires: int
     address: str = ""
     client: str = ""
+    device: str = ""
 
 
 class Logins(msgspec.Struct, frozen=True):
@@ -236,8 +241,8 @@ class EndLogin(msgspec.Struct):
 
 class ChangePassword(msgspec.Struct, kw_only=True):
     """Replaces all secrets of an account by a new one. All its logins end; the reply, Authenticated, is a new one in
-    place of the caller's, and its `revision` is that of the revocation. `unauthenticated` for a wrong old secret, which
-    counts as a failed login."""
+    place of the caller's (`caller_sid`), whose device it has, and its `revision` is that of the revocation.
+    `unauthenticated` for a wrong old secret, which counts as a failed login."""
 
     old: Secret
     new: Secret
@@ -245,6 +250,7 @@ class ChangePassword(msgspec.Struct, kw_only=True):
     origin: Origin = Origin()
     refreshable: bool = False
     """The new login gets a refresh token."""
+    caller_sid: str = ""
 
     def __repr__(self) -> str:
         return f"ChangePassword(actor={self.actor}, ***)"

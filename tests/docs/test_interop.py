@@ -123,4 +123,4 @@ def test_a_bar_in_a_cell_does_not_end_it() -> None:
 def test_a_signature_leaves_out_what_the_edge_fills_in() -> None:
     assert signature(GetChat) == "GetChat(chat, members=)"
     assert signature(StartUpload) == "StartUpload(number, chat, to=, data=, replaces=)"
-    assert signature(Login) == "Login(kind, identifier, secret, refreshable=)"
+    assert signature(Login) == "Login(kind, identifier, secret, refreshable=, device=)"

@@ -253,6 +253,22 @@ def test_a_new_password_ends_every_other_login(ann: NativeUser, connect: Enter) 
     assert connect().call("token", token=ann.token)["error"]["code"] == "unauthenticated"
 
 
+def test_logins_have_the_names_of_their_devices(ann: NativeUser, connect: Enter) -> None:
+    other = connect()
+    secret = {"scheme": "plain", "value": ann.account.secret}
+    login = other.call("login", identifier=str(ann.number), secret=secret, device="Ann's phone", refreshable=True)
+    refreshed = other.call("refresh", refresh=login["refresh"])
+    assert connect().call("token", token=refreshed["token"])["sid"] == login["sid"]
+    assert [(one["device"], one["here"]) for one in ann.call("sessions")["sessions"]] == [
+        ("Ann's phone", False), ("", True),
+    ]  # fmt: skip
+    renewed = other.call("password", old=secret, new={"scheme": "plain", "value": "a new password 99"})
+    [left] = other.call("export")["sessions"]
+    assert (left["sid"], left["device"], left["here"]) == (renewed["sid"], "Ann's phone", True)
+    error = other.call("login", identifier="x", secret=secret, device="a\u202eb")["error"]
+    assert (error["code"], error["field"]) == ("invalid", "device")
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
 def test_an_operation_needs_a_login_if_its_table_requires_one(connect: Enter, operation: Operation) -> None:
     """Without one, wrong secrets and tokens are `unauthenticated`, too, with a text of their own."""

@@ -48,7 +48,7 @@ class PasswordLogin:
         if needed := await self._required_verification(account, subject, request):
             return needed
         return await self.sessions.start(
-            account, found.revision, began, request.origin, refreshable=request.refreshable
+            account, found.revision, began, request.origin, request.device, refreshable=request.refreshable
         )
 
     async def _authenticate(self, account: Account | None, secret: Secret) -> Account | None:

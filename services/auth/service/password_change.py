@@ -10,7 +10,7 @@ from services.auth.service.own_secret import OwnSecret, wrong
 from services.auth.service.ports import Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
-from services.auth.store import accounts, trail
+from services.auth.store import accounts, logins, trail
 from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, ChangePassword
 from shared.contract.errors import ErrorCode, RequestError
@@ -39,6 +39,7 @@ class PasswordChange:
             raise RequestError(ErrorCode.INVALID, "this kind of secret does not fit the account", "new")
         texts = domain.verifier_texts(request.new)
         verifiers = dict(zip(texts, await self.new_passwords.hash(list(texts.values())), strict=True))
+        device = await self.database.read(partial(logins.device, account=account.id, sid=request.caller_sid))
         seconds = domain.void_before(time.time())
         change = partial(accounts.change_secrets, account=account.id, held=held, verifiers=verifiers, seconds=seconds)
         act = Act("change password", account.id, "user", address)
@@ -48,5 +49,5 @@ class PasswordChange:
         await self.revocations.publish(revocation)
         renewed = replace(account, tokens_from=seconds)
         return await self.sessions.start(
-            renewed, revocation.number, time.time(), request.origin, refreshable=request.refreshable
+            renewed, revocation.number, time.time(), request.origin, device, refreshable=request.refreshable
         )

@@ -81,7 +81,7 @@ class Registration:
         assert registered.account is not None
         account, request = registered.account, new.request
         return await self.sessions.start(
-            account, registered.revision, began, request.origin, refreshable=request.refreshable
+            account, registered.revision, began, request.origin, request.device, refreshable=request.refreshable
         )
 
 

@@ -31,7 +31,7 @@ class LoginSessions:
     """Life of a refresh token."""
 
     async def start(
-        self, account: Account, revision: int, began: float, origin: Origin, *, refreshable: bool = False
+        self, account: Account, revision: int, began: float, origin: Origin, device: str, *, refreshable: bool = False
     ) -> Authenticated:
         """Dates the token at `began`, when the snapshot of `revision` was read: a revocation after the snapshot voids
         the token, one before it does not, even within the same second."""
@@ -39,7 +39,7 @@ class LoginSessions:
         refresh = RefreshToken(token_hex(16), token_hex(32)) if refreshable else None
         token = (self.tokens.issue_brief if refreshable else self.tokens.issue)(account.id, issued)
         ends = int(issued + self.refresh_seconds) if refreshable else token.expires
-        login = LoginView(token.sid, int(issued * 1000), ends, origin.address, origin.client)
+        login = LoginView(token.sid, int(issued * 1000), ends, origin.address, origin.client, device)
         step = partial(
             logins.add, account=account.id, login=login, refresh=refresh, most=self.most, seconds=int(time.time())
         )

@@ -37,7 +37,7 @@ def add(
     connection.execute(
         logins.insert().values(
             sid=login.sid, account=account, created=login.created, expires=login.expires, address=login.address,
-            client=login.client, refresh_family=refresh and refresh.family_hash,
+            client=login.client, device=login.device, refresh_family=refresh and refresh.family_hash,
             refresh_part=refresh and refresh.part_hash,
         )
     )  # fmt: skip
@@ -51,7 +51,13 @@ def add(
 def list_valid(connection: sa.Connection, account: AccountId, seconds: int) -> list[LoginView]:
     """The newest valid logins at `seconds` (Unix), newest first."""
     found = connection.execute(_valid(account, seconds).limit(LISTED))
-    return [LoginView(row.sid, row.created, row.expires, row.address, row.client) for row in found]
+    return [LoginView(row.sid, row.created, row.expires, row.address, row.client, row.device) for row in found]
+
+
+def device(connection: sa.Connection, account: AccountId, sid: str) -> str:
+    """The name of a login's device; empty without such a login."""
+    named = sa.select(logins.c.device).where(logins.c.sid == sid, logins.c.account == account)
+    return connection.execute(named).scalar() or ""
 
 
 def end(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation | None:

@@ -122,8 +122,11 @@ def message(found: MessageReport) -> str:
 
 
 def logins(found: Sequence[LoginView]) -> str:
-    heads = ["ID", "LOGGED IN", "EXPIRES", "ADDRESS", "CLIENT"]
-    rows = [(one.sid, moment(one.created), moment(one.expires * 1000), one.address, one.client) for one in found]
+    heads = ["ID", "LOGGED IN", "EXPIRES", "ADDRESS", "CLIENT", "DEVICE"]
+    rows = [
+        (one.sid, moment(one.created), moment(one.expires * 1000), one.address, one.client, one.device or "-")
+        for one in found
+    ]
     return table(heads, rows) if found else "there are no logins"
 
 

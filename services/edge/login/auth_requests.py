@@ -72,6 +72,7 @@ class AuthRequests:
 
     async def change_password(self, connection: Connection, command: ChangePassword) -> Authenticated:
         command.actor, command.origin = connection.account, self._origin(connection)
+        command.caller_sid = connection.sid
         return await self._request(subjects.CHANGE_PASSWORD, command)
 
     async def refresh(self, connection: Connection, command: Refresh) -> Refreshed:

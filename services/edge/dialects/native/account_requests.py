@@ -29,12 +29,18 @@ def register(wire: given.RegisterParameters, caller: Caller) -> Register:
         question_id=wire.question_id,
         answer=wire.answer,
         refreshable=wire.refreshable,
+        device=wire.device,
     )
 
 
 def login(wire: given.LoginParameters, caller: Caller) -> Login:
-    kind, secret = IdentifierKind(wire.kind), _secret(wire.secret)
-    return Login(kind=kind, identifier=wire.identifier, secret=secret, refreshable=wire.refreshable)
+    return Login(
+        kind=IdentifierKind(wire.kind),
+        identifier=wire.identifier,
+        secret=_secret(wire.secret),
+        refreshable=wire.refreshable,
+        device=wire.device,
+    )
 
 
 def recover(wire: given.RecoverParameters, caller: Caller) -> Recover:

@@ -62,7 +62,7 @@ def sessions(logins: Logins, sid: str) -> results.SessionsResult:
 
 
 def _session(login: LoginView, *, here: bool) -> results.SessionInfo:
-    return results.SessionInfo(login.sid, login.created, login.expires, login.address, login.client, here)
+    return results.SessionInfo(login.sid, login.created, login.expires, login.address, login.client, here, login.device)
 
 
 def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:

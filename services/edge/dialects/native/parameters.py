@@ -20,6 +20,7 @@ MediaId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 Nonce = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
+DeviceName = Annotated[str, msgspec.Meta(max_length=64)]
 LinkText = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -81,7 +82,7 @@ class SecretParameter(msgspec.Struct):
 
 
 class RegisterParameters(Parameters, kw_only=True):
-    """`refreshable`: with a refresh token, here and below."""
+    """`refreshable`: with a refresh token; `device`: a name of the device for `sessions`; here and below."""
 
     secret: SecretParameter
     nickname: str
@@ -90,6 +91,7 @@ class RegisterParameters(Parameters, kw_only=True):
     question_id: Small = 0
     answer: str = ""
     refreshable: bool = False
+    device: DeviceName = ""
 
 
 class LoginParameters(Parameters, kw_only=True):
@@ -99,6 +101,7 @@ class LoginParameters(Parameters, kw_only=True):
     secret: SecretParameter
     kind: Literal["any", "email", "id", "username"] = "any"
     refreshable: bool = False
+    device: DeviceName = ""
 
 
 class TokenParameters(Parameters, kw_only=True):

@@ -70,7 +70,8 @@ class TokenResult(msgspec.Struct):
 
 
 class SessionInfo(msgspec.Struct):
-    """A login. `created`: Unix milliseconds; `expires`: Unix seconds. `here`: of this connection."""
+    """A login. `created`: Unix milliseconds; `expires`: Unix seconds. `here`: of this connection. `device`: as it was
+    named at the login, or empty."""
 
     sid: str
     created: int
@@ -78,6 +79,7 @@ class SessionInfo(msgspec.Struct):
     address: str
     dialect: str
     here: bool
+    device: str
 
 
 class SessionsResult(msgspec.Struct):

@@ -19,13 +19,15 @@ async def test_an_account_gets_its_own_data_and_no_secret(tables_url: str, make_
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     edge, operator = await cluster.edge(), await cluster.operator()
-    made = await edge.register(EMAIL, username="ann", question_id=3, answer="the answer", refreshable=True)
+    made = await edge.register(
+        EMAIL, username="ann", question_id=3, answer="the answer", refreshable=True, device="tablet"
+    )
     await edge.register("bob@example.org")
     record = await edge.request(EXPORT_LOGINS, ExportLogins(made.account, ELSEWHERE))
     assert (record.email, record.username, record.question_id) == (EMAIL, "ann", 3)
     assert record.created == made.created
     assert record.logins == (await edge.request(LIST_LOGINS, ListLogins(made.account))).logins
-    assert [one.sid for one in record.logins] == [made.sid]
+    assert [(one.sid, one.device) for one in record.logins] == [(made.sid, "tablet")]
     assert EMAIL not in repr(record)
     found = (await operator.request(SEARCH_TRAIL, SearchTrail(act="export"))).acts
     assert [(one.account, one.by, one.address) for one in found] == [(made.account, "user", ELSEWHERE.address)]

@@ -66,15 +66,15 @@ async def test_logins_are_listed_and_ended_one_by_one(tables_url: str, make_clus
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     edge = await cluster.edge()
-    first = await edge.register(EMAIL)
+    first = await edge.register(EMAIL, device="Ann's phone")
     origin = msgspec.structs.replace(ELSEWHERE, client="ourchat_v2")
     second = await edge.login(EMAIL, origin=origin)
     assert isinstance(second, Authenticated)
     newest, oldest = await listed(edge, first.account)
-    assert (newest.sid, newest.expires, newest.address, newest.client) == (
-        second.sid, second.expires, ELSEWHERE.address, "ourchat_v2",
+    assert (newest.sid, newest.expires, newest.address, newest.client, newest.device) == (
+        second.sid, second.expires, ELSEWHERE.address, "ourchat_v2", "",
     )  # fmt: skip
-    assert (oldest.sid, oldest.address, oldest.client) == (first.sid, ORIGIN.address, "")
+    assert (oldest.sid, oldest.address, oldest.client, oldest.device) == (first.sid, ORIGIN.address, "", "Ann's phone")
     assert abs(newest.created - time.time() * 1000) < 60_000
 
     assert await edge.request(END_LOGIN, EndLogin(first.sid, first.account)) == Ack()
@@ -149,6 +149,15 @@ async def test_a_changed_password_ends_all_logins_but_the_new_one(tables_url: st
     assert [login.sid for login in await listed(edge, made.account)] == [renewed.sid]
     assert await logs_in(edge, EMAIL, plain("another"))
     assert not await logs_in(edge, EMAIL, plain("secret"))
+
+
+async def test_a_login_after_a_change_of_the_password_keeps_the_device_of_the_caller(edge: EdgeProbe) -> None:
+    made = await edge.register(EMAIL, device="Ann's phone")
+    bob = await edge.register("bob@example.org", device="Bob's phone")
+    renewed = await edge.request(CHANGE_PASSWORD, msgspec.structs.replace(change(made), caller_sid=made.sid))
+    assert [(one.sid, one.device) for one in await listed(edge, made.account)] == [(renewed.sid, "Ann's phone")]
+    await edge.request(CHANGE_PASSWORD, msgspec.structs.replace(change(bob), caller_sid=renewed.sid))
+    assert [one.device for one in await listed(edge, bob.account)] == [""]
 
 
 async def test_the_old_password_is_needed_and_its_guesses_are_limited(limited: AuthCluster) -> None:

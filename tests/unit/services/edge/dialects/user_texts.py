@@ -14,7 +14,7 @@ from tests.vectors import Vectors
 
 USER_FIELDS = frozenset({
     "text", "nickname", "name", "signature", "answer", "emoji", "topic", "snippet", "reason", "username", "email",
-    "client", "reactions", "counts", "mine", "emojis", "avatar", "mime", "origin", "error",
+    "client", "device", "reactions", "counts", "mine", "emojis", "avatar", "mime", "origin", "error",
 })  # fmt: skip
 """The fields of canonical values that hold texts of users: one, a list of them, or numbers by each."""
 SERVER_FIELDS = frozenset({
