@@ -60,6 +60,8 @@ PHRASES: Mapping[str, str] = {
     "PostUpload": "finish an image or file",
     "ReadHistory": "page through the history, which stays unread",
     "Recover": "recover the password",
+    "RecoverByTicket": "recover the password by a mailed ticket",
+    "RequestRecovery": "request a ticket by mail",
     "Refresh": "replace a refresh token",
     "RenewToken": "log in by a token",
     "RenameChat": "rename a group",

@@ -310,6 +310,7 @@ export type SenderInfo = {
 export type ExportResult = {
   account: number;
   email: string;
+  email_verified: boolean;
   username: string;
   created: number;
   question_id: number;
@@ -687,10 +688,11 @@ export type ReadersResult = {
 
 export type RecoverParameters = {
   id?: number | string | null;
-  identifier: string;
-  question_id: number;
-  answer: string;
-  secret: SecretParameter;
+  identifier?: string;
+  question_id?: number;
+  answer?: string;
+  ticket?: string;
+  secret?: SecretParameter;
 };
 
 export type RefreshParameters = {

@@ -29,6 +29,7 @@ from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
+from services.auth.service.mail_recovery import MailRecovery, MailRecoveryPolicy
 from services.auth.service.new_passwords import NewPasswords
 from services.auth.service.own_data import OwnData
 from services.auth.service.own_secret import OwnSecret
@@ -145,6 +146,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
             database=database, passwords=passwords, new_passwords=new_passwords, limits=limits,
             revocations=revocations, trail=login_trail, enabled=settings.auth.recovery,
         ),
+        mail_recovery=_mail_recovery(settings, adapters, new_passwords, limits, revocations, login_trail),
         password_change=PasswordChange(
             database=database, own_secret=own_secret, new_passwords=new_passwords, revocations=revocations,
             sessions=sessions,
@@ -164,6 +166,29 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         bots=bots,
         operator_bots=replace(bots, by_operator=True),
     )  # fmt: skip
+
+
+def _mail_recovery(
+    settings: Settings,
+    adapters: _Adapters,
+    new_passwords: NewPasswords,
+    limits: LoginLimiter,
+    revocations: TokenRevocations,
+    login_trail: LoginTrail,
+) -> MailRecovery:
+    return MailRecovery(
+        database=adapters.database,
+        new_passwords=new_passwords,
+        limits=limits,
+        revocations=revocations,
+        trail=login_trail,
+        template=partial(mail_templates.recovery, language=settings.language),
+        policy=MailRecoveryPolicy(
+            life_seconds=settings.verification.time_limit_seconds,
+            enabled=settings.mail.is_on and settings.auth.mail_recovery != "off",
+            any_address=settings.auth.mail_recovery == "any",
+        ),
+    )
 
 
 def _new_passwords(settings: Settings, passwords: Argon2Hasher) -> NewPasswords:

@@ -80,6 +80,7 @@ class Account:
     tokens_from: int = 0
     username: str = field(default="", repr=False)
     disabled: bool = False
+    email_verified: bool = False
 
     @property
     def id(self) -> AccountId:
@@ -194,8 +195,7 @@ def check_recovery(request: Recover) -> None:
     """Raises RequestError (`invalid`) for a malformed request, whether the account exists or not."""
     _check(0 < len(request.username) <= IDENTIFIER_CHARACTERS and "\0" not in request.username, "username")
     _check_answer(request.question_id, request.answer)
-    _check(request.secret.scheme is not Scheme.SERVICE, "secret")
-    check_secret(request.secret)
+    check_new_secret(request.secret)
     check_origin(request.origin)
 
 
@@ -299,6 +299,12 @@ def check_secret(secret: Secret) -> None:
         _check(bool(form.fullmatch(secret.value.lower())), "secret")
 
 
+def check_new_secret(secret: Secret) -> None:
+    """Of a recovery: a service client has none."""
+    _check(secret.scheme is not Scheme.SERVICE, "secret")
+    check_secret(secret)
+
+
 def _is_uuid(text: str) -> bool:
     try:
         return str(uuid.UUID(text)) == text.lower()
@@ -343,6 +349,10 @@ def expected_answer(account: Account | None, request: Recover) -> str | None:
     if account is None or account.question_id != request.question_id or not request.answer:
         return None
     return account.answer
+
+
+def is_mail_recoverable(account: Account, *, any_address: bool) -> bool:
+    return bool(account.email) and (any_address or account.email_verified) and not account.disabled
 
 
 def void_before(now: float) -> int:

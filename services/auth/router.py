@@ -13,6 +13,7 @@ from services.auth.service.deletion import AccountDeletion
 from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_trail import LoginTrail
+from services.auth.service.mail_recovery import MailRecovery
 from services.auth.service.own_data import OwnData
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
@@ -44,6 +45,7 @@ class AuthUseCases:
     registration: Registration
     login: PasswordLogin
     recovery: PasswordRecovery
+    mail_recovery: MailRecovery
     password_change: PasswordChange
     sessions: LoginSessions
     refreshing: LoginRefresh
@@ -64,9 +66,12 @@ def route(
     register = _counted(metrics.registrations, use.registration.register)
     login = _counted(metrics.logins, use.login.login)
     recover = _counted(metrics.recoveries, use.recovery.recover)
+    recover_by_ticket = _counted(metrics.recoveries, use.mail_recovery.recover)
     bus.serve(on.REGISTER, register, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.LOGIN, login, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.RECOVER, recover, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.REQUEST_RECOVERY, use.mail_recovery.request, queue=_QUEUE)
+    bus.serve(on.RECOVER_BY_TICKET, recover_by_ticket, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.SET_SECURITY, use.recovery.set_security, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.CHANGE_PASSWORD, use.password_change.change, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.REFRESH, use.refreshing.refresh, queue=_QUEUE)

@@ -35,6 +35,8 @@ class AccountRow(AuthBase, table=True):
     """None: deleted."""
     email: str | None
     email_key: str | None = Field(unique=True)
+    email_verified: bool = Field(sa_column_kwargs={"server_default": sa.false()})
+    """A mailed link or ticket has reached the user."""
     username: str | None = Field(unique=True)
     username_key: str | None
     """See shared.names.name_key. None, beside a username: a replica of version 0.1 or older has registered it."""
@@ -168,6 +170,19 @@ class TicketRow(AuthBase, table=True):
     passed: bool
 
 
+class RecoveryRow(AuthBase, table=True):
+    """A mailed ticket for a new password that is not spent. `digest`: its SHA-256 in hex. `account`: 0 of a decoy; see
+    services.auth.store.recoveries."""
+
+    __tablename__ = "recoveries"
+
+    digest: str = Field(primary_key=True)
+    account: int = Field(sa_type=sa.BigInteger, index=True)
+    email_key: str
+    """Of the address that it was mailed to."""
+    expires: int = Field(sa_type=sa.BigInteger, index=True)
+
+
 class OutboxRow(AuthBase, table=True):
     """An event of a committed transaction that the broker has not confirmed yet; `key` deduplicates it there."""
 
@@ -204,4 +219,5 @@ bot_tokens = _table(BotTokenRow)
 trail = _table(TrailRow)
 state = _table(StateRow)
 tickets = _table(TicketRow)
+recoveries = _table(RecoveryRow)
 outbox = _table(OutboxRow)

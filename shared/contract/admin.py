@@ -19,7 +19,7 @@ class FindUser(msgspec.Struct):
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
     """An account in auth, without its secrets. `schemes`: the password schemes it has; `recoverable`: an answer to a
-    security question is stored."""
+    security question is stored; `email_verified`: a mail to the address has reached the user."""
 
     account: AccountId
     uuid: str
@@ -32,6 +32,7 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool
     schemes: list[str]
     recoverable: bool
+    email_verified: bool = False
 
 
 class SetDisabled(msgspec.Struct):

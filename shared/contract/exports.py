@@ -17,7 +17,7 @@ class ExportLogins(msgspec.Struct):
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`created`: Unix milliseconds. `question_id`: of the security question, 0 without one. `logins`: newest first.
-    `bots`: those that the account owns."""
+    `bots`: those that the account owns. `email_verified`: a mail to the address has reached the user."""
 
     email: str
     username: str
@@ -25,6 +25,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     question_id: int
     logins: list[LoginView]
     bots: list[BotView] = []
+    email_verified: bool = False
 
     def __repr__(self) -> str:
         return "AccountRecord(***)"

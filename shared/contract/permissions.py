@@ -42,8 +42,9 @@ _OPERATOR_REQUESTS = (
 """Requests to auth that only an operator may send."""
 
 _OWN_LOGINS = (
-    on.CHANGE_PASSWORD, on.REFRESH, on.LIST_LOGINS, on.END_LOGIN, on.RECORD_TOKEN_LOGINS, on.EXPORT_LOGINS,
-    on.CREATE_BOT, on.LIST_BOTS, on.DELETE_BOT, on.CREATE_BOT_TOKEN, on.DELETE_BOT_TOKEN,
+    on.CHANGE_PASSWORD, on.REQUEST_RECOVERY, on.RECOVER_BY_TICKET, on.REFRESH, on.LIST_LOGINS, on.END_LOGIN,
+    on.RECORD_TOKEN_LOGINS, on.EXPORT_LOGINS, on.CREATE_BOT, on.LIST_BOTS, on.DELETE_BOT, on.CREATE_BOT_TOKEN,
+    on.DELETE_BOT_TOKEN,
 )  # fmt: skip
 """Requests to auth that edges send for users: about their own logins and bots."""
 

@@ -22,6 +22,7 @@ from shared.contract import (
     reactions,
     receipts,
     records,
+    recovery,
     reports,
     resume,
     search,
@@ -71,6 +72,8 @@ LOGOUT = Route("auth.logout", auth.Logout, session.Ack)
 SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Ack)
 OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)
 RECOVER = Route("auth.recover", auth.Recover, session.Ack)
+REQUEST_RECOVERY = Route("auth.request_recovery", recovery.RequestRecovery, session.Ack)
+RECOVER_BY_TICKET = Route("auth.recover_by_ticket", recovery.RecoverByTicket, session.Ack)
 SET_SECURITY = Route("auth.set_security", auth.SetSecurity, session.Ack)
 LIST_DELETED_ACCOUNTS = Route("auth.deleted_accounts", auth.ListDeletedAccounts, auth.DeletedAccounts)
 DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Ack)

@@ -13,14 +13,14 @@ class VerificationSettings(SettingsSection):
 
     registration: bool = Field(False, description="every registration must be verified")
     after_failed_logins: int = Field(0, ge=0, description="verify a login after so many failed ones; 0: never")
-    time_limit_seconds: float = Field(600.0, gt=0, description="life of a mailed link")
+    time_limit_seconds: float = Field(600.0, gt=0, description="life of a mailed link or ticket")
     confirm_button: bool = Field(
         False, description="a mailed link shows a button that verifies; false: opening the link does"
     )
 
 
 class MailSettings(SettingsSection):
-    """Mail: to an SMTP server if `smtp_host` is set, else to files in `outbox`."""
+    """Mail: to an SMTP server if `smtp_host` is set, else to files in `outbox`, else to nobody."""
 
     smtp_host: str = Field("", description="mail server; empty: files in `outbox`")
     smtp_port: int = Field(587, ge=1, le=65535, description="of the mail server")
@@ -29,7 +29,14 @@ class MailSettings(SettingsSection):
     smtp_security: str = Field("starttls", pattern="^(starttls|tls|none)$", description="starttls, tls or none")
     smtp_timeout_seconds: float = Field(10.0, gt=0, description="then the mail is retried later")
     sender: str = Field("Dragoman <no-reply@localhost>", description="From of every mail")
-    outbox: Path = Field(Path(".dragoman/outbox"), description="directory of mails as .eml files")
+    outbox: Path = Field(
+        Path(".dragoman/outbox"), description="directory of mails as .eml files; empty, without `smtp_host`: no mails"
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether mails go anywhere. An empty path is that of the working directory."""
+        return bool(self.smtp_host) or self.outbox != Path()
 
 
 class AuthSettings(SettingsSection):
@@ -62,6 +69,12 @@ class AuthSettings(SettingsSection):
     refuse_common_passwords: bool = Field(False, description="new plain passwords must not be among the most common")
     audit_days: float = Field(90.0, gt=0, description="life of entries in the audit trail (`dragoman admin audit`)")
     recovery: bool = Field(True, description="accounts can be recovered by the answer to a security question")
+    mail_recovery: str = Field(
+        "verified",
+        pattern="^(verified|any|off)$",
+        description="accounts that can be recovered by a mailed ticket: verified (their address is), any (with an "
+        "address) or off",
+    )
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
 
 

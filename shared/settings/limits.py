@@ -34,7 +34,7 @@ class LimitsSettings(SettingsSection):
     failed_logins_per_address: int = Field(20, ge=1, description="in 10 minutes")
     failed_logins_per_account: int = Field(5, ge=1, description="in 10 minutes, per address, for each identifier")
     failed_recoveries_per_account: int = Field(10, ge=1, description="wrong answers in a day, over all addresses")
-    mails_per_address: int = Field(20, ge=1, description="verification mails per address, in 10 minutes")
+    mails_per_address: int = Field(20, ge=1, description="requested per address of clients, in 10 minutes")
     searches_per_account: int = Field(100, ge=1, description="for other users by their names, in 10 minutes")
     exports_per_account: int = Field(10, ge=1, description="of the account's own data, in a day")
     text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is rejected")

@@ -27,6 +27,7 @@ from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from shared.contract.auth import Login
 from shared.contract.model import Media, RichSegment
+from shared.contract.recovery import RecoverByTicket
 from shared.contract.session import GetChat
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.vectors import COMMANDS, Vectors
@@ -124,3 +125,4 @@ def test_a_signature_leaves_out_what_the_edge_fills_in() -> None:
     assert signature(GetChat) == "GetChat(chat, members=)"
     assert signature(StartUpload) == "StartUpload(number, chat, to=, data=, replaces=)"
     assert signature(Login) == "Login(kind, identifier, secret, refreshable=, device=)"
+    assert signature(RecoverByTicket) == "RecoverByTicket(ticket, secret)"

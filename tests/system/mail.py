@@ -15,6 +15,7 @@ from services.cli.ports import free_port
 from tests.support.waiting import WAIT_SECONDS
 
 _LINK = re.compile(r"https?://\S+/verify/\S+")
+_TICKET = re.compile(r"^[0-9a-f]{32}$", re.MULTILINE)
 
 
 class Postbox:
@@ -53,13 +54,22 @@ class Postbox:
 
     def link(self, address: str, after: int = 0) -> str:
         """The link of the newest mail to this address, without the first `after` mails."""
+        match = _LINK.search(self._newest(address, after))
+        assert match is not None
+        return match[0]
+
+    def ticket(self, address: str, after: int = 0) -> str:
+        """The ticket for a new password in the newest mail, as above."""
+        match = _TICKET.search(self._newest(address, after))
+        assert match is not None
+        return match[0]
+
+    def _newest(self, address: str, after: int) -> str:
         deadline = time.monotonic() + WAIT_SECONDS
         while not (found := [text for to, text in self.mails[after:] if to == address]):
             assert time.monotonic() < deadline, f"no mail for {address}"
             time.sleep(0.02)
-        match = _LINK.search(found[-1])
-        assert match is not None
-        return match[0]
+        return found[-1]
 
 
 def visit(link: str) -> int:

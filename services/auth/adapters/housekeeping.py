@@ -9,7 +9,7 @@ from services.auth import domain
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.ports import Transactions
-from services.auth.store import bot_tokens, bots, logins, revocations, trail, usernames, verifications
+from services.auth.store import bot_tokens, bots, logins, recoveries, revocations, trail, usernames, verifications
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.settings import AuthSettings
@@ -47,6 +47,7 @@ async def purge_expired(database: Transactions, settings: AuthSettings) -> None:
     oldest_token = int(time.time() - settings.legacy_token_days * _DAY_SECONDS - 2 * LEEWAY_SECONDS)
     oldest_act = int((time.time() - settings.audit_days * _DAY_SECONDS) * 1000)
     await database.write(partial(verifications.purge_expired, now=now_ms()))
+    await database.write(partial(recoveries.purge_expired, now=now_ms()))
     await database.write(partial(logins.purge_expired, seconds=int(time.time())))
     await database.write(partial(bots.repair, seconds=domain.void_before(time.time())))
     await database.write(partial(bot_tokens.purge_expired, seconds=int(time.time())))

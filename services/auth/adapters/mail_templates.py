@@ -23,12 +23,25 @@ _REASON = {
 }
 _REQUEST = ("If it is you, open this link:", "如是您本人操作，请打开此链接：")
 _OTHERWISE = ("If it is not you, ignore this mail.", "如非本人操作，请忽略此邮件。")
-"""English and Chinese."""
+_RECOVERY_SUBJECT: Mapping[Language, str] = {"en": "A new password", "zh": "A new password / 重置密码"}
+_RECOVERY_REASON = ("Somebody requests a new password for your account.", "有人请求重置您的账号密码。")
+_RECOVERY_REQUEST = ("If it is you, give your chat program this ticket:", "如是您本人操作，请在聊天程序中输入此凭证：")
+"""English and Chinese, as those above."""
 
 
 def verification(mail: VerificationMail, link: str, language: Language = "zh") -> MailRequested:
     """Puts the link alone on a line, as the first address in the text."""
-    shown = 1 if language == "en" else 2
-    reason, request, otherwise = ("\n".join(one[:shown]) for one in (_REASON[mail.purpose], _REQUEST, _OTHERWISE))
-    text = f"{reason}\n\n{request}\n\n{link}\n\n{otherwise}\n"
+    text = _text(_REASON[mail.purpose], _REQUEST, link, language)
     return MailRequested(mail.email, _SUBJECT[mail.purpose][language], text, mail.expires)
+
+
+def recovery(email: str, ticket: str, expires: int, language: Language = "zh") -> MailRequested:
+    """Puts the ticket alone on a line."""
+    text = _text(_RECOVERY_REASON, _RECOVERY_REQUEST, ticket, language)
+    return MailRequested(email, _RECOVERY_SUBJECT[language], text, expires)
+
+
+def _text(reason: tuple[str, str], request: tuple[str, str], line: str, language: Language) -> str:
+    shown = 1 if language == "en" else 2
+    above, before, below = ("\n".join(one[:shown]) for one in (reason, request, _OTHERWISE))
+    return f"{above}\n\n{before}\n\n{line}\n\n{below}\n"

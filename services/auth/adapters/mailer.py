@@ -1,4 +1,5 @@
-"""Delivers mails to an SMTP server, or writes them as files into a directory. Never logs addresses or texts."""
+"""Delivers mails to an SMTP server, or writes them as files into a directory, or rejects all. Never logs addresses or
+texts."""
 
 import asyncio
 import hashlib
@@ -38,7 +39,7 @@ class Mailer:
     """Consumes MailRequested. A mail that is delivered twice has the same Message-ID both times."""
 
     def __init__(self, settings: MailSettings, metrics: AuthMetrics) -> None:
-        self._transport: Transport = partial(_send if settings.smtp_host else _write_file, settings)
+        self._transport = _transport(settings)
         self._metrics = metrics
 
     async def deliver(self, mail: MailRequested) -> None:
@@ -57,6 +58,12 @@ class Mailer:
             self._metrics.mails.labels("delayed").inc()
             raise
         return "sent"
+
+
+def _transport(settings: MailSettings) -> Transport:
+    if not settings.is_on:
+        return _reject
+    return partial(_send if settings.smtp_host else _write_file, settings)
 
 
 def message_name(mail: MailRequested) -> str:
@@ -88,6 +95,11 @@ def _write_file(settings: MailSettings, mail: MailRequested) -> None:
     except BaseException:
         Path(new).unlink(missing_ok=True)
         raise
+
+
+def _reject(mail: MailRequested) -> None:
+    """One from before mails were switched off."""
+    raise MailRejected("mails are switched off")
 
 
 def _send(settings: MailSettings, mail: MailRequested) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = log(__name__)
 _BATCH = 64
 _POLL_SECONDS = 2.0
-"""Finds events that a stopped replica has left in the outbox."""
+"""Finds events that a stopped replica has left in the outbox, and those that nobody announces."""
 
 
 class OutboxRelay:

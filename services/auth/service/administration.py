@@ -61,6 +61,7 @@ class Administration:
             disabled=account.disabled,
             schemes=sorted(account.verifiers),
             recoverable=account.answer is not None,
+            email_verified=account.email_verified,
         )
 
     async def set_disabled(self, request: SetDisabled) -> Ack:

@@ -75,6 +75,7 @@ class PasswordLogin:
             return None
         subject = VerificationSubject(VerificationPurpose.LOGIN, account.email, account.id)
         if await self.verification.consume(subject, request.ticket):
+            await self.database.write(partial(accounts.confirm_email, account=account.id))
             await self.limits.reset(account)
             return None
         return await self.verification.create_ticket(subject, request.origin, request.ticket)

@@ -66,7 +66,7 @@ class LoginLimiter:
         await self._count(f"register:{network(address)}", MINUTE, limit, "registrations")
 
     async def mail(self, address: str) -> None:
-        """Counts a mail that this address requested. Raises RequestError (`rate_limited`)."""
+        """Counts a mail that this address requested, also for nobody. Raises RequestError (`rate_limited`)."""
         await self._count(f"mail:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
     async def search(self, account: AccountId) -> None:

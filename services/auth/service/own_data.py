@@ -39,4 +39,5 @@ class OwnData:
             question_id=account.question_id,
             logins=listed,
             bots=(await self.database.read(list_bots)).bots,
+            email_verified=account.email_verified,
         )

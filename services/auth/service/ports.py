@@ -122,3 +122,7 @@ class RemoteErasure(Protocol):
 
 class VerificationTemplate(Protocol):
     def __call__(self, mail: VerificationMail, link: str) -> MailRequested: ...
+
+
+class RecoveryTemplate(Protocol):
+    def __call__(self, email: str, ticket: str, expires: int) -> MailRequested: ...

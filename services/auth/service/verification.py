@@ -37,6 +37,7 @@ class EmailVerification:
         metrics: AuthMetrics,
     ) -> None:
         self._time_limit_ms = int(settings.verification.time_limit_seconds * 1000)
+        self._sends_mails = settings.mail.is_on
         self._public_url = settings.edge.public_url.rstrip("/")
         self._database = database
         self._outbox = outbox
@@ -70,11 +71,13 @@ class EmailVerification:
 
     async def send(self, request: SendVerification) -> Ack:
         """Mails the link. A later mail's code replaces the earlier one's. Raises RequestError: `not_found`,
-        `rate_limited`, `invalid`, `unavailable`."""
+        `rate_limited`, `invalid`, `forbidden`, `unavailable`."""
         check_opaque(request.ticket, "ticket")
         check_origin(request.origin)
         if not _BASE_URL.fullmatch(request.base_url):
             raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
+        if not self._sends_mails:
+            raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails")
         await self._limits.mail(request.origin.address)
         code = token_hex(16)
         base_url = self._public_url or request.base_url

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.auth import domain
 from services.auth.domain import Account, VerificationSubject
-from services.auth.store import bot_tokens, usernames, verifications
+from services.auth.store import bot_tokens, recoveries, usernames, verifications
 from services.auth.store.outbox import add_event
 from services.auth.store.revocations import last_number, revoke
 from services.auth.tables import accounts, bots, revocations, secrets
@@ -99,6 +99,7 @@ def _row(new: NewAccount) -> dict[str, Any]:
         "uuid": new.uuid,
         "email": request.email or None,
         "email_key": domain.email_key(request.email) or None,
+        "email_verified": new.subject is not None,
         "username": request.username or None,
         "username_key": name_key(request.username) or None,
         "created": new.created,
@@ -184,6 +185,7 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
         answer=row.answer,
         tokens_from=row.tokens_from or 0,
         disabled=row.disabled,
+        email_verified=row.email_verified,
     )
 
 
@@ -220,12 +222,33 @@ def recover(
     return _replace_secrets(connection, account, allowed, verifiers, seconds)
 
 
+def recover_by_ticket(
+    connection: sa.Connection,
+    account: AccountId,
+    digest: str,
+    verifiers: Mapping[Scheme, str],
+    seconds: int,
+    now: int,
+) -> Revocation | None:
+    """As `reset_secrets`, by a mailed ticket, which has verified the address. None: the ticket is not valid any more,
+    the account has another address now, or is disabled."""
+    connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
+    if (key := recoveries.spend(connection, digest, now)) is None:
+        return None
+    allowed = sa.and_(accounts.c.email_key == key, ~accounts.c.disabled)
+    revocation = _replace_secrets(connection, account, allowed, verifiers, seconds)
+    if revocation is not None:
+        _remove_security(connection, account)
+        confirm_email(connection, account)
+    return revocation
+
+
 def reset_secrets(
     connection: sa.Connection, account: AccountId, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
     """As `recover`, without an answer. Also removes the security question, whose answer another person may have set.
     None: the account does not exist."""
-    connection.execute(accounts.update().where(accounts.c.id == account).values(question_id=0, answer=None))
+    _remove_security(connection, account)
     return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
 
@@ -250,13 +273,24 @@ def _replace_secrets(
     verifiers: Mapping[Scheme, str],
     seconds: int,
 ) -> Revocation | None:
-    """Locks the account's row, so that two of these run one after the other."""
+    """Locks the account's row, so that two of these run one after the other. Voids the tickets for a new password."""
     existing = sa.select(accounts.c.id).where(accounts.c.id == account, allowed).with_for_update()
     if connection.execute(existing).first() is None:
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
     _insert_verifiers(connection, account, verifiers)
+    recoveries.delete_of_account(connection, account)
     return revoke(connection, account, "", seconds)
+
+
+def _remove_security(connection: sa.Connection, account: AccountId) -> None:
+    connection.execute(accounts.update().where(accounts.c.id == account).values(question_id=0, answer=None))
+
+
+def confirm_email(connection: sa.Connection, account: AccountId) -> None:
+    """A mail to the address has reached the user."""
+    has_address = sa.and_(accounts.c.id == account, accounts.c.email_key.is_not(None))
+    connection.execute(accounts.update().where(has_address).values(email_verified=True))
 
 
 def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
@@ -294,6 +328,7 @@ def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revoca
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
     verifications.delete_of_account(connection, account)
+    recoveries.delete_of_account(connection, account)
     add_event(connection, ACCOUNT_DELETED, AccountDeleted(account))
     for bot in _bots_of(connection, account):
         erase(connection, bot, seconds)
@@ -316,6 +351,7 @@ _TOMBSTONE: dict[str, Any] = {
     "uuid": None,
     "email": None,
     "email_key": None,
+    "email_verified": False,
     "username": None,
     "username_key": None,
     "username_twin": 0,

@@ -61,6 +61,7 @@ def user(found: UserView) -> str:
             ("account", f"{found.account:010d}"),
             ("uuid", found.uuid),
             ("e-mail", found.email),
+            ("verified", found.email_verified),
             ("username", found.username),
             ("registered as", found.nickname),
             ("registered at", moment(found.created)),

@@ -32,7 +32,7 @@ def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
         findings += [_descriptors(settings), _writable("media", settings.media.directory, "media.directory")]
     if "auth" in processes:
         findings.append(_private(secret))
-        if not settings.mail.smtp_host:
+        if settings.mail.is_on and not settings.mail.smtp_host:
             findings.append(_writable("mail", settings.mail.outbox, "mail.outbox"))
     return findings
 

@@ -35,6 +35,7 @@ from shared.contract.mutes import MuteChat
 from shared.contract.outgoing_hooks import CreateOutgoingHook, DeleteOutgoingHook, ListOutgoingHooks, ReplayOutgoingHook
 from shared.contract.reactions import FindReactors
 from shared.contract.receipts import FindReaders
+from shared.contract.recovery import RecoverByTicket, RequestRecovery
 from shared.contract.reports import ReportMessage
 from shared.contract.search import SearchMessages
 from shared.contract.session import (
@@ -304,6 +305,8 @@ Command = (
     | GetChat
     | DeleteAccount
     | Recover
+    | RequestRecovery
+    | RecoverByTicket
     | SetSecurity
     | RequestFriendship
     | AnswerFriendship
@@ -362,7 +365,9 @@ Command = (
 _RELEASED_LABELS: Mapping[type, str] = {CreateChatByUuid: "CreateChatOf", FetchUnread: "TakeUnread"}
 
 
-BEFORE_LOGIN = (Register, Login, Refresh, Recover, RequestVerification, GetServerStatus)
+BEFORE_LOGIN = (
+    Register, Login, Refresh, Recover, RequestRecovery, RecoverByTicket, RequestVerification, GetServerStatus,
+)  # fmt: skip
 """All other commands are rejected on a connection without a login."""
 
 

@@ -21,10 +21,12 @@ from shared.contract.auth import (
     Refresh,
     Register,
 )
+from shared.contract.recovery import RecoverByTicket, RequestRecovery
 
 LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken | Refresh
 """Commands that begin a login, or need none."""
-OwnLoginCommand = DeleteAccount | Recover | Logout | ListLogins | EndLogin | ChangePassword | BotCommand
+RecoveryCommand = Recover | RequestRecovery | RecoverByTicket
+OwnLoginCommand = DeleteAccount | Logout | ListLogins | EndLogin | ChangePassword | BotCommand
 """Commands about the logins of an account, and about its bots."""
 
 
@@ -64,13 +66,16 @@ class AuthHandler:
                 connection = session.connection
                 return TokenRenewed(connection.account, connection.sid, connection.token_expires)
 
+    async def recover(self, session: LoginSession, command: RecoveryCommand) -> Reply:
+        if isinstance(command, RequestRecovery):
+            return await self._requests.request_recovery(session.connection, command)
+        return await self._self_revocation.recover(session, command)
+
     async def handle_own(self, session: LoginSession, command: OwnLoginCommand) -> Reply:
         own = self._self_revocation
         match command:
             case DeleteAccount():
                 return await own.delete_account(session, command)
-            case Recover():
-                return await own.recover(session, command)
             case ChangePassword():
                 return await own.change_password(session, command)
             case Logout():

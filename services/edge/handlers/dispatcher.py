@@ -40,6 +40,7 @@ from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.moderation import SetChat
 from shared.contract.mutes import MuteChat
+from shared.contract.recovery import RecoverByTicket, RequestRecovery
 from shared.contract.session import Ack, CreateChat, GetAccount, SetProfile
 
 
@@ -74,7 +75,9 @@ class Dispatcher:
                 return await self._auth.handle(session, request, command)
             case CreateBot() | ListBots() | DeleteBot() | CreateBotToken() | DeleteBotToken():
                 return await self._auth.handle_own(session, command)
-            case DeleteAccount() | Recover() | Logout() | ListLogins() | EndLogin() | ChangePassword():
+            case Recover() | RequestRecovery() | RecoverByTicket():
+                return await self._auth.recover(session, command)
+            case DeleteAccount() | Logout() | ListLogins() | EndLogin() | ChangePassword():
                 return await self._auth.handle_own(session, command)
             case SetSecurity() if session.connection.issued is not None:
                 raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")

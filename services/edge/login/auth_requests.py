@@ -35,6 +35,7 @@ from shared.contract.bots import (
 )
 from shared.contract.exports import AccountRecord, ExportLogins
 from shared.contract.ids import NodeId
+from shared.contract.recovery import RecoverByTicket, RequestRecovery
 from shared.contract.session import Ack
 from shared.contract.subjects import Route
 
@@ -62,9 +63,15 @@ class AuthRequests:
         request = SendVerification(ticket, self._origin(connection), connection.info.base_url)
         await self._request(subjects.SEND_VERIFICATION, request)
 
-    async def recover(self, connection: Connection, command: Recover) -> Ack:
+    async def recover(self, connection: Connection, command: Recover | RecoverByTicket) -> Ack:
         command.origin = self._origin(connection)
-        return await self._request(subjects.RECOVER, command)
+        if isinstance(command, Recover):
+            return await self._request(subjects.RECOVER, command)
+        return await self._request(subjects.RECOVER_BY_TICKET, command)
+
+    async def request_recovery(self, connection: Connection, command: RequestRecovery) -> Ack:
+        command.origin = self._origin(connection)
+        return await self._request(subjects.REQUEST_RECOVERY, command)
 
     async def delete_account(self, connection: Connection, command: DeleteAccount) -> Ack:
         command.actor, command.origin = connection.account, self._origin(connection)

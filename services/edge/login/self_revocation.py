@@ -7,6 +7,7 @@ from services.edge.client.session import LoginSession
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
 from shared.contract.auth import Authenticated, ChangePassword, DeleteAccount, Recover
+from shared.contract.recovery import RecoverByTicket
 from shared.contract.session import Ack
 
 R = TypeVar("R")
@@ -19,8 +20,8 @@ class SelfRevocation:
         self._requests = requests
         self._state = state
 
-    async def recover(self, session: LoginSession, command: Recover) -> Ack:
-        """A new secret by the security question."""
+    async def recover(self, session: LoginSession, command: Recover | RecoverByTicket) -> Ack:
+        """A new secret by the security question, or by a mailed ticket."""
         return await self._reply_first(session, self._requests.recover(session.connection, command))
 
     async def delete_account(self, session: LoginSession, command: DeleteAccount) -> Ack:

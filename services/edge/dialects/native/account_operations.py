@@ -46,7 +46,7 @@ ACCOUNT_OPERATIONS: tuple[Operation, ...] = (
         _ENTRANCE, USERS, _NoParameters, _Nothing, lambda *_: RequestVerification(), False,
     ),
     Operation(
-        "recover", "a new password by the answer to the security question",
+        "recover", "a new password by the answer to the security question, or by a ticket; request that ticket by mail",
         _ENTRANCE, USERS, parameters.RecoverParameters, _Nothing, account_requests.recover, False,
     ),
     Operation(

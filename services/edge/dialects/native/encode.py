@@ -70,6 +70,7 @@ def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:
     return ExportResult(
         account=view.profile.id,
         email=record.email,
+        email_verified=record.email_verified,
         username=record.username,
         created=record.created,
         question_id=record.question_id,

@@ -19,12 +19,14 @@ class ExportMessagesParameters(Parameters, kw_only=True):
 
 
 class ExportResult(msgspec.Struct):
-    """`exported`, `created`: Unix milliseconds. `question_id`: of the security question, or 0. `blocks`, `friends`:
+    """`exported`, `created`: Unix milliseconds. `question_id`: of the security question, or 0. `email_verified`: a
+    mail to the address has reached the user. `blocks`, `friends`:
     accounts. `chats`: those that the account is in; `chat` describes each, `export_messages` has its own messages.
     `reports`: those that the operator has not closed."""
 
     account: int
     email: str
+    email_verified: bool
     username: str
     created: int
     question_id: int

@@ -109,10 +109,14 @@ class TokenParameters(Parameters, kw_only=True):
 
 
 class RecoverParameters(Parameters, kw_only=True):
-    identifier: str
-    question_id: Small
-    answer: str
-    secret: SecretParameter
+    """`identifier` alone: a ticket is mailed to the account, if there is one whose address may get it. `ticket` and the
+    new `secret`, or `identifier`, `question_id`, `answer` and `secret`: the new password is set."""
+
+    identifier: str = ""
+    question_id: Small | UnsetType = UNSET
+    answer: str | UnsetType = UNSET
+    ticket: str = ""
+    secret: SecretParameter | UnsetType = UNSET
 
 
 class PasswordParameters(Parameters, kw_only=True):

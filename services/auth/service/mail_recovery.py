@@ -1,0 +1,113 @@
+"""Recovery of an account by a ticket that is mailed to it."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from functools import partial
+from secrets import token_hex
+
+from services.auth import domain
+from services.auth.domain import Account
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.login_trail import LoginTrail
+from services.auth.service.new_passwords import NewPasswords
+from services.auth.service.ports import RecoveryTemplate, Transactions
+from services.auth.service.revocations import TokenRevocations
+from services.auth.store import accounts, recoveries, trail
+from services.auth.store.recoveries import NewTicket
+from shared.clock import now_ms
+from shared.contract.admin import Act
+from shared.contract.auth import IdentifierKind
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT
+from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.session import Ack
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailRecoveryPolicy:
+    life_seconds: float
+    """Of a ticket."""
+    enabled: bool
+    any_address: bool
+    """Also for addresses that no mailed link or ticket has verified."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailRecovery:
+    database: Transactions
+    new_passwords: NewPasswords
+    limits: LoginLimiter
+    revocations: TokenRevocations
+    trail: LoginTrail
+    template: RecoveryTemplate
+    policy: MailRecoveryPolicy
+
+    async def request(self, request: RequestRecovery) -> Ack:
+        """Takes the same steps for any identifier. The mail leaves when the outbox is read next: sent at once, it would
+        delay the next reply, which would show it. Raises RequestError: `forbidden`, `rate_limited`, `invalid`,
+        `unavailable`."""
+        domain.check_identifier(request.identifier)
+        domain.check_origin(request.origin)
+        self._check_enabled()
+        await self.limits.mail(request.origin.address)
+        find = partial(accounts.find, kind=IdentifierKind.ANY, identifier=request.identifier)
+        account = (await self.database.read(find)).account
+        step = partial(recoveries.request_mail, ticket=self._new_ticket(account), now=now_ms())
+        await self.database.write(step)
+        return Ack()
+
+    def _new_ticket(self, account: Account | None) -> NewTicket:
+        """For nobody if the account may not be recovered by mail."""
+        ticket, expires = token_hex(16), now_ms() + int(self.policy.life_seconds * 1000)
+        if account is None or not domain.is_mail_recoverable(account, any_address=self.policy.any_address):
+            return NewTicket(_digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
+        return NewTicket(_digest(ticket), account.id, self.template(account.email, ticket, expires))
+
+    async def recover(self, request: RecoverByTicket) -> Ack:
+        """Raises RequestError: `unauthenticated`, `forbidden`, `invalid`, `unavailable`. Only a valid ticket costs a
+        hash."""
+        domain.check_opaque(request.ticket, "ticket")
+        domain.check_new_secret(request.secret)
+        domain.check_origin(request.origin)
+        self._check_enabled()
+        self.new_passwords.check(request.secret)
+        digest = _digest(request.ticket)
+        number = await self.database.read(partial(recoveries.find, digest=digest, now=now_ms()))
+        find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(number))
+        if number is None or (account := (await self.database.read(find)).account) is None:
+            self.trail.note_failure("failed recovery", None, request.origin.address)
+            raise _rejected()
+        await self._replace_secrets(account, digest, request)
+        return Ack()
+
+    async def _replace_secrets(self, account: Account, digest: str, request: RecoverByTicket) -> None:
+        texts = domain.verifier_texts(request.secret)
+        verifiers = dict(zip(texts, await self.new_passwords.hash(list(texts.values())), strict=True))
+        step = partial(
+            accounts.recover_by_ticket,
+            account=account.id,
+            digest=digest,
+            verifiers=verifiers,
+            seconds=domain.void_before(time.time()),
+            now=now_ms(),
+        )
+        act = Act("recover", account.id, "user", request.origin.address, "by mail")
+        revocation = await self.database.write(trail.recorded(step, act))
+        if revocation is None:
+            self.trail.note_failure("failed recovery", account, request.origin.address)
+            raise _rejected()
+        await self.revocations.publish(revocation)
+        await self.limits.reset(account)
+
+    def _check_enabled(self) -> None:
+        if not self.policy.enabled:
+            raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")
+
+
+def _digest(ticket: str) -> str:
+    return hashlib.sha256(ticket.encode()).hexdigest()
+
+
+def _rejected() -> RequestError:
+    return RequestError(ErrorCode.UNAUTHENTICATED, "the ticket is not valid, or no longer", "ticket")

@@ -1,0 +1,70 @@
+"""Tickets for a new password, which are mailed and stored as hashes only. Every function is one step of a
+transaction."""
+
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from services.auth.domain import email_key
+from services.auth.store.outbox import add_event
+from services.auth.tables import accounts, recoveries
+from shared.contract.events import MailRequested
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.subjects import MAIL_REQUESTED
+
+TICKETS_PER_ACCOUNT = 3
+"""Valid at once. Later requests neither fill a mailbox nor void the tickets that are in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """A ticket, by its hash, and the mail that brings it to the account."""
+
+    digest: str
+    account: AccountId
+    mail: MailRequested = field(repr=False)
+
+
+def request_mail(connection: sa.Connection, ticket: NewTicket, now: int) -> bool:
+    """Stores the ticket and requests its mail. False: the account has enough tickets, or has this address no more. Then
+    it stores a decoy, which has expired, so that the time does not show it: that of an account that does not exist."""
+    key = email_key(ticket.mail.to)
+    has_address = sa.select(accounts.c.id).where(accounts.c.id == ticket.account, accounts.c.email_key == key)
+    is_known = connection.execute(has_address.with_for_update()).first() is not None
+    valid = sa.select(sa.func.count()).where(recoveries.c.account == ticket.account, recoveries.c.expires > now)
+    is_sent = connection.execute(valid).scalar_one() < TICKETS_PER_ACCOUNT and is_known
+    connection.execute(
+        recoveries.insert().values(
+            digest=ticket.digest,
+            account=ticket.account if is_sent else NO_ACCOUNT,
+            email_key=key if is_sent else "",
+            expires=ticket.mail.expires if is_sent else now,
+        )
+    )
+    if is_sent:
+        add_event(connection, MAIL_REQUESTED, ticket.mail)
+    return is_sent
+
+
+def find(connection: sa.Connection, digest: str, now: int) -> AccountId | None:
+    """The account of a valid ticket."""
+    found = connection.execute(sa.select(recoveries.c.account).where(*_valid(digest, now))).scalar()
+    return None if found is None else AccountId(found)
+
+
+def spend(connection: sa.Connection, digest: str, now: int) -> str | None:
+    """Deletes a valid ticket; the key of the address that it was mailed to. The account's row is locked."""
+    spent = recoveries.delete().where(*_valid(digest, now)).returning(recoveries.c.email_key)
+    return connection.execute(spent).scalar()
+
+
+def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
+    connection.execute(recoveries.delete().where(recoveries.c.account == account))
+
+
+def purge_expired(connection: sa.Connection, now: int) -> None:
+    connection.execute(recoveries.delete().where(recoveries.c.expires <= now))
+
+
+def _valid(digest: str, now: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return recoveries.c.digest == digest, recoveries.c.expires > now

@@ -1,0 +1,99 @@
+"""A forgotten password, and a new one by a mailed ticket: over a WebSocket and by HTTP, with a real mail server."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from clients.errors import ConnectionEnded
+from tests.drills.cluster import RELAXED, Cluster
+from tests.system.mail import Postbox, visit
+from tests.system.operating import admin
+from tests.system.test_http_operations import post
+from tests.system.users import NativeUser, new_account
+
+pytestmark = pytest.mark.xdist_group("mail_recovery")
+
+
+@pytest.fixture(scope="module")
+def postbox() -> Iterator[Postbox]:
+    with Postbox() as postbox:
+        yield postbox
+
+
+@pytest.fixture(scope="module")
+def mailing(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Iterator[Cluster]:
+    settings = [
+        "verification.registration=true", "mail.smtp_host=127.0.0.1", f"mail.smtp_port={postbox.port}",
+        "mail.smtp_security=none",
+    ]  # fmt: skip
+    flags = [word for setting in settings for word in ("--set", setting)]
+    with Cluster(tmp_path_factory.mktemp("mailing") / "data", *RELAXED, *flags) as cluster:
+        yield cluster
+
+
+def secret(word: str) -> dict[str, str]:
+    return {"scheme": "plain", "value": word}
+
+
+@pytest.fixture
+def ann(mailing: Cluster, postbox: Postbox) -> Iterator[NativeUser]:
+    """Has a verified address, the password `orange` and a named device."""
+    with NativeUser(mailing.edges[0]) as ann:
+        ann.account = new_account()
+        members = {"nickname": "Ann", "email": ann.account.email, "device": "Ann's phone"}
+        assert "verify" in ann.call("register", secret=secret("orange"), **members)
+        ann.do("verify_mail")
+        assert visit(postbox.link(ann.account.email)) == 200
+        login = json.loads(ann.receive('{"re":1,"account"'))
+        ann.account.number, ann.account.token = login["account"], login["token"]
+        yield ann
+
+
+def test_a_forgotten_password_is_replaced_by_a_mailed_ticket(
+    ann: NativeUser, mailing: Cluster, postbox: Postbox
+) -> None:
+    email, before = ann.account.email, len(postbox.mails)
+    with NativeUser(mailing.edges[1]) as forgetful:
+        forgetful.do("recover", identifier=email)
+        ticket = postbox.ticket(email, before)
+        forgetful.do("recover", ticket=ticket, secret=secret("apple"))
+        assert ann.event("bye")["code"] == "unauthenticated"
+        with pytest.raises(ConnectionEnded):
+            ann.read()
+        again = forgetful.call("recover", ticket=ticket, secret=secret("pear"))["error"]
+        assert (again["code"], again["field"]) == ("unauthenticated", "ticket")
+        assert forgetful.call("login", identifier=email, secret=secret("orange"))["error"]["code"] == "unauthenticated"
+        login = forgetful.call("login", identifier=email, secret=secret("apple"), device="tablet")
+        assert login["account"] == ann.account.number
+        assert [one["device"] for one in forgetful.call("sessions")["sessions"]] == ["tablet"]
+        assert forgetful.call("export")["email_verified"] is True
+    assert "by mail" in admin(mailing, "audit", email, "--act", "recover")
+
+
+def test_by_http_a_ticket_is_valid_once(ann: NativeUser, mailing: Cluster, postbox: Postbox) -> None:
+    email, before = ann.account.email, len(postbox.mails)
+    one, other = mailing.edges[:2]
+    unknown = post(one, "recover", identifier="nobody@dragoman.test")
+    assert post(one, "recover", identifier=email) == unknown == (200, {})
+    ticket = postbox.ticket(email, before)
+    assert [to for to, _ in postbox.mails[before:]] == [email]
+    words = [f"new {number}" for number in range(4)]
+
+    def use(edge: str, word: str) -> int:
+        return post(edge, "recover", ticket=ticket, secret=secret(word)).status
+
+    with ThreadPoolExecutor() as pool:
+        uses = [*pool.map(use, [one, other] * 2, words)]
+    assert sorted(uses) == [200, 401, 401, 401]
+    valid = [post(one, "login", identifier=email, secret=secret(word)).status for word in words]
+    assert uses == valid
+
+
+def test_without_mails_the_reply_is_a_clear_error(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "data", "--set", "mail.outbox=", edges=1) as silent:
+        rejected = post(silent.edges[0], "recover", identifier="ann@dragoman.test")
+        assert rejected.status == 403
+        assert rejected.body["error"]["text"] == "this server mails no tickets for a new password"

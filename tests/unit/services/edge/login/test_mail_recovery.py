@@ -1,0 +1,77 @@
+"""Recovery by mail on an edge: before a login, and beside a replica of auth that does not know it."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from shared.bus.client import Bus
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.session import Ack
+from shared.contract.subjects import RECOVER_BY_TICKET, REQUEST_RECOVERY
+from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
+from tests.unit.services.edge.conftest import EdgeCluster
+
+SECRET = {"scheme": "plain", "value": "new"}
+
+
+async def serve(
+    cluster: EdgeCluster,
+    request: Callable[[RequestRecovery], Awaitable[Ack]],
+    recover: Callable[[RecoverByTicket], Awaitable[Ack]],
+) -> None:
+    """As auth does, beside the fake one, which is of the version before."""
+    auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
+    auth.serve(REQUEST_RECOVERY, request)
+    auth.serve(RECOVER_BY_TICKET, recover)
+    await auth.start()
+    cluster.stack.push_async_callback(auth.stop)
+
+
+async def test_a_mail_and_its_ticket_need_no_login(cluster: EdgeCluster) -> None:
+    requests: list[RequestRecovery | RecoverByTicket] = []
+
+    async def record(request: RequestRecovery | RecoverByTicket) -> Ack:
+        requests.append(request)
+        return Ack()
+
+    await serve(cluster, record, record)
+    client = NativeClient(await cluster.add_edge())
+    for members in ({"identifier": "ann"}, {"ticket": "t", "secret": SECRET}):
+        reply = await client.reply(client.send(op="recover", **members))
+        assert reply == {"re": reply["re"]}
+    requested, recovered = requests
+    assert isinstance(requested, RequestRecovery)
+    assert isinstance(recovered, RecoverByTicket)
+    assert (requested.identifier, recovered.ticket, recovered.secret.value) == ("ann", "t", "new")
+    assert requested.origin == recovered.origin
+    assert requested.origin.client == "native"
+
+
+@pytest.mark.parametrize("members", [{"identifier": "ann"}, {"ticket": "t", "secret": SECRET}])
+async def test_beside_auth_of_the_version_before_it_is_unavailable(
+    cluster: EdgeCluster, members: dict[str, object]
+) -> None:
+    client = NativeClient(await cluster.add_edge())
+    error = (await client.reply(client.send(op="recover", **members)))["error"]
+    assert (error["code"], error["retry_ms"]) == ("unavailable", 1000)
+
+
+async def test_a_recovery_by_ticket_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
+    async def recover(request: RecoverByTicket) -> Ack:
+        await cluster.auth.revoke(1)
+        return Ack()
+
+    async def reject(request: RequestRecovery) -> Ack:
+        raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")
+
+    await serve(cluster, reject, recover)
+    await cluster.add_edge()
+    client, other = await connect(cluster), await connect(cluster)
+    error = (await client.reply(client.send(op="recover", identifier="1")))["error"]
+    assert error["code"] == "forbidden"
+    sent = client.send(op="recover", ticket="t", secret=SECRET)
+    assert await client.reply(sent) == {"re": sent}
+    await client.socket.until(lambda: client.socket.closed_with is not None)
+    await other.socket.until(lambda: other.socket.closed_with is not None)
