@@ -34,7 +34,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence_generation import GenerationKeys
 from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
-from shared.presence_states import OFFLINE, GivenState
+from shared.presence_states import OFFLINE, GivenState, StoredState
 from shared.presence_sweep import read_pages, sweep_shard
 from shared.redis_pipelines import open_pipelines
 from shared.redis_server import ClusterReporter
@@ -176,14 +176,15 @@ class Presence:
     async def states(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
         """The state of each account, by what presence knows of it."""
         shards = _by_shard(accounts)
-        commands = [
-            _hmget(name(shard), own) for name in (shard_key, presence_states.key) for shard, own in shards.items()
-        ]
+        commands = [_hmget(shard_key(shard), own) for shard, own in shards.items()]
+        commands += [presence_states.read(shard, own) for shard, own in shards.items()]
         with self._numbers.call("availability"):
             rows = await self._round_trips.execute(commands)
-        given = dict(_present(shards, rows[len(shards) :]))
+        given: dict[AccountId, StoredState] = {}
+        for own, row in zip(shards.values(), rows[len(shards) :], strict=True):
+            given |= presence_states.stored(own, row)
         online = {
-            account: presence_states.state_on(nodes_of(names), given.get(account))
+            account: presence_states.state_on(nodes_of(names), given[account])
             for account, names in _present(shards, rows[: len(shards)])
         }
         return dict.fromkeys(accounts, OFFLINE) | online

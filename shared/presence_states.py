@@ -1,27 +1,36 @@
 """The states that accounts give themselves, in Redis beside presence.
 
 `presence:state:{k}`  hash: account id → `<state> <since> <node>`; k = id mod 16
-A state counts while the account is on that node. What a dead node has left behind counts no more; the account's
-next state replaces it.
+                      `t<account id>` → `<since> <node> <text>`, if the state has a text: a field of its own, because
+                      the version before takes all that follows `<since>` for the node
+A state counts while the account is on that node, a text beside the state of the same time and node. What a dead node
+has left behind counts no more; the account's next state replaces it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from shared.contract.ids import AccountId, NodeId
 from shared.presence_scripts import SHARDS, Command
 
+_SET = """
+local text = 't' .. ARGV[1]
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[3] then redis.call('HSET', KEYS[1], text, ARGV[3]) else redis.call('HDEL', KEYS[1], text) end
+return 0
+"""
+"""KEYS[1] a shard of states; ARGV: an account, its state, its text if there is one."""
+
 _WITHDRAW = """
-if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1], 't' .. ARGV[1]) end
 return 0
 """
 """KEYS[1] a shard of states; ARGV: an account, its state. Removes the state unless a later one has replaced it."""
 
-_RESTORE = """
-if not redis.call('HGET', KEYS[1], ARGV[1]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-return 0
-"""
-"""KEYS[1] a shard of states; ARGV: an account, its state. Sets the state unless there is one."""
+_RESTORE = f"""
+if redis.call('HGET', KEYS[1], ARGV[1]) then return 0 end
+{_SET}"""
+"""KEYS[1], ARGV: as of _SET. Sets the state unless there is one."""
 
 
 class GivenState(NamedTuple):
@@ -29,6 +38,7 @@ class GivenState(NamedTuple):
 
     state: str
     since: int
+    text: str = ""
 
 
 ACTIVE = GivenState("active", 0)
@@ -41,7 +51,7 @@ def key(shard: int) -> str:
 
 
 def set_state(node: NodeId, account: AccountId, given: GivenState) -> Command:
-    return ("HSET", key(account % SHARDS), account, _value(node, given))
+    return ("EVAL", _SET, 1, key(account % SHARDS), *_fields(node, account, given))
 
 
 def withdraw(node: NodeId, account: AccountId, given: GivenState) -> Command:
@@ -49,15 +59,40 @@ def withdraw(node: NodeId, account: AccountId, given: GivenState) -> Command:
 
 
 def restore(node: NodeId, account: AccountId, given: GivenState) -> Command:
-    return ("EVAL", _RESTORE, 1, key(account % SHARDS), account, _value(node, given))
+    return ("EVAL", _RESTORE, 1, key(account % SHARDS), *_fields(node, account, given))
 
 
-def state_on(nodes: Collection[NodeId], value: str | None) -> GivenState:
+def read(shard: int, accounts: Collection[AccountId]) -> Command:
+    """Its reply is for `stored`."""
+    return ("HMGET", key(shard), *accounts, *[f"t{account}" for account in accounts])
+
+
+class StoredState(NamedTuple):
+    """The values of two fields, as they are in Redis."""
+
+    value: str | None = None
+    text: str | None = None
+
+
+def stored(accounts: Collection[AccountId], reply: Sequence[str | None]) -> dict[AccountId, StoredState]:
+    values, texts = reply[: len(accounts)], reply[len(accounts) :]
+    return dict(zip(accounts, map(StoredState, values, texts), strict=True))
+
+
+def state_on(nodes: Collection[NodeId], given: StoredState) -> GivenState:
     """The state of an account that is online, on these nodes."""
-    state, _, rest = (value or "").partition(" ")
+    state, _, rest = (given.value or "").partition(" ")
     since, _, node = rest.partition(" ")
-    return GivenState(state, int(since)) if node in nodes else ACTIVE
+    if node not in nodes:
+        return ACTIVE
+    text = given.text or ""
+    return GivenState(state, int(since), text.removeprefix(f"{rest} ") if text.startswith(f"{rest} ") else "")
 
 
 def _value(node: NodeId, given: GivenState) -> str:
     return f"{given.state} {given.since} {node}"
+
+
+def _fields(node: NodeId, account: AccountId, given: GivenState) -> tuple[int | str, ...]:
+    value = _value(node, given)
+    return (account, value, f"{given.since} {node} {given.text}") if given.text else (account, value)

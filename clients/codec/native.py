@@ -377,7 +377,8 @@ def _notification(event: _NativeEvent) -> ClientEvent:
             kind = kinds.TYPING if event.ttl_ms else kinds.TYPING_ENDED
             return ReceivedNotification(kind, event.chat, event.account)
         case "presence":
-            return ReceivedNotification(kinds.PRESENCE_CHANGED, user=event.account, text=event.state)
+            shown = f"{event.state}: {event.text}" if event.text else event.state
+            return ReceivedNotification(kinds.PRESENCE_CHANGED, user=event.account, text=shown)
         case "read":
             return ReceivedNotification(kinds.CHAT_READ, event.chat)
         case "receipts":

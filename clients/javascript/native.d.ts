@@ -436,6 +436,7 @@ export type ServerLimits = {
 export type HereParameters = {
   id?: number | string | null;
   state: "active" | "away" | "busy" | "hidden";
+  text?: string;
 };
 
 export type HistoryParameters = {
@@ -926,6 +927,7 @@ export type PresenceInfo = {
   account: number;
   state: string;
   since?: number;
+  text?: string;
 };
 
 export type MessageEvent = {
@@ -1073,6 +1075,7 @@ export type PresenceEvent = {
   account: number;
   state: string;
   since?: number;
+  text?: string;
 };
 
 export type ReadEvent = {

@@ -21,11 +21,12 @@ class Typing(Ephemeral, tag="typing", frozen=True):
 class PresenceChanged(Ephemeral, frozen=True):
     """The presence of a watched account: active, away, busy, offline; hidden, which the account alone sees; unknown, of
     one that may not be watched, or while presence is not known. `since`: Unix milliseconds; 0: the account has given no
-    state."""
+    state. `text`: what it has given beside it."""
 
     account: AccountId
     state: str
     since: int = 0
+    text: str = ""
 
 
 class ChatRead(Ephemeral, frozen=True):

@@ -53,8 +53,9 @@ def test_presence_of_a_watched_user_of_another_protocol(users: Users, system: Cl
     assert (own["state"], own["since"] > 0) == ("hidden", True)
     pat.connection.close()
     assert ann.event("presence") == {"ev": "presence", "account": pat.number, "state": "offline"}
-    bob.do("here", state="away")
-    assert ann.event("presence")["state"] == "away"
+    bob.do("here", state="away", text="lunch")
+    shown = ann.event("presence")
+    assert (shown["state"], shown["text"]) == ("away", "lunch")
     assert bob.event("presence")["state"] == "away"
     bob.do("block", account=ann.number)
     assert ann.event("presence") == {"ev": "presence", "account": bob.number, "state": "unknown"}

@@ -230,9 +230,10 @@ class WatchAccounts:
 
 @dataclass(frozen=True, slots=True)
 class GiveState:
-    """The account's state while the connection lasts: active, away, busy or hidden."""
+    """The account's state while the connection lasts: active, away, busy or hidden; perhaps a text beside it."""
 
     state: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

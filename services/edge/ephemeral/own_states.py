@@ -31,9 +31,9 @@ class OwnStates:
         self._now_ms = now_ms
         self._given: dict[AccountId, _Given] = {}
 
-    async def give(self, account: AccountId, connection: int, state: str) -> None:
+    async def give(self, account: AccountId, connection: int, state: str, text: str) -> None:
         """Raises RequestError."""
-        given = GivenState(state, self._now_ms())
+        given = GivenState(state, self._now_ms(), text)
         try:
             await self._presence.change_states([presence_states.set_state(self._node, account, given)])
         except RedisError as error:

@@ -109,8 +109,8 @@ class Dispatcher:
             case WatchAccounts(accounts):
                 watching, number = self._ephemeral.watching, session.connection.number
                 return PresenceShown(await watching.watch(actor, number, accounts))
-            case GiveState(state):
-                await self._ephemeral.states.give(actor, session.connection.number, state)
+            case GiveState(state, text):
+                await self._ephemeral.states.give(actor, session.connection.number, state, text)
                 return Ack()
             case _:
                 return await self._forwarder.forward(command, actor)

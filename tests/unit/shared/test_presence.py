@@ -17,7 +17,7 @@ from shared.bus.client import pack
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence, PresenceSnapshot
-from shared.presence_scripts import Command, RegisteredAccounts
+from shared.presence_scripts import SHARDS, Command, RegisteredAccounts
 from shared.presence_states import ACTIVE, OFFLINE, GivenState
 from shared.redis_pipelines import SinglePipelines
 from shared.settings import EdgeSettings
@@ -447,6 +447,30 @@ async def test_states_count_on_the_node_that_they_came_from(connect: Connect) ->
     await edge.leave(A, [ANN])
     assert await edge.states([ANN]) == {ANN: OFFLINE}
     assert await edge.states([]) == {}
+
+
+async def test_a_text_counts_beside_the_state_that_it_was_given_with(connect: Connect) -> None:
+    edge, given = connect("edge"), GivenState("busy", 7, "a call  with two spaces")
+    await edge.join(A, [ANN, CEM])
+    await edge.change_states([presence_states.set_state(A, ANN, given), presence_states.set_state(A, CEM, given)])
+    assert await edge.states([ANN, BOB, CEM]) == {ANN: given, BOB: OFFLINE, CEM: given}
+    await edge.change_states([presence_states.set_state(A, ANN, GivenState("busy", 8))])
+    assert await edge.states([ANN]) == {ANN: GivenState("busy", 8)}
+    await edge.change_states([presence_states.withdraw(A, CEM, given)])
+    assert await edge.states([CEM]) == {CEM: ACTIVE}
+    await edge.change_states([presence_states.restore(A, CEM, given)])
+    assert await edge.states([CEM]) == {CEM: given}
+
+
+async def test_states_of_the_version_before_and_of_this_one_are_understood_by_both(connect: Connect) -> None:
+    """It writes and reads one field, and leaves a text of this version beside its own state."""
+    edge, given = connect("edge"), GivenState("hidden", 7, "asleep")
+    await edge.join(A, [ANN])
+    await edge.change_states([presence_states.set_state(A, ANN, given)])
+    [former] = await edge._round_trips.execute([("HGET", presence_states.key(ANN % SHARDS), ANN)])
+    assert former == f"hidden 7 {A}"
+    await edge.change_states([("HSET", presence_states.key(ANN % SHARDS), ANN, f"away 9 {A}")])
+    assert await edge.states([ANN]) == {ANN: GivenState("away", 9)}
 
 
 async def test_a_state_is_neither_withdrawn_nor_restored_over_a_later_one(connect: Connect) -> None:

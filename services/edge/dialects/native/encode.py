@@ -265,11 +265,11 @@ def _profile_fields(shown: Profile, base_url: str) -> tuple[int, str, str, str, 
 
 
 def presence_info(one: PresenceChanged) -> presence.PresenceInfo:
-    return presence.PresenceInfo(one.account, one.state, one.since or UNSET)
+    return presence.PresenceInfo(one.account, one.state, one.since or UNSET, one.text or UNSET)
 
 
 def presence_event(one: PresenceChanged) -> events.PresenceEvent:
-    return events.PresenceEvent(one.account, one.state, one.since or UNSET)
+    return events.PresenceEvent(one.account, one.state, one.since or UNSET, one.text or UNSET)
 
 
 def link(one: InvitationLink) -> links.InvitationResult:

@@ -104,7 +104,7 @@ class TypingEvent(msgspec.Struct, tag_field="ev", tag="typing"):
 
 
 class PresenceEvent(PresenceInfo, tag_field="ev", tag="presence"):
-    """A watched account has another state."""
+    """A watched account has another state, or another text beside it."""
 
 
 class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):

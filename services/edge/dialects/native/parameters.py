@@ -253,9 +253,10 @@ class WatchParameters(Parameters, kw_only=True):
 
 
 class HereParameters(Parameters, kw_only=True):
-    """`hidden`: others see `offline`."""
+    """`hidden`: others see `offline`, and no text. `text`: shown beside the state; the next `here` replaces both."""
 
     state: Literal["active", "away", "busy", "hidden"]
+    text: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class BefriendParameters(AccountParameters, kw_only=True):

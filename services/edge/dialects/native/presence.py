@@ -6,11 +6,13 @@ from msgspec import UNSET, UnsetType
 
 class PresenceInfo(msgspec.Struct):
     """`state`: active, away, busy or offline; hidden, of the own account alone; unknown, of an account that may not be
-    watched, or while it is not known. `since`: Unix milliseconds, of a state that the account has given itself."""
+    watched, or while it is not known. `since`: Unix milliseconds, of a state that the account has given itself. `text`:
+    beside that state."""
 
     account: int
     state: str
     since: int | UnsetType = UNSET
+    text: str | UnsetType = UNSET
 
 
 class WatchResult(msgspec.Struct):

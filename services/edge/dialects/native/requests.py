@@ -59,6 +59,7 @@ from shared.contract.session import (
     SetProfile,
     SetRole,
 )
+from shared.names import is_valid_name
 from shared.settings import LimitsSettings
 
 _JOINER = "\u200d"
@@ -218,7 +219,9 @@ def watch(wire: given.WatchParameters, caller: Caller) -> WatchAccounts:
 
 
 def here(wire: given.HereParameters, caller: Caller) -> GiveState:
-    return GiveState(wire.state)
+    if not is_valid_name(wire.text):
+        raise DecodeError("the text has control or invisible characters", field="text")
+    return GiveState(wire.state, wire.text)
 
 
 def find(wire: given.FindParameters, caller: Caller) -> FindUsers:

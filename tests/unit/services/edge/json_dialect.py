@@ -104,10 +104,14 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "drop": lambda fields: DropUpload(fields["number"], Failure(ErrorCode.TOO_LARGE, "more than announced")),
     "typing": lambda fields: AnnounceTyping(ChatId(fields["chat"]), fields["on"]),
     "presence": lambda fields: WatchAccounts(tuple(AccountId(account) for account in fields["accounts"])),
-    "here": lambda fields: GiveState(fields["state"]),
+    "here": lambda fields: GiveState(fields["state"], fields.get("text", "")),
     "block": lambda fields: SetBlocked(AccountId(fields["account"]), fields["on"]),
     "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), references_media=True),
 }
+
+
+def _presence(one: PresenceChanged) -> list[object]:
+    return [one.account, one.state, one.text] if one.text else [one.account, one.state]
 
 
 def frame(**fields: object) -> bytes:
@@ -171,7 +175,7 @@ class JsonDialect(Dialect):
             case AccountView(profile=profile):
                 value = profile.nickname
             case PresenceShown(presence):
-                value = [[one.account, one.state] for one in presence]
+                value = [_presence(one) for one in presence]
             case _:
                 value = type(reply).__name__
         return (frame(re=request.context, ok=value),)
@@ -195,8 +199,8 @@ class JsonDialect(Dialect):
                 value = [chat, until, mentions_only]
             case ReceiptsShown(chat, upto):
                 value = [chat, upto]
-            case PresenceChanged(account, state, _):
-                value = [account, state]
+            case PresenceChanged():
+                value = _presence(event)
             case Typing(chat, account, ttl_ms):
                 value = [chat, account, ttl_ms]
             case MaintenanceChanged(on):

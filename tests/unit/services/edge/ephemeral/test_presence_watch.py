@@ -69,6 +69,20 @@ async def test_a_hidden_account_is_offline_to_others(cluster: EdgeCluster, edges
     assert shown(ann) == [[CEM, "active"]]
 
 
+async def test_a_text_is_shown_beside_its_state_until_the_next_one(cluster: EdgeCluster, edges: list[Edge]) -> None:
+    ann, bob = await cluster.client(ANN, edges[0]), await cluster.client(BOB, edges[1])
+    await bob.request(do="here", state="away", text="lunch 🍜 till two")
+    assert await ann.request(do="presence", accounts=[BOB]) == [[BOB, "away", "lunch 🍜 till two"]]
+    await bob.request(do="here", state="away", text="later")
+    await ann.until_event("PresenceChanged", [BOB, "away", "later"])
+    await bob.request(do="here", state="busy")
+    await ann.until_event("PresenceChanged", [BOB, "busy"])
+    await bob.request(do="here", state="busy", text="a call")
+    await ann.until_event("PresenceChanged", [BOB, "busy", "a call"])
+    bob.socket.leave()
+    await ann.until_event("PresenceChanged", [BOB, "offline"])
+
+
 async def test_others_are_unknown(cluster: EdgeCluster, edges: list[Edge]) -> None:
     ann, _ = await cluster.client(ANN, edges[0]), await cluster.client(BOB, edges[1])
     session = cluster.session

@@ -44,6 +44,20 @@ def test_a_change_of_a_hidden_account_is_no_change_to_others() -> None:
         assert due(lists) == [PresenceChanged(BOB, *state)]
 
 
+def test_another_text_is_a_change_which_a_hidden_account_shows_to_itself_alone() -> None:
+    lists = WatchLists()
+    lists.put(1, watcher(ANN, BOB))
+    lists.put(2, watcher(BOB, BOB))
+    for text in ("lunch", "lunch", "back at two"):
+        lists.observe({BOB: GivenState("away", 5, text)})
+        assert set(due(lists)) <= {PresenceChanged(BOB, "away", 5, text)}
+    assert due(lists) == []
+    lists.observe({BOB: GivenState("hidden", 6, "asleep")})
+    assert due(lists) == [PresenceChanged(BOB, "offline"), PresenceChanged(BOB, "hidden", 6, "asleep")]
+    lists.observe({BOB: GivenState("hidden", 7, "reading")})
+    assert due(lists) == [PresenceChanged(BOB, "hidden", 7, "reading")]
+
+
 def test_other_permissions_show_what_has_changed_alone() -> None:
     lists = WatchLists()
     lists.put(1, watcher(ANN, BOB))
