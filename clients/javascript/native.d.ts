@@ -151,6 +151,8 @@ export type ChatResult = {
   topic: string;
   muted_until?: number;
   mentions_only?: boolean;
+  edit_s?: number;
+  recall_s?: number;
 };
 
 export type CreateBotParameters = {
@@ -812,6 +814,8 @@ export type SetChatParameters = {
   avatar?: string | null;
   topic?: string | null;
   join_policy?: "approval" | "closed" | "open" | null;
+  edit_s?: number | null;
+  recall_s?: number | null;
 };
 
 export type SilenceParameters = {
@@ -866,6 +870,8 @@ export type ChatHead = {
   face?: SenderInfo;
   role?: string;
   receipts?: boolean;
+  edit_s?: number;
+  recall_s?: number;
   state?: number;
 };
 
@@ -994,6 +1000,8 @@ export type ChatEvent = {
   topic: string;
   muted_until?: number;
   mentions_only?: boolean;
+  edit_s?: number;
+  recall_s?: number;
 };
 
 export type GoneEvent = {
@@ -1026,6 +1034,8 @@ export type SettingsEvent = {
   topic: string;
   join_policy: string;
   receipts: boolean;
+  edit_s: number | null;
+  recall_s: number | null;
 };
 
 export type MemberEvent = {

@@ -24,8 +24,11 @@ LOBBY_NAME = "Lobby"
 DELETED_NICKNAME = "已注销用户"
 
 _NAMES_IN_DEFAULT_NAME = 3
-_GROUP_FIELDS = ("name", "avatar", "avatar_hash", "topic", "join_policy", "receipts")
+_CHANGE_TIMES = ("edit_seconds", "recall_seconds")
+_GROUP_FIELDS = ("name", "avatar", "avatar_hash", "topic", "join_policy", "receipts", *_CHANGE_TIMES)
 """Of SetChat, and of a group's row."""
+ROSTER_FIELDS = frozenset(_CHANGE_TIMES)
+"""Those of them that the message service applies."""
 _SEPARATORS: Mapping[Language, str] = {"zh": "、", "en": ", "}
 _HASH_CHARACTERS = 128
 _SIGNATURE_CHARACTERS = 1_024
@@ -33,6 +36,7 @@ _REQUEST_CHARACTERS = 1_000
 _REASON_CHARACTERS = 1_000
 _LINK_CHARACTERS = 64
 _INT64_MAX = 2**63 - 1
+_SECONDS_MAX = 2**31 - 1
 _SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every client can read."""
 ALWAYS = _SAFE_INTEGER_MAX
@@ -125,6 +129,9 @@ def group_changes(request: SetChat, limits: LimitsSettings) -> dict[str, object]
         _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     if isinstance(request.topic, str):
         _check_name("topic", request.topic, limits.topic_characters)
+    for field in _CHANGE_TIMES:
+        if isinstance(seconds := getattr(request, field), int):
+            _check_number(field, seconds, _SECONDS_MAX)
     given = {field: getattr(request, field) for field in _GROUP_FIELDS}
     return {field: value for field, value in given.items() if value is not UNSET}
 

@@ -43,6 +43,7 @@ def route(
     bus.serve(on.RENAME_CHAT, chats.rename_chat, queue=_QUEUE)
     bus.serve(on.MUTE_CHAT, chats.mute_chat, queue=_QUEUE)
     bus.serve(on.SET_CHAT, chats.set_chat, queue=_QUEUE)
+    bus.serve(on.SET_CHAT_RULES, chats.set_chat, queue=_QUEUE)
     bus.serve(on.FIND_RECEIPT_CHATS, chats.find_receipt_chats, queue=_QUEUE)
 
     bus.serve(on.REQUEST_FRIENDSHIP, friends.request_friendship, queue=_QUEUE)
@@ -55,9 +56,6 @@ def route(
     bus.serve(on.LIST_REQUESTS, friends.list_requests, queue=_QUEUE)
     bus.serve(on.LIST_PENDING_NOTICES, friends.list_pending_notices, queue=_QUEUE)
     bus.serve(on.DROP_PENDING_NOTICES, friends.drop_pending_notices, queue=_QUEUE)
-
-    bus.serve(on.LIST_ACCOUNTS, system.list_accounts, queue=_QUEUE)
-    bus.serve(on.OPEN_NOTICES, system.open_notices, queue=_QUEUE)
 
 
 def route_members(bus: Bus, memberships: Memberships, moderation: Moderation) -> None:

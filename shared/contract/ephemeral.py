@@ -55,6 +55,8 @@ class ChatSettingsChanged(Ephemeral, frozen=True):
     topic: str
     join_policy: JoinPolicy
     receipts: bool
+    edit_seconds: int | None = None
+    recall_seconds: int | None = None
 
 
 class ChatMuted(Ephemeral, tag="muted", frozen=True):

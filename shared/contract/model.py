@@ -209,3 +209,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     receipts: bool = True
     """Members see what the others have read."""
     topic: str = ""
+    edit_seconds: int | None = None
+    recall_seconds: int | None = None
+    """For how long after a message its sender may edit or recall it, but never longer than the operator allows; None:
+    as long as the operator allows."""

@@ -60,8 +60,8 @@ class SilenceMember(msgspec.Struct):
 
 
 class SetChat(msgspec.Struct):
-    """The owner or an admin changes a group: its name, as RenameChat does, its picture, its topic, who may join, and
-    whether members see what the others have read."""
+    """The owner or an admin changes a group: its name, as RenameChat does, its picture, its topic, who may join,
+    whether members see what the others have read, and for how long senders may edit and recall, as in Chat."""
 
     chat: ChatId
     name: str | UnsetType = UNSET
@@ -71,6 +71,13 @@ class SetChat(msgspec.Struct):
     avatar_hash: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
     join_policy: JoinPolicy | UnsetType = UNSET
+    edit_seconds: int | UnsetType | None = UNSET
+    recall_seconds: int | UnsetType | None = UNSET
+
+    @property
+    def sets_rules(self) -> bool:
+        """Whether a session of the version before would ignore some of it."""
+        return self.edit_seconds is not UNSET or self.recall_seconds is not UNSET
 
 
 class DisbandChat(msgspec.Struct):

@@ -149,6 +149,13 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     unread_from: int = 0
 
 
+class ChangeTimes(msgspec.Struct, array_like=True, frozen=True):
+    """For how many seconds senders may edit and recall in a chat; None: as long as the operator allows."""
+
+    edit: int | None = None
+    recall: int | None = None
+
+
 class Membership(msgspec.Struct, frozen=True):
     """`version`: the chat's. `members`: those that changed after `since`. `outgoing_hooks`: it has some."""
 
@@ -162,6 +169,8 @@ class Membership(msgspec.Struct, frozen=True):
     muted: dict[AccountId, int] = {}
     """Accounts, at most 1,000, silenced or blocked before this time (Unix ms). NO_ACCOUNT: all but owner and admins."""
     outgoing_hooks: bool = False
+    change_times: ChangeTimes | None = None
+    """None: not known, an older version of session has replied."""
 
 
 class MembershipVersions(msgspec.Struct, frozen=True):

@@ -156,6 +156,8 @@ DROP_PENDING_NOTICES = Route("session.drop_kept", session.DropPendingNotices, se
 LIST_ACCOUNTS = Route("session.admin.accounts", admin.ListAccounts, admin.AccountList)
 OPEN_NOTICES = Route("session.admin.notices", admin.OpenNotices, admin.NoticesOpened)
 SET_CHAT = Route("session.set_chat", moderation.SetChat, session.ChatVersion)
+SET_CHAT_RULES = Route("session.set_chat_rules", moderation.SetChat, session.ChatVersion)
+"""As SET_CHAT, of which sessions of the version before would ignore a part, see SetChat.sets_rules."""
 MUTE_CHAT = Route("session.mute", mutes.MuteChat, session.Ack)
 REPORT_MESSAGE = Route("session.report", reports.ReportMessage, session.Ack)
 LIST_OWN_REPORTS = Route("session.reports", reports.ListOwnReports, reports.OwnReports)

@@ -156,6 +156,8 @@ def test_a_sync_lists_what_else_has_changed_by_the_state_of_a_chat(ann: NativeUs
     assert changed(chat) == {"role": "admin"}
     ann.do("set_chat", chat=chat, receipts=False, join_policy="open")
     assert changed(chat) == {"receipts": False, "join_policy": "open"}
+    ann.do("set_chat", chat=chat, recall_s=60)
+    assert changed(chat) == {"recall_s": 60}
     bob.call("read", chat=chat, index=1)
     assert changed(chat) == {"read": 1, "unread": 1}
     bob.do("mute", chat=chat, until=2**52)
@@ -430,6 +432,32 @@ def test_the_settings_of_a_group(ann: NativeUser, connect: Enter, system: Cluste
     ann.call("send", chat=chat, text="hello", nonce="1")
     head = next(one for one in bob.call("sync")["chats"] if one["chat"] == chat)
     assert (head["topic"], head["join_policy"], head["avatar"]) == ("Apples | pears", "open", changed["avatar"])
+
+
+def test_a_group_sets_how_long_its_members_edit_and_recall(ann: NativeUser, connect: Enter) -> None:
+    """At once, also of messages that were sent before; the owner recalls all the same."""
+    bob = connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    index = bob.call("send", chat=chat, text="hello", nonce="1")["index"]
+    ann.do("set_chat", chat=chat, edit_s=0)
+    changed = bob.event("settings")
+    assert (changed["by"], changed["edit_s"], changed["recall_s"]) == (ann.number, 0, None)
+    edit = {"chat": chat, "index": index, "text": "hi", "nonce": "2"}
+    assert bob.call("edit", **edit)["error"]["code"] == "forbidden"
+    ann.do("set_chat", chat=chat, edit_s=3600, recall_s=0)
+    assert bob.call("edit", **edit)["rev"] == 1
+    assert bob.call("recall", chat=chat, index=index)["error"]["code"] == "forbidden"
+    head = next(one for one in bob.call("sync")["chats"] if one["chat"] == chat)
+    shown = bob.call("chat", chat=chat)
+    assert (head["edit_s"], head["recall_s"]) == (shown["edit_s"], shown["recall_s"]) == (3600, 0)
+    assert bob.call("set_chat", chat=chat, recall_s=None)["error"]["code"] == "forbidden"
+    assert ann.call("recall", chat=chat, index=index)["rev"] == 2
+    ann.do("set_chat", chat=chat, edit_s=None, recall_s=None)
+    assert not {"edit_s", "recall_s"} & bob.call("chat", chat=chat).keys()
+    index = bob.call("send", chat=chat, text="again", nonce="3")["index"]
+    assert bob.call("recall", chat=chat, index=index)["rev"] == 3
+    assert ann.call("set_chat", chat=chat, edit_s=-1)["error"]["field"] == "edit_s"
 
 
 def test_a_muted_chat_is_muted_on_all_own_connections(ann: NativeUser, connect: Enter, system: Cluster) -> None:

@@ -183,7 +183,8 @@ class Forwarder:
             case SilenceMember():
                 return await bus.request(subjects.SILENCE_MEMBER, command, seconds=seconds, retry=True)
             case SetChat():
-                return await bus.request(subjects.SET_CHAT, command, seconds=seconds, retry=True)
+                route = subjects.SET_CHAT_RULES if command.sets_rules else subjects.SET_CHAT
+                return await bus.request(route, command, seconds=seconds, retry=True)
             case DisbandChat():
                 return await bus.request(subjects.DISBAND_CHAT, command, seconds=seconds)
             case CreateLink():

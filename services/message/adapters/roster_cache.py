@@ -1,8 +1,9 @@
 """Caches the rosters of chats by version; loads changes since the cached version from session.
 
 A roster is fresh while Redis confirms its version and session has announced no newer one, however old it is. If Redis
-names another version, which session does not have, a roster is fresh for 30 s; if it names none (it is unreachable, or
-has lost it), for one second. After announcements may have been lost, session is queried again for every chat.
+names another version, which session does not have, or a session of the version before has replied, which does not name
+all, a roster is fresh for 30 s; if it names none (it is unreachable, or has lost it), for one second. After
+announcements may have been lost, session is queried again for every chat.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _UNEXPLAINED_SECONDS = 30.0
-"""Redis is ahead of a restored database, or behind until session publishes the version again."""
+"""Redis is ahead of a restored database, or behind until session publishes the version again; or session is older."""
 _UNNAMED_SECONDS = 1.0
 _MAX_MEMBERS = 500_000
 
@@ -90,7 +91,7 @@ class RosterCache:
             return None
         if roster.checked_at < self._trusted_since:
             return None
-        if version == roster.version:
+        if version == roster.version and roster.change_times is not None:
             return roster
         age = self._clock() - roster.checked_at
         return roster if age < (_UNNAMED_SECONDS if version is None else _UNEXPLAINED_SECONDS) else None
@@ -156,6 +157,7 @@ class RosterCache:
         roster.only_sender = page.speaker
         roster.muted = page.muted
         roster.has_hooks = page.outgoing_hooks
+        roster.change_times = page.change_times
         roster.confirmed_version = max(page.version, version)
         roster.checked_at = started
         if since not in (0, roster.version):

@@ -25,6 +25,7 @@ from shared.contract.message import (
 )
 from shared.contract.model import Message
 from shared.contract.reactions import FindReactors, Reactors
+from shared.contract.session import ChangeTimes
 from shared.settings import MessageSettings
 from shared.telemetry import log
 
@@ -86,7 +87,9 @@ class MessageChanges:
         now, is_private = now_ms(), roster.pair is not None
         leads = not is_private and actor in roster.leaders
         first_index, _ = roster.members[actor]
-        edit_from, recall_from = (now - ms if ms else _NEVER for ms in (self._edit_ms, self._recall_ms))
+        times = roster.change_times or ChangeTimes()
+        edit_from = _changeable_from(now, self._edit_ms, times.edit)
+        recall_from = _changeable_from(now, self._recall_ms, times.recall)
         return Rights(first_index, edit_from, recall_from, leads, pins=leads or is_private)
 
     async def changes(self, request: GetChanges) -> ChangePage:
@@ -104,6 +107,12 @@ class MessageChanges:
         if actor not in roster.members:
             raise RequestError.from_failure(NOT_A_MEMBER)
         return roster
+
+
+def _changeable_from(now: int, longest_ms: int, seconds: int | None) -> int:
+    """Messages of this time or later may be changed. `seconds`: as the group has set."""
+    ms = longest_ms if seconds is None else min(longest_ms, seconds * 1000)
+    return now - ms if ms else _NEVER
 
 
 def _page(snapshot: Snapshot, request: GetChanges, first_index: int) -> ChangePage:

@@ -8,7 +8,7 @@ from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.message import Draft
 from shared.contract.model import MemberPair, Role
-from shared.contract.session import Member
+from shared.contract.session import ChangeTimes, Member
 
 _LOGGED_CHANGES = 2_000
 """Of a roster, at most: about 20 KiB of a reply on the bus."""
@@ -19,8 +19,8 @@ class Roster:
     Reloading changes it in place: do not await while iterating over `members`."""
 
     __slots__ = (
-        "_changes", "_changes_from", "_last_first_index", "changed_at", "checked_at", "confirmed_version", "has_hooks",
-        "leaders", "members", "muted", "only_sender", "pair", "version",
+        "_changes", "_changes_from", "_last_first_index", "change_times", "changed_at", "checked_at",
+        "confirmed_version", "has_hooks", "leaders", "members", "muted", "only_sender", "pair", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -37,6 +37,8 @@ class Roster:
         a group, as they are silenced. NO_ACCOUNT: all but the leaders."""
         self.has_hooks = False
         """Outgoing ones."""
+        self.change_times: ChangeTimes | None = None
+        """None: not known, as a session of an older version does not name them."""
         self.confirmed_version = 0
         """The highest version named by Redis for which session was queried."""
         self.checked_at = 0.0

@@ -148,7 +148,7 @@ class Chats:
         return await self.set_chat(SetChat(request.chat, request.name, actor=request.actor))
 
     async def set_chat(self, request: SetChat) -> ChatVersion:
-        """Notifies the members."""
+        """Notifies the members. An edit or recall that is sent after the reply follows the new times."""
         if not (values := domain.group_changes(request, self._limits)):
             return ChatVersion()
         change = partial(
@@ -161,7 +161,8 @@ class Chats:
         )
         changed = await self._database.write(change)
         notice = _changes_of(changed.chat, request.actor, frozenset(values))
-        await self._notifier.publish({}, [Notification(notice, changed.members)])
+        versions = {request.chat: changed.chat.version} if values.keys() & domain.ROSTER_FIELDS else {}
+        await self._notifier.publish(versions, [Notification(notice, changed.members)])
         return ChatVersion(changed.chat.version)
 
     async def mute_chat(self, request: MuteChat) -> Ack:
@@ -180,6 +181,14 @@ class Chats:
 def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str]) -> ChatRenamed:
     """What members see of a group whose `columns` have changed."""
     settings = ChatSettingsChanged(
-        chat.id, by, chat.avatar, chat.avatar_hash, chat.topic, chat.join_policy, chat.receipts
+        chat.id,
+        by,
+        chat.avatar,
+        chat.avatar_hash,
+        chat.topic,
+        chat.join_policy,
+        chat.receipts,
+        chat.edit_seconds,
+        chat.recall_seconds,
     )
     return ChatRenamed(chat.id, chat.name, by, "name" in columns, settings if columns - {"name"} else None)

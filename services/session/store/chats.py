@@ -10,6 +10,7 @@ from services.session.domain import (
     ALWAYS,
     LOBBY,
     LOBBY_NAME,
+    ROSTER_FIELDS,
     check_chat_count,
     default_name,
     hidden_error,
@@ -38,6 +39,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import (
+    ChangeTimes,
     ChatEntry,
     ChatList,
     CreateChat,
@@ -213,9 +215,12 @@ def set_chat(
     now: int,
     broadcast_from: int,
 ) -> ChangedChat:
-    """The group with these columns changed; its members are left out from `broadcast_from` on. Raises RequestError."""
+    """The group with these columns changed; its members are left out from `broadcast_from` on. What the message service
+    applies has a version. Raises RequestError."""
     group = lock_managed_group(connection, number, actor)
-    changed = sa.update(chat).where(chat.c.id == group.id).values(**values, updated=later(chat.c.updated, now))
+    counted = {"version": chat.c.version + 1} if values.keys() & ROSTER_FIELDS else {}
+    changed = sa.update(chat).where(chat.c.id == group.id)
+    changed = changed.values(**values, **counted, updated=later(chat.c.updated, now))
     stored = chat_of(connection.execute(changed.returning(*CHAT)).one()._mapping)
     if group.size >= broadcast_from:
         return ChangedChat(stored, None)
@@ -278,7 +283,9 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int) 
     only_sender = sa.case((chat.c.kind == ChatKind.SERVICE, chat.c.owner), else_=NO_ACCOUNT)
     hooked = sa.exists().where(outgoing_hook.c.chat == chat.c.id)
     found = connection.execute(
-        _select_version(request.chat).add_columns(chat.c.pair, only_sender, hooked)
+        _select_version(request.chat).add_columns(
+            chat.c.pair, only_sender, hooked, chat.c.edit_seconds, chat.c.recall_seconds
+        )
     ).one_or_none()
     if found is None:
         raise hidden_error(ErrorCode.NOT_FOUND)
@@ -304,6 +311,7 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int) 
         speaker=found[2],
         muted=muted,
         outgoing_hooks=found[3],
+        change_times=ChangeTimes(found[4], found[5]),
     )
 
 

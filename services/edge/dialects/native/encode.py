@@ -1,6 +1,6 @@
 """native, server to client: results and events of canonical values."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -39,6 +39,8 @@ from shared.contract.resume import ChatRevision
 from shared.contract.search import SearchPage
 from shared.contract.session import ChatView, Requests
 from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, ShownText, shown_segment
+
+T = TypeVar("T")
 
 ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWNER: "owner"}
 
@@ -183,6 +185,8 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
         mentions_only=mentions_only,
         role=UNSET if one.role is None else ROLES[one.role],
         receipts=UNSET if chat.receipts else False,
+        edit_s=_if_set(chat.edit_seconds),
+        recall_s=_if_set(chat.recall_seconds),
         state=state.state or UNSET,
     )
 
@@ -294,7 +298,8 @@ def chat_event(view: ChatView, base_url: str) -> events.ChatEvent:
 def settings_event(changed: ChatSettingsChanged, base_url: str) -> events.SettingsEvent:
     avatar = _avatar_address(changed.chat, changed.avatar, changed.avatar_hash, base_url)
     policy = changed.join_policy.value
-    return events.SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts)
+    times = changed.edit_seconds, changed.recall_seconds
+    return events.SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts, *times)
 
 
 def _chat_fields(view: ChatView, base_url: str) -> tuple[Any, ...]:
@@ -305,5 +310,9 @@ def _chat_fields(view: ChatView, base_url: str) -> tuple[Any, ...]:
     policy = one.join_policy.value
     return (
         one.id, one.kind.value, one.name, avatar, one.owner, policy, one.created, one.version, members, one.receipts,
-        one.topic, *mutes.fields(view.mute),
+        one.topic, *mutes.fields(view.mute), _if_set(one.edit_seconds), _if_set(one.recall_seconds),
     )  # fmt: skip
+
+
+def _if_set(value: T | None) -> T | UnsetType:
+    return UNSET if value is None else value

@@ -54,7 +54,8 @@ class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
 
 
 class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
-    """`by` has changed the group with `set_chat`; these are all settings but the name, see `renamed`."""
+    """`by` has changed the group with `set_chat`; these are all settings but the name, see `renamed`. `edit_s`,
+    `recall_s`: null if they are not set."""
 
     chat: int
     by: int
@@ -62,6 +63,8 @@ class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
     topic: str
     join_policy: str
     receipts: bool
+    edit_s: int | None
+    recall_s: int | None
 
 
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):

@@ -27,7 +27,7 @@ GROUP_OPERATIONS: tuple[Operation, ...] = (
         "chat", "a chat and its members", _READ, READS, parameters.ChatParameters, results.ChatResult, requests.chat
     ),
     Operation(
-        "set_chat", "change a group: its name, picture and topic, who may join, read receipts",
+        "set_chat", "change a group: its name, picture and topic, who may join, and what members may do and see",
         _WRITE, MANAGES, parameters.SetChatParameters, _Version, requests.set_chat,
     ),
     Operation(

@@ -288,14 +288,17 @@ class CreateParameters(Parameters, kw_only=True):
 
 class SetChatParameters(ChatParameters, kw_only=True):
     """`avatar`: an address, as in `set_profile`. An empty `topic`, or `avatar`: none. `join_policy`: as in `create`;
-    `closed`: by a link or an invitation alone. `receipts`: members see what the others have read. What is left out
-    stays."""
+    `closed`: by a link or an invitation alone. `receipts`: members see what the others have read. `edit_s`, `recall_s`:
+    for so many seconds after a message its sender may edit or recall it, 0: never; null: as long as the server allows,
+    and never longer. What is left out stays, and null of the others."""
 
     name: str | None = None
     receipts: bool | None = None
     avatar: str | None = None
     topic: str | None = None
     join_policy: Literal["open", "approval", "closed"] | None = None
+    edit_s: Small | UnsetType | None = UNSET
+    recall_s: Small | UnsetType | None = UNSET
 
 
 class JoinParameters(ChatParameters, kw_only=True):

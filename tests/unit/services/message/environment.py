@@ -25,6 +25,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import (
+    ChangeTimes,
     ChatEntry,
     ChatList,
     GetMembership,
@@ -77,6 +78,8 @@ class FakeMembershipService:
         """Of every chat."""
         self.muted: dict[AccountId, int] = {}
         """Of every chat."""
+        self.change_times = ChangeTimes()
+        """Of every chat."""
         self.unavailable = False
         self.gate = asyncio.Event()
         """While it is not set, memberships get no reply."""
@@ -127,7 +130,15 @@ class FakeMembershipService:
         rows = sorted(self._members[request.chat].values(), key=lambda member: (member.version, member.account))
         page = [member for member in rows if (member.version, member.account) > after]
         version, more = self._versions[request.chat], len(page) > 2
-        return Membership(request.chat, version, page[:2], more=more, speaker=self.only_sender, muted=self.muted)
+        return Membership(
+            request.chat,
+            version,
+            page[:2],
+            more=more,
+            speaker=self.only_sender,
+            muted=self.muted,
+            change_times=self.change_times,
+        )
 
     async def _chat_list(self, request: ListChats) -> ChatList:
         entries = [

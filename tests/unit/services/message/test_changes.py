@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.message.service import changes as use_cases
+from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.body import pack_edited, unpack_segments
 from shared.contract.edge import ChangeDelivery
@@ -26,6 +27,7 @@ from shared.contract.message import (
 from shared.contract.model import Role, Text
 from shared.contract.reactions import FindReactors, Reactor, Reactors
 from shared.contract.resume import Resume
+from shared.contract.session import ChangeTimes
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, Settings
 from tests.unit.services.message.environment import (
@@ -52,7 +54,9 @@ async def change(
     return await env.edges.bus.request(on.CHANGE_MESSAGE, request, seconds=5.0, retry=True)
 
 
-async def rejected(env: MessageEnvironment, actor: AccountId, made: RecallText | PinMessage | React) -> ErrorCode:
+async def rejected(
+    env: MessageEnvironment, actor: AccountId, made: EditText | RecallText | PinMessage | React
+) -> ErrorCode:
     with pytest.raises(RequestError) as caught:
         await change(env, actor, made)
     return caught.value.failure.code
@@ -176,6 +180,54 @@ async def test_reactors_are_shown_to_those_that_see_the_message(env: MessageEnvi
         assert len((await reactors(1)).reactors) == 2
         with pytest.raises(RequestError):
             await reactors(1, BOB)
+
+
+@pytest.mark.parametrize(
+    ("operator", "group", "allowed"),
+    [
+        (60, None, 60), (60, 30, 30), (60, 90, 60), (60, 0, 0), (0, 30, 0), (60, 2**31 - 1, 60),
+    ],
+)  # fmt: skip
+async def test_a_group_shortens_the_times_of_its_senders(
+    env: MessageEnvironment,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    operator: int,
+    group: int | None,
+    allowed: int,
+) -> None:
+    """Also for messages that were sent before. Admins recall as before."""
+    await env.session.change_member(ROOM, CEM, Role.ADMIN, 1, 1)
+    limited = settings.model_copy(update={"message": MessageSettings(edit_seconds=operator, recall_seconds=operator)})
+    async with running_replica(limited):
+        await env.session.add_members(ROOM, ANN)
+        await env.edges.send(ANN, ROOM)
+        sent_at = now_ms()
+        env.session.change_times = ChangeTimes(group, group)
+        await env.session.add_members(ROOM, BOB)
+        monkeypatch.setattr(use_cases, "now_ms", lambda: sent_at + allowed * 1000 + 2_000)
+        for late in (edit("late"), RecallText()):
+            assert await rejected(env, ANN, late) is ErrorCode.FORBIDDEN
+        if allowed:
+            monkeypatch.setattr(use_cases, "now_ms", lambda: sent_at + allowed * 1000 - 20_000)
+            assert (await change(env, ANN, edit("new"))).rev == 1
+        assert (await change(env, CEM, RecallText())).rev == 1 + bool(allowed)
+
+
+async def test_each_change_has_a_time_of_its_own(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN, BOB)
+    async with running_replica(settings):
+        await env.edges.send(ANN, ROOM)
+        env.session.change_times = ChangeTimes(edit=0)
+        await env.session.add_members(ROOM, CEM)
+        assert await rejected(env, ANN, edit("new")) is ErrorCode.FORBIDDEN
+        env.session.change_times = ChangeTimes(recall=0)
+        await env.session.remove_member(ROOM, CEM)
+        assert await rejected(env, ANN, RecallText()) is ErrorCode.FORBIDDEN
+        assert (await change(env, ANN, edit("new"))).rev == 1
+        env.session.change_times = ChangeTimes()
+        await env.session.remove_member(ROOM, BOB)
+        assert (await change(env, ANN, RecallText())).rev == 2
 
 
 async def test_pages_of_changes_and_of_the_history(

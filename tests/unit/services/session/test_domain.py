@@ -187,6 +187,8 @@ def test_id_outside_int64_is_an_unknown_account(number: int) -> None:
         (SetChat(ChatId(2), topic="\0", actor=ANN), (ErrorCode.INVALID, "topic")),
         (SetChat(ChatId(2), topic="a\nb", actor=ANN), (ErrorCode.INVALID, "topic")),
         (SetChat(ChatId(2), topic="x" * 1_025, actor=ANN), (ErrorCode.TOO_LARGE, "topic")),
+        (SetChat(ChatId(2), edit_seconds=-1, actor=ANN), (ErrorCode.INVALID, "edit_seconds")),
+        (SetChat(ChatId(2), recall_seconds=2**31, actor=ANN), (ErrorCode.INVALID, "recall_seconds")),
         (SetChat(ChatId(2), avatar="ftp://a", actor=ANN), (ErrorCode.INVALID, "avatar")),
         (SetChat(ChatId(2), avatar="http://" + "a" * 5_000, actor=ANN), (ErrorCode.TOO_LARGE, "avatar")),
         (SetChat(ChatId(2), avatar_hash="x" * 129, actor=ANN), (ErrorCode.TOO_LARGE, "avatar_hash")),
@@ -202,6 +204,8 @@ def test_changes_of_a_group_are_columns() -> None:
     changed = SetChat(ChatId(2), receipts=False, actor=ANN, avatar="", topic="", join_policy=JoinPolicy.OPEN)
     expected = {"receipts": False, "avatar": "", "topic": "", "join_policy": JoinPolicy.OPEN}
     assert group_changes(changed, LIMITS) == expected
+    times = SetChat(ChatId(2), edit_seconds=None, recall_seconds=0, actor=ANN)
+    assert group_changes(times, LIMITS) == {"edit_seconds": None, "recall_seconds": 0}
     assert group_changes(SetChat(ChatId(2), actor=ANN), LIMITS) == {}
 
 

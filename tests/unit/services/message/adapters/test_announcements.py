@@ -8,7 +8,7 @@ from services.message.adapters.roster_cache import RosterCache
 from services.message.metrics import MessageMetrics
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
-from shared.contract.session import GetMembership, Member, Membership, MembershipVersions
+from shared.contract.session import ChangeTimes, GetMembership, Member, Membership, MembershipVersions
 
 ROOM = ChatId(1)
 
@@ -22,7 +22,8 @@ class AnnouncementHarness:
         self.receiver = AnnouncementReceiver(self.rosters, clock=lambda: self.now)
 
     async def _reply(self, request: GetMembership) -> Membership:
-        return Membership(request.chat, 2, [Member(AccountId(1), Role.MEMBER, 1, 2, 1)])
+        member = Member(AccountId(1), Role.MEMBER, 1, 2, 1)
+        return Membership(request.chat, 2, [member], change_times=ChangeTimes())
 
     def hear(self, process: str = "a", *, leaving: bool = False) -> None:
         self.receiver.receive(MembershipVersions({}, process, leaving))

@@ -13,7 +13,7 @@ from services.message.service.roster import Roster
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
-from shared.contract.session import GetMembership, Member, Membership
+from shared.contract.session import ChangeTimes, GetMembership, Member, Membership
 
 ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))
 ROOM, HALL = ChatId(1), ChatId(2)
@@ -43,7 +43,10 @@ class RosterCacheHarness:
 
     def set_members(self, chat: ChatId, version: int, *members: Member) -> None:
         self.replies[chat] = lambda request: Membership(
-            chat, version, [member for member in members if member.version > request.since]
+            chat,
+            version,
+            [member for member in members if member.version > request.since],
+            change_times=ChangeTimes(),
         )
 
     async def load(self, chat: ChatId = ROOM, version: int | None = None) -> Roster:
@@ -102,6 +105,21 @@ async def test_a_roster_is_fresh_for_30_s_if_redis_names_an_older_version(harnes
     harness.now += 0.2
     await harness.load(version=1)
     assert [request.unnamed for request in harness.requests] == [False, True]
+
+
+async def test_a_roster_from_an_older_session_is_fresh_for_30_s(harness: RosterCacheHarness) -> None:
+    """It lacks what the next version of session names, at the same version of the chat."""
+    harness.replies[ROOM] = lambda _request: Membership(ROOM, 2, [])
+    assert (await harness.load(version=2)).change_times is None
+    harness.now += 29.9
+    await harness.load(version=2)
+    assert len(harness.requests) == 1
+    harness.now += 0.2
+    harness.replies[ROOM] = lambda _request: Membership(ROOM, 2, [], change_times=ChangeTimes(5, 0))
+    assert (await harness.load(version=2)).change_times == ChangeTimes(5, 0)
+    harness.now += 24 * 3600
+    await harness.load(version=2)
+    assert len(harness.requests) == 2
 
 
 async def test_a_version_that_a_restored_session_announces_again_is_loaded(harness: RosterCacheHarness) -> None:

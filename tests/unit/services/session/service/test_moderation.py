@@ -11,10 +11,7 @@ from shared.contract.model import Role
 from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.mutes import Mute, MuteChat
 from shared.contract.receipts import FindReceiptChats
-from shared.contract.session import (
-    GetChat,
-    GetChats,
-)
+from shared.contract.session import ChangeTimes, GetChat, GetChats
 from shared.contract.subjects import notify
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, rejection
 
@@ -77,6 +74,25 @@ async def test_a_new_name_and_new_settings_are_announced(peers: BusPeers) -> Non
     await peers.edge.request(on.SET_CHAT, SetChat(chat, actor=ANN))
     rejected = await rejection(peers.edge.request(on.SET_CHAT, SetChat(chat, "", actor=ANN)))
     assert (rejected.code, rejected.field) == (ErrorCode.INVALID, "name")
+
+
+async def test_new_times_of_edits_and_recalls_have_a_version(peers: BusPeers) -> None:
+    """Which message knows before the reply."""
+    before = (await peers.create(BOB, actor=ANN)).chat
+    chat = before.id
+    await peers.edge.request(on.SET_CHAT_RULES, SetChat(chat, actor=ANN, edit_seconds=60, recall_seconds=0))
+    assert await peers.version(chat) == 2
+    assert (await peers.changes(chat)).change_times == ChangeTimes(60, 0)
+    settings = ChatSettingsChanged(chat, ANN, "", "", "", before.join_policy, True, 60, 0)
+    changed = ChatRenamed(chat, before.name, ANN, renamed=False, settings=settings)
+    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(changed, [BOB])
+    await peers.edge.request(on.SET_CHAT_RULES, SetChat(chat, actor=ANN, edit_seconds=None, topic="words"))
+    assert await peers.version(chat) == 3
+    assert (await peers.changes(chat)).change_times == ChangeTimes(None, 0)
+    await peers.edge.request(on.SET_CHAT, SetChat(chat, actor=ANN, receipts=False))
+    assert await peers.version(chat) == 3
+    rejected = await rejection(peers.edge.request(on.SET_CHAT_RULES, SetChat(chat, actor=BOB, edit_seconds=60)))
+    assert (rejected.code, rejected.field) == (ErrorCode.FORBIDDEN, "chat")
 
 
 async def test_a_member_mutes_a_chat(peers: BusPeers) -> None:

@@ -50,6 +50,8 @@ async def rename(store: StoreHarness, account: AccountId, name: str) -> None:
         set_chat(avatar="/media/a", avatar_hash="b"),
         set_chat(join_policy=JoinPolicy.CLOSED),
         set_chat(receipts=False),
+        set_chat(edit_seconds=0),
+        set_chat(recall_seconds=60),
         lambda store, chat: store.give_role(ANN, chat, BOB, Role.ADMIN),
         lambda store, chat: store.give_role(ANN, chat, CEM, Role.ADMIN),
         lambda store, chat: store.give_role(ANN, chat, CEM, Role.OWNER),
