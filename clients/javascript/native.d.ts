@@ -153,6 +153,7 @@ export type ChatResult = {
   mentions_only?: boolean;
   edit_s?: number;
   recall_s?: number;
+  history_for_new?: boolean;
 };
 
 export type CreateBotParameters = {
@@ -816,6 +817,7 @@ export type SetChatParameters = {
   join_policy?: "approval" | "closed" | "open" | null;
   edit_s?: number | null;
   recall_s?: number | null;
+  history_for_new?: boolean | null;
 };
 
 export type SilenceParameters = {
@@ -872,6 +874,7 @@ export type ChatHead = {
   receipts?: boolean;
   edit_s?: number;
   recall_s?: number;
+  history_for_new?: boolean;
   state?: number;
 };
 
@@ -1002,6 +1005,7 @@ export type ChatEvent = {
   mentions_only?: boolean;
   edit_s?: number;
   recall_s?: number;
+  history_for_new?: boolean;
 };
 
 export type GoneEvent = {
@@ -1036,6 +1040,7 @@ export type SettingsEvent = {
   receipts: boolean;
   edit_s: number | null;
   recall_s: number | null;
+  history_for_new: boolean | null;
 };
 
 export type MemberEvent = {

@@ -25,7 +25,9 @@ DELETED_NICKNAME = "已注销用户"
 
 _NAMES_IN_DEFAULT_NAME = 3
 _CHANGE_TIMES = ("edit_seconds", "recall_seconds")
-_GROUP_FIELDS = ("name", "avatar", "avatar_hash", "topic", "join_policy", "receipts", *_CHANGE_TIMES)
+_GROUP_FIELDS = (
+    "name", "avatar", "avatar_hash", "topic", "join_policy", "receipts", "history_for_new", *_CHANGE_TIMES,
+)  # fmt: skip
 """Of SetChat, and of a group's row."""
 ROSTER_FIELDS = frozenset(_CHANGE_TIMES)
 """Those of them that the message service applies."""
@@ -176,6 +178,11 @@ def joins_immediately(policy: JoinPolicy) -> bool:
     if policy is JoinPolicy.CLOSED:
         raise RequestError(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat")
     return policy is JoinPolicy.OPEN
+
+
+def shows_history(policy: JoinPolicy, history_for_new: bool | None) -> bool:
+    """Whether a new member sees the messages from before it joined."""
+    return policy is JoinPolicy.OPEN if history_for_new is None else history_for_new
 
 
 def check_can_manage(role: Role | None) -> None:

@@ -57,6 +57,7 @@ class ChatSettingsChanged(Ephemeral, frozen=True):
     receipts: bool
     edit_seconds: int | None = None
     recall_seconds: int | None = None
+    history_for_new: bool | None = None
 
 
 class ChatMuted(Ephemeral, tag="muted", frozen=True):

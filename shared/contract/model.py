@@ -213,3 +213,5 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     recall_seconds: int | None = None
     """For how long after a message its sender may edit or recall it, but never longer than the operator allows; None:
     as long as the operator allows."""
+    history_for_new: bool | None = None
+    """Those who join from now on see the messages from before; None: in an open group alone."""

@@ -61,7 +61,8 @@ class SilenceMember(msgspec.Struct):
 
 class SetChat(msgspec.Struct):
     """The owner or an admin changes a group: its name, as RenameChat does, its picture, its topic, who may join,
-    whether members see what the others have read, and for how long senders may edit and recall, as in Chat."""
+    whether members see what the others have read, for how long senders may edit and recall, and what new members see,
+    as in Chat."""
 
     chat: ChatId
     name: str | UnsetType = UNSET
@@ -73,11 +74,12 @@ class SetChat(msgspec.Struct):
     join_policy: JoinPolicy | UnsetType = UNSET
     edit_seconds: int | UnsetType | None = UNSET
     recall_seconds: int | UnsetType | None = UNSET
+    history_for_new: bool | UnsetType | None = UNSET
 
     @property
     def sets_rules(self) -> bool:
         """Whether a session of the version before would ignore some of it."""
-        return self.edit_seconds is not UNSET or self.recall_seconds is not UNSET
+        return any(rule is not UNSET for rule in (self.edit_seconds, self.recall_seconds, self.history_for_new))
 
 
 class DisbandChat(msgspec.Struct):

@@ -460,6 +460,51 @@ def test_a_group_sets_how_long_its_members_edit_and_recall(ann: NativeUser, conn
     assert ann.call("set_chat", chat=chat, edit_s=-1)["error"]["field"] == "edit_s"
 
 
+def test_a_group_shows_earlier_messages_to_new_members(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+    """Of all protocols, as far as they show a history: nothing of it is unread, and former members' view stays."""
+    bob, cem = connect(), connect()
+    for user in (bob, cem):
+        user.register()
+    chat = ann.call("create", name="Fruit", join_policy="approval")["chat"]
+    link = ann.call("link", chat=chat)["link"]
+    ann.call("send", chat=chat, text="apple", nonce="1")
+    assert bob.call("join_link", link=link)["chat"] == chat
+    ann.do("set_chat", chat=chat, history_for_new=True)
+    assert bob.event("settings")["history_for_new"] is True
+    ann.call("send", chat=chat, text="pear", nonce="2")
+    assert cem.call("join_link", link=link)["chat"] == chat
+
+    def seen(user: NativeUser) -> list[int]:
+        return [one["index"] for one in user.call("history", chat=chat)["messages"]]
+
+    assert (seen(cem), seen(bob)) == ([2, 1], [2])
+    head = next(one for one in cem.call("sync")["chats"] if one["chat"] == chat)
+    assert (head["first"], head["read"], head["unread"], head["history_for_new"]) == (1, 2, 0, True)
+    with DialectUser(system.edges[0], "service") as sue, DialectUser(system.edges[1], "pipe") as pat:
+        for one in (sue, pat):
+            one.register()
+        sue.send({"service_code": 6, "content": {"token": sue.token, "chat": chat}})
+        pat.request(f"join_group|{pat.number}|{chat}||{pat.token}", "join_group_succ|")
+        for one in (sue, pat):
+            ann.receive('{"ev":"request"', f'"account":{one.number}')
+            ann.do("answer_join", chat=chat, account=one.number, accept=True)
+        page = {"service_code": 3, "content": {"token": sue.token, "chat": chat, "index": -1, "count": 9}}
+        values = json.loads(sue.request(page, '"values"'))["content"]["values"]
+        assert [value["content"] for value in values] == ["pear", "apple"]
+        ann.call("send", chat=chat, text="plum", nonce="3")
+        assert pat.receive(f"message|1|{chat}|").endswith(": plum"), "what is earlier is not unread"
+    ann.do("set_chat", chat=chat, history_for_new=False, join_policy="open")
+    dan = connect()
+    dan.register()
+    assert dan.call("join", chat=chat)["joined"] is True
+    assert (seen(dan), seen(cem)) == ([], [3, 2, 1])
+    ann.do("set_chat", chat=chat, history_for_new=None)
+    assert "history_for_new" not in dan.call("chat", chat=chat)
+    dan.do("leave", chat=chat)
+    assert dan.call("join", chat=chat)["joined"] is True
+    assert seen(dan) == [3, 2, 1], "as in any open group"
+
+
 def test_a_muted_chat_is_muted_on_all_own_connections(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     """Nothing else changes: neither unread counts nor what others see."""
     bob, second = connect(), connect()

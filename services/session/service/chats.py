@@ -190,5 +190,6 @@ def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str]) -> ChatRenam
         chat.receipts,
         chat.edit_seconds,
         chat.recall_seconds,
+        chat.history_for_new,
     )
     return ChatRenamed(chat.id, chat.name, by, "name" in columns, settings if columns - {"name"} else None)

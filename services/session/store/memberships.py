@@ -2,8 +2,9 @@
 
 A join has two transactions. The first makes the account a member, so that it receives every message committed from
 then on; `head` is the last index that the message service reported shortly before. The second, `finish_joins`, sets
-where the unread messages start: after the last index at the time when all nodes can know the new member. Each join, and
-each end of one, has a version of the chat of its own, also if several are made by one transaction.
+where the unread messages start: after the last index at the time when all nodes can know the new member. What the
+member sees from before is what the group shows to new members at that time. Each join, and each end of one, has a
+version of the chat of its own, also if several are made by one transaction.
 `unfinished_joins` finds joins that were interrupted in between; a repeated request finishes them too.
 """
 
@@ -46,6 +47,7 @@ class LockedGroup(NamedTuple):
     join_policy: JoinPolicy
     version: int
     size: int
+    history_for_new: bool | None
 
 
 class StartedJoin(NamedTuple):
@@ -191,7 +193,7 @@ def finish_joins(
     ).all()
     if not joining:
         return FinishedJoins(group.version, [])
-    first = 1 if group.join_policy is JoinPolicy.OPEN else unread_from
+    first = 1 if domain.shows_history(group.join_policy, group.history_for_new) else unread_from
     recipients, recent = _audience(connection, group, [row.account for row in joining], first, now, broadcast_from)
     # By the version of a new owner, the former one has left.
     is_alone = joining[0].version == group.version and joining[0].role != Role.OWNER
@@ -265,7 +267,8 @@ def lock_group(connection: sa.Connection, number: ChatId) -> LockedGroup:
     ).one_or_none()
     if row is None:
         raise domain.hidden_error(ErrorCode.NOT_FOUND)
-    return LockedGroup(ChatId(row.id), row.name, row.owner, JoinPolicy(row.join_policy), row.version, row.size)
+    policy = JoinPolicy(row.join_policy)
+    return LockedGroup(ChatId(row.id), row.name, row.owner, policy, row.version, row.size, row.history_for_new)
 
 
 def lock_managed_group(connection: sa.Connection, number: ChatId, actor: AccountId) -> LockedGroup:

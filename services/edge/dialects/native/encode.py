@@ -187,6 +187,7 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
         receipts=UNSET if chat.receipts else False,
         edit_s=_if_set(chat.edit_seconds),
         recall_s=_if_set(chat.recall_seconds),
+        history_for_new=_if_set(chat.history_for_new),
         state=state.state or UNSET,
     )
 
@@ -298,8 +299,8 @@ def chat_event(view: ChatView, base_url: str) -> events.ChatEvent:
 def settings_event(changed: ChatSettingsChanged, base_url: str) -> events.SettingsEvent:
     avatar = _avatar_address(changed.chat, changed.avatar, changed.avatar_hash, base_url)
     policy = changed.join_policy.value
-    times = changed.edit_seconds, changed.recall_seconds
-    return events.SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts, *times)
+    rules = changed.edit_seconds, changed.recall_seconds, changed.history_for_new
+    return events.SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts, *rules)
 
 
 def _chat_fields(view: ChatView, base_url: str) -> tuple[Any, ...]:
@@ -311,6 +312,7 @@ def _chat_fields(view: ChatView, base_url: str) -> tuple[Any, ...]:
     return (
         one.id, one.kind.value, one.name, avatar, one.owner, policy, one.created, one.version, members, one.receipts,
         one.topic, *mutes.fields(view.mute), _if_set(one.edit_seconds), _if_set(one.recall_seconds),
+        _if_set(one.history_for_new),
     )  # fmt: skip
 
 

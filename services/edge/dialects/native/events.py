@@ -55,7 +55,7 @@ class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
 
 class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
     """`by` has changed the group with `set_chat`; these are all settings but the name, see `renamed`. `edit_s`,
-    `recall_s`: null if they are not set."""
+    `recall_s`, `history_for_new`: null if they are not set."""
 
     chat: int
     by: int
@@ -65,6 +65,7 @@ class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
     receipts: bool
     edit_s: int | None
     recall_s: int | None
+    history_for_new: bool | None
 
 
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):

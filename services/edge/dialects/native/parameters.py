@@ -290,7 +290,8 @@ class SetChatParameters(ChatParameters, kw_only=True):
     """`avatar`: an address, as in `set_profile`. An empty `topic`, or `avatar`: none. `join_policy`: as in `create`;
     `closed`: by a link or an invitation alone. `receipts`: members see what the others have read. `edit_s`, `recall_s`:
     for so many seconds after a message its sender may edit or recall it, 0: never; null: as long as the server allows,
-    and never longer. What is left out stays, and null of the others."""
+    and never longer. `history_for_new`: who joins from now on sees the messages from before; null: in an open group.
+    What is left out stays, and null of the others."""
 
     name: str | None = None
     receipts: bool | None = None
@@ -299,6 +300,7 @@ class SetChatParameters(ChatParameters, kw_only=True):
     join_policy: Literal["open", "approval", "closed"] | None = None
     edit_s: Small | UnsetType | None = UNSET
     recall_s: Small | UnsetType | None = UNSET
+    history_for_new: bool | UnsetType | None = UNSET
 
 
 class JoinParameters(ChatParameters, kw_only=True):

@@ -294,6 +294,7 @@ def set_chat(wire: given.SetChatParameters, caller: Caller) -> RenameChat | SetC
     if wire.receipts is not None:
         changed.receipts = wire.receipts
     changed.edit_seconds, changed.recall_seconds = wire.edit_s, wire.recall_s
+    changed.history_for_new = wire.history_for_new
     if changed == SetChat(changed.chat):
         raise DecodeError("there is nothing to change", field="name")
     if isinstance(changed.name, str) and changed == SetChat(changed.chat, changed.name):

@@ -177,9 +177,9 @@ class ChatHead(msgspec.Struct):
     the changes after this one are not sent now; `changes` has them. `pins`: the indexes of the pinned messages.
     `topic`: if there is one. `members`: both of a chat that is no group; `face`: of the other one. `muted_until`,
     `mentions_only`: as set by `mute`. `role`: of the account, as in `members`. `receipts`: false if members do not see
-    what the others have read. `edit_s`, `recall_s`: if they are set by `set_chat`. `state`: another number as soon as
-    anything of this has changed, or the chat's members or their roles, but for messages, `rev` and what changes with
-    it; `role` and `state` are left out only while a server of an older version replies."""
+    what the others have read. `edit_s`, `recall_s`, `history_for_new`: if they are set by `set_chat`. `state`: another
+    number as soon as anything of this has changed, or the chat's members or their roles, but for messages, `rev` and
+    what changes with it; `role` and `state` are left out only while a server of an older version replies."""
 
     chat: int
     kind: str
@@ -207,6 +207,7 @@ class ChatHead(msgspec.Struct):
     receipts: bool | UnsetType = UNSET
     edit_s: int | UnsetType = UNSET
     recall_s: int | UnsetType = UNSET
+    history_for_new: bool | UnsetType = UNSET
     state: int | UnsetType = UNSET
 
 
@@ -304,7 +305,7 @@ class ChatResult(msgspec.Struct):
     """`kind`: private, group or service. `members`: in order of joining, the owner first, not all of a big group.
     `created`: Unix milliseconds; `version` rises with each change of the membership.
     `receipts`: members see what the others have read. `topic`: empty without one. `muted_until`, `mentions_only`: as
-    set by `mute`. `edit_s`, `recall_s`: if they are set by `set_chat`."""
+    set by `mute`. `edit_s`, `recall_s`, `history_for_new`: if they are set by `set_chat`."""
 
     chat: int
     kind: str
@@ -321,6 +322,7 @@ class ChatResult(msgspec.Struct):
     mentions_only: bool | UnsetType = UNSET
     edit_s: int | UnsetType = UNSET
     recall_s: int | UnsetType = UNSET
+    history_for_new: bool | UnsetType = UNSET
 
 
 class MemberInfo(msgspec.Struct):

@@ -91,6 +91,9 @@ async def test_new_times_of_edits_and_recalls_have_a_version(peers: BusPeers) ->
     assert (await peers.changes(chat)).change_times == ChangeTimes(None, 0)
     await peers.edge.request(on.SET_CHAT, SetChat(chat, actor=ANN, receipts=False))
     assert await peers.version(chat) == 3
+    await peers.edge.request(on.SET_CHAT_RULES, SetChat(chat, actor=ANN, history_for_new=True))
+    assert await peers.version(chat) == 3
+    assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, BOB))).chat.history_for_new is True
     rejected = await rejection(peers.edge.request(on.SET_CHAT_RULES, SetChat(chat, actor=BOB, edit_seconds=60)))
     assert (rejected.code, rejected.field) == (ErrorCode.FORBIDDEN, "chat")
 

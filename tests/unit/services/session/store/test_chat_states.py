@@ -52,6 +52,7 @@ async def rename(store: StoreHarness, account: AccountId, name: str) -> None:
         set_chat(receipts=False),
         set_chat(edit_seconds=0),
         set_chat(recall_seconds=60),
+        set_chat(history_for_new=True),
         lambda store, chat: store.give_role(ANN, chat, BOB, Role.ADMIN),
         lambda store, chat: store.give_role(ANN, chat, CEM, Role.ADMIN),
         lambda store, chat: store.give_role(ANN, chat, CEM, Role.OWNER),

@@ -1,11 +1,13 @@
 """Joining groups, on both databases."""
 
 import asyncio
+from functools import partial
 
 import msgspec
 import pytest
 
 from services.session.domain import LOBBY
+from services.session.store import chats
 from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
 from shared.contract import edge
 from shared.contract.edge import MembershipAnswered, Notice, RecentJoins
@@ -119,6 +121,26 @@ async def test_new_member_sees_no_earlier_messages_of_closed_groups(populated: S
     assert finished is not None
     assert finished.first_index == 8
     assert (await populated.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, 8, 3, 8)]
+
+
+@pytest.mark.parametrize("policy", [OPEN, APPROVAL, CLOSED])
+@pytest.mark.parametrize("history", [True, False, None])
+async def test_a_group_decides_what_new_members_see(
+    populated: StoreHarness, policy: JoinPolicy, history: bool | None
+) -> None:
+    """When their join is finished. Those who have joined before keep what they see, and nothing is unread."""
+    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
+    await populated.request_membership(DAN, chat)
+    await populated.finish_join(DAN, 4, chat)
+    await populated.request_membership(CEM, chat)
+    values = {"join_policy": policy, "history_for_new": history}
+    change = partial(chats.set_chat, number=chat, actor=ANN, values=values, now=NOW, broadcast_from=512)
+    assert (await populated.database.write(change)).chat.history_for_new is history
+    before = {account: await populated.entry(account, chat) for account in (ANN, BOB, DAN)}
+    await populated.finish_join(CEM, 8, chat)
+    sees_all = history is True or (history is None and policy is OPEN)
+    assert await populated.entry(CEM, chat) == ChatEntry(chat, 1 if sees_all else 8, 8)
+    assert {account: await populated.entry(account, chat) for account in before} == before
 
 
 async def test_membership_request_is_pending_until_answered(populated: StoreHarness) -> None:
