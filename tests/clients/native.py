@@ -11,7 +11,7 @@ from tests.clients.client import Account, Client, Malformed, RequestRejected, Se
 from tests.clients.line import SECONDS
 
 _FAR_FUTURE_MS = 4_000_000_000_000
-_GATHERED = ("read", "receipts", "typing", "presence", "mute", "synced")
+_GATHERED = ("read", "receipts", "typing", "presence", "mute", "settings", "synced")
 """Events that are no sights, of most of which only the last one counts; see `read_by`."""
 
 
@@ -174,6 +174,9 @@ class Native(Client):
         """Returns those that are members now."""
         return {*self.call("invite", chat=group, accounts=accounts)["added"]}
 
+    def set_rules(self, group: int, edit_s: int | None, recall_s: int | None, *, history_for_new: bool | None) -> None:
+        self.call("set_chat", chat=group, edit_s=edit_s, recall_s=recall_s, history_for_new=history_for_new)
+
     def set_role(self, group: int, member: int, role: str) -> None:
         if role == "owner":
             self.call("transfer", chat=group, account=member)
@@ -281,6 +284,7 @@ _SHAPES: dict[str, dict[str, type]] = {
     "read": {"chat": int, "index": int, "unread": int, "mentions": int},
     "receipts": {"chat": int, "upto": list},
     "mute": {"chat": int, "until": int},
+    "settings": {"chat": int, "by": int},
 }
 
 

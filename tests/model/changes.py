@@ -64,8 +64,8 @@ def is_forbidden(chat: Chat, message: SentMessage, command: ChangeCommand) -> bo
     if is_made(chat, message, command):
         return False
     may_make = {
-        "edit": message.sender == by,
-        "recall": by in (message.sender, *chat.leaders),
+        "edit": message.sender == by and chat.rules.edits,
+        "recall": by in chat.leaders or (message.sender == by and chat.rules.recalls),
         "reaction": True,
         "pin": chat.pair is not None or by in chat.leaders,
     }

@@ -3,7 +3,7 @@ Each action returns the notifications that it causes, by account."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tests.clients.client import Segment
 
@@ -79,6 +79,14 @@ class Change:
     is_on: bool = True
 
 
+class Rules(NamedTuple):
+    """Of a group: senders may edit and recall; `history`: new members see earlier messages, None: if it is open."""
+
+    edits: bool = True
+    recalls: bool = True
+    history: bool | None = None
+
+
 @dataclass(repr=False, eq=False)
 class Chat(Named):
     """`first`: the first visible index by member, in order of joining, the owner first. `before`: number of messages
@@ -103,6 +111,7 @@ class Chat(Named):
     banned: set[int] = field(default_factory=set)
     unalerted: set[int] = field(default_factory=set)
     """Members that want to be alerted of no message."""
+    rules: Rules = field(default_factory=Rules)
 
     def __repr__(self) -> str:
         return f"chat {self.number}"
@@ -314,6 +323,13 @@ class Model:
         chat.name = name
         return [(member, GroupRenamed(chat.number, name, by)) for member in chat.first]
 
+    def set_rules(self, chat: Chat, by: int, rules: Rules) -> Notifications:
+        """Native clients are notified, and others not."""
+        if by not in chat.leaders:
+            raise Forbidden
+        chat.rules = rules
+        return []
+
     # Roles
 
     def set_role(self, chat: Chat, by: int, account: int, role: Role) -> Notifications:
@@ -418,7 +434,8 @@ class Model:
 
     def _admit(self, chat: Chat, account: int) -> Notifications:
         chat.applied.pop(account, None)
-        chat.first[account] = 1 if chat.policy == "open" else chat.head + 1
+        sees_all = chat.policy == "open" if chat.rules.history is None else chat.rules.history
+        chat.first[account] = 1 if sees_all else chat.head + 1
         recipients = [account] if chat.number == LOBBY else list(chat.first)
         notifications: Notifications = [(account, ChatAppeared(chat.number))]
         return notifications + [

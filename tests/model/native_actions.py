@@ -8,7 +8,7 @@ from tests.model import changes
 from tests.model.changes import ChangeCommand
 from tests.model.device import ModelDevice, ModelMismatch, SleepingClient, expect_same
 from tests.model.harness import ModelHarness
-from tests.model.model import Chat, ModelUser, Role, SentMessage
+from tests.model.model import Chat, ModelUser, Role, Rules, SentMessage
 from tests.model.queries import check_native_history
 
 
@@ -97,6 +97,16 @@ def invite(harness: ModelHarness, device: ModelDevice, chat: Chat, accounts: lis
         lambda: added.append(client.invite(chat.number, accounts)), lambda: harness.model.invite(chat, by, accounts)
     )
     expect_same(device, added, [{*accounts} & chat.first.keys()][: len(added)])
+
+
+def set_rules(harness: ModelHarness, device: ModelDevice, chat: Chat, rules: Rules) -> None:
+    harness.note(f"{device} sets in {chat.number}: {rules}")
+    client, by = _client(device), device.user.number
+    edit_s, recall_s = (None if is_allowed else 0 for is_allowed in (rules.edits, rules.recalls))
+    harness.do(
+        lambda: client.set_rules(chat.number, edit_s, recall_s, history_for_new=rules.history),
+        lambda: harness.model.set_rules(chat, by, rules),
+    )
 
 
 def set_role(harness: ModelHarness, device: ModelDevice, chat: Chat, member: int, role: Role) -> None:

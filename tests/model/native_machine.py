@@ -15,7 +15,7 @@ from tests.model.concurrency import ConcurrentSend, Step
 from tests.model.concurrent_changes import ChangeStep, SendStep
 from tests.model.device import ModelDevice
 from tests.model.machine import MOST_DEVICES, Machine, data, flags
-from tests.model.model import LOBBY, Chat, ModelUser, Role, SentMessage
+from tests.model.model import LOBBY, Chat, ModelUser, Role, Rules, SentMessage
 from tests.model.queries import check_native_history
 
 _EMOJI = ("👍", "❤️")
@@ -169,6 +169,13 @@ class NativeMachine(Machine):
             (device, chat, member)
             for device, chat in self.own_groups() for member in chat.first if member != device.user.number
         ]  # fmt: skip
+
+    @precondition(lambda self: self.own_groups())
+    @rule(choice=data, rules=st.builds(Rules, flags, flags, st.sampled_from((True, False, None))))
+    def set_rules(self, choice: st.DataObject, rules: Rules) -> None:
+        groups = self.own_groups()
+        led = [(device, chat) for device, chat in groups if device.user.number in chat.leaders]
+        native_actions.set_rules(self.harness, *self.prefer(choice, "who and where", led, groups), rules)
 
     # Members
 
