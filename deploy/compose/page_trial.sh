@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the commands that docs/operations.md prints for Compose, on the project that trial.sh has started: the dashboard,
-# the operator's commands, backups and a restore, an upgrade and the way back, and with TLS another certificate.
-# Usage: trial.sh [--tls] --commands
+# the operator's commands, backups and a restore, an upgrade and the way back, with TLS another certificate, and the commands
+# of docs/runbooks.md, that of Prometheus where it runs. Usage: trial.sh [--tls] [--dashboards] --commands
 set -eu
 cd "$(dirname "$0")/../.."
 compose=$1 # or docker-compose
@@ -29,6 +29,7 @@ await() {
     fail "in vain: $*"
 }
 is_ready() { docker logs dragoman 2>&1 | grep "ready ws://"; }
+logs_a_backup() { $compose logs backup 2>&1 | grep "backed up to"; }
 is_ann() { chat "/login ann orange" | grep "you are user"; }
 
 say "the dashboard"
@@ -41,6 +42,37 @@ grep -q "you are user" "$kept/log" || fail "ann cannot register"
 $compose run --rm -T operator admin user find ann --config /secrets/admin/dragoman.toml > "$kept/log" 2>&1 || fail "no ann"
 $compose run --rm -T secrets admin keys list --set auth.keys=/secrets/keys > "$kept/log" 2>&1 || fail "no keys"
 
+say "the commands of the runbooks"
+# Succeeds, and prints this.
+shows() {
+    wanted=$1
+    shift
+    "$@" > "$kept/log" 2>&1 && grep -q "$wanted" "$kept/log" || fail "not $wanted: $*"
+}
+shows edge-2 $compose run --rm -T operator top --once http://auth:9000 http://session:9000 http://message-1:9000 http://message-2:9000 http://edge-1:9000 http://edge-2:9000
+shows 'exactly its own rights' $compose exec -T auth dragoman doctor auth --config /secrets/auth/dragoman.toml
+shows 'can be written' $compose exec -T edge-1 dragoman doctor edge --config /secrets/edge/dragoman.toml
+shows 'Server is ready' $compose logs --tail 50 nats
+$compose pause nats > "$kept/log" 2>&1 || fail "NATS is not paused"
+shows '[Pp]aused' $compose ps --all nats
+$compose unpause nats > "$kept/log" 2>&1 || fail "NATS is not woken"
+$compose restart nats > "$kept/log" 2>&1 || fail "NATS is not restarted"
+$compose kill nats > "$kept/log" 2>&1 && $compose start nats > "$kept/log" 2>&1 || fail "NATS is not started"
+shows Mounted $compose exec -T nats df /data
+echo 'SELECT pid, pg_blocking_pids(pid), state, query FROM pg_stat_activity WHERE datname = current_database()' > "$kept/query"
+$compose exec -T postgres psql --username postgres dragoman < "$kept/query" > "$kept/log" 2>&1 || fail "PostgreSQL is not queried"
+grep -q pg_blocking_pids "$kept/log" || fail "PostgreSQL does not say who waits for whom"
+$compose run --rm -T secrets > "$kept/log" 2>&1 || fail "the users are not written anew"
+$compose kill -s HUP nats > "$kept/log" 2>&1 || fail "NATS does not read its users"
+shows balancer $compose ps balancer
+$compose restart balancer > "$kept/log" 2>&1 || fail "the balancer is not restarted"
+if [ -n "$($compose --profile dashboards ps -q prometheus)" ]; then
+    shows '=> 1' $compose exec -T prometheus promtool query instant http://127.0.0.1:9090 'up == 1'
+    $compose exec -T prometheus promtool query instant http://127.0.0.1:9090 'up == 0' > "$kept/log" 2>&1 || fail "Prometheus is not queried"
+    $compose logs --tail 50 alertmanager > "$kept/log" 2>&1 || fail "Alertmanager has no log"
+fi
+await is_ann
+
 say "a backup"
 printed "With Compose" 4 || fail "no backup"
 backup=$(sed -n 's#.*backed up to /backups/##p' "$kept/log")
@@ -52,6 +84,8 @@ printed "With Compose" 5 "s/RESTORE=[0-9TZ-]*/RESTORE=$backup/" || fail "not res
 await is_ann
 ! chat "/login bob orange" | grep -q "you are user" || fail "bob came after the backup"
 $compose --profile backup up -d > "$kept/log" 2>&1 || fail "no backups each night"
+shows backup $compose ps backup
+await logs_a_backup
 
 case $edges in
 wss:*)

@@ -4,21 +4,22 @@
 # (needs root, debootstrap). Usage:
 #   deploy/compose/trial.sh [--tls] [--dashboards] [DIRECTORY OF THE CONFORMANCE SUITE] [PYTEST ARGUMENTS]
 #   deploy/compose/trial.sh --chaos [--alerts] [STEP …]
-#   deploy/compose/trial.sh [--tls] --commands
+#   deploy/compose/trial.sh [--tls] [--dashboards] --commands
 # --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
 # --dashboards: with those parts of the profile whose images exist, whose health checks must see a freeze;
 # --chaos: instead of the suite, users chat while containers are killed, frozen and restarted, disks are full, and
 # upgrade.sh goes to another tag and back (as root, after ./dev setup); prints waits and losses. Exit status 0: proven,
 # 1: violated, 2: inconclusive. With the tag of an earlier image in DRAGOMAN_VERSION, the upgrade is from that one;
 # --alerts: with Prometheus. Freezes and full disks last until an alert fires, and the table names the alerts;
-# --commands: instead of the suite, the commands that docs/operations.md prints for Compose (page_trial.sh).
+# --commands: instead of the suite, the commands that docs/operations.md and docs/runbooks.md print for Compose
+# (page_trial.sh).
 set -eu
 cd "$(dirname "$0")/../.."
 tls=false chaos=false alerts=false commands=false dashboards=""
 watchers="prometheus alertmanager nats-exporter valkey-exporter postgres-exporter node-exporter blackbox"
 while :; do
   case ${1:-} in
-    -h | --help) sed -n '2,14s/^# //p' deploy/compose/trial.sh; exit ;;
+    -h | --help) sed -n '2,15s/^# //p' deploy/compose/trial.sh; exit ;;
     --chaos) chaos=true ;;
     --commands) commands=true ;;
     --tls) tls=true ;;
@@ -174,7 +175,7 @@ if [ -n "$watching" ]; then
   case $watching in *nats-exporter*) await 60 shows 'gnatsd_healthz_status_value == 1' ;; esac
   ! $tls || await 120 shows 'probe_ssl_earliest_cert_expiry > time()'
   say "is watched by$watching"
-  $alerts || freeze_watchers
+  $alerts || $commands || freeze_watchers
 fi
 if $chaos; then
   ! $alerts || { find_prometheus; export DRAGOMAN_PROMETHEUS="http://$address:9090"; }

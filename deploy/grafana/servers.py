@@ -62,6 +62,14 @@ VALKEY = Section(
         ),
         _valkey("Memory of the server", Unit.BYTES, "memory_used_bytes"),
         _valkey("Memory it may use", Unit.BYTES, "memory_max_bytes", "0: there is no limit."),
+        _one(
+            "Keys evicted",
+            Unit.PER_SECOND,
+            _growth("redis_evicted_keys_total", "valkey", "instance"),
+            "{{instance}}",
+            "Removed for want of memory: edges lose their presence.",
+            bad=True,
+        ),
     ),
 )
 POSTGRESQL = Section(

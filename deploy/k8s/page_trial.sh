@@ -52,6 +52,20 @@ forward kubectl -n dragoman port-forward "$pod" 9000
 curl --fail --silent --noproxy '*' http://127.0.0.1:9000/readyz > /dev/null || fail "$pod is not ready"
 kubectl -n dragoman exec "$pod" -- dragoman doctor auth --config /secrets/dragoman.toml > "$kept/doctor" || fail "$(cat "$kept/doctor")"
 kubectl -n dragoman logs "$pod" --tail 50 > /dev/null
+kubectl -n dragoman exec "$pod" -- sh -c 'kill 1' # its container starts again, and has a log before
+for _ in $(seq 60); do
+    ! kubectl -n dragoman logs "$pod" --previous > "$kept/log" 2>&1 || break
+    sleep 1
+done
+[ -s "$kept/log" ] || fail "$pod has no log before"
+kubectl -n dragoman describe "$pod" > "$kept/log"
+grep -q 'Restart Count: *[1-9]' "$kept/log" || fail "$pod is not described: $(cat "$kept/log")"
+kubectl -n dragoman exec nats-0 -- df /data > /dev/null
+echo 'SELECT pid, pg_blocking_pids(pid), state, query FROM pg_stat_activity WHERE datname = current_database();' > "$kept/query"
+kubectl -n dragoman exec -i postgres-0 -- psql --username postgres dragoman < "$kept/query" > "$kept/log"
+grep -q 'pg_blocking_pids' "$kept/log" || fail "PostgreSQL does not say who waits for whom: $(cat "$kept/log")"
+kubectl -n dragoman get cronjobs,jobs > "$kept/log"
+grep -q 'cronjob.batch/dragoman-backup' "$kept/log" || fail "there is no CronJob"
 kubectl -n dragoman delete "$pod" --grace-period=1 > /dev/null
 kubectl -n dragoman rollout status deployment/auth --timeout=120s > /dev/null
 kubectl -n dragoman scale deployment/auth --replicas=0 > /dev/null

@@ -1,61 +1,186 @@
-"""Runbooks name panels that an operator can see, and commands of kubectl that a trial runs."""
+"""Runbooks name what exists: panels, settings, metrics, lines of the log, values of labels, and commands that a trial
+runs."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import psycopg
+import pytest
+
+from deploy.grafana.dashboard_definitions import dashboards
+from services.cli.settings_table import leaves
+from shared.settings import Settings
 from tests.docs.executed_code import shell_commands
 from tests.docs.test_operators_commands import PAGES, commands, run_as_printed
+from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[2]
-TRIAL = ROOT / "deploy" / "k8s" / "page_trial.sh"
-BY_HAND = {"kubectl describe certificate"}
-"""It needs cert-manager."""
+RUNBOOKS = " ".join((ROOT / "docs" / "runbooks.md").read_text().split())
+QUOTED = sorted(set(re.findall(r"`([^`]+)`", RUNBOOKS)))
+CLUSTER, COMPOSE = ROOT / "deploy" / "k8s" / "page_trial.sh", ROOT / "deploy" / "compose" / "page_trial.sh"
+BY_HAND = {
+    "kubectl describe certificate": "it needs cert-manager",
+    "docker image prune": "it removes images of the host",
+    "docker system df -v": "it only shows",
+}
+"""Commands that no trial runs, and why."""
+DRAGOMANS = re.compile(r"(?:dragoman|\./dev)(?: |$)|--[a-z]+(?: DIR)?$")
+"""tests/docs/test_commands.py looks for these."""
+OF_A_SYSTEM = {
+    "cat", "chronyc", "curl", "df", "dmesg", "du", "fuser", "grep", "journalctl", "nats-server", "openssl", "promtool",
+    "ps", "ss", "systemctl", "ulimit",
+}  # fmt: skip
+FOREIGN = {
+    "0/0": "kubectl",
+    "/healthz?js-enabled-only=true": "NATS",
+    "/rules": "Prometheus",
+    "/targets": "Prometheus",
+    "InvalidSignatureError": "PyJWT",
+    "OOMKilled": "Kubernetes",
+    "READY": "kubectl",
+    "connection refused": "Go",
+    "context deadline exceeded": "Go",
+    "database is locked": "SQLite",
+    "edge.*.deliver": "NATS",
+    "max_connections": "PostgreSQL",
+    "maxmemory-policy": "Redis",
+    "no such host": "Go",
+    "noeviction": "Redis",
+    "some avg60": "Linux",
+    "unreachable": "prometheus-nats-exporter",
+}
+"""Words of other programs, and whose they are."""
 
 
-def titles(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(title := node.get("title"), str):
-            yield title
-        for child in node.values():
-            yield from titles(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from titles(child)
+def panel_titles() -> Iterator[tuple[str, bool]]:
+    """Each with whether a process's own page has it."""
+    for dashboard in dashboards():
+        for section in dashboard.sections:
+            yield from ((one.title, dashboard.name in ("auth", "edge", "message", "session")) for one in section.panels)
 
 
-def test_every_panel_of_a_runbook_is_on_a_dashboard() -> None:
-    text = " ".join((ROOT / "docs" / "runbooks.md").read_text().split())
-    named = set(re.findall(r"`([A-Z][a-z][^`]*)`", text))
-    shown = {
-        title
-        for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")
-        for title in titles(json.loads(path.read_text()))
-    }
-    assert len(named) > 10
-    assert named <= shown
+@cache
+def literals() -> str:
+    files = (path for package in ("services", "shared") for path in (ROOT / package).rglob("*.py"))
+    return "\n".join(found for path in files for found in re.findall(r'"([^"\n]*)"', path.read_text()))
 
 
-def as_in_the_trial(command: str) -> str:
-    """With the pod and the job of the trial in place of NAME; servers have their names."""
-    return command.replace("pod/NAME", '"$pod"').replace("job/NAME", "job/backup-now")
+@cache
+def expressions() -> str:
+    """Of rules and dashboards."""
+    queries = (path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+    rules = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
+    return "\n".join((rules, *queries))
 
 
-def run_in_the_trial() -> str:
-    """The commands of the script and of the blocks that it reads from the page."""
-    script = shell_commands(TRIAL.read_text())
+def is_setting(name: str) -> bool:
+    section, _, rest = name.partition(".")
+    return any(one == name or (rest == "*" and one.startswith(f"{section}.")) for one, _, _ in leaves(Settings()))
+
+
+def is_queried(name: str) -> bool:
+    """A metric, a label, or the value of one."""
+    found = re.fullmatch(r"([a-z]+(?:[:_-][a-z0-9]+)*)(?:\{.*\}| - .*)?", name)
+    return found is not None and re.search(rf"\b{found[1]}(?![\w-])", expressions()) is not None
+
+
+def is_variable(name: str) -> bool:
+    files = (ROOT / "docker-compose.yml", ROOT / "deploy" / "compose" / "alerts.env")
+    return re.fullmatch(r"[A-Z]+(?:_[A-Z]+)+", name) is not None and any(name in file.read_text() for file in files)
+
+
+def is_file(name: str) -> bool:
+    return (ROOT / name).exists() or any((ROOT / "deploy" / "k8s" / place).exists() for place in (name, f"{name}/"))
+
+
+def is_known(name: str) -> bool:
+    program = name.partition(" ")[0]
+    return (
+        name in {title for title, _ in panel_titles()}
+        or name in FOREIGN
+        or program in OF_A_SYSTEM | {"docker", "kubectl", "SELECT"}
+        or DRAGOMANS.match(name) is not None
+        or any(test(name) for test in (is_setting, is_queried, is_variable, is_file))
+        or name in literals()
+    )
+
+
+def test_what_runbooks_name_exists() -> None:
+    assert [name for name in QUOTED if not is_known(name)] == []
+
+
+def test_no_word_is_listed_that_no_runbook_has() -> None:
+    assert {*FOREIGN, *BY_HAND} - set(QUOTED) == set()
+    assert OF_A_SYSTEM - {name.partition(" ")[0] for name in QUOTED} == set()
+
+
+def test_wrong_names_are_noticed() -> None:
+    for name in (
+        "Time to fly",
+        "edge.wings",
+        "flying.*",
+        "dragoman_edge_wings_total",
+        "DRAGOMAN_WINGS",
+        "deploy/wings",
+    ):
+        assert not is_known(name)
+
+
+def test_panels_of_grafana_alone_are_listed() -> None:
+    """`dragoman up` has no Grafana."""
+    own = {title for title, is_own in panel_titles() if is_own}
+    (listed,) = re.findall(r"On Grafana's dashboards alone are (.*?)\. ", RUNBOOKS)
+    named = {name for name in QUOTED if name in {title for title, _ in panel_titles()}}
+    assert len(named) > 30
+    assert set(re.findall(r"`([^`]+)`", listed)) == named - own
+
+
+def test_each_panel_of_a_definition_is_on_a_dashboard() -> None:
+    """What `panel_titles` has is what an operator can see."""
+    shown = "\n".join(path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+    assert [title for title, _ in panel_titles() if f'"title": {json.dumps(title)}' not in shown] == []
+
+
+def in_the_cluster(command: str) -> list[str]:
+    """As page_trial.sh has it: with its pod and its job in place of NAME; servers have their names."""
+    return [command.replace("pod/NAME", '"$pod"').replace("job/NAME", "job/backup-now")]
+
+
+def in_compose(command: str) -> list[str]:
+    """As page_trial.sh has them, without a terminal."""
+    parts = (one.replace("docker compose", "$compose") for one in command.split(" && "))
+    return [re.sub(r"(?<=\$compose )(run --rm|exec)", r"\1 -T", one) for one in parts]
+
+
+def run_in(script: Path) -> str:
+    """The commands of a trial and of the blocks that it reads from the page."""
+    text = shell_commands(script.read_text())
     blocks = run_as_printed()
-    read = (one.text for one in commands(PAGES[0])
-            if (one.section, one.block) in blocks and f'printed "{one.section}" {one.block}' in script)  # fmt: skip
-    return "\n".join((script, *read))
+    read = (part for one in commands(PAGES[0]) for part in in_compose(one.text)
+            if (one.section, one.block) in blocks and f'printed "{one.section}" {one.block}' in text)  # fmt: skip
+    return "\n".join((text, *read))
 
 
-def test_a_trial_runs_each_command_of_kubectl() -> None:
-    printed = set(re.findall(r"`(kubectl [^`]+)`", (ROOT / "docs" / "runbooks.md").read_text()))
-    assert len(printed) > 7
-    assert printed >= BY_HAND
-    run = run_in_the_trial()
-    missing = {one for one in printed - BY_HAND
-               if not re.search(re.escape(as_in_the_trial(one)) + r"(?: *[>|;)]|$)", run, re.MULTILINE)}  # fmt: skip
-    assert missing == set()
+@pytest.mark.parametrize(
+    ("program", "script", "as_run", "least"),
+    [("kubectl", CLUSTER, in_the_cluster, 12), ("docker", COMPOSE, in_compose, 15)],
+)
+def test_a_trial_runs_each_command(program: str, script: Path, as_run: Callable[[str], list[str]], least: int) -> None:
+    printed = {name for name in QUOTED if name.startswith(f"{program} ")}
+    assert len(printed) >= least
+    run = run_in(script)
+    missing = [part for one in printed - BY_HAND.keys() for part in as_run(one)
+               if not re.search(re.escape(part) + r"(?: *\d?[<>|;)&]|$)", run, re.MULTILINE)]  # fmt: skip
+    assert missing == []
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_postgresql_runs_each_query(postgres_server: PostgresServer) -> None:
+    queries = [name.replace("(PID)", "(0)") for name in QUOTED if name.startswith("SELECT ")]
+    assert len(queries) == 3
+    with psycopg.connect(postgres_server.url("postgres")) as connection:
+        for query in queries:
+            assert connection.execute(query.encode()).fetchall()
