@@ -41,6 +41,7 @@ FOREIGN = {
     "InvalidSignatureError": "PyJWT",
     "OOMKilled": "Kubernetes",
     "READY": "kubectl",
+    "Send-Q": "ss",
     "connection refused": "Go",
     "context deadline exceeded": "Go",
     "database is locked": "SQLite",
@@ -49,6 +50,7 @@ FOREIGN = {
     "maxmemory-policy": "Redis",
     "no such host": "Go",
     "noeviction": "Redis",
+    "pg_terminate_backend": "PostgreSQL",
     "some avg60": "Linux",
     "unreachable": "prometheus-nats-exporter",
 }
