@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import Fault, SleeperCutOff, UnreadFetched, UnreadShown
+from tests.drills.records import Fault, Healed, SleeperCutOff, UnreadFetched, UnreadShown
 from tests.drills.sample_trials import SampleTrial
 from tests.drills.unread import SETTLED_SECONDS, counted
 
@@ -64,6 +64,21 @@ def test_a_message_received_long_ago_does_not(sample: SampleTrial, count: int, r
     fetch(sample, "text-1")
     sample.tick(SETTLED_SECONDS)
     show(sample, count)
+    assert is_right(sample) is right
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "right"),
+    [(0.0, 0.0, True), (SETTLED_SECONDS + 1, 0.0, False), (0.0, SETTLED_SECONDS + 1, False)],
+)
+def test_a_message_received_just_before_an_outage_may_count_until_it_is_over(
+    sample: SampleTrial, before: float, after: float, right: bool
+) -> None:
+    fetch(sample, "text-1")
+    began = sample.tick(before)
+    sample.records.append(Healed(sample.tick(2 * SETTLED_SECONDS), began, "nats", frozenset()))
+    sample.tick(after)
+    show(sample, 2)
     assert is_right(sample) is right
 
 

@@ -15,7 +15,7 @@ _MOST_PER_CHAT = 1_000
 def counted(trial_index: IndexedTrial) -> Iterator[str]:
     """A sleeper's count is at least the number of messages that were acknowledged before its login and that it has
     never received, at most the number of those that were sent before the reply and not received long ago. Nothing can
-    be counted during a fault: the login then shows 0."""
+    be counted during a fault: the login then shows 0. Nor can what was received just before be stored as read."""
     for shown in trial_index.unread_shown:
         if not shown.count and _disturbed(trial_index, shown):
             continue
@@ -52,7 +52,12 @@ def _may_count(trial_index: IndexedTrial, shown: UnreadShown, entry: Entry) -> b
     if sent is None or sent.at > shown.at:
         return False
     fetched = trial_index.fetched.get((shown.account, entry.text))
-    return fetched is None or fetched > shown.began - SETTLED_SECONDS
+    if fetched is None or fetched > shown.began - SETTLED_SECONDS:
+        return True
+    return any(
+        healed.began - SETTLED_SECONDS < fetched < healed.at and shown.began < healed.at + SETTLED_SECONDS
+        for healed in trial_index.healed
+    )
 
 
 def _disturbed(trial_index: IndexedTrial, shown: UnreadShown) -> bool:
