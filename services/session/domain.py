@@ -228,14 +228,6 @@ def check_capacity(number: ChatId, size: int, limits: LimitsSettings) -> None:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
 
 
-def banned_account() -> RequestError:
-    return RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account")
-
-
-def blocking_account(field: str) -> RequestError:
-    return RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field)
-
-
 def check_chat_count(chats: int, limits: LimitsSettings) -> None:
     """An account in so many groups may join one more."""
     if chats >= limits.chats_per_account:

@@ -57,6 +57,9 @@ def route(
     bus.serve(on.LIST_PENDING_NOTICES, friends.list_pending_notices, queue=_QUEUE)
     bus.serve(on.DROP_PENDING_NOTICES, friends.drop_pending_notices, queue=_QUEUE)
 
+    bus.serve(on.LIST_ACCOUNTS, system.list_accounts, queue=_QUEUE)
+    bus.serve(on.OPEN_NOTICES, system.open_notices, queue=_QUEUE)
+
 
 def route_members(bus: Bus, memberships: Memberships, moderation: Moderation) -> None:
     bus.serve(on.REQUEST_MEMBERSHIP, memberships.request_membership, queue=_QUEUE)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.session import domain
-from services.session.store.bans import banned_among
-from services.session.store.blocks import blocking_among
+from services.session.store.bans import banned_account, banned_among
+from services.session.store.blocks import blocking_account, blocking_among
 from services.session.store.memberships import (
     LockedGroup,
     StartedJoin,
@@ -113,9 +113,9 @@ class _Candidates:
         if account not in self._invitable:
             raise RequestError(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
         if account in self._blocking:
-            raise domain.blocking_account("account")
+            raise blocking_account("account")
         if account in self._banned:
-            raise domain.banned_account()
+            raise banned_account()
         domain.check_capacity(self._group.id, size, limits)
         domain.check_chat_count(self._groups.get(account, 0), limits)
 

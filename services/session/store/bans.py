@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import ALWAYS, banned_account, check_ban_count, check_silence_count
+from services.session.domain import ALWAYS, check_ban_count, check_silence_count
 from services.session.store.sql import insert
 from services.session.tables import ban, silence
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.moderation import Ban, BanMember, SilenceMember
 from shared.settings import LimitsSettings
@@ -75,3 +76,7 @@ def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
     """Of a deleted account."""
     connection.execute(sa.delete(ban).where(ban.c.account == account))
     connection.execute(sa.delete(silence).where(silence.c.account == account))
+
+
+def banned_account() -> RequestError:
+    return RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account")

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import blocking_account, check_block_count
+from services.session.domain import check_block_count
 from services.session.store.sql import later, pair_key, parse_pair, require_active, slices
 from services.session.tables import block, chat, friend_request
 from shared.contract.contacts import SetBlocked
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, MemberPair
 from shared.settings import LimitsSettings
@@ -87,3 +88,7 @@ def blocking_among(connection: sa.Connection, actor: AccountId, accounts: Sequen
 def delete_blocks(connection: sa.Connection, account: AccountId) -> None:
     """Of a deleted account, in both directions."""
     connection.execute(sa.delete(block).where(sa.or_(block.c.account == account, block.c.blocked == account)))
+
+
+def blocking_account(field: str) -> RequestError:
+    return RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field)
