@@ -197,20 +197,36 @@ def finish_joins(
     recipients, recent = _audience(connection, group, [row.account for row in joining], first, now, broadcast_from)
     # By the version of a new owner, the former one has left.
     is_alone = joining[0].version == group.version and joining[0].role != Role.OWNER
+    answers = [
+        MembershipAnswered(number, group.name, AccountId(row.account), accepted=True, version=version)
+        for version, row in enumerate(joining, group.version + 1)
+    ]
     joins: list[FinishedJoin] = []
-    for version, row in enumerate(joining, group.version + 1):
-        account = AccountId(row.account)
+    for row, answered in zip(joining, _store(connection, group, answers, recipients, now), strict=True):
+        version, account = answered.version, answered.account
         own = sa.and_(member.c.chat == number, member.c.account == account)
         change = sa.update(member).where(own).values(unread_from=unread_from, first_index=first, version=version)
         connection.execute(change)
-        answered = MembershipAnswered(number, group.name, account, accepted=True, version=version)
-        if number != LOBBY:
-            answered = pending_notifications.store(connection, recipients or [account], answered, now)
         notified = [account] if number == LOBBY else recipients
         since = version - 2 if is_alone and not joins else version - 1
         joins.append(FinishedJoin(version, since, Role(row.role), first, answered, notified, None if joins else recent))
     increment_version(connection, number, now, by=len(joins))
     return FinishedJoins(group.version + len(joins), joins)
+
+
+def _store(
+    connection: sa.Connection,
+    group: LockedGroup,
+    answers: list[MembershipAnswered],
+    recipients: list[AccountId] | None,
+    now: int,
+) -> list[MembershipAnswered]:
+    """Store these notifications for the recipients; None: each for its own account. Joins of the lobby have none."""
+    if group.id == LOBBY:
+        return answers
+    if recipients is not None:
+        return pending_notifications.store_several(connection, recipients, answers, now)
+    return [pending_notifications.store(connection, [one.account], one, now) for one in answers]
 
 
 def _audience(

@@ -1,7 +1,7 @@
 """Notifications stored until a client confirms them: answers to requests, new members of one's groups, groups that the
 account was added to."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -14,7 +14,6 @@ from shared.contract.ids import AccountId
 from shared.contract.model import Chat
 from shared.contract.session import PendingNotice
 
-StoredNotice = FriendshipAnswered | MembershipAnswered
 N = TypeVar("N", FriendshipAnswered, MembershipAnswered)
 
 _PER_ACCOUNT = 1_000
@@ -23,7 +22,18 @@ _RETENTION_MS = 90 * 24 * 3600 * 1000
 
 def store(connection: sa.Connection, accounts: Sequence[AccountId], notice: N, now: int) -> N:
     """Store the notice for each account. Returns it with the numbers it is stored by."""
-    return msgspec.structs.replace(notice, kept=_insert(connection, dict.fromkeys(accounts, notice), now))
+    (stored,) = store_several(connection, accounts, [notice], now)
+    return stored
+
+
+def store_several(connection: sa.Connection, accounts: Sequence[AccountId], notices: Iterable[N], now: int) -> list[N]:
+    """Store each of these different notices, in this order, for each account, as `store` does."""
+    packed = [(notice, msgspec.msgpack.encode(notice)) for notice in notices]
+    numbers = _insert(connection, [(account, content) for _, content in packed for account in accounts], now)
+    return [
+        msgspec.structs.replace(notice, kept={account: numbers[account, content] for account in accounts})
+        for notice, content in packed
+    ]
 
 
 def store_added(
@@ -33,21 +43,22 @@ def store_added(
     added = [
         MembershipAnswered(group.id, group.name, account, accepted=True, version=group.version) for account in accounts
     ]
-    return _insert(connection, {one.account: one for one in added}, now)
+    numbers = _insert(connection, [(one.account, msgspec.msgpack.encode(one)) for one in added], now)
+    return {account: number for (account, _), number in numbers.items()}
 
 
-def _insert(connection: sa.Connection, notices: Mapping[AccountId, StoredNotice], now: int) -> dict[AccountId, int]:
-    """Insert, and delete the accounts' expired and excess notifications."""
-    numbers: dict[AccountId, int] = {}
-    pack = msgspec.msgpack.encode
-    for some in slices(list(notices)):
-        rows = [{"account": account, "notice": pack(notices[account]), "created": now} for account in some]
-        insertion = sa.insert(pending_notification)
-        inserted = connection.execute(
-            insertion.returning(pending_notification.c.account, pending_notification.c.number), rows
-        )
-        numbers |= {AccountId(row.account): row.number for row in inserted}
-        _delete_expired(connection, some, now)
+def _insert(
+    connection: sa.Connection, notices: Sequence[tuple[AccountId, bytes]], now: int
+) -> dict[tuple[AccountId, bytes], int]:
+    """Insert packed notices, and delete the accounts' expired and excess notifications."""
+    numbers: dict[tuple[AccountId, bytes], int] = {}
+    returned = [pending_notification.c[name] for name in ("account", "notice", "number")]
+    for some in slices(notices):
+        rows = [{"account": account, "notice": content, "created": now} for account, content in some]
+        for row in connection.execute(sa.insert(pending_notification).returning(*returned), rows):
+            numbers[AccountId(row.account), bytes(row.notice)] = row.number
+    for accounts in slices(list(dict.fromkeys(account for account, _ in notices))):
+        _delete_expired(connection, accounts, now)
     return numbers
 
 
@@ -67,7 +78,7 @@ def delete(connection: sa.Connection, account: AccountId, numbers: Sequence[int]
 
 
 def _delete_expired(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
-    """Delete the accounts' notifications that are too old, or more than allowed. Each account has a new row. The bounds
+    """Delete the accounts' notifications that are too old, or more than allowed. Each account has new rows. The bounds
     come from the index, not from reading all rows."""
     number = pending_notification.c.number
     own = sa.select(number).where(pending_notification.c.account == profile.c.id)
