@@ -14,6 +14,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import AddMembers, ListMembers, MemberList, MemberRole
 from shared.contract.model import Role
+from shared.contract.moderation import SetChat
 from shared.contract.session import Ack, ChatVersion, EndMembership
 from shared.contract.subjects import Route
 from tests.support.servers import NatsServer
@@ -29,16 +30,20 @@ class FormerMemberList(msgspec.Struct):
 
 @pytest.fixture
 async def edge(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    """Beside a session that serves two subjects as it did."""
+    """Beside a session that serves three subjects as it did."""
     edge, session = (Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("edge", "session"))
 
     async def end_membership(request: EndMembership) -> Ack:
+        return Ack()
+
+    async def set_chat(request: SetChat) -> Ack:
         return Ack()
 
     async def list_members(request: ListMembers) -> FormerMemberList:
         return FormerMemberList([MemberRole(ANN, Role.OWNER, 0, "Ann")])
 
     session.serve(Route(on.END_MEMBERSHIP.subject, EndMembership, Ack), end_membership, queue="session")
+    session.serve(Route(on.SET_CHAT.subject, SetChat, Ack), set_chat, queue="session")
     session.serve(Route(on.LIST_MEMBERS.subject, ListMembers, FormerMemberList), list_members, queue="session")
     async with AsyncExitStack() as stack:
         for bus in (edge, session):
@@ -47,9 +52,19 @@ async def edge(nats_server: NatsServer) -> AsyncIterator[Bus]:
         yield edge
 
 
-async def test_what_it_lacks_is_unavailable(edge: Bus) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        AddMembers(CHAT, [BOB]),
+        SetChat(CHAT, edit_seconds=0, topic="words"),
+        SetChat(CHAT, recall_seconds=None),
+        SetChat(CHAT, history_for_new=False),
+    ],
+)
+async def test_what_it_lacks_is_unavailable(edge: Bus, command: AddMembers | SetChat) -> None:
+    """Settings that it does not know, too, which it would ignore."""
     with pytest.raises(RequestError) as caught:
-        await Forwarder(edge, 0.5).forward(AddMembers(CHAT, [BOB]), ANN)
+        await Forwarder(edge, 0.5).forward(command, ANN)
     assert caught.value.failure.code is ErrorCode.UNAVAILABLE
 
 
@@ -57,5 +72,6 @@ async def test_versions_that_it_does_not_send_are_not_known(edge: Bus) -> None:
     """It lists all members, whatever version the client knows."""
     forwarder = Forwarder(edge, 5.0)
     assert await forwarder.forward(EndMembership(CHAT, BOB), ANN) == ChatVersion(0)
+    assert await forwarder.forward(SetChat(CHAT, topic="words"), ANN) == ChatVersion(0)
     listed = await forwarder.forward(ListMembers(CHAT, since=3), ANN)
     assert listed == MemberList([MemberRole(ANN, Role.OWNER, 0, "Ann")], version=0, since=0)
