@@ -367,17 +367,21 @@ class Bus:
         self._broker.flush()
 
     async def publish_event(self, topic: Topic[Q], event: Q, *, key: str) -> None:
-        """Stores a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
-        headers = {"Nats-Msg-Id": key, "traceparent": self._traceparent()}
+        """Stores a durable event; `key` deduplicates repetitions in the same incarnation of the stream. Raises
+        nats.errors.Error or TimeoutError: it may have been stored, and is to be published again."""
         if self._workers:
             async with asyncio.timeout(_EVENT_SECONDS):
                 await self._streams.ready.wait()
+        suspicions = self._streams.suspicions
+        headers = {"Nats-Msg-Id": f"{key} {self._streams.incarnation}", "traceparent": self._traceparent()}
         stream = self._broker.client.jetstream(timeout=_EVENT_SECONDS)
         try:
             await stream.publish(topic.subject, _pack(event), headers=headers, stream=STREAM)
         except nats.js.errors.NoStreamResponseError:
             self._streams.suspect()
             raise
+        if self._streams.suspicions != suspicions:  # a new stream may have dropped it, for want of consumers
+            raise nats.errors.ConnectionReconnectingError
 
     async def store_dead_letter(self, topic: Topic[Q], event: Q, error: str, attempts: int) -> None:
         """Stores an event that a service gives up by itself. Raises nats.errors.Error."""

@@ -101,6 +101,10 @@ class EventStreams:
     ) -> None:
         self.ready = asyncio.Event()
         """They exist, as far as known. An event that is published before its consumers exist is lost."""
+        self.suspicions = 0
+        """So often was `ready` cleared."""
+        self.incarnation = ""
+        """When the stream of events was created, as of the last time that `ready` was set."""
         self._service = service
         self._replicas = replicas
         self._is_denied = is_denied
@@ -146,6 +150,7 @@ class EventStreams:
 
     def suspect(self) -> None:
         """Streams may be missing: the connection was interrupted, or nothing stores an event."""
+        self.suspicions += 1
         self.ready.clear()
         self._woken.set()
 
@@ -177,8 +182,8 @@ class EventStreams:
         """Create what is missing. Raises MissingConsumer, nats.errors.Error."""
         stream = client.jetstream(timeout=_REPLY_SECONDS)
         try:
-            for config in stream_configs(self._replicas):
-                await _ensure_stream(stream, config)
+            created = [await _ensure_stream(stream, config) for config in stream_configs(self._replicas)]
+            self.incarnation = created[0]
             for service, topic in needed_consumers(self._service):
                 if not await _creation_time(stream, service, topic):
                     await stream.add_consumer(STREAM, consumer_config(service, topic))
@@ -207,16 +212,19 @@ class EventStreams:
             self._on_lost()
 
 
-async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> None:
+async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> str:
+    """Returns when the stream was created."""
+    name = str(config.name)
     try:
-        await stream.stream_info(str(config.name))
+        return str((await stream.stream_info(name)).created)
     except NotFoundError:
         try:
             await stream.add_stream(config)
         except BadRequestError as error:  # another process was faster, with settings of its own
             if error.err_code != _NAME_IN_USE:
                 raise
-        _log.warning("stream was missing and is created", stream=config.name)
+        _log.warning("stream was missing and is created", stream=name)
+        return str((await stream.stream_info(name)).created)
 
 
 async def _creation_time(stream: JetStreamContext, service: str, topic: Topic[Any]) -> str:

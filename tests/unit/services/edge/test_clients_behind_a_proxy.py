@@ -106,7 +106,7 @@ async def test_a_proxy_that_is_not_trusted_is_counted_and_logged_once(cluster: E
         async with connect(url, proxy=None, additional_headers={"X-Forwarded-For": "192.0.2.1"}):
             pass
         await fetch(
-            gateway.port, "POST", "/api/v1/status", b"{}", Content_Type="application/json", X_Forwarded_For="::2"
+            gateway.port, "POST", "/api/v1/hello", b"{}", Content_Type="application/json", X_Forwarded_For="::2"
         )
         async with connect(url, proxy=None):
             pass
