@@ -216,15 +216,16 @@ async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> str:
     """Returns when the stream was created."""
     name = str(config.name)
     try:
-        return str((await stream.stream_info(name)).created)
+        found = await stream.stream_info(name)
     except NotFoundError:
         try:
-            await stream.add_stream(config)
+            found = await stream.add_stream(config)
         except BadRequestError as error:  # another process was faster, with settings of its own
             if error.err_code != _NAME_IN_USE:
                 raise
+            found = await stream.stream_info(name)
         _log.warning("stream was missing and is created", stream=name)
-        return str((await stream.stream_info(name)).created)
+    return str(found.created)
 
 
 async def _creation_time(stream: JetStreamContext, service: str, topic: Topic[Any]) -> str:

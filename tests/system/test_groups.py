@@ -36,7 +36,7 @@ def new_friends(ann: NativeUser, connect: Enter, count: int) -> list[NativeUser]
 
 
 def test_several_are_invited_and_get_every_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """On both edges, also a client of v1, which is told of each; a banned, a blocking and an unknown account are not
+    """On both edges, also a client of v1, which hears of each; a banned, a blocking and an unknown account are not
     added, and keep nobody out."""
     bob, cem, dan, eve, fay = new_friends(ann, connect, 5)
     chat = ann.call("create", name="Fruit", members=[])["chat"]
