@@ -45,7 +45,7 @@ def test_alerts_fire_exactly_as_specified() -> None:
 
 
 def test_operator_manifest_is_generated_from_the_rules() -> None:
-    assert manifest.MANIFEST.read_text() == manifest.manifest(), "run `python -m deploy.prometheus.manifest`"
+    assert manifest.MANIFEST.read_text() == manifest.manifest(), "run `./dev docs`"
 
 
 @needs_renderer

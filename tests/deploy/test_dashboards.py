@@ -68,7 +68,7 @@ def metrics(expression: str) -> set[str]:
 
 def test_files_match_the_code() -> None:
     written = {path.name: path.read_text() for path in DIRECTORY.glob("*.json")}
-    assert written == files(), "run `python -m deploy.grafana.generate`"
+    assert written == files(), "run `./dev docs`"
 
 
 def test_each_service_and_server_has_a_dashboard() -> None:

@@ -107,7 +107,7 @@ def test_no_reason_is_given_for_what_is_no_dependency() -> None:
 
 def test_the_operations_page_has_every_setting() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    assert page(text) == text, "run `python -m services.cli.settings_table`"
+    assert page(text) == text, "run `./dev docs`"
 
 
 def test_the_operations_page_names_every_command_and_option() -> None:
