@@ -26,7 +26,9 @@ _PAUSE_RATIO = 3.0
 _RATIO_PER_POST = 0.1
 """For each message that is posted in a second, it pauses for so many more times."""
 _PATIENT_SECONDS = 60.0
-"""A pass that lasts longer makes shorter pauses, whatever is posted."""
+"""A pass that lasts longer pauses no longer than lets the index keep up with the posts."""
+_SURPLUS = 1.25
+"""Messages that are indexed, then, for each one that is posted."""
 _LONGEST_PAUSE_SECONDS = 2.0
 _SHORTEST_SECONDS = 0.001
 """From one transaction to the next, to tell the rate of posts."""
@@ -89,14 +91,15 @@ class SearchIndexer:
         while behind:
             began = time.monotonic()
             batch = await self._store.read_unindexed(behind)
-            self._metrics.indexed.inc(await self._store.write_index(batch))
+            written = await self._store.write_index(batch)
+            self._metrics.indexed.inc(written)
             reached = {chat: upto for chat, (_, upto) in batch.chats.items()}
             behind = [
                 one._replace(indexed=reached[one.chat], is_signed=True) if one.chat in reached else one
                 for one in behind
             ]
             behind = [one for one in behind if not one.is_done]
-            await self._pace.pause(began)
+            await self._pace.pause(began, written)
 
 
 async def clear(store: SearchIndex) -> None:
@@ -116,7 +119,9 @@ async def _remove(store: SearchIndex, chat: ChatId, pace: "IndexPace") -> None:
 
 class IndexPace:
     """Leaves the database and the processor to posts: most of both for the first minute of a pass, so that a burst of
-    messages is indexed after it; then a part, so that the index also keeps up with a stream that never ends."""
+    messages is indexed after it; then as much as the index needs to keep up with a stream that never ends. It takes no
+    more than a part that shrinks with the number of posts that share a transaction, and so with the load: under a full
+    load it falls behind."""
 
     def __init__(self, store: SearchIndex) -> None:
         self._store = store
@@ -128,17 +133,18 @@ class IndexPace:
         """Begin a pass."""
         self._started = time.monotonic()
 
-    async def pause(self, began: float) -> None:
-        """After a transaction that began then."""
+    async def pause(self, began: float, written: int = 0) -> None:
+        """After a transaction that began then, and has indexed so many messages."""
         now = time.monotonic()
-        await asyncio.sleep(min((now - began) * self.ratio(now), _LONGEST_PAUSE_SECONDS))
+        await asyncio.sleep(min((now - began) * self.ratio(now, now - began, written), _LONGEST_PAUSE_SECONDS))
 
-    def ratio(self, now: float) -> float:
-        """Of the pause to the time that the transaction took. After the first minute, it grows with the number of
-        posts that share a transaction, and so with the load of the machine, and no longer with their rate."""
+    def ratio(self, now: float, took: float, written: int) -> float:
+        """Of the pause to the time that the transaction took, in seconds."""
         messages, batches = (count - before for count, before in zip(self._store.posted, self._seen, strict=True))
-        seconds = max(now - self._looked, _SHORTEST_SECONDS)
+        rate = messages / max(now - self._looked, _SHORTEST_SECONDS)
         self._seen, self._looked = self._store.posted, now
-        if now - self._started < _PATIENT_SECONDS:
-            return _PAUSE_RATIO + messages / seconds * _RATIO_PER_POST
-        return _PAUSE_RATIO + messages / max(batches, 1)
+        patient = _PAUSE_RATIO + rate * _RATIO_PER_POST
+        if now - self._started < _PATIENT_SECONDS or not rate:
+            return patient
+        keeps_up = written / (rate * _SURPLUS) / max(took, _SHORTEST_SECONDS) - 1
+        return max(_PAUSE_RATIO + messages / batches, min(keeps_up, patient))

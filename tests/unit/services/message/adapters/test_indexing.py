@@ -70,16 +70,22 @@ async def test_the_index_leaves_posts_more_time_for_a_minute(sqlite_url: str, mo
     store, made = MessageStore(database), drafts()
     pace = IndexPace(store)
 
-    async def ratio_after(seconds: float, posts: int) -> float:
-        if posts:
-            await store.post([next(made) for _ in range(posts)])
+    async def ratio_after(seconds: float, *posts: int) -> float:
+        """Of the pause after a transaction of 5 ms that has indexed 32 messages."""
+        for messages in posts:
+            await store.post([next(made) for _ in range(messages)])
         now[0] += seconds
-        return pace.ratio(now[0])
+        return pace.ratio(now[0], 0.005, 32)
 
-    assert await ratio_after(0.0, posts=0) == 3.0
-    assert await ratio_after(0.5, posts=50) == 3.0 + 10, "a hundred messages a second"
-    assert await ratio_after(0.5, posts=0) == 3.0
-    assert await ratio_after(60.0, posts=50) == 3.0 + 50, "one transaction of fifty: the index must keep up"
+    assert await ratio_after(0.0) == 3.0
+    assert await ratio_after(0.5, 50) == 3.0 + 10, "a hundred messages a second"
+    assert await ratio_after(0.5) == 3.0
+    now[0] += 60.0
+    assert await ratio_after(0.5) == 3.0, "nothing is posted: as before"
+    assert await ratio_after(0.5, 50) == 3.0 + 50, "one transaction of fifty: the machine is busy"
+    assert await ratio_after(0.1, *[1] * 64) == pytest.approx(32 / (640 * 1.25) / 0.005 - 1), "the index keeps up"
+    assert await ratio_after(1.0, *[1] * 10) == 3.0 + 1, "it need not, but there is time"
+    assert await ratio_after(0.01, *[1] * 20) == 3.0 + 1, "it cannot"
     pace.start()
-    assert await ratio_after(1.0, posts=10) == 3.0 + 1
+    assert await ratio_after(1.0, 10) == 3.0 + 1
     await database.close()
