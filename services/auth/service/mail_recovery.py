@@ -1,6 +1,5 @@
 """Recovery of an account by a ticket that is mailed to it."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -61,8 +60,8 @@ class MailRecovery:
         """For nobody if the account may not be recovered by mail."""
         ticket, expires = token_hex(16), now_ms() + int(self.policy.life_seconds * 1000)
         if account is None or not domain.is_mail_recoverable(account, any_address=self.policy.any_address):
-            return NewTicket(_digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
-        return NewTicket(_digest(ticket), account.id, self.template(account.email, ticket, expires))
+            return NewTicket(domain.digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
+        return NewTicket(domain.digest(ticket), account.id, self.template(account.email, ticket, expires))
 
     async def recover(self, request: RecoverByTicket) -> Ack:
         """Raises RequestError: `unauthenticated`, `forbidden`, `invalid`, `unavailable`. Only a valid ticket costs a
@@ -72,7 +71,7 @@ class MailRecovery:
         domain.check_origin(request.origin)
         self._check_enabled()
         self.new_passwords.check(request.secret)
-        digest = _digest(request.ticket)
+        digest = domain.digest(request.ticket)
         number = await self.database.read(partial(recoveries.find, digest=digest, now=now_ms()))
         find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(number))
         if number is None or (account := (await self.database.read(find)).account) is None:
@@ -82,8 +81,7 @@ class MailRecovery:
         return Ack()
 
     async def _replace_secrets(self, account: Account, digest: str, request: RecoverByTicket) -> None:
-        texts = domain.verifier_texts(request.secret)
-        verifiers = dict(zip(texts, await self.new_passwords.hash(list(texts.values())), strict=True))
+        verifiers = await self.new_passwords.verifiers(request.secret)
         step = partial(
             accounts.recover_by_ticket,
             account=account.id,
@@ -103,10 +101,6 @@ class MailRecovery:
     def _check_enabled(self) -> None:
         if not self.policy.enabled:
             raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")
-
-
-def _digest(ticket: str) -> str:
-    return hashlib.sha256(ticket.encode()).hexdigest()
 
 
 def _rejected() -> RequestError:

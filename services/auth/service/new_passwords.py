@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from services.auth import domain
 from services.auth.service.ports import PasswordHashing
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
@@ -30,6 +31,11 @@ class NewPasswords:
     async def hash(self, texts: Sequence[str]) -> list[str]:
         """See PasswordHashing."""
         return await self.hasher.hash(texts)
+
+    async def verifiers(self, secret: Secret) -> dict[Scheme, str]:
+        """Of a new password, by scheme. See PasswordHashing."""
+        texts = domain.verifier_texts(secret)
+        return dict(zip(texts, await self.hash(list(texts.values())), strict=True))
 
 
 def _unacceptable(reason: str) -> RequestError:

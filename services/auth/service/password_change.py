@@ -37,8 +37,7 @@ class PasswordChange:
         held = await self.own_secret.check(account, request.old, address, "failed password change", "old")
         if (request.new.scheme is Scheme.SERVICE) is not (Scheme.SERVICE in account.verifiers):
             raise RequestError(ErrorCode.INVALID, "this kind of secret does not fit the account", "new")
-        texts = domain.verifier_texts(request.new)
-        verifiers = dict(zip(texts, await self.new_passwords.hash(list(texts.values())), strict=True))
+        verifiers = await self.new_passwords.verifiers(request.new)
         device = await self.database.read(partial(logins.device, account=account.id, sid=request.caller_sid))
         seconds = domain.void_before(time.time())
         change = partial(accounts.change_secrets, account=account.id, held=held, verifiers=verifiers, seconds=seconds)

@@ -49,8 +49,7 @@ class PasswordRecovery:
         return Ack()
 
     async def _replace_secrets(self, account: AccountId, answer: str, request: Recover) -> None:
-        texts = domain.verifier_texts(request.secret)
-        verifiers = dict(zip(texts, await self.passwords.hash(list(texts.values())), strict=True))
+        verifiers = await self.new_passwords.verifiers(request.secret)
         seconds = domain.void_before(time.time())
         step = partial(accounts.recover, account=account, answer=answer, verifiers=verifiers, seconds=seconds)
         act = Act("recover", account, "user", request.origin.address)

@@ -1,12 +1,11 @@
 """Verification of e-mail addresses (v2: 13, 14, 15). A request is held pending verification: the client repeats it once
 the mailed link was opened."""
 
-import hashlib
 import re
 from functools import partial
 from secrets import token_hex
 
-from services.auth.domain import VerificationSubject, check_opaque, check_origin
+from services.auth.domain import VerificationSubject, check_opaque, check_origin, digest
 from services.auth.metrics import AuthMetrics
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import EdgeNotifications, EventOutbox, Transactions, VerificationTemplate
@@ -85,7 +84,7 @@ class EmailVerification:
             verifications.request_mail,
             ticket=request.ticket,
             origin=request.origin,
-            code=_digest(code),
+            code=digest(code),
             template=partial(self._template, link=f"{base_url}/verify/{request.ticket}.{code}"),
             now=now_ms(),
         )
@@ -103,7 +102,7 @@ class EmailVerification:
         """Handles an opened link, and notifies the connection that requested the mail."""
         check_opaque(request.ticket, "ticket")
         check_opaque(request.code, "code")
-        step = partial(verifications.open_link, ticket=request.ticket, code=_digest(request.code), now=now_ms())
+        step = partial(verifications.open_link, ticket=request.ticket, code=digest(request.code), now=now_ms())
         opened = await self._database.write(step)
         self._metrics.verifications.labels(opened.result.value).inc()
         if opened.origin is not None and opened.origin.node:
@@ -111,7 +110,3 @@ class EmailVerification:
             notice = VerificationOpened(request.ticket, opened.origin.connection, passed)
             await self._notifier.notify_node(opened.origin.node, notice)
         return Opened(opened.result.value)
-
-
-def _digest(code: str) -> str:
-    return hashlib.sha256(code.encode()).hexdigest()

@@ -238,7 +238,7 @@ def recover_by_ticket(
     allowed = sa.and_(accounts.c.email_key == key, ~accounts.c.disabled)
     revocation = _replace_secrets(connection, account, allowed, verifiers, seconds)
     if revocation is not None:
-        _remove_security(connection, account)
+        set_security(connection, account, 0, None)
         confirm_email(connection, account)
     return revocation
 
@@ -248,7 +248,7 @@ def reset_secrets(
 ) -> Revocation | None:
     """As `recover`, without an answer. Also removes the security question, whose answer another person may have set.
     None: the account does not exist."""
-    _remove_security(connection, account)
+    set_security(connection, account, 0, None)
     return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
 
@@ -281,10 +281,6 @@ def _replace_secrets(
     _insert_verifiers(connection, account, verifiers)
     recoveries.delete_of_account(connection, account)
     return revoke(connection, account, "", seconds)
-
-
-def _remove_security(connection: sa.Connection, account: AccountId) -> None:
-    connection.execute(accounts.update().where(accounts.c.id == account).values(question_id=0, answer=None))
 
 
 def confirm_email(connection: sa.Connection, account: AccountId) -> None:
