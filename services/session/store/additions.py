@@ -13,11 +13,14 @@ from services.session.store.memberships import (
     LockedGroup,
     StartedJoin,
     count_groups,
+    delete_requests,
     insert_members,
     lock_managed_group,
+    members_among,
+    requests_of,
 )
-from services.session.store.sql import IS_MEMBER, lock_active
-from services.session.tables import friendship, member, membership_request
+from services.session.store.sql import lock_active
+from services.session.tables import friendship, membership_request
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import AddMembers
@@ -55,12 +58,12 @@ def add_members(
     """Add those of the accounts that may be added, in their order. Raises RequestError if none may be by the actor."""
     group = lock_managed_group(connection, request.chat, request.actor)
     accounts = list(dict.fromkeys(request.accounts))
-    present, unfinished = _members_among(connection, group.id, accounts)
+    present, unfinished = members_among(connection, group.id, accounts)
     others = [account for account in accounts if account not in present and account not in unfinished]
     added, rejected = _select(connection, group, request.actor, others, limits, now)
     version = group.version
     if added:
-        _delete_requests(connection, group.id, added)
+        delete_requests(connection, group.id, added)
         version = insert_members(connection, group, added, head, now).version
     joining = [account for account in accounts if account in unfinished or account in added]
     return StartedJoins(version, group.name, joining, [account for account in accounts if account in present], rejected)
@@ -120,31 +123,10 @@ class _Candidates:
         domain.check_chat_count(self._groups.get(account, 0), limits)
 
 
-def _members_among(
-    connection: sa.Connection, number: ChatId, accounts: Sequence[AccountId]
-) -> tuple[frozenset[AccountId], frozenset[AccountId]]:
-    """Those of the accounts that are members, and those whose join is not finished."""
-    rows = connection.execute(
-        sa.select(member.c.account, member.c.unread_from).where(
-            member.c.chat == number, member.c.account.in_(domain.in_int64(accounts)), IS_MEMBER
-        )
-    ).all()
-    present = frozenset(AccountId(row.account) for row in rows if row.unread_from is not None)
-    return present, frozenset(AccountId(row.account) for row in rows) - present
-
-
 def _friends_and_applicants(
     connection: sa.Connection, number: ChatId, actor: AccountId, accounts: Sequence[AccountId]
 ) -> frozenset[AccountId]:
     """Those of the accounts that are friends of the actor, or have requested membership."""
     friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
-    applicants = sa.select(membership_request.c.applicant).where(_requests_of(number, accounts))
+    applicants = sa.select(membership_request.c.applicant).where(requests_of(number, accounts))
     return frozenset(connection.execute(friends.union(applicants)).scalars())
-
-
-def _delete_requests(connection: sa.Connection, number: ChatId, accounts: Sequence[AccountId]) -> None:
-    connection.execute(sa.delete(membership_request).where(_requests_of(number, accounts)))
-
-
-def _requests_of(number: ChatId, accounts: Sequence[AccountId]) -> sa.ColumnElement[bool]:
-    return sa.and_(membership_request.c.chat == number, membership_request.c.applicant.in_(accounts))

@@ -113,8 +113,9 @@ def answer_request(
 ) -> StartedJoin | MembershipAnswered:
     """Accept or reject a request. Raises RequestError; the request then remains pending."""
     group = lock_managed_group(connection, request.chat, request.actor)
-    if not _delete_request(connection, group.id, request.applicant):
-        if request.accept and _has_unfinished_join(connection, group.id, request.applicant):
+    if not delete_requests(connection, group.id, [request.applicant]):
+        _, unfinished = members_among(connection, group.id, [request.applicant])
+        if request.accept and unfinished:
             return StartedJoin(group.version, group.name)
         raise domain.no_pending_request("applicant")
     if request.accept:
@@ -143,7 +144,7 @@ def admit(
     domain.check_capacity(group.id, group.size, limits)
     require_active(connection, [account], "account")
     domain.check_chat_count(count_groups(connection, [account]).get(account, 0), limits)
-    _delete_request(connection, group.id, account)
+    delete_requests(connection, group.id, [account])
     return insert_members(connection, group, [account], head, now)
 
 
@@ -304,25 +305,32 @@ def count_groups(connection: sa.Connection, accounts: Sequence[AccountId]) -> di
 
 def is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId) -> bool:
     """Whether the account's join was interrupted. Raises RequestError when the account is a member."""
-    if _has_unfinished_join(connection, group.id, account):
-        return True
-    if role_of(connection, group.id, account) is not None:
+    present, unfinished = members_among(connection, group.id, [account])
+    if present:
         raise domain.member_already()
-    return False
+    return bool(unfinished)
 
 
-def _has_unfinished_join(connection: sa.Connection, number: ChatId, account: AccountId) -> bool:
-    rows = sa.select(member.c.chat).where(member.c.chat == number, member.c.account == account, IS_MEMBER)
-    return connection.execute(rows.where(member.c.unread_from.is_(None))).one_or_none() is not None
+def members_among(
+    connection: sa.Connection, number: ChatId, accounts: Sequence[AccountId]
+) -> tuple[frozenset[AccountId], frozenset[AccountId]]:
+    """Those of the accounts that are members, and those whose join is not finished."""
+    rows = connection.execute(
+        sa.select(member.c.account, member.c.unread_from).where(
+            member.c.chat == number, member.c.account.in_(domain.in_int64(accounts)), IS_MEMBER
+        )
+    ).all()
+    present = frozenset(AccountId(row.account) for row in rows if row.unread_from is not None)
+    return present, frozenset(AccountId(row.account) for row in rows) - present
 
 
-def _delete_request(connection: sa.Connection, number: ChatId, applicant: AccountId) -> bool:
-    """Returns whether the request was pending."""
-    return connection.execute(sa.delete(membership_request).where(_request_of(number, applicant))).rowcount > 0
+def delete_requests(connection: sa.Connection, number: ChatId, applicants: Sequence[AccountId]) -> bool:
+    """Returns whether any was pending."""
+    return connection.execute(sa.delete(membership_request).where(requests_of(number, applicants))).rowcount > 0
 
 
-def _request_of(number: ChatId, applicant: AccountId) -> sa.ColumnElement[bool]:
-    return sa.and_(membership_request.c.chat == number, membership_request.c.applicant == applicant)
+def requests_of(number: ChatId, applicants: Sequence[AccountId]) -> sa.ColumnElement[bool]:
+    return sa.and_(membership_request.c.chat == number, membership_request.c.applicant.in_(applicants))
 
 
 def increment_version(

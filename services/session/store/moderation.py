@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from services.session import domain
 from services.session.store import bans, hooks, outgoing_hooks
 from services.session.store.departures import LeftChat, LockedChat, end_memberships
-from services.session.store.memberships import increment_version, lock_group, lock_managed_group
+from services.session.store.memberships import delete_requests, increment_version, lock_group, lock_managed_group
 from services.session.store.sql import IS_MEMBER, later, lock_active, members_of, role_of, touch
 from services.session.tables import chat, link, member, membership_request
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -46,8 +46,7 @@ def ban_member(
         raise domain.account_not_found(request.account)
     if left is not None:
         touch(connection, changed, now)
-    pending = sa.and_(membership_request.c.chat == group.id, membership_request.c.applicant == request.account)
-    connection.execute(sa.delete(membership_request).where(pending))
+    delete_requests(connection, group.id, [request.account])
     bans.store_ban(connection, request, limits, now)
     return BannedMember(group.version if left is None else left.version, left)
 
