@@ -25,11 +25,12 @@ _OF_CONNECTIONS = ("token", "verify_mail", "watch", "here")
 
 def documents() -> Mapping[str, str]:
     """The text of each document by the path of its file."""
+    http = open_api()
     return {
         "docs/protocols/native.schema.json": _text(json_schema()),
         "docs/protocols/native.asyncapi.json": _text(async_api()),
-        "clients/javascript/openapi.json": _text(open_api()),
-        "clients/javascript/index.html": page(open_api()),
+        "clients/javascript/openapi.json": _text(http),
+        "clients/javascript/index.html": page(http),
         "clients/javascript/native.d.ts": typescript(),
     }
 

@@ -12,7 +12,7 @@ Schema = Mapping[str, Any]
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _PLACE = re.compile(r"\{(?:title|navigation|operations|parts)\}")
 _TICKS = re.compile(r"`([^`]+)`")
-_NAMES: Mapping[str, str] = {"integer": "integer", "string": "text", "boolean": "true or false"}
+_NAMES: Mapping[str, str] = {"integer": "integer", "string": "text", "boolean": "true or false", "null": "null"}
 _BOUNDS: Mapping[str, str] = {
     "minimum": "from {}", "maximum": "to {}", "minLength": "at least {} characters",
     "maxLength": "at most {} characters", "minItems": "at least {}", "maxItems": "at most {}",
@@ -130,7 +130,7 @@ def _type(schema: Schema) -> str:
         case "object":
             kind = f"object, each value: {_type(schema.get('additionalProperties', {}))}"
         case other:
-            kind = _NAMES.get(str(other), "null" if other == "null" else "any value")
+            kind = _NAMES.get(str(other), "any value")
     return ", ".join([kind, *_bounds(schema)])
 
 

@@ -129,8 +129,8 @@ class ResumingClient:
 
     async def _receive(self, connection: NativeConnection) -> None:
         """Gives events until the connection ends."""
-        order = ChatOrder(self.positions, self._give, lambda op, members: _repeat(connection, op, members))
-        order.begin(self._timeline)
+        repeat = partial(_repeat, connection)
+        order = ChatOrder(self.positions, self._give, repeat, self._timeline)
         await self._sync(connection, order)
         while True:
             event = await connection.events.get()

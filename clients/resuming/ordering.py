@@ -40,16 +40,13 @@ class Positions(msgspec.Struct):
 class ChatOrder:
     """Of one connection. Its methods raise what `repeat` raises."""
 
-    def __init__(self, positions: Positions, give: Callable[[Event], None], repeat: Repeat) -> None:
+    def __init__(self, positions: Positions, give: Callable[[Event], None], repeat: Repeat, timeline: int) -> None:
+        """`timeline`: so many of the newest messages of a new chat are given."""
         self._positions = positions
         self._give_event = give
         self._repeat = repeat
-        self._timeline = 0
-
-    def begin(self, timeline: int) -> None:
-        """`timeline`: so many of the newest messages of a new chat are given."""
         self._timeline = timeline
-        for place in self._positions.chats.values():
+        for place in positions.chats.values():
             place.covered = place.rev
 
     def take_head(self, head: Event, *, had: bool) -> None:

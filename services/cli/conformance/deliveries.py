@@ -1,6 +1,6 @@
 """What a client has given to its user, checked against what the server has; pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -39,10 +39,6 @@ class Deliveries:
     def __init__(self, served: ServedChats) -> None:
         self._served = served
         self._chats: dict[int, ChatDeliveries] = {}
-
-    @property
-    def chats(self) -> Mapping[int, ChatDeliveries]:
-        return self._chats
 
     def of(self, chat: int) -> ChatDeliveries:
         return self._chats.setdefault(chat, ChatDeliveries())

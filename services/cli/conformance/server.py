@@ -128,7 +128,6 @@ class ScriptedServer:
             async for frame in connection:
                 await peer.receive(frame)
                 self._bell.ring()
-        peer.is_open = False
         self._bell.ring()
 
 
@@ -146,7 +145,6 @@ class Peer:
         self._connection = connection
         self._account = NO_ACCOUNT
         self.commands: list[Command] = []
-        self.is_open = True
         self.is_synced = False
 
     async def receive(self, frame: str | bytes) -> None:

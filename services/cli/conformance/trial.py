@@ -14,6 +14,8 @@ from services.edge.canonical.commands import Command, ResumeChats
 from shared.contract.ids import ChatId
 
 GROUP, OTHER_GROUP = ChatId(5), ChatId(9)
+RETRY_SECONDS = 0.98
+"""The `retry_ms` of 1000, less what timers are early."""
 _SETTLE_SECONDS = 0.3
 """Time in which something would come that must not."""
 _NEVER_SECONDS = 4.0

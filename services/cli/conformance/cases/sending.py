@@ -4,14 +4,12 @@ import time
 
 from services.cli.conformance.driver_lines import CallDone, CallStep, SendDone, SendStep, StepFailed
 from services.cli.conformance.server import Peer
-from services.cli.conformance.trial import GROUP, Case, Trial
+from services.cli.conformance.trial import GROUP, RETRY_SECONDS, Case, Trial
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.replies import Reply
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.message import ChangeMessage, PinMessage
 
-_RETRY_SECONDS = 0.98
-"""The `retry_ms` of 1000, less what timers are early."""
 _AGAIN_SECONDS = 2.0
 _TEXT = "an apple"
 _UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "the service did not answer in time, please try again")
@@ -58,7 +56,7 @@ async def _repeats(trial: Trial, failure: Failure | None, *, stores: bool) -> No
     trial.check(line.index == 2, f"the line `sent` has index {line.index}, and the message has 2")
     if failure is not None:
         waited = times[1] - times[0]
-        trial.check(waited >= _RETRY_SECONDS, f"the client has sent it again after {waited:.2f} s, `retry_ms` was 1000")
+        trial.check(waited >= RETRY_SECONDS, f"the client has sent it again after {waited:.2f} s, `retry_ms` was 1000")
     await _acknowledged_once(trial)
 
 
