@@ -44,6 +44,10 @@ def connect(system: Cluster) -> Iterator[Enter]:
 
 @pytest.fixture
 def ann(connect: Enter) -> NativeUser:
+    return registered(connect)
+
+
+def registered(connect: Enter) -> NativeUser:
     user = connect()
     user.register()
     return user
@@ -52,9 +56,7 @@ def ann(connect: Enter) -> NativeUser:
 @pytest.fixture
 def bob(connect: Enter, ann: NativeUser) -> NativeUser:
     """At the other edge."""
-    user = connect()
-    user.register()
-    return user
+    return registered(connect)
 
 
 @pytest.fixture

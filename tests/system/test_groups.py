@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.drills.cluster import Cluster
-from tests.system.conftest import Enter
+from tests.system.conftest import Enter, registered
 from tests.system.users import DialectUser, NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -15,10 +15,8 @@ pytestmark = pytest.mark.xdist_group("system")
 
 @pytest.fixture
 def ann(connect: Enter) -> NativeUser:
-    connect().register()  # takes the first edge
-    user = connect()
-    user.register()
-    return user
+    registered(connect)  # takes the first edge
+    return registered(connect)
 
 
 def befriend(one: NativeUser, other: NativeUser) -> None:

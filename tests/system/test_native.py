@@ -15,7 +15,7 @@ from services.edge.dialects.native.operations import OPERATIONS
 from shared.settings import EdgeSettings
 from tests.drills.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
-from tests.system.conftest import Enter
+from tests.system.conftest import Enter, registered
 from tests.system.operating import admin
 from tests.system.users import DialectUser, NativeUser
 from tests.vectors import load
@@ -28,10 +28,8 @@ _BAD_FRAMES = 60
 
 @pytest.fixture
 def ann(connect: Enter) -> NativeUser:
-    connect().register()  # takes the first edge
-    user = connect()
-    user.register()
-    return user
+    registered(connect)  # takes the first edge
+    return registered(connect)
 
 
 def test_a_message_is_stored_once_under_its_nonce(ann: NativeUser, system: Cluster) -> None:
