@@ -5,6 +5,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Sequence
+from typing import Final
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.replies import MessageAccepted
@@ -22,7 +23,7 @@ from shared.telemetry import log
 
 _log = log(__name__)
 CONCURRENT = Failure(ErrorCode.UNAVAILABLE, "another connection sends this message just now, please try again")
-_BATCH_BYTES = 192 * 1024
+_BATCH_BYTES: Final = 192 * 1024
 """Messages of one connection in one request, about."""
 _PLACE_SECONDS = 2.0
 """How much longer than for any reply a committed message waits for its place in the chat."""
@@ -60,8 +61,9 @@ class Posting:
         batch, rest = requests[: len(bodies)], requests[len(bodies) :]
         drafts = self._make_drafts(batch, bodies, summary, publisher.deadline(waited))
         self._parked, self.waited = (), waited
+        answerable = _without_content(batch)
         self.in_flight = InFlight(
-            drafts[0].chat, [(request, draft.nonce) for request, draft in zip(batch, drafts, strict=True)], now
+            drafts[0].chat, [(request, draft.nonce) for request, draft in zip(answerable, drafts, strict=True)], now
         )
         if connection.dialect.names_messages:
             drafts = self._without_concurrent(drafts, submitter)
@@ -148,6 +150,23 @@ def _pack_bodies(requests: list[Request], dialect: Dialect) -> list[bytes]:
         if message.nonce:
             nonces.add(message.nonce)
     return bodies
+
+
+def _without_content(requests: list[Request]) -> list[Request]:
+    """What their replies need. The content is freed at once, while the processor's cache has it: the next message uses
+    its memory."""
+    first = _message_of(requests[0])
+    command = PostMessage(first.chat, (), first.to)
+    plain = Request(command)
+    answerable: list[Request] = []
+    for request in requests:
+        if _message_of(request).stored:
+            answerable.append(request)
+        elif request.context is None:
+            answerable.append(plain)
+        else:
+            answerable.append(Request(command, request.context))
+    return answerable
 
 
 def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:

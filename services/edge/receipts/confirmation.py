@@ -44,7 +44,7 @@ class DeliveryConfirmation:
 
     def pushed(self, message: Message) -> None:
         """The last bytes sent push this message."""
-        self.unconfirmed.pushed(message, self._socket.sent_bytes)
+        self.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
         if self._is_page:
             self.unconfirmed.timed(self._clock())
         if self._behind_proxy and self.waiting_since is None and not self._ping_due:

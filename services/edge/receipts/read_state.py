@@ -1,36 +1,52 @@
 """Which pushed messages have reached a client, pure: a pong confirms all pushes before its ping."""
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
-from shared.contract.model import Message
 
 Ranges = dict[ChatId, list[tuple[int, int]]]
 
 
+class _PushedRun:
+    """Pushes of consecutive messages of one chat."""
+
+    __slots__ = ("chat", "high", "low")
+
+    def __init__(self, chat: ChatId, low: int, high: int) -> None:
+        self.chat = chat
+        self.low = low
+        self.high = high
+
+
 class UnconfirmedPushes:
     """Pushed messages of one connection that are not confirmed yet. A message's position is the number of bytes sent up
-    to its end; times are those of one clock, in seconds."""
+    to its end; times are those of one clock, in seconds. Keeps no object of a message: there are tens of thousands, and
+    they would push what the next message needs out of the processor's cache."""
 
-    __slots__ = ("_pinged", "_positions", "_pushed", "_times")
+    __slots__ = ("_pinged", "_positions", "_runs", "_times")
 
     def __init__(self) -> None:
-        self._pushed: list[Message] = []
-        """In order. All recipients on the node share a message: an entry of its own for each would cost more."""
-        self._positions: list[int] = []
-        """Of the same pushes."""
-        self._times: list[float] = []
-        """Of the same pushes, if they are timed."""
+        self._runs: list[_PushedRun] = []
+        """Of all pushes, in order."""
+        self._positions = array("q")
+        """Of each push."""
+        self._times = array("d")
+        """Of each push, if they are timed."""
         self._pinged = 0
         """Number of messages pushed before the ping."""
 
     def __bool__(self) -> bool:
-        return bool(self._pushed)
+        return bool(self._runs)
 
-    def pushed(self, message: Message, position: int) -> None:
-        self._pushed.append(message)
+    def pushed(self, chat: ChatId, index: int, position: int) -> None:
+        runs = self._runs
+        if runs and (last := runs[-1]).high == index - 1 and last.chat == chat:
+            last.high = index
+        else:
+            runs.append(_PushedRun(chat, index, index))
         self._positions.append(position)
 
     def timed(self, now: float) -> None:
@@ -38,11 +54,11 @@ class UnconfirmedPushes:
         self._times.append(now)
 
     def contains(self, chat: ChatId, index: int) -> bool:
-        return any(message.chat == chat and message.index == index for message in self._pushed)
+        return any(run.chat == chat and run.low <= index <= run.high for run in self._runs)
 
     def pinged(self) -> None:
         """A ping was sent; its pong will confirm everything pushed so far."""
-        self._pinged = len(self._pushed)
+        self._pinged = len(self._positions)
 
     def ponged(self) -> Ranges:
         """The ranges confirmed by the pong."""
@@ -55,14 +71,24 @@ class UnconfirmedPushes:
         if until is not None:
             count = bisect_right(self._times, until, hi=count)
         confirmed = self._confirm(count)
-        self._pushed.clear()
-        self._positions.clear()
-        self._times.clear()
+        self._runs.clear()
+        del self._positions[:], self._times[:]
         return confirmed
 
     def _confirm(self, count: int) -> Ranges:
-        ranges = _ranges(self._pushed, count)
-        del self._pushed[:count], self._positions[:count], self._times[:count]
+        """The first so many pushes."""
+        ranges: Ranges = {}
+        left, complete = count, 0
+        for run in self._runs:
+            if left == 0:
+                break
+            taken = min(left, run.high - run.low + 1)
+            _add_span(ranges, run.chat, run.low, run.low + taken - 1)
+            run.low += taken
+            left -= taken
+            if run.low > run.high:
+                complete += 1
+        del self._runs[:complete], self._positions[:count], self._times[:count]
         self._pinged = 0
         return ranges
 
@@ -96,10 +122,16 @@ class ReadBuffer:
             chats.setdefault(chat, []).extend(ranges)
             self._read.add((account, chat))
 
-    def add_posted(self, account: AccountId, chat: ChatId, indexes: Iterable[int]) -> None:
-        spans = self._ranges.setdefault(account, {}).setdefault(chat, [])
-        for index in indexes:
-            spans.append((index, index))  # a generator expression is slow when compiled
+    def add_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int]) -> None:
+        """The indexes of one batch are mostly consecutive."""
+        chats = self._ranges.setdefault(account, {})
+        low = high = indexes[0]
+        for index in indexes[1:]:
+            if index != high + 1:
+                _add_span(chats, chat, low, high)
+                low = index
+            high = index
+        _add_span(chats, chat, low, high)
 
     def of_read_chats(self, ranges: Iterable[ReadRange]) -> list[ReadRange]:
         """Those of these ranges, of which some may have left the buffer, whose account has read something there."""
@@ -116,24 +148,6 @@ class ReadBuffer:
     def put_back(self, ranges: list[ReadRange]) -> None:
         for item in ranges:
             self.add(item.account, {item.chat: [(item.low, item.high)]})
-
-
-def _ranges(pushed: list[Message], count: int) -> Ranges:
-    """Of the first so many pushes."""
-    ranges: Ranges = {}
-    if not count:
-        return ranges
-    chat, low = pushed[0].chat, pushed[0].index
-    high = low - 1
-    for place in range(count):
-        message = pushed[place]
-        following, index = message.chat, message.index
-        if index != high + 1 or following != chat:
-            _add_span(ranges, chat, low, high)
-            chat, low = following, index
-        high = index
-    _add_span(ranges, chat, low, high)
-    return ranges
 
 
 def _add_span(ranges: Ranges, chat: ChatId, low: int, high: int) -> None:

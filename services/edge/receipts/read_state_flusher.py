@@ -75,7 +75,7 @@ class ReadStateFlusher:
         """The account has received these messages."""
         self._buffer.add(account, ranges)
 
-    def mark_posted(self, account: AccountId, chat: ChatId, indexes: Iterable[int]) -> None:
+    def mark_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int]) -> None:
         """The account has posted these messages, which count as read."""
         self._buffer.add_posted(account, chat, indexes)
 

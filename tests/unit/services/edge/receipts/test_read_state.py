@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.edge.receipts.read_state import Ranges, ReadBuffer, UnconfirmedPushes, merge_spans
-from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
-from shared.contract.model import Message
 
 BYTES = 10
 """Size of each message."""
@@ -26,10 +25,6 @@ def indexes(ranges: Ranges) -> set[tuple[int, int]]:
 
 def covered(spans: Spans) -> set[int]:
     return {index for low, high in spans for index in range(low, high + 1)}
-
-
-def message(chat: int, index: int) -> Message:
-    return Message(ChatId(chat), index, MessageId(1), ANN, 0, b"", Nonce(0))
 
 
 class PushMachine(RuleBasedStateMachine):
@@ -53,7 +48,7 @@ class PushMachine(RuleBasedStateMachine):
         self.next[chat] = index + 1
         self.position += BYTES
         self.now += skipped
-        self.unconfirmed.pushed(message(chat, index), self.position)
+        self.unconfirmed.pushed(ChatId(chat), index, self.position)
         self.unconfirmed.timed(self.now)
         self.places[chat, index] = self.position, self.now
         self.since_ping.add((chat, index))
@@ -99,7 +94,7 @@ TestPushMachine = PushMachine.TestCase
 def test_consecutive_indexes_are_one_range() -> None:
     unconfirmed = UnconfirmedPushes()
     for index in (4, 5, 6, 8):
-        unconfirmed.pushed(message(7, index), BYTES)
+        unconfirmed.pushed(TEAM, index, BYTES)
     assert unconfirmed.ended(BYTES, None) == {7: [(4, 6), (8, 8)]}
 
 
@@ -123,6 +118,15 @@ def test_read_ranges_are_popped_once_and_put_back_whole(batches: list[tuple[int,
         popped += batch
     assert {(one.account, one.chat, index) for one in popped for index in range(one.low, one.high + 1)} == expected
     assert not state
+
+
+@given(st.lists(st.lists(st.integers(1, 12), min_size=1), min_size=1))
+def test_posted_indexes_are_kept_in_any_order(batches: list[list[int]]) -> None:
+    buffer = ReadBuffer()
+    for batch in batches:
+        buffer.add_posted(ANN, TEAM, batch)
+    found = {index for one in buffer.pop_batch(1) for index in range(one.low, one.high + 1)}
+    assert found == {index for batch in batches for index in batch}
 
 
 def test_a_chat_counts_as_read_unless_the_account_has_only_posted() -> None:
