@@ -46,15 +46,16 @@ class InboundQueue:
     """Frames wait here until the request before them is answered, so that replies keep request order."""
 
     __slots__ = (
-        "_before_login", "_behind_since", "_connection", "_rejects_excess", "_requests", "_settings", "_socket",
-        "_stopped", "decoded", "frames", "paused", "queued_bytes", "rejections",
+        "_before_login", "_behind_since", "_connection", "_has_rates", "_max_bytes", "_max_frames", "_rejects_excess",
+        "_requests", "_socket", "_stopped", "decoded", "frames", "paused", "queued_bytes", "rejections",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, socket: Socket, settings: EdgeSettings, now: float) -> None:
         self._connection = connection
         self._socket = socket
-        self._settings = settings
         limits = connection.info.limits
+        self._has_rates = limits.rates
+        self._max_frames, self._max_bytes = settings.incoming_frames, settings.incoming_bytes
         self._requests = TokenBucket(limits.requests_per_second, limits.requests_burst, now)
         self._before_login = TokenBucket(limits.requests_per_second, limits.requests_burst_before_login, now)
         self.rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
@@ -89,8 +90,8 @@ class InboundQueue:
         if isinstance(frame, Binary):
             self._rejects_excess = False
             self._store(frame, now)
-        elif not connection.info.limits.rates or self._within_rates(now):
-            excess = self._rejects_excess and self.queued >= self._settings.incoming_frames
+        elif not self._has_rates or self._within_rates(now):
+            excess = self._rejects_excess and self.queued >= self._max_frames
             self._store(None if excess else frame, now)
         elif self.rejections.take(now):
             self._store(None, now)
@@ -151,12 +152,12 @@ class InboundQueue:
 
     def _exceeds(self, share: float) -> bool:
         """Whether more than this share of the limits waits."""
-        frames, settings = self._settings.incoming_frames, self._settings
+        frames = self._max_frames
         if self._rejects_excess:
             frames *= _EXCESS
             if self._socket.unsent() > _UNSENT_BYTES:
                 return True
-        return self.queued_bytes > settings.incoming_bytes * share or self.queued > frames * share
+        return self.queued_bytes > self._max_bytes * share or self.queued > frames * share
 
 
 def _detect(frame: Frame, connection: Connection) -> Dialect:

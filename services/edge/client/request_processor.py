@@ -41,7 +41,7 @@ class RequestProcessor:
     """See services.edge.upstream.tick_batcher.Processable. `close` closes the connection."""
 
     __slots__ = (
-        "_close", "_context", "_failures", "_flow", "_handler", "_inbound", "_out", "_reader", "_session",
+        "_close", "_context", "_failures", "_flow", "_handler", "_inbound", "_out", "_reader", "_seconds", "_session",
         "close_when_idle", "is_performing",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class RequestProcessor:
         close: Callable[[int, str], None],
     ) -> None:
         self._context = context
+        self._seconds = context.settings.edge.request_seconds
         self._failures = FailureLog(context.clock)
         self._inbound = inbound
         self._reader = RequestReader(session.connection, inbound)
@@ -107,12 +108,12 @@ class RequestProcessor:
                 self._reject(started_by, ABANDONED)
 
     def _next_work(self) -> Work | None:
-        context, dialect = self._context, self._session.connection.dialect
+        dialect = self._session.connection.dialect
         if self._inbound.frames:
             assert dialect is not None
             dialect.unix_ms = now_ms()
         try:
-            return self._reader.next_work(context.clock(), context.settings.edge.request_seconds)
+            return self._reader.next_work(self._context.clock(), self._seconds)
         except CloseConnection as error:
             self._close(error.code, error.reason)
             return None

@@ -5,7 +5,7 @@ Frames are decoded just before they are processed: their meaning depends on the 
 
 import math
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage, UploadCommand
 from services.edge.canonical.frames import Binary, Frame
@@ -14,9 +14,9 @@ from services.edge.client.inbound import InboundQueue, QueueItem, RejectedFrame
 from services.edge.dialects.base import TOO_MANY_REQUESTS, DecodeError, Disconnect, LocalReply, Request
 from shared.contract.errors import ErrorCode, Failure
 
-_BATCH_MESSAGES = 64
+_BATCH_MESSAGES: Final = 64
 """Messages of one connection in one request, at most."""
-_QUEUE_DELAY_LIMIT_SECONDS = 0.7
+_QUEUE_DELAY_LIMIT_SECONDS: Final = 0.7
 """A queue whose frames wait longer each time does not get shorter; after a stall they wait so long once."""
 
 NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
@@ -73,14 +73,15 @@ class RequestReader:
             and not isinstance(item.command, BEFORE_LOGIN)
         ):
             return RejectedFrame(NOT_LOGGED_IN, item)
-        batch = [item]
-        if isinstance(item.command, PostMessage) and connection.phase is Phase.AUTHENTICATED:
+        batch, command = [item], item.command
+        if isinstance(command, PostMessage) and connection.phase is Phase.AUTHENTICATED:
+            is_alone = command.references_media or command.reply_to != 0
             while (
                 (queue.frames or queue.decoded)
                 and len(batch) < _BATCH_MESSAGES
                 and (following := self._next_item(now, patience)) is not None
             ):
-                if not _continues(following, item):
+                if is_alone or not _continues(following, item, command):
                     queue.decoded.insert(0, following)
                     self._held = following, self._arrived
                     break
@@ -140,18 +141,16 @@ class RequestReader:
         return items
 
 
-def _continues(item: QueueItem, first: Request) -> TypeGuard[Request]:
+def _continues(item: QueueItem, first: Request, posted: PostMessage) -> TypeGuard[Request]:
     """Whether the item is a message to the same chat that needs no look-up. (Messages of a batch to one chat cannot be
-    answered out of order.)"""
-    if not isinstance(item, Request) or not isinstance(item.command, PostMessage):
+    answered out of order.) `posted`: the first one's command."""
+    if not isinstance(item, Request) or not isinstance(command := item.command, PostMessage):
         return False
-    command = first.command
-    assert isinstance(command, PostMessage)
-    same_chat = item.command.chat == command.chat and item.command.to == command.to
     return (
-        same_chat
-        and not (command.references_media or item.command.references_media)
-        and not (command.reply_to or item.command.reply_to)
+        command.chat == posted.chat
+        and command.to == posted.to
+        and not command.references_media
+        and not command.reply_to
         and item.token == first.token
         and item.account == first.account
     )

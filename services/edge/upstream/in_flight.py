@@ -11,7 +11,7 @@ Result = MessageAccepted | Failure
 class InFlight:
     """`since` is when it was posted, on the caller's clock."""
 
-    __slots__ = ("_requests", "_results", "chat", "since")
+    __slots__ = ("_requests", "_results", "chat", "is_due", "since")
 
     def __init__(self, chat: ChatId, requests: list[tuple[Request, Nonce]], now: float) -> None:
         self.chat = chat
@@ -19,6 +19,8 @@ class InFlight:
         """Those without a reply."""
         self._results: dict[Nonce, Result | None] = dict.fromkeys([nonce for _, nonce in requests])
         self.since = now
+        self.is_due = False
+        """Whether a reply can be written now."""
 
     def __bool__(self) -> bool:
         """Whether any request has no reply."""
@@ -32,6 +34,8 @@ class InFlight:
         """The result of one message."""
         if self.awaits(nonce):
             self._results[nonce] = result
+            if self._requests and self._requests[0][1] == nonce:
+                self.is_due = True
 
     def ready(self) -> list[tuple[Request, Result]]:
         """The replies that can be written now, each once."""
@@ -39,6 +43,7 @@ class InFlight:
         due: list[tuple[Request, Result]] = []
         while requests and (first := self._results[requests[0][1]]) is not None:
             due.append((requests.pop(0)[0], first))
+        self.is_due = False
         return due
 
     def fail_rest(self, failure: Failure) -> list[tuple[Request, Result]]:

@@ -34,9 +34,11 @@ def test_results_in_any_order_make_replies_in_order(order: list[int], failing: s
         assert batch.awaits(Nonce(number))
         for _ in range(2):  # a repeated result makes one reply
             batch.set_result(Nonce(number), result(number, fails=number in failing))
+            assert batch.is_due == (not batch.awaits(Nonce(len(replies))) and len(replies) < 8)
             for request, result_ in batch.ready():
                 replies.append((request.context, result_))
         assert not batch.awaits(Nonce(number))
+        assert not batch.is_due
     assert [context for context, _ in replies] == list(range(len(replies)))
     replies += [(request.context, result_) for request, result_ in batch.fail_rest(FAILURE)]
     assert [context for context, _ in replies] == list(range(8))
@@ -49,5 +51,6 @@ def test_results_of_other_messages_are_ignored() -> None:
     batch = batch_of(2)
     assert not batch.awaits(Nonce(9))
     batch.set_result(Nonce(9), result(9))
+    assert not batch.is_due
     assert batch.ready() == []
     assert batch
