@@ -3,7 +3,7 @@ texts."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -11,12 +11,12 @@ from shared.clock import now_ms
 from shared.contract.audit import Acceptance, Arrival, Confirmation
 from shared.contract.ids import AccountId, ChatId, Nonce
 
-_PAGE_ENTRIES = 250
+_PAGE_ENTRIES: Final = 250
 _PAGES = 20
 """Full ones, of 5,000 entries."""
 
 _RECORDED = 10_000
-_encoder = msgspec.json.Encoder()
+_encoder: Final = msgspec.json.Encoder()
 EntryT = TypeVar("EntryT")
 Ranges = Mapping[ChatId, Sequence[tuple[int, int]]]
 Confirmed = Mapping[ChatId, Sequence[tuple[int, int, int]]]

@@ -5,7 +5,7 @@ Indexes count 1, 2, 3 … within a chat; ranges of them are inclusive. Times are
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from shared.contract.body import EXPIRED_BODY, RECALLED_BODY
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -25,7 +25,7 @@ from shared.contract.model import Message, ProfileSummary, Quote
 MAX_HISTORY_COUNT = 200
 """Messages on one page of history, at most."""
 
-MESSAGE_OVERHEAD_BYTES = 64
+MESSAGE_OVERHEAD_BYTES: Final = 64
 """Bytes of a message on the bus beside its body, at most."""
 
 UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
@@ -33,8 +33,8 @@ UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 
 _CHAT_BYTES = 72
 _RANGE_BYTES = 20
-_PROFILE_OVERHEAD_BYTES = 16
-_CHARACTER_BYTES = 4
+_PROFILE_OVERHEAD_BYTES: Final = 16
+_CHARACTER_BYTES: Final = 4
 _REACTION_BYTES = 48
 """An emoji has 32 bytes at most."""
 
@@ -45,7 +45,7 @@ BLOCKED = Failure(ErrorCode.FORBIDDEN, "this user does not accept your messages"
 SILENCED = Failure(ErrorCode.FORBIDDEN, "you are silenced in this chat", "chat")
 UNPLACED = Failure(ErrorCode.UNAVAILABLE, "the database of this chat is not known now, please try again")
 NONCE_USED = Failure(ErrorCode.CONFLICT, "another message of yours in this chat has this nonce", "nonce")
-_NO_DEADLINE = 2**63
+_NO_DEADLINE: Final = 2**63
 BAD_NONCE = Failure(ErrorCode.INVALID, "a nonce has 63 bits", "nonce")
 
 MessageKey = tuple[ChatId, AccountId, Nonce]

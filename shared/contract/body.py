@@ -1,7 +1,7 @@
 """How the content of a message is stored and transported."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,12 +21,14 @@ from shared.contract.model import (
     requested_message,
 )
 
-_EDITED, _RECALLED = "edited", "recalled"
+_EDITED: Final = "edited"
+_RECALLED: Final = "recalled"
 """Tags that no dialect has for a name, so that no client can pack them."""
 
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[PackedSegment | MarkedTag, ...]).decode
-_REPLY, _MENTION = b"\xff\xfereply", b"\xff\xfemention"
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(tuple[PackedSegment | MarkedTag, ...]).decode
+_REPLY: Final = b"\xff\xfereply"
+_MENTION: Final = b"\xff\xfemention"
 """Marks begin so: no text holds these bytes, and no number is long enough. A body is searched for them unpacked."""
 _NUMBER_BYTES = 8
 

@@ -1,6 +1,7 @@
 """Receives envelopes and heartbeats from the message service: messages go to their chats, losses trigger a re-sync."""
 
 import asyncio
+from typing import Final
 
 import msgspec
 
@@ -25,7 +26,7 @@ _HEARTBEAT_MS = 1000.0
 
 _REMEMBERED_CHANGES = 256
 
-_decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+_decode_envelope: Final = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 

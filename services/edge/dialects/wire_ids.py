@@ -1,7 +1,9 @@
 """Ids as clients write them."""
 
-_DIGITS = 64
-_MAX_ID = 2**63 - 1
+from typing import Final
+
+_DIGITS: Final = 64
+_MAX_ID: Final = 2**63 - 1
 
 
 def parse_id(value: object) -> int | None:

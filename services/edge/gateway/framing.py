@@ -2,16 +2,23 @@
 
 import logging
 import struct
+from typing import Final
 
 import msgspec
 from websockets.speedups import apply_mask
 
 from services.edge.canonical.frames import Binary, Frame
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+CONTINUATION: Final = 0x0
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
 PROTOCOL_ERROR, INVALID_TEXT, POLICY_VIOLATION, TOO_BIG, INTERNAL_ERROR, TRY_LATER = 1002, 1007, 1008, 1009, 1011, 1013
 _REASON_BYTES = 123
-_pack_head, _pack_large_head = struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
+_pack_head: Final = struct.Struct("!BBH").pack
+_pack_large_head: Final = struct.Struct("!BBQ").pack
 _SENDABLE_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 SILENT_LOGGER = logging.getLogger(f"{__name__}.silent")
 """Of the parsers' libraries: they log what peers send."""

@@ -8,7 +8,7 @@ lost.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Endpoint, Handshake
@@ -35,7 +35,7 @@ from shared.settings import LimitsSettings
 
 _PONG_BACKLOG_BYTES = 64 * 1024
 """Above this many unsent bytes, the peer's pings are not answered."""
-_FLUSH_BYTES = 64 * 1024
+_FLUSH_BYTES: Final = 64 * 1024
 """Above this many bytes, write at once instead of at the end of the tick."""
 _ARRIVAL_SECONDS = 0.25
 """Time for the acknowledgement of bytes sent just before the peer's close frame."""

@@ -2,12 +2,12 @@
 part by part: its first recipients need not wait until it is prepared for the last."""
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.edge.canonical.frames import Frame
 from services.edge.gateway.framing import message_bytes
 
-_MAX_WRITERS = 512
+_MAX_WRITERS: Final = 512
 """That wait for the end of the tick."""
 
 

@@ -2,18 +2,19 @@
 
 from collections import deque
 from collections.abc import Container
+from typing import Final
 
 from services.edge.upstream.congestion_window import CongestionWindow
 from services.edge.upstream.outage import OutageDetector
 from shared.contract.ids import Nonce
 from shared.contract.message import Draft
 
-_CONCURRENT_REQUESTS = 3
+_CONCURRENT_REQUESTS: Final = 3
 """Requests in flight that keep a replica busy: one is fanned out, one is committed, one waits."""
-_REQUEST_DRAFTS = 512
-_REQUEST_BYTES = 384 * 1024
+_REQUEST_DRAFTS: Final = 512
+_REQUEST_BYTES: Final = 384 * 1024
 """A request at these limits gets no further submission; submissions are kept whole, to keep their order."""
-_DRAFT_BYTES = 64
+_DRAFT_BYTES: Final = 64
 
 
 class Lane:

@@ -15,7 +15,7 @@ import asyncio
 import secrets
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
@@ -45,7 +45,7 @@ _SOON_SECONDS = 0.5
 """A request that takes longer has waited for others."""
 _QUEUE_SECONDS = 1.5
 """A submission is queued no longer while others are answered."""
-NONCE_BITS = 2**63 - 1
+NONCE_BITS: Final = 2**63 - 1
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
 SERVICE_DOWN = Failure(ErrorCode.UNAVAILABLE, "messages cannot be stored at the moment, please try again later")

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import nats.errors
@@ -42,18 +42,18 @@ from shared.telemetry import log
 _log = log(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
-_ENVELOPE_BYTES = 480 * 1024
-_RECIPIENT_BYTES = 9
-_PAIR_BYTES = 19
-_QUOTE_OVERHEAD_BYTES = 7
-_RECENT_BYTES = 2 * _RECIPIENT_BYTES * RECENT_JOINS + 32
+_ENVELOPE_BYTES: Final = 480 * 1024
+_RECIPIENT_BYTES: Final = 9
+_PAIR_BYTES: Final = 19
+_QUOTE_OVERHEAD_BYTES: Final = 7
+_RECENT_BYTES: Final = 2 * _RECIPIENT_BYTES * RECENT_JOINS + 32
 _CHANGING_SECONDS = 5.0
 """Then the notices of all joins have arrived, or are lost."""
 
 PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
 
-_pack = msgspec.msgpack.Encoder().encode
+_pack: Final = msgspec.msgpack.Encoder().encode
 
 
 class _ChatRoute(NamedTuple):
@@ -75,7 +75,7 @@ class _ChatRoute(NamedTuple):
         return [account for account in recipients if self.joined_later.get(account, 0) <= index]
 
 
-_NO_ROUTE = _ChatRoute(0, {})
+_NO_ROUTE: Final = _ChatRoute(0, {})
 
 
 class Fanout:

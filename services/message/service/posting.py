@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -42,7 +43,7 @@ _MAX_QUEUED_BATCHES = 64
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.5
 _ROSTER_SECONDS = 0.3
-_TOLERATED_CLOCK_MS = 50
+_TOLERATED_CLOCK_MS: Final = 50
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
 """Passed on to the sender: a retry at another replica would only add load."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -56,11 +56,11 @@ _UPDATE_HEADS = SetStatement(
         WHERE heads.chat_id = moved.chat_id""",
 )
 # FAIL may keep some rows of the statement, so SQLite needs no statement journal; the transaction is rolled back anyway.
-_INSERT_SQLITE = """
+_INSERT_SQLITE: Final = """
     INSERT OR FAIL INTO messages (chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?)"""
-_INSERT_NUMBERED_SQLITE = """
+_INSERT_NUMBERED_SQLITE: Final = """
     INSERT OR FAIL INTO messages (id, chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?, ?)"""
-_MAX_ROWS = 64
+_MAX_ROWS: Final = 64
 _INSERT_POSTGRESQL = sa.text("""
     INSERT INTO messages (chat_id, index, sender, nonce, time, body)
     SELECT * FROM unnest(

@@ -1,7 +1,7 @@
 """native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`."""
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 from msgspec import UNSET
@@ -98,9 +98,9 @@ from shared.contract.session import (
     Requests,
 )
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
-_SEND = BY_NAME["send"]
+_SEND: Final = BY_NAME["send"]
 _NEW_CHAT = CommandId(None)
 """The context of the dialect's own requests: their replies are events, and their errors are not sent."""
 _NEW_CHAT_MEMBERS = 100

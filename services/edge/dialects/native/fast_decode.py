@@ -1,5 +1,7 @@
 """native, client to server: the most frequent command in one step."""
 
+from typing import Final
+
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects.base import Request
@@ -10,14 +12,14 @@ from shared.contract.ids import ChatId
 from shared.contract.model import Text
 from shared.settings import LimitsSettings
 
-_LARGEST = 2**53 - 1
+_LARGEST: Final = 2**53 - 1
 
 
 def _quotes(_wire: FastSend) -> int:
     return 16
 
 
-_reader = FastReader(FastSend, _quotes)
+_reader: Final = FastReader(FastSend, _quotes)
 
 
 def fast_send(frame: Frame, limits: LimitsSettings) -> Request | None:

@@ -1,5 +1,7 @@
 """OurChat v2, server to client: the frames, byte for byte."""
 
+from typing import Final
+
 import msgspec
 
 from services.edge.dialects.ourchat_envelope import ocid
@@ -11,11 +13,11 @@ from shared.contract.ids import ChatId
 from shared.contract.model import Message, Segment
 from shared.setting_types import Language
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
-_MESSAGE = b'{"code":0,"time":%d,"msg_id":"%d","sender":{"ocid":"%010d","session_id":"%d"},"msg":%b}'
+_MESSAGE: Final = b'{"code":0,"time":%d,"msg_id":"%d","sender":{"ocid":"%010d","session_id":"%d"},"msg":%b}'
 """用户信息: all ids are strings, `time` is whole milliseconds."""
-_TEXT = _MESSAGE.replace(b"%b", b'[{"type":0,"text":%b}]')
+_TEXT: Final = _MESSAGE.replace(b"%b", b'[{"type":0,"text":%b}]')
 
 
 def message(message: Message, segments: tuple[Segment, ...], base_url: str, language: Language = "zh") -> bytes:

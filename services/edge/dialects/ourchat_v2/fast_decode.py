@@ -1,5 +1,7 @@
 """OurChat v2, client to server: the most frequent frame in one step."""
 
+from typing import Final
+
 from msgspec import UNSET
 
 from services.edge.canonical.commands import PostMessage
@@ -17,7 +19,7 @@ def _quotes(wire: V2FastMessage) -> int:
     return 16 + 2 * (wire.time is not UNSET) + 4 * (wire.sender.ocid is not UNSET)
 
 
-_reader = FastReader(V2FastMessage, _quotes)
+_reader: Final = FastReader(V2FastMessage, _quotes)
 
 
 def fast_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | None:
