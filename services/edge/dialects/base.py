@@ -7,8 +7,9 @@ monotonic clock, passed in. `decode` raises nothing but DecodeError, whatever th
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -182,8 +183,9 @@ class Dialect(ABC):
         self.limits = info.limits
         self.base_url = info.base_url
         self.language = info.language
-        self.variant: Hashable = (self.name, self.base_url)
-        """Connections of one variant get the same bytes of a message: it is encoded once for all of them."""
+        self.variant = intern(f"{self.name} {self.base_url}")
+        """Connections of one variant get the same bytes of a message: it is encoded once for all of them.
+        It is looked up for each delivery: an interned text is found by its identity."""
 
     # Frames in
 

@@ -1,7 +1,5 @@
 """A message to deliver: its segments are unpacked once, its frames encoded once for each variant of a dialect."""
 
-from collections.abc import Hashable
-
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayChange, DisplayMessage
 from services.edge.dialects.base import Dialect
@@ -30,7 +28,7 @@ class EncodedMessage:
         self._summary = summary
         self._quote = quote
         self._shown: DisplayMessage | None = None
-        self._frames: dict[Hashable, tuple[Outgoing, ...]] = {}
+        self._frames: dict[str, tuple[Outgoing, ...]] = {}
 
     @property
     def variants(self) -> int:

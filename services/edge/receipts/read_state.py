@@ -26,13 +26,14 @@ class UnconfirmedPushes:
     to its end; times are those of one clock, in seconds. Keeps no object of a message: there are tens of thousands, and
     they would push what the next message needs out of the processor's cache."""
 
-    __slots__ = ("_pinged", "_positions", "_runs", "_times")
+    __slots__ = ("_add_position", "_pinged", "_positions", "_runs", "_times")
 
     def __init__(self) -> None:
         self._runs: list[_PushedRun] = []
         """Of all pushes, in order."""
         self._positions = array("q")
         """Of each push."""
+        self._add_position = self._positions.append
         self._times = array("d")
         """Of each push, if they are timed."""
         self._pinged = 0
@@ -47,7 +48,7 @@ class UnconfirmedPushes:
             last.high = index
         else:
             runs.append(_PushedRun(chat, index, index))
-        self._positions.append(position)
+        self._add_position(position)
 
     def timed(self, now: float) -> None:
         """The time of the last push. Of one connection, all pushes are timed or none."""

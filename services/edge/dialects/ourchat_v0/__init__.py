@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from sys import intern
 
 from services.edge.canonical.commands import StartUpload, UploadPart
 from services.edge.canonical.events import Event
@@ -57,7 +58,7 @@ class OurChatV0(Dialect):
         self._incoming = IncomingTransfer(self.limits)
         self._package_bytes = self.limits.binary_frame_bytes if info.binary else 0
         """0: the connection carries no binary frames."""
-        self.variant = (self.variant, self._package_bytes)
+        self.variant = intern(f"{self.variant} {self._package_bytes}")
 
     def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
