@@ -79,12 +79,16 @@ class IndexedBatch(NamedTuple):
     deadline: int
 
 
-class CommittedMessage(NamedTuple):
-    """A message to fan out, with the profile summary of its sender and the quote that the edge sent with the draft."""
+class CommittedMessage:
+    """A message to fan out, with the profile summary of its sender and the quote that the edge sent with the draft. No
+    named tuple, which is made slowly from compiled modules."""
 
-    message: Message
-    profile: ProfileSummary | None = None
-    quote: Quote | None = None
+    __slots__ = ("message", "profile", "quote")
+
+    def __init__(self, message: Message, profile: ProfileSummary | None = None, quote: Quote | None = None) -> None:
+        self.message = message
+        self.profile = profile
+        self.quote = quote
 
 
 def assign_indexes(
@@ -94,7 +98,8 @@ def assign_indexes(
     result of that draft even after its deadline."""
     rows: list[NewRow] = []
     results: list[int | Message | None] = []
-    new_heads: dict[ChatId, Head] = {}
+    last: dict[ChatId, tuple[int, int]] = {}
+    """Index and time of the chats' last messages after the batch."""
     positions: dict[MessageKey, int] = {}
     deadline = _NO_DEADLINE
     for draft in drafts:
@@ -109,13 +114,13 @@ def assign_indexes(
             if draft.deadline <= now:
                 results.append(None)
                 continue
-            last_index, last_time = new_heads.get(chat) or heads[chat]
-            head = new_heads[chat] = Head(last_index + 1, max(now, last_time + 1))
+            last_index, last_time = last.get(chat) or heads[chat]
+            index, time = last[chat] = last_index + 1, max(now, last_time + 1)
             position = positions[key] = len(rows)
-            rows.append((chat, head.last_index, sender, nonce, head.last_time, draft.body))
+            rows.append((chat, index, sender, nonce, time, draft.body))
             deadline = min(deadline, draft.deadline)
         results.append(position)
-    return IndexedBatch(rows, results, new_heads, deadline)
+    return IndexedBatch(rows, results, {chat: Head(*of_chat) for chat, of_chat in last.items()}, deadline)
 
 
 def check_repeated(result: Message | Failure, draft: Draft, *, was_sent: bool) -> Message | Failure:

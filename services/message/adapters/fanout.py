@@ -116,9 +116,10 @@ class Fanout:
 
     def are_broadcast(self, messages: Iterable[CommittedMessage]) -> bool:
         """See services.message.service.ports.FanoutPort."""
-        for message, _, _ in messages:  # mostly over after the first one
-            roster = self._rosters.cached(message.chat)
-            if roster is None or not self._choice.is_broadcast(message.chat, len(roster.members)):
+        for one in messages:  # mostly over after the first one
+            chat = one.message.chat
+            roster = self._rosters.cached(chat)
+            if roster is None or not self._choice.is_broadcast(chat, len(roster.members)):
                 return False
         return True
 
@@ -127,8 +128,9 @@ class Fanout:
         committed already, so members that joined before are known. Edges know the members of broadcast chats: nothing
         is looked up for those."""
         oldest: dict[ChatId, int] = {}
-        for message, _, _ in messages:
-            oldest[message.chat] = min(message.index, oldest.get(message.chat, message.index))
+        for one in messages:
+            chat, index = one.message.chat, one.message.index
+            oldest[chat] = min(index, oldest.get(chat, index))
         rosters = {chat: roster for chat in oldest if (roster := self._rosters.cached(chat)) is not None}
         versions = {chat: roster.version for chat, roster in rosters.items()}
         broadcast = self._broadcast_of(rosters)
@@ -145,22 +147,24 @@ class Fanout:
         finally:
             self._known_before = None
         hooked = {chat for chat, roster in batch.rosters.items() if roster.has_hooks}
-        for message, _, _ in batch.messages if hooked else ():
-            if message.chat in hooked:
-                self._announce_to_hooks(message.chat, message.index)
+        for one in batch.messages if hooked else ():
+            if one.message.chat in hooked:
+                self._announce_to_hooks(one.message.chat, one.message.index)
 
     async def _deliver(self, batch: FanoutBatch) -> None:
         routes = await self._routes(batch)
         pages: dict[NodeId, list[Delivery]] = {}
         space: dict[NodeId, int] = {}
-        for message, profile, quote in batch.messages:
+        for one in batch.messages:
+            message, profile, quote = one.message, one.profile, one.quote
             route = routes.get(message.chat, _NO_ROUTE)
+            content = message_size(message) + profile_size(profile) + _quote_size(quote) + _PAIR_BYTES
             for node in route.recipients:
                 recipients = route.recipients_at(node, message.index)
                 if recipients == []:
                     continue
-                size = message_size(message) + profile_size(profile) + _quote_size(quote) + _PAIR_BYTES
-                size += _RECIPIENT_BYTES * len(recipients or ()) + (0 if route.recent is None else _RECENT_BYTES)
+                size = content + _RECIPIENT_BYTES * len(recipients or ())
+                size += 0 if route.recent is None else _RECENT_BYTES
                 if size > space.get(node, 0):
                     await self._publish_envelope(node, pages.pop(node, []))
                     space[node] = _ENVELOPE_BYTES
