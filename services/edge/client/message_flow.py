@@ -98,8 +98,8 @@ class MessageFlow:
     def reply_due(self) -> None:
         """Writes the replies that are due. The caller goes on with the requester itself."""
         batch = self.posting.in_flight
-        if batch is not None and batch.is_due:
-            self._reply(batch, self.posting.due())
+        if batch is not None and (due := self.posting.due()):
+            self._reply(batch, due)
 
     def _wake_if_answered(self) -> None:
         if self.posting.in_flight is None and self._requester is not None:

@@ -110,7 +110,7 @@ class Posting:
     def due(self) -> DueReplies:
         """The replies that can be written now, each once."""
         batch = self.in_flight
-        if batch is None:
+        if batch is None or not batch.is_due:
             return ()
         replies = batch.ready()
         if not batch:

@@ -124,7 +124,7 @@ class ReadBuffer:
             self._read.add((account, chat))
 
     def add_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int]) -> None:
-        """The indexes of one batch are mostly consecutive."""
+        """At least one index. Those of one batch are mostly consecutive."""
         chats = self._ranges.setdefault(account, {})
         low = high = indexes[0]
         for index in indexes[1:]:

@@ -11,7 +11,7 @@ Result = MessageAccepted | Failure
 class InFlight:
     """`since` is when it was posted, on the caller's clock."""
 
-    __slots__ = ("_requests", "_results", "chat", "is_due", "since")
+    __slots__ = ("_requests", "_results", "chat", "since")
 
     def __init__(self, chat: ChatId, requests: list[tuple[Request, Nonce]], now: float) -> None:
         self.chat = chat
@@ -19,8 +19,6 @@ class InFlight:
         """Those without a reply."""
         self._results: dict[Nonce, Result | None] = dict.fromkeys([nonce for _, nonce in requests])
         self.since = now
-        self.is_due = False
-        """Whether a reply can be written now."""
 
     def __bool__(self) -> bool:
         """Whether any request has no reply."""
@@ -34,17 +32,23 @@ class InFlight:
         """The result of one message."""
         if self.awaits(nonce):
             self._results[nonce] = result
-            if self._requests and self._requests[0][1] == nonce:
-                self.is_due = True
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a reply can be written now."""
+        return self._next_result() is not None
 
     def ready(self) -> list[tuple[Request, Result]]:
         """The replies that can be written now, each once."""
         requests = self._requests
         due: list[tuple[Request, Result]] = []
-        while requests and (first := self._results[requests[0][1]]) is not None:
+        while (first := self._next_result()) is not None:
             due.append((requests.pop(0)[0], first))
-        self.is_due = False
         return due
+
+    def _next_result(self) -> Result | None:
+        """Of the first request without a reply."""
+        return self._results[self._requests[0][1]] if self._requests else None
 
     def fail_rest(self, failure: Failure) -> list[tuple[Request, Result]]:
         """All replies; requests without a result fail."""
