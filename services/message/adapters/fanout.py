@@ -159,12 +159,12 @@ class Fanout:
             message, profile, quote = one.message, one.profile, one.quote
             route = routes.get(message.chat, _NO_ROUTE)
             content = message_size(message) + profile_size(profile) + _quote_size(quote) + _PAIR_BYTES
+            content += 0 if route.recent is None else _RECENT_BYTES
             for node in route.recipients:
                 recipients = route.recipients_at(node, message.index)
                 if recipients == []:
                     continue
                 size = content + _RECIPIENT_BYTES * len(recipients or ())
-                size += 0 if route.recent is None else _RECENT_BYTES
                 if size > space.get(node, 0):
                     await self._publish_envelope(node, pages.pop(node, []))
                     space[node] = _ENVELOPE_BYTES
