@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shared.tracing import Tracer
 
 T = TypeVar("T")
+SqliteParameters = Sequence[Any] | Mapping[str, Any]
 
 _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
 """For SQLite: a writer takes the write lock at BEGIN."""
@@ -291,6 +292,36 @@ def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
     return engine
 
 
+def fetch_sqlite(connection: sa.Connection, statement: str, parameters: SqliteParameters = ()) -> list[Any]:
+    """The rows of a short statement in SQLite, in the transaction of `connection`. SQLAlchemy's layers would cost more
+    than the statement. Raises the errors of `connection.execute`."""
+    try:
+        return _execute_sqlite(connection, statement, parameters).fetchall()
+    except sqlite3.Error as error:
+        raise _translated(connection, statement, error) from error
+
+
+def insert_sqlite(connection: sa.Connection, statement: str, parameters: SqliteParameters) -> int:
+    """As `fetch_sqlite`, for an INSERT; returns the id of the last row."""
+    try:
+        last = _execute_sqlite(connection, statement, parameters).lastrowid
+    except sqlite3.Error as error:
+        raise _translated(connection, statement, error) from error
+    assert last is not None
+    return last
+
+
+def _execute_sqlite(connection: sa.Connection, statement: str, parameters: SqliteParameters) -> sqlite3.Cursor:
+    raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment] # of SQLite
+    return raw.execute(statement, parameters)
+
+
+def _translated(connection: sa.Connection, statement: str, error: sqlite3.Error) -> BaseException:
+    return sa.exc.DBAPIError.instance(
+        statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+    )
+
+
 def _transact(connection: sa.Connection, work: Callable[[sa.Connection], T]) -> T:
     with connection.begin():
         return work(connection)
@@ -306,4 +337,4 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+    fetch_sqlite(connection, connection.get_execution_options().get("begin", "BEGIN"))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
+from tests.support.statements import watched
 
 _PLANNED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 _SQLITE_SCAN = re.compile(r"SCAN (\w+)")
@@ -31,16 +31,13 @@ def observed() -> Iterator[list[Plan]]:
     """The plans of all statements executed inside, on any thread."""
     plans: list[Plan] = []
 
-    def look(_: Any, cursor: Any, statement: str, parameters: Any, _context: Any, several: bool) -> None:
+    def look(connection: Any, statement: str, parameters: Any, several: bool) -> None:
         if _PLANNED.match(statement) and not several:
-            explain = _sqlite if type(cursor.connection).__module__.startswith("sqlite3") else _postgresql
-            plans.append(explain(cursor.connection, statement, parameters))
+            explain = _sqlite if type(connection).__module__.startswith("sqlite3") else _postgresql
+            plans.append(explain(connection, statement, parameters))
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", look)
-    try:
+    with watched(look):
         yield plans
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", look)
 
 
 def _sqlite(connection: Any, statement: str, parameters: Any) -> Plan:

@@ -13,6 +13,7 @@ from services.message.store.set_statements import SetStatement, array_text, byte
 from shared.contract.ids import ChatId, MessageId
 from shared.contract.message import Draft
 from shared.contract.model import Message
+from shared.database import insert_sqlite
 
 # Replicas lock heads in the order of their ids, which excludes deadlocks; SQLite has one writer.
 _CREATE_HEADS = SetStatement(
@@ -156,7 +157,7 @@ def _insert_sqlite(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterabl
     for start in range(0, len(rows), _MAX_ROWS):
         chunk = rows[start : start + _MAX_ROWS]
         values = tuple(chain.from_iterable(chunk))
-        last = connection.exec_driver_sql(_insert_statement_sqlite(len(chunk)), values).lastrowid
+        last = insert_sqlite(connection, _insert_statement_sqlite(len(chunk)), values)
     return range(last - len(rows) + 1, last + 1)
 
 

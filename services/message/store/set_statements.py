@@ -10,6 +10,8 @@ from typing import Any, cast
 import msgspec
 import sqlalchemy as sa
 
+from shared.database import fetch_sqlite
+
 StatementRows = Sequence[Sequence[int | str]] | Sequence[int]
 """Or, of a single column, plain integers: less work for thousands of them. SQLite's `value` is then the integer."""
 
@@ -26,36 +28,38 @@ class SetStatement:
     """
 
     def __init__(self, *, sqlite: str, postgresql: str, packed: bool = False) -> None:
-        self._texts = {"sqlite": sqlite, "postgresql": postgresql}
-        self._compiled = sa.text(postgresql)
+        self._sqlite = sqlite
+        self._postgresql = sa.text(postgresql)
         self._packed = packed
 
     def run(self, connection: sa.Connection, rows: StatementRows, **others: object) -> None:
         """`others`: further parameters."""
-        self._execute(connection, rows, others)
+        if connection.dialect.name == "sqlite":
+            self._fetch_sqlite(connection, rows, others)
+        else:
+            self._execute_postgresql(connection, rows, others)
 
     def fetch(self, connection: sa.Connection, rows: StatementRows, **others: object) -> Sequence[Any]:
         """As `run`; returns the selected rows."""
-        result = self._execute(connection, rows, others)
-        if self._packed and connection.dialect.name == "sqlite":
-            unpacked: list[Any] = _unpack(result.scalar_one())
+        if connection.dialect.name != "sqlite":
+            return self._execute_postgresql(connection, rows, others).all()
+        found = self._fetch_sqlite(connection, rows, others)
+        if self._packed:
+            unpacked: list[Any] = _unpack(found[0][0])
             return unpacked
-        return result.all()
+        return found
 
-    def _execute(
+    def _fetch_sqlite(self, connection: sa.Connection, rows: StatementRows, others: dict[str, object]) -> list[Any]:
+        return fetch_sqlite(connection, self._sqlite, {"rows": _json(rows).decode(), **others})
+
+    def _execute_postgresql(
         self, connection: sa.Connection, rows: StatementRows, others: dict[str, object]
     ) -> sa.CursorResult[Any]:
-        """For SQLite, the driver gets the text directly: SQLAlchemy's layers would double the cost of a short one."""
-        name = connection.dialect.name
-        parameters = _parameters(name, rows) | others
-        if name == "sqlite":
-            return connection.exec_driver_sql(self._texts[name], parameters)
-        return connection.execute(self._compiled, parameters)
+        return connection.execute(self._postgresql, array_texts(rows) | others)
 
 
-def _parameters(dialect: str, rows: StatementRows) -> dict[str, object]:
-    if dialect == "sqlite":
-        return {"rows": _json(rows).decode()}
+def array_texts(rows: StatementRows) -> dict[str, object]:
+    """The parameters for PostgreSQL."""
     if isinstance(rows[0], int):
         return {"a": array_text(cast("Sequence[int]", rows))}
     columns = zip(*cast("Sequence[Sequence[int | str]]", rows), strict=True)

@@ -21,6 +21,7 @@ from shared.contract.receipts import FindReaders
 from shared.database import Database, make_engine
 from shared.partitions import partition_of
 from shared.placement import PartitionRange
+from tests.support.statements import executed
 
 ANN = AccountId(1)
 HALVES: dict[str, list[PartitionRange]] = {"a": [(0, 127)], "b": [(128, 255)]}
@@ -178,15 +179,10 @@ class TestPlacedStore:
 
 async def test_a_sole_database_runs_no_further_statement(urls: dict[str, str]) -> None:
     """For a batch to chats that are known: heads, messages, heads."""
-    statements: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.append(statement.split()[0])
-
     database = Database(urls["a"])
     store = MessageStore(database)
     await store.post(drafts(CHATS))
-    sa.event.listen(database._engine, "before_cursor_execute", note)
-    await store.post(drafts(CHATS, 2))
+    with executed() as statements:
+        await store.post(drafts(CHATS, 2))
     await database.close()
-    assert [one for one in statements if one != "BEGIN"] == ["SELECT", "INSERT", "UPDATE"]
+    assert [statement.split()[0] for statement in statements] == ["SELECT", "INSERT", "UPDATE"]

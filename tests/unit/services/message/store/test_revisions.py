@@ -25,6 +25,7 @@ from shared.contract.message import (
 )
 from shared.contract.model import Mention, Message, Recalled, Text
 from shared.database import Database
+from tests.support.statements import executed
 
 ANN, BOB = AccountId(1), AccountId(2)
 ROOM = ChatId(1)
@@ -265,19 +266,12 @@ async def test_expired_messages_lose_their_reactions_and_former_texts(store: Mes
 
 async def test_posting_executes_no_further_statement(database: Database) -> None:
     """Locks and reads the heads, inserts, updates the heads: also in a chat whose messages change."""
-    store, counted = MessageStore(database), list[str]()
+    store = MessageStore(database)
     await post(store, 1)
     await change(store, 1, edit("second", 10))
-
-    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if not statement.strip().startswith(("BEGIN", "PRAGMA", "SELECT pg_")):
-            counted.append(statement.strip().split()[0])
-
-    engine = database._engine
-    sa.event.listen(engine, "before_cursor_execute", count)
-    await post(store, 2)
-    sa.event.remove(engine, "before_cursor_execute", count)
-    assert counted == ["SELECT", "INSERT", "UPDATE"]
+    with executed() as statements:
+        await post(store, 2)
+    assert [statement.split()[0] for statement in statements] == ["SELECT", "INSERT", "UPDATE"]
 
 
 def test_no_client_can_pack_a_recalled_or_edited_message() -> None:

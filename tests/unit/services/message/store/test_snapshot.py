@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from services.message.domain import ReadState
 from services.message.store import MessageStore, Snapshot, snapshot
 from services.message.store.posting import post
-from services.message.store.set_statements import SetStatement, StatementRows, _parameters
+from services.message.store.set_statements import SetStatement, StatementRows, array_texts
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.contract.model import Message
@@ -131,10 +132,13 @@ async def test_a_snapshot_has_no_messages_posted_after_it(store: MessageStore, m
 
 
 def _plan(statement: SetStatement, rows: StatementRows, others: dict[str, object], connection: sa.Connection) -> str:
-    name = connection.dialect.name
-    explain = "EXPLAIN QUERY PLAN" if name == "sqlite" else "EXPLAIN"
-    text = sa.text(f"{explain} {statement._texts[name]}")
-    return "\n".join(str(row) for row in connection.execute(text, _parameters(name, rows) | others))
+    if connection.dialect.name == "sqlite":
+        plan = sa.text(f"EXPLAIN QUERY PLAN {statement._sqlite}")
+        parameters: dict[str, object] = {"rows": msgspec.json.encode(rows).decode()}
+    else:
+        plan = sa.text(f"EXPLAIN {statement._postgresql.text}")
+        parameters = array_texts(rows)
+    return "\n".join(str(row) for row in connection.execute(plan, parameters | others))
 
 
 def _post(database: Database) -> None:
