@@ -420,16 +420,16 @@ def test_a_connection_that_has_just_been_reset_is_a_failure_of_redis(valkey_serv
         edge = Presence(valkey_server.settings("edge"))
         await edge.beat(A, 10)
         assert isinstance(edge._round_trips, SinglePipelines)
-        pool = edge._round_trips._pool
-        ensure = pool.ensure_connection
+        (connection,) = edge._round_trips._idle
+        send = connection.send_packed_command
 
-        async def reset_then(connection: Any) -> None:
-            await ensure(connection)
-            connection._writer.transport.abort()
+        async def reset_then(command: bytes) -> None:
+            connection._writer.transport.abort()  # type: ignore[union-attr]
             await asyncio.sleep(0.05)
-            pool.ensure_connection = ensure  # type: ignore[method-assign]
+            connection.send_packed_command = send  # type: ignore[method-assign]
+            await send(command)
 
-        pool.ensure_connection = reset_then  # type: ignore[method-assign]
+        connection.send_packed_command = reset_then  # type: ignore[assignment, method-assign]
         with pytest.raises(RedisError):
             await edge.join(A, [ANN])
         assert await edge.join(A, [ANN]) == {ANN: []}
