@@ -14,13 +14,13 @@ class DeliveryWatch:
 
     def __enter__(self) -> "DeliveryWatch":
         for recipient, record in self._watched:
-            recipient.record = record
+            recipient.keep_record(record)
         return self
 
     def __exit__(self, *_: object) -> None:
         for recipient, record in self._watched:
             if recipient.record is record:
-                recipient.record = None
+                recipient.keep_record(None)
 
     def lacking(self, chat: ChatId, index: int) -> list[Recipient]:
         """The connections that have not got this message, without those whose login has ended."""

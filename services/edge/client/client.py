@@ -16,6 +16,7 @@ from services.edge.context import EdgeContext
 from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
+from services.edge.presence.local_accounts import Recipient
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.recording.tap import Tap
 from services.edge.upstream.publisher import MessagePublisher
@@ -26,9 +27,8 @@ from shared.contract.ids import NO_ACCOUNT, ChatId
 _INPUT_ENDED = 1000, "all is answered"
 
 
-class Client:
-    """See services.edge.canonical.transport.ClientHandler and services.edge.presence.local_accounts.Recipient. `ended`
-    is called when the socket has ended."""
+class Client(Recipient):
+    """See also services.edge.canonical.transport.ClientHandler. `ended` is called when the socket has ended."""
 
     __slots__ = (
         "_context", "_ended", "_flow", "_last_heard", "_out", "_posting", "_processor", "confirmation",
@@ -84,8 +84,7 @@ class Client:
         """While the login is audited."""
         return self._out.record
 
-    @record.setter
-    def record(self, record: DeliveryRecord | None) -> None:
+    def keep_record(self, record: DeliveryRecord | None) -> None:
         self._out.record = record
 
     # Reported by the gateway

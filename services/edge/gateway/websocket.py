@@ -197,8 +197,10 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def flush(self) -> None:
         outgoing = self._outgoing
         if outgoing:
-            self._outgoing, self._outgoing_bytes = [], 0
-            self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+            data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+            outgoing.clear()
+            self._outgoing_bytes = 0
+            self._transport.write(data)
 
     def _write(self, data: bytes) -> None:
         if not self._outgoing:

@@ -7,9 +7,9 @@ accounts that presence lacks, services then count it among their nodes, and the 
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 from redis.exceptions import RedisError
 
@@ -32,56 +32,79 @@ _log = log(__name__)
 _BATCH_ACCOUNTS = 1_000
 
 
-class Recipient(Protocol):
-    """A connection of a local account, as delivery and notifications use it. `record`: while the login is audited; the
-    end of the login removes it."""
+class Recipient(ABC):
+    """A connection of a local account, as delivery and notifications use it. A base class and no protocol: compiled
+    code calls its methods directly, once for each delivery."""
 
-    record: DeliveryRecord | None
+    __slots__ = ()
 
     @property
+    @abstractmethod
+    def record(self) -> DeliveryRecord | None:
+        """While the login is audited; the end of the login removes it."""
+
+    @abstractmethod
+    def keep_record(self, record: DeliveryRecord | None) -> None:
+        """None: the audit ends."""
+
+    @property
+    @abstractmethod
     def number(self) -> int:
         """Of the connection, on this node."""
 
     @property
+    @abstractmethod
     def names_senders(self) -> bool:
         """Whether its dialect shows senders' names."""
 
     @property
+    @abstractmethod
     def pushes_pending_requests(self) -> bool:
         """Whether its dialect shows pending requests and stored notifications."""
 
     @property
+    @abstractmethod
     def shows_ephemeral(self) -> bool:
         """Whether its dialect shows what is shown at once or never."""
 
     @property
+    @abstractmethod
     def shows_others_joins(self) -> bool:
         """Whether its dialect shows the joins of others in a chat that is broadcast."""
 
     @property
+    @abstractmethod
     def dialect_name(self) -> str: ...
 
+    @abstractmethod
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
         """Where a message that is stored as unread is on this connection; None if the connection should have it, and
         does not. `time`: of its commit."""
 
+    @abstractmethod
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
         """New messages of one chat, in index order."""
 
+    @abstractmethod
     def notify(self, event: Event) -> None: ...
 
+    @abstractmethod
     def notify_ephemeral(self, event: Event) -> bool:
         """Push the event now or never: not if output waits, or the dialect does not show it. Whether it was pushed."""
 
+    @abstractmethod
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         """Read messages of this chat that were not delivered, because the account was not known to be in it. Messages
         from index `fresh` on are new."""
 
+    @abstractmethod
     def close(self, code: int, reason: str) -> None: ...
 
+    @abstractmethod
     def revoked(self, revocation: Revocation) -> None:
         """Some of the account's logins are revoked. May be called twice, or late."""
 
+    @abstractmethod
     async def confirm_all(self) -> None:
         """Wait, at most a second, until all pushed messages are confirmed."""
 

@@ -10,7 +10,7 @@ from services.edge.canonical.events import Event
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.announcer import PresenceAnnouncer
-from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.presence.local_accounts import LocalAccounts, Recipient
 from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -22,7 +22,7 @@ HERE, THERE = NodeId("here"), NodeId("there")
 ALICE, BOB = AccountId(1), AccountId(2)
 
 
-class NullRecipient:
+class NullRecipient(Recipient):
     """A recipient that does nothing."""
 
     pushes_pending_requests = False
@@ -32,6 +32,8 @@ class NullRecipient:
     dialect_name = "none"
     record: DeliveryRecord | None = None
     number = 0
+
+    def keep_record(self, record: DeliveryRecord | None) -> None: ...
 
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None: ...
 
