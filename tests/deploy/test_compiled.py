@@ -1,12 +1,16 @@
-"""Builds of the hot modules in the background of a checkout."""
+"""The hot modules that are compiled: builds in the background of a checkout, and the choice of modules."""
 
 import fcntl
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
 from deploy import compiled
 from deploy.environment import ROOT
+from tests.system.compiled import MODULES
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +70,25 @@ def test_the_oldest_builds_are_removed(builds: list[Path], monkeypatch: pytest.M
         monkeypatch.setattr(compiled, "fingerprint", lambda _, name=name: name)
         compiled.build()
     assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == ["four", "three", "two"]
+
+
+def test_every_heir_of_a_compiled_class_is_compiled() -> None:
+    """mypyc's classes permit no heirs that are plain Python: making one raises TypeError."""
+    names = {module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES}
+    heirs = {
+        f"{module}.{heir.__name__}"
+        for module, heir in classes()
+        if module not in names and any(base.__module__ in names for base in heir.__mro__)
+    }
+    assert heirs == set()
+
+
+def classes() -> Iterator[tuple[str, type]]:
+    """Of all packages of the product, with the modules that define them."""
+    for package in ("services", "shared", "clients", "bench"):
+        for found in walk_packages([str(ROOT / package)], f"{package}."):
+            if "migrations" in found.name or found.name.endswith("__main__"):
+                continue
+            for one in vars(import_module(found.name)).values():
+                if isinstance(one, type) and one.__module__ == found.name:
+                    yield found.name, one

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -23,3 +24,8 @@ def compiled(directory: Path) -> Path:
         return build_packages(copy_sources(directory))
     except subprocess.CalledProcessError as error:
         raise AssertionError(error.output[-8000:]) from error
+
+
+def from_(packages: Path) -> tuple[str, ...]:
+    """Starts the product of this directory, and of no other."""
+    return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "services.cli.main", "up")

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from services.cli.ports import free_ports
 from tests.drills.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
+from tests.system.compiled import WANTED, compiled
 from tests.system.users import DialectUser, NativeUser, V2User
 
 Dial = Callable[..., V2User]
@@ -25,6 +27,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     tcp_port = str(free_ports(2))
     with Cluster(tmp_path_factory.mktemp("system") / "data", *RELAXED, "--tcp-port", tcp_port) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the product: the checkout, or a compiled copy."""
+    return compiled(tmp_path_factory.mktemp("compiled")) if WANTED else ROOT
 
 
 @pytest.fixture

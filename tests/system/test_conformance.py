@@ -14,7 +14,7 @@ import pytest
 from tests.drills.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
 from tests.support.servers import PostgresServer
-from tests.system.compiled import MODULES, WANTED, compiled
+from tests.system.compiled import WANTED, from_
 from tests.system.conftest import SUITE
 from tests.system.databases import databases
 
@@ -77,12 +77,6 @@ def test_verification_after_failed_logins(tmp_path: Path) -> None:
         assert run.returncode == 0, output[-8000:]
 
 
-@pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the product: the checkout, or a compiled copy."""
-    return compiled(tmp_path_factory.mktemp("compiled")) if WANTED else ROOT
-
-
 @pytest.fixture
 def on_postgres(tmp_path: Path, postgres_server: PostgresServer, packages: Path) -> Iterator[Cluster]:
     with (
@@ -90,22 +84,6 @@ def on_postgres(tmp_path: Path, postgres_server: PostgresServer, packages: Path)
         Cluster(tmp_path / "data", *RELAXED, "--database", url, program=from_(packages)) as cluster,
     ):
         yield cluster
-
-
-def from_(packages: Path) -> tuple[str, ...]:
-    """Starts the product of this directory, and of no other."""
-    return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "services.cli.main", "up")
-
-
-@pytest.mark.skipif(not WANTED, reason="takes minutes: DRAGOMAN_TEST_COMPILED=1 asks for it")
-@pytest.mark.xdist_group("postgresql")
-def test_the_running_modules_are_compiled(packages: Path) -> None:
-    show = "import sys, importlib as i; print(*(i.import_module(name).__file__ for name in sys.argv[1:]))"
-    names = [module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES]
-    command = ["env", f"PYTHONPATH={packages}", sys.executable, "-P", "-c", show, *names]
-    files = subprocess.run(command, cwd=packages, capture_output=True, text=True, check=True).stdout.split()
-    assert len(files) == len(MODULES)
-    assert all(file.startswith(str(packages)) and file.endswith(".so") for file in files)
 
 
 @pytest.mark.xdist_group("postgresql")
