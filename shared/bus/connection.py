@@ -38,9 +38,10 @@ class _Broker(NatsBroker):
     FastStream."""
 
     own_callbacks: dict[str, Any]
+    client: NatsClient | None = None
 
     async def _connect(self) -> Client:
-        client = NatsClient()
+        client = self.client = NatsClient()
         await client.connect(**self._connection_kwargs | self.own_callbacks)
         self.config.connect(client)
         return client
@@ -113,11 +114,16 @@ class BrokerConnection:
         reminder = self._tasks.start(self._remind(), "reminder")
         try:
             await self._broker.start()
+            await self._subscribe(self._wanted)
+            self._running = True
+            await self._settle()
+        except BaseException:  # after a start that fails, nothing calls `stop`
+            self._running = False
+            if self._broker.client is not None and self._broker.client.is_connected:
+                await self._broker.client.close()
+            raise
         finally:
             reminder.cancel()
-        await self._subscribe(self._wanted)
-        self._running = True
-        await self._settle()
 
     async def _subscribe(self, wanted: list[tuple[str, Receive, str]]) -> None:
         for subject, receive, queue in wanted:

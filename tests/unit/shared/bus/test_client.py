@@ -567,3 +567,22 @@ async def test_a_subject_is_received_or_not(nats_server: NatsServer) -> None:
         await send(b"4")
     assert [text for text in seen if not text.startswith(b"after")][:2] == [b"1", b"3"]
     assert seen.count(b"3") == 1
+
+
+async def test_a_cancelled_start_leaves_no_connection(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = asyncio.Event()
+
+    async def settle(_: connection.BrokerConnection) -> None:
+        connected.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(connection.BrokerConnection, "_settle", settle)
+    bus = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
+    start = asyncio.create_task(bus.start())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await connected.wait()
+    assert bus._broker.client.is_connected
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert bus._broker.client.is_closed
