@@ -11,8 +11,11 @@ from tests.support.commands import ROOT
 
 _WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
 
-MODULES: tuple[str, ...] = tuple(name.removeprefix("/") for name in _WHEEL["hooks"]["mypyc"]["include"])
-"""The modules that are compiled, as files of the checkout."""
+MODULES: tuple[str, ...] = tuple(
+    file[1:].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    for file in _WHEEL["hooks"]["mypyc"]["include"]
+)
+"""The modules that are compiled, as they are imported."""
 
 WANTED = "DRAGOMAN_TEST_COMPILED" in os.environ
 """It needs gcc, Python's headers, and minutes."""
