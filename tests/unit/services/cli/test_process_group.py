@@ -46,7 +46,7 @@ while True:
     time.sleep(1000)
 """
 _STARTER_OF_FIRST = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 from services.cli import process_group as module
 module._HAVE_SESSIONS = sys.argv[1] == "sessions"
 module.watchdog.__file__ = sys.argv[2]
@@ -59,7 +59,8 @@ group._watchdog.kill()
 group._watchdog.wait()
 group.end_first([children[0].pid, 2 ** 22 + 1])
 group.ensure_watchdog()
-print(*[child.pid for child in children], flush=True)
+line = " ".join(str(child.pid) for child in children)
+os.write(1, line.encode() + b"\\n")  # in one piece: the children write to the same pipe
 time.sleep(1000)
 """
 _HASTY_WATCHDOG = """
