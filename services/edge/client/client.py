@@ -196,20 +196,22 @@ class Client(Recipient):
 
     # Time and the end
 
-    def tick(self, now: float) -> None:
-        """Called about every second: pings, and closes the connection after its time limits."""
+    def tick(self, now: float, *, may_confirm: bool) -> bool:
+        """Called about every second: pings, and closes the connection after its time limits. `may_confirm`: see
+        DeliveryConfirmation.tick. Returns whether a ping was sent."""
         edge, connection, socket = self._context.settings.edge, self.connection, self.socket
         self.inbound.tick(now)
         excused = self.inbound.paused or socket.is_paced()
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.close(1008, reason)
-        elif self.confirmation.tick(now, self._last_heard, edge, excused=excused):
+        elif self.confirmation.tick(now, self._last_heard, edge, excused=excused, may_confirm=may_confirm):
             socket.abort()
         self._flow.expire(now)
         self._processor.drop_abandoned_uploads(now)
         if connection.pending_verification is not None and now >= connection.pending_verification.expires:
             connection.pending_verification = None
             self.notify(VerificationEnded("expired"))
+        return self.confirmation.last_ping == now
 
     def close_gracefully(self, code: int, reason: str) -> None:
         """Reads no new frames, answers those that were received, then closes."""

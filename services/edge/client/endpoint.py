@@ -15,6 +15,7 @@ from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.rate_limit import TokenBucket, log_rate
+from services.edge.receipts.confirmation import confirms_per_tick
 from services.edge.recording.recorder import FrameRecorder
 from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
@@ -120,8 +121,10 @@ class ConnectionRegistry:
         """Ticks all connections twice a second, and updates the gauges."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            for number, client in enumerate(list(self.clients.values())):
-                client.tick(self._context.clock())
+            clients, pings = list(self.clients.values()), 0
+            limit = confirms_per_tick(len(clients), _TICK_SECONDS, self._context.settings.edge)
+            for number, client in enumerate(clients):
+                pings += client.tick(self._context.clock(), may_confirm=pings < limit)
                 if number % _TICK_CONNECTIONS == _TICK_CONNECTIONS - 1:
                     await asyncio.sleep(0)
             self._update_gauges()

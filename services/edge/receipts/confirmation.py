@@ -9,13 +9,24 @@ from shared.contract.model import Message
 from shared.settings import EdgeSettings
 
 _SETTLE_SECONDS = 0.8
+_FEW_PINGS = 500
+_SLACK = 1.5
+"""So many times the pings that are due on average: the connections that are ticked last get their turn, too."""
+
+
+def confirms_per_tick(connections: int, tick_seconds: float, settings: EdgeSettings) -> int:
+    """The number of connections that may be pinged for their pushes in one tick of all. After a message to a very big
+    group all of these are due at once: pings and pongs would hold up the next message."""
+    interval = max(tick_seconds, settings.confirm_interval_seconds)
+    return max(_FEW_PINGS, int(connections * tick_seconds / interval * _SLACK))
 
 
 class DeliveryConfirmation:
     """Returns confirmed ranges. At most one ping is unanswered, since peers may answer only the latest.
 
-    Pushes are followed by a ping after `edge.confirm_interval_seconds`, but behind a proxy at the end of the tick:
-    there the end of the connection confirms nothing, and a visit that is shorter must confirm all the same."""
+    Pushes are followed by a ping after `edge.confirm_interval_seconds`, or later if very many connections are due (see
+    `confirms_per_tick`), but behind a proxy at the end of the event loop's tick: there the end of the connection
+    confirms nothing, and a visit that is shorter must confirm all the same."""
 
     __slots__ = (
         "_behind_proxy", "_clock", "_handling_seconds", "_is_page", "_ping_due", "_settled", "_socket", "last_ping",
@@ -65,13 +76,14 @@ class DeliveryConfirmation:
         self._wake()
         return confirmed
 
-    def tick(self, now: float, last_heard: float, settings: EdgeSettings, *, excused: bool) -> bool:
+    def tick(
+        self, now: float, last_heard: float, settings: EdgeSettings, *, excused: bool, may_confirm: bool = True
+    ) -> bool:
         """Called about every second: ping when it is time. Returns whether a pong is overdue. `last_heard`: when the
-        client last sent anything; `excused`: see `excuse`."""
+        client last sent anything; `excused`: see `excuse`; `may_confirm`: whether it may ping because of pushes."""
         if self.waiting_since is None:
-            confirm_at = self.last_ping + settings.confirm_interval_seconds
-            idle_at = last_heard + settings.ping_interval_seconds
-            if now >= (confirm_at if self.unconfirmed else idle_at):
+            is_due = self.unconfirmed and now >= self.last_ping + settings.confirm_interval_seconds
+            if (is_due and may_confirm) or now >= last_heard + settings.ping_interval_seconds:
                 self.ping(now)
         elif excused:
             self.excuse(now)

@@ -1,16 +1,19 @@
 """Only messages that have arrived are read; an account leaves presence after its read state is committed."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
 
+from services.edge.receipts import confirmation
 from shared.bus.client import Unavailable
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead
 from shared.contract.subjects import flush
+from shared.settings import EdgeSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
@@ -49,6 +52,35 @@ async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeClust
     await cluster.message.until_requested(MarkRead)
     assert cluster.backend.unread(1, 7) == []
     assert alice.socket.pings == 1
+
+
+async def test_a_tick_pings_no_more_connections_for_their_pushes_than_are_due_on_average(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirmation, "_FEW_PINGS", 1)
+    await cluster.add_edge(confirm_interval_seconds=1.5)
+    cluster.backend.add_chat(7, *range(1, 9))
+    clients = await cluster.synced_clients(*range(1, 9))
+    for client in clients:
+        client.socket.mute = True
+        client.client.confirmation.last_ping = 0.0
+    await cluster.message.send_texts(7, 1, "a")
+    for client in clients:
+        await client.socket.until(partial(is_pinged, client))
+    pinged = sorted(client.client.confirmation.last_ping for client in clients)
+    assert pinged[4] - pinged[3] >= 0.5
+
+
+def is_pinged(client: EdgeClient) -> bool:
+    return client.socket.pings > 0
+
+
+@pytest.mark.parametrize(
+    ("connections", "interval", "pings"), [(20, 3.0, 500), (20_000, 3.0, 5_000), (20_000, 0.2, 30_000), (0, 0.0, 500)]
+)
+def test_pings_of_many_connections_are_spread(connections: int, interval: float, pings: int) -> None:
+    settings = EdgeSettings(confirm_interval_seconds=interval)
+    assert confirmation.confirms_per_tick(connections, 0.5, settings) == pings
 
 
 async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(cluster: EdgeCluster) -> None:
