@@ -3,8 +3,11 @@
 Every call is synchronous, runs on the event loop, and never blocks.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
+
+from mypy_extensions import mypyc_attr
 
 from services.edge.canonical.frames import Frame
 
@@ -46,61 +49,78 @@ class Reject:
     text: str
 
 
-class Socket(Protocol):
-    """One open WebSocket or plain TCP connection, as the edge uses it. After the end every call is a no-op."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Socket(ABC):
+    """One open WebSocket or plain TCP connection, as the edge uses it. After the end every call is a no-op.
 
-    @property
-    def sent_bytes(self) -> int:
-        """Bytes of all frames so far, including those that the kernel has not accepted or never will."""
+    A base class and no protocol: compiled code calls its methods directly, once for each delivery."""
+
+    __slots__ = ("sent_bytes",)
+
+    sent_bytes: int
+    """Bytes of all frames so far, including those that the kernel has not accepted or never will."""
 
     @property
     def behind_proxy(self) -> bool:
         """Whether a proxy acknowledges bytes in the client's place, so that pongs alone prove their arrival. False on
         TCP, which has no pongs."""
+        return False
 
     @property
     def is_page(self) -> bool:
         """Whether the client is a web page."""
+        return False
 
     @property
     def closed_by_page(self) -> bool:
         """Whether a web page has ended this WebSocket by itself: its browser may have dropped the frames that reached
         it last. Other clients handle them, and reject a repetition."""
+        return False
 
+    @abstractmethod
     def send(self, frames: tuple[Frame, ...]) -> None:
         """Write whole messages, in order. On a WebSocket, messages of one event-loop tick are written together, by one
         system call per 64 KiB; a tuple sent to many sockets in one tick is framed once. On TCP, each message is written
         alone, as paced. Bytes that the kernel does not accept are buffered (see `unsent`)."""
 
+    @abstractmethod
     def ping(self) -> None:
         """Each pong is reported by `ClientHandler.pong_received`, in order. On TCP, it means that the peer's kernel has
         acknowledged everything sent before."""
 
+    @abstractmethod
     def count_as_flood(self) -> None:
         """The client has ignored its rates: for a while its address may open fewer new connections."""
 
+    @abstractmethod
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake after everything sent so far. Messages received later are dropped, pongs are
         still reported. (On TCP, code and reason are not sent, and there are no pongs.) The socket is aborted when the
         peer does not answer within 3 s, or reads nothing for 1 s."""
 
+    @abstractmethod
     def abort(self) -> None:
         """Drop the connection at once."""
 
+    @abstractmethod
     def pause_reading(self) -> None:
         """Report nothing that the peer sends until reading is resumed, neither pongs nor the end of the stream."""
 
+    @abstractmethod
     def resume_reading(self) -> None: ...
 
+    @abstractmethod
     def unsent(self) -> int:
         """Bytes that the kernel has not accepted yet, including those of this tick."""
 
+    @abstractmethod
     def unacknowledged(self) -> int | None:
         """Bytes in our buffers and the kernel's (SIOCOUTQ) that the peer's kernel has not acknowledged. None when
         unknown, as after a reset, and behind a proxy, unless the client has replied to our close frame."""
 
     def is_paced(self) -> bool:
         """Whether our own pacing delays messages, and pongs with them."""
+        return False
 
 
 class ClientHandler(Protocol):

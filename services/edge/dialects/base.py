@@ -8,22 +8,29 @@ monotonic clock, passed in. `decode` raises nothing but DecodeError, whatever th
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from sys import intern
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
-from services.edge.canonical.commands import Command
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage, NativeReply, Reply
+from services.edge.dialects.actions import (
+    Action,
+    ConnectionInfo,
+    DecodeError,
+    Disconnect,
+    FirstFrame,
+    LoadedChat,
+    LocalReply,
+    Push,
+    Request,
+)
 from shared.contract.bots import TokenScope
-from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import MemberPair, Message
-from shared.setting_types import Language
-from shared.settings import LimitsSettings
+from shared.contract.errors import Failure
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Message
 
 Mask = Callable[[str], str]
 """Replaces a secret: by the same text for the same secret, of the secret's own form (a hash in hex, a token)."""
@@ -43,103 +50,21 @@ ERROR_CACHE_SIZE = 64
 """Encoded errors that a dialect caches: under overload most errors have the same text."""
 
 
-class DecodeError(Exception):
-    """The frame cannot be decoded; `context` is the dialect's own, for `encode_error`. `field`: the member of the frame
-    that is at fault, if it is known. `disconnect`: the connection closes after the error reply."""
-
-    def __init__(self, text: str, code: ErrorCode = ErrorCode.INVALID, context: object = None, field: str = "") -> None:
-        super().__init__(text)
-        self.failure = Failure(code, text, field)
-        self.context = context
-        self.disconnect: Disconnect | None = None
-
-
 def never_requested(reply: NativeReply, dialect: str) -> TypeError:
     """For the end of a `match` over replies, in place of `assert_never`: the type checker accepts no reply here that
     other dialects than native get."""
     return TypeError(f"no {dialect} frame requests this")
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """One decoded request; `context` is the dialect's own and comes back with the reply.
-
-    A `token` (JWT) must be valid and belong to the connection's account; on a connection without a login it is a login.
-    An `account` must be the token's. The token of a Login is a login by itself, on any connection: the account must be
-    the one that the Login identifies, and its secret is not checked."""
-
-    command: Command
-    context: object = None
-    token: str = ""
-    account: AccountId = NO_ACCOUNT
-
-
-class LocalReply(NamedTuple):
-    """The reply to a frame that needs no service, such as a ping. It is written in its place among the replies to
-    requests, and needs no login."""
-
-    frames: tuple[Outgoing, ...]
-
-
-class Disconnect(NamedTuple):
-    """The client asks to disconnect. Everything before it is answered, frames after it are dropped, then the connection
-    closes with this WebSocket close code and reason."""
-
-    code: int = 1000
-    reason: str = ""
-
-
-Action = Request | LocalReply | Disconnect
-"""An action that a frame decodes to."""
-
-
-class Push(NamedTuple):
-    """Frames to write now. `message` is the one that they hold, if any; it then counts as pushed. `requests` are the
-    dialect's own, for example for the name of a chat: their replies are encoded like replies to the client."""
-
-    frames: tuple[Outgoing, ...]
-    message: Message | None = None
-    requests: tuple[Request, ...] = ()
-
-
-class LoadedChat(NamedTuple):
-    """A chat of an account at its login. `pair`: both members of a private chat, None in a group."""
-
-    chat: ChatId
-    pair: MemberPair | None = None
-
-
-class FirstFrame(NamedTuple):
-    """A connection's first frame: its text without the white space around it, and its members if it is a JSON
-    object."""
-
-    text: str
-    members: dict[str, object] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
-    """The properties of a connection that its dialect knows."""
-
-    limits: LimitsSettings
-    base_url: str
-    """`http(s)://host[:port]` of addresses that this connection's client can fetch."""
-    query: str = ""
-    """The query of the address that the client dialled, as it was sent."""
-    binary: bool = True
-    """Whether the connection carries binary frames."""
-    language: Language = "zh"
-    """Of the server's own texts, where they are for users."""
-    ping_seconds: float = 25.0
-    """The server pings a connection from which nothing has come for so long."""
-
-
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Dialect(ABC):
-    """See the module. The defaults are those of a dialect that holds no messages."""
+    """See the module. The defaults are those of a dialect that holds no messages. An attribute that may differ between
+    connections is set in `__init__`: this class is compiled, and does not see the value of a subclass."""
 
     name: ClassVar[str]
     public_query: ClassVar[frozenset[str]] = frozenset()
     """Parameters of the dialled address that the dialect reads; none of them is a secret."""
-    receives_pushes: bool = True
+    receives_pushes: bool
     """Whether messages are pushed to this connection. Otherwise the client requests them; those that it does not
     receive stay unread."""
     registration_logs_in: ClassVar[bool] = True
@@ -167,15 +92,15 @@ class Dialect(ABC):
     """Whether clients are shown who else joins a chat that is broadcast. The new member itself is always notified."""
     shows_ephemeral: ClassVar[bool] = False
     """Whether events that are shown at once or never, such as typing, are pushed."""
-    pushes_pending_requests: bool = False
+    pushes_pending_requests: bool
     """Whether pending requests and stored notifications of the account are pushed after the login."""
     limits_scopes: ClassVar[bool] = False
     """Whether `decode` rejects what the `scopes` of a bot's token do not permit. Otherwise bots cannot log in."""
-    scopes: frozenset[TokenScope] | None = None
+    scopes: frozenset[TokenScope] | None
     """Of the bot's token that logged in, set before each `logged_in`; None: everything is permitted."""
     line_ending: ClassVar[bytes] = b"\n"
     """Ends each frame on plain TCP."""
-    unix_ms: int = 0
+    unix_ms: int
     """The wall clock, for dialects that write it into frames: set before each `decode`, `encode_reply`, `encode_error`
     and `encode_event`. (`now` is another clock.)"""
 
@@ -183,6 +108,9 @@ class Dialect(ABC):
         self.limits = info.limits
         self.base_url = info.base_url
         self.language = info.language
+        self.receives_pushes, self.pushes_pending_requests = True, False
+        self.scopes = None
+        self.unix_ms = 0
         self.variant = intern(f"{self.name} {self.base_url}")
         """Connections of one variant get the same bytes of a message: it is encoded once for all of them.
         It is looked up for each delivery: an interned text is found by its identity."""

@@ -1,13 +1,11 @@
-"""The common base of WebSocket and plain TCP connections: an asyncio protocol that implements most of
-`services.edge.canonical.transport.Socket`."""
+"""The common base of WebSocket and plain TCP connections: an asyncio protocol that implements most of a socket."""
 
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from services.edge.canonical.frames import Frame
-from services.edge.canonical.transport import ClientHandler, Endpoint, Handshake
+from services.edge.canonical.transport import ClientHandler, Endpoint, Handshake, Socket
 from services.edge.gateway import socket_options
 from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
 from services.edge.gateway.framing import INTERNAL_ERROR, POLICY_VIOLATION, ProtocolViolation
@@ -24,7 +22,7 @@ _CLOSING_SECONDS = 3
 _NOTHING = memoryview(b"")
 
 
-class BaseTransport(asyncio.Protocol, Generic[Item]):
+class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     """Writes only while `_sending`, reports only while `_receiving`. `_outgoing_bytes` have been sent by the handler,
     but not yet written to the transport. `_lost_bytes` were sent after the end."""
 
@@ -47,22 +45,9 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         "_transport",
         "_unparsed",
         "is_flood",
-        "sent_bytes",
     )  # fmt: skip
 
     _client: ClientHandler
-
-    @property
-    def behind_proxy(self) -> bool:
-        return False
-
-    @property
-    def is_page(self) -> bool:
-        return False
-
-    @property
-    def closed_by_page(self) -> bool:
-        return False
 
     def __init__(
         self,
@@ -108,15 +93,6 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
 
     # services.edge.canonical.transport.Socket
 
-    @abstractmethod
-    def send(self, frames: tuple[Frame, ...]) -> None: ...
-
-    @abstractmethod
-    def ping(self) -> None: ...
-
-    @abstractmethod
-    def close(self, code: int, reason: str) -> None: ...
-
     def count_as_flood(self) -> None:
         self.is_flood = True
 
@@ -140,9 +116,6 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
     def unacknowledged(self) -> int | None:
         in_transit = self._in_transit()
         return None if in_transit is None else in_transit + self._lost_bytes
-
-    def is_paced(self) -> bool:
-        return False
 
     def _in_transit(self) -> int | None:
         if self._transport.is_closing():

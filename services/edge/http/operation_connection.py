@@ -9,7 +9,7 @@ from functools import cached_property
 import msgspec
 
 from services.edge.canonical.frames import Frame
-from services.edge.canonical.transport import Endpoint, Handshake
+from services.edge.canonical.transport import Endpoint, Handshake, Socket
 from shared.contract.errors import ErrorCode, RequestError
 
 _REPLY = b'{"re":'
@@ -51,11 +51,10 @@ class OperationReply:
         return None if error is None else error.code
 
 
-class OperationConnection:
-    """See services.edge.canonical.transport.Socket. Ends a minute after the last operation; then, or before, `ended` is
-    called. Events are dropped, but for those that belong to a reply."""
+class OperationConnection(Socket):
+    """Ends a minute after the last operation; then, or before, `ended` is called. Events are dropped, but for those
+    that belong to a reply."""
 
-    behind_proxy = is_page = closed_by_page = False
     ends_when_idle = True
 
     def __init__(
@@ -192,9 +191,6 @@ class OperationConnection:
 
     def unacknowledged(self) -> int | None:
         return 0
-
-    def is_paced(self) -> bool:
-        return False
 
 
 def _command(operation: str, members: bytes) -> bytes:

@@ -117,7 +117,6 @@ class Native(Dialect):
     pushes_backlog = False
     names_messages = True
     names_senders = True
-    pushes_pending_requests = True
     marks_pushed_read = False
     shows_replies = True
     shows_ephemeral = True
@@ -126,6 +125,7 @@ class Native(Dialect):
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
+        self.pushes_pending_requests = True
         self._account = NO_ACCOUNT
         self._sid = ""
         self._ping_ms = round(info.ping_seconds * 1000)

@@ -58,10 +58,10 @@ class OurChatV1(Dialect):
 
     name = "ourchat-v1"
     echoes_messages = True
-    pushes_pending_requests = True
 
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
+        self.pushes_pending_requests = True
         self._account = NO_ACCOUNT
 
     def logged_in(self, account: AccountId, now: float) -> None:

@@ -9,18 +9,21 @@ import msgspec
 
 from services.edge.app import Edge
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.canonical.transport import ClientHandler, Handshake
+from services.edge.canonical.transport import ClientHandler, Handshake, Socket
 from services.edge.client.endpoint import ConnectionRegistry
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.json_dialect import frame
 
 
-class FakeSocket:
-    """See services.edge.canonical.transport.Socket. A sent frame arrives at once, unless the peer is `deaf` (its kernel
-    receives nothing) or `mute` (it reads, and does not reply to pings or close frames). `behind_proxy` and `is_page`
-    may be set."""
+class FakeSocket(Socket):
+    """A sent frame arrives at once, unless the peer is `deaf` (its kernel receives nothing) or `mute` (it reads, and
+    does not reply to pings or close frames). `behind_proxy` and `is_page` may be set."""
+
+    behind_proxy = False
+    is_page = False
 
     def __init__(self) -> None:
+        self.sent_bytes = 0
         self.client: ClientHandler
         self.received: list[bytes] = []
         """A binary frame as `{"binary": its bytes in base64}`."""
@@ -30,7 +33,7 @@ class FakeSocket:
         self.ended = False
         self.deaf = False
         self.mute = False
-        self.behind_proxy = self.is_page = self.is_flood = False
+        self.is_flood = False
         self._undelivered: list[bytes] = []
         self._changed = asyncio.Event()
 
@@ -39,6 +42,7 @@ class FakeSocket:
             sent = frame(binary=one.data) if isinstance(one, Binary) else one
             if self.ended or self.closed_with is not None:
                 continue
+            self.sent_bytes += len(sent)
             if self.deaf:
                 self._undelivered.append(sent)
             else:
@@ -74,15 +78,8 @@ class FakeSocket:
     def resume_reading(self) -> None:
         self.reading = True
 
-    @property
-    def sent_bytes(self) -> int:
-        return sum(map(len, self.received)) + self.unsent()
-
     def unsent(self) -> int:
         return sum(map(len, self._undelivered))
-
-    def is_paced(self) -> bool:
-        return False
 
     @property
     def closed_by_page(self) -> bool:

@@ -1,6 +1,7 @@
 """The registry: dialects by path, by subprotocol, by the first frame."""
 
 import json
+from inspect import get_annotations
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
 from services.edge.dialects import detection
-from services.edge.dialects.base import FirstFrame
+from services.edge.dialects.base import Dialect, FirstFrame
 from services.edge.dialects.registry import (
     DIALECTS,
     UNDECIDED_PATHS,
@@ -147,3 +148,11 @@ def test_a_dialect_that_was_not_chosen_is_not_there() -> None:
 def test_an_unknown_dialect_cannot_be_chosen() -> None:
     with pytest.raises(StartupError, match=r"edge\.dialects: there is no dialect irc, but ourchat-v0, "):
         enabled(["pipe", "irc"])
+
+
+@pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
+def test_a_dialect_s_class_sets_no_attribute_of_a_connection(entry: Entry) -> None:
+    """The compiled base class reads these attributes from the connection alone."""
+    of_connections = {name for name, hint in get_annotations(Dialect).items() if "ClassVar" not in str(hint)}
+    assert of_connections == {"receives_pushes", "pushes_pending_requests", "scopes", "unix_ms"}
+    assert not of_connections & vars(type(connect(entry))).keys()
