@@ -76,9 +76,7 @@ class DeliveryConfirmation:
         self._wake()
         return confirmed
 
-    def tick(
-        self, now: float, last_heard: float, settings: EdgeSettings, *, excused: bool, may_confirm: bool = True
-    ) -> bool:
+    def tick(self, now: float, last_heard: float, settings: EdgeSettings, *, excused: bool, may_confirm: bool) -> bool:
         """Called about every second: ping when it is time. Returns whether a pong is overdue. `last_heard`: when the
         client last sent anything; `excused`: see `excuse`; `may_confirm`: whether it may ping because of pushes."""
         if self.waiting_since is None:

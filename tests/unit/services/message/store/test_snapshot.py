@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 
 from services.message.domain import ReadState
 from services.message.store import MessageStore, Snapshot, snapshot
 from services.message.store.posting import post
-from services.message.store.set_statements import SetStatement, StatementRows, array_texts
+from services.message.store.set_statements import SetStatement, StatementRows, _json, array_texts
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.contract.model import Message
@@ -134,7 +133,7 @@ async def test_a_snapshot_has_no_messages_posted_after_it(store: MessageStore, m
 def _plan(statement: SetStatement, rows: StatementRows, others: dict[str, object], connection: sa.Connection) -> str:
     if connection.dialect.name == "sqlite":
         plan = sa.text(f"EXPLAIN QUERY PLAN {statement._sqlite}")
-        parameters: dict[str, object] = {"rows": msgspec.json.encode(rows).decode()}
+        parameters: dict[str, object] = {"rows": _json(rows).decode()}
     else:
         plan = sa.text(f"EXPLAIN {statement._postgresql.text}")
         parameters = array_texts(rows)
