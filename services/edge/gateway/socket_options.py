@@ -39,6 +39,15 @@ def keep_alive(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
 
 
+def descriptor(transport: asyncio.Transport) -> int:
+    """The socket's, to write to it past the transport; -1 if that is encrypted, or has no socket."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or transport.get_extra_info("ssl_object") is not None:
+        return -1
+    number: int = connection.fileno()
+    return number
+
+
 def unacknowledged(transport: asyncio.Transport) -> int | None:
     """Bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ). None on other systems, and after the
     connection is reset."""

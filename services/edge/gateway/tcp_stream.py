@@ -102,7 +102,7 @@ class TcpConnection(BaseTransport[bytes]):
     # Out
 
     def _write(self, line: bytes) -> None:
-        self._transport.write(line)
+        self._write_out(line)
         self._pause = self._loop.call_later(self._pacing_seconds, self._write_next)
 
     def _write_next(self) -> None:

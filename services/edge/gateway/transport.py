@@ -1,6 +1,7 @@
 """The common base of WebSocket and plain TCP connections: an asyncio protocol that implements most of a socket."""
 
 import asyncio
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
@@ -29,8 +30,10 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     __slots__ = (
         "_budget",
         "_client",
+        "_descriptor",
         "_flood",
         "_held",
+        "_is_backlogged",
         "_items",
         "_loop",
         "_lost_bytes",
@@ -59,6 +62,9 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
         budget: ReceiveBudget,
     ) -> None:
         self._transport = transport
+        self._descriptor = socket_options.descriptor(transport)
+        self._is_backlogged = True
+        """Bytes may wait in the transport."""
         self._parser = parser
         self._loop = loop
         self._on_closed = on_closed
@@ -137,12 +143,31 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._sending = self._receiving = False
+        self._descriptor = -1
         for timer in (self._timer, self._throttled):
             if timer is not None:
                 timer.cancel()
         self._budget.change(self._held, 0)
         self._on_closed(self)
         self._client.closed()
+
+    # Out
+
+    def _write_out(self, data: bytes) -> None:
+        """Write past the transport, unless bytes wait there: its `write` uses many objects, which are in no cache if
+        the connection was idle, and then takes almost as long as the system call. The transport gets the bytes that the
+        kernel does not accept, and finds out why. It closes the socket only after `connection_lost`."""
+        if self._is_backlogged:
+            self._is_backlogged = self._descriptor < 0 or self._transport.get_write_buffer_size() > 0
+        if not self._is_backlogged:
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError:  # it has no room, or the connection has ended
+                written = 0
+            if written == len(data):
+                return
+            data, self._is_backlogged = data[written:], True
+        self._transport.write(data)
 
     # In
 

@@ -30,7 +30,7 @@ from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.transport import SLICE_BYTES, BaseTransport
 from services.edge.gateway.truncation import FrameTruncator
-from services.edge.gateway.write_batch import WriteBatch
+from services.edge.gateway.write_batch import BatchWriter, WriteBatch
 from shared.settings import LimitsSettings
 
 _PONG_BACKLOG_BYTES = 64 * 1024
@@ -48,7 +48,7 @@ _DRAIN_SECONDS = 3.0
 """Time in which a peer must stop."""
 
 
-class WebSocket(BaseTransport[ParsedFrame]):
+class WebSocket(BaseTransport[ParsedFrame], BatchWriter):
     __slots__ = (
         "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed",
         "_closed_by_page", "_discarded_at", "_frame_parser", "_is_page", "_outgoing", "_truncator",
@@ -72,7 +72,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._truncator: FrameTruncator | None = FrameTruncator(kept, limits.transport_frame_bytes)
         """Until the login."""
         self._batch = batch
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[bytes] | None = None
+        """Sent in this tick. Made anew for each, since the list of an idle socket would be in no cache."""
         self._arrival_pending = False
         self._discarded_at = 0.0
         """When the peer last sent something after the end."""
@@ -184,7 +185,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         return self._arrival_pending
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._outgoing, self._outgoing_bytes = [], 0
+        self._outgoing, self._outgoing_bytes = None, 0
         super().connection_lost(error)
 
     # Out
@@ -196,16 +197,16 @@ class WebSocket(BaseTransport[ParsedFrame]):
 
     def flush(self) -> None:
         outgoing = self._outgoing
-        if outgoing:
-            data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
-            outgoing.clear()
-            self._outgoing_bytes = 0
-            self._transport.write(data)
+        if outgoing is not None:
+            self._outgoing, self._outgoing_bytes = None, 0
+            self._write_out(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
 
     def _write(self, data: bytes) -> None:
-        if not self._outgoing:
+        if self._outgoing is None:
             self._batch.flush_later(self)
-        self._outgoing.append(data)
+            self._outgoing = [data]
+        else:
+            self._outgoing.append(data)
         self._outgoing_bytes += len(data)
         self.sent_bytes += len(data)
         if self._outgoing_bytes > _FLUSH_BYTES:

@@ -2,7 +2,10 @@
 part by part: its first recipients need not wait until it is prepared for the last."""
 
 import asyncio
-from typing import Final, Protocol
+from abc import ABC, abstractmethod
+from typing import Final
+
+from mypy_extensions import trait
 
 from services.edge.canonical.frames import Frame
 from services.edge.gateway.framing import message_bytes
@@ -11,8 +14,15 @@ _MAX_WRITERS: Final = 512
 """That wait for the end of the tick."""
 
 
-class BatchWriter(Protocol):
-    def flush(self) -> None: ...
+@trait
+class BatchWriter(ABC):
+    """A base class and no protocol: compiled code calls its method directly."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Write what was sent in this tick."""
 
 
 class WriteBatch:
