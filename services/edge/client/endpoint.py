@@ -2,7 +2,10 @@
 
 import asyncio
 import random
+from collections import Counter
+from collections.abc import Sequence
 from itertools import count
+from math import ceil
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.transport import Accept, Handshake, Reject, Socket
@@ -22,8 +25,9 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _TICK_SECONDS = 0.5
-_TICK_CONNECTIONS = 500
-"""Connections ticked without a break for other tasks."""
+_PART_CONNECTIONS = 400
+"""Connections ticked at once. The parts are spread over the time of a tick: one after the other, the ticks and pings of
+very many connections would hold up their messages."""
 _SLICE_SECONDS = 0.1
 _ONE_SLICE_CONNECTIONS = 20
 """So few connections are closed all at once."""
@@ -33,6 +37,21 @@ _ORIGIN_CHARACTERS = 200
 _PROXY_LOG_SECONDS = 300.0
 """A proxy that is not trusted forwards many clients."""
 _RESTARTING = 1012, "restarting, please reconnect"
+
+
+class ConnectionCounts:
+    """Of one tick of all connections."""
+
+    def __init__(self) -> None:
+        self.by_dialect = Counter[str]()
+        self.undecided = self.tcp = 0
+
+    def add(self, connection: Connection) -> None:
+        if connection.dialect is None:
+            self.undecided += 1
+        else:
+            self.by_dialect[connection.dialect.name] += 1
+        self.tcp += not connection.info.binary
 
 
 class ConnectionRegistry:
@@ -120,24 +139,29 @@ class ConnectionRegistry:
     async def run(self) -> None:
         """Ticks all connections twice a second, and updates the gauges."""
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            clients, pings = list(self.clients.values()), 0
-            limit = confirms_per_tick(len(clients), _TICK_SECONDS, self._context.settings.edge)
-            for number, client in enumerate(clients):
-                pings += client.tick(self._context.clock(), may_confirm=pings < limit)
-                if number % _TICK_CONNECTIONS == _TICK_CONNECTIONS - 1:
-                    await asyncio.sleep(0)
-            self._update_gauges()
+            clients, counts = list(self.clients.values()), ConnectionCounts()
+            parts = max(1, ceil(len(clients) / _PART_CONNECTIONS))
+            pings = ceil(confirms_per_tick(len(clients), _TICK_SECONDS, self._context.settings.edge) / parts)
+            for start in range(0, len(clients), _PART_CONNECTIONS):
+                if start:
+                    await asyncio.sleep(_TICK_SECONDS / parts)
+                self._tick(clients[start : start + _PART_CONNECTIONS], pings, counts)
+            self._update_gauges(counts)
+            await asyncio.sleep(_TICK_SECONDS / parts)
 
-    def _update_gauges(self) -> None:
-        metrics, dialects = self._context.metrics, dict.fromkeys((entry.name for entry in self._dialects), 0)
-        for client in self.clients.values():
-            if client.connection.dialect is not None:
-                dialects[client.connection.dialect.name] += 1
-        for name, number in dialects.items():
-            metrics.connections.labels(name).set(number)
-        metrics.undecided.set(len(self.clients) - sum(dialects.values()))
-        metrics.tcp.set(sum(not client.connection.info.binary for client in self.clients.values()))
+    def _tick(self, clients: Sequence[Client], pings: int, counts: ConnectionCounts) -> None:
+        """`pings`: the number of them that may be pinged for their pushes."""
+        now = self._context.clock()
+        for client in clients:
+            pings -= client.tick(now, may_confirm=pings > 0)
+            counts.add(client.connection)
+
+    def _update_gauges(self, counts: ConnectionCounts) -> None:
+        metrics = self._context.metrics
+        for entry in self._dialects:
+            metrics.connections.labels(entry.name).set(counts.by_dialect[entry.name])
+        metrics.undecided.set(counts.undecided)
+        metrics.tcp.set(counts.tcp)
         metrics.accounts.set(len(self._services.accounts))
         metrics.chats.set(len(self._services.chats))
 
