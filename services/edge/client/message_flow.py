@@ -32,7 +32,7 @@ class MessageFlow:
     """Replies to messages that arrive in one tick are written together, at its end or before anything else is written.
     See also services.edge.upstream.publisher.Submitter."""
 
-    __slots__ = ("_close", "_context", "_out", "_requester", "_session", "posting")
+    __slots__ = ("_catch_up", "_close", "_context", "_out", "_requester", "_session", "posting")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class MessageFlow:
     ) -> None:
         self._context = context
         self._session = session
+        self._catch_up = session.catch_up
         self._out = out
         self.posting = posting
         self._close = close
@@ -77,7 +78,7 @@ class MessageFlow:
         chat is being read; or a message that the client named was posted long ago."""
         encoded = EncodedMessage(message, self._session.pair(message.chat), summary)
         repeated = again and self._session.dialect.names_messages
-        if not repeated and self._session.catch_up.contains(message):
+        if not repeated and self._catch_up.contains(message):
             self.posting.park(encoded)
         elif self.posting.accept(encoded, again=repeated):
             self.flush()
@@ -134,7 +135,7 @@ class MessageFlow:
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
         """Live messages of one chat. The client's own ones, too, come after the missed ones before them."""
-        catch_up = self._session.catch_up
+        catch_up = self._catch_up
         if catch_up.backlog is None and self.posting.in_flight is None:
             self._out.push(messages)
             return
@@ -169,11 +170,11 @@ class MessageFlow:
 
     def start_reading(self) -> None:
         """A login may have been answered: reads the missed messages."""
-        self._read(self._session.catch_up.start_reading())
+        self._read(self._catch_up.start_reading())
 
     def _read(self, steps: Steps | None) -> None:
         if steps is not None:
-            self._session.catch_up.reading = self._context.tasks.start(self._carry_out(steps), "catch-up")
+            self._catch_up.reading = self._context.tasks.start(self._carry_out(steps), "catch-up")
 
     async def _carry_out(self, steps: Steps) -> None:
         try:

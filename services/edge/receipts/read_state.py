@@ -26,36 +26,40 @@ class UnconfirmedPushes:
     to its end; times are those of one clock, in seconds. Keeps no object of a message: there are tens of thousands, and
     they would push what the next message needs out of the processor's cache."""
 
-    __slots__ = ("_add_position", "_pinged", "_positions", "_runs", "_times")
+    __slots__ = ("_chat", "_high", "_low", "_older", "_pinged", "_positions", "_times")
 
     def __init__(self) -> None:
-        self._runs: list[_PushedRun] = []
-        """Of all pushes, in order."""
+        self._older: list[_PushedRun] = []
+        """The runs before the last one, in order."""
+        self._chat = ChatId(0)
+        self._low, self._high = 1, 0
+        """Of the last run, whose fields are here: a push then needs one object less. Empty if none is unconfirmed."""
         self._positions = array("q")
         """Of each push."""
-        self._add_position = self._positions.append
         self._times = array("d")
         """Of each push, if they are timed."""
         self._pinged = 0
         """Number of messages pushed before the ping."""
 
     def __bool__(self) -> bool:
-        return bool(self._runs)
+        return len(self._positions) > 0
 
     def pushed(self, chat: ChatId, index: int, position: int) -> None:
-        runs = self._runs
-        if runs and (last := runs[-1]).high == index - 1 and last.chat == chat:
-            last.high = index
-        else:
-            runs.append(_PushedRun(chat, index, index))
-        self._add_position(position)
+        if index != self._high + 1 or chat != self._chat:
+            if self._low <= self._high:
+                self._older.append(_PushedRun(self._chat, self._low, self._high))
+            self._chat, self._low = chat, index
+        self._high = index
+        self._positions.append(position)
 
     def timed(self, now: float) -> None:
         """The time of the last push. Of one connection, all pushes are timed or none."""
         self._times.append(now)
 
     def contains(self, chat: ChatId, index: int) -> bool:
-        return any(run.chat == chat and run.low <= index <= run.high for run in self._runs)
+        if self._chat == chat and self._low <= index <= self._high:
+            return True
+        return any(run.chat == chat and run.low <= index <= run.high for run in self._older)
 
     def pinged(self) -> None:
         """A ping was sent; its pong will confirm everything pushed so far."""
@@ -72,24 +76,26 @@ class UnconfirmedPushes:
         if until is not None:
             count = bisect_right(self._times, until, hi=count)
         confirmed = self._confirm(count)
-        self._runs.clear()
-        del self._positions[:], self._times[:]
+        self._low = self._high + 1
+        del self._older[:], self._positions[:], self._times[:]
         return confirmed
 
     def _confirm(self, count: int) -> Ranges:
         """The first so many pushes."""
         ranges: Ranges = {}
         left, complete = count, 0
-        for run in self._runs:
+        for run in self._older:
             if left == 0:
                 break
             taken = min(left, run.high - run.low + 1)
             _add_span(ranges, run.chat, run.low, run.low + taken - 1)
             run.low += taken
             left -= taken
-            if run.low > run.high:
-                complete += 1
-        del self._runs[:complete], self._positions[:count], self._times[:count]
+            complete += run.low > run.high
+        if left:
+            _add_span(ranges, self._chat, self._low, self._low + left - 1)
+            self._low += left
+        del self._older[:complete], self._positions[:count], self._times[:count]
         self._pinged = 0
         return ranges
 
