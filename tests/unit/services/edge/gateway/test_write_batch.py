@@ -3,12 +3,12 @@
 import asyncio
 
 from services.edge.gateway import write_batch
-from services.edge.gateway.write_batch import WriteBatch
+from services.edge.gateway.write_batch import BatchWriter, WriteBatch
 
 MOST = write_batch._MAX_WRITERS
 
 
-class RecordedWriter:
+class RecordedWriter(BatchWriter):
     def __init__(self, number: int, flushed: list[int]) -> None:
         self._number = number
         self._flushed = flushed
