@@ -26,8 +26,8 @@ from shared.telemetry import log
 _log = log(__name__)
 _TICK_SECONDS = 0.5
 _PART_CONNECTIONS = 400
-"""Connections ticked at once. The parts are spread over the time of a tick: one after the other, the ticks and pings of
-very many connections would hold up their messages."""
+"""Connections ticked at once, at most. The parts are spread over the time of a tick: one after the other, the ticks and
+pings of very many connections would hold up their messages."""
 _SLICE_SECONDS = 0.1
 _ONE_SLICE_CONNECTIONS = 20
 """So few connections are closed all at once."""
@@ -142,10 +142,11 @@ class ConnectionRegistry:
             clients, counts = list(self.clients.values()), ConnectionCounts()
             parts = max(1, ceil(len(clients) / _PART_CONNECTIONS))
             pings = ceil(confirms_per_tick(len(clients), _TICK_SECONDS, self._context.settings.edge) / parts)
-            for start in range(0, len(clients), _PART_CONNECTIONS):
+            size = max(1, ceil(len(clients) / parts))
+            for start in range(0, len(clients), size):
                 if start:
                     await asyncio.sleep(_TICK_SECONDS / parts)
-                self._tick(clients[start : start + _PART_CONNECTIONS], pings, counts)
+                self._tick(clients[start : start + size], pings, counts)
             self._update_gauges(counts)
             await asyncio.sleep(_TICK_SECONDS / parts)
 

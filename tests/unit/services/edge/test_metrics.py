@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
@@ -62,3 +63,16 @@ async def test_an_edge_counts_frames_and_messages(cluster: EdgeCluster) -> None:
             await asyncio.sleep(0.05)
     assert metrics.connections.labels("lines")._value.get() == 2
     assert metrics.chats._value.get() == 1
+
+
+async def test_connections_that_are_ticked_in_parts_are_all_counted(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.client.endpoint._PART_CONNECTIONS", 2)
+    edge = await cluster.add_edge()
+    for account in range(1, 6):
+        await cluster.client(account)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while edge.context.metrics.connections.labels("lines")._value.get() != 5:
+            await asyncio.sleep(0.05)
+    assert edge.context.metrics.undecided._value.get() == 0
