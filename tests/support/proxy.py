@@ -5,18 +5,17 @@ import asyncio
 import math
 import random
 import socket
-import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+from tests.support.sockets import reset_on_close
 
 _CHUNK_BYTES = 16 * 1024
 _QUEUED_PIECES = 256
 _SLICES = 64
 """Of data that are read at once; the rest of them stays whole, so that slices of a byte do not need all the processor's
 time."""
-_RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER by which a close sends RST."""
 
 
 @dataclass
@@ -201,5 +200,5 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     raw: socket.socket | None = writer.get_extra_info("socket")
     if raw is not None and raw.fileno() >= 0:
         with suppress(OSError):
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_on_close(raw)
     writer.transport.abort()

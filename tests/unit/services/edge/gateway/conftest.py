@@ -76,3 +76,12 @@ async def peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
         yield peer
+
+
+@pytest.fixture
+async def stalled_peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
+    """Like `peer`, with a small buffer, and it does not read."""
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        yield peer

@@ -7,6 +7,7 @@ import struct
 from types import TracebackType
 from typing import Self
 
+from tests.support.sockets import reset_on_close
 from tests.support.waiting import WAIT_SECONDS
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -134,5 +135,5 @@ class RawPeer:
 
     def reset(self) -> None:
         """Close at once with RST."""
-        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_on_close(self._writer.get_extra_info("socket"))
         self._writer.transport.abort()

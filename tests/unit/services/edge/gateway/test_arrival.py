@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from services.edge.gateway import Gateway
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import CLOSE, TEXT, RawPeer, closing, masked
@@ -121,44 +120,38 @@ async def test_bytes_acknowledged_by_a_proxy_are_unknown_when_the_close_frame_is
 
 
 async def test_bytes_that_the_peer_does_not_read_are_not_acknowledged(
-    gateway: Gateway, endpoint: RecordingEndpoint
+    stalled_peer: RawPeer, endpoint: RecordingEndpoint
 ) -> None:
-    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
-        await peer.upgrade()
-        peer.stop_reading()
-        client = await endpoint.client()
-        client.socket.send((LARGE,) * 5)
-        everything = 5 * (len(LARGE) + 10)
-        assert client.socket.sent_bytes == everything
-        unsent = client.socket.unsent()
-        assert 0 < unsent < everything
-        peer.send(closing(1000))
-        await client.until("peer_closing")
-        waiting = client.unacknowledged_at["peer_closing"]
-        assert waiting is not None
-        assert unsent < waiting <= everything
+    client = await endpoint.client()
+    client.socket.send((LARGE,) * 5)
+    everything = 5 * (len(LARGE) + 10)
+    assert client.socket.sent_bytes == everything
+    unsent = client.socket.unsent()
+    assert 0 < unsent < everything
+    stalled_peer.send(closing(1000))
+    await client.until("peer_closing")
+    waiting = client.unacknowledged_at["peer_closing"]
+    assert waiting is not None
+    assert unsent < waiting <= everything
 
 
 async def test_bytes_in_transit_when_the_peer_closes_may_still_arrive(
-    gateway: Gateway, endpoint: RecordingEndpoint
+    stalled_peer: RawPeer, endpoint: RecordingEndpoint
 ) -> None:
     """Messages sent after the close frame do not."""
-    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
-        await peer.upgrade()
-        peer.stop_reading()
-        client = await endpoint.client()
-        client.socket.send((LARGE,))
-        peer.send(masked(TEXT, b"bye"), closing(1000))
-        await client.until(b"bye")
-        before = client.socket.sent_bytes
-        client.socket.send((b"late",))
-        late = client.socket.sent_bytes - before
-        peer.start_reading()
-        assert await peer.frame() == (TEXT, LARGE)
-        assert await peer.frame() == (CLOSE, (1000).to_bytes(2, "big"))
-        await client.until_closed()
-        assert client.unacknowledged_at == {"peer_closing": late, "closed": None}
-        assert late > 0
+    client = await endpoint.client()
+    client.socket.send((LARGE,))
+    stalled_peer.send(masked(TEXT, b"bye"), closing(1000))
+    await client.until(b"bye")
+    before = client.socket.sent_bytes
+    client.socket.send((b"late",))
+    late = client.socket.sent_bytes - before
+    stalled_peer.start_reading()
+    assert await stalled_peer.frame() == (TEXT, LARGE)
+    assert await stalled_peer.frame() == (CLOSE, (1000).to_bytes(2, "big"))
+    await client.until_closed()
+    assert client.unacknowledged_at == {"peer_closing": late, "closed": None}
+    assert late > 0
 
 
 async def test_unacknowledged_bytes_are_unknown_after_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:

@@ -361,33 +361,27 @@ async def test_a_peer_that_does_not_answer_a_close_is_dropped(
 
 @pytest.mark.parametrize("end", [lambda peer: None, lambda peer: peer.send(closing(1000)), RawPeer.end_writing])
 async def test_a_peer_that_does_not_read_is_dropped_soon(
-    gateway: Gateway, endpoint: RecordingEndpoint, end: Callable[[RawPeer], None], monkeypatch: pytest.MonkeyPatch
+    stalled_peer: RawPeer, endpoint: RecordingEndpoint, end: Callable[[RawPeer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
-    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
-        await peer.upgrade()
-        peer.stop_reading()
-        client = await endpoint.client()
-        client.socket.send((LARGE,) * 20)
-        end(peer)
-        client.socket.close(1013, "too slow")
-        await client.until_closed()
+    client = await endpoint.client()
+    client.socket.send((LARGE,) * 20)
+    end(stalled_peer)
+    client.socket.close(1013, "too slow")
+    await client.until_closed()
 
 
 async def test_a_slow_peer_that_reads_receives_everything_and_the_close_frame(
-    gateway: Gateway, endpoint: RecordingEndpoint
+    stalled_peer: RawPeer, endpoint: RecordingEndpoint
 ) -> None:
-    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
-        await peer.upgrade()
-        peer.stop_reading()
-        client = await endpoint.client()
-        client.socket.send((LARGE,) * 5)
-        client.socket.close(1013, "too slow")
-        assert client.socket.unsent() > 2 * len(LARGE)
-        peer.start_reading()
-        for _ in range(5):
-            assert await peer.frame() == (TEXT, LARGE)
-        assert await peer.closed_with() == (1013, "too slow")
+    client = await endpoint.client()
+    client.socket.send((LARGE,) * 5)
+    client.socket.close(1013, "too slow")
+    assert client.socket.unsent() > 2 * len(LARGE)
+    stalled_peer.start_reading()
+    for _ in range(5):
+        assert await stalled_peer.frame() == (TEXT, LARGE)
+    assert await stalled_peer.closed_with() == (1013, "too slow")
 
 
 async def test_the_end_of_the_stream(peer: RawPeer, endpoint: RecordingEndpoint) -> None:

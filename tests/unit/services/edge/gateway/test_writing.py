@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 import uvloop
 
-from services.edge.gateway import Gateway
 from services.edge.gateway.socket_options import descriptor
+from tests.support.sockets import reset_on_close
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import TEXT, RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
@@ -20,29 +20,26 @@ PADDING = b"x" * 50_000
 
 
 async def test_messages_keep_their_order_while_and_after_bytes_wait(
-    gateway: Gateway, endpoint: RecordingEndpoint
+    stalled_peer: RawPeer, endpoint: RecordingEndpoint
 ) -> None:
-    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
-        await peer.upgrade()
-        peer.stop_reading()
-        sent = (await endpoint.client()).socket
+    sent = (await endpoint.client()).socket
 
-        async def send(numbers: range) -> None:
-            for number in numbers:
-                sent.send((b"%d" % number + PADDING,))
-                await asyncio.sleep(0)
+    async def send(numbers: range) -> None:
+        for number in numbers:
+            sent.send((b"%d" % number + PADDING,))
+            await asyncio.sleep(0)
 
-        async def read(numbers: range) -> None:
-            for number in numbers:
-                assert await peer.frame() == (TEXT, b"%d" % number + PADDING)
+    async def read(numbers: range) -> None:
+        for number in numbers:
+            assert await stalled_peer.frame() == (TEXT, b"%d" % number + PADDING)
 
-        await send(range(30))
-        assert sent.unsent() > len(PADDING)
-        peer.start_reading()
-        await asyncio.gather(send(range(30, 60)), read(range(60)))
-        assert sent.unsent() == 0
-        await send(range(60, 62))
-        await read(range(60, 62))
+    await send(range(30))
+    assert sent.unsent() > len(PADDING)
+    stalled_peer.start_reading()
+    await asyncio.gather(send(range(30, 60)), read(range(60)))
+    assert sent.unsent() == 0
+    await send(range(60, 62))
+    await read(range(60, 62))
 
 
 async def test_a_write_to_a_connection_that_was_reset_ends_it(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
@@ -79,7 +76,7 @@ class EndOfSocket(asyncio.Protocol):
 
 
 def reset(_: asyncio.Transport, peer: socket.socket) -> None:
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    reset_on_close(peer)
     peer.close()
 
 
