@@ -290,6 +290,7 @@ async def test_ready_when_nats_and_database_answer(
 
 async def test_requests_in_progress_are_answered_before_shutdown(peers: BusPeers, settings: Settings) -> None:
     async with peers.running(), running_service(settings) as stopping:
+        await eventually(peers.announcements, bool)  # a heartbeat: requests are handled before the start is complete
         await peers.register(ANN, BOB)
         requests = [asyncio.ensure_future(peers.create(BOB, actor=ANN)) for _ in range(20)]
         await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
