@@ -81,7 +81,10 @@ class Database:
         self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
         self._reading = _InlineExecutor(self._engine, {})
         self._writing = _InlineExecutor(self._engine, _IMMEDIATE)
-        self._writes = 0
+        self._turn = asyncio.Lock()
+        """In SQLite, held by the transaction that writes."""
+        self._background = asyncio.Lock()
+        """Held by the only background transaction that writes or waits for its turn."""
         self._health_slot = secrets.randbelow(_HEALTH_SLOTS)
         self._log_mover: LogMover | None = None
         if self.is_sqlite:
@@ -97,25 +100,33 @@ class Database:
                 self._readers, copy_context().run, self._read, work, brief
             )
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
         """Runs `work` in a transaction that is durably committed on return. A usually `brief` transaction may run
-        inline on the event loop, and again on a thread if the database is locked."""
+        inline on the event loop, and again on a thread if the database is locked. `background`: in SQLite, any other
+        transaction waits for at most one of these."""
         with self._numbers.running("write"):
-            if brief and self.commits_inline:
-                with suppress(_Locked):
-                    return self._run_inline(self._writing, work)
-            self._writes += 1
-            try:
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._writers, copy_context().run, self._write, work, brief
-                )
-            finally:
-                self._writes -= 1
+            if not self.is_sqlite:
+                return await self._write_on_thread(work, brief)
+            async with self._background if background else nullcontext(), self._turn:
+                if brief and self.inline_is_quicker:
+                    with suppress(_Locked):
+                        return self._run_inline(self._writing, work)
+                return await self._write_on_thread(work, brief)
 
     @property
     def commits_inline(self) -> bool:
-        """Whether a brief transaction would run inline on the event loop."""
-        return self.is_sqlite and not self._writes and self._writing.commits_inline
+        """Whether a brief transaction would run at once, inline on the event loop."""
+        return self.inline_is_quicker and not self._turn.locked()
+
+    @property
+    def inline_is_quicker(self) -> bool:
+        """Whether a brief transaction runs inline on the event loop when its turn comes."""
+        return self.is_sqlite and self._writing.commits_inline
+
+    async def _write_on_thread(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._writers, copy_context().run, self._write, work, brief
+        )
 
     async def check(self) -> None:
         """Overwrites a row of the table `health`: commits work. Raises DatabaseUnavailable."""

@@ -21,7 +21,7 @@ class LateCommitDatabase(Database):
     _connection: sa.Connection | None = None
 
     @property
-    def commits_inline(self) -> bool:
+    def inline_is_quicker(self) -> bool:
         return False
 
     def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
@@ -43,7 +43,7 @@ class EarlyReplyDatabase(Database):
     """A write is acknowledged, then committed."""
 
     @property
-    def commits_inline(self) -> bool:
+    def inline_is_quicker(self) -> bool:
         return False
 
     def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:

@@ -54,7 +54,7 @@ def _require(owner: object, *names: str) -> None:
 def _reply_early() -> None:
     from services.message import app
 
-    _require(Database, "commits_inline", "_write", "_unavailable_on_error")
+    _require(Database, "inline_is_quicker", "_write", "_unavailable_on_error")
     _replace(app, "Database", EarlyReplyDatabase)
 
 
@@ -204,7 +204,7 @@ def _slow_login() -> None:
 def _ack_before_commit() -> None:
     from services.message import app
 
-    _require(Database, "commits_inline", "_write")
+    _require(Database, "inline_is_quicker", "_write")
     _replace(app, "Database", LateCommitDatabase)
 
 

@@ -221,7 +221,7 @@ class InlineDatabase(Database):
     def commits_inline(self) -> bool:
         return True
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
         return self._write(work)
 
 

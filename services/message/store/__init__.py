@@ -128,12 +128,12 @@ class MessageStore:
         return await self._database.write(lambda connection: revise(connection, request, rights, self._now()))
 
     async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
-        await self._database.write(lambda connection: mark_read(connection, ranges, limit))
+        await self._database.write(lambda connection: mark_read(connection, ranges, limit), background=True)
 
     async def expire(self, before: int, after: int) -> Expired:
         """Replace the bodies of some messages after the id `after` that were sent before `before` (Unix ms)."""
         work = partial(expire, body=EXPIRED_BODY, before=before, after=after, rows=_EXPIRED_ROWS)
-        return await self._database.write(work)
+        return await self._database.write(work, background=True)
 
     # The search index
 
@@ -150,11 +150,11 @@ class MessageStore:
 
     async def write_index(self, batch: IndexBatch) -> int:
         """Returns the number of messages written."""
-        return await self._database.write(partial(write_batch, batch=batch))
+        return await self._database.write(partial(write_batch, batch=batch), background=True)
 
     async def remove_from_index(self, chat: ChatId) -> bool:
         """A few messages of the chat; returns whether none is left."""
-        return await self._database.write(partial(remove_some, chat=chat))
+        return await self._database.write(partial(remove_some, chat=chat), background=True)
 
     async def first_indexed(self) -> ChatId | None:
         """A chat that is in the index."""

@@ -96,9 +96,12 @@ class PlacedMessageStore(MessageStore):
     async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
         """Raises RequestError for a chat of another database."""
         ranges = list(ranges)
-        await self._write([one.chat for one in ranges], lambda connection: mark_read(connection, ranges, limit))
+        chats = [one.chat for one in ranges]
+        await self._write(chats, lambda connection: mark_read(connection, ranges, limit), background=True)
 
-    async def _write(self, chats: Sequence[ChatId], work: Callable[[sa.Connection], T]) -> T:
+    async def _write(
+        self, chats: Sequence[ChatId], work: Callable[[sa.Connection], T], *, background: bool = False
+    ) -> T:
         """Raises RequestError for a chat of another database."""
         while True:
             if not all(map(self._current.serves, chats)):
@@ -112,7 +115,7 @@ class PlacedMessageStore(MessageStore):
                 return work(connection)
 
             try:
-                return await self._database.write(checked)
+                return await self._database.write(checked, background=background)
             except PlacementChanged:
                 await self.refresh()
 

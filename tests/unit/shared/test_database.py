@@ -138,7 +138,7 @@ async def test_brief_writes_wait_for_other_writers_without_holding_up_the_loop(
     url, gate = f"sqlite:///{tmp_path / 'test.db'}", threading.Event()
     ours, other = Database(url), Database(url)
     await ours.write(lambda connection: NOTES.create(connection))
-    for database in (ours, other):
+    for database, is_inline in ((ours, True), (other, False)):
         gate.clear()
         holding = asyncio.create_task(database.write(lambda connection: gate.wait()))
         await asyncio.sleep(0.05)
@@ -146,11 +146,58 @@ async def test_brief_writes_wait_for_other_writers_without_holding_up_the_loop(
         await asyncio.wait([writing], timeout=0.05)
         assert not writing.done()
         gate.set()
-        assert not await writing
+        assert await writing is is_inline
         await holding
     assert await brief(ours)
     await ours.close()
     await other.close()
+
+
+@pytest.mark.parametrize("is_brief", [False, True])
+async def test_a_transaction_waits_for_at_most_one_in_the_background(tmp_path: Path, is_brief: bool) -> None:
+    database, gate, order = Database(f"sqlite:///{tmp_path / 'test.db'}"), threading.Event(), list[str]()
+    await database.write(lambda connection: NOTES.create(connection))
+
+    def first(connection: sa.Connection) -> None:
+        gate.wait()
+        order.append("first")
+
+    background = [
+        asyncio.create_task(database.write(work, background=True))
+        for work in (first, lambda connection: order.append("second"))
+    ]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(database.write(lambda connection: order.append("other"), brief=is_brief))
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*background, other)
+    assert order == ["first", "other", "second"]
+    await database.close()
+
+
+async def test_a_cancelled_transaction_gives_up_its_turn(tmp_path: Path) -> None:
+    """One that waits never begins; one that runs is completed before the next."""
+    database, gate, order = Database(f"sqlite:///{tmp_path / 'test.db'}"), threading.Event(), list[str]()
+    await database.write(lambda connection: NOTES.create(connection))
+
+    def hold(connection: sa.Connection) -> None:
+        gate.wait()
+        order.append("running")
+
+    running, waiting = (
+        asyncio.create_task(database.write(work, background=True))
+        for work in (hold, lambda connection: order.append("waiting"))
+    )
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    running.cancel()
+    await asyncio.wait([running, waiting])
+    other = asyncio.create_task(database.write(lambda connection: order.append("other"), brief=True))
+    await asyncio.sleep(0.05)
+    gate.set()
+    await other
+    assert order == ["running", "other"]
+    await database.close()
 
 
 async def test_a_failure_on_the_spot_leaves_nothing_and_others_go_on(

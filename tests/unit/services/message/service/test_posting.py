@@ -411,13 +411,13 @@ class FailingThirdWrite(Database):
         self.calls = 0
         self.after_work = after_work
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
         self.calls += 1
         if self.calls != 3:
-            return await super().write(work, brief=brief)
+            return await super().write(work, brief=brief, background=background)
         if self.after_work:
             with pytest.raises(ZeroDivisionError):
-                await super().write(lambda connection: work(connection) and 1 / 0, brief=brief)
+                await super().write(lambda connection: work(connection) and 1 / 0, brief=brief, background=background)
         raise DatabaseUnavailable
 
 
@@ -444,17 +444,17 @@ class UnconfirmedCommit(Database):
         self.calls = 0
         self.commits = commits
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
         self.calls += 1
         if 1 < self.calls < 4:
             raise DatabaseUnavailable
         if self.calls > 1:
-            return await super().write(work, brief=brief)
+            return await super().write(work, brief=brief, background=background)
         if self.commits:
-            await super().write(work, brief=brief)
+            await super().write(work, brief=brief, background=background)
         else:
             with pytest.raises(ZeroDivisionError):
-                await super().write(lambda connection: work(connection) and 1 / 0, brief=brief)
+                await super().write(lambda connection: work(connection) and 1 / 0, brief=brief, background=background)
         raise DatabaseUnavailable
 
 

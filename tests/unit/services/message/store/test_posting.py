@@ -230,8 +230,8 @@ class SleepingClock:
 class SilentAfterCommit(Database):
     """Commits, but the answer is lost."""
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
-        await super().write(work, brief=brief)
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
+        await super().write(work, brief=brief, background=background)
         raise DatabaseUnavailable
 
 
