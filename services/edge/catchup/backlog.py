@@ -285,7 +285,7 @@ class Backlog:
             return
         if cursor.after is None:
             cursor.fresh = min(cursor.fresh, page.head + 1)
-            cursor.after = min(page.unread_from[cursor.account], cursor.fresh) - 1
+            cursor.after = self._reader.first_unread(cursor, page.unread_from[cursor.account]) - 1
         else:
             context = await self._context(page.messages)
             yield self._show(sequencer, self._unseen(cursor, page.messages, first), context)

@@ -60,6 +60,10 @@ class BacklogReader:
         request = SyncChat(cursor.chat, [cursor.account], after)
         return await request_until_answered(self._bus, subjects.SYNC_CHAT, request)
 
+    def first_unread(self, cursor: ChatCursor, stored: int) -> int:
+        """See ReadStateFlusher.first_unread: of the messages that are not `fresh`."""
+        return self._read_state.first_unread(cursor.account, cursor.chat, stored, cursor.fresh)
+
     def mark_skipped(self, account: AccountId, entry: ChatSync) -> None:
         """Messages before the unread part that a sync returns count as read."""
         if entry.unread_from > entry.read_index + 1:

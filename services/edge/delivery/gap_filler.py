@@ -6,7 +6,7 @@ A missing message, or the membership version that a broadcast needs, usually arr
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -40,14 +40,24 @@ _SUMMARY_SECONDS = 2.0
 _ACCOUNTS_PER_REQUEST = 4_000
 """The reply names each account twice."""
 
+FirstUnread = Callable[[AccountId, ChatId, int, int], int]
+"""See ReadStateFlusher.first_unread."""
+
 
 class GapFiller:
     """See services.edge.delivery.local_chats.GapWatcher."""
 
     def __init__(
-        self, bus: Bus, accounts: LocalAccounts, quotes: QuoteReader, metrics: EdgeMetrics, journal: MessageJournal
+        self,
+        bus: Bus,
+        accounts: LocalAccounts,
+        first_unread: FirstUnread,
+        quotes: QuoteReader,
+        metrics: EdgeMetrics,
+        journal: MessageJournal,
     ) -> None:
         self._bus = bus
+        self._first_unread = first_unread
         self._quotes = quotes
         self._accounts = accounts
         self._metrics = metrics
@@ -133,8 +143,9 @@ class GapFiller:
             deliveries = _to_deliveries(reply, sequencer, summaries, quotes)
             chats.release(chat, sequencer, sequencer.fill(deliveries, reply.upto, reply.version))
         elif sequencer.head is None:
-            start = min(reply.unread_from.values(), default=reply.head + 1) - 1
-            chats.release(chat, sequencer, sequencer.start(min(start, reply.head)))
+            end = reply.head + 1
+            first = (self._first_unread(account, chat, index, end) for account, index in reply.unread_from.items())
+            chats.release(chat, sequencer, sequencer.start(min(first, default=end) - 1))
         return sequencer.head != before
 
     async def _sender_summaries(

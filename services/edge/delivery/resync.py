@@ -5,6 +5,7 @@ import random
 from collections.abc import Collection
 
 from services.edge.canonical.events import ChatJoined, ChatLeft, Departure
+from services.edge.delivery.gap_filler import FirstUnread
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST
 from services.edge.metrics import EdgeMetrics
@@ -24,10 +25,18 @@ _AWAY_SECONDS = 2.0
 
 
 class Resync:
-    def __init__(self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, metrics: EdgeMetrics) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        accounts: LocalAccounts,
+        chats: LocalChats,
+        first_unread: FirstUnread,
+        metrics: EdgeMetrics,
+    ) -> None:
         self._bus = bus
         self._accounts = accounts
         self._chats = chats
+        self._first_unread = first_unread
         self._metrics = metrics
         self._stale: dict[AccountId, None] = {}
         self._working: set[AccountId] = set()
@@ -112,7 +121,8 @@ class Resync:
         """The account is in a chat that this node did not know of. Its missed messages come from the sequencer, or from
         a catch-up if the sequencer has passed them."""
         local.notify(ChatJoined(entry.chat))
-        missed = min(entry.unread_from - 1, entry.head)
+        end = entry.head + 1
+        missed = self._first_unread(local.account, entry.chat, entry.unread_from, end) - 1
         sequencer = self._chats.sequencer(entry.chat)
         if sequencer is None or sequencer.head is None or sequencer.head <= missed:
             self._chats.joined(local, entry.chat, missed if sequencer is None else None)

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
@@ -105,6 +105,8 @@ class ReadBuffer:
 
     def __init__(self) -> None:
         self._ranges: dict[AccountId, Ranges] = {}
+        self._posted_since: dict[AccountId, float] = {}
+        """When accounts have posted first, in seconds."""
         self._read: set[tuple[AccountId, ChatId]] = set()
         """Chats in which the account has read something, and not only posted."""
 
@@ -129,8 +131,9 @@ class ReadBuffer:
             chats.setdefault(chat, []).extend(ranges)
             self._read.add((account, chat))
 
-    def add_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int]) -> None:
+    def add_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int], now: float) -> None:
         """At least one index. Those of one batch are mostly consecutive."""
+        self._posted_since.setdefault(account, now)
         chats = self._ranges.setdefault(account, {})
         low = high = indexes[0]
         for index in indexes[1:]:
@@ -139,6 +142,18 @@ class ReadBuffer:
                 low = index
             high = index
         _add_span(chats, chat, low, high)
+
+    def take(self, posted_until: float, accounts: Collection[AccountId] = ()) -> "ReadBuffer":
+        """Moves these accounts to another buffer, and all others that have read something or have posted by then. Of an
+        account that reads and posts in turn, either alone would be many ranges."""
+        posted = [account for account, since in self._posted_since.items() if since <= posted_until]
+        taken = ReadBuffer()
+        taken._read, self._read = self._read, set()
+        for account in {*accounts, *posted, *(account for account, _ in taken._read)}:
+            if (chats := self._ranges.pop(account, None)) is not None:
+                taken._ranges[account] = chats
+                self._posted_since.pop(account, None)
+        return taken
 
     def of_read_chats(self, ranges: Iterable[ReadRange]) -> list[ReadRange]:
         """Those of these ranges, of which some may have left the buffer, whose account has read something there."""

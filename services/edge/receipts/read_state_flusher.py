@@ -3,6 +3,7 @@ only after that."""
 
 import asyncio
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _BATCH_SECONDS = 0.4
+_POSTED_SECONDS = 3.5
+"""So long, posted messages wait for the read ones between them, which clients confirm every 3 s by default."""
 _LEAVE_SECONDS = 0.1
 """Check for departed accounts this often: they may log in on another node, which waits for our read state."""
 _PRESENCE_LOST_SECONDS = 0.5
@@ -38,16 +41,11 @@ in here."""
 
 
 class ReadStateFlusher:
-    """`announce`: gets the committed ranges of chats in which the account has read something. Who only posts has read
-    nothing new."""
-
-    def __init__(
-        self, bus: Bus, node: NodeId, accounts: LocalAccounts, announce: Callable[[Iterable[ReadRange]], None]
-    ) -> None:
+    def __init__(self, bus: Bus, node: NodeId, accounts: LocalAccounts) -> None:
         self._bus = bus
         self._node = node
         self._accounts = accounts
-        self._announce = announce
+        self._committed_callbacks: list[Callable[[Iterable[ReadRange]], None]] = []
         self._buffer = ReadBuffer()
         self._committing: frozenset[AccountId] = frozenset()
         self._unstored: dict[AccountId, float] = {}
@@ -63,12 +61,17 @@ class ReadStateFlusher:
         """To be called before the bus starts."""
         self._bus.serve(subjects.flush(self._node), self._serve_flush)
 
+    def notify_committed(self, callback: Callable[[Iterable[ReadRange]], None]) -> None:
+        """Call `callback` with the committed ranges of chats in which the account has read something. An account that
+        only posts has read nothing new."""
+        self._committed_callbacks.append(callback)
+
     async def run(self) -> None:
         due = _now()
         while True:
             await asyncio.sleep(_LEAVE_SECONDS)
             if self._accounts.awaiting_leave() or (self._buffer and due <= _now()):
-                await self.flush()
+                await self._flush(_now() - _POSTED_SECONDS)
                 due = _now() + _BATCH_SECONDS
 
     def mark_read(self, account: AccountId, ranges: Ranges) -> None:
@@ -77,11 +80,15 @@ class ReadStateFlusher:
 
     def mark_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int]) -> None:
         """The account has posted these messages, which count as read."""
-        self._buffer.add_posted(account, chat, indexes)
+        self._buffer.add_posted(account, chat, indexes, _now())
 
     def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
         """Whether this message is to be committed as read."""
         return self._buffer.covers(account, chat, index)
+
+    def first_unread(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
+        """The account's first unread index; at most `end`. `stored`: the same without what is to be committed."""
+        return next((index for index in range(stored, end) if not self.covers(account, chat, index)), end)
 
     def is_waiting(self, account: AccountId) -> bool:
         """Whether read state of the account is to be committed, or is just being committed."""
@@ -90,9 +97,13 @@ class ReadStateFlusher:
     async def flush(self) -> bool:
         """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked. Accounts
         whose database has just gone away stay in presence; an account whose database is away for longer leaves."""
+        return await self._flush(math.inf)
+
+    async def _flush(self, posted_until: float) -> bool:
+        """The same, without accounts that have read nothing and posted since."""
         async with self._flushing:
             departed = self._accounts.awaiting_leave()
-            if not await self._commit():
+            if not await self._commit(posted_until, departed):
                 return False
             try:
                 await self._accounts.leave([account for account in departed if not self._is_delayed(account)])
@@ -108,16 +119,15 @@ class ReadStateFlusher:
                 while not await self.flush() or any(map(self._is_delayed, self._unstored)):  # noqa: ASYNC110
                     await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _commit(self) -> bool:
-        """Commit the whole buffer. Returns whether that worked."""
+    async def _commit(self, posted_until: float, accounts: Collection[AccountId] = ()) -> bool:
+        """Commit what `ReadBuffer.take` selects. Returns whether that worked."""
         async with self._storing:
-            return await self._commit_buffer()
+            return await self._commit_buffer(self._buffer.take(posted_until, accounts))
 
-    async def _commit_buffer(self) -> bool:
+    async def _commit_buffer(self, waiting: ReadBuffer) -> bool:
         """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
         also when the flush is cancelled; so do those of a database that is away, which delay no other."""
         unstored: list[ReadRange] = []
-        waiting, self._buffer = self._buffer, ReadBuffer()
         self._committing = waiting.accounts
         ranges: list[ReadRange] = []
         try:
@@ -127,7 +137,8 @@ class ReadStateFlusher:
                 )
                 unstored += marked.unstored
                 stored = [one for one in ranges if one not in marked.unstored] if marked.unstored else ranges
-                self._announce(waiting.of_read_chats(stored))
+                for callback in self._committed_callbacks:
+                    callback(waiting.of_read_chats(stored))
             accounts = {one.account for one in unstored}
             self._unstored = {account: self._unstored.get(account, _now()) for account in accounts}
             return True
@@ -156,7 +167,7 @@ class ReadStateFlusher:
         local = self._accounts.get(account)
         await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
         while self.is_waiting(account):
-            if await self._commit() and not self._is_delayed(account):
+            if await self._commit(_now() - _POSTED_SECONDS, [account]) and not self._is_delayed(account):
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -8,10 +8,11 @@ import pytest
 from redis.exceptions import RedisError
 
 from services.edge.receipts import confirmation
+from services.message.domain import ReadState
 from shared.bus.client import Unavailable
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import MarkRead
+from shared.contract.message import MarkRead, ReadRange
 from shared.contract.subjects import flush
 from shared.settings import EdgeSettings
 from tests.support.waiting import WAIT_SECONDS
@@ -285,6 +286,32 @@ async def test_the_read_state_of_departed_accounts_is_committed_at_once(
     alice.socket.leave()
     await cluster.message.until_requested(MarkRead, 2)
     assert cluster.backend.unread(1, 7) == []
+
+
+async def test_posted_messages_wait_for_the_read_ones_between_them(cluster: EdgeCluster, alice: EdgeClient) -> None:
+    """Either alone would be as many ranges as there are messages."""
+    bob = await cluster.client(2)
+    await bob.until_synced()
+    for number in range(3):
+        assert await alice.post(7, "mine") == 2 * number + 1
+        await push(cluster, alice, f"theirs {number}")
+    await bob.post(7, "an end")
+    bob.client.confirmation.ping(0.0)
+    await cluster.message.until_requested(MarkRead)
+    assert cluster.backend.read_state(1, 7) == ReadState()  # type: ignore[arg-type]
+    alice.client.confirmation.ping(0.0)
+    await cluster.message.until_requested(MarkRead, 2)
+    assert cluster.message.requests_of(MarkRead)[1].ranges == [ReadRange(AccountId(1), ChatId(7), 1, 7)]
+
+
+async def test_posted_messages_do_not_wait_long(
+    cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alice.post(7, "mine")
+    assert cluster.message.requests_of(MarkRead) == []
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._POSTED_SECONDS", 0.1)
+    await cluster.message.until_requested(MarkRead)
+    assert cluster.backend.read_state(1, 7) == ReadState(1)  # type: ignore[arg-type]
 
 
 async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: EdgeCluster, alice: EdgeClient) -> None:

@@ -84,7 +84,8 @@ async def test_an_edge_stores_its_read_state_in_the_other_database(
     announced: list[ReadRange] = []
     presence = Presence(valkey_server.settings("edge"))
     accounts = LocalAccounts(EDGE, presence, LimitsSettings(), silent_announcer(EDGE))
-    flusher = ReadStateFlusher(env.edges.bus, EDGE, accounts, announced.extend)
+    flusher = ReadStateFlusher(env.edges.bus, EDGE, accounts)
+    flusher.notify_committed(announced.extend)
     flusher.mark_read(BOB, {chat: [(1, 1)] for chat in CHATS})
     async with SilentReplica(nats_server).running(), asyncio.timeout(WAIT_SECONDS):
         replicas.set()

@@ -114,7 +114,7 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
     requests = len(cluster.message.requests_of(SyncChat))
     assert await alice.post(8, "hello") == 1
     assert len(cluster.message.requests_of(SyncChat)) == requests
-    assert await edge.read_state.flush()
+    assert edge.read_state.is_waiting(AccountId(1))  # not a reason to show it its own message
     cluster.message.unreadable.clear()
     await cluster.message.send_texts(7, 2, "back again")
     await alice.until_texts(7, "back again")

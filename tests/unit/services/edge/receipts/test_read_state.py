@@ -124,17 +124,40 @@ def test_read_ranges_are_popped_once_and_put_back_whole(batches: list[tuple[int,
 def test_posted_indexes_are_kept_in_any_order(batches: list[list[int]]) -> None:
     buffer = ReadBuffer()
     for batch in batches:
-        buffer.add_posted(ANN, TEAM, batch)
+        buffer.add_posted(ANN, TEAM, batch, 0.0)
     found = {index for one in buffer.pop_batch(1) for index in range(one.low, one.high + 1)}
     assert found == {index for batch in batches for index in batch}
 
 
 def test_a_chat_counts_as_read_unless_the_account_has_only_posted() -> None:
     buffer = ReadBuffer()
-    buffer.add_posted(ANN, TEAM, [1, 2])
-    buffer.add_posted(ANN, OTHER, [1])
+    buffer.add_posted(ANN, TEAM, [1, 2], 0.0)
+    buffer.add_posted(ANN, OTHER, [1], 0.0)
     buffer.add(ANN, {OTHER: [(2, 2)]})
-    buffer.add_posted(BOB, OTHER, [3])
+    buffer.add_posted(BOB, OTHER, [3], 0.0)
     ranges = buffer.pop_batch(10)
     assert set(ranges) == {ReadRange(ANN, TEAM, 1, 2), ReadRange(ANN, OTHER, 1, 2), ReadRange(BOB, OTHER, 3, 3)}
     assert buffer.of_read_chats(ranges) == [ReadRange(ANN, OTHER, 1, 2)]
+
+
+def test_accounts_that_have_only_posted_are_taken_later_unless_named() -> None:
+    buffer = ReadBuffer()
+    buffer.add_posted(ANN, TEAM, [1], 5.0)
+    buffer.add_posted(ANN, TEAM, [3], 9.0)
+    buffer.add_posted(BOB, TEAM, [2], 6.0)
+    assert not buffer.take(4.9)
+    assert buffer.covers(ANN, TEAM, 3)
+    buffer.add(BOB, {TEAM: [(1, 1)]})
+    first = buffer.take(4.9)
+    assert first.accounts == {BOB}
+    ranges = first.pop_batch(10)
+    assert ranges == first.of_read_chats(ranges) == [ReadRange(BOB, TEAM, 1, 2)]
+    buffer.add_posted(BOB, TEAM, [4], 7.0)
+    assert buffer.take(4.9, [BOB]).pop_batch(10) == [ReadRange(BOB, TEAM, 4, 4)]
+    posted = buffer.take(5.0)
+    ranges = posted.pop_batch(10)
+    assert ranges == [ReadRange(ANN, TEAM, 1, 1), ReadRange(ANN, TEAM, 3, 3)]
+    assert posted.of_read_chats(ranges) == []
+    buffer.add_posted(ANN, TEAM, [5], 8.0)
+    assert not buffer.take(7.9)
+    assert buffer.take(8.0)
