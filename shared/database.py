@@ -93,7 +93,7 @@ class Database:
     async def read(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
         """Runs `work` in a read-only transaction on one snapshot. `brief` as in `write`."""
         with self._numbers.running("read"):
-            if brief and self.is_sqlite and self._reading.commits_inline:
+            if brief and self.is_sqlite and self._reading.is_quicker:
                 with suppress(_Locked):
                     return self._run_inline(self._reading, work)
             return await asyncio.get_running_loop().run_in_executor(
@@ -121,7 +121,7 @@ class Database:
     @property
     def inline_is_quicker(self) -> bool:
         """Whether a brief transaction runs inline on the event loop when its turn comes."""
-        return self.is_sqlite and self._writing.commits_inline
+        return self.is_sqlite and self._writing.is_quicker
 
     async def _write_on_thread(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
         return await asyncio.get_running_loop().run_in_executor(
@@ -199,7 +199,8 @@ class _InlineExecutor:
         self._seconds = 0.0
 
     @property
-    def commits_inline(self) -> bool:
+    def is_quicker(self) -> bool:
+        """Than a thread."""
         return self._seconds < _BRIEF_SECONDS
 
     @contextmanager
