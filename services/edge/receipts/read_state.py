@@ -123,6 +123,14 @@ class ReadBuffer:
     def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
         return any(low <= index <= high for low, high in self._ranges.get(account, {}).get(chat, ()))
 
+    def first_unread(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
+        """The account's first unread index; at most `end`. `stored`: the same without what is in this buffer."""
+        first = stored
+        for low, high in merge_spans(self._ranges.get(account, {}).get(chat, [])):
+            if low <= first <= high:
+                first = high + 1
+        return min(first, end)
+
     def add(self, account: AccountId, confirmed: Ranges) -> None:
         if not confirmed:
             return

@@ -88,7 +88,7 @@ class ReadStateFlusher:
 
     def first_unread(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
         """The account's first unread index; at most `end`. `stored`: the same without what is to be committed."""
-        return next((index for index in range(stored, end) if not self.covers(account, chat, index)), end)
+        return self._buffer.first_unread(account, chat, stored, end)
 
     def is_waiting(self, account: AccountId) -> bool:
         """Whether read state of the account is to be committed, or is just being committed."""
@@ -119,7 +119,7 @@ class ReadStateFlusher:
                 while not await self.flush() or any(map(self._is_delayed, self._unstored)):  # noqa: ASYNC110
                     await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _commit(self, posted_until: float, accounts: Collection[AccountId] = ()) -> bool:
+    async def _commit(self, posted_until: float, accounts: Collection[AccountId]) -> bool:
         """Commit what `ReadBuffer.take` selects. Returns whether that worked."""
         async with self._storing:
             return await self._commit_buffer(self._buffer.take(posted_until, accounts))
@@ -137,8 +137,9 @@ class ReadStateFlusher:
                 )
                 unstored += marked.unstored
                 stored = [one for one in ranges if one not in marked.unstored] if marked.unstored else ranges
+                read = waiting.of_read_chats(stored)
                 for callback in self._committed_callbacks:
-                    callback(waiting.of_read_chats(stored))
+                    callback(read)
             accounts = {one.account for one in unstored}
             self._unstored = {account: self._unstored.get(account, _now()) for account in accounts}
             return True

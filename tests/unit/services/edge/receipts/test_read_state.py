@@ -129,6 +129,15 @@ def test_posted_indexes_are_kept_in_any_order(batches: list[list[int]]) -> None:
     assert found == {index for batch in batches for index in batch}
 
 
+@given(spans, st.integers(1, 15), st.integers(1, 15))
+def test_the_first_unread_index_is_the_first_that_is_not_in_the_buffer(ranges: Spans, stored: int, end: int) -> None:
+    buffer = ReadBuffer()
+    buffer.add(ANN, {TEAM: ranges} if ranges else {})
+    expected = next((index for index in range(stored, end) if not buffer.covers(ANN, TEAM, index)), end)
+    assert buffer.first_unread(ANN, TEAM, stored, end) == expected
+    assert buffer.first_unread(BOB, TEAM, stored, end) == min(stored, end)
+
+
 def test_a_chat_counts_as_read_unless_the_account_has_only_posted() -> None:
     buffer = ReadBuffer()
     buffer.add_posted(ANN, TEAM, [1, 2], 0.0)
