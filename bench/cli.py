@@ -353,40 +353,6 @@ def capacity(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> Non
         click.echo(table)
 
 
-@bench.command("simulate")
-@click.option("--costs", "file", type=click.Path(path_type=Path, dir_okay=False), default="bench/costs.json",
-              show_default=True, help="File written by `bench costs`.")  # fmt: skip
-@click.option("--growth", type=click.Path(path_type=Path, dir_okay=False), default="bench/growth.json",
-              show_default=True, help="File written by `bench growth --replicas … --json`.")  # fmt: skip
-@click.option("--compare", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
-              help="File written by `bench pairs --rate … --rest … --replicas … --json`; repeatable.")  # fmt: skip
-@click.option("--users", type=_POSITIVE, multiple=True, help="Connected users (default: 1 M, 50 M); repeatable.")
-@click.option("--assume", multiple=True, metavar="NAME=VALUE", help="Replace a habit, as in `bench capacity`.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of all that is random.")
-@click.option("--json", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here, too.")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
-def simulate(**given: Any) -> None:
-    """Which part is full first as processes are added, simulated with measured costs."""
-    import msgspec
-
-    from bench.capacity.tables import read, supposed
-    from bench.report.page import study_page
-    from bench.report.simulation import tables
-    from bench.simulation.study import StudyInput, read_growths, read_runs, study
-
-    try:
-        known = StudyInput(read(given["file"]), read_growths(given["growth"]), read_runs(given["compare"]))
-        users = given["users"] or (1_000_000, 50_000_000)
-        found = study(known, supposed(given["assume"]), users, given["seed"], lambda line: click.echo(line, err=True))
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"the measurements cannot be used: {error}") from error
-    click.echo(tables(found))
-    if given["json"]:
-        given["json"].write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    if given["html"]:
-        given["html"].write_text(study_page(found))
-
-
 def _size(given: dict[str, Any]) -> Any:
     from bench.measurement.system import SystemSize
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from docs.capacity import CAPACITY, drawings
+from docs.capacity import CAPACITY
 from docs.interop import TABLES, lacking
 from docs.native import operations
 from docs.native_documents import documents
@@ -25,7 +25,6 @@ from tests import vectors
 
 ROOT = Path(__file__).parents[1]
 PROTOCOLS = ROOT / "docs" / "protocols"
-PLOTS = ROOT / "docs" / "plots"
 PAGES: Mapping[Path, str] = {
     **{PROTOCOLS / f"{entry.name}.md": entry.name for entry in DIALECTS},
     PROTOCOLS / "README.md": "",
@@ -132,10 +131,8 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Every page, every plot, and what the native dialect has for programs."""
+    """Every page, and what the native dialect has for programs."""
     yield from pages()
-    for name, drawn in drawings().items():
-        yield PLOTS / name, drawn
     for path, text in documents().items():
         yield ROOT / path, text
 

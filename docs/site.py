@@ -20,7 +20,6 @@ _COPIED = (
     "LICENSE",
     "docs/**/*.md",
     "docs/images/*",
-    "docs/plots/*",
     "docs/protocols/*.json",
     "clients/javascript/*.js",
     "clients/javascript/*.ts",

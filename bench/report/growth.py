@@ -4,7 +4,10 @@ from html import escape
 
 from bench.growth.result import Growth, GrowthPoint
 from bench.report.plot import PlotLine, logarithmic, plot
-from bench.report.table import figure
+from bench.report.table import figure, markdown
+
+_KINDS = ("edge", "message", "session", "auth", "nats", "valkey", "database")
+_SHARED = ("requests", "commits", "envelopes")
 
 
 def growth_table(growth: Growth) -> str:
@@ -13,6 +16,16 @@ def growth_table(growth: Growth) -> str:
     lines += [f"  note, at {point.x:,}: {remark}" for point in _points(growth) for remark in point.remarks]
     lines += [f"  {conclusion}" for conclusion in growth.decisions()]
     return "\n".join([*lines, "", _summary(growth)])
+
+
+def costs_table(growth: Growth) -> str:
+    """A Markdown table of the first curve: µs of a message by kind of process, and what messages share."""
+    rows = []
+    for point in growth.curves[0].points:
+        parts = (figure(point.parts.get(kind, 0.0)) for kind in _KINDS)
+        shared = (f"{point.figures.get(f'{name} of a message', 0.0):.2f}" for name in _SHARED)
+        rows.append([f"{point.x:,}", figure(point.cost), *parts, *shared])
+    return markdown([growth.axis, "all", *_KINDS, *_SHARED], rows)
 
 
 def growth_section(growth: Growth) -> str:

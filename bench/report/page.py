@@ -7,9 +7,7 @@ from bench.growth.result import Growth
 from bench.measurement.result import Measure, Result
 from bench.report.growth import growth_section
 from bench.report.plot import PlotAxis, PlotLine, linear, percentiles, plot
-from bench.report.simulation import plots, steps_table
 from bench.report.table import figure, milliseconds, summary
-from bench.simulation.study import Study
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 45rem; margin: 2rem auto; padding: 0 1rem }
@@ -24,14 +22,6 @@ Report = Result | Growth
 
 def page(reports: Sequence[Report]) -> str:
     return document("".join(growth_section(one) if isinstance(one, Growth) else _section(one) for one in reports))
-
-
-def study_page(study: Study) -> str:
-    sections = []
-    for growth in study.growths:
-        drawn = "".join(f"<figure><figcaption>{name}</figcaption>{one}</figure>" for name, one in plots(growth).items())
-        sections.append(f"<h2>{growth.users:,.0f} users</h2>{drawn}<pre>{escape(steps_table(growth))}</pre>")
-    return document("".join(sections))
 
 
 def document(body: str) -> str:

@@ -56,19 +56,14 @@ def percentiles(title: str) -> PlotAxis:
 
 
 def plot(title: str, across: PlotAxis, up: PlotAxis, lines: Sequence[PlotLine]) -> str:
-    return f"<figure><figcaption>{escape(title)}</figcaption>{drawing(across, up, lines)}</figure>"
-
-
-def drawing(across: PlotAxis, up: PlotAxis, lines: Sequence[PlotLine]) -> str:
-    """An SVG that needs no page around it."""
     body = [_grid(across, up)]
     for line, colour in zip(lines, _COLOURS, strict=False):
         points = " ".join(f"{_x(across, x):.1f},{_y(up, y):.1f}" for x, y in line.points)
         body.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
     body += [_legend(number, line.name) for number, line in enumerate(lines[: len(_COLOURS)])]
     size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}"'
-    look = 'font-family="sans-serif" font-size="11" style="background:#fff"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look} role="img">{"".join(body)}</svg>'
+    drawn = f'<svg {size} role="img">{"".join(body)}</svg>'
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>"
 
 
 def _grid(across: PlotAxis, up: PlotAxis) -> str:
