@@ -123,10 +123,10 @@ def assign_indexes(
     return IndexedBatch(rows, results, {chat: Head(*of_chat) for chat, of_chat in last.items()}, deadline)
 
 
-def check_repeated(result: Message | Failure, draft: Draft, *, was_sent: bool) -> Message | Failure:
+def check_repeated(result: Message, draft: Draft, *, was_sent: bool) -> Message | Failure:
     """A repeated draft has the result of the first one; another message may not have its nonce. `was_sent`: the message
     has changed since, and had the body of the draft before."""
-    if isinstance(result, Message) and result.body not in (draft.body, EXPIRED_BODY) and not was_sent:
+    if result.body not in (draft.body, EXPIRED_BODY) and not was_sent:
         return NONCE_USED
     return result
 

@@ -28,5 +28,5 @@ class ChatCursor:
         if message.index >= self.fresh and is_recent:
             return True
         if message.sender == self.account:
-            return in_flight is not None and in_flight.awaits(message.nonce)
+            return in_flight is not None and in_flight.awaits(message)
         return is_recent and not any(low <= message.index <= high for low, high in self.read)

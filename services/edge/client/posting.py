@@ -62,11 +62,12 @@ class Posting:
         drafts = self._make_drafts(batch, bodies, summary, publisher.deadline(waited))
         self._parked, self.waited = (), waited
         answerable = _without_content(batch)
-        self.in_flight = InFlight(
-            drafts[0].chat, [(request, draft.nonce) for request, draft in zip(answerable, drafts, strict=True)], now
-        )
+        answered = [(request, draft.nonce) for request, draft in zip(answerable, drafts, strict=True)]
         if connection.dialect.names_messages:
+            self.in_flight = InFlight(drafts[0].chat, answered, now, {draft.nonce: draft.body for draft in drafts})
             drafts = self._without_concurrent(drafts, submitter)
+        else:
+            self.in_flight = InFlight(drafts[0].chat, answered, now)
         if drafts:
             publisher.post(submitter, drafts, now)
         return rest
@@ -94,7 +95,7 @@ class Posting:
         """Whether the message is one of the batch without a result. Then it is its result, and its reply may be due.
         `again`: see MessageAccepted."""
         message, batch = encoded.message, self.in_flight
-        if batch is None or not batch.awaits(message.nonce):
+        if batch is None or not batch.awaits(message):
             return False
         dialect = self._connection.dialect
         assert dialect is not None

@@ -92,8 +92,9 @@ class MessagePublisher:
         self._outages: dict[str, OutageDetector] = {}
         """By database."""
         self._timer: asyncio.TimerHandle | None = None
-        self._submitters: dict[Nonce, Submitter] = {}
-        """Of the drafts without a result."""
+        self._submitters: dict[Nonce, tuple[Draft, Submitter]] = {}
+        """Of the drafts without a result. The request of a delivered draft may still be under way when its client posts
+        another one with the same nonce."""
         self._nonces = count(secrets.randbits(62))
 
     def deadline(self, waited: float = 0.0) -> int:
@@ -108,7 +109,7 @@ class MessagePublisher:
         """Queue a connection's messages to one chat, in this order, for the next request. `now`: by the event loop's
         clock."""
         for draft in drafts:
-            self._submitters[draft.nonce] = submitter
+            self._submitters[draft.nonce] = draft, submitter
         owner = self._owners.owner(drafts[0].chat, now)
         lane = self._lanes.get(owner)
         if lane is None:
@@ -233,7 +234,7 @@ class MessagePublisher:
                 posted = len(remaining) < len(batch)
                 _note_answer(outage, None if posted else ErrorCode.UNAVAILABLE, began)
                 batch = remaining
-            batch = [draft for draft in batch if draft.nonce in self._submitters]
+            batch = [draft for draft in batch if self._submitters.get(draft.nonce, (None,))[0] is draft]
             if batch and not posted:
                 owner, attempt = self._owners.after(batch[0].chat, owner, loop.time()), "other"
             elif batch and (moved := self._owners.database(batch[0].chat)) != database:
@@ -303,7 +304,7 @@ class MessagePublisher:
         return again
 
     def _confirm(self, draft: Draft, posted: Posted, *, again: bool) -> None:
-        if submitter := self._submitters.pop(draft.nonce, None):
+        if submitter := self._take_submitter(draft):
             try:
                 submitter.confirmed(draft, posted, again=again)
             except Exception:
@@ -311,12 +312,20 @@ class MessagePublisher:
                 submitter.crashed()
 
     def _fail(self, draft: Draft, failure: Failure) -> None:
-        if submitter := self._submitters.pop(draft.nonce, None):
+        if submitter := self._take_submitter(draft):
             try:
                 submitter.failed(draft, failure)
             except Exception:
                 _log.exception("result not handled")
                 submitter.crashed()
+
+    def _take_submitter(self, draft: Draft) -> Submitter | None:
+        """None if it has its result."""
+        posted, submitter = self._submitters.get(draft.nonce, (None, None))
+        if posted is not draft:
+            return None
+        del self._submitters[draft.nonce]
+        return submitter
 
 
 def _note_answer(outage: OutageDetector, code: ErrorCode | None, began: float) -> None:

@@ -258,12 +258,13 @@ class PostingBatcher:
         ]
         if not forbidden:
             return
+        drafts = [request.drafts[position] for request, position in forbidden]
         try:
-            earlier = await self._store.find_results([request.drafts[position] for request, position in forbidden])
+            earlier = await self._store.find_results(drafts)
         except DatabaseUnavailable:
             found: Sequence[PostResult | None] = [_DATABASE_UNAVAILABLE] * len(forbidden)
         else:
-            found = earlier.results
+            found = _check_repeated(earlier, drafts)
         for (request, position), result in zip(forbidden, found, strict=True):
             if result is not None:
                 request.results[position] = result
@@ -288,22 +289,25 @@ class PostingBatcher:
             return await self._bisect_post(drafts[: len(drafts) // 2], drafts[len(drafts) // 2 :])
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self._metrics.batch_rows.observe(len(drafts))
-        self._metrics.duplicates.inc(posted.duplicates)
-        made: list[PostResult] = [DEADLINE_PASSED if result is None else result for result in posted.results]
-        return _check_repeated(made, drafts, posted) if posted.duplicates else made
+        results: Sequence[PostResult | None] = posted.results
+        if posted.duplicates:
+            results = _check_repeated(posted, drafts)
+        return [DEADLINE_PASSED if result is None else result for result in results]
 
     async def _post_confirmed(self, drafts: Sequence[Draft]) -> PostedBatch:
         """If a commit is not confirmed, nothing else is posted until its
         result is known: committed messages must reach their recipients. Raises DatabaseUnavailable if nothing was
         committed."""
         try:
-            return await self._store.post(drafts)
+            posted = await self._store.post(drafts)
+            self._metrics.duplicates.inc(posted.duplicates)
+            return posted
         except CommitUnconfirmed:
             _log.warning("commit not confirmed", messages=len(drafts))
         while True:
             self._metrics.retries.labels("unknown").inc()
             try:
-                return (await self._store.find_results(drafts))._replace(duplicates=0)
+                return await self._store.find_results(drafts)
             except DatabaseUnavailable:
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -342,12 +346,8 @@ class PostingBatcher:
             self._metrics.acknowledged.inc(len(batch.messages))
 
 
-def _check_repeated(made: Sequence[PostResult], drafts: Sequence[Draft], posted: PostedBatch) -> list[PostResult]:
+def _check_repeated(posted: PostedBatch, drafts: Sequence[Draft]) -> list[PostResult | None]:
     return [
-        check_repeated(
-            result,
-            draft,
-            was_sent=isinstance(result, Message) and (draft.chat, result.index, draft.body) in posted.changed,
-        )
-        for result, draft in zip(made, drafts, strict=True)
+        result and check_repeated(result, draft, was_sent=(draft.chat, result.index, draft.body) in posted.changed)
+        for result, draft in zip(posted.results, drafts, strict=True)
     ]

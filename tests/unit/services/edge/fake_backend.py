@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from services.message.domain import ReadState, first_unread, merge_read, read_below, unread_ranges
+from services.message.domain import ReadState, check_repeated, first_unread, merge_read, read_below, unread_ranges
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -71,7 +71,7 @@ class FakeBackend:
         """Commits a draft once for each nonce."""
         room = self.chats[draft.chat]
         if (draft.sender, draft.nonce) in room.posted:
-            return room.posted[draft.sender, draft.nonce]
+            return check_repeated(room.posted[draft.sender, draft.nonce], draft, was_sent=False)
         if draft.sender not in room.members:
             return Failure(ErrorCode.FORBIDDEN, "not a member")
         now = time.time_ns() // 1_000_000

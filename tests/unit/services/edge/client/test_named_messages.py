@@ -1,15 +1,19 @@
 """Messages that their client names: repeated on one connection and on several at once."""
 
+import asyncio
 import json
 from itertools import count
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
 from services.edge.client.posting import nonce_of
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.body import RECALLED_BODY
+from shared.contract.edge import Envelope
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import PostMessages
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket
@@ -106,3 +110,65 @@ async def test_a_message_that_another_connection_is_posting_may_be_sent_again(cl
     assert (await other.reply(other.send(**draft("n"))))["index"] == 1
     assert (await other.reply(other.send(**draft("m"))))["index"] == 2
     assert room.head == 2
+
+
+async def test_of_two_messages_with_one_nonce_in_a_pipeline_only_the_stored_one_is_acknowledged(
+    cluster: EdgeCluster,
+) -> None:
+    """The reply of the message service to the first comes while the second is under way."""
+    await cluster.add_edge()
+    room = cluster.backend.add_chat(ROOM, 1, 2)
+    client = await connect(cluster)
+    first, gate = asyncio.Event(), asyncio.Event()
+
+    async def late() -> bool:
+        if not first.is_set():
+            first.set()
+            await gate.wait()
+        return True
+
+    cluster.message.on_reply = late
+    one = client.send(**draft("n", "one"))
+    assert (await client.reply(one))["index"] == 1
+    block = cluster.message.block(PostMessages)
+    other = client.send(**draft("n", "other"))
+    await cluster.message.until_received(2)
+    gate.set()
+    await cluster.message.until_replied()
+    block.set()
+    assert (await client.reply(other))["error"]["code"] == "conflict"
+    assert room.head == 1
+
+
+async def test_of_two_messages_with_one_nonce_from_two_edges_only_the_stored_one_is_acknowledged(
+    cluster: EdgeCluster,
+) -> None:
+    edges = [await cluster.add_edge(), await cluster.add_edge()]
+    room = cluster.backend.add_chat(ROOM, 1, 2)
+    clients = [await connect(cluster, edge=edge) for edge in edges]
+    gate = cluster.message.block(PostMessages)
+    sent = [client.send(**draft("n", text)) for client, text in zip(clients, ("one", "other"), strict=True)]
+    await cluster.message.until_received(2)
+    gate.set()
+    replies = [await client.reply(number) for client, number in zip(clients, sent, strict=True)]
+    assert sorted("error" in reply for reply in replies) == [False, True]
+    rejected = 0 if "error" in replies[0] else 1
+    assert replies[rejected]["error"]["code"] == "conflict"
+    await clients[rejected].socket.until(lambda: "message" in [event["ev"] for event in clients[rejected].events])
+    (stored,) = (event for event in clients[rejected].events if event["ev"] == "message")
+    assert stored["segments"] == [{"t": "text", "text": ("other", "one")[rejected]}]
+    assert room.head == 1
+
+
+async def test_a_message_that_changes_before_it_is_delivered_is_acknowledged(cluster: EdgeCluster) -> None:
+    """Its text is another one then, as that of another message with its nonce."""
+    await cluster.add_edge()
+    cluster.backend.add_chat(ROOM, 1, 2)
+    client = await connect(cluster)
+
+    def recall(node: NodeId, envelope: Envelope) -> list[Envelope]:
+        deliveries = [replace(one, message=replace(one.message, body=RECALLED_BODY)) for one in envelope.deliveries]
+        return [replace(envelope, deliveries=deliveries)]
+
+    cluster.message.on_envelope = recall
+    assert (await client.reply(client.send(**draft("n"))))["index"] == 1

@@ -14,11 +14,12 @@ from shared.contract.model import Message
 FAILURE = Failure(ErrorCode.UNAVAILABLE, "")
 
 
+def message(number: int, body: bytes = b"") -> Message:
+    return Message(ChatId(1), number, MessageId(number), AccountId(1), 0, body, Nonce(number))
+
+
 def result(number: int, *, fails: bool = False) -> Result:
-    if fails:
-        return Failure(ErrorCode.FORBIDDEN, str(number))
-    message = Message(ChatId(1), number, MessageId(number), AccountId(1), 0, b"", Nonce(number))
-    return MessageAccepted(message, ())
+    return Failure(ErrorCode.FORBIDDEN, str(number)) if fails else MessageAccepted(message(number), ())
 
 
 def batch_of(size: int) -> InFlight:
@@ -31,13 +32,13 @@ def batch_of(size: int) -> InFlight:
 def test_results_in_any_order_make_replies_in_order(order: list[int], failing: set[int], known: int) -> None:
     batch, replies = batch_of(8), list[tuple[object, Result]]()
     for number in order[:known]:
-        assert batch.awaits(Nonce(number))
+        assert batch.awaits(message(number))
         for _ in range(2):  # a repeated result makes one reply
             batch.set_result(Nonce(number), result(number, fails=number in failing))
-            assert batch.is_due == (not batch.awaits(Nonce(len(replies))) and len(replies) < 8)
+            assert batch.is_due == (not batch.awaits(message(len(replies))) and len(replies) < 8)
             for request, result_ in batch.ready():
                 replies.append((request.context, result_))
-        assert not batch.awaits(Nonce(number))
+        assert not batch.awaits(message(number))
         assert not batch.is_due
     assert [context for context, _ in replies] == list(range(len(replies)))
     replies += [(request.context, result_) for request, result_ in batch.fail_rest(FAILURE)]
@@ -49,8 +50,15 @@ def test_results_in_any_order_make_replies_in_order(order: list[int], failing: s
 
 def test_results_of_other_messages_are_ignored() -> None:
     batch = batch_of(2)
-    assert not batch.awaits(Nonce(9))
+    assert not batch.awaits(message(9))
     batch.set_result(Nonce(9), result(9))
     assert not batch.is_due
     assert batch.ready() == []
     assert batch
+
+
+def test_another_message_with_its_nonce_is_not_the_result_of_a_named_one() -> None:
+    request = Request(PostMessage(ChatId(1), ()), 1)
+    batch = InFlight(ChatId(1), [(request, Nonce(1))], 0.0, {Nonce(1): b"mine"})
+    assert not batch.awaits(message(1, b"another"))
+    assert batch.awaits(message(1, b"mine"))
