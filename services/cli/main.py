@@ -18,7 +18,6 @@ from services.cli.admin.reports import report
 from services.cli.admin.trail import audit
 from services.cli.backup.command import backup, restore
 from services.cli.client.command import client
-from services.cli.conformance.command import conformance
 from services.cli.doctor.command import doctor
 from services.cli.options import (
     OperatorError,
@@ -166,7 +165,6 @@ main.add_command(backup)
 main.add_command(restore)
 main.add_command(bench)
 main.add_command(client)
-main.add_command(conformance)
 main.add_command(dashboard)
 main.add_command(doctor)
 main.add_command(replay)

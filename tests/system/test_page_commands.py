@@ -26,7 +26,6 @@ ELSEWHERE = {
     "auth": "tests/system/test_starting.py",
     "bench": "tests/unit/bench/scenarios",
     "client": "tests/system/test_terminal_client.py",
-    "conformance": "tests/unit/services/cli/conformance",
     "dashboard": "tests/unit/services/cli/overview/test_server.py",
     "doctor --config": "tests/unit/services/cli/doctor/test_doctor.py",
     "doctor auth": "tests/unit/services/cli/doctor/test_doctor.py",

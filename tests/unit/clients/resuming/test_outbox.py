@@ -1,5 +1,5 @@
 """The outbox: it is bounded, and a file keeps it over restarts. What it does on a connection is shown by the
-conformance kit (tests/unit/services/cli/conformance)."""
+conformance kit (tests/conformance)."""
 
 import asyncio
 from pathlib import Path

@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.cli.conformance.deliveries import Deliveries
-from services.cli.conformance.driver_lines import (
+from tests.conformance.case_run import GROUP
+from tests.conformance.deliveries import Deliveries
+from tests.conformance.driver_lines import (
     CacheDropped,
     DriverLine,
     GivenChange,
@@ -11,8 +12,7 @@ from services.cli.conformance.driver_lines import (
     NamedGap,
     SendDone,
 )
-from services.cli.conformance.served_chats import ServedChats
-from services.cli.conformance.trial import GROUP
+from tests.conformance.served_chats import ServedChats
 
 
 def message(index: int) -> GivenMessage:

@@ -1,5 +1,5 @@
 """What a client of the dialect native must do, one script each."""
 
-from services.cli.conformance.cases import closing, login, order, returning, sending, tolerance
+from tests.conformance.cases import closing, login, order, returning, sending, tolerance
 
 CASES = (*login.CASES, *order.CASES, *returning.CASES, *sending.CASES, *closing.CASES, *tolerance.CASES)

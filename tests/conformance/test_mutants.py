@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import pytest
 
-from services.cli.conformance.cases import CASES
-from services.cli.conformance.runner import run_cases
+from tests.conformance.cases import CASES
+from tests.conformance.runner import run_cases
 
-ROOT = Path(__file__).parents[5]
+ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/resuming"
-DRIVER = ROOT / "clients/conformance.py"
+DRIVER = Path(__file__).parent / "python_driver.py"
 
 
 _SECONDS = 20.0

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from services.cli.conformance.bell import Bell
-from services.cli.conformance.deliveries import Deliveries
-from services.cli.conformance.driver import DriverProcess
-from services.cli.conformance.driver_lines import ClientEnded, ConnectStep, DriverLine, SendDone, StepFailed
-from services.cli.conformance.served_chats import ServedChats
-from services.cli.conformance.server import TOKEN, Peer, ScriptedServer
 from services.edge.canonical.commands import Command, ResumeChats
 from shared.contract.ids import ChatId
+from tests.conformance.bell import Bell
+from tests.conformance.deliveries import Deliveries
+from tests.conformance.driver import DriverProcess
+from tests.conformance.driver_lines import ClientEnded, ConnectStep, DriverLine, SendDone, StepFailed
+from tests.conformance.served_chats import ServedChats
+from tests.conformance.server import TOKEN, Peer, ScriptedServer
 
 GROUP, OTHER_GROUP = ChatId(5), ChatId(9)
 RETRY_SECONDS = 0.98
@@ -29,7 +29,7 @@ class CaseFailed(Exception):
     """The client does not do what the case expects."""
 
 
-class Trial:
+class CaseRun:
     """`seconds`: that something expected may take."""
 
     def __init__(self, command: Sequence[str], seconds: float) -> None:
@@ -181,10 +181,10 @@ class Trial:
             raise CaseFailed(faults[0])
 
 
-Script = Callable[[Trial], Awaitable[None]]
+Script = Callable[[CaseRun], Awaitable[None]]
 
 
-class Case(NamedTuple):
+class ClientCase(NamedTuple):
     """`text`: what the client does."""
 
     name: str

@@ -1,8 +1,8 @@
-// The driver of dragoman.js for `dragoman conformance`: steps come in and lines go out, JSON objects (docs/conformance.md).
+// The driver of dragoman.js: steps come in and lines go out, JSON objects (driver_lines.py).
 
 import { createInterface } from "node:readline";
 
-import { Dragoman } from "./dragoman.js";
+import { Dragoman } from "../../clients/javascript/dragoman.js";
 
 let client;
 

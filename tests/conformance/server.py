@@ -13,8 +13,6 @@ from websockets.http11 import Request as HandshakeRequest
 from websockets.http11 import Response as HandshakeResponse
 from websockets.typing import Subprotocol
 
-from services.cli.conformance.bell import Bell
-from services.cli.conformance.served_chats import ACCOUNT, ServedChats
 from services.edge.canonical.commands import (
     BEFORE_LOGIN,
     Command,
@@ -34,9 +32,11 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.message import GetChanges
 from shared.settings import LimitsSettings
+from tests.conformance.bell import Bell
+from tests.conformance.served_chats import ACCOUNT, ServedChats
 
 PATH = "/ws/native"
-TOKEN = "a-token-of-the-kit"  # noqa: S105 (no secret: it is for this server alone)
+TOKEN = "a-token-of-the-kit"
 _SUBPROTOCOL = Subprotocol("dragoman")
 _EXPIRES = 4_000_000_000
 _NOT_SERVED = Failure(ErrorCode.FORBIDDEN, "this server serves no such operation")
@@ -47,7 +47,7 @@ Handler = Callable[["Peer", C], Reply | Failure | None]
 """The reply to a command of one connection; None: there is none."""
 
 
-class Attempt(NamedTuple):
+class ConnectionAttempt(NamedTuple):
     """A connection is requested. `query`: of its address. `at`: of the monotonic clock."""
 
     query: str
@@ -59,7 +59,7 @@ class ScriptedServer:
 
     def __init__(self, chats: ServedChats, bell: Bell) -> None:
         self.peers: list[Peer] = []
-        self.attempts: list[Attempt] = []
+        self.attempts: list[ConnectionAttempt] = []
         self.rejects = False
         self.faults: list[str] = []
         self.alter: Callable[[bytes], bytes] = bytes
@@ -111,7 +111,7 @@ class ScriptedServer:
 
     def _admit(self, connection: ServerConnection, request: HandshakeRequest) -> HandshakeResponse | None:
         path, _, query = request.path.partition("?")
-        self.attempts.append(Attempt(query, time.monotonic()))
+        self.attempts.append(ConnectionAttempt(query, time.monotonic()))
         self._bell.ring()
         if path != PATH:
             self.fault(f"the client has requested the path {request.path}, and {PATH} was expected")

@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
-from services.cli.conformance.driver import DriverFault
-from services.cli.conformance.trial import Case, CaseFailed, Trial
+from tests.conformance.case_run import CaseFailed, CaseRun, ClientCase
+from tests.conformance.driver import DriverFault
 
 
 class CaseResult(NamedTuple):
     """`failure`: empty if the case has passed. `errors`: the last lines of the drivers' standard error."""
 
-    case: Case
+    case: ClientCase
     failure: str
     errors: Sequence[str]
 
 
 async def run_cases(
-    cases: Sequence[Case], command: Sequence[str], seconds: float, at_once: int
+    cases: Sequence[ClientCase], command: Sequence[str], seconds: float, at_once: int
 ) -> AsyncIterator[CaseResult]:
     """The results, as they come. `seconds`: that something expected may take."""
     places = asyncio.Semaphore(at_once)
@@ -31,11 +31,11 @@ async def run_cases(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _run(case: Case, command: Sequence[str], seconds: float, places: asyncio.Semaphore) -> CaseResult:
+async def _run(case: ClientCase, command: Sequence[str], seconds: float, places: asyncio.Semaphore) -> CaseResult:
     async with places:
-        trial = Trial(command, seconds)
+        case_run = CaseRun(command, seconds)
         try:
-            await trial.run(case.script)
+            await case_run.run(case.script)
         except (CaseFailed, DriverFault) as error:
-            return CaseResult(case, str(error), trial.errors)
+            return CaseResult(case, str(error), case_run.errors)
         return CaseResult(case, "", ())

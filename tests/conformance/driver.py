@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import msgspec
 
-from services.cli.conformance.bell import Bell
-from services.cli.conformance.deliveries import Deliveries
-from services.cli.conformance.driver_lines import CloseStep, DriverLine, Step, decode_line, encode_step
+from tests.conformance.bell import Bell
+from tests.conformance.deliveries import Deliveries
+from tests.conformance.driver_lines import CloseStep, DriverLine, Step, decode_line, encode_step
 
 _END_SECONDS = 3.0
 _SHOWN_LINES = 10

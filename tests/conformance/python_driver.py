@@ -1,8 +1,4 @@
-"""The driver of `clients.resuming` for `dragoman conformance`: steps come in and lines go out, JSON objects
-(docs/conformance.md).
-
-`python -m clients.conformance`
-"""
+"""The driver of `clients.resuming`: steps come in and lines go out, JSON objects (driver_lines.py)."""
 
 import asyncio
 import json

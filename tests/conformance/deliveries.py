@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from services.cli.conformance.driver_lines import (
+from tests.conformance.driver_lines import (
     CacheDropped,
     CallDone,
     ClientEnded,
@@ -15,7 +15,7 @@ from services.cli.conformance.driver_lines import (
     SendDone,
     StepFailed,
 )
-from services.cli.conformance.served_chats import ServedChats
+from tests.conformance.served_chats import ServedChats
 
 
 @dataclass

@@ -1,6 +1,7 @@
-"""The lines between the kit and a driver, the program that an author of a client writes around it: JSON objects.
+"""The lines between the kit and a driver, the program around a client: JSON objects, one a line.
 
-docs/conformance.md is the contract.
+A driver is started for each case, for some cases several times at once. It reads steps from its standard input, writes
+lines to its standard output as things happen, ignores unknown members, and ends with `close` or with its input.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ class ConnectStep(msgspec.Struct, tag_field="do", tag="connect"):
     token: str
 
 
-class SendStep(msgspec.Struct, tag_field="do", tag="send"):
+class SendTextStep(msgspec.Struct, tag_field="do", tag="send"):
     """Send a text. `key` names the step in the line about its result."""
 
     key: str
@@ -37,7 +38,7 @@ class CloseStep(msgspec.Struct, tag_field="do", tag="close"):
     """End the connection and the program."""
 
 
-Step = ConnectStep | SendStep | CallStep | CloseStep
+Step = ConnectStep | SendTextStep | CallStep | CloseStep
 
 # Lines, from the driver to the kit: what the client gives to its user
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.cli.conformance.backoff import backoff_faults
+from tests.conformance.backoff import backoff_faults
 
 SECONDS = 12.0
 CLIENTS = 5

@@ -1,0 +1,69 @@
+"""Cases of connections that are lost: the client comes back, and says what it has."""
+
+from services.edge.canonical.commands import ReadHistory
+from tests.conformance.case_run import GROUP, CaseRun, ClientCase
+from tests.conformance.driver_lines import CacheDropped
+
+_EPOCH = "e1"
+
+
+async def _resume(run: CaseRun) -> None:
+    peer = await run.started(3)
+    run.chats.fill(GROUP, 2)
+    run.chats[GROUP].react(1)
+    peer.lose()
+    back = await run.connected(2)
+    run.check_position(back, GROUP, 3, _EPOCH)
+    await run.given(GROUP, 5)
+    await run.changed(GROUP, 1)
+    await back.push(*run.chats.fill(GROUP, 1))
+    await run.given(GROUP, 6)
+
+
+async def _resume_rev(run: CaseRun) -> None:
+    peer = await run.started(3)
+    await peer.push(run.chats[GROUP].react(1), run.chats[GROUP].react(2))
+    await run.changed(GROUP, 1, 2)
+    run.chats[GROUP].react(3)
+    peer.lose()
+    back = await run.connected(2)
+    sync = run.check_position(back, GROUP, 3, _EPOCH)
+    run.check(sync.revs.get(GROUP) == 2, f"`have` of the sync has `rev` {sync.revs.get(GROUP)}, and 2 is right")
+    await run.changed(GROUP, 1, 2, 3)
+
+
+async def _resume_before_a_hole(run: CaseRun) -> None:
+    """The connection ends while the client fetches what it lacks. A client that names the gap instead has all."""
+    peer = await run.started(3)
+    history = run.server.hold(ReadHistory)
+    await peer.push(run.chats.fill(GROUP, 4)[-1])
+    given = run.driver.deliveries.of(GROUP)
+    await run.until(lambda: bool(run.commands(ReadHistory)) or given.last >= 7, "`history`, or a gap")
+    last = given.last
+    peer.lose()
+    history.set()
+    back = await run.connected(2)
+    run.check_position(back, GROUP, last, _EPOCH)
+    await run.given(GROUP, 7)
+
+
+async def _epoch(run: CaseRun) -> None:
+    """The server was restored from a backup: another epoch, and other messages under the same indexes."""
+    peer = await run.started(3)
+    run.chats.restore("e2")
+    run.chats.fill(GROUP, 2, "another message")
+    peer.lose()
+    back = await run.connected(2)
+    run.check_position(back, GROUP, 3, _EPOCH)
+    await run.line(CacheDropped)
+    await run.given(GROUP, 2)
+    back.lose()
+    run.check_position(await run.connected(3), GROUP, 2, "e2")
+
+
+CASES = (
+    ClientCase("resume", "comes back, names what it has in `have`, and gives what it has missed", _resume),
+    ClientCase("resume-rev", "names the last `rev` in `have`, too", _resume_rev),
+    ClientCase("resume-before-a-hole", "names the index before a hole, not the one behind it", _resume_before_a_hole),
+    ClientCase("epoch", "drops what it has when the epoch is another one", _epoch),
+)
