@@ -15,8 +15,10 @@ from services.edge.client.connection import CloseConnection, Connection, Phase
 from services.edge.dialects.base import TOO_MANY_REQUESTS, Action, Dialect, Request
 from services.edge.dialects.registry import UnknownDialect, detect
 from services.edge.rate_limit import TokenBucket
-from shared.contract.errors import Failure
+from shared.contract.errors import ErrorCode, Failure
 from shared.settings import EdgeSettings
+
+TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
 
 _REJECTIONS_PER_SECOND = 10
 _REJECTIONS_BURST = 200
@@ -61,8 +63,8 @@ class InboundQueue:
         self.rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
         self.rejections.spend(_REJECTIONS_BURST - _FIRST_REJECTIONS)
         # Lists, since most connections have nothing that waits, and few have much.
-        self.frames: list[tuple[Frame | None, float]] = []
-        """Each with the time of its arrival; None: over the rate or in excess, not stored."""
+        self.frames: list[tuple[Frame | RejectedFrame, float]] = []
+        """Each with the time of its arrival. One that is over the rate or in excess is rejected and not stored."""
         self.decoded: list[QueueItem] = []
         """These come before the frames."""
         self.queued_bytes = 0
@@ -92,9 +94,9 @@ class InboundQueue:
             self._store(frame, now)
         elif not self._has_rates or self._within_rates(now):
             excess = self._rejects_excess and self.queued >= self._max_frames
-            self._store(None if excess else frame, now)
+            self._store(_rejected(frame, connection.dialect) if excess else frame, now)
         elif self.rejections.take(now):
-            self._store(None, now)
+            self._store(_rejected(frame, connection.dialect), now)
         else:
             raise CloseConnection(1008, TOO_MANY_REQUESTS)
 
@@ -135,9 +137,9 @@ class InboundQueue:
         self.decoded.clear()
         self.queued_bytes = 0
 
-    def _store(self, frame: Frame | None, now: float) -> None:
+    def _store(self, frame: Frame | RejectedFrame, now: float) -> None:
         self.frames.append((frame, now))
-        if frame is not None:
+        if not isinstance(frame, RejectedFrame):
             self.queued_bytes += len(frame)
         if not self.paused and self._exceeds(1.0):
             self.paused = True
@@ -158,6 +160,10 @@ class InboundQueue:
             if self._socket.unsent() > _UNSENT_BYTES:
                 return True
         return self.queued_bytes > self._max_bytes * share or self.queued > frames * share
+
+
+def _rejected(frame: Frame, dialect: Dialect) -> RejectedFrame:
+    return RejectedFrame(TOO_FAST, context=dialect.identify(frame))
 
 
 def _detect(frame: Frame, connection: Connection) -> Dialect:

@@ -20,10 +20,7 @@ _QUEUE_DELAY_LIMIT_SECONDS: Final = 0.7
 """A queue whose frames wait longer each time does not get shorter; after a stall they wait so long once."""
 
 NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
-TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
 WAITED = Failure(ErrorCode.UNAVAILABLE, "too much is waiting, please try again")
-
-_TOO_LATE = RejectedFrame(WAITED)
 
 Work = list[Request] | LocalReply | Disconnect | RejectedFrame
 
@@ -113,12 +110,13 @@ class RequestReader:
             return None
         while not queue.decoded and queue.frames:
             frame, arrived = queue.frames.pop(0)
-            if frame is None:
-                return RejectedFrame(TOO_FAST)
+            if isinstance(frame, RejectedFrame):
+                return frame
             self._arrived = arrived
             queue.queued_bytes -= len(frame)
             if now - arrived > patience and not isinstance(frame, Binary):
-                return _TOO_LATE
+                assert self._connection.dialect is not None
+                return RejectedFrame(WAITED, context=self._connection.dialect.identify(frame))
             items = self._decode(frame, now)
             if len(items) == 1:
                 return items[0]

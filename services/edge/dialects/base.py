@@ -122,6 +122,11 @@ class Dialect(ABC):
         """The actions of one frame, in order: usually one request; none for a frame that is only remembered. Raises
         DecodeError."""
 
+    def identify(self, frame: Frame) -> object:
+        """The `context` by which `encode_error` rejects a frame without decoding it: whatever of the frame tells the
+        client which of its requests is answered."""
+        return None
+
     # Frames out
 
     @abstractmethod

@@ -5,6 +5,7 @@ rejects what msgspec accepts and a chat must not: deep nesting, duplicate keys, 
 """
 
 import re
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,6 +26,9 @@ _encode = msgspec.json.Encoder().encode
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """A string from its quote on, also an unterminated one, so that each byte is scanned once whatever the input."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+_SCALAR = re.compile(rb'\s*+:\s*+("(?:[^"\\]++|\\.)*+"|[0-9]++)(?=[\s,}])')
+_SCANNED_STRINGS = 10_000
+"""This many take some milliseconds."""
 _SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -63,6 +67,22 @@ def _parse_object(frame: bytes, limits: LimitsSettings) -> dict[str, Any]:
     if b"\\u0000" in frame and _NUL.search(frame):
         raise DecodeError("a string holds U+0000")
     return value
+
+
+def scan_member(frame: bytes, name: bytes) -> object:
+    """The text or natural number that is this member of the outermost object, in a frame that may be invalid anywhere
+    else. None: there is no such member, or it was not found."""
+    depth = end = 0
+    for string in islice(_STRINGS.finditer(frame), _SCANNED_STRINGS):
+        between = frame[end : string.start()]
+        depth += between.count(b"{") + between.count(b"[") - between.count(b"}") - between.count(b"]")
+        end = string.end()
+        if depth == 1 and string[0] == name and (found := _SCALAR.match(frame, end)) is not None:
+            try:
+                return _decode(found[1])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None
+    return None
 
 
 class MemberMask:

@@ -49,7 +49,7 @@ from services.edge.dialects.base import (
 )
 from services.edge.dialects.json_frames import read_object
 from services.edge.dialects.native import bots, encode, events, hooks, membership, outgoing_hooks, reactors, results
-from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command
+from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command, scan_id
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.fast_decode import fast_send
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
@@ -141,10 +141,14 @@ class Native(Dialect):
         try:
             members = read_object(frame, self.limits)
         except DecodeError as error:
+            error.context = scan_id(frame)
             if self.limits.rates and not self._bad_frames.take(now):
                 error.disconnect = Disconnect(BAD_FRAMES, "too many bad frames")
             raise
         return self._actions(parse_command(members), now)
+
+    def identify(self, frame: Frame) -> object:
+        return scan_id(frame)
 
     def _actions(self, command: CommandFrame, now: float) -> Sequence[Action]:
         operation, parameters = command

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import DecodeError
+from services.edge.dialects.json_frames import scan_member
 from services.edge.dialects.native.operation import Operation
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.native.parameters import Id, Parameters
@@ -46,6 +48,15 @@ def parse_command(members: dict[str, Any]) -> CommandFrame:
     except msgspec.ValidationError as error:
         text = str(error)
         raise DecodeError(text[:_ERROR_CHARACTERS], context=bad, field=_field(text)) from error
+
+
+def scan_id(frame: Frame) -> CommandId:
+    """Of a frame that is not decoded, or cannot be."""
+    value = None if isinstance(frame, Binary) else scan_member(frame, b'"id"')
+    try:
+        return CommandId(_parse_id(value))
+    except DecodeError:
+        return CommandId(None)
 
 
 def _parse_id(value: object) -> Id | None:

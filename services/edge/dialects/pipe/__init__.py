@@ -27,7 +27,7 @@ from services.edge.canonical.replies import (
 from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.pipe import encode
-from services.edge.dialects.pipe.decode import request_of
+from services.edge.dialects.pipe.decode import command_name, request_of
 from services.edge.dialects.pipe.masking import mask_fields
 from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
@@ -79,6 +79,9 @@ class Pipe(Dialect):
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (request_of(frame, self._account, self.limits, self._uploads),)
+
+    def identify(self, frame: Frame) -> object:
+        return command_name(frame)
 
     # Frames out
 

@@ -61,6 +61,17 @@ def request_of(frame: Frame, account: AccountId, limits: LimitsSettings, uploads
     return Request(request.command, name, request.token, request.account)
 
 
+def command_name(frame: Frame) -> str | None:
+    """The command that a frame names, if there is such a command."""
+    if isinstance(frame, Binary):
+        return None
+    try:
+        name, _ = fields.split_command(frame)
+    except DecodeError:
+        return None
+    return name if name in READERS else None
+
+
 def _check_own(request: Request | ChunkRequest, account: AccountId) -> None:
     """A frame may name no other account than the connection's. (Before the login the token decides the account.)"""
     if account != NO_ACCOUNT and request.account not in (NO_ACCOUNT, account):

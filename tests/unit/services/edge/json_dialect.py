@@ -48,7 +48,7 @@ from services.edge.dialects.base import (
     Push,
     Request,
 )
-from services.edge.dialects.json_frames import MemberMask
+from services.edge.dialects.json_frames import MemberMask, scan_member
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.contacts import SetBlocked
@@ -144,6 +144,9 @@ class JsonDialect(Dialect):
             return self._actions(msgspec.json.decode(frame, type=dict))
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
             raise DecodeError(f"cannot be understood: {error}") from error
+
+    def identify(self, frame: Frame) -> object:
+        return None if isinstance(frame, Binary) else scan_member(frame, b'"ref"')
 
     def _actions(self, fields: Fields) -> Sequence[Action]:
         match fields.get("do"):

@@ -1,8 +1,7 @@
 """Frames beyond the limit stay unread for a moment only; then they are rejected in their place."""
 
 from services.edge.canonical.frames import Binary
-from services.edge.client.inbound import RejectedFrame
-from services.edge.client.request_reader import TOO_FAST
+from services.edge.client.inbound import TOO_FAST, RejectedFrame
 from tests.unit.services.edge.client.intake import NOW, Intake, contexts, post
 
 LIMIT = 256
@@ -32,7 +31,7 @@ def test_frames_in_excess_are_rejected_after_the_others() -> None:
         each.receive(post(number), NOW + 2.0)
     *batches, one, two, three = each.drain()
     assert sum(len(contexts(work)) for work in batches) == LIMIT + 1
-    assert [one, two, three] == [RejectedFrame(TOO_FAST)] * 3
+    assert [one, two, three] == [RejectedFrame(TOO_FAST, context=number) for number in range(3)]
 
 
 def test_frames_in_excess_take_no_bytes_and_are_bounded() -> None:

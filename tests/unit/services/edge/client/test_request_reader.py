@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.client.connection import CloseConnection, Phase
-from services.edge.client.inbound import RejectedFrame
-from services.edge.client.request_reader import NOT_LOGGED_IN, TOO_FAST, WAITED, Work
+from services.edge.client.inbound import TOO_FAST, RejectedFrame
+from services.edge.client.request_reader import NOT_LOGGED_IN, WAITED, Work
 from services.edge.dialects.base import LocalReply
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode
@@ -205,7 +205,7 @@ def test_a_frame_that_waited_too_long_is_rejected_in_its_place() -> None:
     each = Intake()
     for ref, came in ((1, NOW - 9), (2, NOW - 8), (3, NOW)):
         each.receive(post(ref), came)
-    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED)
+    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED, context=1)
     assert contexts(each.next_work(NOW, patience=8.0)) == [2, 3]
     assert each.queue.queued_bytes == 0
 
@@ -215,7 +215,7 @@ def test_a_batch_ends_before_a_frame_that_waited_too_long() -> None:
     for ref, came in ((1, NOW), (2, NOW - 9), (3, NOW)):
         each.receive(post(ref), came)
     assert contexts(each.next_work(NOW, patience=8.0)) == [1]
-    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED)
+    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED, context=2)
     assert contexts(each.next_work(NOW, patience=8.0)) == [3]
 
 
