@@ -21,7 +21,6 @@ class EdgeSettings(SettingsSection):
     public_url: HttpUrl = Field(
         "", description="http(s)://host[:port] of links, needed with SMTP; empty: the Host of each client"
     )
-    websocket: str = Field("picows", pattern="^(picows|websockets)$", description="picows or websockets")
     trusted_proxies: list[Network] = Field(
         [], description="networks whose X-Forwarded-For and PROXY headers are believed"
     )

@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 
 from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
-from services.edge.gateway.parser import parser_factory
+from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
@@ -157,7 +157,7 @@ edge_counter = count(1)
 async def connect(edge: Edge) -> tuple[WebSocket, FakeTransport]:
     """A client that is logged in, is in the chat, and has posted and received a message."""
     loop, transport = asyncio.get_running_loop(), FakeTransport()
-    parser = parser_factory("picows", 10_000)()
+    parser = FrameParserPool(10_000)()
     socket = WebSocket(transport, parser, LimitsSettings(), ReceiveBudget(1_000_000), WriteBatch(loop), lambda _: None)
     socket.open(edge.endpoint, Handshake(ENTRY.path, "chat.example", "192.0.2.1", False, (), ""))
     (client,) = edge.endpoint.clients.values()

@@ -1,14 +1,33 @@
-"""The port for WebSocket parsers, implemented by two libraries.
+"""The port for parsers of a connection, and the parser of WebSocket frames: picows, which unmasks and splits them in C.
 
-Only the libraries' parsers are used; they never see the network. `framing` builds the server's frames.
+A picows protocol drives its transport itself (handshake, close on errors, a log line for each connection), and its
+handshake rejects browsers that send `Connection: keep-alive, Upgrade`. So it gets a null transport and a constant
+handshake. It does not check reserved bits and some close codes; this module and `framing` do. `framing` also builds the
+server's frames.
+
+Between two frames a picows protocol has no state of its connection. So a connection borrows one only within a frame,
+and idle connections cost nothing. A protocol is not reused after a close frame, which it remembers (most close frames
+bypass it, see `framing.parse_single_close`), nor after a large frame, since its buffer never shrinks.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
 
-from services.edge.gateway.framing import ParsedFrame, ProtocolViolation
+from picows import WSAutoPingStrategy, WSFrame, WSListener, WSTransport
+from picows import picows as _picows
+
+from services.edge.gateway.framing import CLOSE, PROTOCOL_ERROR, SILENT_LOGGER, ParsedFrame, ProtocolViolation
 
 Item_co = TypeVar("Item_co", covariant=True)
+
+_HANDSHAKE: Final = (
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+_BUFFER_BYTES = 4096
+_LARGE_BUFFER_BYTES = 64 * 1024
+_MAX_SPARE = 64
 
 
 class Parser(Protocol[Item_co]):
@@ -26,18 +45,135 @@ class Parser(Protocol[Item_co]):
         """The items that these bytes complete, in order."""
 
 
-class FrameParser(Parser[ParsedFrame], Protocol):
-    is_idle: bool
-    """Whether it certainly holds no partial frame, so that the next frame may bypass it."""
+class _Protocol(Protocol):
+    """The used part of picows' protocol, which its stubs do not declare."""
+
+    @property
+    def transport(self) -> WSTransport: ...
+
+    def connection_made(self, transport: object) -> None: ...
+
+    def get_buffer(self, hint: int) -> memoryview: ...
+
+    def buffer_updated(self, size: int) -> None: ...
 
 
-def parser_factory(library: str, limit: int) -> Callable[[], FrameParser]:
-    """A factory of parsers by `picows` or `websockets` for payloads up to `limit` bytes. Only that library is
-    imported."""
-    if library == "picows":
-        from services.edge.gateway.parser_picows import PicowsParserPool
+class _NullTransport:
+    """A transport and its socket that accept every call and do nothing."""
 
-        return PicowsParserPool(limit)
-    from services.edge.gateway.parser_websockets import WebsocketsParser
+    def get_extra_info(self, name: str) -> object:
+        return self if name == "socket" else None
 
-    return lambda: WebsocketsParser(limit)
+    def get_write_buffer_size(self) -> int:
+        """Never 0, or picows would write to the socket itself."""
+        return 1
+
+    def fileno(self) -> int:
+        return -1
+
+    def getsockopt(self, *_: object) -> int:
+        return 0
+
+    def _ignore(self, *_: object) -> None:
+        pass
+
+    setsockopt = write = writelines = close = abort = _ignore
+
+
+_NULL_TRANSPORT: Final = _NullTransport()
+
+
+class _FrameListener(WSListener):
+    """One picows protocol, and the frames that it has parsed."""
+
+    __slots__ = ("_protocol", "buffered", "frames", "is_idle", "reusable", "violation")
+
+    def __init__(self, limit: int) -> None:
+        self.frames: list[ParsedFrame] = []
+        self.violation: ProtocolViolation | None = None
+        self.is_idle = True
+        """Whether no frame is incomplete."""
+        self.buffered = 0
+        """Bytes of an incomplete frame."""
+        self.reusable = True
+        self._protocol: _Protocol = _picows.WSProtocol(  # type: ignore[attr-defined]
+            None, None, False, lambda _: self, logging.LoggerAdapter(SILENT_LOGGER), True, None, False, 0, 0,
+            WSAutoPingStrategy.PING_WHEN_IDLE, False, limit, None, _BUFFER_BYTES,
+        )  # fmt: skip
+        self._protocol.connection_made(_NULL_TRANSPORT)
+        self.feed(memoryview(_HANDSHAKE))
+        self.buffered = 0
+
+    def feed(self, data: memoryview) -> None:
+        protocol = self._protocol
+        while data and self.violation is None:
+            buffer = protocol.get_buffer(-1)
+            self.reusable = self.reusable and len(buffer) <= _LARGE_BUFFER_BYTES
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            data = data[size:]
+            self.is_idle = False
+            self.buffered += size
+            protocol.buffer_updated(size)
+            if protocol.transport.is_close_frame_sent and self.violation is None:
+                sent = protocol.transport.close_handshake.sent
+                assert sent is not None
+                self.violation = ProtocolViolation(sent.code.value, sent.reason)
+
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
+        if self.violation is not None:
+            return
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.violation = ProtocolViolation(PROTOCOL_ERROR, "reserved bits must be 0")
+            return
+        opcode: int = frame.msg_type.value
+        self.frames.append(ParsedFrame(opcode, bool(frame.fin), frame.get_payload_as_bytes()))
+        self.buffered = frame.tail_size
+        self.is_idle = self.buffered == 0
+        if opcode == CLOSE:
+            self.reusable = False
+
+
+class FrameParserPool:
+    """A factory of parsers for payloads up to `limit` bytes, which share idle picows protocols."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._spare: list[_FrameListener] = []
+
+    def __call__(self) -> "FrameParser":
+        return FrameParser(self)
+
+    def acquire(self) -> _FrameListener:
+        return self._spare.pop() if self._spare else _FrameListener(self._limit)
+
+    def release(self, listener: _FrameListener) -> None:
+        if listener.reusable and len(self._spare) < _MAX_SPARE:
+            self._spare.append(listener)
+
+
+class FrameParser:
+    """Parses one connection's frames. `is_idle`: it holds no partial frame, so the next frame may bypass it."""
+
+    __slots__ = ("_listener", "_pool", "is_idle", "violation")
+
+    def __init__(self, pool: FrameParserPool) -> None:
+        self._pool = pool
+        self._listener: _FrameListener | None = None
+        self.is_idle = True
+        self.violation: ProtocolViolation | None = None
+
+    @property
+    def buffered(self) -> int:
+        return 0 if self._listener is None else self._listener.buffered
+
+    def feed(self, data: memoryview) -> list[ParsedFrame]:
+        listener = self._listener or self._pool.acquire()
+        listener.feed(data)
+        frames, listener.frames = listener.frames, []
+        self.violation, self._listener = listener.violation, listener
+        self.is_idle = listener.is_idle and listener.violation is None
+        if listener.is_idle:
+            self._listener = None
+            self._pool.release(listener)
+        return frames

@@ -23,7 +23,7 @@ from services.edge.gateway.handshake import (
 )
 from services.edge.gateway.http_protocol import HttpProtocol
 from services.edge.gateway.open_sockets import AddressLimits, ClientSocket, OpenSockets
-from services.edge.gateway.parser import parser_factory
+from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
 from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
@@ -61,7 +61,7 @@ class Gateway:
         self._endpoint = endpoint
         self._trusted = parse_networks(settings.trusted_proxies)
         self._limits = limits
-        self._new_parser = parser_factory(settings.websocket, limits.transport_frame_bytes)
+        self._new_parser = FrameParserPool(limits.transport_frame_bytes)
         self._tls = tls
         self._head_seconds = head_seconds
         self._config = uvicorn.Config(

@@ -51,7 +51,7 @@ def test_config_lists_every_setting_with_its_source_and_masks_secrets(monkeypatc
     ("arguments", "sentence"),
     [
         (["--set", "edge.port=x"], "the setting edge.port (from a flag) is wrong: should be a valid integer"),
-        (["--set", "edge.websocket=x"], "(picows or websockets)"),
+        (["--set", "log.level=x"], "(from debug to critical)"),
         (["--set", "nats.url=x"], "the setting nats.url (from a flag) is wrong: should be nats://host:port"),
         (
             ["--set", 'edge.trusted_proxies=["x"]'],

@@ -22,11 +22,6 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture(params=["picows", "websockets"])
-def library(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def endpoint() -> RecordingEndpoint:
     return RecordingEndpoint()
@@ -43,7 +38,7 @@ Start = Callable[..., Awaitable[Gateway]]
 
 
 @pytest.fixture
-async def start(library: str, endpoint: RecordingEndpoint) -> AsyncIterator[Start]:
+async def start(endpoint: RecordingEndpoint) -> AsyncIterator[Start]:
     """Starts gateways, which end with the test. Other keyword arguments are settings of the edge."""
     gateways: list[Gateway] = []
 
@@ -53,7 +48,7 @@ async def start(library: str, endpoint: RecordingEndpoint) -> AsyncIterator[Star
         tls: ServerTls | None = None,
         **settings: Any,
     ) -> Gateway:
-        edge = EdgeSettings(**{"port": 0, "websocket": library, **settings})
+        edge = EdgeSettings(**{"port": 0, **settings})
         sizes = LimitsSettings(**{"transport_frame_bytes": MESSAGE_BYTES, **(limits or {})})
         gateway = Gateway(edge, sizes, endpoint, serve_hello, client_sockets(edge, sizes), tls, head_seconds)
         await gateway.start()

@@ -1,4 +1,4 @@
-"""The parsers of both libraries, with bytes cut anywhere and connections interleaved."""
+"""The parser of frames, with bytes cut anywhere and connections interleaved."""
 
 from itertools import pairwise
 from random import Random
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.edge.gateway.framing import ParsedFrame, parse_single_close, parse_text
-from services.edge.gateway.parser import parser_factory
+from services.edge.gateway.parser import FrameParserPool
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 
 LIMIT = 100_000
@@ -23,7 +23,6 @@ control_frames = st.builds(
 streams = st.lists(data_frames | control_frames, max_size=12).map(
     lambda frames: [*frames, ParsedFrame(CLOSE, True, b"\x03\xe8bye")]
 )
-both_libraries = pytest.mark.parametrize("library", ["picows", "websockets"])
 
 
 def wire(frames: list[ParsedFrame]) -> bytes:
@@ -35,7 +34,6 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-@both_libraries
 @settings(deadline=None, max_examples=50)
 @given(
     several=st.lists(streams, min_size=1, max_size=4),
@@ -43,9 +41,9 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     order=st.randoms(use_true_random=False),
 )
 async def test_every_connection_gets_its_own_frames(
-    library: str, several: list[list[ParsedFrame]], cuts: list[int], order: Random
+    several: list[list[ParsedFrame]], cuts: list[int], order: Random
 ) -> None:
-    new_parser = parser_factory(library, LIMIT)
+    new_parser = FrameParserPool(LIMIT)
     connections = [(new_parser(), iter(pieces(wire(frames), cuts)), list[ParsedFrame]()) for frames in several]
     order_of_feeds = [number for number in range(len(several)) for _ in range(len(cuts) + 1)]
     order.shuffle(order_of_feeds)
@@ -56,11 +54,10 @@ async def test_every_connection_gets_its_own_frames(
     assert [received for _, _, received in connections] == several
 
 
-@both_libraries
 @settings(deadline=None, max_examples=50)
 @given(garbage=st.binary(max_size=300), cut=st.integers(min_value=0, max_value=300))
-async def test_garbage_does_not_affect_other_connections(library: str, garbage: bytes, cut: int) -> None:
-    new_parser = parser_factory(library, LIMIT)
+async def test_garbage_does_not_affect_other_connections(garbage: bytes, cut: int) -> None:
+    new_parser = FrameParserPool(LIMIT)
     parser, other = new_parser(), new_parser()
     for part in (garbage[:cut], garbage[cut:]):
         if parser.violation is None:
@@ -70,9 +67,8 @@ async def test_garbage_does_not_affect_other_connections(library: str, garbage: 
     assert other.feed(memoryview(masked(TEXT, b"fine"))) == [ParsedFrame(TEXT, True, b"fine")]
 
 
-@both_libraries
-async def test_fragments_are_returned_unchanged(library: str) -> None:
-    new_parser = parser_factory(library, LIMIT)
+async def test_fragments_are_returned_unchanged() -> None:
+    new_parser = FrameParserPool(LIMIT)
     data = masked(TEXT, b"a", final=False) + masked(CONTINUATION, b"b", final=False) + masked(CONTINUATION, b"c")
     assert new_parser().feed(memoryview(data)) == [
         ParsedFrame(TEXT, False, b"a"),
@@ -81,18 +77,16 @@ async def test_fragments_are_returned_unchanged(library: str) -> None:
     ]
 
 
-@both_libraries
-async def test_frames_before_a_violation_are_returned(library: str) -> None:
-    new_parser = parser_factory(library, LIMIT)
+async def test_frames_before_a_violation_are_returned() -> None:
+    new_parser = FrameParserPool(LIMIT)
     parser = new_parser()
     assert parser.feed(memoryview(masked(TEXT, b"good") + b"\x81\x01x")) == [ParsedFrame(TEXT, True, b"good")]
     assert parser.violation is not None
     assert parser.violation.code == 1002
 
 
-@both_libraries
-async def test_the_limit_is_inclusive(library: str) -> None:
-    new_parser = parser_factory(library, LIMIT)
+async def test_the_limit_is_inclusive() -> None:
+    new_parser = FrameParserPool(LIMIT)
     assert len(new_parser().feed(memoryview(masked(BINARY, b"x" * LIMIT)))) == 1
     parser = new_parser()
     assert parser.feed(memoryview(masked(BINARY, b"x" * (LIMIT + 1)))) == []
@@ -120,7 +114,7 @@ async def test_the_fast_path_for_texts_agrees_with_the_parser(data: bytes, start
             text, end = parse_text(before + read, len(before), limit)
             if end:
                 frame = (before + read)[len(before) : end]
-                parser = parser_factory("picows", limit)()
+                parser = FrameParserPool(limit)()
                 assert parser.feed(memoryview(frame)) == [ParsedFrame(TEXT, True, text)]
                 assert parser.violation is None
                 assert parser.is_idle
@@ -157,7 +151,7 @@ async def test_the_fast_path_for_close_frames_agrees_with_the_parser(data: bytes
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
         payload = parse_single_close(read)
         if payload is not None:
-            parser = parser_factory("picows", LIMIT)()
+            parser = FrameParserPool(LIMIT)()
             assert parser.feed(memoryview(read)) == [ParsedFrame(CLOSE, True, payload)]
             assert parser.violation is None
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT, TRY_LATER
-from services.edge.gateway.parser import parser_factory
+from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.stream_splitter import StreamSplitter
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.conftest import Start
@@ -21,9 +21,8 @@ BEGUN = {
 """The beginning of a message, and its end."""
 
 
-@pytest.mark.parametrize("library", ["picows", "websockets"])
-async def test_parsers_count_the_bytes_of_an_incomplete_frame(library: str) -> None:
-    parser = parser_factory(library, 200_000)()
+async def test_the_parser_counts_the_bytes_of_an_incomplete_frame() -> None:
+    parser = FrameParserPool(200_000)()
     frame = masked(TEXT, LARGE)
     for _ in range(2):
         assert parser.buffered == 0

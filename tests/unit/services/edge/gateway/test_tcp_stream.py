@@ -20,12 +20,6 @@ ENDED = ("input_ended", "peer_closing", "closed")
 
 
 @pytest.fixture
-def library() -> str:
-    """These tests use no WebSocket."""
-    return "websockets"
-
-
-@pytest.fixture
 async def port(start: Start) -> int:
     port = free_port()
     await start(tcp_port=port)

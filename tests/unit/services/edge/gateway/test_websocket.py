@@ -168,12 +168,10 @@ async def test_a_protocol_violation_closes_with_a_code_and_reason(
     await client.until(b"before", "peer_closing", "closed")
 
 
-@pytest.mark.parametrize("library", ["picows"], indirect=True)
 @pytest.mark.parametrize(
     "data", [b"\x81\xfe\x00\x05", b"\x81\xff" + (5).to_bytes(8, "big"), b"\x81\xff\x80" + b"\0" * 7]
 )
 async def test_lengths_must_be_in_their_shortest_form(peer: RawPeer, data: bytes) -> None:
-    """Only picows; the fallback accepts them."""
     peer.send(data)
     assert (await peer.closed_with())[0] == 1002
 
