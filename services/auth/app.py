@@ -30,6 +30,7 @@ from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.mail_recovery import MailRecovery, MailRecoveryPolicy
+from services.auth.service.mailed_links import MailedLinks
 from services.auth.service.new_passwords import NewPasswords
 from services.auth.service.own_data import OwnData
 from services.auth.service.own_secret import OwnSecret
@@ -113,7 +114,10 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
     verify_after_failures = settings.verification.after_failed_logins
     limits = LoginLimiter(settings.limits, window, count_failures=verify_after_failures > 0)
     template = partial(mail_templates.verification, language=settings.language)
-    verification = EmailVerification(settings, database, relay, notifier, limits, template, metrics)
+    mailed_links = MailedLinks(settings, database, relay, notifier, limits, template, metrics)
+    verification = EmailVerification(
+        database=database, passwords=passwords, life_seconds=settings.verification.time_limit_seconds, metrics=metrics
+    )
     revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics)
     sessions = LoginSessions(
         database=database, tokens=keys, revocations=revocations, most=settings.auth.sessions_per_account,
@@ -158,7 +162,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         ),
         revocations=revocations,
         deletion=deletion,
-        verification=verification,
+        mailed_links=mailed_links,
         administration=administration,
         directory=AccountDirectory(database=database, limits=limits),
         own_data=OwnData(database=database, limits=limits),

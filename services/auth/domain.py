@@ -339,6 +339,12 @@ def verifier_texts(secret: Secret) -> dict[Scheme, str]:
     }
 
 
+def secret_text(secret: Secret) -> str:
+    """What a held request is compared by: another scheme is another secret."""
+    [(scheme, text), *_] = verifier_texts(secret).items()
+    return f"{scheme} {text}"
+
+
 def reset_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
     """The texts to hash and store when an operator sets a new password, which is the secret of a service client."""
     return verifier_texts(Secret(Scheme.SERVICE if Scheme.SERVICE in held else Scheme.PLAIN, password))

@@ -14,6 +14,7 @@ from services.auth.service.directory import AccountDirectory
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.mail_recovery import MailRecovery
+from services.auth.service.mailed_links import MailedLinks
 from services.auth.service.own_data import OwnData
 from services.auth.service.password_change import PasswordChange
 from services.auth.service.recovery import PasswordRecovery
@@ -21,7 +22,6 @@ from services.auth.service.refreshing import LoginRefresh
 from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
-from services.auth.service.verification import EmailVerification
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.auth import VerificationNeeded
@@ -51,7 +51,7 @@ class AuthUseCases:
     refreshing: LoginRefresh
     revocations: TokenRevocations
     deletion: AccountDeletion
-    verification: EmailVerification
+    mailed_links: MailedLinks
     administration: Administration
     directory: AccountDirectory
     own_data: OwnData
@@ -81,8 +81,9 @@ def route(
     bus.serve(on.LOGOUT, use.revocations.logout, queue=_QUEUE)
     bus.serve(on.DELETE_ACCOUNT, use.deletion.delete, queue=_QUEUE)
     bus.serve(on.LIST_DELETED_ACCOUNTS, use.deletion.list_deleted, queue=_QUEUE)
-    bus.serve(on.SEND_VERIFICATION, use.verification.send, queue=_QUEUE)
-    bus.serve(on.OPEN_VERIFICATION, use.verification.open, queue=_QUEUE)
+    bus.serve(on.SEND_VERIFICATION, use.mailed_links.send, queue=_QUEUE)
+    bus.serve(on.OPEN_VERIFICATION, use.mailed_links.open, queue=_QUEUE)
+    bus.serve(on.DESCRIBE_VERIFICATION, use.mailed_links.describe, queue=_QUEUE)
     _route_bots(bus, use)
     bus.serve(on.LOOK_UP_ACCOUNTS, use.directory.look_up, queue=_QUEUE)
     bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)

@@ -165,6 +165,12 @@ class TicketRow(AuthBase, table=True):
     expires: int = Field(sa_type=sa.BigInteger, index=True)
     code: str
     """SHA-256 of the code mailed last, in hex; empty before the first mail."""
+    secret: str = Field(sa_column_kwargs={"server_default": ""})
+    """The argon2id hash of the secret that the request had. Empty here and below: the version before wrote the row."""
+    address: str = Field(sa_column_kwargs={"server_default": ""})
+    client: str = Field(sa_column_kwargs={"server_default": ""})
+    """The dialect of the request."""
+    requested: int = Field(sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
     mails: int
     wrong: int
     passed: bool

@@ -80,7 +80,7 @@ from services.edge.upstream.tick_batcher import TickBatcher
 from shared.bus.client import Bus
 from shared.bus.node_identity import new_identity
 from shared.contract import subjects
-from shared.contract.auth import OpenVerification
+from shared.contract.auth import DescribeVerification, OpenVerification, Requester
 from shared.contract.ids import NodeId
 from shared.ops import OpsServer
 from shared.presence import Presence
@@ -319,7 +319,8 @@ def _http(
     files = MediaInterface(
         Downloads(media.service), HttpUploads(media.service, access), HttpResumableUploads(media.resumable, access)
     )
-    links = VerificationLinks(_open_verification(bus), settings.verification.confirm_button, settings.language)
+    confirm_button = settings.verification.confirm_button
+    links = VerificationLinks(_open_verification(bus), _describe_verification(bus), confirm_button, settings.language)
     app = HttpApp(links, files, programs, HttpPolicy(settings), first_page)
     return app if tracer is None else TracedHttp(app, tracer)
 
@@ -330,3 +331,11 @@ def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationR
         return (await bus.request(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True)).outcome
 
     return opened
+
+
+def _describe_verification(bus: Bus) -> Callable[[str, str], Awaitable[Requester]]:
+    async def described(ticket: str, code: str) -> Requester:
+        link = DescribeVerification(ticket, code)
+        return await bus.request(subjects.DESCRIBE_VERIFICATION, link, seconds=5.0, retry=True)
+
+    return described

@@ -140,6 +140,27 @@ class SendVerification(msgspec.Struct):
     """`http://host:port` at the start of the link."""
 
 
+class DescribeVerification(msgspec.Struct):
+    """Asks who has requested what the link would confirm, for the page of its button. Confirms nothing. Fails with
+    `not_found` for a link that is wrong or has expired."""
+
+    ticket: str
+    code: str
+
+    def __repr__(self) -> str:
+        return f"DescribeVerification({self.ticket!r}, ***)"
+
+
+class Requester(msgspec.Struct, frozen=True):
+    """Whose registration or login waits for a link: the address and the dialect of the request, and its time (Unix
+    milliseconds). Without address and time: auth of the version before took the request."""
+
+    purpose: Literal["register", "login"]
+    address: str = ""
+    client: str = ""
+    time: int = 0
+
+
 class OpenVerification(msgspec.Struct):
     """The link was opened: `/verify/<ticket>.<code>`. A wrong code leaves the right one valid."""
 

@@ -72,6 +72,7 @@ BUS_USERS: dict[str, BusUser] = {
     "auth": BusUser(
         serves=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
+            on.DESCRIBE_VERIFICATION,
             on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.LIST_DELETED_ACCOUNTS, on.LOOK_UP_ACCOUNTS,
             *_OWN_LOGINS, *_OPERATOR_REQUESTS,
         ),
@@ -109,6 +110,7 @@ BUS_USERS: dict[str, BusUser] = {
         serves=(Route(f"{_NODE}.flush", object, object), on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS),
         requests=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
+            on.DESCRIBE_VERIFICATION,
             on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE,
             on.CREATE_CHAT,
             on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT,

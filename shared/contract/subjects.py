@@ -71,6 +71,7 @@ EXPORT_LOGINS = Route("auth.export_logins", exports.ExportLogins, exports.Accoun
 LOGOUT = Route("auth.logout", auth.Logout, session.Ack)
 SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Ack)
 OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)
+DESCRIBE_VERIFICATION = Route("auth.describe_verification", auth.DescribeVerification, auth.Requester)
 RECOVER = Route("auth.recover", auth.Recover, session.Ack)
 REQUEST_RECOVERY = Route("auth.request_recovery", recovery.RequestRecovery, session.Ack)
 RECOVER_BY_TICKET = Route("auth.recover_by_ticket", recovery.RecoverByTicket, session.Ack)

@@ -15,7 +15,7 @@ class VerificationSettings(SettingsSection):
     after_failed_logins: int = Field(0, ge=0, description="verify a login after so many failed ones; 0: never")
     time_limit_seconds: float = Field(600.0, gt=0, description="life of a mailed link or ticket")
     confirm_button: bool = Field(
-        False, description="a mailed link shows a button that verifies; false: opening the link does"
+        True, description="a mailed link shows a button that verifies; false: opening the link does"
     )
 
 

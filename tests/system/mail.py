@@ -73,11 +73,15 @@ class Postbox:
 
 
 def visit(link: str) -> int:
-    """Opens a link as a browser does; returns the HTTP status."""
+    """Opens a link as a user does, and presses the button of its page; returns the last HTTP status."""
+    status, page = _fetch(link)
+    return _fetch(link, b"")[0] if b'<form method="post">' in page else status
+
+
+def _fetch(link: str, form: bytes | None = None) -> tuple[int, bytes]:
     try:
-        with build_opener(ProxyHandler({})).open(link, timeout=WAIT_SECONDS) as response:
-            status: int = response.status
-            return status
+        with build_opener(ProxyHandler({})).open(link, form, timeout=WAIT_SECONDS) as response:
+            return response.status, response.read()
     except HTTPError as error:
         with error:
-            return error.code
+            return error.code, error.read()

@@ -33,8 +33,8 @@ LOGIN = {
 }
 """Some spans of a message: service, name, kind, and parent."""
 VERIFICATION = {
-    ("edge", "GET /verify", "server", ""),
-    ("edge", "auth.open_verification", "client", "GET /verify"),
+    ("edge", "POST /verify", "server", ""),
+    ("edge", "auth.open_verification", "client", "POST /verify"),
     ("auth", "auth.open_verification", "server", "auth.open_verification"),
 }
 
@@ -105,8 +105,8 @@ def check_requests_by_http(collector: Collector, services: list[ServiceProcess])
     ticket, code, address = "opened", "with-this", "0123456789abcdef" * 2
     page = http.client.HTTPConnection("127.0.0.1", services[-1].port, timeout=10)
     answers = []
-    for path in (f"/verify/{ticket}.{code}", f"/media/{address}"):
-        page.request("GET", path)
+    for method, path in (("POST", f"/verify/{ticket}.{code}"), ("GET", f"/media/{address}")):
+        page.request(method, path)
         with page.getresponse() as answer:
             answers.append((answer.status, bool(answer.read())))
     page.close()
@@ -114,8 +114,8 @@ def check_requests_by_http(collector: Collector, services: list[ServiceProcess])
     spans = collector.spans(lambda spans: VERIFICATION <= way(spans).keys() and has("GET /media", 1)(spans))
     roots = {span.name: (span.instance, span.failed) for span in spans if not span.parent}
     here = f"edge-{services[-1].port}"
-    assert {name: roots[name] for name in ("GET /verify", "GET /media")} == {
-        "GET /verify": (here, "410"),
+    assert {name: roots[name] for name in ("POST /verify", "GET /media")} == {
+        "POST /verify": (here, "410"),
         "GET /media": (here, "404"),
     }
     for secret in (ticket, code, address):

@@ -1,9 +1,11 @@
 """Texts of mails: with `language` zh in English and Chinese, with en in English alone."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from services.auth.domain import VerificationPurpose as Purpose
 from services.auth.store.verifications import VerificationMail
+from shared.contract.auth import Requester
 from shared.contract.events import MailRequested
 from shared.setting_types import Language
 
@@ -21,6 +23,10 @@ _REASON = {
     Purpose.REGISTER: ("An account is being registered with this e-mail address.", "有人正在用此邮箱注册账号。"),
     Purpose.LOGIN: ("Somebody logs in to your account after failed attempts.", "您的账号在多次登录失败后有新的登录。"),
 }
+_REQUESTER = (
+    "From {address}, with {client}, at {time}.",
+    "地址 {address}，客户端 {client}，时间 {time}。",
+)
 _REQUEST = ("If it is you, open this link:", "如是您本人操作，请打开此链接：")
 _OTHERWISE = ("If it is not you, ignore this mail.", "如非本人操作，请忽略此邮件。")
 _RECOVERY_SUBJECT: Mapping[Language, str] = {"en": "A new password", "zh": "A new password / 重置密码"}
@@ -31,8 +37,21 @@ _RECOVERY_REQUEST = ("If it is you, give your chat program this ticket:", "如�
 
 def verification(mail: VerificationMail, link: str, language: Language = "zh") -> MailRequested:
     """Puts the link alone on a line, as the first address in the text."""
-    text = _text(_REASON[mail.purpose], _REQUEST, link, language)
-    return MailRequested(mail.email, _SUBJECT[mail.purpose][language], text, mail.expires)
+    purpose = Purpose(mail.requester.purpose)
+    english, chinese = (
+        f"{reason}\n{_requester(mail.requester, form)}".rstrip()
+        for reason, form in zip(_REASON[purpose], _REQUESTER, strict=True)
+    )
+    text = _text((english, chinese), _REQUEST, link, language)
+    return MailRequested(mail.email, _SUBJECT[purpose][language], text, mail.expires)
+
+
+def _requester(requester: Requester, form: str) -> str:
+    """Empty if the version before has taken the request."""
+    if not requester.time:
+        return ""
+    time = datetime.fromtimestamp(requester.time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return form.format(address=requester.address, client=requester.client, time=time)
 
 
 def recovery(email: str, ticket: str, expires: int, language: Language = "zh") -> MailRequested:

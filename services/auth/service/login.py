@@ -74,11 +74,12 @@ class PasswordLogin:
         if not allowed or not account.email or await self.limits.failures(failing) < allowed:
             return None
         subject = VerificationSubject(VerificationPurpose.LOGIN, account.email, account.id)
-        if await self.verification.consume(subject, request.ticket):
+        ticket = await self.verification.find_passed(subject, request)
+        if ticket and await self.verification.consume(subject, ticket):
             await self.database.write(partial(accounts.confirm_email, account=account.id))
             await self.limits.reset(account)
             return None
-        return await self.verification.create_ticket(subject, request.origin, request.ticket)
+        return await self.verification.create_ticket(subject, request)
 
 
 async def find_verifier(

@@ -38,13 +38,14 @@ class Registration:
         self.passwords.check(request.secret)
         began = time.time()
         subject = self._required_verification(request)
-        verified = subject is not None and await self.verification.has_passed(subject)
-        if not verified:
+        if subject is None or not await self.verification.has_passed(subject, request.ticket):
             await self.limits.registration(request.origin.address)
         if field := await self.database.read(partial(accounts.find_conflict, request=request)):
             raise _conflict(field)
-        if subject is not None and not verified:
-            return await self.verification.create_ticket(subject, request.origin, request.ticket)
+        if subject is not None:
+            if not (ticket := await self.verification.find_passed(subject, request)):
+                return await self.verification.create_ticket(subject, request)
+            request.ticket = ticket
         return await self._create(await self._new_account(request, subject), began)
 
     def _required_verification(self, request: Register) -> VerificationSubject | None:
@@ -76,7 +77,7 @@ class Registration:
             raise _conflict(error.field) from error
         except NotVerified:
             assert new.subject is not None
-            return await self.verification.create_ticket(new.subject, new.request.origin, "")
+            return await self.verification.create_ticket(new.subject, new.request)
         self.outbox.wake()
         assert registered.account is not None
         account, request = registered.account, new.request

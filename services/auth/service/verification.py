@@ -1,112 +1,80 @@
-"""Verification of e-mail addresses (v2: 13, 14, 15). A request is held pending verification: the client repeats it once
-the mailed link was opened."""
+"""Verification of e-mail addresses (v2: 13, 14, 15): a request is held until its mailed link was opened, and is then
+repeated."""
 
-import re
+from dataclasses import dataclass
 from functools import partial
-from secrets import token_hex
 
-from services.auth.domain import VerificationSubject, check_opaque, check_origin, digest
+from services.auth import domain
+from services.auth.domain import VerificationSubject
 from services.auth.metrics import AuthMetrics
-from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.ports import EdgeNotifications, EventOutbox, Transactions, VerificationTemplate
+from services.auth.service.ports import PasswordHashing, Transactions
 from services.auth.store import verifications
-from services.auth.store.verifications import LinkResult, TooManyMails
+from services.auth.store.verifications import PassedTicket
+from shared.addresses import network
 from shared.clock import now_ms
-from shared.contract.auth import Opened, OpenVerification, Origin, SendVerification, VerificationNeeded
-from shared.contract.edge import VerificationOpened
-from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.session import Ack
-from shared.settings import Settings
-
-_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
+from shared.contract.auth import Login, Register, VerificationNeeded
 
 
+@dataclass(frozen=True, kw_only=True)
 class EmailVerification:
-    """A passed verification can be consumed once until it expires, also from another connection. Links start with
-    edge.public_url or, where that is empty, with the address that the client connected to."""
+    """A passed ticket can be consumed once until it expires: by the connection whose request it holds, which names it,
+    or by an attempt that has the same secret. So nobody uses a link that was opened for somebody else's request."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Transactions,
-        outbox: EventOutbox,
-        notifier: EdgeNotifications,
-        limits: LoginLimiter,
-        template: VerificationTemplate,
-        metrics: AuthMetrics,
-    ) -> None:
-        self._time_limit_ms = int(settings.verification.time_limit_seconds * 1000)
-        self._sends_mails = settings.mail.is_on
-        self._public_url = settings.edge.public_url.rstrip("/")
-        self._database = database
-        self._outbox = outbox
-        self._notifier = notifier
-        self._limits = limits
-        self._template = template
-        self._metrics = metrics
+    database: Transactions
+    passwords: PasswordHashing
+    life_seconds: float
+    """Of a ticket."""
+    metrics: AuthMetrics
 
-    async def create_ticket(self, subject: VerificationSubject, origin: Origin, named: str) -> VerificationNeeded:
-        """A ticket for a request that must be verified; the named one if it is still pending."""
+    async def create_ticket(self, subject: VerificationSubject, request: Register | Login) -> VerificationNeeded:
+        """A ticket for a request that must be verified; the named one if it is still pending. Raises RequestError
+        (`unavailable`)."""
+        [secret] = await self.passwords.hash([domain.secret_text(request.secret)])
         now = now_ms()
         step = partial(
             verifications.create,
-            named=named,
+            named=request.ticket,
             subject=subject,
-            origin=origin,
+            origin=request.origin,
+            secret=secret,
             now=now,
-            expires=now + self._time_limit_ms,
+            expires=now + int(self.life_seconds * 1000),
         )
-        ticket = await self._database.write(step)
-        self._metrics.verifications.labels("withheld").inc()
+        ticket = await self.database.write(step)
+        self.metrics.verifications.labels("withheld").inc()
         return VerificationNeeded(ticket.ticket, ticket.expires)
 
-    async def has_passed(self, subject: VerificationSubject) -> bool:
-        return await self._database.read(partial(verifications.has_passed, subject=subject, now=now_ms()))
+    async def has_passed(self, subject: VerificationSubject, ticket: str) -> bool:
+        return any(passed.ticket == ticket for passed in await self._list_passed(subject))
+
+    async def find_passed(self, subject: VerificationSubject, request: Register | Login) -> str:
+        """The ticket that this request may consume; empty: none. Costs up to one hash for each passed ticket, so limit
+        the rate of requests that name none. Raises RequestError (`unavailable`)."""
+        found = await self._list_passed(subject)
+        if any(passed.ticket == request.ticket for passed in found):
+            return request.ticket
+        text = domain.secret_text(request.secret)
+        for passed in found:
+            if _may_match(passed, request) and await self.passwords.verify(passed.secret, text):
+                return passed.ticket
+        return ""
 
     async def consume(self, subject: VerificationSubject, ticket: str) -> bool:
-        """Consumes a passed verification of the subject. False: there is none."""
+        """False: it is consumed or has expired."""
         step = partial(verifications.consume, subject=subject, ticket=ticket, now=now_ms())
-        return await self._database.write(step)
+        return await self.database.write(step)
 
-    async def send(self, request: SendVerification) -> Ack:
-        """Mails the link. A later mail's code replaces the earlier one's. Raises RequestError: `not_found`,
-        `rate_limited`, `invalid`, `forbidden`, `unavailable`."""
-        check_opaque(request.ticket, "ticket")
-        check_origin(request.origin)
-        if not _BASE_URL.fullmatch(request.base_url):
-            raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
-        if not self._sends_mails:
-            raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails")
-        await self._limits.mail(request.origin.address)
-        code = token_hex(16)
-        base_url = self._public_url or request.base_url
-        step = partial(
-            verifications.request_mail,
-            ticket=request.ticket,
-            origin=request.origin,
-            code=digest(code),
-            template=partial(self._template, link=f"{base_url}/verify/{request.ticket}.{code}"),
-            now=now_ms(),
-        )
-        try:
-            found = await self._database.write(step)
-        except TooManyMails as error:
-            raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
-        if not found:
-            raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
-        self._outbox.wake()
-        self._metrics.verifications.labels("mailed").inc()
-        return Ack()
+    async def _list_passed(self, subject: VerificationSubject) -> list[PassedTicket]:
+        return await self.database.read(partial(verifications.list_passed, subject=subject, now=now_ms()))
 
-    async def open(self, request: OpenVerification) -> Opened:
-        """Handles an opened link, and notifies the connection that requested the mail."""
-        check_opaque(request.ticket, "ticket")
-        check_opaque(request.code, "code")
-        step = partial(verifications.open_link, ticket=request.ticket, code=digest(request.code), now=now_ms())
-        opened = await self._database.write(step)
-        self._metrics.verifications.labels(opened.result.value).inc()
-        if opened.origin is not None and opened.origin.node:
-            passed = opened.result is LinkResult.PASSED
-            notice = VerificationOpened(request.ticket, opened.origin.connection, passed)
-            await self._notifier.notify_node(opened.origin.node, notice)
-        return Opened(opened.result.value)
+
+def _may_match(passed: PassedTicket, request: Register | Login) -> bool:
+    """A login also needs the device that the user has confirmed: somebody else may know the account's secret."""
+    if not passed.secret:
+        return False
+    if passed.requester.purpose == "register":
+        return True
+    return (network(passed.requester.address), passed.requester.client) == (
+        network(request.origin.address),
+        request.origin.client,
+    )

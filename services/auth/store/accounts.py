@@ -24,7 +24,7 @@ from shared.names import name_key
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """A registration whose secrets are hashed. With `subject`, it consumes that subject's verification."""
+    """A registration whose secrets are hashed. With `subject`, it consumes that subject's ticket."""
 
     request: Register
     uuid: str

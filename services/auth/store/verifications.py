@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from secrets import token_hex
+from typing import Any
 
 import sqlalchemy as sa
 
-from services.auth.domain import VerificationPurpose, VerificationSubject, email_key
+from services.auth.domain import VerificationSubject, email_key
 from services.auth.store.outbox import add_event
 from services.auth.tables import tickets
-from shared.contract.auth import Origin
+from shared.contract.auth import Origin, Requester
 from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.subjects import MAIL_REQUESTED
@@ -23,12 +24,21 @@ WRONG_CODES = 10
 
 
 @dataclass(frozen=True, slots=True)
+class PassedTicket:
+    """A ticket whose link was opened. `secret`: the hash of the one that its request had."""
+
+    ticket: str
+    secret: str
+    requester: Requester
+
+
+@dataclass(frozen=True, slots=True)
 class VerificationMail:
     """The values that a template needs to write the mail of a ticket."""
 
-    purpose: VerificationPurpose
     email: str
     expires: int
+    requester: Requester
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +64,15 @@ class OpenedLink:
 
 
 def create(
-    connection: sa.Connection, named: str, subject: VerificationSubject, origin: Origin, now: int, expires: int
+    connection: sa.Connection,
+    named: str,
+    subject: VerificationSubject,
+    origin: Origin,
+    secret: str,
+    now: int,
+    expires: int,
 ) -> Ticket:
-    """A ticket of this subject: the named one if it is still pending, else a new one."""
+    """A ticket of this subject: the named one if it is still pending, else a new one. `secret` is hashed."""
     found = sa.select(tickets.c.expires).where(tickets.c.ticket == named, ~tickets.c.passed, *_of_subject(subject, now))
     if (until := connection.execute(found).scalar()) is not None:
         return Ticket(named, until)
@@ -72,6 +88,10 @@ def create(
             connection=origin.connection,
             expires=expires,
             code="",
+            secret=secret,
+            address=origin.address,
+            client=origin.client,
+            requested=now,
             mails=0,
             wrong=0,
             passed=False,
@@ -80,23 +100,16 @@ def create(
     return ticket
 
 
-def has_passed(connection: sa.Connection, subject: VerificationSubject, now: int) -> bool:
-    """Whether the subject has a passed verification that is not consumed yet, of any ticket."""
-    passed = sa.select(tickets.c.ticket).where(tickets.c.passed, *_of_subject(subject, now)).limit(1)
-    return connection.execute(passed).first() is not None
+def list_passed(connection: sa.Connection, subject: VerificationSubject, now: int) -> list[PassedTicket]:
+    """The subject's passed tickets that are not consumed yet, the oldest first: no more than MAILS_PER_ADDRESS."""
+    passed = sa.select(tickets).where(tickets.c.passed, *_of_subject(subject, now)).order_by(tickets.c.expires)
+    return [PassedTicket(row.ticket, row.secret, _requester(row)) for row in connection.execute(passed)]
 
 
 def consume(connection: sa.Connection, subject: VerificationSubject, ticket: str, now: int) -> bool:
-    """Deletes a passed verification: the named ticket, else the subject's oldest. False: there is none."""
-    oldest = (
-        sa.select(tickets.c.ticket)
-        .where(tickets.c.passed, *_of_subject(subject, now))
-        .order_by(tickets.c.ticket != ticket, tickets.c.expires)
-        .limit(1)
-        .with_for_update()
-        .scalar_subquery()
-    )
-    return connection.execute(tickets.delete().where(tickets.c.ticket == oldest)).rowcount == 1
+    """Deletes a passed ticket of the subject. False: it is consumed or has expired."""
+    passed = tickets.delete().where(tickets.c.ticket == ticket, tickets.c.passed, *_of_subject(subject, now))
+    return connection.execute(passed).rowcount == 1
 
 
 def request_mail(
@@ -122,7 +135,7 @@ def request_mail(
         .where(tickets.c.ticket == ticket)
         .values(code=code, mails=row.mails + 1, node=origin.node, connection=origin.connection)
     )
-    mail = template(VerificationMail(VerificationPurpose(row.purpose), row.email, row.expires))
+    mail = template(VerificationMail(row.email, row.expires, _requester(row)))
     add_event(connection, MAIL_REQUESTED, mail)
     return True
 
@@ -131,12 +144,18 @@ class TooManyMails(Exception):
     """The limit of mails per ticket or per address is reached."""
 
 
+def find_requester(connection: sa.Connection, ticket: str, code: str, now: int) -> Requester | None:
+    """Of the link with this code; None: it is unknown, wrong or has expired. Changes nothing."""
+    row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now))).first()
+    return _requester(row) if row is not None and _is_right(row, code) else None
+
+
 def open_link(connection: sa.Connection, ticket: str, code: str, now: int) -> OpenedLink:
     """Checks a code. The right one stays valid until WRONG_CODES wrong ones were tried."""
     row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now)).with_for_update()).first()
     if row is None or row.wrong >= WRONG_CODES:
         return OpenedLink(LinkResult.EXPIRED)
-    right = bool(row.code) and hmac.compare_digest(row.code, code)
+    right = _is_right(row, code)
     change = {"passed": True} if right else {"wrong": row.wrong + 1}
     connection.execute(tickets.update().where(tickets.c.ticket == ticket).values(change))
     result = LinkResult.PASSED if right else LinkResult.WRONG
@@ -149,6 +168,14 @@ def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
 
 def purge_expired(connection: sa.Connection, now: int) -> None:
     connection.execute(tickets.delete().where(tickets.c.expires <= now))
+
+
+def _is_right(row: sa.Row[Any], code: str) -> bool:
+    return bool(row.code) and row.wrong < WRONG_CODES and hmac.compare_digest(row.code, code)
+
+
+def _requester(row: sa.Row[Any]) -> Requester:
+    return Requester(row.purpose, row.address, row.client, row.requested)
 
 
 def _unexpired(ticket: str, now: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -1,16 +1,21 @@
 """Pages of mailed verification links."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from html import escape
 from typing import Literal, NamedTuple
 
 from services.edge.http.pages import not_allowed
 from services.edge.http.request import Response
-from shared.contract.errors import RequestError
+from shared.contract.auth import Requester
+from shared.contract.errors import ErrorCode, RequestError
 from shared.setting_types import Language
 
 VerificationResult = Literal["passed", "wrong", "expired"]
 OpenLink = Callable[[str, str], Awaitable[VerificationResult]]
 """Redeem a verification link by its ticket and code. Raises RequestError when the service is unavailable."""
+DescribeLink = Callable[[str, str], Awaitable[Requester]]
+"""Who has requested what the link confirms, by its ticket and code. Raises RequestError: `not_found`, `unavailable`."""
 
 _LinkResult = VerificationResult | Literal["unavailable"]
 
@@ -44,14 +49,31 @@ _CONFIRMATION: Mapping[Language, tuple[str, str]] = {
     "en": ("Verify your e-mail address", "Verify my e-mail address"),
 }
 """Title and button."""
+_REQUESTS: Mapping[str, Mapping[Language, str]] = {
+    "register": {
+        "zh": "有人正在用您的邮箱注册账号：地址 {address}，客户端 {client}，时间 {time}。如非本人操作，请勿点击。",
+        "en": "Somebody registers an account with your e-mail address: from {address}, with {client}, at {time}. "
+        "If it is not you, do not press the button.",
+    },
+    "login": {
+        "zh": "有人正在登录您的账号：地址 {address}，客户端 {client}，时间 {time}。"
+        "如非本人操作，请勿点击，并修改密码。",
+        "en": "Somebody logs in to your account: from {address}, with {client}, at {time}. "
+        "If it is not you, do not press the button, and change your password.",
+    },
+}
 
 
 class VerificationLinks:
-    """With `confirm_button` a link shows a page, and the POST of its button has the effect; else GET has. Chinese pages
-    are in English, too."""
+    """With `confirm_button` a link shows a page that names the device, and the POST of its button has the effect; else
+    GET has. Mail scanners open links, and the owner of the address may not be who asked. Chinese pages are in English,
+    too."""
 
-    def __init__(self, open_link: OpenLink, confirm_button: bool = False, language: Language = "zh") -> None:
+    def __init__(
+        self, open_link: OpenLink, describe: DescribeLink, confirm_button: bool = True, language: Language = "zh"
+    ) -> None:
         self._redeem = open_link
+        self._describe = describe
         self._confirm_button = confirm_button
         self._language: Language = language
 
@@ -60,7 +82,7 @@ class VerificationLinks:
             return await self._open(ticket, code) if method == "GET" else not_allowed("GET")
         match method:
             case "GET" | "HEAD":
-                return self._confirmation()
+                return await self._confirmation(ticket, code)
             case "POST":
                 return await self._open(ticket, code)
         return not_allowed("GET, HEAD, POST")
@@ -71,16 +93,35 @@ class VerificationLinks:
             result = await self._redeem(ticket, code)
         except RequestError:
             result = "unavailable"
+        return self._result(result)
+
+    def _result(self, result: _LinkResult) -> Response:
         status, title, message = _TEXTS[result]
         headers = {"Retry-After": "30"} if status == 503 else {}
         return self._page(status, title[self._language], f'<p lang="en">{message}</p>', headers)
 
-    def _confirmation(self) -> Response:
-        """A page whose button posts to its own address, and changes nothing itself."""
+    async def _confirmation(self, ticket: str, code: str) -> Response:
+        """A page whose button posts to its own address, and changes nothing itself. A wrong link has the button, too:
+        its POST tells the waiting client."""
+        try:
+            requester = self._paragraphs(await self._describe(ticket, code))
+        except RequestError as error:
+            if error.failure.code is not ErrorCode.NOT_FOUND:
+                return self._result("unavailable")
+            requester = ""
         title, button = _CONFIRMATION[self._language]
         policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-        form = f'<form method="post"><button>{button}</button></form>'
+        form = f'{requester}<form method="post"><button>{button}</button></form>'
         return self._page(200, title, form, {"Content-Security-Policy": policy})
+
+    def _paragraphs(self, requester: Requester) -> str:
+        if not requester.time:
+            return ""
+        time = datetime.fromtimestamp(requester.time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        names = {"address": escape(requester.address), "client": escape(requester.client), "time": time}
+        texts = _REQUESTS[requester.purpose]
+        english = f'<p lang="en">{texts["en"].format(**names)}</p>'
+        return english if self._language == "en" else f"<p>{texts['zh'].format(**names)}</p>{english}"
 
     def _page(self, status: int, title: str, body: str, headers: Mapping[str, str]) -> Response:
         html = (

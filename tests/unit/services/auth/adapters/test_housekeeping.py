@@ -34,7 +34,13 @@ async def revoke(database: Database, age_days: float) -> int:
 
 async def create_ticket(database: Database, named: str, left_ms: int) -> str:
     step = partial(
-        verifications.create, named=named, subject=SUBJECT, origin=Origin(), now=0, expires=now_ms() + left_ms
+        verifications.create,
+        named=named,
+        subject=SUBJECT,
+        origin=Origin(),
+        secret="hash",
+        now=0,
+        expires=now_ms() + left_ms,
     )
     return (await database.write(step)).ticket
 

@@ -7,20 +7,23 @@ import pytest
 from services.auth.adapters.mail_templates import verification
 from services.auth.domain import VerificationPurpose
 from services.auth.store.verifications import VerificationMail
+from shared.contract.auth import Requester
 
 LINK = "https://chat.example/verify/a.b"
 CHINESE = re.compile("[\u3000-\uffff]")
 
 
 def mail(purpose: VerificationPurpose) -> VerificationMail:
-    return VerificationMail(purpose, "ann@chat.example", 9)
+    return VerificationMail("ann@chat.example", 9, Requester(purpose.value, "192.0.2.1", "pipe", 1_800_000_000_000))
 
 
 def test_the_default_is_in_both_languages() -> None:
     found = verification(mail(VerificationPurpose.REGISTER), LINK)
     assert found.subject == "Confirm your e-mail address / 确认您的邮箱"
     assert found.text == (
-        "An account is being registered with this e-mail address.\n有人正在用此邮箱注册账号。\n\n"
+        "An account is being registered with this e-mail address.\n"
+        "From 192.0.2.1, with pipe, at 2027-01-15 08:00 UTC.\n"
+        "有人正在用此邮箱注册账号。\n地址 192.0.2.1，客户端 pipe，时间 2027-01-15 08:00 UTC。\n\n"
         f"If it is you, open this link:\n如是您本人操作，请打开此链接：\n\n{LINK}\n\n"
         "If it is not you, ignore this mail.\n如非本人操作，请忽略此邮件。\n"
     )

@@ -4,12 +4,15 @@ import asyncio
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from services.auth import domain
 from shared import settings as given
 from shared.clock import now_ms
 from shared.contract.auth import (
     Authenticated,
+    DescribeVerification,
     IdentifierKind,
     Opened,
     OpenVerification,
@@ -22,13 +25,15 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import Ack
-from shared.contract.subjects import OPEN_VERIFICATION, REGISTER, SEND_VERIFICATION
+from shared.contract.subjects import DESCRIBE_VERIFICATION, OPEN_VERIFICATION, REGISTER, SEND_VERIFICATION
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import (
+    ELSEWHERE,
     NODE,
     ORIGIN,
     AuthCluster,
     EdgeProbe,
+    plain,
     registration,
     rejection,
     rejection_code,
@@ -113,6 +118,19 @@ async def test_a_passed_link_verifies_the_next_attempt_of_its_address_only(
     assert isinstance(await edge.register(ANN.upper(), origin=Origin(NodeId("edge-2"), 1)), Authenticated)
 
 
+async def test_an_opened_link_verifies_no_attempt_of_somebody_else(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    """Whose password becomes the account's is whose request waited for the link."""
+    needed = await pending(edge)
+    link = await request_link(cluster, edge, needed.ticket)
+    assert await open_link(edge, link) == "passed"
+    for other in (plain("attacker's"), Secret(Scheme.SHA256, domain.verifier_texts(plain("secret"))[Scheme.SHA256])):
+        theirs = await edge.request(REGISTER, registration(ANN, secret=other, origin=ELSEWHERE))
+        assert isinstance(theirs, VerificationNeeded)
+        assert theirs.ticket != needed.ticket
+    assert isinstance(await edge.register(ANN, origin=ELSEWHERE), Authenticated)
+    assert isinstance(await edge.login(ANN), Authenticated)
+
+
 async def test_one_link_verifies_one_of_concurrent_registrations(cluster: AuthCluster, edge: EdgeProbe) -> None:
     needed = await pending(edge)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
@@ -185,6 +203,8 @@ async def test_an_unknown_ticket_is_expired_and_gets_no_mail(edge: EdgeProbe) ->
     assert await edge.request(OPEN_VERIFICATION, OpenVerification("unknown", "code")) == Opened("expired")
     unknown = SendVerification("unknown", ORIGIN, BASE)
     assert await rejection_code(edge.request(SEND_VERIFICATION, unknown)) == ErrorCode.NOT_FOUND
+    asked = DescribeVerification("unknown", "code")
+    assert await rejection_code(edge.request(DESCRIBE_VERIFICATION, asked)) == ErrorCode.NOT_FOUND
     malformed = OpenVerification("x" * 1000, "\0")
     assert await rejection_code(edge.request(OPEN_VERIFICATION, malformed)) == ErrorCode.INVALID
 
@@ -217,6 +237,27 @@ async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str,
     for _ in range(3):
         await rejection(edge.login(ANN, "wrong"))
     assert isinstance(await edge.login(ANN, ticket=needed.ticket), VerificationNeeded)
+
+
+async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster: MakeCluster, sqlite_url: str) -> None:
+    """Somebody else may know the password, and has made the failed attempts."""
+    cluster = make_cluster(sqlite_url, verification=given.VerificationSettings(after_failed_logins=1))
+    cluster.start_auth()
+    edge = await cluster.edge()
+    await edge.register(ANN)
+    await rejection(edge.login(ANN, "wrong"))
+    here = Origin(NODE, 7, "192.0.2.1", "pipe")
+    needed = await edge.login(ANN, origin=here)
+    assert isinstance(needed, VerificationNeeded)
+    link = await request_link(cluster, edge, needed.ticket)
+    shown = await edge.request(DESCRIBE_VERIFICATION, DescribeVerification(**msgspec.structs.asdict(parse_link(link))))
+    assert (shown.purpose, shown.address, shown.client) == ("login", "192.0.2.1", "pipe")
+    assert 0 <= now_ms() - shown.time < 60_000
+    assert "192.0.2.1, with pipe" in await cluster.mail()
+    assert await open_link(edge, link) == "passed"
+    for other in (Origin(NODE, 8, "198.51.100.1", "pipe"), Origin(NODE, 8, "192.0.2.1", "ourchat-v2")):
+        assert isinstance(await edge.login(ANN, origin=other), VerificationNeeded)
+    assert isinstance(await edge.login(ANN, origin=here), Authenticated)
 
 
 async def test_an_account_without_an_email_address_needs_no_verification(

@@ -93,30 +93,33 @@ async def test_a_registration_consumes_its_verification(database: Database) -> N
     subject = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     with pytest.raises(NotVerified):
         await database.write(partial(store.register, new=new(subject=subject)))
-    await passed(database, subject)
-    await database.write(partial(store.register, new=new(subject=subject)))
-    assert not await database.read(partial(verifications.has_passed, subject=subject, now=NOW))
+    consuming = new(subject=subject)
+    consuming.request.ticket = await passed(database, subject)
+    await database.write(partial(store.register, new=consuming))
+    assert not await database.read(partial(verifications.list_passed, subject=subject, now=NOW))
 
 
 async def test_a_rejected_registration_keeps_its_verification(database: Database) -> None:
     subject = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     await made(database, "bob@example.org")
-    await passed(database, subject)
+    rejected = new(subject=subject)
+    rejected.request.ticket = await passed(database, subject)
     with pytest.raises(IdentifierTaken):
-        await database.write(partial(store.register, new=new(subject=subject)))
-    assert await database.read(partial(verifications.has_passed, subject=subject, now=NOW))
+        await database.write(partial(store.register, new=rejected))
+    assert await database.read(partial(verifications.list_passed, subject=subject, now=NOW))
 
 
-async def passed(database: Database, subject: VerificationSubject) -> None:
+async def passed(database: Database, subject: VerificationSubject) -> str:
     def template(mailing: verifications.VerificationMail) -> MailRequested:
         return MailRequested(mailing.email, "", "", mailing.expires)
 
-    def step(connection: sa.Connection) -> None:
-        ticket = verifications.create(connection, "", subject, Origin(), NOW, NOW + 1000).ticket
+    def step(connection: sa.Connection) -> str:
+        ticket = verifications.create(connection, "", subject, Origin(), "hash", NOW, NOW + 1000).ticket
         verifications.request_mail(connection, ticket, Origin(), "digest", template, NOW)
         verifications.open_link(connection, ticket, "digest", NOW)
+        return ticket
 
-    await database.write(step)
+    return await database.write(step)
 
 
 async def test_a_verifier_is_replaced_once(database: Database) -> None:

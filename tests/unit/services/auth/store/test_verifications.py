@@ -8,8 +8,8 @@ import pytest
 
 from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.store import outbox, verifications
-from services.auth.store.verifications import LinkResult, OpenedLink, TooManyMails, VerificationMail
-from shared.contract.auth import Origin
+from services.auth.store.verifications import LinkResult, OpenedLink, PassedTicket, TooManyMails, VerificationMail
+from shared.contract.auth import Origin, Requester
 from shared.contract.events import MailRequested
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.database import Database
@@ -17,17 +17,19 @@ from shared.database import Database
 NOW, END = 1_800_000_000_000, 1_800_000_600_000
 ANN = VerificationSubject(VerificationPurpose.REGISTER, "Ann@example.org", NO_ACCOUNT)
 LOGIN = VerificationSubject(VerificationPurpose.LOGIN, "Ann@example.org", AccountId(7))
-ORIGIN = Origin(NodeId("edge-1"), 5, "192.0.2.1")
+ORIGIN = Origin(NodeId("edge-1"), 5, "192.0.2.1", "pipe")
 LATER = Origin(NodeId("edge-2"), 6)
 GONE = OpenedLink(LinkResult.EXPIRED)
 
 
 def template(mailing: VerificationMail) -> MailRequested:
-    return MailRequested(mailing.email, mailing.purpose, "text", mailing.expires)
+    return MailRequested(mailing.email, mailing.requester.purpose, "text", mailing.expires)
 
 
 async def add(database: Database, subject: VerificationSubject = ANN, named: str = "") -> str:
-    step = partial(verifications.create, named=named, subject=subject, origin=ORIGIN, now=NOW, expires=END)
+    step = partial(
+        verifications.create, named=named, subject=subject, origin=ORIGIN, secret="hash", now=NOW, expires=END
+    )
     waiting = await database.write(step)
     assert waiting.expires == END
     return waiting.ticket
@@ -43,7 +45,11 @@ async def open_link(database: Database, ticket: str, code: str, now: int = NOW) 
     return await database.write(partial(verifications.open_link, ticket=ticket, code=code, now=now))
 
 
-async def consume(database: Database, subject: VerificationSubject = ANN, ticket: str = "", now: int = NOW) -> bool:
+async def list_passed(database: Database, subject: VerificationSubject = ANN) -> list[PassedTicket]:
+    return await database.read(partial(verifications.list_passed, subject=subject, now=NOW))
+
+
+async def consume(database: Database, ticket: str, subject: VerificationSubject = ANN, now: int = NOW) -> bool:
     return await database.write(partial(verifications.consume, subject=subject, ticket=ticket, now=now))
 
 
@@ -91,7 +97,7 @@ async def test_a_link_with_an_expired_or_unknown_ticket_is_expired(database: Dat
     assert await open_link(database, t, "right", now=END) == GONE
     assert await open_link(database, "u", "right") == GONE
     assert not await request_mail(database, t, now=END)
-    assert not await consume(database, now=END)
+    assert not await consume(database, t, now=END)
 
 
 async def test_a_passed_ticket_is_consumed_once_by_its_subject_only(database: Database) -> None:
@@ -101,22 +107,29 @@ async def test_a_passed_ticket_is_consumed_once_by_its_subject_only(database: Da
         VerificationSubject(VerificationPurpose.REGISTER, "bob@example.org", NO_ACCOUNT),
         VerificationSubject(VerificationPurpose.LOGIN, ANN.email, NO_ACCOUNT),
     ]
-    assert [await consume(database, other, t) for other in others] == [False, False, False]
-    assert await consume(database, VerificationSubject(VerificationPurpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT))
-    assert not await consume(database)
+    assert [await consume(database, t, other) for other in others] == [False, False, False]
+    assert [len(await list_passed(database, other)) for other in others] == [0, 0, 0]
+    asked = Requester("register", "192.0.2.1", "pipe", NOW)
+    assert await list_passed(database) == [PassedTicket(t, "hash", asked)]
+    capitals = VerificationSubject(VerificationPurpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT)
+    assert await consume(database, t, capitals)
+    assert not await consume(database, t)
+    assert (await open_link(database, t, "right")) == GONE
 
 
-async def test_the_named_ticket_is_used_first(database: Database) -> None:
-    t1, t2 = await passed(database), await passed(database)
-    assert await consume(database, ANN, t2)
-    assert (await open_link(database, t2, "right")) == GONE
-    assert await consume(database, ANN, t2)
-    assert not await consume(database, ANN, t1)
+async def test_the_right_link_alone_shows_who_has_requested_it(database: Database) -> None:
+    t = await add(database, LOGIN)
+    await request_mail(database, t)
+    find = partial(verifications.find_requester, ticket=t, now=NOW)
+    assert await database.read(partial(find, code="right")) == Requester("login", "192.0.2.1", "pipe", NOW)
+    assert await database.read(partial(find, code="wrong")) is None
+    assert await database.read(partial(find, code="right", now=END)) is None
+    assert await list_passed(database, LOGIN) == []
 
 
 async def test_a_passed_ticket_is_consumed_by_one_of_concurrent_requests(database: Database) -> None:
-    await passed(database)
-    assert sorted(await asyncio.gather(*(consume(database) for _ in range(5)))) == [False] * 4 + [True]
+    t = await passed(database)
+    assert sorted(await asyncio.gather(*(consume(database, t) for _ in range(5)))) == [False] * 4 + [True]
 
 
 async def test_a_pending_ticket_is_reused(database: Database) -> None:
@@ -144,9 +157,9 @@ async def test_mails_per_ticket_and_per_address_are_limited(database: Database) 
 async def test_expired_tickets_and_those_of_deleted_accounts_are_deleted(database: Database) -> None:
     await passed(database, LOGIN)
     await database.write(partial(verifications.purge_expired, now=END - 1))
-    assert await database.read(partial(verifications.has_passed, subject=LOGIN, now=NOW))
+    assert await list_passed(database, LOGIN)
     await database.write(partial(verifications.delete_of_account, account=AccountId(7)))
-    assert not await database.read(partial(verifications.has_passed, subject=LOGIN, now=NOW))
+    assert not await list_passed(database, LOGIN)
     await passed(database, LOGIN)
     await database.write(partial(verifications.purge_expired, now=END))
-    assert not await database.read(partial(verifications.has_passed, subject=LOGIN, now=NOW))
+    assert not await list_passed(database, LOGIN)

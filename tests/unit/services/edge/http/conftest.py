@@ -27,6 +27,7 @@ from services.edge.media.quota import MediaQuota
 from services.edge.media.resumable import ResumableUploads
 from services.edge.metrics import EdgeMetrics
 from shared.clock import now_ms
+from shared.contract.auth import Requester
 from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
@@ -105,6 +106,10 @@ async def no_link(_ticket: str, _code: str) -> VerificationResult:
     return "wrong"
 
 
+async def no_requester(_ticket: str, _code: str) -> Requester:
+    raise RequestError(ErrorCode.NOT_FOUND, "the link is wrong or has expired")
+
+
 @dataclass
 class HttpSite:
     gateway: Gateway
@@ -168,7 +173,7 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     resumable = ResumableUploads(store, media, settings, metrics, quota, clock.now)
     sockets = client_sockets(settings.edge, settings.limits)
     app = HttpApp(
-        VerificationLinks(no_link),
+        VerificationLinks(no_link, no_requester),
         MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
         ProgramInterface(
             operations := HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets),

@@ -30,6 +30,7 @@ from services.edge.media.disk import Disk
 from services.edge.media.quota import MediaQuota
 from services.edge.media.resumable import ResumableUploads
 from services.edge.metrics import EdgeMetrics
+from shared.contract.auth import Requester
 from shared.contract.errors import ErrorCode, RequestError
 from shared.setting_types import Language
 from shared.settings import EdgeSettings, LimitsSettings, Settings
@@ -52,6 +53,13 @@ class FakeLinks:
             raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
         return self._result
 
+    async def describe(self, ticket: str, code: str) -> Requester:
+        if self._result is None:
+            raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
+        if self._result != "passed":
+            raise RequestError(ErrorCode.NOT_FOUND, "the link is wrong or has expired")
+        return Requester("login", "192.0.2.1<b>", "ourchat-v2", 1_800_000_000_000)
+
 
 def app(
     links: FakeLinks, first_page: FirstPage | None = None, confirm_button: bool = False, language: Language = "zh"
@@ -62,7 +70,7 @@ def app(
     media, access = MediaService(store, settings, metrics, disk), UploadAccess(check, settings)
     resumable = ResumableUploads(store, media, settings, metrics, MediaQuota(FakeCounters(), settings.media))
     return HttpApp(
-        VerificationLinks(links.open, confirm_button, language),
+        VerificationLinks(links.open, links.describe, confirm_button, language),
         MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
         ProgramInterface(
             HttpOperations(RecordingEndpoint(), (), check, settings, client_sockets(settings.edge, settings.limits)),
@@ -296,11 +304,18 @@ async def test_with_a_button_only_its_post_verifies() -> None:
         status, headers, body = await reply_of(application, method)
         assert (status, b'<form method="post"><button>' in body) == (200, True)
         assert b"form-action 'self'" in headers[b"content-security-policy"]
+        assert b"from 192.0.2.1&lt;b&gt;, with ourchat-v2, at 2027-01-15 08:00 UTC" in body
     assert links.opened == []
     assert (await reply_of(application, "PUT"))[0] == 405
     status, headers, body = await reply_of(application, "POST")
     assert (status, links.opened) == (200, [("ticket", "code")])
     assert b"form-action 'none'" in headers[b"content-security-policy"]
+
+
+async def test_without_the_name_of_the_device_there_is_no_button_but_for_a_wrong_link() -> None:
+    assert (await reply_of(app(FakeLinks(None), confirm_button=True), "GET"))[0] == 503
+    status, _, body = await reply_of(app(FakeLinks("wrong"), confirm_button=True), "GET")
+    assert (status, b"<form" in body, b"from" in body) == (200, True, False)
 
 
 async def test_a_page_is_chinese_with_an_english_sentence_or_english() -> None:

@@ -1,0 +1,95 @@
+"""Mailed links that verify an e-mail address: sent, described, opened."""
+
+import re
+from functools import partial
+from secrets import token_hex
+
+from services.auth.domain import check_opaque, check_origin, digest
+from services.auth.metrics import AuthMetrics
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.ports import EdgeNotifications, EventOutbox, Transactions, VerificationTemplate
+from services.auth.store import verifications
+from services.auth.store.verifications import LinkResult, TooManyMails
+from shared.clock import now_ms
+from shared.contract.auth import DescribeVerification, Opened, OpenVerification, Requester, SendVerification
+from shared.contract.edge import VerificationOpened
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.session import Ack
+from shared.settings import Settings
+
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
+
+
+class MailedLinks:
+    """Links start with edge.public_url or, where that is empty, with the address that the client connected to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Transactions,
+        outbox: EventOutbox,
+        notifier: EdgeNotifications,
+        limits: LoginLimiter,
+        template: VerificationTemplate,
+        metrics: AuthMetrics,
+    ) -> None:
+        self._sends_mails = settings.mail.is_on
+        self._public_url = settings.edge.public_url.rstrip("/")
+        self._database = database
+        self._outbox = outbox
+        self._notifier = notifier
+        self._limits = limits
+        self._template = template
+        self._metrics = metrics
+
+    async def send(self, request: SendVerification) -> Ack:
+        """Mails the link. A later mail's code replaces the earlier one's. Raises RequestError: `not_found`,
+        `rate_limited`, `invalid`, `forbidden`, `unavailable`."""
+        check_opaque(request.ticket, "ticket")
+        check_origin(request.origin)
+        if not _BASE_URL.fullmatch(request.base_url):
+            raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
+        if not self._sends_mails:
+            raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails")
+        await self._limits.mail(request.origin.address)
+        code = token_hex(16)
+        base_url = self._public_url or request.base_url
+        step = partial(
+            verifications.request_mail,
+            ticket=request.ticket,
+            origin=request.origin,
+            code=digest(code),
+            template=partial(self._template, link=f"{base_url}/verify/{request.ticket}.{code}"),
+            now=now_ms(),
+        )
+        try:
+            found = await self._database.write(step)
+        except TooManyMails as error:
+            raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
+        if not found:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
+        self._outbox.wake()
+        self._metrics.verifications.labels("mailed").inc()
+        return Ack()
+
+    async def describe(self, request: DescribeVerification) -> Requester:
+        """Raises RequestError: `not_found`, `invalid`, `unavailable`."""
+        check_opaque(request.ticket, "ticket")
+        check_opaque(request.code, "code")
+        step = partial(verifications.find_requester, ticket=request.ticket, code=digest(request.code), now=now_ms())
+        if (requester := await self._database.read(step)) is None:
+            raise RequestError(ErrorCode.NOT_FOUND, "the link is wrong or has expired", "ticket")
+        return requester
+
+    async def open(self, request: OpenVerification) -> Opened:
+        """Handles an opened link, and notifies the connection that requested the mail."""
+        check_opaque(request.ticket, "ticket")
+        check_opaque(request.code, "code")
+        step = partial(verifications.open_link, ticket=request.ticket, code=digest(request.code), now=now_ms())
+        opened = await self._database.write(step)
+        self._metrics.verifications.labels(opened.result.value).inc()
+        if opened.origin is not None and opened.origin.node:
+            passed = opened.result is LinkResult.PASSED
+            notice = VerificationOpened(request.ticket, opened.origin.connection, passed)
+            await self._notifier.notify_node(opened.origin.node, notice)
+        return Opened(opened.result.value)
