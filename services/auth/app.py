@@ -113,8 +113,6 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
     notifier, login_trail = NodeNotifier(bus), LoginTrail(database)
     verify_after_failures = settings.verification.after_failed_logins
     limits = LoginLimiter(settings.limits, window, count_failures=verify_after_failures > 0)
-    template = partial(mail_templates.verification, language=settings.language)
-    mailed_links = MailedLinks(settings, database, relay, notifier, limits, template, metrics)
     verification = EmailVerification(
         database=database, passwords=passwords, life_seconds=settings.verification.time_limit_seconds, metrics=metrics
     )
@@ -162,7 +160,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         ),
         revocations=revocations,
         deletion=deletion,
-        mailed_links=mailed_links,
+        mailed_links=_mailed_links(settings, adapters, limits, metrics),
         administration=administration,
         directory=AccountDirectory(database=database, limits=limits),
         own_data=OwnData(database=database, limits=limits),
@@ -170,6 +168,12 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         bots=bots,
         operator_bots=replace(bots, by_operator=True),
     )  # fmt: skip
+
+
+def _mailed_links(settings: Settings, adapters: _Adapters, limits: LoginLimiter, metrics: AuthMetrics) -> MailedLinks:
+    template = partial(mail_templates.verification, language=settings.language)
+    notifier = NodeNotifier(adapters.bus)
+    return MailedLinks(settings, adapters.database, adapters.relay, notifier, limits, template, metrics)
 
 
 def _mail_recovery(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.auth.identifiers import email_key, is_email, parse_oc_number
 from shared.contract.admin import Act
 from shared.contract.auth import (
     MAX_TOKEN_LOGINS,
@@ -51,7 +52,6 @@ _VOID_AHEAD_SECONDS = 10
 """A revocation of all tokens also voids those issued while it is committed, or by a replica whose clock is ahead. Later
 tokens are dated after it; verifiers allow for more clock skew than this."""
 
-_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
@@ -137,19 +137,6 @@ class VerificationSubject:
     purpose: VerificationPurpose
     email: str = field(repr=False)
     account: AccountId
-
-
-def email_key(email: str) -> str:
-    """Addresses with the same key are the same address: case is ignored."""
-    return unicodedata.normalize("NFC", email).casefold()
-
-
-def parse_oc_number(identifier: str) -> int:
-    """The OC number in an identifier, zero-padded or not; 0, which no account has, when it is not one."""
-    if not (identifier.isascii() and identifier.isdecimal() and len(identifier) <= 32):
-        return 0
-    value = int(identifier)
-    return value if value <= _MAX_INT64 else 0
 
 
 # Checks
@@ -287,7 +274,7 @@ def check_identifier(identifier: str) -> None:
 
 
 def _check_email(email: str) -> None:
-    _check(len(email) <= IDENTIFIER_CHARACTERS and email.isprintable() and bool(_EMAIL.fullmatch(email)), "email")
+    _check(len(email) <= IDENTIFIER_CHARACTERS and is_email(email), "email")
 
 
 def _check_username(username: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from services.auth import domain
 from services.auth.domain import Account, VerificationSubject
+from services.auth.identifiers import email_key, parse_oc_number
 from services.auth.store import bot_tokens, recoveries, usernames, verifications
 from services.auth.store.outbox import add_event
 from services.auth.store.revocations import last_number, revoke
@@ -60,7 +60,7 @@ def find_conflict(connection: sa.Connection, request: Register) -> str | None:
     if request.uuid.lower() == SYSTEM_UUID:
         return "uuid"
     wanted = (
-        ("email", accounts.c.email_key, domain.email_key(request.email)),
+        ("email", accounts.c.email_key, email_key(request.email)),
         ("username", accounts.c.username, request.username),
         ("uuid", accounts.c.uuid, request.uuid),
     )
@@ -98,7 +98,7 @@ def _row(new: NewAccount) -> dict[str, Any]:
     return {
         "uuid": new.uuid,
         "email": request.email or None,
-        "email_key": domain.email_key(request.email) or None,
+        "email_key": email_key(request.email) or None,
         "email_verified": new.subject is not None,
         "username": request.username or None,
         "username_key": name_key(request.username) or None,
@@ -121,7 +121,7 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Ac
         .order_by(
             sa.case(
                 (accounts.c.username == identifier, 0),
-                (accounts.c.email_key == domain.email_key(identifier), 1),
+                (accounts.c.email_key == email_key(identifier), 1),
                 else_=2,
             )
         )
@@ -144,8 +144,8 @@ def look_up(connection: sa.Connection, identifier: str) -> list[AccountId]:
 
 def _identified_by(kind: IdentifierKind, identifier: str) -> sa.ColumnElement[bool]:
     by_username = accounts.c.username == identifier
-    by_email = accounts.c.email_key == domain.email_key(identifier)
-    by_number = accounts.c.id == domain.parse_oc_number(identifier)
+    by_email = accounts.c.email_key == email_key(identifier)
+    by_number = accounts.c.id == parse_oc_number(identifier)
     match kind:
         case IdentifierKind.USERNAME:
             return by_username

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from services.auth.domain import email_key
+from services.auth.identifiers import email_key
 from services.auth.store.outbox import add_event
 from services.auth.tables import accounts, recoveries
 from shared.contract.events import MailRequested

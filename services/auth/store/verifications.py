@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.auth.domain import VerificationSubject, email_key
+from services.auth.domain import VerificationSubject
+from services.auth.identifiers import email_key
 from services.auth.store.outbox import add_event
 from services.auth.tables import tickets
 from shared.contract.auth import Origin, Requester

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.auth import domain
 from services.auth.domain import Account
+from services.auth.identifiers import parse_oc_number
 from shared.contract.auth import IdentifierKind, Login, Origin
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId
@@ -103,7 +104,7 @@ def test_any_login_is_valid_or_rejected_as_invalid(identifier: str, value: str, 
     except RequestError as error:
         assert error.failure.code == ErrorCode.INVALID  # noqa: PT017
     domain.verifier_texts(login.secret)
-    assert 0 <= domain.parse_oc_number(identifier) < 2**63
+    assert 0 <= parse_oc_number(identifier) < 2**63
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_any_login_is_valid_or_rejected_as_invalid(identifier: str, value: str, 
     [("7", 7), ("0000000007", 7), ("", 0), ("-7", 0), ("7.0", 0), ("٧", 0), (" 7", 0), (str(2**63), 0), ("1" * 99, 0)],
 )
 def test_an_oc_number_may_be_padded(identifier: str, number: int) -> None:
-    assert domain.parse_oc_number(identifier) == number
+    assert parse_oc_number(identifier) == number
 
 
 def test_a_plain_password_has_every_verifier_a_hash_only_its_own() -> None:

@@ -118,7 +118,7 @@ async def test_a_passed_link_verifies_the_next_attempt_of_its_address_only(
     assert isinstance(await edge.register(ANN.upper(), origin=Origin(NodeId("edge-2"), 1)), Authenticated)
 
 
-async def test_an_opened_link_verifies_no_attempt_of_somebody_else(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_an_opened_link_verifies_no_attempt_with_another_secret(cluster: AuthCluster, edge: EdgeProbe) -> None:
     """Whose password becomes the account's is whose request waited for the link."""
     needed = await pending(edge)
     link = await request_link(cluster, edge, needed.ticket)
@@ -203,8 +203,8 @@ async def test_an_unknown_ticket_is_expired_and_gets_no_mail(edge: EdgeProbe) ->
     assert await edge.request(OPEN_VERIFICATION, OpenVerification("unknown", "code")) == Opened("expired")
     unknown = SendVerification("unknown", ORIGIN, BASE)
     assert await rejection_code(edge.request(SEND_VERIFICATION, unknown)) == ErrorCode.NOT_FOUND
-    asked = DescribeVerification("unknown", "code")
-    assert await rejection_code(edge.request(DESCRIBE_VERIFICATION, asked)) == ErrorCode.NOT_FOUND
+    described = DescribeVerification("unknown", "code")
+    assert await rejection_code(edge.request(DESCRIBE_VERIFICATION, described)) == ErrorCode.NOT_FOUND
     malformed = OpenVerification("x" * 1000, "\0")
     assert await rejection_code(edge.request(OPEN_VERIFICATION, malformed)) == ErrorCode.INVALID
 

@@ -109,15 +109,15 @@ async def test_a_passed_ticket_is_consumed_once_by_its_subject_only(database: Da
     ]
     assert [await consume(database, t, other) for other in others] == [False, False, False]
     assert [len(await list_passed(database, other)) for other in others] == [0, 0, 0]
-    asked = Requester("register", "192.0.2.1", "pipe", NOW)
-    assert await list_passed(database) == [PassedTicket(t, "hash", asked)]
+    requested = Requester("register", "192.0.2.1", "pipe", NOW)
+    assert await list_passed(database) == [PassedTicket(t, "hash", requested)]
     capitals = VerificationSubject(VerificationPurpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT)
     assert await consume(database, t, capitals)
     assert not await consume(database, t)
     assert (await open_link(database, t, "right")) == GONE
 
 
-async def test_the_right_link_alone_shows_who_has_requested_it(database: Database) -> None:
+async def test_the_right_link_alone_shows_the_requester(database: Database) -> None:
     t = await add(database, LOGIN)
     await request_mail(database, t)
     find = partial(verifications.find_requester, ticket=t, now=NOW)
