@@ -466,6 +466,7 @@ export type HookInfo = {
   name: string;
   by: number;
   created: number;
+  paused?: boolean;
 };
 
 export type IndexParameters = {
@@ -479,6 +480,7 @@ export type InvitationResult = {
   by: number;
   uses?: number;
   expires?: number;
+  paused?: boolean;
 };
 
 export type InvitationsResult = {
@@ -613,6 +615,7 @@ export type OutgoingHookInfo = {
   next: number;
   state: string;
   last_error?: string;
+  paused?: boolean;
 };
 
 export type PasswordParameters = {

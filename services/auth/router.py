@@ -86,6 +86,7 @@ def route(
     bus.serve(on.DESCRIBE_VERIFICATION, use.mailed_links.describe, queue=_QUEUE)
     _route_bots(bus, use)
     bus.serve(on.LOOK_UP_ACCOUNTS, use.directory.look_up, queue=_QUEUE)
+    bus.serve(on.FIND_INACTIVE, use.directory.find_inactive, queue=_QUEUE)
     bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)
     bus.serve(on.GET_KEYS, use.revocations.get_keys, queue=_QUEUE)
     bus.serve(on.SET_MAINTENANCE, use.administration.set_maintenance, queue=_QUEUE)

@@ -7,6 +7,7 @@ go to all edges, and versions are published once Redis is back.
 import asyncio
 from functools import partial
 
+from services.session.adapters.active_accounts import BusActiveAccounts
 from services.session.adapters.dead_hooks import DeadHooks
 from services.session.adapters.edge_notifier import EdgeNotifier
 from services.session.adapters.hook_poster import HttpHookPoster
@@ -21,6 +22,7 @@ from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.hook_delivery import HookDelivery
 from services.session.service.hooks import Hooks
+from services.session.service.makers import Makers
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
@@ -56,14 +58,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
     chats = Chats(database, notifier, metrics, settings)
     reader, poster = MessageReader(bus), HttpHookPoster(settings.outgoing_hooks)
-    memberships = Memberships(database, notifier, reader, settings)
+    makers = Makers(BusActiveAccounts(bus))
+    memberships = Memberships(database, notifier, reader, makers, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
     route(bus, accounts, chats, Friends(database, notifier, settings), system)
     route_members(bus, memberships, Moderation(database, notifier, settings))
-    delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, metrics, settings)
-    outgoing = OutgoingHooks(database, notifier, reader, settings)
-    route_hooks(bus, Hooks(database, settings.limits), outgoing, delivery)
+    delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
+    outgoing = OutgoingHooks(database, notifier, reader, makers, settings)
+    route_hooks(bus, Hooks(database, makers, settings.limits), outgoing, delivery)
     route_reports(bus, Reports(database, reader, metrics, settings.limits))
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)

@@ -227,6 +227,18 @@ class DeletedAccounts(msgspec.Struct, frozen=True):
     accounts: list[AccountId]
 
 
+class FindInactive(msgspec.Struct):
+    """At most 1,000 accounts. What an account has made acts only while the account itself may."""
+
+    accounts: list[AccountId]
+
+
+class InactiveAccounts(msgspec.Struct, frozen=True):
+    """Those of the accounts that may do nothing now: disabled, deleted and unknown ones, and bots of such owners."""
+
+    accounts: list[AccountId]
+
+
 class ListLogins(msgspec.Struct):
     """The logins of an account with valid tokens."""
 

@@ -6,8 +6,8 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 
 class CreateHook(msgspec.Struct):
-    """The owner or an admin of a group makes a hook: who has its secret posts as the maker, while that is a member.
-    `name` begins its messages. Error: `limit` for too many hooks of a group."""
+    """The owner or an admin of a group makes a hook: who has its secret posts as the maker, while that manages the
+    group. `name` begins its messages. Error: `limit` for too many hooks of a group."""
 
     chat: ChatId
     name: str
@@ -32,10 +32,13 @@ class ListHooks(msgspec.Struct):
 
 
 class HookView(msgspec.Struct, frozen=True):
+    """`paused`: it posts nothing, because its maker may not manage the group now."""
+
     hook: str
     name: str
     by: AccountId
     created: int
+    paused: bool = False
 
 
 class HookList(msgspec.Struct, frozen=True):
@@ -53,7 +56,8 @@ class DeleteHook(msgspec.Struct):
 
 
 class FindHook(msgspec.Struct):
-    """`digest`: the sha256 of a secret in hex. Error: `not_found`."""
+    """`digest`: the sha256 of a secret in hex. Errors: `not_found`, `forbidden` while the maker may not manage the
+    group."""
 
     digest: str
 

@@ -16,12 +16,14 @@ class CreateLink(msgspec.Struct):
 
 
 class InvitationLink(msgspec.Struct, frozen=True):
-    """`link`: 128 random bits, a secret. `uses`: those that are left, 0: any number; `expires` as in CreateLink."""
+    """`link`: 128 random bits, a secret. `uses`: those that are left, 0: any number; `expires` as in CreateLink.
+    `paused`: nobody joins by it, because its maker may not manage the group now."""
 
     link: str
     by: AccountId
     uses: int = 0
     expires: int = 0
+    paused: bool = False
 
     def __repr__(self) -> str:
         return f"InvitationLink(***, by={self.by})"
@@ -52,8 +54,8 @@ class DeleteLink(msgspec.Struct):
 
 
 class JoinByLink(msgspec.Struct):
-    """Joins the group of a link. Errors: `not_found` for one that is unknown, used up or expired, `conflict` for a
-    member, `forbidden` for a banned account, `limit` for a full group or too many groups of the actor."""
+    """Joins the group of a link. Errors: `not_found` for one that is unknown, used up, expired or paused, `conflict`
+    for a member, `forbidden` for a banned account, `limit` for a full group or too many groups of the actor."""
 
     link: str
     actor: AccountId = NO_ACCOUNT

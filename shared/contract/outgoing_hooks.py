@@ -9,7 +9,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 class CreateOutgoingHook(msgspec.Struct):
     """The owner or an admin of a group makes a hook: later messages of the group are posted to `endpoint`, a URL, while
-    the maker is a member. Errors: `limit` for too many hooks of a group, `invalid` for an address that is not
+    the maker manages it. Errors: `limit` for too many hooks of a group, `invalid` for an address that is not
     permitted."""
 
     chat: ChatId
@@ -50,7 +50,8 @@ class HookState(StrEnum):
 
 class OutgoingHookView(msgspec.Struct, frozen=True):
     """`origin`: of the endpoint, whose path may be a secret. `next`: the index of the next message that the hook posts.
-    `error`: why the last attempt failed, empty if it did not."""
+    `error`: why the last attempt failed, empty if it did not. `paused`: it posts nothing, because its maker may not
+    manage the group now."""
 
     hook: str
     name: str
@@ -60,6 +61,7 @@ class OutgoingHookView(msgspec.Struct, frozen=True):
     next: int
     state: HookState
     error: str = ""
+    paused: bool = False
 
 
 class OutgoingHookList(msgspec.Struct, frozen=True):

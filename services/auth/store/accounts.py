@@ -309,6 +309,19 @@ def _set_disabled(connection: sa.Connection, account: AccountId, disabled: bool)
     return connection.execute(accounts.update().where(existing).values(disabled=disabled)).rowcount == 1
 
 
+def active_among(connection: sa.Connection, wanted: Sequence[AccountId]) -> set[AccountId]:
+    """Those of the accounts that are neither disabled nor erased, nor bots of such an owner."""
+    owner = accounts.alias("owner")
+    owned = bots.join(owner, owner.c.id == bots.c.owner)
+    is_held = (
+        sa.exists().select_from(owned).where(bots.c.account == accounts.c.id, owner.c.disabled | owner.c.uuid.is_(None))
+    )
+    found = sa.select(accounts.c.id).where(
+        accounts.c.id.in_(wanted), accounts.c.uuid.is_not(None), ~accounts.c.disabled
+    )
+    return {AccountId(number) for number in connection.scalars(found.where(~is_held))}
+
+
 def set_security(connection: sa.Connection, account: AccountId, question_id: int, answer: str | None) -> bool:
     """False: the account does not exist."""
     existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))

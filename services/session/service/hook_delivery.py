@@ -11,11 +11,12 @@ import msgspec
 
 from services.session.metrics import SessionMetrics
 from services.session.service.hook_request import signed_headers, webhook_id
+from services.session.service.makers import Makers
 from services.session.service.ports import ChatMessages, GiveUpHook, HookPoster, PostFailed, SessionDatabase
 from services.session.store import outgoing_hooks, profiles
 from services.session.store.outgoing_hooks import LeasedHook
 from shared.clock import now_ms
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import RequestError
 from shared.contract.events import OutgoingHooksDue
 from shared.contract.ids import ChatId
 from shared.contract.model import Message, ProfileSummary
@@ -32,6 +33,8 @@ _TURN_SECONDS = 5.0
 _PAGE = 20
 _CHATS = 1_000
 _UNAVAILABLE_MS = 5_000
+_PAUSED_MS = 30_000
+"""Between two questions to auth whether the maker of a hook may act again."""
 _LEASE_SECONDS = 10.0
 """A lease is longer by this than a turn."""
 _CLOSE_SECONDS = 3.5
@@ -48,6 +51,7 @@ class HookDelivery:
         messages: ChatMessages,
         poster: HookPoster,
         give_up: GiveUpHook,
+        makers: Makers,
         metrics: SessionMetrics,
         settings: Settings,
     ) -> None:
@@ -55,6 +59,7 @@ class HookDelivery:
         self._messages = messages
         self._poster = poster
         self._give_up = give_up
+        self._makers = makers
         self._metrics = metrics
         self._settings = settings.outgoing_hooks
         self._base_url = settings.edge.public_url.rstrip("/")
@@ -152,18 +157,15 @@ class HookDelivery:
 
     async def _post_page(self, leased: LeasedHook) -> int | None:
         """Post some messages. Returns when the hook is due again; None if its row says so. Raises RequestError."""
-        try:
-            messages = await self._messages.read(leased.chat, leased.next, _PAGE, leased.by)
-        except RequestError as error:
-            if error.failure.code in (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND):
-                await self._database.write(partial(outgoing_hooks.delete_if_left, leased=leased))
-            raise
+        messages = await self._messages.read(leased.chat, leased.next, _PAGE, leased.by)
         senders = {message.sender for message in messages}
         names = await self._database.read(partial(profiles.summaries_of, accounts=[*senders]), brief=True)
         end = now_ms() + int(_TURN_SECONDS * 1000)
         for message in messages:
             if now_ms() > end or self._stopping.is_set():
                 break  # also after a freeze, in which the lease may have ended
+            if not await self._makers.may_act(leased.by):
+                return now_ms() + _PAUSED_MS
             sender = names.get(message.sender) or ProfileSummary(str(message.sender), "")
             try:
                 await self._post(leased, message, sender)
@@ -173,7 +175,7 @@ class HookDelivery:
             leased = leased._replace(next=message.index + 1, attempts=0, failing_since=0)
             advance = partial(outgoing_hooks.advance, leased=leased, index=message.index)
             if not await self._database.write(advance, brief=True):
-                return None
+                return now_ms()  # its lease, if it has one, is that of a maker who was demoted
         return now_ms() if messages else now_ms() + _UNAVAILABLE_MS
 
     async def _post(self, leased: LeasedHook, message: Message, sender: ProfileSummary) -> None:

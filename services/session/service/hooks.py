@@ -1,10 +1,11 @@
-"""Hooks of groups: made, listed and deleted by the owner and the admins, found by the edges."""
+"""Incoming webhooks of groups: made, listed and deleted by the owner and the admins, found by the edges."""
 
 import hashlib
 import secrets
 from functools import partial
 
 from services.session import domain
+from services.session.service.makers import Makers
 from services.session.service.ports import SessionDatabase
 from services.session.store import hooks
 from shared.clock import now_ms
@@ -17,8 +18,9 @@ _NUMBER_BYTES = 8
 
 
 class Hooks:
-    def __init__(self, database: SessionDatabase, limits: LimitsSettings) -> None:
+    def __init__(self, database: SessionDatabase, makers: Makers, limits: LimitsSettings) -> None:
         self._database = database
+        self._makers = makers
         self._limits = limits
 
     async def create(self, request: CreateHook) -> CreatedHook:
@@ -34,7 +36,8 @@ class Hooks:
     async def list_hooks(self, request: ListHooks) -> HookList:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        return await self._database.read(partial(hooks.list_hooks, request=request))
+        found = await self._database.read(partial(hooks.list_hooks, request=request))
+        return HookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteHook) -> Ack:
         domain.check_actor(request.actor)
@@ -45,4 +48,7 @@ class Hooks:
 
     async def find(self, request: FindHook) -> FoundHook:
         domain.check_link(request.digest, "digest")
-        return await self._database.read(partial(hooks.find, digest=request.digest), brief=True)
+        found = await self._database.read(partial(hooks.find, digest=request.digest), brief=True)
+        if not await self._makers.may_act(found.by):
+            raise hooks.paused_hook()
+        return found

@@ -7,6 +7,7 @@ from functools import partial
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.service.departures import notifications_of
+from services.session.service.makers import Makers
 from services.session.service.ports import ChangeNotifier, ChatHeads, Notification, SessionDatabase
 from services.session.store import additions, departures, links, memberships, roles
 from services.session.store.memberships import AwaitingApproval, FinishedJoin
@@ -49,11 +50,17 @@ class Memberships:
     share the first one."""
 
     def __init__(
-        self, database: SessionDatabase, notifier: ChangeNotifier, heads: ChatHeads, settings: Settings
+        self,
+        database: SessionDatabase,
+        notifier: ChangeNotifier,
+        heads: ChatHeads,
+        makers: Makers,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._notifier = notifier
         self._heads = heads
+        self._makers = makers
         self._limits = settings.limits
         self._broadcast_members = settings.message.broadcast_members
 
@@ -155,7 +162,8 @@ class Memberships:
     async def list_links(self, request: ListLinks) -> InvitationLinks:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        return await self._database.read(partial(links.list_links, request=request, now=now_ms()))
+        found = await self._database.read(partial(links.list_links, request=request, now=now_ms()))
+        return InvitationLinks(await self._makers.mark_paused(found.links))
 
     async def delete_link(self, request: DeleteLink) -> Ack:
         domain.check_actor(request.actor)
@@ -167,7 +175,10 @@ class Memberships:
     async def join_by_link(self, request: JoinByLink) -> JoinedByLink:
         domain.check_actor(request.actor)
         domain.check_link(request.link)
-        chat = await self._database.read(partial(links.chat_of, code=request.link, now=now_ms()))
+        found = await self._database.read(partial(links.find, code=request.link, now=now_ms()))
+        if not await self._makers.may_act(found.by):
+            raise links.no_link()
+        chat = found.chat
         head = await self._heads.last_index(chat)
         join = partial(links.join, request=request, chat=chat, head=head, limits=self._limits, now=now_ms())
         started = await self._database.write(join)

@@ -6,6 +6,7 @@ from functools import partial
 from services.session import domain
 from services.session.service.hook_address import AddressRules
 from services.session.service.hook_request import secret_of
+from services.session.service.makers import Makers
 from services.session.service.ports import ChangeNotifier, ChatHeads, SessionDatabase
 from services.session.store import outgoing_hooks
 from services.session.store.outgoing_hooks import NewHook
@@ -31,11 +32,17 @@ class OutgoingHooks:
     """Message learns of the first hook of a group by the group's new version."""
 
     def __init__(
-        self, database: SessionDatabase, notifier: ChangeNotifier, heads: ChatHeads, settings: Settings
+        self,
+        database: SessionDatabase,
+        notifier: ChangeNotifier,
+        heads: ChatHeads,
+        makers: Makers,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._notifier = notifier
         self._heads = heads
+        self._makers = makers
         self._limits = settings.limits
         self._is_enabled = settings.outgoing_hooks.enabled
         self._rules = AddressRules(settings.outgoing_hooks.permitted_networks)
@@ -60,7 +67,8 @@ class OutgoingHooks:
     async def list_hooks(self, request: ListOutgoingHooks) -> OutgoingHookList:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        return await self._database.read(partial(outgoing_hooks.list_hooks, request=request))
+        found = await self._database.read(partial(outgoing_hooks.list_hooks, request=request))
+        return OutgoingHookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteOutgoingHook) -> Ack:
         domain.check_actor(request.actor)

@@ -75,6 +75,11 @@ class OnlineAccounts(Protocol):
         """Those of the accounts that have a connection; None when presence is unknown."""
 
 
+class ActiveAccounts(Protocol):
+    async def inactive(self, accounts: Sequence[AccountId]) -> Collection[AccountId]:
+        """Those of at most 1,000 accounts that auth lets do nothing now. Raises RequestError."""
+
+
 class ChatMessages(Protocol):
     """Reads from the message service. Raises RequestError."""
 

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.domain import LOBBY, OwnerCandidate, next_owner
-from services.session.store import outgoing_hooks
+from services.session.store import hooks, outgoing_hooks
 from services.session.store.memberships import lock_group
 from services.session.store.sql import IS_MEMBER, later, lock_active, role_of, touch
-from services.session.tables import chat, member
+from services.session.tables import chat, link, member
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Role
@@ -59,7 +59,8 @@ def end_membership(connection: sa.Connection, request: EndMembership, now: int, 
 def end_memberships(
     connection: sa.Connection, account: AccountId, left: Sequence[LockedChat], now: int, broadcast_from: int
 ) -> list[LeftChat]:
-    """The account leaves these chats, and its outgoing hooks there end. The caller touches the profiles."""
+    """The account leaves these chats, and the webhooks and links that it has made there end. The caller touches the
+    profiles."""
     numbers = [row.id for row in left]
     owners = _next_owners(connection, account, [row.id for row in left if row.owner == account])
     connection.execute(
@@ -76,7 +77,9 @@ def end_memberships(
     own = sa.and_(member.c.account == account, member.c.chat.in_(numbers))
     connection.execute(sa.update(member).where(own).values(role=Role.LEFT, version=version))
     _transfer_ownership(connection, owners)
+    hooks.delete_of_member(connection, account, numbers)
     outgoing_hooks.delete_of_member(connection, account, numbers)
+    connection.execute(sa.delete(link).where(link.c.by == account, link.c.chat.in_(numbers)))
     listed = _list_members(connection, [row.id for row in left if row.size <= broadcast_from and row.id != LOBBY])
     return [LeftChat(row.id, row.version + 1, *owners.get(row.id, (NO_ACCOUNT, 0)), listed.get(row.id)) for row in left]
 

@@ -1,10 +1,11 @@
-"""Hooks, by which programs post to a group. Of a secret, its digest alone is stored."""
+"""Incoming webhooks, by which programs post to a group. Of a secret, its digest alone is stored. They act while their
+makers manage the group."""
 
 import sqlalchemy as sa
 
 from services.session import domain
 from services.session.store.memberships import lock_managed_group
-from services.session.store.sql import role_of
+from services.session.store.sql import is_managed_by_maker, role_of
 from services.session.tables import hook
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import CreateHook, DeleteHook, FoundHook, HookList, HookView, ListHooks
@@ -26,9 +27,10 @@ def create(
 def list_hooks(connection: sa.Connection, request: ListHooks) -> HookList:
     """Raises RequestError."""
     domain.check_can_manage(role_of(connection, request.chat, request.actor))
-    found = sa.select(hook.c.hook, hook.c.name, hook.c.by, hook.c.created).where(hook.c.chat == request.chat)
-    rows = connection.execute(found.order_by(hook.c.created, hook.c.hook))
-    return HookList([HookView(number, name, AccountId(by), created) for number, name, by, created in rows])
+    fields = hook.c.hook, hook.c.name, hook.c.by, hook.c.created, ~is_managed_by_maker(hook)
+    found = sa.select(*fields).where(hook.c.chat == request.chat).order_by(hook.c.created, hook.c.hook)
+    rows = connection.execute(found)
+    return HookList([HookView(number, name, AccountId(by), *rest) for number, name, by, *rest in rows])
 
 
 def delete(connection: sa.Connection, request: DeleteHook) -> None:
@@ -41,14 +43,25 @@ def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
     connection.execute(sa.delete(hook).where(hook.c.chat == chat))
 
 
+def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[ChatId]) -> None:
+    connection.execute(sa.delete(hook).where(hook.c.by == account, hook.c.chat.in_(chats)))
+
+
 def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
     connection.execute(sa.delete(hook).where(hook.c.by == account))
 
 
 def find(connection: sa.Connection, digest: str) -> FoundHook:
-    """Raises RequestError."""
-    found = sa.select(hook.c.hook, hook.c.chat, hook.c.name, hook.c.by).where(hook.c.digest == digest)
-    row = connection.execute(found).one_or_none()
+    """Raises RequestError, also if the maker may not manage the group any more."""
+    fields = hook.c.hook, hook.c.chat, hook.c.name, hook.c.by, is_managed_by_maker(hook).label("acts")
+    row = connection.execute(sa.select(*fields).where(hook.c.digest == digest)).one_or_none()
     if row is None:
         raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook")
+    if not row.acts:
+        raise paused_hook()
     return FoundHook(row.hook, ChatId(row.chat), row.name, AccountId(row.by))
+
+
+def paused_hook() -> RequestError:
+    """The same for a maker that is demoted and one that is disabled."""
+    return RequestError(ErrorCode.FORBIDDEN, "who made this hook may not manage the group now")

@@ -1,18 +1,26 @@
-"""Links by which accounts join a group. They outlive the role of who made them."""
+"""Links by which accounts join a group, while their makers manage it."""
+
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from services.session import domain
 from services.session.domain import ALWAYS
 from services.session.store.memberships import StartedJoin, admit, is_joining, lock_group, lock_managed_group
-from services.session.store.sql import role_of
+from services.session.store.sql import is_managed_by_maker, role_of
 from services.session.tables import link
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, InvitationLinks, JoinByLink, ListLinks
 from shared.settings import LimitsSettings
 
+_IS_MANAGED = is_managed_by_maker(link)
 _IS_LEFT = sa.or_(link.c.uses.is_(None), link.c.uses > 0)
+
+
+class FoundLink(NamedTuple):
+    chat: ChatId
+    by: AccountId
 
 
 def create(
@@ -32,7 +40,7 @@ def create(
 def list_links(connection: sa.Connection, request: ListLinks, now: int) -> InvitationLinks:
     """Raises RequestError."""
     domain.check_can_manage(role_of(connection, request.chat, request.actor))
-    columns = (link.c.link, link.c.by, link.c.uses, link.c.expires)
+    columns = (link.c.link, link.c.by, link.c.uses, link.c.expires, ~_IS_MANAGED)
     found = sa.select(*columns).where(link.c.chat == request.chat, link.c.expires > now, _IS_LEFT)
     rows = connection.execute(found.order_by(link.c.created, link.c.link))
     return InvitationLinks([_link(*row) for row in rows])
@@ -44,13 +52,12 @@ def delete(connection: sa.Connection, request: DeleteLink) -> None:
     connection.execute(sa.delete(link).where(link.c.link == request.link, link.c.chat == group.id))
 
 
-def chat_of(connection: sa.Connection, code: str, now: int) -> ChatId:
+def find(connection: sa.Connection, code: str, now: int) -> FoundLink:
     """Raises RequestError."""
-    found = sa.select(link.c.chat).where(link.c.link == code, link.c.expires > now, _IS_LEFT)
-    chat = connection.execute(found).scalar_one_or_none()
-    if chat is None:
-        raise _no_link()
-    return ChatId(chat)
+    row = connection.execute(sa.select(link.c.chat, link.c.by).where(_is_usable(code, now))).one_or_none()
+    if row is None:
+        raise no_link()
+    return FoundLink(ChatId(row.chat), AccountId(row.by))
 
 
 def join(
@@ -60,15 +67,19 @@ def join(
     group = lock_group(connection, chat)
     if is_joining(connection, group, request.actor):
         return StartedJoin(group.version, group.name)
-    usable = sa.and_(link.c.link == request.link, link.c.expires > now, _IS_LEFT)
+    usable = _is_usable(request.link, now)
     if connection.execute(sa.update(link).where(usable).values(uses=link.c.uses - 1)).rowcount == 0:
-        raise _no_link()
+        raise no_link()
     return admit(connection, group, request.actor, head, limits, now)
 
 
-def _link(code: str, by: int, uses: int | None, expires: int) -> InvitationLink:
-    return InvitationLink(code, AccountId(by), uses or 0, 0 if expires == ALWAYS else expires)
+def _is_usable(code: str, now: int) -> sa.ColumnElement[bool]:
+    return sa.and_(link.c.link == code, link.c.expires > now, _IS_LEFT, _IS_MANAGED)
 
 
-def _no_link() -> RequestError:
+def _link(code: str, by: int, uses: int | None, expires: int, paused: bool) -> InvitationLink:
+    return InvitationLink(code, AccountId(by), uses or 0, 0 if expires == ALWAYS else expires, paused)
+
+
+def no_link() -> RequestError:
     return RequestError(ErrorCode.NOT_FOUND, "this link cannot be used any more", "link")

@@ -1,5 +1,6 @@
-"""Outgoing hooks, which post the messages of a group. The row of a hook is its queue: what is left to post are the
-messages from `next` to `known`. One process at a time holds the lease of a hook, and posts for it."""
+"""Outgoing webhooks, which post the messages of a group while their makers manage it. The row of a webhook is its
+queue: what is left to post are the messages from `next` to `known`. One process at a time holds the lease of a webhook,
+and posts for it."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -9,8 +10,8 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.store.memberships import increment_version, lock_managed_group
-from services.session.store.sql import IS_MEMBER, role_of
-from services.session.tables import member, outgoing_hook
+from services.session.store.sql import is_managed_by_maker, role_of
+from services.session.tables import outgoing_hook
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.outgoing_hooks import (
@@ -25,7 +26,8 @@ from shared.contract.outgoing_hooks import (
 from shared.settings import LimitsSettings
 
 _ROW = outgoing_hook.c
-_IS_DUE = sa.and_(_ROW.stopped.is_(False), _ROW.next <= _ROW.known)
+_IS_MANAGED = is_managed_by_maker(outgoing_hook)
+_IS_DUE = sa.and_(_ROW.stopped.is_(False), _ROW.next <= _ROW.known, _IS_MANAGED)
 
 
 class LeasedHook(NamedTuple):
@@ -80,7 +82,8 @@ def create(
 def list_hooks(connection: sa.Connection, request: ListOutgoingHooks) -> OutgoingHookList:
     """Raises RequestError."""
     check_manages(connection, request.chat, request.actor)
-    found = sa.select(outgoing_hook).where(_ROW.chat == request.chat).order_by(_ROW.created, _ROW.hook)
+    found = sa.select(outgoing_hook, (~_IS_MANAGED).label("paused")).where(_ROW.chat == request.chat)
+    found = found.order_by(_ROW.created, _ROW.hook)
     return OutgoingHookList([_view(row._mapping) for row in connection.execute(found)])
 
 
@@ -88,7 +91,7 @@ def _view(row: sa.RowMapping) -> OutgoingHookView:
     url = urlsplit(row["endpoint"])
     state = HookState.STOPPED if row["stopped"] else HookState.FAILING if row["attempts"] else HookState.ACTIVE
     place = row["hook"], row["name"], AccountId(row["by"]), f"{url.scheme}://{url.netloc}"
-    return OutgoingHookView(*place, row["created"], row["next"], state, row["error"])
+    return OutgoingHookView(*place, row["created"], row["next"], state, row["error"], row["paused"])
 
 
 def delete(connection: sa.Connection, request: DeleteOutgoingHook, now: int) -> int:
@@ -138,12 +141,6 @@ def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[
     connection.execute(sa.delete(outgoing_hook).where(_ROW.by == account, _ROW.chat.in_(chats)))
 
 
-def delete_if_left(connection: sa.Connection, leased: LeasedHook) -> None:
-    """End a hook whose maker is no member any more. The version before ends memberships without this."""
-    is_member = sa.exists().where(member.c.chat == leased.chat, member.c.account == leased.by, IS_MEMBER)
-    connection.execute(sa.delete(outgoing_hook).where(_ROW.hook == leased.hook, ~is_member))
-
-
 # What is to be posted
 
 
@@ -179,9 +176,12 @@ def lease_due(
 
 
 def advance(connection: sa.Connection, leased: LeasedHook, index: int) -> bool:
-    """The message `index` is delivered. Returns whether the lease holds: the hook exists and nobody replays it."""
+    """The message `index` is delivered. Returns whether the hook may go on: it exists, nobody replays it, and its
+    maker manages the group."""
     delivered = {"next": index + 1, "attempts": 0, "failing_since": 0, "error": ""}
-    return connection.execute(_update(leased).values(**delivered)).rowcount > 0
+    is_kept = connection.execute(_update(leased).values(**delivered)).rowcount > 0
+    going_on = sa.select(sa.literal(1)).where(_ROW.hook == leased.hook, _IS_MANAGED)
+    return is_kept and connection.execute(going_on).first() is not None
 
 
 def release(connection: sa.Connection, leased: LeasedHook, due: int) -> None:

@@ -88,6 +88,11 @@ def slices(values: Sequence[V]) -> Iterator[Sequence[V]]:
         yield values[start : start + SLICE]
 
 
+def is_managed_by_maker(made: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether the account that has made a row of this table is an admin, or the owner, of the group now."""
+    return sa.exists().where(member.c.chat == made.c.chat, member.c.account == made.c.by, IS_ADMIN)
+
+
 def members_of(connection: sa.Connection, number: ChatId) -> list[AccountId]:
     return _accounts_where(connection, number, IS_MEMBER)
 

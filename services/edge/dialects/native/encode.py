@@ -278,7 +278,7 @@ def presence_event(one: PresenceChanged) -> events.PresenceEvent:
 
 
 def link(one: InvitationLink) -> links.InvitationResult:
-    return links.InvitationResult(one.link, one.by, one.uses or UNSET, one.expires or UNSET)
+    return links.InvitationResult(one.link, one.by, one.uses or UNSET, one.expires or UNSET, one.paused or UNSET)
 
 
 def requests(pending: Requests) -> results.RequestsResult:

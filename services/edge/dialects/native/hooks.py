@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.parameters import ChatParameters
 from services.edge.dialects.native.requests import Caller
@@ -28,12 +29,14 @@ class CreateHookResult(msgspec.Struct):
 
 
 class HookInfo(msgspec.Struct):
-    """`by`: who made it, and posts its messages. `created`: Unix milliseconds."""
+    """`by`: who made it, and posts its messages. `created`: Unix milliseconds. `paused`: it posts nothing, because who
+    made it may not manage the group now."""
 
     hook: str
     name: str
     by: int
     created: int
+    paused: bool | UnsetType = UNSET
 
 
 class HooksResult(msgspec.Struct):
@@ -59,4 +62,4 @@ def created(reply: CreatedHook) -> CreateHookResult:
 
 
 def listed(reply: HookList) -> HooksResult:
-    return HooksResult([HookInfo(one.hook, one.name, one.by, one.created) for one in reply.hooks])
+    return HooksResult([HookInfo(one.hook, one.name, one.by, one.created, one.paused or UNSET) for one in reply.hooks])

@@ -42,9 +42,10 @@ class CreateOutgoingHookResult(msgspec.Struct):
 
 
 class OutgoingHookInfo(msgspec.Struct):
-    """`by`: who made it, and must remain a member. `origin`: of the endpoint, whose path is not shown. `created`: Unix
+    """`by`: who made it, and must manage the group. `origin`: of the endpoint, whose path is not shown. `created`: Unix
     milliseconds. `next`: the index of the next message that is posted. `state`: active, failing (there will be further
-    attempts) or stopped (not before a replay). `last_error`: of the last attempt, if it failed."""
+    attempts) or stopped (not before a replay). `last_error`: of the last attempt, if it failed.
+    `paused`: nothing is posted, because who made it may not manage the group now."""
 
     hook: str
     name: str
@@ -54,6 +55,7 @@ class OutgoingHookInfo(msgspec.Struct):
     next: int
     state: str
     last_error: str | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
 
 
 class OutgoingHooksResult(msgspec.Struct):
@@ -94,7 +96,8 @@ def result(reply: OutgoingHookReply) -> msgspec.Struct:
         case OutgoingHookList(found):
             return OutgoingHooksResult([
                 OutgoingHookInfo(
-                    one.hook, one.name, one.by, one.origin, one.created, one.next, one.state.value, one.error or UNSET
+                    one.hook, one.name, one.by, one.origin, one.created, one.next, one.state.value, one.error or UNSET,
+                    one.paused or UNSET,
                 )
                 for one in found
             ])  # fmt: skip

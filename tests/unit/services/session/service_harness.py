@@ -13,6 +13,7 @@ from services.cli.ports import free_port
 from services.session.app import serve
 from shared.bus.client import Bus
 from shared.contract import subjects as on
+from shared.contract.auth import FindInactive, InactiveAccounts
 from shared.contract.edge import Notify
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -87,6 +88,8 @@ class BusPeers:
         self.history_requests: list[GetHistory] = []
         self.history_is_forbidden = False
         self.message.serve(on.GET_HISTORY, self._history, queue="message")
+        self.inactive: set[AccountId] = set()
+        self.auth.serve(on.FIND_INACTIVE, self._find_inactive, queue="auth")
 
     def _record_announcement(self, data: bytes) -> None:
         self._announcements.append(msgspec.msgpack.decode(data, type=MembershipVersions))
@@ -101,6 +104,9 @@ class BusPeers:
                 raise RequestError(ErrorCode.UNAVAILABLE, "later")
             self.head_replies_left -= 1
         return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
+
+    async def _find_inactive(self, request: FindInactive) -> InactiveAccounts:
+        return InactiveAccounts([one for one in request.accounts if one in self.inactive])
 
     async def _history(self, request: GetHistory) -> History:
         self.history_requests.append(request)

@@ -16,6 +16,7 @@ from shared import settings as given
 from shared.contract.admin import ResetPassword, SearchTrail, SetDisabled
 from shared.contract.auth import (
     DeleteAccount,
+    FindInactive,
     GetKeys,
     IdentifierKind,
     ListRevocations,
@@ -46,6 +47,7 @@ from shared.contract.subjects import (
     DELETE_ANY_BOT_TOKEN,
     DELETE_BOT,
     DELETE_BOT_TOKEN,
+    FIND_INACTIVE,
     GET_KEYS,
     LIST_ALL_BOTS,
     LIST_BOTS,
@@ -228,8 +230,11 @@ async def test_what_ends_a_bot_ends_its_tokens(owner: Owner, cluster: AuthCluste
 
 async def test_a_disabled_account_does_not_act_by_its_bots(owner: Owner, cluster: AuthCluster) -> None:
     made = await owner.token()
-    operator = await cluster.operator()
+    operator, session = await cluster.operator(), await cluster.session()
+    both = FindInactive([owner.account, owner.bot, AccountId(999)])
+    assert (await session.bus.request(FIND_INACTIVE, both)).accounts == [AccountId(999)]
     await operator.request(SET_DISABLED, SetDisabled(owner.account, True))
+    assert (await session.bus.request(FIND_INACTIVE, both)).accounts == both.accounts
     assert await owner.revoked() == {made.sid}
     assert await rejection_code(owner.token()) is ErrorCode.FORBIDDEN, "a request that was on its way"
     by_operator = CreateBotToken(owner.bot, "x", ["send"])

@@ -7,8 +7,9 @@ import pytest
 from shared.contract import subjects as on
 from shared.contract.errors import ErrorCode
 from shared.contract.hooks import CreateHook, DeleteHook, FindHook, FoundHook, ListHooks
+from shared.contract.invitations import CreateLink, JoinByLink, ListLinks
 from shared.contract.session import Ack
-from tests.unit.services.session.service_harness import ANN, BusPeers, rejection
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, BusPeers, rejection
 
 
 def digest(secret: str) -> str:
@@ -35,3 +36,21 @@ async def test_bad_names_are_rejected(peers: BusPeers, name: str) -> None:
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
     failed = await rejection(peers.edge.request(on.CREATE_HOOK, CreateHook(chat, name, ANN)))
     assert failed.field == "name"
+
+
+async def test_what_a_disabled_account_has_made_does_not_act(peers: BusPeers) -> None:
+    chat = (await peers.create(BOB, actor=ANN, name="Fruit")).chat.id
+    made = await peers.edge.request(on.CREATE_HOOK, CreateHook(chat, "Grafana", ANN))
+    link = await peers.edge.request(on.CREATE_LINK, CreateLink(chat, actor=ANN))
+    peers.inactive = {ANN}
+    assert (
+        await rejection(peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret))))
+    ).code is ErrorCode.FORBIDDEN
+    joined = peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link.link, CEM))
+    assert (await rejection(joined)).code is ErrorCode.NOT_FOUND
+    (hook,) = (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks
+    (shown,) = (await peers.edge.request(on.LIST_LINKS, ListLinks(chat, ANN))).links
+    assert (hook.paused, shown.paused) == (True, True)
+    peers.inactive = set()
+    assert await peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))
+    assert (await peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link.link, CEM))).chat == chat

@@ -109,8 +109,11 @@ class HookedRoom:
     async def publish(self, event: OutgoingHooksDue) -> None:
         await self.peers.message.publish_event(on.OUTGOING_HOOKS_DUE, event, key=secrets.token_hex(8))
 
+    async def hooks(self) -> list[OutgoingHookView]:
+        return (await self.peers.edge.request(on.LIST_OUTGOING_HOOKS, ListOutgoingHooks(self.chat, BOB))).hooks
+
     async def hook(self) -> OutgoingHookView:
-        (hook,) = (await self.peers.edge.request(on.LIST_OUTGOING_HOOKS, ListOutgoingHooks(self.chat, ANN))).hooks
+        (hook,) = await self.hooks()
         return hook
 
     async def wait(self, right: Callable[[OutgoingHookView], bool]) -> OutgoingHookView:
@@ -405,6 +408,44 @@ async def test_a_hook_that_ends_during_its_turn_posts_nothing_more(
         await room.post(7)
         received = await asyncio.to_thread(receiver.wait, lambda received: received and received[-1].path == "/later")
         assert numbers(received) == [4, 7]
+
+
+@pytest.mark.parametrize("reason", ["disabled", "demoted"])
+async def test_a_hook_posts_while_its_maker_may_act(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """A turn in progress ends with the message that is being posted."""
+    monkeypatch.setattr(hook_delivery, "_PAUSED_MS", 20)
+    loop, release = asyncio.get_running_loop(), asyncio.Event()
+
+    def delay(_: Received) -> int:
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+        return 200
+
+    async def set_right(is_granted: bool) -> None:
+        if reason == "disabled":
+            peers.inactive = set() if is_granted else {ANN}
+        else:
+            role = Role.ADMIN if is_granted else Role.MEMBER
+            await peers.edge.request(on.SET_ROLE, SetRole(room.chat, ANN, role, BOB))
+
+    receiver.status_of = delay
+    async with running_service(with_hooks(settings)):
+        room = await HookedRoom.found(peers)
+        await room.create(receiver.url(), ANN)
+        room.commit(4)
+        await room.post(5)
+        await asyncio.to_thread(receiver.begun.wait)
+        await set_right(False)
+        release.set()
+        await room.create(receiver.url(path="/other"), BOB)
+        await room.post(6)
+        await asyncio.to_thread(receiver.wait, lambda received: received[-1].path == "/other")
+        assert [hook.paused for hook in await room.hooks()] == [True, False]
+        assert [one.path for one in receiver.received] == ["/listen?key=1", "/other"]
+        await set_right(True)
+        received = await asyncio.to_thread(receiver.wait, lambda received: len(received) == 4)
+        assert numbers([one for one in received if one.path != "/other"]) == [4, 5, 6]
 
 
 async def test_a_hook_of_a_member_waits_until_its_history_may_be_read(

@@ -78,3 +78,14 @@ async def test_hooks_end_with_the_account_that_made_them(populated: StoreHarness
     leave = partial(account_removal.leave_chats, account=BOB, now=NOW, broadcast_from=512)
     await populated.database.write(leave)
     assert [one.hook for one in await listed(populated, ANN, group)] == ["1"]
+
+
+async def test_a_hook_acts_while_its_maker_manages_the_group(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    await populated.set_role(group, BOB, Role.MEMBER)
+    assert (await rejection(find(populated, "1"))).code is ErrorCode.FORBIDDEN
+    assert [one.paused for one in await listed(populated, ANN, group)] == [True]
+    await populated.set_role(group, BOB, Role.ADMIN)
+    assert await find(populated, "1")
+    await populated.end_membership(ANN, group, BOB)
+    assert await listed(populated, ANN, group) == []

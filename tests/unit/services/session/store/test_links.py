@@ -95,3 +95,14 @@ async def test_a_link_is_deleted_by_an_admin_of_its_group_and_with_the_group(
     await populated.create_link(ANN, group, "m")
     await populated.disband(ANN, group)
     await unusable(populated, "m")
+
+
+async def test_a_link_can_be_used_while_its_maker_manages_the_group(populated: StoreHarness, group: ChatId) -> None:
+    await populated.create_link(BOB, group, "l")
+    await populated.set_role(group, BOB, Role.MEMBER)
+    await unusable(populated, "l")
+    assert await populated.links(ANN, group) == [InvitationLink("l", BOB, paused=True)]
+    await populated.set_role(group, BOB, Role.ADMIN)
+    assert await populated.join_by_link(DAN, "l")
+    await populated.end_membership(BOB, group, BOB)
+    assert await populated.links(ANN, group) == []

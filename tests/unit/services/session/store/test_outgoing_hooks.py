@@ -140,14 +140,19 @@ async def test_hooks_end_with_the_membership_of_their_maker(populated: StoreHarn
     assert [one.hook for one in await lease(populated)] == ([] if end == "erase" else ["3"])
 
 
-async def test_a_hook_ends_if_its_maker_left_at_the_version_before(populated: StoreHarness, group: ChatId) -> None:
+async def test_a_hook_posts_while_its_maker_manages_the_group(populated: StoreHarness, group: ChatId) -> None:
+    """The version before ends memberships and leaves their hooks."""
     await create(populated, ANN, group, "1")
     await create(populated, BOB, group, "2")
     await note(populated, group, HEAD + 1)
-    await populated.set_role(group, BOB, Role.LEFT)
-    for leased in await lease(populated):
-        await populated.database.write(partial(outgoing_hooks.delete_if_left, leased=leased))
-    assert [one.hook for one in await listed(populated, ANN, group)] == ["1"]
+    for role in (Role.MEMBER, Role.LEFT):
+        await populated.set_role(group, BOB, role)
+        assert [one.paused for one in await listed(populated, ANN, group)] == [False, True]
+    (leased,) = await lease(populated)
+    assert leased.hook == "1"
+    await populated.set_role(group, ANN, Role.MEMBER)
+    advance = partial(outgoing_hooks.advance, leased=leased, index=HEAD + 1)
+    assert not await populated.database.write(advance)
 
 
 async def test_a_hook_is_leased_once_it_has_something_to_post(populated: StoreHarness, group: ChatId) -> None:
