@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.types import Options
 
-from shared.contract.auth import Keys, PublicKey
+from shared.contract.auth import Keys, PublicKey, Revocation
 from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
@@ -22,12 +22,14 @@ BOT_TYPE = "bot+jwt"
 """The JWT type of a bot's token, which permits its scopes alone. Who does not know scopes rejects the type."""
 LEEWAY_SECONDS = 30.0
 """Tolerated difference of two machines' clocks."""
+LONG_BEFORE_SECONDS = 60
+"""By clocks that may differ: a token that was issued so long before a revocation was issued before it."""
 
 _MAX_BYTES = 4096
 _HEADER = frozenset({"alg", "typ", "kid"})
 _REQUIRED = ("sub", "sid", "iat", "exp", "jti", "iss", "aud")
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-_Time = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class BadToken(RequestError):
@@ -43,8 +45,9 @@ class UnknownKey(BadToken):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """The claims of a token. Times are Unix seconds; account-wide revocations are compared with `issued`. `scopes`: of
-    a bot's token; None: a user's, which permits everything."""
+    """The claims of a token. Times are Unix seconds. `scopes`: of a bot's token; None: a user's, which permits
+    everything. `revision`: the number of the last revocation before the token; None: auth of the version before has
+    issued it."""
 
     account: AccountId
     sid: str
@@ -52,17 +55,28 @@ class Claims(msgspec.Struct, frozen=True):
     expires: int
     jti: str
     scopes: frozenset[TokenScope] | None = None
+    revision: int | None = None
+
+    def is_voided_by(self, revocation: Revocation) -> bool:
+        """By a revocation of the token's account. One of all tokens voids those with a lower revision. (Numbers are
+        given again after a restored backup: it also voids what was issued long before it.)"""
+        if revocation.sid:
+            return revocation.sid == self.sid
+        if self.revision is None:
+            return self.issued < revocation.time
+        return self.revision < revocation.number or self.issued < revocation.time - LONG_BEFORE_SECONDS
 
 
 class _Payload(msgspec.Struct):
     sub: Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,18}\Z")]
     sid: _Id
     jti: _Id
-    iat: _Time
-    exp: _Time
-    nbf: _Time = 0
+    iat: _Count
+    exp: _Count
+    nbf: _Count = 0
     scope: str = ""
     """Of a bot's token: words, of which unknown ones permit nothing (RFC 8693, 4.2)."""
+    rev: _Count | None = None
 
 
 class Verifier:
@@ -91,7 +105,9 @@ class Verifier:
         if max(payload.iat, payload.nbf) - LEEWAY_SECONDS > (now if latest is None else latest):
             raise BadToken("not valid yet")
         scopes = frozenset(TokenScope).intersection(payload.scope.split(" ")) if kind == BOT_TYPE else None
-        return Claims(AccountId(int(payload.sub)), payload.sid, payload.iat, payload.exp, payload.jti, scopes)
+        return Claims(
+            AccountId(int(payload.sub)), payload.sid, payload.iat, payload.exp, payload.jti, scopes, payload.rev
+        )
 
     def _key(self, token: str) -> tuple[str, Ed25519PublicKey]:
         """The token's type and key."""

@@ -137,7 +137,7 @@ class Seeder:
         now = time.time()
         return [
             ClientAccount(
-                f"seed-{number}", SECRET, number, uuid_of(number), self._keys.issue(AccountId(number), now).text
+                f"seed-{number}", SECRET, number, uuid_of(number), self._keys.issue(AccountId(number), now, 0).text
             )
             for number in accounts
         ]

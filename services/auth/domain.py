@@ -49,8 +49,8 @@ MAX_DELAY_SECONDS = 1.0
 _FIRST_DELAY_SECONDS = 0.1
 
 _VOID_AHEAD_SECONDS = 10
-"""A revocation of all tokens also voids those issued while it is committed, or by a replica whose clock is ahead. Later
-tokens are dated after it; verifiers allow for more clock skew than this."""
+"""A revocation of all tokens voids those without a revision that were issued while it is committed, or by a replica
+whose clock is ahead. Later tokens are dated after it; verifiers allow for more clock skew than this."""
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
@@ -354,7 +354,8 @@ def is_mail_recoverable(account: Account, *, any_address: bool) -> bool:
 
 
 def void_before(now: float) -> int:
-    """A revocation of all tokens at `now` voids those issued before this (Unix seconds)."""
+    """A revocation of all tokens at `now` voids those without a revision that were issued before then (Unix
+    seconds)."""
     return int(now) + _VOID_AHEAD_SECONDS
 
 

@@ -90,6 +90,8 @@ class LoginRow(AuthBase, table=True):
     address: str
     client: str
     device: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    revision: int | None = Field(default=None, sa_type=sa.BigInteger)
+    """Of its token. None: a replica of the version before has added it."""
     refresh_family: str | None = Field(default=None, unique=True, index=True)
     """SHA-256 in hex, as of the parts."""
     refresh_part: str | None = None

@@ -87,7 +87,7 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     """Unix milliseconds."""
     lobby: bool = False
     revision: int = 0
-    """The highest revocation number at this login: only later revocations end it."""
+    """The highest revocation number at this login, also in its token: only later revocations end it."""
     refresh: str = ""
     """The refresh token, if the request asked for one."""
     refresh_expires: int = 0
@@ -322,7 +322,8 @@ class ListRevocations(msgspec.Struct):
 
 
 class Revocation(msgspec.Struct, array_like=True, frozen=True):
-    """Tokens of `sid` (or, when empty, every token of the account issued before `time`, Unix seconds) are void."""
+    """Tokens of `sid` are void or, when it is empty, every token of the account with a revision below `number`. `time`
+    (Unix seconds): tokens without a revision are void if they were issued before it."""
 
     number: int
     account: AccountId

@@ -95,8 +95,8 @@ class BadInputFixture:
         return Template(row.frame).substitute(
             self._shared, me=user.number, common=self.commons[row.dialect], mine=self._mine.get(row.dialect, 0),
             mail=user.mail, tag=user.tag, uuid=user.uuid, token=user.token, foreign=other.token,
-            tampered=user.token[:-8] + "AAAAAAAA", expired=own.issue(account, time.time() - _LONG_AGO_SECONDS).text,
-            alien=alien.issue(account, time.time()).text,
+            tampered=user.token[:-8] + "AAAAAAAA", expired=own.issue(account, time.time() - _LONG_AGO_SECONDS, 0).text,
+            alien=alien.issue(account, time.time(), 0).text,
         )  # fmt: skip
 
     def check(self, dialect: str) -> None:

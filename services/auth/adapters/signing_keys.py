@@ -67,22 +67,25 @@ class SigningKeys:
         """Of all keys that verify tokens."""
         return sorted(self._keys)
 
-    def issue(self, account: AccountId, now: float) -> IssuedToken:
-        """A token of a new login session, issued at `now` (Unix seconds)."""
-        return self._issue(account, now, token_hex(16), self._settings.legacy_token_days * _DAY_SECONDS)
+    def issue(self, account: AccountId, now: float, revision: int) -> IssuedToken:
+        """A token of a new login session, issued at `now` (Unix seconds). `revision`: see shared.tokens.Claims."""
+        return self._issue(account, now, revision, token_hex(16), self._settings.legacy_token_days * _DAY_SECONDS)
 
-    def issue_brief(self, account: AccountId, now: float, sid: str = "") -> IssuedToken:
+    def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
         """A token that is refreshed: of a new login session, or of the session `sid`. Revocations are kept as long as
         the longest token lives."""
         longest = self._settings.legacy_token_days * _DAY_SECONDS
-        return self._issue(account, now, sid or token_hex(16), min(self._settings.access_token_minutes * 60, longest))
+        seconds = min(self._settings.access_token_minutes * 60, longest)
+        return self._issue(account, now, revision, sid or token_hex(16), seconds)
 
-    def issue_to_bot(self, account: AccountId, now: float, scopes: Sequence[str], days: float) -> IssuedToken:
+    def issue_to_bot(
+        self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float
+    ) -> IssuedToken:
         """A token of a bot, which permits these scopes."""
-        return self._issue(account, now, token_hex(16), days * _DAY_SECONDS, scopes)
+        return self._issue(account, now, revision, token_hex(16), days * _DAY_SECONDS, scopes)
 
     def _issue(
-        self, account: AccountId, now: float, sid: str, seconds: float, scopes: Sequence[str] = ()
+        self, account: AccountId, now: float, revision: int, sid: str, seconds: float, scopes: Sequence[str] = ()
     ) -> IssuedToken:
         """`scopes`: of a bot's token, at least one."""
         kid = max(self._keys)
@@ -95,6 +98,7 @@ class SigningKeys:
             "jti": token_hex(16),
             "iat": int(now),
             "exp": token.expires,
+            "rev": revision,
         }
         if scopes:
             claims["scope"] = " ".join(scopes)

@@ -81,12 +81,13 @@ class Bots:
         domain.check_bot_token(request)
         began, longest = time.time(), self.settings.auth.bot_token_days
         find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(request.bot))
-        account = (await self.database.read(find)).account
-        issued = max(began, account.tokens_from if account else 0)
+        found = await self.database.read(find)
+        issued = max(began, found.account.tokens_from if found.account else 0)
         scopes, days = sorted(set(request.scopes)), min(request.days or longest, longest)
-        token = self.tokens.issue_to_bot(request.bot, issued, scopes, days)
+        token = self.tokens.issue_to_bot(request.bot, issued, found.revision, scopes, days)
         new = NewBotToken(
             token=BotTokenView(token.sid, request.name, scopes, int(issued * 1000), token.expires),
+            revision=found.revision,
             most=self.settings.limits.tokens_per_bot,
             seconds=int(began),
             act=Act("create bot token", request.bot, self._by, detail=" ".join(scopes)),

@@ -56,15 +56,17 @@ class PasswordHashing(Protocol):
 
 
 class TokenIssuer(Protocol):
-    def issue(self, account: AccountId, now: float) -> IssuedToken:
-        """A token of a new login session, issued at `now` (Unix seconds)."""
+    def issue(self, account: AccountId, now: float, revision: int) -> IssuedToken:
+        """A token of a new login session, issued at `now` (Unix seconds). `revision`: see shared.tokens.Claims."""
 
-    def issue_brief(self, account: AccountId, now: float, sid: str = "") -> IssuedToken:
+    def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
         """A token that is refreshed: of a new login session, or of the session `sid`."""
 
 
 class BotTokenIssuer(Protocol):
-    def issue_to_bot(self, account: AccountId, now: float, scopes: Sequence[str], days: float) -> IssuedToken:
+    def issue_to_bot(
+        self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float
+    ) -> IssuedToken:
         """A token of a bot, issued at `now` (Unix seconds)."""
 
 

@@ -38,7 +38,8 @@ class LoginRefresh:
         if isinstance(login, Revocation):
             await self.revocations.publish(login)
             raise _rejected("the refresh token was used before: its login is ended")
-        token = self.tokens.issue_brief(login.account, max(rotation.now, login.created) / 1000, login.sid)
+        issued = max(rotation.now, login.created) / 1000
+        token = self.tokens.issue_brief(login.account, issued, login.revision, login.sid)
         return Refreshed(login.account, login.sid, token.text, token.expires, login.refresh.text, login.expires)
 
     def _rotation(self, spent: RefreshToken, now: float, address: str) -> Rotation:

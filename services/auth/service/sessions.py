@@ -12,6 +12,7 @@ from services.auth.domain import Account, RefreshToken
 from services.auth.service.ports import TokenIssuer, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import logins, trail
+from services.auth.store.logins import NewLogin
 from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin
 from shared.contract.errors import ErrorCode, RequestError
@@ -33,17 +34,19 @@ class LoginSessions:
     async def start(
         self, account: Account, revision: int, began: float, origin: Origin, device: str, *, refreshable: bool = False
     ) -> Authenticated:
-        """Dates the token at `began`, when the snapshot of `revision` was read: a revocation after the snapshot voids
-        the token, one before it does not, even within the same second."""
+        """The secret was right in the snapshot of `revision`, which was read at `began`: later revocations of all
+        logins void the token, and this one if they are committed already. Edges of the version before compare times:
+        for them the token is dated after all former revocations. Raises RequestError: `unauthenticated`."""
         issued = max(began, account.tokens_from)
         refresh = RefreshToken(token_hex(16), token_hex(32)) if refreshable else None
-        token = (self.tokens.issue_brief if refreshable else self.tokens.issue)(account.id, issued)
+        token = (self.tokens.issue_brief if refreshable else self.tokens.issue)(account.id, issued, revision)
         ends = int(issued + self.refresh_seconds) if refreshable else token.expires
         login = LoginView(token.sid, int(issued * 1000), ends, origin.address, origin.client, device)
-        step = partial(
-            logins.add, account=account.id, login=login, refresh=refresh, most=self.most, seconds=int(time.time())
-        )
-        for ended in await self.database.write(step):
+        new = NewLogin(login, revision, refresh)
+        step = partial(logins.add, account=account.id, new=new, most=self.most, seconds=int(time.time()))
+        if (displaced := await self.database.write(step)) is None:
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "all logins of this account were ended meanwhile")
+        for ended in displaced:
             await self.revocations.publish(ended)
         profile = msgspec.structs.asdict(account.profile)
         del profile["bot"]  # a bot has no secret to log in by

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from services.auth.store import bot_tokens, trail
 from services.auth.store.accounts import erase
 from services.auth.store.outbox import add_event
+from services.auth.store.revocations import is_revoked_since
 from services.auth.tables import accounts, bots
 from services.auth.tables import bot_tokens as tokens
 from shared.contract.admin import Act
@@ -37,9 +38,10 @@ class NewBot:
 
 @dataclass(frozen=True, slots=True)
 class NewBotToken:
-    """`most`: valid tokens of one bot at `seconds` (Unix)."""
+    """`revision`: of the token. `most`: valid tokens of one bot at `seconds` (Unix)."""
 
     token: BotTokenView
+    revision: int
     most: int
     seconds: int
     act: Act
@@ -109,21 +111,22 @@ def check_owner(connection: sa.Connection, bot: AccountId, owner: AccountId | No
 def add_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None, new: NewBotToken) -> None:
     """Raises RequestError: as `check_owner`, `forbidden` for a disabled bot or owner, `limit`."""
     check_owner(connection, bot, owner)
-    _check_active(connection, bot)
+    _check_active(connection, bot, new.revision)
     if len(bot_tokens.list_valid(connection, bot, new.seconds)) >= new.most:
         raise RequestError(ErrorCode.LIMIT, f"a bot has at most {new.most} tokens", "account")
     bot_tokens.add(connection, bot, new.token)
     trail.add(connection, new.act)
 
 
-def _check_active(connection: sa.Connection, bot: AccountId) -> None:
+def _check_active(connection: sa.Connection, bot: AccountId, revision: int) -> None:
     """Locks the rows of the owner, if there is one, and of the bot: the owner's first, as its deletion does."""
     owner = connection.execute(sa.select(bots.c.owner).where(bots.c.account == bot)).scalar()
     needed = {bot, owner or NO_ACCOUNT} - {NO_ACCOUNT}
     active = sa.select(accounts.c.id).where(
         accounts.c.id.in_(needed), accounts.c.uuid.is_not(None), ~accounts.c.disabled
     )
-    if len(connection.execute(active.order_by(accounts.c.id).with_for_update()).all()) < len(needed):
+    found = connection.execute(active.order_by(accounts.c.id).with_for_update()).all()
+    if len(found) < len(needed) or is_revoked_since(connection, bot, revision):
         raise RequestError(ErrorCode.FORBIDDEN, "the bot, or its owner, is disabled", "account")
 
 

@@ -1,12 +1,14 @@
 """Logins: each has a token of its own, and ends when the token expires or is revoked. Every function is one step of a
 transaction. Logins at a replica that keeps no list are missing."""
 
+from dataclasses import dataclass, field
+
 import sqlalchemy as sa
 
 from services.auth.domain import RefreshToken
 from services.auth.store import trail
-from services.auth.store.revocations import revoke
-from services.auth.tables import accounts, logins, revocations
+from services.auth.store.revocations import is_revoked_since, lock_active, revoke
+from services.auth.tables import logins, revocations
 from shared.contract.admin import Act
 from shared.contract.auth import LoginView, Revocation
 from shared.contract.ids import AccountId
@@ -17,28 +19,41 @@ IS_REVOKED = sa.exists().where(
     revocations.c.account == logins.c.account,
     sa.or_(
         revocations.c.sid == logins.c.sid,
-        sa.and_(revocations.c.sid == "", logins.c.created < revocations.c.seconds * 1000),
+        sa.and_(
+            revocations.c.sid == "",
+            sa.or_(
+                revocations.c.number > logins.c.revision,
+                sa.and_(logins.c.revision.is_(None), logins.c.created < revocations.c.seconds * 1000),
+            ),
+        ),
     ),
 )
-"""A replica that keeps no list revokes logins and leaves them here."""
+"""A replica that keeps no list revokes logins and leaves them here. One of the version before adds them without a
+revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewLogin:
+    """`revision`: of its token, when the secret was read that it has matched."""
+
+    login: LoginView
+    revision: int
+    refresh: RefreshToken | None = field(default=None, repr=False)
 
 
 def add(
-    connection: sa.Connection,
-    account: AccountId,
-    login: LoginView,
-    refresh: RefreshToken | None,
-    most: int,
-    seconds: int,
-) -> list[Revocation]:
-    """Adds a login. If the account has more than `most` (0: any number), ends the oldest ones at `seconds` (Unix)."""
-    if most:  # logins of the account at the same time wait for each other
-        connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
+    connection: sa.Connection, account: AccountId, new: NewLogin, most: int, seconds: int
+) -> list[Revocation] | None:
+    """Adds a login. If the account has more than `most` (0: any number), ends the oldest ones at `seconds` (Unix).
+    None: all logins of the account were ended after the secret was read, or it is disabled or deleted."""
+    if not lock_active(connection, account) or is_revoked_since(connection, account, new.revision):
+        return None
+    login, refresh = new.login, new.refresh
     connection.execute(
         logins.insert().values(
-            sid=login.sid, account=account, created=login.created, expires=login.expires, address=login.address,
-            client=login.client, device=login.device, refresh_family=refresh and refresh.family_hash,
-            refresh_part=refresh and refresh.part_hash,
+            sid=login.sid, account=account, created=login.created, expires=login.expires, revision=new.revision,
+            address=login.address, client=login.client, device=login.device,
+            refresh_family=refresh and refresh.family_hash, refresh_part=refresh and refresh.part_hash,
         )
     )  # fmt: skip
     trail.add(connection, Act("log in", account, "user", login.address, login.client))

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from services.auth.domain import RefreshToken
 from services.auth.store import trail
 from services.auth.store.logins import IS_REVOKED
-from services.auth.store.revocations import revoke
+from services.auth.store.revocations import last_number, lock_active, revoke
 from services.auth.tables import logins
 from shared.contract.admin import Act
 from shared.contract.auth import Revocation
@@ -29,18 +29,24 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class RotatedLogin:
-    """`created`: of the login (Unix milliseconds); `expires`: of its refresh token (Unix seconds)."""
+    """`created`: of the login (Unix milliseconds); `expires`: of its refresh token (Unix seconds). `revision`: of its
+    tokens."""
 
     account: AccountId
     sid: str
     created: int
     refresh: RefreshToken
     expires: int
+    revision: int
 
 
 def rotate(connection: sa.Connection, rotation: Rotation) -> RotatedLogin | Revocation | None:
-    """A Revocation: the token was spent before, and its login is ended now. None: there is no such login."""
+    """A Revocation: the token was spent before, and its login is ended now. None: there is no such login, or its
+    account is disabled or deleted."""
     family = logins.c.refresh_family == rotation.spent.family_hash
+    account = connection.execute(sa.select(logins.c.account).where(family)).scalar()
+    if account is None or not lock_active(connection, AccountId(account)):
+        return None
     is_valid = sa.and_(family, logins.c.expires >= rotation.now // 1000, ~IS_REVOKED)
     successor = rotation.spent.successor(rotation.salt)
     change = logins.update().where(is_valid, logins.c.refresh_part == rotation.spent.part_hash).values(
@@ -54,7 +60,8 @@ def rotate(connection: sa.Connection, rotation: Rotation) -> RotatedLogin | Revo
     if not is_rotated and not _is_repeated(login, rotation):
         return _end(connection, login, rotation)
     successor = rotation.spent.successor(login.refresh_salt)
-    return RotatedLogin(AccountId(login.account), login.sid, login.created, successor, login.expires)
+    revision = last_number(connection) if login.revision is None else login.revision
+    return RotatedLogin(AccountId(account), login.sid, login.created, successor, login.expires, revision)
 
 
 def _is_repeated(login: "sa.Row[tuple[object, ...]]", rotation: Rotation) -> bool:

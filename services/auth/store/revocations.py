@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from services.auth.tables import logins, revocations, state
+from services.auth.tables import accounts, logins, revocations, state
 from shared.contract.auth import Revocation, Revocations
 from shared.contract.ids import AccountId
 
@@ -11,14 +11,28 @@ REVOCATIONS_PER_PAGE = 1000
 
 
 def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation:
-    """Voids the tokens of one login session or, without `sid`, all tokens of the account issued before `seconds`
-    (Unix seconds)."""
+    """Voids the tokens of one login session or, without `sid`, all tokens of the account: those with a lower revision,
+    and without one those issued before `seconds` (Unix seconds). To void all, the caller has locked the account's
+    row."""
     count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
     revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
     connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))
     ended = logins.delete().where(logins.c.account == account)
-    connection.execute(ended.where(logins.c.sid == sid) if sid else ended.where(logins.c.created < seconds * 1000))
+    connection.execute(ended.where(logins.c.sid == sid) if sid else ended)
     return revocation
+
+
+def lock_active(connection: sa.Connection, account: AccountId) -> bool:
+    """Whether the account is neither disabled nor deleted. Locks its row: all its tokens are revoked before, or after
+    this transaction."""
+    active = sa.select(accounts.c.id).where(accounts.c.id == account, accounts.c.uuid.is_not(None))
+    return connection.execute(active.where(~accounts.c.disabled).with_for_update()).first() is not None
+
+
+def is_revoked_since(connection: sa.Connection, account: AccountId, revision: int) -> bool:
+    """Whether all tokens of the account with this revision are void."""
+    found = sa.select(revocations.c.number).where(revocations.c.account == account, revocations.c.sid == "")
+    return connection.execute(found.where(revocations.c.number > revision).limit(1)).first() is not None
 
 
 def is_revoked(connection: sa.Connection, account: AccountId, sid: str) -> bool:

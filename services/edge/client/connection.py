@@ -41,7 +41,7 @@ class Connection:
     is None until the first frame selects one of `dialects`."""
 
     __slots__ = (
-        "account", "account_requests", "address", "dialect", "dialects", "first_valid", "info", "issued", "number",
+        "account", "account_requests", "address", "claims", "dialect", "dialects", "first_valid", "info", "number",
         "opened", "pending_verification", "phase", "revision", "scopes", "sid", "token", "token_expires",
     )  # fmt: skip
 
@@ -70,8 +70,8 @@ class Connection:
         self.token_expires = 0
         """Unix seconds."""
         self.revision = 0
-        self.issued: int | None = None
-        """Unix seconds at which the login's token was issued; None: the login was by a secret."""
+        self.claims: Claims | None = None
+        """Of the token that logged in; None: the login was by a secret."""
         self.scopes: frozenset[TokenScope] | None = None
         """Of the bot's token that logged in; None: of no bot."""
         self.pending_verification: PendingVerification | None = None
@@ -82,14 +82,14 @@ class Connection:
         """`claims`: of the login's token; None: the login was by a secret."""
         self.phase = Phase.AUTHENTICATED
         self.account, self.sid, self.revision = answer.account, answer.sid, answer.revision
-        self.issued, self.scopes = (None, None) if claims is None else (claims.issued, claims.scopes)
+        self.claims, self.scopes = claims, claims.scopes if claims is not None else None
         self.account_requests = account_requests
         self.pending_verification = None
 
     def login_replaced(self, answer: Authenticated) -> None:
         """The account has this login instead: its former ones are revoked."""
         self.sid, self.revision = answer.sid, answer.revision
-        self.issued, self.token = None, ""
+        self.claims, self.token = None, ""
 
     def logged_out(self) -> None:
         """The connection is as it was when it was opened."""
@@ -113,9 +113,9 @@ class Connection:
         """Whether the revocation voids this login. Revocations up to the login's revision do not."""
         if revocation.number <= self.revision:
             return False
-        if revocation.sid:
-            return revocation.sid == self.sid
-        return self.issued is None or self.issued < revocation.time
+        if self.claims is not None:
+            return self.claims.is_voided_by(revocation)
+        return revocation.sid in ("", self.sid)
 
     def timed_out(self, now: float, first_frame_seconds: float, unauthenticated_seconds: float) -> str:
         """The reason for which a connection without a login is closed by now; empty while it may stay."""

@@ -79,7 +79,7 @@ class Dispatcher:
                 return await self._auth.recover(session, command)
             case DeleteAccount() | Logout() | ListLogins() | EndLogin() | ChangePassword():
                 return await self._auth.handle_own(session, command)
-            case SetSecurity() if session.connection.issued is not None:
+            case SetSecurity() if session.connection.claims is not None:
                 raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")
             case ExportAccount():
                 return await self._exporter.account(session.connection)

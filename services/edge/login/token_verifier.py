@@ -31,7 +31,8 @@ class TokenVerifier:
         self._keys_requested = -_KEYS_SECONDS
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
         self._sessions: set[str] = set()
-        self._accounts: dict[AccountId, int] = {}
+        self._accounts: dict[AccountId, Revocation] = {}
+        """The highest number and time of the revocations of all tokens of an account."""
         self.revocations_loaded = asyncio.Event()
 
     def revoked(self, revocations: Iterable[Revocation]) -> None:
@@ -39,7 +40,9 @@ class TokenVerifier:
             if revocation.sid:
                 self._sessions.add(revocation.sid)
             else:
-                self._accounts[revocation.account] = max(revocation.time, self._accounts.get(revocation.account, 0))
+                last = self._accounts.get(revocation.account, revocation)
+                number, seconds = max(last.number, revocation.number), max(last.time, revocation.time)
+                self._accounts[revocation.account] = Revocation(number, revocation.account, "", seconds)
 
     def set_keys(self, keys: Iterable[str]) -> None:
         """The ids of the current keys. If they have changed, all tokens are verified again."""
@@ -74,7 +77,8 @@ class TokenVerifier:
             claims = self._verified[digest] = await self._verify(token, seconds)
             while len(self._verified) > _CACHED_TOKENS:
                 self._verified.popitem(last=False)
-        if claims.sid in self._sessions or claims.issued < self._accounts.get(claims.account, 0):
+        last = self._accounts.get(claims.account)
+        if claims.sid in self._sessions or (last is not None and claims.is_voided_by(last)):
             raise BadToken("revoked")
         if claims.expires < self._state.clock.earliest():
             raise BadToken("expired")

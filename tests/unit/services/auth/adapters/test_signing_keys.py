@@ -56,11 +56,11 @@ def test_replicas_that_start_at_once_share_one_key(auth: AuthSettings) -> None:
 
 def test_a_token_is_valid_for_its_lifetime(auth: AuthSettings) -> None:
     signing_keys = SigningKeys(auth)
-    token = signing_keys.issue(AccountId(7), NOW)
+    token = signing_keys.issue(AccountId(7), NOW, 3)
     claims = Verifier(signing_keys.public_keys()).verify(token.text, NOW)
-    assert (claims.account, claims.sid, claims.issued) == (7, token.sid, int(NOW))
+    assert (claims.account, claims.sid, claims.issued, claims.revision) == (7, token.sid, int(NOW), 3)
     assert claims.expires == token.expires == int(NOW + 86_400)
-    other = signing_keys.issue(AccountId(7), NOW)
+    other = signing_keys.issue(AccountId(7), NOW, 3)
     assert other.sid != token.sid
     assert Verifier(signing_keys.public_keys()).verify(other.text, NOW).jti != claims.jti
     assert token.text not in repr(token)
@@ -69,11 +69,11 @@ def test_a_token_is_valid_for_its_lifetime(auth: AuthSettings) -> None:
 def test_the_last_by_name_signs_and_all_verify(auth: AuthSettings) -> None:
     put(auth, "2025-a.pem", Ed25519PrivateKey.generate())
     signing_keys = SigningKeys(auth)
-    before = signing_keys.issue(AccountId(7), NOW)
+    before = signing_keys.issue(AccountId(7), NOW, 3)
     old_list = Verifier(signing_keys.public_keys())
     put(auth, "2026-a.pem", Ed25519PrivateKey.generate())
     signing_keys.reload()
-    after = signing_keys.issue(AccountId(7), NOW)
+    after = signing_keys.issue(AccountId(7), NOW, 3)
     with pytest.raises(UnknownKey):
         old_list.verify(after.text, NOW)
     verifier = Verifier(signing_keys.public_keys())
@@ -129,12 +129,12 @@ OLD, YOUNGER = "20200101000000-0a0a0a0a", "20200102000000-0b0b0b0b"
 def test_a_rotation_creates_the_key_that_signs_from_now_on(auth: AuthSettings) -> None:
     put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
     signing_keys = SigningKeys(auth)
-    old = signing_keys.issue(AccountId(7), NOW)
+    old = signing_keys.issue(AccountId(7), NOW, 3)
     made = rotate(auth.keys)
     assert stat.S_IMODE((auth.keys / f"{made}.pem").stat().st_mode) == 0o600
     signing_keys.reload()
     assert signing_keys.key_ids == [OLD, made]
-    new = signing_keys.issue(AccountId(7), NOW)
+    new = signing_keys.issue(AccountId(7), NOW, 3)
     verifier = Verifier(signing_keys.public_keys())
     assert [verifier.verify(token.text, NOW).sid for token in (old, new)] == [old.sid, new.sid]
     delete(auth.keys, OLD)

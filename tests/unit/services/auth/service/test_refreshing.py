@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from services.auth import domain
 from services.auth.adapters import housekeeping
 from services.auth.store import logins, refreshes, revocations
+from services.auth.store.logins import NewLogin
 from services.auth.store.refreshes import RotatedLogin, Rotation
 from shared import settings as given
 from shared.contract.admin import SearchTrail, SetDisabled
@@ -54,6 +55,7 @@ from tests.unit.services.auth.cluster import (
     rejection_code,
 )
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.store.test_accounts import made
 
 EMAIL = "ann@example.org"
 DAY = 86_400
@@ -197,7 +199,6 @@ async def test_an_origin_that_is_none(edge: EdgeProbe) -> None:
 # Times, in the store
 
 
-ACCOUNT = AccountId(1)
 NOW = 1_795_262_400_000
 FIRST = domain.RefreshToken("f" * 32, "0" * 64)
 
@@ -206,9 +207,11 @@ def rotation(spent: domain.RefreshToken, after_ms: int, salt: str = "salt") -> R
     return Rotation(spent, salt, NOW + after_ms, (NOW + after_ms) // 1000 + DAY, 60_000, "")
 
 
-async def add_login(database: Database, seconds: int = NOW // 1000) -> None:
-    login = LoginView("s1", seconds * 1000, seconds + DAY)
-    await database.write(partial(logins.add, account=ACCOUNT, login=login, refresh=FIRST, most=0, seconds=seconds))
+async def add_login(database: Database, seconds: int = NOW // 1000) -> AccountId:
+    account = await made(database)
+    new = NewLogin(LoginView("s1", seconds * 1000, seconds + DAY), revision=0, refresh=FIRST)
+    assert await database.write(partial(logins.add, account=account, new=new, most=0, seconds=seconds)) == []
+    return account
 
 
 async def rotate(database: Database, one: Rotation) -> RotatedLogin | Revocation | None:
@@ -248,10 +251,13 @@ async def test_only_hashes_are_stored(database: Database) -> None:
 async def test_a_login_stays_ended_when_its_revocation_is_forgotten(database: Database) -> None:
     """A replica of the version before may add a login that is revoked already, and leaves it in the list."""
     seconds = int(time.time() - 8 * DAY)
-    await database.write(partial(revocations.revoke, account=ACCOUNT, sid="", seconds=seconds + 10))
-    await add_login(database, seconds)
-    longer = sa.text("UPDATE logins SET expires = :expires").bindparams(expires=seconds + 60 * DAY)
-    await database.write(lambda connection: connection.execute(longer).rowcount)
+    account = await add_login(database, seconds)
+    left = sa.text("UPDATE logins SET sid = 's2', account = 0, expires = :expires, revision = NULL")
+    left = left.bindparams(expires=seconds + 60 * DAY)
+    await database.write(lambda connection: connection.execute(left).rowcount)
+    await database.write(partial(revocations.revoke, account=account, sid="", seconds=seconds + 10))
+    back = sa.text("UPDATE logins SET account = :account").bindparams(account=account)
+    await database.write(lambda connection: connection.execute(back).rowcount)
     one = Rotation(FIRST, "salt", int(time.time() * 1000), 0, 60_000, "")
     assert await rotate(database, one) is None
     await housekeeping.purge_expired(database, given.AuthSettings(legacy_token_days=7))

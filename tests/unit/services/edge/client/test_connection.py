@@ -67,18 +67,27 @@ def test_after_a_logout_the_connection_is_as_it_was_opened() -> None:
 
 
 @pytest.mark.parametrize(
-    ("revocation", "issued", "ended"),
+    ("revocation", "token", "ended"),
     [
         (Revocation(4, AccountId(1), "sid", 0), None, True), (Revocation(3, AccountId(1), "sid", 0), None, False),
         (Revocation(4, AccountId(1), "other", 0), None, False), (Revocation(4, AccountId(1), "", 50), None, True),
-        (Revocation(4, AccountId(1), "", 50), 49, True), (Revocation(4, AccountId(1), "", 50), 50, False),
-        (Revocation(4, AccountId(1), "sid", 50), 50, True), (Revocation(3, AccountId(1), "", 50), 49, False),
+        (Revocation(4, AccountId(1), "", 50), (49, None), True),
+        (Revocation(4, AccountId(1), "", 50), (50, None), False),
+        (Revocation(4, AccountId(1), "sid", 50), (50, None), True),
+        (Revocation(3, AccountId(1), "", 50), (49, None), False),
+        (Revocation(4, AccountId(1), "", 50), (99, 3), True), (Revocation(4, AccountId(1), "", 50), (20, 4), False),
     ],
 )  # fmt: skip
-def test_a_revocation_ends_the_logins_before_it(revocation: Revocation, issued: int | None, ended: bool) -> None:
-    """All logins of the account, or one session; not logins after it, nor by a token that is newer than it."""
+def test_a_revocation_ends_the_logins_before_it(
+    revocation: Revocation, token: tuple[int, int | None] | None, ended: bool
+) -> None:
+    """All logins of the account, or one session; not logins after it, nor by a token that is newer than it, which its
+    revision says, or without one its time."""
     each = Intake(logged_in=False)
-    claims = None if issued is None else Claims(AccountId(1), "sid", issued, issued + 100, "jti")
+    claims = None
+    if token is not None:
+        issued, revision = token
+        claims = Claims(AccountId(1), "sid", issued, issued + 100, "jti", revision=revision)
     each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW), claims)
     assert each.connection.is_ended_by(revocation) == ended
 

@@ -61,13 +61,13 @@ async def test_tokens_of_two_keys_are_valid_until_the_old_key_is_retired(
     gate: TokenVerifier, keyring: SigningKeys, tmp_path: Path
 ) -> None:
     directory = tmp_path / "keys"
-    old = keyring.issue(AccountId(1), time.time())
+    old = keyring.issue(AccountId(1), time.time(), 0)
     assert (await gate.check(old.text, WAIT_SECONDS)).sid == old.sid
 
     rotate(directory)
     keyring.reload()
     gate.set_keys(keyring.key_ids)
-    new = keyring.issue(AccountId(1), time.time())
+    new = keyring.issue(AccountId(1), time.time(), 0)
     for token in (old, new):
         assert (await gate.check(token.text, WAIT_SECONDS)).sid == token.sid
 
@@ -82,7 +82,7 @@ async def test_tokens_of_two_keys_are_valid_until_the_old_key_is_retired(
 async def test_invalid_tokens_are_counted_by_reason(
     gate: TokenVerifier, keyring: SigningKeys, registry: CollectorRegistry
 ) -> None:
-    for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9).text):
+    for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9, 0).text):
         with pytest.raises(BadToken):
             await gate.check(token, WAIT_SECONDS)
     counted = {
@@ -97,7 +97,7 @@ async def test_invalid_tokens_are_counted_by_reason(
 async def test_a_bot_s_token_is_valid_only_where_its_scopes_are_respected(
     gate: TokenVerifier, keyring: SigningKeys, registry: CollectorRegistry
 ) -> None:
-    made = keyring.issue_to_bot(AccountId(9), time.time(), ["send"], days=1)
+    made = keyring.issue_to_bot(AccountId(9), time.time(), 0, ["send"], days=1)
     assert (await gate.check_with_scopes(made.text, WAIT_SECONDS)).scopes == frozenset({TokenScope.SEND})
     with pytest.raises(BadToken):
         await gate.check(made.text, WAIT_SECONDS)
@@ -105,3 +105,15 @@ async def test_a_bot_s_token_is_valid_only_where_its_scopes_are_respected(
     gate.revoked([Revocation(1, AccountId(9), made.sid, made.expires)])
     with pytest.raises(BadToken):
         await gate.check_with_scopes(made.text, WAIT_SECONDS)
+
+
+async def test_a_revocation_of_all_tokens_is_known_by_its_number(gate: TokenVerifier, keyring: SigningKeys) -> None:
+    """The clock of the replica that has issued the second token is ahead; revocations come in any order."""
+    now = time.time()
+    former, ahead, after = (keyring.issue(AccountId(1), *one) for one in ((now, 3), (now + 20, 4), (now, 5)))
+    gate.revoked([Revocation(5, AccountId(1), "", int(now) - 2), Revocation(4, AccountId(1), "", int(now))])
+    for token in (former, ahead):
+        for check in (gate.check, gate.check_with_scopes):
+            with pytest.raises(BadToken):
+                await check(token.text, WAIT_SECONDS)
+    assert (await gate.check(after.text, WAIT_SECONDS)).sid == after.sid
