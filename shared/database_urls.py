@@ -26,11 +26,5 @@ def with_tls(url: str, tls: TlsFiles) -> str:
     return url + _separator(url) + urlencode({"sslmode": "verify-full", **files})
 
 
-def place_of(url: str) -> str:
-    """A URL of message without user and password, the port given: one database has one place."""
-    parts = urlsplit(sqlalchemy_url(url, "message"))
-    return f"{(parts.hostname or '').lower()}:{parts.port or 5432}{parts.path}?{parts.query}"
-
-
 def _separator(url: str) -> str:
     return "&" if "?" in url else "?"

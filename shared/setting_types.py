@@ -6,8 +6,6 @@ from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from shared.placement import check_ranges
-
 T = TypeVar("T")
 
 Language = Literal["zh", "en"]
@@ -48,8 +46,6 @@ CollectorUrl = Annotated[
     str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")
 ]
 Origin = Annotated[str, _matches(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]*", "*, null or scheme://host[:port]")]
-DatabaseName = Annotated[str, _matches("[a-z][a-z0-9]{0,14}", "names of up to 15 letters a-z and digits")]
-PartitionRanges = Annotated[str, AfterValidator(check_ranges)]
 Network = Annotated[str, AfterValidator(_check_network)]
 
 

@@ -113,7 +113,7 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
         ),
         Limit(
             "one message database", full(lambda need: need.messages <= habits.busy * habits.database_rows),
-            "chats spread over several databases, by partition (`message.databases`)",
+            "an engine that distributes tables by chat",
         ),
         Limit(
             "one Valkey", full(lambda need: need.cores["valkey"][1] <= habits.busy),

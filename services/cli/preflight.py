@@ -70,12 +70,7 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
 
 
 def message_replicas(settings: Settings, count: int) -> list[PlannedProcess]:
-    """`count` replicas (0: one on SQLite, else two), or one for each of several databases, named after it. Raises
-    OperatorError."""
-    if several := settings.message.databases:
-        if count:
-            raise OperatorError("message.databases has one replica of message for each: leave --replicas out")
-        return [PlannedProcess(f"message-{name}", "message", free_port(), database=name) for name in several]
+    """`count` replicas (0: one on SQLite, else two). Raises OperatorError."""
     sqlite = settings.database_url("message").startswith("sqlite")
     if sqlite and count > 1:
         raise OperatorError("SQLite has one writer: several replicas of message need --database postgresql+psycopg:…")

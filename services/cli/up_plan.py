@@ -40,14 +40,13 @@ def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
 @dataclass(frozen=True)
 class PlannedProcess:
     """A process of the product: a service or an edge. `port` is for clients by WebSocket, `tcp_port` for clients by
-    plain TCP; 0 if it serves none. `database`: the one of several that a replica of message works on."""
+    plain TCP; 0 if it serves none."""
 
     name: str
     service: str
     ops: int
     port: int = 0
     tcp_port: int = 0
-    database: str = ""
 
     @property
     def command(self) -> list[str]:
@@ -141,8 +140,6 @@ class UpPlan:
                 "supervisor_port": self.control_port if self.first_page else 0,
             }
             update["edge"] = settings.edge.model_copy(update=own | demo)
-        if part.database:
-            update["message"] = settings.message.model_copy(update={"database": part.database})
         others = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
         return others | variables(settings.model_copy(update=update))
 

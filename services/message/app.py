@@ -12,28 +12,22 @@ from typing import Any
 
 from services.message.adapters import housekeeping, indexing
 from services.message.adapters.announcements import AnnouncementReceiver
-from services.message.adapters.databases import Databases
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.hook_announcer import HookAnnouncer
 from services.message.adapters.indexing import SearchIndexer
 from services.message.adapters.ownership import Ownership
-from services.message.adapters.placement_watch import PlacementWatch
 from services.message.adapters.roster_cache import RosterCache
 from services.message.adapters.tracing import TracedPostingBatcher
 from services.message.adapters.withdrawal import Withdrawal
 from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
-from services.message.router import route, route_database, route_own
+from services.message.router import route, route_own
 from services.message.service.changes import MessageChanges
-from services.message.service.distributed import DistributedQueries
 from services.message.service.message_search import MessageSearch
-from services.message.service.post_routing import PostRouter
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
-from services.message.store.placed import PlacedMessageStore
-from services.message.store.placement import NotPlaced, require_placement
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -62,7 +56,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for dependencies that are not available yet. Raises StartupError."""
     registry, tracer, url = new_registry(), tracing(settings, "message"), settings.database_url("message")
     presence, bus = Presence(settings.redis, registry), Bus(settings.nats, "message", registry, tracer)
-    metrics, databases, hooks = MessageMetrics(registry), _databases(settings.message, bus), HookAnnouncer(bus)
+    metrics, hooks = MessageMetrics(registry), HookAnnouncer(bus)
     database = Database(url, pool_size=settings.database.pool_size, registry=registry, tracer=tracer)
 
     async def membership(request: GetMembership) -> Membership:
@@ -71,10 +65,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async def list_chats(request: ListChats) -> ChatList:
         return await bus.request(LIST_CHATS, request, seconds=_LIST_SECONDS, retry=True)
 
-    store = MessageStore(database) if databases is None else PlacedMessageStore(database)
-    rosters = RosterCache(membership, metrics)
+    store, rosters = MessageStore(database), RosterCache(membership, metrics)
     announcements, tasks, versions = AnnouncementReceiver(rosters), Tasks(), partial(_versions, presence)
-    ownership = Ownership(settings.message, bus.is_denied, metrics, databases)
+    ownership = Ownership(settings.message, bus.is_denied, metrics)
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership, hooks.announce)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
@@ -83,13 +76,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     searching = TextSearch(store, list_chats, settings.message)
     search = MessageSearch(store, rosters, versions, partial(_nodes, presence), settings.message)
     changes = MessageChanges(store, rosters, versions, fanout, metrics, settings.message)
-    if databases is None:
-        route(bus, batcher.submit, queries, changes, searching, search.find, announcements.receive)
-    else:
-        distributed = DistributedQueries(databases, list_chats, settings.message.reply_bytes)
-        submit = PostRouter(databases, batcher.submit, tasks).submit
-        route(bus, submit, distributed, distributed, distributed, distributed.find, announcements.receive)
-        databases.handlers = route_database(bus, databases.own, batcher, queries, changes, searching, search.find)
+    route(bus, batcher.submit, queries, changes, searching, search.find, announcements.receive)
     route_own(bus, batcher, changes, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
@@ -98,12 +85,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     checks = {"nats": bus.check, "events": bus.check_events, "database": store.check}
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
     tasks.start(ops.run(), "operations port")
-    watches = [announcements.run, Withdrawal(bus, ownership, ops.readiness).run, ownership.require_one_database]
-    placement = _placement_watch(store, ownership, fanout)
-    watches += [*([placement.run] if placement else []), *_upkeep(settings.message, store, ownership, metrics)]
+    watches = [announcements.run, Withdrawal(bus, ownership, ops.readiness).run]
+    watches += _upkeep(settings.message, store, ownership, metrics)
     try:
         await require_kind(settings.redis)
-        await cancel_on(stopping, _start(database, bus, settings.message, placement))
+        await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             reconciler.start()
             await _serve_until(batcher, fanout, [watch() for watch in watches], bus, ops, stopping)
@@ -128,40 +114,19 @@ async def _nodes(presence: Presence, accounts: Collection[AccountId]) -> Mapping
     return (await presence.lookup(accounts)).nodes
 
 
-def _databases(settings: MessageSettings, bus: Bus) -> Databases | None:
-    """None unless there are several. Raises NotPlaced."""
-    if not settings.databases:
-        return None
-    if not settings.database:
-        names = ", ".join(settings.databases)
-        raise NotPlaced(f"message.database must name the database that this replica works on, one of {names}")
-    return Databases(bus, settings.database, list(settings.databases))
-
-
-def _placement_watch(store: MessageStore, ownership: Ownership, fanout: Fanout) -> PlacementWatch | None:
-    """None unless there are several databases."""
-    if not isinstance(store, PlacedMessageStore):
-        return None
-    return PlacementWatch(store, ownership, fanout.announce_placement)
-
-
 def _upkeep(
     settings: MessageSettings, store: MessageStore, ownership: Ownership, metrics: MessageMetrics
 ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """By one replica of each database: expiry, and the search index, which is deleted where search is switched off."""
+    """By one replica: expiry, and the search index, which is deleted where search is switched off."""
     days, is_elected = settings.retention_days, partial(ownership.owns, _FIRST_CHAT)
     index = SearchIndexer(store, metrics).tick if settings.search else partial(indexing.clear, store)
     expiry = [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
     return [*expiry, partial(indexing.run, index, is_elected)]
 
 
-async def _start(database: Database, bus: Bus, settings: MessageSettings, placement: PlacementWatch | None) -> None:
-    """Wait for the database, then for NATS. Raises NotMigrated, NotPlaced."""
+async def _start(database: Database, bus: Bus) -> None:
+    """Wait for the database, then for NATS. Raises NotMigrated."""
     await wait_until_available(partial(database.read, partial(require_current, "message")))
-    placed = partial(require_placement, name=settings.database, partitions=settings.partitions)
-    await wait_until_available(partial(database.read, placed))
-    if placement is not None:
-        await wait_until_available(placement.start)
     await bus.start()
     _log.info("message service started")
 

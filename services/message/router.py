@@ -1,19 +1,18 @@
 """Connects each subject to its use case."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 
 from services.message.service.changes import MessageChanges
-from services.message.service.distributed import DistributedQueries
-from services.message.service.post_routing import SubmitPost
+from services.message.service.ports import PostResponder
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from services.message.service.text_search import TextSearch
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.audit import FindMessage, StoredMessage
+from shared.contract.message import PostMessages
 from shared.contract.session import MembershipVersions
 
 _QUEUE = "message"
@@ -24,19 +23,15 @@ ReceiveVersions = Callable[[MembershipVersions], None]
 _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
 
-Handlers = dict[on.Route[Any, Any], Callable[[Any], Awaitable[Any]]]
-Queries = MessageQueries | DistributedQueries
-Changes = MessageChanges | DistributedQueries
-Search = TextSearch | DistributedQueries
 FindStored = Callable[[FindMessage], Awaitable[StoredMessage]]
 
 
 def route(
     bus: Bus,
-    submit: SubmitPost,
-    queries: Queries,
-    changes: Changes,
-    search: Search,
+    submit: Callable[[PostMessages, PostResponder], None],
+    queries: MessageQueries,
+    changes: MessageChanges,
+    search: TextSearch,
     find: FindStored,
     receive_versions: ReceiveVersions,
 ) -> None:
@@ -66,37 +61,3 @@ def route_own(bus: Bus, batcher: PostingBatcher, changes: MessageChanges, replic
     """What this replica alone serves."""
     bus.serve_deferred(on.post(replica), batcher.submit)
     bus.serve(on.change(replica), changes.change)
-
-
-def route_database(
-    bus: Bus,
-    database: str,
-    batcher: PostingBatcher,
-    queries: MessageQueries,
-    changes: MessageChanges,
-    search: TextSearch,
-    find: FindStored,
-) -> Handlers:
-    """What the replicas of one of several databases serve; returns it, without posting."""
-    bus.serve_deferred(on.stored_in(database, on.POST_MESSAGES), batcher.submit, queue=database)
-    handlers: Handlers = {
-        on.SYNC_PART: queries.sync_part,
-        on.UNREAD_PART: queries.unread_part,
-        on.RESUME_PART: queries.resume_part,
-        on.SYNC_CHAT: queries.sync_chat,
-        on.GET_HISTORY: queries.history,
-        on.MARK_READ: queries.mark_read,
-        on.GET_HEADS: queries.heads,
-        on.ERASE_READ_STATE: queries.erase_account,
-        on.FIND_MESSAGE: find,
-        on.CHANGE_MESSAGE: changes.change,
-        on.GET_CHANGES: changes.changes,
-        on.FIND_REACTORS: changes.reactors,
-        on.GET_QUOTED: queries.quoted,
-        on.SEARCH_PART: search.search_part,
-        on.FIND_READ_INDEXES: queries.read_indexes,
-        on.FIND_READERS: queries.readers,
-    }
-    for one, handler in handlers.items():
-        bus.serve(on.stored_in(database, one), handler, queue=database)
-    return handlers

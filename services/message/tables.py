@@ -134,46 +134,6 @@ class EpochRow(MessageTables, table=True):
     value: str
 
 
-class PlacementRow(MessageTables, table=True):
-    """The one row (`id` 1) of one of several databases; a sole database has none. Transactions that change chats lock
-    it, and reads compare its version. `served`: ranges of partitions as text. Ids: see store.placement."""
-
-    __tablename__ = "placement"
-
-    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    name: str
-    partitions: int
-    id_space: int
-    id_spaces: int
-    version: int = _number()
-    served: str
-
-
-class MoveRow(MessageTables, table=True):
-    """The one row (`id` 1) of a database that takes part in a move. `moved`: ranges of partitions as text. `token`: of
-    the command that carries the move out; it compares it in each transaction."""
-
-    __tablename__ = "moves"
-
-    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    source: str
-    target: str
-    moved: str
-    token: str
-
-
-class ChangeRow(MessageTables, table=True):
-    """A changed row of `heads` (`account_id` 0) or `cursors`, recorded by triggers while partitions are moved away."""
-
-    __tablename__ = "changes"
-
-    id: int = Field(sa_column=sa.Column(_ROW_ID, sa.Identity(), primary_key=True))
-    account_id: int = _number()
-    chat_id: int = _number()
-
-    __table_args__ = ({"sqlite_autoincrement": True},)
-
-
 class SearchHeadRow(MessageTables, table=True):
     """How far the search index has come with a chat: the last index, and the last `rev`. `signed`: the sum of both when
     the chat's signature was last right."""

@@ -72,9 +72,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Of several databases of message, the one that a replica works on, and the ranges of `partitions` partitions of
-    chats that it serves (lowest and highest, both included). `version` rises when the ranges change; of two databases
-    that claim a partition, the one with the higher version serves it."""
+    """A replica of an earlier version names so one of several databases of message. Nothing sends or reads it."""
 
     database: str
     version: int
@@ -87,12 +85,11 @@ class Heartbeat(msgspec.Struct, frozen=True):
     before names each node, too. A counter without its envelope reveals a loss. `leaving`: the replica shuts down after
     this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown. `partitions`: the replica may own some of
     so many partitions of chats, and serves a subject of its own; 0: it knows no partitions; -1: it stops, and owns none
-    any more. `placement`: of one of several databases; `partitions` is 0 then, or -1, so that an edge that does not
-    know placements uses the queue group, whose replicas forward the messages of other databases. `wants_accounts`:
-    presence is unknown to it, so edges announce their accounts. `known_nodes`: the nodes whose accounts it knows by
-    their announcements, all since the first number and up to the second. It publishes on the subject of such a node
-    what concerns the node, besides the broadcast to all others. `load`: the cores of the processor that it has used
-    since the heartbeat before. `spare`: it owns no chats while a replica that is none does."""
+    any more. `placement`: not sent any more. `wants_accounts`: presence is unknown to it, so edges announce their
+    accounts. `known_nodes`: the nodes whose accounts it knows by their announcements, all since the first number and up
+    to the second. It publishes on the subject of such a node what concerns the node, besides the broadcast to all
+    others. `load`: the cores that it has used since the heartbeat before. `spare`: it owns no chats while a replica
+    that is none does."""
 
     replica: str
     epoch: int

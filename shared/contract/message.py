@@ -311,11 +311,8 @@ class Unread(msgspec.Struct, frozen=True):
     chats: dict[ChatId, tuple[int, int]] = {}
 
 
-# Between replicas of message that work on several databases: each is requested for its own chats.
-
-
 class SyncPart(msgspec.Struct):
-    """The chats of a Sync that one database serves, by account."""
+    """A Sync with the chats of each account."""
 
     lists: dict[AccountId, list[ChatEntry]]
     known: list[ChatId]
@@ -329,7 +326,7 @@ class SyncedPart(msgspec.Struct, frozen=True):
 
 
 class UnreadPart(msgspec.Struct):
-    """The chats of a GetUnread that one database serves."""
+    """A GetUnread with the chats of the account."""
 
     account: AccountId
     entries: list[ChatEntry]

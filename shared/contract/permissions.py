@@ -65,9 +65,6 @@ _RECORDS = (
 )  # fmt: skip
 """Requests to edges that only an operator may send: records of frames."""
 
-_STORED_ROUTES = tuple(on.stored_in("*", route) for route in on.STORED_ROUTES)
-"""Requests between replicas of message that work on several databases."""
-
 BUS_USERS: dict[str, BusUser] = {
     "auth": BusUser(
         serves=(
@@ -98,9 +95,8 @@ BUS_USERS: dict[str, BusUser] = {
             on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
             on.MARK_READ, on.GET_HEADS, on.ERASE_READ_STATE, on.FIND_MESSAGE, on.CHANGE_MESSAGE, on.change("*"),
             on.GET_CHANGES, on.GET_QUOTED, on.SEARCH, on.FIND_READ_INDEXES, on.FIND_READERS, on.FIND_REACTORS,
-            *_STORED_ROUTES,
         ),
-        requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS, *_STORED_ROUTES),
+        requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
         subscribes=(on.HEARTBEAT, on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
         events=(on.OUTGOING_HOOKS_DUE,),

@@ -7,7 +7,6 @@ import msgspec
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MessageChange, Reactions
 from shared.contract.model import MemberPair, Message
-from shared.contract.session import ChatEntry
 
 _BITS = 53
 """Clients read numbers as 64-bit floats."""
@@ -68,9 +67,8 @@ class ResumedChat(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """`epoch` changes when a database is restored from a backup; with several, it is `name=epoch,name=epoch` of those
-    that have chats of the account; empty: not known now. `rewound`: the client has messages that the database does not
-    have. `gone`: chats in `have` that the account is not in. `away`: chats whose database does not answer now."""
+    """`epoch` changes when the database is restored from a backup. `rewound`: the client has messages that the database
+    does not have. `gone`: chats in `have` that the account is not in. `away`: always empty."""
 
     epoch: str
     chats: list[ResumedChat]
@@ -78,10 +76,3 @@ class Resumed(msgspec.Struct, frozen=True):
     rewound: bool = False
     gone: list[ChatId] = []
     away: list[ChatId] = []
-
-
-class ResumePart(msgspec.Struct):
-    """The chats of a Resume that one database serves."""
-
-    request: Resume
-    entries: list[ChatEntry]

@@ -194,17 +194,6 @@ STOP_RECORDING = Route("edge.all.stop_recording", records.StopRecording, records
 LIST_RECORDINGS = Route("edge.all.recordings", records.ListRecordings, records.EdgeRecording)
 """Every edge replies to these."""
 
-SYNC_PART = Route("message.sync_part", message.SyncPart, message.SyncedPart)
-UNREAD_PART = Route("message.unread_part", message.UnreadPart, message.Unread)
-RESUME_PART = Route("message.resume_part", resume.ResumePart, resume.Resumed)
-SEARCH_PART = Route("message.search_part", search.SearchPart, search.SearchPage)
-STORED_ROUTES = (
-    POST_MESSAGES, SYNC_PART, UNREAD_PART, RESUME_PART, SYNC_CHAT, GET_HISTORY, MARK_READ, GET_HEADS, ERASE_READ_STATE,
-    FIND_MESSAGE, CHANGE_MESSAGE, GET_CHANGES, GET_QUOTED, SEARCH_PART, FIND_READ_INDEXES,
-    FIND_READERS, FIND_REACTORS,
-)  # fmt: skip
-"""The routes that replicas serve for one database each, if there are several: see `stored_in`."""
-
 ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
 BOT_REGISTERED = Topic("events.auth.bot_registered", events.AccountRegistered)
 """Of its own: a version of session without bots would not mark the profile."""
@@ -260,14 +249,8 @@ def post(replica: str) -> Route[message.PostMessages, message.PostResults]:
 
 
 def change(replica: str) -> Route[message.ChangeMessage, message.Changed]:
-    """CHANGE_MESSAGE to one replica of message, or to those of one of several databases."""
+    """CHANGE_MESSAGE to one replica of message."""
     return Route(f"message.{replica}.change", message.ChangeMessage, message.Changed, "message.*.change")
-
-
-def stored_in(database: str, route: Route[Q, R]) -> Route[Q, R]:
-    """One of STORED_ROUTES, to the replicas that work on this one of several databases of message."""
-    verb = route.subject.rpartition(".")[2]
-    return Route(f"message.{database}.{verb}", route.request, route.reply, f"message.*.{verb}")
 
 
 def health(service: str) -> Topic[events.HealthProbe]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.database_urls import sqlalchemy_url, with_tls
@@ -11,7 +11,7 @@ from shared.settings.accounts import AuthSettings, CalloutSettings, MailSettings
 from shared.settings.edge import EdgeSettings
 from shared.settings.hooks import OutgoingHookSettings
 from shared.settings.limits import LimitsSettings
-from shared.settings.messages import MediaSettings, MessageDatabase, MessageSettings
+from shared.settings.messages import MediaSettings, MessageSettings
 from shared.settings.servers import (
     DatabaseSettings,
     LogSettings,
@@ -23,7 +23,7 @@ from shared.settings.servers import (
 
 __all__ = [
     "AuthSettings", "CalloutSettings", "DatabaseSettings", "EdgeSettings", "LimitsSettings", "LogSettings",
-    "MailSettings", "MediaSettings", "MessageDatabase", "MessageSettings", "NatsSettings", "NoticesSettings",
+    "MailSettings", "MediaSettings", "MessageSettings", "NatsSettings", "NoticesSettings",
     "OpsSettings", "OutgoingHookSettings", "RedisSettings", "Settings", "TracingSettings", "VerificationSettings",
 ]  # fmt: skip
 
@@ -71,17 +71,5 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def database_url(self, service: str) -> str:
-        """The SQLAlchemy URL of a service's own database; of message's, if it is one of several, that of this replica.
-        Raises KeyError if message has several and none is chosen."""
-        if service == "message" and self.message.databases:
-            return self.message_database_urls()[self.message.database]
-        return self._sqlalchemy_url(self.database.url, service)
-
-    def message_database_urls(self) -> dict[str, str]:
-        """The SQLAlchemy URLs of message's databases by name; the name is empty if there is one."""
-        several = self.message.databases
-        urls = {name: one.url for name, one in several.items()} if several else {"": self.database.url}
-        return {name: self._sqlalchemy_url(url, "message") for name, url in urls.items()}
-
-    def _sqlalchemy_url(self, url: SecretStr, service: str) -> str:
-        return with_tls(sqlalchemy_url(url.get_secret_value(), service), self.database)
+        """The SQLAlchemy URL of a service's own database."""
+        return with_tls(sqlalchemy_url(self.database.url.get_secret_value(), service), self.database)

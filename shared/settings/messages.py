@@ -1,19 +1,10 @@
-"""The message service and its databases, and files that messages show."""
+"""The message service, and files that messages show."""
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr
 
-from shared.database_urls import place_of
-from shared.placement import check_map, parse_ranges
-from shared.setting_types import DatabaseName, DatabaseUrl, PartitionRanges, SettingsSection
-
-
-class MessageDatabase(SettingsSection):
-    """One of several databases of message. `partitions`: at first; then the database says which ones it serves."""
-
-    url: DatabaseUrl
-    partitions: PartitionRanges = ""
+from shared.setting_types import SettingsSection
 
 
 class MessageSettings(SettingsSection):
@@ -36,38 +27,13 @@ class MessageSettings(SettingsSection):
     owner_cores: float = Field(
         0.6,
         ge=0,
-        description="one more replica owns chats for each so many cores that the replicas of a database use together; "
+        description="one more replica owns chats for each so many cores that all replicas use together; "
         "the others are spares, which cost little; 0: all replicas own chats, whatever the load",
     )
-    databases: dict[DatabaseName, MessageDatabase] = Field(
-        {},
-        description="several databases: for each name its `url`, and at first its `partitions`, as in 0-127; "
-        "empty: one database, `database.url`",
-    )
-    database: str = Field("", description="the one of message.databases that a replica works on")
     retention_days: float = Field(0.0, ge=0, description="life of a message's content; 0: for ever")
     edit_seconds: float = Field(172_800.0, ge=0, description="a sender may edit a message for so long; 0: never")
     recall_seconds: float = Field(172_800.0, ge=0, description="a sender may recall a message for so long; 0: never")
     search: bool = Field(True, description="users search their chats; false: the index is deleted")
-
-    @field_validator("databases")
-    @classmethod
-    def _check_databases(cls, value: dict[str, MessageDatabase], info: ValidationInfo) -> dict[str, MessageDatabase]:
-        if value and "partitions" in info.data:
-            check_map({name: parse_ranges(one.partitions) for name, one in value.items()}, info.data["partitions"])
-        names: dict[str, str] = {}
-        for name, one in value.items():
-            if (other := names.setdefault(place_of(one.url.get_secret_value()), name)) != name:
-                raise ValueError(f"{other} and {name} have the same url: each name is a database of its own")
-        return value
-
-    @field_validator("database")
-    @classmethod
-    def _check_database(cls, value: str, info: ValidationInfo) -> str:
-        databases = info.data.get("databases")
-        if value and databases is not None and value not in databases:
-            raise ValueError(f"message.databases has no database {value}")
-        return value
 
 
 class MediaSettings(SettingsSection):

@@ -69,9 +69,6 @@ ELSEWHERE = {
     "./dev admin": RunBy(ENVIRONMENT, 'dev(checkout, "admin", "user", "find", "ann")'),
     "./dev load": RunBy(ENVIRONMENT, 'dev(checkout, "load", "pairs")'),
     "./dev up": RunBy(ENVIRONMENT, 'dev(checkout, "up", "--help")'),
-    "./dev drill move": RunBy(
-        "tests/drills/test_move.py::test_no_message_is_lost_while_partitions_move", 'drill("move", tmp_path,'
-    ),
     "./dev drill scale": RunBy(
         "tests/drills/test_scale.py::test_no_message_is_lost_while_processes_are_replaced", 'drill("scale", tmp_path,'
     ),

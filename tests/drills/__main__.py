@@ -21,7 +21,6 @@ from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 from tests.drills import absence, every_drill, faults, fuzz, members, outage_drill, outages, rolling, soak, storm
 from tests.drills import audit as auditing
-from tests.drills import move as moving
 from tests.drills import scale as scaling
 from tests.drills.broken_builds import check_all
 from tests.drills.checker import CheckResult, Invariant, check
@@ -131,7 +130,7 @@ def scale(
     report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """Users post while edges and replicas of message are added and removed, each process is replaced, owners of chats
-    are killed and frozen, and partitions are moved between two databases, one at a time."""
+    are killed and frozen, one at a time."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     random.seed(number)
@@ -146,45 +145,13 @@ def scale(
     after = _broken(mutant)
     before = _earlier(revision, directory / "before") if revision else after
     records: list[Record] = []
-    with fleet(directory, database, records.append, message_databases=moving.DATABASES) as running:
+    with fleet(directory, database, records.append) as running:
         trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo))
     rules: dict[str, Invariant] = {
         "S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained,
         "S8 chats": partial(rolling.chats_served, bound=bound),
     }  # fmt: skip
     result = check(trial, scaling.required_evidence(steps, seconds, rate), rules)
-    _report(trial, result, directory, keep, report_file, rolling.phase_figures)
-
-
-@drills.command()
-@click.option("--seconds", default=8.0, show_default=True, help="Seconds of each move, at least.")
-@click.option("--phase", "phases", type=click.Choice(moving.PHASES), multiple=True, help="Only this; repeatable.")
-@click.option("--kills", default=4, show_default=True, help="So often the command of the second move is killed.")
-@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
-@click.option("--crowds", default=2, show_default=True, help="Ten users each.")
-@click.option("--bound", default=3.0, show_default=True, help="Longest time without service, in seconds.")
-@click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
-@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
-@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
-@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
-def move(
-    seconds: float, phases: tuple[str, ...], kills: int, rate: float, crowds: int, bound: float, database: str,
-    mutant: str | None, report_file: Path | None, keep: bool,
-) -> None:  # fmt: skip
-    """Users post while partitions are moved between two databases of message, there and back."""
-    configure_logging(LogSettings(level="error", json_lines=False), "drill")
-    steps = [step for step in moving.plan(kills) if step.phase in (phases or moving.PHASES)]
-    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-    directory.chmod(0o755)
-    click.echo(str(directory))
-    records: list[Record] = []
-    with fleet(directory, database, records.append, message_databases=moving.DATABASES) as running:
-        builds = _broken(mutant)
-        trial = asyncio.run(moving.move(running, records, steps, seconds, rate, crowds, builds, click.echo))
-    rules: dict[str, Invariant] = {
-        "S1 service": partial(rolling.served, bound=bound), "S8 chats": partial(rolling.chats_served, bound=bound),
-    }  # fmt: skip
-    result = check(trial, moving.required_evidence(steps, seconds, rate), rules)
     _report(trial, result, directory, keep, report_file, rolling.phase_figures)
 
 

@@ -18,7 +18,6 @@ SHORTEST = {
     "audit": ("--seconds", "6", "--patience", "25"),
     "scale": ("--edges", "2", "--seconds", "4", "--phase", "grow", "--phase", "shrink"),
     "scale --phase grow --phase owners": ("--edges", "2", "--replicas", "2", "--seconds", "4"),
-    "move": ("--phase", "there", "--seconds", "3"),
     "absence": ("--messages", "1500", "--chats", "20"),
     "machine": ("--seconds", "60"),
     "broker": ("--phase", "frozen", "--seconds", "17"),

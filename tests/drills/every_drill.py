@@ -33,8 +33,6 @@ RUNS = (
     Run("members", ("members",)),
     Run("scale", ("scale", "--seconds", "60")),
     Run("scale, PostgreSQL", ("scale", "--seconds", "60", "--database", "postgresql")),
-    Run("move", ("move",)),
-    Run("move, PostgreSQL", ("move", "--database", "postgresql")),
     Run("broker", ("broker",)),
     Run("database", ("database",)),
     Run("partition", ("partition", "--seconds", "15")),

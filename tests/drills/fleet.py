@@ -6,15 +6,13 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from services.cli.fork_server import ForkServer
 from services.cli.process_group import ProcessGroup
-from shared.settings import MessageDatabase, MessageSettings, NatsSettings, RedisSettings, Settings
+from shared.settings import NatsSettings, RedisSettings
 from tests.drills.archive import read_history, read_presence
 from tests.drills.device import Edge
 from tests.drills.links import Links
@@ -40,8 +38,7 @@ _STORING_SECONDS = 30.0
 class Fleet:
     """`edges` are those in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as behind a
     load balancer. `journal` gets a record of every end. With `links`, each process and each client reaches its servers
-    by proxies. A `kind` of processes is the name of a service; with several databases, `message@NAME` are the replicas
-    of message for one of them."""
+    by proxies. A `kind` of processes is the name of a service."""
 
     def __init__(
         self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, postgres: PostgresServer | None, journal: Journal,
@@ -77,30 +74,13 @@ class Fleet:
         """Returns when the new process is ready."""
         self._numbers[kind] += 1
         name = f"{kind}-{self._numbers[kind]}"
-        service, _, database = kind.partition("@")
-        link = await self._link(name)
-        running = self.running[name] = self._stack.start(
-            service, builds(service), lambda settings: _choose(link(settings), database)
-        )
+        running = self.running[name] = self._stack.start(kind, builds(kind), await self._link(name))
         await asyncio.to_thread(self._stack.await_ready, running)
         if port := running.port:
             self.nodes.append((name, f"ws://127.0.0.1:{port}"))
             if self.links is not None:
                 port = await self.links.admit(name, port)
             self.edges.append((name, f"ws://127.0.0.1:{port}"))
-
-    async def operate(self, build: Build, *arguments: str, lifetime: float | None = None) -> None:
-        """Runs a command of the operator until its end; or kills it after `lifetime` seconds."""
-        self._numbers["operator"] += 1
-        name = f"operator-{self._numbers['operator']}"
-        process = self._stack.operate(name, build, *arguments)
-        try:
-            status = await asyncio.to_thread(process.wait, lifetime)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
-        else:
-            assert status == 0, name
 
     async def _link(self, name: str) -> ChangeSettings:
         if self.links is None:
@@ -172,17 +152,10 @@ class Fleet:
             service.process.wait()
 
 
-def _choose(settings: Settings, database: str) -> Settings:
-    """The settings of a process for one of several databases of message, if there is one."""
-    return settings.model_copy(update={"message": settings.message.model_copy(update={"database": database})})
-
-
 @contextmanager
-def fleet(
-    directory: Path, database: str, journal: Journal, links: Links | None = None, message_databases: Sequence[str] = ()
-) -> Iterator[Fleet]:
+def fleet(directory: Path, database: str, journal: Journal, links: Links | None = None) -> Iterator[Fleet]:
     """NATS, Valkey and an empty database, without any service. The directory must be readable by all users: PostgreSQL
-    may run as another one. `message_databases`: names of several; the first one has all partitions."""
+    may run as another one."""
     with ExitStack() as stack:
         process_group = stack.enter_context(ProcessGroup())
         nats = NatsServer(directory / "nats", process_group)
@@ -195,16 +168,9 @@ def fleet(
         if database == "postgresql":
             postgres = stack.enter_context(_postgresql(directory, process_group))
             url = stack.enter_context(databases(postgres))
-        several: dict[str, MessageDatabase] = {}
-        for name in message_databases:
-            place = f"sqlite:///{directory}/message-{name}.db"
-            if postgres is not None:
-                place = stack.enter_context(databases(postgres)).replace("{service}", "message")
-            several[name] = MessageDatabase(url=SecretStr(place), partitions="" if several else "0-255")
         fork_server = ForkServer(process_group)
         stack.callback(fork_server.close)
-        message = MessageSettings(databases=several)
-        services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server, message=message)
+        services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server)
         running = Fleet(services, nats, valkey, postgres, journal, links)
         stack.callback(running.kill_all)
         yield running

@@ -448,15 +448,6 @@ def _trust_owners() -> None:
     _replace(partitions, "LEASE_SECONDS", _TRUSTING_SECONDS)
 
 
-def _skip_catch_up() -> None:
-    """What changes while partitions are copied is not copied, and nothing is compared."""
-    from services.message.store.copying import RangeCopy
-
-    _replace(RangeCopy, "copy_changes", lambda *_: time.sleep(_LEFT_OUT_SECONDS))
-    _replace(RangeCopy, "verify", lambda _: None)
-    _replace(RangeCopy, "_require_in_target", lambda *_: None)
-
-
 MUTANTS = {
     "ack-before-commit": Mutant("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Mutant("message", "I2 delivery", _skip_recipient),
@@ -490,7 +481,6 @@ MUTANTS = {
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
     "trust-owners": Mutant("edge", "S8 chats", _trust_owners, "scale --phase grow --phase owners"),
     "forget-changes": Mutant("message", "R1 absence", _forget_changes, "absence"),
-    "skip-catch-up": Mutant("partitions", "I1 durability", _skip_catch_up, "move"),
 }
 
 

@@ -1,5 +1,5 @@
-"""The scale drill: edges and replicas of message are added and removed, every process is replaced, owners of chats are
-killed and frozen, and partitions are moved between two databases of message, while users post."""
+"""The scale drill: edges and replicas of message are added and removed, every process is replaced, and owners of
+chats are killed and frozen, while users post."""
 
 import asyncio
 import random
@@ -7,16 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, assert_never
 
-from tests.drills import move
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
-from tests.drills.move import MAIN, SECOND, MoveStep
 from tests.drills.records import Record, Trial
 
-FIRST = ("auth", "session", MAIN, "edge")
+FIRST = ("auth", "session", "message", "edge")
 """The kinds of processes at the beginning, one of each."""
-PHASES = ("grow", "replace", "owners", "move", "servers", "shrink")
+PHASES = ("grow", "replace", "owners", "servers", "shrink")
 NO_FREEZE = (
     "SQLite: no owner is frozen. One that is stopped within a transaction holds the lock of the whole file, and no "
     "server takes it away."
@@ -35,24 +33,13 @@ class Step(NamedTuple):
     what: str
 
 
-_MOVES: tuple[Step | MoveStep, ...] = (
-    *[Step("move", "start", SECOND)] * 2,
-    MoveStep("move", "0-127", "second"),
-    Step("move", "kill", SECOND),
-    Step("move", "kill", MAIN),
-    MoveStep("move", "0-127", "main"),
-    *[Step("move", "end", SECOND)] * 2,
-)
-"""Half of the partitions there and back, while owners on either side are killed."""
-
-
-def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -> list[Step | MoveStep]:
-    """From one edge and one replica of message to so many, replacement of each process, faults of owners, moves,
+def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -> list[Step]:
+    """From one edge and one replica of message to so many, replacement of each process, faults of owners,
     restarts of the servers, and back to one of each. With `upgrade`, the databases are migrated before the
     replacements."""
-    kinds = ["auth", "session", *[MAIN] * replicas, *["edge"] * edges]
-    owners = [*[Step("owners", "kill", MAIN)] * 2, *[Step("owners", "freeze", MAIN)] * freezes]
-    more = [*["edge"] * (edges - 1), *[MAIN] * (replicas - 1)]
+    kinds = ["auth", "session", *["message"] * replicas, *["edge"] * edges]
+    owners = [*[Step("owners", "kill", "message")] * 2, *[Step("owners", "freeze", "message")] * freezes]
+    more = [*["edge"] * (edges - 1), *["message"] * (replicas - 1)]
     order = random.Random(seed)
     order.shuffle(kinds)
     order.shuffle(owners)
@@ -62,25 +49,21 @@ def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -
         *[Step("replace", "migrate", "")] * upgrade,
         *(Step("replace", "replace", kind) for kind in kinds),
         *owners,
-        *_MOVES,
         *(Step("servers", "restart", server) for server in ("nats", "valkey")),
         *(Step("shrink", "end", kind) for kind in reversed(more)),
     ]
 
 
 async def scale(
-    fleet: Fleet, records: list[Record], steps: Sequence[Step | MoveStep], seconds: float, rate: float, crowds: int,
+    fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float, crowds: int,
     builds: tuple[Builds, Builds], report: Callable[[str], None],
 ) -> Trial:  # fmt: skip
     """`records`: the list that the fleet writes to. `builds`: those started before the replacements, and from then on.
     For the others, see Drill."""
     before, after = builds
 
-    async def act(step: Step | MoveStep) -> None:
-        if isinstance(step, MoveStep):
-            await move.carry_out(fleet, records, step, after)
-        else:
-            await _carry_out(fleet, step, before if step.phase == "grow" else after)
+    async def act(step: Step) -> None:
+        await _carry_out(fleet, step, before if step.phase == "grow" else after)
 
     async def disturb(drill: Drill) -> None:
         await drill.take(steps, seconds / len(steps), act)
@@ -113,17 +96,15 @@ async def _carry_out(fleet: Fleet, step: Step, builds: Builds) -> None:
             assert_never(unknown)
 
 
-def required_evidence(steps: Sequence[Step | MoveStep], seconds: float, rate: float) -> RequiredEvidence:
+def required_evidence(steps: Sequence[Step], seconds: float, rate: float) -> RequiredEvidence:
     """The least for a proof: a fifth of the load, and every fault."""
     kinds = Counter(_fault(step) for step in steps)
     del kinds[""]
     return RequiredEvidence.of(seconds * rate, {}, kinds)
 
 
-def _fault(step: Step | MoveStep) -> str:
+def _fault(step: Step) -> str:
     """The kind of the fault that the step records; empty if it records none."""
-    if isinstance(step, MoveStep):
-        return "move"
     match step.act:
         case "end" | "replace":
             return "end"

@@ -1,14 +1,13 @@
-"""The scale drill, short: it proves on a real system that processes may be added and removed, that owners may fail and
-partitions move; and flags an edge that ends badly."""
+"""The scale drill, short: it proves on a real system that processes may be added and removed, that owners may fail;
+and flags an edge that ends badly."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.drills.move import MAIN, MoveStep
 from tests.drills.mutants import MUTANTS
-from tests.drills.scale import FIRST, Step, plan, required_evidence
+from tests.drills.scale import FIRST, plan, required_evidence
 from tests.support.drilling import drill
 
 pytestmark = pytest.mark.xdist_group("scale")
@@ -33,9 +32,9 @@ def test_an_edge_that_ends_badly_is_flagged(tmp_path: Path) -> None:
 
 
 def test_every_process_is_replaced_and_one_of_each_is_left() -> None:
-    steps = [step for step in plan(4, 3, 2, 1, upgrade=False) if isinstance(step, Step)]
+    steps = plan(4, 3, 2, 1, upgrade=False)
     replaced = Counter(step.what for step in steps if step.act == "replace")
-    assert replaced == {"auth": 1, "session": 1, MAIN: 3, "edge": 4}
+    assert replaced == {"auth": 1, "session": 1, "message": 3, "edge": 4}
     change: Counter[str] = Counter()
     for step in steps:
         change[step.what] += {"start": 1, "end": -1}.get(step.act, 0)
@@ -45,24 +44,17 @@ def test_every_process_is_replaced_and_one_of_each_is_left() -> None:
 def test_several_replicas_live_whenever_an_owner_is_killed_or_frozen() -> None:
     live, faults = Counter(FIRST), 0
     for step in plan(2, 2, 2, 1, upgrade=False):
-        if isinstance(step, Step):
-            live[step.what] += {"start": 1, "end": -1}.get(step.act, 0)
-            if step.act in ("kill", "freeze"):
-                faults += 1
-                assert live[step.what] > 1
-    assert faults == 6
-
-
-def test_partitions_come_back_before_their_replicas_end() -> None:
-    steps = [step for step in plan(2, 2, 0, 1, upgrade=False) if step.phase == "move"]
-    targets = [step.target if isinstance(step, MoveStep) else step.act for step in steps]
-    assert targets == ["start", "start", "second", "kill", "kill", "main", "end", "end"]
+        live[step.what] += {"start": 1, "end": -1}.get(step.act, 0)
+        if step.act in ("kill", "freeze"):
+            faults += 1
+            assert live[step.what] > 1
+    assert faults == 4
 
 
 def test_every_fault_is_required() -> None:
     steps = plan(4, 4, 2, 1, upgrade=True)
-    ends = 10 + 2 + 6
-    expected = {"end": ends, "kill": 4, "stop": 2, "move": 2, "restart": 2}
+    ends = 10 + 6
+    expected = {"end": ends, "kill": 2, "stop": 2, "restart": 2}
     assert required_evidence(steps, 60, 100).kinds == expected
 
 
@@ -72,6 +64,6 @@ def test_the_seed_decides_the_order() -> None:
 
 
 def test_databases_are_migrated_before_anything_new_starts() -> None:
-    acts = [step.act for step in plan(2, 2, 0, 1, upgrade=True) if isinstance(step, Step)]
+    acts = [step.act for step in plan(2, 2, 0, 1, upgrade=True)]
     assert acts.count("migrate") == 1
     assert acts.index("migrate") < acts.index("replace")

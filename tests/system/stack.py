@@ -24,7 +24,6 @@ from shared.settings import (
     LimitsSettings,
     MailSettings,
     MediaSettings,
-    MessageSettings,
     OpsSettings,
     RedisSettings,
     Settings,
@@ -83,8 +82,7 @@ class ServiceProcess:
 
 class Stack:
     """Starts services that share NATS, Valkey and databases (`database_url` holds {service}), and send spans to the
-    address of a `collector`, if there is one. The fork server, if there is one, starts those of the present build.
-    `message`: settings of message for all of them."""
+    address of a `collector`, if there is one. The fork server, if there is one, starts those of the present build."""
 
     def __init__(
         self,
@@ -95,7 +93,6 @@ class Stack:
         process_group: ProcessGroup,
         collector: str = "",
         fork_server: ForkServer | None = None,
-        message: MessageSettings | None = None,
     ) -> None:
         self._directory = directory
         self._nats = nats
@@ -103,7 +100,6 @@ class Stack:
         self._database = database_url
         self._process_group = process_group
         self._fork_server = fork_server
-        self._message = message or MessageSettings()
         self._tracing = TracingSettings(endpoint=collector)
 
     def migrate(self, build: Build = PRESENT) -> None:
@@ -170,6 +166,5 @@ class Stack:
             auth=AuthSettings(keys=self._directory / "keys", argon2_memory_kib=8, argon2_iterations=1),
             edge=EdgeSettings(port=port or 8080, name=f"edge-{port}"),
             media=MediaSettings(directory=self._directory / "media"),
-            message=self._message,
         )
         return {**os.environ, **variables(change(settings))}

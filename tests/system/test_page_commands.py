@@ -22,7 +22,6 @@ ELSEWHERE = {
     "admin keys retire": "tests/unit/services/cli/admin/test_keys.py",
     "admin media remove": "tests/unit/services/cli/admin/test_media.py",
     "admin report close": "tests/unit/services/cli/admin/test_reports.py",
-    "admin partitions": "tests/drills/move.py",
     "auth": "tests/system/test_starting.py",
     "bench": "tests/unit/bench/scenarios",
     "client": "tests/system/test_terminal_client.py",

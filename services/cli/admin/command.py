@@ -42,11 +42,6 @@ def message() -> None:
     """Messages: find."""
 
 
-@admin.group()
-def partitions() -> None:
-    """Partitions of message's databases: list, move."""
-
-
 @admin.group("dead-letters")
 def dead_letters() -> None:
     """Events that a service gave up: list, show, retry."""
@@ -254,34 +249,6 @@ def message_find(installation: "Installation", query: str, as_json: bool) -> Non
 
     found = with_client(installation, lambda client: messages.find(client, query))
     click.echo(format.as_json(found) if as_json else "\n\n".join(map(format.message, found)))
-
-
-# Partitions of message
-
-
-@partitions.command("list")
-@on_installation
-def partitions_list(installation: "Installation") -> None:
-    """Show the partitions that each database of message serves, and unfinished moves."""
-    from services.cli.admin import partitions
-
-    for line in partitions.describe(installation.settings):
-        click.echo(line)
-
-
-@partitions.command("move")
-@on_installation
-@click.argument("ranges", metavar="PARTITIONS")
-@click.option("--to", "target", metavar="NAME", required=True, help="The database that gets them.")
-@click.option("--abort", "give_up", is_flag=True, help="Give up a move that was interrupted before its switch.")
-def partitions_move(installation: "Installation", ranges: str, target: str, give_up: bool) -> None:
-    """Move PARTITIONS of message (as in 0-63 or 3,5) to another of its databases, while the system runs.
-
-    Interrupted at any point, the same command goes on from there.
-    """
-    from services.cli.admin import partitions
-
-    partitions.move(installation.settings, ranges, target, give_up=give_up)
 
 
 # Dead letters

@@ -1,6 +1,6 @@
 """Writes and restores backups: the databases, signing keys and media in one directory.
 
-DIR/message.db session.db auth.db    SQLite databases, each a consistent snapshot; message-NAME.db: one of several
+DIR/message.db session.db auth.db    SQLite databases, each a consistent snapshot
 DIR/*.dump                           PostgreSQL databases by pg_dump, named after those stores in them
 DIR/keys/ DIR/media/                 copies; media in a bucket are not copied
 DIR/backup.json                      the manifest, written last: a backup without it is incomplete
@@ -21,10 +21,7 @@ from services.cli.embedded.credentials import write_private
 from services.cli.options import OperatorError
 from services.edge.media.directory import DIRECTORIES
 from services.message.store.epochs import renew_epoch
-from services.message.store.moves import MoveError
-from services.message.store.partition_move import settled_placements
 from shared.clock import now_ms
-from shared.errors import StartupError
 from shared.settings import Settings
 
 _MANIFEST = "backup.json"
@@ -59,10 +56,7 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
     missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
     _require_empty(directory)
     urls, kind = _urls(settings), _kind(settings)
-    placements = _placements(settings)
     (sqlite.back_up if kind == "sqlite" else postgresql.back_up)(urls, directory)
-    if _placements(settings) != placements:
-        raise OperatorError(f"partitions were moved meanwhile: delete {directory}, and back up again")
     (directory / _KEYS).mkdir()
     for key in settings.auth.keys.glob("*.pem"):
         write_private(directory / _KEYS / key.name, key.read_bytes())
@@ -96,8 +90,7 @@ def restore(settings: Settings, directory: Path) -> Manifest:
     with locked(settings.data):
         _require_nothing(settings)
         (sqlite.restore if manifest.databases == "sqlite" else postgresql.restore)(urls, directory)
-        for url in settings.message_database_urls().values():
-            renew_epoch(url)
+        renew_epoch(urls["message"])
         settings.auth.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         for key in (directory / _KEYS).glob("*.pem"):
             write_private(settings.auth.keys / key.name, key.read_bytes())
@@ -109,20 +102,7 @@ def restore(settings: Settings, directory: Path) -> Manifest:
 def _urls(settings: Settings) -> dict[str, str]:
     """The URL of each database by its name in a backup. An account or chat created during the backup is in the
     databases copied later, so its number is not reused."""
-    message = settings.message_database_urls()
-    several = {f"message-{name}" if name else "message": url for name, url in message.items()}
-    return several | {service: settings.database_url(service) for service in ("session", "auth")}
-
-
-def _placements(settings: Settings) -> list[str]:
-    """Of several databases of message. Raises OperatorError while partitions are moved: they would be in two backups,
-    or in none."""
-    if not settings.message.databases:
-        return []
-    try:
-        return settled_placements(settings.message_database_urls(), settings.message.partitions)
-    except (MoveError, StartupError) as error:
-        raise OperatorError(str(error)) from error
+    return {service: settings.database_url(service) for service in ("message", "session", "auth")}
 
 
 def _kind(settings: Settings) -> str:

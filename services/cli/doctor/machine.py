@@ -80,8 +80,7 @@ def _disk(path: Path) -> Finding:
 
 
 def _database_files(settings: Settings) -> list[Path]:
-    texts = [settings.database_url(service) for service in SERVICES if service != "message"]
-    urls = [sa.make_url(text) for text in (*texts, *settings.message_database_urls().values())]
+    urls = [sa.make_url(settings.database_url(service)) for service in SERVICES]
     return [Path(url.database).parent for url in urls if url.get_backend_name() == "sqlite" and url.database]
 
 

@@ -68,15 +68,8 @@ async def _valkey_clock(client: "aioredis.Redis") -> Finding:
 
 
 def database(service: str, settings: Settings) -> list[Finding]:
-    """Check that a database, or each of several of message, is reachable, migrated and writable, and for PostgreSQL its
-    clock."""
-    if service != "message" or not settings.message.databases:
-        return _database(service, f"database {service}", settings.database_url(service))
-    urls = settings.message_database_urls()
-    return [one for name, url in urls.items() for one in _database(service, f"database {service} {name}", url)]
-
-
-def _database(service: str, what: str, url: str) -> list[Finding]:
+    """Check that a database is reachable, migrated and writable, and for PostgreSQL its clock."""
+    what, url = f"database {service}", settings.database_url(service)
     shown = sa.make_url(url).render_as_string(hide_password=True)
     engine = make_engine(url)
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():

@@ -15,8 +15,6 @@ from shared.telemetry import log
 _log = log(__name__)
 _PROFILE_SECONDS = 2.0
 _UNREAD_SECONDS = 4.0
-"""Message waits for each database's part, and replies without one that is away: one attempt must take longer than
-that, however the time is divided."""
 
 
 class AccountLookup:

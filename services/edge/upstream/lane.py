@@ -5,7 +5,6 @@ from collections.abc import Container
 from typing import Final
 
 from services.edge.upstream.congestion_window import CongestionWindow
-from services.edge.upstream.outage import OutageDetector
 from shared.contract.ids import Nonce
 from shared.contract.message import Draft
 
@@ -21,10 +20,9 @@ class Lane:
     """A congestion window bounds the messages in flight by how soon they are answered: a slow replica delays the
     messages to no other."""
 
-    __slots__ = ("_in_flight", "_queue", "_window", "outage")
+    __slots__ = ("_in_flight", "_queue", "_window")
 
-    def __init__(self, outage: OutageDetector) -> None:
-        self.outage = outage
+    def __init__(self) -> None:
         """Of the database that the messages go to."""
         self._queue: deque[tuple[float, list[Draft]]] = deque()
         """Submissions that are in no request yet, and since when."""

@@ -89,7 +89,7 @@ class MessagePublisher:
         self._tasks = Tasks()
         self._lanes: dict[str, Lane] = {}
         """By receiver."""
-        self._outages: dict[str, OutageDetector] = {}
+        self._outage = OutageDetector()
         """By database."""
         self._timer: asyncio.TimerHandle | None = None
         self._submitters: dict[Nonce, tuple[Draft, Submitter]] = {}
@@ -114,11 +114,8 @@ class MessagePublisher:
         lane = self._lanes.get(owner)
         if lane is None:
             self._lanes = {replica: lane for replica, lane in self._lanes.items() if not lane.is_idle}
-            lane = self._lanes[owner] = Lane(self._outage(self._owners.database(drafts[0].chat)))
+            lane = self._lanes[owner] = Lane()
         lane.submit(drafts, now)
-
-    def _outage(self, database: str) -> OutageDetector:
-        return self._outages.setdefault(database, OutageDetector())
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: it is not repeated, and its result is not passed on."""
@@ -133,7 +130,7 @@ class MessagePublisher:
         is_waiting = False
         for lane in self._lanes.values():
             if lane.has_queued:
-                if lane.outage.is_failing:
+                if self._outage.is_failing:
                     self._reject_during_outage(lane)
                 if not lane.is_busy(self._submitters):
                     self._send_queued(lane)
@@ -166,7 +163,7 @@ class MessagePublisher:
     def _reject_during_outage(self, lane: Lane) -> None:
         now = asyncio.get_running_loop().time()
         for since, drafts in lane.take_queue():
-            if not lane.outage.rejects(now):
+            if not self._outage.rejects(now):
                 lane.submit(drafts, since)
                 continue
             for draft in drafts:
@@ -195,7 +192,7 @@ class MessagePublisher:
             trace.set(new_trace())  # of this task
         self._journal.requested(trace.get(), [draft.nonce for draft in batch])
         try:
-            remaining = await self._send_with_retry(batch, lane.outage)
+            remaining = await self._send_with_retry(batch)
         except RequestError as error:
             failure = error.failure
         except Exception:
@@ -209,11 +206,10 @@ class MessagePublisher:
         if failure is not UNCONFIRMED or not remaining:
             self._expire_queue(lane)
 
-    async def _send_with_retry(self, batch: list[Draft], outage: OutageDetector) -> list[Draft]:
+    async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
-        attempt may still be carried out. If some of the chats have moved to another database meanwhile, each attempt
-        goes to that of the first draft, and the others follow."""
-        loop, database = asyncio.get_running_loop(), self._owners.database(batch[0].chat)
+        attempt may still be carried out."""
+        loop, outage = asyncio.get_running_loop(), self._outage
         left = (max([draft.deadline for draft in batch]) - steady_ms()) / 1000
         deadline = loop.time() + left + _SLACK_SECONDS
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
@@ -237,8 +233,6 @@ class MessagePublisher:
             batch = [draft for draft in batch if self._submitters.get(draft.nonce, (None,))[0] is draft]
             if batch and not posted:
                 owner, attempt = self._owners.after(batch[0].chat, owner, loop.time()), "other"
-            elif batch and (moved := self._owners.database(batch[0].chat)) != database:
-                owner, database = self._owners.owner(batch[0].chat, loop.time()), moved
             if batch and not (silent and owner != previous):
                 await asyncio.sleep(_PAUSE_SECONDS)
         return batch
@@ -246,10 +240,9 @@ class MessagePublisher:
     async def _request(self, owner: str, attempt: str, batch: list[Draft], left: float) -> PostResults:
         """Send one request, to a queue group if `owner` is no replica. Raises RequestError."""
         request, loop = PostMessages(self._node, batch), asyncio.get_running_loop()
-        if self._owners.is_group(owner):
+        if owner == ANY:
             self._requests.labels("any").inc()
-            route = subjects.POST_MESSAGES if owner == ANY else subjects.stored_in(owner, subjects.POST_MESSAGES)
-            return await self._bus.request(route, request, seconds=min(left, _ATTEMPT_SECONDS))
+            return await self._bus.request(subjects.POST_MESSAGES, request, seconds=min(left, _ATTEMPT_SECONDS))
         self._requests.labels(attempt).inc()
         requesting = self._tasks.start(self._request_owner(owner, request, min(left, MOST_SECONDS)), "post to owner")
         loop.call_soon(self._bus.flush)  # right after the task's first step, which publishes

@@ -298,10 +298,6 @@ class Fanout:
             self._presence_losses = self._presence.losses
             self.announce_loss()
 
-    async def announce_placement(self) -> None:
-        """Edges learn at once that the placement has changed."""
-        await self._beat()
-
     async def resign(self) -> None:
         """Edges send messages to the other replicas from now on."""
         self._ownership.resign()
@@ -314,10 +310,10 @@ class Fanout:
     async def _beat(self, *, leaving: bool = False) -> None:
         self._choice.update(self._counters.sent_since)
         now, partitions = time.monotonic(), self._ownership.announced
-        counters, placement = self._counters.reported(now), self._ownership.placement
         heartbeat = Heartbeat(
-            self.replica, self.epoch, counters, leaving, now_ms(), partitions, placement, self._wants_accounts,
-            self._known_nodes(), self._ownership.load(), self._ownership.is_spare(),
+            self.replica, self.epoch, self._counters.reported(now), leaving, now_ms(), partitions,
+            wants_accounts=self._wants_accounts, known_nodes=self._known_nodes(), load=self._ownership.load(),
+            spare=self._ownership.is_spare(),
         )  # fmt: skip
         try:
             for node in self._counters.quiet(now, leaving=leaving):

@@ -1,7 +1,7 @@
 """Keeps the search index: after the commit of messages, beside all requests, by the replica that owns the first chat.
 
-It compares how far each chat has come with how far the index has. So it finds new messages, edits and recalls, chats
-that were moved to this database or away from it, and all that an interrupted process or an older version has left.
+It compares how far each chat has come with how far the index has. So it finds new messages, edits and recalls,
+and all that an interrupted process or an older version has left.
 """
 
 import asyncio
@@ -37,8 +37,6 @@ _CHATS = 64
 
 class SearchIndex(Protocol):
     posted: PostCounts
-
-    def serves(self, chat: ChatId) -> bool: ...
 
     async def find_unindexed(self, after: int) -> IndexPage: ...
 
@@ -78,9 +76,8 @@ class SearchIndexer:
         while after is not None:
             began = time.monotonic()
             page = await self._store.find_unindexed(after)
-            behind = [one for one in page.behind if self._store.serves(one.chat)]
-            for start in range(0, len(behind), _CHATS):
-                await self._index(behind[start : start + _CHATS])
+            for start in range(0, len(page.behind), _CHATS):
+                await self._index([*page.behind[start : start + _CHATS]])
             for chat in page.orphans:
                 await _remove(self._store, chat, self._pace)
             after = page.last

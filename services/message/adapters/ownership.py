@@ -1,21 +1,18 @@
 """The partitions of chats that this replica owns, by the heartbeats of all replicas. Edges send it the messages of
 these partitions on its own subject.
 
-Ownership only decides which replica is quickest: it has the rosters, and no other replica locks the same rows. With
-several databases, the replicas of each share out the partitions that it serves.
+Ownership only decides which replica is quickest: it has the rosters, and no other replica locks the same rows.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from services.message.adapters.databases import Databases
 from services.message.metrics import MessageMetrics
 from services.message.service.spares import SpareDecision
-from shared.contract.edge import Heartbeat, Placement
+from shared.contract.edge import Heartbeat
 from shared.contract.ids import ChatId
 from shared.contract.subjects import post
 from shared.partitions import STOPPING, LiveReplicas
@@ -26,10 +23,6 @@ _log = log(__name__)
 _QUEUE_SECONDS = 0.1
 _LEAST_SECONDS = 0.5
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
-
-
-class SeveralDatabases(Exception):
-    """The settings lack message.databases; the message says so."""
 
 
 class ProcessorLoad:
@@ -52,21 +45,10 @@ IsDenied = Callable[[str], bool]
 
 
 class Ownership:
-    """`databases`: with several databases. `queue_seconds`: how long a message would wait here."""
+    """`queue_seconds`: how long a message would wait here."""
 
-    def __init__(
-        self,
-        settings: MessageSettings,
-        is_denied: IsDenied,
-        metrics: MessageMetrics,
-        databases: Databases | None = None,
-    ) -> None:
+    def __init__(self, settings: MessageSettings, is_denied: IsDenied, metrics: MessageMetrics) -> None:
         partitions = settings.partitions
-        self.placement: Placement | None = None
-        """What the database serves, of one of several."""
-        self._databases = databases
-        self._has_several_databases = asyncio.Event()
-        """According to another replica."""
         self.replica = secrets.token_hex(8)
         self._partitions = partitions
         self._is_denied = is_denied
@@ -86,8 +68,6 @@ class Ownership:
         version without partitions."""
         if self._resigned or self.withdrawn:
             return STOPPING
-        if self._databases is not None:
-            return 0
         return 0 if self._is_denied(post(self.replica).subject) else self._partitions
 
     def is_spare(self) -> bool:
@@ -110,28 +90,10 @@ class Ownership:
     def owns(self, chat: ChatId) -> bool:
         return self._replicas.owner(chat, time.monotonic()) == self.replica
 
-    async def require_one_database(self) -> None:
-        """Waits for a replica that works on one of several databases while this one knows of none, and raises
-        SeveralDatabases: it must not serve chats that are elsewhere."""
-        if self._databases is None:
-            await self._has_several_databases.wait()
-            raise SeveralDatabases("other replicas work on several databases: set message.databases here, too")
-
     def receive_heartbeat(self, data: bytes) -> None:
         """Of any replica, this one included."""
         heartbeat = _decode_heartbeat(data)
-        placement, partitions = heartbeat.placement, heartbeat.partitions
-        if self._databases is None:
-            if placement is not None:
-                self._has_several_databases.set()
-        elif placement is None:
-            self._report(heartbeat, "another replica does not know of several databases (message.databases)")
-            return
-        else:
-            self._databases.claim(placement)
-            if placement.database != self._databases.own:
-                return
-            partitions = placement.partitions if partitions != STOPPING else STOPPING
+        partitions = heartbeat.partitions
         self._replicas.heartbeat(heartbeat.replica, partitions, time.monotonic(), spare=heartbeat.spare)
         self._decision.note(heartbeat.replica, heartbeat.load)
         if partitions not in (STOPPING, 0, self._partitions):

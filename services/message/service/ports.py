@@ -1,17 +1,13 @@
 """The ports of the use cases: adapters implement them, app.py connects them."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from services.message.domain import CommittedMessage
 from services.message.service.roster import Roster
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, ListChats
-from shared.contract.subjects import Route
-
-Q = TypeVar("Q")
-R = TypeVar("R")
 
 RequestChatList = Callable[[ListChats], Awaitable[ChatList]]
 """Requests a page of an account's chats from session. Raises RequestError."""
@@ -44,25 +40,6 @@ class RosterPort(Protocol):
         self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None
     ) -> dict[ChatId, Roster | Failure]:
         """The fresh roster of each chat, or the reason why there is none after `seconds`."""
-
-
-class DatabasePort(Protocol):
-    """The databases of message, and their replicas."""
-
-    @property
-    def own(self) -> str:
-        """The database that this replica works on."""
-
-    @property
-    def names(self) -> Collection[str]:
-        """Of all databases."""
-
-    def database_of(self, chat: ChatId) -> str:
-        """The database that serves the chat; empty if none is known."""
-
-    async def request(self, database: str, route: Route[Q, R], request: Q) -> R:
-        """Send one of STORED_ROUTES to a replica of this database. Raises RequestError, at once if it has none or
-        the name is empty."""
 
 
 class FanoutBatch(NamedTuple):

@@ -22,7 +22,7 @@ from services.message.domain import (
 )
 from services.message.service.ports import LookUpVersions, RequestChatList, RosterPort
 from services.message.service.readers import find_readers, possible_readers
-from services.message.service.resuming import resume_part, with_gone
+from services.message.service.resuming import resume
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
 from services.message.store.snapshot import Activity
@@ -52,7 +52,7 @@ from shared.contract.message import (
 )
 from shared.contract.model import MemberPair, Message
 from shared.contract.receipts import MAX_READ_INDEXES, FindReaders, FindReadIndexes, Readers, ReadIndex, ReadIndexes
-from shared.contract.resume import Resume, Resumed, ResumePart
+from shared.contract.resume import Resume, Resumed
 from shared.contract.session import Ack, ChatEntry, EraseAccount, ListChats
 from shared.settings import MessageSettings
 from shared.telemetry import log
@@ -141,10 +141,7 @@ class MessageQueries:
 
     async def resume(self, request: Resume) -> Resumed:
         entries = await list_all_chats(self._list_chats, request.account, states=True)
-        return with_gone(await self.resume_part(ResumePart(request, entries)), request, entries)
-
-    async def resume_part(self, request: ResumePart) -> Resumed:
-        return await self._store.read(lambda snapshot: resume_part(snapshot, request, self._max_unread))
+        return await self._store.read(lambda snapshot: resume(snapshot, request, entries, self._max_unread))
 
     # Unread messages
 

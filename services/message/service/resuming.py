@@ -1,7 +1,7 @@
 """What a client that comes back lacks: its chats by their last activity, each with its newest messages and with the
 changes of messages that the client has, or with nothing but its new state."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ from services.message.store.snapshot import Activity
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MessageChange
 from shared.contract.model import Message
-from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat, ResumePart, fingerprint
+from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat, fingerprint
 from shared.contract.session import ChatEntry
 
 RESUME_BYTES = 55 * 1024
@@ -32,14 +32,15 @@ _CHANGES = 100
 _NO_MESSAGES = Activity()
 
 
-def resume_part(snapshot: Snapshot, part: ResumePart, max_unread: int) -> Resumed:
-    request, entries = part.request, {entry.chat: entry for entry in part.entries}
+def resume(snapshot: Snapshot, request: Resume, listed: Sequence[ChatEntry], max_unread: int) -> Resumed:
+    """`listed`: all chats of the account. The first page names those that the account is not in any more."""
+    entries = {entry.chat: entry for entry in listed}
     activity = snapshot.activity(entries)
     heads = {chat: activity.get(chat, _NO_MESSAGES) for chat in entries}
     rewound = any(heads[chat].last_index < index for chat, index in request.have.items() if chat in heads)
     rewound = rewound or any(heads[chat].rev < rev for chat, rev in request.revs.items() if chat in heads)
     lacking = {chat for chat, head in heads.items() if _lacks(request, chat, head)}
-    lacking |= _with_other_states(snapshot, request, [entry for entry in part.entries if entry.chat not in lacking])
+    lacking |= _with_other_states(snapshot, request, [entry for entry in listed if entry.chat not in lacking])
     behind = sorted(((heads[chat].last_time, chat) for chat in lacking), reverse=True)
     if (before := request.before) is not None:
         behind = [place for place in behind if place < before]
@@ -48,7 +49,8 @@ def resume_part(snapshot: Snapshot, part: ResumePart, max_unread: int) -> Resume
     entitled = {entry.chat: entry for entry in page}
     complete = [_with_revision(snapshot, request, chat, entitled[chat.chat], heads[chat.chat].rev) for chat in chats]
     more = len(page) < len(behind)
-    return Resumed(snapshot.epoch(), _fitting(complete, request), more=more, rewound=rewound)
+    gone = [] if request.before is not None else sorted(request.have.keys() - entries.keys())
+    return Resumed(snapshot.epoch(), _fitting(complete, request), more, rewound, gone)
 
 
 def _lacks(request: Resume, chat: ChatId, head: Activity) -> bool:
@@ -151,22 +153,3 @@ def _cut(revision: ChatRevision, messages: Sequence[Message], changes: list[Mess
         sent_up_to = changes[-1].rev if changes else known
         return replace(revision, changes=changes, sent_up_to=sent_up_to, reactions=reactions)
     return replace(revision, reactions=reactions)
-
-
-def merge_resumed(replies: Mapping[str, Resumed], request: Resume, away: Sequence[ChatId]) -> Resumed:
-    """The replies of several databases as one, by their names. The epoch names them, too: chats may move to another
-    database, or begin there, which changes nothing that a client has. While one of them is away, it is not known."""
-    parts = list(replies.values())
-    found = (chat for part in parts for chat in part.chats)
-    chats = sorted(found, key=lambda chat: (chat.time, chat.chat), reverse=True)
-    more = len(chats) > request.window or any(part.more for part in parts)
-    epoch = "" if away else ",".join(f"{name}={part.epoch}" for name, part in sorted(replies.items()))
-    rewound = any(part.rewound for part in parts)
-    return Resumed(epoch, _fitting(chats[: request.window], request), more, rewound, away=sorted(away))
-
-
-def with_gone(resumed: Resumed, request: Resume, entries: Iterable[ChatEntry]) -> Resumed:
-    """With the chats that the account is not in any more, on the first page."""
-    if request.before is not None:
-        return resumed
-    return replace(resumed, gone=sorted(request.have.keys() - {entry.chat for entry in entries}))

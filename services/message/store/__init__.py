@@ -137,10 +137,6 @@ class MessageStore:
 
     # The search index
 
-    def serves(self, chat: ChatId) -> bool:
-        """Whether the chat is this database's, as far as is known."""
-        return True
-
     async def find_unindexed(self, after: int) -> IndexPage:
         """Of a range of chats after `after`."""
         return await self._database.read(partial(find_page, after=after, page=_INDEX_CHATS))

@@ -59,8 +59,6 @@ _UPDATE_HEADS = SetStatement(
 # FAIL may keep some rows of the statement, so SQLite needs no statement journal; the transaction is rolled back anyway.
 _INSERT_SQLITE: Final = """
     INSERT OR FAIL INTO messages (chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?)"""
-_INSERT_NUMBERED_SQLITE: Final = """
-    INSERT OR FAIL INTO messages (id, chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _MAX_ROWS: Final = 64
 _INSERT_POSTGRESQL = sa.text("""
     INSERT INTO messages (chat_id, index, sender, nonce, time, body)
@@ -106,18 +104,16 @@ def post(
     now: Callable[[], int],
     *,
     check_duplicates: bool,
-    last_id: int | None = None,
 ) -> PostedBatch:
     """With `check_duplicates`, earlier posts of the drafts are looked up first; without, the unique index of nonces
-    detects them. `last_id`: for SQLite, messages are numbered after this one; None: after the highest id. Raises
-    DeadlinePassed; DuplicateDetected without `check_duplicates`."""
+    detects them. Raises DeadlinePassed; DuplicateDetected without `check_duplicates`."""
     chats = single_column({draft.chat for draft in drafts})
     heads = {ChatId(row[0]): Head(row[1], row[2]) for row in _LOCK_HEADS.fetch(connection, chats)}
     earlier = _find_posted(connection, drafts) if check_duplicates else {}
     indexed = assign_indexes(drafts, heads, earlier, now())
     if not check_duplicates and None in indexed.results:
         raise DuplicateDetected
-    posted = _insert(connection, indexed.rows, last_id, check_duplicates=check_duplicates) if indexed.rows else []
+    posted = _insert(connection, indexed.rows, check_duplicates=check_duplicates) if indexed.rows else []
     if indexed.rows:
         _UPDATE_HEADS.run(connection, [(chat, *head) for chat, head in indexed.heads.items()])
     if indexed.deadline <= now():
@@ -133,14 +129,9 @@ def _find_posted(connection: sa.Connection, drafts: Sequence[Draft]) -> dict[Mes
     return {(message.chat, message.sender, message.nonce): message for message in found}
 
 
-def _insert(
-    connection: sa.Connection, rows: Sequence[NewRow], last_id: int | None, *, check_duplicates: bool
-) -> list[Message]:
+def _insert(connection: sa.Connection, rows: Sequence[NewRow], *, check_duplicates: bool) -> list[Message]:
     try:
-        if last_id is not None:
-            ids = _insert_numbered(connection, rows, last_id)
-        else:
-            ids = (_insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql)(connection, rows)
+        ids = (_insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql)(connection, rows)
     except sa.exc.IntegrityError as error:
         if check_duplicates:
             raise
@@ -159,14 +150,6 @@ def _insert_sqlite(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterabl
         values = tuple(chain.from_iterable(chunk))
         last = insert_sqlite(connection, _insert_statement_sqlite(len(chunk)), values)
     return range(last - len(rows) + 1, last + 1)
-
-
-def _insert_numbered(connection: sa.Connection, rows: Sequence[NewRow], last_id: int) -> Iterable[int]:
-    """For one of several SQLite databases: the highest id may be that of a copy from another one."""
-    ids = range(last_id + 1, last_id + 1 + len(rows))
-    values = [(number, *row) for number, row in zip(ids, rows, strict=True)]
-    connection.exec_driver_sql(_INSERT_NUMBERED_SQLITE, values)
-    return ids
 
 
 @lru_cache(_MAX_ROWS)

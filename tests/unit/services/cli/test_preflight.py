@@ -7,14 +7,10 @@ from services.cli.preflight import message_replicas
 from shared.settings import Settings
 
 _SQLITE, _POSTGRESQL = "sqlite:///data/{service}.db", "postgresql+psycopg://server/{service}"
-_SEVERAL = {
-    "a": {"url": "postgresql+psycopg://server/a", "partitions": "0-127"},
-    "b": {"url": "postgresql+psycopg://server/b", "partitions": "128-255"},
-}
 
 
-def _names(url: str, count: int, databases: object = None) -> list[str]:
-    settings = Settings(database={"url": url}, message={"databases": databases or {}})
+def _names(url: str, count: int) -> list[str]:
+    settings = Settings(database={"url": url})
     return [one.name for one in message_replicas(settings, count)]
 
 
@@ -35,9 +31,3 @@ def test_message_has_as_many_replicas_as_requested(url: str, count: int, names: 
 def test_sqlite_has_one_writer() -> None:
     with pytest.raises(OperatorError, match="SQLite has one writer"):
         _names(_SQLITE, 2)
-
-
-def test_each_of_several_databases_has_one_replica() -> None:
-    assert _names(_POSTGRESQL, 0, _SEVERAL) == ["message-a", "message-b"]
-    with pytest.raises(OperatorError, match="leave --replicas out"):
-        _names(_POSTGRESQL, 2, _SEVERAL)

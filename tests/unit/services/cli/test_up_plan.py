@@ -38,20 +38,6 @@ def test_variables_are_exactly_the_settings(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings_in(variables(settings), monkeypatch) == settings
 
 
-def test_each_of_several_databases_has_a_replica_that_knows_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    named = {
-        "message.databases.main.url": "postgresql://dragoman:secret@one/db",
-        "message.databases.main.partitions": "0-255",
-        "message.databases.second.url": "sqlite:///second.db",
-    }
-    settings = load(None, named)[0]
-    part = PlannedProcess("message-second", "message", 9003, database="second")
-    whole = UpPlan(settings, generate(), 4222, 6379, (AUTH, part))
-    seen = settings_in(whole.environment(part, {}), monkeypatch)
-    assert (seen.message.database, seen.message.databases) == ("second", settings.message.databases)
-    assert seen.database_url("message") == "sqlite:///second.db"
-
-
 def test_each_service_gets_its_own_credentials_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = plan()
     settings = settings_in(whole.environment(EDGE, {}), monkeypatch)

@@ -3,12 +3,14 @@
 import threading
 import time
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from services.message.tables import metadata
 from shared.database import make_engine
+from shared.errors import StartupError
 from shared.migrate import upgrade
 from tests.support.migrating import COUNTED, count_rows, create_at, migrate_beside
 from tests.support.servers import PostgresServer
@@ -20,6 +22,15 @@ def test_migrations_create_the_declared_tables(migrated_url: str) -> None:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_one_of_several_databases_is_rejected_as_it_is(database_url: str) -> None:
+    """Chats of the others are missing from it."""
+    placed = "INSERT INTO placement (id, name, partitions, id_space, id_spaces, version, served)"
+    create_at("message", database_url, "0008", [f"{placed} VALUES (1, 'main', 256, 0, 2, 1, '0-127')"])
+    with pytest.raises(StartupError, match="one of several of message"):
+        upgrade("message", database_url)
+    assert count_rows(database_url, "placement") == 1
 
 
 MESSAGES = f"""

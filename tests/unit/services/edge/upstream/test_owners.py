@@ -3,9 +3,8 @@
 import pytest
 
 from services.edge.upstream.owners import ANY, Owners
-from shared.contract.edge import Heartbeat, Placement
+from shared.contract.edge import Heartbeat
 from shared.contract.ids import ChatId
-from shared.partitions import STOPPING, partition_of
 
 CHATS = [ChatId(number) for number in range(1, 1_001)]
 
@@ -115,51 +114,3 @@ def test_replicas_that_are_gone_are_forgotten(owners: Owners) -> None:
     owners.replied("a", 0.1)
     owners.silent("a", 100.0)
     assert len(owners._replies) < 10
-
-
-class TestSeveralDatabases:
-    """Partitions 0 to 127 in the database main, the others in second."""
-
-    def hear(self, owners: Owners, replica: str, database: str, now: float = 0.0, partitions: int = 0) -> None:
-        ranges = [(0, 127)] if database == "main" else [(128, 255)]
-        placement = Placement(database, 1, 256, ranges)
-        owners.heartbeat(Heartbeat(replica, 1, {}, partitions=partitions, placement=placement), now)
-
-    def owners_of(self, owners: Owners, *, main: bool, now: float = 0.0) -> set[str]:
-        return {owners.owner(chat, now) for chat in CHATS if (partition_of(chat, 256) < 128) == main}
-
-    def test_the_only_replica_of_a_database_is_requested_through_its_queue_group(self) -> None:
-        owners = Owners(256)
-        self.hear(owners, "a", "main")
-        assert self.owners_of(owners, main=True) == {"main"}
-        assert self.owners_of(owners, main=False) == {ANY}
-        self.hear(owners, "b", "second")
-        assert self.owners_of(owners, main=False) == {"second"}
-        assert [owners.is_group(one) for one in (ANY, "main", "second", "a")] == [True, True, True, False]
-
-    def test_each_database_s_partitions_are_shared_out_among_its_replicas(self) -> None:
-        owners = Owners(256)
-        for replica, database in (("a", "main"), ("b", "main"), ("c", "second"), ("d", "second")):
-            self.hear(owners, replica, database)
-        assert self.owners_of(owners, main=True) == {"a", "b"}
-        assert self.owners_of(owners, main=False) == {"c", "d"}
-        owners.silent("c", 0.0)
-        assert self.owners_of(owners, main=False) == {"d"}
-        assert owners.after(next(chat for chat in CHATS if owners.owner(chat, 0.0) == "d"), "c", 0.0) == "d"
-        assert self.owners_of(owners, main=True) == {"a", "b"}
-
-    def test_a_database_without_replicas_keeps_its_chats(self) -> None:
-        owners = Owners(256)
-        self.hear(owners, "a", "main")
-        self.hear(owners, "b", "second")
-        self.hear(owners, "b", "second", partitions=STOPPING)
-        assert self.owners_of(owners, main=False) == {"second"}
-        assert {owners.database(chat) for chat in CHATS} == {"main", "second"}
-
-    def test_the_newer_placement_counts(self) -> None:
-        """A replica that has not heard of a move announces the former one."""
-        owners = Owners(256)
-        newer = Placement("second", 3, 256, [(0, 255)])
-        owners.heartbeat(Heartbeat("b", 1, {}, placement=newer), 0.0)
-        self.hear(owners, "a", "main")
-        assert self.owners_of(owners, main=True) == {"second"}

@@ -1,12 +1,11 @@
-"""What a client that comes back lacks, on both databases; the replies of several databases as one."""
+"""What a client that comes back lacks, on both databases."""
 
 import pytest
 
 from services.message.domain import Rights
 from services.message.service import resuming
-from services.message.service.resuming import merge_resumed
 from services.message.store.epochs import renew_epoch
-from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.ids import ChatId, Nonce
 from shared.contract.message import ChangeMessage, EditText, PinMessage, React
 from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat
 from shared.contract.session import ChatEntry
@@ -192,23 +191,3 @@ async def test_a_restored_database_has_another_epoch(sqlite_url: str) -> None:
     renew_epoch(sqlite_url)
     assert (await resume(harness)).epoch not in ("", before)
     await database.close()
-
-
-def made(chat: int, time: int) -> ResumedChat:
-    return ResumedChat(ChatId(chat), 1, time, 1, 1, 0, 1, [])
-
-
-def test_several_databases_reply_as_one() -> None:
-    request = Resume(AccountId(1), {}, 3, 20)
-    parts = {
-        "second": Resumed("b", [made(1, 90), made(2, 50)]),
-        "first": Resumed("a", [made(3, 70), made(4, 40)], more=True),
-    }
-    merged = merge_resumed(parts, request, [])
-    assert ([chat.chat for chat in merged.chats], merged.more, merged.epoch) == ([1, 3, 2], True, "first=a,second=b")
-
-
-def test_while_a_database_is_away_its_chats_are_named_and_the_epoch_is_not_known() -> None:
-    replies = {"first": Resumed("b", [made(1, 90)])}
-    merged = merge_resumed(replies, Resume(AccountId(1), {}, 3, 20), [ChatId(9), ChatId(8)])
-    assert (merged.away, merged.epoch, merged.more) == ([8, 9], "", False)

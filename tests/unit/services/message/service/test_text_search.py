@@ -1,30 +1,26 @@
 """Search on both databases: what is found, by whom, in which order, and how the index follows the messages."""
 
 import asyncio
-from collections.abc import Iterable
 from itertools import count
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.message.adapters import housekeeping, indexing
 from services.message.adapters.indexing import SearchIndexer
 from services.message.domain import Rights
 from services.message.metrics import MessageMetrics
-from services.message.service.merging import merge_searches
 from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
 from services.message.store import search as store_search
 from shared.clock import now_ms
 from shared.contract.body import pack_edited, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import ChangeMessage, Draft, EditText, React, RecallText
 from shared.contract.model import File, Image, Media, Segment, Text
-from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind, SearchHit, SearchMessages, SearchPage
+from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind, SearchMessages, SearchPage
 from shared.contract.session import ChatEntry, ChatList, ListChats
 from shared.database import Database
 from shared.settings import MessageSettings
@@ -296,27 +292,3 @@ async def test_only_the_elected_replica_writes_the_index(monkeypatch: pytest.Mon
     with pytest.raises(asyncio.CancelledError):
         await indexing.run(tick, lambda: next(elections))
     assert len(ticks) == 2
-
-
-def hits(times: Iterable[int], chat: ChatId) -> list[SearchHit]:
-    return [SearchHit(chat, time, MessageId(time), ANN, time, "", []) for time in sorted(times, reverse=True)]
-
-
-@given(st.lists(st.sets(st.integers(1, 40)), min_size=1, max_size=3), st.integers(1, 5))
-def test_pages_of_several_databases_leave_nothing_out(databases: list[set[int]], count: int) -> None:
-    """Each database has one chat."""
-    place: tuple[int, int] | None = None
-    found: list[tuple[int, int]] = []
-    while True:
-        parts: list[SearchPage] = []
-        for number, times in enumerate(databases, 1):
-            rest = [one for one in hits(times, ChatId(number)) if place is None or (one.time, one.chat) < place]
-            last = rest[count - 1] if len(rest) >= count else None
-            parts.append(SearchPage(rest[:count], 9, (last.time, last.chat) if last else None))
-        page = merge_searches(parts, count, away=False)
-        assert len(page.hits) <= count
-        found += [(hit.time, hit.chat) for hit in page.hits]
-        if (place := page.next) is None:
-            break
-    expected = [(time, number) for number, times in enumerate(databases, 1) for time in times]
-    assert found == sorted(expected, reverse=True)
