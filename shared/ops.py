@@ -128,9 +128,10 @@ class OpsServer:
 
 
 def page_server(app: Any) -> uvicorn.Server:
-    """Serves an ASGI app without WebSocket and logs, and leaves signals to its process."""
+    """Serves an ASGI app without WebSocket and logs, and leaves signals to its process. By h11, which limits the whole
+    of what is no body, and takes no trailer for a header."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
+        app, http="h11", log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
         timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)

@@ -9,6 +9,9 @@ SMALL_FRAGMENT_BYTES = 128
 """Larger fragments are limited by their bytes."""
 COUNTED_BYTES = 4096
 """Smaller reads are limited by the requests, control frames and fragments in them."""
+PART_BYTES = 8192
+"""A smaller read that completes nothing counts as so many bytes: it costs the event loop no less. Nobody is slower for
+it: what comes during a pause is read at once."""
 _BURST_SECONDS = 2.0
 """So many seconds' bytes may come at once."""
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from services.edge.canonical.transport import Accept, Handshake, Reject
+from services.edge.gateway.http_date import http_date
 from shared.addresses import canonical
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -95,8 +96,9 @@ def reject_response(reject: Reject) -> bytes:
     text = reject.text.encode() + b"\n"
     phrase = HTTPStatus(reject.status).phrase.encode()
     return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b"
-        b"Connection: close\r\n\r\n%b" % (reject.status, phrase, len(text), _HINTS.get(reject.status, b""), text)
+        b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b"
+        b"Connection: close\r\n\r\n%b"
+        % (reject.status, phrase, http_date().encode(), len(text), _HINTS.get(reject.status, b""), text)
     )
 
 

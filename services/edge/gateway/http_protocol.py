@@ -1,53 +1,85 @@
-"""uvicorn's HTTP protocol with limits on the time and size of a request's head. WebSocket upgrades are forwarded to
-`upgrade`."""
+"""uvicorn's HTTP protocol with limits on what a client sends: the head of a request, and whatever is no body after it,
+have a size; a head has a time, and all bytes have a rate. WebSocket upgrades are forwarded to `upgrade`."""
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from httptools import HttpParserUpgrade
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from services.edge.gateway.flood import PART_BYTES, FloodGuard
 from services.edge.gateway.handshake import HandshakeRequest
+from services.edge.gateway.http_date import http_date
+from shared.settings import LimitsSettings
 
 _HEAD_BYTES = 16 * 1024
+"""Also of the sizes and extensions of chunks, and of trailers, between two bytes of a body."""
+_FRAMING_PER_BYTE = 8
+"""So many of those bytes may come for each of the body. A chunk of one byte needs five."""
+_CHUNK_BYTES = 1024
+"""A chunk counts as so many bytes against the rate."""
+_PIECE_BYTES = 4096
+"""Parsed at a time."""
+_TURN_CHUNKS = 512
+"""After so many chunks, the event loop serves others."""
 _PIPELINED = 8
 """Requests that wait for the responses to those before them; clients send none."""
-_HEAD_END = b"\r\n\r\n"
+_NOTHING = memoryview(b"")
 
 Upgrade = Callable[[HandshakeRequest, asyncio.Transport, bytes], None]
 """With the bytes that arrived with the end of the request's head."""
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """`seconds`: for receiving one whole request head, and for waiting for the next. `admit`: whether a client of this
-    address may connect; `ended` is called with its upgrade or end. `address`: the client's; empty: the peer's."""
+class RequestLimits(NamedTuple):
+    """`head_seconds`: for receiving one whole request head, and for waiting for the next."""
 
-    is_flood = False
+    head_seconds: float
+    rates: LimitsSettings
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """`admit`: whether a client of this address may connect; `ended` is called with its upgrade or end. `address`: the
+    client's; empty: the peer's."""
 
     def __init__(
         self,
         config: Config,
         state: ServerState,
         upgrade: Upgrade,
-        seconds: float,
+        limits: RequestLimits,
         admit: "Callable[[HttpProtocol, str], bool]",
         ended: "Callable[[HttpProtocol], None]",
         address: str = "",
     ) -> None:
         super().__init__(config, state, app_state={})
+        self.is_flood = False
         self._upgrade = upgrade
-        self._seconds = seconds
+        self._head_seconds = limits.head_seconds
+        self._flood = FloodGuard(limits.rates)
         self._admit = admit
         self._ended = ended
         self._address = address
         self._deadline: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
-        self._tail = b""
-        self._data = b""
+        """Set while no request is served."""
+        self._is_head = self._is_upgraded = False
+        self._allowance = _HEAD_BYTES
+        """Bytes that may come before the next one of a body, or the end of a message."""
+        self._unparsed = _NOTHING
+        self._piece = _NOTHING
         """That is being parsed."""
+        self._chunks = 0
+        """In this turn."""
+        self._completes = False
+        """Whether a message has ended in this turn."""
+        self._turn: asyncio.TimerHandle | None = None
+        """Set while nothing is read or parsed."""
+        self._cycles = deque[RequestResponseCycle]()
+        """Without a complete response, the oldest first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -59,59 +91,139 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
+        if self._turn is not None:
+            self._turn.cancel()
+        self._unparsed = _NOTHING
         self._ended(self)
+        for cycle in self._cycles:  # the base class tells the last one alone
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        if self._deadline is not None and self._is_too_large(data):
-            self.send_400_response("The request's head is too large.")
-            return
-        self._data = data
-        super().data_received(data)
-        self._data = b""
+    # In
 
-    def _is_too_large(self, data: bytes) -> bool:
-        """Whether the head is too large. A body that arrives with the end of its head does not count."""
-        seen = self._tail + data
-        end = seen.find(_HEAD_END)
-        self._head_bytes += len(data) if end < 0 else end + len(_HEAD_END) - len(self._tail)
-        self._tail = seen[1 - len(_HEAD_END) :]
-        return self._head_bytes > _HEAD_BYTES
+    def data_received(self, data: bytes) -> None:
+        self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
+        if self._turn is None:
+            self._parse(len(data))
+        else:  # the base class has resumed reading
+            self.transport.pause_reading()
+
+    def _parse(self, received: int = 0) -> None:
+        """As much as fits into one turn of the event loop. `received`: new bytes."""
+        self._chunks, self._completes = 0, False
+        while self._unparsed and self._chunks < _TURN_CHUNKS and not self.transport.is_closing():
+            self._piece, self._unparsed = self._unparsed[:_PIECE_BYTES], self._unparsed[_PIECE_BYTES:]
+            self._allowance -= len(self._piece)
+            super().data_received(self._piece)  # type: ignore[arg-type]
+            if self._allowance < 0:
+                self._end_flood()
+        self._piece = _NOTHING
+        if not (self._is_upgraded or self.transport.is_closing()):
+            self._rest(received)
+
+    def _rest(self, received: int) -> None:
+        """Until the next turn, or as long as the rate demands."""
+        counted = max(received, PART_BYTES) if received and not self._completes else received
+        seconds = self._flood.pause_seconds(counted + self._chunks * _CHUNK_BYTES, self.loop.time())
+        if self._unparsed or seconds:
+            self.transport.pause_reading()
+            self._turn = self.loop.call_later(seconds, self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        if not self.flow.read_paused:
+            self.transport.resume_reading()
+        if self._unparsed:
+            self._parse()
+
+    def _end_flood(self) -> None:
+        if self._deadline is not None:
+            self.send_400_response("The request's head is too large.")
+        else:
+            self.is_flood = True
+            self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Never within another response."""
+        if any(cycle.response_started for cycle in self._cycles):
+            self.transport.abort()
+            return
+        self.server_state.default_headers = [(b"date", http_date().encode())]
+        super().send_400_response(msg)
+
+    # Callbacks of the parser
+
+    def on_message_begin(self) -> None:
+        self._is_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A trailer is no header (RFC 9110, section 6.5.1): nothing that a proxy or this edge checks in heads is in
+        one."""
+        if self._is_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Raises ValueError for one request too many, which ends the parsing of what was received, with status 400."""
-        self._cancel_deadline()
+        """Raises ValueError for a head that is too large, without exactly one Host (RFC 9112, section 3.2), and for one
+        request too many, which ends the parsing of what was received, with status 400."""
+        self._is_head = False
+        self._allowance = _HEAD_BYTES
         if len(self.pipeline) >= _PIPELINED:
             raise ValueError("too many requests at once")
+        if sum((len(name) + len(value) for name, value in self.headers), len(self.url)) > _HEAD_BYTES:
+            raise ValueError("too large")
+        if self.parser.get_http_version() != "1.0" and sum(name == b"host" for name, _ in self.headers) != 1:
+            raise ValueError("not one Host")
+        before = self.cycle
         self.scope["extensions"] = {"dragoman.abort": {"abort": self.transport.abort}}
         super().on_headers_complete()
+        if self.cycle is not before:
+            self._cycles.append(self.cycle)
+            self._cancel_deadline()
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def on_body(self, body: bytes) -> None:
+        self._allowance = min(_HEAD_BYTES, self._allowance + len(body) * (1 + _FRAMING_PER_BYTE))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._allowance = _HEAD_BYTES
+        self._completes = True
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._cycles.popleft()
         super().on_response_complete()
         if self.cycle.response_complete:
             self._await_head()
 
     def handle_websocket_upgrade(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._cycles:
             self.send_400_response("A request is still being answered.")
             return
         assert self.client is not None
+        self._cancel_deadline()
         self.connections.discard(self)
         self._ended(self)
         scope = self.scope
         request = HandshakeRequest(scope["method"], self.url, scope["http_version"], self.headers, self.client[0])
-        self._upgrade(request, self.transport, self._after_head())
+        received, self._unparsed = self._after_head() + bytes(self._unparsed), _NOTHING
+        self._is_upgraded = True
+        self._upgrade(request, self.transport, received)
 
     def _after_head(self) -> bytes:
         """The base class handles the parser's exception, which has the number of bytes parsed."""
         error = sys.exc_info()[1]
-        return self._data[error.args[0] :] if isinstance(error, HttpParserUpgrade) else b""
+        return bytes(self._piece[error.args[0] :]) if isinstance(error, HttpParserUpgrade) else b""
+
+    # The time of a head
 
     def _await_head(self) -> None:
         self._cancel_deadline()
-        self._head_bytes = 0
-        self._tail = b""
-        self._deadline = self.loop.call_later(self._seconds, self._head_timed_out)
+        self._deadline = self.loop.call_later(self._head_seconds, self._head_timed_out)
 
     def _head_timed_out(self) -> None:
         if self.transport.get_write_buffer_size():  # the client still reads the last response

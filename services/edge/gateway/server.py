@@ -21,7 +21,7 @@ from services.edge.gateway.handshake import (
     parse_networks,
     reject_response,
 )
-from services.edge.gateway.http_protocol import HttpProtocol
+from services.edge.gateway.http_protocol import HttpProtocol, RequestLimits
 from services.edge.gateway.open_sockets import AddressLimits, ClientSocket, OpenSockets
 from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
@@ -147,8 +147,8 @@ class Gateway:
 
     def _http_protocol(self, address: str = "") -> HttpProtocol:
         return HttpProtocol(
-            self._config, self._requests, self._upgrade, self._head_seconds, self._admit_http, self._http.discard,
-            address,
+            self._config, self._requests, self._upgrade, RequestLimits(self._head_seconds, self._limits),
+            self._admit_http, self._http.discard, address,
         )  # fmt: skip
 
     def _admit_http(self, protocol: HttpProtocol, address: str) -> bool:

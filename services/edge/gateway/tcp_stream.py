@@ -135,6 +135,7 @@ class TcpConnection(BaseTransport[bytes]):
         super()._parse(data)
 
     def _handle(self, item: bytes) -> None:
+        self._completed += 1
         self._client.frame_received(item)
 
     def _fail(self, code: int, reason: str) -> None:

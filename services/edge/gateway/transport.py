@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from services.edge.canonical.transport import ClientHandler, Endpoint, Handshake, Socket
 from services.edge.gateway import socket_options
-from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
+from services.edge.gateway.flood import COUNTED_BYTES, PART_BYTES, FloodGuard
 from services.edge.gateway.framing import INTERNAL_ERROR, POLICY_VIOLATION, ProtocolViolation
 from services.edge.gateway.parser import Parser
 from services.edge.gateway.receive_budget import ReceiveBudget
@@ -20,6 +20,8 @@ _log = log(__name__)
 SLICE_BYTES = 4096
 """Bytes parsed at a time, so that few more frames are reported after `pause_reading`."""
 _CLOSING_SECONDS = 3
+_MESSAGE_SECONDS = 120.0
+"""A message that has not come completely in this time (and up to twice as long) ends its connection."""
 _NOTHING = memoryview(b"")
 
 
@@ -30,6 +32,7 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     __slots__ = (
         "_budget",
         "_client",
+        "_completed",
         "_descriptor",
         "_flood",
         "_held",
@@ -46,6 +49,7 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
         "_throttled",
         "_timer",
         "_transport",
+        "_unfinished",
         "_unparsed",
         "is_flood",
     )  # fmt: skip
@@ -72,6 +76,10 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
         self._budget = budget
         self._held = 0
         """Bytes of the budget."""
+        self._completed = 0
+        """Messages that needed the parser."""
+        self._unfinished: asyncio.TimerHandle | None = None
+        """Set while a message may be incomplete."""
         self._throttled: asyncio.TimerHandle | None = None
         """Set while nothing is read, since too many bytes came."""
         self._items: Iterator[Item] = iter(())
@@ -138,13 +146,15 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
 
     def _parse(self, data: bytes) -> None:
         if self._receiving:
-            self._unparsed = memoryview(data)
+            self._unparsed, completed = memoryview(data), self._completed
             self._report_received()
+            if self._completed == completed and len(data) < COUNTED_BYTES and (self._held or data.isspace()):
+                self._throttle(PART_BYTES)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._sending = self._receiving = False
         self._descriptor = -1
-        for timer in (self._timer, self._throttled):
+        for timer in (self._timer, self._throttled, self._unfinished):
             if timer is not None:
                 timer.cancel()
         self._budget.change(self._held, 0)
@@ -211,6 +221,19 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
         if size != self._held:
             before, self._held = self._held, size
             self._budget.change(before, size)
+            if size and self._unfinished is None:
+                self._await_completion()
+
+    def _await_completion(self) -> None:
+        self._unfinished = self._loop.call_later(_MESSAGE_SECONDS, self._check_completion, self._completed)
+
+    def _check_completion(self, completed: int) -> None:
+        self._unfinished = None
+        if self._held and self._receiving:
+            if self._completed == completed and not self._paused:
+                self._fail(POLICY_VIOLATION, "a message took too long")
+            else:
+                self._await_completion()
 
     def _client_failed(self) -> None:
         _log.exception("client failed")

@@ -220,6 +220,7 @@ class WebSocket(BaseTransport[ParsedFrame], BatchWriter):
             self._flood.check(item, self._loop.time())
         if opcode < CLOSE:
             message = self._assembler.add(item)
+            self._completed += message is not None
             if message is not None and self._sending:
                 self._client.frame_received(message)
         elif opcode == PONG:

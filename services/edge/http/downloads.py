@@ -33,6 +33,8 @@ class Downloads:
         """Raises ClientDisconnected."""
         if request.method not in ("GET", "HEAD"):
             return await request.respond(not_allowed("GET, HEAD"))
+        if request.length != 0:
+            return await request.respond(text(400, "A request for a file has no body.\n"))
         try:
             media = await self._media.find(id)
         except RequestError:

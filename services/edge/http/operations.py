@@ -110,6 +110,8 @@ class HttpOperations:
         if request.method != "GET":
             return await request.respond(_not_allowed("GET"))
         try:
+            if request.length != 0:
+                raise RequestError(ErrorCode.INVALID, "a request for events has no body")
             handshake, token = self._handshake(request), bearer_token(request)
             start = known_positions(request.headers, handshake_of(request, self._trusted).query)
             await self._check_token(token, self._request_seconds)

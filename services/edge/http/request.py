@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.edge.gateway.http_date import http_date
+
 Headers = Mapping[str, str]
 """Received names are in lower case."""
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -17,6 +19,8 @@ _ALWAYS: Headers = {
     "Referrer-Policy": "no-referrer",
 }
 _LINGER_SECONDS = 2.0
+_SLOWEST_BYTES = 1024
+"""A body must on the whole come by so many bytes a second."""
 
 
 class ClientDisconnected(Exception):
@@ -33,7 +37,8 @@ class Response:
 
 class HttpRequest:
     """`scope["extensions"]["dragoman.abort"]`, if the server has it, drops the connection. A client that transfers
-    nothing for `stall_seconds` counts as disconnected."""
+    nothing for `stall_seconds` counts as disconnected, and so does one whose body lasts longer than that and a second
+    for each KiB."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send, stall_seconds: float) -> None:
         self.scope = scope
@@ -57,12 +62,15 @@ class HttpRequest:
 
     async def body(self) -> AsyncIterator[bytes]:
         """The request's body in chunks, as they arrive. Raises ClientDisconnected."""
+        clock, patience = asyncio.get_running_loop().time, self._stall_seconds
         while self._unread:
+            began = clock()
             try:
-                async with asyncio.timeout(self._stall_seconds):
+                async with asyncio.timeout(patience):
                     data = await self._next()
             except TimeoutError as error:
                 raise ClientDisconnected from error
+            patience = min(self._stall_seconds, patience - (clock() - began) + len(data) / _SLOWEST_BYTES)
             yield data
 
     async def respond(self, response: Response) -> None:
@@ -78,7 +86,7 @@ class HttpRequest:
 
     async def start_response(self, status: int, headers: Headers) -> None:
         """Send the head of a response. If the request's body is unread, the connection closes after the response."""
-        named = {**_ALWAYS, **headers, **({"Connection": "close"} if self._unread else {})}
+        named = {"Date": http_date(), **_ALWAYS, **headers, **({"Connection": "close"} if self._unread else {})}
         lines = [(name.lower().encode(), value.encode()) for name, value in named.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from services.cli.ports import free_port
 from services.edge.gateway import Gateway
-from services.edge.gateway.flood import SMALL_FRAGMENT_BYTES, FloodGuard
+from services.edge.gateway.flood import PART_BYTES, SMALL_FRAGMENT_BYTES, FloodGuard
 from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT, ParsedFrame, ProtocolViolation
 from services.edge.gateway.truncation import FrameTruncator
 from shared.settings import LimitsSettings
-from tests.support.waiting import until
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import RawPeer, masked
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
@@ -102,6 +103,71 @@ async def test_a_client_that_reads_again_does_not_end_the_pause(start: Start, en
         connection.resume_reading()
         await asyncio.sleep(0.05)
         assert not connection._transport.is_reading()
+
+
+@pytest.mark.parametrize(
+    ("is_tcp", "begin", "part"),
+    [(False, masked(TEXT, b"x" * 100)[:20], b"x"), (True, b"a line", b"x"), (True, b"a line\n", b"\n")],
+)
+async def test_reads_that_complete_nothing_count_at_least_as_small_ones(
+    start: Start, endpoint: RecordingEndpoint, is_tcp: bool, begin: bytes, part: bytes
+) -> None:
+    """Parts of messages, and blanks between them."""
+    port = free_port()
+    gateway = await start(tcp_port=port, limits={"received_bytes_per_second": PART_BYTES})
+    async with await RawPeer.dial(port if is_tcp else gateway.port) as peer:
+        if not is_tcp:
+            await peer.upgrade()
+        connection: Any = (await endpoint.client()).socket
+        peer.send(begin)
+        for _ in range(10):
+            peer.send(part)
+            await asyncio.sleep(0.01)
+        await until(lambda: connection._throttled is not None)
+
+
+@pytest.mark.parametrize(
+    ("is_tcp", "begin", "meanwhile"),
+    [(False, masked(TEXT, b"x" * 200, final=False), masked(PING)), (True, b'[1]\n{"a":', b"1")],
+)
+async def test_a_message_that_never_ends_ends_its_connection(
+    start: Start,
+    endpoint: RecordingEndpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    is_tcp: bool,
+    begin: bytes,
+    meanwhile: bytes,
+) -> None:
+    monkeypatch.setattr("services.edge.gateway.transport._MESSAGE_SECONDS", 0.1)
+    port = free_port()
+    gateway = await start(tcp_port=port)
+    async with await RawPeer.dial(port if is_tcp else gateway.port) as peer:
+        if not is_tcp:
+            await peer.upgrade()
+        client = await endpoint.client()
+        client.on_end = lambda: client.socket.close(1000, "all is answered")
+        peer.send(begin)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while "peer_closing" not in client.events:
+                peer.send(meanwhile)
+                await asyncio.sleep(0.02)
+
+
+async def test_messages_that_follow_each_other_may_last(
+    start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is always incomplete, but never the same."""
+    monkeypatch.setattr("services.edge.gateway.transport._MESSAGE_SECONDS", 0.1)
+    gateway = await start()
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        frame = masked(TEXT, b"x" * 100)
+        peer.send(frame[:50])
+        for _ in range(20):
+            await asyncio.sleep(0.02)
+            peer.send(frame[50:] + frame[:50])
+        peer.send(frame[50:])
+        await (await endpoint.client()).until(*[b"x" * 100] * 21)
 
 
 async def flood(port: int, address: str) -> None:
