@@ -121,15 +121,16 @@ def request_mail(
     template: Callable[[VerificationMail], MailRequested],
     now: int,
 ) -> bool:
-    """Gives a ticket a new code and requests the mail; `origin` is notified of the result from now on. False: there is
-    no such ticket. Raises TooManyMails."""
-    row = connection.execute(
-        sa.select(tickets).where(*_unexpired(ticket, now), ~tickets.c.passed).with_for_update()
-    ).first()
+    """Gives a ticket a new code and requests the mail; `origin` is notified of the result from now on. Locks the
+    tickets of the address, so that its mails are counted one after the other. False: there is no such ticket. Raises
+    TooManyMails."""
+    address = sa.select(tickets.c.email_key).where(*_unexpired(ticket, now)).scalar_subquery()
+    of_address = sa.select(tickets).where(tickets.c.email_key == address, tickets.c.expires > now)
+    rows = connection.execute(of_address.order_by(tickets.c.ticket).with_for_update()).all()
+    row = next((one for one in rows if one.ticket == ticket and not one.passed), None)
     if row is None:
         return False
-    sent = sa.select(sa.func.sum(tickets.c.mails)).where(tickets.c.email_key == row.email_key, tickets.c.expires > now)
-    if row.mails >= MAILS_PER_TICKET or connection.execute(sent).scalar_one() >= MAILS_PER_ADDRESS:
+    if row.mails >= MAILS_PER_TICKET or sum(one.mails for one in rows) >= MAILS_PER_ADDRESS:
         raise TooManyMails
     connection.execute(
         tickets.update()

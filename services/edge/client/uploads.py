@@ -39,10 +39,10 @@ class UploadSlots:
         command = request.command
         assert isinstance(command, StartUpload)
         self.drop(command.replaces)
-        await self._media.check_quota(account)
         if len(self._open) >= _CONCURRENT_UPLOADS:
             raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are on their way already")
         self._open[command.number] = _PartialUpload(self._media.start_upload(account), request, now)
+        await self._media.check_quota(account)
         await self.add(UploadPart(command.number, command.data), now)
 
     async def add(self, command: UploadPart, now: float) -> None:

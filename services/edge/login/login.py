@@ -97,11 +97,11 @@ class LoginFlow:
         self, session: LoginSession, answer: Authenticated, summary: ProfileSummary | None, claims: Claims | None = None
     ) -> None:
         """Registers presence first, then reads the missed messages. `claims`: of the token that logs in."""
-        if self._accounts.is_full(answer.account) and session.connection.account != answer.account:
-            raise RequestError(ErrorCode.RATE_LIMITED, "too many connections of this account")
         other_nodes = await self._accounts.register(answer.account)
         if session.is_closing:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
+        if self._accounts.is_full(answer.account) and session.connection.account != answer.account:
+            raise RequestError(ErrorCode.RATE_LIMITED, "too many connections of this account")
         self._state.require_revocations_after(answer.revision)
         await session.log_in(answer, other_nodes, summary, claims)
         if claims is not None:

@@ -80,16 +80,20 @@ class ResumableUploads:
         self._limit = settings.limits.unfinished_uploads
 
     async def create(self, account: AccountId, length: int, name: str, metadata: str) -> ResumableUpload:
-        """Raises RequestError (LIMIT) for too many uploads of the account, or more bytes than its quota."""
-        lengths = await self._unfinished_lengths(account)
-        if len(lengths) >= self._limit:
-            raise RequestError(ErrorCode.LIMIT, f"an account has at most {self._limit} unfinished uploads")
-        await self._quota.check(account, sum(lengths) + length)
+        """Raises RequestError (LIMIT) for too many uploads of the account, or more bytes than its quota. It counts once
+        its own record is there: of uploads that are created at once, on any edges, each sees the others."""
         id, record = secrets.token_hex(16), UploadRecord(account, length, name, metadata, self._now())
+        upload = self._upload(id, record)
         with self._failures.reported("keep"):
             async with asyncio.timeout(self._seconds):
                 await self._store.write(f"uploads/{account}/{id}", msgspec.json.encode(record))
-        return self._upload(id, record)
+        try:
+            await self._check_limits(account)
+        except RequestError:
+            with suppress(RequestError):  # reported; the sweeper removes it
+                await self.remove(upload)
+            raise
+        return upload
 
     async def find(self, account: AccountId, id: str) -> ResumableUpload | None:
         """An upload of this account, which may have expired."""
@@ -167,6 +171,12 @@ class ResumableUploads:
     def _upload(self, id: str, record: UploadRecord, parts: Sequence[StoredKey] = ()) -> ResumableUpload:
         offset = sum(part.size for part in parts)
         return ResumableUpload(id, record, record.created + self._life_ms, offset, parts)
+
+    async def _check_limits(self, account: AccountId) -> None:
+        lengths = await self._unfinished_lengths(account)
+        if len(lengths) > self._limit:
+            raise RequestError(ErrorCode.LIMIT, f"an account has at most {self._limit} unfinished uploads")
+        await self._quota.check(account, sum(lengths))
 
     async def _unfinished_lengths(self, account: AccountId) -> list[int]:
         with self._failures.reported("find"):

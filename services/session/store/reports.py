@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from services.session.domain import check_report_count
-from services.session.store.sql import insert
+from services.session.store.sql import insert, require_active
 from services.session.tables import report
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
@@ -17,7 +17,9 @@ _FIELDS = [report.c[field] for field in Report.__struct_fields__]
 def store(
     connection: sa.Connection, request: ReportMessage, message: Message, limits: LimitsSettings, now: int
 ) -> bool:
-    """Whether the report is new. Raises RequestError beyond the limit."""
+    """Whether the report is new. Locks the reporter's profile, so that its reports are counted one after the other.
+    Raises RequestError beyond the limit, and for a deleted account."""
+    require_active(connection, [request.actor], "actor")
     others = sa.select(sa.func.count()).where(
         report.c.reporter == request.actor, sa.or_(report.c.chat != message.chat, report.c.index != message.index)
     )

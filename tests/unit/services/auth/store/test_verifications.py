@@ -163,3 +163,10 @@ async def test_expired_tickets_and_those_of_deleted_accounts_are_deleted(databas
     await passed(database, LOGIN)
     await database.write(partial(verifications.purge_expired, now=END))
     assert not await list_passed(database, LOGIN)
+
+
+async def test_mails_that_are_requested_at_once_stay_within_the_limit(database: Database) -> None:
+    many = [await add(database) for _ in range(verifications.MAILS_PER_ADDRESS + 5)]
+    sent = await asyncio.gather(*(request_mail(database, ticket) for ticket in many), return_exceptions=True)
+    assert sent.count(True) == verifications.MAILS_PER_ADDRESS
+    assert {type(one) for one in sent} == {bool, TooManyMails}

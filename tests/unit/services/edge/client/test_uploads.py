@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from services.edge.app import Edge
+from services.edge.canonical.commands import StartUpload
 from services.edge.canonical.frames import Binary
+from services.edge.client.uploads import UploadSlots
+from services.edge.dialects.base import Request
 from services.edge.media.record import MediaUse
 from shared.contract.body import unpack_segments
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import PostMessages
 from shared.contract.model import File, Image, Media, Segment, Text
@@ -166,6 +170,30 @@ async def test_unfinished_uploads_of_an_account_take_no_more_than_its_quota(clus
     assert await device.request(do="part", number=2, data="1") == "conflict", "it was given up"
     assert await device.request(do="last", number=1, data="7890", chat=CHAT) == [CHAT, 1]
     assert await device.request(do="start", number=3, chat=CHAT) == "limit"
+
+
+async def test_an_upload_that_starts_while_its_client_leaves_counts_no_more(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = await cluster.add_edge(media={"account_bytes_per_day": 10})
+    slots, requested, answered = UploadSlots(edge.media), asyncio.Event(), asyncio.Event()
+
+    async def check_quota(_: AccountId) -> None:
+        requested.set()
+        await answered.wait()
+
+    monkeypatch.setattr(edge.media, "check_quota", check_quota)
+    start = Request(StartUpload(1, ChatId(CHAT), data=b"123456"))
+    starting = asyncio.create_task(slots.start(start, AccountId(1), 0.0))
+    await asyncio.wait_for(requested.wait(), WAIT_SECONDS)
+    slots.drop_all()
+    answered.set()
+    with pytest.raises(RequestError):
+        await starting
+    await until_nothing_is_spooled(cluster)
+    other = edge.media.start_upload(AccountId(1))
+    await other.write(b"1234567890")
+    other.drop()
 
 
 async def test_a_client_with_too_many_queued_bytes_is_not_read(cluster: EdgeCluster) -> None:

@@ -68,6 +68,16 @@ async def test_connections_of_an_account_are_limited(cluster: EdgeCluster) -> No
     assert [client.connection.account for client in edge.endpoint.clients.values()] == [1, 1]
 
 
+async def test_of_logins_at_once_no_more_than_the_limit_get_in(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(limits={"connections_per_account": 2})
+    login = '{"code":6,"login_type":1,"account":"1","password":"right"}'
+    wires = [dial(edge.endpoint, "/ws/ourchat-v2") for _ in range(8)]
+    replies = [json.loads(reply) for reply in await asyncio.gather(*(reply_to(wire, login) for wire in wires))]
+    assert len(replies) == 8
+    accounts = [client.connection.account for client in edge.endpoint.clients.values()]
+    assert sorted(accounts) == [NO_ACCOUNT] * 6 + [1, 1]
+
+
 _KNOWN_SECONDS = 4.5
 LOGINS = [
     ("/ws/pipe", "login|1|right"),

@@ -211,6 +211,18 @@ async def test_an_account_has_few_unfinished_uploads(edges: UploadEdges) -> None
     await edges.there.create(ALICE, 10, "", "")
 
 
+@pytest.mark.parametrize("limits", [{"account_bytes_per_day": 25}])
+async def test_uploads_that_are_created_at_once_stay_within_the_limits(edges: UploadEdges) -> None:
+    """Two of three fit by their number, and two by their bytes. The others leave nothing."""
+    creating = [one.create(account, 10, "", "") for account in (ALICE, BOB) for one in (edges.here, edges.there) * 2]
+    created = [one for one in await asyncio.gather(*creating, return_exceptions=True)]
+    for account in (ALICE, BOB):
+        mine = [one for one in created if isinstance(one, ResumableUpload) and one.record.account == account]
+        assert len(mine) <= 2
+        assert len(await edges.keys(f"uploads/{account}")) == len(mine)
+    assert {type(one) for one in created} <= {ResumableUpload, RequestError}
+
+
 @pytest.mark.parametrize("limits", [{"account_bytes_per_day": 10}])
 async def test_unfinished_uploads_are_announced_within_the_quota(edges: UploadEdges) -> None:
     upload = await edges.here.create(ALICE, 6, "", "")

@@ -1,5 +1,6 @@
 """Messages reported to the operator, on both databases."""
 
+import asyncio
 from functools import partial
 
 import pytest
@@ -85,3 +86,9 @@ async def test_a_deleted_account_has_reported_nothing(populated: StoreHarness) -
         leave = partial(account_removal.leave_chats, account=account, now=NOW, broadcast_from=100)
         await populated.database.write(leave)
     assert [one.reporter for one in await listed(populated)] == [BOB]
+
+
+async def test_reports_at_once_stay_within_the_limit(populated: StoreHarness) -> None:
+    reporting = (report(populated, ANN, index, most=3) for index in range(12))
+    stored = [one for one in await asyncio.gather(*reporting, return_exceptions=True) if one is True]
+    assert len(stored) == len(await own(populated, ANN)) == 3
