@@ -1,6 +1,7 @@
 """Names that users choose: valid characters, and a key that names which look alike have in common.
 
-Data and rules: docs/adr/0033-usernames-that-look-alike-are-one.md.
+Data and rules: docs/adr/0033-usernames-that-look-alike-are-one.md and
+docs/adr/0057-identifiers-have-one-canonical-form.md.
 """
 
 import json
@@ -77,7 +78,16 @@ def _is_symbol(character: str) -> bool:
 
 def name_key(name: str) -> str:
     """Names with the same key are the same name: the skeleton (UTS 39) of NFKC_Casefold. Not for display."""
-    return _skeleton(_nfkc_casefold(name))
+    return _skeleton(fold(name))
+
+
+def name_look(name: str) -> str:
+    """As `name_key`, but with case folded last: `PaveI` (with a capital i) has the look of `Pavel`, and another key."""
+    return name_key(_skeleton(_INVISIBLE.sub("", unicodedata.normalize("NFKC", name))))
+
+
+def look_alike(name: str, other: str) -> bool:
+    return name_key(name) == name_key(other) or name_look(name) == name_look(other)
 
 
 def keys_version() -> int:
@@ -85,9 +95,10 @@ def keys_version() -> int:
     return zlib.crc32(_confusables_json() + unicodedata.unidata_version.encode())
 
 
-def _nfkc_casefold(name: str) -> str:
+def fold(name: str) -> str:
+    """NFKC_Casefold: without differences of case, of Unicode's forms, and of invisible characters."""
     folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold()))
-    return folded if folded == name else _nfkc_casefold(folded)
+    return folded if folded == name else fold(folded)
 
 
 def _skeleton(name: str) -> str:

@@ -10,6 +10,7 @@ _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 _IS_DELETED = sa.text("uuid IS NULL")
 LACKS_KEY = sa.text("(username IS NULL) <> (username_key IS NULL)")
+LACKS_LOOK = sa.text("(username IS NULL) <> (username_look IS NULL)")
 IS_TWIN = sa.text("username_twin <> 0")
 """As conditions, these use their indexes."""
 
@@ -26,6 +27,8 @@ class AccountRow(AuthBase, table=True):
         sa.Index("accounts_deleted", "id", sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED),
         sa.Index("accounts_names", "username_key", "username_twin", unique=True),
         sa.Index("accounts_names_unkeyed", "id", sqlite_where=LACKS_KEY, postgresql_where=LACKS_KEY),
+        sa.Index("accounts_looks", "username_look", "username_twin", unique=True),
+        sa.Index("accounts_looks_missing", "id", sqlite_where=LACKS_LOOK, postgresql_where=LACKS_LOOK),
         sa.Index("accounts_names_twins", "username_key", sqlite_where=IS_TWIN, postgresql_where=IS_TWIN),
         {"sqlite_autoincrement": True},
     )
@@ -40,8 +43,10 @@ class AccountRow(AuthBase, table=True):
     username: str | None = Field(unique=True)
     username_key: str | None
     """See shared.names.name_key. None, beside a username: a replica of version 0.1 or older has registered it."""
+    username_look: str | None
+    """See shared.names.name_look. None, beside a username: a replica of the version before has registered it."""
     username_twin: int = Field(sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
-    """0, or the account's id if another account had a name with this key before."""
+    """0, or the account's id if another account had a name with this key or look before."""
     created: int = Field(sa_type=sa.BigInteger)
     question_id: int = Field(sa_type=sa.BigInteger)
     answer: str | None

@@ -19,7 +19,7 @@ from shared.contract.ids import SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme
 from shared.contract.session import EnsureProfile
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
-from shared.names import name_key
+from shared.names import name_key, name_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ def _row(new: NewAccount) -> dict[str, Any]:
         "email_verified": new.subject is not None,
         "username": request.username or None,
         "username_key": name_key(request.username) or None,
+        "username_look": name_look(request.username) or None,
         "created": new.created,
         "question_id": request.question_id,
         "answer": new.answer,
@@ -363,6 +364,7 @@ _TOMBSTONE: dict[str, Any] = {
     "email_verified": False,
     "username": None,
     "username_key": None,
+    "username_look": None,
     "username_twin": 0,
     "created": 0,
     "question_id": 0,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.names import is_valid_name, keys_version, name_key, without_joiners
+from shared.names import is_valid_name, keys_version, look_alike, name_key, without_joiners
 
 SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
 
@@ -25,6 +25,18 @@ SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e00
 )
 def test_names_that_look_alike_have_one_key(names: list[str]) -> None:
     assert len({name_key(name) for name in names}) == 1
+
+
+@pytest.mark.parametrize(
+    "names", [["Pavel", "PaveI"], ["Mary", "Мary"], ["Iceman", "lceman"], ["O0", "OO"], ["ann", "Аnn"], ["ANN", "ann"]]
+)
+def test_names_that_look_alike_as_they_are_written(names: list[str]) -> None:
+    assert look_alike(*names)
+
+
+@pytest.mark.parametrize("names", [["Pavel", "Pavle"], ["ann", "anna"], ["Ivan", "ivar"]])
+def test_other_names_do_not_look_alike(names: list[str]) -> None:
+    assert not look_alike(*names)
 
 
 @pytest.mark.parametrize("name", ["Anna", "An n", "Änn", "用户", "ann_", "Bnn", "アン"])

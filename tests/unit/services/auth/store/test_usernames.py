@@ -42,9 +42,10 @@ async def keys(database: Database) -> list[tuple[str | None, str | None, int]]:
     return [tuple(row) for row in await database.read(lambda c: c.execute(columns.order_by(accounts.c.id)).all())]
 
 
-@pytest.mark.parametrize("name", ["ann", "ANN", "Ａnn", "Аnn", "Ann"])
+@pytest.mark.parametrize("name", ["ann", "ANN", "Ａnn", "Аnn", "Ann", "PaveI"])
 async def test_a_name_that_looks_like_another_is_taken(database: Database, name: str) -> None:
-    await registered(database, "Ann")
+    for first in ("Ann", "Pavel"):
+        await registered(database, first)
     with pytest.raises(IdentifierTaken) as caught:
         await registered(database, name)
     assert caught.value.field == "username"
@@ -90,6 +91,22 @@ async def test_accounts_with_names_that_look_alike_keep_them_and_are_reported(da
             await registered(database, "ANN")
     await database.write(partial(store.erase, account=AccountId(4), seconds=0))
     await registered(database, "ANN")
+
+
+async def test_accounts_that_differ_by_capitals_that_look_alike_keep_their_names(database: Database) -> None:
+    """The version before gave them different keys, and no look."""
+    await registered_without_key(database, "Pavel", "PaveI", "ann")
+    rows = {"Pavel": "pavel", "PaveI": "pavei"}
+    for name, key in rows.items():
+        change = accounts.update().where(accounts.c.username == name).values(username_key=key)
+        await database.write(lambda connection, change=change: connection.execute(change))
+    assert key_all(database.url.render_as_string(hide_password=False)) == [
+        "accounts 1, 2 have usernames that look alike"
+    ]
+    assert await keys(database) == [("Pavel", "pavel", 0), ("PaveI", "pavei", 2), ("ann", "ann", 0)]
+    for name in ("PAVEL", "pavei"):
+        with pytest.raises(IdentifierTaken):
+            await registered(database, name)
 
 
 async def test_missing_keys_are_given_in_steps(database: Database) -> None:

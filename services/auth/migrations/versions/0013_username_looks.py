@@ -1,0 +1,15 @@
+"""A second key of usernames, with case folded last. `services.auth.store.usernames` fills it in afterwards."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    op.add_column("accounts", sa.Column("username_look", sa.String))
+
+
+def downgrade() -> None:
+    op.drop_column("accounts", "username_look")

@@ -1,0 +1,20 @@
+"""An index of the usernames that have no second key yet."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from shared.migrate import create_index
+
+revision = "0013c"
+down_revision = "0013b"
+concurrent = True
+
+
+def upgrade() -> None:
+    create_index(
+        "accounts_looks_missing", "accounts", ["id"], where=sa.text("(username IS NULL) <> (username_look IS NULL)")
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("accounts_looks_missing", "accounts")
