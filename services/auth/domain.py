@@ -3,17 +3,25 @@
 import hashlib
 import hmac
 import re
-import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 
-from services.auth.identifiers import email_key, is_email, parse_oc_number
+from services.auth.identifiers import (
+    EMAIL_CHARACTERS,
+    email_key,
+    is_valid_email,
+    is_valid_username,
+    parse_oc_number,
+    plain_email,
+    plain_username,
+)
+from services.auth.verifiers import has_form
 from shared.contract.admin import Act
 from shared.contract.auth import (
     MAX_TOKEN_LOGINS,
@@ -31,10 +39,8 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import EnsureProfile
-from shared.names import is_valid_name, without_joiners
+from shared.names import is_valid_name
 
-IDENTIFIER_CHARACTERS = 254
-USERNAME_CHARACTERS = 64
 SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
 """Of a signature or an answer."""
@@ -53,8 +59,6 @@ _VOID_AHEAD_SECONDS = 10
 whose clock is ahead. Later tokens are dated after it; verifiers allow for more clock skew than this."""
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
-_TEN_DIGITS = re.compile(r"[0-9]{10}")
-_HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
 _REFRESH_TOKEN = re.compile(r"(?P<family>[0-9a-f]{32})\.(?P<part>[0-9a-f]{64})")
 _MAX_INT64 = 2**63 - 1
 _MAX_DAYS = 36_500
@@ -143,11 +147,10 @@ class VerificationSubject:
 
 
 def check_registration(request: Register, nickname_characters: int) -> None:
-    """Raises RequestError (`invalid`) with the field."""
-    if request.email:
-        _check_email(request.email)
-    if request.username:
-        _check_username(request.username)
+    """Also brings the identifiers to the form that is stored. Raises RequestError (`invalid`) with the field."""
+    request.email, request.username = plain_email(request.email), plain_username(request.username)
+    _check(not request.email or is_valid_email(request.email), "email")
+    _check(not request.username or is_valid_username(request.username), "username")
     if request.uuid:
         _check(_is_uuid(request.uuid), "uuid")
     _check(0 < len(request.nickname) <= nickname_characters, "nickname")
@@ -185,7 +188,7 @@ def check_login(request: Login) -> None:
 
 def check_recovery(request: Recover) -> None:
     """Raises RequestError (`invalid`) for a malformed request, whether the account exists or not."""
-    _check(0 < len(request.username) <= IDENTIFIER_CHARACTERS and "\0" not in request.username, "username")
+    _check_identifier(request.username, "username")
     _check_answer(request.question_id, request.answer)
     check_new_secret(request.secret)
     check_origin(request.origin)
@@ -270,25 +273,16 @@ def check_opaque(name: str, field_name: str) -> None:
 
 
 def check_identifier(identifier: str) -> None:
-    _check(0 < len(identifier) <= IDENTIFIER_CHARACTERS and "\0" not in identifier, "identifier")
+    _check_identifier(identifier, "identifier")
 
 
-def _check_email(email: str) -> None:
-    _check(len(email) <= IDENTIFIER_CHARACTERS and is_email(email), "email")
-
-
-def _check_username(username: str) -> None:
-    _check(len(username) <= USERNAME_CHARACTERS and is_valid_name(username), "username")
-    _check(without_joiners(username).isprintable(), "username")
-    plain = unicodedata.normalize("NFKC", username)
-    looks_like_another = "@" in plain or _TEN_DIGITS.fullmatch(plain)
-    _check(not looks_like_another and username == username.strip(), "username")
+def _check_identifier(identifier: str, field_name: str) -> None:
+    _check(0 < len(identifier) <= EMAIL_CHARACTERS and "\0" not in identifier, field_name)
 
 
 def check_secret(secret: Secret) -> None:
     _check(0 < len(secret.value.encode()) <= SECRET_BYTES, "secret")
-    if form := _HEX.get(secret.scheme):
-        _check(bool(form.fullmatch(secret.value.lower())), "secret")
+    _check(has_form(secret), "secret")
 
 
 def check_new_secret(secret: Secret) -> None:
@@ -309,37 +303,7 @@ def _check(is_valid: bool, field_name: str) -> None:
         raise RequestError(ErrorCode.INVALID, f"{field_name} is not acceptable", field_name)
 
 
-# Secrets
-
-
-def verifier_texts(secret: Secret) -> dict[Scheme, str]:
-    """The texts to hash and store, by scheme: every derivable scheme of a plain password, else the secret's own."""
-    if secret.scheme in _HEX:
-        return {secret.scheme: secret.value.lower()}
-    if secret.scheme is Scheme.SERVICE:
-        return {Scheme.SERVICE: secret.value}
-    data = secret.value.encode()
-    return {
-        Scheme.PLAIN: secret.value,
-        Scheme.SHA256: hashlib.sha256(data).hexdigest(),
-        Scheme.MD5: hashlib.md5(data, usedforsecurity=False).hexdigest(),
-    }
-
-
-def secret_text(secret: Secret) -> str:
-    """What a held request is compared by: another scheme is another secret."""
-    [(scheme, text), *_] = verifier_texts(secret).items()
-    return f"{scheme} {text}"
-
-
-def reset_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
-    """The texts to hash and store when an operator sets a new password, which is the secret of a service client."""
-    return verifier_texts(Secret(Scheme.SERVICE if Scheme.SERVICE in held else Scheme.PLAIN, password))
-
-
-def matching_verifier(secret: Secret, held: Collection[Scheme]) -> tuple[Scheme, str] | None:
-    """The scheme whose verifier this secret is checked against, and the text to check; None: no verifier matches."""
-    return next(((scheme, text) for scheme, text in verifier_texts(secret).items() if scheme in held), None)
+# Recovery
 
 
 def expected_answer(account: Account | None, request: Recover) -> str | None:

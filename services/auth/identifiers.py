@@ -1,24 +1,115 @@
-"""Identifiers of accounts: which texts are valid, and which are the same one."""
+"""Identifiers of accounts: which texts are valid, and which are the same one.
+
+Data and rules: docs/adr/0057-identifiers-have-one-canonical-form.md.
+"""
 
 import re
 import unicodedata
+from collections.abc import Callable
+
+import idna
+
+from shared.names import fold, is_valid_name, name_key, without_joiners
+
+EMAIL_CHARACTERS = 254
+USERNAME_CHARACTERS = 64
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
+_TEN_DIGITS = re.compile(r"[0-9]{10}")
+_NO_WORD = re.compile(r"[\W_]+")
+_SIMILAR_SCRIPTS = frozenset({"LATIN", "GREEK", "CYRILLIC"})
+_PUNYCODE = "xn--"
 _MAX_INT64 = 2**63 - 1
 
 
-def is_email(email: str) -> bool:
-    return email.isprintable() and bool(_EMAIL.fullmatch(email))
+# E-mail addresses
+
+
+def plain_email(email: str) -> str:
+    """The form that is stored and gets mails: without blanks around it, and without full-width and other compatibility
+    characters."""
+    return unicodedata.normalize("NFKC", email).replace("。", ".").strip()
+
+
+def is_valid_email(email: str) -> bool:
+    """Whether a new account may have this plain address. One with letters that look like others may not: nobody could
+    tell it from another address."""
+    key = email_key(email)
+    has_form = len(email) <= EMAIL_CHARACTERS and email.isprintable() and _EMAIL.fullmatch(email)
+    return bool(has_form and _EMAIL.fullmatch(key)) and not _is_ambiguous(key)
 
 
 def email_key(email: str) -> str:
-    """Addresses with the same key are the same address: case is ignored."""
-    return unicodedata.normalize("NFC", email).casefold()
+    """Addresses with the same key are the same address. Case, Unicode's forms and the two spellings of a domain make no
+    difference."""
+    local, at, domain = fold(plain_email(email)).rpartition("@")
+    return local + at + (_each_label(domain.rstrip("."), _unicode_label) if at else domain)
+
+
+def email_keys(email: str) -> list[str]:
+    """The keys that an account with this address may have, that of the typed form first. Versions before folded case
+    alone, so that an account has its domain as it was typed."""
+    key = email_key(email)
+    local, at, domain = key.rpartition("@")
+    typed = unicodedata.normalize("NFC", email).casefold()
+    return list(dict.fromkeys((typed, key, local + at + _each_label(domain, _ascii_label))))
+
+
+def _each_label(domain: str, change: Callable[[str], str]) -> str:
+    return ".".join(map(change, domain.split(".")))
+
+
+def _unicode_label(label: str) -> str:
+    try:
+        return fold(idna.decode(label)) if label.startswith(_PUNYCODE) else label
+    except UnicodeError:
+        return label
+
+
+def _ascii_label(label: str) -> str:
+    try:
+        return label if label.isascii() else idna.encode(label).decode()
+    except UnicodeError:
+        return label
+
+
+def _is_ambiguous(key: str) -> bool:
+    """Whether a word looks like one of ASCII, or mixes scripts whose letters look alike. Below a top-level domain that
+    is not of ASCII, labels are expected to be in its script."""
+    local, _, domain = key.rpartition("@")
+    *labels, top = domain.split(".")
+    expected_in_ascii = _NO_WORD.split("-".join([local, *labels] if top.isascii() else [local]))
+    return any(not word.isascii() and name_key(word).isascii() for word in expected_in_ascii) or any(
+        len({unicodedata.name(character, "").partition(" ")[0] for character in word} & _SIMILAR_SCRIPTS) > 1
+        for word in _NO_WORD.split(key)
+    )
+
+
+# Usernames, numbers and uuids
+
+
+def plain_username(username: str) -> str:
+    """The form that is stored."""
+    return unicodedata.normalize("NFC", username).strip()
+
+
+def is_valid_username(username: str) -> bool:
+    """Whether a new account may have this plain name, which must not look like a number or an address."""
+    if not is_valid_name(username) or not without_joiners(username).isprintable():
+        return False
+    folded = unicodedata.normalize("NFKC", username)
+    return len(username) <= USERNAME_CHARACTERS and "@" not in folded and not _TEN_DIGITS.fullmatch(folded)
 
 
 def parse_oc_number(identifier: str) -> int:
     """The OC number in an identifier, zero-padded or not; 0, which no account has, when it is not one."""
-    if not (identifier.isascii() and identifier.isdecimal() and len(identifier) <= 32):
+    plain = unicodedata.normalize("NFKC", identifier).strip()
+    if not (plain.isascii() and plain.isdecimal() and len(plain) <= 32):
         return 0
-    value = int(identifier)
+    value = int(plain)
     return value if value <= _MAX_INT64 else 0
+
+
+def uuid_spellings(uuid: str) -> list[str]:
+    """An account's uuid is stored as it was registered."""
+    return list(dict.fromkeys((uuid, uuid.lower(), uuid.upper())))

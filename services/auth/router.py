@@ -91,6 +91,7 @@ def route(
     bus.serve(on.GET_KEYS, use.revocations.get_keys, queue=_QUEUE)
     bus.serve(on.SET_MAINTENANCE, use.administration.set_maintenance, queue=_QUEUE)
     bus.serve(on.FIND_USER, use.administration.find, queue=_QUEUE)
+    bus.serve(on.LIST_DUPLICATES, use.administration.list_duplicates, queue=_QUEUE)
     bus.serve(on.SET_DISABLED, use.administration.set_disabled, queue=_QUEUE)
     bus.serve(on.RESET_PASSWORD, use.administration.reset_password, queue=_QUEUE)
     bus.serve(on.KICK, use.administration.kick, queue=_QUEUE)

@@ -35,6 +35,17 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     email_verified: bool = False
 
 
+class ListDuplicates(msgspec.Struct):
+    """Asks for accounts that identifiers do not tell apart, up to 100 groups of each kind."""
+
+
+class Duplicates(msgspec.Struct, frozen=True):
+    """Groups of accounts: with usernames that look alike, and with spellings of one e-mail address."""
+
+    usernames: list[list[AccountId]]
+    emails: list[list[AccountId]]
+
+
 class SetDisabled(msgspec.Struct):
     """Disables or enables an account. Disabling revokes its tokens, closes its connections and rejects its logins.
     `not_found` for an unknown account."""

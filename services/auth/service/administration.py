@@ -5,18 +5,20 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
-from services.auth import domain
+from services.auth import domain, verifiers
 from services.auth.domain import Account
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import EdgeNotifications, PasswordHashing, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
-from services.auth.store import accounts, bots, revocations, trail
+from services.auth.store import accounts, bots, duplicates, revocations, trail
 from shared.contract.admin import (
     Act,
+    Duplicates,
     FindUser,
     Kick,
+    ListDuplicates,
     RecordAct,
     ResetPassword,
     SearchTrail,
@@ -64,6 +66,9 @@ class Administration:
             email_verified=account.email_verified,
         )
 
+    async def list_duplicates(self, _: ListDuplicates) -> Duplicates:
+        return await self.database.read(duplicates.list_duplicates)
+
     async def set_disabled(self, request: SetDisabled) -> Ack:
         domain.check_actor(request.account)
         if request.disabled:
@@ -87,7 +92,7 @@ class Administration:
         account = await self._find(IdentifierKind.ID, str(request.account))
         if await self.database.read(partial(bots.is_bot, account=account.id)):
             raise RequestError(ErrorCode.INVALID, "a bot has tokens and no password", "account")
-        texts = domain.reset_verifier_texts(request.password, account.verifiers)
+        texts = verifiers.reset_verifier_texts(request.password, account.verifiers)
         hashes = await self.passwords.hash(list(texts.values()))
         reset = partial(
             accounts.reset_secrets,

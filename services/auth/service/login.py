@@ -3,8 +3,9 @@
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
-from services.auth import domain
+from services.auth import domain, verifiers
 from services.auth.domain import Account, LoginSubject, VerificationPurpose, VerificationSubject
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
@@ -56,9 +57,9 @@ class PasswordLogin:
         held = await find_verifier(self.passwords, account, secret)
         if account is None or held is None:
             return None
-        scheme, verifier = held
+        scheme, verifier, text = held
         if self.passwords.is_outdated(verifier) and not self.passwords.is_busy:
-            [renewed] = await self.passwords.hash([domain.verifier_texts(secret)[scheme]])
+            [renewed] = await self.passwords.hash([text])
             change = partial(accounts.replace_verifier, account=account.id, scheme=scheme, old=verifier, new=renewed)
             is_current = await self.database.write(change)
         else:
@@ -82,15 +83,20 @@ class PasswordLogin:
         return await self.verification.create_ticket(subject, request)
 
 
-async def find_verifier(
-    passwords: PasswordHashing, account: Account | None, secret: Secret
-) -> tuple[Scheme, str] | None:
-    """The verifier of the account that the secret matches. Computes a hash in any case, so that the time does not show
-    whether the account or the secret was wrong."""
-    match = domain.matching_verifier(secret, account.verifiers) if account else None
-    if account is None or match is None:
-        await passwords.verify(None, secret.value)
-        return None
-    scheme, text = match
-    verifier = account.verifiers[scheme]
-    return (scheme, verifier) if await passwords.verify(verifier, text) else None
+class FoundVerifier(NamedTuple):
+    """`text`: what the verifier is the hash of."""
+
+    scheme: Scheme
+    verifier: str
+    text: str
+
+
+async def find_verifier(passwords: PasswordHashing, account: Account | None, secret: Secret) -> FoundVerifier | None:
+    """The verifier of the account that the secret matches. Computes as many hashes in any case, so that the time does
+    not show whether the account or the secret was wrong."""
+    held = account.verifiers if account else {}
+    for scheme, text in verifiers.texts_to_verify(secret, held):
+        verifier = held.get(scheme)
+        if await passwords.verify(verifier, text) and verifier is not None:
+            return FoundVerifier(scheme, verifier, text)
+    return None

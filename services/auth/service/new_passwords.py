@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from services.auth import domain
+from services.auth import verifiers
 from services.auth.service.ports import PasswordHashing
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
@@ -34,7 +34,7 @@ class NewPasswords:
 
     async def verifiers(self, secret: Secret) -> dict[Scheme, str]:
         """Of a new password, by scheme. See PasswordHashing."""
-        texts = domain.verifier_texts(secret)
+        texts = verifiers.verifier_texts(secret)
         return dict(zip(texts, await self.hash(list(texts.values())), strict=True))
 
 

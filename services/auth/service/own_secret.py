@@ -38,7 +38,7 @@ class OwnSecret:
         if held is None:
             self.trail.note_failure(act, account, address)
             raise wrong(field)
-        return held
+        return held.scheme, held.verifier
 
 
 def wrong(field: str) -> RequestError:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
-from services.auth import domain
+from services.auth import domain, verifiers
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.new_passwords import NewPasswords
@@ -41,12 +41,18 @@ class PasswordRecovery:
         answer = domain.expected_answer(account, request)
         async with self.limits.recovery(domain.login_subject(account, name), request.origin.address) as attempt:
             judged = None if attempt.is_blocked else answer
-            attempt.failed = not await self.passwords.verify(judged, request.answer)
+            attempt.failed = not await self._is_right(judged, request.answer)
         if attempt.failed or account is None or answer is None:
             self.trail.note_failure("failed recovery", account, request.origin.address)
             raise _unrecoverable()
         await self._replace_secrets(account.id, answer, request)
         return Ack()
+
+    async def _is_right(self, answer: str | None, text: str) -> bool:
+        for form in verifiers.text_forms(text):
+            if await self.passwords.verify(answer, form):
+                return True
+        return False
 
     async def _replace_secrets(self, account: AccountId, answer: str, request: Recover) -> None:
         verifiers = await self.new_passwords.verifiers(request.secret)
@@ -61,7 +67,7 @@ class PasswordRecovery:
     async def set_security(self, request: SetSecurity) -> Ack:
         """Raises RequestError: `unauthenticated` for a deleted account, `invalid`, `unavailable`."""
         domain.check_security(request)
-        answer = (await self.passwords.hash([request.answer]))[0] if request.answer else None
+        answer = (await self.passwords.hash([verifiers.plain_text(request.answer)]))[0] if request.answer else None
         step = partial(accounts.set_security, account=request.actor, question_id=request.question_id, answer=answer)
         if not await self.database.write(trail.recorded(step, Act("change security question", request.actor, "user"))):
             raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass
 from functools import partial
 
-from services.auth import domain
+from services.auth import domain, verifiers
 from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.new_passwords import NewPasswords
@@ -57,8 +57,8 @@ class Registration:
         return VerificationSubject(VerificationPurpose.REGISTER, request.email, NO_ACCOUNT)
 
     async def _new_account(self, request: Register, subject: VerificationSubject | None) -> NewAccount:
-        texts = domain.verifier_texts(request.secret)
-        answers = [request.answer] if request.answer else []
+        texts = verifiers.verifier_texts(request.secret)
+        answers = [verifiers.plain_text(request.answer)] if request.answer else []
         hashes = await self.passwords.hash([*texts.values(), *answers])
         return NewAccount(
             request=request,

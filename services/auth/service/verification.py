@@ -4,7 +4,7 @@ repeated."""
 from dataclasses import dataclass
 from functools import partial
 
-from services.auth import domain
+from services.auth import verifiers
 from services.auth.domain import VerificationSubject
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import PasswordHashing, Transactions
@@ -29,7 +29,7 @@ class EmailVerification:
     async def create_ticket(self, subject: VerificationSubject, request: Register | Login) -> VerificationNeeded:
         """A ticket for a request that must be verified; the named one if it is still pending. Raises RequestError
         (`unavailable`)."""
-        [secret] = await self.passwords.hash([domain.secret_text(request.secret)])
+        [secret] = await self.passwords.hash([verifiers.secret_text(request.secret)])
         now = now_ms()
         step = partial(
             verifications.create,
@@ -53,7 +53,7 @@ class EmailVerification:
         found = await self._list_passed(subject)
         if any(passed.ticket == request.ticket for passed in found):
             return request.ticket
-        text = domain.secret_text(request.secret)
+        text = verifiers.secret_text(request.secret)
         for passed in found:
             if _may_match(passed, request) and await self.passwords.verify(passed.secret, text):
                 return passed.ticket

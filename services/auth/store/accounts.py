@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.domain import Account, VerificationSubject
-from services.auth.identifiers import email_key, parse_oc_number
+from services.auth.identifiers import email_key, email_keys, uuid_spellings
 from services.auth.store import bot_tokens, recoveries, usernames, verifications
+from services.auth.store.naming import name_accounts
 from services.auth.store.outbox import add_event
 from services.auth.store.revocations import last_number, revoke
 from services.auth.tables import accounts, bots, revocations, secrets
@@ -60,12 +61,15 @@ def find_conflict(connection: sa.Connection, request: Register) -> str | None:
     if request.uuid.lower() == SYSTEM_UUID:
         return "uuid"
     wanted = (
-        ("email", accounts.c.email_key, email_key(request.email)),
-        ("username", accounts.c.username, request.username),
-        ("uuid", accounts.c.uuid, request.uuid),
+        ("email", accounts.c.email_key, email_keys(request.email)),
+        ("username", accounts.c.username, [request.username]),
+        ("uuid", accounts.c.uuid, uuid_spellings(request.uuid)),
     )
-    for field, column, value in wanted:
-        if value and connection.execute(sa.select(accounts.c.id).where(column == value)).first():
+    for field, column, spellings in wanted:
+        if (
+            getattr(request, field)
+            and connection.execute(sa.select(accounts.c.id).where(column.in_(spellings))).first()
+        ):
             return field
     return "username" if request.username and usernames.is_taken(connection, request.username) else None
 
@@ -116,16 +120,11 @@ def _row(new: NewAccount) -> dict[str, Any]:
 
 def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> AccountSnapshot:
     """The account with this identifier. Runs the same number of statements whether the account exists or not."""
+    named = name_accounts(connection, kind, identifier)
     best = (
         sa.select(accounts)
-        .where(accounts.c.uuid.is_not(None), _identified_by(kind, identifier))
-        .order_by(
-            sa.case(
-                (accounts.c.username == identifier, 0),
-                (accounts.c.email_key == email_key(identifier), 1),
-                else_=2,
-            )
-        )
+        .where(accounts.c.uuid.is_not(None), named.condition)
+        .order_by(named.rank)
         .limit(1)
         .subquery()
     )
@@ -139,27 +138,9 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Ac
 
 def look_up(connection: sa.Connection, identifier: str) -> list[AccountId]:
     """The accounts with this OC number, username or e-mail address, ascending."""
-    named = sa.select(accounts.c.id).where(accounts.c.uuid.is_not(None), _identified_by(IdentifierKind.ANY, identifier))
+    condition = name_accounts(connection, IdentifierKind.ANY, identifier).condition
+    named = sa.select(accounts.c.id).where(accounts.c.uuid.is_not(None), condition)
     return [AccountId(number) for number in connection.execute(named.order_by(accounts.c.id)).scalars()]
-
-
-def _identified_by(kind: IdentifierKind, identifier: str) -> sa.ColumnElement[bool]:
-    by_username = accounts.c.username == identifier
-    by_email = accounts.c.email_key == email_key(identifier)
-    by_number = accounts.c.id == parse_oc_number(identifier)
-    match kind:
-        case IdentifierKind.USERNAME:
-            return by_username
-        case IdentifierKind.EMAIL:
-            return by_email
-        case IdentifierKind.ID:
-            return by_number
-        case IdentifierKind.UUID:
-            return accounts.c.uuid == identifier
-        case IdentifierKind.ANY:
-            return by_username | by_email | by_number
-        case _:
-            assert_never(kind)
 
 
 def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from services.auth.identifiers import email_key
+from services.auth.identifiers import email_keys
 from services.auth.store.outbox import add_event
 from services.auth.tables import accounts, recoveries
 from shared.contract.events import MailRequested
@@ -28,11 +28,11 @@ class NewTicket:
 def request_mail(connection: sa.Connection, ticket: NewTicket, now: int) -> bool:
     """Stores the ticket and requests its mail. False: the account has enough tickets, or has this address no more. Then
     it stores a decoy, which has expired, so that the time does not show it: that of an account that does not exist."""
-    key = email_key(ticket.mail.to)
-    has_address = sa.select(accounts.c.id).where(accounts.c.id == ticket.account, accounts.c.email_key == key)
-    is_known = connection.execute(has_address.with_for_update()).first() is not None
+    keys = email_keys(ticket.mail.to)
+    address = sa.select(accounts.c.email_key).where(accounts.c.id == ticket.account, accounts.c.email_key.in_(keys))
+    key = connection.execute(address.with_for_update()).scalar()
     valid = sa.select(sa.func.count()).where(recoveries.c.account == ticket.account, recoveries.c.expires > now)
-    is_sent = connection.execute(valid).scalar_one() < TICKETS_PER_ACCOUNT and is_known
+    is_sent = connection.execute(valid).scalar_one() < TICKETS_PER_ACCOUNT and key is not None
     connection.execute(
         recoveries.insert().values(
             digest=ticket.digest,

@@ -29,7 +29,7 @@ def admin() -> None:
 
 @admin.group()
 def user() -> None:
-    """Accounts: find, disable, enable, reset, sessions."""
+    """Accounts: find, duplicates, disable, enable, reset, sessions."""
 
 
 @admin.group()
@@ -105,6 +105,20 @@ def user_find(installation: "Installation", account: str, as_json: bool) -> None
 
     found = with_client(installation, lambda client: users.find(client, account))
     click.echo(format.as_json(found) if as_json else format.user(found))
+
+
+@user.command("duplicates")
+@on_installation
+@_json
+def user_duplicates(installation: "Installation", as_json: bool) -> None:
+    """List accounts whose usernames look alike, or whose e-mail addresses are one.
+
+    They were registered before such names were rejected. All of them work, each by its identifier as it was registered.
+    """
+    from services.cli.admin import format, users
+
+    found = with_client(installation, users.list_duplicates)
+    click.echo(format.as_json(found) if as_json else format.duplicates(found))
 
 
 @user.command("disable")

@@ -10,7 +10,7 @@ import msgspec
 from services.cli.admin.chats import ChatMember, ChatState
 from services.cli.admin.dead_letters import DeadLetter
 from services.cli.admin.messages import MessageReport
-from shared.contract.admin import Act, UserView
+from shared.contract.admin import Act, Duplicates, UserView
 from shared.contract.auth import LoginView
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ def user(found: UserView) -> str:
             ("recoverable", found.recoverable),
         ]
     )
+
+
+def duplicates(found: Duplicates) -> str:
+    rows = [("usernames that look alike", group) for group in found.usernames]
+    rows += [("one e-mail address", group) for group in found.emails]
+    return table(("duplicates", "accounts"), ((kind, ", ".join(map(str, group))) for kind, group in rows))
 
 
 def chat(found: ChatState) -> str:

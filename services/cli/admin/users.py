@@ -4,7 +4,7 @@ import secrets
 import uuid
 
 from services.cli.admin.bus_client import AdminClient
-from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
+from shared.contract.admin import Duplicates, FindUser, Kick, ListDuplicates, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLogins, LoginView
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.subjects import (
@@ -12,6 +12,7 @@ from shared.contract.subjects import (
     END_USER_LOGIN,
     FIND_USER,
     KICK,
+    LIST_DUPLICATES,
     LIST_USER_LOGINS,
     RESET_PASSWORD,
     SET_DISABLED,
@@ -33,6 +34,10 @@ async def find(client: AdminClient, identifier: str) -> UserView:
         if error.failure.code is not ErrorCode.NOT_FOUND:
             raise
     return await client.request(FIND_USER, FindUser(IdentifierKind.ANY, identifier))
+
+
+async def list_duplicates(client: AdminClient) -> Duplicates:
+    return await client.request(LIST_DUPLICATES, ListDuplicates())
 
 
 async def set_disabled(client: AdminClient, identifier: str, disabled: bool) -> UserView:

@@ -81,7 +81,7 @@ class LoginFlow:
         if command.kind is not IdentifierKind.UUID:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
         summary = await self._lookup.summary(claims.account, self._requests.seconds)
-        if summary is None or summary.uuid != command.identifier:
+        if summary is None or summary.uuid.lower() != command.identifier.lower():
             raise RequestError(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
         await self._enter(session, answer, summary, claims)
         return answer

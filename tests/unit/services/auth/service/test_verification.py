@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.auth import domain
+from services.auth import verifiers
 from shared import settings as given
 from shared.clock import now_ms
 from shared.contract.auth import (
@@ -123,7 +123,7 @@ async def test_an_opened_link_verifies_no_attempt_with_another_secret(cluster: A
     needed = await pending(edge)
     link = await request_link(cluster, edge, needed.ticket)
     assert await open_link(edge, link) == "passed"
-    for other in (plain("attacker's"), Secret(Scheme.SHA256, domain.verifier_texts(plain("secret"))[Scheme.SHA256])):
+    for other in (plain("attacker's"), Secret(Scheme.SHA256, verifiers.verifier_texts(plain("secret"))[Scheme.SHA256])):
         theirs = await edge.request(REGISTER, registration(ANN, secret=other, origin=ELSEWHERE))
         assert isinstance(theirs, VerificationNeeded)
         assert theirs.ticket != needed.ticket

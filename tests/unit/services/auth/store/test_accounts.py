@@ -11,6 +11,7 @@ from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.store import accounts as store
 from services.auth.store import outbox, verifications
 from services.auth.store.accounts import AccountSnapshot, IdentifierTaken, NewAccount, NotVerified
+from services.auth.store.duplicates import list_duplicates
 from services.auth.store.revocations import revoke
 from services.auth.tables import accounts, secrets
 from shared.contract.auth import IdentifierKind, Origin
@@ -45,6 +46,10 @@ async def made(database: Database, email: str = "ann@example.org", uuid: str = U
 
 async def found(database: Database, kind: IdentifierKind, identifier: str) -> AccountSnapshot:
     return await database.read(partial(store.find, kind=kind, identifier=identifier))
+
+
+async def execute(database: Database, change: sa.Update) -> None:
+    await database.write(lambda connection: connection.execute(change))
 
 
 async def test_an_account_is_found_with_all_its_secrets(database: Database) -> None:
@@ -193,3 +198,48 @@ async def test_tokens_are_valid_from_the_last_revocation_of_all_of_them(database
     after = (await found(database, IdentifierKind.ID, str(account))).account
     assert after is not None
     assert after.tokens_from == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "identifier"),
+    [
+        (IdentifierKind.USERNAME, " ANN"),
+        (IdentifierKind.ANY, "Ａnn "),
+        (IdentifierKind.EMAIL, "Ann@Bücher.example "),
+        (IdentifierKind.ANY, "ann@xn--bcher-kva.example"),
+        (IdentifierKind.ID, " 1"),
+        (IdentifierKind.UUID, UUID.replace("0", "A", 1).upper()),
+    ],
+)
+async def test_an_account_is_found_by_any_spelling_of_its_identifiers(
+    database: Database, kind: IdentifierKind, identifier: str
+) -> None:
+    account = await made(database, "ann@bücher.example", UUID.replace("0", "a", 1))
+    snapshot = await found(database, kind, identifier)
+    assert snapshot.account is not None
+    assert snapshot.account.id == account
+    with pytest.raises(IdentifierTaken):
+        await made(database, "bob@xn--bcher-kva.example", UUID.replace("0", "A", 1))
+
+
+async def test_accounts_with_spellings_of_one_address_keep_them_and_are_listed(database: Database) -> None:
+    """Former versions took them for two."""
+    spellings = [
+        "ann@bücher.example",
+        "ann@xn--bcher-kva.example",
+        "bob@example.org",
+        "ｂob@example.org",
+        "cem@例え.jp",
+    ]
+    for number, email in enumerate(spellings):
+        account = await made(database, f"user{number}@example.net", UUID[:-1] + str(number))
+        as_before = accounts.update().where(accounts.c.id == account).values(email=email, email_key=email)
+        await execute(database, as_before)
+    for number, email in enumerate(spellings, 1):
+        one = (await found(database, IdentifierKind.EMAIL, email.upper())).account
+        assert one is not None
+        assert one.id == number
+    assert (await database.read(list_duplicates)).emails == [[1, 2], [3, 4]]
+    for email in (spellings[1], "Bob@example.org", "cem@xn--r8jz45g.jp"):
+        with pytest.raises(IdentifierTaken):
+            await made(database, email, UUID[:-1] + "9")

@@ -17,7 +17,7 @@ from shared.contract.ids import AccountId
 from shared.database import Database
 from shared.names import name_key
 from tests.unit.services.auth.cluster import registration
-from tests.unit.services.auth.store.test_accounts import found, new
+from tests.unit.services.auth.store.test_accounts import execute, found, new
 
 _OLD_ROW: dict[str, Any] = {
     "created": 0, "question_id": 0, "nickname": "n", "icon_id": 0, "signature": "", "vip": 0, "lobby": False
@@ -98,8 +98,7 @@ async def test_accounts_that_differ_by_capitals_that_look_alike_keep_their_names
     await registered_without_key(database, "Pavel", "PaveI", "ann")
     rows = {"Pavel": "pavel", "PaveI": "pavei"}
     for name, key in rows.items():
-        change = accounts.update().where(accounts.c.username == name).values(username_key=key)
-        await database.write(lambda connection, change=change: connection.execute(change))
+        await execute(database, accounts.update().where(accounts.c.username == name).values(username_key=key))
     assert key_all(database.url.render_as_string(hide_password=False)) == [
         "accounts 1, 2 have usernames that look alike"
     ]

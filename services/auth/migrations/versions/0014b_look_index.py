@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.migrate import create_index
 
-revision = "0013b"
-down_revision = "0013"
+revision = "0014b"
+down_revision = "0014"
 concurrent = True
 
 

@@ -5,8 +5,8 @@ from alembic import op
 
 from shared.migrate import create_index
 
-revision = "0013c"
-down_revision = "0013b"
+revision = "0014c"
+down_revision = "0014b"
 concurrent = True
 
 

@@ -1,0 +1,66 @@
+"""What is hashed and stored of a secret, and what a secret is checked against."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Collection
+
+from shared.contract.model import Scheme, Secret
+
+_HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
+
+
+def has_form(secret: Secret) -> bool:
+    """Whether a hash that the client has made is one."""
+    form = _HEX.get(secret.scheme)
+    return form is None or bool(form.fullmatch(secret.value.lower()))
+
+
+def plain_text(text: str) -> str:
+    """The form of a new password or answer: systems type the same characters in several forms of Unicode."""
+    return unicodedata.normalize("NFC", text)
+
+
+def text_forms(text: str) -> list[str]:
+    """The forms in which a password or an answer may be stored, the plain form first. Versions before stored what was
+    typed."""
+    return list(dict.fromkeys((plain_text(text), text, unicodedata.normalize("NFD", text))))
+
+
+def verifier_texts(secret: Secret) -> dict[Scheme, str]:
+    """The texts to hash and store, by scheme: every derivable scheme of a plain password, else the secret's own."""
+    return _verifier_texts(secret, plain_text(secret.value))
+
+
+def _verifier_texts(secret: Secret, password: str) -> dict[Scheme, str]:
+    """`password`: a form of the secret, if it is a plain password."""
+    if secret.scheme in _HEX:
+        return {secret.scheme: secret.value.lower()}
+    if secret.scheme is Scheme.SERVICE:
+        return {Scheme.SERVICE: secret.value}
+    data = password.encode()
+    return {
+        Scheme.PLAIN: password,
+        Scheme.SHA256: hashlib.sha256(data).hexdigest(),
+        Scheme.MD5: hashlib.md5(data, usedforsecurity=False).hexdigest(),
+    }
+
+
+def secret_text(secret: Secret) -> str:
+    """What a held request is compared by: another scheme is another secret."""
+    [(scheme, text), *_] = verifier_texts(secret).items()
+    return f"{scheme} {text}"
+
+
+def reset_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
+    """The texts to hash and store when an operator sets a new password, which is the secret of a service client."""
+    return verifier_texts(Secret(Scheme.SERVICE if Scheme.SERVICE in held else Scheme.PLAIN, password))
+
+
+def texts_to_verify(secret: Secret, held: Collection[Scheme]) -> list[tuple[Scheme, str]]:
+    """The scheme whose verifier this secret is checked against, and the texts to check in turn. As many for an account
+    that holds no such verifier: then the scheme is one that it does not hold."""
+    forms = text_forms(secret.value) if secret.scheme is Scheme.PLAIN else [secret.value]
+    texts = [_verifier_texts(secret, form) for form in forms]
+    scheme = next((scheme for scheme in texts[0] if scheme in held), secret.scheme)
+    return [(scheme, one[scheme]) for one in texts]
