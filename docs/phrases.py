@@ -42,6 +42,8 @@ PHRASES: Mapping[str, str] = {
     "GetServerStatus": "get the server status",
     "ListChatViews": "list the chats",
     "JoinByLink": "join a group by a link",
+    "EndMade": "end all that the account has made",
+    "ListMade": "list what the account has made",
     "ListBots": "list the own bots",
     "ListHooks": "list the hooks of a group",
     "ListOutgoingHooks": "list the outgoing hooks of a group",

@@ -326,6 +326,8 @@ export type ExportResult = {
   sessions: Array<SessionInfo>;
   bots: Array<BotInfo>;
   reports: Array<ReportInfo>;
+  hooks: Array<MadeHookInfo>;
+  links: Array<MadeLinkInfo>;
 };
 
 export type ProfileResult = {
@@ -371,6 +373,22 @@ export type ReportInfo = {
   index: number;
   reason: string;
   time: number;
+};
+
+export type MadeHookInfo = {
+  hook: string;
+  chat: number;
+  name: string;
+  created: number;
+  origin?: string;
+};
+
+export type MadeLinkInfo = {
+  link: string;
+  chat: number;
+  created: number;
+  uses?: number;
+  expires?: number;
 };
 
 export type FindParameters = {
@@ -556,6 +574,12 @@ export type VerificationInfo = {
   expires: number;
 };
 
+export type MadeResult = {
+  hooks: Array<MadeHookInfo>;
+  links: Array<MadeLinkInfo>;
+  bots: Array<BotInfo>;
+};
+
 export type MemberParameters = {
   id?: number | string | null;
   chat: number;
@@ -623,6 +647,27 @@ export type PasswordParameters = {
   old: SecretParameter;
   new: SecretParameter;
   refreshable?: boolean;
+};
+
+export type PasswordResult = {
+  account?: number;
+  sid?: string;
+  token?: string;
+  expires?: number;
+  uuid?: string;
+  nickname?: string;
+  verify?: VerificationInfo;
+  refresh?: string;
+  refresh_expires?: number;
+  time?: number;
+  made?: MadeCount;
+};
+
+export type MadeCount = {
+  hooks: number;
+  outgoing_hooks: number;
+  links: number;
+  bot_tokens: number;
 };
 
 export type PingResult = {
@@ -700,6 +745,10 @@ export type RecoverParameters = {
   answer?: string;
   ticket?: string;
   secret?: SecretParameter;
+};
+
+export type RecoverResult = {
+  made?: MadeCount;
 };
 
 export type RefreshParameters = {
@@ -1195,7 +1244,7 @@ export type RecoverCommand = RecoverParameters & {
   op: "recover";
 };
 
-export type RecoverReply = Nothing & {
+export type RecoverReply = RecoverResult & {
   re: Id;
 };
 
@@ -1203,7 +1252,7 @@ export type PasswordCommand = PasswordParameters & {
   op: "password";
 };
 
-export type PasswordReply = LoginResult & {
+export type PasswordReply = PasswordResult & {
   re: Id;
 };
 
@@ -1284,6 +1333,22 @@ export type DeleteBotTokenCommand = DeleteBotTokenParameters & {
 };
 
 export type DeleteBotTokenReply = Nothing & {
+  re: Id;
+};
+
+export type MadeCommand = NoParameters & {
+  op: "made";
+};
+
+export type MadeReply = MadeResult & {
+  re: Id;
+};
+
+export type EndMadeCommand = NoParameters & {
+  op: "end_made";
+};
+
+export type EndMadeReply = Nothing & {
   re: Id;
 };
 
@@ -1811,6 +1876,8 @@ export interface Operations {
   delete_bot: [DeleteBotCommand, DeleteBotReply];
   create_bot_token: [CreateBotTokenCommand, CreateBotTokenReply];
   delete_bot_token: [DeleteBotTokenCommand, DeleteBotTokenReply];
+  made: [MadeCommand, MadeReply];
+  end_made: [EndMadeCommand, EndMadeReply];
   export: [ExportCommand, ExportReply];
   export_messages: [ExportMessagesCommand, ExportMessagesReply];
   send: [SendCommand, SendReply];

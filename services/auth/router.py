@@ -105,6 +105,7 @@ def route(
 
 
 def _route_bots(bus: Bus, use: AuthUseCases) -> None:
+    bus.serve(on.END_BOT_TOKENS, use.bots.end_tokens, queue=_QUEUE)
     bus.serve(on.CREATE_BOT, use.bots.create, queue=_QUEUE)
     bus.serve(on.LIST_BOTS, use.bots.list, queue=_QUEUE)
     bus.serve(on.DELETE_BOT, use.bots.delete, queue=_QUEUE)

@@ -10,6 +10,7 @@ import click
 from bench.cli import bench
 from services.cli.admin.bots import bot
 from services.cli.admin.command import admin
+from services.cli.admin.hooks import hook
 from services.cli.admin.keys import keys
 from services.cli.admin.media import media
 from services.cli.admin.notice import notice
@@ -155,6 +156,7 @@ def secrets(
 
 admin.add_command(audit)
 admin.add_command(bot)
+admin.add_command(hook)
 admin.add_command(keys)
 admin.add_command(media)
 admin.add_command(notice)

@@ -57,6 +57,7 @@ from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
 from services.edge.login.bots import OwnBots
 from services.edge.login.login import LoginFlow
+from services.edge.login.made import OwnMade
 from services.edge.login.revocations import RevocationWatcher
 from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.token_logins import TokenLoginReports
@@ -180,7 +181,7 @@ class Edge:
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
         ending, own_bots = SelfRevocation(requests, auth_state), OwnBots(requests, lookup)
         return Dispatcher(
-            AuthHandler(requests, login, verification, ending, auth_state, own_bots),
+            AuthHandler(requests, login, verification, ending, auth_state, own_bots, OwnMade(bus, seconds)),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
             MessageHandler(history, reads, messages, changes, forwards, ephemeral),
             forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),

@@ -15,13 +15,14 @@ from services.session.adapters.message_heads import MessageReader
 from services.session.adapters.presence_reader import PresenceReader
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
-from services.session.router import route, route_hooks, route_members, route_reports
+from services.session.router import route, route_hooks, route_made, route_members, route_reports
 from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.hook_delivery import HookDelivery
 from services.session.service.hooks import Hooks
+from services.session.service.made import MadeByAccounts
 from services.session.service.makers import Makers
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
@@ -67,6 +68,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
     outgoing = OutgoingHooks(database, notifier, reader, makers, settings)
     route_hooks(bus, Hooks(database, makers, settings.limits), outgoing, delivery)
+    route_made(bus, MadeByAccounts(database, notifier))
     route_reports(bus, Reports(database, reader, metrics, settings.limits))
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)

@@ -6,6 +6,7 @@ from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.hook_delivery import HookDelivery
 from services.session.service.hooks import Hooks
+from services.session.service.made import MadeByAccounts
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
@@ -78,6 +79,13 @@ def route_members(bus: Bus, memberships: Memberships, moderation: Moderation) ->
     bus.serve(on.SILENCE_MEMBER, moderation.silence_member, queue=_QUEUE)
     bus.serve(on.DISBAND_CHAT, moderation.disband_chat, queue=_QUEUE)
     bus.serve(on.LIST_MEMBERS, memberships.list_members, queue=_QUEUE)
+
+
+def route_made(bus: Bus, made: MadeByAccounts) -> None:
+    bus.serve(on.LIST_MADE, made.list_made, queue=_QUEUE)
+    bus.serve(on.END_MADE, made.end_made, queue=_QUEUE)
+    bus.serve(on.LIST_ALL_HOOKS, made.list_hooks, queue=_QUEUE)
+    bus.serve(on.DELETE_ANY_HOOK, made.delete_hook, queue=_QUEUE)
 
 
 def route_hooks(bus: Bus, hooks: Hooks, outgoing: OutgoingHooks, delivery: HookDelivery) -> None:

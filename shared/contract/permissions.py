@@ -44,7 +44,7 @@ _OPERATOR_REQUESTS = (
 _OWN_LOGINS = (
     on.CHANGE_PASSWORD, on.REQUEST_RECOVERY, on.RECOVER_BY_TICKET, on.REFRESH, on.LIST_LOGINS, on.END_LOGIN,
     on.RECORD_TOKEN_LOGINS, on.EXPORT_LOGINS, on.CREATE_BOT, on.LIST_BOTS, on.DELETE_BOT, on.CREATE_BOT_TOKEN,
-    on.DELETE_BOT_TOKEN,
+    on.DELETE_BOT_TOKEN, on.END_BOT_TOKENS,
 )  # fmt: skip
 """Requests to auth that edges send for users: about their own logins and bots."""
 
@@ -57,6 +57,7 @@ _CONTACTS_AND_GROUPS = (
     on.FIND_BLOCKED_MEMBERS, on.FIND_WATCHABLE, on.SET_CHAT, on.SET_CHAT_RULES, on.FIND_RECEIPT_CHATS, on.MUTE_CHAT,
     on.CREATE_HOOK, on.LIST_HOOKS, on.DELETE_HOOK, on.FIND_HOOK, on.CREATE_OUTGOING_HOOK, on.LIST_OUTGOING_HOOKS,
     on.DELETE_OUTGOING_HOOK, on.REPLAY_OUTGOING_HOOK, on.REPORT_MESSAGE, on.LIST_OWN_REPORTS, on.ADD_MEMBERS,
+    on.LIST_MADE, on.END_MADE,
 )  # fmt: skip
 """Requests to session that edges send for users: contacts and groups."""
 
@@ -83,7 +84,7 @@ BUS_USERS: dict[str, BusUser] = {
         serves=(
             on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
             on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_CONTACTS_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
-            on.LIST_REPORTS, on.CLOSE_REPORT,
+            on.LIST_REPORTS, on.CLOSE_REPORT, on.LIST_ALL_HOOKS, on.DELETE_ANY_HOOK,
         ),
         requests=(on.GET_HEADS, on.GET_HISTORY, on.LIST_DELETED_ACCOUNTS, on.FIND_INACTIVE),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
@@ -125,7 +126,8 @@ BUS_USERS: dict[str, BusUser] = {
             *_OPERATOR_REQUESTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP,
             on.GET_PROFILE_SUMMARIES,
             on.GET_HEADS, on.GET_HISTORY, on.LIST_REVOCATIONS, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
-            on.LIST_REPORTS, on.CLOSE_REPORT, on.LIST_OWN_REPORTS,
+            on.LIST_REPORTS, on.CLOSE_REPORT, on.LIST_OWN_REPORTS, on.LIST_MADE, on.END_MADE, on.LIST_BOTS,
+            on.END_BOT_TOKENS, on.LIST_ALL_HOOKS, on.DELETE_ANY_HOOK,
             on.FIND_MESSAGE, on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS,
         ),
         events=on.TOPICS,

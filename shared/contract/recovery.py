@@ -3,7 +3,9 @@
 import msgspec
 
 from shared.contract.auth import Origin
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Secret
+from shared.contract.session import Ack
 
 
 class RequestRecovery(msgspec.Struct):
@@ -29,3 +31,9 @@ class RecoverByTicket(msgspec.Struct):
 
     def __repr__(self) -> str:
         return "RecoverByTicket(***)"
+
+
+class Recovered(Ack, frozen=True):
+    """`account`: the one that has a new secret; NO_ACCOUNT from a version that does not say it."""
+
+    account: AccountId = NO_ACCOUNT

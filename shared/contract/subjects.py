@@ -14,6 +14,7 @@ from shared.contract import (
     exports,
     hooks,
     invitations,
+    made,
     members,
     message,
     moderation,
@@ -72,9 +73,9 @@ LOGOUT = Route("auth.logout", auth.Logout, session.Ack)
 SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Ack)
 OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)
 DESCRIBE_VERIFICATION = Route("auth.describe_verification", auth.DescribeVerification, auth.Requester)
-RECOVER = Route("auth.recover", auth.Recover, session.Ack)
+RECOVER = Route("auth.recover", auth.Recover, recovery.Recovered)
 REQUEST_RECOVERY = Route("auth.request_recovery", recovery.RequestRecovery, session.Ack)
-RECOVER_BY_TICKET = Route("auth.recover_by_ticket", recovery.RecoverByTicket, session.Ack)
+RECOVER_BY_TICKET = Route("auth.recover_by_ticket", recovery.RecoverByTicket, recovery.Recovered)
 SET_SECURITY = Route("auth.set_security", auth.SetSecurity, session.Ack)
 LIST_DELETED_ACCOUNTS = Route("auth.deleted_accounts", auth.ListDeletedAccounts, auth.DeletedAccounts)
 DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Ack)
@@ -87,6 +88,7 @@ LIST_BOTS = Route("auth.list_bots", bots.ListBots, bots.BotList)
 DELETE_BOT = Route("auth.delete_bot", bots.DeleteBot, session.Ack)
 CREATE_BOT_TOKEN = Route("auth.create_bot_token", bots.CreateBotToken, bots.CreatedBotToken)
 DELETE_BOT_TOKEN = Route("auth.delete_bot_token", bots.DeleteBotToken, session.Ack)
+END_BOT_TOKENS = Route("auth.end_bot_tokens", made.EndMade, session.Ack)
 SET_MAINTENANCE = Route("auth.maintenance", auth.SetMaintenance, session.Ack)
 LIST_DUPLICATES = Route("auth.admin.duplicates", admin.ListDuplicates, admin.Duplicates)
 FIND_USER = Route("auth.admin.find", admin.FindUser, admin.UserView)
@@ -150,6 +152,10 @@ DELETE_OUTGOING_HOOK = Route("session.delete_outgoing_hook", outgoing_hooks.Dele
 REPLAY_OUTGOING_HOOK = Route(
     "session.replay_outgoing_hook", outgoing_hooks.ReplayOutgoingHook, outgoing_hooks.ReplayedOutgoingHook
 )
+LIST_MADE = Route("session.made", made.ListMade, made.Made)
+END_MADE = Route("session.end_made", made.EndMade, session.Ack)
+LIST_ALL_HOOKS = Route("session.admin.hooks", made.ListAllHooks, made.HookPage)
+DELETE_ANY_HOOK = Route("session.admin.delete_hook", made.DeleteAnyHook, session.Ack)
 LIST_MEMBERS = Route("session.list_members", members.ListMembers, members.MemberList)
 RENAME_CHAT = Route("session.rename_chat", session.RenameChat, session.ChatVersion)
 LIST_REQUESTS = Route("session.list_requests", session.ListRequests, session.Requests)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.drills.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
+from tests.system.operating import admin
 from tests.system.test_http_operations import Posted, post, register
 from tests.system.users import DialectUser
 
@@ -58,3 +59,42 @@ def test_a_hook_does_no_more_than_its_maker(system: Cluster) -> None:
     assert post_hook(other, hook["secret"], "built").status == 403
     assert post(one, "kick", ann["token"], chat=chat, account=bob["account"]).status == 200
     assert post_hook(other, hook["secret"], "built").status == 404
+
+
+def test_a_disabled_account_does_not_act_by_its_hooks(system: Cluster) -> None:
+    one, other = system.edges[:2]
+    ann = register(one)
+    chat = post(one, "create", ann["token"], name="Ops").body["chat"]
+    hook = post(one, "create_hook", ann["token"], chat=chat, name="CI").body
+    admin(system, "user", "disable", str(ann["account"]))
+    assert post_hook(other, hook["secret"], "built").status == 403
+    admin(system, "user", "enable", str(ann["account"]))
+    assert post_hook(other, hook["secret"], "built").status == 200
+    assert hook["hook"] in admin(system, "hook", "list", "--chat", str(chat))
+    admin(system, "hook", "delete", hook["hook"])
+    assert post_hook(other, hook["secret"], "built").status == 404
+
+
+def test_a_new_password_shows_what_the_account_has_made(system: Cluster) -> None:
+    """A thief may have made it."""
+    one, other = system.edges[:2]
+    ann, bob = register(one), register(other)
+    chat = post(one, "create", ann["token"], name="Ops").body["chat"]
+    hook = post(one, "create_hook", ann["token"], chat=chat, name="CI").body
+    link = post(one, "link", ann["token"], chat=chat).body["link"]
+    bot = post(one, "create_bot", ann["token"], nickname="Thief").body["account"]
+    token = post(one, "create_bot_token", ann["token"], account=bot, name="x", scopes=["read"]).body["token"]
+    new = {"scheme": "plain", "value": "orange juice"}
+    changed = post(other, "password", ann["token"], old=ann["secret"], new=new).body
+    assert changed["made"] == {"hooks": 1, "outgoing_hooks": 0, "links": 1, "bot_tokens": 1}
+    made = post(one, "made", changed["token"]).body
+    assert [one["hook"] for one in made["hooks"]] == [hook["hook"]]
+    assert [one["link"] for one in made["links"]] == [link]
+    assert post(one, "export", changed["token"]).body["hooks"] == made["hooks"]
+    assert "incoming webhooks: 1, links: 1, tokens of bots: 1" in admin(system, "user", "reset", str(ann["account"]))
+    assert post(other, "friends", token).status == 200
+    admin(system, "user", "made", str(ann["account"]), "--end")
+    system.wait_for(lambda: post(other, "friends", token).status == 401, WAIT_SECONDS)
+    assert post_hook(other, hook["secret"], "built").status == 404
+    assert post(other, "join_link", bob["token"], link=link).status == 404
+    assert post(other, "end_made", bob["token"]).status == 200

@@ -36,7 +36,7 @@ def register(edge: str) -> dict[str, Any]:
     username, secret = f"bot{secrets.token_hex(6)}", {"scheme": "plain", "value": secrets.token_hex(8)}
     registered = post(edge, "register", username=username, nickname="Bot", secret=secret)
     assert registered.status == 200, registered.body
-    return registered.body
+    return {**registered.body, "secret": secret}
 
 
 def test_a_program_chats(system: Cluster) -> None:

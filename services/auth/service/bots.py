@@ -27,6 +27,7 @@ from shared.contract.bots import (
     ListBots,
 )
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.made import EndMade
 from shared.contract.session import Ack
 from shared.settings import Settings
 
@@ -103,6 +104,15 @@ class Bots:
         revoke = partial(bots.revoke_token, bot=request.bot, owner=owner, sid=request.sid)
         step = trail.recorded(revoke, Act("delete bot token", request.bot, self._by))
         await self.revocations.publish(await self.database.write(step))
+        return Ack()
+
+    async def end_tokens(self, request: EndMade) -> Ack:
+        """Revokes the tokens of all bots of the account."""
+        domain.check_actor(request.actor)
+        end = partial(bots.revoke_tokens, owner=request.actor)
+        step = trail.recorded(end, Act("delete bot tokens", request.actor, self._by))
+        for revocation in await self.database.write(step):
+            await self.revocations.publish(revocation)
         return Ack()
 
     @property

@@ -19,7 +19,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.session import Ack
 
 
@@ -63,7 +63,7 @@ class MailRecovery:
             return NewTicket(domain.digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
         return NewTicket(domain.digest(ticket), account.id, self.template(account.email, ticket, expires))
 
-    async def recover(self, request: RecoverByTicket) -> Ack:
+    async def recover(self, request: RecoverByTicket) -> Recovered:
         """Raises RequestError: `unauthenticated`, `forbidden`, `invalid`, `unavailable`. Only a valid ticket costs a
         hash."""
         domain.check_opaque(request.ticket, "ticket")
@@ -78,7 +78,7 @@ class MailRecovery:
             self.trail.note_failure("failed recovery", None, request.origin.address)
             raise _rejected()
         await self._replace_secrets(account, digest, request)
-        return Ack()
+        return Recovered(account.id)
 
     async def _replace_secrets(self, account: Account, digest: str, request: RecoverByTicket) -> None:
         verifiers = await self.new_passwords.verifiers(request.secret)

@@ -15,6 +15,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import IdentifierKind, Recover, SetSecurity
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
+from shared.contract.recovery import Recovered
 from shared.contract.session import Ack
 
 
@@ -29,7 +30,7 @@ class PasswordRecovery:
     enabled: bool
     """Otherwise no answer is right."""
 
-    async def recover(self, request: Recover) -> Ack:
+    async def recover(self, request: Recover) -> Recovered:
         """Raises RequestError: `unauthenticated` for an unknown account, a wrong question and a wrong answer alike,
         `rate_limited`, `invalid`, `unavailable`."""
         domain.check_recovery(request)
@@ -46,7 +47,7 @@ class PasswordRecovery:
             self.trail.note_failure("failed recovery", account, request.origin.address)
             raise _unrecoverable()
         await self._replace_secrets(account.id, answer, request)
-        return Ack()
+        return Recovered(account.id)
 
     async def _is_right(self, answer: str | None, text: str) -> bool:
         for form in verifiers.text_forms(text):

@@ -139,6 +139,12 @@ def revoke_token(connection: sa.Connection, bot: AccountId, owner: AccountId | N
     return revocation
 
 
+def revoke_tokens(connection: sa.Connection, owner: AccountId) -> list[Revocation]:
+    """Of all bots of the owner."""
+    owned = connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner)).all()
+    return [one for bot in owned for one in bot_tokens.revoke_all(connection, AccountId(bot))]
+
+
 def repair(connection: sa.Connection, seconds: int) -> None:
     """Ends what a replica of the version before has left behind, which knows no bots: tokens of bots that are disabled
     or deleted, or whose owners are disabled, and bots of deleted owners. `seconds`: see `accounts.erase`."""

@@ -147,11 +147,45 @@ def user_enable(installation: "Installation", account: str) -> None:
 @on_installation
 @_account
 def user_reset(installation: "Installation", account: str) -> None:
-    """Give an account a new password, which is printed once; void the old one and all tokens."""
-    from services.cli.admin import users
+    """Give an account a new password, which is printed once; void the old one and all tokens.
 
-    found, password = with_client(installation, lambda client: users.reset(client, account))
+    Webhooks, links and tokens of bots that the account has made go on: they are counted, and `dragoman admin user made`
+    ends them.
+    """
+    from services.cli.admin import format, users
+    from shared.contract.admin import UserView
+
+    async def work(client: "AdminClient") -> tuple[UserView, str, users.MadeThings]:
+        found, password = await users.reset(client, account)
+        return found, password, await users.made(client, found)
+
+    found, password, made = with_client(installation, work)
     click.echo(f"the new password of account {found.account}: {password}")
+    if text := format.made(made):
+        click.echo(f"what it has made still acts ({text}); to end it: dragoman admin user made {found.account} --end")
+
+
+@user.command("made")
+@on_installation
+@_account
+@click.option("--end", is_flag=True, help="Delete the webhooks and links, and revoke the tokens of bots.")
+@_json
+def user_made(installation: "Installation", account: str, end: bool, as_json: bool) -> None:
+    """Show what an account has made that acts without a login: webhooks, links, tokens of bots."""
+    from services.cli.admin import format, users
+
+    async def work(client: "AdminClient") -> users.MadeThings:
+        found = await users.find(client, account)
+        await client.record("list made", found.account)
+        made = await users.made(client, found)
+        if end:
+            await users.end_made(client, found)
+        return made
+
+    made = with_client(installation, work)
+    click.echo(format.as_json(made) if as_json else format.made(made) or "it has made nothing")
+    if end:
+        click.echo("all of it is ended")
 
 
 @user.command("sessions")

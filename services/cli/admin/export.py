@@ -5,12 +5,15 @@ from typing import Any
 
 import msgspec
 
+from services.cli.admin import users
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.message_content import content_of
 from shared.clock import now_ms
 from shared.contract.admin import Act, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
+from shared.contract.bots import BotView
 from shared.contract.ids import AccountId, ChatId
+from shared.contract.made import MadeHook, MadeLink
 from shared.contract.message import GetHistory
 from shared.contract.model import Chat, Message, Profile
 from shared.contract.reports import ListOwnReports, OwnReport
@@ -44,7 +47,7 @@ class ChatExport(msgspec.Struct, frozen=True):
 
 class Export(msgspec.Struct, frozen=True):
     """`exported`: Unix milliseconds; `requests`: those that the account has not answered; `reports`: its open ones, of
-    messages."""
+    messages; `hooks`, `links`, `bots`: those that it has made."""
 
     exported: int
     account: UserView
@@ -55,6 +58,9 @@ class Export(msgspec.Struct, frozen=True):
     logins: list[LoginView]
     trail: list[Act]
     reports: list[OwnReport]
+    hooks: list[MadeHook]
+    links: list[MadeLink]
+    bots: list[BotView]
 
 
 async def export(client: AdminClient, user: UserView) -> Export:
@@ -67,7 +73,9 @@ async def export(client: AdminClient, user: UserView) -> Export:
     logins = (await client.request(LIST_USER_LOGINS, ListLogins(account))).logins
     acts = [act async for act in search_trail(client, SearchTrail(account))]
     reports = (await client.request(LIST_OWN_REPORTS, ListOwnReports(account))).reports
-    return Export(now_ms(), user, view.profile, view.friends or [], requests, chats, logins, acts, reports)
+    made = await users.made(client, user)
+    place = now_ms(), user, view.profile, view.friends or [], requests, chats
+    return Export(*place, logins, acts, reports, made.hooks, made.links, made.bots)
 
 
 async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterator[Act]:

@@ -10,8 +10,10 @@ import msgspec
 from services.cli.admin.chats import ChatMember, ChatState
 from services.cli.admin.dead_letters import DeadLetter
 from services.cli.admin.messages import MessageReport
+from services.cli.admin.users import MadeThings
 from shared.contract.admin import Act, Duplicates, UserView
 from shared.contract.auth import LoginView
+from shared.contract.made import MadeHook
 
 if TYPE_CHECKING:
     from services.cli.admin.media_files import FoundMedia
@@ -126,6 +128,24 @@ def message(found: MessageReport) -> str:
     parts += [table(["RECIPIENT", "STATE", "EDGE", "DIALECT", "CONFIRMED", "REASON"], rows)] if rows else []
     parts += [f"and {one.more} more recipients"] if one.more else []
     return "\n\n".join(parts)
+
+
+def hooks(found: Sequence[MadeHook]) -> str:
+    if not found:
+        return "there are no hooks"
+    rows = ((one.hook, one.chat, f"{one.by:010d}", one.name, one.origin or "-", moment(one.created)) for one in found)
+    return table(["HOOK", "CHAT", "MADE BY", "NAME", "ENDPOINT", "SINCE"], rows)
+
+
+def made(found: MadeThings) -> str:
+    """One line, which names only what there is."""
+    outgoing = sum(bool(one.origin) for one in found.hooks)
+    tokens = sum(len(bot.tokens) for bot in found.bots)
+    counts = {
+        "incoming webhooks": len(found.hooks) - outgoing, "outgoing webhooks": outgoing, "links": len(found.links),
+        "tokens of bots": tokens,
+    }  # fmt: skip
+    return ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
 
 
 def logins(found: Sequence[LoginView]) -> str:

@@ -3,16 +3,24 @@
 import secrets
 import uuid
 
+import msgspec
+
 from services.cli.admin.bus_client import AdminClient
 from shared.contract.admin import Duplicates, FindUser, Kick, ListDuplicates, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLogins, LoginView
+from shared.contract.bots import BotView, ListBots
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.made import EndMade, ListMade, MadeHook, MadeLink
 from shared.contract.subjects import (
     DELETE_USER,
+    END_BOT_TOKENS,
+    END_MADE,
     END_USER_LOGIN,
     FIND_USER,
     KICK,
+    LIST_BOTS,
     LIST_DUPLICATES,
+    LIST_MADE,
     LIST_USER_LOGINS,
     RESET_PASSWORD,
     SET_DISABLED,
@@ -72,6 +80,27 @@ async def end_session(client: AdminClient, identifier: str, sid: str) -> UserVie
 
 async def delete(client: AdminClient, user: UserView) -> None:
     await client.request(DELETE_USER, DeleteAccount(user.account))
+
+
+class MadeThings(msgspec.Struct, frozen=True):
+    """What an account has made that acts without a login."""
+
+    hooks: list[MadeHook]
+    links: list[MadeLink]
+    bots: list[BotView]
+
+
+async def made(client: AdminClient, user: UserView) -> MadeThings:
+    """Raises RequestError."""
+    found = await client.request(LIST_MADE, ListMade(user.account))
+    return MadeThings(found.hooks, found.links, (await client.request(LIST_BOTS, ListBots(user.account))).bots)
+
+
+async def end_made(client: AdminClient, user: UserView) -> None:
+    """Raises RequestError."""
+    await client.record("end made", user.account)
+    await client.request(END_MADE, EndMade(user.account))
+    await client.request(END_BOT_TOKENS, EndMade(user.account))
 
 
 def _is_uuid(text: str) -> bool:

@@ -27,6 +27,7 @@ from shared.contract.errors import Failure
 from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
+from shared.contract.made import EndMade, ListMade
 from shared.contract.members import AddMembers, ListMembers
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.model import Quote, RichSegment
@@ -360,6 +361,8 @@ Command = (
     | DeleteBot
     | CreateBotToken
     | DeleteBotToken
+    | ListMade
+    | EndMade
 )
 
 

@@ -11,7 +11,7 @@ from shared.contract.auth import (
     Refreshed,
     VerificationNeeded,
 )
-from shared.contract.bots import BotList, CreatedBot, CreatedBotToken
+from shared.contract.bots import BotList, BotView, CreatedBot, CreatedBotToken
 from shared.contract.contacts import BlockedAccounts
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
@@ -19,6 +19,7 @@ from shared.contract.exports import AccountRecord
 from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
+from shared.contract.made import Made
 from shared.contract.members import MemberList, MembersAdded
 from shared.contract.message import Changed, MessageChange, Posted, Reactions, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
@@ -190,6 +191,39 @@ class AccountExported:
     requests: Requests
     blocked: BlockedAccounts
     reports: OwnReports
+    made: Made
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMade:
+    """The reply to ListMade. `bots`: with their valid tokens."""
+
+    bots: tuple[BotView, ...]
+    made: Made
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCounts:
+    """What an account has made, and what acts without a login."""
+
+    hooks: int
+    outgoing_hooks: int
+    links: int
+    bot_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChanged:
+    """`made`: None if it is not known."""
+
+    login: Authenticated
+    made: MadeCounts | None
+
+
+class AccountRecovered(Ack, frozen=True):
+    """`made` as in PasswordChanged."""
+
+    made: MadeCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +267,9 @@ NativeReply = (
     | PresenceShown
     | MessagesForwarded
     | AccountExported
+    | AccountMade
+    | AccountRecovered
+    | PasswordChanged
     | MessagesExported
     | InvitationLink
     | InvitationLinks

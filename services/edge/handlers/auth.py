@@ -1,13 +1,14 @@
 """Commands about the login of the connection."""
 
 from services.edge.canonical.commands import GetServerStatus, RenewToken, RequestVerification
-from services.edge.canonical.replies import Reply, ServerStatus, TokenRenewed
+from services.edge.canonical.replies import AccountRecovered, PasswordChanged, Reply, ServerStatus, TokenRenewed
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
 from services.edge.login.bots import BotCommand, OwnBots
 from services.edge.login.login import LoginFlow
+from services.edge.login.made import OwnMade
 from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.verification import VerificationFlow
 from shared.contract.auth import (
@@ -21,13 +22,14 @@ from shared.contract.auth import (
     Refresh,
     Register,
 )
+from shared.contract.made import EndMade, ListMade
 from shared.contract.recovery import RecoverByTicket, RequestRecovery
 
 LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken | Refresh
 """Commands that begin a login, or need none."""
 RecoveryCommand = Recover | RequestRecovery | RecoverByTicket
-OwnLoginCommand = DeleteAccount | Logout | ListLogins | EndLogin | ChangePassword | BotCommand
-"""Commands about the logins of an account, and about its bots."""
+OwnLoginCommand = DeleteAccount | Logout | ListLogins | EndLogin | ChangePassword | BotCommand | ListMade | EndMade
+"""Commands about the logins of an account, and about what it has made."""
 
 
 class AuthHandler:
@@ -41,6 +43,7 @@ class AuthHandler:
         self_revocation: SelfRevocation,
         state: AuthState,
         bots: OwnBots,
+        made: OwnMade,
     ) -> None:
         self._requests = requests
         self._login = login
@@ -48,6 +51,7 @@ class AuthHandler:
         self._self_revocation = self_revocation
         self._state = state
         self._bots = bots
+        self._made = made
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
         await self._login.authenticate(session, request)
@@ -69,7 +73,8 @@ class AuthHandler:
     async def recover(self, session: LoginSession, command: RecoveryCommand) -> Reply:
         if isinstance(command, RequestRecovery):
             return await self._requests.request_recovery(session.connection, command)
-        return await self._self_revocation.recover(session, command)
+        recovered = await self._self_revocation.recover(session, command)
+        return AccountRecovered(await self._made.count(recovered.account))
 
     async def handle_own(self, session: LoginSession, command: OwnLoginCommand) -> Reply:
         own = self._self_revocation
@@ -77,12 +82,15 @@ class AuthHandler:
             case DeleteAccount():
                 return await own.delete_account(session, command)
             case ChangePassword():
-                return await own.change_password(session, command)
+                login = await own.change_password(session, command)
+                return PasswordChanged(login, await self._made.count(login.account))
             case Logout():
                 return await own.end_login(session, session.connection.sid)
             case EndLogin(sid):
                 return await own.end_login(session, sid)
             case ListLogins():
                 return await self._requests.list_logins(session.connection)
+            case ListMade() | EndMade():
+                return await self._made.handle(command, session.connection.account)
             case _:
                 return await self._bots.handle(session.connection, command)

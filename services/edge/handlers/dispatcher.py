@@ -38,6 +38,7 @@ from shared.contract.auth import (
 from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBotToken, ListBots
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.made import EndMade, ListMade
 from shared.contract.moderation import SetChat
 from shared.contract.mutes import MuteChat
 from shared.contract.recovery import RecoverByTicket, RequestRecovery
@@ -77,7 +78,7 @@ class Dispatcher:
                 return await self._auth.handle_own(session, command)
             case Recover() | RequestRecovery() | RecoverByTicket():
                 return await self._auth.recover(session, command)
-            case DeleteAccount() | Logout() | ListLogins() | EndLogin() | ChangePassword():
+            case DeleteAccount() | Logout() | ListLogins() | EndLogin() | ChangePassword() | ListMade() | EndMade():
                 return await self._auth.handle_own(session, command)
             case SetSecurity() if session.connection.claims is not None:
                 raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")

@@ -12,6 +12,7 @@ from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.contacts import ListBlocked
 from shared.contract.ids import AccountId
+from shared.contract.made import ListMade
 from shared.contract.message import GetHistory
 from shared.contract.model import Message
 from shared.contract.reports import ListOwnReports
@@ -38,7 +39,8 @@ class OwnDataExporter:
         requests = await bus.request(subjects.LIST_REQUESTS, ListRequests(actor), seconds=seconds, retry=True)
         blocked = await bus.request(subjects.LIST_BLOCKED, ListBlocked(actor), seconds=seconds, retry=True)
         reports = await bus.request(subjects.LIST_OWN_REPORTS, ListOwnReports(actor), seconds=seconds, retry=True)
-        return AccountExported(now_ms(), record, view, requests, blocked, reports)
+        made = await bus.request(subjects.LIST_MADE, ListMade(actor), seconds=seconds, retry=True)
+        return AccountExported(now_ms(), record, view, requests, blocked, reports, made)
 
     async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
         request = GetHistory(command.chat, command.after + 1, _PAGE, older=False, actor=actor)

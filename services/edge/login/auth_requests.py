@@ -35,7 +35,7 @@ from shared.contract.bots import (
 )
 from shared.contract.exports import AccountRecord, ExportLogins
 from shared.contract.ids import NodeId
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.session import Ack
 from shared.contract.subjects import Route
 
@@ -63,7 +63,7 @@ class AuthRequests:
         request = SendVerification(ticket, self._origin(connection), connection.info.base_url)
         await self._request(subjects.SEND_VERIFICATION, request)
 
-    async def recover(self, connection: Connection, command: Recover | RecoverByTicket) -> Ack:
+    async def recover(self, connection: Connection, command: Recover | RecoverByTicket) -> Recovered:
         command.origin = self._origin(connection)
         if isinstance(command, Recover):
             return await self._request(subjects.RECOVER, command)

@@ -7,7 +7,7 @@ from services.edge.client.session import LoginSession
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
 from shared.contract.auth import Authenticated, ChangePassword, DeleteAccount, Recover
-from shared.contract.recovery import RecoverByTicket
+from shared.contract.recovery import RecoverByTicket, Recovered
 from shared.contract.session import Ack
 
 R = TypeVar("R")
@@ -20,7 +20,7 @@ class SelfRevocation:
         self._requests = requests
         self._state = state
 
-    async def recover(self, session: LoginSession, command: Recover | RecoverByTicket) -> Ack:
+    async def recover(self, session: LoginSession, command: Recover | RecoverByTicket) -> Recovered:
         """A new secret by the security question, or by a mailed ticket."""
         return await self._reply_first(session, self._requests.recover(session.connection, command))
 

@@ -18,6 +18,8 @@ from services.edge.canonical.events import (
 from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
     AccountExported,
+    AccountMade,
+    AccountRecovered,
     ChangesPage,
     ChatMarkedRead,
     ChatsResumed,
@@ -29,6 +31,7 @@ from services.edge.canonical.replies import (
     MessagesExported,
     MessagesForwarded,
     NoPendingVerification,
+    PasswordChanged,
     PresenceShown,
     Reply,
     ServerStatus,
@@ -48,12 +51,22 @@ from services.edge.dialects.base import (
     Request,
 )
 from services.edge.dialects.json_frames import read_object
-from services.edge.dialects.native import bots, encode, events, hooks, membership, outgoing_hooks, reactors, results
+from services.edge.dialects.native import (
+    bots,
+    encode,
+    events,
+    hooks,
+    links,
+    made,
+    membership,
+    outgoing_hooks,
+    reactors,
+    results,
+)
 from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command, scan_id
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.fast_decode import fast_send
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
-from services.edge.dialects.native.links import InvitationsResult, JoinLinkResult
 from services.edge.dialects.native.masking import MEMBERS
 from services.edge.dialects.native.mutes import MuteEvent
 from services.edge.dialects.native.operation import RATES, Operation, RateClass
@@ -207,9 +220,13 @@ class Native(Dialect):
         match reply:
             case ChatVersion() | MembershipRequested() | MembersAdded() | MemberList() | BanList():
                 return membership.result(reply, self.base_url)
+            case AccountRecovered():
+                return made.RecoverResult(made.count(reply.made))
             case Ack() | VerificationMailed():
                 return results.Nothing()
-            case Authenticated() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():
+            case AccountMade():
+                return made.result(reply)
+            case Authenticated() | PasswordChanged() | VerificationNeeded() | TokenRenewed() | Refreshed() | Logins():
                 return self._login_result(reply)
             case AccountExported():
                 return encode.exported(reply, self._sid, self.base_url)
@@ -239,8 +256,10 @@ class Native(Dialect):
                 return results.FindResult([encode.profile(one, self.base_url) for one in profiles])
             case PresenceShown(shown):
                 return WatchResult([encode.presence_info(one) for one in shown])
-            case InvitationLink() | InvitationLinks() | JoinedByLink() | CreatedHook() | HookList():
-                return _access_result(reply)
+            case InvitationLink() | InvitationLinks() | JoinedByLink():
+                return links.result(reply)
+            case CreatedHook() | HookList():
+                return hooks.result(reply)
             case CreatedOutgoingHook() | OutgoingHookList() | ReplayedOutgoingHook():
                 return outgoing_hooks.result(reply)
             case CreatedBot() | BotList() | CreatedBotToken():
@@ -259,12 +278,15 @@ class Native(Dialect):
                 assert_never(reply)
 
     def _login_result(
-        self, reply: Authenticated | VerificationNeeded | TokenRenewed | Refreshed | Logins
+        self, reply: Authenticated | PasswordChanged | VerificationNeeded | TokenRenewed | Refreshed | Logins
     ) -> msgspec.Struct:
         match reply:
             case Authenticated():
                 self._sid = reply.sid
                 return encode.logged_in(reply, self.unix_ms)
+            case PasswordChanged(login):
+                self._sid = login.sid
+                return encode.password_changed(reply, self.unix_ms)
             case VerificationNeeded(expires=expires):
                 return results.LoginResult(verify=results.VerificationInfo(expires))
             case TokenRenewed(account, sid, expires):
@@ -345,23 +367,6 @@ class Native(Dialect):
         self.receives_pushes = self.pushes_pending_requests = self.scopes is None or TokenScope.READ in self.scopes
         if account == NO_ACCOUNT:
             self._sid = ""
-
-
-def _access_result(reply: InvitationLink | InvitationLinks | JoinedByLink | CreatedHook | HookList) -> msgspec.Struct:
-    """Of a group's links and hooks."""
-    match reply:
-        case InvitationLink():
-            return encode.link(reply)
-        case InvitationLinks(links):
-            return InvitationsResult([encode.link(one) for one in links])
-        case JoinedByLink(chat, name, version):
-            return JoinLinkResult(chat, name, version or UNSET)
-        case CreatedHook():
-            return hooks.created(reply)
-        case HookList():
-            return hooks.listed(reply)
-        case _:
-            assert_never(reply)
 
 
 def _id(context: object) -> Id | None:

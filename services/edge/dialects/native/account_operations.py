@@ -9,6 +9,7 @@ from services.edge.canonical.commands import (
 from services.edge.dialects.native import (
     account_requests,
     bots,
+    made,
     parameters,
     requests,
     results,
@@ -19,6 +20,7 @@ from services.edge.dialects.native.refreshing import RefreshParameters, RefreshR
 from shared.contract.auth import ListLogins, Logout, Refresh
 from shared.contract.bots import ListBots
 from shared.contract.ids import ChatId
+from shared.contract.made import EndMade, ListMade
 
 _ENTRANCE, _READ, _WRITE, _LOCAL = RateClass.ENTRANCE, RateClass.READ, RateClass.WRITE, RateClass.LOCAL
 _Nothing, _NoParameters = results.Nothing, parameters.NoParameters
@@ -47,11 +49,11 @@ ACCOUNT_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "recover", "a new password by the answer to the security question, or by a ticket; request that ticket by mail",
-        _ENTRANCE, USERS, parameters.RecoverParameters, _Nothing, account_requests.recover, False,
+        _ENTRANCE, USERS, parameters.RecoverParameters, made.RecoverResult, account_requests.recover, False,
     ),
     Operation(
         "password", "change the password; all other logins end",
-        _ENTRANCE, USERS, parameters.PasswordParameters, results.LoginResult, account_requests.change_password,
+        _ENTRANCE, USERS, parameters.PasswordParameters, made.PasswordResult, account_requests.change_password,
     ),
     Operation(
         "set_security", "the security question, after a login by a secret; an empty answer removes it",
@@ -92,6 +94,14 @@ ACCOUNT_OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "delete_bot_token", "revoke a token; its connections end",
         _WRITE, USERS, bots.DeleteBotTokenParameters, _Nothing, bots.delete_bot_token,
+    ),
+    Operation(
+        "made", "list what the account has made that acts without a login: webhooks, links, tokens of bots",
+        _READ, USERS, _NoParameters, made.MadeResult, lambda *_: ListMade(),
+    ),
+    Operation(
+        "end_made", "end all of it: delete the webhooks and links, revoke the tokens of bots",
+        _WRITE, USERS, _NoParameters, _Nothing, lambda *_: EndMade(),
     ),
     Operation(
         "export", "all that is stored of the account, but for messages",

@@ -15,9 +15,10 @@ from services.edge.canonical.replies import (
     DisplayMessage,
     HistoryPage,
     MessagesExported,
+    PasswordChanged,
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
-from services.edge.dialects.native import bots, events, links, mutes, presence, reports, results
+from services.edge.dialects.native import bots, events, made, mutes, presence, reports, results
 from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
 from services.edge.dialects.native.parameters import Id
 from services.edge.dialects.native.refreshing import RefreshResult
@@ -26,7 +27,6 @@ from services.edge.dialects.text_fallback import only_text
 from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
 from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
-from shared.contract.invitations import InvitationLink
 from shared.contract.message import Changed, ChangeKind, ChangeMessage, React, Reactions, Unread
 from shared.contract.model import (
     Chat,
@@ -51,6 +51,11 @@ def logged_in(answer: Authenticated, unix_ms: int) -> results.LoginResult:
     if answer.refresh:
         shown.refresh, shown.refresh_expires = answer.refresh, answer.refresh_expires
     return shown
+
+
+def password_changed(reply: PasswordChanged, unix_ms: int) -> made.PasswordResult:
+    shown = msgspec.structs.asdict(logged_in(reply.login, unix_ms))
+    return made.PasswordResult(**shown, made=made.count(reply.made))
 
 
 def refreshed(reply: Refreshed, unix_ms: int) -> RefreshResult:
@@ -85,6 +90,8 @@ def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:
         sessions=sessions(Logins(record.logins), sid).sessions,
         bots=bots.infos(record.bots),
         reports=[*map(reports.info, reply.reports.reports)],
+        hooks=made.hooks(reply.made),
+        links=made.links(reply.made),
     )
 
 
@@ -275,10 +282,6 @@ def presence_info(one: PresenceChanged) -> presence.PresenceInfo:
 
 def presence_event(one: PresenceChanged) -> events.PresenceEvent:
     return events.PresenceEvent(one.account, one.state, one.since or UNSET, one.text or UNSET)
-
-
-def link(one: InvitationLink) -> links.InvitationResult:
-    return links.InvitationResult(one.link, one.by, one.uses or UNSET, one.expires or UNSET, one.paused or UNSET)
 
 
 def requests(pending: Requests) -> results.RequestsResult:

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from services.edge.dialects.native.bots import BotInfo
+from services.edge.dialects.native.made import MadeHookInfo, MadeLinkInfo
 from services.edge.dialects.native.parameters import Number, Parameters
 from services.edge.dialects.native.reports import ReportInfo
 from services.edge.dialects.native.results import ProfileResult, RequestsResult, SessionInfo
@@ -22,7 +23,7 @@ class ExportResult(msgspec.Struct):
     """`exported`, `created`: Unix milliseconds. `question_id`: of the security question, or 0. `email_verified`: a
     mail to the address has reached the user. `blocks`, `friends`:
     accounts. `chats`: those that the account is in; `chat` describes each, `export_messages` has its own messages.
-    `reports`: those that the operator has not closed."""
+    `reports`: those that the operator has not closed. `hooks`, `links`: those that the account has made."""
 
     account: int
     email: str
@@ -39,6 +40,8 @@ class ExportResult(msgspec.Struct):
     sessions: list[SessionInfo]
     bots: list[BotInfo]
     reports: list[ReportInfo]
+    hooks: list[MadeHookInfo]
+    links: list[MadeLinkInfo]
 
 
 class ExportMessagesResult(msgspec.Struct):

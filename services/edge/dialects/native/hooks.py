@@ -57,9 +57,7 @@ def delete_hook(wire: DeleteHookParameters, caller: Caller) -> DeleteHook:
     return DeleteHook(ChatId(wire.chat), wire.hook)
 
 
-def created(reply: CreatedHook) -> CreateHookResult:
-    return CreateHookResult(reply.hook, reply.secret)
-
-
-def listed(reply: HookList) -> HooksResult:
+def result(reply: CreatedHook | HookList) -> msgspec.Struct:
+    if isinstance(reply, CreatedHook):
+        return CreateHookResult(reply.hook, reply.secret)
     return HooksResult([HookInfo(one.hook, one.name, one.by, one.created, one.paused or UNSET) for one in reply.hooks])

@@ -65,6 +65,7 @@ from shared.contract.receipts import (
     ReadIndexes,
     ReceiptChats,
 )
+from shared.contract.recovery import Recovered
 from shared.contract.session import (
     AccountView,
     Ack,
@@ -182,10 +183,10 @@ class FakeAuthService(FakeService):
         await self.record(request)
         return Ack()
 
-    async def _recover(self, request: Recover) -> Ack:
+    async def _recover(self, request: Recover) -> Recovered:
         await self.revoke(int(request.username))
         await self.record(request)
-        return Ack()
+        return Recovered()
 
     async def announce(self) -> None:
         """As each replica of auth does every second; a replica of the version before does not."""

@@ -13,7 +13,9 @@ from shared.contract import subjects as on
 from shared.contract.admin import SearchTrail, UserView
 from shared.contract.auth import ListLogins, Logins, LoginView
 from shared.contract.body import pack_segments
+from shared.contract.bots import BotList, ListBots
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.made import ListMade, Made, MadeHook
 from shared.contract.message import GetHeads, GetHistory, Heads, History
 from shared.contract.model import Chat, ChatKind, Emoji, JoinPolicy, Message, Profile, ProfileSummary, Role, Text
 from shared.contract.reports import ListOwnReports, OwnReports
@@ -42,6 +44,7 @@ MEMBERS = 2_500
 HEAD = 450
 CHATS = 5
 LEFT = AccountId(7)
+HOOK = MadeHook("h", ChatId(1), ANN, "Grafana", 1)
 LOGIN = LoginView("a1", 1, 2, "192.0.2.1", "pipe")
 USER = UserView(
     account=ANN, uuid="", email="", username="", nickname="", created=0, disabled=False, schemes=[], recoverable=False
@@ -60,6 +63,7 @@ class PagingSession:
         self.bus.serve(on.GET_ACCOUNT, self._account)
         self.bus.serve(on.LIST_REQUESTS, self._requests)
         self.bus.serve(on.LIST_OWN_REPORTS, self._reports)
+        self.bus.serve(on.LIST_MADE, self._made)
         self.members = [Member(AccountId(n), Role.LEFT if n == LEFT else Role.MEMBER, 1, n) for n in range(1, MEMBERS)]
         self.members.append(Member(ANN, Role.ADMIN, 1, MEMBERS))
 
@@ -83,6 +87,9 @@ class PagingSession:
     async def _account(self, request: GetAccount) -> AccountView:
         assert (request.account, request.actor, request.lists) == (ANN, ANN, True)
         return AccountView(Profile(id=ANN, uuid="", nickname="Ann"), [], [BOB])
+
+    async def _made(self, request: ListMade) -> Made:
+        return Made([HOOK], [])
 
     async def _reports(self, request: ListOwnReports) -> OwnReports:
         return OwnReports([])
@@ -115,11 +122,15 @@ class ListingAuth:
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
         self.bus.serve(on.LIST_USER_LOGINS, self._logins)
+        self.bus.serve(on.LIST_BOTS, self._bots)
         self.trail = RecordingTrail(self.bus)
 
     async def _logins(self, request: ListLogins) -> Logins:
         assert request.actor == ANN
         return Logins([LOGIN])
+
+    async def _bots(self, request: ListBots) -> BotList:
+        return BotList([])
 
 
 def _message(chat: ChatId, number: int) -> Message:
@@ -149,7 +160,7 @@ async def test_all_sent_messages_are_exported(client: AdminClient) -> None:
     assert [message.index for message in found.chats[0].sent] == list(range(2, HEAD + 1, 2))
     assert found.chats[0].sent[0].content == [{"text": "t2"}, {"emoji": 3}]
     assert [len(chat.sent) for chat in found.chats[1:]] == [0] * (CHATS - 1)
-    assert (found.friends, found.logins) == ([BOB], [LOGIN])
+    assert (found.friends, found.logins, found.hooks) == ([BOB], [LOGIN], [HOOK])
     assert [(act.act, act.account) for act in found.trail] == [("export", ANN)]
 
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.session import Ack
 from shared.contract.subjects import RECOVER_BY_TICKET, REQUEST_RECOVERY
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
@@ -19,7 +19,7 @@ SECRET = {"scheme": "plain", "value": "new"}
 async def serve(
     cluster: EdgeCluster,
     request: Callable[[RequestRecovery], Awaitable[Ack]],
-    recover: Callable[[RecoverByTicket], Awaitable[Ack]],
+    recover: Callable[[RecoverByTicket], Awaitable[Recovered]],
 ) -> None:
     """As auth does, beside the fake one, which is of the version before."""
     auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
@@ -32,9 +32,9 @@ async def serve(
 async def test_a_mail_and_its_ticket_need_no_login(cluster: EdgeCluster) -> None:
     requests: list[RequestRecovery | RecoverByTicket] = []
 
-    async def record(request: RequestRecovery | RecoverByTicket) -> Ack:
+    async def record(request: RequestRecovery | RecoverByTicket) -> Recovered:
         requests.append(request)
-        return Ack()
+        return Recovered()
 
     await serve(cluster, record, record)
     client = NativeClient(await cluster.add_edge())
@@ -59,9 +59,9 @@ async def test_beside_auth_of_the_version_before_it_is_unavailable(
 
 
 async def test_a_recovery_by_ticket_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
-    async def recover(request: RecoverByTicket) -> Ack:
+    async def recover(request: RecoverByTicket) -> Recovered:
         await cluster.auth.revoke(1)
-        return Ack()
+        return Recovered()
 
     async def reject(request: RequestRecovery) -> Ack:
         raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")

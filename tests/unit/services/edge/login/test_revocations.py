@@ -135,9 +135,9 @@ async def test_a_recovery_is_answered_before_the_login_ends(cluster: EdgeCluster
     await until_closed(desktop)
     assert phone.replied_refs == [1]
     gate.set()
-    assert await phone.reply_to(sent) == "Ack"
+    assert await phone.reply_to(sent) == "AccountRecovered"
     await until_closed(phone)
-    assert await other.request(do="recover", account=1) == "Ack"
+    assert await other.request(do="recover", account=1) == "AccountRecovered"
     assert await other.request(do="account", account=2) == "name-2"
 
 

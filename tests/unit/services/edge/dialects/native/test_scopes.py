@@ -19,7 +19,7 @@ from tests.vectors import load
 USERS = {
     "register", "login", "refresh", "verify_mail", "recover", "password", "set_security", "sessions", "end_session",
     "logout", "delete_account", "export", "export_messages", "create_hook", "create_bot", "bots", "delete_bot",
-    "create_bot_token", "delete_bot_token", "create_outgoing_hook",
+    "create_bot_token", "delete_bot_token", "create_outgoing_hook", "made", "end_made",
 }  # fmt: skip
 """What changes the account itself, gives another secret, or shows one."""
 ANY = {"hello", "ping", "token"}

@@ -1,0 +1,48 @@
+"""What an account has made that acts without a login: tokens of its bots, webhooks, links."""
+
+from services.edge.canonical.replies import AccountMade, MadeCounts
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.bots import ListBots
+from shared.contract.errors import RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.made import EndMade, ListMade
+from shared.contract.session import Ack
+from shared.telemetry import log
+
+_log = log(__name__)
+
+
+class OwnMade:
+    """Each request waits for its reply for `seconds`."""
+
+    def __init__(self, bus: Bus, seconds: float) -> None:
+        self._bus = bus
+        self._seconds = seconds
+
+    async def handle(self, command: ListMade | EndMade, actor: AccountId) -> AccountMade | Ack:
+        """Raises RequestError."""
+        if isinstance(command, ListMade):
+            return await self.list(actor)
+        for route in (subjects.END_MADE, subjects.END_BOT_TOKENS):
+            await self._bus.request(route, EndMade(actor), seconds=self._seconds, retry=True)
+        return Ack()
+
+    async def list(self, actor: AccountId) -> AccountMade:
+        """Raises RequestError."""
+        bots = await self._bus.request(subjects.LIST_BOTS, ListBots(actor), seconds=self._seconds, retry=True)
+        made = await self._bus.request(subjects.LIST_MADE, ListMade(actor), seconds=self._seconds, retry=True)
+        return AccountMade(tuple(bots.bots), made)
+
+    async def count(self, account: AccountId) -> MadeCounts | None:
+        """After the account has got a new secret, which must be acknowledged whatever else fails. None: unknown."""
+        if account == NO_ACCOUNT:
+            return None
+        try:
+            found = await self.list(account)
+        except RequestError as error:
+            _log.warning("what the account has made is not listed", account=account, error=str(error))
+            return None
+        outgoing = sum(bool(one.origin) for one in found.made.hooks)
+        tokens = sum(len(bot.tokens) for bot in found.bots)
+        return MadeCounts(len(found.made.hooks) - outgoing, outgoing, len(found.made.links), tokens)

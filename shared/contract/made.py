@@ -1,0 +1,74 @@
+"""Requests to session and auth: what an account has made, which acts without a login."""
+
+import msgspec
+
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+
+MADE_LISTED = 1_000
+"""Webhooks, and links, in one reply."""
+
+
+class MadeHook(msgspec.Struct, frozen=True):
+    """A webhook of a group. `origin`: of the endpoint of an outgoing one; empty: it is an incoming one. `created`: Unix
+    milliseconds."""
+
+    hook: str
+    chat: ChatId
+    by: AccountId
+    name: str
+    created: int
+    origin: str = ""
+
+
+class MadeLink(msgspec.Struct, frozen=True):
+    """A link to a group, which is a secret. `uses`, `expires` as in CreateLink. `created`: Unix milliseconds."""
+
+    link: str
+    chat: ChatId
+    uses: int
+    expires: int
+    created: int
+
+    def __repr__(self) -> str:
+        return f"MadeLink(***, {self.chat})"
+
+
+class ListMade(msgspec.Struct):
+    """Requests the webhooks and links that an account has made."""
+
+    actor: AccountId = NO_ACCOUNT
+
+
+class Made(msgspec.Struct, frozen=True):
+    """The newest of each kind first, at most MADE_LISTED."""
+
+    hooks: list[MadeHook]
+    links: list[MadeLink]
+
+
+class EndMade(msgspec.Struct):
+    """To session: deletes the webhooks and links that an account has made. To auth: revokes the tokens of its bots.
+    Idempotent."""
+
+    actor: AccountId = NO_ACCOUNT
+
+
+class ListAllHooks(msgspec.Struct):
+    """An operator's request for the webhooks of a group, of an account, or of all (0), above `after`."""
+
+    chat: ChatId = ChatId(0)
+    by: AccountId = NO_ACCOUNT
+    after: str = ""
+
+
+class HookPage(msgspec.Struct, frozen=True):
+    """By their identifiers. With `more`, continue after the last one."""
+
+    hooks: list[MadeHook]
+    more: bool = False
+
+
+class DeleteAnyHook(msgspec.Struct):
+    """An operator deletes a webhook; `not_found` if there is none."""
+
+    hook: str

@@ -1,0 +1,67 @@
+"""What an account has made, on both databases."""
+
+from functools import partial
+
+import pytest
+
+from services.session.store import hooks, made, outgoing_hooks
+from services.session.store.outgoing_hooks import NewHook
+from shared.contract.hooks import CreateHook
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.made import HookPage, ListAllHooks, Made, MadeHook, MadeLink
+from shared.contract.model import Role
+from shared.contract.outgoing_hooks import CreateOutgoingHook
+from tests.unit.services.session.store_harness import ANN, BOB, NOW, StoreHarness
+
+
+@pytest.fixture
+async def group(populated: StoreHarness) -> ChatId:
+    """Of Ann and Bob, who has made one thing of each kind."""
+    chat = (await populated.create_group(ANN, BOB)).id
+    await populated.set_role(chat, BOB, Role.ADMIN)
+    await populated.create_link(BOB, chat, "l")
+    write, limits = populated.database.write, populated.limits
+    for maker, number in ((BOB, "1"), (ANN, "2")):
+        incoming = CreateHook(chat, "In", maker)
+        await write(
+            partial(hooks.create, request=incoming, number=f"in{number}", digest=number, limits=limits, now=NOW)
+        )
+    outgoing = CreateOutgoingHook(chat, "Out", "https://a.example/secret", BOB)
+    await write(
+        partial(outgoing_hooks.create, request=outgoing, new=NewHook("out", "whsec_", 0), limits=limits, now=NOW)
+    )
+    return chat
+
+
+async def made_by(store: StoreHarness, account: AccountId) -> Made:
+    return await store.database.read(partial(made.list_made, account=account, now=NOW))
+
+
+async def all_hooks(store: StoreHarness, wanted: ListAllHooks) -> HookPage:
+    return await store.database.read(partial(made.list_hooks, request=wanted))
+
+
+async def test_what_an_account_has_made_is_listed_and_ended(populated: StoreHarness, group: ChatId) -> None:
+    incoming = MadeHook("in1", group, BOB, "In", NOW)
+    outgoing = MadeHook("out", group, BOB, "Out", NOW, "https://a.example")
+    assert await made_by(populated, BOB) == Made([incoming, outgoing], [MadeLink("l", group, 0, 0, NOW)])
+    version = (await populated.chat(group, ANN)).version
+    end = partial(made.end_made, account=BOB, now=NOW)
+    assert await populated.database.write(end) == {group: version + 1}
+    assert await made_by(populated, BOB) == Made([], [])
+    assert await populated.database.write(end) == {}
+    assert len((await made_by(populated, ANN)).hooks) == 1
+
+
+async def test_an_operator_lists_and_deletes_the_hooks_of_all(populated: StoreHarness, group: ChatId) -> None:
+    page = await all_hooks(populated, ListAllHooks())
+    assert [one.hook for one in page.hooks] == ["in1", "in2", "out"]
+    assert (await all_hooks(populated, ListAllHooks(after="in2"))).hooks == page.hooks[2:]
+    assert (await all_hooks(populated, ListAllHooks(chat=group, by=ANN))).hooks == page.hooks[1:2]
+    assert (await all_hooks(populated, ListAllHooks(chat=ChatId(group + 1)))).hooks == []
+    deleted = [
+        await populated.database.write(partial(made.delete_hook, number=number, now=NOW))
+        for number in ("in1", "out", "out")
+    ]
+    assert [None if one is None else list(one) for one in deleted] == [[], [group], None]
+    assert [one.hook for one in (await all_hooks(populated, ListAllHooks())).hooks] == ["in2"]
