@@ -6,13 +6,16 @@ A brief SQLite transaction may run on the event loop: switching to a thread and 
 """
 
 import asyncio
+import os
 import secrets
+import socket
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +23,8 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.pool import QueuePool
 
-from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
+from shared.database_proof import HEALTH_SLOTS, UnfinishedWork, find_lock_holders, is_lock_timeout, prove_writable
 from shared.telemetry import LATENCY_BUCKETS, log
 from shared.write_ahead_log import LOG_BYTES, LogMover
 
@@ -41,11 +44,8 @@ _IDLE_SECONDS = 2
 _BRIEF_SECONDS = 0.003
 """Above this average, no transaction runs on the event loop: the disk is slow or busy."""
 _AVERAGED = 8
-_HEALTH_SLOTS = 64
-"""Rows of the table `health`: replicas share it, and each process overwrites one."""
-_OVERWRITE_HEALTH = sa.text(
-    "INSERT INTO health (slot, checked) VALUES (:slot, :checked) ON CONFLICT (slot) DO UPDATE SET checked = :checked"
-)
+_STUCK_SECONDS = 4.0
+"""A transaction that waits for so long will hardly be carried out: PostgreSQL and SQLite end it after five."""
 
 
 class DatabaseUnavailable(RequestError):
@@ -53,6 +53,10 @@ class DatabaseUnavailable(RequestError):
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
+
+
+class DatabaseStuck(Exception):
+    """The database answers, but the service's transactions are not carried out."""
 
 
 class _Locked(Exception):
@@ -67,6 +71,7 @@ class Database:
         self,
         url: str,
         *,
+        name: str = "",
         pool_size: int = 8,
         registry: CollectorRegistry | None = None,
         tracer: "Tracer | None" = None,
@@ -76,7 +81,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        self._engine = make_engine(url, pool_size=pool_size)
+        self._engine = make_engine(url, name=name, pool_size=pool_size)
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else pool_size, "write")
         self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
         self._reading = _InlineExecutor(self._engine, {})
@@ -85,7 +90,8 @@ class Database:
         """In SQLite, held by the transaction that writes."""
         self._background = asyncio.Lock()
         """Held by the only background transaction that writes or waits for its turn."""
-        self._health_slot = secrets.randbelow(_HEALTH_SLOTS)
+        self._health_slot = secrets.randbelow(HEALTH_SLOTS)
+        self._unfinished = UnfinishedWork()
         self._log_mover: LogMover | None = None
         if self.is_sqlite:
             self._log_mover = LogMover(self.url.database or "", self._connect_detached)
@@ -104,6 +110,12 @@ class Database:
         """Runs `work` in a transaction that is durably committed on return. A usually `brief` transaction may run
         inline on the event loop, and again on a thread if the database is locked. `background`: in SQLite, any other
         transaction waits for at most one of these."""
+        with self._unfinished.tracked(DatabaseUnavailable):
+            return await self._write_in_turn(work, brief=brief, background=background)
+
+    async def _write_in_turn(
+        self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False
+    ) -> T:
         with self._numbers.running("write"):
             if not self.is_sqlite:
                 return await self._write_on_thread(work, brief)
@@ -128,12 +140,21 @@ class Database:
             self._writers, copy_context().run, self._write, work, brief
         )
 
-    async def check(self) -> None:
-        """Overwrites a row of the table `health`: commits work. Raises DatabaseUnavailable."""
-        await self.write(self._overwrite_health)
+    async def check(self, tables: Collection[str] = ()) -> None:
+        """Proves that commits work, that these tables can be written, and that no transaction has waited for long.
+        Raises DatabaseUnavailable, DatabaseStuck."""
+        if (seconds := self._unfinished.seconds()) > _STUCK_SECONDS:
+            holders = await self._find_lock_holders(tables)
+            raise DatabaseStuck(holders or f"a transaction was not carried out for {seconds:.0f} s")
+        try:
+            await self._write_in_turn(partial(prove_writable, slot=self._health_slot, tables=tables))
+        except DatabaseUnavailable as error:
+            if is_lock_timeout(error.__cause__):
+                raise DatabaseStuck(await self._find_lock_holders(tables) or "a table is locked") from error
+            raise
 
-    def _overwrite_health(self, connection: sa.Connection) -> None:
-        overwrite_health(connection, self._health_slot)
+    async def _find_lock_holders(self, tables: Collection[str]) -> str:
+        return "; ".join(map(str, await self.read(partial(find_lock_holders, tables=tables))))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._shut)
@@ -182,11 +203,6 @@ class Database:
             assert isinstance(raw, sqlite3.Connection)
             connection.detach()
             yield raw
-
-
-def overwrite_health(connection: sa.Connection, slot: int) -> None:
-    """Proves that this transaction can write. Processes use different slots, so that a frozen one stops no other."""
-    connection.execute(_OVERWRITE_HEALTH, {"slot": slot, "checked": now_ms()})
 
 
 class _InlineExecutor:
@@ -274,8 +290,9 @@ async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
-    """An engine with this project's pragmas, for services and migrations."""
+def make_engine(url: str, *, name: str = "", pool_size: int = 8) -> sa.Engine:
+    """An engine with this project's pragmas, for services and migrations. `name`: of the process, for PostgreSQL's
+    list of sessions, unless the URL has another."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
         limits = f"-c statement_timeout=5000 -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
@@ -288,7 +305,11 @@ def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
             pool_pre_ping=True,
             pool_timeout=5,
             hide_parameters=True,
-            connect_args={"connect_timeout": 5, "options": options},
+            connect_args={
+                "connect_timeout": 5,
+                "options": options,
+                "fallback_application_name": f"dragoman {name or 'tool'} {socket.gethostname()} {os.getpid()}",
+            },
         )
     engine = sa.create_engine(
         url,

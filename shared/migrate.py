@@ -1,8 +1,9 @@
 """Schema migrations: Alembic, run from here, one history per service.
 
 A service has its revisions in `services/<service>/migrations/versions/NNNN_subject.py`, written by hand (plain Alembic
-operations for SQLite and PostgreSQL both; no env.py, no metadata). Two upgrades at once are safe. A database that a
-newer version has migrated stays as it is, so that versions N-1 and N run side by side during an upgrade.
+operations for SQLite and PostgreSQL both; no env.py, no metadata). Two upgrades at once are safe. A database that the
+next version has migrated stays as it is, so that versions N-1 and N run side by side during an upgrade; that of a later
+one is refused.
 
 An empty database is made in one transaction. In any other, which a service may be using, each revision is one: locks
 are held briefly. On PostgreSQL it waits for them in short attempts, because requests would wait behind a longer one. A
@@ -24,6 +25,7 @@ from alembic.script import ScriptDirectory
 
 from shared.database import make_engine
 from shared.errors import StartupError
+from shared.schema_release import is_recorded, record, require_supported
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -46,18 +48,21 @@ class NotMigrated(StartupError):
 
 def upgrade(service: str, url: str) -> None:
     """Upgrades a service's database to the newest revision; on PostgreSQL, creates the schema that the URL names.
-    Raises sqlalchemy.exc.SQLAlchemyError."""
-    engine, script = make_engine(url), _script(service)
+    Raises NotMigrated, TooOld, sqlalchemy.exc.SQLAlchemyError."""
+    engine, script = make_engine(url, name="migrate"), _script(service)
     try:
         with _connect(engine) as connection:
             if connection.dialect.name == "postgresql":
                 _prepare_postgresql(connection, service)
+            with connection.begin():
+                _require_known(service, connection, script)
             rest = 0.0
             while steps := _read_steps(connection, script):
                 time.sleep(rest)
                 _log.info("migrating", service=service, to=steps[-1].info.up_revision_id)
                 _repeat(connection, script, is_concurrent=_is_concurrent(steps))
                 rest = _TURN_SECONDS
+            _record_release(connection)
     finally:
         engine.dispose()
 
@@ -84,14 +89,38 @@ def create_index(
 
 def require_current(service: str, connection: sa.Connection) -> None:
     """Checks the schema before a service serves: `await database.read(partial(require_current, "auth"))`.
-    Raises NotMigrated."""
+    Raises NotMigrated, TooOld."""
     script = _script(service)
+    _require_known(service, connection, script)
     current = MigrationContext.configure(connection).get_current_heads()
     if _is_behind(script, current):
         raise NotMigrated(
             f"the database of {service} is at revision {', '.join(current) or 'none'}, this version needs "
             f"{script.get_current_head()}: run `dragoman migrate`"
         )
+
+
+def _require_known(service: str, connection: sa.Connection, script: ScriptDirectory) -> None:
+    """Raises TooOld; NotMigrated for a revision that no version of this service has made."""
+    require_supported(service, connection)
+    current = set(MigrationContext.configure(connection).get_current_heads())
+    if not current <= _known(script) and not is_recorded(connection):
+        raise NotMigrated(
+            f"the database of {service} is at revision {', '.join(sorted(current))}, which this version does not know: "
+            "it is another service's, or of a later version; check database.url"
+        )
+
+
+def _record_release(connection: sa.Connection) -> None:
+    with connection.begin():
+        if is_recorded(connection):
+            return
+    connection.execution_options(begin="BEGIN IMMEDIATE")
+    if connection.dialect.name == "postgresql":
+        connection.execution_options(isolation_level="READ COMMITTED")
+    with connection.begin():
+        if not is_recorded(connection):
+            record(connection)
 
 
 def _connect(engine: sa.Engine) -> sa.Connection:
@@ -148,8 +177,11 @@ def _run(connection: sa.Connection, script: ScriptDirectory, *, is_concurrent: b
 
 
 def _is_behind(script: ScriptDirectory, current: tuple[str, ...]) -> bool:
-    known = {revision.revision for revision in script.walk_revisions()}
-    return script.get_current_head() not in current and known.issuperset(current)
+    return script.get_current_head() not in current and _known(script).issuperset(current)
+
+
+def _known(script: ScriptDirectory) -> set[str]:
+    return {revision.revision for revision in script.walk_revisions()}
 
 
 def _script(service: str) -> ScriptDirectory:

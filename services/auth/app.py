@@ -41,12 +41,14 @@ from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
+from services.auth.store.health import CHECKED_TABLES
 from shared.bus.client import Bus
 from shared.contract.permissions import AUTH_CALLOUT
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.process import cancel_on, tracing
+from shared.readiness import Check
 from shared.redis_server import require_kind
 from shared.settings import Settings
 from shared.tasks import Tasks, run_beside
@@ -74,7 +76,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tracer = tracing(settings, "auth")
     keys = await asyncio.to_thread(SigningKeys, settings.auth)
     pool_size = settings.database.pool_size
-    database = Database(settings.database_url("auth"), pool_size=pool_size, registry=registry, tracer=tracer)
+    database = Database(
+        settings.database_url("auth"), name="auth", pool_size=pool_size, registry=registry, tracer=tracer
+    )
     bus = Bus(settings.nats, "auth", registry, tracer)
     window = SlidingWindow(settings.redis, metrics)
     passwords = Argon2Hasher(settings.auth, metrics)
@@ -84,7 +88,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     route(bus, use_cases, Mailer(settings.mail, metrics).deliver, metrics)
     if settings.callout.key.get_secret_value():
         bus.answer_broker(AUTH_CALLOUT, AuthCallout(settings.callout).reply, queue="auth")
-    checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}
+    checks: dict[str, Check] = {
+        "nats": bus.check,
+        "events": bus.check_events,
+        "database": partial(database.check, CHECKED_TABLES),
+    }
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": window.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,14 @@ from services.cli.embedded.nats import USERS
 from services.cli.options import read_settings
 from services.cli.up_plan import defaults
 from shared.settings import NatsSettings, RedisSettings, Settings
+
+
+class Server(Enum):
+    """Who runs a server: the `dragoman up` in the data directory, which may not run now, or somebody else."""
+
+    HERE = 1
+    NOWHERE = 2
+    ELSEWHERE = 3
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,21 @@ class Installation:
             return broker
         password = load_or_make(settings.data / "credentials.json").nats[user]
         return broker.model_copy(update={"user": user, "password": SecretStr(password)})
+
+    @property
+    def nats_server(self) -> Server:
+        return self._server("nats.url")
+
+    @property
+    def valkey_server(self) -> Server:
+        return self._server("redis.url")
+
+    def _server(self, setting: str) -> Server:
+        if setting in self.sources:
+            return Server.ELSEWHERE
+        if (run := read_run(self.settings.data)) is None:
+            return Server.NOWHERE
+        return Server.HERE if (run.embedded_nats if setting == "nats.url" else run.valkey) else Server.ELSEWHERE
 
     def brokers(self) -> list[NatsSettings]:
         """The broker's settings for each user whose password is known here."""

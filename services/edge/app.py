@@ -252,7 +252,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tls = server_tls(settings.edge)
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets, tls)
     dashboard = replace(DASHBOARD, name=settings.edge.name)
-    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, dashboard, {"redis": edge.presence.check})
+    optional = {"redis": edge.presence.check, "messages": edge.publisher.check}
+    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, dashboard, optional)
     ops.phase = "starting"
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")

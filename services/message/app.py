@@ -57,7 +57,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry, tracer, url = new_registry(), tracing(settings, "message"), settings.database_url("message")
     presence, bus = Presence(settings.redis, registry), Bus(settings.nats, "message", registry, tracer)
     metrics, hooks = MessageMetrics(registry), HookAnnouncer(bus)
-    database = Database(url, pool_size=settings.database.pool_size, registry=registry, tracer=tracer)
+    database = Database(url, name="message", pool_size=settings.database.pool_size, registry=registry, tracer=tracer)
 
     async def membership(request: GetMembership) -> Membership:
         return await bus.request(GET_MEMBERSHIP, request, seconds=_MEMBERSHIP_SECONDS, retry=True)

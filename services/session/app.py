@@ -28,6 +28,7 @@ from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
 from services.session.service.reports import Reports
+from services.session.store.health import CHECKED_TABLES
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.subjects import PRESENCE_INCOMPLETE
@@ -36,6 +37,7 @@ from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
+from shared.readiness import Check
 from shared.redis_server import require_kind
 from shared.settings import Settings
 from shared.tasks import Tasks
@@ -52,7 +54,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     metrics = SessionMetrics(registry)
     tracer = tracing(settings, "session")
     pool_size = settings.database.pool_size
-    database = Database(settings.database_url("session"), pool_size=pool_size, registry=registry, tracer=tracer)
+    database = Database(
+        settings.database_url("session"), name="session", pool_size=pool_size, registry=registry, tracer=tracer
+    )
     presence = Presence(settings.redis, registry)
     bus = Bus(settings.nats, "session", registry, tracer)
     notifier = EdgeNotifier(bus, presence, metrics)
@@ -72,7 +76,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     route_reports(bus, Reports(database, reader, metrics, settings.limits))
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
-    checks = {"nats": bus.check, "events": bus.check_events, "database": database.check}
+    checks: dict[str, Check] = {
+        "nats": bus.check,
+        "events": bus.check_events,
+        "database": partial(database.check, CHECKED_TABLES),
+    }
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")

@@ -33,7 +33,8 @@ class PanelGroupData(msgspec.Struct, frozen=True):
 
 
 class DashboardData(msgspec.Struct, frozen=True):
-    """The data of a process's page. `wrong`: the error of each failed dependency; `moments`: Unix times."""
+    """The data of a process's page. `wrong`: the error of each failed dependency; `moments`: Unix times;
+    `degraded`: the error of each failed dependency without which the process works, but worse."""
 
     service: str
     name: str
@@ -41,6 +42,7 @@ class DashboardData(msgspec.Struct, frozen=True):
     moments: list[float]
     groups: list[PanelGroupData]
     version: str = ""
+    degraded: dict[str, str] = {}
 
 
 class Sample(NamedTuple):
@@ -77,12 +79,14 @@ class PanelHistory:
             self._moments.append((now.unix_seconds, moment))
         self._last = now
 
-    def show(self, wrong: dict[str, str], version: str = "") -> DashboardData:
+    def show(self, wrong: dict[str, str], version: str = "", degraded: dict[str, str] | None = None) -> DashboardData:
         groups = [
             PanelGroupData(group.title, [self._row(row) for row in group.panels]) for group in self._dashboard.groups
         ]
         moments = [at for at, _ in self._moments]
-        return DashboardData(self._dashboard.service, self._dashboard.name, wrong, moments, groups, version)
+        return DashboardData(
+            self._dashboard.service, self._dashboard.name, wrong, moments, groups, version, degraded or {}
+        )
 
     def _row(self, row: Panel) -> PanelData:
         labels = dict.fromkeys(label for _, moment in self._moments for label in moment[row])

@@ -139,10 +139,22 @@ def test_back_leaves_what_no_upgrade_changed(installation: FakeInstallation) -> 
 
 
 def test_a_failed_migration_replaces_nothing(installation: FakeInstallation) -> None:
-    installation.answer({"get job migrate": (0, "BackoffLimitExceeded", "")})
+    installation.answer({"get job migrate": (0, "||BackoffLimitExceeded", "")})
     done = installation.upgrade()
     assert (done.returncode, "the migration has not succeeded (BackoffLimitExceeded)" in done.stderr) == (1, True)
     assert not installation.commands("rollout status deployment")
+
+
+def test_a_migration_that_fails_is_shown_before_it_is_given_up(installation: FakeInstallation) -> None:
+    installation.answer({
+        "get job migrate": (0, "|1|", ""),
+        "get pods --selector=app.kubernetes.io/name=migrate": (0, "pod/migrate-x", ""),
+        "logs pod/migrate-x": (0, "Error: the database of auth: password authentication failed", ""),
+    })  # fmt: skip
+    done = installation.upgrade()
+    assert "the migration failed, and is tried again:" in done.stdout
+    assert done.stderr.count("password authentication failed") == 2, "at once, and at the end"
+    assert "the migration has not succeeded" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -239,7 +251,7 @@ def test_a_check_needs_no_namespace_and_applies_nothing(installation: FakeInstal
 def test_an_image_that_no_node_gets_is_reported(installation: FakeInstallation) -> None:
     reason = 'Back-off pulling image "dragoman:9"'
     installation.answer({
-        "get job migrate": (0, "DeadlineExceeded", ""),
+        "get job migrate": (0, "||DeadlineExceeded", ""),
         "get pods --selector=app.kubernetes.io/name=migrate": (0, reason, ""),
     })  # fmt: skip
     done = installation.upgrade("9")

@@ -3,7 +3,8 @@
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -41,4 +42,14 @@ def empty(url: str, tables: Iterable[str], *statements: str) -> None:
     with engine.begin() as connection:
         for statement in (f"TRUNCATE {', '.join(tables)} RESTART IDENTITY", *statements):
             connection.execute(sa.text(statement))
+    engine.dispose()
+
+
+@contextmanager
+def forgotten_transaction(url: str, statement: str) -> Iterator[None]:
+    """Of a program that is not one of ours, called `a report`."""
+    engine = sa.create_engine(url, connect_args={"application_name": "a report"})
+    with engine.connect() as connection:
+        connection.execute(sa.text(statement))
+        yield
     engine.dispose()

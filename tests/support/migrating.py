@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import services
@@ -22,6 +24,20 @@ _SERVICES = Path(services.__file__).parent
 
 COUNTED = "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 1000000)"
 """A million rows, from 1 on."""
+
+
+def differences(url: str, declared: sa.MetaData) -> list[object]:
+    """Of the declared tables from those of a database, without the tables of the migrations themselves."""
+    engine = sa.create_engine(url)  # without the time-outs of a service
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": _is_of_a_service})
+        found: list[object] = compare_metadata(context, declared)
+    engine.dispose()
+    return found
+
+
+def _is_of_a_service(_item: object, name: str | None, kind: str, *_: object) -> bool:
+    return (kind, name) != ("table", "release")
 
 
 def create_at(service: str, url: str, revision: str, fill: Sequence[str], **values: object) -> None:

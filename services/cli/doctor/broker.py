@@ -8,8 +8,10 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import APIError, NotFoundError
 
+from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok, unknown
 from services.cli.embedded.nats import SETUP
+from services.cli.installation import Server
 from services.cli.settings_table import without_password
 from shared.bus import nats_client
 from shared.bus.node_identity import new_identity
@@ -27,24 +29,24 @@ _EXPIRED = {"Deadline": "0"}
 _RENEW_GRANTS = "rewrite its users with `dragoman secrets`, and reload nats-server"
 
 
-async def check(settings: NatsSettings) -> list[Finding]:
-    """Check the broker as one user."""
+async def check(settings: NatsSettings, server: Server) -> list[Finding]:
+    """Check the broker as one user. `server`: who runs it."""
     what = f"nats {settings.user}".strip()
     errors: list[str] = []
     try:
         async with asyncio.timeout(_SECONDS), _connected(settings, errors) as client:
             await _try_rights(client, settings.user)
-            found = [_rights(what, settings, errors)]
+            found = [_rights(what, settings, errors, server)]
             if settings.user == SETUP:
-                found.append(await _streams(client))
+                found.append(await _streams(client, server))
             return found
     except TimeoutError:
-        return [failed(what, f"{without_password(settings.url)} does not answer", "start it, or set nats.url")]
+        return [failed(what, f"{without_password(settings.url)} does not answer", remedies.start(server, "nats.url"))]
     except (OSError, nats.errors.Error) as error:
         if settings.user == NODE_USER:
             advice = "start auth, which decides on nodes (callout.key), or set nats.url and nats.password"
             return [failed(what, f"{without_password(settings.url)} rejects the node ({errors or error})", advice)]
-        advice = "start it, or set nats.url, nats.user and nats.password"
+        advice = remedies.start(server, "nats.url, nats.user and nats.password")
         return [failed(what, f"{without_password(settings.url)} rejects the connection ({errors or error})", advice)]
 
 
@@ -77,17 +79,18 @@ async def _try_rights(client: Client, user: str) -> None:
         await client.flush()
 
 
-def _rights(what: str, settings: NatsSettings, errors: list[str]) -> Finding:
+def _rights(what: str, settings: NatsSettings, errors: list[str], server: Server) -> Finding:
+    renew = remedies.renew_users(server, _RENEW_GRANTS)
     where = without_password(settings.url)
     rejected = [error.split('"')[1] for error in errors if "permissions violation" in error.lower()]
     if missing := [subject for subject in rejected if subject != _UNGRANTED]:
-        return failed(what, f"may not publish {', '.join(missing)} at {where}", _RENEW_GRANTS)
+        return failed(what, f"may not publish {', '.join(missing)} at {where}", renew)
     if not rejected:
-        return failed(what, f"may publish anything at {where}", f"restrict it: {_RENEW_GRANTS}")
+        return failed(what, f"may publish anything at {where}", f"restrict it: {renew}")
     return ok(what, f"{where}, with exactly its own rights")
 
 
-async def _streams(client: Client) -> Finding:
+async def _streams(client: Client, server: Server) -> Finding:
     stream = client.jetstream(timeout=_SECONDS)
     try:
         await stream.stream_info(DEAD_LETTERS)
@@ -99,7 +102,7 @@ async def _streams(client: Client) -> Finding:
     except NotFoundError:
         return failed("streams", "some are missing", "run `dragoman migrate`")
     except (nats.errors.TimeoutError, APIError):
-        return failed("streams", "no event is stored", "make room on the disk of nats-server, and start it again")
+        return failed("streams", "no event is stored", remedies.make_room(server))
     return ok("streams", "all exist, and store events")
 
 

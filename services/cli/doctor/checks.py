@@ -18,8 +18,8 @@ async def check_installation(installation: Installation, processes: Sequence[str
     """Check an installation, and all that these processes need."""
     settings = installation.settings
     brokers = installation.brokers()
-    checks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one) for one in brokers]
-    checks += [stores.valkey(user, one) for user, one in installation.valkeys().items()]
+    checks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one, installation.nats_server) for one in brokers]
+    checks += [stores.valkey(user, one, installation.valkey_server) for user, one in installation.valkeys().items()]
     checks += [asyncio.to_thread(stores.database, one, settings) for one in processes if one in SERVICES]
     if settings.mail.smtp_host and "auth" in processes:
         checks.append(stores.mail_server(settings.mail))

@@ -11,21 +11,35 @@ from redis.exceptions import NoPermissionError, RedisClusterException, RedisErro
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.adapters import mailer
+from services.auth.store import health as auth_health
+from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok
+from services.cli.installation import Server
 from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
-from shared.database import make_engine, overwrite_health
-from shared.migrate import NotMigrated, require_current
+from services.message.store import health as message_health
+from services.session.store import health as session_health
+from shared.database import make_engine
+from shared.database_proof import find_lock_holders, prove_writable
+from shared.errors import StartupError
+from shared.migrate import require_current
 from shared.redis_server import describe_kind, expected_kind, redis_cluster, redis_server, server_kind
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5
 """Messages carry the times of the clocks that stored them."""
+_CHECKED_TABLES = {
+    "auth": auth_health.CHECKED_TABLES,
+    "session": session_health.CHECKED_TABLES,
+    "message": message_health.CHECKED_TABLES,
+}
+_LOAD_USERS = "load the users that `dragoman secrets` writes (aclfile)"
+_HEALTH_SLOT = 0
 
 
-async def valkey(user: str, settings: RedisSettings) -> list[Finding]:
-    """Check Valkey as one user; only auth's may read the clock."""
+async def valkey(user: str, settings: RedisSettings, server: Server) -> list[Finding]:
+    """Check Valkey as one user; only auth's may read the clock. `server`: who runs it."""
     what, where = f"valkey {user}".strip(), show(settings.url)
     client = redis_server(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
     try:
@@ -34,12 +48,11 @@ async def valkey(user: str, settings: RedisSettings) -> list[Finding]:
             return [failed(what, f"{where} is of the kind {kind}", describe_kind(kind))]
         if settings.cluster:
             await _find_nodes(settings)
-        findings = [await _restricted(client, what, where)]
+        findings = [await _restricted(client, what, where, server)]
         return findings + ([await _valkey_clock(client)] if user == "auth" else [])
     except (RedisError, RedisClusterException, OSError) as error:
-        return [
-            failed(what, f"{where} does not answer ({error})", "start it, or set redis.url with its user and password")
-        ]
+        remedy = remedies.start(server, "redis.url with its user and password")
+        return [failed(what, f"{where} does not answer ({error})", remedy)]
     finally:
         await client.aclose()
 
@@ -53,12 +66,12 @@ async def _find_nodes(settings: RedisSettings) -> None:
         await cluster.aclose()
 
 
-async def _restricted(client: "aioredis.Redis", what: str, where: str) -> Finding:
+async def _restricted(client: "aioredis.Redis", what: str, where: str, server: Server) -> Finding:
     try:
         await client.echo("anything")
     except NoPermissionError:
         return ok(what, f"{where}, with exactly its own rights")
-    return failed(what, f"may do anything at {where}", "load the users that `dragoman secrets` writes (aclfile)")
+    return failed(what, f"may do anything at {where}", remedies.renew_users(server, _LOAD_USERS))
 
 
 async def _valkey_clock(client: "aioredis.Redis") -> Finding:
@@ -71,21 +84,23 @@ def database(service: str, settings: Settings) -> list[Finding]:
     """Check that a database is reachable, migrated and writable, and for PostgreSQL its clock."""
     what, url = f"database {service}", settings.database_url(service)
     shown = sa.make_url(url).render_as_string(hide_password=True)
-    engine = make_engine(url)
+    engine = make_engine(url, name="doctor")
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         return [failed(what, f"{shown} does not exist", "run `dragoman migrate`, or set database.url")]
     try:
         with engine.connect() as connection:
             require_current(service, connection)
             clock = _database_clock(service, connection)
+            holders = find_lock_holders(connection, _CHECKED_TABLES[service])
+        if holders:
+            return [failed(what, f"{shown}: {'; '.join(map(str, holders))}", remedies.end_sessions(holders)), *clock]
         with engine.begin() as connection:
-            overwrite_health(connection, 0)
-    except NotMigrated as error:
+            prove_writable(connection, _HEALTH_SLOT, _CHECKED_TABLES[service])
+    except StartupError as error:
         return [failed(what, shown, str(error))]
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        remedy = "start it, make room, end what holds a lock, or set database.url"
-        return [failed(what, f"{shown} cannot be used ({reason})", remedy)]
+        return [failed(what, f"{shown} cannot be used ({reason})", remedies.use_database(engine.url, reason))]
     finally:
         engine.dispose()
     return [ok(what, f"{shown}, migrated and writable"), *clock]

@@ -220,7 +220,7 @@ def _process(target: Target, state: ProcessState | None) -> ProcessView:
     return ProcessView(
         name=target.name,
         state="not ready" if data.wrong else "ready",
-        reason="; ".join(f"{name}: {error}" for name, error in data.wrong.items()),
+        reason="; ".join(f"{name}: {error}" for name, error in (data.wrong or data.degraded).items()),
         version=data.version,
         address=target.address,
         restarts=target.restarts,

@@ -49,9 +49,14 @@ def sparkline(numbers: Numbers, width: int) -> str:
 def _block(state: ProcessState, width: int) -> list[str]:
     if state.dashboard is None:
         return [f"{_BOLD}{state.name}{_PLAIN}  {_BAD}no answer: {state.error}{_PLAIN}"]
-    wrong = "; ".join(f"{name}: {error}" for name, error in state.dashboard.wrong.items())
-    readiness = f"{_BAD}not ready – {wrong}{_PLAIN}" if wrong else f"{_GOOD}ready{_PLAIN}"
+    wrong, degraded = (_reasons(errors) for errors in (state.dashboard.wrong, state.dashboard.degraded))
+    ready = f"{_GOOD}ready{_PLAIN}{f', degraded – {degraded}' if degraded else ''}"
+    readiness = f"{_BAD}not ready – {wrong}{_PLAIN}" if wrong else ready
     return [f"{_BOLD}{state.name}{_PLAIN}  {readiness}", *_panel_lines(state.dashboard, width)]
+
+
+def _reasons(errors: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {error}" for name, error in errors.items())
 
 
 def _panel_lines(dashboard: DashboardData, width: int) -> list[str]:

@@ -52,6 +52,10 @@ SERVICE_DOWN = Failure(ErrorCode.UNAVAILABLE, "messages cannot be stored at the 
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
 
 
+class NotAcknowledged(Exception):
+    """No message was acknowledged for some seconds, although some were sent."""
+
+
 class Submitter(Protocol):
     """Receives the result of each draft that it submitted, unless it calls `done` before."""
 
@@ -124,6 +128,11 @@ class MessagePublisher:
     def is_posting(self, nonce: Nonce) -> bool:
         """Whether a draft with this nonce has no result yet."""
         return nonce in self._submitters
+
+    async def check(self) -> None:
+        """Of readiness. Raises NotAcknowledged."""
+        if seconds := self._outage.seconds(asyncio.get_running_loop().time()):
+            raise NotAcknowledged(f"no message was acknowledged for {seconds:.0f} s")
 
     def flush(self) -> None:
         """Begin requests, or gather submissions for a moment."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from services.message.domain import Rights
+from services.message.store.health import CHECKED_TABLES
 from services.message.store.posting import (
     DeadlinePassed,
     DuplicateDetected,
@@ -70,7 +71,7 @@ class MessageStore:
         return self._database.commits_inline
 
     async def check(self) -> None:
-        await self._database.check()
+        await self._database.check(CHECKED_TABLES)
 
     async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
         """Commit the drafts, at least one, in this order, without those whose deadline passes meanwhile. Raises

@@ -1,12 +1,10 @@
 """The migrations create exactly the declared tables, and stop no service."""
 
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 
 from services.auth.tables import AuthBase
 from shared.migrate import upgrade
-from tests.support.migrating import COUNTED, WRITE_SECONDS, count_rows, create_at, migrate_beside
+from tests.support.migrating import COUNTED, WRITE_SECONDS, count_rows, create_at, differences, migrate_beside
 
 ACCOUNTS = f"""
     INSERT INTO accounts (uuid, email, email_key, username, created, question_id, nickname, icon_id, signature, vip,
@@ -28,12 +26,7 @@ RENEW = sa.text("UPDATE logins SET expires = :expires WHERE sid = :sid")
 
 def test_migrations_create_the_declared_tables(database_url: str) -> None:
     upgrade("auth", database_url)
-    engine = sa.create_engine(database_url)  # without the time-outs of a service
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
-        differences = compare_metadata(context, AuthBase.metadata)
-    engine.dispose()
-    assert differences == []
+    assert differences(database_url, AuthBase.metadata) == []
 
 
 def test_accounts_register_and_log_in_while_a_million_are_migrated(database_url: str) -> None:

@@ -39,6 +39,7 @@ from shared.contract.session import Ack, EraseAccount
 from shared.migrate import NotMigrated
 from shared.partitions import STOPPING
 from shared.settings import DatabaseSettings, NatsSettings, Settings
+from tests.support.databases import forgotten_transaction
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
@@ -322,6 +323,11 @@ async def test_readiness_needs_a_database_that_commits_and_a_stream_that_stores(
             await until_ready(settings, "")
             with postgres_server.read_only(url):
                 await until_ready(settings, "database")
+            await until_ready(settings, "")
+            with forgotten_transaction(settings.database_url("message"), "LOCK TABLE heads"):
+                await until_ready(settings, "database")
+                assert (await ops_get(settings, "/healthz"))[0] == 200
+                assert "(a report, idle in transaction" in (await ops_get(settings, "/readyz"))[1]
             await until_ready(settings, "")
             with nats_server.configured(lambda server: server.pop("jetstream")):
                 await until_ready(settings, "events")

@@ -5,23 +5,17 @@ import time
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 
 from services.message.tables import metadata
 from shared.database import make_engine
 from shared.errors import StartupError
 from shared.migrate import upgrade
-from tests.support.migrating import COUNTED, count_rows, create_at, migrate_beside
+from tests.support.migrating import COUNTED, count_rows, create_at, differences, migrate_beside
 from tests.support.servers import PostgresServer
 
 
 def test_migrations_create_the_declared_tables(migrated_url: str) -> None:
-    engine = sa.create_engine(migrated_url)  # without the time-outs of a service
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
-        assert compare_metadata(context, metadata) == []
-    engine.dispose()
+    assert differences(migrated_url, metadata) == []
 
 
 def test_one_of_several_databases_is_rejected_as_it_is(database_url: str) -> None:

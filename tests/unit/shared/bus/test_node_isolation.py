@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from services.cli.doctor import broker
 from services.cli.embedded.nats import Edges
+from services.cli.installation import Server
 from services.cli.process_group import ProcessGroup
 from shared.bus import nats_client
 from shared.bus.client import Bus, Unavailable
@@ -230,8 +231,8 @@ async def is_connected(bus: Bus) -> bool:
 
 async def test_doctor_checks_the_rights_of_a_node(server: NodesNatsServer) -> None:
     settings = server.settings("edge")
-    (found,) = await broker.check(settings)
+    (found,) = await broker.check(settings, Server.ELSEWHERE)
     assert "auth" in found.text
     async with running(new_auth(server)):
-        (found,) = await broker.check(settings)
+        (found,) = await broker.check(settings, Server.ELSEWHERE)
     assert "exactly its own rights" in found.text

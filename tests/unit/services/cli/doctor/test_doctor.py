@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import nats.errors
@@ -18,6 +21,7 @@ from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from shared.contract.permissions import BUS_USERS, BusUser
 from shared.contract.subjects import LOGIN
+from tests.support.databases import forgotten_transaction
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 from tests.support.valkey_cluster import ValkeyCluster
 from tests.system.databases import databases
@@ -151,7 +155,27 @@ async def test_a_read_only_database(installation: Path, postgres_server: Postgre
         with postgres_server.read_only(url.replace("{service}", "auth")):
             result = await doctor(installation, setting, services=("auth",))
     assert result.exit_code == 1
-    assert "read-only transaction): start it, make room, end what holds a lock, or set database.url" in result.output
+    assert "read-only transaction): start it, make room on its disk, or set database.url" in result.output
+
+
+async def test_a_forgotten_transaction(installation: Path, postgres_server: PostgresServer) -> None:
+    with databases(postgres_server) as url:
+        setting = f"database.url={url}"
+        await asyncio.to_thread(CliRunner().invoke, main, ["migrate", "--set", setting, "message"])
+        with forgotten_transaction(url.replace("{service}", "message"), "LOCK TABLE heads"):
+            result = await doctor(installation, setting, services=("message",))
+        assert (await doctor(installation, setting, services=("message",))).exit_code == 0
+    assert result.exit_code == 1
+    found = re.search(r"process (\d+) \(a report, idle .*\) has locked heads: end it by SQL: (.*)", result.output)
+    assert found is not None, result.output
+    assert found[2] == f"SELECT pg_terminate_backend({found[1]})"
+
+
+async def test_a_locked_sqlite_database(installation: Path) -> None:
+    with closing(sqlite3.connect(installation / "session.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        found = await failure(installation)
+    assert f"(database is locked): end the program that writes to it: `fuser -v {installation / 'session.db'}`" in found
 
 
 async def test_a_stream_that_stores_nothing(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +183,9 @@ async def test_a_stream_that_stores_nothing(installation: Path, monkeypatch: pyt
         raise nats.errors.TimeoutError
 
     monkeypatch.setattr(JetStreamContext, "publish", store_nothing)
-    assert "no event is stored: make room on the disk of nats-server, and start it again" in await failure(installation)
+    assert "no event is stored: make room on the disk of the data directory: `dragoman up`" in await failure(
+        installation
+    )
 
 
 def test_clock_skew() -> None:

@@ -62,6 +62,8 @@ def test_panels_of_zeros_are_omitted() -> None:
 
 def test_unready_and_unreachable_processes_show_their_error() -> None:
     assert rendered(state(nats="away"))[0] == "edge-1  not ready – nats: away"
+    degraded = DashboardData("edge", "", {}, [], [], degraded={"messages": "none"})
+    assert rendered(ProcessState("edge-1", degraded))[0] == "edge-1  ready, degraded – messages: none"
     assert rendered(ProcessState("auth", error="refused")) == ["auth  no answer: refused", ""]
     assert rendered(ProcessState("auth", DashboardData("auth", "", {}, [], []))) == [
         "auth  ready",

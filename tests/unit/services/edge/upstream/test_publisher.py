@@ -11,7 +11,7 @@ from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.upstream import congestion_window, publisher
 from services.edge.upstream.owners import Owners
-from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, UNCONFIRMED, MessagePublisher
+from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, UNCONFIRMED, MessagePublisher, NotAcknowledged
 from shared.bus.client import Bus
 from shared.bus.responder import Responder
 from shared.contract import subjects
@@ -230,6 +230,8 @@ async def test_during_an_outage_new_submissions_are_rejected_at_once(
     replica.post(probe, 1)
     replica.post(late, 2)
     assert late.results == [SERVICE_DOWN] * 2
+    with pytest.raises(NotAcknowledged, match="no message was acknowledged for"):
+        await replica.publisher.check()
     assert probe.results == []
     while None not in (*early.results, *probe.results):
         drafts, responder = await replica.next_request()
