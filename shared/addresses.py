@@ -1,4 +1,5 @@
-"""Addresses of clients: their canonical spelling, and the units in which limits count them. Pure."""
+"""Addresses of clients: their canonical spelling, and the units in which limits count them; hosts by which they call
+us. Pure."""
 
 import ipaddress
 from functools import lru_cache
@@ -15,6 +16,21 @@ def canonical(address: str) -> str:
     parsed = ipaddress.ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return str(mapped or parsed)
+
+
+def host_name(header: str) -> str:
+    """The name or address in a Host header or an authority, in lower case, without port and brackets."""
+    name = header.lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    return name.removesuffix(".")
+
+
+def is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(_CACHED)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from importlib.metadata import version
-from ipaddress import ip_address
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +15,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
+from shared.addresses import host_name, is_address
 from shared.dashboard import page
 from shared.dashboard.event_loop import EventLoopMetrics
 from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
@@ -143,15 +143,8 @@ def page_server(app: Any) -> uvicorn.Server:
 def is_own_host(header: str, allowed: Collection[str]) -> bool:
     """Whether a Host header names this port. A web page can make its own domain resolve to this machine, and read what
     the port serves; it cannot do so with an address, nor with a name that public DNS does not have. Pure."""
-    name = header.lower()
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-    if "." not in name or name in allowed or name.endswith(_CLUSTER_NAMES):
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+    name = host_name(header)
+    return "." not in name or name in allowed or name.endswith(_CLUSTER_NAMES) or is_address(name)
 
 
 def _listen(settings: OpsSettings) -> socket.socket:

@@ -19,13 +19,13 @@ class EdgeSettings(SettingsSection):
     hsts_seconds: int = Field(0, ge=0, description="browsers then use https:// alone for this host; 0: not demanded")
     tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="between two messages to a TCP client")
     public_url: HttpUrl = Field(
-        "", description="http(s)://host[:port] of links, needed with SMTP; empty: the Host of each client"
+        "", description="http(s)://host[:port] of links and pages, needed with SMTP; empty: the Host of each client"
     )
     trusted_proxies: list[Network] = Field(
         [], description="networks whose X-Forwarded-For and PROXY headers are believed"
     )
     allowed_origins: list[Origin] = Field(
-        [], description="web pages that may connect, as https://chat.example; *: all; the edge's own always may"
+        [], description="web pages that may connect, beside those of the edge: https://chat.example; *: all"
     )
     ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")
     pong_timeout_seconds: float = Field(10.0, gt=0, description="a connection that does not answer in time is closed")

@@ -13,10 +13,10 @@ from services.edge.client.client import Client
 from services.edge.client.connection import Connection
 from services.edge.client.request_processor import RequestHandler
 from services.edge.client.session import LocalServices
-from services.edge.client.web_origins import WebOrigins
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
+from services.edge.gateway.web_origins import WebOrigins, is_own_page
 from services.edge.rate_limit import TokenBucket, log_rate
 from services.edge.receipts.confirmation import confirms_per_tick
 from services.edge.recording.recorder import FrameRecorder
@@ -88,7 +88,7 @@ class ConnectionRegistry:
             return Reject(404, f"no such path: connect to / or to one of {known}")
         if not self._origins.permits(hello):
             self._log_rejected_origin(hello)
-            return Reject(403, "pages of this origin may not connect: see the setting edge.allowed_origins")
+            return Reject(403, "pages of this origin may not connect: see edge.public_url and edge.allowed_origins")
         entry = registry.by_subprotocol(hello.subprotocols, self._dialects)
         if entry is None or by_path not in (None, entry):
             return Accept()
@@ -104,10 +104,16 @@ class ConnectionRegistry:
 
     def _log_rejected_origin(self, hello: Handshake) -> None:
         if self._origin_log.take(self._context.clock()):
+            own = is_own_page(hello)
             _log.warning(
-                "a web page may not connect", origin=hello.origin[:_ORIGIN_CHARACTERS], host=hello.host,
-                address=hello.address, setting="edge.allowed_origins",
-            )  # fmt: skip
+                "a web page may not connect: if its host is a name of this system, set it as public URL"
+                if own
+                else "a web page may not connect",
+                origin=hello.origin[:_ORIGIN_CHARACTERS],
+                host=hello.host[:_ORIGIN_CHARACTERS],
+                address=hello.address,
+                setting="edge.public_url" if own else "edge.allowed_origins",
+            )
 
     def connected(self, hello: Handshake, socket: Socket) -> Client:
         settings, now = self._context.settings, self._context.clock()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.edge.gateway.web_origins import WebOrigins
 from services.edge.http.pages import not_allowed, not_found, text
 from services.edge.http.request import HttpRequest, Response
 from services.edge.http.supervisor import NoSupervisor, request_supervisor
@@ -40,6 +41,7 @@ class FirstPage:
         self._name = settings.name
         self._supervisor_port = settings.supervisor_port
         self._origins = {origin.lower() for origin in settings.allowed_origins}
+        self._pages = WebOrigins(settings.allowed_origins, settings.public_url)
         self._files = WebFiles()
 
     def serves(self, path: str) -> bool:
@@ -47,6 +49,8 @@ class FirstPage:
 
     async def respond(self, request: HttpRequest) -> Response:
         """Raises ClientDisconnected."""
+        if not self._pages.is_own(request.headers.get("host", "")):
+            return text(421, "This is no known name of the system: see edge.public_url and edge.allowed_origins.\n")
         if request.path in ("/web/api/kill", "/web/api/way"):
             return await self._command(request) if request.method == "POST" else not_allowed("POST")
         if request.method not in ("GET", "HEAD"):

@@ -50,6 +50,17 @@ async def test_a_page_of_another_origin_is_rejected_and_logged_once_a_second(clu
     assert (line["origin"], line["setting"]) == ("https://foreign.test", "edge.allowed_origins")
 
 
+async def test_a_page_of_the_edge_by_an_unknown_name_is_rejected_and_the_log_names_the_setting(
+    cluster: EdgeCluster,
+) -> None:
+    edge = await cluster.add_edge()
+    page = Handshake("/", "chat.test:8080", "192.0.2.1", False, (), "http://chat.test:8080")
+    with structlog.testing.capture_logs() as logs:
+        assert isinstance(edge.endpoint.accept(page), Reject)
+    [line] = logs
+    assert (line["host"], line["setting"]) == ("chat.test:8080", "edge.public_url")
+
+
 async def test_a_connection_without_a_frame_is_closed(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge(first_frame_seconds=0.1, unauthenticated_seconds=1000.0)
     silent, talking = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)

@@ -56,12 +56,16 @@ async def port(supervisor: FakeSupervisor) -> AsyncIterator[int]:
         await gateway.close()
 
 
+async def read(port: int, path: str, method: str = "GET", host: str = HOST, **headers: str) -> HttpReply:
+    return await fetch(port, method, path, b"", Host=host, **headers)
+
+
 async def kill(port: int, body: bytes = b"", host: str = HOST, origin: str = ORIGIN) -> HttpReply:
     return await fetch(port, "POST", "/web/api/kill", body or json.dumps(WANTED).encode(), Host=host, Origin=origin)
 
 
 async def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:
-    reply = await fetch(port, "GET", "/")
+    reply = await read(port, "/")
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     policy = reply.headers["content-security-policy"]
@@ -71,11 +75,11 @@ async def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:
 
 
 async def test_a_file_is_sent_once_and_compressed(port: int) -> None:
-    plain = await fetch(port, "GET", "/web/first_page.js")
-    small = await fetch(port, "GET", "/web/first_page.js", Accept_Encoding="gzip, br")
+    plain = await read(port, "/web/first_page.js")
+    small = await read(port, "/web/first_page.js", Accept_Encoding="gzip, br")
     assert plain.headers["content-type"] == "text/javascript; charset=utf-8"
     assert gzip.decompress(small.body) == plain.body
-    same = await fetch(port, "GET", "/web/first_page.js", If_None_Match=plain.headers["etag"])
+    same = await read(port, "/web/first_page.js", If_None_Match=plain.headers["etag"])
     assert (same.status, same.body) == (304, b"")
     assert "immutable" not in plain.headers["cache-control"]
 
@@ -88,17 +92,17 @@ def test_all_files_take_less_than_40_kb() -> None:
     "path", ["/web/", "/web/package.json", "/web/../first_page.py", "/web/none.js", "/web/api/none"]
 )
 async def test_no_other_file(port: int, path: str) -> None:
-    assert (await fetch(port, "GET", path)).status == 404
+    assert (await read(port, path)).status == 404
 
 
 async def test_methods(port: int) -> None:
-    assert (await fetch(port, "POST", "/", b"x")).status == 405
-    assert (await fetch(port, "GET", "/web/api/kill")).status == 405
-    assert (await fetch(port, "HEAD", "/")).status == 200
+    assert (await fetch(port, "POST", "/", b"x", Host=HOST)).status == 405
+    assert (await read(port, "/web/api/kill")).status == 405
+    assert (await read(port, "/", "HEAD")).status == 200
 
 
 async def test_the_system_as_the_supervisor_describes_it(port: int) -> None:
-    view = json.loads((await fetch(port, "GET", "/web/api/system")).body)
+    view = json.loads((await read(port, "/web/api/system")).body)
     assert (view["edge"], view["supervised"], view["ready_seconds"]) == ("edge-1", True, 4)
     assert view["dashboard"] == 8090
     assert [one["name"] for one in view["processes"]] == ["message"]
@@ -117,14 +121,22 @@ async def test_a_kill_reaches_the_supervisor(port: int, supervisor: FakeSupervis
     assert supervisor.requests == [WANTED]
 
 
+async def test_a_page_that_makes_its_name_lead_here_reads_nothing(port: int, supervisor: FakeSupervisor) -> None:
+    for path in ("/", "/web/api/system"):
+        rebound = await read(port, path, host="evil.example:8080")
+        assert (rebound.status, b"edge.public_url" in rebound.body) == (421, True)
+    assert supervisor.requests == []
+    assert (await read(port, "/web/api/system", host="127.0.0.1:8080")).status == 200
+
+
 @pytest.mark.parametrize(
     ("host", "origin"),
     [
         (HOST, ""),
         (HOST, "null"),
         (HOST, "https://elsewhere.example"),
-        ("elsewhere.example:8080", "http://elsewhere.example:8080"),
-        ("elsewhere.example:8080", ORIGIN),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", ORIGIN),
         (HOST, f"https://{HOST}"),
     ],
 )
@@ -153,7 +165,7 @@ async def test_without_a_supervisor() -> None:
     settings = EdgeSettings(port=0, demo="on", allowed_origins=[ORIGIN])
     gateway = gateway_of(app(FakeLinks(None), FirstPage(settings)), settings)
     await gateway.start()
-    view = json.loads((await fetch(gateway.port, "GET", "/web/api/system")).body)
+    view = json.loads((await read(gateway.port, "/web/api/system")).body)
     assert (view["supervised"], view["processes"]) == (False, [])
     assert (await kill(gateway.port)).status == 503
     await gateway.close()
@@ -163,6 +175,6 @@ async def test_an_edge_without_the_page_only_greets() -> None:
     settings = EdgeSettings(port=0)
     gateway = gateway_of(app(FakeLinks(None)), settings)
     await gateway.start()
-    assert (await fetch(gateway.port, "GET", "/")).body.startswith(b"Dragoman, a chat server.")
-    assert (await fetch(gateway.port, "GET", "/web/first_page.js")).status == 404
+    assert (await read(gateway.port, "/")).body.startswith(b"Dragoman, a chat server.")
+    assert (await read(gateway.port, "/web/first_page.js")).status == 404
     await gateway.close()
