@@ -91,6 +91,13 @@ class Connection:
         self.sid, self.revision = answer.sid, answer.revision
         self.claims, self.token = None, ""
 
+    def token_shown(self, token: str, claims: Claims, revision: int) -> None:
+        """The account's token, which no revocation up to `revision` voids. If it is of another login, the connection is
+        of that one from now on."""
+        if claims.sid != self.sid:
+            self.sid, self.claims, self.revision = claims.sid, claims, revision
+        self.token, self.token_expires = token, claims.expires
+
     def logged_out(self) -> None:
         """The connection is as it was when it was opened."""
         self.token = ""

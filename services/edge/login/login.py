@@ -36,8 +36,8 @@ class LoginFlow:
         self._token_logins = token_logins
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
-        """The token of a request must be of the connection's account; on a connection without an account it is a login.
-        Raises RequestError."""
+        """The token of a request must be of the connection's account; on a connection without an account it is a login,
+        and one of another login of the account takes the place of the connection's. Raises RequestError."""
         connection = session.connection
         if not request.token or isinstance(request.command, Login):
             return
@@ -55,7 +55,7 @@ class LoginFlow:
         if connection.account == NO_ACCOUNT:
             answer = self._session_from_claims(claims, request.token)
             await self._enter(session, answer, await self._lookup.ensure_profile(answer), claims)
-        connection.token, connection.token_expires = request.token, claims.expires
+        connection.token_shown(request.token, claims, self._state.revision)
 
     async def log_in(self, session: LoginSession, request: Request) -> Authenticated | VerificationNeeded:
         """Register or log in. Raises RequestError."""

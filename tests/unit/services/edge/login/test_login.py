@@ -133,6 +133,33 @@ async def test_an_expired_token_is_rejected(
     assert checks.count == 2
 
 
+@pytest.mark.parametrize(("path", "frame"), [
+    ("/ws/native", '{{"op":"token","id":1,"token":"{}"}}'),
+    ("/ws/pipe", "get_user_info|1|2|{}"),
+    ("/ws/service", '{{"service_code":3,"content":{{"token":"{}","chat":7,"index":-1,"count":1}}}}'),
+])  # fmt: skip
+async def test_a_token_of_another_login_of_the_account_replaces_the_connection_s(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, path: str, frame: str
+) -> None:
+    """The connection ends with the login whose token it has shown last, and with no other."""
+
+    async def check(verifier: TokenVerifier, token: str, seconds: float) -> Claims:
+        return Claims(AccountId(1), token[-5:], 0, 2**31, "jti")
+
+    monkeypatch.setattr(TokenVerifier, "check", check)
+    monkeypatch.setattr(TokenVerifier, "check_with_scopes", check)
+    wire = dial((await cluster.add_edge()).endpoint, path)
+    for login in ("first", "again", "first", "again"):
+        await reply_to(wire, frame.format(SERVICE_TOKEN[:-5] + login))
+        (client,) = cluster.edges[0].endpoint.clients.values()
+        assert (client.connection.account, client.connection.sid) == (1, login)
+    await cluster.auth.revoke(1, sid="first")
+    await reply_to(wire, frame.format(SERVICE_TOKEN[:-5] + "again"))
+    assert wire.closed_with is None
+    await cluster.auth.revoke(1, sid="again")
+    await wire.until(lambda: wire.closed_with is not None)
+
+
 async def test_a_pipe_client_logs_in_after_its_registration(cluster: EdgeCluster) -> None:
     wire = dial((await cluster.add_edge()).endpoint, "/ws/pipe")
     assert await reply_to(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
