@@ -8,7 +8,15 @@ from functools import partial
 from typing import Any
 
 from clients.errors import Unreachable
-from clients.resuming.connection import RETRY_MS, CommandRejected, Members, NativeConnection, unavailable
+from clients.resuming.connection import (
+    RETRY_MS,
+    CommandLost,
+    CommandRejected,
+    Members,
+    NativeConnection,
+    is_integer,
+    unavailable,
+)
 from clients.resuming.ordering import ChatOrder, Positions
 from clients.resuming.outbox import Draft, MemoryStorage, Outbox, OutboxStorage
 
@@ -26,9 +34,9 @@ _REACH, _SYNC = "client_reach", "client_sync"
 
 
 class ResumingClient:
-    """`give` gets the server's events, and the client's own: `gap`, `reset`, `head`, `synced` and `state`. What it
-    raises ends `run`. `positions`: of a former client, whose messages the caller still has. `timeline`: so many of the
-    newest messages of a chat are given after an absence, at most 100."""
+    """`give` gets the server's events, and the client's own: `gap`, `reset`, `head`, `synced`, `state`, and `storage`
+    with what the storage raised. What it raises ends `run`. `positions`: of a former client, whose messages the caller
+    still has. `timeline`: so many of the newest messages of a chat are given after an absence, at most 100."""
 
     def __init__(
         self,
@@ -46,7 +54,7 @@ class ResumingClient:
         self._token = token
         self._give = give
         self._timeline = timeline
-        self._outbox = Outbox(storage or MemoryStorage(), outbox_limit)
+        self._outbox = Outbox(storage or MemoryStorage(), outbox_limit, self._storage_failed)
         self._connection: NativeConnection | None = None
         self._attempts = 0
         self._stable_at = 0.0
@@ -67,13 +75,14 @@ class ResumingClient:
                 self._give({"ev": "state", "state": "waiting"})
                 await asyncio.sleep((end.retry_ms or 0) / 1000 + self._next_delay())
         finally:
-            self._outbox.abandon(unavailable("the client has ended"))
+            self._outbox.abandon(unavailable("the client has ended", unknown=True))
             self._give({"ev": "state", "state": "ended"})
 
     async def send(self, **draft: Any) -> Members:
         """Puts a message (`chat` or `to`, `text` or `segments`, `reply_to`) into the outbox. The reply comes when the
-        server has stored it, after any number of connections. Raises CommandRejected, OutboxFull."""
-        return await self._outbox.add(draft)
+        server has stored it, after any number of connections; a caller that gives up does not take the message back.
+        Raises CommandRejected, OutboxFull."""
+        return await asyncio.shield(self._outbox.add(draft))
 
     async def call(self, op: str, **members: Any) -> Members:
         """Any operation; without a connection it fails at once. Raises CommandRejected."""
@@ -81,9 +90,12 @@ class ResumingClient:
         if connection is None:
             raise unavailable("there is no connection")
         reply = await connection.request(op, members, lambda reply: _note_own(connection, op, members, reply))
-        if op in ("token", "refresh", "password"):
+        if op in ("token", "refresh", "password") and reply.get("account") == self.account:
             self._token = reply.get("token") or members.get("token") or self._token
         return reply
+
+    def _storage_failed(self, error: Exception) -> None:
+        self._give({"ev": "storage", "error": error})
 
     # One connection
 
@@ -129,8 +141,7 @@ class ResumingClient:
 
     async def _receive(self, connection: NativeConnection) -> None:
         """Gives events until the connection ends."""
-        repeat = partial(_repeat, connection)
-        order = ChatOrder(self.positions, self._give, repeat, self._timeline)
+        order = ChatOrder(self.positions, self._give, partial(_fetch, connection), self._timeline)
         await self._sync(connection, order)
         while True:
             event = await connection.events.get()
@@ -183,31 +194,40 @@ class ResumingClient:
             note = partial(self._note_sent, connection, draft)
             try:
                 reply = await _repeat(connection, "send", draft, note)
+            except CommandLost:
+                raise
             except CommandRejected as error:
-                if connection.has_ended or error.code == "unauthenticated":
-                    raise
+                if error.code == "unauthenticated":  # the next login sends it
+                    await asyncio.sleep(RETRY_MS / 1000)
+                    return connection.abort()
                 self._outbox.complete(draft, error)
             else:
                 self._outbox.complete(draft, reply)
 
     def _note_sent(self, connection: NativeConnection, draft: Draft, reply: Members) -> None:
         """This connection gets no event of it. What is not shown as it was sent is fetched."""
+        if not _has_place(reply):
+            return None
         segments = draft.get("segments") or [{"t": "text", "text": draft.get("text", "")}]
         if reply.get("again") or any(one["t"] in ("image", "file") for one in segments):
             return _note_own(connection, "send", draft, reply)
-        place = {name: reply[name] for name in ("chat", "index", "id", "time")}
+        place = {name: reply.get(name) for name in ("chat", "index", "id", "time")}
         replied = {"reply_to": draft["reply_to"]} if draft.get("reply_to") else {}
         event = {"ev": "message", **place, "sender": self._outbox.account, "segments": segments, **replied}
-        connection.events.put_nowait(event)
+        return connection.events.put_nowait(event)
+
+
+def _has_place(stored: Mapping[str, Any]) -> bool:
+    return is_integer(stored.get("chat")) and is_integer(stored.get("index"))
 
 
 def _note_own(connection: NativeConnection, op: str, members: Mapping[str, Any], reply: Members) -> None:
     """The connection that sends or changes a message gets no event of it."""
     sent = [reply] if op == "send" else reply.get("results", []) if op == "forward" else []
     for one in sent:
-        if one.get("index"):
+        if _has_place(one):
             connection.events.put_nowait({"ev": _REACH, "chat": one["chat"], "index": one["index"], "rev": 0})
-    if op in _CHANGES:
+    if op in _CHANGES and is_integer(reply.get("rev")):
         place = {"chat": members["chat"], "index": members["index"], "rev": reply["rev"]}
         connection.events.put_nowait({"ev": _REACH, **place})
 
@@ -222,11 +242,23 @@ async def _repeat(
     while True:
         try:
             return await connection.request(op, members, process)
+        except CommandLost:
+            raise
         except CommandRejected as error:
             retry_ms = RETRY_MS if error.retry_ms is None and error.unknown else error.retry_ms
-            if connection.has_ended or retry_ms is None:
+            if retry_ms is None:
                 raise
         await asyncio.sleep(retry_ms / 1000 * random.uniform(1, 2))  # noqa: S311 (spreads clients)
+
+
+async def _fetch(connection: NativeConnection, op: str, members: Mapping[str, Any]) -> Members:
+    """A page of a chat; an empty one if the server gives none. Raises CommandLost."""
+    try:
+        return await _repeat(connection, op, members)
+    except CommandLost:
+        raise
+    except CommandRejected:
+        return {}
 
 
 async def _ping(connection: NativeConnection) -> None:
@@ -234,6 +266,7 @@ async def _ping(connection: NativeConnection) -> None:
     while True:
         await asyncio.sleep(_PING_SECONDS)
         connection.is_heard = False
+        connection.count_ping()
         try:
             async with asyncio.timeout(_PING_SECONDS):
                 await connection.request("ping", {})

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 Event = dict[str, Any]
-Repeat = Callable[[str, Event], Awaitable[Event]]
-"""Sends a command until it has a reply. Raises CommandRejected."""
+Fetch = Callable[[str, Event], Awaitable[Event]]
+"""Gets a page; an empty object if the server gives none. Raises CommandLost."""
 _PAGE = 100
 
 
@@ -38,13 +38,13 @@ class Positions(msgspec.Struct):
 
 
 class ChatOrder:
-    """Of one connection. Its methods raise what `repeat` raises."""
+    """Of one connection. Its methods raise what `fetch` raises."""
 
-    def __init__(self, positions: Positions, give: Callable[[Event], None], repeat: Repeat, timeline: int) -> None:
+    def __init__(self, positions: Positions, give: Callable[[Event], None], fetch: Fetch, timeline: int) -> None:
         """`timeline`: so many of the newest messages of a new chat are given."""
         self._positions = positions
         self._give_event = give
-        self._repeat = repeat
+        self._fetch = fetch
         self._timeline = timeline
         for place in positions.chats.values():
             place.covered = place.rev
@@ -121,18 +121,18 @@ class ChatOrder:
 
     async def _fetch_messages(self, chat: int, place: ChatPosition, upto: int) -> None:
         wanted = {"chat": chat, "from": place.index + 1, "count": _PAGE, "dir": "newer"}
-        page = await self._repeat("history", wanted)
-        for message in page["messages"]:
+        messages = (await self._fetch("history", wanted)).get("messages", [])
+        for message in messages:
             self._skip(chat, place, message["index"] - 1)
             self._give(place, {"ev": "message", **message})
-        if not page["messages"]:
+        if not messages:
             self._skip(chat, place, upto)
 
     async def _fetch_changes(self, chat: int, place: ChatPosition, upto: int) -> None:
-        page = await self._repeat("changes", {"chat": chat, "after": max(place.rev, place.covered)})
-        changes = page["changes"]
+        page = await self._fetch("changes", {"chat": chat, "after": max(place.rev, place.covered)})
+        changes = page.get("changes", [])
         for change in changes:
             while place.index < change["index"]:
                 await self._fetch_messages(chat, place, change["index"])
             self._give(place, {"ev": "changed", **change})
-        place.rev = max(place.rev, 0 if changes else upto, 0 if page["more"] else page["rev"])
+        place.rev = max(place.rev, 0 if changes else upto, 0 if page.get("more") else page.get("rev", upto))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,10 @@ import msgspec
 
 from clients.errors import ClientError
 from clients.nonces import NonceSource
+from clients.resuming.connection import CommandRejected
+
+_DRAFT_BYTES = 65_000
+"""The server rejects larger frames."""
 
 Draft = dict[str, Any]
 """The members of a `send`, with its nonce."""
@@ -63,13 +68,15 @@ class FileStorage:
 
 
 class Outbox:
-    """Of one account: its messages must not be sent as those of another one."""
+    """Of one account: its messages must not be sent as those of another one. `failed` gets what a storage raises:
+    messages that it does not keep are sent all the same."""
 
-    def __init__(self, storage: OutboxStorage, limit: int) -> None:
+    def __init__(self, storage: OutboxStorage, limit: int, failed: Callable[[Exception], None]) -> None:
         stored = msgspec.json.decode(storage.load() or b"{}", type=_StoredOutbox)
         self.account = stored.account
         self._end: ClientError | None = None
         self._storage = storage
+        self._failed = failed
         self._limit = limit
         self._nonces = NonceSource()
         self._drafts = deque(stored.drafts)
@@ -81,18 +88,37 @@ class Outbox:
         self._store()
 
     def add(self, draft: Draft) -> "asyncio.Future[dict[str, Any]]":
-        """The future has the reply, or raises CommandRejected. Raises OutboxFull, and the error of `abandon`."""
+        """The future has the reply, or raises CommandRejected; a message that waits already has one result. Raises
+        OutboxFull, the error of `abandon`, and CommandRejected for what is not taken."""
         if self._end is not None:
             raise self._end
-        if len(self._drafts) >= self._limit:
-            raise OutboxFull("the outbox is full")
-        named = {"nonce": self._nonces.new_nonce(), **draft}
-        self._drafts.append(named)
-        self._store()
-        self._filled.set()
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._results[named["nonce"]] = future
+        named = self._named(draft)
+        known = next((one for one in self._drafts if one["nonce"] == named["nonce"]), None)
+        if known is None:
+            if len(self._drafts) >= self._limit:
+                raise OutboxFull("the outbox is full")
+            self._drafts.append(named)
+            self._store()
+            self._filled.set()
+        elif known != named:
+            raise CommandRejected("conflict", "another message of the outbox has this nonce", "nonce")
+        future = self._results.get(named["nonce"])
+        if future is None:
+            future = self._results[named["nonce"]] = asyncio.get_running_loop().create_future()
         return future
+
+    def _named(self, draft: Draft) -> Draft:
+        """As it is sent, with a nonce: the caller may go on to change its own."""
+        try:
+            content = msgspec.json.encode({**draft, "nonce": draft.get("nonce") or self._nonces.new_nonce()})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CommandRejected("invalid", f"the message is no JSON: {error}") from error
+        if len(content) > _DRAFT_BYTES:
+            raise CommandRejected("too_large", "the message is too long")
+        named: Draft = msgspec.json.decode(content)
+        if not isinstance(named["nonce"], str):
+            raise CommandRejected("invalid", "a nonce is a text", "nonce")
+        return named
 
     async def first(self) -> Draft:
         """Waits for one."""
@@ -110,6 +136,7 @@ class Outbox:
             return
         if isinstance(result, ClientError):
             future.set_exception(result)
+            future.exception()  # a caller that has given up is no error
         else:
             future.set_result(result)
 
@@ -123,4 +150,7 @@ class Outbox:
         self._results.clear()
 
     def _store(self) -> None:
-        self._storage.store(msgspec.json.encode(_StoredOutbox(self.account, list(self._drafts))))
+        try:
+            self._storage.store(msgspec.json.encode(_StoredOutbox(self.account, list(self._drafts))))
+        except Exception as error:
+            self._failed(error)

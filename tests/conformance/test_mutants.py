@@ -49,7 +49,7 @@ MUTANTS = (
     ClientMutant(ORDERING, "[one.index, one.rev]", "[one.index, 0]", "resume-rev", "`have` of the sync"),
     ClientMutant(CLIENT_PY, 'if page["reset"]:', "if False:", "epoch", "a line `reset`"),
     ClientMutant(CLIENT_PY, '"send", draft,', f'"send", {NONCE},', "lost-reply", "another nonce"),
-    ClientMutant(CLIENT_PY, "if connection.has_ended or retry_ms is None:", "if True:", "unknown", "has given up"),
+    ClientMutant(CLIENT_PY, "if retry_ms is None:", "if True:", "unknown", "has given up"),
     ClientMutant(CLIENT_PY, "retry_ms / 1000 * random", "0 * random", "again", "`retry_ms` was 1000"),
     ClientMutant(CONNECTION, 'error.get("field", "")', '""', "call", "the error is"),
     ClientMutant(CONNECTION, 'error.get("text", "")', '"no"', "rejected", "the error is"),

@@ -4,14 +4,14 @@ import { createInterface } from "node:readline";
 
 import { Dragoman, newNonce } from "../../clients/javascript/dragoman.js";
 
-const report = { given: [], gaps: [], acknowledged: [] };
+const report = { given: [], gaps: [], acknowledged: [], failed: [] };
 let client, token, wanted = Infinity;
 
 function begin(options) {
   client = new Dragoman(process.argv[2], options);
   client.on("state", ({ state }) => console.log(`state ${state}`));
   client.on("changed", ({ index, kind, segments }) => console.log(`changed ${index} ${kind} ${segments?.[0].text}`));
-  client.on("outcome", ({ reply }) => { if (reply) note("acknowledged", reply.index); });
+  client.on("outcome", ({ reply, error }) => reply ? note("acknowledged", reply.index) : note("failed", error.code));
   client.on("gap", ({ from, to }) => note("gaps", [from, to]));
   client.on("message", ({ index, sender, segments }) => note("given", [index, sender, segments[0].text]));
 }

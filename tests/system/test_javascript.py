@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.drills.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.javascript import NODE, WEBSOCKETS, needs_node
 from tests.support.waiting import WAIT_SECONDS
+from tests.system.restarts import AT_EACH, RESTARTED
 from tests.system.typed_client import TypedClient
 from tests.system.users import DialectUser
 
@@ -85,6 +87,23 @@ def test_nothing_is_lost_or_doubled_while_the_edge_is_killed(
     received = [pat.receive(f"message|0|{ann.number}|").split("|")[-1] for _ in range(TURNS)]
     assert received == [f"from Ann {turn}" for turn in range(TURNS)]
     assert not [frame for frame in pat.pending if frame.startswith("message|")]
+
+
+def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(
+    system: Cluster, ann: JavaScriptUser, pat: DialectUser
+) -> None:
+    """Messages are under way when a process is told to stop."""
+    chat, texts = open_chat(ann, pat), list[str]()
+    for name in RESTARTED:
+        for number in range(AT_EACH):
+            texts.append(f"{name} {number}")
+            ann.type(f"send {chat} {texts[-1]}")
+            if number == AT_EACH // 2:
+                system.signal(name, signal.SIGTERM)
+        seen = ann.report(len(texts))
+    assert [text for _, _, text in seen["given"]] == texts
+    assert seen["acknowledged"] == [index for index, *_ in seen["given"]] == [*range(1, len(texts) + 1)]
+    assert seen["gaps"] == seen["failed"] == []
 
 
 def test_a_long_absence_has_a_named_gap(ann: JavaScriptUser, pat: DialectUser) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.drills.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.system.conftest import Enter
+from tests.system.restarts import AT_EACH, RESTARTED
 from tests.system.users import DialectUser, NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -67,6 +69,28 @@ async def test_nothing_is_lost_or_doubled_while_the_edge_is_killed(system: Clust
     for name in ("Ann", "Pat"):
         assert [text for _, text in given() if name in text] == [f"from {name} {turn}" for turn in range(TURNS)]
     assert [reply["index"] for reply in replies] == [index for index, text in given() if "Ann" in text]
+
+
+async def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(system: Cluster, token: str) -> None:
+    """Messages are under way when a process is told to stop."""
+    events: list[dict[str, Any]] = []
+    texts, sent = list[str](), list[asyncio.Task[dict[str, Any]]]()
+    client = ResumingClient(system.edges[0], token, events.append)
+    async with running(client):
+        await until(lambda: any(one["ev"] == "synced" for one in events))
+        chat = (await client.call("create", name="Fruit"))["chat"]
+        for name in RESTARTED:
+            for number in range(AT_EACH):
+                texts.append(f"{name} {number}")
+                sent.append(asyncio.create_task(client.send(chat=chat, text=texts[-1])))
+                if number == AT_EACH // 2:
+                    await asyncio.to_thread(system.signal, name, signal.SIGTERM)
+            replies = await asyncio.wait_for(asyncio.gather(*sent), WAIT_SECONDS)
+        await until(lambda: sum(one["ev"] == "message" for one in events) >= len(texts))
+    given = [one for one in events if one["ev"] == "message"]
+    assert [one["segments"][0]["text"] for one in given] == texts
+    assert [one["index"] for one in given] == [reply["index"] for reply in replies] == [*range(1, len(texts) + 1)]
+    assert [one for one in events if one["ev"] == "gap"] == []
 
 
 async def test_an_outbox_is_of_one_account(system: Cluster, token: str, ann: NativeUser, tmp_path: Path) -> None:

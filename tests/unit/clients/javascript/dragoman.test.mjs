@@ -4,15 +4,9 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Dragoman, DragomanError, newNonce } from "../../../../clients/javascript/dragoman.js";
-import { FakeClock, SYNCED, change, fakeSockets, head, message, page, settled } from "./fakes.mjs";
+import { FakeClock, FakeStorage, SYNCED, change, fakeSockets, head, message, page, settled } from "./fakes.mjs";
 
 let clock, sockets, FakeSocket, shown, client;
-
-class FakeStorage {
-  items = new Map();
-  getItem(key) { return this.items.get(key) ?? null; }
-  setItem(key, value) { this.items.set(key, value); }
-}
 
 /** What the handlers of a client get, in short. */
 const NOTES = {
@@ -333,7 +327,7 @@ test("the storage keeps the outbox for the next client of the account", async ()
   const { socket } = await entered(page([head(2)]), message(1), message(2));
   assert.equal((await socket.reply("send", { chat: 5, index: 3, id: 1, time: 1 })).nonce, "n");
   assert.deepEqual(outcomes, [["n", 3]]);
-  assert.deepEqual(JSON.parse(storage.getItem("dragoman")), { account: 12, outbox: [] });
+  assert.deepEqual([...storage.items], [["dragoman", '{"account":12}']]);
   client = made({ storage });
   const rejected = assert.rejects(client.token("of another"), { code: "conflict" });
   await sockets.at(-1).open();

@@ -41,6 +41,15 @@ export class FakeClock {
   }
 }
 
+export class FakeStorage {
+  items = new Map();
+  get length() { return this.items.size; }
+  key(at) { return [...this.items.keys()][at] ?? null; }
+  getItem(key) { return this.items.get(key) ?? null; }
+  setItem(key, value) { this.items.set(key, value); }
+  removeItem(key) { this.items.delete(key); }
+}
+
 /** All that follows without time passing has happened. */
 export async function settled() {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => { setImmediate(resolve); });

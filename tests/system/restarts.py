@@ -1,0 +1,5 @@
+"""The restarts that the clients of native go through."""
+
+RESTARTED = ("edge-1", "message", "session", "auth", "edge-2", "edge-1")
+AT_EACH = 60
+"""Messages that are sent around each of them."""
