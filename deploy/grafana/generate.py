@@ -36,7 +36,15 @@ Json = dict[str, Any]
 def files() -> dict[str, str]:
     """File contents by name."""
     documents = {one.name: document(one) for one in dashboards()} | {"runbooks": runbooks()}
-    return {f"{name}.json": json.dumps(one, indent=1) + "\n" for name, one in documents.items()}
+    return {f"{name}.json": _text(one) for name, one in documents.items()}
+
+
+def _text(document: Json) -> str:
+    """A line for each panel, so that a difference shows which ones have changed."""
+    panels = ",\n  ".join(map(json.dumps, document["panels"]))
+    others = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in document.items() if name != "panels")
+    parts = ",\n ".join([*others, f'"panels": [\n  {panels}\n ]'])
+    return f"{{\n {parts}\n}}\n"
 
 
 def document(dashboard: GrafanaDashboard) -> Json:
