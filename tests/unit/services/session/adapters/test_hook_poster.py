@@ -19,6 +19,7 @@ from tests.support.tls_servers import Certificates
 from tests.support.waiting import WAIT_SECONDS
 
 HEADERS = {"webhook-id": "5.1"}
+UNREACHABLE = "the address cannot be reached"
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
 
 
@@ -81,7 +82,7 @@ async def test_nothing_reaches_the_own_network_unless_it_is_permitted(receiver: 
     async with posting(["10.9.0.0/16"]) as poster:
         for scheme in ("http", "https"):
             url = f"{scheme}://{host}:{receiver.port}/"
-            assert await failure(poster.post(url, HEADERS, b"{}")) == "hooks may not post to this address"
+            assert await failure(poster.post(url, HEADERS, b"{}")) == UNREACHABLE
     assert receiver.received == []
 
 
@@ -92,8 +93,26 @@ async def test_a_name_with_one_forbidden_address_is_forbidden(
     resolve(monkeypatch, *others, "127.0.0.1")
     async with posting(["10.9.0.0/16"]) as poster:
         url = f"https://a.example:{receiver.port}/"
-        assert await failure(poster.post(url, HEADERS, b"{}")) == "hooks may not post to this address"
+        assert await failure(poster.post(url, HEADERS, b"{}")) == UNREACHABLE
     assert receiver.received == []
+
+
+async def test_a_failure_does_not_show_which_internal_names_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = threading.Event()
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host == "unknown.internal":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if host == "slow.internal":
+            hanging.wait(WAIT_SECONDS)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.7", port))]
+
+    monkeypatch.setattr("services.session.adapters.hook_poster.socket.getaddrinfo", look_up)
+    async with posting([], 0.3) as poster:
+        names = "unknown.internal", "slow.internal", "db.internal", "x" * 64 + ".internal"
+        shown = [await failure(poster.post(f"https://{name}/", HEADERS, b"{}")) for name in names]
+        hanging.set()
+    assert shown == [UNREACHABLE] * len(names)
 
 
 async def test_a_name_is_looked_up_once_and_the_checked_address_is_connected(
@@ -190,8 +209,8 @@ async def write_forever(writer: asyncio.StreamWriter, data: bytes) -> None:
         (b"", "no response of HTTP"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "no response of HTTP"),
         (b"HTTP/1.1 100 Continue\r\n\r\n", "no response of HTTP"),
-        (b"x" * 100_000, "no connection, or it broke"),
-        (b"HTTP/1.1 " + b"2" * 100_000, "no connection, or it broke"),
+        (b"x" * 100_000, "the connection broke"),
+        (b"HTTP/1.1 " + b"2" * 100_000, "the connection broke"),
     ],
 )
 async def test_what_is_no_response(response: bytes, error: str) -> None:
@@ -234,4 +253,4 @@ async def test_a_receiver_that_is_away() -> None:
         closed.bind(("127.0.0.1", 0))
         async with posting(LOOPBACK) as poster:
             url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-            assert await failure(poster.post(url, HEADERS, b"{}")) == "no connection, or it broke"
+            assert await failure(poster.post(url, HEADERS, b"{}")) == UNREACHABLE
