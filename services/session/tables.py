@@ -220,7 +220,8 @@ class HookRow(SessionBase, table=True):
 class OutgoingHookRow(SessionBase, table=True):
     """Posts the messages of the group from index `next` on to `endpoint`, signed by `secret`. `known`: the last index
     that session has heard of. `due`: the time of the next attempt; `attempts` have failed since `failing_since`, 0 if
-    none has; `stopped`: there are no more. The turn that `lease` names posts until `leased_until`."""
+    none has; `stopped`: there are no more. The turn that `lease` names posts until `leased_until`. `slow`: the
+    last turn was."""
 
     __tablename__ = "outgoing_hook"
 
@@ -240,6 +241,7 @@ class OutgoingHookRow(SessionBase, table=True):
     stopped: bool
     lease: str
     leased_until: int = _number()
+    slow: bool = Field(sa_column_kwargs={"server_default": sa.false()})
 
     __table_args__ = (sa.Index("outgoing_hook_chat", "chat", "created"), sa.Index("outgoing_hook_by", "by"))
 

@@ -13,7 +13,12 @@ class OutgoingHookSettings(SettingsSection):
         [], description="own networks to which hooks may post, also by http://; all others must be public"
     )
     timeout_seconds: float = Field(10.0, gt=0, le=60, description="for one request, from the look-up of the name on")
-    concurrent: int = Field(16, ge=1, le=1_000, description="hooks that one process of session posts for at once")
+    concurrent: int = Field(
+        16,
+        ge=1,
+        le=1_000,
+        description="quick turns of hooks at once, in each process of session; slow ones have 8 times as many places",
+    )
     longest_pause_seconds: float = Field(
         3600.0, gt=0, description="between two attempts; the first pause is a second, each further one twice as long"
     )

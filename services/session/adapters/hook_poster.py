@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from services.session.service.hook_address import AddressRules, HookAddress, IpAddress
 from services.session.service.hook_request import parse_status, request_bytes
+from services.session.service.hook_turns import places
 from services.session.service.ports import PostFailed
 from shared.contract.errors import RequestError
 from shared.settings import OutgoingHookSettings
@@ -40,7 +41,7 @@ class HttpHookPoster:
         self._rules = AddressRules(settings.permitted_networks)
         self._seconds = settings.timeout_seconds
         self._context = context or ssl.create_default_context()
-        self._threads = ThreadPoolExecutor(_LOOK_UPS * settings.concurrent, "look-up")
+        self._threads = ThreadPoolExecutor(_LOOK_UPS * places(settings.concurrent), "look-up")
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

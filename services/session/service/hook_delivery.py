@@ -11,6 +11,7 @@ import msgspec
 
 from services.session.metrics import SessionMetrics
 from services.session.service.hook_request import signed_headers, webhook_id
+from services.session.service.hook_turns import HookTurn, HookTurns, TurnEnded
 from services.session.service.makers import Makers
 from services.session.service.ports import ChatMessages, GiveUpHook, HookPoster, PostFailed, SessionDatabase
 from services.session.store import outgoing_hooks, profiles
@@ -68,6 +69,7 @@ class HookDelivery:
         self._stopping = asyncio.Event()
         self._loops = Tasks()
         self._tasks = Tasks()
+        self._turns = HookTurns(self._settings.concurrent)
         self._held: dict[str, LeasedHook] = {}
 
     async def messages_posted(self, event: OutgoingHooksDue) -> None:
@@ -124,18 +126,21 @@ class HookDelivery:
     # Turns
 
     async def _start_turns(self) -> None:
-        free, now = self._settings.concurrent - len(self._tasks), now_ms()
-        held = list(self._held)
-        if free <= 0 or not await self._database.read(partial(outgoing_hooks.has_due, now=now, held=held), brief=True):
-            return
-        lease = partial(outgoing_hooks.lease_due, lease=secrets.token_hex(8), now=now, until=now + self._lease_ms)
-        for leased in await self._database.write(partial(lease, limit=free, held=held)):
-            self._held[leased.hook] = leased
-            self._tasks.start(self._turn(leased), "outgoing hook")
+        for slow in (False, True):
+            free, now = self._turns.free(slow=slow), now_ms()
+            has_due = partial(outgoing_hooks.has_due, now=now, held=[*self._held], slow=slow)
+            if free <= 0 or not await self._database.read(has_due, brief=True):
+                continue
+            lease = partial(outgoing_hooks.lease_due, lease=secrets.token_hex(8), now=now, until=now + self._lease_ms)
+            for leased in await self._database.write(partial(lease, limit=free, held=[*self._held], slow=slow)):
+                self._held[leased.hook] = leased
+                self._tasks.start(self._have_turn(leased, self._turns.begin(slow=slow)), "outgoing hook")
 
-    async def _turn(self, leased: LeasedHook) -> None:
+    async def _have_turn(self, leased: LeasedHook, turn: HookTurn) -> None:
         try:
-            due = await self._post_page(leased)
+            due = await self._post_page(leased, turn)
+        except TurnEnded:
+            due = now_ms()
         except RequestError as error:
             _log.debug("outgoing hook waits for a service", hook=leased.hook, error=str(error))
             due = now_ms() + _UNAVAILABLE_MS
@@ -143,7 +148,8 @@ class HookDelivery:
             _log.exception("outgoing hook failed", hook=leased.hook)
             due = now_ms() + _UNAVAILABLE_MS
         if due is not None:
-            await self._release(leased, due)
+            await self._release(leased._replace(slow=turn.was_slow), due)
+        turn.end()
         if self._held.get(leased.hook) is leased:
             del self._held[leased.hook]
         self._woken.set()
@@ -155,8 +161,9 @@ class HookDelivery:
         except RequestError as error:
             _log.debug("outgoing hook not released", hook=leased.hook, error=str(error))
 
-    async def _post_page(self, leased: LeasedHook) -> int | None:
-        """Post some messages. Returns when the hook is due again; None if its row says so. Raises RequestError."""
+    async def _post_page(self, leased: LeasedHook, turn: HookTurn) -> int | None:
+        """Post some messages. Returns when the hook is due again; None if its row says so. Raises RequestError,
+        TurnEnded."""
         messages = await self._messages.read(leased.chat, leased.next, _PAGE, leased.by)
         senders = {message.sender for message in messages}
         names = await self._database.read(partial(profiles.summaries_of, accounts=[*senders]), brief=True)
@@ -168,9 +175,9 @@ class HookDelivery:
                 return now_ms() + _PAUSED_MS
             sender = names.get(message.sender) or ProfileSummary(str(message.sender), "")
             try:
-                await self._post(leased, message, sender)
+                await turn.wait_for(self._post(leased, message, sender))
             except PostFailed as failed:
-                await self._note_failure(leased, message.index, failed)
+                await self._note_failure(leased._replace(slow=turn.was_slow), message.index, failed)
                 return None
             leased = leased._replace(next=message.index + 1, attempts=0, failing_since=0)
             advance = partial(outgoing_hooks.advance, leased=leased, index=message.index)

@@ -41,6 +41,7 @@ class LeasedHook(NamedTuple):
     next: int
     attempts: int
     failing_since: int
+    slow: bool
     lease: str
 
     def __repr__(self) -> str:
@@ -156,23 +157,28 @@ def note_head(connection: sa.Connection, chat: ChatId, head: int) -> None:
     connection.execute(sa.update(outgoing_hook).where(_ROW.chat == chat, _ROW.known < head).values(known=head))
 
 
-def has_due(connection: sa.Connection, now: int, held: Collection[str]) -> bool:
-    due = sa.select(sa.literal(1)).where(_IS_DUE, _ROW.due <= now, _ROW.leased_until <= now, _ROW.hook.not_in(held))
-    return connection.execute(due.limit(1)).first() is not None
+def has_due(connection: sa.Connection, now: int, held: Collection[str], *, slow: bool) -> bool:
+    due = sa.select(sa.literal(1)).where(_waits(now, held, slow)).limit(1)
+    return connection.execute(due).first() is not None
 
 
 def lease_due(
-    connection: sa.Connection, lease: str, now: int, until: int, limit: int, held: Collection[str]
+    connection: sa.Connection, lease: str, now: int, until: int, limit: int, held: Collection[str], *, slow: bool
 ) -> list[LeasedHook]:
-    """Lease hooks that have messages to post now, those that have waited longest first. Not those of `held`, whose turn
-    in this process has not ended: a replay ends their lease, not their turn."""
+    """Lease hooks with slow receivers, or others, that have messages to post now, those that have waited longest first.
+    Not those of `held`, whose turn in this process has not ended: a replay ends their lease, not their turn."""
     fields = [_ROW[field] for field in LeasedHook._fields if field != "lease"]
-    due = sa.select(*fields).where(_IS_DUE, _ROW.due <= now, _ROW.leased_until <= now, _ROW.hook.not_in(held))
-    rows = connection.execute(due.order_by(_ROW.due, _ROW.hook).limit(limit).with_for_update(skip_locked=True)).all()
+    due = sa.select(*fields).where(_waits(now, held, slow)).order_by(_ROW.due, _ROW.hook).limit(limit)
+    rows = connection.execute(due.with_for_update(skip_locked=True)).all()
     taken = sa.update(outgoing_hook).where(_ROW.hook.in_([row.hook for row in rows]))
     if rows:
         connection.execute(taken.values(lease=lease, leased_until=until))
     return [LeasedHook(**row._mapping, lease=lease) for row in rows]
+
+
+def _waits(now: int, held: Collection[str], slow: bool) -> sa.ColumnElement[bool]:
+    free = sa.and_(_ROW.due <= now, _ROW.leased_until <= now, _ROW.hook.not_in(held))
+    return sa.and_(_IS_DUE, free, _ROW.slow.is_(slow))
 
 
 def advance(connection: sa.Connection, leased: LeasedHook, index: int) -> bool:
@@ -186,13 +192,15 @@ def advance(connection: sa.Connection, leased: LeasedHook, index: int) -> bool:
 
 def release(connection: sa.Connection, leased: LeasedHook, due: int) -> None:
     """The hook posts again from `due` (Unix ms) on, if there is anything."""
-    connection.execute(_update(leased).values(due=due, lease="", leased_until=0))
+    connection.execute(_update(leased).values(due=due, slow=leased.slow, lease="", leased_until=0))
 
 
 def fail(connection: sa.Connection, leased: LeasedHook, error: str, now: int, due: int) -> None:
     """An attempt has failed; the next one is at `due` (Unix ms)."""
     since = leased.failing_since or now
-    failed = {"attempts": leased.attempts + 1, "failing_since": since, "error": error, "due": due}
+    failed = {
+        "attempts": leased.attempts + 1, "failing_since": since, "error": error, "due": due, "slow": leased.slow
+    }  # fmt: skip
     connection.execute(_update(leased).values(**failed, lease="", leased_until=0))
 
 

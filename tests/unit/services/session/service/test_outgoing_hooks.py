@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.admin.dead_letters import DeadLetter, open_stream
-from services.session.service import hook_delivery
+from services.session.service import hook_delivery, hook_turns
 from services.session.service.hook_delivery import pause_ms
 from shared import presence
 from shared.contract import subjects as on
@@ -29,7 +30,7 @@ from shared.contract.outgoing_hooks import (
     ReplayOutgoingHook,
 )
 from shared.contract.session import EndMembership, SetRole
-from shared.settings import OutgoingHookSettings, Settings
+from shared.settings import LimitsSettings, OutgoingHookSettings, Settings
 from tests.support.hook_receiver import HookReceiver, Received
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.support.waiting import until
@@ -326,6 +327,35 @@ async def test_a_slow_receiver_delays_no_other_hook(
             assert slow.received == []
             release.set()
             await wait(slow, 5)
+
+
+async def test_slow_receivers_delay_no_others_even_if_they_are_many(
+    peers: BusPeers, settings: Settings, receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than there are places of both kinds: 2 quick and 16 slow ones."""
+    monkeypatch.setattr(hook_turns, "QUICK_SECONDS", 0.05)
+    limits = LimitsSettings(outgoing_hooks_per_group=100)
+    crowded = with_hooks(settings, QUICK.model_copy(update={"concurrent": 2})).model_copy(update={"limits": limits})
+    with held_receiver() as (slow, release):
+        async with running_service(crowded):
+            room = await HookedRoom.found(peers)
+            for number in range(30):
+                await room.create(slow.url(path=f"/{number}"))
+            await room.post(4)
+            await asyncio.to_thread(slow.begun.wait)
+            other = await HookedRoom.found(peers)
+            await other.create(receiver.url())
+            waited: list[float] = []
+            for index in range(4, 14):
+                began = time.monotonic()
+                await other.post(index)
+                await wait(receiver, index)
+                waited.append(time.monotonic() - began)
+            release.set()
+            received = await asyncio.to_thread(slow.wait, lambda received: len({one.path for one in received}) == 30)
+    assert statistics.median(waited) < 0.5
+    assert max(waited) < 0.2 * QUICK.timeout_seconds
+    assert set(numbers(received)) == {4}
 
 
 async def test_a_hook_that_is_replayed_has_one_turn_at_a_time(

@@ -60,11 +60,17 @@ async def note(store: StoreHarness, chat: ChatId, head: int) -> None:
 
 
 async def lease(
-    store: StoreHarness, name: str = "a", now: int = NOW, limit: int = 9, held: Sequence[str] = ()
+    store: StoreHarness,
+    name: str = "a",
+    now: int = NOW,
+    limit: int = 9,
+    held: Sequence[str] = (),
+    *,
+    slow: bool = False,
 ) -> list[LeasedHook]:
     take = partial(outgoing_hooks.lease_due, lease=name, now=now, until=now + 100, limit=limit)
-    has_due = await store.database.read(partial(outgoing_hooks.has_due, now=now, held=held))
-    leased = await store.database.write(partial(take, held=held))
+    has_due = await store.database.read(partial(outgoing_hooks.has_due, now=now, held=held, slow=slow))
+    leased = await store.database.write(partial(take, held=held, slow=slow))
     assert bool(leased) is has_due
     return leased
 
@@ -162,7 +168,9 @@ async def test_a_hook_is_leased_once_it_has_something_to_post(populated: StoreHa
     await note(populated, group, HEAD + 2)
     await note(populated, group, HEAD + 1)
     (leased,) = await lease(populated)
-    assert leased == LeasedHook("1", group, ANN, "https://a.example/secret?key=1", "whsec_c2VjcmV0", 8, 0, 0, "a")
+    assert leased == LeasedHook(
+        "1", group, ANN, "https://a.example/secret?key=1", "whsec_c2VjcmV0", 8, 0, 0, False, "a"
+    )
     assert "secret" not in repr(leased)
     assert await lease(populated, "b") == []
     for index in (HEAD + 1, HEAD + 2):
@@ -272,3 +280,16 @@ async def test_chats_with_hooks_and_what_these_know(populated: StoreHarness, gro
     assert await populated.database.read(partial(heads, limit=9)) == {group: HEAD, other: HEAD}
     assert await populated.database.read(partial(heads, limit=1)) == {group: HEAD}
     assert await populated.database.read(partial(heads, limit=1, after=group)) == {other: HEAD}
+
+
+async def test_slow_hooks_are_leased_apart(populated: StoreHarness, group: ChatId) -> None:
+    for number in ("1", "2"):
+        await create(populated, ANN, group, number)
+    await note(populated, group, HEAD + 1)
+    one, other = await lease(populated)
+    for leased in (one._replace(slow=True), other):
+        await populated.database.write(partial(outgoing_hooks.release, leased=leased, due=NOW))
+    assert [leased.hook for leased in await lease(populated)] == ["2"]
+    assert [leased.hook for leased in await lease(populated, slow=True)] == ["1"]
+    await replay(populated, ANN, group, "1", 1)
+    assert await lease(populated) == [], "users replay as often as they like"
