@@ -34,13 +34,21 @@ def run(service: str, settings: Settings, serve: Serve) -> int:
     _raise_descriptor_limit()
     try:
         uvloop.run(_supervise(settings, serve))
-    except StartupError as error:
-        _log.error(str(error))
-        return 1
-    except Exception:
-        _log.exception("service failed")
+    except Exception as error:
+        if (reason := _startup_error(error)) is not None:
+            _log.error(str(reason))
+        else:
+            _log.exception("service failed")
         return 1
     return 0
+
+
+def _startup_error(error: BaseException) -> BaseException | None:
+    """The first StartupError of this error, which may be a task group's."""
+    if isinstance(error, BaseExceptionGroup):
+        found = error.subgroup(StartupError)
+        return None if found is None else _startup_error(found.exceptions[0])
+    return error if isinstance(error, StartupError) else None
 
 
 async def _supervise(settings: Settings, serve: Serve) -> None:

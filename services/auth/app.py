@@ -42,7 +42,9 @@ from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from services.auth.store.health import CHECKED_TABLES
+from services.auth.store.installation import database_state
 from shared.bus.client import Bus
+from shared.bus.neighbours import Neighbours
 from shared.contract.permissions import AUTH_CALLOUT
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
@@ -85,7 +87,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     relay = OutboxRelay(database, bus, metrics, tracer)
     adapters = _Adapters(database, bus, keys, window, passwords, relay)
     use_cases = _use_cases(settings, adapters, metrics)
-    route(bus, use_cases, Mailer(settings.mail, metrics).deliver, metrics)
+    neighbours = Neighbours(bus, "auth", partial(database.read, database_state))
+    route(bus, use_cases, Mailer(settings.mail, metrics).deliver, metrics, neighbours)
     if settings.callout.key.get_secret_value():
         bus.answer_broker(AUTH_CALLOUT, AuthCallout(settings.callout).reply, queue="auth")
     checks: dict[str, Check] = {
@@ -98,11 +101,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks.start(ops.run(), "operations port")
     try:
         await require_kind(settings.redis)
-        await cancel_on(stopping, _start(database, bus))
+        await cancel_on(stopping, _start(database, bus, neighbours))
         if not stopping.is_set():
             upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail)
             announcing = state_announcer.run(use_cases.revocations.list_revocations, bus)
-            await _work(stopping, ops, bus, relay, (upkeep, announcing))
+            await _work(stopping, ops, bus, relay, (upkeep, announcing, neighbours.run()))
     finally:
         ops.phase = "draining"
         await bus.stop()
@@ -215,10 +218,10 @@ def _new_passwords(settings: Settings, passwords: Argon2Hasher) -> NewPasswords:
     )
 
 
-async def _start(database: Database, bus: Bus) -> None:
-    """Waits for the database, then for the broker. Raises NotMigrated."""
+async def _start(database: Database, bus: Bus, neighbours: Neighbours) -> None:
+    """Waits for the database, then for the broker. Raises NotMigrated, DatabasesApart."""
     await wait_until_available(partial(database.read, partial(require_current, "auth")))
-    await bus.start()
+    await bus.start(partial(wait_until_available, neighbours.compare))
     _log.info("auth serves")
 
 

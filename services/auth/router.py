@@ -23,6 +23,7 @@ from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from shared.bus.client import Bus
+from shared.bus.neighbours import Neighbours
 from shared.contract import subjects as on
 from shared.contract.auth import VerificationNeeded
 from shared.contract.errors import RequestError
@@ -61,9 +62,13 @@ class AuthUseCases:
 
 
 def route(
-    bus: Bus, use: AuthUseCases, deliver_mail: Callable[[MailRequested], Awaitable[None]], metrics: AuthMetrics
+    bus: Bus,
+    use: AuthUseCases,
+    deliver_mail: Callable[[MailRequested], Awaitable[None]],
+    metrics: AuthMetrics,
+    neighbours: Neighbours,
 ) -> None:
-    register = _counted(metrics.registrations, use.registration.register)
+    register = _counted(metrics.registrations, neighbours.gated(use.registration.register))
     login = _counted(metrics.logins, use.login.login)
     recover = _counted(metrics.recoveries, use.recovery.recover)
     recover_by_ticket = _counted(metrics.recoveries, use.mail_recovery.recover)
@@ -84,7 +89,7 @@ def route(
     bus.serve(on.SEND_VERIFICATION, use.mailed_links.send, queue=_QUEUE)
     bus.serve(on.OPEN_VERIFICATION, use.mailed_links.open, queue=_QUEUE)
     bus.serve(on.DESCRIBE_VERIFICATION, use.mailed_links.describe, queue=_QUEUE)
-    _route_bots(bus, use)
+    _route_bots(bus, use, neighbours)
     bus.serve(on.LOOK_UP_ACCOUNTS, use.directory.look_up, queue=_QUEUE)
     bus.serve(on.FIND_INACTIVE, use.directory.find_inactive, queue=_QUEUE)
     bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)
@@ -104,14 +109,14 @@ def route(
     bus.consume(on.MAIL_REQUESTED, deliver_mail, pauses=_MAIL_RETRY_SECONDS)
 
 
-def _route_bots(bus: Bus, use: AuthUseCases) -> None:
+def _route_bots(bus: Bus, use: AuthUseCases, neighbours: Neighbours) -> None:
     bus.serve(on.END_BOT_TOKENS, use.bots.end_tokens, queue=_QUEUE)
-    bus.serve(on.CREATE_BOT, use.bots.create, queue=_QUEUE)
+    bus.serve(on.CREATE_BOT, neighbours.gated(use.bots.create), queue=_QUEUE)
     bus.serve(on.LIST_BOTS, use.bots.list, queue=_QUEUE)
     bus.serve(on.DELETE_BOT, use.bots.delete, queue=_QUEUE)
     bus.serve(on.CREATE_BOT_TOKEN, use.bots.create_token, queue=_QUEUE)
     bus.serve(on.DELETE_BOT_TOKEN, use.bots.delete_token, queue=_QUEUE)
-    bus.serve(on.CREATE_OPERATOR_BOT, use.operator_bots.create, queue=_QUEUE)
+    bus.serve(on.CREATE_OPERATOR_BOT, neighbours.gated(use.operator_bots.create), queue=_QUEUE)
     bus.serve(on.LIST_ALL_BOTS, use.operator_bots.list, queue=_QUEUE)
     bus.serve(on.CREATE_ANY_BOT_TOKEN, use.operator_bots.create_token, queue=_QUEUE)
     bus.serve(on.DELETE_ANY_BOT_TOKEN, use.operator_bots.delete_token, queue=_QUEUE)

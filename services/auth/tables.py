@@ -218,6 +218,16 @@ class AuthHealthRow(AuthBase, table=True):
     checked: int = Field(sa_type=sa.BigInteger)
 
 
+class AuthInstallationRow(AuthBase, table=True):
+    """The one row (`id` 1): the identity of the installation; see shared.installation."""
+
+    __tablename__ = "installation"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    value: str
+    agreed: bool
+
+
 def _table(row: type[SQLModel]) -> sa.Table:
     table: sa.Table = row.__table__  # type: ignore[attr-defined]
     return table

@@ -110,15 +110,27 @@ def config(file: Path | None, assignments: tuple[str, ...]) -> None:
 @main.command()
 @settings_options
 @data_option
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on with databases that do not belong together: what only a lost one had is lost, and no number is given "
+    "again.",
+)
 @click.argument("what", nargs=-1, type=click.Choice(["auth", "session", "message", "streams"]))
-def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, what: tuple[str, ...]) -> None:
-    """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
+def migrate(
+    file: Path | None, assignments: tuple[str, ...], data: Path | None, accept_loss: bool, what: tuple[str, ...]
+) -> None:
+    """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat.
+
+    A new or older database beside others that have been in use is an error: it was lost, or replaced.
+    """
     from services.cli.installation import find
     from services.cli.migrations import migrate_all
     from services.cli.plain_logs import configure_plain_logs
 
     configure_plain_logs()
-    migrate_all(find(file, assignments, flags_of(data=data)), what or ("auth", "session", "message", "streams"))
+    everything = ("auth", "session", "message", "streams")
+    migrate_all(find(file, assignments, flags_of(data=data)), what or everything, accept=accept_loss)
 
 
 @main.command()

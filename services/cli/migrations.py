@@ -1,15 +1,18 @@
 """Migrates databases and event streams, of a `dragoman up` or of an installation given by settings."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.store.usernames import key_all
+from services.cli.databases import accept_loss, check_together, make_together
 from services.cli.embedded.nats import SETUP
 from services.cli.installation import Installation
 from services.cli.streams import NotReachable, provision
+from services.cli.up_plan import SERVICES
 from shared.errors import StartupError
 from shared.migrate import upgrade
 from shared.settings import Settings
@@ -22,21 +25,40 @@ def migrate_service(service: str, settings: Settings) -> list[str]:
     return key_all(settings.database_url(service)) if service == "auth" else []
 
 
-def migrate_all(installation: Installation, what: Sequence[str]) -> None:
-    """Raises click.ClickException."""
-    for service in [one for one in what if one != "streams"]:
-        try:
-            report = migrate_service(service, installation.settings)
-        except SQLAlchemyError as error:
-            raise click.ClickException(f"the database of {service}: {getattr(error, 'orig', error)}") from error
-        except StartupError as error:
-            raise click.ClickException(str(error)) from error
+def migrate_all(installation: Installation, what: Sequence[str], *, accept: bool = False) -> None:
+    """`accept`: databases that do not belong together are made to. Raises click.ClickException."""
+    settings, services = installation.settings, [one for one in what if one != "streams"]
+    is_whole = set(services) == set(SERVICES)
+    if accept and not is_whole:
+        raise click.UsageError("--accept-loss is for all databases together")
+    if services and not accept:
+        with _reported():
+            check_together(settings)
+    for service in services:
+        with _reported(f"the database of {service}"):
+            report = migrate_service(service, settings)
         click.echo(f"{service}: up to date")
         for line in report:
             click.echo(f"  {line}")
+    if is_whole:
+        with _reported():
+            if accept:
+                click.echo(accept_loss(settings))
+            else:
+                make_together(settings)
     if "streams" in what:
         try:
             asyncio.run(provision(installation.broker(SETUP)))
         except NotReachable as error:
             raise click.ClickException(str(error)) from error
         click.echo("streams: up to date")
+
+
+@contextmanager
+def _reported(what: str = "the databases") -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"{what}: {getattr(error, 'orig', error)}") from error
+    except StartupError as error:
+        raise click.ClickException(str(error)) from error

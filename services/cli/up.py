@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.cli import probes
 from services.cli.control import ControlServer
 from services.cli.data import Run, RunningProcess, run_file, write_run
+from services.cli.databases import check_together, make_together
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
 from services.cli.embedded.version import version_of
@@ -185,15 +186,19 @@ class _SystemStack:
         await asyncio.gather(*(child.ready.wait() for child in children))
 
     def _migrate(self) -> None:
-        for service in SERVICES:
-            try:
-                for line in migrate_service(service, self._plan.settings):
+        settings, what = self._plan.settings, "the databases"
+        try:
+            check_together(settings)
+            for service in SERVICES:
+                what = f"the database of {service}"
+                for line in migrate_service(service, settings):
                     self._output.line(line)
-            except SQLAlchemyError as error:
-                reason = str(getattr(error, "orig", error)).splitlines()[0]
-                raise CrashLoop(f"the database of {service} cannot be migrated: {reason}") from error
-            except StartupError as error:
-                raise CrashLoop(str(error)) from error
+            make_together(settings)
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error)).splitlines()[0]
+            raise CrashLoop(f"{what} cannot be migrated: {reason}") from error
+        except StartupError as error:
+            raise CrashLoop(str(error)) from error
 
     def _servers(self) -> list[Program]:
         """The embedded servers, with their configuration written."""

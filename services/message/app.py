@@ -28,8 +28,10 @@ from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
+from services.message.store.installation import database_state
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
+from shared.bus.neighbours import Neighbours
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
 from shared.contract.subjects import GET_MEMBERSHIP, HEARTBEAT, LIST_CHATS, PRESENCE_INCOMPLETE
@@ -66,6 +68,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         return await bus.request(LIST_CHATS, request, seconds=_LIST_SECONDS, retry=True)
 
     store, rosters = MessageStore(database), RosterCache(membership, metrics)
+    neighbours = Neighbours(bus, "message", partial(database.read, database_state))
     announcements, tasks, versions = AnnouncementReceiver(rosters), Tasks(), partial(_versions, presence)
     ownership = Ownership(settings.message, bus.is_denied, metrics)
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership, hooks.announce)
@@ -89,10 +92,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     watches += _upkeep(settings.message, store, ownership, metrics)
     try:
         await require_kind(settings.redis)
-        await cancel_on(stopping, _start(database, bus))
+        await cancel_on(stopping, _start(database, bus, neighbours))
         if not stopping.is_set():
             reconciler.start()
-            await _serve_until(batcher, fanout, [watch() for watch in watches], bus, ops, stopping)
+            await _serve_until(batcher, fanout, [neighbours.run(), *(watch() for watch in watches)], bus, ops, stopping)
     finally:
         ops.phase = "draining"
         await asyncio.gather(reconciler.stop(), hooks.close())
@@ -124,10 +127,10 @@ def _upkeep(
     return [*expiry, partial(indexing.run, index, is_elected)]
 
 
-async def _start(database: Database, bus: Bus) -> None:
-    """Wait for the database, then for NATS. Raises NotMigrated."""
+async def _start(database: Database, bus: Bus, neighbours: Neighbours) -> None:
+    """Wait for the database, then for NATS. Raises NotMigrated, DatabasesApart."""
     await wait_until_available(partial(database.read, partial(require_current, "message")))
-    await bus.start()
+    await bus.start(partial(wait_until_available, neighbours.compare))
     _log.info("message service started")
 
 

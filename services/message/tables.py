@@ -185,6 +185,16 @@ class SearchEntryRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class MessageInstallationRow(MessageTables, table=True):
+    """The one row (`id` 1): the identity of the installation; see shared.installation."""
+
+    __tablename__ = "installation"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    value: str
+    agreed: bool
+
+
 metadata = MessageTables.metadata
 heads = metadata.tables["heads"]
 messages = metadata.tables["messages"]

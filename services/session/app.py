@@ -29,8 +29,10 @@ from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
 from services.session.service.reports import Reports
 from services.session.store.health import CHECKED_TABLES
+from services.session.store.installation import database_state
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
+from shared.bus.neighbours import Neighbours
 from shared.contract.subjects import PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
@@ -40,7 +42,7 @@ from shared.process import cancel_on, tracing
 from shared.readiness import Check
 from shared.redis_server import require_kind
 from shared.settings import Settings
-from shared.tasks import Tasks
+from shared.tasks import Tasks, run_beside
 from shared.telemetry import log, new_registry
 
 _log = log(__name__)
@@ -67,7 +69,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     memberships = Memberships(database, notifier, reader, makers, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
-    route(bus, accounts, chats, Friends(database, notifier, settings), system)
+    neighbours = Neighbours(bus, "session", partial(database.read, database_state))
+    route(bus, accounts, chats, Friends(database, notifier, settings), system, neighbours)
     route_members(bus, memberships, Moderation(database, notifier, settings))
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
     outgoing = OutgoingHooks(database, notifier, reader, makers, settings)
@@ -86,13 +89,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks.start(ops.run(), "operations port")
     try:
         await require_kind(settings.redis)
-        await cancel_on(stopping, _start(database, chats, system, bus))
+        await cancel_on(stopping, _start(database, chats, system, bus, neighbours))
         if not stopping.is_set():
             await presence.lookup()  # presence is trusted only some time after the first lookup
             reconciler.start()
             if settings.outgoing_hooks.enabled:
                 delivery.start()
-            await _serve_until(bus, notifier, ops, stopping)
+            await _serve_until(bus, neighbours, notifier, ops, stopping)
     finally:
         ops.phase = "draining"
         await reconciler.stop()
@@ -108,23 +111,26 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await tracer.shut_down()
 
 
-async def _start(database: Database, chats: Chats, system: SystemNotices, bus: Bus) -> None:
-    """Wait for the database, then for the broker. Raises NotMigrated."""
+async def _start(database: Database, chats: Chats, system: SystemNotices, bus: Bus, neighbours: Neighbours) -> None:
+    """Wait for the database, then for the broker. Raises NotMigrated, DatabasesApart."""
     await wait_until_available(partial(database.read, partial(require_current, "session")))
     await wait_until_available(chats.ensure_lobby)
     await wait_until_available(system.ensure_system_account)
-    await bus.start()
+    await bus.start(partial(wait_until_available, neighbours.compare))
     _log.info("session serves")
 
 
-async def _serve_until(bus: Bus, notifier: EdgeNotifier, ops: OpsServer, stopping: asyncio.Event) -> None:
+async def _serve_until(
+    bus: Bus, neighbours: Neighbours, notifier: EdgeNotifier, ops: OpsServer, stopping: asyncio.Event
+) -> None:
     """Serve until `stopping` is set. A process that fails does not announce its shutdown."""
     heartbeats = Tasks()
     heartbeats.start(notifier.run(), "heartbeats")
     try:
-        await cancel_on(stopping, bus.watch_workers())
-        ops.phase = "draining"
-        await bus.drain()
+        async with run_beside([neighbours.run()]):
+            await cancel_on(stopping, bus.watch_workers())
+            ops.phase = "draining"
+            await bus.drain()
     finally:
         await heartbeats.close()
     await notifier.announce_shutdown()

@@ -12,6 +12,7 @@ from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
 from services.session.service.reports import Reports
 from shared.bus.client import Bus
+from shared.bus.neighbours import Neighbours
 from shared.contract import subjects as on
 
 _QUEUE = "session"
@@ -23,6 +24,7 @@ def route(
     chats: Chats,
     friends: Friends,
     system: SystemNotices,
+    neighbours: Neighbours,
 ) -> None:
     bus.serve(on.ENSURE_PROFILE, accounts.ensure_profile, queue=_QUEUE)
     bus.serve(on.GET_ACCOUNT, accounts.get_account, queue=_QUEUE)
@@ -34,8 +36,8 @@ def route(
     bus.consume(on.BOT_REGISTERED, accounts.account_registered)
     bus.consume(on.ACCOUNT_DELETED, accounts.account_deleted)
 
-    bus.serve(on.CREATE_CHAT, chats.create_chat, queue=_QUEUE)
-    bus.serve(on.OPEN_PRIVATE_CHAT, chats.open_private_chat, queue=_QUEUE)
+    bus.serve(on.CREATE_CHAT, neighbours.gated(chats.create_chat), queue=_QUEUE)
+    bus.serve(on.OPEN_PRIVATE_CHAT, neighbours.gated(chats.open_private_chat), queue=_QUEUE)
     bus.serve(on.GET_CHAT, chats.get_chat, queue=_QUEUE)
     bus.serve(on.GET_CHATS, chats.get_chats, queue=_QUEUE)
     bus.serve(on.LIST_CHATS, chats.list_chats, queue=_QUEUE)
@@ -59,7 +61,7 @@ def route(
     bus.serve(on.DROP_PENDING_NOTICES, friends.drop_pending_notices, queue=_QUEUE)
 
     bus.serve(on.LIST_ACCOUNTS, system.list_accounts, queue=_QUEUE)
-    bus.serve(on.OPEN_NOTICES, system.open_notices, queue=_QUEUE)
+    bus.serve(on.OPEN_NOTICES, neighbours.gated(system.open_notices), queue=_QUEUE)
 
 
 def route_members(bus: Bus, memberships: Memberships, moderation: Moderation) -> None:

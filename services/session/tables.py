@@ -288,6 +288,16 @@ class SessionHealthRow(SessionBase, table=True):
     checked: int = _number()
 
 
+class SessionInstallationRow(SessionBase, table=True):
+    """The one row (`id` 1): the identity of the installation; see shared.installation."""
+
+    __tablename__ = "installation"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    value: str
+    agreed: bool
+
+
 metadata = SessionBase.metadata
 profile = metadata.tables["profile"]
 chat = metadata.tables["chat"]

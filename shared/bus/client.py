@@ -208,10 +208,11 @@ class Bus:
 
     # Life
 
-    async def start(self) -> None:
-        """Connects and subscribes; waits for the broker without limit. Raises nats.errors.Error when the broker rejects
-        this user, MissingConsumer when a durable consumer is missing and this user may not create it."""
-        await self._broker.start()
+    async def start(self, before_serving: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Connects and subscribes; waits for the broker without limit. `before_serving` may send requests before any is
+        received. Raises its exceptions, nats.errors.Error when the broker rejects this user, MissingConsumer when a
+        durable consumer is missing and this user may not create it."""
+        await self._broker.start(before_serving)
         if self._workers:
             await self._streams.prepare(self._broker.client)
             self._work.start(self._streams.watch(self._broker.client), "streams")

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -107,13 +107,16 @@ class BrokerConnection:
         microseconds. An exception of `receive` is reported as a broker error."""
         self._wanted.append((subject, receive, queue))
 
-    async def start(self) -> None:
-        """Connects and subscribes, however long the broker takes to appear. Raises nats.errors.Error when it rejects
-        this user, unless auth decides on it."""
+    async def start(self, before_serving: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Connects and subscribes, however long the broker takes to appear; in between, `before_serving` may send
+        requests. Raises its exceptions, and nats.errors.Error when the broker rejects this user, unless auth decides on
+        it."""
         _log.info("connecting to the bus")
         reminder = self._tasks.start(self._remind(), "reminder")
         try:
             await self._broker.start()
+            if before_serving is not None:
+                await before_serving()
             await self._subscribe(self._wanted)
             self._running = True
             await self._settle()

@@ -13,6 +13,7 @@ from shared.contract import (
     events,
     exports,
     hooks,
+    installation,
     invitations,
     made,
     members,
@@ -83,6 +84,7 @@ LOOK_UP_ACCOUNTS = Route("auth.look_up", contacts.LookUpAccounts, contacts.Accou
 FIND_INACTIVE = Route("auth.inactive", auth.FindInactive, auth.InactiveAccounts)
 LIST_REVOCATIONS = Route("auth.watch", auth.ListRevocations, auth.Revocations)
 GET_KEYS = Route("auth.keys", auth.GetKeys, auth.Keys)
+DESCRIBE_AUTH_DATABASE = Route("auth.database", installation.DescribeDatabase, installation.DatabaseState)
 CREATE_BOT = Route("auth.create_bot", bots.CreateBot, bots.CreatedBot)
 LIST_BOTS = Route("auth.list_bots", bots.ListBots, bots.BotList)
 DELETE_BOT = Route("auth.delete_bot", bots.DeleteBot, session.Ack)
@@ -173,6 +175,7 @@ LIST_OWN_REPORTS = Route("session.reports", reports.ListOwnReports, reports.OwnR
 LIST_REPORTS = Route("session.admin.reports", reports.ListReports, reports.ReportPage)
 CLOSE_REPORT = Route("session.admin.close_report", reports.CloseReport, session.Ack)
 FIND_RECEIPT_CHATS = Route("session.receipt_chats", receipts.FindReceiptChats, receipts.ReceiptChats)
+DESCRIBE_SESSION_DATABASE = Route("session.database", installation.DescribeDatabase, installation.DatabaseState)
 ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Ack)
 
 POST_MESSAGES = Route("message.post", message.PostMessages, message.PostResults)
@@ -190,6 +193,7 @@ FIND_READERS = Route("message.readers", receipts.FindReaders, receipts.Readers)
 FIND_READ_INDEXES = Route("message.read_indexes", receipts.FindReadIndexes, receipts.ReadIndexes)
 MARK_READ = Route("message.read", message.MarkRead, message.Marked)
 GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
+DESCRIBE_MESSAGE_DATABASE = Route("message.database", installation.DescribeDatabase, installation.DatabaseState)
 ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Ack)
 
 FIND_MESSAGE = Route("message.find", audit.FindMessage, audit.StoredMessage)

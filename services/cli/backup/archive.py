@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from services.cli.backup import postgresql, sqlite
 from services.cli.data import locked, prepare
+from services.cli.databases import database_urls, skip_numbers
 from services.cli.embedded.credentials import write_private
 from services.cli.options import OperatorError
 from services.edge.media.directory import DIRECTORIES
@@ -27,6 +29,12 @@ from shared.settings import Settings
 _MANIFEST = "backup.json"
 _KEYS = "keys"
 _MEDIA = "media"
+_LOST = {
+    "auth": "accounts, new passwords, disabled accounts, logouts and bots",
+    "session": "profiles, friends, groups, their members, bans and hooks",
+    "message": "messages, edits, reactions and what was read",
+}
+"""With one database, since its backup."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -55,7 +63,7 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
     """Back up an installation, which may be running. References are copied before their targets, so that no target is
     missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
     _require_empty(directory)
-    urls, kind = _urls(settings), _kind(settings)
+    urls, kind = database_urls(settings), _kind(settings)
     (sqlite.back_up if kind == "sqlite" else postgresql.back_up)(urls, directory)
     (directory / _KEYS).mkdir()
     for key in settings.auth.keys.glob("*.pem"):
@@ -79,7 +87,7 @@ def write_metric(manifest: Manifest, file: Path) -> None:
 @_owner_only()
 def restore(settings: Settings, directory: Path) -> Manifest:
     """Restore into an installation that is stopped and empty. Raises the errors of `back_up`."""
-    manifest, urls = _manifest(directory), _urls(settings)
+    manifest, urls = _manifest(directory), database_urls(settings)
     if manifest.databases != _kind(settings):
         raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
     if set(manifest.stores) != urls.keys():
@@ -91,6 +99,7 @@ def restore(settings: Settings, directory: Path) -> Manifest:
         _require_nothing(settings)
         (sqlite.restore if manifest.databases == "sqlite" else postgresql.restore)(urls, directory)
         renew_epoch(urls["message"])
+        skip_numbers(settings)
         settings.auth.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         for key in (directory / _KEYS).glob("*.pem"):
             write_private(settings.auth.keys / key.name, key.read_bytes())
@@ -99,14 +108,27 @@ def restore(settings: Settings, directory: Path) -> Manifest:
     return manifest
 
 
-def _urls(settings: Settings) -> dict[str, str]:
-    """The URL of each database by its name in a backup. An account or chat created during the backup is in the
-    databases copied later, so its number is not reused."""
-    return {service: settings.database_url(service) for service in ("message", "session", "auth")}
+@_owner_only()
+def restore_only(settings: Settings, directory: Path, name: str) -> str:
+    """Restore one database, which does not exist, beside the others of an installation that is stopped. Returns what is
+    lost. Raises the errors of `back_up`."""
+    manifest, urls = _manifest(directory), database_urls(settings)
+    if manifest.databases != _kind(settings):
+        raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
+    prepare(settings.data)
+    with locked(settings.data):
+        if manifest.databases == "sqlite":
+            sqlite.restore({name: urls[name]}, directory)
+        else:
+            postgresql.restore(urls, directory, only=name)
+        if name == "message":
+            renew_epoch(urls[name])
+    made = datetime.fromtimestamp(manifest.made / 1000, UTC)
+    return f"{name} is as it was on {made:%Y-%m-%d %H:%M:%S} UTC: {_LOST[name]} since then are lost"
 
 
 def _kind(settings: Settings) -> str:
-    kinds = {"sqlite" if url.startswith("sqlite") else "postgresql" for url in _urls(settings).values()}
+    kinds = {"sqlite" if url.startswith("sqlite") else "postgresql" for url in database_urls(settings).values()}
     if len(kinds) > 1:
         raise OperatorError("some databases are SQLite, others PostgreSQL: back them up by their own tools")
     return kinds.pop()

@@ -44,18 +44,28 @@ def backup(
 @click.command()
 @settings_options
 @data_option
+@click.option(
+    "--only", type=click.Choice(["auth", "session", "message"]), help="Restore one database, beside the others."
+)
 @_directory
-def restore(file: Path | None, assignments: tuple[str, ...], data: Path | None, directory: Path) -> None:
+def restore(
+    file: Path | None, assignments: tuple[str, ...], data: Path | None, only: str | None, directory: Path
+) -> None:
     """Restore a backup from DIR into an installation that is stopped and empty.
 
-    Nothing is overwritten.
+    Nothing is overwritten. With --only, one database that is missing is restored, and what is lost is said.
     """
     from services.cli.backup import archive
+    from services.cli.databases import check_together
     from services.cli.installation import find
 
     settings = find(file, assignments, flags_of(data=data)).settings
     with _reported_errors():
-        archive.restore(settings, directory)
+        if only:
+            click.echo(archive.restore_only(settings, directory, only))
+            check_together(settings)
+        else:
+            archive.restore(settings, directory)
     click.echo(f"restored from {directory}: upgrade it by `dragoman migrate`, or start `dragoman up`")
 
 
@@ -65,9 +75,12 @@ def _reported_errors() -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.cli.backup.postgresql import ToolFailed
+    from shared.installation import DatabasesApart
 
     try:
         yield
+    except DatabasesApart as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}") from error
     except (sqlite3.Error, ToolFailed) as error:

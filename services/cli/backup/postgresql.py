@@ -20,15 +20,22 @@ def back_up(urls: Mapping[str, str], directory: Path) -> None:
         _run("pg_dump", url, "--format=custom", *chosen, f"--file={directory / _dump(schemas)}")
 
 
-def restore(urls: Mapping[str, str], directory: Path) -> None:
-    """Restore into databases whose schemas have no tables; the user needs the right to recreate these schemas.
-    Raises OperatorError, ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
+def restore(urls: Mapping[str, str], directory: Path, only: str = "") -> None:
+    """Restore into databases whose schemas have no tables; the user needs the right to recreate these schemas. `only`:
+    the name of the only one to restore. Raises OperatorError, ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
     for name, place in urls.items():
-        _require_no_tables(name, place)
+        if only in ("", name):
+            _require_no_tables(name, place)
     for url, schemas in _databases(urls).items():
+        if only and only not in schemas:
+            continue
         if not (dump := directory / _dump(schemas)).is_file():
             raise OperatorError(f"{dump} does not exist: the backup divides the services among databases differently")
-        _run("pg_restore", url, "--clean", "--if-exists", "--single-transaction", str(dump))
+        chosen = []
+        if only and schemas[only]:
+            _create_schema(urls[only], schemas[only])  # pg_restore does not, when it restores its content alone
+            chosen = [f"--schema={schemas[only]}"]
+        _run("pg_restore", url, "--clean", "--if-exists", "--single-transaction", *chosen, str(dump))
 
 
 class ToolFailed(Exception):
@@ -60,6 +67,15 @@ def _require_no_tables(name: str, url: str) -> None:
         engine.dispose()
     if count:
         raise OperatorError(f"the database of {name} has tables: nothing is overwritten, restore into a new one")
+
+
+def _create_schema(url: str, schema: str) -> None:
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+    finally:
+        engine.dispose()
 
 
 def _run(tool: str, url: sa.URL, *arguments: str) -> None:

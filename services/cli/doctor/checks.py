@@ -21,6 +21,8 @@ async def check_installation(installation: Installation, processes: Sequence[str
     checks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one, installation.nats_server) for one in brokers]
     checks += [stores.valkey(user, one, installation.valkey_server) for user, one in installation.valkeys().items()]
     checks += [asyncio.to_thread(stores.database, one, settings) for one in processes if one in SERVICES]
+    if set(processes) >= set(SERVICES):
+        checks.append(asyncio.to_thread(stores.together, settings))
     if settings.mail.smtp_host and "auth" in processes:
         checks.append(stores.mail_server(settings.mail))
     if settings.media.bucket_url and "edge" in processes:

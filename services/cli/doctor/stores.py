@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.adapters import mailer
 from services.auth.store import health as auth_health
+from services.cli.databases import check_together
 from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok
 from services.cli.installation import Server
@@ -22,6 +23,7 @@ from services.session.store import health as session_health
 from shared.database import make_engine
 from shared.database_proof import find_lock_holders, prove_writable
 from shared.errors import StartupError
+from shared.installation import DatabasesApart
 from shared.migrate import require_current
 from shared.redis_server import describe_kind, expected_kind, redis_cluster, redis_server, server_kind
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
@@ -78,6 +80,15 @@ async def _valkey_clock(client: "aioredis.Redis") -> Finding:
     before = time.time()
     seconds, microseconds = await client.time()
     return _clock("valkey", seconds + microseconds / 1e6, before, time.time())
+
+
+def together(settings: Settings) -> list[Finding]:
+    """Check that the databases that can be read belong together."""
+    try:
+        check_together(settings)
+    except DatabasesApart as error:
+        return [Finding("databases", False, str(error))]
+    return [ok("databases", "belong together, as far as they can be read")]
 
 
 def database(service: str, settings: Settings) -> list[Finding]:

@@ -12,6 +12,7 @@ from services.session.service.ports import ChangeNotifier, Notification, Session
 from services.session.store import account_removal, bans, blocks, chats, friends, memberships, profiles
 from shared.clock import now_ms
 from shared.contract.edge import ProfileChanged
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId
 from shared.contract.session import (
@@ -27,6 +28,9 @@ from shared.contract.session import (
     SetProfile,
 )
 from shared.settings import Settings
+from shared.telemetry import log
+
+_log = log(__name__)
 
 _SUMMARIES = 1_000
 _PROFILES = 100
@@ -55,9 +59,12 @@ class AccountProfiles:
 
     async def ensure_profile(self, seed: EnsureProfile) -> Ack:
         """Create a missing profile and finish interrupted joins. A deleted account stays deleted, and an account that
-        left the lobby does not join it again."""
+        left the lobby does not join it again. An account whose number another one has had gets none of its data."""
         domain.check_seed(seed, self._limits)
         state = await self._database.read(partial(profiles.account_state, account=seed.account), brief=True)
+        if state is not None and not state.deleted and state.uuid != seed.uuid:
+            _log.error("the number of an account was given twice: a database was lost", account=seed.account)
+            raise RequestError(ErrorCode.INTERNAL, "the number of this account belongs to another one")
         if state is None and await self._database.write(partial(profiles.add_profile, seed=seed, now=now_ms())):
             self._metrics.profiles.inc()
         if seed.bot and state is not None and not state.bot:

@@ -25,6 +25,7 @@ class AccountState(NamedTuple):
 
     deleted: bool
     in_lobby: bool
+    uuid: str
     bot: bool = False
 
 
@@ -32,13 +33,13 @@ def account_state(connection: sa.Connection, account: AccountId) -> AccountState
     lobby = sa.and_(member.c.account == profile.c.id, member.c.chat == LOBBY)
     rows = profile.outerjoin(member, lobby)
     row = connection.execute(
-        sa.select(profile.c.deleted, profile.c.bot, member.c.role, member.c.unread_from)
+        sa.select(profile.c.deleted, profile.c.uuid, profile.c.bot, member.c.role, member.c.unread_from)
         .select_from(rows)
         .where(profile.c.id == account)
     ).one_or_none()
     if row is None:
         return None
-    return AccountState(row.deleted, row.role == Role.LEFT or row.unread_from is not None, row.bot)
+    return AccountState(row.deleted, row.role == Role.LEFT or row.unread_from is not None, row.uuid, row.bot)
 
 
 def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> bool:

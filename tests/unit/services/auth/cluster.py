@@ -29,12 +29,14 @@ from shared.contract.edge import Notice, Notify
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, NodeId
+from shared.contract.installation import DatabaseState, DescribeDatabase
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import Ack, EraseAccount
 from shared.contract.subjects import (
     ACCOUNT_DELETED,
     ACCOUNT_REGISTERED,
     AUTH_STATE,
+    DESCRIBE_SESSION_DATABASE,
     ERASE_PROFILE,
     ERASE_READ_STATE,
     LOGIN,
@@ -173,9 +175,15 @@ class AuthCluster:
         self._buses: list[Bus] = []
 
     async def edge(self) -> EdgeProbe:
+        """With an empty session, without which no account gets a number."""
+        session = Bus(self._nats.settings("session"), "session", CollectorRegistry())
+        session.serve(DESCRIBE_SESSION_DATABASE, self._describe, queue="session")
         edge = EdgeProbe(self._nats)
-        await self._start(edge.bus)
+        await asyncio.gather(self._start(session), self._start(edge.bus))
         return edge
+
+    async def _describe(self, _request: DescribeDatabase) -> DatabaseState:
+        return DatabaseState()
 
     async def session(self) -> ErasurePeer:
         return await self._peer("session", ERASE_PROFILE)

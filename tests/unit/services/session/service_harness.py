@@ -17,6 +17,7 @@ from shared.contract.auth import FindInactive, InactiveAccounts
 from shared.contract.edge import Notify
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.installation import DatabaseState, DescribeDatabase
 from shared.contract.message import GetHeads, GetHistory, Heads, History
 from shared.contract.model import JoinPolicy, Message
 from shared.contract.session import (
@@ -84,6 +85,7 @@ class BusPeers:
         self._announcements: list[MembershipVersions] = []
         self.message.subscribe(on.NEW_VERSIONS, self._record_announcement)
         self.message.serve(on.GET_HEADS, self._heads, queue="message")
+        self.message.serve(on.DESCRIBE_MESSAGE_DATABASE, self._describe, queue="message")
         self.messages: dict[ChatId, list[Message]] = {}
         self.history_requests: list[GetHistory] = []
         self.history_is_forbidden = False
@@ -97,6 +99,9 @@ class BusPeers:
     async def announcements(self) -> list[MembershipVersions]:
         """Versions and heartbeats that session has sent to message, so far."""
         return self._announcements
+
+    async def _describe(self, _request: DescribeDatabase) -> DatabaseState:
+        return DatabaseState()
 
     async def _heads(self, request: GetHeads) -> Heads:
         if self.head_replies_left is not None:

@@ -309,8 +309,9 @@ async def test_ends_when_a_worker_of_events_ends(
 
     monkeypatch.setattr(DurableWorker, "run", fail)
     async with peers.running(), asyncio.timeout(WAIT_SECONDS):
-        with pytest.raises(WorkerFailed):
+        with pytest.raises(ExceptionGroup) as caught:
             await serve(settings, asyncio.Event())
+    assert caught.value.subgroup(WorkerFailed) is not None
 
 
 async def stops_before_it_is_ready(settings: Settings) -> None:

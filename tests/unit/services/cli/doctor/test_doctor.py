@@ -128,9 +128,12 @@ async def test_unreachable_valkey(installation: Path) -> None:
 
 async def test_database_not_migrated(installation: Path) -> None:
     (installation / "session.db").write_bytes(b"")
-    assert "is at revision none" in await failure(installation)
+    assert "is at revision none" in (await doctor(installation)).output
     (installation / "session.db").unlink()
-    assert "session.db does not exist: run `dragoman migrate`" in await failure(installation)
+    printed = (await doctor(installation)).output
+    assert "session.db does not exist: run `dragoman migrate`" in printed
+    assert "✗ databases" in printed
+    assert "the database of session is new, and that of message is not" in printed
     assert not (installation / "session.db").exists()
 
 

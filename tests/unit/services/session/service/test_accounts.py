@@ -43,6 +43,15 @@ async def test_unknown_account_is_not_found(peers: BusPeers) -> None:
         assert (await rejection(peers.view(AccountId(number), ANN))).code == ErrorCode.NOT_FOUND
 
 
+async def test_an_account_with_the_number_of_another_one_gets_none_of_its_data(peers: BusPeers) -> None:
+    """Auth's database was lost, and began to count anew."""
+    await peers.register(ANN)
+    stranger = EnsureProfile(account=ANN, uuid="another", nickname="Eve", lobby=False)
+    failure = await rejection(peers.edge.request(on.ENSURE_PROFILE, stranger))
+    assert (failure.code, failure.text) == (ErrorCode.INTERNAL, "the number of this account belongs to another one")
+    assert (await peers.view(ANN, ANN)).profile.nickname == "n1"
+
+
 async def test_account_sets_only_its_own_profile(peers: BusPeers) -> None:
     before = (await peers.view(ANN, BOB)).profile
     await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="安", status=3, actor=ANN))

@@ -1,0 +1,124 @@
+"""Whether the databases of an installation belong together, read from the databases themselves."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.auth.store.installation import database_state as auth_state
+from services.auth.store.installation import skip_accounts
+from services.message.store.installation import database_state as message_state
+from services.session.store.installation import database_state as session_state
+from services.session.store.installation import skip_chats
+from shared.clock import now_ms
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.installation import DatabaseState
+from shared.database import make_engine
+from shared.identity import Identity, adopt_identity, propose_identity, read_identity
+from shared.installation import require_together
+from shared.settings import Settings
+
+_READERS: dict[str, Callable[[sa.Connection], DatabaseState]] = {
+    "auth": auth_state, "session": session_state, "message": message_state,
+}  # fmt: skip
+_TABLES = {"auth": "accounts", "session": "profile", "message": "heads"}
+_SKIPPED = 100_000
+"""Numbers that are left out when a backup is restored: how many were given after it is not known."""
+
+
+def database_urls(settings: Settings) -> dict[str, str]:
+    """The URL of each database by its service. Message comes first: an account or chat that is created while they are
+    copied in this order is in the databases that are copied later, so that its number is not given again."""
+    return {service: settings.database_url(service) for service in ("message", "session", "auth")}
+
+
+def check_together(settings: Settings) -> None:
+    """Compares the databases that can be read. One that does not exist, or has no tables, is new. Raises
+    DatabasesApart."""
+    states: dict[str, DatabaseState] = {}
+    for service, url in database_urls(settings).items():
+        with suppress(SQLAlchemyError), _opened(url) as connection:
+            if connection is None or not sa.inspect(connection).has_table(_TABLES[service]):
+                states[service] = DatabaseState()
+            else:
+                states[service] = _READERS[service](connection)
+    require_together(states)
+
+
+def make_together(settings: Settings) -> None:
+    """Gives all databases, which are migrated, one identity. Safe to repeat, and beside another one. Raises
+    DatabasesApart, sqlalchemy.exc.SQLAlchemyError."""
+    check_together(settings)
+    found: list[Identity] = []
+    value = secrets.token_hex(16)
+    for _, url in sorted(database_urls(settings).items()):  # auth first: the others get its identity
+        with _written(url) as connection:
+            propose_identity(connection, value)
+            identity = read_identity(connection)
+            value = value if found else identity.value
+            if not identity.agreed and identity.value != value:
+                adopt_identity(connection, Identity(value))
+        found.append(identity)
+    if not all(identity.agreed for identity in found):
+        _agree(settings, value)
+
+
+def accept_loss(settings: Settings) -> str:
+    """Makes databases belong together that do not, with numbers above all that they know. Returns what was done. Raises
+    sqlalchemy.exc.SQLAlchemyError."""
+    value = secrets.token_hex(16)
+    for url in database_urls(settings).values():
+        with _written(url) as connection:
+            adopt_identity(connection, Identity(value))
+    account, chat = skip_numbers(settings)
+    _agree(settings, value)
+    return f"the databases belong together: the next account is above {account}, the next chat above {chat}"
+
+
+def skip_numbers(settings: Settings) -> tuple[AccountId, ChatId]:
+    """Accounts and chats get numbers above these from now on. Raises sqlalchemy.exc.SQLAlchemyError."""
+    states = []
+    for service, url in database_urls(settings).items():
+        with _written(url) as connection:
+            states.append(_READERS[service](connection))
+    account = AccountId(max(state.account for state in states) + _SKIPPED)
+    chat = ChatId(max(state.chat for state in states) + _SKIPPED)
+    with _written(settings.database_url("auth")) as connection:
+        skip_accounts(connection, account)
+    with _written(settings.database_url("session")) as connection:
+        skip_chats(connection, chat, now_ms())
+    return account, chat
+
+
+def _agree(settings: Settings, value: str) -> None:
+    for url in database_urls(settings).values():
+        with _written(url) as connection:
+            adopt_identity(connection, Identity(value, agreed=True))
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[sa.Connection | None]:
+    """None if it is an SQLite file that does not exist: it is not created."""
+    place = sa.make_url(url)
+    if place.get_backend_name() == "sqlite" and not Path(place.database or "").is_file():
+        yield None
+        return
+    engine = make_engine(url)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _written(url: str) -> Iterator[sa.Connection]:
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,20 @@
+"""The highest account and chat that the database of message knows, and what it shares with the other databases of its
+installation."""
+
+import sqlalchemy as sa
+
+from services.message.tables import cursors, heads
+from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId
+from shared.contract.installation import DatabaseState
+from shared.identity import read_identity
+
+_LAST_ACCOUNT = sa.select(sa.func.max(cursors.c.account_id)).where(cursors.c.account_id != SYSTEM_ACCOUNT)
+_LAST_CHAT = sa.select(heads.c.chat_id, heads.c.last_time).order_by(heads.c.chat_id.desc()).limit(1)
+
+
+def database_state(connection: sa.Connection) -> DatabaseState:
+    """Also of a database of a version before."""
+    identity = read_identity(connection)
+    last = connection.execute(_LAST_CHAT).one_or_none() or (0, 0)
+    account = AccountId(connection.scalar(_LAST_ACCOUNT) or 0)
+    return DatabaseState(identity.value, identity.agreed, account, 0, ChatId(last[0]), last[1])

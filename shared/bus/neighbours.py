@@ -1,0 +1,152 @@
+"""Compares a service's database with those of the other services: no number of an account or chat is given twice after
+one of them was lost, or restored from an older backup."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
+
+from shared.bus.client import Bus, NoResponders, Unavailable
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT
+from shared.contract.installation import DatabaseState, DescribeDatabase
+from shared.contract.message import GetHeads
+from shared.contract.session import EraseAccount
+from shared.contract.subjects import (
+    DESCRIBE_AUTH_DATABASE,
+    DESCRIBE_MESSAGE_DATABASE,
+    DESCRIBE_SESSION_DATABASE,
+    ERASE_PROFILE,
+    GET_HEADS,
+    Route,
+)
+from shared.installation import require_together
+from shared.telemetry import log
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+_log = log(__name__)
+
+_ROUTES = {
+    "auth": DESCRIBE_AUTH_DATABASE,
+    "session": DESCRIBE_SESSION_DATABASE,
+    "message": DESCRIBE_MESSAGE_DATABASE,
+}
+_REQUEST_SECONDS = 1.0
+_RETRY_SECONDS = 0.2
+_LONGEST_RETRY_SECONDS = 5.0
+_INTERVAL_SECONDS = 60.0
+_GATE_SECONDS = 5.0
+
+
+class _Holder(NamedTuple):
+    """The service that knows the numbers in use which another one gives. The version before answers `probe`, which does
+    nothing, but does not describe its database."""
+
+    service: str
+    route: Route[Any, Any]
+    probe: object
+
+
+_HOLDERS = {
+    "auth": _Holder("session", ERASE_PROFILE, EraseAccount(NO_ACCOUNT)),
+    "session": _Holder("message", GET_HEADS, GetHeads([])),
+}
+
+
+class Neighbours:
+    """`read_own` reads the state of the service's own database. Create it before other routes are served: the probe of
+    another service tells the version by that."""
+
+    def __init__(self, bus: Bus, service: str, read_own: Callable[[], Awaitable[DatabaseState]]) -> None:
+        self._bus = bus
+        self._service = service
+        self._read_own = read_own
+        self._others = sorted(set(_ROUTES) - {service})
+        self._holder = _HOLDERS.get(service)
+        self._may_give = asyncio.Event()
+        """Numbers: since the holder's database was compared."""
+        bus.serve(_ROUTES[service], self._describe, queue=service)
+
+    async def _describe(self, _request: DescribeDatabase) -> DatabaseState:
+        return await self._read_own()
+
+    def gated(self, handler: Callable[[Q], Awaitable[R]]) -> Callable[[Q], Awaitable[R]]:
+        """The handler of a request that gives numbers. It waits until the databases were compared."""
+
+        async def handle(request: Q) -> R:
+            try:
+                async with asyncio.timeout(_GATE_SECONDS):
+                    await self._may_give.wait()
+            except TimeoutError:
+                raise RequestError(ErrorCode.UNAVAILABLE, "a service is not available, please try again") from None
+            return await handler(request)
+
+        return handle
+
+    async def run(self) -> None:
+        """Compares until the other services reply, and then once a minute. Raises DatabasesApart."""
+        seconds = _RETRY_SECONDS
+        while True:
+            try:
+                is_complete = await self.compare()
+            except RequestError as error:
+                _log.warning("databases not compared, will be retried", error=str(error))
+                is_complete = False
+            await asyncio.sleep(_INTERVAL_SECONDS if is_complete else seconds)
+            seconds = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+
+    async def compare(self) -> bool:
+        """Compares with the services that reply; returns whether all do. Raises DatabasesApart, and RequestError if the
+        own database cannot be read."""
+        before = await self._read_own()
+        found = dict(zip(self._others, await asyncio.gather(*map(self._request_state, self._others)), strict=True))
+        own = self._own_state(before, await self._read_own())
+        for name, state in found.items():
+            if state is not None:
+                require_together({self._service: own, name: state})
+        if (holder := self._holder) is not None and not self._may_give.is_set():
+            if found[holder.service] is not None or await self._is_older(holder):
+                self._may_give.set()
+        return None not in found.values()
+
+    def _own_state(self, before: DatabaseState, after: DatabaseState) -> DatabaseState:
+        """What is given must be known to the giver when the holder knows it, and a database that is agreed had the
+        identity before: the other states were read in between."""
+        given_account, given_chat = self._service == "auth", self._service == "session"
+        return DatabaseState(
+            after.installation,
+            before.agreed,
+            (after if given_account else before).account,
+            before.account_time,
+            (after if given_chat else before).chat,
+            before.chat_time,
+        )
+
+    async def _request_state(self, name: str) -> DatabaseState | None:
+        """None while it does not reply."""
+        try:
+            return await self._bus.request(
+                _ROUTES[name], DescribeDatabase(), seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False
+            )
+        except RequestError:
+            return None
+
+    async def _is_older(self, holder: _Holder) -> bool:
+        """Whether it answers what the version before answers, and then not what this one does."""
+        describe = _ROUTES[holder.service]
+        if not await self._answers(holder.route, holder.probe) or await self._answers(describe, DescribeDatabase()):
+            return False
+        _log.warning("the databases cannot be compared: a service has an older version", service=holder.service)
+        return True
+
+    async def _answers(self, route: Route[Q, R], request: Q) -> bool:
+        """Also by a rejection."""
+        try:
+            await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False)
+        except Unavailable as error:
+            # Without a reply it may be frozen, unless the broker has the grants of an older version.
+            return not isinstance(error, NoResponders) and not self._bus.is_denied(route.subject)
+        except RequestError:
+            return True
+        return True
