@@ -1,6 +1,7 @@
 """One HTTP request and its response, over ASGI."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -60,18 +61,21 @@ class HttpRequest:
             return None
         return int(self.headers.get("content-length", "0"))
 
-    async def body(self) -> AsyncIterator[bytes]:
-        """The request's body in chunks, as they arrive. Raises ClientDisconnected."""
-        clock, patience = asyncio.get_running_loop().time, self._stall_seconds
+    async def body(self, silence_seconds: float = math.inf) -> AsyncIterator[bytes]:
+        """The request's body in chunks, as they arrive, and an empty one when nothing has come for so long. Raises
+        ClientDisconnected."""
+        clock, patience, is_silent = asyncio.get_running_loop().time, self._stall_seconds, False
         while self._unread:
-            began = clock()
-            try:
-                async with asyncio.timeout(patience):
+            began, data = clock(), b""
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience if is_silent else min(patience, silence_seconds)):
                     data = await self._next()
-            except TimeoutError as error:
-                raise ClientDisconnected from error
             patience = min(self._stall_seconds, patience - (clock() - began) + len(data) / _SLOWEST_BYTES)
-            yield data
+            if patience <= 0:
+                raise ClientDisconnected
+            if data or (self._unread and not is_silent):
+                yield data
+            is_silent = not data
 
     async def respond(self, response: Response) -> None:
         """Send a whole response. Raises ClientDisconnected."""

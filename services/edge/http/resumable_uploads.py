@@ -17,6 +17,9 @@ from shared.contract.errors import ErrorCode, RequestError
 
 _CREATION = "OPTIONS, POST"
 _CONTINUATION = "OPTIONS, HEAD, PATCH, DELETE"
+_SILENCE_SECONDS = 2.0
+"""After this time without a byte, what has come is stored: the client may have lost its connection unnoticed, and then
+asks by another one how much there is."""
 _NO_STORE: Headers = {"Cache-Control": "no-store"}
 
 
@@ -69,7 +72,7 @@ class HttpResumableUploads:
             tus.check_type(request.headers)
         with self._access.slot(uploader):
             upload = await self._uploads.create(uploader.account, length, metadata.name, metadata.header)
-            if has_body:
+            if has_body or not length:
                 upload = await self._receive_first(request, uploader, upload)
         headers = {"Location": f"/media/uploads/{upload.id}", **_state(upload)}
         return self._finished(request, upload, 201, headers) or _empty(headers, 201)
@@ -104,8 +107,8 @@ class HttpResumableUploads:
             return upload
         reception = _Reception(self._uploads, upload, checksum)
         try:
-            async for data in request.body():
-                await reception.write(data)
+            async for data in request.body(_SILENCE_SECONDS):
+                await (reception.write(data) if data else reception.pause())
             await self._access.check(uploader)  # it may have been revoked during the request
             return await reception.end()
         except ClientDisconnected:
@@ -138,14 +141,17 @@ class _Reception:
 
     async def write(self, data: bytes) -> None:
         _check_room(self._upload, len(data), self._received)
-        if data and self._parts[-1].size >= PART_BYTES:  # an empty one may follow the last byte
-            if self._hash is None:
-                await self._append(self._parts[0])
-            self._parts.append(self._uploads.start_part(self._upload))
+        if self._parts[-1].size >= PART_BYTES:
+            await self._begin_part()
         if self._hash is not None:
             self._hash.update(data)
         self._received += len(data)
         await self._parts[-1].write(data)
+
+    async def pause(self) -> None:
+        """Nothing comes for a while. The last part is stored with the file alone: see `end`."""
+        if self._hash is None and self._parts[0].size and self._received < self._upload.record.length:
+            await self._begin_part()
 
     async def end(self) -> ResumableUpload:
         """The last part that completes an upload is not stored by itself, but with the file."""
@@ -166,6 +172,11 @@ class _Reception:
     def drop(self) -> None:
         for part in self._parts:
             part.drop()
+
+    async def _begin_part(self) -> None:
+        if self._hash is None:
+            await self._append(self._parts[0])
+        self._parts.append(self._uploads.start_part(self._upload))
 
     async def _append(self, part: Upload) -> None:
         self._upload = await self._uploads.append(self._upload, part)

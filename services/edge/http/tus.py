@@ -69,9 +69,7 @@ def parse_length(headers: Headers) -> int:
     for header in ("upload-concat", "upload-defer-length"):
         if header in headers:
             raise TusError(400, ErrorCode.INVALID, f"{header} is not supported: see Tus-Extension")
-    if not (length := _number(headers, "upload-length")):
-        raise TusError(400, ErrorCode.INVALID, "a file is not empty")
-    return length
+    return _number(headers, "upload-length")
 
 
 def parse_offset(headers: Headers) -> int:

@@ -50,7 +50,7 @@ class HttpUploads:
     async def _receive(self, request: HttpRequest) -> Media:
         handshake = self._access.admit_address(request)
         uploader = await self._access.admit(request)
-        if request.length == 0:
+        if request.length == 0 and "content-length" not in request.headers:
             raise RequestError(ErrorCode.INVALID, "the file is the body of the request")
         self._access.check_size(request.length or 0)
         await self._media.check_quota(uploader.account)
@@ -65,8 +65,6 @@ class HttpUploads:
                 upload.drop()
 
     async def _store(self, upload: Upload, query: str, account: AccountId) -> Media:
-        if not upload.size:
-            raise RequestError(ErrorCode.INVALID, "a file is not empty")
         name = parse_qs(query).get("name", [""])[0]
         return await self._media.store(upload, media_kind(upload.head), name, account=account)
 

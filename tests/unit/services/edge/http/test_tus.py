@@ -77,10 +77,8 @@ def test_a_number_of_bytes(value: str | None) -> None:
         assert caught.value.status == 400
 
 
-def test_a_file_is_not_empty() -> None:
-    assert tus.parse_offset({"upload-offset": "0"}) == 0
-    with pytest.raises(TusError):
-        tus.parse_length({"upload-length": "0"})
+def test_a_file_may_be_empty() -> None:
+    assert tus.parse_length({"upload-length": "0"}) == 0
 
 
 def test_the_time_of_expiry() -> None:

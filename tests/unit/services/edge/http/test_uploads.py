@@ -144,9 +144,18 @@ async def test_a_chunked_file_over_the_limit_is_rejected(site: HttpSite) -> None
     await until_temporary_files(site, 0)
 
 
-async def test_an_empty_file_is_rejected(site: HttpSite) -> None:
-    for reply in (await site.post(b""), await site.post(b"0\r\n\r\n", Transfer_Encoding="chunked")):
-        assert (reply.status, error_code(reply)) == (400, "invalid")
+async def test_a_file_may_be_empty(site: HttpSite) -> None:
+    for headers, body in (({"Content_Length": "0"}, b""), ({"Transfer_Encoding": "chunked"}, b"0\r\n\r\n")):
+        reply = await site.post(body, **headers)
+        stored = json.loads(reply.body)
+        assert (reply.status, stored["size"], stored["hash"]) == (201, 0, sha256(b"").hexdigest())
+        loaded = await site.fetch("GET", f"/media/{stored['id']}")
+        assert (loaded.status, loaded.headers["content-length"], loaded.body) == (200, "0", b"")
+
+
+async def test_a_request_without_a_file(site: HttpSite) -> None:
+    reply = await site.post(b"")
+    assert (reply.status, error_code(reply)) == (400, "invalid")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
