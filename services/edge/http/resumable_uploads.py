@@ -9,7 +9,7 @@ from services.edge.http.pages import not_allowed
 from services.edge.http.request import ClientDisconnected, Headers, HttpRequest, Response
 from services.edge.http.responses import json_response
 from services.edge.http.tus import Checksum, TusError
-from services.edge.http.upload_access import UploadAccess, Uploader
+from services.edge.http.upload_access import UnsupportedBody, UploadAccess, Uploader
 from services.edge.http.uploads import UploadReply, media_path, upload_error
 from services.edge.media import Upload
 from services.edge.media.resumable import PART_BYTES, ResumableUpload, ResumableUploads
@@ -35,6 +35,8 @@ class HttpResumableUploads:
         except TusError as error:
             named = {"Tus-Version": tus.VERSION} if error.status == 412 else {}
             response = json_response(error.status, {"error": error.code, "text": error.text}, named)
+        except UnsupportedBody as error:
+            response = upload_error(error.failure, 415)
         except RequestError as error:
             response = upload_error(error.failure)
         headers = {"Tus-Resumable": tus.VERSION, **response.headers}
@@ -69,7 +71,7 @@ class HttpResumableUploads:
         self._access.check_size(length)
         has_body = request.length != 0
         if has_body:
-            tus.check_type(request.headers)
+            self._check_body(request)
         with self._access.slot(uploader):
             upload = await self._uploads.create(uploader.account, length, metadata.name, metadata.header)
             if has_body or not length:
@@ -78,7 +80,7 @@ class HttpResumableUploads:
         return self._finished(request, upload, 201, headers) or _empty(headers, 201)
 
     async def _continue(self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload) -> Response:
-        tus.check_type(request.headers)
+        self._check_body(request)
         if tus.parse_offset(request.headers) != upload.offset:
             raise RequestError(ErrorCode.CONFLICT, f"the upload goes on at the offset {upload.offset}")
         with self._access.slot(uploader):
@@ -87,6 +89,10 @@ class HttpResumableUploads:
         if "application/json" not in request.headers.get("accept", "").lower():
             return _empty(headers)
         return self._finished(request, upload, 200, headers) or _empty(headers)
+
+    def _check_body(self, request: HttpRequest) -> None:
+        tus.check_type(request.headers)
+        self._access.check_body(request)
 
     async def _receive_first(
         self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload

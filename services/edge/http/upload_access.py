@@ -16,6 +16,13 @@ from shared.contract.ids import AccountId
 from shared.settings import Settings
 
 
+class UnsupportedBody(RequestError):
+    """The body is not the bytes of the file (415)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ErrorCode.INVALID, text)
+
+
 class Uploader(NamedTuple):
     account: AccountId
     token: str
@@ -52,6 +59,14 @@ class UploadAccess:
     def slot(self, uploader: Uploader) -> AbstractContextManager[None]:
         """Held by one upload while it lasts. Raises RequestError when too many are active."""
         return self._limiter.slot(uploader.account)
+
+    def check_body(self, request: HttpRequest) -> None:
+        """Raises UnsupportedBody for bytes that are not those of the file: they would be stored as they are."""
+        if request.headers.get("content-type", "").strip().lower().startswith("multipart/"):
+            raise UnsupportedBody("the body is the file itself, and no form with the file as a part")
+        coded = request.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
+        if coded or request.headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+            raise UnsupportedBody("the body is the file itself, without Content-Encoding")
 
     def check_size(self, size: int) -> None:
         """Raises RequestError over the limit."""

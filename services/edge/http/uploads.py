@@ -7,7 +7,7 @@ import msgspec
 from services.edge.http.pages import not_allowed
 from services.edge.http.request import HttpRequest, Response
 from services.edge.http.responses import STATUS, json_response
-from services.edge.http.upload_access import UploadAccess
+from services.edge.http.upload_access import UnsupportedBody, UploadAccess
 from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import media_kind
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -41,6 +41,8 @@ class HttpUploads:
             return await request.respond(not_allowed("POST"))
         try:
             media = await self._receive(request)
+        except UnsupportedBody as error:
+            return await request.respond(upload_error(error.failure, 415))
         except RequestError as error:
             return await request.respond(upload_error(error.failure))
         path = media_path(media)
@@ -52,6 +54,7 @@ class HttpUploads:
         uploader = await self._access.admit(request)
         if request.length == 0 and "content-length" not in request.headers:
             raise RequestError(ErrorCode.INVALID, "the file is the body of the request")
+        self._access.check_body(request)
         self._access.check_size(request.length or 0)
         await self._media.check_quota(uploader.account)
         with self._access.slot(uploader):
@@ -73,5 +76,6 @@ def media_path(media: Media) -> str:
     return f"/media/{media.id}"
 
 
-def upload_error(failure: Failure) -> Response:
-    return json_response(STATUS[failure.code], {"error": failure.code, "text": failure.text})
+def upload_error(failure: Failure, status: int | None = None) -> Response:
+    """`status`: other than that of the code."""
+    return json_response(status or STATUS[failure.code], {"error": failure.code, "text": failure.text})

@@ -1,5 +1,7 @@
-"""Detects a file's type by its first bytes, never by a client's claim; pure. (Signatures: WHATWG, MIME Sniffing.)"""
+"""Detects a file's type by its first bytes, never by a client's claim; pure. (Signatures: WHATWG, MIME Sniffing; the
+brands of ISO media: the registry at mp4ra.org.)"""
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 
@@ -15,8 +17,12 @@ _PNG = FileType("image/png", ".png")
 _JPEG = FileType("image/jpeg", ".jpg")
 _GIF = FileType("image/gif", ".gif")
 _WEBP = FileType("image/webp", ".webp")
+_AVIF = FileType("image/avif", ".avif")
+_HEIC = FileType("image/heic", ".heic")
+_MP4 = FileType("video/mp4", ".mp4")
 PICTURES = frozenset(one.mime for one in (_PNG, _JPEG, _GIF, _WEBP))
-"""Safe to display in a browser: they contain no active content."""
+"""Safe to display in a browser, since they contain no active content, and known to every client. Other photographs, as
+of phones (HEIC, AVIF), are files."""
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
@@ -29,6 +35,23 @@ _SIGNATURES = (
     (b"OggS\x00", FileType("application/ogg", ".ogg")),
     (b"ID3", FileType("audio/mpeg", ".mp3")),
 )
+_BRANDS = (
+    ((b"avif", b"avis"), _AVIF),
+    ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), _HEIC),
+    ((b"mif1", b"msf1"), FileType("image/heif", ".heif")),
+    ((b"crx ",), FileType("image/x-canon-cr3", ".cr3")),
+    ((b"M4A ", b"M4B ", b"M4P "), FileType("audio/mp4", ".m4a")),
+    ((b"qt  ",), FileType("video/quicktime", ".mov")),
+    ((b"3gp", b"3gr", b"3gs"), FileType("video/3gpp", ".3gp")),
+    ((b"3g2",), FileType("video/3gpp2", ".3g2")),
+    ((b"mp4", b"iso", b"avc1", b"dash", b"M4V", b"MSNV", b"mmp4", b"f4v "), _MP4),
+)
+"""How brands begin. A file has the first type of this list that its major brand has, or else another of its brands."""
+_GENERAL_BRANDS = (b"mif1", b"msf1")
+"""Of all pictures of this family: another brand says which."""
+_DOCUMENT_TYPE = b"\x42\x82"
+"""The id of the element of an EBML header that says what the document is (RFC 8794)."""
+_DOCUMENTS = {b"webm": FileType("video/webm", ".webm"), b"matroska": FileType("video/matroska", ".mkv")}
 
 
 def media_kind(head: bytes) -> Literal["image", "file"]:
@@ -37,9 +60,36 @@ def media_kind(head: bytes) -> Literal["image", "file"]:
 
 
 def sniff(head: bytes) -> FileType:
-    """`head` is the first 12 bytes of a file, or more."""
+    """`head` is the first 64 bytes of a file, or more."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return _WEBP
     if head[4:8] == b"ftyp":
-        return FileType("video/mp4", ".mp4")
+        return _of_brands(head)
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return _of_document(head)
     return next((kind for signature, kind in _SIGNATURES if head.startswith(signature)), UNKNOWN)
+
+
+def _of_brands(head: bytes) -> FileType:
+    major, *others = _brands(head)
+    found = [] if major in _GENERAL_BRANDS else _types((major,))
+    return next(iter(found or _types(others) or _types((major,))), UNKNOWN)
+
+
+def _brands(head: bytes) -> Iterator[bytes]:
+    """The major one, and those with which the file is compatible."""
+    end = min(len(head), int.from_bytes(head[:4], "big"))
+    yield head[8:12]
+    yield from (head[at : at + 4] for at in range(16, end - 3, 4))
+
+
+def _types(brands: tuple[bytes, ...] | list[bytes]) -> list[FileType]:
+    """In the order of the list."""
+    return [kind for beginnings, kind in _BRANDS if any(brand.startswith(beginnings) for brand in brands)]
+
+
+def _of_document(head: bytes) -> FileType:
+    _, found, value = head.partition(_DOCUMENT_TYPE)
+    if not found or not value or not value[0] & 0x80:
+        return UNKNOWN
+    return _DOCUMENTS.get(value[1 : 1 + (value[0] & 0x7F)].rstrip(b"\0"), UNKNOWN)

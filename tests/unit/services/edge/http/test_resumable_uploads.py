@@ -502,6 +502,12 @@ async def test_an_edge_that_ends_keeps_what_has_arrived(site: HttpSite) -> None:
     await until_temporary_files(site, 0)
 
 
+async def test_a_compressed_body(site: HttpSite) -> None:
+    path = await created(site, 10)
+    assert error_code(await patch(site, path, 0, b"12345", Content_Encoding="gzip"), 415) == "invalid"
+    assert await offset(site, path) == 0
+
+
 async def test_an_empty_file(site: HttpSite) -> None:
     """There is nothing to continue."""
     reply = await create(site, 0)

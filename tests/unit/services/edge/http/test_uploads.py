@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import resource
 from hashlib import sha256
@@ -151,6 +152,26 @@ async def test_a_file_may_be_empty(site: HttpSite) -> None:
         assert (reply.status, stored["size"], stored["hash"]) == (201, 0, sha256(b"").hexdigest())
         loaded = await site.fetch("GET", f"/media/{stored['id']}")
         assert (loaded.status, loaded.headers["content-length"], loaded.body) == (200, "0", b"")
+
+
+@pytest.mark.parametrize(
+    ("headers", "word"),
+    [
+        ({"Content_Type": "multipart/form-data; boundary=x"}, "form"), ({"Content_Type": "Multipart/Mixed"}, "form"),
+        ({"Content_Encoding": "gzip"}, "Content-Encoding"),
+        ({"Transfer_Encoding": "gzip, chunked"}, "Content-Encoding"),
+    ],
+)  # fmt: skip
+async def test_a_body_that_is_not_the_file_itself(site: HttpSite, headers: dict[str, str], word: str) -> None:
+    body = b"1\r\nx\r\n0\r\n\r\n" if "Transfer_Encoding" in headers else b"x"
+    reply = await site.post(body, **headers)
+    assert (reply.status, error_code(reply)) == (415, "invalid")
+    assert word in json.loads(reply.body)["text"]
+
+
+async def test_a_compressed_file_is_a_file(site: HttpSite) -> None:
+    reply = await site.post(gzip.compress(b"x"), Content_Type="application/gzip", Content_Encoding="identity")
+    assert (reply.status, json.loads(reply.body)["mime"]) == (201, "application/gzip")
 
 
 async def test_a_request_without_a_file(site: HttpSite) -> None:
