@@ -19,6 +19,8 @@ _INVISIBLE = re.compile(
     "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Default_Ignorable_Code_Point, which includes all bidirectional controls, and the annotation controls."""
+_NO_LETTERS = re.compile(r"[\W_]+")
+_BLANK_BRAILLE = "\u2800"
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _VARIATION_SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
@@ -29,9 +31,17 @@ _EMOJI_ENDS = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
 
 
+def plain_name(name: str) -> str:
+    """The form that is stored: systems type the same characters in several forms of Unicode."""
+    return unicodedata.normalize("NFC", name)
+
+
 def is_valid_name(name: str) -> bool:
-    """Whether a name has no control characters, and no invisible ones but those that its scripts and emoji need."""
+    """Whether a name has no control characters, no invisible ones but those that its scripts and emoji need, and is not
+    blank. It may be empty."""
     if any(unicodedata.category(character) in _CONTROLS for character in name):
+        return False
+    if name and not name.replace(_BLANK_BRAILLE, " ").strip():
         return False
     return _INVISIBLE.search(without_joiners(name)) is None
 
@@ -88,6 +98,12 @@ def name_look(name: str) -> str:
 
 def look_alike(name: str, other: str) -> bool:
     return name_key(name) == name_key(other) or name_look(name) == name_look(other)
+
+
+def imitates(name: str, other: str) -> bool:
+    """Whether a name may be taken for the other one, also with further signs between and around its letters."""
+    bare, bare_other = (_NO_LETTERS.sub("", unicodedata.normalize("NFKC", text)) for text in (name, other))
+    return look_alike(bare, bare_other) if bare_other else look_alike(name, other)
 
 
 def keys_version() -> int:

@@ -39,7 +39,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import EnsureProfile
-from shared.names import is_valid_name
+from shared.names import imitates, is_valid_name, plain_name
 
 SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
@@ -147,8 +147,9 @@ class VerificationSubject:
 
 
 def check_registration(request: Register, nickname_characters: int) -> None:
-    """Also brings the identifiers to the form that is stored. Raises RequestError (`invalid`) with the field."""
+    """Also brings identifiers and names to the form that is stored. Raises RequestError (`invalid`) with the field."""
     request.email, request.username = plain_email(request.email), plain_username(request.username)
+    request.nickname, request.device = plain_name(request.nickname), plain_name(request.device)
     _check(not request.email or is_valid_email(request.email), "email")
     _check(not request.username or is_valid_username(request.username), "username")
     if request.uuid:
@@ -165,14 +166,23 @@ def check_registration(request: Register, nickname_characters: int) -> None:
 
 
 def check_bot(request: CreateBot, nickname_characters: int) -> None:
-    """Raises RequestError (`invalid`) with the field."""
+    """Also brings the name to the form that is stored. Raises RequestError (`invalid`) with the field."""
+    request.nickname = plain_name(request.nickname)
     _check(0 < len(request.nickname) <= nickname_characters, "nickname")
     _check(is_valid_name(request.nickname), "nickname")
     check_origin(request.origin)
 
 
+def check_no_imitation(nickname: str, reserved: str) -> None:
+    """`reserved`: the nickname of the system account, whose announcements are the operator's. Raises RequestError
+    (`invalid`)."""
+    if imitates(nickname, reserved):
+        raise RequestError(ErrorCode.INVALID, "this nickname is like that of the operator's announcements", "nickname")
+
+
 def check_bot_token(request: CreateBotToken) -> None:
-    """Raises RequestError (`invalid`) with the field."""
+    """Also brings the name to the form that is stored. Raises RequestError (`invalid`) with the field."""
+    request.name = plain_name(request.name)
     check_number(request.bot, "account")
     _check(0 < len(request.name) <= BOT_TOKEN_NAME_CHARACTERS and is_valid_name(request.name), "name")
     _check(bool(request.scopes) and set(request.scopes) <= set(TokenScope), "scopes")
@@ -181,6 +191,7 @@ def check_bot_token(request: CreateBotToken) -> None:
 
 def check_login(request: Login) -> None:
     """Raises RequestError (`invalid`) for a malformed request, whether the account exists or not."""
+    request.device = plain_name(request.device)
     check_identifier(request.identifier)
     check_secret(request.secret)
     _check_retry(request)

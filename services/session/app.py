@@ -74,7 +74,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     route_members(bus, memberships, Moderation(database, notifier, settings))
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
     outgoing = OutgoingHooks(database, notifier, reader, makers, settings)
-    route_hooks(bus, Hooks(database, makers, settings.limits), outgoing, delivery)
+    route_hooks(bus, Hooks(database, makers, settings), outgoing, delivery)
     route_made(bus, MadeByAccounts(database, notifier))
     route_reports(bus, Reports(database, reader, metrics, settings.limits))
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)

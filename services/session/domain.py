@@ -6,12 +6,12 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from services.session import names
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.moderation import SetChat
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
-from shared.names import is_valid_name
 from shared.setting_types import Language
 from shared.settings import LimitsSettings
 
@@ -80,8 +80,7 @@ def profile_changes(request: SetProfile, limits: LimitsSettings) -> dict[str, st
         raise RequestError(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
     values: dict[str, str | int] = {}
     if request.nickname is not UNSET:
-        _check_nickname(request.nickname, limits)
-        values["nickname"] = request.nickname
+        values["nickname"] = names.nickname(request.nickname, limits)
     if request.avatar is not UNSET:
         _check_avatar(request.avatar, limits)
         values["avatar"] = request.avatar
@@ -104,7 +103,7 @@ def new_group_members(request: CreateChat, limits: LimitsSettings) -> list[Accou
     check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
         raise RequestError(ErrorCode.INVALID, "only groups can be made", "kind")
-    _check_name("name", request.name, limits.group_name_characters)
+    request.name = names.group_name(request.name, limits)
     _check_avatar(request.avatar, limits)
     _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     members = list(dict.fromkeys((request.actor, *request.members)))
@@ -124,13 +123,13 @@ def group_changes(request: SetChat, limits: LimitsSettings) -> dict[str, object]
     if request.name == "":
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
     if isinstance(request.name, str):
-        _check_name("name", request.name, limits.group_name_characters)
+        request.name = names.group_name(request.name, limits)
     if isinstance(request.avatar, str):
         _check_avatar(request.avatar, limits)
     if isinstance(request.avatar_hash, str):
         _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     if isinstance(request.topic, str):
-        _check_name("topic", request.topic, limits.topic_characters)
+        request.topic = names.topic(request.topic, limits)
     for field in _CHANGE_TIMES:
         if isinstance(seconds := getattr(request, field), int):
             _check_number(field, seconds, _SECONDS_MAX)
@@ -284,12 +283,6 @@ def check_outgoing_hook_count(hooks: int, limits: LimitsSettings) -> None:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {most} outgoing hooks", "chat")
 
 
-def check_hook_name(name: str, limits: LimitsSettings) -> None:
-    if not name.strip():
-        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
-    _check_name("name", name, limits.nickname_characters)
-
-
 def check_uses(uses: int) -> None:
     _check_number("uses", uses, _SAFE_INTEGER_MAX)
 
@@ -360,18 +353,6 @@ def no_pending_request(field: str) -> RequestError:
 
 def account_not_found(account: AccountId, field: str = "account") -> RequestError:
     return RequestError(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
-
-
-def _check_nickname(nickname: str, limits: LimitsSettings) -> None:
-    if not nickname:
-        raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
-    _check_name("nickname", nickname, limits.nickname_characters)
-
-
-def _check_name(field: str, name: str, limit: int) -> None:
-    _check_characters(field, name, limit)
-    if not is_valid_name(name):
-        raise RequestError(ErrorCode.INVALID, f"{field} must not contain control or invisible characters", field)
 
 
 def _check_avatar(address: str, limits: LimitsSettings) -> None:

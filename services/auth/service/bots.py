@@ -51,6 +51,7 @@ class Bots:
         owner = self._owner(request.actor)
         domain.check_bot(request, self.settings.limits.nickname_characters)
         if owner is not None:
+            domain.check_no_imitation(request.nickname, self.settings.notices.name)
             await self.limits.registration(request.origin.address)
         new = NewBot(
             owner=owner or NO_ACCOUNT,

@@ -35,6 +35,7 @@ class Registration:
     async def register(self, request: Register) -> LoginReply:
         """Raises RequestError: `conflict` with the taken field, `rate_limited`, `invalid`, `unavailable`."""
         domain.check_registration(request, self.settings.limits.nickname_characters)
+        domain.check_no_imitation(request.nickname, self.settings.notices.name)
         self.passwords.check(request.secret)
         began = time.time()
         subject = self._required_verification(request)

@@ -3,7 +3,7 @@
 import uuid
 from functools import partial
 
-from services.session import domain
+from services.session import domain, names
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
 from services.session.service.departures import notifications_of
@@ -52,6 +52,7 @@ class AccountProfiles:
         self._memberships = memberships
         self._metrics = metrics
         self._limits = settings.limits
+        self._reserved = settings.notices.name
         self._lobby = settings.auth.lobby
         self._broadcast_members = settings.message.broadcast_members
 
@@ -102,6 +103,7 @@ class AccountProfiles:
         """Notifies the friends and the account's own clients."""
         if not (values := domain.profile_changes(request, self._limits)):
             return Ack()
+        names.check_no_imitation("nickname", str(values.get("nickname", "")), self._reserved)
         account = request.account
         change = partial(profiles.set_profile, account=account, values=values, now=now_ms())
         if (changed := await self._database.write(change)) is None:

@@ -4,29 +4,31 @@ import hashlib
 import secrets
 from functools import partial
 
-from services.session import domain
+from services.session import domain, names
 from services.session.service.makers import Makers
 from services.session.service.ports import SessionDatabase
 from services.session.store import hooks
 from shared.clock import now_ms
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
 from shared.contract.session import Ack
-from shared.settings import LimitsSettings
+from shared.settings import Settings
 
 _SECRET_BYTES = 24
 _NUMBER_BYTES = 8
 
 
 class Hooks:
-    def __init__(self, database: SessionDatabase, makers: Makers, limits: LimitsSettings) -> None:
+    def __init__(self, database: SessionDatabase, makers: Makers, settings: Settings) -> None:
         self._database = database
         self._makers = makers
-        self._limits = limits
+        self._limits = settings.limits
+        self._reserved = settings.notices.name
 
     async def create(self, request: CreateHook) -> CreatedHook:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        domain.check_hook_name(request.name, self._limits)
+        request.name = names.hook_name(request.name, self._limits)
+        names.check_no_imitation("name", request.name, self._reserved)
         created = CreatedHook(secrets.token_hex(_NUMBER_BYTES), secrets.token_urlsafe(_SECRET_BYTES))
         digest = hashlib.sha256(created.secret.encode()).hexdigest()
         create = partial(hooks.create, number=created.hook, digest=digest, limits=self._limits, now=now_ms())

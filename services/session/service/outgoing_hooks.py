@@ -3,7 +3,7 @@
 import secrets
 from functools import partial
 
-from services.session import domain
+from services.session import domain, names
 from services.session.service.hook_address import AddressRules
 from services.session.service.hook_request import secret_of
 from services.session.service.makers import Makers
@@ -50,7 +50,7 @@ class OutgoingHooks:
     async def create(self, request: CreateOutgoingHook) -> CreatedOutgoingHook:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        domain.check_hook_name(request.name, self._limits)
+        request.name = names.hook_name(request.name, self._limits)
         if not self._is_enabled:
             raise RequestError(ErrorCode.FORBIDDEN, "outgoing hooks are switched off here")
         if len(request.endpoint.encode()) > self._limits.address_url_bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.names import is_valid_name, keys_version, look_alike, name_key, without_joiners
+from shared.names import imitates, is_valid_name, keys_version, look_alike, name_key, without_joiners
 
 SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
 
@@ -32,6 +32,19 @@ def test_names_that_look_alike_have_one_key(names: list[str]) -> None:
 )
 def test_names_that_look_alike_as_they_are_written(names: list[str]) -> None:
     assert look_alike(*names)
+
+
+@pytest.mark.parametrize("name", ["dragoman", "Dragoman ", "D r a g o m a n", "Ⓓragoman!", "Dragoman✓", "Drаgoman"])
+def test_names_that_imitate_another(name: str) -> None:
+    assert imitates(name, "Dragoman")
+    assert not imitates(name, "Announcements")
+    assert imitates("★", "★")
+    assert not imitates(name, "★")
+
+
+@pytest.mark.parametrize("name", ["Dragomanov", "Dragon man", "", "!"])
+def test_names_that_imitate_no_other(name: str) -> None:
+    assert not imitates(name, "Dragoman")
 
 
 @pytest.mark.parametrize("names", [["Pavel", "Pavle"], ["ann", "anna"], ["Ivan", "ivar"]])
@@ -79,10 +92,11 @@ def test_valid_names(name: str) -> None:
         "a\u061cb",
         "a\u200bb", "a\u2060b", "\ufeffa", "a\u00adb", "\u3164", "a\u034fb", "a\u2063b", "\u115fa", "a\ufff9b",
         "a\u200db", "a\u200cb", "\u200d", "👩\u200d", "\u200d👩", "👩\u200d\u200d🚀", "|\u200d|", "ab\u200c",
+        " ", "\u3000", "\u00a0\u00a0", "\u2800", " \u2800",
         "a\ufe0f", "\ufe0f", "☺\ufe0f\ufe0f", "1\ufe0f", "a\U000e0100", "👩\U000e0067\U000e007f", "a\U000e0061",
     ],
 )  # fmt: skip
-def test_control_bidirectional_and_invisible_characters_are_rejected(name: str) -> None:
+def test_blank_names_and_control_bidirectional_and_invisible_characters_are_rejected(name: str) -> None:
     assert not is_valid_name(name)
 
 

@@ -52,6 +52,7 @@ SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
         ("nickname", {"nickname": "a\nb"}),
         ("nickname", {"nickname": "\u202ebob"}),
         ("nickname", {"nickname": "a\u200bb"}),
+        ("nickname", {"nickname": "\u2800"}),
         ("signature", {"signature": "x" * 1025}),
         ("answer", {"answer": "\0"}),
         ("device", {"device": "x" * 65}),

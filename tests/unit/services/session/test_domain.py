@@ -108,8 +108,8 @@ def test_limits_of_a_new_group_are_inclusive() -> None:
 
 
 def test_profile_changes_contain_only_given_fields() -> None:
-    request = SetProfile(ANN, nickname="Ann", status=2, actor=ANN)
-    assert profile_changes(request, LIMITS) == {"nickname": "Ann", "status": 2}
+    request = SetProfile(ANN, nickname="Zoe\u0308", status=2, actor=ANN)
+    assert profile_changes(request, LIMITS) == {"nickname": "Zoë", "status": 2}
     assert profile_changes(SetProfile(ANN, actor=ANN), LIMITS) == {}
     address = "https://" + "x" * (2048 - 8)
     every = SetProfile(
@@ -137,6 +137,7 @@ def test_profile_changes_contain_only_given_fields() -> None:
         (SetProfile(ANN, nickname="x" * 65, actor=ANN), (ErrorCode.TOO_LARGE, "nickname")),
         (SetProfile(ANN, nickname="\0", actor=ANN), (ErrorCode.INVALID, "nickname")),
         (SetProfile(ANN, nickname="a\u202eb", actor=ANN), (ErrorCode.INVALID, "nickname")),
+        (SetProfile(ANN, nickname="\u3000", actor=ANN), (ErrorCode.INVALID, "nickname")),
         (SetProfile(ANN, nickname="a\u200bb", actor=ANN), (ErrorCode.INVALID, "nickname")),
         (SetProfile(ANN, avatar="ftp://x", actor=ANN), (ErrorCode.INVALID, "avatar")),
         (SetProfile(ANN, avatar="/verify/x", actor=ANN), (ErrorCode.INVALID, "avatar")),

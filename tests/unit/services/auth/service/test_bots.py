@@ -123,6 +123,13 @@ async def test_a_token_of_a_bot_has_a_type_and_scopes_of_its_own(owner: Owner) -
     assert made.token not in repr(made)
 
 
+async def test_a_bot_of_a_user_does_not_imitate_the_operator(cluster: AuthCluster) -> None:
+    owner, operator = await enter(cluster), await cluster.operator()
+    imitating = CreateBot("DRAGOMAN ", owner.account, ORIGIN)
+    assert (await rejection(owner.edge.request(CREATE_BOT, imitating))).failure.field == "nickname"
+    assert (await operator.request(CREATE_OPERATOR_BOT, imitating)).account
+
+
 async def test_no_token_lives_longer_than_permitted(owner: Owner) -> None:
     for days in (0, 36_500):
         made = await owner.token(days=days)

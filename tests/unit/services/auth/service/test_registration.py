@@ -135,3 +135,10 @@ async def test_an_address_registers_five_accounts_a_minute(limited: AuthCluster)
     sixth = edge.register("u6@example.org", origin=ELSEWHERE)
     assert await rejection_code(sixth) == ErrorCode.RATE_LIMITED
     assert isinstance(await edge.register("u6@example.org"), Authenticated)
+
+
+@pytest.mark.parametrize("nickname", ["Dragoman", " dragoman", "Drаgoman", "DRAGOMAN!"])
+async def test_a_nickname_does_not_imitate_the_operator_s_announcements(edge: EdgeProbe, nickname: str) -> None:
+    failure = (await rejection(edge.register("ann@example.org", nickname=nickname))).failure
+    assert (failure.code, failure.field) == (ErrorCode.INVALID, "nickname")
+    assert (await edge.register("ann@example.org", nickname="Dragomanov")).nickname == "Dragomanov"

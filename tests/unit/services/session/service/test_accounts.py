@@ -60,6 +60,9 @@ async def test_account_sets_only_its_own_profile(peers: BusPeers) -> None:
     assert after.public_updated > before.public_updated
     failure = await rejection(peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="x", actor=BOB)))
     assert failure.code == ErrorCode.FORBIDDEN
+    for imitation in ("dragoman", "Drаgoman", "Dragoman."):
+        imitating = SetProfile(ANN, nickname=imitation, actor=ANN)
+        assert (await rejection(peers.edge.request(on.SET_PROFILE, imitating))).field == "nickname"
     unknown = SetProfile(AccountId(77), nickname="x", actor=AccountId(77))
     assert (await rejection(peers.edge.request(on.SET_PROFILE, unknown))).code == ErrorCode.NOT_FOUND
 
