@@ -19,7 +19,7 @@ _INVISIBLE = re.compile(
     "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Default_Ignorable_Code_Point, which includes all bidirectional controls, and the annotation controls."""
-_NO_LETTERS = re.compile(r"[\W_]+")
+_SIGNS = re.compile(r"[\W_]+")
 _BLANK_BRAILLE = "\u2800"
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _VARIATION_SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -102,7 +102,7 @@ def look_alike(name: str, other: str) -> bool:
 
 def imitates(name: str, other: str) -> bool:
     """Whether a name may be taken for the other one, also with further signs between and around its letters."""
-    bare, bare_other = (_NO_LETTERS.sub("", unicodedata.normalize("NFKC", text)) for text in (name, other))
+    bare, bare_other = (_SIGNS.sub("", unicodedata.normalize("NFKC", text)) for text in (name, other))
     return look_alike(bare, bare_other) if bare_other else look_alike(name, other)
 
 

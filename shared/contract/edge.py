@@ -211,8 +211,8 @@ class MembershipApplied(msgspec.Struct, tag="membership_applied", frozen=True):
 
 
 class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True):
-    """`account` has joined the group (to all members) or was rejected (to the account only). `version`: the chat's of
-    the join; 0: not known."""
+    """`account` has joined the group (to all members) or was rejected (to the account only, without the group's name,
+    which strangers do not see). `version`: the chat's of the join; 0: not known."""
 
     chat: ChatId
     name: str

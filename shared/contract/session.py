@@ -278,7 +278,7 @@ class RequestMembership(msgspec.Struct):
 
 class MembershipRequested(msgspec.Struct, frozen=True):
     joined: bool
-    """True: joined at once; False: the application is pending."""
+    """True: joined at once; False: the application is pending, and the name is empty: strangers do not see it."""
     name: str
     version: int = 0
     """The chat's, if joined; 0: not known."""

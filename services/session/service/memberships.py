@@ -81,7 +81,7 @@ class Memberships:
         if isinstance(result, AwaitingApproval):
             applied = MembershipApplied(request.actor, request.chat, request.text)
             await self._notifier.publish({}, [Notification(applied, result.admins)])
-            return MembershipRequested(joined=False, name=result.name)
+            return MembershipRequested(joined=False, name="")
         version = await self.finish_join(request.chat, request.actor, result.version)
         return MembershipRequested(joined=True, name=result.name, version=version)
 

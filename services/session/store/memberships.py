@@ -60,7 +60,6 @@ class StartedJoin(NamedTuple):
 class AwaitingApproval(NamedTuple):
     """The request is pending until the owner or an admin answers it; `admins` are these."""
 
-    name: str
     admins: list[AccountId]
 
 
@@ -105,7 +104,7 @@ def request_membership(
     require_active(connection, [request.actor], "actor")
     key = {"chat": group.id, "applicant": request.actor}
     store_request(connection, membership_request, key, request.text, limits, now)
-    return AwaitingApproval(group.name, admins_of(connection, group.id))
+    return AwaitingApproval(admins_of(connection, group.id))
 
 
 def answer_request(
@@ -120,7 +119,7 @@ def answer_request(
         raise domain.no_pending_request("applicant")
     if request.accept:
         return admit(connection, group, request.applicant, head, limits, now)
-    rejected = MembershipAnswered(group.id, group.name, request.applicant, accepted=False)
+    rejected = MembershipAnswered(group.id, "", request.applicant, accepted=False)
     require_active(connection, [request.applicant], "applicant")
     return pending_notifications.store(connection, [request.applicant], rejected, now)
 

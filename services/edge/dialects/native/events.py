@@ -69,8 +69,8 @@ class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
 
 
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
-    """`account` has joined the group; not `accepted`: this account's request to join is rejected. `version`: the
-    chat's, by which it has joined, if it is known."""
+    """`account` has joined the group; not `accepted`: this account's request to join is rejected, and `name` is empty.
+    `version`: the chat's, by which it has joined, if it is known."""
 
     chat: int
     account: int

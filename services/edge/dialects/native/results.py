@@ -294,7 +294,8 @@ class OpenResult(msgspec.Struct):
 
 
 class JoinResult(msgspec.Struct):
-    """`joined` false: the group's owner or an admin has yet to answer. `version`: the chat's, if joined."""
+    """`joined` false: the group's owner or an admin has yet to answer, and `name` is empty. `version`: the chat's, if
+    joined."""
 
     joined: bool
     name: str

@@ -74,13 +74,13 @@ async def test_join_is_finished_before_the_reply_and_all_members_notified(peers:
 async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers: BusPeers) -> None:
     chat = (await peers.create(actor=BOB, name="g", join_policy=APPROVAL)).chat.id
     peers.heads[chat] = 6
-    assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="g")
+    assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="")
     assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
     pending = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
     assert pending.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
     (stored,) = await peers.pending_notices(ANN)
-    rejected = MembershipAnswered(chat, "g", ANN, accepted=False, kept={ANN: stored.number})
+    rejected = MembershipAnswered(chat, "", ANN, accepted=False, kept={ANN: stored.number})
     assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(rejected, [ANN])
     assert len(peers.notices[notify(B)]) == 2
     await apply(peers, ANN, chat)
