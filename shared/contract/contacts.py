@@ -28,8 +28,8 @@ class BlockedAccounts(msgspec.Struct, frozen=True):
 
 
 class FindBlockedMembers(msgspec.Struct):
-    """Requests those of these members of chats that the other member of their private chat blocks. Requested by edges,
-    for no user."""
+    """Requests those of these members of private chats that block the other member, or that this one blocks. Requested
+    by edges, for no user."""
 
     members: list[tuple[AccountId, ChatId]]
 

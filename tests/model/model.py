@@ -106,8 +106,8 @@ class Chat(Named):
     changes: list[Change] = field(default_factory=list)
     pinned: set[int] = field(default_factory=set)
     muted: set[int] = field(default_factory=set)
-    """Members that neither send nor change anything, but may recall: in a private chat, those that the other one
-    blocks; in a group, silenced ones, also after they have left. 0: all but the leaders."""
+    """Members that neither send nor change anything: in a private chat, those that the other one blocks; in a group,
+    silenced ones, also after they have left, but these may recall. 0: all but the leaders."""
     banned: set[int] = field(default_factory=set)
     unalerted: set[int] = field(default_factory=set)
     """Members that want to be alerted of no message."""

@@ -73,7 +73,7 @@ class EphemeralHub:
             case ReadsWanted():
                 self.reads.wanted(signal)
             case BlocksChanged(account):
-                self._blocked.forget(account)
+                self._blocked.forget()
                 self._known_receipts.forget()
                 self.watching.check_again(account)
             case _:

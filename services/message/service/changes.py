@@ -64,10 +64,12 @@ class MessageChanges:
         self._recall_ms = int(settings.recall_seconds * 1000)
 
     async def change(self, request: ChangeMessage) -> Changed:
-        """The change is committed before the reply, and announced before it, each in the order of `rev`. A member that
-        may not post may recall."""
+        """The change is committed before the reply, and announced before it, each in the order of `rev`. A member of a
+        group that may not post may recall. A blocked one may not: it would take from the other member what that has
+        reported, or will."""
         roster = await self._roster(request.chat, request.actor)
-        if not isinstance(request.change, RecallText) and (failure := roster.check_muted(request.actor, now_ms())):
+        failure = roster.check_muted(request.actor, now_ms())
+        if failure is not None and (roster.pair is not None or not isinstance(request.change, RecallText)):
             raise RequestError.from_failure(failure)
         async with self._locks.setdefault(request.chat, asyncio.Lock()):
             revised = await self._store.change(request, self._rights(roster, request.actor))

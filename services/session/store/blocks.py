@@ -56,7 +56,7 @@ def blocked_members(connection: sa.Connection, pair: MemberPair) -> list[Account
 def find_blocked_members(
     connection: sa.Connection, members: Sequence[tuple[AccountId, ChatId]]
 ) -> list[tuple[AccountId, ChatId]]:
-    """Those members of private chats that the other member blocks."""
+    """Those members of private chats that block the other member, or that this one blocks."""
     numbers = {number for _, number in members}
     private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
     pairs = {row.id: parse_pair(row.pair) or () for row in connection.execute(private)}
@@ -64,11 +64,11 @@ def find_blocked_members(
     rows = sa.select(block.c.account, block.c.blocked).where(
         block.c.account.in_(accounts), block.c.blocked.in_(accounts)
     )
-    blocked = {(row.account, row.blocked) for row in connection.execute(rows)}
+    blocked = {frozenset((row.account, row.blocked)) for row in connection.execute(rows)}
     return [
         (member, number)
         for member, number in members
-        if any((other, member) in blocked for other in pairs.get(number, ()))
+        if any(frozenset((other, member)) in blocked for other in pairs.get(number, ()))
     ]
 
 

@@ -23,7 +23,7 @@ from shared.contract.edge import Delivery, Envelope, Heartbeat
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
-from shared.contract.model import Role
+from shared.contract.model import MemberPair, Role
 from shared.contract.session import (
     ChangeTimes,
     ChatEntry,
@@ -77,6 +77,7 @@ class FakeMembershipService:
         self.only_sender = NO_ACCOUNT
         """Of every chat."""
         self.muted: dict[AccountId, int] = {}
+        self.pair: MemberPair | None = None
         """Of every chat."""
         self.change_times = ChangeTimes()
         """Of every chat."""
@@ -137,6 +138,7 @@ class FakeMembershipService:
             more=more,
             speaker=self.only_sender,
             muted=self.muted,
+            pair=self.pair,
             change_times=self.change_times,
         )
 

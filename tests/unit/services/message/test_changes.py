@@ -140,6 +140,21 @@ async def test_a_muted_member_may_only_recall(env: MessageEnvironment, settings:
         assert (await change(env, ANN, RecallText())).rev == 1
 
 
+async def test_a_blocked_member_does_not_recall_what_the_other_one_reports(
+    env: MessageEnvironment, settings: Settings
+) -> None:
+    env.session.pair = ANN, BOB
+    await env.session.add_members(ROOM, ANN, BOB)
+    async with running_replica(settings):
+        await env.edges.send(ANN, ROOM)
+        env.session.muted = {ANN: 2**53 - 1}
+        await env.session.add_members(ROOM, BOB)
+        assert await rejected(env, ANN, RecallText()) is ErrorCode.FORBIDDEN
+        env.session.muted = {}
+        await env.session.add_members(ROOM, BOB)
+        assert (await change(env, ANN, RecallText())).rev == 1
+
+
 async def test_settings_end_edits_and_recalls(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN)
     never = settings.model_copy(update={"message": MessageSettings(edit_seconds=0, recall_seconds=0)})

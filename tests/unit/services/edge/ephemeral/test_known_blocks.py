@@ -48,7 +48,7 @@ async def test_a_reply_from_before_a_change_is_not_remembered(cluster: EdgeClust
     known, gate = KnownBlocks(edge.bus, Clock()), cluster.session.block(FindBlockedMembers)
     before = asyncio.create_task(known.is_blocked(ANN, CHAT))
     await cluster.session.until_requested(FindBlockedMembers)
-    known.forget(ANN)
+    known.forget()
     gate.set()
     await before
     await known.is_blocked(ANN, CHAT)
@@ -57,8 +57,7 @@ async def test_a_reply_from_before_a_change_is_not_remembered(cluster: EdgeClust
 
 
 async def test_what_is_known_is_bounded(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_blocks, "_KNOWN_ACCOUNTS", 1)
-    monkeypatch.setattr(known_blocks, "_KNOWN_CHATS", 1)
+    monkeypatch.setattr(known_blocks, "_KNOWN_PLACES", 1)
     edge = await cluster.add_edge()
     known = KnownBlocks(edge.bus, Clock())
     places = [(ANN, CHAT), (ANN, OTHER), (BOB, CHAT)]
