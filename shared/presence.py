@@ -1,15 +1,14 @@
 """Presence: the nodes of each account and the membership version of each chat. Hints in Redis, never the truth.
 
-Keys (each command touches one key, so that a cluster may spread them):
+Keys (each command touches one key):
 `presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
                 and `@<node>` → the node's mark: see shared/presence_scripts.py
 `presence:state:{k}`  see shared/presence_states.py
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `sweeper`       the node that removes the entries of dead nodes; a lease, too
-`generation`    random; of a cluster one for each shard: see shared/presence_generation.py. While it is missing or new,
-                presence is incomplete and readers must reach all nodes. It expires like a lease, so that readers of a
-                former primary, which no edge refreshes, do not trust it for long
+`generation`    random. While it is missing or new, presence is incomplete and readers must reach all nodes. It expires
+                like a lease, so that readers of a former primary, which no edge refreshes, do not trust it for long
 
 Losing Redis degrades the service and heals: lookups return unknown, edges register again. A node that has lost it alone
 announces its accounts over NATS, and lookups count it among their nodes until presence is complete again. While
@@ -31,19 +30,18 @@ from shared import presence_scripts as scripts
 from shared import presence_states
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.presence_generation import GenerationKeys
 from shared.presence_incomplete import IncompleteNodes
 from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
 from shared.presence_states import OFFLINE, GivenState, StoredState
 from shared.presence_sweep import read_pages, sweep_shard
-from shared.redis_pipelines import open_pipelines
-from shared.redis_server import ClusterReporter
+from shared.redis_pipelines import RedisPipelines
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
 N = TypeVar("N", bound=int)
 _log = log(__name__)
 _decode_incomplete = msgspec.msgpack.Decoder(PresenceIncomplete).decode
+_READ_GENERATION: Command = ("GET", "generation")
 _TRUST_SECONDS = 6.0
 """A younger generation may still lack nodes. Two beats of a lease later, each edge has registered its accounts, or
 announced that it cannot. A later one re-syncs them when it registers them."""
@@ -71,8 +69,7 @@ class Presence:
 
     def __init__(self, settings: RedisSettings, registry: CollectorRegistry | None = None) -> None:
         self._numbers = _PresenceMetrics(registry or CollectorRegistry())
-        self._round_trips = open_pipelines(settings)
-        self._generation_keys = GenerationKeys(is_cluster=settings.cluster)
+        self._round_trips = RedisPipelines(settings)
         self.losses = 0
         """Times that lookups found the generation lost: the nodes named before may have been wrong."""
         self._generation = ""
@@ -89,7 +86,7 @@ class Presence:
 
     async def check(self) -> None:
         """A round trip. Raises RedisError."""
-        await self._round_trips.execute(self._generation_keys.reads)
+        await self._round_trips.execute([_READ_GENERATION])
 
     # Edges
 
@@ -101,12 +98,12 @@ class Presence:
         ]
         try:
             with self._numbers.call("join"):
-                replies = await self._round_trips.execute([*questions, *self._generation_keys.reads])
+                replies = await self._round_trips.execute([*questions, _READ_GENERATION])
         except RedisError:
             self._met = ""
             raise
-        rows = replies[: len(questions)]
-        self._met = self._generation_keys.joined(replies[len(rows) :]) or ""
+        *rows, generation = replies
+        self._met = generation or ""
         others: dict[AccountId, list[NodeId]] = {account: [] for account in accounts}
         for account, names in _present(shards, rows):
             others[account] = [other for other in nodes_of(names) if other != node]
@@ -137,8 +134,8 @@ class Presence:
         """Refreshes the node's lease and the generation; creates a generation when there is none."""
         life = int(lease_seconds * 1000)
         with self._numbers.call("beat"):
-            replies = await self._round_trips.execute(self._generation_keys.refreshes(secrets.token_hex(8), life))
-            generation = self._generation_keys.joined(replies) or ""
+            refresh: Command = ("EVAL", scripts.REFRESH, 1, "generation", secrets.token_hex(8), life)
+            [generation] = await self._round_trips.execute([refresh])
             [held] = await self._round_trips.execute([("SET", f"node:{node}", generation, "PX", life, "GET")])
         if self._beaten not in ("", generation):
             self._whole_from = time.monotonic() + _TRUST_SECONDS
@@ -232,7 +229,7 @@ class Presence:
         questions: list[Command] = [
             *[_hmget(shard_key(shard), members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
-            *self._generation_keys.reads,  # last: a loss during the lookup makes its result unknown
+            _READ_GENERATION,  # last: a loss during the lookup makes its result unknown
         ]
         try:
             with self._numbers.call("look_up"):
@@ -242,8 +239,7 @@ class Presence:
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
             return PresenceSnapshot(None, {})
         several = len(account_shards)
-        rows = replies[: several + len(chat_shards)]
-        generation = self._generation_keys.joined(replies[len(rows) :])
+        *rows, generation = replies
         nodes = {account: nodes_of(names) for account, names in _present(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
         for members in account_shards.values():
@@ -293,7 +289,7 @@ class Presence:
 
 
 class _PresenceMetrics:
-    """Metrics of the calls of Redis: duration and failures. Names a cluster in the log."""
+    """Metrics of the calls of Redis: duration and failures."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
@@ -302,16 +298,14 @@ class _PresenceMetrics:
         self._failures = Counter(
             "dragoman_presence_failures", "Calls that Redis did not answer", ["call"], registry=registry
         )
-        self._cluster = ClusterReporter()
 
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
         try:
             with self._seconds.labels(name).time():
                 yield
-        except RedisError as error:
+        except RedisError:
             self._failures.labels(name).inc()
-            self._cluster.call_failed(error)
             raise
 
 

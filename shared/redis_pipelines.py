@@ -1,21 +1,20 @@
-"""Many commands in one call of Redis: a single server, or a cluster."""
+"""Many commands in one call of Redis."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from hiredis import pack_command
 from redis import asyncio as aioredis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ClusterDownError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.presence_scripts import Command
-from shared.redis_server import LOST_CONNECTION, redis_cluster
+from shared.redis_server import LOST_CONNECTION
 from shared.settings import RedisSettings
 from shared.tls import redis_options
 
@@ -23,28 +22,11 @@ _NO_NOTICES = MaintNotificationsConfig(enabled=False)
 """With maintenance notices enabled, the library does not detect a closed connection: after a restart of Redis, the
 next call on each connection would fail."""
 _MOST_CONNECTIONS = 100
-_LOST = (RedisConnectionError, RedisTimeoutError, ClusterDownError, RedisClusterException, *LOST_CONNECTION)
-_CONVERTED = ("HSCAN", "SET")
-"""Commands whose replies the library converts."""
 
 
-class Pipelines(Protocol):
-    """Executes commands with string replies."""
-
-    async def execute(self, commands: Iterable[Command]) -> list[Any]:
-        """The reply to each; those to one node in their order. Raises RedisError, also after `close`."""
-
-    async def close(self) -> None: ...
-
-
-def open_pipelines(settings: RedisSettings) -> Pipelines:
-    """It connects with its first call."""
-    return ClusterPipelines(settings) if settings.cluster else SinglePipelines(settings)
-
-
-class SinglePipelines:
-    """Executes many commands in one round trip, without the cost of the library's pipeline and pool for each: a timer,
-    hooks, packing in Python, metrics of its own."""
+class RedisPipelines:
+    """Executes many commands in one round trip, in their order, without the cost of the library's pipeline and pool for
+    each: a timer, hooks, packing in Python, metrics of its own."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._seconds = settings.timeout_seconds
@@ -67,6 +49,7 @@ class SinglePipelines:
         await asyncio.gather(*[connection.disconnect() for connection in self._connections])
 
     async def execute(self, commands: Iterable[Command]) -> list[Any]:
+        """The reply to each. Connects with the first call. Raises RedisError, also after `close`."""
         if self._is_closed:
             raise RedisConnectionError("the client is closed")
         packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # it takes any length
@@ -99,47 +82,3 @@ class SinglePipelines:
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         self._connections.append(connection)
         return connection
-
-
-class ClusterPipelines:
-    """The library's cluster client: it finds the node of each key, and follows moved ones. After a lost connection, it
-    asks for the nodes again and tries once more: a node may have restarted, or another one has its slots now."""
-
-    def __init__(self, settings: RedisSettings) -> None:
-        self._seconds = settings.timeout_seconds
-        self._is_closed = False
-        self._cluster = redis_cluster(settings, decode_responses=True)
-        for name in _CONVERTED:
-            self._cluster.set_response_callback(name, _unconverted)
-
-    async def close(self) -> None:
-        self._is_closed = True
-        await self._cluster.aclose()
-
-    async def execute(self, commands: Iterable[Command]) -> list[Any]:
-        if self._is_closed:
-            raise RedisConnectionError("the client is closed")
-        given = list(commands)
-        try:
-            async with asyncio.timeout(self._seconds):
-                try:
-                    return await self._execute_once(given)
-                except _LOST:
-                    await self._cluster.aclose()
-                    return await self._execute_once(given)
-        except TimeoutError as error:
-            await self._cluster.aclose()
-            raise RedisTimeoutError("no reply in time") from error
-        except _LOST as error:
-            await self._cluster.aclose()
-            raise RedisConnectionError(str(error)) from error
-
-    async def _execute_once(self, commands: Sequence[Command]) -> list[Any]:
-        pipeline = self._cluster.pipeline()
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute()
-
-
-def _unconverted(response: Any, **kwargs: Any) -> Any:
-    return response

@@ -21,7 +21,6 @@ from tests.support.commands import FORKING, command_server
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.scratch import write_to_memory
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
-from tests.support.valkey_cluster import ValkeyCluster
 
 if TYPE_CHECKING:
     from tests.support.collector import Collector
@@ -110,20 +109,6 @@ def _valkey_process(server_directory: Path, process_group: ProcessGroup) -> Iter
 def valkey_server(_valkey_process: ValkeyServer) -> ValkeyServer:
     _valkey_process.make_fresh()
     return _valkey_process
-
-
-@pytest.fixture(scope="session")
-def _valkey_cluster_processes(server_directory: Path, process_group: ProcessGroup) -> Iterator[ValkeyCluster]:
-    cluster = ValkeyCluster(server_directory / "valkey-cluster", process_group)
-    cluster.start()
-    yield cluster
-    cluster.stop()
-
-
-@pytest.fixture
-def valkey_cluster(_valkey_cluster_processes: ValkeyCluster) -> ValkeyCluster:
-    _valkey_cluster_processes.make_fresh()
-    return _valkey_cluster_processes
 
 
 @pytest.fixture(scope="session")

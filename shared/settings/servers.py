@@ -32,7 +32,6 @@ class RedisSettings(SettingsSection):
     """Presence and limits. The URL may hold the service's own user and password."""
 
     url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
-    cluster: bool = Field(False, description="redis.url leads to a node of a Redis Cluster, which knows the others")
     timeout_seconds: float = Field(0.5, gt=0, description="then presence counts as unknown")
     tls_ca: TlsCa = ""
     tls_certificate: TlsCertificate = ""

@@ -32,7 +32,6 @@ from shared.settings import (
 from tests.support.commands import ROOT
 from tests.support.forked import ForkedService
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.support.valkey_cluster import ValkeyCluster
 
 Spawned = subprocess.Popen[bytes] | ForkedService
 
@@ -88,7 +87,7 @@ class Stack:
         self,
         directory: Path,
         nats: NatsServer,
-        valkey: ValkeyServer | ValkeyCluster,
+        valkey: ValkeyServer,
         database_url: str,
         process_group: ProcessGroup,
         collector: str = "",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import Admission, WindowChange
-from shared.redis_server import REDIS_FAILURES, ClusterReporter, redis_client
+from shared.redis_server import REDIS_FAILURES, redis_client
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
@@ -63,7 +63,6 @@ class SlidingWindow:
         self._local = LocalSlidingWindow()
         self._metrics = metrics
         self._fallback_until = 0.0
-        self._cluster = ClusterReporter()
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -115,7 +114,6 @@ class SlidingWindow:
 
     def _start_fallback(self, error: Exception) -> None:
         self._fallback_until = time.monotonic() + _FALLBACK_SECONDS
-        self._cluster.call_failed(error)
         _log.warning("Redis is away, limits are counted by this process alone", error=repr(error))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from redis import asyncio as aioredis
-from redis.exceptions import NoPermissionError, RedisClusterException, RedisError
+from redis.exceptions import NoPermissionError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.adapters import mailer
@@ -25,7 +25,7 @@ from shared.database_proof import find_lock_holders, prove_writable
 from shared.errors import StartupError
 from shared.installation import DatabasesApart
 from shared.migrate import require_current
-from shared.redis_server import describe_kind, expected_kind, redis_cluster, redis_server, server_kind
+from shared.redis_server import SINGLE, describe_kind, redis_client, server_kind
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
@@ -43,29 +43,18 @@ _HEALTH_SLOT = 0
 async def valkey(user: str, settings: RedisSettings, server: Server) -> list[Finding]:
     """Check Valkey as one user; only auth's may read the clock. `server`: who runs it."""
     what, where = f"valkey {user}".strip(), show(settings.url)
-    client = redis_server(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
+    client = redis_client(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
     try:
         await client.ping()
-        if (kind := await server_kind(client)) != expected_kind(settings):
+        if (kind := await server_kind(client)) != SINGLE:
             return [failed(what, f"{where} is of the kind {kind}", describe_kind(kind))]
-        if settings.cluster:
-            await _find_nodes(settings)
         findings = [await _restricted(client, what, where, server)]
         return findings + ([await _valkey_clock(client)] if user == "auth" else [])
-    except (RedisError, RedisClusterException, OSError) as error:
+    except (RedisError, OSError) as error:
         remedy = remedies.start(server, "redis.url with its user and password")
         return [failed(what, f"{where} does not answer ({error})", remedy)]
     finally:
         await client.aclose()
-
-
-async def _find_nodes(settings: RedisSettings) -> None:
-    """Raises RedisClusterException if nodes are not found, or do not serve all slots."""
-    cluster = redis_cluster(settings)
-    try:
-        await cluster.initialize()
-    finally:
-        await cluster.aclose()
 
 
 async def _restricted(client: "aioredis.Redis", what: str, where: str, server: Server) -> Finding:

@@ -38,8 +38,6 @@ NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
 """Log lines without information: warnings about saving, which is off, and those of an orderly shutdown."""
 
 _COMMON_COMMANDS = "ping client|setinfo client|setname"
-_CLUSTER_COMMANDS = "command cluster|slots asking"
-"""Of users with keys: they find these on the nodes of a cluster."""
 
 
 def access(passwords: Mapping[str, str]) -> bytes:
@@ -74,8 +72,7 @@ def url(port: int, user: str, password: str) -> str:
 
 
 def _user(name: str, password: str, grant: Grant) -> str:
-    cluster = _CLUSTER_COMMANDS if grant.keys else ""
-    commands = " ".join(f"+{command}" for command in f"{_COMMON_COMMANDS} {cluster} {grant.commands}".split())
+    commands = " ".join(f"+{command}" for command in f"{_COMMON_COMMANDS} {grant.commands}".split())
     secret = hashlib.sha256(password.encode()).hexdigest()
     return f"user {name} on #{secret} resetkeys resetchannels {grant.keys} -@all {commands}"
 

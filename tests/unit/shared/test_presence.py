@@ -19,10 +19,8 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence, PresenceSnapshot
 from shared.presence_scripts import SHARDS, Command, RegisteredAccounts
 from shared.presence_states import ACTIVE, OFFLINE, GivenState
-from shared.redis_pipelines import SinglePipelines
 from shared.settings import EdgeSettings
 from tests.support.servers import ValkeyServer
-from tests.support.valkey_cluster import ValkeyCluster
 
 A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(65)
@@ -31,22 +29,13 @@ ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(65)
 Connect = Callable[[str], Presence]
 
 
-@pytest.fixture(params=["valkey_server", "valkey_cluster"])
-def store(request: pytest.FixtureRequest) -> ValkeyServer | ValkeyCluster:
-    found: ValkeyServer | ValkeyCluster = request.getfixturevalue(request.param)
-    return found
-
-
-on_a_single_server = pytest.mark.parametrize("store", ["valkey_server"], indirect=True)
-
-
 @pytest.fixture
-async def connect(store: ValkeyServer | ValkeyCluster) -> AsyncIterator[Connect]:
+async def connect(valkey_server: ValkeyServer) -> AsyncIterator[Connect]:
     """Opens a service's presence; all are closed at the end."""
     opened: list[Presence] = []
 
     def open_for(service: str) -> Presence:
-        opened.append(Presence(store.settings(service)))
+        opened.append(Presence(valkey_server.settings(service)))
         return opened[-1]
 
     yield open_for
@@ -111,13 +100,13 @@ async def test_nodes_are_read_from_a_young_generation(connect: Connect) -> None:
 
 
 @pytest.mark.usefixtures("trusting")
-async def test_losing_everything_shows_and_heals(store: ValkeyServer | ValkeyCluster, connect: Connect) -> None:
+async def test_losing_everything_shows_and_heals(valkey_server: ValkeyServer, connect: Connect) -> None:
     edge, message = connect("edge"), connect("message")
     first = await edge.beat(A, 10)
     assert not first.held
     await edge.join(A, [ANN])
     assert await edge.beat(A, 10) == (True, first.generation)
-    store.flush()
+    valkey_server.flush()
     assert (await message.lookup([ANN])).nodes is None
     after = await edge.beat(A, 10)
     assert not after.held
@@ -170,7 +159,6 @@ async def test_a_node_that_comes_back_during_a_sweep_keeps_what_it_registers(
     assert (await message.lookup([ANN, CEM])).nodes == {ANN: (A,)}
 
 
-@on_a_single_server
 async def test_nothing_is_left_of_a_dead_node(valkey_server: ValkeyServer, connect: Connect) -> None:
     edge = connect("edge")
     await edge.join(A, [ANN])
@@ -181,7 +169,6 @@ async def test_nothing_is_left_of_a_dead_node(valkey_server: ValkeyServer, conne
         assert [await redis.hgetall(f"presence:{{{shard}}}") for shard in (1, 2)] == [{}, {}]
 
 
-@on_a_single_server
 @pytest.mark.usefixtures("trusting")
 async def test_without_redis_presence_is_unknown_and_edges_learn_it(
     valkey_server: ValkeyServer, connect: Connect
@@ -203,7 +190,6 @@ async def test_without_redis_presence_is_unknown_and_edges_learn_it(
     assert (await connect("message").lookup([ANN])).nodes == {ANN: (A,)}
 
 
-@on_a_single_server
 async def test_a_node_knows_that_others_may_be_forgotten(
     valkey_server: ValkeyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +214,6 @@ async def test_a_node_knows_that_others_may_be_forgotten(
     assert there.has_lost_state
 
 
-@on_a_single_server
 async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: ValkeyServer, connect: Connect) -> None:
     edge, session = connect("edge"), connect("session")
     await edge.beat(A, 10)
@@ -244,7 +229,6 @@ async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: 
     assert (await session.lookup(chats=[ChatId(1)])).versions == {ChatId(1): 2}
 
 
-@on_a_single_server
 async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer, connect: Connect) -> None:
     message = connect("message")
     valkey_server.pause()
@@ -253,7 +237,6 @@ async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer
     valkey_server.resume()
 
 
-@on_a_single_server
 @pytest.mark.usefixtures("trusting")
 async def test_replies_that_nobody_has_read_answer_nothing_else(
     valkey_server: ValkeyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
@@ -348,7 +331,6 @@ async def test_a_repair_gives_way_to_a_sweep(connect: Connect, monkeypatch: pyte
     assert await edge.nodes([ANN, CEM]) == {ANN: (A,), CEM: (A,)}
 
 
-@on_a_single_server
 async def test_a_repair_replaces_a_lost_mark(valkey_server: ValkeyServer, connect: Connect) -> None:
     edge, registered = connect("edge"), RegisteredAccounts()
     await edge.join(A, [ANN, CEM])
@@ -360,7 +342,6 @@ async def test_a_repair_replaces_a_lost_mark(valkey_server: ValkeyServer, connec
     assert registered.differing(await edge.marks(A)) == []
 
 
-@on_a_single_server
 async def test_a_dead_node_of_the_former_version_is_swept(valkey_server: ValkeyServer, connect: Connect) -> None:
     """Its mark has no count and no sum."""
     edge = connect("edge")
@@ -419,7 +400,6 @@ def test_a_connection_that_has_just_been_reset_is_a_failure_of_redis(valkey_serv
     async def lose_connection() -> None:
         edge = Presence(valkey_server.settings("edge"))
         await edge.beat(A, 10)
-        assert isinstance(edge._round_trips, SinglePipelines)
         (connection,) = edge._round_trips._idle
         send = connection.send_packed_command
 

@@ -9,14 +9,12 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from redis.asyncio import RedisCluster
 
 from services.auth.adapters import sliding_window as module
 from services.auth.adapters.sliding_window import LocalSlidingWindow, SlidingWindow
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import Admission, WindowChange
 from tests.support.servers import ValkeyServer
-from tests.support.valkey_cluster import ValkeyCluster
 
 CHANGES = st.sampled_from(["add", "peek", "begin", "fail", "succeed"])
 STEPS = st.lists(st.tuples(CHANGES, st.integers(0, 4), st.floats(0, 5)))
@@ -41,17 +39,6 @@ async def test_events_count_up_to_the_limit(window: SlidingWindow) -> None:
     assert [await add(window) for _ in range(4)] == [0, 1, 2, 2]
     assert await window.count("key", 60) == 2
     assert await window.count("other", 60) == 0
-
-
-async def test_events_count_in_a_cluster(valkey_cluster: ValkeyCluster, metrics: AuthMetrics) -> None:
-    one, other = (SlidingWindow(valkey_cluster.settings("auth"), metrics) for _ in range(2))
-    for key in map(str, range(20)):
-        assert [await window.add(key, 60, 2) for window in (one, other, one)] == [0, 1, 2]
-        await one.clear(key)
-        assert await other.count(key, 60) == 0
-    await one.check()
-    for window in (one, other):
-        await window.close()
 
 
 async def begin(window: SlidingWindow) -> Admission:
@@ -177,7 +164,6 @@ def test_a_connection_that_has_just_been_reset_counts_as_no_redis(
     async def lose_connection() -> None:
         window = SlidingWindow(valkey_server.settings("auth"), metrics)
         assert await add(window) == 0
-        assert not isinstance(window._redis, RedisCluster)
         pool = window._redis.connection_pool
         ensure = pool.ensure_connection
 

@@ -23,7 +23,6 @@ from shared.contract.permissions import BUS_USERS, BusUser
 from shared.contract.subjects import LOGIN
 from tests.support.databases import forgotten_transaction
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
-from tests.support.valkey_cluster import ValkeyCluster
 from tests.system.databases import databases
 from tests.unit.services.cli.installed import write_installation
 
@@ -113,13 +112,7 @@ async def test_redis_cluster(installation: Path, tmp_path: Path, process_group: 
     node.start()
     url = node.keeper_url
     assert "is of the kind cluster" in await failure(installation, f"redis.url={url}")
-    assert "All slots are not covered" in await failure(installation, f"redis.url={url}", "redis.cluster=true")
     node.stop()
-
-
-async def test_redis_cluster_that_serves_all_slots(installation: Path, valkey_cluster: ValkeyCluster) -> None:
-    url = valkey_cluster.nodes[0].keeper_url
-    assert "may do anything" in await failure(installation, f"redis.url={url}", "redis.cluster=true")
 
 
 async def test_unreachable_valkey(installation: Path) -> None:
