@@ -15,18 +15,19 @@ from uvicorn.server import ServerState
 from services.edge.gateway.flood import PART_BYTES, FloodGuard
 from services.edge.gateway.handshake import HandshakeRequest
 from services.edge.gateway.http_date import http_date
+from services.edge.gateway.turns import Turns
 from shared.settings import LimitsSettings
 
 _HEAD_BYTES = 16 * 1024
 """Also of the sizes and extensions of chunks, and of trailers, between two bytes of a body."""
 _FRAMING_PER_BYTE = 8
 """So many of those bytes may come for each of the body. A chunk of one byte needs five."""
-_CHUNK_BYTES = 1024
-"""A chunk counts as so many bytes against the rate."""
 _PIECE_BYTES = 4096
 """Parsed at a time."""
-_TURN_CHUNKS = 512
-"""After so many chunks, the event loop serves others."""
+_TURN_BYTES = 8192
+"""After so many bytes that are no body, the event loop serves others: they may be 1,600 chunks."""
+_FRAMING_COST = 24
+"""A byte beside a body counts as so many more against the rate, so that a chunk counts as a small fragment does."""
 _PIPELINED = 8
 """Requests that wait for the responses to those before them; clients send none."""
 _NOTHING = memoryview(b"")
@@ -36,10 +37,12 @@ Upgrade = Callable[[HandshakeRequest, asyncio.Transport, bytes], None]
 
 
 class RequestLimits(NamedTuple):
-    """`head_seconds`: for receiving one whole request head, and for waiting for the next."""
+    """`head_seconds`: for receiving one whole request head, and for waiting for the next. `turns`: shared by all
+    connections that send much beside bodies."""
 
     head_seconds: float
     rates: LimitsSettings
+    turns: Turns
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -60,6 +63,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.is_flood = False
         self._upgrade = upgrade
         self._head_seconds = limits.head_seconds
+        self._turns = limits.turns
         self._flood = FloodGuard(limits.rates)
         self._admit = admit
         self._ended = ended
@@ -70,14 +74,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._allowance = _HEAD_BYTES
         """Bytes that may come before the next one of a body, or the end of a message."""
         self._unparsed = _NOTHING
+        self._received = 0
+        """Bytes that have not been counted against the rate."""
         self._piece = _NOTHING
         """That is being parsed."""
-        self._chunks = 0
-        """In this turn."""
+        self._body_bytes = 0
+        """In the piece."""
         self._completes = False
-        """Whether a message has ended in this turn."""
-        self._turn: asyncio.TimerHandle | None = None
-        """Set while nothing is read or parsed."""
+        """Whether a head or a message has ended in this turn."""
+        self._pause: asyncio.TimerHandle | None = None
+        self._rests = False
+        """Nothing is read or parsed until the next turn."""
         self._cycles = deque[RequestResponseCycle]()
         """Without a complete response, the oldest first."""
 
@@ -91,8 +98,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
-        if self._turn is not None:
-            self._turn.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
         self._unparsed = _NOTHING
         self._ended(self)
         for cycle in self._cycles:  # the base class tells the last one alone
@@ -104,34 +111,45 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
-        if self._turn is None:
-            self._parse(len(data))
+        self._received += len(data)
+        if not self._rests:
+            self._parse()
         else:  # the base class has resumed reading
             self.transport.pause_reading()
 
-    def _parse(self, received: int = 0) -> None:
-        """As much as fits into one turn of the event loop. `received`: new bytes."""
-        self._chunks, self._completes = 0, False
-        while self._unparsed and self._chunks < _TURN_CHUNKS and not self.transport.is_closing():
-            self._piece, self._unparsed = self._unparsed[:_PIECE_BYTES], self._unparsed[_PIECE_BYTES:]
-            self._allowance -= len(self._piece)
-            super().data_received(self._piece)  # type: ignore[arg-type]
-            if self._allowance < 0:
-                self._end_flood()
+    def _parse(self) -> None:
+        """As much as fits into one turn of the event loop."""
+        framing, self._completes = 0, False
+        while self._unparsed and framing < _TURN_BYTES and not self.transport.is_closing():
+            framing += self._parse_piece()
         self._piece = _NOTHING
         if not (self._is_upgraded or self.transport.is_closing()):
-            self._rest(received)
+            received, self._received = self._received, 0
+            self._rest(received if self._completes else max(received, PART_BYTES) + framing * _FRAMING_COST)
 
-    def _rest(self, received: int) -> None:
-        """Until the next turn, or as long as the rate demands."""
-        counted = max(received, PART_BYTES) if received and not self._completes else received
-        seconds = self._flood.pause_seconds(counted + self._chunks * _CHUNK_BYTES, self.loop.time())
+    def _parse_piece(self) -> int:
+        """How many bytes of it are no body."""
+        self._piece, self._unparsed = self._unparsed[:_PIECE_BYTES], self._unparsed[_PIECE_BYTES:]
+        size, self._body_bytes = len(self._piece), 0
+        self._allowance -= size
+        super().data_received(self._piece)  # type: ignore[arg-type]
+        self._allowance = min(_HEAD_BYTES, self._allowance + self._body_bytes * (1 + _FRAMING_PER_BYTE))
+        if self._allowance < 0:
+            self._end_flood()
+        return size - self._body_bytes
+
+    def _rest(self, counted: int) -> None:
+        """Until the next turn, or as long as the rate demands for so many bytes."""
+        seconds = self._flood.pause_seconds(counted, self.loop.time())
         if self._unparsed or seconds:
+            self._rests = True
             self.transport.pause_reading()
-            self._turn = self.loop.call_later(seconds, self._next_turn)
+            self._pause = self.loop.call_later(seconds, self._turns.wait, self._next_turn)
 
     def _next_turn(self) -> None:
-        self._turn = None
+        self._rests = False
+        if self.transport.is_closing():
+            return
         if not self.flow.read_paused:
             self.transport.resume_reading()
         if self._unparsed:
@@ -168,6 +186,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Raises ValueError for a head that is too large, without exactly one Host (RFC 9112, section 3.2), and for one
         request too many, which ends the parsing of what was received, with status 400."""
         self._is_head = False
+        self._completes = True
         self._allowance = _HEAD_BYTES
         if len(self.pipeline) >= _PIPELINED:
             raise ValueError("too many requests at once")
@@ -182,11 +201,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._cycles.append(self.cycle)
             self._cancel_deadline()
 
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-
     def on_body(self, body: bytes) -> None:
-        self._allowance = min(_HEAD_BYTES, self._allowance + len(body) * (1 + _FRAMING_PER_BYTE))
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:

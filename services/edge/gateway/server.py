@@ -29,6 +29,7 @@ from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
+from services.edge.gateway.turns import Turns
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
 from shared.settings import EdgeSettings, LimitsSettings
@@ -64,6 +65,7 @@ class Gateway:
         self._new_parser = FrameParserPool(limits.transport_frame_bytes)
         self._tls = tls
         self._head_seconds = head_seconds
+        self._request_limits = RequestLimits(head_seconds, limits, Turns())
         self._config = uvicorn.Config(
             http, lifespan="off", ws=WebSocket, log_config=None, log_level="error", access_log=False,
             proxy_headers=False, server_header=False,
@@ -147,7 +149,7 @@ class Gateway:
 
     def _http_protocol(self, address: str = "") -> HttpProtocol:
         return HttpProtocol(
-            self._config, self._requests, self._upgrade, RequestLimits(self._head_seconds, self._limits),
+            self._config, self._requests, self._upgrade, self._request_limits,
             self._admit_http, self._http.discard, address,
         )  # fmt: skip
 

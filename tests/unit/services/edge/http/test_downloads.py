@@ -55,7 +55,8 @@ async def test_an_empty_file(site: HttpSite) -> None:
 async def test_head_has_the_same_headers_without_the_body(site: HttpSite) -> None:
     media = await site.store(LARGE)
     head, get = [await site.fetch(method, f"/media/{media.id}") for method in ("HEAD", "GET")]
-    assert (head.status, head.headers, head.body) == (200, get.headers, b"")
+    dated = {"date": get.headers["date"]}
+    assert (head.status, head.headers | dated, head.body) == (200, get.headers, b"")
     assert (await site.fetch("HEAD", f"/media/{media.id}", Range="bytes=0-1")).status == 200
 
 
