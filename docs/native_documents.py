@@ -13,6 +13,7 @@ from services.edge.dialects.native.operation import Operation
 from services.edge.dialects.native.operations import OPERATIONS, VERSION
 from services.edge.dialects.native.parameters import Id
 from services.edge.dialects.native.results import ErrorInfo
+from shared.contract.bots import TokenScope
 
 Schema = dict[str, Any]
 
@@ -144,7 +145,7 @@ def _message(name: str) -> Schema:
 
 
 def open_api() -> Schema:
-    """Each operation as an HTTP request."""
+    """Each operation as an HTTP request. `x-bot-scopes`: what the token of a bot needs; null: no bot may."""
     schemas = "#/components/schemas/{name}"
     posted = [one for one in OPERATIONS if one.name not in _OF_CONNECTIONS]
     parameters = {one.parameters for one in posted}
@@ -157,6 +158,7 @@ def open_api() -> Schema:
         "operationId": "events",
         "summary": "the events from now on, or after those that the client has",
         "security": [{"token": []}],
+        "x-bot-scopes": [TokenScope.READ],
         "parameters": [_cursor("Last-Event-ID", "header"), _cursor("have", "query")],
     }
     paths: Schema = {f"/api/v1/{one.name}": {"post": _posted(one, schemas)} for one in posted}
@@ -182,6 +184,7 @@ def _posted(one: Operation, schemas: str) -> Schema:
         "operationId": one.name,
         "summary": one.text,
         "security": [{"token": []}] if one.needs_login else [],
+        "x-bot-scopes": None if one.scopes is None else sorted(one.scopes),
         "requestBody": {"content": _json_content({"$ref": schemas.format(name=one.parameters.__name__)})},
         "responses": {
             "200": {"description": "done", "content": _json_content(result)},

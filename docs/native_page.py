@@ -62,7 +62,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _operation(path: str, method: str, operation: Schema, shapes: Schema) -> str:
-    token = "needs a token" if operation["security"] else "needs no token"
+    token = _token(operation) if operation["security"] else "needs no token"
     parts = [
         f'<h3 id="{operation["operationId"]}"><code>{method.upper()} {path}</code></h3>',
         f"<p>{_sentence(operation['summary'])} <small>It {token}.</small></p>",
@@ -79,6 +79,15 @@ def _operation(path: str, method: str, operation: Schema, shapes: Schema) -> str
             f"<h4>Reply</h4><p>A stream of server-sent events: {_type(events)}.</p>",
         ]
     return "".join(parts)
+
+
+def _token(operation: Schema) -> str:
+    """Which token it needs."""
+    scopes = operation["x-bot-scopes"]
+    if scopes is None:
+        return "needs the token of a user"
+    named = " and ".join(f"<code>{scope}</code>" for scope in scopes)
+    return f"needs a token, and of a bot the scope {named}" if named else "needs a token"
 
 
 def _body(schema: Schema, shapes: Schema) -> str:

@@ -118,6 +118,8 @@ def test_open_api_has_the_operations_that_need_no_connection() -> None:
     for operation in OPERATIONS:
         if (path := document["paths"].get(f"/api/v1/{operation.name}")) is not None:
             assert path["post"]["security"] == ([{"token": []}] if operation.needs_login else [])
+            scopes = path["post"]["x-bot-scopes"]
+            assert (None if scopes is None else {*scopes}) == operation.scopes
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
 
