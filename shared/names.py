@@ -26,6 +26,7 @@ _VARIATION_SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 """The flag of a region, as of Scotland."""
 _KEYCAP = re.compile("[0-9#*]\ufe0f\u20e3")
+_SEQUENCE = re.compile(f"({_TAGGED_FLAG.pattern}|{_KEYCAP.pattern})|{_INVISIBLE.pattern}")
 _EMOJI_ENDS = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 """The emoji presentation and the skin tones, which may stand between an emoji and a joiner."""
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
@@ -51,6 +52,19 @@ def without_joiners(name: str) -> str:
     and its emoji sequences need."""
     name = _KEYCAP.sub("#", _TAGGED_FLAG.sub("\U0001f3f4", name))
     return _INVISIBLE.sub(lambda found: "" if _is_needed(name, found.start()) else found[0], name)
+
+
+def without_invisible(name: str) -> str:
+    """The name without control characters, and without those invisible ones that neither its scripts nor its emoji
+    need."""
+    before, shown = "", "".join(one for one in name if unicodedata.category(one) not in _CONTROLS)
+    while shown != before:  # what follows a removed character may have needed it
+        before, shown = shown, _SEQUENCE.sub(_kept, shown)
+    return shown
+
+
+def _kept(found: re.Match[str]) -> str:
+    return found[0] if found[1] or _is_needed(found.string, found.start()) else ""
 
 
 def _is_needed(name: str, at: int) -> bool:

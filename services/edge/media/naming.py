@@ -4,19 +4,23 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
+from shared.names import without_invisible
+
 _NAME_BYTES = 255
 _EXTENSION_BYTES = 32
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories of invisible characters: controls, line breaks, marks that change the writing direction."""
 
 
 def safe_name(name: str) -> str:
-    """The last component of a Unix or Windows path without invisible characters, in at most 255 bytes of UTF-8 with its
-    extension. May be empty."""
-    last = re.split(r"[/\\]", name)[-1]
-    visible = "".join(character for character in last if unicodedata.category(character) not in _INVISIBLE)
-    stripped = visible.strip().rstrip(". ")
-    return _shortened(stripped)
+    """The last component of a Unix or Windows path in Unicode's composed form (NFC), without invisible characters but
+    those that its script needs, in at most 255 bytes of UTF-8 with its extension. May be empty."""
+    before, safe = "", re.split(r"[/\\]", name)[-1]
+    while safe != before:  # a shortened name may end with a character that is needed no more
+        before, safe = safe, _cleaned(safe)
+    return safe
+
+
+def _cleaned(name: str) -> str:
+    return _shortened(without_invisible(unicodedata.normalize("NFC", name)).strip().rstrip(". "))
 
 
 def _shortened(name: str) -> str:

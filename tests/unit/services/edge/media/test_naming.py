@@ -22,6 +22,12 @@ from services.edge.media.naming import safe_name
         (".bashrc", ".bashrc"),
         ("two\r\nlines\x00\x1b[31m\u2028.txt", "twolines[31m.txt"),
         ("gnp.\u202eexe", "gnp.exe"),
+        ("Re\u0301sume\u0301.pdf", "Résumé.pdf"),
+        ("نامه\u200cای.pdf", "نامه\u200cای.pdf"),
+        ("क्\u200dष.txt", "क्\u200dष.txt"),
+        ("👩\u200d🚀 1\ufe0f\u20e3.png", "👩\u200d🚀 1\ufe0f\u20e3.png"),
+        ("in\u200bvoice\u200d.pdf\u200c", "invoice.pdf"),
+        ("🫨.png", "🫨.png"),
         ("\ud800x", "x"),
         ("", ""),
     ],
@@ -41,6 +47,8 @@ def test_any_name_is_safe(name: str) -> None:
     safe = safe_name(name)
     assert len(safe.encode()) <= 255
     assert not set(safe) & set("/\\\r\n\0")
-    assert not {unicodedata.category(character) for character in safe} & {"Cc", "Cf", "Cs"}
+    assert unicodedata.is_normalized("NFC", safe)
+    assert not {unicodedata.category(character) for character in safe} & {"Cc", "Cs"}
+    assert not set(safe) & set("\u200b\u202e\u2066\ufeff")
     assert safe not in (".", "..")
     assert safe_name(safe) == safe
