@@ -39,6 +39,7 @@ _REASON_CHARACTERS = 1_000
 _LINK_CHARACTERS = 64
 _INT64_MAX = 2**63 - 1
 _SECONDS_MAX = 2**31 - 1
+_LATE_MS = 60_000
 _SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every client can read."""
 ALWAYS = _SAFE_INTEGER_MAX
@@ -287,9 +288,11 @@ def check_uses(uses: int) -> None:
     _check_number("uses", uses, _SAFE_INTEGER_MAX)
 
 
-def check_time(time: int, field: str) -> None:
-    """Unix ms."""
+def check_end(field: str, time: int, now: int) -> None:
+    """Unix ms, of now or later; 0: there is none. A request may be repeated, and clocks differ."""
     _check_number(field, time, _SAFE_INTEGER_MAX)
+    if 0 < time < now - _LATE_MS:
+        raise RequestError(ErrorCode.INVALID, f"{field} is in the past: it is in Unix milliseconds", field)
 
 
 # Lists

@@ -49,7 +49,7 @@ class BanList(msgspec.Struct, frozen=True):
 
 class SilenceMember(msgspec.Struct):
     """The owner or an admin silences a member of a lower role, or (NO_ACCOUNT) all but the owner and the admins: their
-    messages are rejected with `forbidden` before `until` (Unix ms); a time that has passed ends it. The silence of a
+    messages are rejected with `forbidden` before `until` (Unix ms); 0 ends it. The silence of a
     former member goes on when it joins again. Errors: `not_found` for an account that is no member, `forbidden` for a
     member of the same or a higher role, `limit` for too many silenced members."""
 

@@ -168,7 +168,7 @@ class Chats:
     async def mute_chat(self, request: MuteChat) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        domain.check_time(request.until, "until")
+        domain.check_end("until", request.until, now_ms())
         await self._database.write(partial(mutes.mute_chat, request=request))
         return Ack()
 

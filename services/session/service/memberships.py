@@ -154,7 +154,7 @@ class Memberships:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_uses(request.uses)
-        domain.check_time(request.expires, "expires")
+        domain.check_end("expires", request.expires, now_ms())
         code = secrets.token_urlsafe(_LINK_BYTES)
         create = partial(links.create, request=request, code=code, limits=self._limits, now=now_ms())
         return await self._database.write(create)

@@ -27,7 +27,7 @@ class Moderation:
     async def ban_member(self, request: BanMember) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
-        domain.check_time(request.until, "until")
+        domain.check_end("until", request.until, now_ms())
         ban = partial(
             moderation.ban_member,
             request=request,
@@ -56,7 +56,7 @@ class Moderation:
         if request.account != NO_ACCOUNT:
             domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
-        domain.check_time(request.until, "until")
+        domain.check_end("until", request.until, now_ms())
         silence = partial(moderation.silence_member, request=request, limits=self._limits, now=now_ms())
         version = await self._database.write(silence)
         await self._notifier.publish({request.chat: version})

@@ -291,7 +291,7 @@ class Native(Dialect):
                 return results.LoginResult(verify=results.VerificationInfo(expires))
             case TokenRenewed(account, sid, expires):
                 self._sid = sid
-                return results.TokenResult(account, sid, expires, self.unix_ms)
+                return results.TokenResult(account, sid, results.unix_ms_of(expires), self.unix_ms)
             case Refreshed():
                 return encode.refreshed(reply, self.unix_ms)
             case Logins():

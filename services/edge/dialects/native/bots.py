@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from services.edge.dialects import validation
+from services.edge.dialects.native import results
 from services.edge.dialects.native.parameters import AccountParameters, Parameters
 from services.edge.dialects.native.requests import Caller
 from shared.contract.bots import (
@@ -45,7 +46,7 @@ class CreateBotResult(msgspec.Struct):
 
 
 class CreateBotTokenResult(msgspec.Struct):
-    """`token`: it is shown this once. `sid`: names it, no secret. `expires`: Unix seconds."""
+    """`token`: it is shown this once. `sid`: names it, no secret. `expires`: Unix milliseconds."""
 
     sid: str
     token: str
@@ -53,7 +54,7 @@ class CreateBotTokenResult(msgspec.Struct):
 
 
 class BotTokenInfo(msgspec.Struct):
-    """`created`: Unix milliseconds; `expires`: Unix seconds."""
+    """`created`, `expires`: Unix milliseconds."""
 
     sid: str
     name: str
@@ -100,7 +101,7 @@ def result(reply: CreatedBot | BotList | CreatedBotToken) -> msgspec.Struct:
         case BotList(bots):
             return BotsResult(infos(bots))
         case CreatedBotToken(sid, token, expires):
-            return CreateBotTokenResult(sid, token, expires)
+            return CreateBotTokenResult(sid, token, results.unix_ms_of(expires))
 
 
 def infos(bots: list[BotView]) -> list[BotInfo]:
@@ -108,4 +109,4 @@ def infos(bots: list[BotView]) -> list[BotInfo]:
 
 
 def _token_info(one: BotTokenView) -> BotTokenInfo:
-    return BotTokenInfo(one.sid, one.name, one.scopes, one.created, one.expires)
+    return BotTokenInfo(one.sid, one.name, one.scopes, one.created, results.unix_ms_of(one.expires))

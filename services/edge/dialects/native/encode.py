@@ -46,10 +46,10 @@ ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWN
 
 
 def logged_in(answer: Authenticated, unix_ms: int) -> results.LoginResult:
-    place = answer.account, answer.sid, answer.token, answer.expires, answer.uuid, answer.nickname
+    place = answer.account, answer.sid, answer.token, results.unix_ms_of(answer.expires), answer.uuid, answer.nickname
     shown = results.LoginResult(*place, time=unix_ms)
     if answer.refresh:
-        shown.refresh, shown.refresh_expires = answer.refresh, answer.refresh_expires
+        shown.refresh, shown.refresh_expires = answer.refresh, results.unix_ms_of(answer.refresh_expires)
     return shown
 
 
@@ -59,7 +59,7 @@ def password_changed(reply: PasswordChanged, unix_ms: int) -> made.PasswordResul
 
 
 def refreshed(reply: Refreshed, unix_ms: int) -> RefreshResult:
-    tokens = reply.token, reply.expires, reply.refresh, reply.refresh_expires
+    tokens = reply.token, results.unix_ms_of(reply.expires), reply.refresh, results.unix_ms_of(reply.refresh_expires)
     return RefreshResult(reply.account, reply.sid, *tokens, unix_ms)
 
 
@@ -69,7 +69,8 @@ def sessions(logins: Logins, sid: str) -> results.SessionsResult:
 
 
 def _session(login: LoginView, *, here: bool) -> results.SessionInfo:
-    return results.SessionInfo(login.sid, login.created, login.expires, login.address, login.client, here, login.device)
+    times = login.created, results.unix_ms_of(login.expires)
+    return results.SessionInfo(login.sid, *times, login.address, login.client, here, login.device)
 
 
 def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:

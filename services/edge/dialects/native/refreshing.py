@@ -15,7 +15,7 @@ class RefreshParameters(Parameters, kw_only=True):
 
 class RefreshResult(msgspec.Struct):
     """A new token, for `token`, and a new refresh token; the former one is spent. `expires`, `refresh_expires`: Unix
-    seconds, by the server's clock, which shows `time`."""
+    milliseconds, by the server's clock, which shows `time`."""
 
     account: int
     sid: str

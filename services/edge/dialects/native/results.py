@@ -46,9 +46,14 @@ class VerificationInfo(msgspec.Struct):
     expires: int
 
 
+def unix_ms_of(seconds: int) -> int:
+    """Tokens end at full seconds. All times of native are in Unix milliseconds."""
+    return seconds * 1000
+
+
 class LoginResult(msgspec.Struct):
-    """`expires`, `refresh_expires`: Unix seconds, by the server's clock, which shows `time`. With `verify`, nothing
-    else: the login waits for a mailed link."""
+    """`expires`, `refresh_expires`: Unix milliseconds, by the server's clock, which shows `time`. With `verify`,
+    nothing else: the login waits for a mailed link."""
 
     account: int | UnsetType = UNSET
     sid: str | UnsetType = UNSET
@@ -70,7 +75,7 @@ class TokenResult(msgspec.Struct):
 
 
 class SessionInfo(msgspec.Struct):
-    """A login. `created`: Unix milliseconds; `expires`: Unix seconds. `here`: of this connection. `device`: as it was
+    """A login. `created`, `expires`: Unix milliseconds. `here`: of this connection. `device`: as it was
     named at the login, or empty."""
 
     sid: str

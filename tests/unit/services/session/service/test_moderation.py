@@ -2,11 +2,13 @@
 
 import pytest
 
+from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.edge import ChatRenamed, MembershipChanged, Notify
 from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, ChatId
+from shared.contract.invitations import CreateLink
 from shared.contract.model import Role
 from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.mutes import Mute, MuteChat
@@ -112,3 +114,19 @@ async def test_a_member_mutes_a_chat(peers: BusPeers) -> None:
     ):
         failure = await rejection(peers.edge.request(on.MUTE_CHAT, request))
         assert (failure.code, failure.field) == (code, field)
+
+
+async def test_a_time_in_the_past_is_rejected(peers: BusPeers) -> None:
+    """Most often it is in seconds."""
+    chat = (await peers.create(BOB, actor=ANN)).chat.id
+    edge, seconds, just_now = peers.edge, now_ms() // 1000, now_ms() - 1_000
+    for failed in (
+        await rejection(edge.request(on.BAN_MEMBER, BanMember(chat, BOB, seconds, ANN))),
+        await rejection(edge.request(on.SILENCE_MEMBER, SilenceMember(chat, BOB, seconds, ANN))),
+        await rejection(edge.request(on.MUTE_CHAT, MuteChat(chat, seconds, actor=BOB))),
+        await rejection(edge.request(on.CREATE_LINK, CreateLink(chat, expires=seconds, actor=ANN))),
+    ):
+        assert (failed.code, failed.field in ("until", "expires")) == (ErrorCode.INVALID, True)
+        assert "is in the past: it is in Unix milliseconds" in failed.text
+    assert (await edge.request(on.SILENCE_MEMBER, SilenceMember(chat, BOB, just_now, ANN))).version
+    assert (await edge.request(on.SILENCE_MEMBER, SilenceMember(chat, BOB, 0, ANN))).version
