@@ -48,7 +48,7 @@ def test_an_operation_shows_its_members() -> None:
     assert "<code>count</code></td><td>integer, from 1, to 200, <code>50</code> if left out</td>" in history
     assert '<code>chat</code></td><td>integer, from 1</td><td class="soft"></td>' in history
     assert '<td>list of <a href="#ShownMessage">ShownMessage</a></td>' in history
-    assert "It needs a token." in history
+    assert "It needs a token, and of a bot the scope <code>read</code>." in history
 
 
 def test_texts_are_escaped() -> None:
