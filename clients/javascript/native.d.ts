@@ -323,6 +323,7 @@ export type ExportResult = {
   requests: RequestsResult;
   blocks: Array<number>;
   chats: Array<number>;
+  left_chats: Array<number>;
   sessions: Array<SessionInfo>;
   bots: Array<BotInfo>;
   reports: Array<ReportInfo>;

@@ -225,7 +225,9 @@ class ChatSynced(msgspec.Struct, frozen=True):
 class GetHistory(msgspec.Struct):
     """A page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th newest; `older`:
     newest first. A start before the first message gives an empty page. `all`: an operator reads, who need not be a
-    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index."""
+    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index.
+    `own`: the actor's own messages alone, from `start` on, also those of a former membership. `left`: the edge has
+    checked that the actor was in the chat, and need not be."""
 
     chat: ChatId
     start: int
@@ -235,10 +237,13 @@ class GetHistory(msgspec.Struct):
     all: bool = False
     with_reactions: bool = False
     read_to: int | None = None
+    own: bool = False
+    left: bool = False
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`more`: the reply was full. `rev`, `reactions` (by index), `unread` (and those with mentions): if requested."""
+    """`more`: the reply was full. `rev`, `reactions` (by index), `unread` (and those with mentions): if requested.
+    `upto`: of `own` messages, those up to this index are in the reply."""
 
     messages: list[Message]
     head: int
@@ -246,6 +251,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     rev: int = 0
     reactions: dict[int, Reactions] = {}
     unread: tuple[int, int] | None = None
+    upto: int = 0
 
 
 class GetQuoted(msgspec.Struct):

@@ -23,19 +23,22 @@ class EnsureProfile(msgspec.Struct, kw_only=True):
 
 
 class GetAccount(msgspec.Struct):
-    """Requests a profile; `lists` adds the ids of chats and friends, for the account itself only."""
+    """Requests a profile; `lists` adds the ids of chats and friends, `left` those of former chats, for the account
+    itself only."""
 
     account: AccountId
     lists: bool = False
     actor: AccountId = NO_ACCOUNT
+    left: bool = False
 
 
 class AccountView(msgspec.Struct, frozen=True):
-    """`chats` and `friends` are None unless the account itself requested them."""
+    """`chats`, `friends` and `left` are None unless the account itself requested them."""
 
     profile: Profile
     chats: list[ChatId] | None = None
     friends: list[AccountId] | None = None
+    left: list[ChatId] | None = None
 
 
 class SetProfile(msgspec.Struct):

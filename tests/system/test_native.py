@@ -360,6 +360,23 @@ def test_an_account_exports_what_is_its_own(ann: NativeUser, connect: Enter) -> 
     assert eve.call("export_messages", chat=chat)["error"]["code"] == "forbidden"
 
 
+def test_an_account_exports_what_it_sent_to_groups_that_it_has_left(ann: NativeUser, connect: Enter) -> None:
+    bob = connect()
+    bob.register()
+    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
+    sent = [bob.call("send", chat=chat, text=f"mine {number}", nonce=str(number))["index"] for number in range(2)]
+    ann.call("send", chat=chat, text="not his", nonce="0")
+    bob.do("leave", chat=chat)
+    ann.call("send", chat=chat, text="later", nonce="1")
+    exported = bob.call("export")
+    assert (chat in exported["chats"], exported["left_chats"]) == (False, [chat])
+    page = bob.call("export_messages", chat=chat)
+    assert ([one["index"] for one in page["messages"]], page["more"]) == (sent, False)
+    ann.call("invite", chat=chat, account=bob.number)
+    page = bob.call("export_messages", chat=chat)
+    assert [one["index"] for one in page["messages"]] == sent, "of the former membership, too"
+
+
 def test_what_is_read_in_another_dialect_is_shown(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     """On the other edge, too, once it is known that a connection shows it: until then, a further message is read."""
     bob = connect()

@@ -67,9 +67,10 @@ async def export(client: AdminClient, user: UserView) -> Export:
     """Raises RequestError."""
     account = user.account
     await client.record("export", account)
-    view = await client.request(GET_ACCOUNT, GetAccount(account, lists=True, actor=account))
+    view = await client.request(GET_ACCOUNT, GetAccount(account, lists=True, actor=account, left=True))
     requests = await client.request(LIST_REQUESTS, ListRequests(account))
-    chats = [await _chat(client, number, account) for number in await _chats(client, account)]
+    numbers = [*await _chats(client, account), *(view.left or ())]
+    chats = [await _chat(client, number, account) for number in numbers]
     logins = (await client.request(LIST_USER_LOGINS, ListLogins(account))).logins
     acts = [act async for act in search_trail(client, SearchTrail(account))]
     reports = (await client.request(LIST_OWN_REPORTS, ListOwnReports(account))).reports

@@ -11,9 +11,10 @@ from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.contacts import ListBlocked
-from shared.contract.ids import AccountId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import ListMade
-from shared.contract.message import GetHistory
+from shared.contract.message import GetHistory, History
 from shared.contract.model import Message
 from shared.contract.reports import ListOwnReports
 from shared.contract.session import GetAccount, ListRequests
@@ -34,7 +35,7 @@ class OwnDataExporter:
         """Auth first, which limits and records it."""
         bus, actor, seconds = self._bus, connection.account, self._seconds
         record = await self._requests.export(connection)
-        profile = GetAccount(actor, lists=True, actor=actor)
+        profile = GetAccount(actor, lists=True, actor=actor, left=True)
         view = await bus.request(subjects.GET_ACCOUNT, profile, seconds=seconds, retry=True)
         requests = await bus.request(subjects.LIST_REQUESTS, ListRequests(actor), seconds=seconds, retry=True)
         blocked = await bus.request(subjects.LIST_BLOCKED, ListBlocked(actor), seconds=seconds, retry=True)
@@ -43,11 +44,25 @@ class OwnDataExporter:
         return AccountExported(now_ms(), record, view, requests, blocked, reports, made)
 
     async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
-        request = GetHistory(command.chat, command.after + 1, _PAGE, older=False, actor=actor)
-        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        """Also of a chat that the account has left, or has left and joined again."""
+        request = GetHistory(command.chat, command.after + 1, _PAGE, older=False, actor=actor, own=True)
+        try:
+            page = await self._history(request)
+        except RequestError as error:
+            if error.failure.code != ErrorCode.FORBIDDEN or not await self._has_left(command.chat, actor):
+                raise
+            page = await self._history(msgspec.structs.replace(request, left=True))
         sent = tuple(_to_display(message) for message in page.messages if message.sender == actor)
-        after = page.messages[-1].index if page.messages else command.after
-        return MessagesExported(sent, after, bool(page.messages) and after < page.head)
+        after = max(command.after, page.upto or (page.messages[-1].index if page.messages else 0))
+        return MessagesExported(sent, after, command.after < after < page.head)
+
+    async def _history(self, request: GetHistory) -> History:
+        return await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+
+    async def _has_left(self, chat: ChatId, actor: AccountId) -> bool:
+        request = GetAccount(actor, lists=True, actor=actor, left=True)
+        view = await self._bus.request(subjects.GET_ACCOUNT, request, seconds=self._seconds, retry=True)
+        return chat in (view.left or ())
 
 
 def _to_display(message: Message) -> DisplayMessage:

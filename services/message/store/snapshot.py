@@ -96,6 +96,9 @@ _CURSORS = SetStatement(
     packed=True,
 )
 
+_OWN = sa.text("""
+    SELECT chat_id, "index", id, sender, time, body, nonce FROM messages
+    WHERE chat_id = :chat AND "index" BETWEEN :low AND :high AND sender = :sender ORDER BY "index" """)
 _PLACE_BY_ID = sa.text('SELECT chat_id, "index" FROM messages WHERE id = :id')
 _PLACE_BY_NONCE = sa.text('SELECT chat_id, "index" FROM messages WHERE nonce = :nonce')
 
@@ -250,6 +253,12 @@ class Snapshot:
         for chunk in chunks(ranges, _CHUNK_ROWS):
             for row in _MESSAGES.fetch(self._connection, chunk, except_sender=except_sender):
                 yield Message(*row)
+
+    def sent_by(self, sender: AccountId, span: tuple[ChatId, int, int]) -> Iterator[Message]:
+        """The sender's messages of this range."""
+        chat, low, high = span
+        for row in self._connection.execute(_OWN, {"chat": chat, "low": low, "high": high, "sender": sender}):
+            yield Message(*row)
 
     def place(self, message: MessageId, nonce: Nonce) -> tuple[ChatId, int] | None:
         """Chat and index of the message with this id or, without one, with this nonce."""

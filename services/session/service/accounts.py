@@ -96,7 +96,8 @@ class AccountProfiles:
             raise domain.account_not_found(request.account)
         if not request.lists or request.actor != request.account:
             return AccountView(profile)
-        lists = partial(chats.chats_and_friends, account=request.account, limit=self._limits.members_listed)
+        limit = self._limits.members_listed
+        lists = partial(chats.lists_of, account=request.account, limit=limit, left=request.left)
         return AccountView(profile, *await self._database.read(lists))
 
     async def set_profile(self, request: SetProfile) -> Ack:

@@ -244,10 +244,19 @@ def chats_of(connection: sa.Connection, account: AccountId, limit: int) -> list[
     return [ChatId(number) for number in reversed(newest)]
 
 
-def chats_and_friends(
-    connection: sa.Connection, account: AccountId, limit: int
-) -> tuple[list[ChatId], list[AccountId]]:
-    return chats_of(connection, account, limit), friends_of(connection, account, limit)
+def left_chats(connection: sa.Connection, account: AccountId, limit: int) -> list[ChatId]:
+    """The newest chats that the account was in, ascending."""
+    left = sa.select(member.c.chat).where(member.c.account == account, member.c.role == Role.LEFT)
+    newest = connection.execute(left.order_by(member.c.chat.desc()).limit(limit)).scalars().all()
+    return [ChatId(number) for number in reversed(newest)]
+
+
+def lists_of(
+    connection: sa.Connection, account: AccountId, limit: int, *, left: bool
+) -> tuple[list[ChatId], list[AccountId], list[ChatId] | None]:
+    """Its chats, its friends and, with `left`, its former chats."""
+    chats, friends = chats_of(connection, account, limit), friends_of(connection, account, limit)
+    return chats, friends, left_chats(connection, account, limit) if left else None
 
 
 def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatList:

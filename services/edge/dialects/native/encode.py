@@ -88,6 +88,7 @@ def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:
         requests=requests(reply.requests),
         blocks=[*reply.blocked.accounts],
         chats=[*(view.chats or ())],
+        left_chats=[*(view.left or ())],
         sessions=sessions(Logins(record.logins), sid).sessions,
         bots=bots.infos(record.bots),
         reports=[*map(reports.info, reply.reports.reports)],

@@ -23,6 +23,7 @@ class ExportResult(msgspec.Struct):
     """`exported`, `created`: Unix milliseconds. `question_id`: of the security question, or 0. `email_verified`: a
     mail to the address has reached the user. `blocks`, `friends`:
     accounts. `chats`: those that the account is in; `chat` describes each, `export_messages` has its own messages.
+    `left_chats`: those that it was in, the newest 10,000; `export_messages` has its own messages there, too.
     `reports`: those that the operator has not closed. `hooks`, `links`: those that the account has made."""
 
     account: int
@@ -37,6 +38,7 @@ class ExportResult(msgspec.Struct):
     requests: RequestsResult
     blocks: list[int]
     chats: list[int]
+    left_chats: list[int]
     sessions: list[SessionInfo]
     bots: list[BotInfo]
     reports: list[ReportInfo]

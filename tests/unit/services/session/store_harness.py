@@ -272,7 +272,8 @@ class StoreHarness:
         return profile
 
     async def lists(self, account: AccountId, most: int = 100) -> tuple[list[ChatId], list[AccountId]]:
-        return await self.database.read(partial(chats.chats_and_friends, account=account, limit=most))
+        found, friends, _ = await self.database.read(partial(chats.lists_of, account=account, limit=most, left=False))
+        return found, friends
 
     async def chat(self, number: ChatId, actor: AccountId) -> Chat:
         return (await self.database.read(partial(views.view_chat, number=number, actor=actor, limit=9))).chat

@@ -363,6 +363,23 @@ async def test_history_starts_at_the_first_index_of_the_member(harness: QueryHar
     assert nothing == History([], 6)
 
 
+async def test_own_history_has_own_messages_alone_also_of_a_former_membership(
+    harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In ranges that are bounded."""
+    monkeypatch.setattr(queries, "_OWN_RANGE", 3)
+    await harness.post(ROOM, "12112")
+    bob = await harness.queries.history(GetHistory(ROOM, 1, 9, older=False, actor=BOB, own=True))
+    assert ([one.index for one in bob.messages], bob.upto, bob.head) == ([2], 3, 5)
+    left = GetHistory(ROOM, 4, 9, older=False, actor=ANN, own=True, left=True)
+    harness.members = [Member(ANN, Role.LEFT, 1, 3, 1)]
+    ann = await harness.queries.history(left)
+    assert ([one.index for one in ann.messages], ann.upto) == ([4], 5)
+    with pytest.raises(RequestError) as rejected:
+        await harness.queries.history(GetHistory(ROOM, 1, 9, older=False, actor=CEM, own=True))
+    assert rejected.value.failure.code == ErrorCode.FORBIDDEN
+
+
 async def test_history_is_rejected_for_accounts_that_are_not_members(
     harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
