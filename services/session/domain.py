@@ -173,9 +173,10 @@ def check_report_count(reports: int, limits: LimitsSettings) -> None:
         raise RequestError(ErrorCode.LIMIT, f"at most {limits.reports_per_account} reports may be open", "reports")
 
 
-def joins_immediately(policy: JoinPolicy) -> bool:
-    """Whether a join needs no approval. Raises RequestError when the group accepts no requests."""
-    if policy is JoinPolicy.CLOSED:
+def joins_immediately(policy: JoinPolicy, size: int) -> bool:
+    """Whether a join needs no approval. Raises RequestError when the group accepts no requests, or has no member that
+    could answer one."""
+    if policy is JoinPolicy.CLOSED or (policy is JoinPolicy.APPROVAL and not size):
         raise RequestError(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat")
     return policy is JoinPolicy.OPEN
 

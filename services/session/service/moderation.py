@@ -66,7 +66,7 @@ class Moderation:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         disband = partial(moderation.disband, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        version, former_members = await self._database.write(disband)
+        version, former_members, rejected = await self._database.write(disband)
         notifications = [
             Notification(
                 MembershipChanged(request.chat, member, Role.LEFT, 0, version, by=request.actor, disbanded=True),
@@ -74,5 +74,6 @@ class Moderation:
             )
             for member in former_members
         ]
+        notifications += [Notification(answer, [answer.account]) for answer in rejected]
         await self._notifier.publish({request.chat: version}, notifications)
         return ChatVersion(version)

@@ -10,8 +10,10 @@ from services.session import domain
 from services.session.domain import LOBBY, OwnerCandidate, next_owner
 from services.session.store import hooks, outgoing_hooks
 from services.session.store.memberships import lock_group
+from services.session.store.pending_notifications import store
 from services.session.store.sql import IS_MEMBER, later, lock_active, role_of, touch
-from services.session.tables import chat, link, member
+from services.session.tables import chat, link, member, membership_request
+from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Role
@@ -30,13 +32,14 @@ class LockedChat(NamedTuple):
 class LeftChat(NamedTuple):
     """A chat that the account has left. `next_owner` owns it now, and sees it from `first_index` on; NO_ACCOUNT: the
     owner is unchanged, or there is none. `members`: the remaining members; None in the lobby, and when there are
-    many."""
+    many. `rejected`: of the last member, the requests that nobody can answer any more."""
 
     chat: ChatId
     version: int
     next_owner: AccountId
     first_index: int
     members: list[AccountId] | None
+    rejected: Sequence[MembershipAnswered] = ()
 
 
 def end_membership(connection: sa.Connection, request: EndMembership, now: int, broadcast_from: int) -> LeftChat:
@@ -81,7 +84,25 @@ def end_memberships(
     outgoing_hooks.delete_of_member(connection, account, numbers)
     connection.execute(sa.delete(link).where(link.c.by == account, link.c.chat.in_(numbers)))
     listed = _list_members(connection, [row.id for row in left if row.size <= broadcast_from and row.id != LOBBY])
-    return [LeftChat(row.id, row.version + 1, *owners.get(row.id, (NO_ACCOUNT, 0)), listed.get(row.id)) for row in left]
+    rejected = defaultdict(list)
+    for answer in reject_requests(connection, [row.id for row in left if row.size == 1], now):
+        rejected[answer.chat].append(answer)
+    return [
+        LeftChat(
+            row.id, row.version + 1, *owners.get(row.id, (NO_ACCOUNT, 0)), listed.get(row.id), rejected.get(row.id, ())
+        )
+        for row in left
+    ]  # fmt: skip
+
+
+def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: int) -> list[MembershipAnswered]:
+    """All pending requests for membership of these groups, which have no member any more."""
+    named = connection.execute(sa.select(chat.c.id, chat.c.name).where(chat.c.id.in_(numbers)))
+    names: dict[int, str] = {row.id: row.name for row in named}
+    ended = sa.delete(membership_request).where(membership_request.c.chat.in_(numbers))
+    rows = connection.execute(ended.returning(membership_request.c.chat, membership_request.c.applicant)).all()
+    answers = [MembershipAnswered(row.chat, names[row.chat], row.applicant, accepted=False) for row in rows]
+    return [store(connection, [answer.account], answer, now) for answer in answers]
 
 
 def _next_owners(

@@ -97,7 +97,7 @@ def request_membership(
     group = lock_group(connection, request.chat)
     if is_joining(connection, group, request.actor):
         return StartedJoin(group.version, group.name)
-    if domain.joins_immediately(group.join_policy):
+    if domain.joins_immediately(group.join_policy, group.size):
         return admit(connection, group, request.actor, head, limits, now)
     require_not_banned(connection, group.id, request.actor, now)
     domain.check_capacity(group.id, group.size, limits)

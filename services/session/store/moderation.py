@@ -6,10 +6,11 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.store import bans, hooks, outgoing_hooks
-from services.session.store.departures import LeftChat, LockedChat, end_memberships
+from services.session.store.departures import LeftChat, LockedChat, end_memberships, reject_requests
 from services.session.store.memberships import delete_requests, increment_version, lock_group, lock_managed_group
 from services.session.store.sql import IS_MEMBER, later, lock_active, members_of, role_of, touch
-from services.session.tables import chat, link, member, membership_request
+from services.session.tables import chat, link, member
+from shared.contract.edge import MembershipAnswered
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
@@ -24,8 +25,11 @@ class BannedMember(NamedTuple):
 
 
 class DisbandedChat(NamedTuple):
+    """`rejected`: the requests for membership that were pending."""
+
     version: int
     former_members: list[AccountId]
+    rejected: list[MembershipAnswered]
 
 
 def ban_member(
@@ -86,7 +90,7 @@ def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast
     connection.execute(left.values(role=Role.LEFT, version=version))
     ended = {"version": version, "size": 0, "owner": NO_ACCOUNT, "join_policy": JoinPolicy.CLOSED}
     connection.execute(sa.update(chat).where(chat.c.id == group.id).values(**ended, updated=later(chat.c.updated, now)))
-    connection.execute(sa.delete(membership_request).where(membership_request.c.chat == group.id))
+    rejected = reject_requests(connection, [group.id], now)
     connection.execute(sa.delete(link).where(link.c.chat == group.id))
     bans.delete_of_chat(connection, group.id)
     hooks.delete_of_chat(connection, group.id)
@@ -94,4 +98,4 @@ def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast
     if group.size < broadcast_from:
         lock_active(connection, members)
         touch(connection, members, now)
-    return DisbandedChat(version, members)
+    return DisbandedChat(version, members, rejected)

@@ -1,6 +1,7 @@
 """The pure rules."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -234,9 +235,10 @@ def test_request_text_is_limited() -> None:
 
 
 def test_only_open_groups_are_joined_immediately() -> None:
-    assert joins_immediately(JoinPolicy.OPEN)
-    assert not joins_immediately(JoinPolicy.APPROVAL)
-    assert rejection(lambda: joins_immediately(JoinPolicy.CLOSED)) == (ErrorCode.FORBIDDEN, "chat")
+    assert joins_immediately(JoinPolicy.OPEN, 0)
+    assert not joins_immediately(JoinPolicy.APPROVAL, 1)
+    for policy, size in ((JoinPolicy.CLOSED, 1), (JoinPolicy.APPROVAL, 0)):
+        assert rejection(partial(joins_immediately, policy, size)) == (ErrorCode.FORBIDDEN, "chat")
 
 
 def test_only_owner_and_admins_manage_a_group() -> None:

@@ -156,6 +156,23 @@ async def test_membership_request_is_pending_until_answered(populated: StoreHarn
     assert (await populated.changes(chat)).version == 1
 
 
+@pytest.mark.parametrize("end", ["leave", "disband", "delete"])
+async def test_requests_end_with_the_last_member(populated: StoreHarness, end: str) -> None:
+    chat = (await populated.create_group(ANN, join_policy=APPROVAL, name="g")).id
+    await populated.request_membership(CEM, chat)
+    if end == "leave":
+        rejected = list((await populated.end_membership(ANN, chat, ANN)).rejected)
+    elif end == "disband":
+        rejected = (await populated.disband(ANN, chat))[2]
+    else:
+        rejected = [answer for left in await populated.leave_all_chats(ANN) for answer in left.rejected]
+    assert [(one.chat, one.name, one.account, one.accepted) for one in rejected] == [(chat, "g", CEM, False)]
+    (kept,) = rejected[0].kept.values()
+    assert [one.number for one in await populated.pending_notices(CEM)] == [kept]
+    failure = await rejection(populated.request_membership(CEM, chat))
+    assert failure.code == ErrorCode.FORBIDDEN
+
+
 async def test_accepted_applicant_is_a_member(populated: StoreHarness) -> None:
     chat = (await populated.create_group(ANN, join_policy=APPROVAL, name="g")).id
     await populated.request_membership(CEM, chat)

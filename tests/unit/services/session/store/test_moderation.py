@@ -118,7 +118,7 @@ async def test_a_disbanded_group_has_no_members_and_gets_none(populated: StoreHa
     await populated.ban(ANN, group, DAN)
     await populated.silence(ANN, group, CEM, LATER)
     assert (await rejection(populated.disband(BOB, group))).code is ErrorCode.FORBIDDEN
-    assert await populated.disband(ANN, group) == (3, [ANN, BOB, CEM])
+    assert await populated.disband(ANN, group) == (3, [ANN, BOB, CEM], [])
     page = await populated.changes(group)
     assert (page.version, set(roles(page.members).values()), page.muted) == (3, {Role.LEFT}, {})
     assert [(await populated.lists(one))[0] for one in (ANN, BOB, CEM)] == [[], [], []]
