@@ -10,7 +10,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.message import MessageChange
 from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Quote, Role
 
-RECENT_JOINS = 16
+RECENT_JOINS = 128
 """Joins at once break the chain of single notices: between the two transactions of one, others start and finish."""
 
 
@@ -25,7 +25,7 @@ class RecentJoins(msgspec.Struct, array_like=True, frozen=True):
 def recent_joins(changes: Iterable[tuple[int, AccountId, int]], since: int) -> RecentJoins:
     """`changes`: those of memberships after version `since`, the last one first: the version, the account, and the
     first index that it may see, 0 for one that is no member. The result goes back to the last departure, which its own
-    notice must name, and has at most 16 accounts."""
+    notice must name, and has at most RECENT_JOINS accounts."""
     joined: dict[AccountId, int] = {}
     for version, account, first_index in changes:
         if not first_index or len(joined) == RECENT_JOINS:

@@ -23,8 +23,7 @@ class EnsureProfile(msgspec.Struct, kw_only=True):
 
 
 class GetAccount(msgspec.Struct):
-    """Requests a profile; `lists` adds the ids of chats and friends, `left` those of former chats, for the account
-    itself only."""
+    """Requests a profile; for the account itself, `lists` adds its chats and friends, `left` its former chats."""
 
     account: AccountId
     lists: bool = False
@@ -196,8 +195,7 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class ChatVersion(Ack, frozen=True):
-    """An Ack of a request that concerns a chat. `version`: the chat's; 0: not known, as from a replica of the version
-    before, which sends an Ack."""
+    """An Ack of a request that concerns a chat. `version`: the chat's; 0: an older replica sent an Ack."""
 
     version: int = 0
 
@@ -317,8 +315,7 @@ class EndMembership(msgspec.Struct):
 
 class SetRole(msgspec.Struct):
     """The owner of a group gives another member a role. OWNER transfers the group: the former owner becomes an admin.
-    Errors: `invalid` for LEFT, `not_found` for an account that is no member, `forbidden` for an actor that is not the
-    owner."""
+    Errors: `invalid` for LEFT, `not_found` for an account that is no member, `forbidden` for another actor."""
 
     chat: ChatId
     account: AccountId

@@ -155,11 +155,14 @@ class Fanout:
         routes = await self._routes(batch)
         pages: dict[NodeId, list[Delivery]] = {}
         space: dict[NodeId, int] = {}
+        informed: set[ChatId] = set()
         for one in batch.messages:
             message, profile, quote = one.message, one.profile, one.quote
             route = routes.get(message.chat, _NO_ROUTE)
+            recent = None if message.chat in informed else route.recent  # only in the first delivery of a broadcast
+            informed.add(message.chat)
             content = message_size(message) + profile_size(profile) + _quote_size(quote) + _PAIR_BYTES
-            content += 0 if route.recent is None else _RECENT_BYTES
+            content += 0 if recent is None else _RECENT_BYTES
             for node in route.recipients:
                 recipients = route.recipients_at(node, message.index)
                 if recipients == []:
@@ -169,7 +172,7 @@ class Fanout:
                     await self._publish_envelope(node, pages.pop(node, []))
                     space[node] = _ENVELOPE_BYTES
                 space[node] -= size
-                delivery = Delivery(message, recipients, route.version, route.pair, profile, quote, route.recent)
+                delivery = Delivery(message, recipients, route.version, route.pair, profile, quote, recent)
                 pages.setdefault(node, []).append(delivery)
         for node, deliveries in pages.items():
             await self._publish_envelope(node, deliveries)

@@ -322,7 +322,8 @@ async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_roster
 
 
 async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not those of a roster that is older than the newest version, and none once their notices have arrived."""
+    """In a batch's first delivery; not those of a roster that is older than the newest version, and none once their
+    notices have arrived."""
     await harness.join(NORTH, ANN, BOB, CEM)
     fan_out = harness.make_fanout(3, NORTH)
     await harness.load_rosters(HALL)
@@ -332,12 +333,13 @@ async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkey
     harness.rosters.announce({HALL: 2})
     await harness.deliver(fan_out, [committed(HALL, 2)])
     await harness.load_rosters(HALL)
-    await harness.deliver(fan_out, [committed(HALL, 3)])
+    await harness.deliver(fan_out, [committed(HALL, 3), committed(HALL, 4)])
     monkeypatch.setattr(fanout, "_CHANGING_SECONDS", 0.0)
-    await harness.deliver(fan_out, [committed(HALL, 4)])
-    deliveries = [envelope.deliveries[0] for envelope in harness.envelopes(subjects.BROADCAST)]
+    await harness.deliver(fan_out, [committed(HALL, 5)])
+    deliveries = [one for envelope in harness.envelopes(subjects.BROADCAST) for one in envelope.deliveries]
     recent = RecentJoins(1, {ANN: 1, BOB: 1, CEM: 1, DAN: 1})
-    assert [(one.version, one.recent) for one in deliveries] == [(1, None), (2, None), (2, recent), (2, None)]
+    assert [one.version for one in deliveries] == [1, 2, 2, 2, 2]
+    assert [one.recent for one in deliveries] == [None, None, recent, None, None]
 
 
 async def test_members_added_after_the_check_get_the_message(harness: FanoutHarness) -> None:

@@ -10,6 +10,7 @@ from shared.contract import edge
 from shared.contract.edge import RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, Nonce
+from shared.contract.members import MAX_ADDED
 from shared.contract.message import Draft
 from shared.contract.model import MemberPair, Role
 from shared.contract.session import Member
@@ -59,6 +60,13 @@ def test_where_all_are_silenced_leaders_may_post() -> None:
     made = roster(muted={NO_ACCOUNT: LATER})
     assert check(made, ANN, BOB, CEM, DAN) == [None, SILENCED, SILENCED, NOT_A_MEMBER]
     assert check(made, BOB, now=LATER) == [None]
+
+
+def test_all_members_that_are_added_at_once_are_recent_joins() -> None:
+    room = roster()
+    joined = {AccountId(number): number for number in range(1_000, 1_000 + MAX_ADDED)}
+    room.update([Member(account, Role.MEMBER, at, at, at) for account, at in joined.items()], 2_000)
+    assert room.recent_joins() == RecentJoins(1, joined)
 
 
 def test_recent_joins_are_those_since_the_last_departure(monkeypatch: pytest.MonkeyPatch) -> None:
