@@ -189,6 +189,7 @@ export type CreateHookParameters = {
 export type CreateHookResult = {
   hook: string;
   secret: string;
+  account?: number;
 };
 
 export type CreateOutgoingHookParameters = {
@@ -486,6 +487,7 @@ export type HookInfo = {
   by: number;
   created: number;
   paused?: boolean;
+  account?: number;
 };
 
 export type IndexParameters = {

@@ -7,7 +7,7 @@ go to all edges, and versions are published once Redis is back.
 import asyncio
 from functools import partial
 
-from services.session.adapters.active_accounts import BusActiveAccounts
+from services.session.adapters.auth_accounts import AuthAccounts
 from services.session.adapters.dead_hooks import DeadHooks
 from services.session.adapters.edge_notifier import EdgeNotifier
 from services.session.adapters.hook_poster import HttpHookPoster
@@ -65,7 +65,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
     chats = Chats(database, notifier, metrics, settings)
     reader, poster = MessageReader(bus), HttpHookPoster(settings.outgoing_hooks)
-    makers = Makers(BusActiveAccounts(bus))
+    auth_accounts = AuthAccounts(bus)
+    makers = Makers(auth_accounts)
     memberships = Memberships(database, notifier, reader, makers, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
@@ -74,7 +75,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     route_members(bus, memberships, Moderation(database, notifier, settings))
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
     outgoing = OutgoingHooks(database, notifier, reader, makers, settings)
-    route_hooks(bus, Hooks(database, makers, settings), outgoing, delivery)
+    route_hooks(bus, Hooks(database, makers, auth_accounts, settings), outgoing, delivery)
     route_made(bus, MadeByAccounts(database, notifier))
     route_reports(bus, Reports(database, reader, metrics, settings.limits))
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)

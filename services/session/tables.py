@@ -199,7 +199,8 @@ class LinkRow(SessionBase, table=True):
 
 
 class HookRow(SessionBase, table=True):
-    """Who has the secret with this digest posts to the group as `by`. `hook` is no secret."""
+    """Who has the secret with this digest posts to the group as `account`, by the rights of `by`. `hook` is no secret.
+    `account` is NULL until a hook of the version before posts."""
 
     __tablename__ = "hook"
 
@@ -209,6 +210,7 @@ class HookRow(SessionBase, table=True):
     by: int = _number()
     name: str
     created: int = _number()
+    account: int | None = Field(sa_type=sa.BigInteger)
 
     __table_args__ = (
         sa.Index("hook_digest", "digest", unique=True),

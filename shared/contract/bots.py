@@ -26,6 +26,15 @@ class CreateBot(msgspec.Struct):
     origin: Origin = Origin()
 
 
+class CreateHookAccount(msgspec.Struct):
+    """Makes the account by which an incoming webhook posts: a bot that nobody logs in to. Requested by session.
+    `signature`: of its profile, which names the maker. Errors: `rate_limited`, `invalid` for a name."""
+
+    name: str
+    signature: str
+    maker: AccountId
+
+
 class CreatedBot(msgspec.Struct, frozen=True):
     """`created`: Unix milliseconds. Session creates the profile from it."""
 

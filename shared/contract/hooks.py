@@ -6,8 +6,8 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 
 class CreateHook(msgspec.Struct):
-    """The owner or an admin of a group makes a hook: who has its secret posts as the maker, while that manages the
-    group. `name` begins its messages. Error: `limit` for too many hooks of a group."""
+    """The owner or an admin of a group makes a hook: who has its secret posts as the hook, while its maker manages the
+    group. `name`: that of the hook's account. Error: `limit` for too many hooks of a group."""
 
     chat: ChatId
     name: str
@@ -19,6 +19,8 @@ class CreatedHook(msgspec.Struct, frozen=True):
 
     hook: str
     secret: str
+    account: AccountId = NO_ACCOUNT
+    """Of the hook, which is the sender of its messages."""
 
     def __repr__(self) -> str:
         return f"CreatedHook({self.hook}, ***)"
@@ -32,13 +34,15 @@ class ListHooks(msgspec.Struct):
 
 
 class HookView(msgspec.Struct, frozen=True):
-    """`paused`: it posts nothing, because its maker may not manage the group now."""
+    """`paused`: it posts nothing, because its maker may not manage the group now. `account`: NO_ACCOUNT until a hook of
+    the version before posts."""
 
     hook: str
     name: str
     by: AccountId
     created: int
     paused: bool = False
+    account: AccountId = NO_ACCOUNT
 
 
 class HookList(msgspec.Struct, frozen=True):
@@ -66,7 +70,10 @@ class FindHook(msgspec.Struct):
 
 
 class FoundHook(msgspec.Struct, frozen=True):
+    """`account`: the sender of its messages, which the rights of `by` admit."""
+
     hook: str
     chat: ChatId
     name: str
     by: AccountId
+    account: AccountId = NO_ACCOUNT

@@ -23,6 +23,8 @@ class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The sender's profile summary, forwarded to the recipients' edges; not stored."""
     quote: Quote | None = None
     """Of the message that it replies to; forwarded and not stored, as well."""
+    by: AccountId = NO_ACCOUNT
+    """The member whose rights admit the message of a sender that is no member; NO_ACCOUNT: the sender."""
 
 
 class PostMessages(msgspec.Struct):

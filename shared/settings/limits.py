@@ -53,6 +53,7 @@ class LimitsSettings(SettingsSection):
     blocks_per_account: int = Field(1_000, ge=1, le=10_000, description="accounts that an account blocks")
     reports_per_account: int = Field(100, ge=1, le=1_000, description="open reports to the operator from an account")
     links_per_group: int = Field(100, ge=1, le=1_000, description="by which accounts join a group")
+    hooks_per_account: int = Field(100, ge=1, description="incoming webhooks that an account makes, in a day")
     hooks_per_group: int = Field(20, ge=1, le=1_000, description="by which programs post to a group")
     outgoing_hooks_per_group: int = Field(5, ge=1, le=100, description="which post a group's messages to programs")
     bots_per_account: int = Field(

@@ -43,7 +43,15 @@ def test_a_program_posts_by_a_hook(system: Cluster) -> None:
         assert post_hook(one, hook["secret"], "x" * 20_000).status == 413
         assert post_hook(one, hook["hook"], "a").status == 404
     (message,) = post(other, "history", bob["token"], chat=chat).body["messages"]
-    assert (message["sender"], message["segments"][0]["text"]) == (ann["account"], "Grafana: Disk full|now")
+    assert (message["sender"], message["segments"][0]["text"]) == (hook["account"], "Disk full|now")
+    sender = post(other, "profile", bob["token"], account=hook["account"]).body
+    assert (sender["nickname"], sender["bot"]) == ("Grafana", True)
+    assert sender["signature"].endswith(f"{ann['account']:010d}")
+    for one_of_them in (ann, bob):
+        assert post(one, "unread", one_of_them["token"]).body["total"] == 1
+    token = {"account": hook["account"], "name": "x", "scopes": ["send"]}
+    assert post(one, "create_bot_token", ann["token"], **token).status == 404
+    assert hook["account"] not in post(one, "chat", ann["token"], chat=chat).body["members"]
     assert post(one, "delete_hook", ann["token"], chat=chat, hook=hook["hook"]).status == 200
     assert post_hook(other, hook["secret"], "a").status == 404
 
@@ -98,3 +106,16 @@ def test_a_new_password_shows_what_the_account_has_made(system: Cluster) -> None
     assert post_hook(other, hook["secret"], "built").status == 404
     assert post(other, "join_link", bob["token"], link=link).status == 404
     assert post(other, "end_made", bob["token"]).status == 200
+
+
+@pytest.mark.parametrize("dialect", ["pipe", "ourchat-v1", "ourchat-v2"])
+def test_older_protocols_show_the_sender_of_a_hook(system: Cluster, dialect: str) -> None:
+    one, other = system.edges[:2]
+    ann = register(one)
+    with DialectUser(other, dialect) as vic:
+        vic.register()
+        chat = post(one, "create", ann["token"], name="Ops", members=[vic.number]).body["chat"]
+        hook = post(one, "create_hook", ann["token"], chat=chat, name="Grafana").body
+        assert post_hook(one, hook["secret"], "Disk full").status == 200
+        shown = "Grafana: " if dialect == "pipe" else str(hook["account"])
+        assert shown in vic.receive("Disk full")

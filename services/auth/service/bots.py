@@ -11,7 +11,7 @@ from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import BotTokenIssuer, EventOutbox, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, bots, trail
-from services.auth.store.bots import NewBot, NewBotToken
+from services.auth.store.bots import NewBot, NewBotToken, NewHookAccount
 from shared.clock import now_ms
 from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, IdentifierKind
@@ -22,6 +22,7 @@ from shared.contract.bots import (
     CreateBotToken,
     CreatedBot,
     CreatedBotToken,
+    CreateHookAccount,
     DeleteBot,
     DeleteBotToken,
     ListBots,
@@ -62,6 +63,17 @@ class Bots:
             act=Act("create bot", by=self._by, address=request.origin.address),
         )
         created = await self.database.write(partial(bots.create, new=new))
+        self.outbox.wake()
+        return created
+
+    async def create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
+        """Raises RequestError: `invalid`, `rate_limited`."""
+        domain.check_actor(request.maker)
+        domain.check_bot(CreateBot(request.name), self.settings.limits.nickname_characters)
+        domain.check_no_imitation(request.name, self.settings.notices.name)
+        await self.limits.hook(request.maker)
+        new = NewHookAccount(str(uuid.uuid4()), request.name, request.signature, now_ms(), request.maker)
+        created = await self.database.write(partial(bots.create_hook_account, new=new))
         self.outbox.wake()
         return created
 

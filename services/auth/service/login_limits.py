@@ -77,6 +77,10 @@ class LoginLimiter:
         """Counts an export of the account's data. Raises RequestError (`rate_limited`)."""
         await self._count(f"export:{account}", DAY, self._limits.exports_per_account, "exports")
 
+    async def hook(self, account: AccountId) -> None:
+        """Counts a webhook that the account makes. Raises RequestError (`rate_limited`)."""
+        await self._count(f"hook:{account}", DAY, self._limits.hooks_per_account, "hooks")
+
     def login(self, subject: LoginSubject, address: str) -> AbstractAsyncContextManager[LoginAttempt]:
         """Surrounds the check of a secret; set `failed` on the yielded attempt if the secret was wrong. Raises
         RequestError (`rate_limited`).

@@ -37,6 +37,17 @@ class NewBot:
 
 
 @dataclass(frozen=True, slots=True)
+class NewHookAccount:
+    """`created`: Unix milliseconds."""
+
+    uuid: str
+    nickname: str
+    signature: str
+    created: int
+    maker: AccountId
+
+
+@dataclass(frozen=True, slots=True)
 class NewBotToken:
     """`revision`: of the token. `most`: valid tokens of one bot at `seconds` (Unix)."""
 
@@ -52,16 +63,31 @@ def create(connection: sa.Connection, new: NewBot) -> CreatedBot:
     the owner, `limit`."""
     if new.owner != NO_ACCOUNT:
         _check_new_owner(connection, new)
+    seed = _insert(connection, new.uuid, new.nickname, new.created)
+    connection.execute(bots.insert().values(account=seed.account, owner=new.owner, created=new.created))
+    trail.add(connection, msgspec.structs.replace(new.act, account=seed.account, detail=f"owner {new.owner}"))
+    return CreatedBot(seed.account, new.uuid, new.nickname, new.created)
+
+
+def create_hook_account(connection: sa.Connection, new: NewHookAccount) -> CreatedBot:
+    """The account is no bot of an owner: it is in no list of these, and gets no token."""
+    seed = _insert(connection, new.uuid, new.nickname, new.created, new.signature)
+    trail.add(connection, Act("create hook", seed.account, "user", detail=f"maker {new.maker}"))
+    return CreatedBot(seed.account, new.uuid, new.nickname, new.created)
+
+
+def _insert(connection: sa.Connection, uuid: str, nickname: str, created: int, signature: str = "") -> EnsureProfile:
+    """An account without secrets."""
     values = {
-        "uuid": new.uuid, "created": new.created, "question_id": 0, "nickname": new.nickname, "icon_id": 0,
-        "signature": "", "vip": 0, "lobby": False,
+        "uuid": uuid, "created": created, "question_id": 0, "nickname": nickname, "icon_id": 0,
+        "signature": signature, "vip": 0, "lobby": False,
     }  # fmt: skip
     account = AccountId(connection.execute(accounts.insert().values(values).returning(accounts.c.id)).scalar_one())
-    connection.execute(bots.insert().values(account=account, owner=new.owner, created=new.created))
-    seed = EnsureProfile(account=account, uuid=new.uuid, nickname=new.nickname, created=new.created, bot=True)
+    seed = EnsureProfile(
+        account=account, uuid=uuid, nickname=nickname, signature=signature, created=created, bot=True
+    )  # fmt: skip
     add_event(connection, BOT_REGISTERED, AccountRegistered(seed))
-    trail.add(connection, msgspec.structs.replace(new.act, account=account, detail=f"owner {new.owner}"))
-    return CreatedBot(account, new.uuid, new.nickname, new.created)
+    return seed
 
 
 def _check_new_owner(connection: sa.Connection, new: NewBot) -> None:

@@ -1,4 +1,4 @@
-"""Posts the messages of hooks: as the accounts that made them, by the way of any message."""
+"""Posts the messages of incoming webhooks: each as an account of its own, which the rights of its maker admit."""
 
 import asyncio
 import hashlib
@@ -14,6 +14,7 @@ from shared.contract import subjects
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.hooks import FindHook, FoundHook
+from shared.contract.ids import NO_ACCOUNT
 from shared.contract.message import Draft, Posted
 from shared.contract.model import Text
 from shared.settings import Settings
@@ -39,12 +40,13 @@ class HookMessages:
         """Returns once the message is committed. `key`: the same one posts nothing again; "" is none. Raises
         RequestError."""
         hook = await self._find(secret)
-        shown = f"{hook.name}: {text}"
-        if len(shown.encode()) > self._text_bytes:
+        if hook.account == NO_ACCOUNT:
+            raise RequestError(ErrorCode.UNAVAILABLE, "session is of the version before")
+        if len(text.encode()) > self._text_bytes:
             raise RequestError(ErrorCode.TOO_LARGE, f"a message has at most {self._text_bytes} bytes of text", "text")
         if self._buckets is not None and not self._buckets.take(hook.hook, self._clock()):
             raise RequestError(ErrorCode.RATE_LIMITED, "too many messages of this hook, slow down")
-        draft = await self._draft(hook, shown, key)
+        draft = await self._draft(hook, text, key)
         if self._publisher.is_posting(draft.nonce):
             raise RequestError.from_failure(CONCURRENT)
         submission = _HookSubmission()
@@ -58,11 +60,12 @@ class HookMessages:
         return await self._bus.request(subjects.FIND_HOOK, request, seconds=self._seconds, retry=True)
 
     async def _draft(self, hook: FoundHook, text: str, key: str) -> Draft:
-        summaries = await fetch_summaries(self._bus, [hook.by], self._seconds)
+        summaries = await fetch_summaries(self._bus, [hook.account], self._seconds)
         body = pack_segments((Text(text),))
         name = f"{_NO_CLIENT_S_NAME}{hook.hook} {key}"
-        nonce = nonce_of(hook.by, hook.chat, name) if key else self._publisher.new_nonce()
-        return Draft(hook.by, hook.chat, nonce, self._publisher.deadline(), body, summaries.get(hook.by))
+        nonce = nonce_of(hook.account, hook.chat, name) if key else self._publisher.new_nonce()
+        sender, face = hook.account, summaries.get(hook.account)
+        return Draft(sender, hook.chat, nonce, self._publisher.deadline(), body, face, by=hook.by)
 
 
 class _HookSubmission:

@@ -66,7 +66,7 @@ class Roster:
 
     def check_post(self, draft: Draft, now: int) -> Failure | None:
         """Check a draft before it is committed; returns the reason to reject it, or None. `now`: Unix ms."""
-        sender = draft.sender
+        sender = draft.by or draft.sender
         if sender not in self.members:
             return NOT_A_MEMBER
         if self.only_sender and sender != self.only_sender:

@@ -4,12 +4,17 @@ import hashlib
 import secrets
 from functools import partial
 
+import msgspec
+
 from services.session import domain, names
 from services.session.service.makers import Makers
-from services.session.service.ports import SessionDatabase
+from services.session.service.ports import HookAccounts, SessionDatabase
 from services.session.store import hooks
+from services.session.store.hooks import NewIncomingHook
 from shared.clock import now_ms
+from shared.contract.bots import CreatedBot
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
+from shared.contract.ids import AccountId
 from shared.contract.session import Ack
 from shared.settings import Settings
 
@@ -18,8 +23,9 @@ _NUMBER_BYTES = 8
 
 
 class Hooks:
-    def __init__(self, database: SessionDatabase, makers: Makers, settings: Settings) -> None:
+    def __init__(self, database: SessionDatabase, makers: Makers, accounts: HookAccounts, settings: Settings) -> None:
         self._database = database
+        self._accounts = accounts
         self._makers = makers
         self._limits = settings.limits
         self._reserved = settings.notices.name
@@ -29,11 +35,16 @@ class Hooks:
         domain.check_chat(request.chat)
         request.name = names.hook_name(request.name, self._limits)
         names.check_no_imitation("name", request.name, self._reserved)
-        created = CreatedHook(secrets.token_hex(_NUMBER_BYTES), secrets.token_urlsafe(_SECRET_BYTES))
-        digest = hashlib.sha256(created.secret.encode()).hexdigest()
-        create = partial(hooks.create, number=created.hook, digest=digest, limits=self._limits, now=now_ms())
-        await self._database.write(partial(create, request=request))
-        return created
+        await self._database.read(partial(hooks.check_place, request=request, limits=self._limits))
+        account = await self._new_account(request.name, request.actor)
+        number, secret = secrets.token_hex(_NUMBER_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+        new = NewIncomingHook(number, hashlib.sha256(secret.encode()).hexdigest(), account)
+        create = partial(hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
+        await self._database.write(create)
+        return CreatedHook(number, secret, account.account)
+
+    async def _new_account(self, name: str, maker: AccountId) -> CreatedBot:
+        return await self._accounts.create(name, hooks.signature_of(maker), maker)
 
     async def list_hooks(self, request: ListHooks) -> HookList:
         domain.check_actor(request.actor)
@@ -53,4 +64,10 @@ class Hooks:
         found = await self._database.read(partial(hooks.find, digest=request.digest), brief=True)
         if not await self._makers.may_act(found.by):
             raise hooks.paused_hook()
-        return found
+        return found if found.account else await self._with_account(found)
+
+    async def _with_account(self, found: FoundHook) -> FoundHook:
+        """Of a hook that the version before has made."""
+        account = await self._new_account(found.name, found.by)
+        give = partial(hooks.give_account, number=found.hook, account=account, maker=found.by, now=now_ms())
+        return msgspec.structs.replace(found, account=await self._database.write(give))

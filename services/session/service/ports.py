@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from typing import NamedTuple, Protocol, TypeVar
 
 from services.session.store import Connection
+from shared.contract.bots import CreatedBot
 from shared.contract.edge import (
     ChatCreated,
     ChatRenamed,
@@ -78,6 +79,11 @@ class OnlineAccounts(Protocol):
 class ActiveAccounts(Protocol):
     async def inactive(self, accounts: Sequence[AccountId]) -> Collection[AccountId]:
         """Those of at most 1,000 accounts that auth lets do nothing now. Raises RequestError."""
+
+
+class HookAccounts(Protocol):
+    async def create(self, name: str, signature: str, maker: AccountId) -> CreatedBot:
+        """An account, from auth, by which an incoming webhook posts. Raises RequestError."""
 
 
 class ChatMessages(Protocol):

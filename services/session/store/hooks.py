@@ -1,33 +1,72 @@
 """Incoming webhooks, by which programs post to a group. Of a secret, its digest alone is stored. They act while their
 makers manage the group."""
 
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
 from services.session import domain
+from services.session.store import profiles
 from services.session.store.memberships import lock_managed_group
 from services.session.store.sql import is_managed_by_maker, role_of
 from services.session.tables import hook
+from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import CreateHook, DeleteHook, FoundHook, HookList, HookView, ListHooks
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.session import EnsureProfile
 from shared.settings import LimitsSettings
 
 
-def create(
-    connection: sa.Connection, request: CreateHook, number: str, digest: str, limits: LimitsSettings, now: int
-) -> None:
-    """`number`: what names the hook. Raises RequestError."""
-    group = lock_managed_group(connection, request.chat, request.actor)
-    count = connection.execute(sa.select(sa.func.count()).where(hook.c.chat == group.id)).scalar_one()
+class NewIncomingHook(NamedTuple):
+    """`hook` names it; `account` posts its messages."""
+
+    hook: str
+    digest: str
+    account: CreatedBot
+
+
+def check_place(connection: sa.Connection, request: CreateHook, limits: LimitsSettings) -> None:
+    """Raises RequestError unless the actor may make one more."""
+    domain.check_can_manage(role_of(connection, request.chat, request.actor))
+    count = connection.execute(sa.select(sa.func.count()).where(hook.c.chat == request.chat)).scalar_one()
     domain.check_hook_count(count, limits)
+
+
+def create(
+    connection: sa.Connection, request: CreateHook, new: NewIncomingHook, limits: LimitsSettings, now: int
+) -> None:
+    """Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    check_place(connection, request, limits)
     values = {"chat": group.id, "by": request.actor, "name": request.name, "created": now}
-    connection.execute(sa.insert(hook).values(hook=number, digest=digest, **values))
+    connection.execute(sa.insert(hook).values(hook=new.hook, digest=new.digest, **values))
+    give_account(connection, new.hook, new.account, request.actor, now)
+
+
+def give_account(connection: sa.Connection, number: str, account: CreatedBot, maker: AccountId, now: int) -> AccountId:
+    """Returns the account of the hook: this one, unless it has got another."""
+    missing = sa.and_(hook.c.hook == number, hook.c.account.is_(None))
+    if connection.execute(sa.update(hook).where(missing).values(account=account.account)).rowcount:
+        seed = EnsureProfile(
+            account=account.account, uuid=account.uuid, nickname=account.nickname, signature=signature_of(maker),
+            created=account.created, bot=True,
+        )  # fmt: skip
+        profiles.add_profile(connection, seed, now)
+    found = connection.execute(sa.select(hook.c.account).where(hook.c.hook == number)).scalar_one_or_none()
+    return AccountId(found or NO_ACCOUNT)
+
+
+def signature_of(maker: AccountId) -> str:
+    """Of the profile of a hook, in which every dialect shows who has made it."""
+    return f"webhook · {maker:010d}"
 
 
 def list_hooks(connection: sa.Connection, request: ListHooks) -> HookList:
     """Raises RequestError."""
     domain.check_can_manage(role_of(connection, request.chat, request.actor))
-    fields = hook.c.hook, hook.c.name, hook.c.by, hook.c.created, ~is_managed_by_maker(hook)
+    account = sa.func.coalesce(hook.c.account, NO_ACCOUNT)
+    fields = hook.c.hook, hook.c.name, hook.c.by, hook.c.created, ~is_managed_by_maker(hook), account
     found = sa.select(*fields).where(hook.c.chat == request.chat).order_by(hook.c.created, hook.c.hook)
     rows = connection.execute(found)
     return HookList([HookView(number, name, AccountId(by), *rest) for number, name, by, *rest in rows])
@@ -48,18 +87,20 @@ def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[
 
 
 def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
-    connection.execute(sa.delete(hook).where(hook.c.by == account))
+    """Also those that the account posts for."""
+    connection.execute(sa.delete(hook).where(sa.or_(hook.c.by == account, hook.c.account == account)))
 
 
 def find(connection: sa.Connection, digest: str) -> FoundHook:
     """Raises RequestError, also if the maker may not manage the group any more."""
-    fields = hook.c.hook, hook.c.chat, hook.c.name, hook.c.by, is_managed_by_maker(hook).label("acts")
+    fields = hook.c.hook, hook.c.chat, hook.c.name, hook.c.by, hook.c.account, is_managed_by_maker(hook).label("acts")
     row = connection.execute(sa.select(*fields).where(hook.c.digest == digest)).one_or_none()
     if row is None:
         raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook")
     if not row.acts:
         raise paused_hook()
-    return FoundHook(row.hook, ChatId(row.chat), row.name, AccountId(row.by))
+    account = AccountId(row.account or NO_ACCOUNT)
+    return FoundHook(row.hook, ChatId(row.chat), row.name, AccountId(row.by), account)
 
 
 def paused_hook() -> RequestError:

@@ -12,7 +12,7 @@ from shared.contract.ids import ChatId
 
 
 class CreateHookParameters(ChatParameters, kw_only=True):
-    """`name`: begins the messages of the hook."""
+    """`name`: of the sender of the hook's messages."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -22,21 +22,24 @@ class DeleteHookParameters(ChatParameters, kw_only=True):
 
 
 class CreateHookResult(msgspec.Struct):
-    """`secret`: who has it posts by `POST /hooks/SECRET`; it is shown this once. `hook`: names the hook, no secret."""
+    """`secret`: who has it posts by `POST /hooks/SECRET`; it is shown this once. `hook`: names the hook, no secret.
+    `account`: the sender of its messages."""
 
     hook: str
     secret: str
+    account: int | UnsetType = UNSET
 
 
 class HookInfo(msgspec.Struct):
-    """`by`: who made it, and posts its messages. `created`: Unix milliseconds. `paused`: it posts nothing, because who
-    made it may not manage the group now."""
+    """`by`: who made it, and whose rights admit its messages. `account`: their sender. `created`: Unix milliseconds.
+    `paused`: it posts nothing, because who made it may not manage the group now."""
 
     hook: str
     name: str
     by: int
     created: int
     paused: bool | UnsetType = UNSET
+    account: int | UnsetType = UNSET
 
 
 class HooksResult(msgspec.Struct):
@@ -59,5 +62,8 @@ def delete_hook(wire: DeleteHookParameters, caller: Caller) -> DeleteHook:
 
 def result(reply: CreatedHook | HookList) -> msgspec.Struct:
     if isinstance(reply, CreatedHook):
-        return CreateHookResult(reply.hook, reply.secret)
-    return HooksResult([HookInfo(one.hook, one.name, one.by, one.created, one.paused or UNSET) for one in reply.hooks])
+        return CreateHookResult(reply.hook, reply.secret, reply.account or UNSET)
+    return HooksResult([
+        HookInfo(one.hook, one.name, one.by, one.created, one.paused or UNSET, one.account or UNSET)
+        for one in reply.hooks
+    ])  # fmt: skip

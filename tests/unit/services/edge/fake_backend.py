@@ -72,7 +72,7 @@ class FakeBackend:
         room = self.chats[draft.chat]
         if (draft.sender, draft.nonce) in room.posted:
             return check_repeated(room.posted[draft.sender, draft.nonce], draft, was_sent=False)
-        if draft.sender not in room.members:
+        if (draft.by or draft.sender) not in room.members:
             return Failure(ErrorCode.FORBIDDEN, "not a member")
         now = time.time_ns() // 1_000_000
         if draft.deadline <= now:

@@ -14,6 +14,7 @@ from services.session.app import serve
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.auth import FindInactive, InactiveAccounts
+from shared.contract.bots import CreatedBot, CreateHookAccount
 from shared.contract.edge import Notify
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -92,6 +93,8 @@ class BusPeers:
         self.message.serve(on.GET_HISTORY, self._history, queue="message")
         self.inactive: set[AccountId] = set()
         self.auth.serve(on.FIND_INACTIVE, self._find_inactive, queue="auth")
+        self.auth.serve(on.CREATE_HOOK_ACCOUNT, self._create_hook_account, queue="auth")
+        self.hook_accounts: list[CreateHookAccount] = []
 
     def _record_announcement(self, data: bytes) -> None:
         self._announcements.append(msgspec.msgpack.decode(data, type=MembershipVersions))
@@ -112,6 +115,11 @@ class BusPeers:
 
     async def _find_inactive(self, request: FindInactive) -> InactiveAccounts:
         return InactiveAccounts([one for one in request.accounts if one in self.inactive])
+
+    async def _create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
+        self.hook_accounts.append(request)
+        number = 900 + len(self.hook_accounts)
+        return CreatedBot(AccountId(number), f"u{number}", request.name, 1_000)
 
     async def _history(self, request: GetHistory) -> History:
         self.history_requests.append(request)

@@ -30,6 +30,7 @@ from shared.contract.bots import (
     CreateBotToken,
     CreatedBot,
     CreatedBotToken,
+    CreateHookAccount,
     DeleteBot,
     DeleteBotToken,
     ListBots,
@@ -42,6 +43,7 @@ from shared.contract.subjects import (
     CREATE_ANY_BOT_TOKEN,
     CREATE_BOT,
     CREATE_BOT_TOKEN,
+    CREATE_HOOK_ACCOUNT,
     CREATE_OPERATOR_BOT,
     DELETE_ACCOUNT,
     DELETE_ANY_BOT_TOKEN,
@@ -339,3 +341,18 @@ async def test_a_page_of_bots_is_followed_by_another(cluster: AuthCluster, monke
     second = await operator.request(LIST_ALL_BOTS, ListBots(after=first.bots[-1].account))
     assert (first.more, len(first.bots), len(second.bots)) == (True, 1, 1)
     assert first.bots[0].account == owner.bot != second.bots[0].account
+
+
+async def test_the_account_of_a_hook_is_no_bot_of_its_maker_and_logs_in_nowhere(
+    owner: Owner, cluster: AuthCluster
+) -> None:
+    session = await cluster.session()
+    made = await session.bus.request(CREATE_HOOK_ACCOUNT, CreateHookAccount("Grafana", "webhook", owner.account))
+    assert made.account not in [one.account for one in await owner.listed()]
+    token = CreateBotToken(made.account, "server", ["send"], actor=owner.account)
+    assert await rejection_code(owner.edge.request(CREATE_BOT_TOKEN, token)) is ErrorCode.NOT_FOUND
+    login = Login(identifier=str(made.account), secret=plain("x"), origin=ORIGIN, kind=IdentifierKind.ID)
+    assert await rejection_code(owner.edge.request(LOGIN, login)) is ErrorCode.UNAUTHENTICATED
+    for name in ("", "a" * 65, "a\nb"):
+        request = CreateHookAccount(name, "webhook", owner.account)
+        assert await rejection_code(session.bus.request(CREATE_HOOK_ACCOUNT, request)) is ErrorCode.INVALID

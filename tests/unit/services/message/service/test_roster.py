@@ -56,6 +56,15 @@ def test_a_muted_member_may_post_again_later() -> None:
     assert check(roster(pair=(ANN, BOB), muted={BOB: LATER}), ANN, BOB) == [None, BLOCKED]
 
 
+def test_a_sender_that_is_no_member_posts_by_the_rights_of_one() -> None:
+    def check_by(of: Roster, member: AccountId) -> Failure | None:
+        return of.check_post(Draft(EVE, ROOM, Nonce(1), NOW + 1000, b"", by=member), NOW)
+
+    assert check(roster(), EVE) == [NOT_A_MEMBER]
+    assert [check_by(roster(), one) for one in (BOB, DAN)] == [None, NOT_A_MEMBER]
+    assert check_by(roster(muted={BOB: LATER}), BOB) == SILENCED
+
+
 def test_where_all_are_silenced_leaders_may_post() -> None:
     made = roster(muted={NO_ACCOUNT: LATER})
     assert check(made, ANN, BOB, CEM, DAN) == [None, SILENCED, SILENCED, NOT_A_MEMBER]

@@ -22,7 +22,9 @@ async def test_a_hook_is_found_by_its_secret_alone(peers: BusPeers) -> None:
     assert (len(made.secret), len(made.hook)) == (32, 16)
     assert made.secret not in repr(made)
     found = await peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))
-    assert found == FoundHook(made.hook, chat, "Grafana", ANN)
+    assert found == FoundHook(made.hook, chat, "Grafana", ANN, made.account)
+    (requested,) = peers.hook_accounts
+    assert (requested.name, requested.maker, requested.signature) == ("Grafana", ANN, f"webhook · {ANN:010d}")
     for other in (made.secret, digest(made.hook), digest("")):
         assert (await rejection(peers.edge.request(on.FIND_HOOK, FindHook(other)))).code == ErrorCode.NOT_FOUND
     (listed,) = (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks

@@ -3,11 +3,15 @@
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 
-from services.session.store import account_removal, hooks
+from services.session.store import account_removal, hooks, profiles
+from services.session.store.hooks import NewIncomingHook
+from services.session.tables import hook
+from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode
 from shared.contract.hooks import CreateHook, DeleteHook, FoundHook, HookView, ListHooks
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Role
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, StoreHarness, rejection
@@ -22,8 +26,9 @@ async def group(populated: StoreHarness) -> ChatId:
 
 
 async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:
-    request = CreateHook(chat, "Grafana", actor)
-    make = partial(hooks.create, request=request, number=number, digest=f"d-{number}", limits=store.limits, now=NOW)
+    account = CreatedBot(AccountId(100 + int(number)), f"u{number}", "Grafana", NOW)
+    new = NewIncomingHook(number, f"d-{number}", account)
+    make = partial(hooks.create, request=CreateHook(chat, "Grafana", actor), new=new, limits=store.limits, now=NOW)
     await store.database.write(make)
 
 
@@ -41,8 +46,11 @@ async def listed(store: StoreHarness, actor: AccountId, chat: ChatId) -> list[Ho
 
 async def test_admins_make_list_and_delete_hooks(populated: StoreHarness, group: ChatId) -> None:
     await create(populated, BOB, group, "1")
-    assert await find(populated, "1") == FoundHook("1", group, "Grafana", BOB)
-    assert await listed(populated, ANN, group) == [HookView("1", "Grafana", BOB, NOW)]
+    assert await find(populated, "1") == FoundHook("1", group, "Grafana", BOB, AccountId(101))
+    assert await listed(populated, ANN, group) == [HookView("1", "Grafana", BOB, NOW, account=AccountId(101))]
+    profile = await populated.database.read(partial(profiles.find_profile, account=AccountId(101)))
+    assert profile is not None
+    assert (profile.nickname, profile.signature, profile.bot) == ("Grafana", f"webhook · {BOB:010d}", True)
     for _ in range(2):
         await delete(populated, ANN, group, "1")
     assert (await rejection(find(populated, "1"))).code is ErrorCode.NOT_FOUND
@@ -88,4 +96,27 @@ async def test_a_hook_acts_while_its_maker_manages_the_group(populated: StoreHar
     await populated.set_role(group, BOB, Role.ADMIN)
     assert await find(populated, "1")
     await populated.end_membership(ANN, group, BOB)
+    assert await listed(populated, ANN, group) == []
+
+
+async def test_a_hook_of_the_version_before_gets_one_account(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    await populated.database.write(lambda connection: connection.execute(sa.update(hook).values(account=None)) and None)
+    assert (await find(populated, "1")).account == NO_ACCOUNT
+    given = [
+        await populated.database.write(
+            partial(
+                hooks.give_account, number="1", account=CreatedBot(account, "u", "Grafana", NOW), maker=BOB, now=NOW
+            )
+        )
+        for account in (AccountId(201), AccountId(202))
+    ]
+    assert given == [201, 201]
+    assert (await find(populated, "1")).account == 201
+
+
+async def test_a_hook_ends_with_its_own_account(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    leave = partial(account_removal.leave_chats, account=AccountId(101), now=NOW, broadcast_from=512)
+    await populated.database.write(leave)
     assert await listed(populated, ANN, group) == []

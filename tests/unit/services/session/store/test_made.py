@@ -5,7 +5,9 @@ from functools import partial
 import pytest
 
 from services.session.store import hooks, made, outgoing_hooks
+from services.session.store.hooks import NewIncomingHook
 from services.session.store.outgoing_hooks import NewHook
+from shared.contract.bots import CreatedBot
 from shared.contract.hooks import CreateHook
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import HookPage, ListAllHooks, Made, MadeHook, MadeLink
@@ -23,9 +25,8 @@ async def group(populated: StoreHarness) -> ChatId:
     write, limits = populated.database.write, populated.limits
     for maker, number in ((BOB, "1"), (ANN, "2")):
         incoming = CreateHook(chat, "In", maker)
-        await write(
-            partial(hooks.create, request=incoming, number=f"in{number}", digest=number, limits=limits, now=NOW)
-        )
+        new = NewIncomingHook(f"in{number}", number, CreatedBot(AccountId(100 + int(number)), f"u{number}", "In", NOW))
+        await write(partial(hooks.create, request=incoming, new=new, limits=limits, now=NOW))
     outgoing = CreateOutgoingHook(chat, "Out", "https://a.example/secret", BOB)
     await write(
         partial(outgoing_hooks.create, request=outgoing, new=NewHook("out", "whsec_", 0), limits=limits, now=NOW)

@@ -1,0 +1,27 @@
+"""Requests to auth about accounts."""
+
+from collections.abc import Collection, Sequence
+
+from shared.bus.client import Bus
+from shared.contract.auth import FindInactive
+from shared.contract.bots import CreatedBot, CreateHookAccount
+from shared.contract.ids import AccountId
+from shared.contract.subjects import CREATE_HOOK_ACCOUNT, FIND_INACTIVE
+
+_REQUEST_SECONDS = 3.0
+
+
+class AuthAccounts:
+    """Implements the ports ActiveAccounts and HookAccounts."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def inactive(self, accounts: Sequence[AccountId]) -> Collection[AccountId]:
+        request = FindInactive([*accounts])
+        return (await self._bus.request(FIND_INACTIVE, request, seconds=_REQUEST_SECONDS, retry=True)).accounts
+
+    async def create(self, name: str, signature: str, maker: AccountId) -> CreatedBot:
+        """Not repeated: each attempt would make another account."""
+        request = CreateHookAccount(name, signature, maker)
+        return await self._bus.request(CREATE_HOOK_ACCOUNT, request, seconds=_REQUEST_SECONDS)
