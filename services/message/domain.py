@@ -35,8 +35,8 @@ _CHAT_BYTES = 72
 _RANGE_BYTES = 20
 _PROFILE_OVERHEAD_BYTES: Final = 16
 _CHARACTER_BYTES: Final = 4
-_REACTION_BYTES = 48
-"""An emoji has 32 bytes at most."""
+_REACTION_BYTES = 16
+"""Without the emoji, of which a character has 4 bytes at most."""
 
 DEADLINE_PASSED = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
 NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
@@ -292,7 +292,11 @@ def message_size(message: Message) -> int:
 
 def reactions_size(reactions: Reactions | None) -> int:
     """Bytes on the bus, at most."""
-    return 16 + _REACTION_BYTES * (len(reactions.counts) + len(reactions.mine)) if reactions else 0
+    if not reactions:
+        return 0
+    return 16 + sum(
+        _REACTION_BYTES + 4 * len(emoji) for emojis in (reactions.counts, reactions.mine) for emoji in emojis
+    )
 
 
 def change_size(change: MessageChange) -> int:

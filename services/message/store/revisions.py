@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from services.message.domain import (
@@ -32,6 +33,7 @@ from shared.contract.message import (
     RecallText,
 )
 from shared.contract.model import Message
+from shared.emoji import canonical_emoji
 
 _LOCK_HEAD = sa.text("SELECT rev FROM heads WHERE chat_id = :chat")
 _LOCK_HEAD_POSTGRESQL = sa.text("SELECT rev FROM heads WHERE chat_id = :chat FOR UPDATE")
@@ -62,6 +64,7 @@ _UNPIN = sa.text("""
 
 _IF_REV = Failure(ErrorCode.CONFLICT, "the message has changed since", "if_rev")
 _TOO_MANY_EDITS = Failure(ErrorCode.LIMIT, f"a message is edited {MAX_EDITS} times at most", "index")
+_NO_EMOJI = Failure(ErrorCode.INVALID, "a reaction needs an emoji", "emoji")
 _TOO_MANY_EMOJI = Failure(ErrorCode.LIMIT, f"a message has {MAX_EMOJI} different reactions at most", "emoji")
 _TOO_MANY_PINS = Failure(ErrorCode.LIMIT, f"a chat has {MAX_PINS} pinned messages at most", "index")
 
@@ -76,6 +79,10 @@ class Revised(NamedTuple):
 
 def revise(connection: sa.Connection, request: ChangeMessage, rights: Rights, now: int) -> Revised:
     """Raises RequestError."""
+    if isinstance(change := request.change, React):
+        if not (emoji := canonical_emoji(change.emoji)):
+            raise RequestError.from_failure(_NO_EMOJI)
+        request = msgspec.structs.replace(request, change=React(emoji, change.on))
     locked = _LOCK_HEAD_POSTGRESQL if connection.dialect.name == "postgresql" else _LOCK_HEAD
     rev = connection.execute(locked, {"chat": request.chat}).scalar_one_or_none()
     message = next(Snapshot(connection).messages([(request.chat, request.index, request.index)]), None)

@@ -177,7 +177,8 @@ class EditParameters(IndexParameters, kw_only=True):
 
 
 class ReactParameters(IndexParameters, kw_only=True):
-    """`emoji`: at most 32 bytes of UTF-8, without white space and control characters."""
+    """`emoji`: one emoji of at most 32 code points, or at most 32 bytes of UTF-8, without white space and control
+    characters. Variation selectors make no difference: it is stored, and shown, as Unicode's fully-qualified form."""
 
     emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=EMOJI_BYTES)]
 

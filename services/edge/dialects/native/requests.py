@@ -59,6 +59,7 @@ from shared.contract.session import (
     SetProfile,
     SetRole,
 )
+from shared.emoji import is_one_cluster
 from shared.names import is_valid_name
 from shared.settings import LimitsSettings
 
@@ -124,8 +125,9 @@ def unreact(wire: given.ReactParameters, caller: Caller) -> ChangeMessage:
 
 
 def _reaction(wire: given.ReactParameters, *, on: bool) -> ChangeMessage:
-    if len(wire.emoji.encode()) > EMOJI_BYTES:
-        raise DecodeError(f"an emoji has at most {EMOJI_BYTES} bytes", ErrorCode.TOO_LARGE, field="emoji")
+    if len(wire.emoji.encode()) > EMOJI_BYTES and not is_one_cluster(wire.emoji):
+        text = f"a reaction is one emoji, or has at most {EMOJI_BYTES} bytes"
+        raise DecodeError(text, ErrorCode.TOO_LARGE, field="emoji")
     if not all(map(_is_shown, wire.emoji)):
         raise DecodeError("an emoji has no white space and no control characters", field="emoji")
     return ChangeMessage(ChatId(wire.chat), wire.index, React(wire.emoji, on))

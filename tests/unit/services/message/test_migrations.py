@@ -27,6 +27,24 @@ def test_one_of_several_databases_is_rejected_as_it_is(database_url: str) -> Non
     assert count_rows(database_url, "placement") == 1
 
 
+def test_the_forms_of_an_emoji_become_one(database_url: str) -> None:
+    reacted = 'INSERT INTO reactions (chat_id, "index", emoji, account_id) VALUES (1, 1, :{}, {})'
+    forms = {"thumb": "\U0001f44d", "selected": "\U0001f44d\ufe0f", "heart": "\u2764", "text": "+1"}
+    rows = [("thumb", 1), ("selected", 1), ("selected", 2), ("heart", 1), ("text", 1)]
+    engine = make_engine(database_url)
+    create_at("message", database_url, "0010", [])
+    with engine.begin() as connection:
+        for name, account in rows:
+            connection.execute(sa.text(reacted.format(name, account)), {name: forms[name]})
+    upgrade("message", database_url)
+    with engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT emoji, account_id FROM reactions")).all()
+    engine.dispose()
+    assert {tuple(row) for row in found} == {
+        ("\U0001f44d", 1), ("\U0001f44d", 2), ("\u2764\ufe0f", 1), ("+1", 1)
+    }  # fmt: skip
+
+
 MESSAGES = f"""
     INSERT INTO messages (chat_id, "index", sender, nonce, time, body)
     {COUNTED} SELECT n % 100000 + 1, n / 100000 + 1, 7, n, n, :body FROM counted"""

@@ -184,6 +184,20 @@ async def test_reactions_count_each_account_once(store: MessageStore) -> None:
     assert (last.rev, last.reactions, last.mine) == (4, {"🎉": 1, "👍": 1}, ["🎉"]), "one row for all reactions"
 
 
+async def test_the_forms_of_an_emoji_are_one_reaction(store: MessageStore) -> None:
+    await post(store, 1)
+    await change(store, 1, React("👍", on=True), ANN)
+    selected = await change(store, 1, React("👍\ufe0f", on=True), BOB)
+    assert selected.change is not None
+    assert (selected.change.reactions, selected.change.emoji, selected.reply.count) == ({"👍": 2}, "👍", 2)
+    assert (await change(store, 1, React("👍\ufe0e", on=True), BOB)).reply.count == 2, "made before"
+    bare = await change(store, 1, React("\u2764", on=True), ANN)
+    assert bare.change is not None
+    assert bare.change.reactions == {"👍": 2, "\u2764\ufe0f": 1}
+    assert (await change(store, 1, React("\u2764\ufe0e", on=False), ANN)).reply.count == 0
+    assert await rejected(store, 1, React("\ufe0f", on=True)) is ErrorCode.INVALID
+
+
 async def test_reactors_come_in_pages_by_account(store: MessageStore) -> None:
     await post(store, 1, 2)
     accounts = [AccountId(number) for number in (300, 7, 20, 2**53 - 1, 1)]

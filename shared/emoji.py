@@ -1,0 +1,53 @@
+"""Emoji as Unicode has them (UTS 51): one form of each, and what one of them is. Pure."""
+
+import re
+import unicodedata
+
+_SHOWN_AS_TEXT = """
+    a9 ae 203c 2049 2122 2139 2194-2199 21a9-21aa 2328 23cf 23ed-23ef 23f1-23f2 23f8-23fa 24c2 25aa-25ab 25b6
+    25c0 25fb-25fc 2600-2604 260e 2611 2618 261d 2620 2622-2623 2626 262a 262e-262f 2638-263a 2640 2642
+    265f-2660 2663 2665-2666 2668 267b 267e 2692 2694-2697 2699 269b-269c 26a0 26a7 26b0-26b1 26c8 26cf 26d1
+    26d3 26e9 26f0-26f1 26f4 26f7-26f9 2702 2708-2709 270c-270d 270f 2712 2714 2716 271d 2721 2733-2734 2744
+    2747 2763-2764 27a1 2934-2935 2b05-2b07 3030 303d 3297 3299 1f170-1f171 1f17e-1f17f 1f202 1f237 1f321
+    1f324-1f32c 1f336 1f37d 1f396-1f397 1f399-1f39b 1f39e-1f39f 1f3cb-1f3ce 1f3d4-1f3df 1f3f3 1f3f5 1f3f7 1f43f
+    1f441 1f4fd 1f549-1f54a 1f56f-1f570 1f573-1f579 1f587 1f58a-1f58d 1f590 1f5a5 1f5a8 1f5b1-1f5b2 1f5bc
+    1f5c2-1f5c4 1f5d1-1f5d3 1f5dc-1f5de 1f5e1 1f5e3 1f5e8 1f5ef 1f5f3 1f5fa 1f6cb 1f6cd-1f6cf 1f6e0-1f6e5 1f6e9
+    1f6f0 1f6f3
+"""
+"""What is an emoji only with a variation selector: Emoji without Emoji_Presentation, in hex. New emoji need none."""
+_MODIFIERS = "\U0001f3fb-\U0001f3ff"
+_JOINER = "\u200d"
+_SELECTOR = "\ufe0f"
+_REGIONAL = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
+_EXTENDS = re.compile(f"[{_MODIFIERS}\U000e0020-\U000e007f]")
+_MARKS = frozenset({"Mn", "Me", "Mc"})
+
+
+def _character_class(ranges: str) -> str:
+    """Of a regular expression."""
+    ends = [one.split("-") for one in ranges.split()]
+    return "[" + "".join("-".join(chr(int(end, 16)) for end in one) for one in ends) + "]"
+
+
+_NEEDS_SELECTOR = re.compile(f"({_character_class(_SHOWN_AS_TEXT)}(?![{_MODIFIERS}])|[0-9#*](?=\u20e3))")
+
+
+def canonical_emoji(text: str) -> str:
+    """The same with variation selectors where an emoji needs one, and nowhere else (UTS 51, fully-qualified)."""
+    bare = unicodedata.normalize("NFC", text.replace(_SELECTOR, "").replace("\ufe0e", ""))
+    return _NEEDS_SELECTOR.sub(rf"\1{_SELECTOR}", bare)
+
+
+def is_one_cluster(text: str) -> bool:
+    """Whether a reader sees one character: a grapheme cluster, as far as emoji and combining marks go (UAX 29)."""
+    flag = _REGIONAL.match(text)
+    joined = False
+    for character in text[flag.end() if flag else 1 :]:
+        if not joined and character != _JOINER and not _extends(character):
+            return False
+        joined = character == _JOINER
+    return bool(text)
+
+
+def _extends(character: str) -> bool:
+    return unicodedata.category(character) in _MARKS or bool(_EXTENDS.match(character))
