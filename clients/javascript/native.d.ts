@@ -454,6 +454,8 @@ export type ServerLimits = {
   frame_bytes: number;
   segments: number;
   file_bytes: number;
+  rates: Record<string, [number, number]>;
+  waiting: number;
 };
 
 export type HereParameters = {

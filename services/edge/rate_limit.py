@@ -29,6 +29,10 @@ class TokenBucket:
         self._tokens = tokens - 1
         return True
 
+    def next_at(self) -> float:
+        """When the next token is there, if `take` has just returned False."""
+        return self._updated + (1 - self._tokens) / self._per_second
+
     def spend(self, tokens: float) -> None:
         """Take tokens that are missing from the next bursts, too: the debt is a burst at most."""
         self._tokens = max(self._tokens - tokens, -self._burst)

@@ -27,20 +27,22 @@ class ErrorCode(StrEnum):
 
 
 class Failure(msgspec.Struct, tag="failure", frozen=True):
-    """An error reply on the bus. `text` is safe to show to the client; `field` names the invalid field, if any."""
+    """An error reply on the bus. `text` is safe to show to the client; `field` names the invalid field, if any.
+    `retry_ms`: the request succeeds after so long, unless others come first; 0: not known."""
 
     code: ErrorCode
     text: str
     field: str = ""
+    retry_ms: int = 0
 
 
 class RequestError(Exception):
     """A rejected request. The bus turns it into an error reply, the edge's dialect into a frame."""
 
-    def __init__(self, code: ErrorCode, text: str, field: str = "") -> None:
+    def __init__(self, code: ErrorCode, text: str, field: str = "", retry_ms: int = 0) -> None:
         super().__init__(f"{code}: {text}")
-        self.failure = Failure(code, text, field)
+        self.failure = Failure(code, text, field, retry_ms)
 
     @classmethod
     def from_failure(cls, failure: Failure) -> "RequestError":
-        return cls(failure.code, failure.text, failure.field)
+        return cls(failure.code, failure.text, failure.field, failure.retry_ms)

@@ -10,6 +10,9 @@ class LimitsSettings(SettingsSection):
     requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
     requests_burst: int = Field(200, ge=1, description="requests at once, before the rate applies")
     requests_burst_before_login: int = Field(50, ge=1, description="requests at once on a connection without a login")
+    requests_waiting: int = Field(
+        2_000, ge=0, description="over the rate, of a connection, until they have their turn; more close it (1008)"
+    )
     page_requests_per_second: float = Field(500.0, gt=0, description="per address: files, avatars, links; more get 429")
     page_requests_burst: int = Field(10_000, ge=1, description="such requests at once, before the rate applies")
     hook_messages_per_second: float = Field(1.0, gt=0, description="messages of a hook, at each edge")

@@ -112,7 +112,7 @@ class LoginLimiter:
 
     async def _count(self, key: str, seconds: float, limit: int, kind: str) -> None:
         if self._limits.rates and await self._window.add(key, seconds, limit) >= limit:
-            raise _too_many(kind)
+            raise _too_many(kind, seconds)
 
     def _login_bounds(self, subject: LoginSubject, address: str) -> list[_Bound]:
         limits = self._limits
@@ -178,7 +178,7 @@ class LoginLimiter:
     async def _begin(self, bound: _Bound, until: float) -> None:
         while (admission := await self._window.begin(*bound)) is not Admission.ADMITTED:
             if admission is Admission.FULL:
-                raise _too_many("failed logins")
+                raise _too_many("failed logins", bound.seconds)
             if asyncio.get_running_loop().time() > until:
                 raise _too_many("logins")
             await self._delay(_BETWEEN_TRIES_SECONDS)
@@ -200,5 +200,6 @@ class LoginLimiter:
             self._waiting -= 1
 
 
-def _too_many(kind: str) -> RequestError:
-    return RequestError(ErrorCode.RATE_LIMITED, f"too many {kind}, please wait")
+def _too_many(kind: str, seconds: float = 0.0) -> RequestError:
+    """`seconds`: after which the first of them counts no more, at the latest."""
+    return RequestError(ErrorCode.RATE_LIMITED, f"too many {kind}, please wait", retry_ms=round(seconds * 1000))

@@ -6,7 +6,7 @@ from services.edge.canonical.events import Event, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Socket
 from services.edge.client.connection import CloseConnection, Connection
-from services.edge.client.inbound import InboundQueue
+from services.edge.client.inbound import TOO_FAST, InboundQueue
 from services.edge.client.message_flow import MessageFlow
 from services.edge.client.outbound import OutboundQueue
 from services.edge.client.posting import Posting
@@ -105,6 +105,8 @@ class Client(Recipient):
         try:
             self.inbound.receive(frame, now)
         except CloseConnection as error:
+            if error.reason == TOO_MANY_REQUESTS:
+                self._processor.reject_waiting(TOO_FAST)
             self.close(error.code, error.reason)
             return
         if out.traffic is None:
@@ -201,6 +203,8 @@ class Client(Recipient):
         DeliveryConfirmation.tick. Returns whether a ping was sent."""
         edge, connection, socket = self._context.settings.edge, self.connection, self.socket
         self.inbound.tick(now)
+        if self.inbound.paced:
+            self._context.ticks.add(self._processor)
         excused = self.inbound.paused or socket.is_paced()
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.close(1008, reason)

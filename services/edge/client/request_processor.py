@@ -12,7 +12,7 @@ from services.edge.client.inbound import InboundQueue, RejectedFrame
 from services.edge.client.message_flow import MessageFlow
 from services.edge.client.outbound import OutboundQueue
 from services.edge.client.posting import Posting
-from services.edge.client.request_reader import RequestReader, Work
+from services.edge.client.request_reader import WAITED, RequestReader, Work
 from services.edge.client.session import LoginSession
 from services.edge.client.uploads import ABANDONED
 from services.edge.context import EdgeContext
@@ -87,9 +87,21 @@ class RequestProcessor:
                 self.close_when_idle = work
         idle = not self.is_performing and posting.in_flight is None and not self._out.transfers
         if idle and self.close_when_idle is not None:
-            self._close(*self.close_when_idle)
+            self._close_in_order(*self.close_when_idle)
         if self._inbound.paused and self._inbound.resume_reading():
             self._out.confirmation.excuse(self._context.clock())
+
+    def _close_in_order(self, code: int, reason: str) -> None:
+        """All is answered but what is paced. That is awaited if only the client has ended its input."""
+        if self._inbound.paced and self._inbound.stopped:
+            self.reject_waiting(WAITED)
+        if not self._inbound.paced:
+            self._close(code, reason)
+
+    def reject_waiting(self, failure: Failure) -> None:
+        """Every request that waits, in their order."""
+        for rejected in self._reader.reject_all(failure):
+            self._reject(rejected.request, rejected.failure, rejected.context)
 
     def fail(self) -> None:
         self._close(1011, "internal error")

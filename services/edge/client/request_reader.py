@@ -86,11 +86,24 @@ class RequestReader:
             self._batch_started = now
         return batch
 
+    def reject_all(self, failure: Failure) -> Sequence[RejectedFrame]:
+        """Empties the queue."""
+        queue, dialect = self._queue, self._connection.dialect
+        assert dialect is not None
+        rejected = [RejectedFrame(failure, item) for item in queue.decoded if isinstance(item, Request)]
+        for frame, _ in queue.frames:
+            if isinstance(frame, RejectedFrame):
+                rejected.append(frame)
+            elif not isinstance(frame, Binary):
+                rejected.append(RejectedFrame(failure, context=dialect.identify(frame)))
+        queue.clear()
+        return rejected
+
     def _waiting(self, now: float) -> float:
         """How long the next item has waited; 0 for one that was requeued, or is the dialect's own."""
         decoded, held = self._queue.decoded, self._held
         if not decoded:
-            return now - self._queue.frames[0][1]
+            return 0.0 if self._queue.paced == len(self._queue.frames) else now - self._queue.frames[0][1]
         return now - held[1] if held is not None and self._is_held(decoded[0]) else 0.0
 
     def _is_held(self, item: QueueItem) -> bool:
@@ -99,8 +112,8 @@ class RequestReader:
     def _update_admission(self, now: float, batch_started: float) -> None:
         """Overload control after a batch of messages. If queued frames waited more than 0.7 s twice in a row, frames
         older than 0.7²/waited seconds are rejected. One slow batch (a stall) rejects nothing."""
-        frames = self._queue.frames
-        waited = now - max(frames[0][1], batch_started) if frames else 0.0
+        frames, paced = self._queue.frames, self._queue.paced
+        waited = now - max(frames[0][1], batch_started) if paced < len(frames) else 0.0
         self._overload_rounds = self._overload_rounds + 1 if waited > _QUEUE_DELAY_LIMIT_SECONDS else 0
         self._patience = _QUEUE_DELAY_LIMIT_SECONDS**2 / waited if self._overload_rounds > 1 else math.inf
 
@@ -109,6 +122,8 @@ class RequestReader:
         if self._connection.phase is Phase.CLOSING:
             return None
         while not queue.decoded and queue.frames:
+            if queue.paced == len(queue.frames) and not queue.admit(now):
+                return None
             frame, arrived = queue.frames.pop(0)
             if isinstance(frame, RejectedFrame):
                 return frame

@@ -16,11 +16,19 @@ from shared.settings import LimitsSettings
 
 class DecodeError(Exception):
     """The frame cannot be decoded; `context` is the dialect's own, for `encode_error`. `field`: the member of the frame
-    that is at fault, if it is known. `disconnect`: the connection closes after the error reply."""
+    that is at fault, if it is known; `retry_ms`: see Failure. `disconnect`: the connection closes after the error
+    reply."""
 
-    def __init__(self, text: str, code: ErrorCode = ErrorCode.INVALID, context: object = None, field: str = "") -> None:
+    def __init__(
+        self,
+        text: str,
+        code: ErrorCode = ErrorCode.INVALID,
+        context: object = None,
+        field: str = "",
+        retry_ms: int = 0,
+    ) -> None:
         super().__init__(text)
-        self.failure = Failure(code, text, field)
+        self.failure = Failure(code, text, field, retry_ms)
         self.context = context
         self.disconnect: Disconnect | None = None
 

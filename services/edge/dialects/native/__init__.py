@@ -1,6 +1,7 @@
 """native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Final, assert_never
 
 import msgspec
@@ -144,6 +145,8 @@ class Native(Dialect):
         self._ping_ms = round(info.ping_seconds * 1000)
         self._bad_frames = TokenBucket(_BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST, 0.0)
         self._buckets: dict[RateClass, TokenBucket] = {}
+        self._promised: dict[RateClass, float] = {}
+        """When the last rejected command of this rate may come again."""
 
     # Frames in
 
@@ -184,7 +187,8 @@ class Native(Dialect):
     def _check(self, operation: Operation, number: Id | None, now: float) -> None:
         """Raises DecodeError if it comes too often, or if the token does not permit it."""
         if not self._takes(operation.rate, now):
-            raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, CommandId(number))
+            retry_ms = self._promise(operation.rate, now)
+            raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, CommandId(number), retry_ms=retry_ms)
         if rejection := operation.rejection(self.scopes):
             raise DecodeError(rejection, ErrorCode.FORBIDDEN, CommandId(number), "scope")
 
@@ -195,6 +199,13 @@ class Native(Dialect):
         if bucket is None:
             bucket = self._buckets[rate] = TokenBucket(*RATES[rate], now)
         return bucket.take(now)
+
+    def _promise(self, rate: RateClass, now: float) -> int:
+        """The milliseconds after which a rejected command succeeds: each one has a turn of its own."""
+        per_second, _ = RATES[rate]
+        at = max(self._buckets[rate].next_at(), self._promised.get(rate, 0.0) + 1 / per_second)
+        self._promised[rate] = at
+        return ceil((at - now) * 1000)
 
     # Frames out
 

@@ -72,7 +72,7 @@ def error_info(request: Request | None, failure: Failure, *, unsupported: bool =
         code,
         _text(request, failure) or code,
         _field(request, failure),
-        _RETRY_MS if failure.code in _RETRIED else UNSET,
+        (failure.retry_ms or _RETRY_MS) if failure.code in _RETRIED else UNSET,
         unknown=unavailable and request is not None and isinstance(request.command, _STORED),
     )
 

@@ -7,7 +7,7 @@ from services.edge.dialects.native.account_operations import ACCOUNT_OPERATIONS
 from services.edge.dialects.native.contact_operations import CONTACT_OPERATIONS
 from services.edge.dialects.native.group_operations import GROUP_OPERATIONS
 from services.edge.dialects.native.message_operations import MESSAGE_OPERATIONS
-from services.edge.dialects.native.operation import ANY, Operation, RateClass
+from services.edge.dialects.native.operation import ANY, RATES, Operation, RateClass
 from services.edge.dialects.native.requests import Caller
 
 VERSION = 1
@@ -15,8 +15,15 @@ VERSION = 1
 
 def _hello(_: parameters.HelloParameters, caller: Caller) -> results.HelloResult:
     limits = caller.limits
+    rates: dict[str, tuple[float, int]] = {"all": (limits.requests_per_second, limits.requests_burst)}
+    rates.update((rate.value, found) for rate, found in RATES.items())
     shown = results.ServerLimits(
-        limits.message_text_bytes, limits.text_frame_bytes, limits.segments_per_message, limits.file_bytes
+        limits.message_text_bytes,
+        limits.text_frame_bytes,
+        limits.segments_per_message,
+        limits.file_bytes,
+        rates if limits.rates else {},
+        limits.requests_waiting,
     )
     return results.HelloResult(VERSION, "dragoman", shown, list(BY_NAME), caller.unix_ms, caller.ping_ms)
 

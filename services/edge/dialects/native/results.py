@@ -11,12 +11,16 @@ class Nothing(msgspec.Struct):
 
 
 class ServerLimits(msgspec.Struct):
-    """`text_bytes`: text of one message as UTF-8; `frame_bytes`: one frame."""
+    """`text_bytes`: text of one message as UTF-8; `frame_bytes`: one frame. `rates`: commands each second and at once,
+    `all` of a connection and of an account, and those of some operations; there are none if rates are not limited.
+    `waiting`: so many commands beyond the rate of all wait for their turn; more end the connection (4029)."""
 
     text_bytes: int
     frame_bytes: int
     segments: int
     file_bytes: int
+    rates: dict[str, tuple[float, int]]
+    waiting: int
 
 
 class HelloResult(msgspec.Struct):

@@ -184,7 +184,7 @@ class JsonDialect(Dialect):
         return (frame(re=request.context, ok=value),)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        return (frame(re=request.context if request else None, error=failure.code),)
+        return (frame(re=request.context if request else context, error=failure.code),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:

@@ -1,13 +1,16 @@
 """One client's connection with its queue and its reader."""
 
+from collections.abc import Sequence
+
 from services.edge.canonical.frames import Frame
 from services.edge.client.connection import Connection
-from services.edge.client.inbound import InboundQueue
+from services.edge.client.inbound import InboundQueue, RejectedFrame
 from services.edge.client.request_reader import RequestReader, Work
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.registry import DIALECTS
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated
+from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.edge_client import FakeSocket
@@ -38,6 +41,9 @@ class Intake:
 
     def next_work(self, now: float = NOW, **patience: float) -> Work | None:
         return self._reader.next_work(now, **patience)
+
+    def reject_all(self, failure: Failure) -> Sequence[RejectedFrame]:
+        return self._reader.reject_all(failure)
 
     @property
     def waited(self) -> float:

@@ -78,9 +78,21 @@ def test_commands_of_a_rate_are_limited_apart_from_others() -> None:
     error = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
     assert error["re"] == 1
     assert error["error"]["code"] == ErrorCode.RATE_LIMITED
-    assert error["error"]["retry_ms"] > 0
+    assert error["error"]["retry_ms"] == 1000 / per_second
     dialect.decode(b'{"op":"ping","id":2}', 100.0)
     dialect.decode(LOGIN, 100.0 + 1 / per_second)
+
+
+def test_a_command_that_came_too_often_succeeds_when_its_error_says() -> None:
+    dialect, due = connection(), list[int]()
+    for _ in range(25):
+        try:
+            dialect.decode(LOGIN, 100.0)
+        except DecodeError as rejected:
+            due.append(rejected.failure.retry_ms)
+    assert due == [1000, 2000, 3000, 4000, 5000]
+    for retry_ms in due:
+        dialect.decode(LOGIN, 100.0 + retry_ms / 1000)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""Frames over the rate wait in their place, and only a client that goes on after very many of them is closed."""
+
+import pytest
+
+from services.edge.canonical.frames import Binary
+from services.edge.client.connection import CloseConnection
+from services.edge.client.inbound import TOO_FAST
+from services.edge.client.request_reader import WAITED
+from services.edge.rate_limit import TokenBucket
+from shared.contract.errors import ErrorCode
+from shared.settings import LimitsSettings
+from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post
+from tests.unit.services.edge.json_dialect import frame
+
+TICK = 0.5
+PATIENCE = 8.0
+
+
+def taken(each: Intake, now: float) -> list[object]:
+    """The requests that are taken by a tick."""
+    each.queue.tick(now)
+    found: list[object] = []
+    while (work := each.next_work(now, patience=PATIENCE)) is not None:
+        assert isinstance(work, list), work
+        assert each.waited <= 1.0
+        found += contexts(work)
+    return found
+
+
+def test_a_burst_waits_in_order_and_its_waiting_is_none_of_the_edge() -> None:
+    """A client asks for each of its thousand chats after the login, with the limits of the defaults."""
+    each, done, seconds = Intake(LimitsSettings()), list[object](), 0.0
+    for ref in range(1_000):
+        while not each.socket.reading:
+            seconds += TICK
+            done += taken(each, NOW + seconds)
+        each.receive(frame(ref=ref, do="account", account=1), NOW + seconds)
+    while len(done) < 1_000:
+        seconds += TICK
+        done += taken(each, NOW + seconds)
+    assert done == [*range(1_000)]
+    assert seconds == pytest.approx((1_000 - 200) / 50, abs=TICK)
+
+
+def test_a_frame_after_a_pause_overtakes_none_that_waits() -> None:
+    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=2))
+    for ref in range(4):
+        each.receive(post(ref))
+    each.receive(post(4), NOW + 1.0)
+    assert taken(each, NOW + 1.0) == [0, 1, 2]
+    assert taken(each, NOW + 2.0) == [3]
+    assert taken(each, NOW + 3.0) == [4]
+    each.receive(post(5), NOW + 10.0)
+    assert each.queue.paced == 0
+
+
+def test_the_time_that_counts_begins_with_the_turn() -> None:
+    each = Intake(LimitsSettings(requests_per_second=0.1, requests_burst=1))
+    each.receive(post(0))
+    each.receive(post(1))
+    assert contexts(each.next_work(NOW, patience=PATIENCE)) == [0]
+    assert contexts(each.next_work(NOW + 30.0, patience=PATIENCE)) == [1]
+    assert each.waited == 0.0
+
+
+def test_parts_of_a_file_keep_their_place_and_need_no_turn() -> None:
+    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=1))
+    for one in (post(0), post(1), Binary(b"part"), Binary(b"part"), post(2)):
+        each.receive(one)
+    assert taken(each, NOW) == [0]
+    assert taken(each, NOW + 1.0) == [1, None, None]
+    assert taken(each, NOW + 2.0) == [2]
+
+
+def test_an_account_s_rate_costs_the_connection_nothing() -> None:
+    """Its turn comes by the account's rate, however often it was tried."""
+    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=10))
+    each.connection.logged_in(ENTERED, TokenBucket(1.0, 1, NOW))
+    for ref in range(3):
+        each.receive(post(ref))
+    for _ in range(50):
+        each.next_work(NOW)
+    assert taken(each, NOW + 1.0) == [1]
+    assert taken(each, NOW + 2.0) == [2]
+
+
+def test_a_connection_without_a_login_may_send_less_at_once() -> None:
+    limits = LimitsSettings(requests_per_second=1.0, requests_burst_before_login=3)
+    each = Intake(limits, logged_in=False)
+    for ref in range(5):
+        each.receive(frame(ref=ref, do="status"))
+    assert taken(each, NOW) == [0, 1, 2]
+    each.connection.logged_in(ENTERED, TokenBucket(1.0, 100, NOW))
+    assert taken(each, NOW) == [3, 4]
+
+
+def test_a_socket_with_many_that_wait_is_read_more_slowly() -> None:
+    each, read = Intake(LimitsSettings(requests_per_second=0.001)), 0
+    for ref in range(200):
+        each.receive(post(ref))
+    assert len(taken(each, NOW)) == 200
+    for tick in range(3):
+        each.queue.tick(NOW + tick * TICK)
+        while each.socket.reading:
+            each.receive(post(read))
+            read += 1
+        assert not each.queue.resume_reading()
+    assert read == 3 * 256
+
+
+def test_who_goes_on_after_very_many_is_closed_and_each_request_is_answered() -> None:
+    limits = LimitsSettings(requests_per_second=0.001, requests_burst=2, requests_waiting=30)
+    each = Intake(limits)
+    for ref in range(32):
+        each.receive(post(ref))
+    assert contexts(each.next_work()) == [0, 1]
+    with pytest.raises(CloseConnection) as caught:
+        each.receive(post(32))
+    assert caught.value.code == 1008
+    rejected = each.reject_all(TOO_FAST)
+    assert [one.context for one in rejected] == [*range(2, 33)]
+    assert {one.failure.code for one in rejected} == {ErrorCode.RATE_LIMITED}
+    assert each.queue.queued == each.queue.queued_bytes == each.queue.paced == 0
+
+
+def test_requests_that_are_decoded_are_rejected_before_the_frames() -> None:
+    each = Intake()
+    each.receive(frame(ref=1, do="account", account=1, times=2))
+    each.receive(post(2))
+    assert contexts(each.next_work()) == [1]
+    first, second = each.reject_all(WAITED)
+    assert first.request is not None
+    assert (first.request.context, second.context) == (1, 2)
