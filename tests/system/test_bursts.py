@@ -21,7 +21,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield cluster.edges[0]
 
 
-def test_a_client_of_v2_asks_for_each_of_its_thousand_sessions_after_the_login(edge: str) -> None:
+def test_a_client_of_v2_requests_each_of_its_thousand_sessions_after_the_login(edge: str) -> None:
     """As the client for PCs does: its account with the sessions, then each session, without waiting."""
     with V2User(edge) as user:
         user.register()

@@ -1,7 +1,6 @@
 """native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`."""
 
 from collections.abc import Sequence
-from math import ceil
 from typing import Final, assert_never
 
 import msgspec
@@ -64,13 +63,14 @@ from services.edge.dialects.native import (
     reactors,
     results,
 )
+from services.edge.dialects.native.command_rates import CommandRates
 from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command, scan_id
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.fast_decode import fast_send
 from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
 from services.edge.dialects.native.masking import MEMBERS
 from services.edge.dialects.native.mutes import MuteEvent
-from services.edge.dialects.native.operation import RATES, Operation, RateClass
+from services.edge.dialects.native.operation import RATES, Operation
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.native.parameters import Id, TokenParameters
 from services.edge.dialects.native.presence import WatchResult
@@ -144,9 +144,7 @@ class Native(Dialect):
         self._sid = ""
         self._ping_ms = round(info.ping_seconds * 1000)
         self._bad_frames = TokenBucket(_BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST, 0.0)
-        self._buckets: dict[RateClass, TokenBucket] = {}
-        self._promised: dict[RateClass, float] = {}
-        """When the last rejected command of this rate may come again."""
+        self._rates = CommandRates()
 
     # Frames in
 
@@ -186,26 +184,11 @@ class Native(Dialect):
 
     def _check(self, operation: Operation, number: Id | None, now: float) -> None:
         """Raises DecodeError if it comes too often, or if the token does not permit it."""
-        if not self._takes(operation.rate, now):
-            retry_ms = self._promise(operation.rate, now)
+        rate = operation.rate
+        if rate in RATES and self.limits.rates and (retry_ms := self._rates.retry_ms(rate, now)):
             raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, CommandId(number), retry_ms=retry_ms)
         if rejection := operation.rejection(self.scopes):
             raise DecodeError(rejection, ErrorCode.FORBIDDEN, CommandId(number), "scope")
-
-    def _takes(self, rate: RateClass, now: float) -> bool:
-        if rate not in RATES or not self.limits.rates:
-            return True
-        bucket = self._buckets.get(rate)
-        if bucket is None:
-            bucket = self._buckets[rate] = TokenBucket(*RATES[rate], now)
-        return bucket.take(now)
-
-    def _promise(self, rate: RateClass, now: float) -> int:
-        """The milliseconds after which a rejected command succeeds: each one has a turn of its own."""
-        per_second, _ = RATES[rate]
-        at = max(self._buckets[rate].next_at(), self._promised.get(rate, 0.0) + 1 / per_second)
-        self._promised[rate] = at
-        return ceil((at - now) * 1000)
 
     # Frames out
 

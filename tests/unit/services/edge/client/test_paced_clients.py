@@ -37,7 +37,7 @@ async def test_a_client_that_has_ended_its_input_gets_all_replies(cluster: EdgeC
     assert ErrorCode.UNAVAILABLE not in alice.replies.values()
 
 
-async def test_who_goes_on_is_answered_and_closed(cluster: EdgeCluster) -> None:
+async def test_a_sender_that_goes_on_is_answered_and_closed(cluster: EdgeCluster) -> None:
     await cluster.add_edge(limits={**LIMITS, "requests_per_second": 0.1, "requests_waiting": 10})
     alice = await cluster.client(1)
     sent = [alice.send(do="account", account=2) for _ in range(40)]

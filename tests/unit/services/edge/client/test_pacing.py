@@ -108,7 +108,7 @@ def test_a_socket_with_many_that_wait_is_read_more_slowly() -> None:
     assert read == 3 * 256
 
 
-def test_who_goes_on_after_very_many_is_closed_and_each_request_is_answered() -> None:
+def test_a_sender_that_goes_on_after_very_many_is_answered_and_closed() -> None:
     limits = LimitsSettings(requests_per_second=0.001, requests_burst=2, requests_waiting=30)
     each = Intake(limits)
     for ref in range(32):

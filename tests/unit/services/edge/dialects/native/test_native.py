@@ -83,7 +83,7 @@ def test_commands_of_a_rate_are_limited_apart_from_others() -> None:
     dialect.decode(LOGIN, 100.0 + 1 / per_second)
 
 
-def test_a_command_that_came_too_often_succeeds_when_its_error_says() -> None:
+def test_a_command_that_came_too_often_succeeds_after_its_retry_ms() -> None:
     dialect, due = connection(), list[int]()
     for _ in range(25):
         try:
