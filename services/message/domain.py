@@ -41,6 +41,7 @@ _REACTION_BYTES = 16
 DEADLINE_PASSED = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
 NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
 READ_ONLY_CHAT = Failure(ErrorCode.FORBIDDEN, "nobody reads what is said in this chat", "chat")
+NO_RECIPIENT = Failure(ErrorCode.NOT_FOUND, "this account is deleted", "chat")
 BLOCKED = Failure(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat")
 SILENCED = Failure(ErrorCode.FORBIDDEN, "you are silenced in this chat", "chat")
 UNPLACED = Failure(ErrorCode.UNAVAILABLE, "the database of this chat is not known now, please try again")

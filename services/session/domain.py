@@ -64,6 +64,10 @@ def default_name(nicknames: Sequence[str], limit: int, language: Language = "zh"
     return _SEPARATORS[language].join(nicknames[:_NAMES_IN_DEFAULT_NAME])[:limit]
 
 
+def private_name(nicknames: Mapping[AccountId, str], pair: MemberPair) -> str:
+    return "、".join(nicknames[account] for account in pair)
+
+
 def check_seed(seed: EnsureProfile, limits: LimitsSettings) -> None:
     """Check a new profile's first values. The nickname may be empty at registration, not later."""
     check_account(seed.account)

@@ -19,6 +19,7 @@ import msgspec
 from services.message.domain import (
     DEADLINE_PASSED,
     MESSAGE_OVERHEAD_BYTES,
+    NO_RECIPIENT,
     CommittedMessage,
     check_repeated,
 )
@@ -249,12 +250,12 @@ class PostingBatcher:
         await self._find_posted_before(requests)
 
     async def _find_posted_before(self, requests: Iterable[PostRequest]) -> None:
-        """A sender that has been removed since an earlier attempt gets the message which that attempt has posted."""
+        """A sender that may post no more since an earlier attempt gets the message which that attempt has posted."""
         forbidden = [
             (request, position)
             for request in requests
             for position, result in enumerate(request.results)
-            if isinstance(result, Failure) and result.code is ErrorCode.FORBIDDEN
+            if isinstance(result, Failure) and (result.code is ErrorCode.FORBIDDEN or result is NO_RECIPIENT)
         ]
         if not forbidden:
             return

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
+from services.message.domain import (
+    BAD_NONCE,
+    BLOCKED,
+    DEADLINE_PASSED,
+    NO_RECIPIENT,
+    NOT_A_MEMBER,
+    READ_ONLY_CHAT,
+    SILENCED,
+)
 from shared.contract.edge import RecentJoins, recent_joins
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -29,7 +37,7 @@ class Roster:
         self.leaders: set[AccountId] = set()
         """The owner and the admins."""
         self.pair: MemberPair | None = None
-        """Of a private chat."""
+        """Of a private chat. Only the deletion of an account ends a membership of one."""
         self.only_sender = NO_ACCOUNT
         """The only member that may post; NO_ACCOUNT: every member may."""
         self.muted: Mapping[AccountId, int] = {}
@@ -71,6 +79,8 @@ class Roster:
             return NOT_A_MEMBER
         if self.only_sender and sender != self.only_sender:
             return READ_ONLY_CHAT
+        if len(self.members) == 1 and self.pair is not None:
+            return NO_RECIPIENT
         if self.muted and (failure := self.check_muted(sender, now)):
             return failure
         if draft.deadline <= now:

@@ -1,16 +1,16 @@
 """A deleted account leaves its chats, a number of them in each transaction."""
 
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import sqlalchemy as sa
 
-from services.session.domain import LOBBY
+from services.session.domain import LOBBY, private_name
 from services.session.store import hooks, reports
 from services.session.store.departures import LeftChat, LockedChat, end_memberships
-from services.session.store.sql import IS_MEMBER, touch
+from services.session.store.sql import IS_MEMBER, parse_pair, touch
 from services.session.tables import chat, friendship, member, profile
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Role
+from shared.contract.model import ChatKind, Role
 
 _CHATS = 100
 _MEMBERS = 100_000
@@ -24,6 +24,7 @@ def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadca
     reports.delete_of_account(connection, account)
     locked = _lock_chats(connection, account)
     left = end_memberships(connection, account, locked, now, broadcast_from)
+    _rename_private_chats(connection, [one.chat for one in left])
     _touch_remaining(connection, [one.chat for one in left], now)
     return left
 
@@ -68,6 +69,19 @@ def _next_batch(connection: sa.Connection, account: AccountId) -> list[ChatId]:
     totals = accumulate(0 if row.id == LOBBY else row.size for row in rows)
     fitting = sum(total <= _MEMBERS for total in totals)
     return [row.id for row in rows[: max(fitting, 1)]]
+
+
+def _rename_private_chats(connection: sa.Connection, numbers: list[ChatId]) -> None:
+    """Private chats are named after their members, of whom one has given up its nickname."""
+    private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
+    pairs = {row.id: pair for row in connection.execute(private) if (pair := parse_pair(row.pair))}
+    if not pairs:
+        return
+    members = sa.select(profile.c.id, profile.c.nickname).where(profile.c.id.in_(set(chain(*pairs.values()))))
+    nicknames = {row.id: row.nickname for row in connection.execute(members)}
+    names = [{"number": number, "named": private_name(nicknames, pair)} for number, pair in pairs.items()]
+    rename = sa.update(chat).where(chat.c.id == sa.bindparam("number")).values(name=sa.bindparam("named"))
+    connection.execute(rename, names)
 
 
 def _touch_remaining(connection: sa.Connection, numbers: list[ChatId], now: int) -> None:

@@ -15,6 +15,7 @@ from services.session.domain import (
     default_name,
     hidden_error,
     pair_of,
+    private_name,
 )
 from services.session.store.bans import silences
 from services.session.store.blocks import blocked_members, require_unblocked
@@ -131,7 +132,7 @@ def open_private(connection: sa.Connection, pair: MemberPair, actor: AccountId, 
     if (number := find_private(connection, pair)) is not None:
         return number, None
     require_unblocked(connection, actor, pair, "account")
-    values = _default_values("、".join(nicknames[account] for account in pair), NO_ACCOUNT, now) | {
+    values = _default_values(private_name(nicknames, pair), NO_ACCOUNT, now) | {
         "kind": ChatKind.PRIVATE, "join_policy": JoinPolicy.CLOSED, "pair": pair_key(pair),
     }  # fmt: skip
     created = _insert_chat(connection, values, [Role.MEMBER] * 2, pair)

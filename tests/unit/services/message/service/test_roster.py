@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.message.domain import BAD_NONCE, BLOCKED, DEADLINE_PASSED, NOT_A_MEMBER, READ_ONLY_CHAT, SILENCED
+from services.message.domain import (
+    BAD_NONCE,
+    BLOCKED,
+    DEADLINE_PASSED,
+    NO_RECIPIENT,
+    NOT_A_MEMBER,
+    READ_ONLY_CHAT,
+    SILENCED,
+)
 from services.message.service.roster import Roster
 from shared.contract import edge
 from shared.contract.edge import RecentJoins
@@ -63,6 +71,15 @@ def test_a_sender_that_is_no_member_posts_by_the_rights_of_one() -> None:
     assert check(roster(), EVE) == [NOT_A_MEMBER]
     assert [check_by(roster(), one) for one in (BOB, DAN)] == [None, NOT_A_MEMBER]
     assert check_by(roster(muted={BOB: LATER}), BOB) == SILENCED
+
+
+def test_nobody_posts_to_a_deleted_account() -> None:
+    left = roster(pair=(ANN, BOB))
+    left.update([Member(account, Role.LEFT, 1, 2, 1) for account in (BOB, CEM)], 2)
+    assert check(left, ANN, BOB) == [NO_RECIPIENT, NOT_A_MEMBER]
+    alone = roster()
+    alone.update([Member(account, Role.LEFT, 1, 2, 1) for account in (BOB, CEM)], 2)
+    assert check(alone, ANN) == [None]
 
 
 def test_where_all_are_silenced_leaders_may_post() -> None:

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
-from services.session.domain import LOBBY
+from services.session.domain import DELETED_NICKNAME, LOBBY
 from services.session.store import account_removal, memberships
 from services.session.store.departures import LeftChat
 from services.session.tables import chat as chat_table
@@ -27,6 +27,20 @@ async def test_leaving_member_remains_as_a_tombstone_of_the_new_version(store: S
     ]  # fmt: skip
     assert (await store.lists(CEM))[0] == []
     assert (await store.chat(chat.id, ANN)).updated == NOW + 1
+
+
+async def test_a_private_chat_gives_up_the_nickname_of_its_deleted_member(store: StoreHarness) -> None:
+    await store.add_profiles(ANN, BOB, CEM)
+    number, _ = await store.open_private(ANN, BOB)
+    other, _ = await store.open_private(ANN, CEM)
+    before = (await store.chat(other, ANN)).name
+    nickname = (await store.profile(BOB)).nickname
+    assert nickname in (await store.chat(number, ANN)).name
+    await store.erase(BOB)
+    await store.leave_all_chats(BOB)
+    shown = (await store.chat(number, ANN)).name.split("、")
+    assert shown == [(await store.profile(ANN)).nickname, DELETED_NICKNAME]
+    assert (await store.chat(other, ANN)).name == before
 
 
 async def test_time_of_change_grows_for_remaining_members(store: StoreHarness) -> None:
