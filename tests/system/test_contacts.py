@@ -74,3 +74,16 @@ def test_a_link_lets_a_user_join(users: Users) -> None:
     assert bob.call("send", chat=chat, text="here", nonce="1")["index"] == 1
     pat.receive(": here")
     assert ann.call("links", chat=chat)["links"] == []
+
+
+def test_a_message_to_a_deleted_account_is_rejected_on_every_way(users: Users) -> None:
+    ann, bob, pat = users
+    private = f"send_message|0|{pat.number}|{bob.number}|0|hello|{pat.token}"
+    pat.request(private, "send_message_succ|")
+    chat = ann.call("send", to=bob.number, text="first", nonce="1")["chat"]
+    bob.do("delete_account", secret={"scheme": "plain", "value": bob.account.secret})
+    for way in ({"chat": chat}, {"to": bob.number}):
+        assert ann.call("send", **way, text="second", nonce="2")["error"]["code"] == "not_found"
+    assert ann.call("open", account=bob.number)["error"]["code"] == "not_found"
+    assert ann.call("send", chat=chat, text="first", nonce="1")["index"] == 1
+    pat.request(private, "send_message_error|")
