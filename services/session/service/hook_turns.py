@@ -1,11 +1,12 @@
-"""Turns of outgoing webhooks. A turn begins in a quick place. After half a second it moves to a slow place, and the
-next turn of its webhook begins in one. So slow receivers wait for one another, and no other receiver waits for them."""
+"""Turns of outgoing webhooks. A turn begins in a quick place. After a quarter of a second it moves to a slow place,
+and the next turn of its webhook begins in one. So slow receivers wait for one another, and no other receiver waits for
+them."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-QUICK_SECONDS = 0.5
+QUICK_SECONDS = 0.25
 _SLOW_FACTOR = 8
 """Slow places for each quick one: a turn in them waits, and costs a connection."""
 
