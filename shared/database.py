@@ -25,6 +25,7 @@ from sqlalchemy.pool import QueuePool
 
 from shared.contract.errors import ErrorCode, RequestError
 from shared.database_proof import HEALTH_SLOTS, UnfinishedWork, find_lock_holders, is_lock_timeout, prove_writable
+from shared.errors import StartupError
 from shared.telemetry import LATENCY_BUCKETS, log
 from shared.write_ahead_log import LOG_BYTES, LogMover
 
@@ -292,25 +293,9 @@ async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
 
 def make_engine(url: str, *, name: str = "", pool_size: int = 8) -> sa.Engine:
     """An engine with this project's pragmas, for services and migrations. `name`: of the process, for PostgreSQL's
-    list of sessions, unless the URL has another."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        limits = f"-c statement_timeout=5000 -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
-        options = f"{parsed.query.get('options', '')} {limits}"
-        return sa.create_engine(
-            url,
-            poolclass=QueuePool,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_pre_ping=True,
-            pool_timeout=5,
-            hide_parameters=True,
-            connect_args={
-                "connect_timeout": 5,
-                "options": options,
-                "fallback_application_name": f"dragoman {name or 'tool'} {socket.gethostname()} {os.getpid()}",
-            },
-        )
+    list of sessions, unless the URL has another. Raises StartupError."""
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return _postgresql_engine(url, name, pool_size)
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,
@@ -323,6 +308,37 @@ def make_engine(url: str, *, name: str = "", pool_size: int = 8) -> sa.Engine:
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgresql_engine(url: str, name: str, pool_size: int) -> sa.Engine:
+    limits = f"-c statement_timeout=5000 -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
+    engine = sa.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=5,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": 5,
+            "options": f"{sa.make_url(url).query.get('options', '')} {limits}",
+            "fallback_application_name": f"dragoman {name or 'tool'} {socket.gethostname()} {os.getpid()}",
+        },
+    )
+    _require_known_options(engine)
+    return engine
+
+
+def _require_known_options(engine: sa.Engine) -> None:
+    """The driver would reject others with each connection. Raises StartupError."""
+    import psycopg
+    from psycopg.conninfo import make_conninfo  # only where it is used: it takes memory
+
+    try:
+        make_conninfo("", **{name: str(value) for name, value in engine.url.query.items()})
+    except psycopg.Error as error:
+        raise StartupError(f"database.url cannot be used: {error}") from error
 
 
 def fetch_sqlite(connection: sa.Connection, statement: str, parameters: SqliteParameters = ()) -> list[Any]:

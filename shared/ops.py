@@ -6,7 +6,7 @@ import platform
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from shared.dashboard.event_loop import EventLoopMetrics
 from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
+from shared.listening import listen
 from shared.readiness import Check, Readiness
 from shared.settings import OpsSettings
 from shared.tasks import Tasks
@@ -61,23 +62,25 @@ class OpsServer:
         self.phase: Phase = "serving"
         """A process is ready only while it serves."""
         self._server = page_server(self._app)
-        self._listener = _listen(settings)
+        self._listeners = _listen(settings)
 
     @property
     def port(self) -> int:
-        port: int = self._listener.getsockname()[1]
+        port: int = self._listeners[0].getsockname()[1]
         return port
 
     async def run(self) -> None:
         """Serves until cancelled or stopped."""
         watching = Tasks()
-        with self._listener:
+        with ExitStack() as listening:
+            for listener in self._listeners:
+                listening.enter_context(listener)
             _log.info("operations port opened", port=self.port)
             watching.start(self._loop_metrics.watch(), "event loop")
             watching.start(self._sample_history(), "history")
             watching.start(self._readiness.watch(), "readiness")
             try:
-                await self._server.serve(sockets=[self._listener])
+                await self._server.serve(sockets=self._listeners)
             finally:
                 await watching.close()
                 await self._readiness.close()
@@ -147,13 +150,13 @@ def is_own_host(header: str, allowed: Collection[str]) -> bool:
     return "." not in name or name in allowed or name.endswith(_CLUSTER_NAMES) or is_address(name)
 
 
-def _listen(settings: OpsSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _listen(settings: OpsSettings) -> list[socket.socket]:
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
+        return listen(settings.host, settings.port)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise StartupError(f"the operations port {where} cannot be opened (ops.port): {error.strerror}") from error
+        reason = error.strerror or error
+        raise StartupError(f"the operations port {where} cannot be opened (ops.host, ops.port): {reason}") from error
 
 
 async def _respond(

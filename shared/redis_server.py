@@ -27,8 +27,14 @@ class UnsupportedRedis(StartupError):
 
 
 def redis_client(settings: RedisSettings, **options: Any) -> aioredis.Redis:
-    """It connects with its first call, and tries each call once. `options`: further ones of redis.asyncio.Redis."""
-    return aioredis.Redis.from_url(settings.url.get_secret_value(), **_options(settings), **options)
+    """It connects with its first call, and tries each call once. `options`: further ones of redis.asyncio.Redis. Raises
+    StartupError for a URL with unknown options."""
+    try:
+        client = aioredis.Redis.from_url(settings.url.get_secret_value(), **_options(settings), **options)
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError) as error:
+        raise StartupError(f"redis.url cannot be used: {error}") from error
+    return client
 
 
 def _options(settings: RedisSettings) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Types of settings: URLs, networks and files, each with its check; the base of all sections."""
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -10,6 +11,14 @@ T = TypeVar("T")
 
 Language = Literal["zh", "en"]
 """Of the server's texts for users."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+_WITH_HOST = ("nats", "tls", "ws", "wss", "redis", "rediss", "http", "https")
+_WRONG_URL = (
+    "should have a host and a port from 1 to 65535; in a user or password, @ : / ? # and % are written as %40 %3A %2F "
+    "%3F %23 and %25"
+)
 
 
 def _matches(pattern: str, valid: str) -> AfterValidator:
@@ -33,19 +42,72 @@ def _check_network(text: str) -> str:
     return text
 
 
+def check_host(text: str) -> str:
+    """An address or a name to listen on, without the brackets that an IPv6 address has in a URL. Raises ValueError."""
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        ip_address(host)
+    except ValueError as error:
+        if not _NAME.fullmatch(host):
+            raise ValueError(
+                "should be an address as 127.0.0.1 or ::1, a name, or 0.0.0.0 for all addresses"
+            ) from error
+    return host
+
+
+def _check_url(value: T) -> T:
+    """Host and port of a URL that its pattern accepts; the error does not show the value, which may be secret."""
+    _require_place(value.get_secret_value() if isinstance(value, SecretStr) else str(value))
+    return value
+
+
+def _check_brokers(text: str) -> str:
+    urls = text.split(",")
+    for url in urls:
+        _require_place(url)
+    if len({urlsplit(url).netloc.rpartition("@")[0] for url in urls}) > 1:
+        raise ValueError("should have the same user and password in each address")
+    return text
+
+
+def _require_place(url: str) -> None:
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        is_wrong = parts.port == 0 or (parts.hostname is None and parts.scheme in _WITH_HOST)
+    except ValueError:
+        is_wrong = True
+    if is_wrong:
+        raise ValueError(_WRONG_URL)
+
+
 BrokerUrl = Annotated[
-    str, _matches(r"((nats|tls|wss?)://[^\s,]+)(,(nats|tls|wss?)://[^\s,]+)*", "nats://host:port, one or several")
+    str,
+    _matches(r"((nats|tls|wss?)://[^\s,]+)(,(nats|tls|wss?)://[^\s,]+)*", "nats://host:port, one or several"),
+    AfterValidator(_check_brokers),
 ]
-RedisUrl = Annotated[SecretStr, _matches(r"(rediss?|unix)://\S+", "redis[s]://user:password@host:port/0")]
+RedisUrl = Annotated[
+    SecretStr,
+    _matches(r"rediss?://[^\s/?#]+(/\d*)?(\?[^\s#]*)?|unix://\S+", "redis[s]://user:password@host:port/0"),
+    AfterValidator(_check_url),
+]
 DatabaseUrl = Annotated[
     SecretStr,
     _matches(r"sqlite:///.+|postgres(ql(\+psycopg)?)?://\S+", "sqlite:///path or postgresql://user:password@host/name"),
+    AfterValidator(_check_url),
 ]
-HttpUrl = Annotated[str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty")]
+HttpUrl = Annotated[
+    str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty"), AfterValidator(_check_url)
+]
 CollectorUrl = Annotated[
-    str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")
+    str,
+    _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty"),
+    AfterValidator(_check_url),
 ]
 Origin = Annotated[str, _matches(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]*", "*, null or scheme://host[:port]")]
+Host = Annotated[str, AfterValidator(check_host)]
+OptionalHost = Annotated[str, AfterValidator(lambda text: text and check_host(text))]
 Network = Annotated[str, AfterValidator(_check_network)]
 
 

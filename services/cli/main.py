@@ -19,6 +19,7 @@ from services.cli.admin.reports import report
 from services.cli.admin.trail import audit
 from services.cli.backup.command import backup, restore
 from services.cli.client.command import client
+from services.cli.console import CommandGroup
 from services.cli.doctor.command import doctor
 from services.cli.options import (
     OperatorError,
@@ -41,7 +42,7 @@ _HELP = {
 }
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(_VERSION, prog_name="dragoman")
 def main() -> None:
     """A chat backend whose edge speaks every client's own protocol.

@@ -1,6 +1,5 @@
 """Reads every command's settings from its options; a wrong one is an error message of one sentence, exit status 2."""
 
-import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import StartupError
 from shared.settings import Settings
-from shared.settings_loader import load
+from shared.settings_loader import WrongForm, leaves, load, read_sources
 from shared.tls import check_files
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +24,9 @@ _SETTING_OF = {
     "redis": "redis.url",
     "database": "database.url",
 }
+
+
+_SOURCES = {"flag": "a flag", "environment": "the environment"}
 
 
 class OperatorError(click.ClickException):
@@ -69,12 +71,12 @@ def read_settings(
         return settings, sources
     except ValidationError as error:
         _reject(error, file, values)
+    except WrongForm as error:
+        _reject_value(error.name, _SOURCES.get(error.source, error.source), f"it should be {error.form}")
     except StartupError as error:
         raise OperatorError(str(error)) from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OperatorError(f"the settings file {file} cannot be read: {error}") from error
-    except (TypeError, AttributeError, ValueError) as error:
-        raise OperatorError(f"the settings cannot be read: {error}") from error
 
 
 def require_public_url(settings: Settings) -> None:
@@ -98,19 +100,30 @@ def _split(assignment: str) -> tuple[str, str]:
 
 def _reject(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
     first = error.errors(include_url=False, include_input=False)[0]
-    place = [part for part in first["loc"] if isinstance(part, str)]  # the others are positions in a list
-    name = ".".join(place)
-    source = "a flag" if name in values else "the environment" if variable(name) in os.environ else str(file)
+    name = ".".join(part for part in first["loc"] if isinstance(part, str))  # the others are positions in a list
+    source = _source(name, file, values)
     if first["type"] == "extra_forbidden":
         raise OperatorError(f"there is no setting {name} (from {source}); `dragoman config` lists them all")
-    wrong = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    raise OperatorError(f"the setting {name} (from {source}) is wrong: {wrong} ({_meaning(place)})")
+    _reject_value(name, source, first["msg"].removeprefix("Input ").removeprefix("Value error, "))
+
+
+def _reject_value(name: str, source: str, wrong: str) -> NoReturn:
+    raise OperatorError(f"the setting {name} (from {source}) is wrong: {wrong} ({_meaning(name.split('.'))})")
+
+
+def _source(name: str, file: Path | None, values: Mapping[str, str]) -> str:
+    """Of a setting, or of one within a section."""
+    found = "the defaults"
+    for source in read_sources(file, values):
+        if any(one == name or one.startswith(f"{name}.") for one, _ in leaves(source.values)):
+            found = _SOURCES.get(source.name, source.name)
+    return found
 
 
 def _meaning(place: Sequence[str]) -> str:
     """The description of the setting at this place."""
     section, *leaf = place
-    field = Settings.model_fields[section]
-    if leaf and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-        field = field.annotation.model_fields[leaf[0]]
-    return field.description or "a section of settings"
+    field = Settings.model_fields.get(section)
+    if field is not None and leaf and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        field = field.annotation.model_fields.get(leaf[0])
+    return (field and field.description) or "a section of settings"

@@ -1,17 +1,21 @@
 """Finds free TCP ports on loopback, and reserves them among all processes of this user that use this module."""
 
-import contextlib
 import fcntl
 import os
 import random
-import socket
 import tempfile
 from pathlib import Path
+
+from shared.listening import listen
 
 # Below the ephemeral range: a client that reconnects to a dead server's port must never get that port as its own
 # source port.
 _LOWEST, _HIGHEST = 10_000, 32_000
 _TRIES = 200
+
+
+class NoFreePort(OSError):
+    """The message says why, as when a machine has no 127.0.0.1."""
 
 
 class _Reservations:
@@ -41,22 +45,24 @@ _reservations = _Reservations()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port without a listener, reserved for this process. Raises OSError if none is found."""
+    """A port without a listener, reserved for this process. Raises NoFreePort."""
     return free_ports(1, host)
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> int:
-    """Returns the first of `count` ports in a row without listeners, reserved for this process. Raises OSError if none
-    are found."""
+    """Returns the first of `count` ports in a row without listeners, reserved for this process. Raises NoFreePort."""
+    failure = "all are taken"
     for _ in range(_TRIES):
         first = random.SystemRandom().randrange(_LOWEST, _HIGHEST)
         row = range(first, first + count)
-        with contextlib.suppress(OSError):
+        try:
             for port in row:
                 try_to_bind(host, port)
             if all(map(_reservations.reserve, row)):
                 return first
-    raise OSError(f"no port on {host} between {_LOWEST} and {_HIGHEST} is free")
+        except OSError as error:
+            failure = error.strerror or str(error)
+    raise NoFreePort(f"no port of {host} between {_LOWEST} and {_HIGHEST} is free: {failure}")
 
 
 def reserve(port: int) -> None:
@@ -66,7 +72,5 @@ def reserve(port: int) -> None:
 
 def try_to_bind(host: str, port: int) -> None:
     """Raises OSError if no server can listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+    for listener in listen(host, port):
+        listener.close()

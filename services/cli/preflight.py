@@ -10,11 +10,11 @@ import msgspec
 
 from services.cli import up
 from services.cli.data import locked, prepare
-from services.cli.embedded.credentials import load_or_make
+from services.cli.embedded.credentials import Credentials, load_or_make
 from services.cli.installation import resolve
 from services.cli.options import OperatorError, require_public_url
 from services.cli.output import Output
-from services.cli.ports import free_port, reserve, try_to_bind
+from services.cli.ports import NoFreePort, free_port, reserve, try_to_bind
 from services.cli.process_group import ProcessGroup
 from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from shared.settings import LogSettings, Settings
@@ -55,6 +55,14 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
         raise OperatorError(f"{settings.data / 'credentials.json'} is damaged: {error}") from error
     except OSError as error:
         raise OperatorError(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
+    try:
+        return _with_ports(settings, sources, options, credentials)
+    except NoFreePort as error:
+        raise OperatorError(str(error)) from error
+
+
+def _with_ports(settings: Settings, sources: Mapping[str, str], options: UpOptions, credentials: Credentials) -> UpPlan:
+    """Raises NoFreePort."""
     edges = _edges(settings, options.edges)  # first, because they reserve the ports that the user has chosen
     services = [PlannedProcess(name, name, free_port()) for name in SERVICES if name != "message"]
     services += message_replicas(settings, options.replicas)
@@ -89,7 +97,7 @@ def _edges(settings: Settings, count: int) -> list[PlannedProcess]:
         try:
             try_to_bind(edge.host, port)
         except OSError as error:
-            raise OperatorError(f"cannot listen on {authority(edge.host, port)}: {error.strerror}") from error
+            raise OperatorError(f"cannot listen on {authority(edge.host, port)}: {error.strerror or error}") from error
         reserve(port)
     numbered = enumerate(zip(ports, tcp_ports, strict=True), 1)
     return [PlannedProcess(f"edge-{number}", "edge", free_port(), *own) for number, own in numbered]

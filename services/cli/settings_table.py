@@ -1,9 +1,9 @@
 """All settings, as a table for the operator and for the documentation."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -12,6 +12,7 @@ from shared.settings import Settings
 _PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 _MARK = "<!-- settings: made by `python -m services.cli.settings_table` -->"
 _END = "<!-- end -->"
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^/\s]*@")
 
 
 class SettingRow(NamedTuple):
@@ -58,9 +59,9 @@ def _show_section(section: BaseModel) -> str:
     return "{" + ", ".join(f"{name}: {show(value)}" for name, value, _ in leaves(section)) + "}"
 
 
-def without_password(url: str) -> str:
-    password = urlsplit(url).password if "://" in url else None
-    return url.replace(f":{password}@", ":***@") if password else url
+def without_password(text: str) -> str:
+    """For one URL, several, or any other text."""
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

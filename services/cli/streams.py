@@ -12,6 +12,7 @@ from nats.js.errors import NotFoundError
 
 from services.cli.embedded.nats import SETUP
 from shared.bus import nats_client
+from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
 from shared.bus.streams import consumer_config, stream_configs
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from shared.contract.subjects import STREAM, durable, health, health_inbox
@@ -42,7 +43,12 @@ async def provision(settings: NatsSettings) -> None:
             async with asyncio.timeout(_SECONDS):
                 client = await connect(settings, note)
             try:
+                require_payload(client)
                 return await _make(client.jetstream(timeout=_REQUEST_SECONDS), settings.replicas)
+            except nats.js.errors.Error as error:
+                raise NotReachable(NO_JETSTREAM if lacks_jetstream(client) else f"JetStream: {error}") from error
+            except UnfitServer as error:
+                raise NotReachable(str(error)) from error
             except TimeoutError:
                 if errors:  # it is not permitted
                     break

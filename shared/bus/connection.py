@@ -16,6 +16,7 @@ from prometheus_client import Counter
 
 from shared.bus.nats_client import NatsClient, Receive
 from shared.bus.node_identity import NodeIdentity
+from shared.bus.server_needs import UnfitServer, require_payload
 from shared.contract.permissions import NODE_USER, node_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
@@ -110,11 +111,12 @@ class BrokerConnection:
     async def start(self, before_serving: Callable[[], Awaitable[object]] | None = None) -> None:
         """Connects and subscribes, however long the broker takes to appear; in between, `before_serving` may send
         requests. Raises its exceptions, and nats.errors.Error when the broker rejects this user, unless auth decides on
-        it."""
+        it; UnfitServer."""
         _log.info("connecting to the bus")
         reminder = self._tasks.start(self._remind(), "reminder")
         try:
             await self._broker.start()
+            require_payload(self.client)
             if before_serving is not None:
                 await before_serving()
             await self._subscribe(self._wanted)
@@ -299,6 +301,10 @@ class BrokerConnection:
 
     async def _on_reconnected(self) -> None:
         _log.info("bus reconnected")
+        try:
+            require_payload(self.client)
+        except UnfitServer as error:
+            _give_up(str(error))
         self._denied.clear()
         self._on_messages_lost("reconnected")
 

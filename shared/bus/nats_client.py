@@ -1,10 +1,11 @@
 """nats-py's client, which does not log in without TLS where TLS is set, and has messages received while it reads."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import NO_RESPONDERS_STATUS, Client, Srv
@@ -95,8 +96,9 @@ class NatsClient(Client):
 
     async def connect(self, *servers: Any, **options: Any) -> None:
         """Raises OSError, nats.errors.Error, StartupError."""
+        (first, *_) = servers[0] if servers else options["servers"]
         try:
-            await super().connect(*servers, **options)
+            await super().connect(*servers, **options | _credentials(first, options))
         except BaseException:
             self._close_socket()
             raise
@@ -133,6 +135,16 @@ class NatsClient(Client):
             return True
         writer = self._transport._io_writer
         return writer is not None and writer.get_extra_info("ssl_object") is not None
+
+
+def _credentials(url: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the URL, unless the options have others. nats-py would send %40 for an @, as it is written."""
+    parts = urlsplit(url)
+    if parts.username is None or options.get("user") or options.get("token"):
+        return {}
+    if parts.password is None:
+        return {"token": unquote(parts.username)}
+    return {"user": unquote(parts.username), "password": unquote(parts.password)}
 
 
 def _give_up(reply: asyncio.Future[Msg]) -> None:

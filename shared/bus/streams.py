@@ -15,6 +15,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
+from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from shared.contract.subjects import (
     DEAD_LETTER_SUBJECTS,
@@ -121,7 +122,7 @@ class EventStreams:
         try:
             await self._ensure(client)
         except (nats.errors.Error, TimeoutError) as error:
-            self._report(repr(error))
+            self._report(NO_JETSTREAM if lacks_jetstream(client) else repr(error))
 
     async def watch(self, client: Client) -> None:
         """Until `stop`. Must not be cancelled: nats-py stops reading when a reply arrives for a cancelled request."""
@@ -137,7 +138,8 @@ class EventStreams:
                 self._report(repr(error))
 
     async def probe(self, client: Client, seconds: float) -> None:
-        """Store a probe, unless this user has the rights of an older version. Raises nats.errors.Error."""
+        """Store a probe, unless this user has the rights of an older version. Raises nats.errors.Error,
+        UnfitServer."""
         subject = health(self._service).subject
         if self._is_denied(subject):
             return
@@ -147,6 +149,10 @@ class EventStreams:
             if not self._is_denied(subject):
                 raise
             _log.error("events are not probed: this NATS user has the rights of an older version", subject=subject)
+        except nats.errors.Error:
+            if lacks_jetstream(client):
+                raise UnfitServer(NO_JETSTREAM) from None
+            raise
 
     def suspect(self) -> None:
         """Streams may be missing: the connection was interrupted, or nothing stores an event."""

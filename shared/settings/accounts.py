@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
-from shared.setting_types import SettingsSection
+from shared.setting_types import OptionalHost, SettingsSection
 
 
 class VerificationSettings(SettingsSection):
@@ -22,7 +22,7 @@ class VerificationSettings(SettingsSection):
 class MailSettings(SettingsSection):
     """Mail: to an SMTP server if `smtp_host` is set, else to files in `outbox`, else to nobody."""
 
-    smtp_host: str = Field("", description="mail server; empty: files in `outbox`")
+    smtp_host: OptionalHost = Field("", description="mail server; empty: files in `outbox`")
     smtp_port: int = Field(587, ge=1, le=65535, description="of the mail server")
     smtp_user: str = Field("", description="empty: no login")
     smtp_password: SecretStr = Field(SecretStr(""), description="of `smtp_user`")

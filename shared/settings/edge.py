@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from shared.setting_types import HttpUrl, Network, Origin, SettingsSection
+from shared.setting_types import Host, HttpUrl, Network, Origin, SettingsSection
 
 
 class EdgeSettings(SettingsSection):
     name: str = Field("edge-1", pattern="^[A-Za-z0-9_-]{1,64}$", description="unique name of this edge")
-    host: str = Field("127.0.0.1", description="address clients connect to")
+    host: Host = Field("127.0.0.1", description="address or name that clients connect to; 0.0.0.0: all addresses")
     port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
     tcp_port: int = Field(0, ge=0, le=65535, description="port for plain TCP clients; 0: none")
     dialects: list[str] = Field([], description="that clients may speak, as ourchat-v2; empty: all of them")

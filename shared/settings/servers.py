@@ -6,6 +6,7 @@ from shared.setting_types import (
     BrokerUrl,
     CollectorUrl,
     DatabaseUrl,
+    Host,
     RedisUrl,
     SettingsSection,
     TlsCa,
@@ -63,7 +64,7 @@ class DatabaseSettings(SettingsSection):
 class OpsSettings(SettingsSection):
     """The operations port of a service (health, metrics); never the clients' port."""
 
-    host: str = Field("127.0.0.1", description="address of the operations port")
+    host: Host = Field("127.0.0.1", description="address of the operations port")
     port: int = Field(0, ge=0, le=65535, description="0: any free port")
     allowed_hosts: list[str] = Field(
         [], description="names by which it may be called, beside addresses, names without a dot and those of a cluster"

@@ -54,10 +54,7 @@ def notice(
 
 def _check(text: str, most_bytes: int) -> None:
     """The rules of all messages hold for a notice. Raises click.UsageError."""
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise click.UsageError("the text is no valid UTF-8") from error
+    size = len(text.encode())
     if not text.strip():
         raise click.UsageError("the text is empty")
     if size > most_bytes:

@@ -15,6 +15,7 @@ from services.cli.installation import Server
 from services.cli.settings_table import without_password
 from shared.bus import nats_client
 from shared.bus.node_identity import new_identity
+from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
 from shared.contract.permissions import BUS_USERS, NODE_USER, node_inbox
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable, health, health_inbox
 from shared.settings import NatsSettings
@@ -35,11 +36,15 @@ async def check(settings: NatsSettings, server: Server) -> list[Finding]:
     errors: list[str] = []
     try:
         async with asyncio.timeout(_SECONDS), _connected(settings, errors) as client:
+            require_payload(client)
             await _try_rights(client, settings.user)
             found = [_rights(what, settings, errors, server)]
             if settings.user == SETUP:
                 found.append(await _streams(client, server))
             return found
+    except UnfitServer as error:
+        wrong, _, remedy = str(error).partition(": ")
+        return [failed(what, wrong, remedy)]
     except TimeoutError:
         return [failed(what, f"{without_password(settings.url)} does not answer", remedies.start(server, "nats.url"))]
     except (OSError, nats.errors.Error) as error:
@@ -102,6 +107,9 @@ async def _streams(client: Client, server: Server) -> Finding:
     except NotFoundError:
         return failed("streams", "some are missing", "run `dragoman migrate`")
     except (nats.errors.TimeoutError, APIError):
+        if lacks_jetstream(client):
+            wrong, _, remedy = NO_JETSTREAM.partition(": ")
+            return failed("streams", wrong, remedy)
         return failed("streams", "no event is stored", remedies.make_room(server))
     return ok("streams", "all exist, and store events")
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _PROCESSES = ("auth", "session", "message", "edge")
 _SIGN = {True: "✓", False: "✗", None: "-"}
+_PLAIN_SIGN = {True: "+", False: "x", None: "-"}
+"""Where the encoding of the output lacks the others."""
 
 
 @click.command()
@@ -42,5 +44,14 @@ def doctor(
 
 
 def _page(found: "list[Finding]") -> str:
+    sign = _SIGN if _has_signs(sys.stdout.encoding) else _PLAIN_SIGN
     width = max(len(finding.what) for finding in found)
-    return "\n".join(f"{_SIGN[finding.good]} {finding.what:<{width}}  {finding.text}" for finding in found)
+    return "\n".join(f"{sign[finding.good]} {finding.what:<{width}}  {finding.text}" for finding in found)
+
+
+def _has_signs(encoding: str) -> bool:
+    try:
+        "".join(_SIGN.values()).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

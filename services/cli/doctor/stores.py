@@ -43,7 +43,10 @@ _HEALTH_SLOT = 0
 async def valkey(user: str, settings: RedisSettings, server: Server) -> list[Finding]:
     """Check Valkey as one user; only auth's may read the clock. `server`: who runs it."""
     what, where = f"valkey {user}".strip(), show(settings.url)
-    client = redis_client(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
+    try:
+        client = redis_client(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
+    except StartupError as error:
+        return [failed(what, str(error), "set redis.url")]
     try:
         await client.ping()
         if (kind := await server_kind(client)) != SINGLE:
@@ -84,7 +87,10 @@ def database(service: str, settings: Settings) -> list[Finding]:
     """Check that a database is reachable, migrated and writable, and for PostgreSQL its clock."""
     what, url = f"database {service}", settings.database_url(service)
     shown = sa.make_url(url).render_as_string(hide_password=True)
-    engine = make_engine(url, name="doctor")
+    try:
+        engine = make_engine(url, name="doctor")
+    except StartupError as error:
+        return [failed(what, str(error), "set database.url")]
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         return [failed(what, f"{shown} does not exist", "run `dragoman migrate`, or set database.url")]
     try:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import click
 
 from services.cli.options import OperatorError, data_option, flags_of, settings_options
+from shared.listening import listen
+from shared.setting_types import check_host
 
 
 @click.command()
@@ -47,14 +49,16 @@ def dashboard(
         return [Target(one.name, one.address) for one in known]
 
     try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listeners = listen(check_host(host), port)
+    except ValueError as error:
+        raise OperatorError(f"--host {error}") from error
     except OSError as error:
-        raise OperatorError(f"{host}:{port} cannot be opened (--port): {error.strerror}") from error
+        raise OperatorError(f"{host}:{port} cannot be opened (--host, --port): {error.strerror or error}") from error
 
     async def serve() -> None:
-        await DashboardServer(targets, installation.broker(USER), settings.ops.allowed_hosts).run(listener)
+        await DashboardServer(targets, installation.broker(USER), settings.ops.allowed_hosts).run(*listeners)
 
-    click.echo(f"http://{host}:{listener.getsockname()[1]}/")
+    click.echo(f"http://{host}:{listeners[0].getsockname()[1]}/")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve())
 

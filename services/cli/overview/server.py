@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -51,10 +52,12 @@ class DashboardServer:
         self._dead_letters: int | None = None
         self._server = page_server(self._app)
 
-    async def run(self, listener: socket) -> None:
+    async def run(self, *listeners: socket) -> None:
         """Until cancelled or stopped."""
-        with listener:
-            await self._server.serve(sockets=[listener])
+        with ExitStack() as listening:
+            for listener in listeners:
+                listening.enter_context(listener)
+            await self._server.serve(sockets=list(listeners))
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from socket import socket as Socket
 from typing import Any, TypeVar
 
 import uvicorn
@@ -92,17 +93,18 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._write_batch = WriteBatch(loop)
         self._config.load()
-        listener = socket_options.listen(self._settings.host, self._settings.port)
-        self._port = listener.getsockname()[1]
-        self._servers.append(
-            await loop.create_server(self._new_http_connection, sock=listener, backlog=socket_options.BACKLOG)
-        )
+        listeners = socket_options.listen(self._settings.host, self._settings.port)
+        self._port = listeners[0].getsockname()[1]
+        for listener in listeners:
+            await self._serve(listener, self._new_http_connection)
         if self._settings.tcp_port:
-            listener = socket_options.listen(self._settings.host, self._settings.tcp_port)
-            socket_options.keep_alive(listener)
-            self._servers.append(
-                await loop.create_server(self._new_tcp_connection, sock=listener, backlog=socket_options.BACKLOG)
-            )
+            for listener in socket_options.listen(self._settings.host, self._settings.tcp_port):
+                socket_options.keep_alive(listener)
+                await self._serve(listener, self._new_tcp_connection)
+
+    async def _serve(self, listener: Socket, new_connection: Callable[[], asyncio.Protocol]) -> None:
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(new_connection, sock=listener, backlog=socket_options.BACKLOG))
 
     def stop_accepting(self) -> None:
         """Reject new connections and WebSocket upgrades. Open sockets stay open."""

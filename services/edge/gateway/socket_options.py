@@ -8,6 +8,8 @@ import sys
 import termios
 from typing import Final
 
+from shared import listening
+
 BACKLOG = 2048
 _SEND_BUFFER_BYTES = 128 * 1024
 _UNACKNOWLEDGED_MILLISECONDS = 15_000
@@ -17,17 +19,17 @@ REPORTS_UNACKNOWLEDGED: Final = sys.platform == "linux"
 """Whether `unacknowledged` works on this system."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Accepted sockets inherit the options: a small send buffer, so that a peer that does not read is detected soon,
-    and a time-out for peers that acknowledge nothing. Raises OSError, as when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    both = host == "::" and socket.has_dualstack_ipv6()
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if sys.platform == "linux":
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MILLISECONDS)
-    return listener
+def listen(host: str, port: int) -> list[socket.socket]:
+    """One for each address of the host. Accepted sockets inherit the options: a small send buffer, so that a peer that
+    does not read is detected soon, and a time-out for peers that acknowledge nothing. Raises OSError, as when the port
+    is taken."""
+    listeners = listening.listen(host, port, BACKLOG)
+    for listener in listeners:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MILLISECONDS)
+    return listeners
 
 
 def keep_alive(listener: socket.socket) -> None:

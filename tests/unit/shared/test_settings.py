@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from shared.settings import DatabaseSettings, Settings
-from shared.settings_loader import load
+from shared.settings_loader import WrongForm, load
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +103,38 @@ def test_tls_of_postgresql_is_in_its_url(files: dict[str, str], query: str) -> N
 def test_redis_over_tls_has_a_url_of_tls() -> None:
     with pytest.raises(ValidationError, match=r"redis.url should begin with rediss://"):
         load(None, {"redis.url": "redis://127.0.0.1", "redis.tls_ca": "ca.crt"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("notices.name", "[System]", "[System]"),
+        ("mail.smtp_password", "[1, 2]", SecretStr("[1, 2]")),
+        ("edge.host", "[::1]", "::1"),
+        ("edge.host", "localhost", "localhost"),
+        ("edge.trusted_proxies", '["::1"]', ["::1"]),
+    ],
+)
+def test_only_lists_are_read_as_json(name: str, value: str, expected: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    section, _, leaf = name.partition(".")
+    assert getattr(getattr(load(None, {name: value})[0], section), leaf) == expected
+    monkeypatch.setenv(f"DRAGOMAN_{section}__{leaf}".upper(), value)
+    assert getattr(getattr(load(None, {})[0], section), leaf) == expected
+
+
+@pytest.mark.parametrize("value", ["10.0.0.0/8", "[10.0.0.0/8]", "{}", ""])
+def test_a_list_in_another_form_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WrongForm, match=r"edge.trusted_proxies should be a list"):
+        load(None, {"edge.trusted_proxies": value})
+    monkeypatch.setenv("DRAGOMAN_EDGE__TRUSTED_PROXIES", value)
+    with pytest.raises(WrongForm, match=r"edge.trusted_proxies should be a list"):
+        load(None, {})
+
+
+@pytest.mark.parametrize("host", ["", " ", "127.0.0.1:80", "http://h", "a b", "::g"])
+def test_a_host_to_listen_on_is_an_address_or_a_name(host: str) -> None:
+    with pytest.raises(ValidationError, match="should be an address"):
+        load(None, {"edge.host": host})
 
 
 def test_secrets_are_not_shown() -> None:

@@ -60,7 +60,7 @@ def test_config_lists_every_setting_with_its_source_and_masks_secrets(monkeypatc
         (["--set", "database.url=mysql://ann:hidden@b"], "is wrong: should be sqlite:///path or postgresql://"),
         (["--set", "edge.prot=1"], "there is no setting edge.prot (from a flag)"),
         (["--set", "edge.port"], "--set takes NAME=VALUE, not 'edge.port'"),
-        (["--set", "edge=1", "--set", "edge.port=1"], "the settings cannot be read"),
+        (["--set", "edge=1", "--set", "edge.port=1"], "the setting edge (from a flag) is wrong"),
         (["--config", "nowhere.toml"], "the settings file nowhere.toml does not exist"),
     ],
 )

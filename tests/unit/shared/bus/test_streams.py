@@ -11,6 +11,7 @@ from nats.js.errors import NotFoundError
 from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
+from shared.bus.server_needs import UnfitServer
 from shared.bus.streams import MissingConsumer
 from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted, MailRequested
@@ -156,7 +157,7 @@ async def test_a_probe_fails_without_a_stream(nats_server: NatsServer) -> None:
     with nats_server.configured(lambda settings: settings.pop("jetstream")):
         session = DurableService(nats_server, "session")
         async with running(session.bus):
-            with pytest.raises(nats.errors.Error):
+            with pytest.raises(UnfitServer, match="NATS runs without JetStream"):
                 await session.bus.check_events()
 
 

@@ -196,7 +196,7 @@ async def test_batch_of_long_notices_fits_a_bus_message(
     [
         (["  "], "the text is empty"),
         (["é" * 8_193], "the text has at most 16384 bytes"),
-        (["\udc80"], "the text is no valid UTF-8"),
+        (["\udc80"], "is not UTF-8"),
         (["x", "--online", "--to", "1"], "exclude each other"),
         (["x", "--rate", "0"], "--rate"),
         ([], "TEXT"),
