@@ -54,7 +54,7 @@ class Codec(ABC):
     pushes_missed: ClassVar[bool] = True
     """Messages missed while away are pushed after the login; otherwise they are requested (`missed`)."""
     marks_read: ClassVar[bool] = False
-    """The client says what has been read (`read`); otherwise the server counts messages that have arrived as read."""
+    """The client says what has been read (`read`); otherwise a message is read when its user writes in the chat."""
     lobby: ClassVar[int] = 0
     """The chat that every account of the dialect is in; 0: none."""
 

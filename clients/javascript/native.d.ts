@@ -728,6 +728,7 @@ export type ReadParameters = {
 export type ReadResult = {
   unread?: number;
   mentions?: number;
+  index?: number;
 };
 
 export type ReadersParameters = {

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.audit.auditor import DeliveryAuditor
 from services.edge.audit.locator import MessageLocator
+from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.catchup.reader import BacklogReader
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.client.media_sender import MediaTransfers
@@ -127,13 +128,14 @@ class Edge:
         announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
         self.accounts = accounts = LocalAccounts(self.id, self.presence, settings.limits, announcer)
         self.read_state = ReadStateFlusher(bus, self.id, accounts)
-        self._gaps = GapFiller(bus, accounts, self.read_state.first_unread, quotes, metrics, journal)
+        self._gaps = GapFiller(bus, accounts, self.read_state.first_undelivered, quotes, metrics, journal)
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
-        self.resync = resync = Resync(bus, accounts, chats, self.read_state.first_unread, metrics)
+        self.resync = resync = Resync(bus, accounts, chats, self.read_state.first_undelivered, metrics)
         self.pause = _broadcast_pause(self.id, bus, accounts, announcer, resync, lease_seconds)
         self.receiver = EnvelopeReceiver(self.id, chats, resync, owners, journal, self.pause)
         self._ephemeral = ephemeral = EphemeralHub(bus, self.presence, accounts, chats, context.tasks, clock, self.id)
         self.read_state.notify_committed(ephemeral.reads.committed)
+        self.left_out = LeftOutMessages(bus, self.publisher, self.read_state, context.tasks, clock, settings.language)
         self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
         self.auditor = DeliveryAuditor(bus, accounts, self.locator, chats.message_clock, metrics)
         self.lease = Lease(self.presence, self.id, accounts, resync.mark_stale, lease_seconds, metrics, announcer)
@@ -148,7 +150,7 @@ class Edge:
         dispatcher = self._dispatcher(requests, verification, social, quotes, owners)
         # Clients
         self._syncs, self.sockets = SyncRequests(bus), client_sockets(settings.edge, settings.limits)
-        backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes)
+        backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes, self.left_out)
         services = LocalServices(accounts, chats, self.read_state, backlogs, _transfers(self.media, context), journal)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
         checks = self._verifier.check_with_scopes
@@ -175,8 +177,8 @@ class Edge:
         login = LoginFlow(requests, self._verifier, verification, auth_state, accounts, lookup, self._token_logins)
         messages = MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
         forwarder = Forwarder(bus, seconds)
-        history = MessageHistory(bus, accounts, chats, self.read_state, quotes, seconds)
-        reads = ChatReads(bus, chats, self.read_state, ephemeral.reads.mark, seconds)
+        history = MessageHistory(bus, accounts, chats, self.read_state, quotes, self.left_out, seconds)
+        reads = ChatReads(bus, accounts, chats, self.read_state, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
         ending, own_bots = SelfRevocation(requests, auth_state), OwnBots(requests, lookup)

@@ -1,5 +1,5 @@
-"""The rules of message, pure: permission to post and to change, index and time of a message, read state,
-history pages.
+"""The rules of message, pure: permission to post and to change, index and time of a message, what is delivered and what
+is read, history pages.
 
 Indexes count 1, 2, 3 … within a chat; ranges of them are inclusive. Times are Unix milliseconds.
 """
@@ -31,7 +31,7 @@ MESSAGE_OVERHEAD_BYTES: Final = 64
 UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 """The same for an unread message, with the member pair of its chat."""
 
-_CHAT_BYTES = 72
+_CHAT_BYTES = 82
 _RANGE_BYTES = 20
 _PROFILE_OVERHEAD_BYTES: Final = 16
 _CHARACTER_BYTES: Final = 4
@@ -174,55 +174,73 @@ def check_change(message: Message, request: ChangeMessage, rights: Rights) -> Fa
     return None
 
 
-# Read state
+# What is delivered, and what is read
 
 
-class ReadState(NamedTuple):
-    """Everything up to `read_index` is read, and the ranges in `above`: ascending, neither overlapping nor adjacent,
-    each with an unread gap below it."""
+class Cursor(NamedTuple):
+    """Of one account in one chat. Everything up to `delivered_index` is delivered, and the ranges in `above`:
+    ascending, neither overlapping nor adjacent, each with an undelivered gap below it. `marked`: everything up to it is
+    read; None: what is read is what is delivered, as in the version before, which wrote the cursor."""
 
-    read_index: int = 0
+    delivered_index: int = 0
     above: tuple[IndexRange, ...] = ()
+    marked: int | None = None
+
+    @property
+    def read_index(self) -> int:
+        """Everything up to it is read. It may be above what is delivered: who writes in a chat has read it."""
+        return self.delivered_index if self.marked is None else self.marked
 
     def covers(self, index: int) -> bool:
-        """Whether the message with this index is read."""
-        return index <= self.read_index or any(low <= index <= high for low, high in self.above)
+        """Whether the message with this index is delivered."""
+        return index <= self.delivered_index or any(low <= index <= high for low, high in self.above)
 
 
-def merge_read(state: ReadState, ranges: Iterable[IndexRange], limit: int) -> ReadState:
-    """Mark `ranges` as read. A union: the order of the calls and repetitions do not matter.
+def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) -> Cursor:
+    """Mark `ranges` as delivered. A union: the order of the calls and repetitions do not matter, as long as there are
+    not too many ranges.
 
-    At most `limit` ranges stay above the read index; beyond that, the lowest gaps are closed. Each gap has at least
-    one unread message, so with the number of unread messages that a login pushes as `limit`, only messages too old to
-    be pushed are lost.
+    At most `limit` ranges stay above the delivered index. Of more, the shortest are forgotten, but never the newest,
+    which grows: their messages are delivered again, and none counts as delivered that was not.
     """
-    read_index = state.read_index
+    index = cursor.delivered_index
     merged: list[IndexRange] = []
-    for low, high in sorted((*state.above, *ranges)):
+    for low, high in sorted((*cursor.above, *ranges)):
         if high < low:
             continue
-        if low <= read_index + 1:
-            read_index = max(read_index, high)
+        if low <= index + 1:
+            index = max(index, high)
         elif merged and low <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(merged[-1][1], high))
         else:
             merged.append((low, high))
-    if (extra := len(merged) - limit) > 0:
-        read_index = merged[extra - 1][1]
-        del merged[:extra]
-    return ReadState(read_index, tuple(merged))
+    if len(merged) > limit:
+        longest = sorted(merged[:-1], key=lambda span: span[1] - span[0])[len(merged) - limit :]
+        merged = [*sorted(longest), merged[-1]]
+    return cursor._replace(delivered_index=index, above=tuple(merged))
 
 
-def read_below(state: ReadState, unread_from: int) -> ReadState:
-    """The state of a member for which nothing before `unread_from` counts as unread."""
-    return merge_read(state, ((1, unread_from - 1),), len(state.above))
+def read_up_to(cursor: Cursor, index: int) -> Cursor:
+    """Everything up to `index` is read; with 0, what is read is only told apart from what is delivered."""
+    return cursor._replace(marked=max(cursor.read_index, index))
 
 
-def unread_ranges(state: ReadState, head: int, limit: int) -> list[IndexRange]:
-    """The newest `limit` unread indexes up to `head`, as ascending ranges."""
+def from_joining(cursor: Cursor, unread_from: int) -> Cursor:
+    """The cursor of a member for which nothing before `unread_from` counts as undelivered or unread."""
+    delivered = merge_delivered(cursor, ((1, unread_from - 1),), len(cursor.above) + 1)
+    return delivered if cursor.marked is None else read_up_to(delivered, unread_from - 1)
+
+
+def unread_range(cursor: Cursor, head: int, limit: int) -> IndexRange:
+    """The newest `limit` unread indexes up to `head`."""
+    return (max(cursor.read_index + 1, head - limit + 1), head)
+
+
+def undelivered_ranges(cursor: Cursor, head: int, limit: int) -> list[IndexRange]:
+    """The newest `limit` undelivered indexes up to `head`, as ascending ranges."""
     ranges: list[IndexRange] = []
     high = head
-    for low, top in reversed(((0, state.read_index), *state.above)):
+    for low, top in reversed(((0, cursor.delivered_index), *cursor.above)):
         start = max(top + 1, high - limit + 1)
         if start <= high:
             ranges.append((start, high))
@@ -231,9 +249,9 @@ def unread_ranges(state: ReadState, head: int, limit: int) -> list[IndexRange]:
     return ranges[::-1]
 
 
-def first_unread(state: ReadState, ranges: Sequence[IndexRange]) -> int:
-    """The first unread index; `ranges` are all unread ones."""
-    return ranges[0][0] if ranges else state.read_index + 1
+def first_undelivered(cursor: Cursor, ranges: Sequence[IndexRange]) -> int:
+    """The first of the undelivered `ranges`, or the one after all that is delivered."""
+    return ranges[0][0] if ranges else cursor.delivered_index + 1
 
 
 # History
@@ -307,7 +325,8 @@ def change_size(change: MessageChange) -> int:
 
 
 def chat_size(ranges: int) -> int:
-    """Bytes on the bus of a chat in a sync, at most, without its messages. `ranges`: those above its read index."""
+    """Bytes on the bus of a chat in a sync, at most, without its messages. `ranges`: the delivered ones above its
+    delivered index."""
     return _CHAT_BYTES + _RANGE_BYTES * ranges
 
 

@@ -59,8 +59,12 @@ class MessageRow(MessageTables, table=True):
 
 
 class CursorRow(MessageTables, table=True):
-    """Read state: everything up to `read_index`, and the ranges in `above`, JSON `[[low, high], …]`. It does not know
-    when the account joined: indexes before the account's first unread one are not in it."""
+    """What is delivered to an account, and what it has read. Everything up to `read_index` is delivered, and the ranges
+    in `above`, JSON `[[low, high], …]`; everything up to `read_upto` is read. It does not know when the account joined:
+    indexes before the account's first unread one are not in it.
+
+    The version before has one state for both, under the first two names. NULL: what is delivered is read; nothing but
+    that version has written the row."""
 
     __tablename__ = "cursors"
 
@@ -68,6 +72,7 @@ class CursorRow(MessageTables, table=True):
     chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
     read_index: int = _number()
     above: str
+    read_upto: int | None = Field(default=None, sa_type=sa.BigInteger)
 
     __table_args__ = ({"sqlite_with_rowid": False},)
 

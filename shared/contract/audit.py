@@ -21,9 +21,9 @@ class FindMessage(msgspec.Struct):
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """`read`: for each member that may see the message, besides its sender, whether it is stored as read; at most as
-    many as fit into a reply, and `more` beyond. `expired`: those for whom it is too old to be
-    pushed again. `nodes`: of these members; None when presence is unknown."""
+    """`read`: for each member that may see the message, besides its sender, whether it is stored as delivered; at most
+    as many as fit into a reply, and `more` beyond. `expired`: those for whom it is too old to be pushed again. `nodes`:
+    of these members; None when presence is unknown."""
 
     chat: ChatId
     index: int

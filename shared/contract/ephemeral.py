@@ -71,8 +71,7 @@ class ChatMuted(Ephemeral, tag="muted", frozen=True):
 
 
 class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
-    """Up to where an account has read a chat, by the connection of this number; 0: by several, or in a dialect whose
-    messages count as read once they have arrived. Something before `index` may be unread."""
+    """Up to where an account has read a chat, by the connection of this number; 0: not known."""
 
     account: AccountId
     chat: ChatId

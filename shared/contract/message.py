@@ -150,9 +150,9 @@ class Reactions(msgspec.Struct, array_like=True, frozen=True):
 class Sync(msgspec.Struct):
     """The backlog of an account: its chats in order of id, one page after `after`, from one snapshot.
 
-    The reply holds the head of every chat of the page and, except for the chats in `known`, the unread messages, oldest
-    first: at most the newest 1,000 of each chat (setting), within the size limit of a reply. An account's own messages
-    are never unread.
+    The reply holds the head of every chat of the page and, except for the chats in `known`, the undelivered messages,
+    oldest first: at most the newest 10,000 of each chat (setting), within the size limit of a reply. An account's own
+    messages are never among them.
     """
 
     account: AccountId
@@ -162,23 +162,27 @@ class Sync(msgspec.Struct):
     """Further accounts, whose first pages the reply includes."""
     bare: bool = False
     """Omit the messages; only the counts are needed."""
+    newest: int = 0
+    """At most so many messages of each chat; 0: as set."""
 
 
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
-    """`messages`: the unread messages from `unread_from` to `upto`. If `upto` is below `head`, continue with SyncChat
-    after it, without the account's own messages and without the indexes in `read` (inclusive ranges above `read_index`
-    that are read). Messages between `read_index` and `unread_from` are too old and count as read. `last_time`: of the
-    head, Unix milliseconds; 0: not known."""
+    """`messages`: the undelivered messages from `missed_from` to `upto`. If `upto` is below `head`, continue with
+    SyncChat after it, without the account's own messages and without the indexes in `delivered` (inclusive ranges above
+    `delivered_index` that are delivered). `left_out`: the messages of others between `delivered_index` and
+    `missed_from`, which are too many to be pushed; 0 also if messages are not requested. `last_time`: of the head, Unix
+    milliseconds; 0: not known."""
 
     chat: ChatId
     head: int
-    read_index: int
-    unread_from: int
+    delivered_index: int
+    missed_from: int
     upto: int
-    read: list[tuple[int, int]]
+    delivered: list[tuple[int, int]]
     messages: list[Message]
     pair: MemberPair | None = None
     last_time: int = 0
+    left_out: int = 0
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -209,9 +213,9 @@ class SyncChat(msgspec.Struct):
 
 class ChatSynced(msgspec.Struct, frozen=True):
     """One snapshot: `messages` up to `upto` without a gap, `head` the last index. `first_index` has an entry for every
-    requested account that is a member: the first index it may see; `unread_from`: the first that may be unread for it
-    (as in ChatSync). `changed`: the accounts whose membership has changed after version `since`, with the first index
-    that each may see, or 0 for an account that has left; None if that is not known."""
+    requested account that is a member: the first index it may see; `unread_from`: the first that is not delivered to it
+    (`missed_from` of ChatSync). `changed`: the accounts whose membership has changed after version `since`, with the
+    first index that each may see, or 0 for an account that has left; None if that is not known."""
 
     chat: ChatId
     head: int
@@ -227,9 +231,9 @@ class ChatSynced(msgspec.Struct, frozen=True):
 class GetHistory(msgspec.Struct):
     """A page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th newest; `older`:
     newest first. A start before the first message gives an empty page. `all`: an operator reads, who need not be a
-    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index.
-    `own`: the actor's own messages alone, from `start` on, also those of a former membership. `left`: the edge has
-    checked that the actor was in the chat, and need not be."""
+    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index, or
+    more, if it has. `own`: the actor's own messages alone, from `start` on, also those of a former membership. `left`:
+    the edge has checked that the actor was in the chat, and need not be."""
 
     chat: ChatId
     start: int
@@ -244,8 +248,9 @@ class GetHistory(msgspec.Struct):
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`more`: the reply was full. `rev`, `reactions` (by index), `unread` (and those with mentions): if requested.
-    `upto`: of `own` messages, those up to this index are in the reply."""
+    """`more`: the reply was full. `rev`, `reactions` (by index), `unread` (and those with mentions), and `read`, the
+    index up to which all is read then: if requested. `upto`: of `own` messages, those up to this index are in the
+    reply."""
 
     messages: list[Message]
     head: int
@@ -254,6 +259,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     reactions: dict[int, Reactions] = {}
     unread: tuple[int, int] | None = None
     upto: int = 0
+    read: int = 0
 
 
 class GetQuoted(msgspec.Struct):
@@ -269,17 +275,23 @@ class Quoted(msgspec.Struct, frozen=True):
     messages: list[Message]
 
 
+UNSPECIFIED = -1
+
+
 class ReadRange(msgspec.Struct, array_like=True, frozen=True):
-    """Indexes `low` to `high`, inclusive, have arrived at this account."""
+    """Indexes `low` to `high`, inclusive, have arrived at this account. `read`: it has also read everything up to this
+    index; 0: it has read nothing more; UNSPECIFIED: by an edge of the version before, for which a range from 1 on may
+    have been read."""
 
     account: AccountId
     chat: ChatId
     low: int
     high: int
+    read: int = UNSPECIFIED
 
 
 class MarkRead(msgspec.Struct):
-    """Read state of one node's accounts, collected for up to 200 ms."""
+    """What has arrived at one node's accounts, and what they have read, collected for up to 400 ms."""
 
     ranges: list[ReadRange]
 
@@ -301,8 +313,9 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 class GetUnread(msgspec.Struct):
-    """The unread messages of an account over all its chats, oldest first by time, at most `count` (0: only the total).
-    The limit of unread messages for each chat is that of a sync. `by_chat`: their numbers, and no messages."""
+    """The undelivered messages of an account over all its chats, oldest first by time, at most `count` (0: only the
+    total). The limit for each chat is that of a sync. `by_chat`: the numbers of messages that are not read, and no
+    messages."""
 
     account: AccountId
     count: int
@@ -311,12 +324,15 @@ class GetUnread(msgspec.Struct):
 
 class Unread(msgspec.Struct, frozen=True):
     """`total`: before this reply. `pairs`: the members of the private chats among the messages' chats. `chats`, if
-    requested: of each chat with unread messages their number, and the number of those that mention the account."""
+    requested: of each chat with unread messages their number, and the number of those that mention the account.
+    `left_out`: of each chat with more undelivered messages than the limit, the index up to which they are left out, and
+    the number of those of others."""
 
     total: int
     messages: list[Message]
     pairs: dict[ChatId, MemberPair] = {}
     chats: dict[ChatId, tuple[int, int]] = {}
+    left_out: dict[ChatId, tuple[int, int]] = {}
 
 
 class SyncPart(msgspec.Struct):
@@ -325,6 +341,7 @@ class SyncPart(msgspec.Struct):
     lists: dict[AccountId, list[ChatEntry]]
     known: list[ChatId]
     bare: bool
+    newest: int = 0
 
 
 class SyncedPart(msgspec.Struct, frozen=True):

@@ -123,7 +123,7 @@ BUS_USERS: dict[str, BusUser] = {
             on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT,
             on.GET_HISTORY, on.GET_QUOTED, on.CHANGE_MESSAGE, on.change("*"), on.GET_CHANGES, on.FIND_REACTORS,
             on.GET_UNREAD, on.SEARCH, on.MARK_READ, on.FIND_READ_INDEXES, on.FIND_READERS, *_OWN_LOGINS,
-            on.LOOK_UP_ACCOUNTS, Route(f"{_NODE}.flush", object, object),
+            on.LOOK_UP_ACCOUNTS, Route(f"{_NODE}.flush", object, object), on.OPEN_NOTICES,
         ),
         publishes=(on.PRESENCE_INCOMPLETE, on.SIGNAL),
         subscribes=(

@@ -18,8 +18,8 @@ class FindReadIndexes(msgspec.Struct):
 
 
 class ReadIndex(msgspec.Struct, array_like=True, frozen=True):
-    """The account has read everything up to `index`. `unread`: messages of others after it that it has not read, at
-    most the limit of a chat; `mentions`: those of them that mention the account."""
+    """The account has read everything up to `index`. `unread`: messages of others after it, at most the limit of a
+    chat; `mentions`: those of them that mention the account."""
 
     account: AccountId
     chat: ChatId

@@ -16,7 +16,16 @@ class MessageSettings(SettingsSection):
     broadcast_members_per_edge: int = Field(
         64, ge=1, description="members for each edge without one of them, from which on a message goes to all edges"
     )
-    unread_per_chat: int = Field(1_000, ge=1, description="unread messages pushed at login, per chat")
+    pushed_per_chat: int = Field(
+        10_000, ge=1, description="newest messages of a chat that are pushed at a login; its user is told of older ones"
+    )
+    unread_per_chat: int = Field(1_000, ge=1, description="unread messages of a chat that are counted, at most")
+    delivered_ranges: int = Field(
+        1_000,
+        ge=1,
+        description="ranges of delivered messages above the first undelivered one, per account and chat; of more, the "
+        "shortest are forgotten, and delivered again",
+    )
     reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")
     partitions: int = Field(
         256,

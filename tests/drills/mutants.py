@@ -365,11 +365,11 @@ def _forgetful_end() -> None:
     from services.edge.app import Edge
     from services.edge.receipts.read_state_flusher import ReadStateFlusher
 
-    _require(ReadStateFlusher, "mark_read")
+    _require(ReadStateFlusher, "mark_delivered")
     drain = Edge.drain
 
     async def forgetful(edge: Edge) -> None:
-        _replace(ReadStateFlusher, "mark_read", lambda *_: None)
+        _replace(ReadStateFlusher, "mark_delivered", lambda *_: None)
         await drain(edge)
 
     _replace(Edge, "drain", forgetful)

@@ -8,8 +8,8 @@ from tests.drills.records import Entry, UnreadShown
 SETTLED_SECONDS = 15.0
 """A message that was received longer ago is read: nobody counts it any more."""
 _RECOVERY_SECONDS = 10.0
-_MOST_PER_CHAT = 1_000
-"""`message.unread_per_chat`"""
+_MOST_PER_CHAT = 10_000
+"""`message.pushed_per_chat`"""
 
 
 def counted(trial_index: IndexedTrial) -> Iterator[str]:

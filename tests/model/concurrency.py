@@ -159,7 +159,7 @@ class ConcurrentSend:
     def _match_read_before_leaving(
         self, device: ModelDevice, messages: Sequence[SentMessage], seen: list[Sight]
     ) -> None:
-        """The client has read the messages from the first on; the rest is unread."""
+        """The client has received the messages from the first on; the rest is undelivered."""
         for one in messages:
             if not seen:
                 return
@@ -167,13 +167,13 @@ class ConcurrentSend:
             wanted = shown_way(ways, seen)
             expect_same(device, seen[: len(wanted)], wanted)
             del seen[: len(wanted)]
-            device.user.unread.remove(one)
+            device.user.undelivered.remove(one)
         expect_same(device, seen, [])
 
     def _expect_unread_taken(self, device: ModelDevice) -> None:
         """Expects all unread messages, in any order with the messages sent meanwhile, which are pushed."""
         assert isinstance(device.client, Pipe)
         device.client.friends()  # an answer that comes after all of it
-        unread, device.user.unread = device.user.unread, []
-        for message in unread:
+        undelivered, device.user.undelivered = device.user.undelivered, []
+        for message in undelivered:
             device.expect(MessagePosted(message), anywhere=True)

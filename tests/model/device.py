@@ -1,7 +1,7 @@
 """A logged-in client, and the frames that it must still see."""
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -158,10 +158,11 @@ class ModelDevice(Named):
     @property
     def unread(self) -> dict[int, int]:
         """The number of unread messages in each chat."""
-        return dict.fromkeys(self.model.chats_of(self.user.number), 0) | Counter(one.chat for one in self.user.unread)
+        number = self.user.number
+        return {chat: len(self.model.unread(number, one)) for chat, one in self.model.chats_of(number).items()}
 
     def settle_on(self, request: Callable[[], T], wanted: T) -> None:
-        """Requests until the result is the wanted one: what older protocols show is read once its arrival is known."""
+        """Requests until the result is the wanted one: what a user has read by writing is stored within seconds."""
         deadline = time.monotonic() + SECONDS
         while (seen := request()) != wanted:
             if time.monotonic() > deadline:

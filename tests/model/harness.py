@@ -109,10 +109,10 @@ class ModelHarness:
         device = ModelDevice(client, user, self.model, pushes=self._receives_messages(client))
         self.devices.append(device)
         if isinstance(client, Pipe) and not client.account.secret:
-            expect_same(device, client.unread, len(user.unread))
+            expect_same(device, client.unread, len(user.undelivered))
         if isinstance(client, V0 | V1 | V2):
-            unread, user.unread = user.unread, []
-            for message in unread:
+            undelivered, user.undelivered = user.undelivered, []
+            for message in undelivered:
                 device.expect(MessagePosted(message))
         if isinstance(client, V1 | Native):
             stored, user.stored_events = user.stored_events, []
@@ -205,8 +205,8 @@ class ModelHarness:
             here = [one for one in self.devices if one.user is user]
             if isinstance(event, MessagePosted):
                 here = [one for one in here if one.pushes]
-                if any(not isinstance(one.client, Native) for one in here) and event.message in user.unread:
-                    user.unread.remove(event.message)
+                if any(not isinstance(one.client, Native) for one in here) and event.message in user.undelivered:
+                    user.undelivered.remove(event.message)
             for device in here:
                 if device is not by:
                     device.expect(event)

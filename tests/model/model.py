@@ -1,5 +1,5 @@
-"""A model of a chat system: users, chats, unread messages, pending requests. It knows no dialect and no connection.
-Each action returns the notifications that it causes, by account."""
+"""A model of a chat system: users, chats, undelivered and unread messages, pending requests. It knows no dialect and no
+connection. Each action returns the notifications that it causes, by account."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,9 @@ class ModelUser(Named):
     blocked: set[int] = field(default_factory=set)
     friend_requests: dict[int, str] = field(default_factory=dict)
     """Text of each pending friend request, by applicant."""
-    unread: list["SentMessage"] = field(default_factory=list)
+    undelivered: list["SentMessage"] = field(default_factory=list)
+    read: dict[int, int] = field(default_factory=dict)
+    """By chat: everything up to this index is read."""
     stored_events: list["Event"] = field(default_factory=list)
     """Events that wait for a login in a dialect that shows them."""
 
@@ -295,14 +297,16 @@ class Model:
     def send(
         self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...], reply_to: int = 0
     ) -> Notifications:
-        """The message is unread for all other members until one of their clients sees it."""
+        """The message is undelivered to all other members until one of their clients sees it, and unread until one
+        marks it. Its sender has read everything before."""
         if sender not in chat.first or chat.is_muted(sender) or 0 < reply_to < chat.first[sender]:
             raise Forbidden
         message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments, reply_to=reply_to)
         chat.messages.append(message)
+        self.users[sender].read[chat.number] = message.index
         message.audience = chat.first.keys() - {sender}
         for member in message.audience:
-            self.users[member].unread.append(message)
+            self.users[member].undelivered.append(message)
         return [(member, MessagePosted(message)) for member in chat.first]
 
     def mark_read(self, chat: Chat, account: int, index: int) -> Notifications:
@@ -310,12 +314,19 @@ class Model:
         if account not in chat.first:
             raise Forbidden
         user = self.users[account]
-        user.unread = [one for one in user.unread if one.chat != chat.number or one.index > index]
+        user.undelivered = [one for one in user.undelivered if one.chat != chat.number or one.index > index]
+        user.read[chat.number] = max(index, user.read.get(chat.number, 0))
         return []
+
+    def unread(self, account: int, chat: Chat) -> list[SentMessage]:
+        """Messages of others since the account has joined, as long as it is a member."""
+        read = self.users[account].read.get(chat.number, 0)
+        return [one for one in chat.messages if account in one.audience and one.index > read]
 
     def readers(self, message: SentMessage) -> set[int]:
         """Of those that were members when it was sent."""
-        return {account for account in message.audience if message not in self.users[account].unread}
+        read = {account: self.users[account].read.get(message.chat, 0) for account in message.audience}
+        return {account for account, index in read.items() if index >= message.index}
 
     def rename_group(self, chat: Chat, by: int, name: str) -> Notifications:
         if by not in chat.leaders:
@@ -387,7 +398,7 @@ class Model:
         chat.unalerted.discard(account)
         chat.admins.discard(account)
         user = self.users[account]
-        user.unread = [message for message in user.unread if message.chat != chat.number]
+        user.undelivered = [message for message in user.undelivered if message.chat != chat.number]
         for message in chat.messages:
             message.audience.discard(account)
         changed: dict[int, Role | Literal["left"]] = {account: "left"}

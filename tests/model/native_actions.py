@@ -70,7 +70,7 @@ def check_readers(harness: ModelHarness, device: ModelDevice, chat: Chat, messag
     for (number, account), index in client.read_by.items():
         if account not in model.users:
             continue  # of an earlier history, in the lobby
-        unread = [one.index for one in model.users[account].unread if one.chat == number]
+        unread = [one.index for one in model.unread(account, model.chats[number])]
         expect_same(device, [one for one in unread if one <= index], [])
     if chat.pair and chat.muted:
         with suppress(RequestRejected):

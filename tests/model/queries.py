@@ -124,7 +124,7 @@ def _check_account_by_service(model: Model, device: ModelDevice, client: Service
 
 
 def check_history(model: Model, device: ModelDevice, chat: Chat, code: int, index: int, count: int) -> None:
-    """Checks the history, in service's two ways; shown messages are read."""
+    """Checks the history, in service's two ways; shown messages are delivered."""
     assert isinstance(device.client, Service)
     if device.user.number not in chat.first:
         with suppress(RequestRejected):
@@ -138,7 +138,7 @@ def check_history(model: Model, device: ModelDevice, chat: Chat, code: int, inde
     expect_same(device, seen, [value(message, model, named=code == 9) for message in wanted])
     for message, sight in zip(wanted, seen, strict=True):
         learn_facts(message, sight, str(device))
-    device.user.unread = [message for message in device.user.unread if message not in wanted]
+    device.user.undelivered = [message for message in device.user.undelivered if message not in wanted]
 
 
 def expected_history(chat: Chat, number: int, code: int, index: int, count: int) -> list[SentMessage]:
@@ -154,13 +154,13 @@ def expected_history(chat: Chat, number: int, code: int, index: int, count: int)
 
 
 def take_unread(model: Model, device: ModelDevice, count: int) -> None:
-    """Takes the oldest unread messages, which are read then."""
+    """Takes the oldest undelivered messages, which are delivered then."""
     assert isinstance(device.client, Pipe)
-    wanted = device.user.unread[:count]
+    wanted = device.user.undelivered[:count]
     device.client.take_unread(count)
     seen = [device.client.see() for _ in wanted]
     device.client.friends()  # an answer that comes after all of it
     for message, sight in zip(wanted, seen, strict=True):
         expect_same(device, [sight], EXPECTED_FRAMES["pipe"](MessagePosted(message), model))
         learn_facts(message, sight, str(device))
-    device.user.unread = device.user.unread[count:]
+    device.user.undelivered = device.user.undelivered[count:]

@@ -377,23 +377,28 @@ def test_an_account_exports_what_it_sent_to_groups_that_it_has_left(ann: NativeU
     assert [one["index"] for one in page["messages"]] == sent, "of the former membership, too"
 
 
-def test_what_is_read_in_another_dialect_is_shown(ann: NativeUser, connect: Enter, system: Cluster) -> None:
+def test_what_arrives_in_another_dialect_is_unread_until_its_user_writes(
+    ann: NativeUser, connect: Enter, system: Cluster
+) -> None:
     """On the other edge, too, once it is known that a connection shows it: until then, a further message is read."""
     bob = connect()
     bob.register()
     chat = bob.call("open", account=ann.number)["chat"]
     with DialectUser(system.edges[0], "pipe") as other:
-        other.request(f"login|{ann.number}|{ann.md5}", "login_succ|")
+        token = other.request(f"login|{ann.number}|{ann.md5}", "login_succ|").split("|")[3]
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             index = bob.call("send", chat=chat, text="hello", nonce=secrets.token_hex(8))["index"]
             other.receive(f"message|0|{bob.number}|")
+            assert {"chat": chat, "unread": 1, "mentions": 0} in ann.call("unread")["chats"]
+            assert bob.call("readers", chat=chat, index=index)["accounts"] == []
+            other.request(f"send_message|0|{ann.number}|{bob.number}|now|well|{token}", "send_message_succ|")
             try:
                 event = json.loads(ann.receive('{"ev":"read"', seconds=5))
             except AssertionError:
                 continue
             assert (event["chat"], event["unread"], event["mentions"]) == (chat, 0, 0)
-            assert event["index"] <= index
+            assert bob.call("readers", chat=chat, index=index)["accounts"] == [ann.number]
             break
         else:
             pytest.fail("not shown")

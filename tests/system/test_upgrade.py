@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.drills.cluster import Cluster
-from tests.system.users import V2User, account_of
+from tests.system.users import NativeUser, V2User, account_of
 
 ARCHIVE = Path(__file__).with_name("data-0.1.0.zip")
 ANN, BOB, CHAT = account_of("ann", 1), account_of("bob", 2), 2
@@ -37,3 +37,19 @@ def test_unread_messages_of_the_release_before_arrive_at_login_and_new_ones_foll
         assert ann.post(CHAT, "after the upgrade")["msg_id"] == "7"
         assert bob.receive_text("after the upgrade")["sender"]["ocid"] == "0000000001"
         bob.receive_nothing()
+
+
+def test_what_is_read_begins_where_the_one_state_of_the_release_before_stood(upgraded: Cluster) -> None:
+    """What a client receives from then on is delivered, and not read."""
+    with V2User(upgraded.edges[0]) as ann, V2User(upgraded.edges[0]) as bob, NativeUser(upgraded.edges[0]) as web:
+        ann.login(ANN)
+        ann.list_session(CHAT)
+        web.call("login", identifier=BOB.email, secret={"scheme": "sha256", "value": BOB.secret})
+        (head,) = (one for one in web.call("sync")["chats"] if one["chat"] == CHAT)
+        assert (head["head"], head["read"], head["unread"]) == (6, 4, 2)
+        bob.login(BOB)
+        bob.list_session(CHAT)
+        assert [bob.receive_text(f"unread {number}")["msg_id"] for number in range(2)] == ["5", "6"]
+        bob.connection.close()
+        assert {"chat": CHAT, "unread": 2, "mentions": 0} in web.call("unread")["chats"]
+        assert web.call("read", chat=CHAT, index=5)["unread"] == 1

@@ -144,7 +144,7 @@ def _recipient(
     if stored.read[account]:
         if account not in confirmations:
             return RecipientReport(
-                account=account, state="confirmed", reason="is stored as read; no edge remembers when"
+                account=account, state="confirmed", reason="is stored as delivered; no edge remembers when"
             )
         edge, one = confirmations[account]
         return RecipientReport(

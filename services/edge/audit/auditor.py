@@ -1,9 +1,9 @@
 """Counts messages that are committed and neither delivered nor waiting: there should be none.
 
-Audits one local account after the other, in two ways. Its unread messages are compared with its connections: one of
-them must have each, or wait for it. And for some seconds each of its connections is watched: it must get every message
-that is committed meanwhile, also one that another device of the account has read, or that the client marks as read by
-itself. A message that is missing at two looks is lost: the log names it, and the counter says at which stage.
+Audits one local account after the other, in two ways. Its undelivered messages are compared with its connections: one
+of them must have each, or wait for it. And for some seconds each of its connections is watched: it must get every
+message that is committed meanwhile, also one that another device of the account has read, or that the client marks as
+read by itself. A message that is missing at two looks is lost: the log names it, and the counter says at which stage.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ _PAUSE_SECONDS = 5.0
 _REQUEST_SECONDS = 5.0
 _AT_ONCE = 200
 """Messages that are compared without a pause for the event loop, and that a busy chat is watched for."""
+_NEWEST = 1_000
+"""Of the undelivered messages of a chat: a client that marks itself what is read may never mark it."""
 _REPORTED = 10_000
 """Lost messages that are remembered, so that each counts once."""
 
@@ -107,12 +109,12 @@ class DeliveryAuditor:
                 self._report(local.account, *place, stage)
 
     async def _unread(self, local: LocalAccount) -> tuple[dict[Place, DeliveryStage], dict[ChatId, int]]:
-        """The account's unread messages that no connection here has or waits for, and the last index of each chat.
+        """The account's undelivered messages that no connection here has or waits for, and the last index of each chat.
         Raises RequestError."""
         losses: dict[Place, DeliveryStage] = {}
         heads: dict[ChatId, int] = {}
         oldest = self._clock.earliest() * 1000 - _AGE_MS
-        async for page in self._pages(Sync(local.account)):
+        async for page in self._pages(Sync(local.account, newest=_NEWEST)):
             messages = [one for entry in page for one in entry.messages if one.time < oldest]
             for start in range(0, len(messages), _AT_ONCE):
                 if self._accounts.get(local.account) is not local:

@@ -23,7 +23,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Message
 
 _COMMIT_MS = 10_000
-"""Read state is committed this soon after its confirmation, or a retry is due."""
+"""Deliveries are committed this soon after its confirmation, or a retry is due."""
 _UNDER_WAY = (DeliveryStage.PUSHED, DeliveryStage.HELD, DeliveryStage.QUEUED, DeliveryStage.BACKLOG)
 
 
@@ -74,7 +74,7 @@ class MessageLocator:
         )
 
     def stages_of(self, local: LocalAccount, messages: Iterable[Message]) -> Iterator[tuple[Message, DeliveryStage]]:
-        """Of messages that are stored as unread for the account. The journal is searched once for all of them."""
+        """Of messages that are stored as undelivered to the account. The journal is searched once for all of them."""
         confirmed = self._journal.confirmations_by(local.account)
         for message in messages:
             chat, index = message.chat, message.index

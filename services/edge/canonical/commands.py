@@ -169,7 +169,7 @@ class FindUsers:
 
 @dataclass(frozen=True, slots=True)
 class FetchUnread:
-    """Fetch the unread messages of all chats, oldest first, `count` at most (None: all), and mark them as read."""
+    """Fetch the undelivered messages of all chats, oldest first, `count` at most (None: all), which delivers them."""
 
     count: int | None
 

@@ -103,10 +103,12 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class ChatMarkedRead:
-    """The reply to MarkChatRead. `unread`: the messages of others that are left, and those of them that mention the
-    account; None if message does not tell. What was read elsewhere a moment ago may count."""
+    """The reply to MarkChatRead, of the state that it leaves: another connection may have read more. `unread`: the
+    messages of others that are left, and those of them that mention the account; None if message was not requested.
+    `index`: everything up to it is read; None likewise."""
 
     unread: tuple[int, int] | None
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

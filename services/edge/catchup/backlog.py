@@ -167,7 +167,7 @@ class Backlog:
             _log.info("login does not wait for its sync", account=self._account.account)
 
     async def read_all(self) -> Steps:
-        """Everything unread in every chat."""
+        """Everything missed in every chat."""
         first = self._first_page
         page = first or await self._snapshot()
         while page is not None:
@@ -212,12 +212,13 @@ class Backlog:
         sequencer = self._chats.joined(self._account, chat, entry.head)
         if sequencer is None:
             return
-        self._reader.mark_skipped(self._account.account, entry)
+        if pushes:
+            self._reader.skip_left_out(self._account.account, entry)
         live = self._discovered.pop(chat, AFTER_LAST)
         sequencer.pair = entry.pair or sequencer.pair
         fresh = min(live, before + 1) if after_login else entry.head + 1
         if after_login and self._posts_in(chat):
-            after = min(entry.unread_from, fresh) - 1  # its own messages may be among these, and a sync omits them
+            after = min(entry.missed_from, fresh) - 1  # its own messages may be among these, and a sync omits them
         elif pushes:
             after = min(entry.upto, fresh - 1)
             missed = (message for message in entry.messages if message.index <= after)
@@ -226,7 +227,7 @@ class Backlog:
             after = fresh - 1  # the client requests older ones itself
         self._last[chat] = after
         if after < entry.head or (sequencer.head or 0) > after:
-            read = entry.read if pushes else [(1, fresh - 1)]
+            read = entry.delivered if pushes else [(1, fresh - 1)]
             since = 0.0 if before == entry.head else self._since
             cursor = ChatCursor(chat, self._account.account, after, fresh, read, since)
             async with aclosing(self._read_on(cursor)) as steps:
@@ -285,7 +286,7 @@ class Backlog:
             return
         if cursor.after is None:
             cursor.fresh = min(cursor.fresh, page.head + 1)
-            cursor.after = self._reader.first_unread(cursor, page.unread_from[cursor.account]) - 1
+            cursor.after = self._reader.first_undelivered(cursor, page.unread_from[cursor.account]) - 1
         else:
             context = await self._context(page.messages)
             yield self._show(sequencer, self._unseen(cursor, page.messages, first), context)

@@ -1,4 +1,4 @@
-"""The position of one connection in one chat's unread tail. Pure."""
+"""The position of one connection in one chat's undelivered tail. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from shared.contract.model import Message
 
 @dataclass(slots=True)
 class ChatCursor:
-    """Shows messages after index `after` (None: from the account's first unread one), except ranges in `read`. Indexes
+    """Shows messages after index `after` (None: from the first undelivered one), except ranges in `read`. Indexes
     from `fresh` on arrived after the login and are always shown."""
 
     chat: ChatId

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Collection, Mapping
 from typing import NamedTuple
 
 from services.edge.catchup.cursor import ChatCursor
+from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.delivery.ordering import AFTER_LAST
 from services.edge.delivery.quotes import QuoteReader, Quotes
 from services.edge.dialects.base import Dialect
@@ -38,14 +39,22 @@ class MessageContext(NamedTuple):
 class BacklogReader:
     """Shared by the connections of a node."""
 
-    def __init__(self, bus: Bus, syncs: SyncRequests, read_state: ReadStateFlusher, quotes: QuoteReader) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        syncs: SyncRequests,
+        read_state: ReadStateFlusher,
+        quotes: QuoteReader,
+        left_out: LeftOutMessages,
+    ) -> None:
         self._bus = bus
+        self._left_out = left_out
         self._quotes = quotes
         self._syncs = syncs
         self._read_state = read_state
 
     async def first_page(self, account: AccountId, other_nodes: Collection[NodeId], *, bare: bool) -> Synced | None:
-        """The account's chats, after the deliveries of its other connections are committed as read. `bare`: without
+        """The account's chats, after the deliveries to its other connections are committed. `bare`: without
         messages. None when the account cannot be synced."""
         await self._read_state.flush_account(account, other_nodes)
         return await _page(account, self._syncs.first_page(account, bare=bare))
@@ -60,14 +69,14 @@ class BacklogReader:
         request = SyncChat(cursor.chat, [cursor.account], after)
         return await request_until_answered(self._bus, subjects.SYNC_CHAT, request)
 
-    def first_unread(self, cursor: ChatCursor, stored: int) -> int:
-        """See ReadStateFlusher.first_unread: of the messages that are not `fresh`."""
-        return self._read_state.first_unread(cursor.account, cursor.chat, stored, cursor.fresh)
+    def first_undelivered(self, cursor: ChatCursor, stored: int) -> int:
+        """See ReadStateFlusher.first_undelivered: of the messages that are not `fresh`."""
+        return self._read_state.first_undelivered(cursor.account, cursor.chat, stored, cursor.fresh)
 
-    def mark_skipped(self, account: AccountId, entry: ChatSync) -> None:
-        """Messages before the unread part that a sync returns count as read."""
-        if entry.unread_from > entry.read_index + 1:
-            self._read_state.mark_read(account, {entry.chat: [(entry.read_index + 1, entry.unread_from - 1)]})
+    def skip_left_out(self, account: AccountId, entry: ChatSync) -> None:
+        """The missed messages before those that a sync returns are not pushed."""
+        if entry.missed_from > entry.delivered_index + 1:
+            self._left_out.skip(account, entry.chat, entry.missed_from - 1, entry.left_out, entry.pair)
 
     async def context(self, messages: Collection[Message], dialect: Dialect) -> MessageContext:
         """Of these messages, as far as the dialect shows it."""

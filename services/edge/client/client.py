@@ -168,7 +168,7 @@ class Client(Recipient):
             return DeliveryStage.BACKLOG
         if not dialect.receives_pushes or (not dialect.pushes_backlog and time < session.pushes_since):
             return DeliveryStage.PULLED
-        return None if dialect.marks_pushed_read else DeliveryStage.UNMARKED
+        return None if dialect.confirms_pushes else DeliveryStage.UNMARKED
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
         self._flow.deliver(messages)

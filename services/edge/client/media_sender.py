@@ -91,7 +91,7 @@ class MediaSender:
         return any((message.chat, message.index) == (chat, index) for message in messages)
 
     def forget_pushes(self) -> None:
-        """The account has logged out: its messages stay unread, and the item being written confirms none."""
+        """The account has logged out: its messages stay undelivered, and the item being written confirms none."""
         remaining = [item._replace(message=None) if at == 0 else item for at, item in enumerate(self._queue)]
         self._queue.clear()
         self._queue.extend(item for item in remaining if item.message is None)

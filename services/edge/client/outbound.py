@@ -146,7 +146,7 @@ class OutboundQueue:
                 self._push_all(dialect.hold(message, frames, _now()))
                 self._enforce_limit(dialect.held_bytes)
             else:
-                self.write(frames, message if dialect.marks_pushed_read else None)
+                self.write(frames, message if dialect.confirms_pushes else None)
 
     def release(self, chat: ChatId) -> None:
         """Writes the held messages of this chat: a reply to a message of the chat comes next."""
@@ -225,7 +225,7 @@ class OutboundQueue:
         self._close(1011, "a transfer failed, reconnect to get it")
 
     def end_pushes(self) -> Ranges:
-        """The account leaves the connection: pushes that are still queued stay unread. Returns those that were
+        """The account leaves the connection: pushes that are still queued stay undelivered. Returns those that were
         delivered."""
         if self._sender is not None:
             self._sender.forget_pushes()

@@ -1,4 +1,4 @@
-"""The login of one client: its account on this node, what it missed, its uploads, and which messages it has read."""
+"""The login of one client: its account on this node, what it missed, its uploads, and what has arrived at it."""
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -178,14 +178,14 @@ class LoginSession:
 
     def mark_delivered(self, ranges: Ranges) -> None:
         if self._account is not None:
-            self._services.read_state.mark_read(self._account.account, ranges)
+            self._services.read_state.mark_delivered(self._account.account, ranges)
             self._services.journal.confirmed(self._account.account, self.dialect.name, ranges)
 
     def mark_posted(self, sender: AccountId, chat: ChatId, indexes: list[int], seconds: float) -> None:
-        """The client gets these messages of its own as replies. They count as read, also when the account has left.
-        `seconds`: since the first of their frames arrived."""
+        """The client gets these messages of its own as replies. They count as read, and what is before them, also when
+        the account has left. `seconds`: since the first of their frames arrived."""
         self._services.journal.acknowledged(sender, self.dialect.name, chat, indexes, seconds)
-        self._services.read_state.mark_posted(sender, chat, indexes)
+        self._services.read_state.mark_posted(sender, chat, indexes, self.connection.number)
         for index in indexes:
             self.catch_up.mark_sent(chat, index)
             if self._out.record is not None:

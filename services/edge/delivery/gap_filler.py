@@ -40,8 +40,8 @@ _SUMMARY_SECONDS = 2.0
 _ACCOUNTS_PER_REQUEST = 4_000
 """The reply names each account twice."""
 
-FirstUnread = Callable[[AccountId, ChatId, int, int], int]
-"""See ReadStateFlusher.first_unread."""
+FirstUndelivered = Callable[[AccountId, ChatId, int, int], int]
+"""See ReadStateFlusher.first_undelivered."""
 
 
 class GapFiller:
@@ -51,13 +51,13 @@ class GapFiller:
         self,
         bus: Bus,
         accounts: LocalAccounts,
-        first_unread: FirstUnread,
+        first_undelivered: FirstUndelivered,
         quotes: QuoteReader,
         metrics: EdgeMetrics,
         journal: MessageJournal,
     ) -> None:
         self._bus = bus
-        self._first_unread = first_unread
+        self._first_undelivered = first_undelivered
         self._quotes = quotes
         self._accounts = accounts
         self._metrics = metrics
@@ -144,7 +144,7 @@ class GapFiller:
             chats.release(chat, sequencer, sequencer.fill(deliveries, reply.upto, reply.version))
         elif sequencer.head is None:
             end = reply.head + 1
-            first = (self._first_unread(account, chat, index, end) for account, index in reply.unread_from.items())
+            first = (self._first_undelivered(account, chat, index, end) for account, index in reply.unread_from.items())
             chats.release(chat, sequencer, sequencer.start(min(first, default=end) - 1))
         return sequencer.head != before
 

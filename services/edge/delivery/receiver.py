@@ -24,7 +24,7 @@ _TICK_SECONDS = 0.5
 _HEARTBEAT_MS = 1000.0
 """A heartbeat is not on its way for longer: the next one is sent by then."""
 
-_REMEMBERED_CHANGES = 256
+_REMEMBERED_CHANGES = 4_096
 
 _decode_envelope: Final = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode

@@ -5,7 +5,7 @@ import random
 from collections.abc import Collection
 
 from services.edge.canonical.events import ChatJoined, ChatLeft, Departure
-from services.edge.delivery.gap_filler import FirstUnread
+from services.edge.delivery.gap_filler import FirstUndelivered
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST
 from services.edge.metrics import EdgeMetrics
@@ -30,13 +30,13 @@ class Resync:
         bus: Bus,
         accounts: LocalAccounts,
         chats: LocalChats,
-        first_unread: FirstUnread,
+        first_undelivered: FirstUndelivered,
         metrics: EdgeMetrics,
     ) -> None:
         self._bus = bus
         self._accounts = accounts
         self._chats = chats
-        self._first_unread = first_unread
+        self._first_undelivered = first_undelivered
         self._metrics = metrics
         self._stale: dict[AccountId, None] = {}
         self._working: set[AccountId] = set()
@@ -122,7 +122,7 @@ class Resync:
         a catch-up if the sequencer has passed them."""
         local.notify(ChatJoined(entry.chat))
         end = entry.head + 1
-        missed = self._first_unread(local.account, entry.chat, entry.unread_from, end) - 1
+        missed = self._first_undelivered(local.account, entry.chat, entry.missed_from, end) - 1
         sequencer = self._chats.sequencer(entry.chat)
         if sequencer is None or sequencer.head is None or sequencer.head <= missed:
             self._chats.joined(local, entry.chat, missed if sequencer is None else None)

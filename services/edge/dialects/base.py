@@ -66,7 +66,7 @@ class Dialect(ABC):
     """Parameters of the dialled address that the dialect reads; none of them is a secret."""
     receives_pushes: bool
     """Whether messages are pushed to this connection. Otherwise the client requests them; those that it does not
-    receive stay unread."""
+    receive stay undelivered."""
     registration_logs_in: ClassVar[bool] = True
     """Whether a registration is a login, too."""
     waits_for_verification: ClassVar[bool] = False
@@ -75,13 +75,14 @@ class Dialect(ABC):
     pushes_backlog: ClassVar[bool] = True
     """Whether missed messages are pushed after the login. Otherwise the client requests them."""
     login_shows_unread: ClassVar[bool] = False
-    """Whether the reply to a login holds the number of unread messages."""
+    """Whether the reply to a login holds the number of undelivered messages."""
     names_senders: ClassVar[bool] = False
     """Whether a message cannot be shown without its sender's profile summary."""
     shows_replies: ClassVar[bool] = False
     """Whether clients know replies. Otherwise a reply begins with a quote of the other message."""
-    marks_pushed_read: ClassVar[bool] = True
-    """Whether a message counts as read once its push has arrived. Otherwise the client marks it (MarkChatRead)."""
+    confirms_pushes: ClassVar[bool] = True
+    """Whether a message counts as delivered once its push has arrived. Otherwise the client knows what it has, and
+    marks what is read (MarkChatRead)."""
     echoes_messages: ClassVar[bool] = False
     """Whether the reply to a message is the message itself, as the other members receive it."""
     names_messages: ClassVar[bool] = False
@@ -163,7 +164,7 @@ class Dialect(ABC):
         Called just before `encode_reply` of the login. Messages held for the former account are dropped unpushed."""
 
     def unread_loaded(self, unread: int) -> None:
-        """The account's unread messages: called just before `encode_reply` of the login if `login_shows_unread`."""
+        """The number of undelivered messages: called just before `encode_reply` of a login if `login_shows_unread`."""
 
     def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
         """The chats of the account at the login; called for each page of its first sync. No message is written or

@@ -1,5 +1,6 @@
-"""What accounts here have read, in any dialect, announced to all edges once it is committed: clients that show it get
-it at once or never. The truth is the read state of message: a client that misses a notice has it from its next sync.
+"""What accounts here have read, by `read` or by writing, announced to all edges once it is committed: clients that show
+it get it at once or never. The truth is the read state of message: a client that misses a notice has it from its next
+sync.
 
 Nothing is announced while no edge has such a client."""
 
@@ -12,7 +13,6 @@ from services.edge.ephemeral.signals import Publish
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.ephemeral import ReadPlace, ReadsAnnounced, ReadsWanted
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import ReadRange
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -40,9 +40,6 @@ class ReadNotices:
         self._tasks = tasks
         self._clock = clock
         self._wanted_until = 0.0
-        self._marked: dict[_Key, ReadPlace] = {}
-        """Up to where a client has marked a chat as read, until that is committed. A read of something already read is
-        not committed again: the oldest places go when there are too many."""
         self._waiting: dict[_Key, ReadPlace] = {}
 
     @property
@@ -60,37 +57,20 @@ class ReadNotices:
                 await self._publish_signal(ReadsWanted(self._node))
             await asyncio.sleep(_WANTED_EVERY_SECONDS)
 
-    def mark(self, place: ReadPlace) -> None:
-        """A client has marked a chat as read, which is not committed yet. Its connection is not notified of it."""
-        marked = self._marked.get((place.account, place.chat))
-        if marked is None and len(self._marked) >= _WAITING_PLACES:
-            del self._marked[next(iter(self._marked))]
-        if marked is None or marked.index <= place.index:
-            self._marked[place.account, place.chat] = place
-
-    def committed(self, ranges: Iterable[ReadRange]) -> None:
+    def committed(self, places: Iterable[ReadPlace]) -> None:
+        """The connection of a place is not notified of it."""
         if not self.is_wanted:
-            self._marked.clear()
             return
-        for one in ranges:
-            self._add((one.account, one.chat), one.high)
+        for place in places:
+            self._add(place)
 
-    def _add(self, key: _Key, index: int) -> None:
+    def _add(self, place: ReadPlace) -> None:
         if not self._waiting:
             self._tasks.start(self._publish_soon(), "read notices")
+        key = place.account, place.chat
         waiting = self._waiting.get(key)
-        if waiting is None and len(self._waiting) >= _WAITING_PLACES:
-            self._marked.pop(key, None)
-        elif waiting is None or waiting.index <= index:
-            self._waiting[key] = ReadPlace(*key, index, self._origin(key, index))
-
-    def _origin(self, key: _Key, index: int) -> int:
-        """The connection that has marked this much itself, and more than others; 0: none."""
-        marked = self._marked.get(key)
-        if marked is None or index < marked.index:
-            return 0
-        del self._marked[key]
-        return marked.connection if index == marked.index else 0
+        if (waiting is None and len(self._waiting) < _WAITING_PLACES) or (waiting and waiting.index <= place.index):
+            self._waiting[key] = place
 
     async def _publish_soon(self) -> None:
         await asyncio.sleep(_GATHER_SECONDS)

@@ -1,4 +1,4 @@
-"""Messages that a client requests, with the profile summaries of their senders. They count as read."""
+"""Messages that a client requests, with the profile summaries of their senders. They count as delivered."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -6,6 +6,7 @@ import msgspec
 
 from services.edge.canonical.commands import FetchUnread, ReadHistory, ResumeChats
 from services.edge.canonical.replies import ChatsResumed, HistoryPage, MessagePage
+from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.encoded_message import to_display
@@ -34,9 +35,11 @@ class MessageHistory:
         chats: LocalChats,
         read_state: ReadStateFlusher,
         quotes: QuoteReader,
+        left_out: LeftOutMessages,
         seconds: float,
     ) -> None:
         self._bus = bus
+        self._left_out = left_out
         self._quotes = quotes
         self._accounts = accounts
         self._chats = chats
@@ -53,7 +56,7 @@ class MessageHistory:
         if isinstance(command, GetHistory):
             command.actor = actor
             messages = await self._history(command)
-            self._mark_read(actor, messages)
+            self._mark_delivered(actor, messages)
         else:
             heads = self._heads(actor)
             unpushed = unpushed_to(heads)
@@ -112,9 +115,9 @@ class MessageHistory:
     async def _unread(
         self, actor: AccountId, count: int, heads: Mapping[ChatId, int]
     ) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
-        """At most `count` messages, from as many replies as it takes. The messages of a reply are marked as read before
-        the next request. A message that could not be marked comes again, and ends the loop. Messages after the `heads`
-        are pushed, and left out."""
+        """At most `count` messages, from as many replies as it takes. The messages of a reply are marked as delivered
+        before the next request. A message that could not be marked comes again, and ends the loop. Messages after the
+        `heads` are pushed, and left out."""
         messages: dict[tuple[ChatId, int], Message] = {}
         pairs: dict[ChatId, MemberPair] = {}
         other_nodes = await self._accounts.other_nodes(actor)
@@ -123,13 +126,15 @@ class MessageHistory:
             await self._read_state.flush_account(actor, other_nodes)
             request = GetUnread(actor, count)
             unread = await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
+            for chat, (upto, number) in unread.left_out.items():
+                self._left_out.skip(actor, chat, upto, number, unread.pairs.get(chat))
             older = [one for one in unread.messages if one.index <= heads.get(one.chat, one.index)]
             added = [message for message in older if (message.chat, message.index) not in messages]
             if not added:
                 break
             messages |= {(message.chat, message.index): message for message in added}
             pairs |= unread.pairs
-            self._mark_read(actor, added)
+            self._mark_delivered(actor, added)
             count = min(count, unread.total) - len(added)
         return list(messages.values()), pairs
 
@@ -143,9 +148,9 @@ class MessageHistory:
             if sequencer is not None and sequencer.head is not None
         }
 
-    def _mark_read(self, account: AccountId, messages: list[Message]) -> None:
+    def _mark_delivered(self, account: AccountId, messages: list[Message]) -> None:
         for message in messages:
-            self._read_state.mark_read(account, {message.chat: [(message.index, message.index)]})
+            self._read_state.mark_delivered(account, {message.chat: [(message.index, message.index)]})
 
 
 def _has_more(command: ReadHistory, page: History) -> bool:

@@ -1,21 +1,20 @@
 """Posts the messages of incoming webhooks: each as an account of its own, which the rights of its maker admit."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 
 from services.edge.client.posting import CONCURRENT, nonce_of
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.rate_limit import TokenBuckets
-from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.publisher import MessagePublisher
+from services.edge.upstream.single_post import post_one
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.body import pack_segments
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import FindHook, FoundHook
 from shared.contract.ids import NO_ACCOUNT
-from shared.contract.message import Draft, Posted
+from shared.contract.message import Draft
 from shared.contract.model import Text
 from shared.settings import Settings
 
@@ -49,11 +48,7 @@ class HookMessages:
         draft = await self._draft(hook, text, key)
         if self._publisher.is_posting(draft.nonce):
             raise RequestError.from_failure(CONCURRENT)
-        submission = _HookSubmission()
-        self._publisher.post(submission, [draft], self._clock())
-        self._publisher.flush()
-        if (failure := await submission.result) is not None:
-            raise RequestError.from_failure(failure)
+        await post_one(self._publisher, draft, self._clock())
 
     async def _find(self, secret: str) -> FoundHook:
         request = FindHook(hashlib.sha256(secret.encode()).hexdigest())
@@ -66,23 +61,3 @@ class HookMessages:
         nonce = nonce_of(hook.account, hook.chat, name) if key else self._publisher.new_nonce()
         sender, face = hook.account, summaries.get(hook.account)
         return Draft(sender, hook.chat, nonce, self._publisher.deadline(), body, face, by=hook.by)
-
-
-class _HookSubmission:
-    """See services.edge.upstream.publisher.Submitter."""
-
-    def __init__(self) -> None:
-        self.result: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
-
-    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
-        self._set(None)
-
-    def failed(self, draft: Draft, failure: Failure) -> None:
-        self._set(failure)
-
-    def crashed(self) -> None:
-        self._set(INTERNAL)
-
-    def _set(self, result: Failure | None) -> None:
-        if not self.result.done():
-            self.result.set_result(result)

@@ -1,4 +1,4 @@
-"""Looks up the account of a login: its profile summary, and its number of unread messages."""
+"""Looks up the account of a login: its profile summary, and its number of undelivered messages."""
 
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
@@ -54,7 +54,7 @@ class AccountLookup:
         try:
             unread = await self._bus.request(subjects.GET_UNREAD, request, seconds=_UNREAD_SECONDS, retry=True)
         except RequestError as error:
-            _log.warning("unread messages not counted", account=account, error=str(error))
+            _log.warning("undelivered messages not counted", account=account, error=str(error))
             return 0
         return unread.total
 

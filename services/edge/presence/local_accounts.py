@@ -78,8 +78,8 @@ class Recipient(ABC):
 
     @abstractmethod
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
-        """Where a message that is stored as unread is on this connection; None if the connection should have it, and
-        does not. `time`: of its commit."""
+        """Where a message that is stored as undelivered is on this connection; None if the connection should have it,
+        and does not. `time`: of its commit."""
 
     @abstractmethod
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:

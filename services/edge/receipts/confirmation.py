@@ -120,7 +120,7 @@ class DeliveryConfirmation:
                     self._settled = self._settled or asyncio.Event()
                     await self._settled.wait()
         except TimeoutError:
-            pass  # the rest stays unread
+            pass  # the rest stays undelivered
 
     def _wake(self) -> None:
         if self._settled is not None:

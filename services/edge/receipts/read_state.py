@@ -1,9 +1,11 @@
-"""Which pushed messages have reached a client, pure: a pong confirms all pushes before its ping."""
+"""Which pushed messages have reached a client, and what accounts have read, pure: a pong confirms all pushes before its
+ping."""
 
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 
+from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
@@ -71,7 +73,7 @@ class UnconfirmedPushes:
 
     def ended(self, position: int, until: float | None) -> Ranges:
         """The ranges confirmed at the connection's end, when `position` bytes have arrived. `until`: the client has
-        handled no later push, of timed ones. The rest stays unread."""
+        handled no later push, of timed ones. The rest stays undelivered."""
         count = bisect_right(self._positions, position)
         if until is not None:
             count = bisect_right(self._times, until, hi=count)
@@ -101,14 +103,17 @@ class UnconfirmedPushes:
 
 
 class ReadBuffer:
-    """Indexes that local accounts have read or posted, collected until they are committed together."""
+    """What has arrived at local accounts, and what they have read and posted, collected until it is committed
+    together."""
 
     def __init__(self) -> None:
         self._ranges: dict[AccountId, Ranges] = {}
         self._posted_since: dict[AccountId, float] = {}
         """When accounts have posted first, in seconds."""
-        self._read: set[tuple[AccountId, ChatId]] = set()
-        """Chats in which the account has read something, and not only posted."""
+        self._confirmed: set[AccountId] = set()
+        """Accounts at which something has arrived, or that have read something, and not only posted."""
+        self._reads: dict[tuple[AccountId, ChatId], tuple[int, int]] = {}
+        """Up to where they have read, by `read` or by a message of their own, and the connection."""
 
     def __contains__(self, account: AccountId) -> bool:
         return account in self._ranges
@@ -121,10 +126,11 @@ class ReadBuffer:
         return frozenset(self._ranges)
 
     def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
+        """Whether this message has arrived."""
         return any(low <= index <= high for low, high in self._ranges.get(account, {}).get(chat, ()))
 
-    def first_unread(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
-        """The account's first unread index; at most `end`. `stored`: the same without what is in this buffer."""
+    def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
+        """The account's first undelivered index; at most `end`. `stored`: the same without what is in this buffer."""
         first = stored
         for low, high in merge_spans(self._ranges.get(account, {}).get(chat, [])):
             if low <= first <= high:
@@ -132,15 +138,24 @@ class ReadBuffer:
         return min(first, end)
 
     def add(self, account: AccountId, confirmed: Ranges) -> None:
+        """These messages have arrived."""
         if not confirmed:
             return
         chats = self._ranges.setdefault(account, {})
         for chat, ranges in confirmed.items():
             chats.setdefault(chat, []).extend(ranges)
-            self._read.add((account, chat))
+        self._confirmed.add(account)
 
-    def add_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int], now: float) -> None:
-        """At least one index. Those of one batch are mostly consecutive."""
+    def add_read(self, place: ReadPlace) -> None:
+        """Everything up to there is read, and so has arrived."""
+        self.add(place.account, {place.chat: [(1, place.index)]})
+        self._read_up_to((place.account, place.chat), (place.index, place.connection))
+
+    def add_posted(
+        self, account: AccountId, chat: ChatId, indexes: Sequence[int], now: float, connection: int = 0
+    ) -> None:
+        """At least one index, ascending. Those of one batch are mostly consecutive. Who writes has read everything
+        before, which need not have arrived at each of its clients."""
         self._posted_since.setdefault(account, now)
         chats = self._ranges.setdefault(account, {})
         low = high = indexes[0]
@@ -150,34 +165,53 @@ class ReadBuffer:
                 low = index
             high = index
         _add_span(chats, chat, low, high)
+        self._read_up_to((account, chat), (high, connection))
+
+    def _read_up_to(self, key: tuple[AccountId, ChatId], read: tuple[int, int]) -> None:
+        known = self._reads.get(key)
+        if known is None or known[0] <= read[0]:
+            self._reads[key] = read
 
     def take(self, posted_until: float, accounts: Collection[AccountId] = ()) -> "ReadBuffer":
-        """Moves these accounts to another buffer, and all others that have read something or have posted by then. Of an
-        account that reads and posts in turn, either alone would be many ranges."""
+        """Moves these accounts to another buffer, and all others at which something has arrived, or that have read
+        something, or have posted by then. Of an account that receives and posts in turn, either alone would be many
+        ranges."""
         posted = [account for account, since in self._posted_since.items() if since <= posted_until]
         taken = ReadBuffer()
-        taken._read, self._read = self._read, set()
-        for account in {*accounts, *posted, *(account for account, _ in taken._read)}:
+        confirmed, self._confirmed = self._confirmed, set()
+        for account in {*accounts, *posted, *confirmed}:
             if (chats := self._ranges.pop(account, None)) is not None:
                 taken._ranges[account] = chats
                 self._posted_since.pop(account, None)
+                for chat in chats:
+                    if (read := self._reads.pop((account, chat), None)) is not None:
+                        taken._reads[account, chat] = read
         return taken
 
-    def of_read_chats(self, ranges: Iterable[ReadRange]) -> list[ReadRange]:
-        """Those of these ranges, of which some may have left the buffer, whose account has read something there."""
-        return [one for one in ranges if (one.account, one.chat) in self._read]
+    def reads_of(self, ranges: Iterable[ReadRange]) -> list[ReadPlace]:
+        """What is read by these ranges, which may have left the buffer."""
+        reads = ((one, self._reads.get((one.account, one.chat))) for one in ranges if one.read)
+        return [ReadPlace(one.account, one.chat, *read) for one, read in reads if read is not None]
 
     def pop_batch(self, limit: int) -> list[ReadRange]:
-        """Remove about `limit` ranges, those of an account together."""
+        """Remove about `limit` ranges, those of an account together. What is read of a chat is in its first one."""
         batch: list[ReadRange] = []
         while self._ranges and len(batch) < limit:
             account, chats = self._ranges.popitem()
-            batch += [ReadRange(account, chat, *span) for chat, spans in chats.items() for span in merge_spans(spans)]
+            for chat, spans in chats.items():
+                read, _ = self._reads.get((account, chat), (0, 0))
+                for low, high in merge_spans(spans):
+                    batch.append(ReadRange(account, chat, low, high, read))
+                    read = 0
         return batch
 
-    def put_back(self, ranges: list[ReadRange]) -> None:
-        for item in ranges:
-            self.add(item.account, {item.chat: [(item.low, item.high)]})
+    def put_back(self, ranges: Iterable[ReadRange], taken: "ReadBuffer") -> None:
+        """Ranges of another buffer."""
+        ranges = list(ranges)
+        for one in ranges:
+            self.add(one.account, {one.chat: [(one.low, one.high)]})
+        for place in taken.reads_of(ranges):
+            self._read_up_to((place.account, place.chat), (place.index, place.connection))
 
 
 def _add_span(ranges: Ranges, chat: ChatId, low: int, high: int) -> None:

@@ -1,11 +1,11 @@
-"""Collects read state of local accounts and commits it to the message service in batches. An account leaves presence
-only after that."""
+"""Collects what has arrived at local accounts, and what they have read, and commits it to the message service in
+batches. An account leaves presence only after that."""
 
 import asyncio
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -15,6 +15,7 @@ from services.edge.receipts.read_state import Ranges, ReadBuffer
 from shared.bus.client import Bus, NoResponders
 from shared.contract import subjects
 from shared.contract.edge import FlushReadState, ReadStateFlushed
+from shared.contract.ephemeral import ReadPlace
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead, ReadRange
@@ -33,6 +34,8 @@ _COMMIT_SECONDS = 4.0
 """Long enough for an attempt in which message gives up a database that does not answer, and stores the others' part."""
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
+_MARKING_SECONDS = 2.0
+"""A login waits so long for what is being marked as delivered."""
 _AWAY_SECONDS = 3.5
 """A database of message that is away for longer is not waited for. A move of partitions takes one away for 3 s."""
 _ABSENT_SECONDS = 0.25
@@ -45,11 +48,13 @@ class ReadStateFlusher:
         self._bus = bus
         self._node = node
         self._accounts = accounts
-        self._committed_callbacks: list[Callable[[Iterable[ReadRange]], None]] = []
+        self._committed_callbacks: list[Callable[[Sequence[ReadPlace]], None]] = []
         self._buffer = ReadBuffer()
         self._committing: frozenset[AccountId] = frozenset()
         self._unstored: dict[AccountId, float] = {}
         """Accounts with read state whose database is away, and since when."""
+        self._awaited: dict[AccountId, set[asyncio.Task[None]]] = {}
+        """Tasks that mark something as delivered at their end."""
         self._storing = asyncio.Lock()
         """Held while the buffer is committed."""
         self._flushing = asyncio.Lock()
@@ -61,9 +66,8 @@ class ReadStateFlusher:
         """To be called before the bus starts."""
         self._bus.serve(subjects.flush(self._node), self._serve_flush)
 
-    def notify_committed(self, callback: Callable[[Iterable[ReadRange]], None]) -> None:
-        """Call `callback` with the committed ranges of chats in which the account has read something. An account that
-        only posts has read nothing new."""
+    def notify_committed(self, callback: Callable[[Sequence[ReadPlace]], None]) -> None:
+        """Call `callback` with what is committed as read."""
         self._committed_callbacks.append(callback)
 
     async def run(self) -> None:
@@ -74,21 +78,37 @@ class ReadStateFlusher:
                 await self._flush(_now() - _POSTED_SECONDS)
                 due = _now() + _BATCH_SECONDS
 
-    def mark_read(self, account: AccountId, ranges: Ranges) -> None:
-        """The account has received these messages."""
+    def mark_delivered(self, account: AccountId, ranges: Ranges) -> None:
+        """These messages have arrived at the account."""
         self._buffer.add(account, ranges)
 
-    def mark_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int]) -> None:
-        """The account has posted these messages, which count as read."""
-        self._buffer.add_posted(account, chat, indexes, _now())
+    def mark_read(self, place: ReadPlace) -> None:
+        """The account has read everything up to there, which counts as delivered, too."""
+        self._buffer.add_read(place)
+
+    def mark_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int], connection: int) -> None:
+        """The account has posted these messages, and so has read everything before them."""
+        self._buffer.add_posted(account, chat, indexes, _now(), connection)
+
+    def wait_for(self, account: AccountId, marking: "asyncio.Task[None]") -> None:
+        """The account's next login comes after the end of this task, which marks something as delivered then."""
+        tasks = self._awaited.setdefault(account, set())
+        tasks.add(marking)
+
+        def done(task: "asyncio.Task[None]") -> None:
+            tasks.discard(task)
+            if not tasks:
+                self._awaited.pop(account, None)
+
+        marking.add_done_callback(done)
 
     def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
-        """Whether this message is to be committed as read."""
+        """Whether this message is to be committed as delivered."""
         return self._buffer.covers(account, chat, index)
 
-    def first_unread(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
-        """The account's first unread index; at most `end`. `stored`: the same without what is to be committed."""
-        return self._buffer.first_unread(account, chat, stored, end)
+    def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
+        """The account's first undelivered index; at most `end`. `stored`: the same without what is to be committed."""
+        return self._buffer.first_undelivered(account, chat, stored, end)
 
     def is_waiting(self, account: AccountId) -> bool:
         """Whether read state of the account is to be committed, or is just being committed."""
@@ -100,7 +120,7 @@ class ReadStateFlusher:
         return await self._flush(math.inf)
 
     async def _flush(self, posted_until: float) -> bool:
-        """The same, without accounts that have read nothing and posted since."""
+        """The same, without accounts at which nothing has arrived and that have posted since."""
         async with self._flushing:
             departed = self._accounts.awaiting_leave()
             if not await self._commit(posted_until, departed):
@@ -137,9 +157,9 @@ class ReadStateFlusher:
                 )
                 unstored += marked.unstored
                 stored = [one for one in ranges if one not in marked.unstored] if marked.unstored else ranges
-                read = waiting.of_read_chats(stored)
-                for callback in self._committed_callbacks:
-                    callback(read)
+                if reads := waiting.reads_of(stored):
+                    for callback in self._committed_callbacks:
+                        callback(reads)
             accounts = {one.account for one in unstored}
             self._unstored = {account: self._unstored.get(account, _now()) for account in accounts}
             return True
@@ -147,14 +167,13 @@ class ReadStateFlusher:
             _log.warning("read state not committed, will be retried", error=str(error))
             return False
         finally:
-            self._buffer.put_back(ranges + unstored)
-            self._buffer.put_back(waiting.pop_batch(sys.maxsize))
+            self._buffer.put_back([*ranges, *unstored, *waiting.pop_batch(sys.maxsize)], waiting)
             self._committing = frozenset()
 
     def _is_delayed(self, account: AccountId) -> bool:
         return account in self._unstored and _now() - self._unstored[account] < _AWAY_SECONDS
 
-    # An account's read state must be committed before its unread messages are requested.
+    # What has arrived at an account must be committed before its missed messages are requested.
 
     async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Commit the read state of the account's connections here and on other nodes, however long that takes: while it
@@ -166,6 +185,8 @@ class ReadStateFlusher:
 
     async def _flush_here(self, account: AccountId) -> None:
         local = self._accounts.get(account)
+        if awaited := self._awaited.get(account):
+            await asyncio.wait(awaited, timeout=_MARKING_SECONDS)
         await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
         while self.is_waiting(account):
             if await self._commit(_now() - _POSTED_SECONDS, [account]) and not self._is_delayed(account):

@@ -64,7 +64,8 @@ class MessageChanges:
         self._recall_ms = int(settings.recall_seconds * 1000)
 
     async def change(self, request: ChangeMessage) -> Changed:
-        """The change is committed before the reply, and announced before it, each in the order of `rev`. A member of a
+        """The change is committed before the reply, and announced before it, each in the order of `rev`; one that a
+        replica may have committed before it died is announced again, and edges know it by its `rev`. A member of a
         group that may not post may recall. A blocked one may not: it would take from the other member what that has
         reported, or will."""
         roster = await self._roster(request.chat, request.actor)
@@ -73,8 +74,8 @@ class MessageChanges:
             raise RequestError.from_failure(failure)
         async with self._locks.setdefault(request.chat, asyncio.Lock()):
             revised = await self._store.change(request, self._rights(roster, request.actor))
-            if revised.change is not None:
-                await self._announcer.announce(revised.message, ChangeDelivery(revised.change, None, request.origin))
+            if (change := revised.change or revised.again) is not None:
+                await self._announcer.announce(revised.message, ChangeDelivery(change, None, request.origin))
         self._record(request, revised)
         return revised.reply
 

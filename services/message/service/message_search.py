@@ -1,8 +1,8 @@
-"""Finds one stored message for an operator: its place, its times, and which members have read it."""
+"""Finds one stored message for an operator: its place, its times, and which members it has arrived at."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from services.message.domain import ReadState, first_unread, read_below, unread_ranges
+from services.message.domain import Cursor, first_undelivered, from_joining, undelivered_ranges
 from services.message.service.ports import LookUpVersions, RosterPort
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
@@ -35,7 +35,7 @@ class MessageSearch:
         self._rosters = rosters
         self._versions = versions
         self._nodes = nodes
-        self._max_unread = settings.unread_per_chat
+        self._pushed = settings.pushed_per_chat
 
     async def find(self, request: FindMessage) -> StoredMessage:
         """Raises RequestError."""
@@ -48,7 +48,7 @@ class MessageSearch:
             raise RequestError.from_failure(roster)
         entitled = _entitled(roster, message)
         listed = dict(list(entitled.items())[:LISTED_MEMBERS])
-        read, expired = await self._store.read(lambda snapshot: self._read(snapshot, message, listed))
+        arrived, expired = await self._store.read(lambda snapshot: self._arrived(snapshot, message, listed))
         nodes = await self._nodes([message.sender, *listed])
         return StoredMessage(
             chat=message.chat,
@@ -59,27 +59,28 @@ class MessageSearch:
             nonce=message.nonce,
             bytes=len(message.body),
             pair=roster.pair,
-            read=read,
+            read=arrived,
             expired=expired,
             more=len(entitled) - len(listed),
             nodes=None if nodes is None else {account: list(names) for account, names in nodes.items()},
         )
 
-    def _read(
+    def _arrived(
         self, snapshot: Snapshot, message: Message, members: Mapping[AccountId, int]
     ) -> tuple[dict[AccountId, bool], list[AccountId]]:
-        """Which members have read the message, and for which unread ones it is too old to be pushed."""
+        """Which members the message has arrived at, and for which others it is too old to be pushed."""
         chat, index = message.chat, message.index
         head = snapshot.heads([chat]).get(chat, 0)
         cursors = snapshot.cursors([(account, chat) for account in members])
-        read: dict[AccountId, bool] = {}
+        arrived: dict[AccountId, bool] = {}
         expired: list[AccountId] = []
         for account, joined in members.items():
-            state = read_below(cursors.get((account, chat), ReadState()), joined)
-            read[account] = state.covers(index)
-            if not read[account] and index < first_unread(state, unread_ranges(state, head, self._max_unread)):
+            cursor = from_joining(cursors.get((account, chat), Cursor()), joined)
+            arrived[account] = cursor.covers(index)
+            missed = undelivered_ranges(cursor, head, self._pushed)
+            if not arrived[account] and index < first_undelivered(cursor, missed):
                 expired.append(account)
-        return read, expired
+        return arrived, expired
 
 
 def _find(snapshot: Snapshot, request: FindMessage) -> Message | None:

@@ -1,31 +1,33 @@
 """The use cases beside posting: syncs, unread messages, pagination of the history, heads, read state."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
+
+import msgspec
 
 from services.message.domain import (
     MAX_HISTORY_COUNT,
     NOT_A_MEMBER,
     UNREAD_OVERHEAD_BYTES,
-    IndexRange,
-    ReadState,
+    Cursor,
     chat_size,
-    first_unread,
+    first_undelivered,
+    from_joining,
     history_range,
     message_size,
     reactions_size,
-    read_below,
+    read_up_to,
     take_fitting,
-    unread_ranges,
+    undelivered_ranges,
 )
+from services.message.service.chat_states import AccountChat, chat_states, unread_spans
 from services.message.service.ports import LookUpVersions, RequestChatList, RosterPort
 from services.message.service.readers import find_readers, possible_readers
 from services.message.service.resuming import resume
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
-from services.message.store.snapshot import Activity
 from shared.contract.errors import Failure, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId, ChatId
@@ -77,7 +79,8 @@ class MessageQueries:
         self._rosters = rosters
         self._list_chats = list_chats
         self._versions = versions
-        self._max_unread = settings.unread_per_chat
+        self._pushed, self._counted = settings.pushed_per_chat, settings.unread_per_chat
+        self._delivered_ranges = settings.delivered_ranges
         self._reply_bytes = settings.reply_bytes
 
     # Sync
@@ -87,7 +90,8 @@ class MessageQueries:
         between the two arrives by fan-out."""
         page = await self._list_chats(ListChats(request.account, request.after, request.also))
         lists = {request.account: page, **page.also}
-        part = SyncPart({account: listed.entries for account, listed in lists.items()}, request.known, request.bare)
+        entries = {account: listed.entries for account, listed in lists.items()}
+        part = SyncPart(entries, request.known, request.bare, request.newest)
         pages = {
             account: Synced(one.chats, more=one.more or lists[account].more)
             for account, one in (await self.sync_part(part)).accounts.items()
@@ -100,50 +104,28 @@ class MessageQueries:
 
     def _synced(self, snapshot: Snapshot, request: SyncPart) -> SyncedPart:
         """The first account, and as many of the others as fit into the reply."""
-        budget, synced = _ByteBudget(self._reply_bytes), dict[AccountId, Synced]()
-        for account, states in self._chat_states(snapshot, request.lists, frozenset(request.known)).items():
+        budget, synced, known = _ByteBudget(self._reply_bytes), dict[AccountId, Synced](), frozenset(request.known)
+        limit = request.newest or self._pushed
+        for account, states in chat_states(snapshot, request.lists).items():
             if synced and budget.left <= 0:
                 break
-            messages = iter(()) if request.bare else snapshot.messages(_unread_of(states), account)
-            chats = self._chats(states, _MessagePage(messages, budget))
+            missed = [one.missed(0 if one.chat in known else limit) for one in states]
+            spans = (span for one in missed for span in one.spans)
+            page = _MessagePage(iter(()) if request.bare else snapshot.messages(spans, account), budget)
+            chats: list[ChatSync] = []
+            for state, one in zip(states, missed, strict=True):
+                if page.full:
+                    break
+                counted = [] if request.bare or request.newest else one.too_old
+                chats.append(_chat_sync(state, one.first, page, snapshot.count(counted, account)))
             synced[account] = Synced(chats, more=len(chats) < len(states))
         return SyncedPart(synced)
-
-    def _chats(self, states: "Iterable[_ChatState]", page: "_MessagePage") -> list[ChatSync]:
-        """As many of these chats as fit into the reply."""
-        chats: list[ChatSync] = []
-        for entry, head, state, unread, time in states:
-            if page.full:
-                break
-            page.spend(chat_size(len(state.above)))
-            first = first_unread(state, unread)
-            messages = page.take(entry.chat)
-            upto = page.upto(messages, head, first - 1)
-            above = list(state.above)
-            chats.append(ChatSync(entry.chat, head, state.read_index, first, upto, above, messages, entry.pair, time))
-        return chats
-
-    def _chat_states(
-        self, snapshot: Snapshot, lists: Mapping[AccountId, Iterable[ChatEntry]], known: Container[ChatId] = ()
-    ) -> dict[AccountId, list["_ChatState"]]:
-        """The state of each chat for each account; without unread ranges for `known` chats."""
-        activity = snapshot.activity(entry.chat for entries in lists.values() for entry in entries)
-        cursors = snapshot.cursors([(account, entry.chat) for account, entries in lists.items() for entry in entries])
-
-        def chat_state(account: AccountId, entry: ChatEntry) -> _ChatState:
-            head, time, _ = activity.get(entry.chat, Activity())
-            cursor = cursors.get((account, entry.chat), ReadState())
-            state = read_below(cursor, max(entry.unread_from, entry.first_index))
-            limit = 0 if entry.chat in known else self._max_unread
-            return _ChatState(entry, head, state, unread_ranges(state, head, limit), time)
-
-        return {account: [chat_state(account, entry) for entry in entries] for account, entries in lists.items()}
 
     # What a client lacks that comes back
 
     async def resume(self, request: Resume) -> Resumed:
         entries = await list_all_chats(self._list_chats, request.account, states=True)
-        return await self._store.read(lambda snapshot: resume(snapshot, request, entries, self._max_unread))
+        return await self._store.read(lambda snapshot: resume(snapshot, request, entries, self._counted))
 
     # Unread messages
 
@@ -156,20 +138,25 @@ class MessageQueries:
         return await self._store.read(lambda snapshot: self._unread(snapshot, request))
 
     def _unread(self, snapshot: Snapshot, request: UnreadPart) -> Unread:
-        entries = request.entries
-        ranges = list(_unread_of(self._chat_states(snapshot, {request.account: entries})[request.account]))
+        account, entries = request.account, request.entries
+        states = chat_states(snapshot, {account: entries})[account]
         if request.by_chat:
-            counts = snapshot.unread(ranges, request.account)
+            counts = snapshot.unread(unread_spans(states, self._counted), account)
             return Unread(sum(count for count, _ in counts.values()), [], chats=counts)
-        total = snapshot.count(ranges, request.account)
-        limit = min(request.count, total, self._reply_bytes // UNREAD_OVERHEAD_BYTES + 1)
-        if limit <= 0:
+        missed = {one.chat: one.missed(self._pushed) for one in states}
+        spans = [span for one in missed.values() for span in one.spans]
+        total = snapshot.count(spans, account)
+        if request.count <= 0:
             return Unread(total, [])
-        oldest = take_fitting(snapshot.oldest(ranges, request.account, limit), self._reply_bytes)
+        limit = min(request.count, total, self._reply_bytes // UNREAD_OVERHEAD_BYTES + 1)
+        oldest = take_fitting(snapshot.oldest(spans, account, limit), self._reply_bytes)
         messages = sorted(snapshot.messages(oldest), key=lambda message: (message.time, message.id))
-        chats = {message.chat for message in messages}
+        left_out = {
+            chat: (one.first - 1, snapshot.count(one.too_old, account)) for chat, one in missed.items() if one.too_old
+        }
+        chats = {message.chat for message in messages}.union(left_out)
         pairs = {entry.chat: entry.pair for entry in entries if entry.pair is not None and entry.chat in chats}
-        return Unread(total, messages, pairs)
+        return Unread(total, messages, pairs, left_out=left_out)
 
     # One chat
 
@@ -187,8 +174,9 @@ class MessageQueries:
         cursors = snapshot.cursors([(account, chat) for account in members])
         unread_from: dict[AccountId, int] = {}
         for account, (_, joined) in members.items():
-            state = read_below(cursors.get((account, chat), ReadState()), joined)
-            unread_from[account] = first_unread(state, unread_ranges(state, head, self._max_unread))
+            cursor = from_joining(cursors.get((account, chat), Cursor()), joined)
+            missed = undelivered_ranges(cursor, head, self._pushed)
+            unread_from[account] = first_undelivered(cursor, missed)
         last = min(head, after + request.limit) if request.limit > 0 else head
         rows = snapshot.messages([(chat, after + 1, last)] if members or changed is not None else [])
         page = _MessagePage(rows, _ByteBudget(self._reply_bytes))
@@ -230,10 +218,12 @@ class MessageQueries:
         page = _MessagePage(ordered, _ByteBudget(self._reply_bytes), reactions)
         sent = page.take(chat)
         shown = {one.index: found for one in sent if (found := reactions.get((chat, one.index))) is not None}
-        unread = (
-            None if request.read_to is None else self._unread_after(snapshot, request.actor, entry, request.read_to)
+        reply = History(sent, head, page.full, rev, shown)
+        return (
+            reply
+            if request.read_to is None
+            else self._with_unread(snapshot, request.actor, entry, reply, request.read_to)
         )
-        return History(sent, head, page.full, rev, shown, unread)
 
     def _own_history(self, snapshot: Snapshot, request: GetHistory) -> History:
         """Of a range that is bounded: there may be few own messages among many."""
@@ -244,11 +234,14 @@ class MessageQueries:
         sent = page.take(chat)
         return History(sent, head, page.full, upto=sent[-1].index if page.full else last)
 
-    def _unread_after(self, snapshot: Snapshot, account: AccountId, entry: ChatEntry, index: int) -> tuple[int, int]:
-        """The unread messages, and those with mentions, once everything up to `index` is read."""
-        (one,) = self._chat_states(snapshot, {account: [entry]})[account]
-        left = unread_ranges(read_below(one.state, index + 1), one.head, self._max_unread)
-        return snapshot.unread([(entry.chat, *unread) for unread in left], account).get(entry.chat, (0, 0))
+    def _with_unread(
+        self, snapshot: Snapshot, account: AccountId, entry: ChatEntry, reply: History, index: int
+    ) -> History:
+        """With the unread messages, and those with mentions, once everything up to `index` is read."""
+        (one,) = chat_states(snapshot, {account: [entry]})[account]
+        then = one._replace(cursor=read_up_to(one.cursor, min(index, one.head)))
+        unread = snapshot.unread(unread_spans([then], self._counted), account).get(entry.chat, (0, 0))
+        return msgspec.structs.replace(reply, unread=unread, read=then.cursor.read_index)
 
     async def quoted(self, request: GetQuoted) -> Quoted:
         spans = [(request.chat, index, index) for index in sorted(set(request.indexes))[:MAX_HISTORY_COUNT]]
@@ -271,7 +264,7 @@ class MessageQueries:
         return Heads({chat: heads.get(chat, 0) for chat in request.chats})
 
     async def mark_read(self, request: MarkRead) -> Marked:
-        await self._store.mark_read(request.ranges, self._max_unread)
+        await self._store.mark_read(request.ranges, self._delivered_ranges)
         return Marked()
 
     async def read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
@@ -296,13 +289,12 @@ class MessageQueries:
     def _read_indexes(
         self, snapshot: Snapshot, lists: Mapping[AccountId, list[ChatEntry]], *, counts: bool
     ) -> ReadIndexes:
-        uncounted = () if counts else {entry.chat for entries in lists.values() for entry in entries}
         found: list[ReadIndex] = []
-        for account, states in self._chat_states(snapshot, lists, uncounted).items():
-            unread = snapshot.unread(list(_unread_of(states)), account) if counts else {}
+        for account, states in chat_states(snapshot, lists).items():
+            spans = unread_spans(states, self._counted) if counts else []
+            unread = snapshot.unread(spans, account)
             found += [
-                ReadIndex(account, one.entry.chat, one.state.read_index, *unread.get(one.entry.chat, (0, 0)))
-                for one in states
+                ReadIndex(account, one.chat, one.cursor.read_index, *unread.get(one.chat, (0, 0))) for one in states
             ]
         return ReadIndexes(found)
 
@@ -325,18 +317,14 @@ async def list_all_chats(list_chats: RequestChatList, account: AccountId, *, sta
     return entries
 
 
-class _ChatState(NamedTuple):
-    """One chat for one account. `unread`: ranges of unread indexes, as far as they are requested."""
-
-    entry: ChatEntry
-    head: int
-    state: ReadState
-    unread: list[IndexRange]
-    last_time: int
-
-
-def _unread_of(states: Iterable[_ChatState]) -> Iterator[tuple[ChatId, int, int]]:
-    return ((state.entry.chat, *unread) for state in states for unread in state.unread)
+def _chat_sync(state: AccountChat, first: int, page: "_MessagePage", left_out: int) -> ChatSync:
+    entry, head, cursor, time = state
+    page.spend(chat_size(len(cursor.above)))
+    messages = page.take(entry.chat)
+    upto, delivered = page.upto(messages, head, first - 1), list(cursor.above)
+    return ChatSync(
+        entry.chat, head, cursor.delivered_index, first, upto, delivered, messages, entry.pair, time, left_out
+    )
 
 
 class _Audience(NamedTuple):

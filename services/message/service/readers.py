@@ -31,11 +31,13 @@ def find_readers(snapshot: Snapshot, request: FindReaders, members: list[Account
     message = next(snapshot.messages([(chat, index, index)]), None)
     if message is None:
         raise RequestError.from_failure(NO_SUCH_MESSAGE)
-    states = snapshot.cursors([(account, chat) for account in members])
+    cursors = snapshot.cursors([(account, chat) for account in members])
     readers = [
         account
         for account in members
-        if account != message.sender and (state := states.get((account, chat))) is not None and state.covers(index)
+        if account != message.sender
+        and (cursor := cursors.get((account, chat))) is not None
+        and cursor.read_index >= index
     ]
     left = [account for account in readers if account > request.after]
     return Readers(len(readers), left[:_PAGE], more=len(left) > _PAGE)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from services.message.domain import (
-    ReadState,
+    Cursor,
     change_size,
+    from_joining,
     message_size,
     reactions_size,
-    read_below,
-    unread_ranges,
+    unread_range,
 )
 from services.message.store import Snapshot
 from services.message.store.snapshot import Activity
@@ -65,13 +65,14 @@ def _with_other_states(snapshot: Snapshot, request: Resume, entries: Sequence[Ch
     return {entry.chat for entry in known if _state(entry, cursors[entry.chat]) != request.states[entry.chat]}
 
 
-def _cursors(snapshot: Snapshot, account: AccountId, entries: Sequence[ChatEntry]) -> dict[ChatId, ReadState]:
+def _cursors(snapshot: Snapshot, account: AccountId, entries: Sequence[ChatEntry]) -> dict[ChatId, Cursor]:
     found = snapshot.cursors([(account, entry.chat) for entry in entries])
-    return {entry.chat: found.get((account, entry.chat), ReadState()) for entry in entries}
+    return {entry.chat: found.get((account, entry.chat), Cursor()) for entry in entries}
 
 
-def _state(entry: ChatEntry, cursor: ReadState) -> int:
-    return fingerprint(entry.state, cursor) if entry.state else 0
+def _state(entry: ChatEntry, cursor: Cursor) -> int:
+    """Of an account that has received no more than it has read, the version before made the same number."""
+    return fingerprint(entry.state, (cursor.read_index, ())) if entry.state else 0
 
 
 def _chats(
@@ -86,18 +87,18 @@ def _chats(
     for message in snapshot.messages(sorted(ranges)) if request.timeline else ():
         messages.setdefault(message.chat, []).append(message)
     cursors = _cursors(snapshot, request.account, page)
-    states: dict[ChatId, ReadState] = {}
-    spans: list[tuple[ChatId, int, int]] = []
-    for entry in page:
-        states[entry.chat] = state = read_below(cursors[entry.chat], max(entry.unread_from, entry.first_index))
-        spans += [(entry.chat, *span) for span in unread_ranges(state, heads[entry.chat].last_index, max_unread)]
+    joined = {
+        entry.chat: from_joining(cursors[entry.chat], max(entry.unread_from, entry.first_index)) for entry in page
+    }
+    unread = [(chat, *unread_range(cursor, heads[chat].last_index, max_unread)) for chat, cursor in joined.items()]
+    spans = [span for span in unread if span[1] <= span[2]]
     counts = snapshot.unread(spans, request.account)
     chats: list[ResumedChat] = []
     for entry in page:
-        chat, head, (unread, mentions) = entry.chat, heads[entry.chat], counts.get(entry.chat, (0, 0))
+        chat, head, (number, mentions) = entry.chat, heads[entry.chat], counts.get(entry.chat, (0, 0))
         resumed = ResumedChat(
-            chat, head.last_index, head.last_time, max(entry.first_index, 1), lacks[chat], states[chat].read_index,
-            unread, messages.get(chat, []), entry.pair, mentions=mentions,
+            chat, head.last_index, head.last_time, max(entry.first_index, 1), lacks[chat], joined[chat].read_index,
+            number, messages.get(chat, []), entry.pair, mentions=mentions,
             state=_state(entry, cursors[chat]),
         )  # fmt: skip
         chats.append(resumed)

@@ -1,4 +1,4 @@
-"""Stores each account's read state: merges ranges into the cursors, in any order."""
+"""Stores what is delivered to each account, and what it has read: merges both into its cursors, in any order."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
-from services.message.domain import IndexRange, ReadState, merge_read
+from services.message.domain import Cursor, IndexRange, merge_delivered, read_up_to
 from services.message.store.set_statements import SetStatement
 from services.message.store.snapshot import Snapshot, decode_cursors
 from services.message.tables import cursors
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import ReadRange
+from shared.contract.message import UNSPECIFIED, ReadRange
 
 # Cursors are created, then locked, always in the same order: no range is lost, and deadlocks are excluded.
 _CREATE_CURSORS = SetStatement(
@@ -26,44 +26,69 @@ _CREATE_CURSORS = SetStatement(
 )
 _LOCK_CURSORS = SetStatement(
     sqlite="""
-        SELECT json_group_array(json_array(account_id, chat_id, read_index, above))
+        SELECT json_group_array(json_array(account_id, chat_id, read_index, above, read_upto))
         FROM json_each(:rows) AS key CROSS JOIN cursors
         ON account_id = key.value ->> 0 AND chat_id = key.value ->> 1""",
     postgresql="""
         SELECT locked.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
         CROSS JOIN LATERAL (
-            SELECT account_id, chat_id, read_index, above FROM cursors
+            SELECT account_id, chat_id, read_index, above, read_upto FROM cursors
             WHERE account_id = key.account_id AND chat_id = key.chat_id FOR UPDATE) AS locked""",
     packed=True,
 )
+_NULL = -1
 _UPDATE_CURSORS = SetStatement(
     sqlite="""
-        UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3
+        UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3,
+            read_upto = nullif(moved.value ->> 4, -1)
         FROM json_each(:rows) AS moved WHERE account_id = moved.value ->> 0 AND chat_id = moved.value ->> 1""",
     postgresql="""
-        UPDATE cursors SET read_index = moved.read_index, above = moved.above
-        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]))
-        AS moved (account_id, chat_id, read_index, above)
+        UPDATE cursors SET read_index = moved.read_index, above = moved.above, read_upto = nullif(moved.read_upto, -1)
+        FROM unnest(
+            CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]), CAST(:e AS bigint[]))
+        AS moved (account_id, chat_id, read_index, above, read_upto)
         WHERE cursors.account_id = moved.account_id AND cursors.chat_id = moved.chat_id""",
 )
 
 _json = msgspec.json.Encoder().encode
+_Key = tuple[AccountId, ChatId]
 
 
 def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int) -> None:
-    """Merge the ranges into the read state, `limit` as in `merge_read`. Indexes never posted are ignored."""
+    """Merge into the cursors what is delivered and what is read; `limit` as in `merge_delivered`. Indexes never posted
+    are ignored.
+
+    The version before does not tell reading from delivery. While edges of it alone write a cursor, both stay one state;
+    from the first write of this version on, a range of theirs that begins with the first message counts as read: that
+    is how they say so."""
     heads = Snapshot(connection).heads(one.chat for one in ranges)
-    merged: dict[tuple[AccountId, ChatId], list[IndexRange]] = defaultdict(list)
-    for account, chat, low, high in map(_range_fields, ranges):
-        if max(low, 1) <= min(high, heads.get(chat, 0)):
-            merged[account, chat].append((max(low, 1), min(high, heads[chat])))
-    if not merged:
+    delivered: dict[_Key, list[IndexRange]] = defaultdict(list)
+    read: dict[_Key, int] = {}
+    distinguished: set[_Key] = set()
+    for one in ranges:
+        key, low, high = (one.account, one.chat), max(one.low, 1), min(one.high, heads.get(one.chat, 0))
+        if low > high:
+            continue
+        delivered[key].append((low, high))
+        upto = one.read
+        if upto == UNSPECIFIED:
+            upto = high if low == 1 else 0
+        else:
+            distinguished.add(key)
+        read[key] = max(read.get(key, 0), min(upto, heads[one.chat]))
+    if not delivered:
         return
-    keys = sorted(merged)
+    keys = sorted(delivered)
     _CREATE_CURSORS.run(connection, keys)
     before = decode_cursors(_LOCK_CURSORS.fetch(connection, keys))
-    after = {key: merge_read(before[key], merged[key], limit) for key in keys}
-    changed = [(*key, state.read_index, _encode_ranges(state)) for key, state in after.items() if state != before[key]]
+    changed = []
+    for key, stored in before.items():
+        cursor = stored
+        if key in distinguished or stored.marked is not None:
+            cursor = read_up_to(cursor, read[key])
+        cursor = merge_delivered(cursor, delivered[key], limit)
+        if cursor != stored:
+            changed.append((*key, cursor.delivered_index, _encode_ranges(cursor), _stored(cursor.marked)))
     if changed:
         _UPDATE_CURSORS.run(connection, changed)
 
@@ -79,9 +104,9 @@ def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[A
     return [AccountId(number) for number in connection.scalars(found)]
 
 
-def _range_fields(one: ReadRange) -> tuple[AccountId, ChatId, int, int]:
-    return one.account, one.chat, one.low, one.high
+def _encode_ranges(cursor: Cursor) -> str:
+    return _json(cursor.above).decode()
 
 
-def _encode_ranges(state: ReadState) -> str:
-    return _json(state.above).decode()
+def _stored(marked: int | None) -> int:
+    return _NULL if marked is None else marked

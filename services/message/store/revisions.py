@@ -20,7 +20,7 @@ from services.message.domain import (
 from services.message.store.snapshot import PINNED, UNPINNED, Slot, Snapshot
 from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, with_reply_of
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.ids import ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.message import (
     Changed,
     ChangeKind,
@@ -40,7 +40,7 @@ _LOCK_HEAD_POSTGRESQL = sa.text("SELECT rev FROM heads WHERE chat_id = :chat FOR
 SET_REV = sa.text("UPDATE heads SET rev = :rev WHERE chat_id = :chat")
 SET_BODY = sa.text('UPDATE messages SET body = :body WHERE chat_id = :chat AND "index" = :index')
 _REVISION = sa.text("""
-    SELECT rev, kind, time FROM revisions WHERE chat_id = :chat AND slot = :slot AND "index" = :index""")
+    SELECT rev, kind, actor, time FROM revisions WHERE chat_id = :chat AND slot = :slot AND "index" = :index""")
 SAVE_REVISION = sa.text("""
     INSERT INTO revisions (chat_id, slot, "index", rev, kind, actor, time)
     VALUES (:chat, :slot, :index, :rev, :kind, :actor, :time)
@@ -62,6 +62,9 @@ _REMOVE_REACTIONS = sa.text('DELETE FROM reactions WHERE chat_id = :chat AND "in
 _UNPIN = sa.text("""
     UPDATE revisions SET kind = :unpinned WHERE chat_id = :chat AND slot = :slot AND "index" = :index""")
 
+_AGAIN_MS = 30_000
+"""Edges repeat a request for less long."""
+
 _IF_REV = Failure(ErrorCode.CONFLICT, "the message has changed since", "if_rev")
 _TOO_MANY_EDITS = Failure(ErrorCode.LIMIT, f"a message is edited {MAX_EDITS} times at most", "index")
 _NO_EMOJI = Failure(ErrorCode.INVALID, "a reaction needs an emoji", "emoji")
@@ -70,11 +73,13 @@ _TOO_MANY_PINS = Failure(ErrorCode.LIMIT, f"a chat has {MAX_PINS} pinned message
 
 
 class Revised(NamedTuple):
-    """`change`: to announce; None if an earlier request has made it."""
+    """`change`: to announce; None if an earlier request has made it. `again`: the change of an earlier request of a
+    moment ago, which may not have been announced: its replica may have died after the commit."""
 
     reply: Changed
     change: MessageChange | None
     message: Message
+    again: MessageChange | None = None
 
 
 def revise(connection: sa.Connection, request: ChangeMessage, rights: Rights, now: int) -> Revised:
@@ -125,7 +130,7 @@ class _Revision:
         if known is not None:
             if bytes(known.digest) != digest:
                 raise RequestError.from_failure(NONCE_USED)
-            return self._made_before(known.rev)
+            return self._made_before(Slot.TEXT, known.rev)
         self._check()
         if edit.if_rev is not None and self._last(Slot.TEXT).rev > edit.if_rev:
             raise RequestError.from_failure(_IF_REV)
@@ -139,7 +144,7 @@ class _Revision:
     def _recall(self) -> Revised:
         last = self._last(Slot.TEXT)
         if last.kind == ChangeKind.RECALL:
-            return self._made_before(last.rev)
+            return self._made_before(Slot.TEXT, last.rev)
         self._check()
         self._replace_body(RECALLED_BODY)
         self._execute(_REMOVE_REACTIONS)
@@ -149,7 +154,7 @@ class _Revision:
     def _react(self, emoji: str, *, on: bool) -> Revised:
         known = {"emoji": emoji, "account": self._request.actor}
         if on is (self._execute(_REACTED, **known).one_or_none() is not None):
-            return self._made_before(self._last(Slot.REACTIONS).rev)
+            return self._made_before(Slot.REACTIONS, self._last(Slot.REACTIONS).rev)
         self._check()
         if on and emoji not in (counts := self._reactions()) and len(counts) >= MAX_EMOJI:
             raise RequestError.from_failure(_TOO_MANY_EMOJI)
@@ -159,7 +164,7 @@ class _Revision:
     def _pin(self, *, on: bool) -> Revised:
         last = self._last(Slot.PIN)
         if on is (last.kind == PINNED):
-            return self._made_before(last.rev)
+            return self._made_before(Slot.PIN, last.rev)
         self._check()
         if on and len(Snapshot(self._connection).pins([self._request.chat]).get(self._request.chat, ())) >= MAX_PINS:
             raise RequestError.from_failure(_TOO_MANY_PINS)
@@ -196,15 +201,27 @@ class _Revision:
         )
         return Revised(Changed(rev, now, change.reactions.get(emoji, 0)), change, self._message)
 
-    def _made_before(self, rev: int) -> Revised:
+    def _made_before(self, slot: Slot, rev: int) -> Revised:
         """The reply that an earlier request got, as far as it is known: `rev` 0 if nothing was ever changed."""
         change = self._request.change
-        count = self._reactions().get(change.emoji, 0) if isinstance(change, React) else 0
-        return Revised(Changed(rev, self._now, count), None, self._message)
+        reactions = self._reactions() if isinstance(change, React) else {}
+        count = reactions.get(change.emoji, 0) if isinstance(change, React) else 0
+        last = self._last(slot)
+        is_own = last.rev == rev and last.actor == self._request.actor
+        again = None
+        if is_own and self._now - last.time < _AGAIN_MS:
+            request, message = self._request, self._message
+            kind = ChangeKind.PIN if slot is Slot.PIN else ChangeKind(last.kind)
+            body = message.body if kind is ChangeKind.EDIT else b""
+            emoji, on = (change.emoji, change.on) if isinstance(change, React) else ("", last.kind != UNPINNED)
+            again = MessageChange(
+                request.chat, rev, request.index, kind, request.actor, last.time, body, reactions, None, emoji, on
+            )
+        return Revised(Changed(rev, self._now, count), None, self._message, again)
 
     def _last(self, slot: Slot) -> "_Last":
         row = self._execute(_REVISION, slot=slot).one_or_none()
-        return _Last(0, "") if row is None else _Last(row.rev, row.kind)
+        return _Last(0, "", NO_ACCOUNT, 0) if row is None else _Last(row.rev, row.kind, row.actor, row.time)
 
     def _reactions(self) -> dict[str, int]:
         request = self._request
@@ -220,6 +237,8 @@ class _Revision:
 class _Last(NamedTuple):
     rev: int
     kind: str
+    actor: AccountId
+    time: int
 
 
 def find_first_bodies(

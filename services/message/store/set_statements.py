@@ -1,7 +1,7 @@
 """Statements with a set of rows as parameter, in the SQL of both databases.
 
-The set is JSON for SQLite (`:rows`), and for PostgreSQL one array literal per column (`:a`, `:b`, `:c`, `:d`), which is
-far cheaper to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
+The set is JSON for SQLite (`:rows`), and for PostgreSQL one array literal per column (`:a` to `:e`), which is far
+cheaper to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -63,7 +63,7 @@ def array_texts(rows: StatementRows) -> dict[str, object]:
     if isinstance(rows[0], int):
         return {"a": array_text(cast("Sequence[int]", rows))}
     columns = zip(*cast("Sequence[Sequence[int | str]]", rows), strict=True)
-    return dict(zip("abcd", map(array_text, columns), strict=False))
+    return dict(zip("abcde", map(array_text, columns), strict=False))
 
 
 def array_text(values: Sequence[int | str]) -> str:

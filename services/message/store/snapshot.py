@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from services.message.domain import MAX_EMOJI, IndexRange, ReadState, chunks
+from services.message.domain import MAX_EMOJI, Cursor, IndexRange, chunks
 from services.message.store.search import FoundPlaces, SearchedChat, Wanted, find_places
 from services.message.store.search_chats import ChatSurvey, survey_chats
 from services.message.store.set_statements import SetStatement, single_column
@@ -85,13 +85,13 @@ _OLDEST = SetStatement(
 )
 _CURSORS = SetStatement(
     sqlite="""
-        SELECT json_group_array(json_array(account_id, chat_id, read_index, above))
+        SELECT json_group_array(json_array(account_id, chat_id, read_index, above, read_upto))
         FROM json_each(:rows) AS key CROSS JOIN cursors
         ON account_id = key.value ->> 0 AND chat_id = key.value ->> 1""",
     postgresql="""
         SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
         CROSS JOIN LATERAL (
-            SELECT account_id, chat_id, read_index, above FROM cursors
+            SELECT account_id, chat_id, read_index, above, read_upto FROM cursors
             WHERE account_id = key.account_id AND chat_id = key.chat_id LIMIT 1) AS found""",
     packed=True,
 )
@@ -102,8 +102,8 @@ _OWN = sa.text("""
 _PLACE_BY_ID = sa.text('SELECT chat_id, "index" FROM messages WHERE id = :id')
 _PLACE_BY_NONCE = sa.text('SELECT chat_id, "index" FROM messages WHERE nonce = :nonce')
 
-CursorFields = tuple[int, int, int, str]
-"""Account, chat, read index, and the ranges above as JSON."""
+CursorFields = tuple[int, int, int, str, int | None]
+"""Account, chat, delivered index, the ranges above as JSON, and up to where all is read."""
 
 _decode_ranges = msgspec.json.Decoder(tuple[IndexRange, ...]).decode
 
@@ -242,8 +242,8 @@ class Snapshot:
         """Changes when the database is restored from a backup; empty in a database without one."""
         return self._connection.execute(_EPOCH).scalar_one_or_none() or ""
 
-    def cursors(self, keys: Collection[tuple[AccountId, ChatId]]) -> dict[tuple[AccountId, ChatId], ReadState]:
-        """The read state of each account and chat that has one."""
+    def cursors(self, keys: Collection[tuple[AccountId, ChatId]]) -> dict[tuple[AccountId, ChatId], Cursor]:
+        """The cursor of each account and chat that has one."""
         return decode_cursors(fetch_cursors(self._connection, keys))
 
     def messages(
@@ -296,10 +296,10 @@ def fetch_cursors(connection: sa.Connection, keys: Iterable[tuple[int, int]]) ->
     return _CURSORS.fetch(connection, rows) if rows else ()
 
 
-def decode_cursors(rows: Iterable[CursorFields]) -> dict[tuple[AccountId, ChatId], ReadState]:
+def decode_cursors(rows: Iterable[CursorFields]) -> dict[tuple[AccountId, ChatId], Cursor]:
     return {
-        (AccountId(account), ChatId(chat)): ReadState(read_index, _decode_ranges(above))
-        for account, chat, read_index, above in rows
+        (AccountId(account), ChatId(chat)): Cursor(delivered_index, _decode_ranges(above), marked)
+        for account, chat, delivered_index, above, marked in rows
     }
 
 

@@ -131,7 +131,7 @@ class Native(Dialect):
     pushes_backlog = False
     names_messages = True
     names_senders = True
-    marks_pushed_read = False
+    confirms_pushes = False
     shows_replies = True
     shows_ephemeral = True
     shows_others_joins = False
@@ -234,8 +234,8 @@ class Native(Dialect):
                 return encode.changes(reply, self.base_url)
             case SearchPage():
                 return encode.search(reply)
-            case ChatMarkedRead(unread):
-                return ReadResult() if unread is None else ReadResult(*unread)
+            case ChatMarkedRead(unread, index):
+                return ReadResult() if unread is None else ReadResult(*unread, UNSET if index is None else index)
             case Readers(count, accounts, more):
                 return ReadersResult(count, [*accounts], more)
             case Reactors():

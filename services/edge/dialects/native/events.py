@@ -112,7 +112,8 @@ class PresenceEvent(PresenceInfo, tag_field="ev", tag="presence"):
 
 
 class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):
-    """This account has read the chat up to `index` on another connection, in any dialect. `unread`: messages of others
+    """This account has read the chat up to `index` on another connection: by `read`, or by a message of its own, in any
+    dialect. `unread`: messages of others
     that are left; `mentions`: those of them that mention the account."""
 
     chat: int

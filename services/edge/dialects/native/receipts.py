@@ -7,11 +7,13 @@ from services.edge.dialects.native.parameters import Index, IndexParameters
 
 
 class ReadResult(msgspec.Struct):
-    """`unread`: messages of others in the chat that are left; `mentions`: those of them that mention the account. What
-    this account has read on another connection a second ago may count. Without both, they are not known."""
+    """`index`: everything up to it is read now: more than was asked for if another connection has read more, and the
+    last message if that was beyond it. `unread`: messages of others in the chat that are left; `mentions`: those of
+    them that mention the account. What is left out is not known."""
 
     unread: int | UnsetType = UNSET
     mentions: int | UnsetType = UNSET
+    index: int | UnsetType = UNSET
 
 
 class ReadersParameters(IndexParameters, kw_only=True):

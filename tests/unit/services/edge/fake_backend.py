@@ -3,14 +3,23 @@
 import time
 from dataclasses import dataclass, field
 
-from services.message.domain import ReadState, check_repeated, first_unread, merge_read, read_below, unread_ranges
+from services.message.domain import (
+    Cursor,
+    check_repeated,
+    first_undelivered,
+    from_joining,
+    merge_delivered,
+    read_up_to,
+    undelivered_ranges,
+    unread_range,
+)
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChatSync, ChatSynced, Draft, Sync, SyncChat, Synced
 from shared.contract.model import Message, Segment, Text
 
-UNREAD_LIMIT = 1_000
+LIMIT = 1_000
 
 
 @dataclass
@@ -50,7 +59,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.chats: dict[ChatId, FakeChat] = {}
-        self.read: dict[tuple[AccountId, ChatId], ReadState] = {}
+        self.cursors: dict[tuple[AccountId, ChatId], Cursor] = {}
         self.messages_per_page = 200
         self.chats_per_page = 50
         self.knows_changes = True
@@ -84,20 +93,26 @@ class FakeBackend:
         room.posted[draft.sender, draft.nonce] = message
         return message
 
-    def mark_read(self, account: int, chat: int, low: int, high: int) -> None:
+    def mark_delivered(self, account: int, chat: int, low: int, high: int, read: int = 0) -> None:
         key = AccountId(account), ChatId(chat)
-        self.read[key] = merge_read(self.read_state(*key), [(low, high)], UNREAD_LIMIT)
+        self.cursors[key] = merge_delivered(read_up_to(self.cursor(*key), read), [(low, high)], LIMIT)
 
-    def read_state(self, account: AccountId, chat: ChatId) -> ReadState:
+    def cursor(self, account: AccountId, chat: ChatId) -> Cursor:
         joined = self.chats[chat].members.get(account, (1, 1))[1]
-        return read_below(self.read.get((account, chat), ReadState()), joined)
+        return from_joining(self.cursors.get((account, chat), Cursor(marked=0)), joined)
 
     def unread(self, account: int, chat: int) -> list[int]:
-        """Indexes of unread messages, without the account's own."""
+        """Indexes of the messages of others that are not read."""
+        room, key = self.chats[ChatId(chat)], (AccountId(account), ChatId(chat))
+        low, high = unread_range(self.cursor(*key), room.head, LIMIT)
+        return [index for index in range(low, high + 1) if room.messages[index - 1].sender != account]
+
+    def undelivered(self, account: int, chat: int, limit: int | None = None) -> list[int]:
+        """The same of those that are not delivered."""
         room, key = self.chats[ChatId(chat)], (AccountId(account), ChatId(chat))
         return [
             index
-            for low, high in unread_ranges(self.read_state(*key), room.head, UNREAD_LIMIT)
+            for low, high in undelivered_ranges(self.cursor(*key), room.head, limit or LIMIT)
             for index in range(low, high + 1)
             if room.messages[index - 1].sender != account
         ]
@@ -113,15 +128,20 @@ class FakeBackend:
         return Synced(entries, more=len(chats) > len(page))
 
     def _chat_sync(self, account: AccountId, chat: ChatId, *, known: bool) -> ChatSync:
-        room, state = self.chats[chat], self.read_state(account, chat)
-        holes = unread_ranges(state, room.head, 0 if known else UNREAD_LIMIT)
-        first = first_unread(state, holes)
+        room, state = self.chats[chat], self.cursor(account, chat)
+        holes = undelivered_ranges(state, room.head, 0 if known else LIMIT)
+        first = first_undelivered(state, holes)
         news = [room.messages[index - 1] for low, high in holes for index in range(low, high + 1)]
         news = [message for message in news if message.sender != account]
         shown = news[: self.messages_per_page]
         upto = room.head if len(shown) == len(news) else shown[-1].index
         time = room.messages[-1].time if room.messages else 0
-        return ChatSync(chat, room.head, state.read_index, first, upto, list(state.above), shown, last_time=time)
+        missed = [one for one in self.undelivered(account, chat, room.head) if one < first]
+        left_out = 0 if known else len(missed)
+        above = list(state.above)
+        return ChatSync(
+            chat, room.head, state.delivered_index, first, upto, above, shown, last_time=time, left_out=left_out
+        )
 
     def sync_chat(self, request: SyncChat) -> ChatSynced:
         room = self.chats[request.chat]
@@ -130,8 +150,8 @@ class FakeBackend:
         shown = room.messages[after : after + self.messages_per_page] if members or request.since else []
         news: dict[AccountId, int] = {}
         for account in members:
-            state = self.read_state(account, request.chat)
-            news[account] = first_unread(state, unread_ranges(state, room.head, UNREAD_LIMIT))
+            state = self.cursor(account, request.chat)
+            news[account] = first_undelivered(state, undelivered_ranges(state, room.head, LIMIT))
         return ChatSynced(
             request.chat,
             head=room.head,

@@ -12,6 +12,7 @@ from shared.bus.client import Bus, pack
 from shared.bus.responder import Responder
 from shared.clock import now_ms
 from shared.contract import subjects
+from shared.contract.admin import NoticesOpened, OpenNotices
 from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
@@ -43,7 +44,7 @@ from shared.contract.edge import (
     VerificationOpened,
 )
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.message import (
     ChatSynced,
     Marked,
@@ -51,6 +52,7 @@ from shared.contract.message import (
     Posted,
     PostMessages,
     PostResults,
+    ReadRange,
     Sync,
     SyncChat,
     Synced,
@@ -69,10 +71,12 @@ from shared.contract.recovery import Recovered
 from shared.contract.session import (
     AccountView,
     Ack,
+    ChatsFound,
     ChatView,
     CreateChat,
     GetAccount,
     GetChat,
+    GetChats,
     GetProfileSummaries,
     ProfileSummaries,
 )
@@ -83,6 +87,8 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.fake_backend import FakeBackend
 
 ALL = NodeId("all")
+NOTICES = 100
+"""The notice chat of account 1; those of the others follow."""
 
 
 class FakeService:
@@ -227,6 +233,8 @@ class FakeSessionService(FakeService):
         """Accounts of which others may not see the presence."""
         self.without_receipts: set[ChatId] = set()
         """Chats in which nobody sees what the others have read."""
+        self.opens_notices = True
+        """Whether notice chats can be opened."""
         self.shows_profiles = False
         """Whether a request for several profiles is answered, as newer versions do."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._acknowledge, queue="session")
@@ -234,6 +242,8 @@ class FakeSessionService(FakeService):
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
         self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
+        self.bus.serve(subjects.GET_CHATS, self._chats, queue="session")
+        self.bus.serve(subjects.OPEN_NOTICES, self._open_notices, queue="session")
         self.bus.serve(subjects.SET_BLOCKED, self._acknowledge, queue="session")
         self.bus.serve(subjects.MUTE_CHAT, self._acknowledge, queue="session")
         self.bus.serve(subjects.REPORT_MESSAGE, self._acknowledge, queue="session")
@@ -285,6 +295,21 @@ class FakeSessionService(FakeService):
         if request.chat in self._backend.chats and request.actor not in self._backend.chats[request.chat].members:
             raise RequestError(ErrorCode.FORBIDDEN, "not a member")
         return _view(request.chat, request.actor)
+
+    async def _chats(self, request: GetChats) -> ChatsFound:
+        await self.record(request)
+        views = [replace(_view(chat, request.actor).chat, name=f"chat {chat}") for chat in request.chats]
+        return ChatsFound(views)
+
+    async def _open_notices(self, request: OpenNotices) -> NoticesOpened:
+        await self.record(request)
+        if not self.opens_notices:
+            raise RequestError(ErrorCode.INTERNAL, "not now")
+        for account in request.accounts:
+            if ChatId(NOTICES + account - 1) not in self._backend.chats:
+                await self.create(NOTICES + account - 1, SYSTEM_ACCOUNT, account)
+        chats = {account: ChatId(NOTICES + account - 1) for account in request.accounts}
+        return NoticesOpened(chats, ProfileSummary("system", "uuid-system"))
 
     async def create(self, number: int, *members: int) -> ChatId:
         room = self._backend.add_chat(number, *members)
@@ -475,14 +500,14 @@ class FakeMessageService(FakeService):
         await self.record(request)
         for span in request.ranges:
             if span.chat not in self.away:
-                self.backend.mark_read(*span_of(span))
+                self.backend.mark_delivered(*span_of(span))
         return Marked([span for span in request.ranges if span.chat in self.away])
 
     async def _readers(self, request: FindReaders) -> Readers:
         await self.record(request)
         chat, index = request.chat, request.index
         members = sorted(self.backend.chats[chat].members)
-        read = [one for one in members if self.backend.read_state(one, chat).read_index >= index]
+        read = [one for one in members if self.backend.cursor(one, chat).read_index >= index]
         return Readers(len(read), read)
 
     async def _read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
@@ -492,7 +517,7 @@ class FakeMessageService(FakeService):
                 ReadIndex(
                     account,
                     chat,
-                    self.backend.read_state(account, chat).read_index,
+                    self.backend.cursor(account, chat).read_index,
                     len(self.backend.unread(account, chat)) if request.counts else 0,
                 )
                 for account, chat in request.members
@@ -501,5 +526,5 @@ class FakeMessageService(FakeService):
         )
 
 
-def span_of(span: Any) -> tuple[int, int, int, int]:
-    return span.account, span.chat, span.low, span.high
+def span_of(span: ReadRange) -> tuple[int, int, int, int, int]:
+    return span.account, span.chat, span.low, span.high, span.read

@@ -79,7 +79,7 @@ async def test_messages_that_the_proxy_holds_at_the_client_s_close_stay_unread(
             while client.socket.sent_bytes == before:
                 await asyncio.sleep(0.01)
     await until_left(edge)
-    assert cluster.backend.unread(ALICE, ROOM) == [1]
+    assert cluster.backend.undelivered(ALICE, ROOM) == [1]
     proxy.clear()
     async with alice(proxy) as socket:
         assert (await receive(socket, "message"))[-1] == "held"
@@ -92,7 +92,7 @@ async def test_a_short_visit_confirms_what_it_has_received(cluster: EdgeCluster,
         assert (await receive(socket, "message"))[-1] == "a"
         await cluster.message.until_requested(MarkRead)
     await until_left(edge)
-    assert cluster.backend.unread(ALICE, ROOM) == []
+    assert cluster.backend.undelivered(ALICE, ROOM) == []
 
 
 async def test_a_proxy_that_is_not_trusted_is_counted_and_logged_once(cluster: EdgeCluster) -> None:

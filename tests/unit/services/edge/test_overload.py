@@ -76,7 +76,7 @@ async def test_confirmations_behind_unread_frames_are_seen(cluster: EdgeCluster)
         await cluster.session.until_requested(GetAccount)
         await cluster.message.send_texts(7, 2, "news")
         await cluster.message.until_requested(MarkRead)
-        assert cluster.backend.unread(1, 7) == []
+        assert cluster.backend.undelivered(1, 7) == []
         gate.set()
         replies: list[dict[str, Any]] = []
         while len(replies) < 100:

@@ -108,7 +108,7 @@ async def edge(cluster: EdgeCluster) -> AsyncIterator[PictureEdge]:
 
 async def until_read(cluster: EdgeCluster, account: int) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
-        while cluster.backend.unread(account, CHAT):
+        while cluster.backend.undelivered(account, CHAT):
             await asyncio.sleep(0.02)
 
 

@@ -93,7 +93,7 @@ async def test_drained_clients_are_answered_and_their_read_state_is_committed(cl
         assert await peer.rest() == b""
         peer.end_writing()
         await draining
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 async def test_pushes_are_read_when_they_have_arrived(cluster: EdgeCluster) -> None:
@@ -104,7 +104,7 @@ async def test_pushes_are_read_when_they_have_arrived(cluster: EdgeCluster) -> N
         await peer.login(1)
         await cluster.message.send_texts(7, 2, "news")
         await peer.receive()
-        await until(lambda: cluster.backend.unread(1, 7) == [])
+        await until(lambda: cluster.backend.undelivered(1, 7) == [])
         assert edge.context.metrics.tcp._value.get() == 1
 
 
@@ -122,7 +122,7 @@ async def test_pacing_delays_messages(cluster: EdgeCluster) -> None:
         while len(received) < 10:  # a stalled machine reads several at once
             received += map(json.loads, (await peer.some()).splitlines())
         assert received == [text(2, 7, str(number)) for number in range(10)]
-        await until(lambda: cluster.backend.unread(1, 7) == [])
+        await until(lambda: cluster.backend.undelivered(1, 7) == [])
 
 
 @pytest.mark.parametrize(
@@ -146,4 +146,4 @@ async def test_a_client_that_does_not_read_is_dropped_and_has_read_nothing(
         assert edge.context.metrics.closed.labels(1013)._value.get() == closes
         await cluster.message.send_texts(7, 3, "still here")
         assert await other.receive() == text(3, 7, "still here")
-    assert 41 in cluster.backend.unread(1, 7)
+    assert 41 in cluster.backend.undelivered(1, 7)

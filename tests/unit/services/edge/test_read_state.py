@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from services.edge.receipts import confirmation
-from services.message.domain import ReadState
+from services.message.domain import Cursor
 from shared.bus.client import Unavailable
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -42,7 +42,7 @@ async def test_a_pong_confirms_messages_pushed_before_the_ping(cluster: EdgeClus
     await push(cluster, alice, "c")
     alice.socket.pong()
     await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.unread(1, 7) == [3]
+    assert cluster.backend.undelivered(1, 7) == [3]
 
 
 async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeCluster) -> None:
@@ -51,7 +51,7 @@ async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeClust
     alice = await cluster.client(1)
     await push(cluster, alice, "a")
     await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
     assert alice.socket.pings == 1
 
 
@@ -99,7 +99,7 @@ async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(cluster
         assert alice.socket.pings == pings
         alice.socket.pong()
         assert await cluster.edges[0].read_state.flush()
-        assert cluster.backend.unread(1, 7) == unread
+        assert cluster.backend.undelivered(1, 7) == unread
     assert alice.socket.pings == 2
 
 
@@ -107,7 +107,7 @@ async def test_bytes_acknowledged_at_an_orderly_end_are_read(cluster: EdgeCluste
     await push(cluster, alice, "a", "b")
     alice.socket.leave()
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 @pytest.mark.parametrize(("is_page", "by_client", "unread"), [(True, True, [2]), (True, False, []), (False, True, [])])
@@ -127,7 +127,7 @@ async def test_a_page_that_closes_may_not_have_handled_what_came_last(
         alice.client.close(1012, "bye")
         await alice.socket.until(lambda: alice.socket.ended)
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(1, 7) == unread
+    assert cluster.backend.undelivered(1, 7) == unread
 
 
 async def test_what_came_earlier_is_handled(cluster: EdgeCluster) -> None:
@@ -139,7 +139,7 @@ async def test_what_came_earlier_is_handled(cluster: EdgeCluster) -> None:
     await asyncio.sleep(0.06)
     alice.socket.leave()
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 @pytest.mark.parametrize("deaf", [False, True])
@@ -156,7 +156,7 @@ async def test_messages_that_may_not_have_arrived_stay_unread(
     else:
         alice.socket.vanish()
     assert await cluster.edges[0].read_state.flush()
-    assert 2 in cluster.backend.unread(1, 7)
+    assert 2 in cluster.backend.undelivered(1, 7)
 
 
 async def test_after_our_close_the_end_of_the_socket_decides(cluster: EdgeCluster, alice: EdgeClient) -> None:
@@ -165,16 +165,16 @@ async def test_after_our_close_the_end_of_the_socket_decides(cluster: EdgeCluste
     alice.client.close(1012, "bye")
     await cluster.message.send_texts(7, 2, "b")
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(1, 7) == [1, 2]
+    assert cluster.backend.undelivered(1, 7) == [1, 2]
     alice.socket.leave()
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(1, 7) == [2]
+    assert cluster.backend.undelivered(1, 7) == [2]
 
 
 async def test_own_messages_are_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
     await alice.post(7, "mine")
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.read_state(1, 7).read_index == 1  # type: ignore[arg-type]
+    assert cluster.backend.cursor(1, 7).delivered_index == 1  # type: ignore[arg-type]
 
 
 async def test_held_messages_are_not_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
@@ -187,7 +187,7 @@ async def test_held_messages_are_not_read(cluster: EdgeCluster, alice: EdgeClien
     await alice.client.confirm_all()
     alice.socket.leave()
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(1, 7) == [1]
+    assert cluster.backend.undelivered(1, 7) == [1]
 
 
 async def test_an_account_leaves_presence_after_its_read_state_is_committed(
@@ -216,7 +216,7 @@ async def test_a_failed_commit_of_read_state_is_retried(
     assert await cluster.nodes_of(1) == [edge.id]
     await cluster.add_message_replica()
     assert await edge.read_state.flush()
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
     assert await cluster.nodes_of(1) == []
 
 
@@ -237,7 +237,7 @@ async def test_a_login_elsewhere_waits_for_a_database_that_is_away_for_a_moment(
     back = await again
     await back.until_synced()
     assert back.texts(7) == []
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 async def test_a_database_that_is_away_for_longer_is_not_waited_for(
@@ -254,7 +254,7 @@ async def test_a_database_that_is_away_for_longer_is_not_waited_for(
     await back.until_synced()
     cluster.message.away.clear()
     assert await edge.read_state.flush()
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 async def test_the_last_flush_waits_for_a_message_service_that_restarts(
@@ -268,7 +268,7 @@ async def test_the_last_flush_waits_for_a_message_service_that_restarts(
     await asyncio.sleep(0.5)
     await cluster.add_message_replica()
     await draining
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 async def test_the_read_state_of_departed_accounts_is_committed_at_once(
@@ -285,10 +285,10 @@ async def test_the_read_state_of_departed_accounts_is_committed_at_once(
     await push(cluster, alice, "b")
     alice.socket.leave()
     await cluster.message.until_requested(MarkRead, 2)
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
-async def test_posted_messages_wait_for_the_read_ones_between_them(cluster: EdgeCluster, alice: EdgeClient) -> None:
+async def test_posted_messages_wait_for_what_arrives_between(cluster: EdgeCluster, alice: EdgeClient) -> None:
     """Either alone would be as many ranges as there are messages."""
     bob = await cluster.client(2)
     await bob.until_synced()
@@ -298,10 +298,10 @@ async def test_posted_messages_wait_for_the_read_ones_between_them(cluster: Edge
     await bob.post(7, "an end")
     bob.client.confirmation.ping(0.0)
     await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.read_state(1, 7) == ReadState()  # type: ignore[arg-type]
+    assert cluster.backend.cursor(1, 7) == Cursor(marked=0)  # type: ignore[arg-type]
     alice.client.confirmation.ping(0.0)
     await cluster.message.until_requested(MarkRead, 2)
-    assert cluster.message.requests_of(MarkRead)[1].ranges == [ReadRange(AccountId(1), ChatId(7), 1, 7)]
+    assert cluster.message.requests_of(MarkRead)[1].ranges == [ReadRange(AccountId(1), ChatId(7), 1, 7, 5)]
 
 
 async def test_posted_messages_do_not_wait_long(
@@ -311,7 +311,7 @@ async def test_posted_messages_do_not_wait_long(
     assert cluster.message.requests_of(MarkRead) == []
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._POSTED_SECONDS", 0.1)
     await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.read_state(1, 7) == ReadState(1)  # type: ignore[arg-type]
+    assert cluster.backend.cursor(1, 7) == Cursor(1, marked=1)  # type: ignore[arg-type]
 
 
 async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: EdgeCluster, alice: EdgeClient) -> None:
@@ -319,15 +319,15 @@ async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: E
     edge = cluster.edges[0]
     await push(cluster, alice, "a", "b")
     gate = cluster.message.block(MarkRead)
-    edge.read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
+    edge.read_state.mark_delivered(AccountId(1), {ChatId(7): [(1, 1)]})
     flushing = asyncio.create_task(edge.read_state.flush())
     await cluster.message.until_requested(MarkRead)
-    edge.read_state.mark_read(AccountId(1), {ChatId(7): [(2, 2)]})
+    edge.read_state.mark_delivered(AccountId(1), {ChatId(7): [(2, 2)]})
     gate.set()
     assert await flushing
-    assert cluster.backend.unread(1, 7) == [2]
+    assert cluster.backend.undelivered(1, 7) == [2]
     assert await edge.read_state.flush()
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 @pytest.mark.parametrize(
@@ -355,14 +355,14 @@ async def test_a_cancelled_flush_loses_nothing(
         await asyncio.wait([flushing])
         released.set()
     assert await edge.read_state.flush()
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
     assert await cluster.nodes_of(1) == []
 
 
 async def test_a_login_does_not_wait_for_other_accounts_read_state(cluster: EdgeCluster, alice: EdgeClient) -> None:
     await push(cluster, alice, "a")
     gate = cluster.message.block(MarkRead)
-    cluster.edges[0].read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
+    cluster.edges[0].read_state.mark_delivered(AccountId(1), {ChatId(7): [(1, 1)]})
     await cluster.message.until_requested(MarkRead)
     bob = await cluster.client(2)
     await bob.until_synced()
@@ -388,7 +388,7 @@ async def test_a_login_does_not_wait_until_others_have_left_presence(
         async with asyncio.timeout(WAIT_SECONDS):
             await leaving.wait()
             await edge.read_state.flush_account(AccountId(1), [])
-        assert cluster.backend.unread(1, 7) == []
+        assert cluster.backend.undelivered(1, 7) == []
         released.set()
     assert await edge.read_state.flush()
     assert await cluster.nodes_of(2) == []
@@ -402,14 +402,14 @@ async def test_what_is_being_committed_is_waited_for_although_another_account_lo
     gate = cluster.message.block(MarkRead)
     first = asyncio.create_task(read_state.flush_account(AccountId(1), []))
     await cluster.message.until_requested(MarkRead)
-    read_state.mark_posted(AccountId(2), ChatId(7), [1])
+    read_state.mark_posted(AccountId(2), ChatId(7), [1], 1)
     second = asyncio.create_task(read_state.flush_account(AccountId(2), []))
     await asyncio.wait({first, second}, timeout=0.1)
     assert read_state.is_waiting(AccountId(1))
     gate.set()
     await asyncio.gather(first, second)
     assert not read_state.is_waiting(AccountId(1))
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
 
 
 async def test_an_absent_node_is_not_requested_for_every_account(
@@ -438,7 +438,7 @@ async def test_another_node_requests_a_flush(cluster: EdgeCluster, alice: EdgeCl
     await push(cluster, alice, "a")
     flushed = await there.bus.request(flush(here.id), FlushReadState(alice.client.connection.account))
     assert flushed == ReadStateFlushed(here.id, present=True)
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
     assert await there.bus.request(flush(here.id), FlushReadState(AccountId(99))) == ReadStateFlushed(
         here.id, present=False
     )
@@ -460,7 +460,7 @@ async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_p
     await settling
     assert asyncio.get_running_loop().time() - started < 1.0
     assert await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(1, 7) == ([] if answers else [1])
+    assert cluster.backend.undelivered(1, 7) == ([] if answers else [1])
 
 
 async def test_a_disconnect_ends_the_wait_for_confirmation(cluster: EdgeCluster, alice: EdgeClient) -> None:
@@ -485,5 +485,5 @@ async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_tw
     alice.socket.leave()
     again = await cluster.client(1, there)
     await again.until_synced()
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
     assert again.texts(7) == []

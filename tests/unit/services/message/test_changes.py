@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from services.message.domain import Rights
 from services.message.service import changes as use_cases
+from services.message.store import MessageStore
 from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.body import pack_edited, unpack_segments
@@ -28,6 +30,7 @@ from shared.contract.model import Role, Text
 from shared.contract.reactions import FindReactors, Reactor, Reactors
 from shared.contract.resume import Resume
 from shared.contract.session import ChangeTimes
+from shared.database import Database
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, Settings
 from tests.unit.services.message.environment import (
@@ -86,7 +89,29 @@ async def test_an_edit_reaches_the_edges_of_the_members(env: MessageEnvironment,
         assert (await change(env, ANN, edit("new"))).rev == 1
         history = await env.edges.bus.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, actor=BOB), seconds=5.0)
         assert unpack_segments(history.messages[0].body) == (Text("new"),)
-        assert [len(announced(env, node)) for node in (NORTH, SOUTH)] == [1, 1], "a repeated one is not announced"
+        await wait_until(lambda: len(announced(env, NORTH)) == len(announced(env, SOUTH)) == 2)
+        assert announced(env, NORTH)[1].change == north.change, "edges know it by its rev"
+
+
+@pytest.mark.parametrize(
+    "made", [edit("new"), RecallText(), React("🍎", on=True), PinMessage(on=True)], ids=lambda made: type(made).__name__
+)
+async def test_what_a_replica_committed_before_it_died_is_announced_when_the_edge_repeats_it(
+    env: MessageEnvironment, settings: Settings, made: EditText | RecallText | React | PinMessage
+) -> None:
+    await env.session.add_members(ROOM, ANN, BOB)
+    await env.session.change_member(ROOM, ANN, Role.OWNER, 1, 1)
+    async with running_replica(settings):
+        await env.edges.join(SOUTH, BOB)
+        await env.edges.send(ANN, ROOM)
+        database = Database(settings.database_url("message"))
+        dead = MessageStore(database)
+        request = ChangeMessage(ROOM, 1, made, ANN)
+        committed = (await dead.change(request, Rights(1, 0, 0, leads=True, pins=True))).change
+        assert (await change(env, ANN, made)).rev == 1
+        await wait_until(lambda: bool(announced(env, SOUTH)))
+        assert [one.change for one in announced(env, SOUTH)] == [committed]
+        await database.close()
 
 
 async def test_changes_at_once_are_announced_in_order(

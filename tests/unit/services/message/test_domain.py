@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from services.message.domain import (
     MAX_HISTORY_COUNT,
+    Cursor,
     Head,
     IndexRange,
-    ReadState,
     assign_indexes,
     chunks,
-    first_unread,
+    first_undelivered,
+    from_joining,
     history_range,
-    merge_read,
-    read_below,
-    unread_ranges,
+    merge_delivered,
+    read_up_to,
+    undelivered_ranges,
+    unread_range,
 )
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -37,8 +39,8 @@ def draft(nonce: int, chat: int = 7, sender: int = 1, deadline: int = NOW + 1000
     return Draft(AccountId(sender), ChatId(chat), Nonce(nonce), deadline, b"body %d" % nonce)
 
 
-def read_indexes(state: ReadState) -> set[int]:
-    return indexes([(1, state.read_index), *state.above])
+def delivered_indexes(state: Cursor) -> set[int]:
+    return indexes([(1, state.delivered_index), *state.above])
 
 
 def indexes(of: Iterable[IndexRange]) -> set[int]:
@@ -93,47 +95,62 @@ def test_indexes_are_dense_and_times_increase(
         assert batch.heads.get(chat, head) == (Head(rows[-1][1], rows[-1][4]) if rows else head)
 
 
-# Read state
+# What is delivered, and what is read
 
 
 @given(spans, st.randoms(use_true_random=False))
-def test_merging_read_ranges_is_a_union_in_any_order(ranges: list[IndexRange], random: object) -> None:
+def test_merging_delivered_ranges_is_a_union_in_any_order(ranges: list[IndexRange], random: object) -> None:
     shuffled = list(ranges)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    at_once = merge_read(ReadState(), ranges, MANY)
-    one_by_one = ReadState()
+    at_once = merge_delivered(Cursor(), ranges, MANY)
+    one_by_one = Cursor()
     for span in [*shuffled, *shuffled]:
-        one_by_one = merge_read(one_by_one, [span], MANY)
+        one_by_one = merge_delivered(one_by_one, [span], MANY)
     assert at_once == one_by_one
-    assert read_indexes(at_once) == indexes(ranges)
-    edges = [(0, at_once.read_index), *at_once.above]
+    assert delivered_indexes(at_once) == indexes(ranges)
+    edges = [(0, at_once.delivered_index), *at_once.above]
     assert all(below[1] + 1 < above[0] <= above[1] for below, above in pairwise(edges))
 
 
-@given(spans, st.integers(0, 5))
-def test_beyond_the_limit_the_lowest_gaps_are_closed(ranges: list[IndexRange], limit: int) -> None:
-    complete, bounded = merge_read(ReadState(), ranges, MANY), merge_read(ReadState(), ranges, limit)
-    assert len(bounded.above) <= limit
-    assert bounded.above == (complete.above[-limit:] if limit else ())
-    assert read_indexes(bounded) >= read_indexes(complete)
-    gaps = unread_ranges(bounded, 80, MANY)
-    assert all(index < gaps[0][0] for index in read_indexes(bounded) - read_indexes(complete))
+@given(spans, st.integers(1, 5))
+def test_beyond_the_limit_the_shortest_ranges_are_forgotten(ranges: list[IndexRange], limit: int) -> None:
+    """Nothing counts as delivered that was not."""
+    complete, bounded = merge_delivered(Cursor(), ranges, MANY), merge_delivered(Cursor(), ranges, limit)
+    assert bounded.delivered_index == complete.delivered_index
+    assert len(bounded.above) == min(limit, len(complete.above))
+    assert set(bounded.above) <= set(complete.above)
+    assert bounded.above[-1:] == complete.above[-1:]
+    forgotten = [high - low for low, high in set(complete.above) - set(bounded.above)]
+    assert all(high - low >= longest for longest in forgotten for low, high in bounded.above[:-1])
+
+
+@given(spans, st.none() | st.integers(0, 80), st.integers(0, 80))
+def test_reading_and_delivery_are_two_marks(ranges: list[IndexRange], marked: int | None, index: int) -> None:
+    """Of a cursor that the version before has written, what is read begins where its one state stood."""
+    cursor = Cursor(20, marked=marked)
+    read = read_up_to(cursor, index)
+    assert (read.delivered_index, read.above) == (20, ())
+    assert read.read_index == max(index, 20 if marked is None else marked)
+    assert merge_delivered(read, ranges, MANY).read_index == read.read_index
 
 
 @given(spans, st.integers(0, 80), st.integers(0, 90))
-def test_unread_ranges_are_the_newest_indexes_not_read(ranges: list[IndexRange], head: int, limit: int) -> None:
-    state = merge_read(ReadState(), ranges, MANY)
-    expected = sorted(set(range(1, head + 1)) - read_indexes(state))
-    gaps = unread_ranges(state, head, limit)
+def test_undelivered_ranges_are_the_newest_ones(ranges: list[IndexRange], head: int, limit: int) -> None:
+    state = merge_delivered(Cursor(), ranges, MANY)
+    expected = sorted(set(range(1, head + 1)) - delivered_indexes(state))
+    gaps = undelivered_ranges(state, head, limit)
     assert [index for low, high in gaps for index in range(low, high + 1)] == (expected[-limit:] if limit else [])
-    assert first_unread(state, gaps) == (expected[-limit:][0] if limit and expected else state.read_index + 1)
+    assert first_undelivered(state, gaps) == (expected[-limit:][0] if limit and expected else state.delivered_index + 1)
 
 
 def test_indexes_before_the_join_are_not_unread() -> None:
-    assert read_below(ReadState(), 1) == ReadState()
-    assert read_below(ReadState(), 100) == ReadState(99)
-    assert read_below(ReadState(0, ((100, 120), (130, 131))), 100) == ReadState(120, ((130, 131),))
-    assert read_below(ReadState(150), 100) == ReadState(150)
+    assert from_joining(Cursor(), 1) == Cursor()
+    assert from_joining(Cursor(), 100) == Cursor(99)
+    assert from_joining(Cursor(0, ((100, 120), (130, 131))), 100) == Cursor(120, ((130, 131),))
+    assert from_joining(Cursor(150), 100) == Cursor(150)
+    assert from_joining(Cursor(150, marked=0), 100) == Cursor(150, marked=99)
+    assert unread_range(from_joining(Cursor(150, marked=0), 100), 160, 1_000) == (100, 160)
+    assert unread_range(Cursor(150), 160, 4) == (157, 160)
 
 
 # History

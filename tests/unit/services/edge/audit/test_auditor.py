@@ -210,7 +210,7 @@ async def test_devices_that_get_everything_lose_nothing(cluster: EdgeCluster, an
 async def test_a_client_that_marks_messages_itself_is_audited_while_it_is_watched(
     cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(ann.client.dialect), "marks_pushed_read", False)
+    monkeypatch.setattr(type(ann.client.dialect), "confirms_pushes", False)
     assert await lost_after_audit(cluster, lambda: push(cluster, ann, "one")) == {}
     forget_even_messages(monkeypatch)
 
@@ -240,7 +240,7 @@ async def test_an_envelope_that_the_edge_ignores_counts_as_a_loss(
 async def test_unread_messages_of_a_client_that_marks_them_itself_are_no_loss(
     cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(ann.client.dialect), "marks_pushed_read", False)
+    monkeypatch.setattr(type(ann.client.dialect), "confirms_pushes", False)
     message = await push(cluster, ann, "hello")
     edge = cluster.edges[0]
     stage = stage_of(edge, message)

@@ -5,12 +5,14 @@ import asyncio
 import pytest
 
 from services.edge.app import Edge
+from shared.contract.admin import OpenNotices
 from shared.contract.edge import Envelope
-from shared.contract.ids import ChatId, NodeId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead, PostMessages, Sync, SyncChat
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
+from tests.unit.services.edge.fake_services import NOTICES
 from tests.unit.services.edge.json_dialect import JsonDialect
 
 
@@ -39,8 +41,8 @@ async def test_unread_messages_are_read_in_pages_to_the_head(cluster: EdgeCluste
     for chat in range(1, 6):
         cluster.backend.add_chat(chat, 1, 2)
         cluster.backend.commit_texts(chat, 2, *numbers(10))
-        cluster.backend.mark_read(1, chat, 3, 3)
-        cluster.backend.mark_read(1, chat, 6, 8)
+        cluster.backend.mark_delivered(1, chat, 3, 3)
+        cluster.backend.mark_delivered(1, chat, 6, 8)
     alice = await cluster.client(1)
     await alice.until_synced()
     for chat in range(1, 6):
@@ -48,17 +50,50 @@ async def test_unread_messages_are_read_in_pages_to_the_head(cluster: EdgeCluste
     assert alice.client.dialect.known == [[1, 2], [3, 4], [5]]  # type: ignore[attr-defined]
 
 
-async def test_only_the_newest_messages_are_pushed_and_older_ones_count_as_read(
+async def test_only_the_newest_messages_are_pushed_and_a_notice_names_the_older_ones(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.unit.services.edge.fake_backend.UNREAD_LIMIT", 5)
+    """By a stored message. The next login, however soon, begins after them."""
+    monkeypatch.setattr("tests.unit.services.edge.fake_backend.LIMIT", 5)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.commit_texts(7, 2, *numbers(20))
-    alice = await cluster.client(1)
-    await alice.until_texts(7, *numbers(5, 16))
-    await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.read_state(1, 7).read_index == 15  # type: ignore[arg-type]
+    gate = cluster.session.block(OpenNotices)
+    first = await cluster.client(1)
+    await first.until_texts(7, *numbers(5, 16))
+    await cluster.session.until_requested(OpenNotices)
+    logging_in = asyncio.create_task(cluster.client(1))
+    gate.set()
+    await first.until_texts(NOTICES, "「chat 7」里有 15 条较早的消息没有推送，请在历史记录里查看。")
+    await (await logging_in).until_synced()
+    assert (await logging_in).texts(7) == []
+    await until_delivered(cluster, 20)
+    cursor = cluster.backend.cursor(AccountId(1), ChatId(7))
+    assert (cursor.delivered_index, cursor.read_index) == (20, 0), "they are not read"
+    assert len(cluster.backend.chats[ChatId(NOTICES)].messages) == 1
+
+
+async def test_messages_without_a_notice_are_not_skipped(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.services.edge.fake_backend.LIMIT", 5)
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(20))
+    cluster.session.opens_notices = False
+    first = await cluster.client(1)
+    await first.until_texts(7, *numbers(5, 16))
+    await cluster.session.until_requested(OpenNotices)
+    first.socket.leave()
+    cluster.session.opens_notices = True
+    second = await cluster.client(1)
+    await second.until_texts(7, *numbers(5, 11))
+    await second.until_texts(NOTICES, "「chat 7」里有 10 条较早的消息没有推送，请在历史记录里查看。")
+    await until_delivered(cluster, 10)
+
+
+async def until_delivered(cluster: EdgeCluster, index: int) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while cluster.backend.cursor(AccountId(1), ChatId(7)).delivered_index < index:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
@@ -137,7 +172,7 @@ async def test_messages_posted_or_read_by_another_device_during_the_sync_are_sho
     await phone.post(chat, "mine")
     await cluster.message.send_texts(chat, 2, "yours")
     await phone.until_texts(chat, "yours")
-    cluster.backend.mark_read(1, chat, 1, 2)
+    cluster.backend.mark_delivered(1, chat, 1, 2)
     gate.set()
     assert await desktop.reply_to(sent) == 1
     await desktop.until_texts(chat, "mine", "yours")
@@ -150,7 +185,7 @@ async def test_an_old_message_that_is_published_again_is_not_shown_again(cluster
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     old = cluster.backend.commit_texts(7, 2, *numbers(3))
-    cluster.backend.mark_read(1, 7, 1, 3)
+    cluster.backend.mark_delivered(1, 7, 1, 3)
     gate = cluster.message.block(Sync)
     waiting = asyncio.create_task(cluster.client(1))
     await cluster.message.until_requested(Sync)

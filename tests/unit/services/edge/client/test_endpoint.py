@@ -118,7 +118,7 @@ async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_
     assert alice.replies[sent] == [7, 2]
     for device in (alice, bob):
         assert device.socket.closed_with == (1012, "restarting, please reconnect")
-    assert cluster.backend.unread(1, 7) == []
+    assert cluster.backend.undelivered(1, 7) == []
     assert await cluster.nodes_of(1) == []
 
 

@@ -64,7 +64,7 @@ async def until_received(device: EdgeClient, count: int) -> list[Any]:
 
 async def until_unread(cluster: EdgeCluster, account: int, *indexes: int) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
-        while cluster.backend.unread(account, CHAT) != list(indexes):
+        while cluster.backend.undelivered(account, CHAT) != list(indexes):
             await asyncio.sleep(0.02)
 
 
@@ -101,7 +101,7 @@ async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(cl
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.05)
     assert bob.socket.unsent() < LOW_WATER + 20_000
-    assert cluster.backend.unread(2, CHAT) == [1, 2]
+    assert cluster.backend.undelivered(2, CHAT) == [1, 2]
     bob.socket.stop_being_deaf()
     shown = await until_received(bob, 102)
     assert (shown[0], b"".join(shown[1:101]), shown[101]) == ([100], pattern(1_000_000), "behind")
@@ -227,7 +227,7 @@ async def test_the_end_of_a_connection_ends_its_transfers(cluster: EdgeCluster) 
             await asyncio.sleep(0.002)
     bob.socket.vanish()
     await until_idle(edge)
-    assert cluster.backend.unread(2, CHAT) == [1, 2]
+    assert cluster.backend.undelivered(2, CHAT) == [1, 2]
 
 
 async def test_another_account_receives_nothing_that_waited_for_the_former(cluster: EdgeCluster) -> None:
@@ -248,8 +248,8 @@ async def test_another_account_receives_nothing_that_waited_for_the_former(clust
     assert await bob.reply_to(sent) == 4
     assert received_by(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
     await edge.read_state.flush()
-    assert cluster.backend.unread(2, CHAT) == [1, 2]
-    assert cluster.backend.unread(4, CHAT) == [1, 2]
+    assert cluster.backend.undelivered(2, CHAT) == [1, 2]
+    assert cluster.backend.undelivered(4, CHAT) == [1, 2]
 
 
 async def test_a_drained_edge_finishes_transfers(cluster: EdgeCluster) -> None:
@@ -271,7 +271,7 @@ async def test_a_drained_edge_finishes_transfers(cluster: EdgeCluster) -> None:
     assert await bob.reply_to(sent) == [CHAT, 2]
     await draining
     assert bob.socket.closed_with == (1012, "restarting, please reconnect")
-    assert cluster.backend.unread(2, CHAT) == []
+    assert cluster.backend.undelivered(2, CHAT) == []
 
 
 async def pieces(data: bytes, size: int) -> AsyncGenerator[bytes]:

@@ -351,7 +351,7 @@ async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: EdgeCluster)
     (alice,) = await big.synced_clients(1)
     await big.message.send_texts(7, 2, "a")
     await alice.until_texts(7, "a")
-    big.backend.mark_read(3, 7, 1, 1)
+    big.backend.mark_delivered(3, 7, 1, 1)
     requests = len(big.message.requests_of(SyncChat))
     gate = big.message.block(SyncChat)
     big.message.on_envelope = drop_envelope

@@ -8,7 +8,6 @@ import pytest
 from services.edge.ephemeral import read_display, read_notices
 from shared.contract.ephemeral import ReadPlace, ReadsWanted
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import ReadRange
 from shared.contract.receipts import FindReadIndexes
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
@@ -49,7 +48,7 @@ async def until_read(client: NativeClient, chat: int, index: int, unread: int = 
 
 async def read(client: NativeClient, chat: int, index: int) -> None:
     reply = await client.reply(number := client.send(op="read", chat=chat, index=index))
-    assert reply == {"re": number, "unread": max(0, 3 - index), "mentions": 0}
+    assert reply == {"re": number, "unread": max(0, 3 - index), "mentions": 0, "index": min(index, 3)}
 
 
 async def test_other_connections_of_the_account_alone_are_notified(readers: EdgeCluster) -> None:
@@ -65,44 +64,35 @@ async def test_other_connections_of_the_account_alone_are_notified(readers: Edge
     assert (shown(bob), shown(ann)) == ([], [])
 
 
-async def test_what_arrives_in_another_dialect_is_shown(readers: EdgeCluster) -> None:
-    """On both edges, once the other one knows that a connection shows it."""
-    near, far = await connect(readers), await connect(readers, ANN, readers.edges[1])
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not readers.edges[0]._ephemeral.reads.is_wanted:
-            await asyncio.sleep(0.01)
+async def test_what_only_arrives_is_not_shown_as_read(readers: EdgeCluster) -> None:
+    """In whatever dialect; on another connection of the account `read` is."""
+    ann, other = await connect(readers), await connect(readers)
     await (await readers.client(ANN)).until_synced()
-    for client in (near, far):
-        await until_read(client, CHAT, 3)
-        await until_read(client, OTHER, 3)
-
-
-async def test_posting_is_no_reading(readers: EdgeCluster) -> None:
-    first, second = await connect(readers), await connect(readers)
-    for nonce, client in (("one", first), ("two", second)):
-        assert "index" in await client.reply(client.send(op="send", chat=CHAT, text="hello", nonce=nonce))
-    await readers.edges[0].read_state.flush()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while readers.backend.undelivered(ANN, CHAT):
+            await asyncio.sleep(0.01)
     assert readers.edges[0]._ephemeral.reads._waiting == {}
-    await read(first, OTHER, 2)
-    await until_read(second, OTHER, 2, unread=1)
-    assert (shown(first), len(shown(second))) == ([], 1)
+    await read(other, OTHER, 1)
+    await until_read(ann, OTHER, 1, unread=2)
+    assert [one["chat"] for one in shown(ann)] == [OTHER]
 
 
-async def test_what_is_unread_in_between_is_not_shown_as_read(readers: EdgeCluster) -> None:
-    ann = await connect(readers)
-    readers.edges[0].read_state.mark_read(ANN, {CHAT: [(1, 1), (3, 3)]})
-    await until_read(ann, CHAT, 1, unread=1)
+async def test_a_message_of_its_own_reads_what_is_before_it(readers: EdgeCluster) -> None:
+    """Everything before, which need not have arrived at every client; the connection that wrote is not notified."""
+    first, second = await connect(readers), await connect(readers)
+    index = (await first.reply(first.send(op="send", chat=CHAT, text="hello", nonce="one")))["index"]
+    await readers.edges[0].read_state.flush()
+    await until_read(second, CHAT, index)
+    assert shown(first) == []
+    assert readers.backend.undelivered(ANN, CHAT) == [1, 2, 3]
 
 
 async def test_the_connection_that_marked_less_than_another_is_notified(readers: EdgeCluster) -> None:
     """The place that counts is the highest of a moment; its connection is not notified."""
     first, second = await connect(readers), await connect(readers)
-    reads = readers.edges[0]._ephemeral.reads
     one, other = readers.edges[0].endpoint.clients  # in the order of connecting
     for number, index in ((one, 1), (other, 3), (one, 2)):
-        reads.mark(ReadPlace(ANN, CHAT, index, number))
-    readers.backend.mark_read(ANN, CHAT, 1, 3)
-    reads.committed([ReadRange(ANN, CHAT, 1, 3)])
+        readers.edges[0].read_state.mark_read(ReadPlace(ANN, CHAT, index, number))
     await until_read(first, CHAT, 3)
     await read(first, OTHER, 1)
     await until_read(second, OTHER, 1, unread=2)
@@ -111,7 +101,7 @@ async def test_the_connection_that_marked_less_than_another_is_notified(readers:
 
 async def test_nothing_is_announced_while_nobody_shows_it(readers: EdgeCluster) -> None:
     reads = readers.edges[0]._ephemeral.reads
-    reads.committed([ReadRange(ANN, CHAT, 1, 1)])
+    reads.committed([ReadPlace(ANN, CHAT, 1, 7)])
     assert (reads.is_wanted, reads._waiting) == (False, {})
 
 
@@ -122,17 +112,16 @@ async def test_the_wish_of_an_edge_that_is_gone_ends(readers: EdgeCluster, monke
     async with asyncio.timeout(WAIT_SECONDS):
         while reads.is_wanted:
             await asyncio.sleep(0.02)
-    reads.mark(ReadPlace(ANN, CHAT, 1, 7))
-    reads.committed([ReadRange(ANN, CHAT, 1, 1)])
-    assert (reads._waiting, reads._marked) == ({}, {})
+    reads.committed([ReadPlace(ANN, CHAT, 1, 7)])
+    assert reads._waiting == {}
 
 
 async def test_a_moment_has_a_bounded_number_of_places(readers: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_notices, "_WAITING_PLACES", 2)
     await connect(readers)
     reads = readers.edges[0]._ephemeral.reads
-    reads.committed([ReadRange(AccountId(number), CHAT, 1, 1) for number in (7, 8, 9)])
-    reads.committed([ReadRange(AccountId(8), CHAT, 2, 2)])
+    reads.committed([ReadPlace(AccountId(number), CHAT, 1, 0) for number in (7, 8, 9)])
+    reads.committed([ReadPlace(AccountId(8), CHAT, 2, 0)])
     assert [(one.account, one.index) for one in reads._waiting.values()] == [(7, 1), (8, 2)]
 
 

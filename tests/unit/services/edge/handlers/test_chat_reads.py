@@ -44,16 +44,40 @@ async def test_only_an_unknown_reply_is_requested(
 
     async def history(request: GetHistory) -> History:
         await service.record(request)
-        return History([], HEAD, unread=LEFT)
+        return History([], HEAD, unread=LEFT, read=min(HEAD, request.read_to or 0))
 
     service.bus.serve(subjects.GET_HISTORY, history, queue="message")
     await service.bus.start()
     await (await cluster.client(ME if is_here else OTHER)).until_synced()
-    reads = ChatReads(edge.bus, edge.chats, edge.read_state, noticed.append, WAIT_SECONDS)
+    reads = ChatReads(edge.bus, edge.accounts, edge.chats, edge.read_state, WAIT_SECONDS)
 
-    assert await reads.mark(MarkChatRead(CHAT, index, counts), ME, CONNECTION) == ChatMarkedRead(expected)
+    assert await reads.mark(MarkChatRead(CHAT, index, counts), ME, CONNECTION) == ChatMarkedRead(
+        expected, None if expected is None else min(index, HEAD)
+    )
     assert len(service.requests_of(GetHistory)) == requests
-    assert noticed == [ReadPlace(ME, CHAT, min(index, HEAD), CONNECTION)]
+    edge.read_state.notify_committed(noticed.extend)
     await edge.read_state.flush()
+    assert noticed == [ReadPlace(ME, CHAT, min(index, HEAD), CONNECTION)]
     assert cluster.backend.unread(ME, CHAT) == unread
+    await service.bus.stop()
+
+
+async def test_the_reply_is_the_state_and_not_the_requested_index(cluster: EdgeCluster) -> None:
+    """Another connection, on another edge, has read more a moment ago."""
+    cluster.backend.add_chat(CHAT, ME, OTHER)
+    cluster.backend.commit_texts(CHAT, OTHER, "a", "b", "c", "d")
+    service = FakeService("message", cluster.nats)
+
+    async def history(request: GetHistory) -> History:
+        read = max(request.read_to or 0, cluster.backend.cursor(ME, CHAT).read_index)
+        return History([], HEAD, unread=(HEAD - read, 0), read=read)
+
+    service.bus.serve(subjects.GET_HISTORY, history, queue="message")
+    await service.bus.start()
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    for edge in (here, there):
+        await (await cluster.client(ME, edge)).until_synced()
+    there.read_state.mark_read(ReadPlace(ME, CHAT, 3, CONNECTION))
+    reads = ChatReads(here.bus, here.accounts, here.chats, here.read_state, WAIT_SECONDS)
+    assert await reads.mark(MarkChatRead(CHAT, 2, counts=True), ME, CONNECTION) == ChatMarkedRead((1, 0), 3)
     await service.bus.stop()

@@ -42,11 +42,12 @@ class PagedMessages(FakeService):
         found = messages[start - 1 :: -1] if request.older else messages[start - 1 :]
         found = found[: request.count]
         unread = None if request.read_to is None else (max(0, len(messages) - request.read_to), 0)
-        return History(found[:A_REPLY], len(messages), more=len(found) > A_REPLY, unread=unread)
+        read = min(request.read_to or 0, len(messages))
+        return History(found[:A_REPLY], len(messages), more=len(found) > A_REPLY, unread=unread, read=read)
 
     async def _unread(self, request: GetUnread) -> Unread:
         await self.record(request)
-        unread = self._backend.unread(request.account, CHAT)
+        unread = self._backend.undelivered(request.account, CHAT)
         messages = [self._backend.chats[CHAT].messages[index - 1] for index in unread]
         return Unread(len(unread), messages[: min(A_REPLY, request.count)], {CHAT: (ME, OTHER)})
 
@@ -81,7 +82,7 @@ async def reader(cluster: EdgeCluster) -> AsyncIterator[PagedMessages]:
 
 def history(edge: Edge) -> MessageHistory:
     quotes = QuoteReader(edge.bus, "zh")
-    return MessageHistory(edge.bus, edge.accounts, edge.chats, edge.read_state, quotes, WAIT_SECONDS)
+    return MessageHistory(edge.bus, edge.accounts, edge.chats, edge.read_state, quotes, edge.left_out, WAIT_SECONDS)
 
 
 def indexes(page: MessagePage) -> list[int]:
@@ -101,7 +102,7 @@ async def test_history_is_fetched_over_several_replies(
     assert [shown.summary.nickname for shown in page.messages if shown.summary] == ["name-2"] * len(expected)
     assert len(reader.requests_of(GetHistory)) == replies
     await cluster.edges[0].read_state.flush()
-    assert cluster.backend.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
+    assert cluster.backend.undelivered(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(None, 8), (20, 8), (8, 8), (7, 7), (3, 3), (1, 1), (0, 0)])
@@ -160,7 +161,7 @@ async def test_what_the_backlog_leaves_to_the_client_is_fetched(
 async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
     cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster.backend, "mark_read", lambda *span: None)
+    monkeypatch.setattr(cluster.backend, "mark_delivered", lambda *span: None)
     page = await history(cluster.edges[0]).fetch(FetchUnread(None), ME)
     assert indexes(page) == [1, 2, 3]
     assert len(cluster.message.requests_of(MarkRead)) == 1

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.edge.receipts.read_state import Ranges, ReadBuffer, UnconfirmedPushes, merge_spans
+from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
@@ -106,13 +107,13 @@ def test_merging_keeps_the_indexes_in_as_few_ranges_as_possible(spans: Spans) ->
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), spans), max_size=10), st.integers(1, 5))
-def test_read_ranges_are_popped_once_and_put_back_whole(batches: list[tuple[int, int, Spans]], limit: int) -> None:
+def test_ranges_are_popped_once_and_put_back_whole(batches: list[tuple[int, int, Spans]], limit: int) -> None:
     state, expected = ReadBuffer(), set[tuple[int, int, int]]()
     for account, chat, ranges in batches:
         state.add(AccountId(account), {ChatId(chat): ranges} if ranges else {})
         expected |= {(account, chat, index) for index in covered(ranges)}
     first = state.pop_batch(limit)
-    state.put_back(first)
+    state.put_back(first, state)
     popped: list[ReadRange] = []
     while batch := state.pop_batch(limit):
         popped += batch
@@ -130,23 +131,32 @@ def test_posted_indexes_are_kept_in_any_order(batches: list[list[int]]) -> None:
 
 
 @given(spans, st.integers(1, 15), st.integers(1, 15))
-def test_the_first_unread_index_is_the_first_that_is_not_in_the_buffer(ranges: Spans, stored: int, end: int) -> None:
+def test_the_first_undelivered_index_is_the_first_not_in_the_buffer(ranges: Spans, stored: int, end: int) -> None:
     buffer = ReadBuffer()
     buffer.add(ANN, {TEAM: ranges} if ranges else {})
     expected = next((index for index in range(stored, end) if not buffer.covers(ANN, TEAM, index)), end)
-    assert buffer.first_unread(ANN, TEAM, stored, end) == expected
-    assert buffer.first_unread(BOB, TEAM, stored, end) == min(stored, end)
+    assert buffer.first_undelivered(ANN, TEAM, stored, end) == expected
+    assert buffer.first_undelivered(BOB, TEAM, stored, end) == min(stored, end)
 
 
-def test_a_chat_counts_as_read_unless_the_account_has_only_posted() -> None:
+def test_marking_and_posting_read_and_receiving_does_not() -> None:
     buffer = ReadBuffer()
-    buffer.add_posted(ANN, TEAM, [1, 2], 0.0)
-    buffer.add_posted(ANN, OTHER, [1], 0.0)
-    buffer.add(ANN, {OTHER: [(2, 2)]})
-    buffer.add_posted(BOB, OTHER, [3], 0.0)
-    ranges = buffer.pop_batch(10)
-    assert set(ranges) == {ReadRange(ANN, TEAM, 1, 2), ReadRange(ANN, OTHER, 1, 2), ReadRange(BOB, OTHER, 3, 3)}
-    assert buffer.of_read_chats(ranges) == [ReadRange(ANN, OTHER, 1, 2)]
+    buffer.add_posted(ANN, TEAM, [4, 5], 0.0, 8)
+    buffer.add(ANN, {TEAM: [(1, 2)], OTHER: [(2, 2)]})
+    buffer.add_read(ReadPlace(BOB, OTHER, 3, 9))
+    taken = buffer.take(0.0)
+    ranges = taken.pop_batch(10)
+    assert set(ranges) == {
+        ReadRange(ANN, TEAM, 1, 2, 5), ReadRange(ANN, TEAM, 4, 5, 0), ReadRange(ANN, OTHER, 2, 2, 0),
+        ReadRange(BOB, OTHER, 1, 3, 3),
+    }  # fmt: skip
+    reads = [ReadPlace(ANN, TEAM, 5, 8), ReadPlace(BOB, OTHER, 3, 9)]
+    assert sorted(taken.reads_of(ranges), key=lambda one: one.account) == reads
+    buffer.add_read(ReadPlace(BOB, OTHER, 1, 7))
+    buffer.put_back(ranges, taken)
+    again = buffer.take(0.0)
+    assert sorted(again.reads_of(again.pop_batch(10)), key=lambda one: one.account) == reads
+    assert not buffer.take(9.0)
 
 
 def test_accounts_that_have_only_posted_are_taken_later_unless_named() -> None:
@@ -160,13 +170,12 @@ def test_accounts_that_have_only_posted_are_taken_later_unless_named() -> None:
     first = buffer.take(4.9)
     assert first.accounts == {BOB}
     ranges = first.pop_batch(10)
-    assert ranges == first.of_read_chats(ranges) == [ReadRange(BOB, TEAM, 1, 2)]
+    assert ranges == [ReadRange(BOB, TEAM, 1, 2, 2)]
     buffer.add_posted(BOB, TEAM, [4], 7.0)
-    assert buffer.take(4.9, [BOB]).pop_batch(10) == [ReadRange(BOB, TEAM, 4, 4)]
+    assert buffer.take(4.9, [BOB]).pop_batch(10) == [ReadRange(BOB, TEAM, 4, 4, 4)]
     posted = buffer.take(5.0)
     ranges = posted.pop_batch(10)
-    assert ranges == [ReadRange(ANN, TEAM, 1, 1), ReadRange(ANN, TEAM, 3, 3)]
-    assert posted.of_read_chats(ranges) == []
+    assert ranges == [ReadRange(ANN, TEAM, 1, 1, 3), ReadRange(ANN, TEAM, 3, 3, 0)]
     buffer.add_posted(ANN, TEAM, [5], 8.0)
     assert not buffer.take(7.9)
     assert buffer.take(8.0)

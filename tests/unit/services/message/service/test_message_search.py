@@ -15,7 +15,7 @@ from tests.unit.services.message.service.test_queries import ANN, BOB, CEM, LOFT
 
 @pytest.fixture
 def harness(database: Database) -> QueryHarness:
-    return QueryHarness(database, MessageSettings(unread_per_chat=2))
+    return QueryHarness(database, MessageSettings(pushed_per_chat=2))
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def search(harness: QueryHarness) -> MessageSearch:
 
     harness.members.append(Member(CEM, Role.MEMBER, 1, 1, 1))
     queries = harness.queries
-    return MessageSearch(harness.store, queries._rosters, harness._versions, nodes, MessageSettings(unread_per_chat=2))
+    return MessageSearch(harness.store, queries._rosters, harness._versions, nodes, MessageSettings(pushed_per_chat=2))
 
 
 async def test_it_is_found_by_place_id_and_nonce(harness: QueryHarness, search: MessageSearch) -> None:
@@ -40,10 +40,10 @@ async def test_it_is_found_by_place_id_and_nonce(harness: QueryHarness, search: 
             await search.find(unknown)
 
 
-async def test_read_state_is_that_of_each_entitled_member(harness: QueryHarness, search: MessageSearch) -> None:
+async def test_delivery_is_that_of_each_entitled_member(harness: QueryHarness, search: MessageSearch) -> None:
     """Bob sees messages from index 3 on; those from 5 on may be unread. A login pushes the newest two of each chat."""
     await harness.post(ROOM, "11131")
-    await harness.mark_read(ANN, ROOM, (4, 4))
+    await harness.deliver(ANN, ROOM, (4, 4))
     assert (await search.find(FindMessage(ROOM, 2))).read == {CEM: False}
     assert (await search.find(FindMessage(ROOM, 2))).expired == [CEM]
     found = await search.find(FindMessage(ROOM, 4))

@@ -74,8 +74,13 @@ class QueryHarness:
             self.now += 10
             await self.store.post([Draft(AccountId(int(sender)), chat, Nonce(self._nonce), 2**62, b"x" * size)])
 
-    async def mark_read(self, account: AccountId, chat: ChatId, *spans: tuple[int, int]) -> None:
-        await self.queries.mark_read(MarkRead([ReadRange(account, chat, low, high) for low, high in spans]))
+    async def deliver(self, account: AccountId, chat: ChatId, *spans: tuple[int, int]) -> None:
+        """These messages have arrived, and are not read."""
+        await self.queries.mark_read(MarkRead([ReadRange(account, chat, low, high, 0) for low, high in spans]))
+
+    async def read(self, account: AccountId, chat: ChatId, index: int) -> None:
+        """The account has read everything up to this index."""
+        await self.queries.mark_read(MarkRead([ReadRange(account, chat, 1, index, index)]))
 
     async def sync_pages(self, account: AccountId) -> list[Synced]:
         """All pages, requested as an edge does."""
@@ -93,7 +98,7 @@ def harness(database: Database) -> QueryHarness:
 @pytest.fixture
 def small_replies(database: Database) -> QueryHarness:
     """With small replies and few unread messages per chat."""
-    return QueryHarness(database, MessageSettings(reply_bytes=720, unread_per_chat=4))
+    return QueryHarness(database, MessageSettings(reply_bytes=740, pushed_per_chat=4))
 
 
 def indexes(messages: list[Message]) -> list[int]:
@@ -101,17 +106,17 @@ def indexes(messages: list[Message]) -> list[int]:
 
 
 def chat_fields(entry: ChatSync) -> tuple[int, int, int, int, list[int]]:
-    return (entry.head, entry.read_index, entry.unread_from, entry.upto, indexes(entry.messages))
+    return (entry.head, entry.delivered_index, entry.missed_from, entry.upto, indexes(entry.messages))
 
 
 async def test_a_sync_holds_unread_messages_of_other_senders(harness: QueryHarness) -> None:
     await harness.post(ROOM, "2212122")
-    await harness.mark_read(ANN, ROOM, (1, 1), (4, 5))
+    await harness.deliver(ANN, ROOM, (1, 1), (4, 5))
     harness.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 1)]
     (page,) = await harness.sync_pages(ANN)
     room, hall = page.chats
     assert (room.chat, *chat_fields(room)) == (ROOM, 7, 1, 2, 7, [2, 6, 7])
-    assert room.read == [(4, 5)]
+    assert room.delivered == [(4, 5)]
     assert (hall.chat, *chat_fields(hall)) == (HALL, 0, 0, 1, 0, [])
     assert {message.body for message in room.messages} == {b"x"}
 
@@ -121,9 +126,9 @@ async def test_messages_before_the_join_are_not_unread(harness: QueryHarness) ->
     harness.entries = [ChatEntry(ROOM, 1, 5)]
     (page,) = await harness.sync_pages(ANN)
     assert chat_fields(page.chats[0]) == (6, 4, 5, 6, [5, 6])
-    await harness.mark_read(ANN, ROOM, (5, 5))
+    await harness.deliver(ANN, ROOM, (5, 5))
     (page,) = await harness.sync_pages(ANN)
-    assert (chat_fields(page.chats[0]), page.chats[0].read) == ((6, 5, 6, 6, [6]), [])
+    assert (chat_fields(page.chats[0]), page.chats[0].delivered) == ((6, 5, 6, 6, [6]), [])
     harness.entries = [ChatEntry(ROOM, 7, 7)]
     (page,) = await harness.sync_pages(ANN)
     assert chat_fields(page.chats[0]) == (6, 6, 7, 6, [])
@@ -138,10 +143,13 @@ async def test_a_sync_of_a_known_chat_has_only_the_head(harness: QueryHarness) -
 
 async def test_a_sync_has_only_the_newest_unread_messages(small_replies: QueryHarness) -> None:
     await small_replies.post(ROOM, "2" * 9)
-    await small_replies.mark_read(ANN, ROOM, (1, 1), (7, 7))
+    await small_replies.deliver(ANN, ROOM, (1, 1), (7, 7))
     small_replies.entries = [ChatEntry(ROOM, 1, 1)]
     (page,) = await small_replies.sync_pages(ANN)
     assert chat_fields(page.chats[0]) == (9, 1, 5, 9, [5, 6, 8, 9])
+    assert page.chats[0].left_out == 3
+    (few,) = (await small_replies.queries.sync(Sync(ANN, newest=1))).chats
+    assert (indexes(few.messages), few.left_out) == ([9], 0), "nothing is left out for good"
 
 
 async def test_a_full_sync_reply_names_the_index_to_continue_from(small_replies: QueryHarness) -> None:
@@ -180,7 +188,7 @@ async def test_pages_of_the_chat_list_are_pages_of_the_sync(harness: QueryHarnes
 async def test_a_sync_of_several_accounts_equals_their_single_syncs(harness: QueryHarness) -> None:
     await harness.post(ROOM, "12321")
     await harness.post(HALL, "33")
-    await harness.mark_read(BOB, ROOM, (3, 3))
+    await harness.deliver(BOB, ROOM, (3, 3))
     harness.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 2)]
     together = await harness.queries.sync(Sync(ANN, also=[BOB, CEM]))
     alone = {account: await harness.queries.sync(Sync(account)) for account in (ANN, BOB, CEM)}
@@ -199,7 +207,7 @@ async def test_a_sync_of_several_accounts_holds_as_many_as_fit(small_replies: Qu
 
 async def test_a_bare_sync_has_no_messages(harness: QueryHarness) -> None:
     await harness.post(ROOM, "221")
-    await harness.mark_read(ANN, ROOM, (1, 1))
+    await harness.deliver(ANN, ROOM, (1, 1))
     harness.entries = [ChatEntry(ROOM, 1, 1)]
     bare = await harness.queries.sync(Sync(ANN, also=[BOB], bare=True))
     assert chat_fields(bare.chats[0]) == (3, 1, 2, 3, [])
@@ -212,7 +220,7 @@ async def test_a_sync_without_chats_is_empty(harness: QueryHarness) -> None:
 
 async def test_a_chat_sync_continues_after_an_index_for_members(harness: QueryHarness) -> None:
     await harness.post(ROOM, "121212")
-    await harness.mark_read(ANN, ROOM, (1, 2), (5, 5))
+    await harness.deliver(ANN, ROOM, (1, 2), (5, 5))
     reply = await harness.queries.sync_chat(SyncChat(ROOM, [ANN, BOB, CEM], 3))
     assert (reply.head, reply.upto, indexes(reply.messages), reply.version) == (6, 6, [4, 5, 6], 2)
     assert reply.first_index == {ANN: 1, BOB: 3}
@@ -270,7 +278,7 @@ def chat_indexes(unread: Unread) -> list[tuple[ChatId, int]]:
 async def test_unread_messages_of_all_chats_are_sent_oldest_first(harness: QueryHarness) -> None:
     for chat, senders in ((HALL, "23"), (ROOM, "212"), (HALL, "1"), (LOFT, "2"), (HALL, "2")):
         await harness.post(chat, senders)
-    await harness.mark_read(ANN, ROOM, (1, 1))
+    await harness.deliver(ANN, ROOM, (1, 1))
     harness.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB)), ChatEntry(HALL, 1, 1), ChatEntry(LOFT, 1, 1, (ANN, CEM))]
     whole = await harness.queries.unread(GetUnread(ANN, 2**31))
     assert whole.total == len(whole.messages) == 5
@@ -301,13 +309,14 @@ async def test_unread_messages_are_those_of_a_sync(small_replies: QueryHarness) 
     await small_replies.post(ROOM, "2" * 9)
     await small_replies.post(HALL, "2122212")
     await small_replies.post(LOFT, "2222")
-    await small_replies.mark_read(ANN, ROOM, (1, 1), (7, 7))
-    await small_replies.mark_read(ANN, LOFT, (1, 4))
+    await small_replies.deliver(ANN, ROOM, (1, 1), (7, 7))
+    await small_replies.deliver(ANN, LOFT, (1, 4))
     small_replies.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 4, 5), ChatEntry(LOFT, 1, 1)]
     (page,) = await small_replies.sync_pages(ANN)
     synced = [(entry.chat, message.index) for entry in page.chats for message in entry.messages]
     counted = await small_replies.queries.unread(GetUnread(ANN, 0))
-    assert (counted.total, sorted(chat_indexes(await small_replies.queries.unread(GetUnread(ANN, 99))))) == (6, synced)
+    unread = await small_replies.queries.unread(GetUnread(ANN, 99))
+    assert (counted.total, sorted(chat_indexes(unread)), unread.left_out) == (6, synced, {ROOM: (4, 3)})
 
 
 async def test_unread_messages_of_chats_on_several_pages_of_the_chat_list(harness: QueryHarness) -> None:
@@ -323,7 +332,7 @@ async def test_unread_messages_are_sent_as_far_as_they_fit(small_replies: QueryH
     small_replies.entries = [ChatEntry(HALL, 1, 1), ChatEntry(ROOM, 1, 1)]
     first = await small_replies.queries.unread(GetUnread(ANN, 9))
     assert (first.total, chat_indexes(first)) == (4, [(ROOM, 1), (ROOM, 2)])
-    await small_replies.mark_read(ANN, ROOM, (1, 3))
+    await small_replies.deliver(ANN, ROOM, (1, 3))
     rest = await small_replies.queries.unread(GetUnread(ANN, 9))
     assert (rest.total, chat_indexes(rest)) == (1, [(HALL, 1)])
 
@@ -412,7 +421,7 @@ async def test_heads_of_all_requested_chats(harness: QueryHarness) -> None:
 async def test_account_deletion_erases_the_read_state(harness: QueryHarness) -> None:
     await harness.post(ROOM, "222")
     harness.entries = [ChatEntry(ROOM, 1, 1)]
-    await harness.mark_read(ANN, ROOM, (1, 3))
+    await harness.deliver(ANN, ROOM, (1, 3))
     await harness.queries.account_deleted(AccountDeleted(ANN))
     (page,) = await harness.sync_pages(ANN)
-    assert page.chats[0].read_index == 0
+    assert page.chats[0].delivered_index == 0

@@ -22,14 +22,16 @@ def harness(database: Database) -> QueryHarness:
 
 
 async def test_read_indexes_of_members(harness: QueryHarness) -> None:
-    """Bob has joined at the fifth message; nothing before it counts as unread. Nobody else is a member."""
+    """Bob has joined at the fifth message; nothing before it counts as unread. Nobody else is a member. What has only
+    arrived is not read."""
     await post(harness, ROOM, CLEO, (AT_ANN,), *[(Text("hm"),)] * 3, (AT_BOB,), (Text("hm"),), (AT_ANN,))
-    await harness.mark_read(ANN, ROOM, (1, 2), (4, 4))
-    await harness.mark_read(BOB, ROOM, (5, 5))
+    await harness.read(ANN, ROOM, 2)
+    await harness.deliver(ANN, ROOM, (3, 3), (5, 7))
+    await harness.read(BOB, ROOM, 5)
     members = [(BOB, ROOM), (ANN, ROOM), (ANN, HALL), (CLEO, ROOM), (ANN, LOFT)]
     found = await harness.queries.read_indexes(FindReadIndexes(members, counts=True))
     assert found.found == [
-        ReadIndex(ANN, ROOM, 2, 4, 1), ReadIndex(ANN, HALL, 0), ReadIndex(BOB, ROOM, 5, 2),
+        ReadIndex(ANN, ROOM, 2, 5, 1), ReadIndex(ANN, HALL, 0), ReadIndex(BOB, ROOM, 5, 2),
     ]  # fmt: skip
     found = await harness.queries.read_indexes(FindReadIndexes(members))
     assert [(one.index, one.unread) for one in found.found] == [(2, 0), (0, 0), (5, 0)]
@@ -37,19 +39,24 @@ async def test_read_indexes_of_members(harness: QueryHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("account", "index", "unread"),
-    [(ANN, 0, (4, 1)), (ANN, 2, (4, 1)), (ANN, 5, (2, 1)), (ANN, 9, (0, 0)), (BOB, 1, (2, 0)), (BOB, 6, (1, 0))],
-)
+    ("account", "index", "unread", "read"),
+    [
+        (ANN, 0, (5, 1), 2), (ANN, 2, (5, 1), 2), (ANN, 5, (2, 1), 5), (ANN, 9, (0, 0), 7),
+        (BOB, 1, (2, 0), 5), (BOB, 6, (1, 0), 6),
+    ],
+)  # fmt: skip
 async def test_what_is_left_after_a_read(
-    harness: QueryHarness, account: AccountId, index: int, unread: tuple[int, int]
+    harness: QueryHarness, account: AccountId, index: int, unread: tuple[int, int], read: int
 ) -> None:
-    """Nothing is marked by the question."""
+    """By the state, which may be beyond the index, and is never beyond the last message. Nothing is marked by the
+    question."""
     await post(harness, ROOM, CLEO, (AT_ANN,), *[(Text("hm"),)] * 3, (AT_BOB,), (Text("hm"),), (AT_ANN,))
-    await harness.mark_read(ANN, ROOM, (1, 2), (4, 4))
-    await harness.mark_read(BOB, ROOM, (5, 5))
+    await harness.read(ANN, ROOM, 2)
+    await harness.deliver(ANN, ROOM, (3, 3), (5, 7))
+    await harness.read(BOB, ROOM, 5)
     for _ in range(2):
         page = await harness.queries.history(GetHistory(ROOM, -1, 1, actor=account, read_to=index))
-        assert (page.head, page.unread) == (7, unread)
+        assert (page.head, page.unread, page.read) == (7, unread, read)
     assert (await harness.queries.history(GetHistory(ROOM, -1, 1, actor=account))).unread is None
 
 
@@ -62,13 +69,15 @@ async def test_readers_of_a_message(harness: QueryHarness) -> None:
     harness.members.append(Member(CEM, Role.MEMBER, 1, 3, 1))
     await post(harness, ROOM, CEM, *[(Text("hm"),)] * 6)
     assert await readers_of(harness, 3) == Readers(0, [])
-    await harness.mark_read(ANN, ROOM, (1, 1), (3, 4))
-    await harness.mark_read(CEM, ROOM, (1, 6))
-    assert [(await readers_of(harness, index)).accounts for index in (1, 2, 3, 4, 5)] == [[ANN], [], [ANN], [ANN], []]
-    await harness.mark_read(BOB, ROOM, (3, 6))
+    await harness.deliver(ANN, ROOM, (1, 6))
+    assert await readers_of(harness, 3) == Readers(0, []), "it has only arrived"
+    await harness.read(ANN, ROOM, 4)
+    await harness.read(CEM, ROOM, 6)
+    assert [(await readers_of(harness, index)).accounts for index in (1, 2, 3, 4, 5)] == [[ANN]] * 4 + [[]]
+    await harness.read(BOB, ROOM, 6)
     assert await readers_of(harness, 3) == Readers(2, [ANN, BOB])
     assert await readers_of(harness, 3, after=ANN, actor=BOB) == Readers(2, [BOB])
-    assert (await readers_of(harness, 2, actor=CEM)).accounts == []
+    assert (await readers_of(harness, 5, actor=CEM)).accounts == [BOB]
 
 
 async def test_readers_come_in_pages(harness: QueryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +85,7 @@ async def test_readers_come_in_pages(harness: QueryHarness, monkeypatch: pytest.
     harness.members = [Member(AccountId(number), Role.MEMBER, 1, number, 1) for number in range(1, 5)]
     await post(harness, ROOM, CLEO, (Text("hm"),))
     for number in range(1, 5):
-        await harness.mark_read(AccountId(number), ROOM, (1, 1))
+        await harness.read(AccountId(number), ROOM, 1)
     assert await readers_of(harness, 1) == Readers(4, [ANN, BOB], more=True)
     assert await readers_of(harness, 1, after=2) == Readers(4, [CEM, AccountId(4)])
 

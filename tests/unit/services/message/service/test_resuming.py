@@ -44,7 +44,7 @@ async def test_the_last_active_chats_come_first_with_their_newest_messages(harne
 async def test_chats_of_which_the_client_has_everything_are_left_out(harness: QueryHarness) -> None:
     await harness.post(ROOM, "2222")
     await harness.post(LOFT, "22222")
-    await harness.mark_read(ANN, ROOM, (1, 3))
+    await harness.read(ANN, ROOM, 3)
     resumed = await resume(harness, {ROOM: 3, HALL: 0, LOFT: 5, ChatId(99): 7})
     assert [fields(chat) for chat in resumed.chats] == [(ROOM, 4, 4, [4])]
     assert (resumed.chats[0].read_index, resumed.chats[0].unread) == (3, 1)
@@ -65,12 +65,13 @@ async def test_a_chat_with_another_state_than_the_known_one_is_listed(harness: Q
 
     assert await listed({}) == await listed(known) == []
     assert await listed(dict.fromkeys(have, 0)) == [(ROOM, 3, 4, []), (HALL, 0, 1, [])]  # LOFT's is not known now
-    await harness.mark_read(ANN, ROOM, (1, 1))
+    await harness.read(ANN, ROOM, 1)
     assert await listed(known) == [(ROOM, 3, 4, [])]
     assert await listed({HALL: known[HALL]}) == []
-    await harness.mark_read(ANN, ROOM, (3, 3))
     (room,) = (await harness.queries.resume(Resume(ANN, have, 30, 2, states=known))).chats
-    assert (room.read_index, room.unread) == (1, 1)
+    assert (room.read_index, room.unread) == (1, 2)
+    await harness.deliver(ANN, ROOM, (2, 3))
+    assert await listed(known | {ROOM: room.state}) == []
     harness.entries[1] = ChatEntry(HALL, 1, 1, state=9)
     assert await listed(known | {ROOM: room.state}) == [(HALL, 0, 1, [])]
 

@@ -1,12 +1,13 @@
-"""Read state: merged, limited to posted indexes, never lost."""
+"""What is delivered and what is read: merged, limited to posted indexes, never lost; beside the version before."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
 
 import pytest
+import sqlalchemy as sa
 
-from services.message.domain import ReadState
+from services.message.domain import Cursor
 from services.message.store import MessageStore
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
@@ -25,22 +26,22 @@ async def store(database: Database) -> MessageStore:
     return store
 
 
-async def state(store: MessageStore, account: AccountId = ANN, chat: ChatId = ROOM) -> ReadState | None:
+async def state(store: MessageStore, account: AccountId = ANN, chat: ChatId = ROOM) -> Cursor | None:
     return (await store.read(lambda snapshot: snapshot.cursors([(account, chat)]))).get((account, chat))
 
 
 async def test_ranges_are_merged_and_may_be_repeated(store: MessageStore) -> None:
     for low, high in ((5, 6), (1, 2), (8, 8), (5, 6), (3, 3)):
         await store.mark_read([ReadRange(ANN, ROOM, low, high)], MANY)
-    assert await state(store) == ReadState(3, ((5, 6), (8, 8)))
+    assert await state(store) == Cursor(3, ((5, 6), (8, 8)))
     await store.mark_read([ReadRange(ANN, ROOM, 4, 7)], MANY)
-    assert await state(store) == ReadState(8)
+    assert await state(store) == Cursor(8)
 
 
 async def test_indexes_never_posted_cannot_be_read(store: MessageStore) -> None:
     ranges = [ReadRange(ANN, ROOM, 18, 2**62), ReadRange(ANN, ROOM, -5, 1), ReadRange(BOB, ROOM, 21, 30)]
     await store.mark_read([*ranges, ReadRange(BOB, HALL, 1, 1), ReadRange(BOB, ROOM, 9, 8)], MANY)
-    assert await state(store) == ReadState(1, ((18, 20),))
+    assert await state(store) == Cursor(1, ((18, 20),))
     assert await state(store, BOB) is None
     assert await state(store, BOB, HALL) is None
     await store.mark_read([], MANY)
@@ -48,7 +49,57 @@ async def test_indexes_never_posted_cannot_be_read(store: MessageStore) -> None:
 
 async def test_the_number_of_gaps_is_bounded(store: MessageStore) -> None:
     await store.mark_read([ReadRange(ANN, ROOM, index, index) for index in range(2, 21, 2)], 3)
-    assert await state(store) == ReadState(14, ((16, 16), (18, 18), (20, 20)))
+    assert await state(store) == Cursor(0, ((16, 16), (18, 18), (20, 20)))
+
+
+async def test_delivery_does_not_read(store: MessageStore) -> None:
+    await store.mark_read([ReadRange(ANN, ROOM, 1, 9, 0), ReadRange(ANN, ROOM, 12, 12, 0)], MANY)
+    assert await state(store) == Cursor(9, ((12, 12),), 0)
+    await store.mark_read([ReadRange(ANN, ROOM, 15, 15, 15), ReadRange(BOB, ROOM, 1, 25, 25)], MANY)
+    assert await state(store) == Cursor(9, ((12, 12), (15, 15)), 15), "who writes has read, and need not have received"
+    assert await state(store, BOB) == Cursor(20, marked=20), "no more than there is"
+    await store.mark_read([ReadRange(ANN, ROOM, 1, 11, 11)], MANY)
+    assert await state(store) == Cursor(12, ((15, 15),), 15), "what is read stays read"
+
+
+async def test_edges_of_the_version_before_have_one_state_until_this_version_writes_it(store: MessageStore) -> None:
+    """They say nothing of reading; a range of theirs from the first message on may be a read, and counts as one."""
+    await store.mark_read([ReadRange(ANN, ROOM, 1, 5), ReadRange(ANN, ROOM, 7, 8)], MANY)
+    assert await state(store) == Cursor(5, ((7, 8),)), "read up to 5"
+    await store.mark_read([ReadRange(ANN, ROOM, 6, 6, 0)], MANY)
+    assert await state(store) == Cursor(8, marked=5)
+    await store.mark_read([ReadRange(ANN, ROOM, 9, 12)], MANY)
+    assert await state(store) == Cursor(12, marked=5), "has arrived by an edge of the version before"
+    await store.mark_read([ReadRange(ANN, ROOM, 1, 7)], MANY)
+    assert await state(store) == Cursor(12, marked=7), "was read by one"
+
+
+_BEFORE = (
+    "INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES (:account, 1, 0, '[]') ON CONFLICT DO NOTHING",
+    "UPDATE cursors SET read_index = :index, above = :above WHERE account_id = :account AND chat_id = 1",
+)
+"""As a replica of the version before writes, under the lock of the row."""
+
+
+async def test_a_replica_of_the_version_before_writes_between(store: MessageStore, database: Database) -> None:
+    """Rows that this version has not written are one state; of others it moves what is delivered alone."""
+
+    async def write(account: AccountId, index: int, above: str = "[]") -> None:
+        def statements(connection: sa.Connection) -> None:
+            for statement in _BEFORE:
+                connection.execute(sa.text(statement), {"account": account, "index": index, "above": above})
+
+        await database.write(statements)
+
+    await write(ANN, 4, "[[6,6]]")
+    assert await state(store) == Cursor(4, ((6, 6),))
+    await store.mark_read([ReadRange(ANN, ROOM, 5, 9, 0), ReadRange(BOB, ROOM, 1, 2, 2)], MANY)
+    await write(ANN, 12)
+    await write(BOB, 7, "[[9,9]]")
+    assert await state(store) == Cursor(12, marked=4)
+    assert await state(store, BOB) == Cursor(7, ((9, 9),), 2)
+    await store.mark_read([ReadRange(ANN, ROOM, 1, 8, 8)], MANY)
+    assert await state(store) == Cursor(12, marked=8)
 
 
 @pytest.fixture
@@ -67,7 +118,7 @@ async def test_replicas_lose_no_range(store: MessageStore, other: MessageStore) 
     parts = [ranges[start : start + 16] for start in range(0, len(ranges), 16)]
     await asyncio.gather(*((store, other)[number % 2].mark_read(part, MANY) for number, part in enumerate(parts)))
     for account in accounts:
-        assert await state(store, account) == ReadState(20)
+        assert await state(store, account) == Cursor(20)
 
 
 async def test_erase_deletes_only_the_read_state_of_the_account(store: MessageStore) -> None:
@@ -77,5 +128,5 @@ async def test_erase_deletes_only_the_read_state_of_the_account(store: MessageSt
     await store.erase(ANN)
     assert await store.with_read_state([ANN, BOB, AccountId(99)]) == [BOB]
     assert await state(store) is None
-    assert await state(store, BOB) == ReadState(4)
+    assert await state(store, BOB) == Cursor(4)
     assert await store.read(lambda snapshot: snapshot.heads([ROOM])) == {ROOM: 20}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.message.domain import ReadState
+from services.message.domain import Cursor
 from services.message.store import MessageStore, Snapshot, snapshot
 from services.message.store.posting import post
 from services.message.store.set_statements import SetStatement, StatementRows, _json, array_texts
@@ -109,8 +109,8 @@ async def test_cursors_by_account_and_chat(store: MessageStore) -> None:
     await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(ANN, ROOM, 5, 6), ReadRange(BOB, ROOM, 1, 1)], 9)
     keys = [(ANN, ROOM), (BOB, ROOM), (BOB, HALL)]
     assert await store.read(lambda snap: snap.cursors(keys)) == {
-        (ANN, ROOM): ReadState(3, ((5, 6),)),
-        (BOB, ROOM): ReadState(1),
+        (ANN, ROOM): Cursor(3, ((5, 6),)),
+        (BOB, ROOM): Cursor(1),
     }
 
 

@@ -1,0 +1,96 @@
+"""Missed messages that are too many to be pushed: the system account tells their recipient of them, then they count as
+delivered. They are in the history, and are not read."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+from services.edge.dialects.encoded_message import other_member
+from services.edge.presence.profiles import fetch_summaries
+from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher
+from services.edge.upstream.single_post import post_one
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.admin import OpenNotices
+from shared.contract.body import pack_segments
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId, Nonce
+from shared.contract.message import Draft
+from shared.contract.model import MemberPair, Text
+from shared.contract.session import GetChats
+from shared.setting_types import Language
+from shared.tasks import Tasks
+from shared.telemetry import log
+
+_log = log(__name__)
+_SECONDS = 5.0
+_TEXTS: Mapping[Language, str] = {
+    "zh": "「{chat}」里有 {messages} 条较早的消息没有推送，请在历史记录里查看。",
+    "en": "{messages} older messages of {chat} were not pushed. They are in its history.",
+}
+_Skipped = tuple[AccountId, ChatId, int]
+
+
+class LeftOutMessages:
+    """What nobody could be notified of stays undelivered. Nobody is notified of it twice."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        publisher: MessagePublisher,
+        read_state: ReadStateFlusher,
+        tasks: Tasks,
+        clock: Callable[[], float],
+        language: Language,
+    ) -> None:
+        self._bus = bus
+        self._publisher = publisher
+        self._read_state = read_state
+        self._tasks = tasks
+        self._clock = clock
+        self._language = language
+        self._notifying: set[_Skipped] = set()
+
+    def skip(self, account: AccountId, chat: ChatId, upto: int, messages: int, pair: MemberPair | None) -> None:
+        """The account is not pushed what it has missed of the chat up to this index: so many messages of others.
+        `pair`: of a private chat."""
+        if not messages:
+            self._read_state.mark_delivered(account, {chat: [(1, upto)]})
+        elif (skipped := (account, chat, upto)) not in self._notifying:
+            self._notifying.add(skipped)
+            self._read_state.wait_for(account, self._tasks.start(self._notify(skipped, messages, pair), "left out"))
+
+    async def _notify(self, skipped: _Skipped, messages: int, pair: MemberPair | None) -> None:
+        account, chat, upto = skipped
+        try:
+            name = await self._name(account, chat, pair)
+            await self._post(skipped, _TEXTS[self._language].format(chat=name, messages=messages))
+            self._read_state.mark_delivered(account, {chat: [(1, upto)]})
+        except RequestError as error:
+            _log.warning("no notice of messages that are not pushed", account=account, chat=chat, error=str(error))
+        finally:
+            self._notifying.discard(skipped)
+
+    async def _name(self, account: AccountId, chat: ChatId, pair: MemberPair | None) -> str:
+        if pair is not None:
+            other = other_member(pair, account)
+            found = (await fetch_summaries(self._bus, [other], _SECONDS)).get(other)
+            return found.nickname if found is not None else str(chat)
+        reply = await self._bus.request(subjects.GET_CHATS, GetChats([chat], account), seconds=_SECONDS, retry=True)
+        return next((one.name for one in reply.chats), "") or str(chat)
+
+    async def _post(self, skipped: _Skipped, text: str) -> None:
+        """Returns once it is committed. Raises RequestError."""
+        account, _, _ = skipped
+        opened = await self._bus.request(subjects.OPEN_NOTICES, OpenNotices([account]), seconds=_SECONDS, retry=True)
+        if account not in opened.chats:
+            return  # it is deleted
+        digest = hashlib.blake2b(repr(skipped).encode(), digest_size=8).digest()
+        nonce = Nonce(int.from_bytes(digest) & NONCE_BITS)
+        deadline, body = self._publisher.deadline(), pack_segments((Text(text),))
+        draft = Draft(SYSTEM_ACCOUNT, opened.chats[account], nonce, deadline, body, opened.face)
+        try:
+            await post_one(self._publisher, draft, self._clock())
+        except RequestError as error:
+            if error.failure.code is not ErrorCode.CONFLICT:  # the chat had another name at the first notice
+                raise
