@@ -7,7 +7,7 @@
  *   gap names what was not. `covered`: a sync has sent the changes up to this one. `state`: of the last head.
  * @typedef {{[E in Native.Event as E["ev"]]: E} & {verify: Native.VerificationInfo, head: Native.ChatHead,
  *   gap: {chat: number, from: number, to: number}, reset: {epoch: string}, state: {state: Dragoman["state"], error?: DragomanError},
- *   storage: {error: unknown}, outcome: {nonce: string, reply?: Native.SendReply, error?: DragomanError}}} Events
+ *   storage: {error: unknown}, outcome: {nonce: string, draft: Draft, reply?: Native.SendReply, error?: DragomanError}}} Events
  * @typedef {{WebSocket?: typeof WebSocket, storage?: Omit<Storage, "clear">, key?: string, epoch?: string,
  *   have?: Record<string, number[]>, outboxLimit?: number, timeline?: number, random?: () => number}} Options
  */
@@ -383,7 +383,7 @@ export class Dragoman {
       if (error?.code === "unauthenticated") return new Promise(wait); // the next login sends it
       this.outbox = this.outbox.filter((one) => one !== draft);
       this.#stored((storage) => storage.removeItem(this.#entryOf(draft)));
-      this.#emit("outcome", { nonce: draft.nonce, ...(error ? { error } : { reply }) });
+      this.#emit("outcome", { nonce: draft.nonce, draft, ...(error ? { error } : { reply }) });
       for (const { resolve, reject } of this.#sends.get(draft) ?? []) error ? reject(error) : resolve(reply);
       this.#sends.delete(draft);
       if (!error) this.#sent(draft, reply);

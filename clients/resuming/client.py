@@ -34,9 +34,10 @@ _REACH, _SYNC = "client_reach", "client_sync"
 
 
 class ResumingClient:
-    """`give` gets the server's events, and the client's own: `gap`, `reset`, `head`, `synced`, `state`, and `storage`
-    with what the storage raised. What it raises ends `run`. `positions`: of a former client, whose messages the caller
-    still has. `timeline`: so many of the newest messages of a chat are given after an absence, at most 100."""
+    """`give` gets the server's events, and the client's own: `gap`, `reset`, `head`, `synced`, `state`, `storage` with
+    what the storage raised, and the `outcome` of each message of the outbox. What it raises ends `run`. `positions`: of
+    a former client, whose messages the caller still has. `timeline`: so many of the newest messages of a chat are given
+    after an absence, at most 100."""
 
     def __init__(
         self,
@@ -201,8 +202,10 @@ class ResumingClient:
                     await asyncio.sleep(RETRY_MS / 1000)
                     return connection.abort()
                 self._outbox.complete(draft, error)
+                self._give({"ev": "outcome", "draft": draft, "error": error})
             else:
                 self._outbox.complete(draft, reply)
+                self._give({"ev": "outcome", "draft": draft, "reply": reply})
 
     def _note_sent(self, connection: NativeConnection, draft: Draft, reply: Members) -> None:
         """This connection gets no event of it. What is not shown as it was sent is fetched."""

@@ -55,6 +55,8 @@ const outcome = (sent) => sent.then(() => "stored", ({ code }) => `refused: ${co
 for (const { name, frames, end, then } of TABLE.replies) {
   test(`replies: ${name}`, async () => {
     const client = made();
+    const results = [];
+    client.on("outcome", ({ draft, error }) => results.push([draft.text, error?.code]));
     await served();
     const [first, second] = ["first", "second"].map((text) => outcome(client.send({ chat: 5, text, nonce: text })));
     const { socket, draft } = await nextSend();
@@ -68,6 +70,8 @@ for (const { name, frames, end, then } of TABLE.replies) {
     assert.equal((await store(await nextSend(), 4)).nonce, "second");
     assert.deepEqual([await first, await second], [then === "sent again" ? "stored" : then, "stored"]);
     assert.deepEqual(client.outbox, []);
+    const [, code] = /^refused: (.*)$/.exec(then) ?? [];
+    assert.deepEqual(results, [["first", code], ["second", undefined]]);
   });
 }
 

@@ -96,6 +96,9 @@ async def test_replies(case: dict[str, Any]) -> None:
         assert (await server.store(4))["nonce"] == "second"
         assert [await first, await second] == ["stored" if is_again else case["then"], "stored"]
         assert server.is_idle
+        await until(lambda: len(user.given("outcome")) == 2)
+        results = [(one["draft"]["text"], one["error"].code if "error" in one else "") for one in user.given("outcome")]
+        assert results == [("first", case["then"].partition("refused: ")[2]), ("second", "")]
 
 
 async def storage_that_fails(server: PlayedServer) -> None:
