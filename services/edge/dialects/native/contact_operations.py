@@ -22,7 +22,7 @@ CONTACT_OPERATIONS: tuple[Operation, ...] = (
         _WRITE, MANAGES, parameters.ProfileParameters, _Nothing, requests.set_profile,
     ),
     Operation(
-        "find", "the accounts with exactly this number, username or e-mail address",
+        "find", "the accounts that have this whole number, username or e-mail address",
         RateClass.EXPENSIVE, READS, parameters.FindParameters, results.FindResult, requests.find,
     ),
     Operation("friends", "list the friends", _READ, READS, _NoParameters, results.FriendsResult, requests.friends),
