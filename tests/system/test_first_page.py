@@ -44,7 +44,8 @@ CLIENT = """async (edge) => {
   const sent = await Promise.all(["one", "two"].map((text) => client.send({ chat, text })));
   await both;
   client.close();
-  return [sent.map(({ index }) => index), given, JSON.parse(localStorage.dragoman).outbox];
+  const drafts = Object.keys(localStorage).filter((name) => name.startsWith("dragoman/"));
+  return [sent.map(({ index }) => index), given, drafts];
 }"""
 
 ACCOUNTS = "JSON.parse(sessionStorage.getItem('dragoman.accounts'))"
