@@ -9,7 +9,7 @@ DIR/backup.json                      the manifest, written last: a backup withou
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from services.cli.backup import postgresql, sqlite
+from services.cli.backup.digests import digests_of, verify
 from services.cli.data import locked, prepare
 from services.cli.databases import database_urls, skip_numbers
 from services.cli.embedded.credentials import write_private
@@ -39,13 +40,14 @@ _LOST = {
 
 class Manifest(msgspec.Struct, frozen=True):
     """`version`: Dragoman's; `made`: Unix milliseconds; `databases`: sqlite or postgresql; `media`: are included;
-    `stores`: the names of the databases."""
+    `stores`: the names of the databases; `digests`: SHA-256 of databases and keys by name, which older backups lack."""
 
     version: str
     made: int
     databases: str
     media: bool
     stores: tuple[str, ...] = ("message", "session", "auth")
+    digests: dict[str, str] = {}
 
 
 @contextmanager
@@ -70,7 +72,7 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
         write_private(directory / _KEYS / key.name, key.read_bytes())
     if with_media := not settings.media.bucket_url:
         _copy_media(settings.media.directory, directory / _MEDIA)
-    manifest = Manifest(version, now_ms(), kind, with_media, tuple(urls))
+    manifest = Manifest(version, now_ms(), kind, with_media, tuple(urls), digests_of(directory, _KEYS))
     write_private(directory / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest
 
@@ -86,7 +88,8 @@ def write_metric(manifest: Manifest, file: Path) -> None:
 
 @_owner_only()
 def restore(settings: Settings, directory: Path) -> Manifest:
-    """Restore into an installation that is stopped and empty. Raises the errors of `back_up`."""
+    """Restore into an installation that is stopped and empty; a failure leaves it empty. Raises the errors of
+    `back_up`."""
     manifest, urls = _manifest(directory), database_urls(settings)
     if manifest.databases != _kind(settings):
         raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
@@ -94,17 +97,20 @@ def restore(settings: Settings, directory: Path) -> Manifest:
         raise OperatorError(
             f"the backup is of the databases {', '.join(manifest.stores)}, the settings are of {', '.join(urls)}"
         )
+    verify(directory, manifest.digests, [_KEYS, *(f"{_MEDIA}/{room}" for room in DIRECTORIES if manifest.media)])
     prepare(settings.data)
-    with locked(settings.data):
+    with locked(settings.data), ExitStack() as undo:
         _require_nothing(settings)
-        (sqlite.restore if manifest.databases == "sqlite" else postgresql.restore)(urls, directory)
+        (sqlite if manifest.databases == "sqlite" else postgresql).restore(urls, directory, undo)
         renew_epoch(urls["message"])
         skip_numbers(settings)
+        undo.callback(_empty, settings)
         settings.auth.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         for key in (directory / _KEYS).glob("*.pem"):
             write_private(settings.auth.keys / key.name, key.read_bytes())
         if manifest.media:
             _copy_media(directory / _MEDIA, settings.media.directory)
+        undo.pop_all()
     return manifest
 
 
@@ -115,14 +121,16 @@ def restore_only(settings: Settings, directory: Path, name: str) -> str:
     manifest, urls = _manifest(directory), database_urls(settings)
     if manifest.databases != _kind(settings):
         raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
+    verify(directory, manifest.digests, ())
     prepare(settings.data)
-    with locked(settings.data):
+    with locked(settings.data), ExitStack() as undo:
         if manifest.databases == "sqlite":
-            sqlite.restore({name: urls[name]}, directory)
+            sqlite.restore({name: urls[name]}, directory, undo)
         else:
-            postgresql.restore(urls, directory, only=name)
+            postgresql.restore(urls, directory, undo, only=name)
         if name == "message":
             renew_epoch(urls[name])
+        undo.pop_all()
     made = datetime.fromtimestamp(manifest.made / 1000, UTC)
     return f"{name} is as it was on {made:%Y-%m-%d %H:%M:%S} UTC: {_LOST[name]} since then are lost"
 
@@ -157,6 +165,13 @@ def _require_nothing(settings: Settings) -> None:
     filled = [place for place in (settings.auth.keys, *media) if place.is_dir() and any(place.glob("[!.]*"))]
     if filled:
         raise OperatorError(f"{filled[0]} is not empty: nothing is overwritten, restore into a new installation")
+
+
+def _empty(settings: Settings) -> None:
+    """Of what a restore that failed has copied into places that were empty."""
+    for place in (settings.auth.keys, *(settings.media.directory / room for room in DIRECTORIES)):
+        for file in place.glob("[!.]*"):
+            file.unlink()
 
 
 def _copy_media(source: Path, target: Path) -> None:

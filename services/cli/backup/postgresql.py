@@ -4,12 +4,17 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from services.cli.options import OperatorError
 from shared.database import make_engine
+
+_TABLES = """
+    SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
+    WHERE schemaname = ANY(current_schemas(false))"""
 
 
 def back_up(urls: Mapping[str, str], directory: Path) -> None:
@@ -20,12 +25,14 @@ def back_up(urls: Mapping[str, str], directory: Path) -> None:
         _run("pg_dump", url, "--format=custom", *chosen, f"--file={directory / _dump(schemas)}")
 
 
-def restore(urls: Mapping[str, str], directory: Path, only: str = "") -> None:
-    """Restore into databases whose schemas have no tables; the user needs the right to recreate these schemas. `only`:
-    the name of the only one to restore. Raises OperatorError, ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
+def restore(urls: Mapping[str, str], directory: Path, undo: ExitStack, only: str = "") -> None:
+    """Restore into databases whose schemas have no tables; the user needs the right to recreate these schemas. `undo`
+    gets what removes the restored tables. `only`: the name of the only one to restore. Raises OperatorError,
+    ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
     for name, place in urls.items():
         if only in ("", name):
             _require_no_tables(name, place)
+    undo.callback(_drop_tables, [place for name, place in urls.items() if only in ("", name)])
     for url, schemas in _databases(urls).items():
         if only and only not in schemas:
             continue
@@ -67,6 +74,17 @@ def _require_no_tables(name: str, url: str) -> None:
         engine.dispose()
     if count:
         raise OperatorError(f"the database of {name} has tables: nothing is overwritten, restore into a new one")
+
+
+def _drop_tables(urls: Iterable[str]) -> None:
+    for url in urls:
+        engine = make_engine(url)
+        try:
+            with engine.begin() as connection:
+                for table in connection.execute(sa.text(_TABLES)).scalars().all():
+                    connection.exec_driver_sql(f"DROP TABLE {table} CASCADE")
+        finally:
+            engine.dispose()
 
 
 def _create_schema(url: str, schema: str) -> None:

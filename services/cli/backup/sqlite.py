@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,34 +20,51 @@ def back_up(urls: Mapping[str, str], directory: Path) -> None:
         _copy(source, directory / f"{name}.db")
 
 
-def restore(urls: Mapping[str, str], directory: Path) -> None:
-    """Raises OperatorError, sqlite3.Error, OSError."""
+def restore(urls: Mapping[str, str], directory: Path, undo: ExitStack) -> None:
+    """`undo` gets what removes the restored files. Raises OperatorError, sqlite3.Error, OSError."""
     targets = {name: _file(url) for name, url in urls.items()}
     for target in targets.values():
         for file in (target, target.with_name(f"{target.name}-wal")):
             if file.exists():
                 raise OperatorError(f"{file} exists: nothing is overwritten, restore into a new installation")
-    for name, target in targets.items():
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.new")
+    drafts = {name: target.with_name(f".{target.name}.new") for name, target in targets.items()}
+    undo.callback(_remove, [*drafts.values(), *targets.values()])
+    for name, draft in drafts.items():
+        draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _copy(directory / f"{name}.db", draft)
-        draft.replace(target)
+    for name, draft in drafts.items():
+        draft.replace(targets[name])
+
+
+def _remove(databases: Iterable[Path]) -> None:
+    for database in databases:
+        for end in ("", "-wal", "-shm", "-journal"):
+            database.with_name(f"{database.name}{end}").unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a database, check the copy's integrity, and flush it to disk. Raises sqlite3.DatabaseError."""
     target.unlink(missing_ok=True)
-    with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as original:
-        with closing(sqlite3.connect(target)) as copy:
-            original.backup(copy)
-            copy.execute("PRAGMA journal_mode=DELETE").fetchall()
-            if (found := copy.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(f"{source} is damaged: {found}")
+    if not source.is_file():
+        raise OperatorError(f"{source} is missing: the backup is not complete")
+    try:
+        _copy_checked(source, target)
+    except sqlite3.Error as error:
+        raise OperatorError(f"{source} cannot be copied: {error}") from error
     descriptor = os.open(target, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _copy_checked(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as original:
+        with closing(sqlite3.connect(target)) as copy:
+            original.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE").fetchall()
+            if (found := copy.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(found)
 
 
 def _file(url: str) -> Path:

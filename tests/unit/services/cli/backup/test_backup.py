@@ -1,13 +1,15 @@
 """`dragoman backup` and `dragoman restore`: contents and errors."""
 
+import errno
 import fcntl
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from services.auth.adapters.signing_keys import ensure_keys
+from services.cli.backup import archive
 from services.cli.data import Run, write_run
 from services.cli.main import main
 from services.cli.up_plan import SERVICES
@@ -184,7 +187,9 @@ def test_restore_rejects_an_incomplete_backup(installation: Path, tmp_path: Path
 def test_error_for_a_damaged_database(installation: Path, tmp_path: Path) -> None:
     (installation / "session.db").write_bytes(b"no database, but some text that is long enough" * 100)
     result = dragoman("backup", tmp_path / "kept", "--data", installation)
-    assert (result.exit_code, result.output) == (1, "Error: file is not a database\n")
+    assert (result.exit_code, result.output) == (
+        2, f"Error: {installation / 'session.db'} cannot be copied: file is not a database\n",
+    )  # fmt: skip
     assert not (tmp_path / "kept" / "backup.json").exists()
 
 
@@ -193,7 +198,85 @@ def test_error_for_a_missing_installation(tmp_path: Path) -> None:
     assert (result.exit_code, "message.db does not exist" in result.output) == (2, True)
 
 
+def tear(kept: Path, name: str) -> None:
+    """As when a disk was full, or a copy was interrupted."""
+    file = kept / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+TEARS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "cut short": ("auth.db", lambda kept: tear(kept, "auth.db")),
+    "of another service": ("session.db", lambda kept: shutil.copy(kept / "auth.db", kept / "session.db")),
+    "missing": ("message.db", lambda kept: (kept / "message.db").unlink()),
+    "a key that is cut short": (".pem", lambda kept: tear(kept, f"keys/{next((kept / 'keys').glob('*.pem')).name}")),
+    "no keys": ("keys", lambda kept: shutil.rmtree(kept / "keys")),
+    "no media": ("media/", lambda kept: shutil.rmtree(kept / "media")),
+}
+
+
+@pytest.mark.parametrize("case", TEARS)
+def test_a_torn_backup_is_rejected_before_anything_is_written(installation: Path, tmp_path: Path, case: str) -> None:
+    kept, fresh = tmp_path / "kept", tmp_path / "fresh"
+    dragoman("backup", kept, "--data", installation)
+    name, harm = TEARS[case]
+    harm(kept)
+    result = dragoman("restore", kept, "--data", fresh)
+    assert (result.exit_code, name in result.output) == (2, True), result.output
+    assert not fresh.exists()
+
+
+def test_a_torn_backup_without_digests_leaves_nothing(installation: Path, tmp_path: Path) -> None:
+    """Of a version before."""
+    kept, fresh = tmp_path / "kept", tmp_path / "fresh"
+    dragoman("backup", kept, "--data", installation)
+    manifest = json.loads((kept / "backup.json").read_bytes())
+    del manifest["digests"]
+    (kept / "backup.json").write_text(json.dumps(manifest))
+    tear(kept, "auth.db")
+    result = dragoman("restore", kept, "--data", fresh)
+    assert (result.exit_code, "auth.db cannot be copied" in result.output) == (2, True), result.output
+    assert [path.name for path in fresh.rglob("*") if path.is_file()] == ["lock"]
+
+
+def test_a_restore_that_fails_leaves_nothing(
+    installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, fresh = tmp_path / "kept", tmp_path / "fresh"
+    dragoman("backup", kept, "--data", installation)
+    with monkeypatch.context() as failing:
+        failing.setattr(archive, "_copy_media", fail_after_a_file)
+        result = dragoman("restore", kept, "--data", fresh)
+    assert (result.exit_code, "No space left on device" in result.output) == (1, True), result.output
+    assert [path.name for path in fresh.rglob("[!.]*") if path.is_file()] == ["lock"]
+    assert dragoman("restore", kept, "--data", fresh).exit_code == 0
+
+
+def fail_after_a_file(_: Path, target: Path) -> None:
+    (target / "blobs").mkdir(parents=True)
+    (target / "blobs" / DIGEST).touch()
+    raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+
 # PostgreSQL
+
+
+def test_a_restore_into_postgresql_that_fails_leaves_no_table(
+    postgres_server: PostgresServer, installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
+    with databases(postgres_server) as before:
+        for service in SERVICES:
+            upgrade(service, settings_of(before).database_url(service))
+        made = dragoman("backup", kept, "--data", installation, "--set", f"database.url={before}")
+        assert made.exit_code == 0, made.output
+    with databases(postgres_server) as after:
+        options = ("restore", kept, "--data", tmp_path / "fresh", "--set", f"database.url={after}")
+        with monkeypatch.context() as failing:
+            failing.setattr(archive, "_copy_media", fail_after_a_file)
+            assert dragoman(*options).exit_code == 1
+        again = dragoman(*options)
+        assert again.exit_code == 0, again.output
 
 
 @contextmanager
