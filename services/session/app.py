@@ -5,8 +5,11 @@ go to all edges, and versions are published once Redis is back.
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from functools import partial
+from typing import Any
 
+from services.session.adapters import housekeeping
 from services.session.adapters.auth_accounts import AuthAccounts
 from services.session.adapters.dead_hooks import DeadHooks
 from services.session.adapters.edge_notifier import EdgeNotifier
@@ -96,7 +99,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             reconciler.start()
             if settings.outgoing_hooks.enabled:
                 delivery.start()
-            await _serve_until(bus, neighbours, notifier, ops, stopping)
+            await _serve_until(bus, (neighbours.run(), housekeeping.run(database)), notifier, ops, stopping)
     finally:
         ops.phase = "draining"
         await reconciler.stop()
@@ -122,13 +125,17 @@ async def _start(database: Database, chats: Chats, system: SystemNotices, bus: B
 
 
 async def _serve_until(
-    bus: Bus, neighbours: Neighbours, notifier: EdgeNotifier, ops: OpsServer, stopping: asyncio.Event
+    bus: Bus,
+    loops: Iterable[Coroutine[Any, Any, None]],
+    notifier: EdgeNotifier,
+    ops: OpsServer,
+    stopping: asyncio.Event,
 ) -> None:
     """Serve until `stopping` is set. A process that fails does not announce its shutdown."""
     heartbeats = Tasks()
     heartbeats.start(notifier.run(), "heartbeats")
     try:
-        async with run_beside([neighbours.run()]):
+        async with run_beside(loops):
             await cancel_on(stopping, bus.watch_workers())
             ops.phase = "draining"
             await bus.drain()

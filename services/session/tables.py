@@ -281,6 +281,16 @@ class PendingNotificationRow(SessionBase, table=True):
     __table_args__ = (sa.Index("kept_account", "account", "number"), {"sqlite_autoincrement": True})
 
 
+class RequestRow(SessionBase, table=True):
+    """The result of a request that is carried out; see shared.run_once. `nonce`: its sha256 in hex."""
+
+    __tablename__ = "request"
+
+    nonce: str = Field(primary_key=True)
+    created: int = _number(index=True)
+    result: bytes
+
+
 class SessionHealthRow(SessionBase, table=True):
     """Overwritten by health checks, each process in a slot of its own; see Database.check."""
 
@@ -315,3 +325,4 @@ hook = metadata.tables["hook"]
 outgoing_hook = metadata.tables["outgoing_hook"]
 report = metadata.tables["report"]
 pending_notification = metadata.tables["kept"]
+request = metadata.tables["request"]

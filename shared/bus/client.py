@@ -21,7 +21,7 @@ from shared.bus.node_identity import NodeIdentity
 from shared.bus.patience import Patience, attempt, longer
 from shared.bus.reply_decoder import ReplyDecoder
 from shared.bus.request_metrics import SentRequestMetrics, served_seconds
-from shared.bus.request_queue import QueueLimits, RequestQueue
+from shared.bus.request_queue import NONCE_HEADER, QueueLimits, RequestQueue
 from shared.bus.requester_clocks import RequesterClocks, deadline_headers, is_late
 from shared.bus.responder import Responder
 from shared.bus.streams import EventStreams, ignore_probe
@@ -281,15 +281,15 @@ class Bus:
         seconds: float = 8.0,
         retry: bool = False,
         wait_for_service: bool = True,
+        nonce: str = "",
     ) -> R:
         """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is
         repeated until then, in attempts of 0.5 to 2 s, the last of up to 4 s, and at once when the connection ends;
-        without `wait_for_service`, a missing service raises NoResponders at once. Raises RequestError; Unavailable when
-        no reply came in time."""
-        started = time.monotonic()
-        result = "ok"
+        without `wait_for_service`, a missing service raises NoResponders at once. `nonce`: of the request, in each
+        attempt; see shared.request_nonce. Raises RequestError; Unavailable when no reply came in time."""
+        started, result = time.monotonic(), "ok"
         try:
-            sending = self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
+            sending = self._request(route.subject, _pack(request), nonce, seconds, retry, wait_for_service)
             if self._tracer is not None:
                 sending = self._tracer.span(route.label, "client").around(sending)
             return self._replies.decode(route, await sending)
@@ -324,10 +324,11 @@ class Bus:
             await subscription.unsubscribe()
 
     async def _request(
-        self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool
+        self, subject: str, payload: bytes, nonce: str, seconds: float, retry: bool, wait_for_service: bool
     ) -> bytes:
         deadline = time.monotonic() + seconds
-        headers, usual = {"traceparent": self._traceparent()}, self._patience.first(subject)
+        headers = {"traceparent": self._traceparent()} | ({NONCE_HEADER: nonce} if nonce else {})
+        usual = self._patience.first(subject)
         while (left := deadline - (began := time.monotonic())) > 0:
             allowed = attempt(usual, left) if retry else left
             headers |= deadline_headers(steady_ms(), allowed)  # its own: nobody waits for the reply to an earlier one

@@ -13,6 +13,7 @@ from prometheus_client import Histogram
 from shared.bus.requester_clocks import is_forgotten, is_late
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import Route
+from shared.request_nonce import request_nonce
 from shared.tasks import Tasks
 from shared.telemetry import log, trace, trace_id_of
 
@@ -24,6 +25,8 @@ R = TypeVar("R")
 
 _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
+NONCE_HEADER = "Nonce"
+"""Of a request; see shared.request_nonce."""
 _OVERLOADED = Failure(ErrorCode.UNAVAILABLE, "overloaded, please try again")
 
 Reply = Callable[[Msg, bytes], Coroutine[Any, Any, None]]
@@ -87,6 +90,7 @@ class RequestQueue(Generic[Q, R]):
             return
         cause = (message.headers or {}).get("traceparent", "")
         trace.set(trace_id_of(cause))
+        request_nonce.set((message.headers or {}).get(NONCE_HEADER, ""))
         handling = self._handle_and_reply(message, received)
         if self._tracer is not None:
             handling = self._tracer.continue_trace(self._route.label, "server", cause).around(handling)

@@ -365,6 +365,14 @@ Command = (
     | EndMade
 )
 
+READING = (
+    GetServerStatus, GetAccount, GetChat, FindUsers, ListBlocked, ListBans, ListLinks, ListHooks, ListOutgoingHooks,
+    ListMembers, ListRequests, ListChatViews, ListLogins, ListBots, ListMade, GetHistory, FetchUnread, ReadHistory,
+    ResumeChats, GetChanges, SearchMessages, FindReaders, FindReactors, CountUnread, ExportAccount, ExportMessages,
+    AnnounceTyping, WatchAccounts, GiveState, Login, RenewToken, RequestVerification,
+)  # fmt: skip
+"""Commands without a lasting effect. Whether another one had its effect is unknown if it is not answered in time."""
+
 
 _RELEASED_LABELS: Mapping[type, str] = {CreateChatByUuid: "CreateChatOf", FetchUnread: "TakeUnread"}
 

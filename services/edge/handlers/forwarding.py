@@ -1,5 +1,9 @@
 """Commands that the session or auth service answers as they are: only the actor is added."""
 
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from services.edge.canonical.commands import GroupCommand
@@ -59,6 +63,7 @@ from shared.contract.session import (
     SetProfile,
     SetRole,
 )
+from shared.contract.subjects import Route
 
 ForwardedCommand = (
     GroupCommand
@@ -110,108 +115,77 @@ ForwardedReply = (
 )
 
 
+_ROUTES: Mapping[type, Route[Any, Any]] = {
+    GetAccount: subjects.GET_ACCOUNT,
+    SetProfile: subjects.SET_PROFILE,
+    SetSecurity: subjects.SET_SECURITY,
+    CreateChat: subjects.CREATE_CHAT,
+    GetChat: subjects.GET_CHAT,
+    RequestFriendship: subjects.REQUEST_FRIENDSHIP,
+    AnswerFriendship: subjects.ANSWER_FRIENDSHIP,
+    EndFriendship: subjects.END_FRIENDSHIP,
+    SetBlocked: subjects.SET_BLOCKED,
+    ListBlocked: subjects.LIST_BLOCKED,
+    RequestMembership: subjects.REQUEST_MEMBERSHIP,
+    AnswerMembership: subjects.ANSWER_MEMBERSHIP,
+    AddMember: subjects.ADD_MEMBER,
+    AddMembers: subjects.ADD_MEMBERS,
+    EndMembership: subjects.END_MEMBERSHIP,
+    SetRole: subjects.SET_ROLE,
+    ListMembers: subjects.LIST_MEMBERS,
+    MuteChat: subjects.MUTE_CHAT,
+    ReportMessage: subjects.REPORT_MESSAGE,
+    RenameChat: subjects.RENAME_CHAT,
+    ListRequests: subjects.LIST_REQUESTS,
+    OpenPrivateChat: subjects.OPEN_PRIVATE_CHAT,
+    BanMember: subjects.BAN_MEMBER,
+    UnbanMember: subjects.UNBAN_MEMBER,
+    ListBans: subjects.LIST_BANS,
+    SilenceMember: subjects.SILENCE_MEMBER,
+    DisbandChat: subjects.DISBAND_CHAT,
+    CreateLink: subjects.CREATE_LINK,
+    ListLinks: subjects.LIST_LINKS,
+    DeleteLink: subjects.DELETE_LINK,
+    CreateHook: subjects.CREATE_HOOK,
+    ListHooks: subjects.LIST_HOOKS,
+    DeleteHook: subjects.DELETE_HOOK,
+    CreateOutgoingHook: subjects.CREATE_OUTGOING_HOOK,
+    ListOutgoingHooks: subjects.LIST_OUTGOING_HOOKS,
+    DeleteOutgoingHook: subjects.DELETE_OUTGOING_HOOK,
+    ReplayOutgoingHook: subjects.REPLAY_OUTGOING_HOOK,
+    JoinByLink: subjects.JOIN_BY_LINK,
+    SetChat: subjects.SET_CHAT,
+}
+
+
+def new_nonce() -> str:
+    """256 random bits: services derive secrets from them."""
+    return secrets.token_hex(32)
+
+
 class Forwarder:
-    """Each request waits for its reply for `seconds`. All raise RequestError."""
+    """Each request waits for its reply for `seconds`, and is repeated meanwhile: what has an effect has it once, by its
+    nonce. All raise RequestError."""
 
     def __init__(self, bus: Bus, seconds: float) -> None:
         self._bus = bus
         self.seconds = seconds
 
     async def forward(self, command: ForwardedCommand, actor: AccountId) -> ForwardedReply:
-        """Requests whose repetition would have an effect are not retried. Raises RequestError."""
-        bus, seconds = self._bus, self.seconds
+        """Raises RequestError."""
         command.actor = actor
-        match command:
-            case GetAccount():
-                return await bus.request(subjects.GET_ACCOUNT, command, seconds=seconds, retry=True)
-            case SetProfile():
-                return await bus.request(subjects.SET_PROFILE, command, seconds=seconds, retry=True)
-            case SetSecurity():
-                return await bus.request(subjects.SET_SECURITY, command, seconds=seconds, retry=True)
-            case CreateChat():
-                return await bus.request(subjects.CREATE_CHAT, command, seconds=seconds)
-            case GetChat():
-                return await bus.request(subjects.GET_CHAT, command, seconds=seconds, retry=True)
-            case RequestFriendship():
-                return await bus.request(subjects.REQUEST_FRIENDSHIP, command, seconds=seconds)
-            case AnswerFriendship():
-                return await bus.request(subjects.ANSWER_FRIENDSHIP, command, seconds=seconds)
-            case EndFriendship():
-                return await bus.request(subjects.END_FRIENDSHIP, command, seconds=seconds)
-            case SetBlocked():
-                return await bus.request(subjects.SET_BLOCKED, command, seconds=seconds, retry=True)
-            case ListBlocked():
-                return await bus.request(subjects.LIST_BLOCKED, command, seconds=seconds, retry=True)
-            case RequestMembership():
-                return await bus.request(subjects.REQUEST_MEMBERSHIP, command, seconds=seconds)
-            case AnswerMembership():
-                return await bus.request(subjects.ANSWER_MEMBERSHIP, command, seconds=seconds)
-            case AddMember():
-                return await bus.request(subjects.ADD_MEMBER, command, seconds=seconds)
-            case AddMembers():
-                return await bus.request(subjects.ADD_MEMBERS, command, seconds=seconds, retry=True)
-            case EndMembership():
-                return await bus.request(subjects.END_MEMBERSHIP, command, seconds=seconds)
-            case SetRole():
-                return await bus.request(subjects.SET_ROLE, command, seconds=seconds)
-            case ListMembers():
-                return await bus.request(subjects.LIST_MEMBERS, command, seconds=seconds, retry=True)
-            case MuteChat():
-                return await bus.request(subjects.MUTE_CHAT, command, seconds=seconds, retry=True)
-            case ReportMessage():
-                return await bus.request(subjects.REPORT_MESSAGE, command, seconds=seconds, retry=True)
-            case RenameChat():
-                return await bus.request(subjects.RENAME_CHAT, command, seconds=seconds, retry=True)
-            case ListRequests():
-                return await bus.request(subjects.LIST_REQUESTS, command, seconds=seconds, retry=True)
-            case ListChatViews():
-                return await self._list_chats(command)
-            case OpenPrivateChat():
-                return await bus.request(subjects.OPEN_PRIVATE_CHAT, command, seconds=seconds, retry=True)
-            case _:
-                return await self._manage_group(command)
-
-    async def _manage_group(self, command: GroupCommand) -> ForwardedReply:
-        bus, seconds = self._bus, self.seconds
-        match command:
-            case BanMember():
-                return await bus.request(subjects.BAN_MEMBER, command, seconds=seconds, retry=True)
-            case UnbanMember():
-                return await bus.request(subjects.UNBAN_MEMBER, command, seconds=seconds, retry=True)
-            case ListBans():
-                return await bus.request(subjects.LIST_BANS, command, seconds=seconds, retry=True)
-            case SilenceMember():
-                return await bus.request(subjects.SILENCE_MEMBER, command, seconds=seconds, retry=True)
-            case SetChat():
-                route = subjects.SET_CHAT_RULES if command.sets_rules else subjects.SET_CHAT
-                return await bus.request(route, command, seconds=seconds, retry=True)
-            case DisbandChat():
-                return await bus.request(subjects.DISBAND_CHAT, command, seconds=seconds)
-            case CreateLink():
-                return await bus.request(subjects.CREATE_LINK, command, seconds=seconds)
-            case ListLinks():
-                return await bus.request(subjects.LIST_LINKS, command, seconds=seconds, retry=True)
-            case DeleteLink():
-                return await bus.request(subjects.DELETE_LINK, command, seconds=seconds, retry=True)
-            case CreateHook():
-                return await bus.request(subjects.CREATE_HOOK, command, seconds=seconds)
-            case ListHooks():
-                return await bus.request(subjects.LIST_HOOKS, command, seconds=seconds, retry=True)
-            case DeleteHook():
-                return await bus.request(subjects.DELETE_HOOK, command, seconds=seconds, retry=True)
-            case CreateOutgoingHook():
-                return await bus.request(subjects.CREATE_OUTGOING_HOOK, command, seconds=seconds)
-            case ListOutgoingHooks():
-                return await bus.request(subjects.LIST_OUTGOING_HOOKS, command, seconds=seconds, retry=True)
-            case DeleteOutgoingHook():
-                return await bus.request(subjects.DELETE_OUTGOING_HOOK, command, seconds=seconds, retry=True)
-            case ReplayOutgoingHook():
-                return await bus.request(subjects.REPLAY_OUTGOING_HOOK, command, seconds=seconds, retry=True)
-            case JoinByLink():
-                return await bus.request(subjects.JOIN_BY_LINK, command, seconds=seconds)
+        if isinstance(command, ListChatViews):
+            return await self._list_chats(command)
+        route = _ROUTES[type(command)]
+        if isinstance(command, SetChat) and command.sets_rules:
+            route = subjects.SET_CHAT_RULES
+        request = self._bus.request(route, command, seconds=self.seconds, retry=True, nonce=new_nonce())
+        reply: ForwardedReply = await request
+        return reply
 
     async def find_accounts(self, uuids: list[str]) -> dict[str, AccountId]:
-        return (await self._bus.request(subjects.FIND_ACCOUNTS, FindAccounts(uuids), seconds=self.seconds)).accounts
+        request = self._bus.request(subjects.FIND_ACCOUNTS, FindAccounts(uuids), seconds=self.seconds, retry=True)
+        return (await request).accounts
 
     async def look_up(self, identifier: str, actor: AccountId) -> list[AccountId]:
         request = LookUpAccounts(identifier, actor)
@@ -219,7 +193,7 @@ class Forwarder:
 
     async def open_private_chat(self, other: AccountId, actor: AccountId) -> ChatId:
         request = OpenPrivateChat(other, actor)
-        return (await self._bus.request(subjects.OPEN_PRIVATE_CHAT, request, seconds=self.seconds)).chat
+        return (await self._bus.request(subjects.OPEN_PRIVATE_CHAT, request, seconds=self.seconds, retry=True)).chat
 
     async def _list_chats(self, command: ListChatViews) -> ChatViews:
         """All pages."""

@@ -8,6 +8,8 @@ from services.session import domain
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import chat_states, chats, mutes, receipts, views
+from services.session.store.chats import ChangedChat, CreatedChat
+from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.ephemeral import ChatSettingsChanged
@@ -72,7 +74,7 @@ class Chats:
             now=now_ms(),
             language=self._language,
         )
-        chat, notice_numbers = await self._database.write(create)
+        chat, notice_numbers = await self._database.write(once(create, CreatedChat))
         self._metrics.chats.inc()
         created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, notice_numbers)
         await self._notifier.publish({chat.id: chat.version}, [Notification(created, members)])
@@ -159,7 +161,7 @@ class Chats:
             now=now_ms(),
             broadcast_from=self._broadcast_members,
         )
-        changed = await self._database.write(change)
+        changed = await self._database.write(once(change, ChangedChat))
         notice = _changes_of(changed.chat, request.actor, frozenset(values))
         versions = {request.chat: changed.chat.version} if values.keys() & domain.ROSTER_FIELDS else {}
         await self._notifier.publish(versions, [Notification(notice, changed.members)])

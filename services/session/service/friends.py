@@ -5,6 +5,7 @@ from functools import partial
 from services.session import domain
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import blocks, friends, pending_notifications
+from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.contacts import (
     BlockedAccounts,
@@ -15,7 +16,7 @@ from shared.contract.contacts import (
     SetBlocked,
     WatchableAccounts,
 )
-from shared.contract.edge import FriendshipAnswered
+from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.session import (
     Ack,
     AnswerFriendship,
@@ -45,7 +46,7 @@ class Friends:
         domain.check_peer(request.actor, request.account)
         domain.check_request_text(request.text)
         store = partial(friends.request_friendship, request=request, limits=self._limits, now=now_ms())
-        notice = await self._database.write(store)
+        notice = await self._database.write(once(store, FriendshipRequested, FriendshipAnswered))
         recipients = [request.account]
         if isinstance(notice, FriendshipAnswered):
             recipients.append(request.actor)
@@ -54,14 +55,16 @@ class Friends:
 
     async def answer_friendship(self, request: AnswerFriendship) -> Ack:
         domain.check_peer(request.actor, request.applicant, "applicant")
-        notice = await self._database.write(partial(friends.answer_request, request=request, now=now_ms()))
+        answer = partial(friends.answer_request, request=request, now=now_ms())
+        notice = await self._database.write(once(answer, FriendshipAnswered))
         recipients = [request.applicant, request.actor] if request.accept else [request.applicant]
         await self._notifier.publish({}, [Notification(notice, recipients)])
         return Ack()
 
     async def end_friendship(self, request: EndFriendship) -> Ack:
         domain.check_peer(request.actor, request.account)
-        await self._database.write(partial(friends.end_friendship, request=request, now=now_ms()))
+        end = partial(friends.end_friendship, request=request, now=now_ms())
+        await self._database.write(once(end, type(None)))
         return Ack()
 
     async def set_blocked(self, request: SetBlocked) -> Ack:

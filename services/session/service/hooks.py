@@ -1,6 +1,8 @@
 """Incoming webhooks of groups: made, listed and deleted by the owner and the admins, found by the edges."""
 
+import base64
 import hashlib
+import hmac
 import secrets
 from functools import partial
 
@@ -11,15 +13,24 @@ from services.session.service.makers import Makers
 from services.session.service.ports import HookAccounts, SessionDatabase
 from services.session.store import hooks
 from services.session.store.hooks import NewIncomingHook
+from services.session.store.requests import once, stored
 from shared.clock import now_ms
 from shared.contract.bots import CreatedBot
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
 from shared.contract.ids import AccountId
 from shared.contract.session import Ack
+from shared.request_nonce import request_nonce
 from shared.settings import Settings
 
 _SECRET_BYTES = 24
 _NUMBER_BYTES = 8
+
+
+def _name_and_secret(nonce: str) -> tuple[str, str]:
+    """The same ones for the same nonce of 256 random bits, so that a repeated request gets the same secret, which is
+    stored nowhere."""
+    number, secret = (hmac.digest(nonce.encode(), part, "sha256") for part in (b"number", b"secret"))
+    return number[:_NUMBER_BYTES].hex(), base64.urlsafe_b64encode(secret[:_SECRET_BYTES]).decode()
 
 
 class Hooks:
@@ -35,13 +46,18 @@ class Hooks:
         domain.check_chat(request.chat)
         request.name = names.hook_name(request.name, self._limits)
         names.check_no_imitation("name", request.name, self._reserved)
+        number, secret = _name_and_secret(request_nonce.get() or secrets.token_hex())
+        if (account := await self._database.read(stored(int))) is None:
+            account = await self._create(request, number, secret)
+        return CreatedHook(number, secret, AccountId(account))
+
+    async def _create(self, request: CreateHook, number: str, secret: str) -> AccountId:
+        """The account of the hook."""
         await self._database.read(partial(hooks.check_place, request=request, limits=self._limits))
         account = await self._new_account(request.name, request.actor)
-        number, secret = secrets.token_hex(_NUMBER_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
         new = NewIncomingHook(number, hashlib.sha256(secret.encode()).hexdigest(), account)
         create = partial(hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
-        await self._database.write(create)
-        return CreatedHook(number, secret, account.account)
+        return await self._database.write(once(create, int))
 
     async def _new_account(self, name: str, maker: AccountId) -> CreatedBot:
         return await self._accounts.create(name, hooks.signature_of(maker), maker)

@@ -10,7 +10,11 @@ from services.session.service.departures import notifications_of
 from services.session.service.makers import Makers
 from services.session.service.ports import ChangeNotifier, ChatHeads, Notification, SessionDatabase
 from services.session.store import additions, departures, links, memberships, roles
-from services.session.store.memberships import AwaitingApproval, FinishedJoin
+from services.session.store.additions import StartedJoins
+from services.session.store.departures import LeftChat
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
+from services.session.store.requests import once
+from services.session.store.roles import ChangedRoles
 from shared.clock import now_ms
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.errors import ErrorCode, RequestError
@@ -77,7 +81,7 @@ class Memberships:
         domain.check_request_text(request.text)
         head = await self._heads.last_index(request.chat)
         join = partial(memberships.request_membership, request=request, head=head, limits=self._limits, now=now_ms())
-        result = await self._database.write(join)
+        result = await self._database.write(once(join, StartedJoin, AwaitingApproval))
         if isinstance(result, AwaitingApproval):
             applied = MembershipApplied(request.actor, request.chat, request.text)
             await self._notifier.publish({}, [Notification(applied, result.admins)])
@@ -91,7 +95,7 @@ class Memberships:
         domain.check_account(request.applicant, "applicant")
         head = await self._heads.last_index(request.chat)
         answer = partial(memberships.answer_request, request=request, head=head, limits=self._limits, now=now_ms())
-        result = await self._database.write(answer)
+        result = await self._database.write(once(answer, StartedJoin, MembershipAnswered))
         if isinstance(result, MembershipAnswered):
             await self._notifier.publish({}, [Notification(result, [request.applicant])])
             return ChatVersion()
@@ -103,7 +107,7 @@ class Memberships:
         domain.check_account(request.account)
         head = await self._heads.last_index(request.chat)
         add = partial(additions.add_member, request=request, head=head, limits=self._limits, now=now_ms())
-        started = await self._database.write(add)
+        started = await self._database.write(once(add, StartedJoin))
         return ChatVersion(await self.finish_join(request.chat, request.account, started.version))
 
     async def add_members(self, request: AddMembers) -> MembersAdded:
@@ -112,7 +116,7 @@ class Memberships:
         domain.check_batch_size(request.accounts, MAX_ADDED, "accounts")
         head = await self._heads.last_index(request.chat)
         add = partial(additions.add_members, request=request, head=head, limits=self._limits, now=now_ms())
-        started = await self._database.write(add)
+        started = await self._database.write(once(add, StartedJoins))
         version = await self._finish_joins(request.chat, started.joining, started.version)
         added = [account for account in dict.fromkeys(request.accounts) if account not in started.rejected]
         return MembersAdded(added, started.rejected, version)
@@ -123,7 +127,7 @@ class Memberships:
         domain.check_chat(request.chat)
         domain.check_account(request.account)
         end = partial(departures.end_membership, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        left = await self._database.write(end)
+        left = await self._database.write(once(end, LeftChat))
         await self._notifier.publish({left.chat: left.version}, notifications_of(request.account, left, request.actor))
         return ChatVersion(left.version)
 
@@ -133,7 +137,7 @@ class Memberships:
         if request.role is Role.LEFT:
             raise RequestError(ErrorCode.INVALID, "a member has another role", "role")
         change = partial(roles.set_role, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        result = await self._database.write(change)
+        result = await self._database.write(once(change, ChangedRoles))
         if result.changed:
             notices = [
                 MembershipChanged(request.chat, one.account, one.role, one.first_index, one.version, by=request.actor)
@@ -157,7 +161,7 @@ class Memberships:
         domain.check_end("expires", request.expires, now_ms())
         code = secrets.token_urlsafe(_LINK_BYTES)
         create = partial(links.create, request=request, code=code, limits=self._limits, now=now_ms())
-        return await self._database.write(create)
+        return await self._database.write(once(create, InvitationLink))
 
     async def list_links(self, request: ListLinks) -> InvitationLinks:
         domain.check_actor(request.actor)
@@ -175,13 +179,13 @@ class Memberships:
     async def join_by_link(self, request: JoinByLink) -> JoinedByLink:
         domain.check_actor(request.actor)
         domain.check_link(request.link)
-        found = await self._database.read(partial(links.find, code=request.link, now=now_ms()))
+        found = await self._database.read(partial(links.find, code=request.link, actor=request.actor, now=now_ms()))
         if not await self._makers.may_act(found.by):
             raise links.no_link()
         chat = found.chat
         head = await self._heads.last_index(chat)
         join = partial(links.join, request=request, chat=chat, head=head, limits=self._limits, now=now_ms())
-        started = await self._database.write(join)
+        started = await self._database.write(once(join, StartedJoin))
         version = await self.finish_join(chat, request.actor, started.version)
         return JoinedByLink(chat, started.name, version)
 

@@ -6,6 +6,8 @@ from services.session import domain
 from services.session.service.departures import notifications_of
 from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import moderation
+from services.session.store.moderation import BannedMember, DisbandedChat
+from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.edge import MembershipChanged
 from shared.contract.ids import NO_ACCOUNT
@@ -35,7 +37,7 @@ class Moderation:
             now=now_ms(),
             broadcast_from=self._broadcast_members,
         )
-        version, left = await self._database.write(ban)
+        version, left = await self._database.write(once(ban, BannedMember))
         if left is not None:
             notifications = notifications_of(request.account, left, request.actor)
             await self._notifier.publish({left.chat: left.version}, notifications)
@@ -58,7 +60,7 @@ class Moderation:
         domain.check_chat(request.chat)
         domain.check_end("until", request.until, now_ms())
         silence = partial(moderation.silence_member, request=request, limits=self._limits, now=now_ms())
-        version = await self._database.write(silence)
+        version = await self._database.write(once(silence, int))
         await self._notifier.publish({request.chat: version})
         return ChatVersion(version)
 
@@ -66,7 +68,7 @@ class Moderation:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         disband = partial(moderation.disband, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        version, former_members, rejected = await self._database.write(disband)
+        version, former_members, rejected = await self._database.write(once(disband, DisbandedChat))
         notifications = [
             Notification(
                 MembershipChanged(request.chat, member, Role.LEFT, 0, version, by=request.actor, disbanded=True),

@@ -10,6 +10,7 @@ from services.session.service.makers import Makers
 from services.session.service.ports import ChangeNotifier, ChatHeads, SessionDatabase
 from services.session.store import outgoing_hooks
 from services.session.store.outgoing_hooks import NewHook
+from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.outgoing_hooks import (
@@ -61,8 +62,9 @@ class OutgoingHooks:
         head = await self._heads.last_index(request.chat)
         new = NewHook(secrets.token_hex(_NUMBER_BYTES), secret_of(secrets.token_bytes(_KEY_BYTES)), head)
         create = partial(outgoing_hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
-        await self._notifier.publish({request.chat: await self._database.write(create)})
-        return CreatedOutgoingHook(new.hook, new.secret, head + 1)
+        version, new = await self._database.write(once(create, tuple[int, NewHook]))
+        await self._notifier.publish({request.chat: version})
+        return CreatedOutgoingHook(new.hook, new.secret, new.head + 1)
 
     async def list_hooks(self, request: ListOutgoingHooks) -> OutgoingHookList:
         domain.check_actor(request.actor)

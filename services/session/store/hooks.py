@@ -35,13 +35,13 @@ def check_place(connection: sa.Connection, request: CreateHook, limits: LimitsSe
 
 def create(
     connection: sa.Connection, request: CreateHook, new: NewIncomingHook, limits: LimitsSettings, now: int
-) -> None:
-    """Raises RequestError."""
+) -> AccountId:
+    """Returns the account of the hook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     check_place(connection, request, limits)
     values = {"chat": group.id, "by": request.actor, "name": request.name, "created": now}
     connection.execute(sa.insert(hook).values(hook=new.hook, digest=new.digest, **values))
-    give_account(connection, new.hook, new.account, request.actor, now)
+    return give_account(connection, new.hook, new.account, request.actor, now)
 
 
 def give_account(connection: sa.Connection, number: str, account: CreatedBot, maker: AccountId, now: int) -> AccountId:

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from services.session import domain
 from services.session.domain import ALWAYS
 from services.session.store.memberships import StartedJoin, admit, is_joining, lock_group, lock_managed_group
-from services.session.store.sql import is_managed_by_maker, role_of
-from services.session.tables import link
+from services.session.store.sql import IS_MEMBER, is_managed_by_maker, role_of
+from services.session.tables import link, member
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, InvitationLinks, JoinByLink, ListLinks
@@ -52,9 +52,11 @@ def delete(connection: sa.Connection, request: DeleteLink) -> None:
     connection.execute(sa.delete(link).where(link.c.link == request.link, link.c.chat == group.id))
 
 
-def find(connection: sa.Connection, code: str, now: int) -> FoundLink:
-    """Raises RequestError."""
-    row = connection.execute(sa.select(link.c.chat, link.c.by).where(_is_usable(code, now))).one_or_none()
+def find(connection: sa.Connection, code: str, actor: AccountId, now: int) -> FoundLink:
+    """One that can be used, or by which the actor has joined, perhaps just now. Raises RequestError."""
+    is_member = sa.exists().where(member.c.chat == link.c.chat, member.c.account == actor, IS_MEMBER)
+    found = sa.select(link.c.chat, link.c.by).where(link.c.link == code, sa.or_(_is_usable(code, now), is_member))
+    row = connection.execute(found).one_or_none()
     if row is None:
         raise no_link()
     return FoundLink(ChatId(row.chat), AccountId(row.by))

@@ -68,8 +68,8 @@ def check_manages(connection: sa.Connection, chat: ChatId, actor: AccountId) -> 
 
 def create(
     connection: sa.Connection, request: CreateOutgoingHook, new: NewHook, limits: LimitsSettings, now: int
-) -> int:
-    """Returns the chat's new version. Raises RequestError."""
+) -> tuple[int, NewHook]:
+    """The chat's new version, and the hook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     count = connection.execute(sa.select(sa.func.count()).where(_ROW.chat == group.id)).scalar_one()
     domain.check_outgoing_hook_count(count, limits)
@@ -77,7 +77,7 @@ def create(
     given = {"chat": group.id, "by": request.actor, "name": request.name, "endpoint": request.endpoint}
     connection.execute(sa.insert(outgoing_hook).values(**made, **given, **_new_state(now)))
     increment_version(connection, group.id, now)
-    return group.version + 1
+    return group.version + 1, new
 
 
 def list_hooks(connection: sa.Connection, request: ListOutgoingHooks) -> OutgoingHookList:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.canonical.commands import EditMessage, ForwardMessage, MessageCommand, PostMessage
+from services.edge.canonical.commands import READING, PostMessage
 from services.edge.dialects.base import (
     DISCONNECTED,
     LOGGED_OUT,
@@ -19,7 +19,6 @@ from services.edge.dialects.native.events import ByeEvent
 from services.edge.dialects.native.results import ErrorInfo
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT
-from shared.contract.message import ChangeMessage
 
 UNSUPPORTED = "unsupported"
 """The code of an operation that this server does not have."""
@@ -29,8 +28,6 @@ BAD_FRAMES_RETRY_MS = 60_000
 _RETRY_MS = 1000
 _MEDIA_MEMBER = ".media"
 _UNKNOWN_MEDIA = "no picture or file has this id"
-_STORED = MessageCommand | ForwardMessage | EditMessage | ChangeMessage
-"""Commands whose result may be unknown."""
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 
@@ -73,7 +70,7 @@ def error_info(request: Request | None, failure: Failure, *, unsupported: bool =
         _text(request, failure) or code,
         _field(request, failure),
         (failure.retry_ms or _RETRY_MS) if failure.code in _RETRIED else UNSET,
-        unknown=unavailable and request is not None and isinstance(request.command, _STORED),
+        unknown=unavailable and request is not None and not isinstance(request.command, READING),
     )
 
 

@@ -390,8 +390,8 @@ class BansResult(msgspec.Struct):
 
 
 class ErrorInfo(msgspec.Struct, omit_defaults=True):
-    """`field`: the member that is at fault. `retry_ms`: try again after so long. `unknown`: the message or the change
-    may be stored: send it again, with the same nonce."""
+    """`field`: the member that is at fault. `retry_ms`: try again after so long. `unknown`: the command may have had
+    its effect: send a message or a change again, with the same nonce, and look first whether another one has."""
 
     code: str
     text: str

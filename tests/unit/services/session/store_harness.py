@@ -234,7 +234,7 @@ class StoreHarness:
         await self.database.write(partial(links.delete, request=DeleteLink(number, code, actor)))
 
     async def join_by_link(self, actor: AccountId, code: str) -> StartedJoin:
-        chat = (await self.database.read(partial(links.find, code=code, now=self.now))).chat
+        chat = (await self.database.read(partial(links.find, code=code, actor=actor, now=self.now))).chat
         join = partial(links.join, chat=chat, head=self.head, limits=self.limits, now=self.now)
         return await self.database.write(partial(join, request=JoinByLink(code, actor)))
 

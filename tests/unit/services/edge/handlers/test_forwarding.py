@@ -1,23 +1,28 @@
-"""Requests to a session of the version before, which lacks a subject or leaves fields out, over the real bus."""
+"""Requests over the real bus: repeated until they are answered; and to a session of the version before, which lacks a
+subject or leaves fields out."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
+from typing import Any, get_args
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.edge.handlers.forwarding import Forwarder
+from services.edge.handlers.forwarding import _ROUTES, ForwardedCommand, Forwarder
 from shared.bus.client import Bus
 from shared.contract import subjects as on
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import AddMembers, ListMembers, MemberList, MemberRole
 from shared.contract.model import Role
 from shared.contract.moderation import SetChat
-from shared.contract.session import Ack, ChatVersion, EndMembership
+from shared.contract.session import Ack, ChatVersion, EndMembership, ListChatViews
 from shared.contract.subjects import Route
+from shared.request_nonce import request_nonce
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 ANN, BOB, CHAT = AccountId(1), AccountId(2), ChatId(5)
 
@@ -75,3 +80,46 @@ async def test_versions_that_it_does_not_send_are_not_known(edge: Bus) -> None:
     assert await forwarder.forward(SetChat(CHAT, topic="words"), ANN) == ChatVersion(0)
     listed = await forwarder.forward(ListMembers(CHAT, since=3), ANN)
     assert listed == MemberList([MemberRole(ANN, Role.OWNER, 0, "Ann")], version=0, since=0)
+
+
+_SAMPLES = {AccountId: 2, ChatId: 5, str: "x", bool: True, int: 1, Role: Role.MEMBER}
+
+
+async def rejection(action: Awaitable[Any]) -> Failure:
+    with pytest.raises(RequestError) as caught:
+        await action
+    return caught.value.failure
+
+
+def sample(kind: type[Any]) -> Any:
+    """With the fields that it needs, none of which the edge looks at."""
+    fields = [field for field in msgspec.structs.fields(kind) if field.required]
+    return msgspec.convert({field.name: _SAMPLES.get(field.type, []) for field in fields}, kind)
+
+
+async def test_every_command_is_repeated_until_it_is_answered_under_one_nonce(nats_server: NatsServer) -> None:
+    """The first attempt is lost, with the replica that has it."""
+    buses = {name: Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("edge", "session", "auth")}
+    nonces: dict[type, list[str]] = {}
+    assert {*_ROUTES, ListChatViews} == set(get_args(ForwardedCommand))
+    for kind, route in _ROUTES.items():
+        nonces[kind] = []
+
+        async def handle(_: Any, received: list[str] = nonces[kind]) -> Any:
+            received.append(request_nonce.get())
+            if len(received) == 1:
+                await asyncio.Event().wait()
+            raise RequestError(ErrorCode.FORBIDDEN, "no")
+
+        buses[route.subject.partition(".")[0]].serve(route, handle, queue="q")
+    async with AsyncExitStack() as stack:
+        for bus in buses.values():
+            await bus.start()
+            stack.push_async_callback(bus.stop, 0.1)
+        forwarder = Forwarder(buses["edge"], WAIT_SECONDS)
+        failures = await asyncio.gather(*(rejection(forwarder.forward(sample(kind), ANN)) for kind in _ROUTES))
+    assert {one.code for one in failures} == {ErrorCode.FORBIDDEN}
+    for kind, received in nonces.items():
+        assert len(received) > 1, kind
+        assert len(set(received)) == 1, kind
+    assert len({received[0] for received in nonces.values()} - {""}) == len(nonces)

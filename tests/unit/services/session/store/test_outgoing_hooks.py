@@ -35,7 +35,8 @@ async def group(populated: StoreHarness) -> ChatId:
 async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> int:
     request = CreateOutgoingHook(chat, "Archive", "https://a.example/secret?key=1", actor)
     make = partial(outgoing_hooks.create, request=request, limits=store.limits, now=NOW)
-    return await store.database.write(partial(make, new=NewHook(number, "whsec_c2VjcmV0", HEAD)))
+    version, _ = await store.database.write(partial(make, new=NewHook(number, "whsec_c2VjcmV0", HEAD)))
+    return version
 
 
 async def delete(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:

@@ -1,0 +1,25 @@
+"""The results of requests that are carried out, for their repetitions."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from services.session.tables import request
+from shared import run_once
+
+T = TypeVar("T")
+
+
+def once(step: Callable[[sa.Connection], T], *kinds: Any) -> Callable[[sa.Connection], T]:
+    """See shared.run_once."""
+    return run_once.once(request, step, kinds)
+
+
+def stored(kind: type[T]) -> Callable[[sa.Connection], T | None]:
+    """Reads what the request that is handled now has stored before; None: nothing."""
+    return run_once.stored(request, kind)
+
+
+def purge(connection: sa.Connection) -> None:
+    run_once.purge(connection, request)

@@ -1,0 +1,6 @@
+"""The nonce of the request that is handled now: all attempts at one request have the same one."""
+
+from contextvars import ContextVar
+
+request_nonce: ContextVar[str] = ContextVar("request_nonce", default="")
+"""Empty: the request has none, because its repetition does no harm or is not made."""

@@ -1,0 +1,214 @@
+"""Every operation of a client that session carries out has one effect and one reply, however often an edge repeats it:
+its reply was lost, its replica was killed after the commit, or two attempts run at the same time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from secrets import token_hex
+from typing import Any, get_args
+
+import pytest
+import sqlalchemy as sa
+
+from services.cli.ports import free_port
+from services.edge.handlers.forwarding import ForwardedCommand
+from services.session.adapters.edge_notifier import EdgeNotifier
+from services.session.tables import metadata
+from shared import presence
+from shared.contract import subjects as on
+from shared.contract.auth import SetSecurity
+from shared.contract.contacts import ListBlocked, SetBlocked
+from shared.contract.errors import RequestError
+from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
+from shared.contract.members import AddMembers, ListMembers
+from shared.contract.model import JoinPolicy, Role
+from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
+from shared.contract.mutes import MuteChat
+from shared.contract.outgoing_hooks import (
+    CreateOutgoingHook,
+    DeleteOutgoingHook,
+    ListOutgoingHooks,
+    ReplayOutgoingHook,
+)
+from shared.contract.reports import ReportMessage
+from shared.contract.session import (
+    AddMember,
+    AnswerFriendship,
+    AnswerMembership,
+    CreateChat,
+    EndFriendship,
+    EndMembership,
+    GetAccount,
+    GetChat,
+    ListChatViews,
+    ListRequests,
+    OpenPrivateChat,
+    RenameChat,
+    RequestFriendship,
+    RequestMembership,
+    SetProfile,
+    SetRole,
+)
+from shared.database import Database
+from shared.settings import OpsSettings, OutgoingHookSettings, Settings
+from tests.support.databases import empty
+from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, BusPeers, running_service, settings_for
+
+READS = {
+    GetAccount, GetChat, ListBlocked, ListBans, ListLinks, ListHooks, ListOutgoingHooks, ListMembers, ListRequests,
+    ListChatViews,
+}  # fmt: skip
+SET_A_STATE = {
+    SetProfile, SetSecurity, SetBlocked, MuteChat, ReportMessage, UnbanMember, DeleteLink, DeleteHook,
+    DeleteOutgoingHook, ReplayOutgoingHook, OpenPrivateChat, RenameChat,
+}  # fmt: skip
+"""They may be carried out twice: the second time changes nothing that a user sees. (A new name is as SetChat.)"""
+
+Prepared = Callable[[BusPeers], Awaitable[Any]]
+
+
+async def group(peers: BusPeers, *members: AccountId, policy: JoinPolicy = JoinPolicy.CLOSED) -> ChatId:
+    """Ann's."""
+    return (await peers.create(*members, actor=ANN, name="g", join_policy=policy)).chat.id
+
+
+async def accepted(peers: BusPeers) -> AnswerMembership:
+    chat = await group(peers, policy=JoinPolicy.APPROVAL)
+    await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(chat, "hi", CEM))
+    return AnswerMembership(chat, CEM, True, ANN)
+
+
+async def by_link(peers: BusPeers) -> JoinByLink:
+    """The link is used up then."""
+    made = await peers.edge.request(on.CREATE_LINK, CreateLink(await group(peers), uses=1, actor=ANN))
+    return JoinByLink(made.link, CEM)
+
+
+async def befriended(peers: BusPeers) -> AnswerFriendship:
+    await peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(DAN, actor=CEM))
+    return AnswerFriendship(CEM, True, DAN)
+
+
+async def invited(peers: BusPeers) -> AddMember:
+    return AddMember(await group(peers), BOB, ANN)
+
+
+OPERATIONS: list[tuple[Any, Prepared]] = [
+    (on.CREATE_CHAT, lambda _: _ready(CreateChat([BOB], name="new", actor=ANN))),
+    (on.REQUEST_FRIENDSHIP, lambda _: _ready(RequestFriendship(CEM, "hi", BOB))),
+    (on.ANSWER_FRIENDSHIP, befriended),
+    (on.END_FRIENDSHIP, lambda _: _ready(EndFriendship(DAN, CEM))),
+    (on.REQUEST_MEMBERSHIP, lambda peers: _of(group(peers, policy=JoinPolicy.OPEN), RequestMembership, "", CEM)),
+    (on.REQUEST_MEMBERSHIP, lambda peers: _of(group(peers, policy=JoinPolicy.APPROVAL), RequestMembership, "", CEM)),
+    (on.ANSWER_MEMBERSHIP, accepted),
+    (on.ADD_MEMBER, invited),
+    (on.ADD_MEMBERS, lambda peers: _of(group(peers), AddMembers, [BOB, CEM], ANN)),
+    (on.END_MEMBERSHIP, lambda peers: _of(group(peers, BOB), EndMembership, BOB, ANN)),
+    (on.END_MEMBERSHIP, lambda peers: _of(group(peers, BOB), EndMembership, ANN, ANN)),
+    (on.SET_ROLE, lambda peers: _of(group(peers, BOB), SetRole, BOB, Role.ADMIN, ANN)),
+    (on.SET_ROLE, lambda peers: _of(group(peers, BOB), SetRole, BOB, Role.OWNER, ANN)),
+    (on.BAN_MEMBER, lambda peers: _of(group(peers, BOB), BanMember, BOB, 0, ANN)),
+    (on.SILENCE_MEMBER, lambda peers: _of(group(peers, BOB), SilenceMember, BOB, 2**42, ANN)),
+    (on.SET_CHAT, lambda peers: _of(group(peers), SetChat, "another name", True, ANN)),
+    (on.DISBAND_CHAT, lambda peers: _of(group(peers, BOB), DisbandChat, ANN)),
+    (on.CREATE_LINK, lambda peers: _of(group(peers), CreateLink, 1, 0, ANN)),
+    (on.JOIN_BY_LINK, by_link),
+    (on.CREATE_HOOK, lambda peers: _of(group(peers), CreateHook, "hook", ANN)),
+    (on.CREATE_OUTGOING_HOOK, lambda peers: _of(group(peers), CreateOutgoingHook, "hook", "https://a.example/", ANN)),
+]
+
+
+async def _ready(request: Any) -> Any:
+    return request
+
+
+async def _of(chat: Awaitable[ChatId], kind: Callable[..., Any], *rest: Any) -> Any:
+    return kind(await chat, *rest)
+
+
+def test_the_operations_are_all_that_an_edge_forwards() -> None:
+    made = {route.request for route, _ in OPERATIONS}
+    assert made | READS | SET_A_STATE == set(get_args(ForwardedCommand))
+    assert not made & (READS | SET_A_STATE)
+
+
+@pytest.fixture
+def settings(nats_server: NatsServer, valkey_server: ValkeyServer, migrated_url: str) -> Settings:
+    """With empty tables."""
+    settings = settings_for(nats_server, valkey_server, migrated_url)
+    if not migrated_url.startswith("sqlite"):
+        empty(settings.database_url("session"), metadata.tables)
+    return settings.model_copy(update={"outgoing_hooks": OutgoingHookSettings(enabled=True)})
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database_url("session"))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def peers(
+    nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[BusPeers]:
+    """With two replicas of session. Bob is a friend of Ann's."""
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    peers = BusPeers(nats_server, valkey_server)
+    other = settings.model_copy(update={"ops": OpsSettings(port=free_port())})
+    async with peers.running(), running_service(settings), running_service(other):
+        await peers.register(ANN, BOB, CEM, DAN)
+        for friend in (BOB, CEM):
+            await peers.befriend(ANN, friend)
+        yield peers
+
+
+async def dump(database: Database) -> dict[str, list[Any]]:
+    """All that is stored but the results of requests."""
+
+    def read(connection: sa.Connection) -> dict[str, list[Any]]:
+        tables = [table for table in metadata.sorted_tables if table.name not in ("request", "health")]
+        return {table.name: sorted(map(tuple, connection.execute(sa.select(table))), key=repr) for table in tables}
+
+    return await database.read(read)
+
+
+async def test_a_repeated_request_has_one_effect_and_one_reply(peers: BusPeers, database: Database) -> None:
+    for route, prepare in OPERATIONS:
+        request, nonce = await prepare(peers), token_hex(32)
+        both = [peers.edge.request(route, request, seconds=WAIT_SECONDS, nonce=nonce) for _ in range(2)]
+        replies = await asyncio.gather(*both)
+        stored = await dump(database)
+        assert stored["chat"]
+        replies.append(await peers.edge.request(route, request, seconds=WAIT_SECONDS, nonce=nonce))
+        assert replies[1:] == replies[:-1], route.label
+        assert await dump(database) == stored, route.label
+
+
+async def test_a_request_that_is_committed_when_its_replica_is_killed_is_finished_by_another(
+    peers: BusPeers, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has announced nothing and replied nothing."""
+    publish = EdgeNotifier.publish
+    for route, prepare in OPERATIONS:
+        request, nonce, killed = await prepare(peers), token_hex(32), asyncio.Event()
+
+        async def kill(notifier: EdgeNotifier, *changes: Any, killed: asyncio.Event = killed) -> bool:
+            if not killed.is_set():
+                killed.set()
+                raise RuntimeError("killed")
+            return await publish(notifier, *changes)
+
+        monkeypatch.setattr(EdgeNotifier, "publish", kill)
+        try:
+            await peers.edge.request(route, request, seconds=WAIT_SECONDS, nonce=nonce)
+        except RequestError:
+            assert killed.is_set(), route.label
+        monkeypatch.setattr(EdgeNotifier, "publish", publish)
+        reply = await peers.edge.request(route, request, seconds=WAIT_SECONDS, nonce=nonce)
+        stored = await dump(database)
+        assert await peers.edge.request(route, request, seconds=WAIT_SECONDS, nonce=nonce) == reply, route.label
+        assert await dump(database) == stored, route.label
