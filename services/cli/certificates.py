@@ -20,6 +20,7 @@ SERVER, CLIENT = "server", "client"
 """Names of the files <name>.crt and <name>.key of either end of a connection."""
 _ROUTES = "cluster"
 _LIFE = timedelta(days=3650)
+_SOON = timedelta(days=14)
 _SERVER_USE, _CLIENT_USE = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 _USE = {SERVER: [_SERVER_USE], CLIENT: [_CLIENT_USE], _ROUTES: [_SERVER_USE, _CLIENT_USE]}
 
@@ -119,3 +120,14 @@ def _name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(host))
     except ValueError:
         return x509.DNSName(host)
+
+
+def describe_expiry(file: Path, now: datetime) -> str:
+    """Of a certificate that is not valid now, or ends within two weeks; else empty. Raises OSError, ValueError."""
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if ends <= now:
+        return f"expired on {ends:%Y-%m-%d}"
+    if begins > now:
+        return f"is valid from {begins:%Y-%m-%d %H:%M} UTC on only"
+    return f"expires on {ends:%Y-%m-%d}" if ends - now < _SOON else ""

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -296,6 +297,13 @@ class _SystemStack:
         run = Run(os.getpid(), plan.nats("admin").url, bool(plan.nats_port), processes, plan.valkey_port)
         write_run(self._directory, run)
 
+    def _name_certificate(self) -> None:
+        if file := self._plan.settings.edge.tls_certificate:
+            from services.cli.certificates import describe_expiry
+
+            if wrong := describe_expiry(Path(file), datetime.now(UTC)):
+                self._output.line(f"warning: the certificate {file} (edge.tls_certificate) {wrong}")
+
     def _announce(self) -> None:
         for part in self._plan.processes:
             address = self._plan.address(part) if part.port else ""
@@ -307,6 +315,7 @@ class _SystemStack:
             self._output.line(f"  the whole system in a browser{place}: http://127.0.0.1:{port}/")
         if page := self._plan.first_page:
             self._output.line(f"  two users in a browser: {page}#kill={self._kill_token}")
+        self._name_certificate()
         edges = self._plan.edges
         addresses = [*map(self._plan.address, edges), *filter(None, map(self._plan.tcp_address, edges))]
         self._output.line("ready " + " ".join(addresses))

@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from pathlib import Path
 from typing import Any
 
+from services.cli.certificates import describe_expiry
 from services.cli.doctor import broker, machine, stores
 from services.cli.doctor.finding import Finding, failed, ok
 from services.cli.embedded.nats import SETUP
@@ -31,6 +34,8 @@ async def check_installation(installation: Installation, processes: Sequence[str
     found = [_settings(installation), *(finding for group in await asyncio.gather(*checks) for finding in group)]
     if "edge" in processes:
         found.append(trusted_proxies(settings.edge))
+        if settings.edge.tls_certificate:
+            found.append(certificate(Path(settings.edge.tls_certificate), datetime.now(UTC)))
     return found if SETUP in [one.user for one in brokers] else [*found, broker.unknown_streams()]
 
 
@@ -42,6 +47,17 @@ def _settings(installation: Installation) -> Finding:
     number = len(installation.sources)
     changed = f"{number} setting{'' if number == 1 else 's'} changed" if number else "nothing changed"
     return ok("settings", f"{changed}, the others are defaults; `dragoman config` lists them")
+
+
+def certificate(file: Path, now: datetime) -> Finding:
+    """That clients see; whether its key fits is checked with the settings."""
+    try:
+        wrong = describe_expiry(file, now)
+    except (OSError, ValueError) as error:
+        return failed("certificate", f"{file} cannot be read ({error})", "set edge.tls_certificate")
+    if wrong:
+        return failed("certificate", f"{file} {wrong}", "renew it: edges read it within five seconds")
+    return ok("certificate", f"{file} is valid for two weeks at least")
 
 
 def trusted_proxies(edge: EdgeSettings) -> Finding:

@@ -1,8 +1,12 @@
 """Networks of trusted proxies that cannot be right."""
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
-from services.cli.doctor.checks import trusted_proxies
+from services.cli.certificates import ensure_authority
+from services.cli.doctor.checks import certificate, trusted_proxies
 from shared.settings import EdgeSettings
 
 HTTPS = "https://chat.example"
@@ -25,3 +29,21 @@ def test_trusted_proxies(networks: list[str], public_url: str, certificate: str,
     found = trusted_proxies(EdgeSettings(trusted_proxies=networks, public_url=public_url, tls_certificate=certificate))
     assert (found.what, found.good) == ("proxies", good)
     assert words in found.text
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (-2, "is valid from"),
+        (0, "is valid for two weeks at least"),
+        (3640, "expires on 20"),
+        (3651, "expired on 20"),
+    ],
+)
+def test_a_certificate_that_ends(tmp_path: Path, days: int, words: str) -> None:
+    """Those of an installation last for ten years."""
+    authority = ensure_authority(tmp_path)
+    assert authority is not None
+    authority.ensure(tmp_path, ("chat.example",))
+    found = certificate(tmp_path / "server.crt", datetime.now(UTC) + timedelta(days=days))
+    assert (found.good, words in found.text) == (days == 0, True), found.text
