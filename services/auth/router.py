@@ -112,7 +112,7 @@ def route(
 def _route_bots(bus: Bus, use: AuthUseCases, neighbours: Neighbours) -> None:
     bus.serve(on.END_BOT_TOKENS, use.bots.end_tokens, queue=_QUEUE)
     bus.serve(on.CREATE_BOT, neighbours.gated(use.bots.create), queue=_QUEUE)
-    bus.serve(on.CREATE_HOOK_ACCOUNT, use.bots.create_hook_account, queue=_QUEUE)
+    bus.serve(on.CREATE_HOOK_ACCOUNT, neighbours.gated(use.bots.create_hook_account), queue=_QUEUE)
     bus.serve(on.LIST_BOTS, use.bots.list, queue=_QUEUE)
     bus.serve(on.DELETE_BOT, use.bots.delete, queue=_QUEUE)
     bus.serve(on.CREATE_BOT_TOKEN, use.bots.create_token, queue=_QUEUE)

@@ -11,20 +11,30 @@ from services.auth.adapters import outbox_relay
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from shared import settings as given
+from shared.bus import neighbours
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
 from shared.bus.node_identity import new_identity
 from shared.contract.auth import Authenticated, ListRevocations
-from shared.contract.errors import RequestError
+from shared.contract.bots import CreateBot, CreateHookAccount
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountRegistered
-from shared.contract.subjects import ACCOUNT_REGISTERED, LIST_REVOCATIONS, REGISTER
+from shared.contract.ids import AccountId
+from shared.contract.subjects import (
+    ACCOUNT_REGISTERED,
+    CREATE_BOT,
+    CREATE_HOOK_ACCOUNT,
+    CREATE_OPERATOR_BOT,
+    LIST_REVOCATIONS,
+    REGISTER,
+)
 from shared.errors import StartupError
 from shared.migrate import NotMigrated
 from tests.support.nodes_nats import NodesNatsServer
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
-from tests.unit.services.auth.cluster import AuthCluster, registration
+from tests.unit.services.auth.cluster import AuthCluster, registration, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 
 
@@ -79,6 +89,26 @@ async def test_a_database_without_tables_ends_the_process(make_cluster: MakeClus
     with pytest.raises(NotMigrated, match="dragoman migrate"):
         await cluster.start_auth()
     cluster.drop_auth()
+
+
+async def test_no_account_gets_a_number_without_session(
+    cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its database tells which numbers are taken. So it is for every request that makes an account."""
+    monkeypatch.setattr(neighbours, "_GATE_SECONDS", 0.1)
+    cluster.start_auth()
+    await becomes(cluster, 200)
+    buses = {user: Bus(nats_server.settings(user), user, CollectorRegistry()) for user in ("edge", "admin", "session")}
+    await asyncio.gather(*(bus.start() for bus in buses.values()))
+    makes = (
+        buses["edge"].request(REGISTER, registration("ann@example.com")),
+        buses["edge"].request(CREATE_BOT, CreateBot("Bot", AccountId(1))),
+        buses["admin"].request(CREATE_OPERATOR_BOT, CreateBot("Bot")),
+        buses["session"].request(CREATE_HOOK_ACCOUNT, CreateHookAccount("Hook", "", AccountId(1))),
+    )
+    for make in makes:
+        assert await rejection_code(make) is ErrorCode.UNAVAILABLE
+    await asyncio.gather(*(bus.stop() for bus in buses.values()))
 
 
 async def test_unusable_keys_end_the_process(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
