@@ -14,7 +14,8 @@ MEMBERS = MemberMask(
         "segments sender server sessions sha256 sid signature silenced since size snippet start state states status "
         "supports t text text_bytes time timeline to topic total ttl_ms unknown unread until upto url username uses "
         "uuid v version wait_ms why window hook hooks bot bots reactors days scopes tokens next origin last_error "
-        "reports reason device email_verified edit_s recall_s history_for_new outgoing_hooks bot_tokens"
+        "reports reason device email_verified edit_s recall_s history_for_new outgoing_hooks bot_tokens "
+        "paused rates waiting all entrance expensive ephemeral left_chats"
     ),
     objects="error limits secret old new verify data made",
     counts="reactions",
