@@ -217,12 +217,14 @@ def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) ->
     if len(merged) > limit:
         longest = sorted(merged[:-1], key=lambda span: span[1] - span[0])[len(merged) - limit :]
         merged = [*sorted(longest), merged[-1]]
-    return cursor._replace(delivered_index=index, above=tuple(merged))
+    return Cursor(index, tuple(merged), cursor.marked)
 
 
 def read_up_to(cursor: Cursor, index: int) -> Cursor:
     """Everything up to `index` is read; with 0, what is read is only told apart from what is delivered."""
-    return cursor._replace(marked=max(cursor.read_index, index))
+    if cursor.marked is not None and index <= cursor.marked:
+        return cursor
+    return Cursor(cursor.delivered_index, cursor.above, max(cursor.read_index, index))
 
 
 def from_joining(cursor: Cursor, unread_from: int) -> Cursor:

@@ -66,16 +66,19 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
     read: dict[_Key, int] = {}
     distinguished: set[_Key] = set()
     for one in ranges:
-        key, low, high = (one.account, one.chat), max(one.low, 1), min(one.high, heads.get(one.chat, 0))
+        account, chat, low, high, upto = one.account, one.chat, one.low, one.high, one.read
+        head = heads.get(chat, 0)
+        low, high = max(low, 1), min(high, head)
         if low > high:
             continue
+        key = account, chat
         delivered[key].append((low, high))
-        upto = one.read
-        if upto == UNSPECIFIED:
-            upto = high if low == 1 else 0
-        else:
+        if upto != UNSPECIFIED:
             distinguished.add(key)
-        read[key] = max(read.get(key, 0), min(upto, heads[one.chat]))
+        elif low == 1:
+            upto = high
+        if upto > 0:
+            read[key] = max(read.get(key, 0), min(upto, head))
     if not delivered:
         return
     keys = sorted(delivered)
@@ -85,7 +88,7 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
     for key, stored in before.items():
         cursor = stored
         if key in distinguished or stored.marked is not None:
-            cursor = read_up_to(cursor, read[key])
+            cursor = read_up_to(cursor, read.get(key, 0))
         cursor = merge_delivered(cursor, delivered[key], limit)
         if cursor != stored:
             changed.append((*key, cursor.delivered_index, _encode_ranges(cursor), _stored(cursor.marked)))
