@@ -1,6 +1,8 @@
 """TLS by the files that settings name: to NATS and Redis, and of an edge's own ports. PostgreSQL's is in its URL."""
 
 import ssl
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from shared.errors import StartupError
@@ -32,6 +34,17 @@ def server_context(settings: EdgeSettings) -> ssl.SSLContext:
     return context
 
 
+def served_until(settings: EdgeSettings) -> datetime:
+    """The end of the certificate that clients see. Raises StartupError."""
+    from cryptography import x509  # most processes need none of it
+
+    path = settings.tls_certificate
+    try:
+        return x509.load_pem_x509_certificate(Path(path).read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as error:
+        raise _unusable("edge", "tls_certificate", path, error) from error
+
+
 def check_files(settings: Settings) -> None:
     """Raises StartupError for a file that cannot be used."""
     for name in ("nats", "redis", "database"):
@@ -40,6 +53,7 @@ def check_files(settings: Settings) -> None:
             _context(name, files)
     if settings.edge.tls_certificate:
         server_context(settings.edge)
+        served_until(settings.edge)
 
 
 def _context(section: str, files: TlsFiles) -> ssl.SSLContext:
@@ -60,5 +74,6 @@ def _load_own(context: ssl.SSLContext, section: str, certificate: str, key: str)
         raise _unusable(section, "tls_certificate", certificate, error) from error
 
 
-def _unusable(section: str, setting: str, path: str, error: OSError) -> StartupError:
-    return StartupError(f"{path} ({section}.{setting}) cannot be used: {error.strerror or error}")
+def _unusable(section: str, setting: str, path: str, error: OSError | ValueError) -> StartupError:
+    reason = isinstance(error, OSError) and error.strerror
+    return StartupError(f"{path} ({section}.{setting}) cannot be used: {reason or error}")

@@ -42,6 +42,7 @@ LIMITS = {
 """By the title of a panel: the alerts that compare what it shows with a limit."""
 RELATED = {
     "Acknowledged": ("DragomanQueueStands",),
+    "Certificate is valid for": ("DragomanCertificateEnds", "DragomanCertificateExpires"),
     "Events handled": ("DragomanEventsFail",),
     "Ignored X-Forwarded-For": ("DragomanProxyUntrusted",),
     "Lost from presence": ("DragomanPresenceLost",),

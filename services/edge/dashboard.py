@@ -35,6 +35,7 @@ DASHBOARD = Dashboard(
                 rate("Re-syncs after a loss", "dragoman_edge_resyncs", bad=True),
                 rate("Gaps fetched", "dragoman_edge_catch_ups"),
                 rate("Duplicate deliveries", "dragoman_edge_duplicates"),
+                gauge("Certificate is valid for", "dragoman_edge_certificate_seconds", Unit.SECONDS),
             ),
         ),
         PanelGroup(

@@ -5,14 +5,17 @@ The event loop's own TLS hides how many bytes wait in the connection below it, w
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from shared.errors import StartupError
 from shared.settings import EdgeSettings
 from shared.telemetry import log
-from shared.tls import server_context
+from shared.tls import served_until, server_context
 
 _log = log(__name__)
 _WATCH_SECONDS = 5.0
@@ -25,10 +28,13 @@ class ServerTls:
     """`context` serves new connections with the present certificate; open ones keep theirs. The constructor raises
     StartupError for files that cannot be used."""
 
-    def __init__(self, settings: EdgeSettings) -> None:
+    def __init__(self, settings: EdgeSettings, registry: CollectorRegistry) -> None:
         self._settings = settings
         self.context = server_context(settings)
+        self._until = served_until(settings)
         self._version = self._read_version()
+        left = Gauge("dragoman_edge_certificate_seconds", "Until the end of the served certificate", registry=registry)
+        left.set_function(lambda: self._until.timestamp() - time.time())
 
     def _read_version(self) -> Version:
         files = (self._settings.tls_certificate, self._settings.tls_key)
@@ -45,19 +51,20 @@ class ServerTls:
                 version = await asyncio.to_thread(self._read_version)
                 if version == self._version:
                     continue
-                self.context = await asyncio.to_thread(server_context, self._settings)
+                context = await asyncio.to_thread(server_context, self._settings)
+                until = await asyncio.to_thread(served_until, self._settings)
             except (OSError, StartupError) as error:
                 if not failed:
                     _log.error("the new certificate cannot be used", error=str(error))
                 failed = True
                 continue
-            self._version, failed = version, False
+            self.context, self._until, self._version, failed = context, until, version, False
             _log.info("certificate replaced", file=self._settings.tls_certificate)
 
 
-def server_tls(settings: EdgeSettings) -> ServerTls | None:
+def server_tls(settings: EdgeSettings, registry: CollectorRegistry) -> ServerTls | None:
     """None without a certificate. Raises StartupError."""
-    return ServerTls(settings) if settings.tls_certificate else None
+    return ServerTls(settings, registry) if settings.tls_certificate else None
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):

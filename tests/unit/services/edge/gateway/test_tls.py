@@ -5,12 +5,15 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from services.cli import certificates
 from services.cli.certificates import ensure_authority
 from services.cli.ports import free_port
 from services.edge.canonical.frames import Frame
@@ -65,8 +68,13 @@ def issued(tmp_path: Path) -> Issued:
 
 
 @pytest.fixture
-async def tls(issued: Issued) -> AsyncIterator[ServerTls]:
-    tls = ServerTls(issued.settings)
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def tls(issued: Issued, registry: CollectorRegistry) -> AsyncIterator[ServerTls]:
+    tls = ServerTls(issued.settings, registry)
     watching = asyncio.create_task(tls.watch(WATCH_SECONDS))
     yield tls
     watching.cancel()
@@ -245,6 +253,18 @@ async def test_a_replaced_certificate_is_served_and_open_connections_stay(
         await client.until(b'"still here"')
 
 
+async def test_the_time_until_the_served_certificate_ends_is_measured(
+    tls: ServerTls, issued: Issued, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def days_left() -> float:
+        return (registry.get_sample_value("dragoman_edge_certificate_seconds") or 0) / 86_400
+
+    assert days_left() == pytest.approx(3650, abs=0.1)
+    monkeypatch.setattr(certificates, "_LIFE", timedelta(days=1))
+    issued.renew()
+    await until(lambda: days_left() == pytest.approx(1, abs=0.1))
+
+
 def test_an_unusable_certificate_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"none \(edge.tls_certificate\) cannot be used: No such file"):
-        ServerTls(EdgeSettings(tls_certificate=str(tmp_path / "none")))
+        ServerTls(EdgeSettings(tls_certificate=str(tmp_path / "none")), CollectorRegistry())
