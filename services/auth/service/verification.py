@@ -62,7 +62,7 @@ class EmailVerification:
     async def consume(self, subject: VerificationSubject, ticket: str) -> bool:
         """False: it is consumed or has expired."""
         step = partial(verifications.consume, subject=subject, ticket=ticket, now=now_ms())
-        return await self.database.write(step)
+        return await self.database.write(step) is not None
 
     async def _list_passed(self, subject: VerificationSubject) -> list[PassedTicket]:
         return await self.database.read(partial(verifications.list_passed, subject=subject, now=now_ms()))

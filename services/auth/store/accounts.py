@@ -76,8 +76,8 @@ def find_conflict(connection: sa.Connection, request: Register) -> str | None:
 
 def register(connection: sa.Connection, new: NewAccount) -> AccountSnapshot:
     """Raises IdentifierTaken, NotVerified."""
-    if new.subject is not None and not verifications.consume(connection, new.subject, new.request.ticket, new.created):
-        raise NotVerified
+    if new.subject is not None:
+        new.request.email = _verified_address(connection, new.subject, new)
     if new.request.username:
         usernames.key_missing(connection)
         if field := find_conflict(connection, new.request):
@@ -95,6 +95,14 @@ def register(connection: sa.Connection, new: NewAccount) -> AccountSnapshot:
     assert registered.account is not None
     add_event(connection, ACCOUNT_REGISTERED, AccountRegistered(registered.account.profile))
     return registered
+
+
+def _verified_address(connection: sa.Connection, subject: VerificationSubject, new: NewAccount) -> str:
+    """The spelling that the mail was sent to: another one may be another person's. Raises NotVerified."""
+    email = verifications.consume(connection, subject, new.request.ticket, new.created)
+    if email is None:
+        raise NotVerified
+    return email
 
 
 def _row(new: NewAccount) -> dict[str, Any]:

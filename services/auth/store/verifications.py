@@ -107,10 +107,12 @@ def list_passed(connection: sa.Connection, subject: VerificationSubject, now: in
     return [PassedTicket(row.ticket, row.secret, _requester(row)) for row in connection.execute(passed)]
 
 
-def consume(connection: sa.Connection, subject: VerificationSubject, ticket: str, now: int) -> bool:
-    """Deletes a passed ticket of the subject. False: it is consumed or has expired."""
+def consume(connection: sa.Connection, subject: VerificationSubject, ticket: str, now: int) -> str | None:
+    """Deletes a passed ticket of the subject. Returns the address as the mail was sent to it, which may be another
+    spelling of the subject's; None: the ticket is consumed or has expired."""
     passed = tickets.delete().where(tickets.c.ticket == ticket, tickets.c.passed, *_of_subject(subject, now))
-    return connection.execute(passed).rowcount == 1
+    email: str | None = connection.execute(passed.returning(tickets.c.email)).scalar_one_or_none()
+    return email
 
 
 def request_mail(

@@ -104,6 +104,17 @@ async def test_a_registration_consumes_its_verification(database: Database) -> N
     assert not await database.read(partial(verifications.list_passed, subject=subject, now=NOW))
 
 
+async def test_a_link_verifies_the_spelling_of_the_address_that_it_was_mailed_to(database: Database) -> None:
+    """The two are one address here, and two domains that different people may have."""
+    mailed = VerificationSubject(VerificationPurpose.REGISTER, "ann@faß.example", NO_ACCOUNT)
+    typed = "ann@fass.example"
+    registering = new(typed, subject=replace(mailed, email=typed))
+    registering.request.ticket = await passed(database, mailed)
+    registered = (await database.write(partial(store.register, new=registering))).account
+    assert registered is not None
+    assert (registered.email, registered.email_verified) == ("ann@faß.example", True)
+
+
 async def test_a_rejected_registration_keeps_its_verification(database: Database) -> None:
     subject = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     await made(database, "bob@example.org")

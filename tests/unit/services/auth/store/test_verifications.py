@@ -50,7 +50,8 @@ async def list_passed(database: Database, subject: VerificationSubject = ANN) ->
 
 
 async def consume(database: Database, ticket: str, subject: VerificationSubject = ANN, now: int = NOW) -> bool:
-    return await database.write(partial(verifications.consume, subject=subject, ticket=ticket, now=now))
+    step = partial(verifications.consume, subject=subject, ticket=ticket, now=now)
+    return await database.write(step) is not None
 
 
 async def passed(database: Database, subject: VerificationSubject = ANN) -> str:
