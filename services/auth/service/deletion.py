@@ -60,6 +60,6 @@ class AccountDeletion:
 
 def _erase(connection: Any, account: AccountId, held: tuple[Scheme, str] | None, seconds: int) -> Revocation | None:
     """As `accounts.erase`, if the account still has the verifier."""
-    if held is not None and not accounts.holds_verifier(connection, account, *held):
+    if held is not None and not accounts.lock_verifier(connection, account, held):
         raise wrong("secret")
     return accounts.erase(connection, account, seconds)

@@ -185,6 +185,13 @@ def holds_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme
     return connection.execute(held).first() is not None
 
 
+def lock_verifier(connection: sa.Connection, account: AccountId, held: tuple[Scheme, str]) -> bool:
+    """As `holds_verifier`, also until the end of this transaction: locks the account's row, as every change of its
+    secrets does."""
+    connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
+    return holds_verifier(connection, account, *held)
+
+
 def replace_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme, old: str, new: str) -> bool:
     """False: the account does not have the old verifier any more, or is disabled."""
     renewed = secrets.update().where(*_is_verifier_of(account, scheme, old)).values(verifier=new)
@@ -250,8 +257,7 @@ def change_secrets(
     seconds: int,
 ) -> Revocation | None:
     """As `recover`, for the account that has the verifier `held`. None: it has it no more, or is disabled."""
-    connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
-    if not holds_verifier(connection, account, *held):
+    if not lock_verifier(connection, account, held):
         return None
     return _replace_secrets(connection, account, sa.true(), verifiers, seconds)
 

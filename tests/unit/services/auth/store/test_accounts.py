@@ -1,5 +1,7 @@
 """Accounts and secrets on SQLite and PostgreSQL."""
 
+import asyncio
+import threading
 from dataclasses import replace
 from functools import partial
 
@@ -20,10 +22,12 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
 from shared.database import Database
+from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.unit.services.auth.cluster import registration
 
 UUID = "00000000-0000-4000-8000-000000000001"
 NOW = 1_800_000_000_000
+_WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 def new(email: str = "ann@example.org", uuid: str = UUID, subject: VerificationSubject | None = None) -> NewAccount:
@@ -160,6 +164,23 @@ async def test_one_old_password_is_good_for_one_change(database: Database) -> No
     await database.write(partial(store.disable, account=account, seconds=NOW // 1000))
     again = partial(store.change_secrets, account=account, held=(Scheme.MD5, "$better"), seconds=NOW // 1000)
     assert await database.write(partial(again, verifiers={Scheme.MD5: "$worse"})) is None
+
+
+async def test_an_act_by_a_secret_waits_for_a_change_of_the_secret_that_is_under_way(database: Database) -> None:
+    """So that the old password does not delete the account."""
+    account, changed = await made(database), threading.Event()
+
+    def change(connection: sa.Connection) -> None:
+        new = {Scheme.MD5: "$better"}
+        assert store.change_secrets(connection, account, (Scheme.MD5, "$md5"), new, NOW // 1000)
+        changed.set()
+        if connection.dialect.name == "postgresql":
+            block_until(lambda: connection.execute(_WAITING).scalar_one() > 0)
+
+    changing = asyncio.create_task(database.write(change))
+    await asyncio.to_thread(changed.wait, WAIT_SECONDS)
+    assert not await database.write(partial(store.lock_verifier, account=account, held=(Scheme.MD5, "$md5")))
+    await changing
 
 
 async def test_erasing_keeps_only_the_number(database: Database) -> None:
