@@ -118,8 +118,9 @@ class Socket(ABC):
         """Bytes in our buffers and the kernel's (SIOCOUTQ) that the peer's kernel has not acknowledged. None when
         unknown, as after a reset, and behind a proxy, unless the client has replied to our close frame."""
 
-    def is_paced(self) -> bool:
-        """Whether our own pacing delays messages, and pongs with them."""
+    def delays_pongs(self) -> bool:
+        """Whether pongs come late for a reason: our own pacing of messages, or a large frame whose bytes still come.
+        Called in each tick while a pong is awaited."""
         return False
 
 

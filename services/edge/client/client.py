@@ -205,7 +205,7 @@ class Client(Recipient):
         self.inbound.tick(now)
         if self.inbound.paced:
             self._context.ticks.add(self._processor)
-        excused = self.inbound.paused or socket.is_paced()
+        excused = self.inbound.paused or (self.confirmation.waiting_since is not None and socket.delays_pongs())
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.close(1008, reason)
         elif self.confirmation.tick(now, self._last_heard, edge, excused=excused, may_confirm=may_confirm):

@@ -78,7 +78,7 @@ class TcpConnection(BaseTransport[bytes]):
         self._abort_later()
         self._end_when_arrived()
 
-    def is_paced(self) -> bool:
+    def delays_pongs(self) -> bool:
         return bool(self._waiting)
 
     # asyncio.Protocol

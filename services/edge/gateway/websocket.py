@@ -50,8 +50,8 @@ _DRAIN_SECONDS = 3.0
 
 class WebSocket(BaseTransport[ParsedFrame], BatchWriter):
     __slots__ = (
-        "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed",
-        "_closed_by_page", "_discarded_at", "_frame_parser", "_is_page", "_outgoing", "_truncator",
+        "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed", "_closed_by_page",
+        "_discarded_at", "_frame_bytes", "_frame_parser", "_is_page", "_outgoing", "_truncator",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,8 @@ class WebSocket(BaseTransport[ParsedFrame], BatchWriter):
         self._batch = batch
         self._outgoing: list[bytes] | None = None
         """Sent in this tick. Made anew for each, since the list of an idle socket would be in no cache."""
+        self._frame_bytes = 0
+        """Of an incomplete frame, when that was last asked."""
         self._arrival_pending = False
         self._discarded_at = 0.0
         """When the peer last sent something after the end."""
@@ -102,6 +104,11 @@ class WebSocket(BaseTransport[ParsedFrame], BatchWriter):
     @property
     def closed_by_page(self) -> bool:
         return self._closed_by_page
+
+    def delays_pongs(self) -> bool:
+        """While more of a frame has come each time. No pong can be within it."""
+        before, self._frame_bytes = self._frame_bytes, self._frame_parser.buffered
+        return self._frame_bytes > before
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:

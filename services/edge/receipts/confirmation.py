@@ -90,7 +90,7 @@ class DeliveryConfirmation:
         return False
 
     def excuse(self, now: float) -> None:
-        """Restart the pong's time-out: reading from the client was paused, or our pacing delays the ping."""
+        """Restart the pong's time-out: reading from the client was paused, or see Socket.delays_pongs."""
         if self.waiting_since is not None:
             self.waiting_since = now
 

@@ -102,13 +102,13 @@ async def test_messages_out_are_paced(start: Start, endpoint: RecordingEndpoint)
         await client.until(b"{}")
         texts = [b'{"number":%d}' % number for number in range(4)]
         client.socket.send(tuple(texts))
-        assert client.socket.is_paced()
+        assert client.socket.delays_pongs()
         assert client.socket.unsent() == sum(len(text) + 1 for text in texts[1:])
         started = asyncio.get_running_loop().time()
         for text in texts:
             assert await peer.some() == text + b"\n"
         assert asyncio.get_running_loop().time() - started > 0.15
-        assert not client.socket.is_paced()
+        assert not client.socket.delays_pongs()
         client.socket.send(tuple(texts))
         client.socket.close(1012, "restart")
         for text in texts:

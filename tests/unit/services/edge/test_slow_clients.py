@@ -1,0 +1,31 @@
+"""Clients with slow lines on a real WebSocket."""
+
+import asyncio
+
+import msgspec
+
+from services.edge.gateway import Gateway
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.gateway.conftest import serve_hello
+from tests.unit.services.edge.gateway.raw import PING, TEXT, RawPeer, masked
+
+PIECES = 60
+EVERY_SECONDS = 0.05
+
+
+async def test_a_client_is_not_dropped_for_a_pong_that_waits_behind_its_own_frame(cluster: EdgeCluster) -> None:
+    """No pong can be sent within a frame, and a large one takes longer than a pong may."""
+    edge = await cluster.add_edge(port=0, ping_interval_seconds=0.1, pong_timeout_seconds=0.9)
+    settings = edge.context.settings
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, serve_hello, edge.sockets)
+    await gateway.start()
+    cluster.stack.push_async_callback(gateway.close)
+    frame = masked(TEXT, msgspec.json.encode({"op": "ping", "id": 1, "text": "x" * 60_000}))
+    size = len(frame) // PIECES + 1
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade("/ws/native")
+        for start in range(0, len(frame), size):
+            peer.send(frame[start : start + size])
+            await asyncio.sleep(EVERY_SECONDS)
+        assert await peer.frame() == (PING, b"")
+        assert b'"re":1' in (await peer.frame())[1]
