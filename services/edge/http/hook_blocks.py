@@ -127,10 +127,10 @@ def _emoji(points: str) -> str:
     return text
 
 
-def moment(seconds: float) -> str:
+def moment(seconds: float | str) -> str:
     """Unix seconds; empty for a time that there is not."""
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return datetime.fromtimestamp(float(seconds), UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError, OSError):
         return ""
 
@@ -158,7 +158,7 @@ def _attachment(one: dict[str, Any]) -> Iterator[str]:
     yield from block_lines(one.get("actions"))
     yield _text(one, "image_url")
     time = one.get("ts")
-    shown = moment(float(time)) if isinstance(time, int | float) or (isinstance(time, str) and time.isdecimal()) else ""
+    shown = moment(time) if isinstance(time, int | float) or (isinstance(time, str) and time.isdecimal()) else ""
     yield " | ".join(part for part in (_text(one, "footer"), shown) if part)
 
 

@@ -149,7 +149,8 @@ def test_what_windows_sends(content_type: str, body: bytes) -> None:
 def test_odd_parts_break_nothing(part: dict[str, Any]) -> None:
     body = {
         "text": "a", "blocks": [{"type": "rich_text", **part}, {"type": "section", "text": 7, "fields": "b"}],
-        "attachments": [{"ts": "²", "fields": [7, {"title": None, "value": {}}], "actions": 7}, {"ts": 1e300}],
+        "attachments": [{"ts": "²", "fields": [7, {"title": None, "value": {}}], "actions": 7},
+                        {"ts": 1e300}, {"ts": 10**400}],
     }  # fmt: skip
     assert text_of("", json.dumps(body).encode()).encode().startswith(b"a")
 
