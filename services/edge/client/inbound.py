@@ -2,7 +2,7 @@
 dialects. Sans-IO.
 
 Frames over the rate are paced: they wait in their place until the rate admits them, and count as arrived then. Only a
-client that goes on after `limits.requests_waiting` of them is closed.
+client that goes on after `limits.requests_waiting` of them is closed; before a login, after as many as a burst.
 
 Backpressure: a full queue stops the reading of its socket, but not for long, since pongs and the requests that wait
 behind its unread frames are seen only by reading. Then a full queue stores a rejection in the place of each frame.
@@ -52,8 +52,8 @@ class InboundQueue:
 
     __slots__ = (
         "_before_login", "_behind_since", "_connection", "_has_rates", "_max_bytes", "_max_frames", "_max_paced",
-        "_paced_in_tick", "_rejects_excess", "_requests", "_socket", "decoded", "frames", "paced", "paused",
-        "queued_bytes", "rejections", "stopped",
+        "_max_paced_before_login", "_paced_in_tick", "_rejects_excess", "_requests", "_socket", "decoded", "frames",
+        "paced", "paused", "queued_bytes", "rejections", "stopped",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, socket: Socket, settings: EdgeSettings, now: float) -> None:
@@ -63,6 +63,7 @@ class InboundQueue:
         self._has_rates = limits.rates
         self._max_frames, self._max_bytes = settings.incoming_frames, settings.incoming_bytes
         self._max_paced = limits.requests_waiting
+        self._max_paced_before_login = min(limits.requests_waiting, limits.requests_burst)
         self._requests = TokenBucket(limits.requests_per_second, limits.requests_burst, now)
         self._before_login = TokenBucket(limits.requests_per_second, limits.requests_burst_before_login, now)
         self.rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
@@ -160,7 +161,8 @@ class InboundQueue:
         self.queued_bytes = self.paced = 0
 
     def _pace(self, frame: Frame, dialect: Dialect, now: float) -> None:
-        if self.paced >= self._max_paced:
+        is_known = self._connection.account_requests is not None
+        if self.paced >= (self._max_paced if is_known else self._max_paced_before_login):
             self.frames.append((_rejected(frame, dialect), now))
             raise CloseConnection(1008, TOO_MANY_REQUESTS)
         self._paced_in_tick += 1

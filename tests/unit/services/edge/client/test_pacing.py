@@ -123,6 +123,21 @@ def test_a_sender_that_goes_on_after_very_many_is_answered_and_closed() -> None:
     assert each.queue.queued == each.queue.queued_bytes == each.queue.paced == 0
 
 
+def test_before_a_login_no_more_than_a_burst_may_wait() -> None:
+    """Who has no account could hold the memory of very many requests on each of many connections."""
+    each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=20), logged_in=False)
+    for ref in range(50 + 20):
+        each.receive(frame(ref=ref, do="status"))
+    with pytest.raises(CloseConnection):
+        each.receive(frame(ref=70, do="status"))
+    each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=20), logged_in=False)
+    for ref in range(50 + 20):
+        each.receive(frame(ref=ref, do="status"))
+    each.connection.logged_in(ENTERED, TokenBucket(1.0, 100, NOW))
+    each.receive(frame(ref=70, do="status"))
+    assert each.queue.paced == 21
+
+
 def test_requests_that_are_decoded_are_rejected_before_the_frames() -> None:
     each = Intake()
     each.receive(frame(ref=1, do="account", account=1, times=2))
