@@ -1,6 +1,8 @@
-"""The nonce of the request that is handled now: all attempts at one request have the same one."""
+"""The nonce of the request that is handled now: all attempts at one request have the same one, and the same content."""
 
 from contextvars import ContextVar
 
 request_nonce: ContextVar[str] = ContextVar("request_nonce", default="")
 """Empty: the request has none, because its repetition does no harm or is not made."""
+request_content: ContextVar[bytes] = ContextVar("request_content", default=b"")
+"""The subject and the payload."""

@@ -184,6 +184,7 @@ export type CreateHookParameters = {
   id?: number | string | null;
   chat: number;
   name: string;
+  nonce?: string | null;
 };
 
 export type CreateHookResult = {
@@ -196,6 +197,7 @@ export type CreateOutgoingHookParameters = {
   id?: number | string | null;
   chat: number;
   name: string;
+  nonce?: string | null;
   endpoint: string;
 };
 
@@ -211,6 +213,7 @@ export type CreateParameters = {
   name?: string;
   avatar?: string;
   join_policy?: "approval" | "closed" | "open";
+  nonce?: string | null;
 };
 
 export type DeleteAccountParameters = {
@@ -551,6 +554,7 @@ export type LinkParameters = {
   chat: number;
   uses?: number;
   expires?: number;
+  nonce?: string | null;
 };
 
 export type LoginParameters = {

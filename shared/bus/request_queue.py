@@ -13,7 +13,7 @@ from prometheus_client import Histogram
 from shared.bus.requester_clocks import is_forgotten, is_late
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import Route
-from shared.request_nonce import request_nonce
+from shared.request_nonce import request_content, request_nonce
 from shared.tasks import Tasks
 from shared.telemetry import log, trace, trace_id_of
 
@@ -91,6 +91,7 @@ class RequestQueue(Generic[Q, R]):
         cause = (message.headers or {}).get("traceparent", "")
         trace.set(trace_id_of(cause))
         request_nonce.set((message.headers or {}).get(NONCE_HEADER, ""))
+        request_content.set(self._route.subject.encode() + b" " + message.data)
         handling = self._handle_and_reply(message, received)
         if self._tracer is not None:
             handling = self._tracer.continue_trace(self._route.label, "server", cause).around(handling)

@@ -7,11 +7,13 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 class CreateHook(msgspec.Struct):
     """The owner or an admin of a group makes a hook: who has its secret posts as the hook, while its maker manages the
-    group. `name`: that of the hook's account. Error: `limit` for too many hooks of a group."""
+    group. `name`: that of the hook's account. `nonce` as in CreateLink. Error: `limit` for too many hooks of a
+    group."""
 
     chat: ChatId
     name: str
     actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
 
 
 class CreatedHook(msgspec.Struct, frozen=True):

@@ -9,13 +9,14 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 class CreateOutgoingHook(msgspec.Struct):
     """The owner or an admin of a group makes a hook: later messages of the group are posted to `endpoint`, a URL, while
-    the maker manages it. Errors: `limit` for too many hooks of a group, `invalid` for an address that is not
-    permitted."""
+    the maker manages it. `nonce` as in CreateLink. Errors: `limit` for too many hooks of a group, `invalid` for an
+    address that is not permitted."""
 
     chat: ChatId
     name: str
     endpoint: str
     actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
 
     def __repr__(self) -> str:
         return f"CreateOutgoingHook({self.chat}, ***)"

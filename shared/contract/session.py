@@ -54,8 +54,8 @@ class SetProfile(msgspec.Struct):
 
 
 class CreateChat(msgspec.Struct):
-    """Creates a group owned by the actor, who is added if missing. An unknown member fails with `not_found`, too many
-    chats of an account with `limit`. An empty name becomes up to three nicknames joined by 、."""
+    """Creates a group of the actor, who is added if missing. Errors: `not_found` for an unknown member, `limit`. An empty
+    name becomes up to three nicknames joined by 、. `nonce` as in CreateLink."""
 
     members: list[AccountId]
     name: str = ""
@@ -64,6 +64,7 @@ class CreateChat(msgspec.Struct):
     kind: ChatKind = ChatKind.GROUP
     join_policy: JoinPolicy = JoinPolicy.CLOSED
     actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
 
 
 class GetChat(msgspec.Struct):
@@ -295,8 +296,7 @@ class AnswerMembership(msgspec.Struct):
 
 
 class AddMember(msgspec.Struct):
-    """The owner or an admin adds a friend, or accepts the account's pending application. `conflict` for a member,
-    `forbidden` for an account that is no friend."""
+    """The owner or an admin adds a friend, or accepts an application. `conflict` for a member, `forbidden` for others."""
 
     chat: ChatId
     account: AccountId

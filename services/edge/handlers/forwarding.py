@@ -1,5 +1,6 @@
 """Commands that the session or auth service answers as they are: only the actor is added."""
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -91,6 +92,8 @@ ForwardedCommand = (
     | ListChatViews
     | OpenPrivateChat
 )
+Making = CreateChat | CreateLink | CreateHook | CreateOutgoingHook
+"""Of these a client may name one, to repeat it."""
 ForwardedReply = (
     AccountView
     | ChatView
@@ -159,8 +162,13 @@ _ROUTES: Mapping[type, Route[Any, Any]] = {
 
 
 def new_nonce() -> str:
-    """256 random bits: services derive secrets from them."""
+    """256 random bits."""
     return secrets.token_hex(32)
+
+
+def request_nonce_of(actor: AccountId, name: str) -> str:
+    """The nonce of the request that the account has given this name: the same one at each edge."""
+    return hashlib.sha256(f"{actor} {name}".encode()).hexdigest()
 
 
 class Forwarder:
@@ -179,7 +187,9 @@ class Forwarder:
         route = _ROUTES[type(command)]
         if isinstance(command, SetChat) and command.sets_rules:
             route = subjects.SET_CHAT_RULES
-        request = self._bus.request(route, command, seconds=self.seconds, retry=True, nonce=new_nonce())
+        name = command.nonce if isinstance(command, Making) else ""
+        nonce = request_nonce_of(actor, name) if name else new_nonce()
+        request = self._bus.request(route, command, seconds=self.seconds, retry=True, nonce=nonce)
         reply: ForwardedReply = await request
         return reply
 

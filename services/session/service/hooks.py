@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import secrets
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,12 +25,21 @@ from shared.settings import Settings
 
 _SECRET_BYTES = 24
 _NUMBER_BYTES = 8
+_SALT_BYTES = 32
 
 
-def _name_and_secret(nonce: str) -> tuple[str, str]:
-    """The same ones for the same nonce of 256 random bits, so that a repeated request gets the same secret, which is
-    stored nowhere."""
-    number, secret = (hmac.digest(nonce.encode(), part, "sha256") for part in (b"number", b"secret"))
+class _Made(NamedTuple):
+    """What a repetition gets the same reply from."""
+
+    account: AccountId
+    salt: bytes
+
+
+def _name_and_secret(salt: bytes) -> tuple[str, str]:
+    """The same ones for the same salt and the same nonce of the request. The secret is stored nowhere: who reads the
+    salt lacks the nonce, and who knows a client's nonce lacks the salt."""
+    nonce = request_nonce.get().encode()
+    number, secret = (hmac.digest(salt, part + nonce, "sha256") for part in (b"number ", b"secret "))
     return number[:_NUMBER_BYTES].hex(), base64.urlsafe_b64encode(secret[:_SECRET_BYTES]).decode()
 
 
@@ -46,18 +56,18 @@ class Hooks:
         domain.check_chat(request.chat)
         request.name = names.hook_name(request.name, self._limits)
         names.check_no_imitation("name", request.name, self._reserved)
-        number, secret = _name_and_secret(request_nonce.get() or secrets.token_hex())
-        if (account := await self._database.read(stored(int))) is None:
-            account = await self._create(request, number, secret)
-        return CreatedHook(number, secret, AccountId(account))
+        made = await self._database.read(stored(_Made)) or await self._create(request)
+        number, secret = _name_and_secret(made.salt)
+        return CreatedHook(number, secret, made.account)
 
-    async def _create(self, request: CreateHook, number: str, secret: str) -> AccountId:
-        """The account of the hook."""
+    async def _create(self, request: CreateHook) -> _Made:
+        salt = secrets.token_bytes(_SALT_BYTES)
+        number, secret = _name_and_secret(salt)
         await self._database.read(partial(hooks.check_place, request=request, limits=self._limits))
         account = await self._new_account(request.name, request.actor)
         new = NewIncomingHook(number, hashlib.sha256(secret.encode()).hexdigest(), account)
         create = partial(hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
-        return await self._database.write(once(create, int))
+        return await self._database.write(once(lambda connection: _Made(create(connection), salt), _Made))
 
     async def _new_account(self, name: str, maker: AccountId) -> CreatedBot:
         return await self._accounts.create(name, hooks.signature_of(maker), maker)

@@ -5,16 +5,17 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.dialects.native.parameters import ChatParameters
+from services.edge.dialects.native.parameters import ChatParameters, Nonce
 from services.edge.dialects.native.requests import Caller
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, HookList, ListHooks
 from shared.contract.ids import ChatId
 
 
 class CreateHookParameters(ChatParameters, kw_only=True):
-    """`name`: of the sender of the hook's messages."""
+    """`name`: of the sender of the hook's messages. `nonce` as in `create`."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    nonce: Nonce | None = None
 
 
 class DeleteHookParameters(ChatParameters, kw_only=True):
@@ -49,7 +50,7 @@ class HooksResult(msgspec.Struct):
 
 
 def create_hook(wire: CreateHookParameters, caller: Caller) -> CreateHook:
-    return CreateHook(ChatId(wire.chat), wire.name)
+    return CreateHook(ChatId(wire.chat), wire.name, nonce=wire.nonce or "")
 
 
 def list_hooks(wire: ChatParameters, caller: Caller) -> ListHooks:

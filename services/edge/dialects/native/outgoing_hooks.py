@@ -21,7 +21,8 @@ from shared.contract.outgoing_hooks import (
 
 
 class CreateOutgoingHookParameters(CreateHookParameters, kw_only=True):
-    """`endpoint`: the URL of the program that listens; `name`: for the admins."""
+    """`endpoint`: the URL of the program that listens; `name`: for the admins.
+    `nonce` as in `create`."""
 
     endpoint: Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -71,7 +72,7 @@ class ReplayOutgoingHookResult(msgspec.Struct):
 
 
 def create_outgoing_hook(wire: CreateOutgoingHookParameters, caller: Caller) -> CreateOutgoingHook:
-    return CreateOutgoingHook(ChatId(wire.chat), wire.name, wire.endpoint)
+    return CreateOutgoingHook(ChatId(wire.chat), wire.name, wire.endpoint, nonce=wire.nonce or "")
 
 
 def list_outgoing_hooks(wire: ChatParameters, caller: Caller) -> ListOutgoingHooks:

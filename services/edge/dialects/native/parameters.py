@@ -279,12 +279,14 @@ class TypingParameters(ChatParameters, kw_only=True):
 
 
 class CreateParameters(Parameters, kw_only=True):
-    """An empty `name` is made of the members' nicknames."""
+    """An empty `name` is made of the members' nicknames. Under its `nonce` the command may be repeated for ten minutes:
+    it gets the first reply."""
 
     members: list[Number] = []
     name: str = ""
     avatar: str = ""
     join_policy: Literal["open", "approval", "closed"] = "approval"
+    nonce: Nonce | None = None
 
 
 class SetChatParameters(ChatParameters, kw_only=True):
@@ -339,10 +341,12 @@ class SilenceParameters(ChatParameters, kw_only=True):
 
 
 class LinkParameters(ChatParameters, kw_only=True):
-    """`uses`: so many accounts may join; without it, any number. `expires`: Unix milliseconds; without it, never."""
+    """`uses`: so many accounts may join; without it, any number. `expires`: Unix milliseconds; without it, never.
+    `nonce` as in `create`."""
 
     uses: Index = 0
     expires: Index = 0
+    nonce: Nonce | None = None
 
 
 class UnlinkParameters(ChatParameters, kw_only=True):

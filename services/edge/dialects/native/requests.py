@@ -276,6 +276,7 @@ def create(wire: given.CreateParameters, caller: Caller) -> CreateChat:
         wire.name and validation.group_name(wire.name, caller.limits),
         addresses.stored_address(wire.avatar, caller.limits),
         join_policy=JoinPolicy(wire.join_policy),
+        nonce=wire.nonce or "",
     )
 
 
@@ -321,7 +322,7 @@ def invite(wire: given.InviteParameters, caller: Caller) -> AddMember | AddMembe
 
 
 def link(wire: given.LinkParameters, caller: Caller) -> CreateLink:
-    return CreateLink(ChatId(wire.chat), wire.uses, wire.expires)
+    return CreateLink(ChatId(wire.chat), wire.uses, wire.expires, nonce=wire.nonce or "")
 
 
 def links(wire: given.ChatParameters, caller: Caller) -> ListLinks:

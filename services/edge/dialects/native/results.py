@@ -391,7 +391,7 @@ class BansResult(msgspec.Struct):
 
 class ErrorInfo(msgspec.Struct, omit_defaults=True):
     """`field`: the member that is at fault. `retry_ms`: try again after so long. `unknown`: the command may have had
-    its effect: send a message or a change again, with the same nonce, and look first whether another one has."""
+    its effect: send a command with a nonce again, with the same one, and look first whether another one has."""
 
     code: str
     text: str

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.edge.handlers.forwarding import _ROUTES, ForwardedCommand, Forwarder
+from services.edge.handlers.forwarding import _ROUTES, ForwardedCommand, Forwarder, Making
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -123,3 +123,26 @@ async def test_every_command_is_repeated_until_it_is_answered_under_one_nonce(na
         assert len(received) > 1, kind
         assert len(set(received)) == 1, kind
     assert len({received[0] for received in nonces.values()} - {""}) == len(nonces)
+
+
+async def test_a_client_s_nonce_is_that_of_the_request_at_every_edge(nats_server: NatsServer) -> None:
+    buses = [Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("edge", "edge", "session")]
+    received: list[str] = []
+
+    async def handle(_: Any) -> Any:
+        received.append(request_nonce.get())
+        raise RequestError(ErrorCode.FORBIDDEN, "no")
+
+    for kind in get_args(Making):
+        buses[-1].serve(_ROUTES[kind], handle, queue="q")
+    async with AsyncExitStack() as stack:
+        for bus in buses:
+            await bus.start()
+            stack.push_async_callback(bus.stop)
+        one, other = (Forwarder(bus, WAIT_SECONDS) for bus in buses[:2])
+        for kind in get_args(Making):
+            command = msgspec.structs.replace(sample(kind), nonce="n")
+            for forwarder, actor in ((one, ANN), (other, ANN), (one, BOB)):
+                await rejection(forwarder.forward(command, actor))
+    assert received == received[:3] * len(get_args(Making))
+    assert received[0] == received[1] != received[2]

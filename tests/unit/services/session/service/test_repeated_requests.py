@@ -51,6 +51,7 @@ from shared.contract.session import (
     SetRole,
 )
 from shared.database import Database
+from shared.run_once import NONCE_USED
 from shared.settings import OpsSettings, OutgoingHookSettings, Settings
 from tests.support.databases import empty
 from tests.support.servers import NatsServer, ValkeyServer
@@ -186,6 +187,36 @@ async def test_a_repeated_request_has_one_effect_and_one_reply(peers: BusPeers, 
         replies.append(await peers.edge.request(route, request, seconds=WAIT_SECONDS, nonce=nonce))
         assert replies[1:] == replies[:-1], route.label
         assert await dump(database) == stored, route.label
+
+
+async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPeers, database: Database) -> None:
+    """Also a request of another kind."""
+    chat, nonce = await group(peers), token_hex(32)
+    made: list[tuple[Any, Any]] = [
+        (on.CREATE_LINK, CreateLink(chat, actor=ANN)),
+        (on.CREATE_LINK, CreateLink(chat, uses=1, actor=ANN)),
+        (on.CREATE_HOOK, CreateHook(chat, "hook", ANN)),
+        (on.CREATE_OUTGOING_HOOK, CreateOutgoingHook(chat, "hook", "https://a.example/", ANN)),
+        (on.CREATE_CHAT, CreateChat([BOB], name="new", actor=ANN)),
+    ]
+    (first, link), *others = made
+    await peers.edge.request(first, link, nonce=nonce)
+    stored = await dump(database)
+    for route, request in others:
+        with pytest.raises(RequestError) as caught:
+            await peers.edge.request(route, request, nonce=nonce)
+        assert caught.value.failure == NONCE_USED
+    assert await dump(database) == stored
+
+
+async def test_the_secret_of_a_hook_does_not_follow_from_the_nonce(peers: BusPeers, database: Database) -> None:
+    """Which a client may have chosen badly."""
+    request = CreateHook(await group(peers), "hook", ANN)
+    first = await peers.edge.request(on.CREATE_HOOK, request, nonce="1")
+    await database.write(lambda connection: connection.execute(sa.delete(metadata.tables["request"])))
+    second = await peers.edge.request(on.CREATE_HOOK, request, nonce="1")
+    assert first.secret != second.secret
+    assert first.hook != second.hook
 
 
 async def test_a_request_that_is_committed_when_its_replica_is_killed_is_finished_by_another(
