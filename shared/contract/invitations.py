@@ -7,9 +7,9 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 class CreateLink(msgspec.Struct):
     """The owner or an admin of a group makes a link: who has it joins without approval. `uses`: accounts that may join
-    by it, 0: any number. `expires`: Unix ms, 0: never. `nonce`: of the client, which may repeat the request under it, and
-    gets the first reply; empty: none. Errors: `limit` for too many links of a group, `conflict` for the nonce of another
-    request."""
+    by it, 0: any number. `expires`: Unix ms, 0: never. `nonce`: of the client, which may repeat the request under it,
+    and gets the first reply; empty: none. Errors: `limit` for too many links of a group, `conflict` for the nonce of
+    another request."""
 
     chat: ChatId
     uses: int = 0

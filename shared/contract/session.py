@@ -54,8 +54,8 @@ class SetProfile(msgspec.Struct):
 
 
 class CreateChat(msgspec.Struct):
-    """Creates a group of the actor, who is added if missing. Errors: `not_found` for an unknown member, `limit`. An empty
-    name becomes up to three nicknames joined by 、. `nonce` as in CreateLink."""
+    """Creates a group of the actor, who is added if missing. Errors: `not_found` for an unknown member, `limit`. An
+    empty name becomes up to three nicknames joined by 、. `nonce` as in CreateLink."""
 
     members: list[AccountId]
     name: str = ""
@@ -296,7 +296,7 @@ class AnswerMembership(msgspec.Struct):
 
 
 class AddMember(msgspec.Struct):
-    """The owner or an admin adds a friend, or accepts an application. `conflict` for a member, `forbidden` for others."""
+    """The owner or an admin adds a friend, or accepts a request. `conflict` for a member, `forbidden` for others."""
 
     chat: ChatId
     account: AccountId
