@@ -4,6 +4,9 @@ from pydantic import Field
 
 from shared.setting_types import SettingsSection
 
+_MOST_MESSAGE_BYTES = 448 * 1024
+"""NATS has room for it in a request, with others in a page, and with its recipients in a delivery."""
+
 
 class LimitsSettings(SettingsSection):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
@@ -40,10 +43,14 @@ class LimitsSettings(SettingsSection):
     mails_per_address: int = Field(20, ge=1, description="requested per address of clients, in 10 minutes")
     searches_per_account: int = Field(100, ge=1, description="for other users by their names, in 10 minutes")
     exports_per_account: int = Field(10, ge=1, description="of the account's own data, in a day")
-    text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is rejected")
+    text_frame_bytes: int = Field(
+        64 * 1024, ge=1, le=_MOST_MESSAGE_BYTES, description="a larger text frame is rejected"
+    )
     binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is rejected")
     transport_frame_bytes: int = Field(2 * 1024 * 1024, ge=1, description="a larger frame closes the connection (1009)")
-    message_text_bytes: int = Field(16 * 1024, ge=1, description="text of one message, as UTF-8")
+    message_text_bytes: int = Field(
+        16 * 1024, ge=1, le=_MOST_MESSAGE_BYTES, description="text of one message, as UTF-8"
+    )
     segments_per_message: int = Field(64, ge=1, description="segments of one message")
     json_depth: int = Field(32, ge=4, description="nesting of a frame's JSON")
     nickname_characters: int = Field(64, ge=1, description="length of a nickname")

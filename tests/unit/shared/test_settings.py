@@ -37,6 +37,8 @@ def test_lists_are_json() -> None:
         ("log.level", "loud"),
         ("mail.smtp_security", "please"),
         ("limits.text_frame_bytes", "0"),
+        ("limits.text_frame_bytes", "1000000"),
+        ("limits.message_text_bytes", "1000000"),
         ("nats.url", "127.0.0.1:4222"),
         ("nats.url", "nats://a:4222,"),
         ("redis.url", "127.0.0.1:6379"),

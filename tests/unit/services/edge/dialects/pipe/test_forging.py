@@ -21,7 +21,7 @@ from shared.contract.session import (
 from shared.settings import LimitsSettings
 
 ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
-LIMITS = LimitsSettings(message_text_bytes=2**20, text_frame_bytes=2**20)
+LIMITS = LimitsSettings(message_text_bytes=2**18, text_frame_bytes=2**18)
 BASE_URL = "http://chat.example:8080"
 
 TEXTS = st.text().filter(lambda text: "\0" not in text) | st.text("|｜\r\n\u2028\x85 ab", max_size=12)
