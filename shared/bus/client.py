@@ -5,7 +5,6 @@ is one byte (`+` result, `-` failure) and msgpack. Publishing is at most once; d
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,20 +16,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker, publish_dead_letter
+from shared.bus.failures import REPLY_TOO_LARGE
 from shared.bus.node_identity import NodeIdentity
-from shared.bus.patience import Patience, attempt, longer
-from shared.bus.reply_decoder import ReplyDecoder
-from shared.bus.request_metrics import SentRequestMetrics, served_seconds
-from shared.bus.request_queue import NONCE_HEADER, QueueLimits, RequestQueue
-from shared.bus.requester_clocks import RequesterClocks, deadline_headers, is_late
+from shared.bus.request_metrics import served_seconds
+from shared.bus.request_queue import QueueLimits, RequestQueue
+from shared.bus.request_sender import RequestSender, current_traceparent
+from shared.bus.requester_clocks import RequesterClocks, is_late
 from shared.bus.responder import Responder
 from shared.bus.streams import EventStreams, ignore_probe
-from shared.clock import steady_ms
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.subjects import STREAM, Route, Topic, health_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
-from shared.telemetry import log, new_trace, trace, traceparent
+from shared.telemetry import log
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -43,25 +41,10 @@ _pack = msgspec.msgpack.Encoder().encode
 
 _LEAVING_SECONDS = 1.0
 _EVENT_SECONDS = 2.0
-_NO_RESPONDERS_PAUSE_SECONDS = 0.1
-_QUIET_SECONDS = 0.7
-"""Replies of several processes come this soon after each other."""
-
-
-class Unavailable(RequestError):
-    """No reply came in time; whether the request was carried out is unknown."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__(ErrorCode.UNAVAILABLE, "the service did not answer in time, please try again")
-        self.subject = subject
 
 
 class WorkerFailed(Exception):
     """The worker of a durable event has ended by an error that it does not handle."""
-
-
-class NoResponders(Unavailable):
-    """No service subscribes to the subject: the request was not carried out."""
 
 
 def pack(value: object) -> bytes:
@@ -82,19 +65,17 @@ class Bus:
     ) -> None:
         self._service = service
         self._tracer = tracer
-        self._replies = ReplyDecoder()
-        self._patience = Patience()
         self._tasks = Tasks()
         self._workers: list[DurableWorker[Any]] = []
         self._work = Tasks()
         self._worker_failed = asyncio.Event()
         self._drained = False
         self._served = served_seconds(registry)
-        self._requested = SentRequestMetrics(registry)
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
         self._clocks = RequesterClocks()
         self._broker = BrokerConnection(settings, service, errors, self._connection_lost, node)
+        self._sender = RequestSender(self._broker, registry, tracer)
         self._events_lost_callbacks: list[Callable[[], None]] = []
         self._streams = EventStreams(service, settings.replicas, self._broker.is_denied, self._events_lost)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
@@ -286,78 +267,13 @@ class Bus:
         """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is
         repeated until then, in attempts of 0.5 to 2 s, the last of up to 4 s, and at once when the connection ends;
         without `wait_for_service`, a missing service raises NoResponders at once. `nonce`: of the request, in each
-        attempt; see shared.request_nonce. Raises RequestError; Unavailable when no reply came in time."""
-        started, result = time.monotonic(), "ok"
-        try:
-            sending = self._request(route.subject, _pack(request), nonce, seconds, retry, wait_for_service)
-            if self._tracer is not None:
-                sending = self._tracer.span(route.label, "client").around(sending)
-            return self._replies.decode(route, await sending)
-        except RequestError as error:
-            result = error.failure.code.value
-            raise
-        finally:
-            self._requested.observe(route.label, result, time.monotonic() - started)
+        attempt; see shared.request_nonce. Raises RequestError: Unavailable when no reply came in time, TooLarge."""
+        return await self._sender.request(route, request, seconds, retry, wait_for_service, nonce)
 
     async def request_all(self, route: Route[Q, R], request: Q, *, seconds: float = 3.0) -> list[R]:
         """Sends a request to every process that serves the route. Returns the replies that come before `seconds` have
         passed, or nothing has come for a while; errors are left out. Raises nats.errors.Error."""
-        client = self._broker.client
-        inbox = client.new_inbox()
-        replies: list[R] = []
-        subscription = await client.subscribe(inbox)
-        try:
-            await client.publish(
-                route.subject,
-                _pack(request),
-                inbox,
-                headers={"traceparent": self._traceparent(), **deadline_headers(steady_ms(), seconds)},
-            )
-            async with asyncio.timeout(seconds):
-                while True:
-                    message = await subscription.next_msg(_QUIET_SECONDS)
-                    if message.data[:1] == b"+":
-                        replies.append(self._replies.decode(route, message.data))
-        except TimeoutError:
-            return replies
-        finally:
-            await subscription.unsubscribe()
-
-    async def _request(
-        self, subject: str, payload: bytes, nonce: str, seconds: float, retry: bool, wait_for_service: bool
-    ) -> bytes:
-        deadline = time.monotonic() + seconds
-        headers = {"traceparent": self._traceparent()} | ({NONCE_HEADER: nonce} if nonce else {})
-        usual = self._patience.first(subject)
-        while (left := deadline - (began := time.monotonic())) > 0:
-            allowed = attempt(usual, left) if retry else left
-            headers |= deadline_headers(steady_ms(), allowed)  # its own: nobody waits for the reply to an earlier one
-            once = self._broker.request(subject, payload, allowed, headers)
-            try:
-                if not retry:
-                    return await once
-                async with self._broker.while_connected():
-                    reply = await once
-                self._patience.replied(subject, time.monotonic() - began)
-                return reply
-            except nats.errors.NoRespondersError:
-                if not wait_for_service:
-                    raise NoResponders(subject) from None
-                await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
-            except TimeoutError:  # also nats-py's
-                if not retry:
-                    break
-                usual = longer(usual)
-            except nats.errors.OutboundBufferLimitError:
-                await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
-            except nats.errors.Error as error:
-                _log.warning("request not sent", subject=subject, error=repr(error))
-                break
-        raise Unavailable(subject)
-
-    def _traceparent(self) -> str:
-        recorded = self._tracer.current() if self._tracer is not None else ""
-        return recorded or traceparent(trace.get() or new_trace())
+        return await self._sender.request_all(route, request, seconds)
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Publishes a message (at most once). Raises nats.errors.Error when it cannot be buffered."""
@@ -375,7 +291,10 @@ class Bus:
             async with asyncio.timeout(_EVENT_SECONDS):
                 await self._streams.ready.wait()
         suspicions = self._streams.suspicions
-        headers = {"Nats-Msg-Id": f"{key} {self._streams.incarnation}", "traceparent": self._traceparent()}
+        headers = {
+            "Nats-Msg-Id": f"{key} {self._streams.incarnation}",
+            "traceparent": current_traceparent(self._tracer),
+        }
         stream = self._broker.client.jetstream(timeout=_EVENT_SECONDS)
         try:
             await stream.publish(topic.subject, _pack(event), headers=headers, stream=STREAM)
@@ -394,6 +313,9 @@ class Bus:
     async def _reply(self, message: Msg, payload: bytes) -> None:
         if not message.reply:
             return
+        if len(payload) > self._broker.client.max_payload:
+            _log.error("reply too large", subject=message.subject, bytes=len(payload))
+            payload = b"-" + _pack(REPLY_TOO_LARGE)
         try:
             await self._broker.client.publish(message.reply, payload)
         except nats.errors.Error as error:

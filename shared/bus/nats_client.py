@@ -19,6 +19,9 @@ from shared.settings import NatsSettings
 from shared.tls import nats_context
 
 _FIRST_LINE_SECONDS = 2.0
+_HEADERS_BYTES = 4096
+"""More than those of any message."""
+_TOO_LARGE = "maximum payload violation"
 
 
 class NoTlsOffered(nats.errors.Error):
@@ -90,6 +93,7 @@ class NatsClient(Client):
         if self.options.get("tls") and not self._is_encrypted():
             raise NoTlsOffered
         self._accept_end_of_tls()
+        self._max_payload -= _HEADERS_BYTES  # the server counts them, nats-py does not
         if (transport := self._transport) is not None:
             transport.readline = partial(_line_after_pings, transport)  # type: ignore[method-assign]
         return super()._connect_command()
@@ -114,6 +118,14 @@ class NatsClient(Client):
         """At once: nats-py waits until the server has ended TLS, for 30 seconds if it is frozen."""
         self._close_socket()
         await super()._attempt_reconnect()
+
+    async def _process_err(self, err_msg: str) -> None:
+        """nats-py closes for good. The server's limit is lower than when it accepted this connection: the next one
+        knows it."""
+        if _TOO_LARGE in err_msg.lower():
+            await self._process_op_err(nats.errors.MaxPayloadError())
+        else:
+            await super()._process_err(err_msg)
 
     def _close_socket(self) -> None:
         """Of the attempt before, failed or cancelled: nats-py leaves it open. At once, because nats-py's close() waits

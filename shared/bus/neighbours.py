@@ -5,7 +5,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
-from shared.bus.client import Bus, NoResponders, Unavailable
+from shared.bus.client import Bus
+from shared.bus.failures import NoResponders, Unavailable
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.installation import DatabaseState, DescribeDatabase

@@ -16,9 +16,10 @@ class UnfitServer(StartupError):
 
 def require_payload(client: Client) -> None:
     """Raises UnfitServer."""
-    if client.max_payload < PAYLOAD_BYTES:
+    offered: int = client._server_info["max_payload"]  # the client's own leaves room for headers
+    if offered < PAYLOAD_BYTES:
         raise UnfitServer(
-            f"max_payload of NATS is {client.max_payload} bytes, and messages need {PAYLOAD_BYTES}: "
+            f"max_payload of NATS is {offered} bytes, and messages need {PAYLOAD_BYTES}: "
             "set max_payload to 1MB in the configuration of nats-server (nats.url)"
         )
 

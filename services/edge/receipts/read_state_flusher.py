@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.receipts.read_state import Ranges, ReadBuffer
-from shared.bus.client import Bus, NoResponders
+from shared.bus.client import Bus
+from shared.bus.failures import NoResponders
 from shared.contract import subjects
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ephemeral import ReadPlace

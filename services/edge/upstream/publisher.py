@@ -23,7 +23,8 @@ from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.lane import Lane
 from services.edge.upstream.outage import OutageDetector
 from services.edge.upstream.owners import ANY, MOST_SECONDS, Owners
-from shared.bus.client import Bus, NoResponders, Unavailable
+from shared.bus.client import Bus
+from shared.bus.failures import NoResponders, TooLarge, Unavailable
 from shared.clock import steady_ms
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -201,7 +202,7 @@ class MessagePublisher:
             trace.set(new_trace())  # of this task
         self._journal.requested(trace.get(), [draft.nonce for draft in batch])
         try:
-            remaining = await self._send_with_retry(batch)
+            remaining = await self._send_in_parts(batch)
         except RequestError as error:
             failure = error.failure
         except Exception:
@@ -214,6 +215,17 @@ class MessagePublisher:
         self.flush()
         if failure is not UNCONFIRMED or not remaining:
             self._expire_queue(lane)
+
+    async def _send_in_parts(self, batch: list[Draft]) -> list[Draft]:
+        """A batch that NATS has no room for is divided; the parts are sent one after the other, to keep the order."""
+        try:
+            return await self._send_with_retry(batch)
+        except TooLarge as error:
+            if len(batch) == 1:
+                self._fail(batch[0], error.failure)
+                return []
+        half = len(batch) // 2
+        return [*await self._send_in_parts(batch[:half]), *await self._send_in_parts(batch[half:])]
 
     async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
@@ -229,7 +241,7 @@ class MessagePublisher:
                 results = await self._request(owner, attempt, batch, left)
             except Unavailable:
                 outage.attempt_failed(began)
-                retried, silent = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED), True
+                retried, silent = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED, ErrorCode.TOO_LARGE), True
             except RequestError as error:
                 _note_answer(outage, error.failure.code, began)
                 if error.failure.code not in retried:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from services.edge.receipts import confirmation
 from services.message.domain import Cursor
-from shared.bus.client import Unavailable
+from shared.bus.failures import Unavailable
 from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead, ReadRange

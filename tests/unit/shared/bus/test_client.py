@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 
 from services.cli.doctor.machine import python
 from services.cli.ports import free_port
-from shared.bus import client, connection, patience
-from shared.bus.client import Bus, Unavailable
+from shared.bus import connection, patience, request_sender
+from shared.bus.client import Bus, pack
+from shared.bus.failures import Unavailable
 from shared.bus.nats_client import NatsClient
 from shared.bus.responder import Responder
 from shared.contract import subjects as on
@@ -313,7 +314,7 @@ async def test_the_last_attempt_has_all_the_time_that_is_left(
         raise nats.errors.TimeoutError
 
     edge = new_bus(nats_server, "edge")
-    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(request_sender, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(edge._broker, "request", no_reply)
     with pytest.raises(Unavailable):
         await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0, retry=True)
@@ -332,10 +333,10 @@ async def test_slow_replies_give_later_attempts_more_time(
         nonlocal now
         attempts.append(seconds)
         now += 0.4
-        return b"+" + client.pack(Revocations(0, [], False))
+        return b"+" + pack(Revocations(0, [], False))
 
     edge = new_bus(nats_server, "edge")
-    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(request_sender, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(edge._broker, "request", slow_reply)
     for _ in range(40):
         await edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True)

@@ -20,7 +20,8 @@ from services.cli.embedded.nats import Edges
 from services.cli.installation import Server
 from services.cli.process_group import ProcessGroup
 from shared.bus import nats_client
-from shared.bus.client import Bus, Unavailable
+from shared.bus.client import Bus
+from shared.bus.failures import Unavailable
 from shared.bus.node_identity import NodeIdentity, new_identity
 from shared.contract import subjects as on
 from shared.contract.auth import ListRevocations, Revocations

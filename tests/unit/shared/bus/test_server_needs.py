@@ -1,6 +1,9 @@
 """Servers of NATS that a setting or their own configuration makes unfit."""
 
 import asyncio
+import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,15 @@ from services.cli.doctor import broker
 from services.cli.installation import Server
 from services.cli.main import main
 from shared.bus.client import Bus
-from shared.bus.server_needs import UnfitServer
+from shared.bus.nats_client import connect
+from shared.bus.server_needs import PAYLOAD_BYTES, UnfitServer
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
+from shared.contract.message import Draft, PostMessages, PostResults
+from shared.contract.subjects import POST_MESSAGES
 from shared.settings import NatsSettings
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.cli.installed import write_installation
 
 PASSWORD = "p@:/?#%w"
@@ -28,6 +37,34 @@ def give_password(configuration: dict[str, Any]) -> None:
 
 def shrink(configuration: dict[str, Any]) -> None:
     configuration["max_payload"] = 64_000
+
+
+def widen(configuration: dict[str, Any]) -> None:
+    configuration["max_payload"] = 2 * PAYLOAD_BYTES
+
+
+async def lower(server: NatsServer, payload_bytes: int) -> None:
+    """Connections stay, and hear nothing of it."""
+    configuration = json.loads(server.config.read_bytes()) | {"max_payload": payload_bytes}
+    server.config.write_text(json.dumps(configuration))
+    os.kill(server.pid, signal.SIGHUP)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            client = await connect(server.settings("edge"))
+            offered = client._server_info["max_payload"]
+            await client.close()
+            if offered == payload_bytes:
+                return
+
+
+def posting(body_bytes: int, reply_bytes: int = 1) -> PostMessages:
+    """The service replies with so many bytes."""
+    draft = Draft(AccountId(reply_bytes), ChatId(1), Nonce(1), 0, b"x" * body_bytes)
+    return PostMessages(NodeId("edge-1"), [draft])
+
+
+async def reply_as_wanted(request: PostMessages) -> PostResults:
+    return PostResults([None], {0: Failure(ErrorCode.INTERNAL, "x" * request.drafts[0].sender)})
 
 
 def remove_jetstream(configuration: dict[str, Any]) -> None:
@@ -52,6 +89,29 @@ async def test_room_for_few_bytes_is_named_at_the_start_and_by_doctor(nats_serve
             await Bus(settings, "session", CollectorRegistry()).start()
         (found,) = await broker.check(settings, Server.ELSEWHERE)
     assert (found.good, "set max_payload to 1MB" in found.text) == (False, True)
+
+
+@pytest.mark.parametrize("is_lowered", [True, False])
+async def test_what_nats_has_no_room_for_is_an_error_that_lasts_and_ends_no_connection(
+    nats_server: NatsServer, is_lowered: bool
+) -> None:
+    """nats-server ends a connection that sends too much, headers included."""
+    most = PAYLOAD_BYTES + 5_000
+    edge = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
+    message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
+    message.serve(POST_MESSAGES, reply_as_wanted, queue="message")
+    with nats_server.configured(widen):
+        if not is_lowered:
+            await lower(nats_server, most)
+        await asyncio.gather(edge.start(), message.start())
+        if is_lowered:
+            await lower(nats_server, most)
+        for too_large in (posting(most + 1), posting(most - 100), posting(1, most + 1)):
+            with pytest.raises(RequestError) as error:
+                await edge.request(POST_MESSAGES, too_large, seconds=WAIT_SECONDS, retry=True)
+            assert error.value.failure.code is ErrorCode.TOO_LARGE
+            await edge.request(POST_MESSAGES, posting(500_000, 500_000), seconds=WAIT_SECONDS, retry=True)
+        await asyncio.gather(edge.stop(), message.stop())
 
 
 async def test_nats_without_jetstream_is_named_by_migrate_and_doctor(nats_server: NatsServer, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Posting to the message service: retries, results, and the bound of messages in flight."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
 import pytest
@@ -60,8 +60,12 @@ class Replica(NamedTuple):
     requests: "asyncio.Queue[tuple[list[Draft], Responder]]"
 
     def post(self, submitter: RecordingSubmitter, messages: int) -> None:
+        self.post_bodies(submitter, [b"x"] * messages)
+
+    def post_bodies(self, submitter: RecordingSubmitter, bodies: Iterable[bytes]) -> None:
+        """As one submission."""
         edge = self.publisher
-        drafts = [Draft(AccountId(1), ChatId(1), edge.new_nonce(), edge.deadline(), b"x") for _ in range(messages)]
+        drafts = [Draft(AccountId(1), ChatId(1), edge.new_nonce(), edge.deadline(), body) for body in bodies]
         edge.post(submitter, drafts, asyncio.get_running_loop().time())
         edge.flush()
 
@@ -128,6 +132,22 @@ async def test_an_overloaded_replica_is_believed(replica: Replica) -> None:
     replica.post(submitter, 1)
     assert await replica.answer() == 1
     assert await submitter.until(4) == [BUSY, BUSY, BUSY, None]
+
+
+async def test_what_nats_has_no_room_for_is_divided_and_one_message_is_rejected_for_good(replica: Replica) -> None:
+    """Its limit is 1 MiB."""
+    submitter = RecordingSubmitter()
+    bodies = [b"1" * 400_000, b"2" * 400_000, b"3" * 2_000_000, b"4" * 400_000]
+    replica.post_bodies(submitter, bodies)
+    received: list[bytes] = []
+    for count in (2, 1):
+        drafts, responder = await replica.next_request()
+        assert len(drafts) == count
+        received += [draft.body for draft in drafts]
+        await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * count, {}))
+    assert received == [bodies[0], bodies[1], bodies[3]]
+    results = await submitter.until(4)
+    assert [one and one.code for one in results] == [None, None, ErrorCode.TOO_LARGE, None]
 
 
 async def test_another_replica_is_tried_when_one_shuts_down(replica: Replica) -> None:

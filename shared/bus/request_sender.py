@@ -1,0 +1,131 @@
+"""Requests to other services: a deadline and a trace id in the headers of each, attempts, and the reply."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import nats.errors
+from prometheus_client import CollectorRegistry
+
+from shared.bus.connection import BrokerConnection
+from shared.bus.failures import NoResponders, TooLarge, Unavailable
+from shared.bus.patience import Patience, attempt, longer
+from shared.bus.reply_decoder import ReplyDecoder
+from shared.bus.request_metrics import SentRequestMetrics
+from shared.bus.request_queue import NONCE_HEADER
+from shared.bus.requester_clocks import deadline_headers
+from shared.clock import steady_ms
+from shared.contract.errors import RequestError
+from shared.contract.subjects import Route
+from shared.telemetry import log, new_trace, trace, traceparent
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+_log = log(__name__)
+_pack = msgspec.msgpack.Encoder().encode
+
+_NO_RESPONDERS_PAUSE_SECONDS = 0.1
+_QUIET_SECONDS = 0.7
+"""Replies of several processes come this soon after each other."""
+
+
+def current_traceparent(tracer: "Tracer | None") -> str:
+    """Of the present span, else of the present trace, else of a new one."""
+    recorded = tracer.current() if tracer is not None else ""
+    return recorded or traceparent(trace.get() or new_trace())
+
+
+class RequestSender:
+    """Sends the requests of one process."""
+
+    def __init__(self, broker: BrokerConnection, registry: CollectorRegistry, tracer: "Tracer | None") -> None:
+        self._broker = broker
+        self._tracer = tracer
+        self._replies = ReplyDecoder()
+        self._patience = Patience()
+        self._requested = SentRequestMetrics(registry)
+
+    async def request(
+        self,
+        route: Route[Q, R],
+        request: Q,
+        seconds: float,
+        retry: bool,
+        wait_for_service: bool,
+        nonce: str,
+    ) -> R:
+        """See Bus.request."""
+        started, result = time.monotonic(), "ok"
+        try:
+            sending = self._request(route.subject, _pack(request), nonce, seconds, retry, wait_for_service)
+            if self._tracer is not None:
+                sending = self._tracer.span(route.label, "client").around(sending)
+            return self._replies.decode(route, await sending)
+        except RequestError as error:
+            result = error.failure.code.value
+            raise
+        finally:
+            self._requested.observe(route.label, result, time.monotonic() - started)
+
+    async def request_all(self, route: Route[Q, R], request: Q, seconds: float) -> list[R]:
+        """See Bus.request_all."""
+        client = self._broker.client
+        inbox = client.new_inbox()
+        replies: list[R] = []
+        subscription = await client.subscribe(inbox)
+        try:
+            await client.publish(
+                route.subject,
+                _pack(request),
+                inbox,
+                headers={"traceparent": current_traceparent(self._tracer), **deadline_headers(steady_ms(), seconds)},
+            )
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await subscription.next_msg(_QUIET_SECONDS)
+                    if message.data[:1] == b"+":
+                        replies.append(self._replies.decode(route, message.data))
+        except TimeoutError:
+            return replies
+        finally:
+            await subscription.unsubscribe()
+
+    async def _request(
+        self, subject: str, payload: bytes, nonce: str, seconds: float, retry: bool, wait_for_service: bool
+    ) -> bytes:
+        deadline = time.monotonic() + seconds
+        headers = {"traceparent": current_traceparent(self._tracer)} | ({NONCE_HEADER: nonce} if nonce else {})
+        usual = self._patience.first(subject)
+        while (left := deadline - (began := time.monotonic())) > 0:
+            allowed = attempt(usual, left) if retry else left
+            headers |= deadline_headers(steady_ms(), allowed)  # its own: nobody waits for the reply to an earlier one
+            once = self._broker.request(subject, payload, allowed, headers)
+            try:
+                if not retry:
+                    return await once
+                async with self._broker.while_connected():
+                    reply = await once
+                self._patience.replied(subject, time.monotonic() - began)
+                return reply
+            except nats.errors.NoRespondersError:
+                if not wait_for_service:
+                    raise NoResponders(subject) from None
+                await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
+            except TimeoutError:  # also nats-py's
+                if not retry:
+                    break
+                usual = longer(usual)
+            except nats.errors.OutboundBufferLimitError:
+                await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
+            except nats.errors.MaxPayloadError:
+                _log.error("request too large", subject=subject, bytes=len(payload))
+                raise TooLarge from None
+            except nats.errors.Error as error:
+                _log.warning("request not sent", subject=subject, error=repr(error))
+                break
+        raise Unavailable(subject)
