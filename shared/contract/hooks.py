@@ -36,8 +36,8 @@ class ListHooks(msgspec.Struct):
 
 
 class HookView(msgspec.Struct, frozen=True):
-    """`paused`: it posts nothing, because its maker may not manage the group now. `account`: NO_ACCOUNT until a hook of
-    the version before posts."""
+    """`paused`: it posts nothing, because its maker may not manage the group now, or `account` is disabled. `account`:
+    NO_ACCOUNT until a hook of the version before posts."""
 
     hook: str
     name: str

@@ -9,6 +9,8 @@ from shared.contract.ids import AccountId
 from shared.contract.subjects import CREATE_HOOK_ACCOUNT, FIND_INACTIVE
 
 _REQUEST_SECONDS = 3.0
+_ACCOUNTS = 1_000
+"""In one request."""
 
 
 class AuthAccounts:
@@ -18,8 +20,11 @@ class AuthAccounts:
         self._bus = bus
 
     async def inactive(self, accounts: Sequence[AccountId]) -> Collection[AccountId]:
-        request = FindInactive([*accounts])
-        return (await self._bus.request(FIND_INACTIVE, request, seconds=_REQUEST_SECONDS, retry=True)).accounts
+        found: list[AccountId] = []
+        for start in range(0, len(accounts), _ACCOUNTS):
+            request = FindInactive([*accounts[start : start + _ACCOUNTS]])
+            found += (await self._bus.request(FIND_INACTIVE, request, seconds=_REQUEST_SECONDS, retry=True)).accounts
+        return found
 
     async def create(self, name: str, signature: str, maker: AccountId) -> CreatedBot:
         """Not repeated: each attempt would make another account."""

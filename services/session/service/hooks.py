@@ -88,9 +88,10 @@ class Hooks:
     async def find(self, request: FindHook) -> FoundHook:
         domain.check_link(request.digest, "digest")
         found = await self._database.read(partial(hooks.find, digest=request.digest), brief=True)
-        if not await self._makers.may_act(found.by):
+        own = [found.account] if found.account else []
+        if not await self._makers.may_act(found.by, *own):
             raise hooks.paused_hook()
-        return found if found.account else await self._with_account(found)
+        return found if own else await self._with_account(found)
 
     async def _with_account(self, found: FoundHook) -> FoundHook:
         """Of a hook that the version before has made."""

@@ -104,5 +104,5 @@ def find(connection: sa.Connection, digest: str) -> FoundHook:
 
 
 def paused_hook() -> RequestError:
-    """The same for a maker that is demoted and one that is disabled."""
-    return RequestError(ErrorCode.FORBIDDEN, "who made this hook may not manage the group now")
+    """The same for a maker that is demoted and one that is disabled, and for a disabled account of the hook."""
+    return RequestError(ErrorCode.FORBIDDEN, "this hook, or who made it, may not post to the group now")

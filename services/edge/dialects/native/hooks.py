@@ -33,7 +33,8 @@ class CreateHookResult(msgspec.Struct):
 
 class HookInfo(msgspec.Struct):
     """`by`: who made it, and whose rights admit its messages. `account`: their sender. `created`: Unix milliseconds.
-    `paused`: it posts nothing, because who made it may not manage the group now."""
+    `paused`: it posts nothing, because who made it may not manage the group now, or an operator has disabled
+    `account`."""
 
     hook: str
     name: str

@@ -40,6 +40,19 @@ async def test_bad_names_are_rejected(peers: BusPeers, name: str) -> None:
     assert failed.field == "name"
 
 
+async def test_a_hook_with_a_disabled_account_does_not_post(peers: BusPeers) -> None:
+    """Its number is the sender that an operator sees."""
+    chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
+    made = await peers.edge.request(on.CREATE_HOOK, CreateHook(chat, "Grafana", ANN))
+    peers.inactive = {made.account}
+    found = peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))
+    assert (await rejection(found)).code is ErrorCode.FORBIDDEN
+    (listed,) = (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks
+    assert listed.paused
+    peers.inactive = set()
+    assert (await peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))).account == made.account
+
+
 async def test_what_a_disabled_account_has_made_does_not_act(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN, name="Fruit")).chat.id
     made = await peers.edge.request(on.CREATE_HOOK, CreateHook(chat, "Grafana", ANN))
