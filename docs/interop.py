@@ -122,7 +122,7 @@ EVENTS: Mapping[str, EventRow] = {
     "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": EventRow(VerificationEnded("passed")),
 }
-_FILLED_IN_LATER = frozenset({"actor", "all", "caller_sid", "origin", "read_to", "ticket"})
+_FILLED_IN_LATER = frozenset({"actor", "all", "base_url", "caller_sid", "origin", "read_to", "ticket"})
 """Optional fields of commands that the edge or an operator sets, never a dialect."""
 
 

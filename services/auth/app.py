@@ -122,11 +122,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> AuthUseCases:
     database, bus, keys, window, passwords, relay = adapters
     notifier, login_trail = NodeNotifier(bus), LoginTrail(database)
-    verify_after_failures = settings.verification.after_failed_logins
-    limits = LoginLimiter(settings.limits, window, count_failures=verify_after_failures > 0)
-    verification = EmailVerification(
-        database=database, passwords=passwords, life_seconds=settings.verification.time_limit_seconds, metrics=metrics
-    )
+    limits = LoginLimiter(settings.limits, window, count_failures=settings.verification.after_failed_logins > 0)
+    verification = _verification(settings, adapters, metrics)
+    mailed_links = _mailed_links(settings, adapters, limits, metrics)
     revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics)
     sessions = LoginSessions(
         database=database, tokens=keys, revocations=revocations, most=settings.auth.sessions_per_account,
@@ -153,7 +151,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         ),
         login=PasswordLogin(
             database=database, passwords=passwords, sessions=sessions, limits=limits, verification=verification,
-            trail=login_trail, verify_after_failures=verify_after_failures,
+            links=mailed_links, trail=login_trail,
         ),
         recovery=PasswordRecovery(
             database=database, passwords=passwords, new_passwords=new_passwords, limits=limits,
@@ -171,7 +169,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         ),
         revocations=revocations,
         deletion=deletion,
-        mailed_links=_mailed_links(settings, adapters, limits, metrics),
+        mailed_links=mailed_links,
         administration=administration,
         directory=AccountDirectory(database=database, limits=limits),
         own_data=OwnData(database=database, limits=limits),
@@ -179,6 +177,16 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         bots=bots,
         operator_bots=replace(bots, by_operator=True),
     )  # fmt: skip
+
+
+def _verification(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> EmailVerification:
+    return EmailVerification(
+        database=adapters.database,
+        passwords=adapters.passwords,
+        life_seconds=settings.verification.time_limit_seconds,
+        after_failed_logins=settings.verification.after_failed_logins,
+        metrics=metrics,
+    )
 
 
 def _mailed_links(settings: Settings, adapters: _Adapters, limits: LoginLimiter, metrics: AuthMetrics) -> MailedLinks:

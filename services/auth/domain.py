@@ -69,6 +69,8 @@ class VerificationPurpose(StrEnum):
 
     REGISTER = "register"
     LOGIN = "login"
+    ADDRESS = "address"
+    """Nothing waits for it: an account that has logged in may verify its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Account:
     username: str = field(default="", repr=False)
     disabled: bool = False
     email_verified: bool = False
+    verification_offered: bool = False
 
     @property
     def id(self) -> AccountId:
@@ -326,6 +329,11 @@ def expected_answer(account: Account | None, request: Recover) -> str | None:
 
 def is_mail_recoverable(account: Account, *, any_address: bool) -> bool:
     return bool(account.email) and (any_address or account.email_verified) and not account.disabled
+
+
+def may_be_offered_verification(account: Account) -> bool:
+    """Whether a login may mail a link that verifies the address, without which no mail recovers the account."""
+    return bool(account.email) and not account.email_verified and not account.verification_offered
 
 
 def void_before(now: float) -> int:

@@ -40,6 +40,8 @@ class AccountRow(AuthBase, table=True):
     email_key: str | None = Field(unique=True)
     email_verified: bool = Field(sa_column_kwargs={"server_default": sa.false()})
     """A mailed link or ticket has reached the user."""
+    verification_offered: bool = Field(sa_column_kwargs={"server_default": sa.false()})
+    """A login has mailed a link that verifies the address."""
     username: str | None = Field(unique=True)
     username_key: str | None
     """See shared.names.name_key. None, beside a username: a replica of version 0.1 or older has registered it."""

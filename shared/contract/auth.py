@@ -67,6 +67,8 @@ class Login(msgspec.Struct, kw_only=True):
     refreshable: bool = False
     """The login gets a refresh token."""
     device: str = ""
+    base_url: str = ""
+    """`http://host:port` at the start of a link, if the login mails one that verifies the account's address."""
 
 
 class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):

@@ -18,10 +18,19 @@ _SUBJECT: Mapping[Purpose, Mapping[Language, str]] = {
         "en": "Confirm your login",
         "zh": "Confirm your login / 确认登录",
     },
+    Purpose.ADDRESS: {
+        "en": "Confirm your e-mail address",
+        "zh": "Confirm your e-mail address / 确认您的邮箱",
+    },
 }
 _REASON = {
     Purpose.REGISTER: ("An account is being registered with this e-mail address.", "有人正在用此邮箱注册账号。"),
     Purpose.LOGIN: ("Somebody logs in to your account after failed attempts.", "您的账号在多次登录失败后有新的登录。"),
+    Purpose.ADDRESS: (
+        "Somebody has logged in to an account with this e-mail address. Once you confirm the address,\n"
+        "a forgotten password can be replaced by mail.",
+        "有人登录了使用此邮箱的账号。确认邮箱后，忘记密码时可通过邮件重置。",
+    ),
 }
 _REQUESTER = (
     "From {address}, with {client}, at {time}.",
@@ -37,13 +46,12 @@ _RECOVERY_REQUEST = ("If it is you, give your chat program this ticket:", "如�
 
 def verification(mail: VerificationMail, link: str, language: Language = "zh") -> MailRequested:
     """Puts the link alone on a line, as the first address in the text."""
-    purpose = Purpose(mail.requester.purpose)
     english, chinese = (
         f"{reason}\n{_requester(mail.requester, form)}".rstrip()
-        for reason, form in zip(_REASON[purpose], _REQUESTER, strict=True)
+        for reason, form in zip(_REASON[mail.purpose], _REQUESTER, strict=True)
     )
     text = _text((english, chinese), _REQUEST, link, language)
-    return MailRequested(mail.email, _SUBJECT[purpose][language], text, mail.expires)
+    return MailRequested(mail.email, _SUBJECT[mail.purpose][language], text, mail.expires)
 
 
 def _requester(requester: Requester, form: str) -> str:

@@ -9,6 +9,7 @@ from services.auth import domain, verifiers
 from services.auth.domain import Account, LoginSubject, VerificationPurpose, VerificationSubject
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
+from services.auth.service.mailed_links import MailedLinks
 from services.auth.service.ports import PasswordHashing, Transactions
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
@@ -21,16 +22,13 @@ from shared.contract.subjects import LoginReply
 
 @dataclass(frozen=True, kw_only=True)
 class PasswordLogin:
-    """From `verify_after_failures` failed logins on (0: never), an account with an e-mail address also needs a
-    verification."""
-
     database: Transactions
     passwords: PasswordHashing
     sessions: LoginSessions
     limits: LoginLimiter
     verification: EmailVerification
+    links: MailedLinks
     trail: LoginTrail
-    verify_after_failures: int
 
     async def login(self, request: Login) -> LoginReply:
         """Raises RequestError: `unauthenticated` for an unknown account and for a wrong secret alike, `rate_limited`,
@@ -48,9 +46,11 @@ class PasswordLogin:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "wrong account or password")
         if needed := await self._required_verification(account, subject, request):
             return needed
-        return await self.sessions.start(
+        reply = await self.sessions.start(
             account, found.revision, began, request.origin, request.device, refreshable=request.refreshable
         )
+        await self.links.offer_once(account, request)
+        return reply
 
     async def _authenticate(self, account: Account | None, secret: Secret) -> Account | None:
         """The account, if the secret is right."""
@@ -71,7 +71,7 @@ class PasswordLogin:
         self, account: Account, failing: LoginSubject, request: Login
     ) -> VerificationNeeded | None:
         """None: the login needs no verification, or has consumed one."""
-        allowed = self.verify_after_failures
+        allowed = self.verification.after_failed_logins
         if not allowed or not account.email or await self.limits.failures(failing) < allowed:
             return None
         subject = VerificationSubject(VerificationPurpose.LOGIN, account.email, account.id)

@@ -69,6 +69,11 @@ class LoginLimiter:
         """Counts a mail that this address requested, also for nobody. Raises RequestError (`rate_limited`)."""
         await self._count(f"mail:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
+    async def offer(self, address: str) -> None:
+        """Counts a mail that a login from this address sends by itself: apart from the requested ones, which it does
+        not displace. Raises RequestError (`rate_limited`)."""
+        await self._count(f"offer:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
+
     async def search(self, account: AccountId) -> None:
         """Counts a search for another account. Raises RequestError (`rate_limited`)."""
         await self._count(f"search:{account}", TEN_MINUTES, self._limits.searches_per_account, "searches")

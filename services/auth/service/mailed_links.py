@@ -4,19 +4,24 @@ import re
 from functools import partial
 from secrets import token_hex
 
-from services.auth.domain import check_opaque, check_origin, digest
+from services.auth.domain import Account, check_opaque, check_origin, digest, may_be_offered_verification
 from services.auth.metrics import AuthMetrics
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import EdgeNotifications, EventOutbox, Transactions, VerificationTemplate
 from services.auth.store import verifications
-from services.auth.store.verifications import LinkResult, TooManyMails
+from services.auth.store.verifications import LinkResult, TooManyMails, VerificationMail
 from shared.clock import now_ms
-from shared.contract.auth import DescribeVerification, Opened, OpenVerification, Requester, SendVerification
+from shared.contract.auth import DescribeVerification, Login, Opened, OpenVerification, Requester, SendVerification
 from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.events import MailRequested
 from shared.contract.session import Ack
 from shared.settings import Settings
+from shared.telemetry import log
 
+_log = log(__name__)
+_WEEK_MS = 7 * 86_400_000
+"""Life of a link that nobody has requested: its user may not look for it at once."""
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
 
 
@@ -34,6 +39,7 @@ class MailedLinks:
         metrics: AuthMetrics,
     ) -> None:
         self._sends_mails = settings.mail.is_on
+        self._offers = settings.mail.is_on and settings.auth.mail_recovery == "verified"
         self._public_url = settings.edge.public_url.rstrip("/")
         self._database = database
         self._outbox = outbox
@@ -71,6 +77,40 @@ class MailedLinks:
         self._outbox.wake()
         self._metrics.verifications.labels("mailed").inc()
         return Ack()
+
+    async def offer_once(self, account: Account, request: Login) -> None:
+        """After a login: mails the link that verifies an address which nothing has verified yet, once, whether it is
+        opened or not. What prevents that is logged, and the next login tries again."""
+        base_url = self._public_url or request.base_url
+        if (
+            not self._offers
+            or not may_be_offered_verification(account)
+            or not (self._public_url or _BASE_URL.fullmatch(base_url))
+        ):
+            return
+        code, now = token_hex(16), now_ms()
+
+        def write_mail(mail: VerificationMail, ticket: str) -> MailRequested:
+            return self._template(mail, f"{base_url}/verify/{ticket}.{code}")
+
+        step = partial(
+            verifications.offer_once,
+            account=account,
+            origin=request.origin,
+            code=digest(code),
+            template=write_mail,
+            now=now,
+            expires=now + _WEEK_MS,
+        )
+        try:
+            await self._limits.offer(request.origin.address)
+            is_offered = await self._database.write(step)
+        except (RequestError, TooManyMails) as error:
+            _log.info("no link that verifies the address is mailed now", account=account.id, reason=repr(error))
+            return
+        if is_offered:
+            self._outbox.wake()
+            self._metrics.verifications.labels("mailed").inc()
 
     async def describe(self, request: DescribeVerification) -> Requester:
         """Raises RequestError: `not_found`, `invalid`, `unavailable`."""

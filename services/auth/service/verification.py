@@ -24,6 +24,8 @@ class EmailVerification:
     passwords: PasswordHashing
     life_seconds: float
     """Of a ticket."""
+    after_failed_logins: int
+    """From so many on (0: never), the login of an account with an e-mail address needs a verification, too."""
     metrics: AuthMetrics
 
     async def create_ticket(self, subject: VerificationSubject, request: Register | Login) -> VerificationNeeded:

@@ -176,6 +176,7 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
         tokens_from=row.tokens_from or 0,
         disabled=row.disabled,
         email_verified=row.email_verified,
+        verification_offered=row.verification_offered,
     )
 
 
@@ -357,6 +358,7 @@ _TOMBSTONE: dict[str, Any] = {
     "email": None,
     "email_key": None,
     "email_verified": False,
+    "verification_offered": False,
     "username": None,
     "username_key": None,
     "username_look": None,

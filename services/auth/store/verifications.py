@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.auth.domain import VerificationSubject
+from services.auth.domain import Account, VerificationPurpose, VerificationSubject
 from services.auth.identifiers import email_key
 from services.auth.store.outbox import add_event
-from services.auth.tables import tickets
+from services.auth.tables import accounts, tickets
 from shared.contract.auth import Origin, Requester
 from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId, NodeId
@@ -37,6 +37,7 @@ class PassedTicket:
 class VerificationMail:
     """The values that a template needs to write the mail of a ticket."""
 
+    purpose: VerificationPurpose
     email: str
     expires: int
     requester: Requester
@@ -139,9 +140,29 @@ def request_mail(
         .where(tickets.c.ticket == ticket)
         .values(code=code, mails=row.mails + 1, node=origin.node, connection=origin.connection)
     )
-    mail = template(VerificationMail(row.email, row.expires, _requester(row)))
-    add_event(connection, MAIL_REQUESTED, mail)
+    mail = VerificationMail(VerificationPurpose(row.purpose), row.email, row.expires, _requester(row))
+    add_event(connection, MAIL_REQUESTED, template(mail))
     return True
+
+
+def offer_once(
+    connection: sa.Connection,
+    account: Account,
+    origin: Origin,
+    code: str,
+    template: Callable[[VerificationMail, str], MailRequested],
+    now: int,
+    expires: int,
+) -> bool:
+    """Requests a mail whose link, of the ticket that `template` gets, verifies the account's address. False: it was
+    requested before, or the address is verified. Raises TooManyMails."""
+    unoffered = accounts.c.id == account.id, ~accounts.c.email_verified, ~accounts.c.verification_offered
+    if connection.execute(accounts.update().where(*unoffered).values(verification_offered=True)).rowcount == 0:
+        return False
+    subject = VerificationSubject(VerificationPurpose.ADDRESS, account.email, account.id)
+    nobody_waits = Origin(address=origin.address, client=origin.client)
+    ticket = create(connection, "", subject, nobody_waits, "", now, expires).ticket
+    return request_mail(connection, ticket, nobody_waits, code, lambda mail: template(mail, ticket), now)
 
 
 class TooManyMails(Exception):
@@ -155,13 +176,19 @@ def find_requester(connection: sa.Connection, ticket: str, code: str, now: int) 
 
 
 def open_link(connection: sa.Connection, ticket: str, code: str, now: int) -> OpenedLink:
-    """Checks a code. The right one stays valid until WRONG_CODES wrong ones were tried."""
+    """Checks a code. The right one stays valid until WRONG_CODES wrong ones were tried. Locks the account, if the
+    ticket has one, before the ticket, as its erasure does."""
+    owner = sa.select(tickets.c.account).where(*_unexpired(ticket, now)).scalar_subquery()
+    connection.execute(sa.select(accounts.c.id).where(accounts.c.id == owner).with_for_update())
     row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now)).with_for_update()).first()
     if row is None or row.wrong >= WRONG_CODES:
         return OpenedLink(LinkResult.EXPIRED)
     right = _is_right(row, code)
     change = {"passed": True} if right else {"wrong": row.wrong + 1}
     connection.execute(tickets.update().where(tickets.c.ticket == ticket).values(change))
+    if right and row.purpose == VerificationPurpose.ADDRESS:
+        has_address = accounts.c.id == row.account, accounts.c.email_key == row.email_key
+        connection.execute(accounts.update().where(*has_address).values(email_verified=True))
     result = LinkResult.PASSED if right else LinkResult.WRONG
     return OpenedLink(result, Origin(NodeId(row.node), row.connection))
 
@@ -179,7 +206,10 @@ def _is_right(row: sa.Row[Any], code: str) -> bool:
 
 
 def _requester(row: sa.Row[Any]) -> Requester:
-    return Requester(row.purpose, row.address, row.client, row.requested)
+    """Whoever may verify an address has logged in."""
+    return Requester(
+        "login" if row.purpose == VerificationPurpose.ADDRESS else row.purpose, row.address, row.client, row.requested
+    )
 
 
 def _unexpired(ticket: str, now: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -56,6 +56,7 @@ class AuthRequests:
     async def log_in(self, connection: Connection, command: Login | Register) -> Authenticated | VerificationNeeded:
         command.origin = self._origin(connection)
         if isinstance(command, Login):
+            command.base_url = connection.info.base_url
             return await self._request(subjects.LOGIN, command)
         return await self._request(subjects.REGISTER, command)
 

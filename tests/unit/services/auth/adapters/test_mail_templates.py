@@ -14,7 +14,8 @@ CHINESE = re.compile("[\u3000-\uffff]")
 
 
 def mail(purpose: VerificationPurpose) -> VerificationMail:
-    return VerificationMail("ann@chat.example", 9, Requester(purpose.value, "192.0.2.1", "pipe", 1_800_000_000_000))
+    requester = Requester("login", "192.0.2.1", "pipe", 1_800_000_000_000)
+    return VerificationMail(purpose, "ann@chat.example", 9, requester)
 
 
 def test_the_default_is_in_both_languages() -> None:

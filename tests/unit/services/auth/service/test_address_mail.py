@@ -1,0 +1,146 @@
+"""A login mails an account whose address nothing has verified, once, a link that verifies it: over the bus."""
+
+import asyncio
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from services.auth.domain import digest
+from services.auth.store import verifications
+from services.auth.tables import accounts
+from shared import settings as given
+from shared.clock import now_ms
+from shared.contract.auth import Authenticated, DeleteAccount, DescribeVerification, IdentifierKind, Origin
+from shared.contract.errors import ErrorCode
+from shared.contract.exports import ExportLogins
+from shared.contract.recovery import RequestRecovery
+from shared.contract.subjects import (
+    DELETE_ACCOUNT,
+    DESCRIBE_VERIFICATION,
+    EXPORT_LOGINS,
+    REQUEST_RECOVERY,
+)
+from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, rejection_code
+from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.service.test_mail_recovery import mails, recover, run, ticket_in
+from tests.unit.services.auth.service.test_verification import BASE, link_in, open_link, parse_link, with_wrong_code
+
+EMAIL = "ann@example.org"
+BOB = "bob@example.org"
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mails wait for the next look at the outbox."""
+    monkeypatch.setattr("services.auth.adapters.outbox_relay._POLL_SECONDS", 0.05)
+
+
+@pytest.fixture
+def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
+    return make_cluster(sqlite_url)
+
+
+async def log_in(edge: EdgeProbe, email: str = EMAIL, origin: Origin = ORIGIN) -> None:
+    assert isinstance(await edge.login(email, origin=origin, base_url=BASE), Authenticated)
+
+
+async def is_verified(edge: EdgeProbe, account: Authenticated) -> bool:
+    return (await edge.request(EXPORT_LOGINS, ExportLogins(account.account))).email_verified
+
+
+async def offered(cluster: AuthCluster) -> int:
+    """Accounts whose mails are committed."""
+    count = sa.select(sa.func.count()).select_from(accounts).where(accounts.c.verification_offered)
+    found: int = await run(cluster, lambda connection: connection.execute(count).scalar_one())
+    return found
+
+
+async def test_the_next_login_mails_one_link_which_verifies_the_address(
+    tables_url: str, make_cluster: MakeCluster
+) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    cluster.start_auth()
+    edge = await cluster.edge()
+    ann = await edge.register(EMAIL)
+    await asyncio.gather(*(log_in(edge) for _ in range(4)))
+    link = link_in(mail := await cluster.mail())
+    assert "replaced by mail" in mail
+    assert await open_link(edge, with_wrong_code(link)) == "wrong"
+    assert not await is_verified(edge, ann)
+    described = await edge.request(DESCRIBE_VERIFICATION, DescribeVerification(*_parts(link)))
+    assert (described.purpose, described.address) == ("login", ORIGIN.address)
+    assert not await is_verified(edge, ann), "the page with the button changes nothing"
+    assert [await open_link(edge, link) for _ in range(2)] == ["passed", "passed"]
+    assert await is_verified(edge, ann)
+    await log_in(edge)
+    await edge.request(REQUEST_RECOVERY, RequestRecovery(EMAIL, ORIGIN))
+    assert await recover(edge, ticket_in(await cluster.mail(2)))
+    assert mails(cluster) == 2
+
+
+def _parts(link: str) -> tuple[str, str]:
+    opened = parse_link(link)
+    return opened.ticket, opened.code
+
+
+async def test_the_link_waits_for_a_week(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    await edge.register(EMAIL)
+    await log_in(edge)
+    ticket, code = _parts(link_in(await cluster.mail()))
+    find = partial(verifications.find_requester, ticket=ticket, code=digest(code))
+    assert await run(cluster, partial(find, now=now_ms() + 6 * DAY_MS)) is not None
+    assert await run(cluster, partial(find, now=now_ms() + 7 * DAY_MS)) is None
+
+
+async def test_nobody_else_gets_it(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    """Neither a wrong secret asks, nor an account without an address, nor a client whose edge names no address."""
+    await edge.register(EMAIL)
+    await edge.register(username="cleo")
+    assert await rejection_code(edge.login(EMAIL, "wrong", base_url=BASE)) == ErrorCode.UNAUTHENTICATED
+    await edge.login("cleo", kind=IdentifierKind.USERNAME, base_url=BASE)
+    for base_url in ("", "http://evil.example/x?", "javascript:alert(1)"):
+        await edge.login(EMAIL, base_url=base_url)
+    assert await offered(cluster) == 0
+    await log_in(edge)
+    assert await offered(cluster) == 1
+
+
+@pytest.mark.parametrize("recovery", ["any", "off"])
+async def test_no_mail_is_sent_where_it_serves_nothing(
+    recovery: str, make_cluster: MakeCluster, sqlite_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    auth = cheap_auth(tmp_path_factory.mktemp("keys")).model_copy(update={"mail_recovery": recovery})
+    cluster = make_cluster(sqlite_url, auth=auth)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    await edge.register(EMAIL)
+    await log_in(edge)
+    assert await offered(cluster) == 0
+
+
+async def test_beyond_the_limit_a_later_login_sends_it_and_requested_mails_have_room(
+    make_cluster: MakeCluster, sqlite_url: str
+) -> None:
+    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings(mails_per_address=1))
+    cluster.start_auth()
+    edge = await cluster.edge()
+    for email in (EMAIL, BOB):
+        await edge.register(email)
+        await log_in(edge, email)
+    assert await offered(cluster) == 1
+    await edge.request(REQUEST_RECOVERY, RequestRecovery(EMAIL, ORIGIN))
+    await log_in(edge, BOB, ELSEWHERE)
+    assert await offered(cluster) == 2
+
+
+async def test_the_link_of_a_deleted_account_verifies_no_later_one(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    first = await edge.register(EMAIL)
+    await log_in(edge)
+    link = link_in(await cluster.mail())
+    await edge.request(DELETE_ACCOUNT, DeleteAccount(first.account))
+    later = await edge.register(EMAIL)
+    assert await open_link(edge, link) == "expired"
+    assert not await is_verified(edge, later)
