@@ -154,8 +154,8 @@ class ReadBuffer:
     def add_posted(
         self, account: AccountId, chat: ChatId, indexes: Sequence[int], now: float, connection: int = 0
     ) -> None:
-        """At least one index, ascending. Those of one batch are mostly consecutive. Who writes has read everything
-        before, which need not have arrived at each of its clients."""
+        """At least one index. Those of one batch are mostly consecutive; a message sent again has an earlier one.
+        Who writes has read everything before, which need not have arrived at each of its clients."""
         self._posted_since.setdefault(account, now)
         chats = self._ranges.setdefault(account, {})
         low = high = indexes[0]
@@ -165,7 +165,7 @@ class ReadBuffer:
                 low = index
             high = index
         _add_span(chats, chat, low, high)
-        self._read_up_to((account, chat), (high, connection))
+        self._read_up_to((account, chat), (max(indexes), connection))
 
     def _read_up_to(self, key: tuple[AccountId, ChatId], read: tuple[int, int]) -> None:
         known = self._reads.get(key)

@@ -126,8 +126,10 @@ def test_posted_indexes_are_kept_in_any_order(batches: list[list[int]]) -> None:
     buffer = ReadBuffer()
     for batch in batches:
         buffer.add_posted(ANN, TEAM, batch, 0.0)
-    found = {index for one in buffer.pop_batch(1) for index in range(one.low, one.high + 1)}
-    assert found == {index for batch in batches for index in batch}
+    ranges = buffer.pop_batch(1)
+    posted = {index for batch in batches for index in batch}
+    assert {index for one in ranges for index in range(one.low, one.high + 1)} == posted
+    assert max(one.read for one in ranges) == max(posted)
 
 
 @given(spans, st.integers(1, 15), st.integers(1, 15))
