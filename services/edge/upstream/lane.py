@@ -23,11 +23,11 @@ class Lane:
     __slots__ = ("_in_flight", "_queue", "_window")
 
     def __init__(self) -> None:
-        """Of the database that the messages go to."""
         self._queue: deque[tuple[float, list[Draft]]] = deque()
         """Submissions that are in no request yet, and since when."""
-        self._in_flight: dict[Nonce, list[Draft]] = {}
-        """The drafts of each unanswered request, by its first nonce."""
+        self._in_flight: dict[int, list[Draft]] = {}
+        """The drafts of each unanswered request, by the identity of their list: a delivered message may be sent again
+        before the reply to its first request."""
         self._window = CongestionWindow()
 
     @property
@@ -64,12 +64,12 @@ class Lane:
             batch += drafts
             self._queue.popleft()
         self._window.sent(len(batch))
-        self._in_flight[batch[0].nonce] = batch
+        self._in_flight[id(batch)] = batch
         return batch
 
     def answered(self, batch: list[Draft], *, soon: bool) -> None:
-        """Every draft of the batch has its result. `soon`: the reply was quick."""
-        del self._in_flight[batch[0].nonce]
+        """Every draft of the batch, as `next_batch` returned it, has its result. `soon`: the reply was quick."""
+        del self._in_flight[id(batch)]
         self._window.acknowledged(len(batch), soon=soon, limited=bool(self._queue))
 
     def expire(self, latest: float) -> list[Draft]:

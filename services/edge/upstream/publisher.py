@@ -95,7 +95,6 @@ class MessagePublisher:
         self._lanes: dict[str, Lane] = {}
         """By receiver."""
         self._outage = OutageDetector()
-        """By database."""
         self._timer: asyncio.TimerHandle | None = None
         self._submitters: dict[Nonce, tuple[Draft, Submitter]] = {}
         """Of the drafts without a result. The request of a delivered draft may still be under way when its client posts

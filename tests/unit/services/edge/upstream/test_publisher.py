@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from services.edge.journal import MessageJournal
@@ -188,6 +189,23 @@ async def test_messages_in_flight_are_bounded_by_the_window(replica: Replica) ->
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 5, {}))
     assert await replica.answer() == 10  # the reply was quick, and the window has grown
     assert await submitter.until(15) == [None] * 15
+
+
+async def test_a_delivered_message_that_is_sent_again_leaves_room_for_others(replica: Replica) -> None:
+    """The reply to its first request comes while the second one is under way, for more messages than have room."""
+    submitter = RecordingSubmitter()
+    for sent in range(1, 7):
+        replica.post(submitter, 2)
+        drafts, first = await replica.next_request()
+        for draft in drafts:
+            replica.publisher.done(draft.nonce)
+        again = [replace(draft) for draft in drafts]
+        replica.publisher.post(submitter, again, asyncio.get_running_loop().time())
+        replica.publisher.flush()
+        _, second = await replica.next_request()
+        for responder in (first, second):
+            await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 2, {}))
+        assert await submitter.until(2 * sent) == [None] * 2 * sent
 
 
 async def test_submissions_queued_too_long_while_others_are_answered_are_rejected(
