@@ -44,7 +44,6 @@ READ_ONLY_CHAT = Failure(ErrorCode.FORBIDDEN, "nobody reads what is said in this
 NO_RECIPIENT = Failure(ErrorCode.NOT_FOUND, "this account is deleted", "chat")
 BLOCKED = Failure(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat")
 SILENCED = Failure(ErrorCode.FORBIDDEN, "you are silenced in this chat", "chat")
-UNPLACED = Failure(ErrorCode.UNAVAILABLE, "the database of this chat is not known now, please try again")
 NONCE_USED = Failure(ErrorCode.CONFLICT, "another message of yours in this chat has this nonce", "nonce")
 _NO_DEADLINE: Final = 2**63
 BAD_NONCE = Failure(ErrorCode.INVALID, "a nonce has 63 bits", "nonce")

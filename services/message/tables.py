@@ -1,8 +1,7 @@
 """The tables of message: messages, the heads of their chats, changes of messages, and each account's read state.
 
-A message is never deleted, save for the copy that a move to another database leaves behind: no id and no index is
-assigned twice. Where messages expire (message.retention_days), are edited or recalled, only their body is replaced: no
-path can show the former one.
+A message is never deleted: no id and no index is assigned twice. Where messages expire (message.retention_days), are
+edited or recalled, only their body is replaced: no path can show the former one.
 """
 
 import sqlalchemy as sa

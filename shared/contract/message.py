@@ -7,7 +7,6 @@ import msgspec
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Quote
-from shared.contract.session import ChatEntry
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -187,7 +186,7 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
 
 class Synced(msgspec.Struct, frozen=True):
     """With `more`, request the page after `last_chat`. `also`: as many of the further accounts as fit into the reply.
-    `away`: chats of the page whose database does not answer now, with the members of the private ones."""
+    `away`: not sent any more."""
 
     chats: list[ChatSync]
     more: bool = False
@@ -197,7 +196,7 @@ class Synced(msgspec.Struct, frozen=True):
     @property
     def last_chat(self) -> ChatId:
         """The last chat of the page; 0 without chats."""
-        return max([*self.away, *(entry.chat for entry in self.chats[-1:])], default=ChatId(0))
+        return self.chats[-1].chat if self.chats else ChatId(0)
 
 
 class SyncChat(msgspec.Struct):
@@ -297,7 +296,7 @@ class MarkRead(msgspec.Struct):
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """`unstored`: ranges of chats whose database does not answer now; the others are stored."""
+    """`unstored`: not sent any more."""
 
     unstored: list[ReadRange] = []
 
@@ -333,27 +332,3 @@ class Unread(msgspec.Struct, frozen=True):
     pairs: dict[ChatId, MemberPair] = {}
     chats: dict[ChatId, tuple[int, int]] = {}
     left_out: dict[ChatId, tuple[int, int]] = {}
-
-
-class SyncPart(msgspec.Struct):
-    """A Sync with the chats of each account."""
-
-    lists: dict[AccountId, list[ChatEntry]]
-    known: list[ChatId]
-    bare: bool
-    newest: int = 0
-
-
-class SyncedPart(msgspec.Struct, frozen=True):
-    """The pages of as many of the accounts as fit into the reply, in the order of the request; at least the first."""
-
-    accounts: dict[AccountId, Synced]
-
-
-class UnreadPart(msgspec.Struct):
-    """A GetUnread with the chats of the account."""
-
-    account: AccountId
-    entries: list[ChatEntry]
-    count: int
-    by_chat: bool = False

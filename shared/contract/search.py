@@ -5,7 +5,6 @@ from enum import StrEnum
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId
-from shared.contract.session import ChatEntry
 
 MAX_HITS = 50
 """Of a page."""
@@ -52,16 +51,8 @@ class SearchHit(msgspec.Struct, array_like=True, frozen=True):
 
 class SearchPage(msgspec.Struct, frozen=True):
     """`next`: the `place` of the next page, None after the last one; a page may have few hits, or none, and a next one.
-    `indexed_to`: messages sent until then (Unix ms) are in the index; 0: a database does not answer now, and its
-    chats are not searched."""
+    `indexed_to`: messages sent until then (Unix ms) are in the index."""
 
     hits: list[SearchHit]
     indexed_to: int
     next: tuple[int, int] | None = None
-
-
-class SearchPart(msgspec.Struct):
-    """The chats of a SearchMessages that one database serves."""
-
-    request: SearchMessages
-    entries: list[ChatEntry]

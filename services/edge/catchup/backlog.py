@@ -171,10 +171,7 @@ class Backlog:
         first = self._first_page
         page = first or await self._snapshot()
         while page is not None:
-            loaded = [LoadedChat(entry.chat, entry.pair) for entry in page.chats]
-            yield ChatsLoaded(loaded + [LoadedChat(chat, pair) for chat, pair in page.away.items()])
-            for chat in page.away:
-                self._discovered.setdefault(chat, AFTER_LAST)  # read last, however long its database is away
+            yield ChatsLoaded([LoadedChat(entry.chat, entry.pair) for entry in page.chats])
             for entry in page.chats:
                 async with aclosing(self._read(entry, after_login=page is not first)) as steps:
                     async for step in steps:

@@ -21,7 +21,6 @@ from shared.telemetry import log
 _log = log(__name__)
 _WORKERS = 8
 _JITTER_SECONDS = 0.3
-_AWAY_SECONDS = 2.0
 
 
 class Resync:
@@ -94,19 +93,11 @@ class Resync:
             for entry in reply.chats:
                 unlisted.discard(entry.chat)
                 self.reconcile(local, entry)
-            unlisted -= reply.away.keys()
-            if reply.away:
-                self._compare_again(account)
             more = reply.more
             after = max(after, reply.last_chat)
         for chat in unlisted & local.chats:
             self._chats.left(local, chat)
             local.notify(ChatLeft(chat, Departure.UNKNOWN))
-
-    def _compare_again(self, account: AccountId) -> None:
-        """A database is away: some chats of the account were not compared."""
-        pause = random.uniform(1, 2) * _AWAY_SECONDS  # noqa: S311
-        asyncio.get_running_loop().call_later(pause, self.mark_stale, "a database was away", [account])
 
     def reconcile(self, local: LocalAccount, entry: ChatSync) -> None:
         if entry.chat in local.left:

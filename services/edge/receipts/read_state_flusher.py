@@ -32,13 +32,10 @@ _PRESENCE_LOST_SECONDS = 0.5
 """After presence was lost, other nodes have this time to commit the read state of departed accounts by themselves."""
 _BATCH_RANGES = 4_000
 _COMMIT_SECONDS = 4.0
-"""Long enough for an attempt in which message gives up a database that does not answer, and stores the others' part."""
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
 _MARKING_SECONDS = 2.0
 """A login waits so long for what is being marked as delivered."""
-_AWAY_SECONDS = 3.5
-"""A database of message that is away for longer is not waited for. A move of partitions takes one away for 3 s."""
 _ABSENT_SECONDS = 0.25
 """A node that did not respond is not requested again for this time: when a node dies, thousands of its accounts may log
 in here."""
@@ -52,8 +49,6 @@ class ReadStateFlusher:
         self._committed_callbacks: list[Callable[[Sequence[ReadPlace]], None]] = []
         self._buffer = ReadBuffer()
         self._committing: frozenset[AccountId] = frozenset()
-        self._unstored: dict[AccountId, float] = {}
-        """Accounts with read state whose database is away, and since when."""
         self._awaited: dict[AccountId, set[asyncio.Task[None]]] = {}
         """Tasks that mark something as delivered at their end."""
         self._storing = asyncio.Lock()
@@ -116,8 +111,7 @@ class ReadStateFlusher:
         return account in self._buffer or account in self._committing
 
     async def flush(self) -> bool:
-        """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked. Accounts
-        whose database has just gone away stay in presence; an account whose database is away for longer leaves."""
+        """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked."""
         return await self._flush(math.inf)
 
     async def _flush(self, posted_until: float) -> bool:
@@ -127,7 +121,7 @@ class ReadStateFlusher:
             if not await self._commit(posted_until, departed):
                 return False
             try:
-                await self._accounts.leave([account for account in departed if not self._is_delayed(account)])
+                await self._accounts.leave(departed)
             except RedisError as error:
                 _log.warning("presence not left, will be retried", error=repr(error))
                 return False
@@ -137,7 +131,7 @@ class ReadStateFlusher:
         """Flush, repeatedly while that fails, for so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not await self.flush() or any(map(self._is_delayed, self._unstored)):  # noqa: ASYNC110
+                while not await self.flush():  # noqa: ASYNC110
                     await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _commit(self, posted_until: float, accounts: Collection[AccountId]) -> bool:
@@ -147,39 +141,29 @@ class ReadStateFlusher:
 
     async def _commit_buffer(self, waiting: ReadBuffer) -> bool:
         """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
-        also when the flush is cancelled; so do those of a database that is away, which delay no other."""
-        unstored: list[ReadRange] = []
+        also when the flush is cancelled."""
         self._committing = waiting.accounts
         ranges: list[ReadRange] = []
         try:
             while ranges := waiting.pop_batch(_BATCH_RANGES):
-                marked = await self._bus.request(
-                    subjects.MARK_READ, MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True
-                )
-                unstored += marked.unstored
-                stored = [one for one in ranges if one not in marked.unstored] if marked.unstored else ranges
-                if reads := waiting.reads_of(stored):
+                await self._bus.request(subjects.MARK_READ, MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True)
+                if reads := waiting.reads_of(ranges):
                     for callback in self._committed_callbacks:
                         callback(reads)
-            accounts = {one.account for one in unstored}
-            self._unstored = {account: self._unstored.get(account, _now()) for account in accounts}
             return True
         except RequestError as error:
             _log.warning("read state not committed, will be retried", error=str(error))
             return False
         finally:
-            self._buffer.put_back([*ranges, *unstored, *waiting.pop_batch(sys.maxsize)], waiting)
+            self._buffer.put_back([*ranges, *waiting.pop_batch(sys.maxsize)], waiting)
             self._committing = frozenset()
-
-    def _is_delayed(self, account: AccountId) -> bool:
-        return account in self._unstored and _now() - self._unstored[account] < _AWAY_SECONDS
 
     # What has arrived at an account must be committed before its missed messages are requested.
 
     async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Commit the read state of the account's connections here and on other nodes, however long that takes: while it
-        cannot be committed, unread messages cannot be requested either, unless the database of some chats alone is
-        away. Nobody else's departure from presence is waited for. Nodes missing from presence commit by themselves."""
+        cannot be committed, unread messages cannot be requested either. Nobody else's departure from presence is
+        waited for. Nodes missing from presence commit by themselves."""
         if self._accounts.presence_unknown:
             await asyncio.sleep(_PRESENCE_LOST_SECONDS)
         await _run_all([self._flush_here(account), *(self._flush_there(account, node) for node in others)])
@@ -190,7 +174,7 @@ class ReadStateFlusher:
             await asyncio.wait(awaited, timeout=_MARKING_SECONDS)
         await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
         while self.is_waiting(account):
-            if await self._commit(_now() - _POSTED_SECONDS, [account]) and not self._is_delayed(account):
+            if await self._commit(_now() - _POSTED_SECONDS, [account]):
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -47,10 +47,7 @@ from shared.contract.message import (
     Sync,
     SyncChat,
     Synced,
-    SyncedPart,
-    SyncPart,
     Unread,
-    UnreadPart,
 )
 from shared.contract.model import MemberPair, Message
 from shared.contract.receipts import MAX_READ_INDEXES, FindReaders, FindReadIndexes, Readers, ReadIndex, ReadIndexes
@@ -91,22 +88,18 @@ class MessageQueries:
         page = await self._list_chats(ListChats(request.account, request.after, request.also))
         lists = {request.account: page, **page.also}
         entries = {account: listed.entries for account, listed in lists.items()}
-        part = SyncPart(entries, request.known, request.bare, request.newest)
-        pages = {
-            account: Synced(one.chats, more=one.more or lists[account].more)
-            for account, one in (await self.sync_part(part)).accounts.items()
-        }
+        synced = await self._store.read(lambda snapshot: self._synced(snapshot, request, entries))
+        pages = {account: Synced(one.chats, more=one.more or lists[account].more) for account, one in synced.items()}
         own = pages.pop(request.account)
         return Synced(own.chats, own.more, pages)
 
-    async def sync_part(self, request: SyncPart) -> SyncedPart:
-        return await self._store.read(lambda snapshot: self._synced(snapshot, request))
-
-    def _synced(self, snapshot: Snapshot, request: SyncPart) -> SyncedPart:
+    def _synced(
+        self, snapshot: Snapshot, request: Sync, lists: Mapping[AccountId, Iterable[ChatEntry]]
+    ) -> dict[AccountId, Synced]:
         """The first account, and as many of the others as fit into the reply."""
         budget, synced, known = _ByteBudget(self._reply_bytes), dict[AccountId, Synced](), frozenset(request.known)
         limit = request.newest or self._pushed
-        for account, states in chat_states(snapshot, request.lists).items():
+        for account, states in chat_states(snapshot, lists).items():
             if synced and budget.left <= 0:
                 break
             missed = [one.missed(0 if one.chat in known else limit) for one in states]
@@ -119,7 +112,7 @@ class MessageQueries:
                 counted = [] if request.bare or request.newest else one.too_old
                 chats.append(_chat_sync(state, one.first, page, snapshot.count(counted, account)))
             synced[account] = Synced(chats, more=len(chats) < len(states))
-        return SyncedPart(synced)
+        return synced
 
     # What a client lacks that comes back
 
@@ -132,13 +125,10 @@ class MessageQueries:
     async def unread(self, request: GetUnread) -> Unread:
         """All chats are needed at once: the reply is in order of time over all of them."""
         entries = await list_all_chats(self._list_chats, request.account)
-        return await self.unread_part(UnreadPart(request.account, entries, request.count, request.by_chat))
+        return await self._store.read(lambda snapshot: self._unread(snapshot, request, entries))
 
-    async def unread_part(self, request: UnreadPart) -> Unread:
-        return await self._store.read(lambda snapshot: self._unread(snapshot, request))
-
-    def _unread(self, snapshot: Snapshot, request: UnreadPart) -> Unread:
-        account, entries = request.account, request.entries
+    def _unread(self, snapshot: Snapshot, request: GetUnread, entries: list[ChatEntry]) -> Unread:
+        account = request.account
         states = chat_states(snapshot, {account: entries})[account]
         if request.by_chat:
             counts = snapshot.unread(unread_spans(states, self._counted), account)

@@ -27,7 +27,6 @@ def possible_readers(roster: Roster, request: FindReaders) -> list[AccountId]:
 def find_readers(snapshot: Snapshot, request: FindReaders, members: list[AccountId]) -> Readers:
     """Members that joined later count only if they have read the message themselves. Raises RequestError."""
     chat, index = request.chat, request.index
-    snapshot.heads([chat])  # of a chat of another database, it raises the error that sends the request there
     message = next(snapshot.messages([(chat, index, index)]), None)
     if message is None:
         raise RequestError.from_failure(NO_SUCH_MESSAGE)

@@ -13,7 +13,7 @@ from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
-from shared.contract.search import MAX_HITS, MAX_QUERY, SearchHit, SearchMessages, SearchPage, SearchPart
+from shared.contract.search import MAX_HITS, MAX_QUERY, SearchHit, SearchMessages, SearchPage
 from shared.contract.session import ChatEntry
 from shared.settings import MessageSettings
 
@@ -34,17 +34,15 @@ class TextSearch:
         self._searching = asyncio.Semaphore(_AT_ONCE)
 
     async def search(self, request: SearchMessages) -> SearchPage:
-        check_request(request)
-        return await self.search_part(SearchPart(request, await searched_chats(self._list_chats, request)))
-
-    async def search_part(self, part: SearchPart) -> SearchPage:
+        _check_request(request)
+        entries = await _searched_chats(self._list_chats, request)
         if not self._is_on:
             raise RequestError(ErrorCode.FORBIDDEN, "search is switched off")
         async with self._searching:
-            return await self._store.read(lambda snapshot: _search(snapshot, part, now_ms()), brief=False)
+            return await self._store.read(lambda snapshot: _search(snapshot, request, entries, now_ms()), brief=False)
 
 
-async def searched_chats(list_chats: RequestChatList, request: SearchMessages) -> list[ChatEntry]:
+async def _searched_chats(list_chats: RequestChatList, request: SearchMessages) -> list[ChatEntry]:
     """Raises RequestError."""
     entries = await list_all_chats(list_chats, request.actor)
     if request.chat:
@@ -54,7 +52,7 @@ async def searched_chats(list_chats: RequestChatList, request: SearchMessages) -
     return entries
 
 
-def check_request(request: SearchMessages) -> None:
+def _check_request(request: SearchMessages) -> None:
     """Raises RequestError."""
     if len(request.query) > MAX_QUERY:
         raise RequestError(ErrorCode.TOO_LARGE, f"a query has {MAX_QUERY} characters at most", "query")
@@ -64,11 +62,10 @@ def check_request(request: SearchMessages) -> None:
         raise RequestError(ErrorCode.INVALID, f"a page has 1 to {MAX_HITS} messages", "count")
 
 
-def _search(snapshot: Snapshot, part: SearchPart, now: int) -> SearchPage:
-    request = part.request
+def _search(snapshot: Snapshot, request: SearchMessages, entries: Sequence[ChatEntry], now: int) -> SearchPage:
     words = query_terms(request.query)
     terms = [*filter_terms(request.sender, [request.has] if request.has else []), *words]
-    chats = [entry.chat for entry in part.entries]
+    chats = [entry.chat for entry in entries]
     survey = snapshot.survey_chats(chats, terms, request.after, _MOST_ACTIVE)
 
     def active() -> Iterator[tuple[int, ChatId]]:
@@ -77,17 +74,20 @@ def _search(snapshot: Snapshot, part: SearchPart, now: int) -> SearchPage:
             everything = snapshot.survey_chats(chats, terms, request.after, survey.number)
             yield from everything.active[len(survey.active) :]
 
-    found = snapshot.search(_chats(part, active()), survey.number, Wanted(terms, request.after, request.count))
+    found = snapshot.search(
+        _chats(request, entries, active()), survey.number, Wanted(terms, request.after, request.count)
+    )
     hits = list(_hits(_messages(snapshot, found), words, frozenset(terms)))
     indexed_to = now if survey.first_missing is None else survey.first_missing - 1
     return SearchPage(hits, indexed_to, _next(found, request.count))
 
 
-def _chats(part: SearchPart, active: Iterable[tuple[int, ChatId]]) -> Iterator[SearchedChat]:
-    request = part.request
+def _chats(
+    request: SearchMessages, entries: Iterable[ChatEntry], active: Iterable[tuple[int, ChatId]]
+) -> Iterator[SearchedChat]:
     limit = request.before or _NEVER
     time, last = request.place or (_NEVER, ChatId(0))
-    first_indexes = {entry.chat: entry.first_index for entry in part.entries}
+    first_indexes = {entry.chat: entry.first_index for entry in entries}
     for last_time, chat in active:
         before = min(limit, time + 1 if chat < last else time)
         yield SearchedChat(chat, first_indexes[chat], before, min(last_time, limit - 1, time))

@@ -359,8 +359,6 @@ class FakeMessageService(FakeService):
         self.broadcast_members = 1_000
         self.failures: list[Failure] = []
         self.unreadable: set[ChatId] = set()
-        self.away: set[ChatId] = set()
-        """Their database does not take read state."""
         """Chats that requests do not find."""
         self.on_envelope: Callable[[NodeId, Envelope], list[Envelope]] = lambda node, envelope: [envelope]
         self.on_reply: Callable[[], Awaitable[bool]] = _acknowledge
@@ -499,9 +497,8 @@ class FakeMessageService(FakeService):
     async def _mark_read(self, request: MarkRead) -> Marked:
         await self.record(request)
         for span in request.ranges:
-            if span.chat not in self.away:
-                self.backend.mark_delivered(*span_of(span))
-        return Marked([span for span in request.ranges if span.chat in self.away])
+            self.backend.mark_delivered(*span_of(span))
+        return Marked()
 
     async def _readers(self, request: FindReaders) -> Readers:
         await self.record(request)

@@ -220,43 +220,6 @@ async def test_a_failed_commit_of_read_state_is_retried(
     assert await cluster.nodes_of(1) == []
 
 
-async def test_a_login_elsewhere_waits_for_a_database_that_is_away_for_a_moment(
-    cluster: EdgeCluster, alice: EdgeClient
-) -> None:
-    """A move of partitions takes one away for a moment; without the wait, messages come again."""
-    here, there = cluster.edges[0], await cluster.add_edge()
-    cluster.message.away.add(ChatId(7))
-    await push(cluster, alice, "a")
-    alice.socket.leave()
-    await cluster.message.until_requested(MarkRead)
-    assert await here.read_state.flush()
-    assert await cluster.nodes_of(1) == [here.id]
-    again = asyncio.create_task(cluster.client(1, there))
-    await cluster.message.until_requested(MarkRead, 3)
-    cluster.message.away.clear()
-    back = await again
-    await back.until_synced()
-    assert back.texts(7) == []
-    assert cluster.backend.undelivered(1, 7) == []
-
-
-async def test_a_database_that_is_away_for_longer_is_not_waited_for(
-    cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._AWAY_SECONDS", 0.3)
-    edge = cluster.edges[0]
-    cluster.message.away.add(ChatId(7))
-    await push(cluster, alice, "a")
-    alice.socket.leave()
-    await edge.read_state.flush_within(10.0)
-    assert await cluster.nodes_of(1) == []
-    back = await cluster.client(1)
-    await back.until_synced()
-    cluster.message.away.clear()
-    assert await edge.read_state.flush()
-    assert cluster.backend.undelivered(1, 7) == []
-
-
 async def test_the_last_flush_waits_for_a_message_service_that_restarts(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
