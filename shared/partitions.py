@@ -24,7 +24,7 @@ _64_BITS = 2**64 - 1
 
 
 def partition_of(chat: ChatId, partitions: int) -> int:
-    """The same in every process and version: data may be placed by it."""
+    """The same in every process and version: they agree on the owners."""
     return (chat * _MIX & _64_BITS) * partitions >> 64
 
 

@@ -238,8 +238,8 @@ class UnreadResult(msgspec.Struct):
 
 class SyncResult(msgspec.Struct):
     """The last active chats come first; their messages and changes follow as events, then `synced`. `reset`: forget all
-    messages, the server does not have them any more. `gone`: chats that the account is not in any more. `away`: chats
-    that cannot be read now. `before`: there are more chats, request them with it."""
+    messages, the server does not have them any more. `gone`: chats that the account is not in any more. `away`: always
+    empty. `before`: there are more chats, request them with it."""
 
     epoch: str
     reset: bool

@@ -39,8 +39,8 @@ class FoundMessage(msgspec.Struct):
 
 
 class SearchResult(msgspec.Struct):
-    """The newest first. `indexed_to`: messages sent until then (Unix milliseconds) are searched; 0: some chats are not
-    now. `page`: there may be more, even if there are few hits."""
+    """The newest first. `indexed_to`: messages sent until then (Unix milliseconds) are searched. `page`: there may be
+    more, even if there are few hits."""
 
     hits: list[FoundMessage]
     indexed_to: int
