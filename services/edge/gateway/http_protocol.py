@@ -183,8 +183,8 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Raises ValueError for a head that is too large, without exactly one Host (RFC 9112, section 3.2), and for one
-        request too many, which ends the parsing of what was received, with status 400."""
+        """Raises ValueError for a head that is too large, or without exactly one Host (RFC 9112, section 3.2), for a
+        tunnel, and for one request too many, which ends the parsing of what was received, with status 400."""
         self._is_head = False
         self._completes = True
         self._allowance = _HEAD_BYTES
@@ -194,6 +194,10 @@ class HttpProtocol(HttpToolsProtocol):
             raise ValueError("too large")
         if self.parser.get_http_version() != "1.0" and sum(name == b"host" for name, _ in self.headers) != 1:
             raise ValueError("not one Host")
+        if self.parser.get_method() == b"CONNECT":
+            raise ValueError("no tunnels")
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            return
         before = self.cycle
         self.scope["extensions"] = {"dragoman.abort": {"abort": self.transport.abort}}
         super().on_headers_complete()
@@ -208,7 +212,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._allowance = _HEAD_BYTES
         self._completes = True
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._cycles.popleft()
@@ -229,6 +234,15 @@ class HttpProtocol(HttpToolsProtocol):
         received, self._unparsed = self._after_head() + bytes(self._unparsed), _NOTHING
         self._is_upgraded = True
         self._upgrade(request, self.transport, received)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Other upgrades are ignored (RFC 9110, section 7.8): the request is parsed again without that header. The
+        parser would take its body for the next request, whose headers no proxy has checked."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b:%b" % header for header in self.headers if header[0] != b"upgrade"]
+        head = b"\r\n".join([*lines, b"\r\n"])
+        self._unparsed = memoryview(head + self._after_head() + bytes(self._unparsed))
 
     def _after_head(self) -> bytes:
         """The base class handles the parser's exception, which has the number of bytes parsed."""

@@ -66,6 +66,31 @@ async def test_no_trailer_names_an_address_or_an_origin(site: HttpSite) -> None:
     assert (handshake.address, handshake.origin, handshake.host) == ("192.0.2.1", "", "chat.test:8080")
 
 
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize("framing", [{}, CHUNKED], ids=["length", "chunked"])
+async def test_the_body_of_a_request_for_another_protocol_is_no_request(
+    site: HttpSite, framing: dict[str, str], size: int
+) -> None:
+    """Clients of HTTP/2 request it with each request without TLS, and go on with HTTP/1.1."""
+    body = b"x" * size + GET
+    data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if framing else body
+    wanted = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2_Settings": "AAMAAABk"}
+    post = request("POST", "/media", data, **wanted, **framing, **TOKEN)
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(post[:-100])
+        await asyncio.sleep(0.05)
+        peer.send(post[-100:], request("GET", "/nothing", Connection="close"))
+        created = await head_of(peer)
+        assert created.status == 201
+        rest = await peer.rest()
+    assert b'"size":%d' % len(body) in rest
+    assert rest.count(b"HTTP/1.1 ") == rest.count(b"HTTP/1.1 404 ") == 1
+
+
+async def test_a_tunnel_is_rejected(site: HttpSite) -> None:
+    assert (await answer(site.port, request("CONNECT", "chat.test:80"))).status == 400
+
+
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
