@@ -58,10 +58,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry = new_registry()
     metrics = SessionMetrics(registry)
     tracer = tracing(settings, "session")
-    pool_size = settings.database.pool_size
-    database = Database(
-        settings.database_url("session"), name="session", pool_size=pool_size, registry=registry, tracer=tracer
-    )
+    url, pool_size = settings.database_url("session"), settings.database.pool_size
+    database = Database(url, name="session", pool_size=pool_size, registry=registry, tracer=tracer)
     presence = Presence(settings.redis, registry)
     bus = Bus(settings.nats, "session", registry, tracer)
     notifier = EdgeNotifier(bus, presence, metrics)
@@ -99,7 +97,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             reconciler.start()
             if settings.outgoing_hooks.enabled:
                 delivery.start()
-            await _serve_until(bus, (neighbours.run(), housekeeping.run(database)), notifier, ops, stopping)
+            await _serve_until(
+                bus, (neighbours.run(), housekeeping.run(database, memberships)), notifier, ops, stopping
+            )
     finally:
         ops.phase = "draining"
         await reconciler.stop()

@@ -1,7 +1,9 @@
-"""Once a minute: forgets the results of requests that nobody repeats any more."""
+"""Once a minute: forgets the results of requests that nobody repeats any more, and rejects those for membership that
+nobody can answer."""
 
 import asyncio
 
+from services.session.service.memberships import Memberships
 from services.session.service.ports import SessionDatabase
 from services.session.store import requests
 from shared.contract.errors import RequestError
@@ -11,11 +13,12 @@ _log = log(__name__)
 _INTERVAL_SECONDS = 60.0
 
 
-async def run(database: SessionDatabase) -> None:
+async def run(database: SessionDatabase, memberships: Memberships) -> None:
     """Runs until it is cancelled."""
     while True:
         try:
             await database.write(requests.purge)
+            await memberships.reject_unanswerable()
         except RequestError as error:
             _log.warning("housekeeping postponed", error=str(error))
         await asyncio.sleep(_INTERVAL_SECONDS)

@@ -48,6 +48,9 @@ _LINK_BYTES = 16
 _FINISHED_AT_ONCE = 4
 """Joins in one transaction, which stores a notification of each for each member of a group that is not big."""
 
+_ENDED_AT_ONCE = 100
+"""Groups whose requests end in one transaction."""
+
 
 class Memberships:
     """A join has two transactions: `finish_join` runs the second one (see store.memberships). Several joins at once
@@ -100,6 +103,14 @@ class Memberships:
             await self._notifier.publish({}, [Notification(result, [request.applicant])])
             return ChatVersion()
         return ChatVersion(await self.finish_join(request.chat, request.applicant, result.version))
+
+    async def reject_unanswerable(self) -> None:
+        """Requests that the version before has left to groups without members. Raises RequestError."""
+        while True:
+            step = partial(departures.reject_unanswerable, now=now_ms(), most=_ENDED_AT_ONCE)
+            if not (rejected := await self._database.write(step)):
+                return
+            await self._notifier.publish({}, [Notification(answer, [answer.account]) for answer in rejected])
 
     async def add_member(self, request: AddMember) -> ChatVersion:
         domain.check_actor(request.actor)
