@@ -12,7 +12,7 @@ from services.auth.identifiers import email_key, email_keys, uuid_spellings
 from services.auth.store import bot_tokens, recoveries, usernames, verifications
 from services.auth.store.naming import name_accounts
 from services.auth.store.outbox import add_event
-from services.auth.store.revocations import last_number, revoke
+from services.auth.store.revocations import last_number, lock_accounts, revoke
 from services.auth.tables import accounts, bots, revocations, secrets
 from shared.contract.auth import IdentifierKind, Register, Revocation
 from shared.contract.events import AccountDeleted, AccountRegistered
@@ -189,7 +189,7 @@ def holds_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme
 def lock_verifier(connection: sa.Connection, account: AccountId, held: tuple[Scheme, str]) -> bool:
     """As `holds_verifier`, also until the end of this transaction: locks the account's row, as every change of its
     secrets does."""
-    connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
+    lock_accounts(connection, [account])
     return holds_verifier(connection, account, *held)
 
 
@@ -291,7 +291,7 @@ def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revo
     the account does not exist."""
     if not _set_disabled(connection, account, True):
         return None
-    for one in (account, *_bots_of(connection, account)):
+    for one in (account, *_lock_bots(connection, account)):
         bot_tokens.revoke_all(connection, one)
     return revoke(connection, account, "", seconds)
 
@@ -332,19 +332,23 @@ def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revoca
     existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
     if connection.execute(accounts.update().where(existing).values(_TOMBSTONE)).rowcount == 0:
         return None
+    owned = _lock_bots(connection, account)
     connection.execute(secrets.delete().where(secrets.c.account == account))
     verifications.delete_of_account(connection, account)
     recoveries.delete_of_account(connection, account)
     add_event(connection, ACCOUNT_DELETED, AccountDeleted(account))
-    for bot in _bots_of(connection, account):
+    for bot in owned:
         erase(connection, bot, seconds)
     connection.execute(bots.delete().where(bots.c.account == account))
     bot_tokens.revoke_all(connection, account)
     return revoke(connection, account, "", seconds)
 
 
-def _bots_of(connection: sa.Connection, owner: AccountId) -> list[AccountId]:
-    return [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
+def _lock_bots(connection: sa.Connection, owner: AccountId) -> list[AccountId]:
+    """The owner's bots. Its row is locked, so that it gets no further one."""
+    owned = [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
+    lock_accounts(connection, owned)
+    return owned
 
 
 def list_deleted(connection: sa.Connection, after: AccountId, limit: int) -> list[AccountId]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from services.auth.store import bot_tokens, trail
 from services.auth.store.accounts import erase
 from services.auth.store.outbox import add_event
-from services.auth.store.revocations import is_revoked_since
+from services.auth.store.revocations import is_revoked_since, lock_accounts
 from services.auth.tables import accounts, bots
 from services.auth.tables import bot_tokens as tokens
 from shared.contract.admin import Act
@@ -159,6 +159,7 @@ def _check_active(connection: sa.Connection, bot: AccountId, revision: int) -> N
 def revoke_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None, sid: str) -> Revocation:
     """Raises RequestError: as `check_owner`, `not_found` for a token that it does not have."""
     check_owner(connection, bot, owner)
+    lock_accounts(connection, [bot])
     revocation = bot_tokens.revoke_one(connection, bot, sid)
     if revocation is None:
         raise RequestError(ErrorCode.NOT_FOUND, "the bot has no such token", "sid")
@@ -167,8 +168,9 @@ def revoke_token(connection: sa.Connection, bot: AccountId, owner: AccountId | N
 
 def revoke_tokens(connection: sa.Connection, owner: AccountId) -> list[Revocation]:
     """Of all bots of the owner."""
-    owned = connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner)).all()
-    return [one for bot in owned for one in bot_tokens.revoke_all(connection, AccountId(bot))]
+    owned = [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
+    lock_accounts(connection, owned)
+    return [one for bot in owned for one in bot_tokens.revoke_all(connection, bot)]
 
 
 def repair(connection: sa.Connection, seconds: int) -> None:

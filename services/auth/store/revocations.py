@@ -1,5 +1,7 @@
 """Stored revocations and the maintenance flag. Every function is one step of a transaction."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from services.auth.tables import accounts, logins, revocations, state
@@ -20,6 +22,13 @@ def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int
     ended = logins.delete().where(logins.c.account == account)
     connection.execute(ended.where(logins.c.sid == sid) if sid else ended)
     return revocation
+
+
+def lock_accounts(connection: sa.Connection, numbers: Collection[AccountId]) -> None:
+    """Locks the rows of these accounts, in order. A transaction that revokes tokens of several accounts does so before
+    the first revocation, which locks the counter until the end: two of them would wait for each other."""
+    rows = sa.select(accounts.c.id).where(accounts.c.id.in_(numbers)).order_by(accounts.c.id)
+    connection.execute(rows.with_for_update())
 
 
 def lock_active(connection: sa.Connection, account: AccountId) -> bool:
