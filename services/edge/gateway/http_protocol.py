@@ -169,6 +169,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.server_state.default_headers = [(b"date", http_date().encode())]
         super().send_400_response(msg)
+        self.server_state.default_headers = []  # of all connections; responses of the application have their own
 
     # Callbacks of the parser
 
