@@ -15,7 +15,7 @@ def upgrade() -> None:
     if op.get_bind().execute(sa.text("SELECT name FROM placement")).first() is not None:
         raise StartupError(
             "this database is one of several of message, which this version does not serve: go on with the version "
-            "before, or copy all messages into one database (docs/operations.md, Beyond one database server)"
+            "before, or copy all messages into one database without rows in its table placement"
         )
     for table in ("changes", "moves", "placement"):
         op.drop_table(table)
