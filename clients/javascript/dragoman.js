@@ -20,7 +20,7 @@ const DELAYS_MS = new Map([[1000, undefined], [1001, 0], [1005, 0], [1006, 0], [
   [4001, RETRY_MS], [4003, undefined], [4008, 60_000]]);
 const [IN_ORDER, LOGINS] = [["message", "changed", "gone"], ["login", "register", "token", "refresh", "password"]];
 const CHANGES = ["edit", "recall", "react", "unreact", "pin", "unpin"];
-
+const [MAKES, REPEAT_MS] = [["create", "link", "create_hook", "create_outgoing_hook"], 30_000]; // repeated under a nonce
 /** An error reply, or `unavailable` without a connection. `unknown`: the command may have had its effect. */
 export class DragomanError extends Error {
   constructor(/** @type {Partial<Native.ErrorInfo>} */ { code = "internal", text = code, field, retry_ms, unknown = false }) {
@@ -41,6 +41,7 @@ export const newNonce = () => {
 const parsed = (/** @type {any} */ text) => { // an object, or undefined
   try { return [JSON.parse(text)].find((value) => value instanceof Object); } catch { return undefined; }
 };
+const pause = (/** @type {number} */ ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 const failure = (/** @type {string} */ code, /** @type {string} */ text) => new DragomanError({ code, text });
 const disconnected = (text = "there is no connection") => failure("unavailable", text);
 
@@ -60,7 +61,6 @@ class Connection {
     this.request("ping").catch(() => {});
   }, PING_MS);
   isOver = false;
-
   /** @param {WebSocket} socket @param {(event: any) => void} receive @param {(error: DragomanError) => void} end */
   constructor(socket, receive, end) {
     this.socket = socket;
@@ -84,7 +84,6 @@ class Connection {
   }
   /** Rejects with a DragomanError. @param {string} op @param {object} [params] @returns {Promise<any>} */
   request(op, params) { return this.exchange(op, params).then(({ error, ...reply }) => { if (error) throw error; return reply; }); }
-
   /** After the work before it under this key. @param {string} key @param {() => Promise<any>} work @param {Promise<void>} first */
   queue(key, work, first) {
     if (++this.#queued > MOST_QUEUED) this.drop(); // the next sync brings it
@@ -135,7 +134,6 @@ export class Dragoman {
   #early = /** @type {any[] | undefined} */ (undefined); // what has come before the end of a sync
   #synced = (/** @type {any} */ _event) => {};
   #timers = /** @type {number[]} */ ([]);
-
   /** @param {string} url  `wss://host`, or with a path. @param {Options} [options] */
   constructor(url, options = {}) {
     this.url = new URL(url);
@@ -157,7 +155,6 @@ export class Dragoman {
     this.#handlers.set(kind, (this.#handlers.get(kind) ?? new Set()).add(handler));
     return () => this.#handlers.get(kind)?.delete(handler);
   }
-
   /** One attempt. @param {Omit<Native.LoginParameters, "id">} login @returns {Promise<Native.LoginReply>} */
   login(login) { return this.#enter("", "login", login); }
   /** One attempt. @param {Omit<Native.RegisterParameters, "id">} account @returns {Promise<Native.LoginReply>} */
@@ -168,20 +165,29 @@ export class Dragoman {
   history(chat, page) { return this.call("history", { chat, ...page }); }
   /** Marks the messages up to an index as read. @param {number} chat @param {number} index */
   read(chat, index) { return this.call("read", { chat, index }); }
-
   /** Rejects with a DragomanError; without a connection at once. @template {keyof Native.Operations} O @param {O} op
    * @param {Omit<Native.Operations[O][0], "op" | "id">} [params] @returns {Promise<Native.Operations[O][1]>} */
   async call(op, params) {
     if (!this.#connection?.isOpen) throw disconnected();
     const { chat, index, token } = /** @type {any} */ (params ?? {});
-    const reply = await this.#connection.request(op, params);
+    const reply = await (MAKES.includes(op) ? this.#make(op, params ?? {}) : this.#connection.request(op, params));
     if (LOGINS.includes(op) && reply.account === this.account) this.#token = reply.token ?? token ?? this.#token;
     const sent = op === "send" ? [reply] : op === "forward" ? reply.results ?? [] : []; // no event comes here of these
     for (const one of sent) if (one.index) this.#reach(one.chat, one.index, 0);
     if (CHANGES.includes(op)) this.#reach(chat, index, reply.rev);
     return reply;
   }
-
+  /** Repeats what makes something until its result is known. @param {string} op @param {any} params @returns {Promise<any>} */
+  async #make(op, params) {
+    const [named, end] = [{ ...params, nonce: params.nonce || newNonce() }, Date.now() + REPEAT_MS];
+    for (let lost = /** @type {any} */ (undefined); ; await pause(RETRY_MS * (1 + this.options.random()))) {
+      try { if (!lost || this.state === "online") return await this.#connection?.request(op, named); } catch (error) {
+        if (!error.unknown && (!lost || error.retry_ms === undefined)) throw error;
+        lost ??= error;
+      }
+      if (this.state === "ended" || Date.now() > end) throw lost;
+    }
+  }
   /** Puts a message into the outbox. Resolves when the server has stored it, after any number of connections.
    * @param {Omit<Draft, "nonce"> & {nonce?: string}} message @returns {Promise<Native.SendReply>} */
   async send(message) {
@@ -220,7 +226,6 @@ export class Dragoman {
     const connection = this.#connection = new Connection(socket, (event) => this.#receive(event), end);
     this.#ready = this.#begin(connection).catch(end);
   }
-
   /** Ends with the sync; events of chats wait for it. @param {Connection} connection */
   async #begin(connection) {
     await connection.opened;
@@ -253,9 +258,8 @@ export class Dragoman {
     this.#emit("state", { state: this.state = "ended", error });
   }
   #emit(/** @type {string} */ kind, /** @type {any} */ value) {
-    for (const handler of this.#handlers.get(kind) ?? []) {
-      try { handler(value); } catch (error) { queueMicrotask(() => { throw error; }); } // the caller's own
-    }
+    for (const handler of this.#handlers.get(kind) ?? []) // what it throws is the caller's own
+      try { handler(value); } catch (error) { queueMicrotask(() => { throw error; }); }
   }
   /** Repeats a command as long as the server asks for it; gives another error as a reply. Rejects without the connection.
    * @param {Connection} connection @param {string} op @param {object} params @returns {Promise<any>} */
@@ -264,7 +268,7 @@ export class Dragoman {
       const reply = await connection.exchange(op, params);
       const { retry_ms = reply.error?.unknown ? RETRY_MS : undefined } = reply.error ?? {};
       if (retry_ms === undefined) return reply;
-      await new Promise((resolve) => { setTimeout(resolve, retry_ms * (1 + this.options.random())); });
+      await pause(retry_ms * (1 + this.options.random()));
     }
   }
   #receive(/** @type {any} */ event) {
@@ -276,7 +280,6 @@ export class Dragoman {
     else if (ev === "changed" || ev === "gone") this.#reach(chat, index, rev - 1, event);
     else this.#emit(ev, event);
   }
-
   /** Gives an event after all messages up to an index and all changes up to a `rev`. What is missing of them is fetched.
    * @param {number} chat @param {number} index @param {number} rev @param {any} [event] */
   #reach(chat, index, rev, event) {
@@ -354,10 +357,8 @@ export class Dragoman {
     Promise.all(reached).then(() => this.#emit("synced", counts));
   }
   /** What fails is only not kept. @template T @param {(storage: Omit<Storage, "clear">) => T} work */
-  #stored(work) {
-    try { return this.options.storage && work(this.options.storage); } catch (error) {
-      queueMicrotask(() => this.#emit("storage", { error }));
-    }
+  #stored(work, { storage } = this.options) {
+    try { return storage && work(storage); } catch (error) { queueMicrotask(() => this.#emit("storage", { error })); }
   }
   /** Each message has an entry of its own, so that pages can share a storage. @param {Draft} [draft] */
   #entryOf(draft) { return `${this.options.key}/${draft?.nonce ?? ""}`; }
@@ -379,8 +380,7 @@ export class Dragoman {
     const connection = this.#connection;
     connection?.queue(`send ${draft.chat || -(draft.to ?? 0)}`, async () => {
       const { error, ...reply } = await this.#repeat(connection, "send", draft);
-      const wait = (/** @type {Function} */ resolve) => { setTimeout(() => resolve(connection.drop()), RETRY_MS); };
-      if (error?.code === "unauthenticated") return new Promise(wait); // the next login sends it
+      if (error?.code === "unauthenticated") return pause(RETRY_MS).then(() => connection.drop()); // the next login sends it
       this.outbox = this.outbox.filter((one) => one !== draft);
       this.#stored((storage) => storage.removeItem(this.#entryOf(draft)));
       this.#emit("outcome", { nonce: draft.nonce, draft, ...(error ? { error } : { reply }) });

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from clients.errors import Unreachable
+from clients.nonces import NonceSource
 from clients.resuming.connection import (
     RETRY_MS,
     CommandLost,
@@ -28,6 +29,9 @@ _AWAY_SECONDS = 5.0
 _WINDOW = 100
 _MOST_CHATS = 1000
 """Chats that one `sync` may name."""
+_MAKES = ("create", "link", "create_hook", "create_outgoing_hook")
+_REPEAT_SECONDS = 30.0
+"""What makes something is repeated for so long, under one nonce."""
 _CHANGES = ("edit", "recall", "react", "unreact", "pin", "unpin")
 _REACH, _SYNC = "client_reach", "client_sync"
 """Events of the client itself: messages and changes that the server does not push here; another sync is due."""
@@ -56,7 +60,9 @@ class ResumingClient:
         self._give = give
         self._timeline = timeline
         self._outbox = Outbox(storage or MemoryStorage(), outbox_limit, self._storage_failed)
+        self._nonces = NonceSource()
         self._connection: NativeConnection | None = None
+        self._has_ended = False
         self._attempts = 0
         self._stable_at = 0.0
 
@@ -76,6 +82,7 @@ class ResumingClient:
                 self._give({"ev": "state", "state": "waiting"})
                 await asyncio.sleep((end.retry_ms or 0) / 1000 + self._next_delay())
         finally:
+            self._has_ended = True
             self._outbox.abandon(unavailable("the client has ended", unknown=True))
             self._give({"ev": "state", "state": "ended"})
 
@@ -86,14 +93,36 @@ class ResumingClient:
         return await asyncio.shield(self._outbox.add(draft))
 
     async def call(self, op: str, **members: Any) -> Members:
-        """Any operation; without a connection it fails at once. Raises CommandRejected."""
+        """Any operation; without a connection it fails at once. What makes something is repeated until its result is
+        known, also on the next connection, for half a minute. Raises CommandRejected."""
         connection = self._connection
         if connection is None:
             raise unavailable("there is no connection")
+        if op in _MAKES:
+            return await self._make(
+                connection, op, {**members, "nonce": members.get("nonce") or self._nonces.new_nonce()}
+            )
         reply = await connection.request(op, members, lambda reply: _note_own(connection, op, members, reply))
         if op in ("token", "refresh", "password") and reply.get("account") == self.account:
             self._token = reply.get("token") or members.get("token") or self._token
         return reply
+
+    async def _make(self, first: NativeConnection, op: str, members: Members) -> Members:
+        connection: NativeConnection | None = first
+        lost: CommandRejected | None = None
+        end = time.monotonic() + _REPEAT_SECONDS
+        while True:
+            try:
+                if connection is not None:
+                    return await connection.request(op, members)
+            except CommandRejected as error:
+                if not error.unknown and (lost is None or not _may_succeed_later(error)):
+                    raise
+                lost = lost or error
+            if lost is not None and (self._has_ended or time.monotonic() > end):
+                raise lost
+            await asyncio.sleep(RETRY_MS / 1000 * random.uniform(1, 2))  # noqa: S311 (spreads clients)
+            connection = self._connection
 
     def _storage_failed(self, error: Exception) -> None:
         self._give({"ev": "storage", "error": error})
@@ -218,6 +247,10 @@ class ResumingClient:
         replied = {"reply_to": draft["reply_to"]} if draft.get("reply_to") else {}
         event = {"ev": "message", **place, "sender": self._outbox.account, "segments": segments, **replied}
         return connection.events.put_nowait(event)
+
+
+def _may_succeed_later(error: CommandRejected) -> bool:
+    return isinstance(error, CommandLost) or error.retry_ms is not None
 
 
 def _has_place(stored: Mapping[str, Any]) -> bool:

@@ -118,6 +118,37 @@ const SITUATIONS = {
     assert.equal((await store(await nextSend())).nonce, "n");
     assert.deepEqual([...storage.items.keys()], ["dragoman"]);
   },
+  async "a group that may exist already"() {
+    const client = made();
+    await served();
+    const nonces = new Set();
+    const next = async (op) => {
+      for (let second = 0; second < SECONDS && !sockets.at(-1).has(op); second += 1, await served()) await clock.pass(1000);
+      const command = await sockets.at(-1).take(op);
+      return nonces.add(command.nonce) && command.id;
+    };
+    const group = client.call("create", { name: "Fruit" });
+    const unknown = { code: "unavailable", unknown: true };
+    await sockets[0].push({ re: await next("create"), error: unknown });
+    await next("create");
+    await sockets[0].end(1006);
+    const id = await next("create");
+    await sockets.at(-1).push({ re: id, error: { code: "rate_limited", retry_ms: 1 } });
+    await sockets.at(-1).push({ re: await next("create"), chat: 7 });
+    assert.equal((await group).chat, 7);
+    assert.equal(nonces.size, 1);
+    for (const [op, error] of [["kick", unknown], ["create", { code: "limit" }]]) {
+      const called = outcome(client.call(op, { chat: 7, nonce: "mine" }));
+      const answered = await next(op);
+      await sockets.at(-1).push({ re: answered, error });
+      assert.equal(await called, `refused: ${error.code}`);
+    }
+    assert.deepEqual([...nonces].slice(1), ["mine"]);
+    const last = assert.rejects(client.call("link", { chat: 7 }), { code: "unavailable", unknown: true });
+    await next("link");
+    client.close();
+    await last;
+  },
   async "a nonce twice"() {
     const client = made();
     await served();

@@ -135,6 +135,34 @@ async def client_that_is_closed(server: PlayedServer) -> None:
         await until(lambda: not json.loads(storage.content)["drafts"])
 
 
+async def group_that_may_exist_already(server: PlayedServer) -> None:
+    unknown: dict[str, Any] = {"re": "$id", "error": {"code": "unavailable", "unknown": True}}
+    async with running(server) as user:
+        made = asyncio.create_task(user.client.call("create", name="Fruit"))
+        first = await server.sent("create")
+        await first.push(unknown)
+        second = await server.sent("create")
+        await second.end(1006, "")
+        third = await server.sent("create")
+        await third.push({"re": "$id", "error": {"code": "rate_limited", "retry_ms": 1}})
+        fourth = await server.sent("create")
+        await fourth.reply(chat=7)
+        assert (await made)["chat"] == 7
+        assert len({sent.command["nonce"] for sent in (first, second, third, fourth)}) == 1
+        rejected_for_good: dict[str, Any] = {"re": "$id", "error": {"code": "limit"}}
+        for op, answer in (("kick", unknown), ("create", rejected_for_good)):
+            called = asyncio.create_task(_result_of(user.client.call(op, chat=7, nonce="mine")))
+            sent = await server.sent(op)
+            await sent.push(answer)
+            assert (await called, sent.command["nonce"]) == (f"refused: {answer['error']['code']}", "mine")
+        last = asyncio.create_task(user.client.call("link", chat=7))
+        await server.sent("link")
+        assert server.is_idle
+    with pytest.raises(CommandRejected) as rejected:
+        await last
+    assert rejected.value.unknown
+
+
 async def nonce_twice(server: PlayedServer) -> None:
     async with running(server) as user:
         sent = [user.send("hello", nonce="n") for _ in range(2)]
@@ -218,6 +246,7 @@ SITUATIONS: dict[str, Callable[[PlayedServer], Awaitable[None]]] = {
     "a storage that fails": storage_that_fails,
     "a socket that closes": socket_that_closes,
     "a client that is closed": client_that_is_closed,
+    "a group that may exist already": group_that_may_exist_already,
     "a nonce twice": nonce_twice,
     "a nonce of another text": nonce_of_another_text,
     "a message that is no JSON": message_that_is_no_json,
