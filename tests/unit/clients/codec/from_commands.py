@@ -130,7 +130,7 @@ def _listing(codec: Codec, command: Command, account: ClientAccount) -> ClientRe
 
 def sent(command: Command) -> Any:
     """What of a command the library sends: not what clients of the dialect may add to a registration or to a request
-    to join, nor how long a page is, nor a message's nonce."""
+    to join, nor how long a page is, nor a nonce."""
     match command:
         case Register():
             return (command.secret, command.email, command.username, command.uuid)
@@ -138,7 +138,7 @@ def sent(command: Command) -> Any:
             return ("join", command.chat)
         case GetHistory(older=False) | ReadHistory(older=False):
             return (command.chat, command.start)
-        case PostMessage():
+        case PostMessage() | CreateChat():
             return replace(command, nonce="")
         case EditMessage():
             return (command.chat, command.index, command.segments, command.if_rev)
