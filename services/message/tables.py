@@ -138,6 +138,20 @@ class EpochRow(MessageTables, table=True):
     value: str
 
 
+class PlacementRow(MessageTables, table=True):
+    """Empty. The version before reads it at its start; the next version drops it."""
+
+    __tablename__ = "placement"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    name: str
+    partitions: int
+    id_space: int
+    id_spaces: int
+    version: int = _number()
+    served: str
+
+
 class SearchHeadRow(MessageTables, table=True):
     """How far the search index has come with a chat: the last index, and the last `rev`. `signed`: the sum of both when
     the chat's signature was last right."""

@@ -1,4 +1,7 @@
-"""Drops the tables of several databases and of moves between them. One of several is refused as it is."""
+"""Drops the tables of moves between several databases. One of several is rejected as it is.
+
+The version before reads `placement` at its start: the next version drops it.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,21 +20,11 @@ def upgrade() -> None:
             "this database is one of several of message, which this version does not serve: go on with the version "
             "before, or copy all messages into one database without rows in its table placement"
         )
-    for table in ("changes", "moves", "placement"):
-        op.drop_table(table)
+    op.drop_table("changes")
+    op.drop_table("moves")
 
 
 def downgrade() -> None:
-    op.create_table(
-        "placement",
-        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("name", sa.String, nullable=False),
-        sa.Column("partitions", sa.Integer, nullable=False),
-        sa.Column("id_space", sa.Integer, nullable=False),
-        sa.Column("id_spaces", sa.Integer, nullable=False),
-        sa.Column("version", sa.BigInteger, nullable=False),
-        sa.Column("served", sa.String, nullable=False),
-    )
     op.create_table(
         "moves",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
