@@ -1,0 +1,60 @@
+"""What becomes of a command whose service is killed: each writing operation has a decision."""
+
+import json
+from typing import get_args
+
+from services.edge.canonical.commands import READING, Command
+from services.edge.dialects.base import ConnectionInfo, Request
+from services.edge.dialects.native import Native
+from services.edge.dialects.native.operations import BY_NAME
+from services.edge.handlers.forwarding import ForwardedCommand, Making
+from shared.contract.ids import AccountId
+from shared.settings import LimitsSettings
+from tests.vectors import load
+
+UNDER_A_NONCE_OF_THE_MESSAGE = {"send", "forward", "edit"}
+SET_A_STATE = {"recall", "react", "unreact", "pin", "unpin", "read"}
+"""Message finds out that nothing is left to do."""
+END_SOMETHING = {"logout", "delete_account", "end_made"}
+"""The edge repeats them: the second time, they find nothing to do."""
+NOT_REPEATED = {
+    "register": "a second one would find the name taken",
+    "refresh": "a client may show its token again, for `auth.refresh_grace_seconds`",
+    "recover": "a ticket and an answer count as used, or as wrong",
+    "password": "the old password would count as a wrong one",
+    "end_session": "a second one would be `not_found`",
+    "create_bot": "a second one would make another bot",
+    "delete_bot": "a second one would be `not_found`",
+    "create_bot_token": "a second one would make another token",
+    "delete_bot_token": "a second one would be `not_found`",
+}
+"""The client is told `unknown`, and looks first."""
+
+
+def command_of(operation: str) -> Command | None:
+    """Of a good frame; None: the edge answers it alone."""
+    frames = [
+        vector.frame
+        for vector in load("native").vectors
+        if isinstance(vector.frame, dict) and vector.frame.get("op") == operation and vector.error is None
+    ]
+    dialect = Native(ConnectionInfo(LimitsSettings(rates=False), "http://chat.example"))
+    if BY_NAME[operation].needs_login:
+        dialect.logged_in(AccountId(12), 100.0)
+    decoded = dialect.decode(json.dumps(frames[0]).encode(), 100.0)
+    return next((one.command for one in decoded if isinstance(one, Request)), None)
+
+
+def test_every_writing_operation_has_a_decision() -> None:
+    commands = {name: command_of(name) for name in BY_NAME}
+    writing = {name for name, one in commands.items() if one is not None and not isinstance(one, READING)}
+    forwarded = {name for name in writing if isinstance(commands[name], get_args(ForwardedCommand))}
+    others = (UNDER_A_NONCE_OF_THE_MESSAGE, SET_A_STATE, END_SOMETHING, set(NOT_REPEATED))
+    assert writing - forwarded == set().union(*others)
+    assert sum(map(len, others)) == len(writing - forwarded)
+
+
+def test_what_makes_something_takes_a_nonce_of_the_client() -> None:
+    named = {name for name, one in BY_NAME.items() if "nonce" in one.parameters.__struct_fields__}
+    made = {name for name in BY_NAME if isinstance(command_of(name), get_args(Making))}
+    assert named == made | UNDER_A_NONCE_OF_THE_MESSAGE
