@@ -243,8 +243,7 @@ export class Dragoman {
   }
   #lost(/** @type {DragomanError} */ error, token = this.#token) {
     const connection = this.#connection;
-    this.#token = token;
-    this.#connection = undefined;
+    [this.#token, this.#connection] = [token, undefined];
     this.#timers.splice(0).forEach((timer) => clearTimeout(timer));
     connection?.drop();
     if (this.#token && (error.retry_ms !== undefined || error.code === "internal")) {
@@ -252,9 +251,7 @@ export class Dragoman {
       this.#timers.push(setTimeout(() => this.#connect(), (error.retry_ms ?? 0) + jitter));
       return this.#emit("state", { state: this.state = "waiting", error });
     }
-    this.#token = "";
-    this.#entry?.reject(error);
-    this.#entry = undefined;
+    [this.#token, this.#entry] = ["", this.#entry?.reject(error)];
     this.#emit("state", { state: this.state = "ended", error });
   }
   #emit(/** @type {string} */ kind, /** @type {any} */ value) {
@@ -272,22 +269,29 @@ export class Dragoman {
     }
   }
   #receive(/** @type {any} */ event) {
-    const { ev, chat, index = 0, rev = 1 } = event;
+    const { ev, chat, index = 0, rev = 1, head, first } = event;
     if (IN_ORDER.includes(ev) && ![chat, index, rev].every(Number.isInteger)) return;
     if (ev === "synced") this.#synced(event);
     else if (this.#early && (ev === "message" || ev === "changed")) this.#early.push(event);
     else if (ev === "message") this.#reach(chat, index - 1, 0, event);
-    else if (ev === "changed" || ev === "gone") this.#reach(chat, index, rev - 1, event);
+    else if (IN_ORDER.includes(ev)) this.#reach(chat, index, rev - 1, event);
     else this.#emit(ev, event);
+    const begins = ev === "chat" && !this.#chats.has(chat) && [chat, head, first, rev].every(Number.isInteger);
+    if (begins) this.#skip(this.#placed(event), head - this.options.timeline); // newer than the sync
+  }
+  /** The place in a chat; in a new one, that of its head or of its event. @param {any} head @returns {Place} */
+  #placed({ chat, head, first, rev, changes_after: covered = rev, gap }) {
+    const index = Math.max(0, Math.min((gap?.from ?? first) - 1, head));
+    const place = this.#chats.get(chat) ?? { chat, index, rev: covered, covered, state: 0 };
+    return this.#chats.set(chat, place) && place;
   }
   /** Gives an event after all messages up to an index and all changes up to a `rev`. What is missing of them is fetched.
    * @param {number} chat @param {number} index @param {number} rev @param {any} [event] */
   #reach(chat, index, rev, event) {
     const connection = this.#connection;
     return connection?.queue(`chat ${chat}`, async () => {
-      const place = this.#chats.get(chat) ?? { chat, index: 0, rev: 0, covered: 0, state: 0 };
-      if (!this.#chats.has(chat)) this.#skip(place, index - this.options.timeline); // newer than the sync
-      this.#chats.set(chat, place);
+      const place = this.#chats.get(chat) // or newer than the sync, and its event is still to come, or names no head
+        ?? this.#skip(this.#placed({ chat, head: 0, first: 1, rev: 0 }), index - this.options.timeline);
       while (place.index < index) await this.#fetchMessages(connection, place, index);
       while (Math.max(place.rev, place.covered) < rev) await this.#fetchChanges(connection, place, rev);
       place.rev = Math.max(place.rev, rev);
@@ -334,18 +338,14 @@ export class Dragoman {
       page = await this.#repeat(connection, "sync", wanted);
       if (page.error) throw page.error;
       counts = await synced;
-      if (page.reset) [have, states, this.#chats] = [{}, {}, new Map()];
-      if (page.reset) this.#emit("reset", { epoch: page.epoch });
+      if (page.reset) [have, states, this.#chats] = [{}, {}, new Map()], this.#emit("reset", { epoch: page.epoch });
       [this.epoch, isAway] = [page.epoch, isAway || page.away.length > 0];
       gone.push(...page.gone), heads.push(...page.chats);
       for (const head of page.chats) {
         this.#emit("head", head);
-        const [chat, covered] = [head.chat, head.changes_after ?? head.rev];
-        const index = Math.max(0, Math.min((head.gap?.from ?? head.first) - 1, head.head));
-        const place = this.#chats.get(chat) ?? { chat, index, rev: covered, covered, state: 0 };
-        this.#chats.set(chat, Object.assign(place, { state: head.state ?? place.state })); // an older server has none
-        if (chat in have) place.covered = covered;
-        this.#skip(place, head.gap?.to ?? 0);
+        const place = this.#skip(this.#placed(head), head.gap?.to ?? 0);
+        place.state = head.state ?? place.state; // an older server has none
+        if (place.chat in have) place.covered = head.changes_after ?? head.rev;
       }
     }
     if (isAway) this.#timers.push(setTimeout(() => this.#sync(connection).catch(() => connection.drop()), AWAY_MS));

@@ -1068,6 +1068,9 @@ export type ChatEvent = {
   edit_s?: number;
   recall_s?: number;
   history_for_new?: boolean;
+  head?: number;
+  first?: number;
+  rev?: number;
 };
 
 export type GoneEvent = {

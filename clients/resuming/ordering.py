@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from clients.resuming.connection import is_integer
+
 Event = dict[str, Any]
 Fetch = Callable[[str, Event], Awaitable[Event]]
 """Gets a page; an empty object if the server gives none. Raises CommandLost."""
@@ -87,11 +89,22 @@ class ChatOrder:
             if kind == "gone":
                 self._positions.chats.pop(chat, None)
             self._give_event(event)
+            if kind == "chat":
+                self._begin(event)
+
+    def _begin(self, event: Event) -> None:
+        """In a chat that is newer than the sync: what comes from its event on is pushed."""
+        chat, head, first, rev = (event.get(name) for name in ("chat", "head", "first", "rev"))
+        if not (is_integer(chat) and is_integer(head) and is_integer(first) and is_integer(rev)):
+            return  # an older server names none
+        if chat not in self._positions.chats:
+            place = self._positions.chats[chat] = ChatPosition(max(0, min(first - 1, head)), rev, rev)
+            self._skip(chat, place, head - self._timeline)
 
     async def reach(self, chat: int, index: int, rev: int, event: Event | None = None) -> None:
         """Gives an event after all messages up to an index and all changes up to a `rev`."""
         place = self._positions.chats.get(chat)
-        if place is None:  # newer than the sync
+        if place is None:  # newer than the sync, and its event is still to come, or names no head
             place = self._positions.chats[chat] = ChatPosition()
             self._skip(chat, place, index - self._timeline)
         while place.index < index:

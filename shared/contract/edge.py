@@ -136,6 +136,14 @@ class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
     kept: dict[AccountId, int] = {}
 
 
+class JoinedAt(msgspec.Struct, array_like=True, frozen=True):
+    """What a chat had when a member joined: its last index, and the number of its last change. What comes later is
+    pushed to the member."""
+
+    head: int
+    rev: int
+
+
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     """The new role of an account in a chat; LEFT: no longer a member. Between version `since` and `version`, nobody
     else's membership has changed; 0: only `version` itself is known. `by`: the account that ended the membership
@@ -151,6 +159,8 @@ class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     by: AccountId = NO_ACCOUNT
     disbanded: bool = False
     recent: RecentJoins | None = None
+    joined_at: JoinedAt | None = None
+    """Of a join; None: not known, an older version of message or session has replied."""
 
 
 class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):

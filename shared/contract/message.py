@@ -308,7 +308,11 @@ class GetHeads(msgspec.Struct):
 
 
 class Heads(msgspec.Struct, frozen=True):
+    """`revs`: the number of the last change of each chat. It lacks all of them if an older version of message has
+    replied."""
+
     heads: dict[ChatId, int]
+    revs: dict[ChatId, int] = {}
 
 
 class GetUnread(msgspec.Struct):

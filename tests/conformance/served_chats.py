@@ -51,6 +51,10 @@ class ServedChat:
     def time(self) -> int:
         return self.messages[-1].message.time if self.messages else 0
 
+    @property
+    def shown(self) -> Chat:
+        return Chat(id=self.id, kind=ChatKind.GROUP, name=f"group {self.id}", owner=OTHER, join_policy=JoinPolicy.OPEN)
+
     def add(self, segments: tuple[RichSegment, ...], sender: AccountId = OTHER) -> DisplayMessage:
         index = self.head + 1
         message = Message(
@@ -177,7 +181,4 @@ class ServedChats:
             revision=ChatRevision(served.rev, [shown.change for shown in changes]),
             state=_STATE,
         )  # fmt: skip
-        chat = Chat(
-            id=served.id, kind=ChatKind.GROUP, name=f"group {served.id}", owner=OTHER, join_policy=JoinPolicy.OPEN
-        )
-        return ChatToResume(chat, state, messages, changes, role=Role.MEMBER)
+        return ChatToResume(served.shown, state, messages, changes, role=Role.MEMBER)

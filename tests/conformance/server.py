@@ -22,7 +22,7 @@ from services.edge.canonical.commands import (
     RenewToken,
     ResumeChats,
 )
-from services.edge.canonical.events import MessageChanged
+from services.edge.canonical.events import ChatJoined, MessageChanged
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayChange, DisplayMessage, Reply, TokenRenewed
 from services.edge.client.request_reader import NOT_LOGGED_IN
@@ -31,9 +31,10 @@ from services.edge.dialects.registry import DIALECTS
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.message import GetChanges
+from shared.contract.session import ChatView
 from shared.settings import LimitsSettings
 from tests.conformance.bell import Bell
-from tests.conformance.served_chats import ACCOUNT, ServedChats
+from tests.conformance.served_chats import ACCOUNT, OTHER, ServedChat, ServedChats
 
 PATH = "/ws/native"
 TOKEN = "a-token-of-the-kit"
@@ -174,6 +175,14 @@ class Peer:
             else:
                 for push in self._dialect.encode_event(MessageChanged(one), time.monotonic()):
                     await self._write(push.frames)
+
+    async def push_joined(self, served: ServedChat, first: int) -> None:
+        """The account is in the chat from now on, and sees its messages from `first` on."""
+        joined = ChatJoined(served.id, served.head, first, served.rev)
+        for push in self._dialect.encode_event(joined, time.monotonic()):
+            for request in push.requests:
+                view = ChatView(served.shown, [OTHER, ACCOUNT])
+                await self._write(self._dialect.encode_reply(request, view, time.monotonic()))
 
     async def push_raw(self, frame: bytes) -> None:
         """An event that this version does not have."""

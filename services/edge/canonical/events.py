@@ -19,9 +19,14 @@ from shared.contract.model import Role
 
 @dataclass(frozen=True, slots=True)
 class ChatJoined:
-    """The account is in a chat that this connection does not know."""
+    """The account is in a chat that this connection does not know. When it joined, the chat's last message was `head`,
+    and its last change `rev`; `first`: the first index that it may see. None: not known, the news of the join was
+    lost."""
 
     chat: ChatId
+    head: int | None = None
+    first: int | None = None
+    rev: int | None = None
 
 
 class Departure(StrEnum):

@@ -129,7 +129,7 @@ class LocalChats:
         for account in notice.members:
             if local := self._accounts.get(account):
                 self._join_after_sync(local, notice.chat, head, 1)
-                local.notify(ChatJoined(notice.chat))
+                local.notify(ChatJoined(notice.chat, head=0, first=1, rev=0))
         if head == 0 and (sequencer := self._sequencers.get(notice.chat)):
             sequencer.version = sequencer.latest_version = notice.version
 
@@ -148,7 +148,7 @@ class LocalChats:
                 if joined := self._join_after_sync(local, notice.chat, None, notice.first_index):
                     joined.know_ahead(notice.account, notice.version)
             if notice.chat in local.chats and not has_new_role:
-                local.notify(ChatJoined(notice.chat))
+                local.notify(_joined(notice))
         elif local is not None and is_new:
             local.left[notice.chat] = notice.version
             self.left(local, notice.chat)
@@ -355,6 +355,12 @@ class LocalChats:
         for encoded in messages:
             metrics.encoded += encoded.variants
         metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
+
+
+def _joined(notice: MembershipChanged) -> ChatJoined:
+    if (known := notice.joined_at) is None:
+        return ChatJoined(notice.chat)
+    return ChatJoined(notice.chat, known.head, notice.first_index, known.rev)
 
 
 def _departure(notice: MembershipChanged) -> Departure:

@@ -28,6 +28,7 @@ from services.message.service.readers import find_readers, possible_readers
 from services.message.service.resuming import resume
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
+from services.message.store.snapshot import Activity
 from shared.contract.errors import Failure, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId, ChatId
@@ -250,8 +251,11 @@ class MessageQueries:
     # Heads and read state
 
     async def heads(self, request: GetHeads) -> Heads:
-        heads = await self._store.read(lambda snapshot: snapshot.heads(request.chats))
-        return Heads({chat: heads.get(chat, 0) for chat in request.chats})
+        found = await self._store.read(lambda snapshot: snapshot.activity(request.chats))
+        states = {chat: found.get(chat, Activity()) for chat in request.chats}
+        return Heads(
+            {chat: one.last_index for chat, one in states.items()}, {chat: one.rev for chat, one in states.items()}
+        )
 
     async def mark_read(self, request: MarkRead) -> Marked:
         await self._store.mark_read(request.ranges, self._delivered_ranges)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from shared.bus.client import Bus
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import GetHeads, GetHistory
+from shared.contract.message import GetHeads, GetHistory, Heads
 from shared.contract.model import Message
 from shared.contract.subjects import GET_HEADS, GET_HISTORY
 
@@ -18,11 +18,17 @@ class MessageHeads:
         self._bus = bus
 
     async def last_index(self, chat: ChatId) -> int:
-        return (await self.last_indexes([chat])).get(chat, 0)
+        return (await self.last_change(chat))[0]
+
+    async def last_change(self, chat: ChatId) -> tuple[int, int | None]:
+        found = await self._get([chat])
+        return found.heads.get(chat, 0), found.revs.get(chat)
 
     async def last_indexes(self, chats: Sequence[ChatId]) -> Mapping[ChatId, int]:
-        request = GetHeads(list(chats))
-        return (await self._bus.request(GET_HEADS, request, seconds=_REQUEST_SECONDS, retry=True)).heads
+        return (await self._get(chats)).heads
+
+    async def _get(self, chats: Sequence[ChatId]) -> Heads:
+        return await self._bus.request(GET_HEADS, GetHeads(list(chats)), seconds=_REQUEST_SECONDS, retry=True)
 
 
 class MessageReader(MessageHeads):

@@ -16,7 +16,7 @@ from services.session.store.memberships import AwaitingApproval, FinishedJoin, S
 from services.session.store.requests import once
 from services.session.store.roles import ChangedRoles
 from shared.clock import now_ms
-from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
+from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import (
@@ -212,29 +212,34 @@ class Memberships:
         if not accounts:
             return version
         await self._notifier.publish({chat: version})
-        unread_from = await self._heads.last_index(chat) + 1
+        head, rev = await self._heads.last_change(chat)
+        joined_at = None if rev is None else JoinedAt(head, rev)
         for start in range(0, len(accounts), _FINISHED_AT_ONCE):
             finish = partial(
                 memberships.finish_joins,
                 number=chat,
                 accounts=accounts[start : start + _FINISHED_AT_ONCE],
-                unread_from=unread_from,
+                unread_from=head + 1,
                 now=now_ms(),
                 broadcast_from=self._broadcast_members,
             )
             finished = await self._database.write(finish)
             version = max(version, finished.version)
             if finished.joins:
-                await self._notifier.publish({chat: finished.version}, _notifications_of(chat, finished.joins))
+                notifications = _notifications_of(chat, finished.joins, joined_at)
+                await self._notifier.publish({chat: finished.version}, notifications)
         return version
 
 
-def _notifications_of(chat: ChatId, joins: Sequence[FinishedJoin]) -> Iterator[Notification]:
+def _notifications_of(
+    chat: ChatId, joins: Sequence[FinishedJoin], joined_at: JoinedAt | None
+) -> Iterator[Notification]:
     """A new member knows the chat before it hears of the others."""
     for one in joins:
         joined = MembershipChanged(
-            chat, one.answered.account, one.role, one.first_index, one.version, one.since, recent=one.recent
-        )
+            chat, one.answered.account, one.role, one.first_index, one.version, one.since, recent=one.recent,
+            joined_at=joined_at,
+        )  # fmt: skip
         yield Notification(joined, one.recipients)
     for one in joins:
         yield Notification(one.answered, one.recipients)

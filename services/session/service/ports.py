@@ -70,6 +70,10 @@ class ChatHeads(Protocol):
     async def last_index(self, chat: ChatId) -> int:
         """The last index of a chat, from the message service; 0 for an empty chat. Raises RequestError."""
 
+    async def last_change(self, chat: ChatId) -> tuple[int, int | None]:
+        """The last index of a chat and the number of its last change, if an older version of message does not leave it
+        out. Raises RequestError."""
+
 
 class OnlineAccounts(Protocol):
     async def select_online(self, accounts: Sequence[AccountId]) -> Collection[AccountId] | None:

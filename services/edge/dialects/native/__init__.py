@@ -115,8 +115,6 @@ from shared.contract.session import (
 _encode: Final = msgspec.json.Encoder().encode
 _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
 _SEND: Final = BY_NAME["send"]
-_NEW_CHAT = CommandId(None)
-"""The context of the dialect's own requests: their replies are events, and their errors are not sent."""
 _NEW_CHAT_MEMBERS = 100
 """All 10,000 that a reply may list would cost more than the rest of the join."""
 _NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login waits for a mailed link")
@@ -196,9 +194,9 @@ class Native(Dialect):
         if isinstance(reply, MessageAccepted):  # the most frequent one
             number = _id(request.context)
             return () if number is None else (_encode(encode.sent(number, reply.message, again=reply.again)),)
-        if request.context is _NEW_CHAT:
+        if isinstance(request.context, ChatJoined):
             assert isinstance(reply, ChatView)
-            return (_encode(encode.chat_event(reply, self.base_url)),)
+            return (_encode(encode.chat_event(request.context, reply, self.base_url)),)
         if isinstance(reply, NoPendingVerification):
             return self.encode_error(request, _NOT_PENDING)
         if isinstance(reply, Changed):
@@ -296,7 +294,7 @@ class Native(Dialect):
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context`: the CommandId that cannot be decoded, if it is one at all."""
         bad = context if request is None else request.context
-        if bad is _NEW_CHAT:
+        if isinstance(bad, ChatJoined):  # the dialect's own request
             return ()
         unsupported = isinstance(bad, CommandId) and bad.unsupported
         return (_encode({"re": _id(bad), "error": error_info(request, failure, unsupported=unsupported)}),)
@@ -306,7 +304,7 @@ class Native(Dialect):
             return ()
         match event:
             case ChatJoined(chat):
-                return (Push((), requests=(Request(GetChat(chat, members=_NEW_CHAT_MEMBERS), _NEW_CHAT),)),)
+                return (Push((), requests=(Request(GetChat(chat, members=_NEW_CHAT_MEMBERS), event),)),)
             case ChatLeft(chat, departure):
                 return _push(events.GoneEvent(chat, departure.value))
             case RoleChanged(chat, account, role, by, version):

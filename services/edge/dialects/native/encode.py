@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.canonical.commands import Command
+from services.edge.canonical.events import ChatJoined
 from services.edge.canonical.replies import (
     AccountExported,
     ChangesPage,
@@ -297,8 +298,11 @@ def chat(view: ChatView, base_url: str) -> results.ChatResult:
     return results.ChatResult(*_chat_fields(view, base_url))
 
 
-def chat_event(view: ChatView, base_url: str) -> events.ChatEvent:
-    return events.ChatEvent(*_chat_fields(view, base_url))
+def chat_event(joined: ChatJoined, view: ChatView, base_url: str) -> events.ChatEvent:
+    event = events.ChatEvent(*_chat_fields(view, base_url))
+    if joined.head is not None and joined.first is not None and joined.rev is not None:
+        event.head, event.first, event.rev = joined.head, joined.first, joined.rev
+    return event
 
 
 def settings_event(changed: ChatSettingsChanged, base_url: str) -> events.SettingsEvent:

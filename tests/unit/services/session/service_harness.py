@@ -80,6 +80,8 @@ class BusPeers:
         )
         self.presence = Presence(redis_settings(valkey_server, "edge"))
         self.heads: dict[ChatId, int] = {}
+        self.revs: dict[ChatId, int] = {}
+        """Chats that are missing here: an older version of message replies."""
         self.head_replies_left: int | None = None
         """The number of GetHeads requests that message still answers; None: all."""
         self.notices: dict[str, list[Notify]] = {}
@@ -111,7 +113,8 @@ class BusPeers:
             if self.head_replies_left == 0:
                 raise RequestError(ErrorCode.UNAVAILABLE, "later")
             self.head_replies_left -= 1
-        return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
+        heads = {chat: self.heads.get(chat, 0) for chat in request.chats}
+        return Heads(heads, {chat: self.revs[chat] for chat in request.chats if chat in self.revs})
 
     async def _find_inactive(self, request: FindInactive) -> InactiveAccounts:
         return InactiveAccounts([one for one in request.accounts if one in self.inactive])

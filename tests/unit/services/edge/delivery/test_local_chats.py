@@ -16,7 +16,7 @@ from services.edge.delivery.ordering import ChatSequencer
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
-from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged, RecentJoins
+from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, JoinedAt, MembershipChanged, RecentJoins
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import ChangeKind, MessageChange
 from shared.contract.model import Message, Role
@@ -427,6 +427,23 @@ def test_the_notice_of_a_new_owner_does_not_skip_the_departure_of_the_former_one
     assert (CHAT in alice.chats, CHAT in bob.chats) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("joined_at", "expected"),
+    [
+        (JoinedAt(7, 3), ChatJoined(CHAT, head=7, first=8, rev=3)),
+        (None, ChatJoined(CHAT)),
+    ],
+    ids=["told by session", "an older version of session or message"],
+)
+def test_a_join_names_where_the_account_begins(
+    accounts: LocalAccounts, chats: LocalChats, joined_at: JoinedAt | None, expected: ChatJoined
+) -> None:
+    recipient = NotifiedRecipient(2)
+    accounts.attach(BOB, recipient, 0.0)
+    chats.on_membership_changed(MembershipChanged(CHAT, BOB, Role.MEMBER, 8, 3, since=1, joined_at=joined_at))
+    assert recipient.events == [expected]
+
+
 def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats: LocalChats) -> None:
     """Its own notice is late, as without Redis, and changes nothing any more."""
     alice, recipient = attach(accounts, ALICE), NotifiedRecipient(2)
@@ -434,7 +451,7 @@ def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats
     chats.on_chat_created(ChatCreated(CHAT, ALICE, [ALICE, BOB], 1))
     chats.apply_membership(CHAT, [BOB], {}, 2, for_all=True)
     chats.on_membership_changed(MembershipChanged(CHAT, BOB, Role.LEFT, 0, 2, by=ALICE))
-    assert recipient.events == [ChatJoined(CHAT), ChatLeft(CHAT, Departure.UNKNOWN)]
+    assert recipient.events == [ChatJoined(CHAT, head=0, first=1, rev=0), ChatLeft(CHAT, Departure.UNKNOWN)]
     assert (CHAT in alice.chats, CHAT in bob.chats) == (True, False)
 
 

@@ -415,7 +415,8 @@ async def test_a_full_history_page_has_the_flag_more(small_replies: QueryHarness
 
 async def test_heads_of_all_requested_chats(harness: QueryHarness) -> None:
     await harness.post(ROOM, "12")
-    assert (await harness.queries.heads(GetHeads([HALL, ROOM]))).heads == {HALL: 0, ROOM: 2}
+    found = await harness.queries.heads(GetHeads([HALL, ROOM]))
+    assert (found.heads, found.revs) == ({HALL: 0, ROOM: 2}, {HALL: 0, ROOM: 0})
 
 
 async def test_account_deletion_erases_the_read_state(harness: QueryHarness) -> None:

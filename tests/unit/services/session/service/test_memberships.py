@@ -7,7 +7,7 @@ import pytest
 
 from services.session.service import memberships
 from shared.contract import subjects as on
-from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
+from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, JoinedByLink, ListLinks
@@ -58,13 +58,13 @@ async def log_in(peers: BusPeers, account: AccountId) -> None:
 
 async def test_join_is_finished_before_the_reply_and_all_members_notified(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN, name="g", join_policy=OPEN)).chat.id
-    peers.heads[chat] = 6
+    peers.heads[chat], peers.revs[chat] = 6, 2
     assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g", version=3)
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 7)
     assert await peers.version(chat) == (await peers.changes(chat)).version == 3
     stored = (await peers.pending_notices(BOB))[-1]
     answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: stored.number}, version=3)
-    changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3, since=1)
+    changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3, since=1, joined_at=JoinedAt(6, 2))
     assert (await peers.wait_for_notices(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
     (own,) = await peers.pending_notices(CEM)
     notice = msgspec.msgpack.decode(own.notice, type=Notice)
