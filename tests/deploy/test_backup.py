@@ -142,6 +142,8 @@ def test_it_restores_into_an_empty_database_in_which_the_services_have_their_rig
             assert connection.execute("SELECT value FROM message.epochs").fetchall() != epoch
         with connected(tmp_path, "auth") as connection:
             connection.execute("UPDATE auth.state SET value = 1")
+            number = connection.execute("SELECT nextval(pg_get_serial_sequence('auth.accounts', 'id'))").fetchone()
+            assert number == (100_001,)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("CREATE TABLE auth.intruder (number int)")
 

@@ -62,7 +62,7 @@ note() {
 }
 
 # Tables belong to the role that restores them, and its default privileges let the services use them. A database that
-# went back in time gets another epoch (dragoman restore does the same).
+# went back in time gets another epoch, and leaves numbers out (dragoman restore does the same).
 restore() {
     dump=/backups/$RESTORE/auth-session-message.dump
     [ -f "$dump" ] || { report "there is no $dump; there are:" $(ls /backups); exit 1; }
@@ -71,6 +71,10 @@ restore() {
     pg_restore --dbname "$url" --schema=auth --schema=session --schema=message --no-owner --no-privileges \
         --single-transaction "$dump"
     query "UPDATE message.epochs SET value = substr(md5(random()::text), 1, 8)"
+    for table in auth.accounts session.chat; do # numbers that were given after the backup are not given again
+        sequence="pg_get_serial_sequence('$table', 'id')"
+        query "SELECT setval($sequence, coalesce(pg_sequence_last_value($sequence), 0) + 100000)" > /dev/null
+    done
     [ -z "${MEDIA:-}" ] || [ ! -d "/backups/$RESTORE/media" ] || (cd "/backups/$RESTORE/media" && cp -R . "$MEDIA/")
     report "restored $RESTORE"
 }
