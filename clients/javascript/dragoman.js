@@ -181,7 +181,7 @@ export class Dragoman {
   async #make(op, params) {
     const [named, end] = [{ ...params, nonce: params.nonce || newNonce() }, Date.now() + REPEAT_MS];
     for (let lost = /** @type {any} */ (undefined); ; await pause(RETRY_MS * (1 + this.options.random()))) {
-      try { if (!lost || this.state === "online") return await this.#connection?.request(op, named); } catch (error) {
+      try { if (!lost || this.state === "online") return await this.#connection?.request(op, named); } catch (/** @type {any} */ error) {
         if (!error.unknown && (!lost || error.retry_ms === undefined)) throw error;
         lost ??= error;
       }

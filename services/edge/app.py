@@ -251,7 +251,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry = new_registry()
     tracer = tracing(settings, "edge", settings.edge.name)
     edge = Edge(settings, registry, enabled(settings.edge.dialects), tracer)
-    tls = server_tls(settings.edge, registry)
+    tls = server_tls(settings.edge, edge.context.metrics.certificate)
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets, tls)
     dashboard = replace(DASHBOARD, name=settings.edge.name)
     optional = {"redis": edge.presence.check, "messages": edge.publisher.check}

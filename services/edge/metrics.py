@@ -79,6 +79,9 @@ class EdgeMetrics:
             registry=registry,
         )
         self.posts = CachedLabels(posts)
+        self.certificate = Gauge(
+            "dragoman_edge_certificate_seconds", "Until the end of the served certificate", ["file"], registry=registry
+        )
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
         self.slow_closes = Counter(
             "dragoman_edge_slow_closes", "Connections closed because they were too slow", registry=registry

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "admin dead-letters show": "tests/unit/services/cli/admin/test_dead_letters.py",
     "admin dead-letters retry": "tests/unit/services/cli/admin/test_dead_letters.py",
     "admin dead-letters discard": "tests/unit/services/cli/admin/test_dead_letters.py",
+    "admin hook delete": "tests/system/test_hooks.py",
     "admin keys retire": "tests/unit/services/cli/admin/test_keys.py",
     "admin media remove": "tests/unit/services/cli/admin/test_media.py",
     "admin report close": "tests/unit/services/cli/admin/test_reports.py",
@@ -38,9 +39,7 @@ ELSEWHERE = {
     "up": "tests/system/test_readme.py",
 }
 """Commands that do not end, need an installation of another kind, or stop this one, and the tests that run them."""
-_GROUPS = re.compile(
-    r"admin(?: (?:user|chat|message|media|record|report|partitions|dead-letters|bot|keys|maintenance))?$"
-)
+_GROUPS = re.compile(r"admin(?: (?:user|chat|hook|message|media|record|report|dead-letters|bot|keys|maintenance))?$")
 HASH_MASK = f"{1:064d}"
 """Clients of OurChat v2 send hashes of passwords, which have masks of their own."""
 _SECONDS = 60.0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Gauge
 
 from shared.errors import StartupError
 from shared.settings import EdgeSettings
@@ -28,13 +28,12 @@ class ServerTls:
     """`context` serves new connections with the present certificate; open ones keep theirs. The constructor raises
     StartupError for files that cannot be used."""
 
-    def __init__(self, settings: EdgeSettings, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: EdgeSettings, left: Gauge) -> None:
         self._settings = settings
         self.context = server_context(settings)
         self._until = served_until(settings)
         self._version = self._read_version()
-        left = Gauge("dragoman_edge_certificate_seconds", "Until the end of the served certificate", registry=registry)
-        left.set_function(lambda: self._until.timestamp() - time.time())
+        left.labels(settings.tls_certificate).set_function(lambda: self._until.timestamp() - time.time())
 
     def _read_version(self) -> Version:
         files = (self._settings.tls_certificate, self._settings.tls_key)
@@ -62,9 +61,9 @@ class ServerTls:
             _log.info("certificate replaced", file=self._settings.tls_certificate)
 
 
-def server_tls(settings: EdgeSettings, registry: CollectorRegistry) -> ServerTls | None:
-    """None without a certificate. Raises StartupError."""
-    return ServerTls(settings, registry) if settings.tls_certificate else None
+def server_tls(settings: EdgeSettings, left: Gauge) -> ServerTls | None:
+    """None without a certificate. `left`: seconds until its end, by file. Raises StartupError."""
+    return ServerTls(settings, left) if settings.tls_certificate else None
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):

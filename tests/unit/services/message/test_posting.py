@@ -325,7 +325,7 @@ async def test_the_clock_of_an_edge_may_be_wrong(
 ) -> None:
     """Of an hour that its deadlines and times of sending are off, none counts; a draft that is late by its clock is."""
     ahead = hours * 3_600_000
-    monkeypatch.setattr("shared.bus.client.steady_ms", lambda: steady_ms() + ahead)
+    monkeypatch.setattr("shared.bus.request_sender.steady_ms", lambda: steady_ms() + ahead)
     async with running_replica(settings):
         await env.wait_for_replicas()
         await env.session.add_members(ROOM, ANN, BOB)

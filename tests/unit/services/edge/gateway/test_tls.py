@@ -20,6 +20,7 @@ from services.edge.canonical.frames import Frame
 from services.edge.gateway import Gateway, socket_options
 from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import ServerTls
+from services.edge.metrics import EdgeMetrics
 from shared.errors import StartupError
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.support.waiting import WAIT_SECONDS, until
@@ -74,7 +75,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 async def tls(issued: Issued, registry: CollectorRegistry) -> AsyncIterator[ServerTls]:
-    tls = ServerTls(issued.settings, registry)
+    tls = ServerTls(issued.settings, EdgeMetrics(registry).certificate)
     watching = asyncio.create_task(tls.watch(WATCH_SECONDS))
     yield tls
     watching.cancel()
@@ -257,7 +258,10 @@ async def test_the_time_until_the_served_certificate_ends_is_measured(
     tls: ServerTls, issued: Issued, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def days_left() -> float:
-        return (registry.get_sample_value("dragoman_edge_certificate_seconds") or 0) / 86_400
+        return (
+            registry.get_sample_value("dragoman_edge_certificate_seconds", {"file": issued.settings.tls_certificate})
+            or 0
+        ) / 86_400
 
     assert days_left() == pytest.approx(3650, abs=0.1)
     monkeypatch.setattr(certificates, "_LIFE", timedelta(days=1))
@@ -267,4 +271,4 @@ async def test_the_time_until_the_served_certificate_ends_is_measured(
 
 def test_an_unusable_certificate_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"none \(edge.tls_certificate\) cannot be used: No such file"):
-        ServerTls(EdgeSettings(tls_certificate=str(tmp_path / "none")), CollectorRegistry())
+        ServerTls(EdgeSettings(tls_certificate=str(tmp_path / "none")), EdgeMetrics(CollectorRegistry()).certificate)
