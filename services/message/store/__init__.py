@@ -89,9 +89,6 @@ class MessageStore:
         return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, check_duplicates=True)
 
     async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
-        return await self._commit(drafts, partial(post, drafts=drafts, now=now, check_duplicates=check_duplicates))
-
-    async def _commit(self, drafts: Sequence[Draft], append: Callable[[sa.Connection], PostedBatch]) -> PostedBatch:
         chats = {draft.chat for draft in drafts}
         committing = False
 
@@ -100,7 +97,7 @@ class MessageStore:
             committing = False
             if new := chats - self._known_heads:
                 create_heads(connection, new)
-            batch = append(connection)
+            batch = post(connection, drafts, now, check_duplicates=check_duplicates)
             committing = True
             return batch
 
