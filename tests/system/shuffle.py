@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.system.shuffle`): tests run in an order drawn from a seed, the same in all workers."""
+"""A pytest plugin (`-p tests.system.shuffle`): tests run in an order drawn from a seed."""
 
 import random
 

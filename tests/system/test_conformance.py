@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,12 +33,12 @@ def conforms(cluster: Cluster, *names: str) -> None:
     """Runs the files of these names, by default all, in random order, and shows the output when one fails."""
     files = sorted(path.name for path in SUITE.glob("test_*.py") if not names or path.stem[5:] in names)
     lobby = {f"test_{name}.py" for name in IN_THE_LOBBY}
-    together = [name for name in files if name in lobby]
-    apart = [name for name in files if name not in lobby]
+    parts = [[name for name in files if name in lobby], *([name] for name in files if name not in lobby)]
     seed = str(secrets.randbits(32))
-    shuffled = ("-p", "tests.system.shuffle", "--order", seed)
-    with start(cluster, *shuffled, *together) as one, start(cluster, *shuffled, "-n", "3", *apart) as other:
-        for run in (one, other):
+    with ExitStack() as stack:
+        for run in [
+            stack.enter_context(start(cluster, "-p", "tests.system.shuffle", "--order", seed, *part)) for part in parts
+        ]:
             output, _ = run.communicate()
             assert run.returncode == 0, f"--order {seed}:\n{output[-8000:]}"
 
