@@ -19,6 +19,8 @@ COPY shared/ shared/
 COPY services/ services/
 COPY clients/ clients/
 COPY bench/ bench/
+COPY local/ local/
+COPY dragoman/ dragoman/
 RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=${COMPILED} /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/dragoman/bin/pip install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/dragoman/bin/pip uninstall --yes pip setuptools

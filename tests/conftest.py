@@ -15,8 +15,8 @@ import hypothesis
 import pytest
 import structlog
 
-from services.cli.fork_server import ForkServer
-from services.cli.process_group import ProcessGroup
+from local.fork_server import ForkServer
+from local.process_group import ProcessGroup
 from tests.support.commands import FORKING, command_server
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.scratch import write_to_memory

@@ -22,7 +22,7 @@ from bench.measurement.result import Result
 from bench.measurement.run import machine
 from bench.measurement.system import SystemSize
 from bench.population.seeding import Seeder
-from services.cli.installation import Installation
+from local.installation import Installation
 from shared.database import make_engine
 from shared.migrate import upgrade
 from shared.settings import AuthSettings, DatabaseSettings, Settings

@@ -20,8 +20,8 @@ from bench.report.growth import growth_table
 from bench.report.page import Report, page
 from bench.report.table import table
 from clients.errors import ClientError
-from services.cli.data import read_run
-from services.cli.options import OperatorError
+from local.data import read_run
+from local.options import OperatorError
 
 T = TypeVar("T")
 

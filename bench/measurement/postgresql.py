@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from bench.errors import BenchError
 from bench.measurement.processes import parent_of
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from shared.database import make_engine
 
 _START_SECONDS = 60.0

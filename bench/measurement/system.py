@@ -13,10 +13,10 @@ from bench.errors import BenchError
 from bench.measurement.postgresql import disposable_postgresql, main_process
 from bench.measurement.processes import bytes_through, cpu_seconds, memory_kib, tree_cpu_seconds
 from bench.measurement.stage_counts import stage_counts
-from services.cli.data import RunningProcess, read_run
-from services.cli.installation import Installation, find
-from services.cli.options import flags_of
-from services.cli.process_group import ProcessGroup
+from local.data import RunningProcess, read_run
+from local.installation import Installation, find
+from local.options import flags_of
+from local.process_group import ProcessGroup
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 40.0
@@ -112,7 +112,7 @@ async def own_system(
         report(f"starting a system with {size.edges} edges" + f", {size.replicas} of message" * bool(size.replicas))
         replicas = ["--replicas", str(size.replicas)] if size.replicas else []
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "services.cli.main", "up", "--edges", str(size.edges), *replicas,
+            sys.executable, "-P", "-m", "dragoman.main", "up", "--edges", str(size.edges), *replicas,
             "--port", "0", "--data", str(data), *(word for one in assignments for word in ("--set", one)),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **process_group.spawn_options,
         )  # fmt: skip

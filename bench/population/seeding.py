@@ -14,9 +14,9 @@ from argon2 import PasswordHasher
 
 from bench.load import message_tag
 from clients.codec.base import ClientAccount
+from local.installation import Installation
 from services.auth import tables as auth
 from services.auth.adapters.signing_keys import SigningKeys
-from services.cli.installation import Installation
 from services.message import tables as message
 from services.session import tables as session
 from services.session.domain import LOBBY

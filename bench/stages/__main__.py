@@ -10,7 +10,7 @@ from bench.measurement.run import machine
 from bench.stages.report import Results, store, stored, table
 from bench.stages.stages import stages
 from bench.stages.timing import microseconds
-from services.cli.process_group import ProcessGroup
+from local.process_group import ProcessGroup
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 from tests.support.servers import NatsServer, ValkeyServer

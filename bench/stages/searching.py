@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from bench.measurement.run import machine
-from services.cli.process_group import ProcessGroup
+from local.process_group import ProcessGroup
 from services.message.adapters import indexing
 from services.message.metrics import MessageMetrics
 from services.message.service.text_search import TextSearch

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from services.cli.embedded.credentials import write_private
+from local.credentials import write_private
 
 CA = "ca.crt"
 _CA_KEY = "ca.key"

@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from services.cli.supervisor import Child
-from services.cli.up_plan import PlannedProcess
+from local.supervisor import Child
+from local.up_plan import PlannedProcess
 from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess, SystemRequest, SystemState
 
 _SECONDS = 6.0

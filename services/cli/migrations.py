@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from local.installation import Installation
+from local.nats import SETUP
+from local.up_plan import SERVICES
 from services.auth.store.usernames import key_all
 from services.cli.databases import accept_loss, check_together, make_together
-from services.cli.embedded.nats import SETUP
-from services.cli.installation import Installation
 from services.cli.streams import NotReachable, provision
-from services.cli.up_plan import SERVICES
 from shared.errors import StartupError
 from shared.migrate import upgrade
 from shared.settings import Settings

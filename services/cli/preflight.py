@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from local.credentials import Credentials, load_or_make
+from local.data import locked, prepare
+from local.installation import resolve
+from local.options import OperatorError, require_public_url
+from local.output import Output
+from local.ports import NoFreePort, free_port, reserve, try_to_bind
+from local.process_group import ProcessGroup
+from local.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from services.cli import up
-from services.cli.data import locked, prepare
-from services.cli.embedded.credentials import Credentials, load_or_make
-from services.cli.installation import resolve
-from services.cli.options import OperatorError, require_public_url
-from services.cli.output import Output
-from services.cli.ports import NoFreePort, free_port, reserve, try_to_bind
-from services.cli.process_group import ProcessGroup
-from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from shared.settings import LogSettings, Settings
 from shared.telemetry import configure_logging
 

@@ -23,13 +23,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from local import nats, valkey
+from local.credentials import Credentials, complete, generate, write_private
+from local.nats import Edges
+from local.options import OperatorError
 from services.auth.adapters.auth_callout import public_nkey
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.certificates import CA, ensure_authority, ensure_route_certificate
-from services.cli.embedded import nats, valkey
-from services.cli.embedded.credentials import Credentials, complete, generate, write_private
-from services.cli.embedded.nats import Edges
-from services.cli.options import OperatorError
 from shared.contract.permissions import NODE_USER
 
 _STORES = ("auth", "session", "message")

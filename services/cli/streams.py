@@ -10,7 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
-from services.cli.embedded.nats import SETUP
+from local.nats import SETUP
 from shared.bus import nats_client
 from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
 from shared.bus.streams import consumer_config, stream_configs

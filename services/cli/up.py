@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,23 +16,21 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.cli import probes
+from local import nats, probes, valkey
+from local.credentials import write_private
+from local.data import Run, RunningProcess, run_file, write_run
+from local.fork_server import ForkServer
+from local.output import Output
+from local.probes import reachable
+from local.process_group import ProcessGroup
+from local.supervisor import Child, CrashLoop, Program
+from local.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from services.cli.control import ControlServer
-from services.cli.data import Run, RunningProcess, run_file, write_run
 from services.cli.databases import check_together, make_together
-from services.cli.embedded import nats, valkey
-from services.cli.embedded.credentials import write_private
-from services.cli.embedded.version import version_of
-from services.cli.fork_server import ForkServer
 from services.cli.jetstream_monitor import JetStreamMonitor
 from services.cli.migrations import migrate_service
-from services.cli.output import Output
 from services.cli.overview.system_view import Target
-from services.cli.probes import reachable
-from services.cli.process_group import ProcessGroup
 from services.cli.streams import NotReachable, provision
-from services.cli.supervisor import Child, CrashLoop, Program
-from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from shared.contract.supervision import MessageTimes
 from shared.errors import StartupError
 from shared.process import cancel_on
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _WATCHDOG_CHECK_SECONDS = 1.0
 _SERVICE_STOP_SECONDS = 10.0
 _NATS_STOP_SECONDS = 2.0
+_VERSION_SECONDS = 5.0
 _TOKEN_BYTES = 16
 
 
@@ -319,3 +320,15 @@ class _SystemStack:
         edges = self._plan.edges
         addresses = [*map(self._plan.address, edges), *filter(None, map(self._plan.tcp_address, edges))]
         self._output.line("ready " + " ".join(addresses))
+
+
+def version_of(program: str) -> str:
+    """Of an installed server, as its program names it; empty if the program does not say."""
+    try:
+        result = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    found = re.search(r"\bv=?(\d[\w.+-]*)", result.stdout)
+    return found[1] if found else ""

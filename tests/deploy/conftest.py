@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.process_group import ProcessGroup
+from local.process_group import ProcessGroup
 from tests.support.kubernetes import ApiServer
 
 

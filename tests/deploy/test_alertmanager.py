@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from tests.deploy.deployed_prometheus import ALERTMANAGER, PROMETHEUS, prometheus_command
 from tests.support.hook_receiver import HookReceiver
 

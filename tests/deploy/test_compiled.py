@@ -89,7 +89,7 @@ def permits(base: type) -> bool:
 
 def classes() -> Iterator[tuple[str, type]]:
     """Of all packages of the product, with the modules that define them."""
-    for package in ("services", "shared", "clients", "bench"):
+    for package in ("dragoman", "bench", "services", "local", "shared", "clients"):
         for found in walk_packages([str(ROOT / package)], f"{package}."):
             if "migrations" in found.name or found.name.endswith("__main__"):
                 continue

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.options import variable
-from services.cli.settings_table import leaves
+from local.options import variable
+from local.settings_table import leaves
 from shared.settings import Settings
 from tests.support.small_disk import small_disk
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from tests.deploy.deployed_prometheus import ALERTMANAGER, PROMETHEUS, prometheus_command
 from tests.support.hook_receiver import HookReceiver
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
@@ -139,7 +139,7 @@ async def test_a_frozen_server_pages_within_two_minutes(
                f"redis.url={redis.url.get_secret_value()}", f"database.url={url}", f"auth.keys={tmp_path / 'keys'}",
                f"mail.outbox={tmp_path / 'outbox'}", f"ops.port={ops}"]  # fmt: skip
         options = [part for one in own for part in ("--set", one)]
-        dragoman = [sys.executable, "-m", "services.cli.main"]
+        dragoman = [sys.executable, "-m", "dragoman.main"]
         migration = await asyncio.create_subprocess_exec(
             *dragoman, "migrate", "--set", f"database.url={url}", "auth", stdout=asyncio.subprocess.DEVNULL
         )

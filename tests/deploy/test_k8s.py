@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from services.cli.main import main
-from services.cli.options import variable
+from dragoman.main import main
+from local.options import variable
+from local.settings_table import leaves
 from services.cli.overview.command import dashboard as dashboard_command
 from services.cli.secrets import PLACES, Addresses, issue
-from services.cli.settings_table import leaves
 from services.session.service.hook_address import AddressRules
 from shared.contract.permissions import publishes
 from shared.settings import Settings, TracingSettings

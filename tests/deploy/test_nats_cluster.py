@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from local import nats
+from local.ports import free_port
 from services.cli.certificates import ensure_route_certificate
-from services.cli.embedded import nats
-from services.cli.ports import free_port
 from services.cli.secrets import Addresses, issue
 from tests.support.commands import ROOT
 from tests.support.small_disk import small_disk

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from services.cli.options import variable
+from local.options import variable
+from local.settings_table import leaves
 from services.cli.secrets import Addresses, issue
-from services.cli.settings_table import leaves
 from shared.settings import Settings
 from shared.settings_loader import load
 from tests.deploy.manifests import (

@@ -21,9 +21,9 @@ import psycopg
 import pytest
 import yaml
 
-from services.cli.embedded import nats
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
+from local import nats
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.cli.secrets import Addresses, issue
 from shared.database_urls import with_tls
 from shared.settings import DatabaseSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from services.cli.main import main
+from dragoman.main import main
 from shared.settings_loader import load
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from services.cli.main import main
+from dragoman.main import main
 from tests.drills.__main__ import drills
 
 ROOT = Path(__file__).parents[2]

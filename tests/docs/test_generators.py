@@ -11,11 +11,11 @@ from tests.deploy.manifests import needs_renderer
 from tests.support.commands import ROOT
 
 _CHANGED = ("deploy", "docs")
-_READ = ("services", "shared", "pyproject.toml")
+_READ = ("services", "local", "shared", "pyproject.toml")
 WRITTEN = {
     "deploy.grafana.generate": "deploy/grafana/dashboards/edge.json",
     "deploy.helm.generate": "deploy/helm/dragoman/templates/auth.yaml",
-    "services.cli.settings_table": "docs/operations.md",
+    "local.settings_table": "docs/operations.md",
 }
 """A file of each."""
 

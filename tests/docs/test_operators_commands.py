@@ -114,7 +114,7 @@ ELSEWHERE = {
     ),
     "python -m deploy.grafana.generate": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
     "python -m deploy.helm.generate": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
-    "python -m services.cli.settings_table": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
+    "python -m local.settings_table": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
     "printf '/login": RunBy(CLUSTER, 'echo "$1" | dragoman client'),
     "(printf": RunBy(COMPOSE, "sleep 2; done; } | .venv/bin/dragoman client"),
     "journalctl --unit dragoman --follow": RunBy(SYSTEMD, "journalctl --unit dragoman --follow --no-tail"),

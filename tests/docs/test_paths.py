@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-_NAMED = re.compile(r"`((?:services|shared|clients|bench|tests|deploy|docs)/[\w./-]*)`")
+_NAMED = re.compile(r"`((?:services|local|shared|clients|bench|tests|deploy|docs)/[\w./-]*)`")
 _STARTED = re.compile(r"python -m ([\w.]+)")
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from deploy.grafana.dashboard_definitions import dashboards
-from services.cli.settings_table import leaves
+from local.settings_table import leaves
 from shared.settings import Settings
 from tests.docs.executed_code import shell_commands
 from tests.docs.test_operators_commands import PAGES, commands, run_as_printed
@@ -66,7 +66,7 @@ def panel_titles() -> Iterator[tuple[str, bool]]:
 
 @cache
 def literals() -> str:
-    files = (path for package in ("services", "shared") for path in (ROOT / package).rglob("*.py"))
+    files = (path for package in ("services", "local", "shared") for path in (ROOT / package).rglob("*.py"))
     return "\n".join(found for path in files for found in re.findall(r'"([^"\n]*)"', path.read_text()))
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from services.cli.ports import free_ports
+from local.ports import free_ports
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 from tests.drills import absence, every_drill, faults, fuzz, members, outage_drill, outages, rolling, soak, storm

@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from services.cli.data import read_run
-from services.cli.embedded import valkey
-from services.cli.embedded.credentials import load_or_make
+from local import valkey
+from local.credentials import load_or_make
+from local.data import read_run
 from shared.bus.client import Bus
 from shared.contract.body import unpack_segments
 from shared.contract.ids import ChatId

@@ -9,9 +9,9 @@ from urllib.request import urlopen
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from local.data import read_run
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.messages import MessageReport, RecipientReport, find
-from services.cli.data import read_run
 from shared.bus.client import Bus
 from tests.drills.archive import broker
 from tests.drills.cluster import Cluster

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from services.cli.data import RunningProcess, read_run
-from services.cli.ports import free_ports
+from local.data import RunningProcess, read_run
+from local.ports import free_ports
 from tests.support import commands
 from tests.support.commands import ROOT
 from tests.support.forked import ForkedService

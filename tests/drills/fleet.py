@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from services.cli.fork_server import ForkServer
-from services.cli.process_group import ProcessGroup
+from local.fork_server import ForkServer
+from local.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
 from tests.drills.archive import read_history, read_presence
 from tests.drills.device import Edge
@@ -202,4 +202,6 @@ def checkout(revision: str, directory: Path) -> Build:
         raise LookupError(revision)
     shutil.unpack_archive(archive, directory)
     archive.unlink()
-    return Build(directory)
+    if (directory / "dragoman").is_dir():
+        return Build(directory)
+    return Build(directory, ("services.cli.main",))  # the command line's place before it stood above the load generator

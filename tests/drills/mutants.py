@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services.cli.main import main
-from services.cli.up_plan import PlannedProcess
+from dragoman.main import main
+from local.up_plan import PlannedProcess
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Message, Role

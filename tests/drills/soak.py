@@ -9,7 +9,7 @@ from statistics import median
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from services.cli.data import RunningProcess, read_run
+from local.data import RunningProcess, read_run
 from tests.drills.cluster import Cluster
 from tests.drills.faults import Phase
 from tests.drills.indexed_trial import IndexedTrial

@@ -19,7 +19,7 @@ if __name__ == "__main__":
     services, seconds = sys.argv.pop(1), sys.argv.pop(1)
     if sys.argv[1] != "up":
         move_wall_clock(float(seconds))
-    from services.cli.main import main
+    from dragoman.main import main
 
     if sys.argv[1] == "up":
         from tests.drills.mutants import start_through

@@ -12,10 +12,10 @@ from typing import Any
 import click
 from prometheus_client import CollectorRegistry
 
+from dragoman.main import main
+from local.settings_table import leaves, show
+from local.valkey import GRANTS
 from services.auth.metrics import AuthMetrics
-from services.cli.embedded.valkey import GRANTS
-from services.cli.main import main
-from services.cli.settings_table import leaves, show
 from services.edge.dialects.registry import DIALECTS
 from services.edge.metrics import EdgeMetrics
 from services.message.metrics import MessageMetrics

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.main import main
-from services.cli.settings_table import page
+from dragoman.main import main
+from local.settings_table import page
 from tests.house.vocabulary import PRODUCT, parsed, read
 
 ROOT = Path(__file__).parents[2]

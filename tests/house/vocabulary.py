@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("services", "shared", "clients", "bench", "docs", "deploy", "dev")
+PRODUCT = ("dragoman", "bench", "services", "local", "shared", "clients", "docs", "deploy", "dev")
 TESTS = ("tests",)
 
 REPLACED = {

@@ -19,18 +19,19 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from services.cli import fork_server
-from services.cli.fork_server import COMMAND, MODULES, ForkServer, adopt, serve, serve_standard_input
-from services.cli.process_group import ProcessGroup
+from dragoman.forked import MODULES
+from local import fork_server
+from local.fork_server import COMMAND, ForkServer, adopt, serve, serve_standard_input
+from local.process_group import ProcessGroup
 from tests.support.forked import ForkedService
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_MODULE = (sys.executable, "-m")
-DRAGOMAN = (*PYTHON_MODULE, "services.cli.main")
+DRAGOMAN = (*PYTHON_MODULE, "dragoman.main")
 FORKING = "TESTS_FORK_COMMANDS"
 """An environment variable that is set while the tests run, which see none of the product's."""
 _MORE_MODULES = (
-    "services.cli.up", "services.cli.up_plan", "services.cli.migrations", "services.cli.overview.server",
+    "services.cli.up", "local.up_plan", "services.cli.migrations", "services.cli.overview.server",
     "services.cli.admin.command", "tests.drills.__main__", "tests.drills.mutants",
 )  # fmt: skip
 _PROGRAMS = ("tests.drills", "tests.drills.mutants", "tests.unit.services.cli.fake_processes")
@@ -145,7 +146,7 @@ def _run() -> NoReturn:
             warnings.filterwarnings("ignore", module="runpy")  # the program is imported already
             runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:
-            from services.cli.main import main  # the tests themselves do without it
+            from dragoman.main import main  # the tests themselves do without it
 
             main()
         status = 0

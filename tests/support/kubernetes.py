@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.cli.certificates import ensure_authority
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
 from tests.support.servers import Server
 from tests.support.waiting import block_until
 

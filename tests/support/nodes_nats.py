@@ -7,9 +7,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from local import nats
+from local.process_group import ProcessGroup
 from services.auth.adapters.auth_callout import AuthCallout, public_nkey
-from services.cli.embedded import nats
-from services.cli.process_group import ProcessGroup
 from shared.bus.client import Bus
 from shared.contract.permissions import AUTH_CALLOUT, NODE_USER
 from shared.settings import CalloutSettings, NatsSettings

@@ -23,11 +23,11 @@ import psycopg
 from pydantic import SecretStr
 from redis import Redis as SyncRedis
 
+from local import nats, valkey
+from local.credentials import generate
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.cli import streams
-from services.cli.embedded import nats, valkey
-from services.cli.embedded.credentials import generate
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
 from tests.support.processes import children
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 
+from local.up_plan import SERVICES
 from services.cli.secrets import Addresses, issue
-from services.cli.up_plan import SERVICES
 from tests.support.servers import PostgresServer
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from local.process_group import ProcessGroup
 from services.cli.certificates import CLIENT, ensure_authority
-from services.cli.process_group import ProcessGroup
 from shared.database_urls import with_tls
 from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer

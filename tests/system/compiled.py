@@ -31,4 +31,4 @@ def compiled(directory: Path) -> Path:
 
 def from_(packages: Path) -> tuple[str, ...]:
     """Starts the product of this directory, and of no other."""
-    return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "services.cli.main", "up")
+    return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "dragoman.main", "up")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.ports import free_ports
+from local.ports import free_ports
 from tests.drills.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
 from tests.system.compiled import WANTED, compiled

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from services.cli.up_plan import SERVICES
+from local.up_plan import SERVICES
 from tests.support.servers import PostgresServer
 
 

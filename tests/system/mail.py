@@ -11,7 +11,7 @@ from urllib.request import ProxyHandler, build_opener
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from tests.support.waiting import WAIT_SECONDS
 
 _LINK = re.compile(r"https?://\S+/verify/\S+")

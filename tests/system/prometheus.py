@@ -11,9 +11,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
-from services.cli.data import RunningProcess
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
+from local.data import RunningProcess
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from tests.support.commands import ROOT
 from tests.support.servers import Server
 

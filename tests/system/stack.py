@@ -13,10 +13,10 @@ from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
-from services.cli.fork_server import COMMAND, ForkServer
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
-from services.cli.up_plan import variables
+from local.fork_server import COMMAND, ForkServer
+from local.ports import free_port
+from local.process_group import ProcessGroup
+from local.up_plan import variables
 from shared.settings import (
     AuthSettings,
     DatabaseSettings,
@@ -45,7 +45,7 @@ class Build:
     """The code to start: the checkout at `root`, its services by this module and its arguments."""
 
     root: Path = ROOT
-    module: tuple[str, ...] = ("services.cli.main",)
+    module: tuple[str, ...] = ("dragoman.main",)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", *self.module, *arguments]

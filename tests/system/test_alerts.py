@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.data import read_run
-from services.cli.process_group import ProcessGroup
+from local.data import read_run
+from local.process_group import ProcessGroup
 from tests.drills.audit import SETTINGS, lost_messages
 from tests.drills.cluster import RELAXED, Cluster
 from tests.support.waiting import WAIT_SECONDS

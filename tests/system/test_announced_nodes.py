@@ -16,9 +16,9 @@ import msgspec
 import nats
 import pytest
 
-from services.cli.fork_server import ForkServer
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
+from local.fork_server import ForkServer
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from shared.contract import subjects
 from shared.contract.edge import Envelope
 from tests.support.servers import NatsServer, ValkeyServer

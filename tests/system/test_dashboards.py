@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy.grafana.generate import DIRECTORY
-from services.cli.data import RunningProcess, read_run
-from services.cli.process_group import ProcessGroup
+from local.data import RunningProcess, read_run
+from local.process_group import ProcessGroup
 from tests.drills.cluster import Cluster
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.commands import DRAGOMAN, ROOT

@@ -12,7 +12,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from services.cli.embedded.nats import SETUP
+from local.nats import SETUP
 from shared.contract.subjects import ACCOUNT_DELETED, STREAM, durable
 from tests.drills.archive import broker
 from tests.drills.cluster import RELAXED, Cluster

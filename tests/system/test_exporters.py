@@ -15,9 +15,9 @@ import yaml
 from pydantic import SecretStr
 
 from deploy.grafana.generate import DIRECTORY
-from services.cli.embedded import nats
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
+from local import nats
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.cli.streams import provision
 from shared.settings import NatsSettings
 from tests.support.commands import ROOT

@@ -13,8 +13,8 @@ from urllib.error import HTTPError
 import nats.errors
 import pytest
 
-from services.cli.data import RunningProcess, read_run
-from services.cli.embedded.nats import SETUP
+from local.data import RunningProcess, read_run
+from local.nats import SETUP
 from services.cli.streams import stores_events
 from tests.drills.archive import broker
 from tests.drills.cluster import Cluster

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.data import read_run
+from local.data import read_run
 from tests.drills.cluster import RELAXED, Cluster
 from tests.support.commands import run_dragoman
 from tests.system.users import V2User, new_account

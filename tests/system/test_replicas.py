@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.fork_server import ForkServer
-from services.cli.process_group import ProcessGroup
+from local.fork_server import ForkServer
+from local.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.conftest import Dial
 from tests.system.databases import databases

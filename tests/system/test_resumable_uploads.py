@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.cli.process_group import ProcessGroup
+from local.process_group import ProcessGroup
 from tests.drills.cluster import RELAXED, Cluster
 from tests.support.servers import S3Server
 from tests.support.waiting import WAIT_SECONDS

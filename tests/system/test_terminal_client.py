@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 from clients.codec import CODECS
-from services.cli.ports import free_port
+from local.ports import free_port
 from tests.drills.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.system.conftest import Dial

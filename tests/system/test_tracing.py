@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.fork_server import ForkServer
-from services.cli.process_group import ProcessGroup
+from local.fork_server import ForkServer
+from local.process_group import ProcessGroup
 from tests.support.collector import Collector, Seen
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.system.conftest import Dial

@@ -8,8 +8,8 @@ import click
 from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.cli.admin.bus_client import AdminClient
-    from services.cli.installation import Installation
     from shared.contract.bots import BotView
 
 _number = click.argument("number", metavar="BOT", type=click.IntRange(1, 2**63 - 1))

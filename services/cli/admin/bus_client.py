@@ -9,7 +9,7 @@ import click
 import nats.errors
 from prometheus_client import CollectorRegistry
 
-from services.cli.installation import Installation
+from local.installation import Installation
 from shared.bus.client import Bus
 from shared.contract.admin import RecordAct
 from shared.contract.errors import RequestError

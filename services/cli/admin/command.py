@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from services.cli.options import data_option, flags_of, settings_options
+from local.options import data_option, flags_of, settings_options
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.cli.admin.bus_client import AdminClient
     from services.cli.admin.dead_letters import DeadLetters
-    from services.cli.installation import Installation
 
 A = TypeVar("A")
 
@@ -52,7 +52,7 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
-        from services.cli.installation import find
+        from local.installation import find
         from services.cli.plain_logs import configure_plain_logs
 
         installation = find(file, assignments, flags_of(data=data))
@@ -221,8 +221,8 @@ def kick(installation: "Installation", account: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal.")
 def export(installation: "Installation", account: str, output: Path | None) -> None:
     """Print all stored data of an account except its secrets, as JSON."""
+    from local.credentials import write_private
     from services.cli.admin import export, format, users
-    from services.cli.embedded.credentials import write_private
 
     async def work(client: "AdminClient") -> export.Export:
         return await export.export(client, await users.find(client, account))

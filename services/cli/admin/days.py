@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from services.cli.options import OperatorError
+from local.options import OperatorError
 
 
 def day_ms(day: str) -> int:

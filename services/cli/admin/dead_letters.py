@@ -12,8 +12,8 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
+from local.installation import Installation
 from services.cli.admin.bus_client import USER
-from services.cli.installation import Installation
 from services.cli.streams import connect
 from shared.bus.durable import RETRIED_BY
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, TOPICS

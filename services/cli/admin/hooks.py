@@ -7,8 +7,8 @@ import click
 from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.cli.admin.bus_client import AdminClient
-    from services.cli.installation import Installation
     from shared.contract.made import ListAllHooks, MadeHook
 
 

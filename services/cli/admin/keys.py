@@ -11,8 +11,8 @@ from services.cli.admin.command import on_installation
 from services.cli.admin.trail import record
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.auth.adapters.signing_keys import KeyFile
-    from services.cli.installation import Installation
 
 
 @click.group()

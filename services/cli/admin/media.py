@@ -11,8 +11,8 @@ from services.cli.admin.command import on_installation
 from services.cli.admin.trail import record
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.cli.admin.media_files import MediaFilter
-    from services.cli.installation import Installation
 
 
 @click.group()

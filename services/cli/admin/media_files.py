@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.cli.options import OperatorError
+from local.options import OperatorError
 from services.edge.media.disk import Disk
 from services.edge.media.opening import open_store
 from services.edge.media.record import MediaRecord

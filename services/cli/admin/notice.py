@@ -8,9 +8,9 @@ import click
 from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.cli.admin.broadcast import Notice
     from services.cli.admin.bus_client import AdminClient
-    from services.cli.installation import Installation
     from shared.contract.ids import AccountId
 
 

@@ -8,8 +8,8 @@ import click
 from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.cli.admin.bus_client import AdminClient
-    from services.cli.installation import Installation
     from shared.contract.records import EdgeRecording
 
 _MEGABYTE = 1024 * 1024
@@ -96,8 +96,8 @@ def record_list(installation: "Installation", as_json: bool) -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: ID.record).")
 def record_stop(installation: "Installation", id: str, output: Path | None) -> None:
     """End a recording and write its record; the edges forget it then."""
+    from local.credentials import write_private
     from services.cli.admin import record_transfer
-    from services.cli.embedded.credentials import write_private
 
     path = output or Path(f"{id}.record")
 

@@ -7,7 +7,7 @@ import click
 from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
-    from services.cli.installation import Installation
+    from local.installation import Installation
 
 
 @click.group()

@@ -9,8 +9,8 @@ import click
 from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
+    from local.installation import Installation
     from services.cli.admin.bus_client import AdminClient
-    from services.cli.installation import Installation
     from shared.contract.admin import Act
 
 _MOST = 100_000
@@ -57,8 +57,8 @@ async def _search(client: "AdminClient", account: str | None, act: str, since: i
 
 def record(installation: "Installation", act: str, detail: str = "") -> None:
     """Record an act on files of the installation. Without a running system it only stands on this terminal."""
+    from local.data import read_run
     from services.cli.admin.bus_client import connected_client
-    from services.cli.data import read_run
     from shared.contract.admin import RecordAct
     from shared.contract.errors import RequestError
     from shared.contract.subjects import RECORD_ACT

@@ -16,12 +16,12 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
+from local.credentials import write_private
+from local.data import locked, prepare
+from local.options import OperatorError
 from services.cli.backup import postgresql, sqlite
 from services.cli.backup.digests import digests_of, verify
-from services.cli.data import locked, prepare
 from services.cli.databases import database_urls, skip_numbers
-from services.cli.embedded.credentials import write_private
-from services.cli.options import OperatorError
 from services.edge.media.directory import DIRECTORIES
 from services.message.store.epochs import renew_epoch
 from shared.clock import now_ms

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from services.cli.options import data_option, flags_of, settings_options
+from local.options import data_option, flags_of, settings_options
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 
@@ -30,8 +30,8 @@ def backup(
 
     DIR holds secrets; only its owner may read it.
     """
+    from local.installation import find
     from services.cli.backup.archive import back_up, write_metric
-    from services.cli.installation import find
 
     settings = find(file, assignments, flags_of(data=data)).settings
     with _reported_errors():
@@ -55,9 +55,9 @@ def restore(
 
     Nothing is overwritten. With --only, one database that is missing is restored, and what is lost is said.
     """
+    from local.installation import find
     from services.cli.backup import archive
     from services.cli.databases import check_together
-    from services.cli.installation import find
 
     settings = find(file, assignments, flags_of(data=data)).settings
     with _reported_errors():

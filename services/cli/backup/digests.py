@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from services.cli.options import OperatorError
+from local.options import OperatorError
 
 
 def digests_of(directory: Path, keys: str) -> dict[str, str]:

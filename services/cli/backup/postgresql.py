@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from services.cli.options import OperatorError
+from local.options import OperatorError
 from shared.database import make_engine
 
 _TABLES = """

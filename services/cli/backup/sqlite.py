@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from services.cli.options import OperatorError
+from local.options import OperatorError
 
 
 def back_up(urls: Mapping[str, str], directory: Path) -> None:

@@ -8,11 +8,11 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import APIError, NotFoundError
 
+from local.installation import Server
+from local.nats import SETUP
+from local.settings_table import without_password
 from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok, unknown
-from services.cli.embedded.nats import SETUP
-from services.cli.installation import Server
-from services.cli.settings_table import without_password
 from shared.bus import nats_client
 from shared.bus.node_identity import new_identity
 from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload

@@ -7,13 +7,13 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Any
 
+from local.installation import Installation
+from local.nats import SETUP
+from local.options import OperatorError, require_public_url
+from local.up_plan import SERVICES
 from services.cli.certificates import describe_expiry
 from services.cli.doctor import broker, machine, stores
 from services.cli.doctor.finding import Finding, failed, ok
-from services.cli.embedded.nats import SETUP
-from services.cli.installation import Installation
-from services.cli.options import OperatorError, require_public_url
-from services.cli.up_plan import SERVICES
 from shared.settings import EdgeSettings
 
 

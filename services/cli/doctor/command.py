@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from services.cli.options import data_option, flags_of, settings_options
+from local.options import data_option, flags_of, settings_options
 
 if TYPE_CHECKING:
     from services.cli.doctor.finding import Finding
@@ -31,9 +31,9 @@ def doctor(
     SERVICE limits the checks to what these processes need. Each failed check names a remedy; the exit status is then 1.
     Nothing is changed.
     """
+    from local.installation import find
     from services.cli.admin import format
     from services.cli.doctor.checks import check_installation
-    from services.cli.installation import find
     from services.cli.plain_logs import configure_plain_logs
 
     installation = find(file, assignments, flags_of(data=data))

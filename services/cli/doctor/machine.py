@@ -10,8 +10,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from local.up_plan import SERVICES
 from services.cli.doctor.finding import Finding, failed, ok, unknown
-from services.cli.up_plan import SERVICES
 from shared.settings import EdgeSettings, Settings
 
 _LEAST_FREE_BYTES = 1024**3

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.cli.installation import Server
+from local.installation import Server
 from shared.database_proof import LockHolder
 
 

@@ -10,13 +10,13 @@ from redis import asyncio as aioredis
 from redis.exceptions import NoPermissionError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from local.installation import Server
+from local.settings_table import show
 from services.auth.adapters import mailer
 from services.auth.store import health as auth_health
 from services.cli.databases import check_together
 from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok
-from services.cli.installation import Server
-from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
 from services.message.store import health as message_health
 from services.session.store import health as session_health

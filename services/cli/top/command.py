@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from services.cli.data import read_run
-from services.cli.options import OperatorError, read_settings, settings_options
-from services.cli.probes import reachable
+from local.data import read_run
+from local.options import OperatorError, read_settings, settings_options
+from local.probes import reachable
 from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, poll
 from services.cli.top.render import render, use_colours
 from shared.settings import Settings

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.cli.data import Run
-from services.cli.up_plan import authority
+from local.data import Run
+from local.up_plan import authority
 from shared.dashboard.history import DashboardData
 
 _REPLY_SECONDS = 3.0

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bench.measurement.system import MeasuredSystem
-from services.cli.probes import listens
+from local.probes import listens
 from tests.drills.cluster import Cluster
 
 

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bench.population.seeding import Seeder, uuid_of
+from local.installation import Installation
 from services.auth.store import accounts as auth
-from services.cli.installation import Installation
 from services.message.store import MessageStore, Snapshot
 from services.message.store.read_state import mark_read
 from services.session.store import chats, profiles, sql, views

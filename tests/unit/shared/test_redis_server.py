@@ -11,9 +11,9 @@ import services.auth.app
 import services.edge.app
 import services.message.app
 import services.session.app
-from services.cli.embedded import valkey
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
+from local import valkey
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from shared.redis_server import UnsupportedRedis, require_kind
 from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.support.servers import Server, ValkeyServer

@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.auth.adapters.sliding_window import SlidingWindow
 from services.auth.metrics import AuthMetrics
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
 from shared.bus import connection, nats_client
 from shared.bus.client import Bus
 from shared.contract import subjects as on

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from shared.bus.client import Bus
 from shared.bus.responder import Responder
 from shared.contract import subjects as on
@@ -350,7 +350,7 @@ async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector) -> N
 
 _LOADED = """
 import sys
-from services.cli.main import main
+from dragoman.main import main
 from shared import process
 
 def run(service, settings, serve):

@@ -15,7 +15,7 @@ from tests.support.processes import until_gone
 from tests.unit.bench.faulty_server import Spoil, faulty_server, honest
 from tests.unit.bench.test_faults import losing
 
-_BENCH = (sys.executable, "-P", "-m", "services.cli.main", "bench")
+_BENCH = (sys.executable, "-P", "-m", "dragoman.main", "bench")
 _PIPE = asyncio.subprocess.PIPE
 
 

@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.measurement import postgresql
 from bench.measurement.postgresql import disposable_postgresql, main_process
 from bench.measurement.processes import cpu_seconds, parent_of, tree_cpu_seconds
-from services.cli.process_group import ProcessGroup
+from local.process_group import ProcessGroup
 from shared.database import make_engine
 from tests.support.processes import until_gone
 from tests.support.servers import PostgresServer

@@ -1,5 +1,5 @@
 from bench.measurement.stage_counts import counted, stage_counts
-from services.cli.ports import free_port
+from local.ports import free_port
 
 _EXPOSITION = """# HELP dragoman_message_batch_rows Messages in one transaction
 dragoman_message_batch_rows_bucket{le="1.0"} 90.0

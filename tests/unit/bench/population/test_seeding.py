@@ -15,9 +15,9 @@ from bench.measurement.run import measured
 from bench.measurement.system import MeasuredSystem
 from bench.population.plan import Load, conversations
 from bench.population.seeding import Seeder, uuid_of
+from local.installation import Installation
 from services.auth import tables as auth
 from services.auth.adapters.signing_keys import SigningKeys
-from services.cli.installation import Installation
 from services.message import tables as message
 from services.session import tables as session
 from services.session.store.chats import find_private

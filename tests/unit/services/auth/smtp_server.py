@@ -9,7 +9,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from services.cli.ports import free_port
+from local.ports import free_port
 
 
 class FakeSmtpServer:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.auth.adapters import outbox_relay
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
 from shared import settings as given
 from shared.bus import neighbours
 from shared.bus.client import Bus, WorkerFailed

@@ -50,9 +50,9 @@ def serve(name: str) -> None:
 
 
 def run() -> None:
-    from services.cli.fork_server import ForkServer
-    from services.cli.main import main
-    from services.cli.up_plan import PlannedProcess
+    from dragoman.main import main
+    from local.fork_server import ForkServer
+    from local.up_plan import PlannedProcess
 
     def command(part: PlannedProcess) -> list[str]:
         return [sys.executable, "-IS", __file__, "fake", part.name]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from services.cli.data import Run, write_run
-from services.cli.embedded.credentials import Credentials, write_private
-from services.cli.installation import Installation, find
+from local.credentials import Credentials, write_private
+from local.data import Run, write_run
+from local.installation import Installation, find
 from shared.bus.client import Bus
 from tests.support.servers import NatsServer, ValkeyServer
 

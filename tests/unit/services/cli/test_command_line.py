@@ -13,10 +13,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from dragoman.main import main
+from local.options import OperatorError, read_settings, variable
+from local.settings_table import leaves
 from services.cli.admin import bus_client
-from services.cli.main import main
-from services.cli.options import OperatorError, read_settings, variable
-from services.cli.settings_table import leaves
 from shared.database import make_engine
 from shared.errors import StartupError
 from shared.redis_server import redis_client
@@ -152,7 +152,7 @@ def test_urls_that_no_server_can_have(url: str, name: str) -> None:
 
 
 def run(redirection: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = f"{sys.executable} -m services.cli.main config {redirection}"
+    command = f"{sys.executable} -m dragoman.main config {redirection}"
     variables = os.environ | environment
     return subprocess.run(["/bin/sh", "-c", command], env=variables, capture_output=True, text=True, errors="replace")
 

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from services.cli.main import main
+from dragoman.main import main
 
 
 def completed(variables: dict[str, str]) -> str:

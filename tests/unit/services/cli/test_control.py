@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
+from local.ports import free_port
+from local.supervisor import Child
+from local.up_plan import PlannedProcess
 from services.cli.control import ControlServer
-from services.cli.ports import free_port
-from services.cli.supervisor import Child
-from services.cli.up_plan import PlannedProcess
 from services.edge.http.supervisor import NoSupervisor, request_supervisor
 from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess, SystemRequest
 

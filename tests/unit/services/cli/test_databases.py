@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from dragoman.main import main
+from local.installation import Installation, find
+from local.up_plan import SERVICES
 from services.auth.store.installation import database_state as auth_state
 from services.cli.databases import check_together, database_urls, skip_numbers
-from services.cli.installation import Installation, find
-from services.cli.main import main
 from services.cli.migrations import migrate_all
-from services.cli.up_plan import SERVICES
 from services.session.store.installation import database_state as session_state
 from shared.database import make_engine
 from shared.errors import StartupError

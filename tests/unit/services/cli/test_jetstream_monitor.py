@@ -9,12 +9,12 @@ import nats.errors
 import pytest
 from pydantic import SecretStr
 
-from services.cli.embedded import nats as embedded
-from services.cli.embedded.credentials import generate
-from services.cli.embedded.nats import SETUP
+from local import nats as embedded
+from local.credentials import generate
+from local.nats import SETUP
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.cli.jetstream_monitor import JetStreamMonitor, has_room
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
 from services.cli.streams import connect, provision, stores_events
 from shared.bus.streams import stream_configs
 from shared.settings import NatsSettings

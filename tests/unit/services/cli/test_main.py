@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from services.cli.main import main
-from services.cli.settings_table import leaves, without_password
+from dragoman.main import main
+from local.settings_table import leaves, without_password
 from shared.settings import Settings
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from services.cli.installation import find
+from local.installation import find
 from services.cli.migrations import migrate_all
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.installed import write_installation

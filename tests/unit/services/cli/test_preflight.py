@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.cli.options import OperatorError
+from local.options import OperatorError
 from services.cli.preflight import message_replicas
 from shared.settings import Settings
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from services.cli.embedded.nats import Edges
-from services.cli.options import OperatorError
+from local.nats import Edges
+from local.options import OperatorError
 from services.cli.secrets import PLACES, Addresses, issue
 from shared.settings_loader import load
 from shared.tls import check_files
@@ -110,7 +110,7 @@ def test_installations_share_no_passwords(tmp_path: Path) -> None:
 
 def test_unwritable_directory_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    command = [sys.executable, "-m", "services.cli.main", "secrets", str(tmp_path / "file" / "below")]
+    command = [sys.executable, "-m", "dragoman.main", "secrets", str(tmp_path / "file" / "below")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "cannot be written" in result.stderr

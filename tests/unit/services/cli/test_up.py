@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.data import Run, read_run
-from services.cli.ports import free_port, free_ports
+from local.data import Run, read_run
+from local.ports import free_port, free_ports
 from tests.support.commands import FORKING, PYTHON_MODULE, ROOT, start
 from tests.support.processes import until_gone
 

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.gateway import Gateway
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.support.waiting import WAIT_SECONDS

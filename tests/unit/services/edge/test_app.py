@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.app import serve
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.gateway import Gateway

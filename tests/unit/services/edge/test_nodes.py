@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.cli.process_group import ProcessGroup
+from local.process_group import ProcessGroup
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.edge import FlushReadState

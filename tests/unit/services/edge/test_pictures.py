@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.app import serve
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import ChatId

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.app import Edge
 from services.edge.gateway import Gateway
 from shared.contract.message import PostMessages

@@ -12,7 +12,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.message.adapters.ownership import Ownership
 from services.message.app import serve
 from services.message.metrics import MessageMetrics

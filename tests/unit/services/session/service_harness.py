@@ -9,7 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.session.app import serve
 from shared.bus.client import Bus
 from shared.contract import subjects as on

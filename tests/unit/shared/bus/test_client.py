@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from local.ports import free_port
 from services.cli.doctor.machine import python
-from services.cli.ports import free_port
 from shared.bus import connection, patience, request_sender
 from shared.bus.client import Bus, pack
 from shared.bus.failures import Unavailable

@@ -15,10 +15,10 @@ from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from local.installation import Server
+from local.nats import Edges
+from local.process_group import ProcessGroup
 from services.cli.doctor import broker
-from services.cli.embedded.nats import Edges
-from services.cli.installation import Server
-from services.cli.process_group import ProcessGroup
 from shared.bus import nats_client
 from shared.bus.client import Bus
 from shared.bus.failures import Unavailable

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
+from dragoman.main import main
+from local.installation import Server
 from services.cli.doctor import broker
-from services.cli.installation import Server
-from services.cli.main import main
 from shared.bus.client import Bus
 from shared.bus.nats_client import connect
 from shared.bus.server_needs import PAYLOAD_BYTES, UnfitServer

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from services.cli.embedded import valkey
+from local import valkey
 from shared.contract import permissions, subjects
 from shared.contract.auth import Revocations
 from shared.contract.edge import Envelope, Heartbeat, Notice, Notify, PresenceIncomplete

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher, extract_parameters
 from prometheus_client.parser import text_string_to_metric_families
 
+from local.ports import free_port
 from services.auth.tables import secrets
-from services.cli.ports import free_port
 from shared import settings as given
 from shared.contract.auth import (
     Authenticated,

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
-from services.cli.main import main
+from dragoman.main import main
 from shared.bus.client import Bus
 from shared.contract.admin import Act, FindUser, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind, SetMaintenance

@@ -10,8 +10,8 @@ import structlog
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
+from dragoman.main import main
 from services.cli.admin.dead_letters import open_dead_letters
-from services.cli.main import main
 from shared.bus import durable
 from shared.bus.client import Bus
 from shared.contract.events import AccountDeleted, MailRequested

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from dragoman.main import main
 from services.auth.adapters.signing_keys import ensure_keys
-from services.cli.main import main
 
 OLD = "20200101000000-0a0a0a0a"
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from services.cli.main import main
+from dragoman.main import main
 from services.edge.media.record import MediaRecord, MediaUse
 from shared.contract.ids import AccountId
 

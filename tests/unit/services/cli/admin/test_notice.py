@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
+from dragoman.main import main
 from services.cli.admin import broadcast
-from services.cli.main import main
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.admin import AccountList, FindUser, ListAccounts, NoticesOpened, OpenNotices, UserView

@@ -17,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
+from dragoman.main import main
+from local.data import Run, write_run
+from local.up_plan import SERVICES
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.backup import archive
-from services.cli.data import Run, write_run
-from services.cli.main import main
-from services.cli.up_plan import SERVICES
 from shared.database import make_engine
 from shared.migrate import require_current, upgrade
 from shared.settings import Settings

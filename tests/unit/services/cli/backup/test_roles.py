@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from dragoman.main import main
+from local.up_plan import SERVICES
 from services.auth.adapters.signing_keys import ensure_keys
-from services.cli.main import main
-from services.cli.up_plan import SERVICES
 from tests.support.servers import PostgresServer
 from tests.support.service_roles import connected, drop_roles, prepared
 

@@ -27,7 +27,7 @@ def test_every_dialect_of_the_client_library_can_be_chosen() -> None:
 @pytest.mark.parametrize("scheme", ["ws", "tcp"])
 def test_the_end_of_the_connection_ends_the_client(scheme: str) -> None:
     with scripted(script) as addresses:
-        command = [sys.executable, "-m", "services.cli.main", "client", getattr(addresses, scheme)]
+        command = [sys.executable, "-m", "dragoman.main", "client", getattr(addresses, scheme)]
         with subprocess.Popen(
             [*command, "--dialect", "ourchat-v1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, bufsize=1,

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 from nats.js import JetStreamContext
 
+from dragoman.main import main
+from local.ports import free_port
+from local.process_group import ProcessGroup
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.doctor import broker, stores
-from services.cli.main import main
 from services.cli.migrations import migrate_all
-from services.cli.ports import free_port
-from services.cli.process_group import ProcessGroup
 from shared.contract.permissions import BUS_USERS, BusUser
 from shared.contract.subjects import LOGIN
 from tests.support.databases import forgotten_transaction

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from local.ports import free_port
 from services.cli.overview.server import DashboardServer
 from services.cli.overview.system_view import Target
-from services.cli.ports import free_port
 from shared.dashboard.panels import Dashboard
 from shared.settings import NatsSettings
 from tests.unit.shared.test_ops import serving

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dragoman.main import main
 from services.cli import record_file
-from services.cli.main import main
 from services.cli.replay.comparison import comparable, learn_secrets, substitute
 from shared.contract.ids import NO_ACCOUNT, NodeId
 

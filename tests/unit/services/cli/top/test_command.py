@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Gauge
 
-from services.cli.data import Run, RunningProcess
-from services.cli.main import main
-from services.cli.ports import free_port
+from dragoman.main import main
+from local.data import Run, RunningProcess
+from local.ports import free_port
 from services.cli.top.command import _screen
 from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, poll
 from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
@@ -106,7 +106,7 @@ def watch_in_terminal(address: str) -> str:
     """The output to a terminal; `top` is interrupted once it has shown a number."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", "top", address], stdin=theirs, stdout=theirs, stderr=theirs
+        [sys.executable, "-m", "dragoman.main", "top", address], stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     output = b""

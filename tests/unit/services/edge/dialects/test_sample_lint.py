@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[5]
 SAMPLE = Path(__file__).with_name("sample_dialect.py")
-PACKAGES = ("services", "shared", "clients", "bench")
+PACKAGES = ("dragoman", "bench", "services", "local", "shared", "clients")
 BINARIES = Path(sys.executable).parent
 MODULE = Path("services/edge/dialects/sample_irc.py")
 LINTERS = {

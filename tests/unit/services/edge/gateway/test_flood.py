@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.gateway import Gateway
 from services.edge.gateway.flood import PART_BYTES, SMALL_FRAGMENT_BYTES, FloodGuard
 from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT, ParsedFrame, ProtocolViolation

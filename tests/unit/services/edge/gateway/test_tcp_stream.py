@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.canonical.frames import Frame
 from tests.support.waiting import until
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from local.ports import free_port
 from services.cli import certificates
 from services.cli.certificates import ensure_authority
-from services.cli.ports import free_port
 from services.edge.canonical.frames import Frame
 from services.edge.gateway import Gateway, socket_options
 from services.edge.gateway.open_sockets import client_sockets

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode
 from shared.settings import MediaSettings

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
-from services.cli.embedded import valkey
-from services.cli.process_group import ProcessGroup
+from local import valkey
+from local.process_group import ProcessGroup
 from services.edge.app import Edge
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.announcer import PresenceAnnouncer

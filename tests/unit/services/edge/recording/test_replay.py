@@ -5,8 +5,8 @@ from pathlib import Path
 
 from websockets.asyncio.client import connect
 
+from local.credentials import write_private
 from services.cli.admin import record_transfer
-from services.cli.embedded.credentials import write_private
 from services.cli.record_file import Record, read
 from services.cli.replay.live import LiveReplay
 from services.cli.replay.player import Player

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 import sqlalchemy as sa
 
-from services.cli.ports import free_port
+from local.ports import free_port
 from services.edge.handlers.forwarding import ForwardedCommand
 from services.session.adapters.edge_notifier import EdgeNotifier
 from services.session.tables import metadata

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from services.cli.embedded import nats, valkey
-from services.cli.embedded.version import version_of
+from local import nats, valkey
+from services.cli.up import version_of
 
 
 def test_both_servers_name_their_version() -> None:

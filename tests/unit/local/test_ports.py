@@ -6,16 +6,15 @@ import sys
 
 import pytest
 
-from services.cli import ports
-from services.cli.ports import free_port, free_ports, reserve, try_to_bind
+from local import ports
+from local.ports import free_port, free_ports, reserve, try_to_bind
 
 
 def test_ports_are_unique_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_HIGHEST", ports._LOWEST + 40)
     mine = {free_port() for _ in range(10)}
     code = (
-        "from services.cli import ports; ports._HIGHEST = ports._LOWEST + 40\n"
-        "print(*[ports.free_port() for _ in range(10)])"
+        "from local import ports; ports._HIGHEST = ports._LOWEST + 40\nprint(*[ports.free_port() for _ in range(10)])"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     theirs = {int(port) for port in other.stdout.split()}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.output import Output
-from services.cli.process_group import ProcessGroup
-from services.cli.supervisor import Check, Child, CrashLoop, Program
+from local.output import Output
+from local.process_group import ProcessGroup
+from local.supervisor import Check, Child, CrashLoop, Program
 
 
 class RecordedOutput(Output):
@@ -187,7 +187,7 @@ async def test_error_for_a_missing_program(process_group: ProcessGroup, output: 
 async def test_a_process_that_stays_stopped_is_killed_and_restarted(
     process_group: ProcessGroup, output: RecordedOutput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cli.supervisor._STOPPED_SECONDS", 0.3)
+    monkeypatch.setattr("local.supervisor._STOPPED_SECONDS", 0.3)
     child = Child(program("import time; time.sleep(1000)"), process_group, output, lambda: None)
     async with running(child):
         await child.ready.wait()

@@ -9,8 +9,8 @@ from pydantic import BaseModel, SecretStr
 
 from shared.settings import Settings
 
-_PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-_MARK = "<!-- settings: made by `python -m services.cli.settings_table` -->"
+_PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
+_MARK = "<!-- settings: made by `python -m local.settings_table` -->"
 _END = "<!-- end -->"
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^/\s]*@")
 

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-from services.cli.fork_server import ForkServer
+from local.fork_server import ForkServer
 
 _UNKNOWN_STATUS = 255
 

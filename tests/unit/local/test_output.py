@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from services.cli.output import Output
+from local.output import Output
 from tests.support.small_disk import small_disk
 
 

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.fork_server import ForkServer
-from services.cli.forked_process import ForkedProcess, fork
-from services.cli.output import Output
-from services.cli.process_group import ProcessGroup
-from services.cli.scheduling import use_batch_priority
+from local.fork_server import ForkServer
+from local.forked_process import ForkedProcess, fork
+from local.output import Output
+from local.process_group import ProcessGroup
+from local.scheduling import use_batch_priority
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from services.cli.embedded.credentials import write_private
-from services.cli.options import OperatorError
+from local.credentials import write_private
+from local.options import OperatorError
 
 _REMNANTS_SECONDS = 12.0
 """Children of a killed supervisor end within this time."""

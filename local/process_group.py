@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TypedDict
 
-from services.cli import watchdog
+from local import watchdog
 
 _HAVE_SESSIONS = os.path.exists("/proc/self/fd")
 """Whether each child gets a session of its own; the watchdog then finds children by /proc instead of by process group.

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from services.cli.supervisor import Check
+from local.supervisor import Check
 
 _SECONDS = 3.0
 

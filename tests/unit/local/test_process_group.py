@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import watchdog
+from local import watchdog
 from tests.support.commands import ROOT
 from tests.support.processes import until_gone
 
 _STARTER = """
 import subprocess, sys, time
-from services.cli import process_group as module
+from local import process_group as module
 module._HAVE_SESSIONS = sys.argv[2] == "sessions"
 group = module.ProcessGroup()
 if sys.argv[1] == "no watchdog":
@@ -47,7 +47,7 @@ while True:
 """
 _STARTER_OF_FIRST = """
 import os, subprocess, sys, time
-from services.cli import process_group as module
+from local import process_group as module
 module._HAVE_SESSIONS = sys.argv[1] == "sessions"
 module.watchdog.__file__ = sys.argv[2]
 group = module.ProcessGroup()
@@ -66,7 +66,7 @@ time.sleep(1000)
 _HASTY_WATCHDOG = """
 import sys
 sys.path.insert(0, {root!r})
-from services.cli import watchdog
+from local import watchdog
 watchdog.FIRST_SECONDS, watchdog.GRACE_SECONDS = 0.3, 4.0
 watchdog.watch(int(sys.argv[1]))
 """

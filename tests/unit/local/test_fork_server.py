@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.fork_server import COMMAND, ForkServer
-from services.cli.forked_process import ForkedProcess, fork
-from services.cli.process_group import ProcessGroup
+from local.fork_server import COMMAND, ForkServer
+from local.forked_process import ForkedProcess, fork
+from local.process_group import ProcessGroup
 
 SECONDS = 60
 

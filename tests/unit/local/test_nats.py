@@ -10,8 +10,8 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from services.cli.embedded.credentials import generate, load_or_make
-from services.cli.embedded.nats import USERS, configuration, environment
+from local.credentials import generate, load_or_make
+from local.nats import USERS, configuration, environment
 from shared.bus import nats_client
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.contract.subjects import STREAM, STREAMS, health

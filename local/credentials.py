@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.cli.embedded import nats, valkey
+from local import nats, valkey
 
 
 class Credentials(msgspec.Struct, frozen=True):

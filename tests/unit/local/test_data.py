@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import data
-from services.cli.data import Run, RunningProcess, locked, prepare, read_run, write_run
-from services.cli.options import OperatorError
+from local import data
+from local.data import Run, RunningProcess, locked, prepare, read_run, write_run
+from local.options import OperatorError
 from tests.support.small_disk import small_disk
 
 RUN = Run(os.getpid(), "nats://127.0.0.1:4222", True, [RunningProcess("edge-1", 7, 9000, 8080)])

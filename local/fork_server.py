@@ -1,7 +1,7 @@
 """A fork server: one process that has imported the services, and forks each process of them in milliseconds.
 
-Importing a service takes far longer than everything else at its start. Run as a module, this is the server itself: it
-reads requests from the socket that is its standard input, until the end of file. Linux only; elsewhere each process is
+Importing a service takes far longer than everything else at its start. The server (`dragoman/forked.py`) reads
+requests from the socket that is its standard input, until the end of file. Linux only; elsewhere each process is
 started by itself.
 """
 
@@ -19,15 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from services.cli.process_group import ProcessGroup
+from local.process_group import ProcessGroup
 
-COMMAND = (sys.executable, "-P", "-m", "services.cli.main")
+COMMAND = (sys.executable, "-P", "-m", "dragoman.main")
 """The command of a process that can be forked, before its arguments."""
-
-MODULES = (
-    "services.auth.app", "services.session.app", "services.message.app", "services.edge.app", "services.cli.main",
-)  # fmt: skip
-"""What a fork server imports."""
 
 _START_SECONDS = 30.0
 _FORK_SECONDS = 2.0
@@ -47,7 +42,7 @@ class ForkServer:
     """Starts the server, `module`, at once, and again when it was killed or does not answer. Forked processes are
     children of the calling process (which becomes the reaper of all processes that lose their parent)."""
 
-    module = "services.cli.fork_server"
+    module = "dragoman.forked"
     _process: subprocess.Popen[bytes]
     _socket: socket.socket
     _ready: bool
@@ -178,13 +173,3 @@ def serve_standard_input(modules: Sequence[str]) -> bool:
     if forked is not None:
         adopt(forked)
     return forked is not None
-
-
-def _run() -> None:
-    from services.cli.main import main
-
-    main()
-
-
-if __name__ == "__main__" and serve_standard_input(MODULES):
-    _run()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.cli.embedded.credentials import generate
-from services.cli.up_plan import PlannedProcess, UpPlan, defaults, variables
+from local.credentials import generate
+from local.up_plan import PlannedProcess, UpPlan, defaults, variables
 from shared.settings import EdgeSettings, Settings
 from shared.settings_loader import load
 

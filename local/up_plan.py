@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from services.cli.embedded import valkey
-from services.cli.embedded.credentials import Credentials
-from services.cli.embedded.nats import SETUP
-from services.cli.fork_server import COMMAND
-from services.cli.options import variable
-from services.cli.settings_table import leaves
+from local import valkey
+from local.credentials import Credentials
+from local.fork_server import COMMAND
+from local.nats import SETUP
+from local.options import variable
+from local.settings_table import leaves
 from shared.settings import EdgeSettings, NatsSettings, Settings
 
 SERVICES = ("auth", "session", "message")

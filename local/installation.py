@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from services.cli.data import read_run
-from services.cli.embedded import valkey
-from services.cli.embedded.credentials import load_or_make
-from services.cli.embedded.nats import USERS
-from services.cli.options import read_settings
-from services.cli.up_plan import defaults
+from local import valkey
+from local.credentials import load_or_make
+from local.data import read_run
+from local.nats import USERS
+from local.options import read_settings
+from local.up_plan import defaults
 from shared.settings import NatsSettings, RedisSettings, Settings
 
 

@@ -8,6 +8,14 @@ from pathlib import Path
 import click
 
 from bench.cli import bench
+from local.options import (
+    OperatorError,
+    data_option,
+    flags_of,
+    read_settings,
+    require_public_url,
+    settings_options,
+)
 from services.cli.admin.bots import bot
 from services.cli.admin.command import admin
 from services.cli.admin.hooks import hook
@@ -21,14 +29,6 @@ from services.cli.backup.command import backup, restore
 from services.cli.client.command import client
 from services.cli.console import CommandGroup
 from services.cli.doctor.command import doctor
-from services.cli.options import (
-    OperatorError,
-    data_option,
-    flags_of,
-    read_settings,
-    require_public_url,
-    settings_options,
-)
 from services.cli.overview.command import dashboard
 from services.cli.replay.command import replay
 from services.cli.top.command import top
@@ -100,7 +100,7 @@ def up(
 @settings_options
 def config(file: Path | None, assignments: tuple[str, ...]) -> None:
     """Show every setting: its value, its source and its meaning."""
-    from services.cli.settings_table import rows
+    from local.settings_table import rows
 
     table = rows(*read_settings(file, assignments))
     names, values, sources = (max(len(row[column]) for row in table) for column in range(3))
@@ -125,7 +125,7 @@ def migrate(
 
     A new or older database beside others that have been in use is an error: it was lost, or replaced.
     """
-    from services.cli.installation import find
+    from local.installation import find
     from services.cli.migrations import migrate_all
     from services.cli.plain_logs import configure_plain_logs
 
@@ -155,7 +155,7 @@ def secrets(
 
     Safe to repeat: issued passwords and certificates stay.
     """
-    from services.cli.embedded.nats import Edges
+    from local.nats import Edges
     from services.cli.secrets import Addresses, issue
 
     try:

@@ -1,0 +1,1 @@
+"""A system on this machine: settings, data, ports, servers, processes. Begin with `up_plan.py`: what is started."""
