@@ -12,12 +12,12 @@ Schema = Mapping[str, Any]
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _PLACE = re.compile(r"\{(?:title|navigation|operations|parts)\}")
 _TICKS = re.compile(r"`([^`]+)`")
-_NAMES: Mapping[str, str] = {"integer": "integer", "string": "text", "boolean": "true or false", "null": "null"}
+_NAMES: Mapping[str, str] = {"string": "text", "boolean": "true or false", "None": "any value"}
 _BOUNDS: Mapping[str, str] = {
-    "minimum": "from {}", "maximum": "to {}", "minLength": "at least {} characters",
+    "minimum": "at least {}", "maximum": "at most {}", "minLength": "at least {} characters",
     "maxLength": "at most {} characters", "minItems": "at least {}", "maxItems": "at most {}",
+    "maxProperties": "at most {}",
 }  # fmt: skip
-_LARGEST = 2**31 - 1
 
 
 def page(document: Schema) -> str:
@@ -32,7 +32,7 @@ def page(document: Schema) -> str:
         "{title}": escape(document["info"]["title"]),
         "{navigation}": "".join(f'<a href="#{name}"><code>{name}</code></a>' for name in names),
         "{operations}": "\n".join(_operation(path, method, one, shapes) for path, method, one in operations),
-        "{parts}": "\n".join(f'<h3 id="{name}">{name}</h3>{_object(shapes[name])}' for name in others),
+        "{parts}": "\n".join(f'<h3 id="{name}">{name}</h3>{_object(shapes[name], {})}' for name in others),
     }
     return _PLACE.sub(lambda place: filled[place[0]], _TEMPLATE.read_text(encoding="utf-8"))
 
@@ -69,9 +69,12 @@ def _operation(path: str, method: str, operation: Schema, shapes: Schema) -> str
     ]
     if "requestBody" in operation:
         request, reply = _bodies(operation)
-        parts += ["<h4>Request</h4>", _body(request, shapes), "<h4>Reply</h4>", _body(reply, shapes)]
+        parts += ["<h4>Request</h4>", _body(request, shapes, given=True), "<h4>Reply</h4>", _body(reply, shapes)]
     else:
-        rows = ((f"{one['name']} ({one['in']})", one["description"], False) for one in operation["parameters"])
+        rows = (
+            (f"<code>{one['name']}</code> ({one['in']})", one["description"], "optional", "")
+            for one in operation["parameters"]
+        )
         (events,) = _bodies(operation)
         parts += [
             "<h4>Request</h4>",
@@ -90,27 +93,66 @@ def _token(operation: Schema) -> str:
     return f"needs a token, and of a bot the scope {named}" if named else "needs a token"
 
 
-def _body(schema: Schema, shapes: Schema) -> str:
+def _body(schema: Schema, shapes: Schema, *, given: bool = False) -> str:
     """A shape with the members that are added to it."""
     first, *added = schema.get("allOf", [schema])
-    return _object(shapes[_name(first)]) + "".join(map(_object, added))
+    return _object(shapes[_name(first)], shapes if given else {}) + "".join(_object(one, {}) for one in added)
 
 
-def _object(shape: Schema) -> str:
+def _object(shape: Schema, shapes: Schema) -> str:
+    """With examples, if there are `shapes` to make them of."""
     text = f"<p>{_sentence(shape['description'])}</p>" if "description" in shape else ""
     required = shape.get("required", ())
     members = shape.get("properties", {})
     if not members:
         return text if text else '<p class="soft">No members.</p>'
-    return text + _table((name, _type(member), name not in required) for name, member in members.items())
-
-
-def _table(rows: "Iterator[tuple[str, str, bool]]") -> str:
-    lines = (
-        f'<tr><td><code>{escape(name)}</code></td><td>{kind}</td><td class="soft">{"optional" * optional}</td></tr>'
-        for name, kind, optional in rows
+    return text + _table(
+        (
+            f"<code>{escape(name)}</code>",
+            _type(member),
+            "" if name in required else _default(member),
+            _code(example(member, shapes)) if shapes else "",
+        )
+        for name, member in members.items()
     )
-    return f"<table><tr><th>member</th><th>type</th><th></th></tr>{''.join(lines)}</table>"
+
+
+def _table(rows: Iterator[tuple[str, str, str, str]]) -> str:
+    """Without the columns that are empty."""
+    columns = list(zip(("member", "type", "if left out", "example"), *rows, strict=True))
+    head, *lines = zip(*(column for column in columns if any(column[1:])), strict=True)
+    return f"<table>{_row(head, 'th')}{''.join(_row(line, 'td') for line in lines)}</table>"
+
+
+def _row(cells: tuple[str, ...], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>"
+
+
+def _default(member: Schema) -> str:
+    return _code(member["default"]) if "default" in member else "optional"
+
+
+def _code(value: Any) -> str:
+    return f"<code>{escape(json.dumps(value, ensure_ascii=False), quote=False)}</code>"
+
+
+def example(schema: Schema, shapes: Schema) -> Any:
+    """A value of a member: that of its type, or made of those of its parts. A shape has what must be given."""
+    if name := _name(schema):
+        members, required = shapes[name]["properties"], shapes[name].get("required", ())
+        return {member: example(members[member], shapes) for member in required}
+    if "anyOf" in schema:
+        return example(schema["anyOf"][0], shapes)
+    match schema:
+        case {"examples": [value, *_]} | {"enum": [value, *_]} | {"const": value}:
+            return value
+        case {"type": "boolean"}:
+            return True
+        case {"prefixItems": parts}:
+            return [example(part, shapes) for part in parts]
+        case {"type": "array", "items": part}:
+            return [example(part, shapes)]
+    raise ValueError(f"a parameter without an example: {schema}")
 
 
 def _sentence(text: str) -> str:
@@ -131,16 +173,12 @@ def _type(schema: Schema) -> str:
     if "const" in schema or "enum" in schema:
         values = schema.get("enum", [schema.get("const")])
         return " or ".join(f"<code>{escape(json.dumps(value), quote=False)}</code>" for value in values)
-    match schema.get("type"):
-        case "array" if "prefixItems" in schema:
-            kind = f"list of {', '.join(map(_type, schema['prefixItems']))}"
-        case "array":
-            kind = f"list of {_type(schema.get('items', {}))}"
-        case "object":
-            kind = f"object, each value: {_type(schema.get('additionalProperties', {}))}"
-        case other:
-            kind = _NAMES.get(str(other), "any value")
-    return ", ".join([kind, *_bounds(schema)])
+    kind, parts = str(schema.get("type")), ""
+    if kind == "array":
+        kind, parts = "list", f" of {', '.join(map(_type, schema.get('prefixItems', [schema.get('items', {})])))}"
+    elif kind == "object":
+        parts = f", each value: {_type(schema.get('additionalProperties', {}))}"
+    return ", ".join([_NAMES.get(kind, kind), *_bounds(schema)]) + parts
 
 
 def _bounds(schema: Schema) -> Iterator[str]:
@@ -148,7 +186,5 @@ def _bounds(schema: Schema) -> Iterator[str]:
         value = schema.get(key)
         if key in ("minLength", "minItems") and value == 1:
             yield "not empty"
-        elif value is not None and abs(value) < _LARGEST:
+        elif value is not None:
             yield text.format(value)
-    if schema.get("default") not in (None, "", [], {}):
-        yield f"<code>{escape(json.dumps(schema['default']), quote=False)}</code> if left out"

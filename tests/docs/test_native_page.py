@@ -3,8 +3,13 @@
 import re
 from html.parser import HTMLParser
 
+import msgspec
+import pytest
+
 from docs.native_documents import open_api
-from docs.native_page import page
+from docs.native_page import example, page
+from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operations import OPERATIONS
 
 DOCUMENT = open_api()
 PAGE = page(DOCUMENT)
@@ -45,14 +50,32 @@ def test_every_operation_is_there() -> None:
 
 def test_an_operation_shows_its_members() -> None:
     (history,) = re.findall(r'<h3 id="history">.*', PAGE)
-    assert "<code>count</code></td><td>integer, from 1, to 200, <code>50</code> if left out</td>" in history
-    assert '<code>chat</code></td><td>integer, from 1</td><td class="soft"></td>' in history
+    assert _row("count", "integer, at least 1, at most 200", "50", "100") in history
+    assert _row("chat", "integer, at least 1, at most 9007199254740991", "", "12") in history
     assert '<td>list of <a href="#ShownMessage">ShownMessage</a></td>' in history
     assert "It needs a token, and of a bot the scope <code>read</code>." in history
 
 
+def _row(name: str, kind: str, default: str, value: str) -> str:
+    default = f"<code>{default}</code>" if default else ""
+    return f"<td><code>{name}</code></td><td>{kind}</td><td>{default}</td><td><code>{value}</code></td>"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_the_examples_of_an_operation_are_parameters_of_it(operation: Operation) -> None:
+    """Each member of its command has one: the page cannot be made otherwise."""
+    _, shapes = msgspec.json.schema_components([operation.parameters], ref_template="{name}")
+    members = shapes[operation.parameters.__name__]["properties"]
+    given = {name: example(member, shapes) for name, member in members.items()}
+    msgspec.json.decode(msgspec.json.encode(given), type=operation.parameters)
+
+
 def test_texts_are_escaped() -> None:
-    shape = {"type": "object", "description": "a < b & `c > d`", "properties": {"<x>": {"enum": ["<y>"]}}}
+    shape = {
+        "type": "object",
+        "description": "a < b & `c > d`",
+        "properties": {"<x>": {"enum": ["<y>"], "default": "<z>"}},
+    }
     document = {
         "info": {"title": "A & B"},
         "paths": {"/p": {"post": {
@@ -67,4 +90,4 @@ def test_texts_are_escaped() -> None:
     assert "Less &lt; more." in text
     assert "<code>c &gt; d</code>" in text
     assert "<code>&lt;x&gt;</code>" in text
-    assert '<code>"&lt;y&gt;"</code>' in text
+    assert '<code>"&lt;y&gt;"</code></td><td><code>"&lt;z&gt;"</code>' in text

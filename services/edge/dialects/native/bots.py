@@ -6,7 +6,7 @@ import msgspec
 
 from services.edge.dialects import validation
 from services.edge.dialects.native import results
-from services.edge.dialects.native.parameters import AccountParameters, Parameters
+from services.edge.dialects.native.parameters import AccountParameters, KeyText, Label, Nickname, Parameters
 from services.edge.dialects.native.requests import Caller
 from shared.contract.bots import (
     BotList,
@@ -25,19 +25,19 @@ ScopeName = Literal["send", "read", "react", "manage"]
 
 
 class CreateBotParameters(Parameters, kw_only=True):
-    nickname: str
+    nickname: Nickname
 
 
 class CreateBotTokenParameters(AccountParameters, kw_only=True):
     """`name`: for the list. `days`: its life; without it, as long as the server permits."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    name: Label
     scopes: Annotated[list[ScopeName], msgspec.Meta(min_length=1, max_length=4)]
-    days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
+    days: Annotated[int, msgspec.Meta(ge=0, le=36_500, examples=[90])] = 0
 
 
 class DeleteBotTokenParameters(AccountParameters, kw_only=True):
-    sid: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    sid: KeyText
 
 
 class CreateBotResult(msgspec.Struct):

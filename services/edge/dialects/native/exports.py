@@ -16,7 +16,7 @@ class ExportMessagesParameters(Parameters, kw_only=True):
     """`after`: of the page before."""
 
     chat: Number
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 2)] = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 2, examples=[40])] = 0
 
 
 class ExportResult(msgspec.Struct):

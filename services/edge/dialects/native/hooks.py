@@ -1,11 +1,9 @@
 """native, both directions: `create_hook`, `hooks`, `delete_hook`."""
 
-from typing import Annotated
-
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.dialects.native.parameters import ChatParameters, Nonce
+from services.edge.dialects.native.parameters import ChatParameters, KeyText, Label, Nonce
 from services.edge.dialects.native.requests import Caller
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, HookList, ListHooks
 from shared.contract.ids import ChatId
@@ -14,12 +12,12 @@ from shared.contract.ids import ChatId
 class CreateHookParameters(ChatParameters, kw_only=True):
     """`name`: of the sender of the hook's messages. `nonce` as in `create`."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    name: Label
     nonce: Nonce | None = None
 
 
 class DeleteHookParameters(ChatParameters, kw_only=True):
-    hook: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    hook: KeyText
 
 
 class CreateHookResult(msgspec.Struct):

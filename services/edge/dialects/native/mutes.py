@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.dialects.native.parameters import ChatParameters, Index
+from services.edge.dialects.native.parameters import ChatParameters, UnixMs
 from services.edge.dialects.native.requests import Caller
 from shared.contract.ids import ChatId
 from shared.contract.mutes import Mute, MuteChat
@@ -13,7 +13,7 @@ class MuteParameters(ChatParameters, kw_only=True):
     """`until`: clients alert of no message before this time (Unix milliseconds); 0: of all. `mentions_only`: of those
     alone that mention the account."""
 
-    until: Index
+    until: UnixMs
     mentions_only: bool = False
 
 

@@ -24,7 +24,7 @@ class CreateOutgoingHookParameters(CreateHookParameters, kw_only=True):
     """`endpoint`: the URL of the program that listens; `name`: for the admins.
     `nonce` as in `create`."""
 
-    endpoint: Annotated[str, msgspec.Meta(min_length=1)]
+    endpoint: Annotated[str, msgspec.Meta(min_length=1, examples=["https://example.org/messages"])]
 
 
 class ReplayOutgoingHookParameters(DeleteHookParameters, kw_only=True):

@@ -11,17 +11,31 @@ _LARGEST = 2**53 - 1
 _SCALAR = 2**31 - 1
 EMOJI_BYTES = 32
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] | Annotated[str, msgspec.Meta(max_length=64)]
+# Each type has the example that the page of operations shows.
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST, examples=[1])] | Annotated[str, msgspec.Meta(max_length=64)]
 """Names a command; its reply has the same."""
-Number = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
+Number = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST, examples=[12])]
 """An account, a chat or an index."""
-Small = Annotated[int, msgspec.Meta(ge=0, le=_SCALAR)]
-MediaId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-Nonce = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST, examples=[12])]
+"""Of a message or a change, or another count; 0: none."""
+UnixMs = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST, examples=[1_795_263_300_000])]
+Small = Annotated[int, msgspec.Meta(ge=0, le=_SCALAR, examples=[3])]
+MediaId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", examples=["6f9619ff8b864d01b42d00c04fc964ff"])]
+Nonce = Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["alert-1"])]
 
-
-DeviceName = Annotated[str, msgspec.Meta(max_length=64)]
-LinkText = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+MessageText = Annotated[str, msgspec.Meta(examples=["Good morning"])]
+Nickname = Annotated[str, msgspec.Meta(examples=["Ann"])]
+GroupName = Annotated[str, msgspec.Meta(examples=["Hiking"])]
+PictureAddress = Annotated[str, msgspec.Meta(examples=["https://example.org/ann.png"])]
+Username = Annotated[str, msgspec.Meta(examples=["ann"])]
+Email = Annotated[str, msgspec.Meta(examples=["ann@example.org"])]
+Answer = Annotated[str, msgspec.Meta(examples=["blue"])]
+DeviceName = Annotated[str, msgspec.Meta(max_length=64, examples=["Ann's phone"])]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["builds"])]
+"""What its maker calls a token or a hook."""
+KeyText = Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["fZ3kQ0aT"])]
+"""What the server calls a link, a hook or a token; no secret."""
 
 
 class Parameters(msgspec.Struct):
@@ -38,30 +52,30 @@ class NoParameters(Parameters):
 
 
 class TextSegment(msgspec.Struct, tag_field="t", tag="text"):
-    text: str
+    text: MessageText
 
 
 class EmojiSegment(msgspec.Struct, tag_field="t", tag="emoji"):
-    id: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
+    id: Index
 
 
 class ImageReference(msgspec.Struct, tag_field="t", tag="image"):
     """`media`: the `id` of the reply to an upload. An empty name is the uploaded one."""
 
     media: MediaId
-    name: str = ""
+    name: Annotated[str, msgspec.Meta(examples=["map.pdf"])] = ""
 
 
 class FileReference(msgspec.Struct, tag_field="t", tag="file"):
     media: MediaId
-    name: str = ""
+    name: Annotated[str, msgspec.Meta(examples=["map.pdf"])] = ""
 
 
 class MentionSegment(msgspec.Struct, tag_field="t", tag="mention"):
     """`text`: what dialects without mentions show, such as `@Ann`."""
 
     account: Number
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["@Ann"])]
 
 
 DraftSegment = TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment
@@ -78,18 +92,18 @@ class SecretParameter(msgspec.Struct):
     """A password, or its hash in hex. An account's scheme is that of its registration or of its last new password."""
 
     scheme: Literal["plain", "md5", "sha256"]
-    value: str
+    value: Annotated[str, msgspec.Meta(examples=["correct horse battery staple"])]
 
 
 class RegisterParameters(Parameters, kw_only=True):
     """`refreshable`: with a refresh token; `device`: a name of the device for `sessions`; here and below."""
 
     secret: SecretParameter
-    nickname: str
-    email: str = ""
-    username: str = ""
+    nickname: Nickname
+    email: Email = ""
+    username: Username = ""
     question_id: Small = 0
-    answer: str = ""
+    answer: Answer = ""
     refreshable: bool = False
     device: DeviceName = ""
 
@@ -97,7 +111,7 @@ class RegisterParameters(Parameters, kw_only=True):
 class LoginParameters(Parameters, kw_only=True):
     """`identifier`: an e-mail address, an account's number or a username; `any` tries the username first."""
 
-    identifier: str
+    identifier: Email
     secret: SecretParameter
     kind: Literal["any", "email", "id", "username"] = "any"
     refreshable: bool = False
@@ -105,17 +119,17 @@ class LoginParameters(Parameters, kw_only=True):
 
 
 class TokenParameters(Parameters, kw_only=True):
-    token: str
+    token: Annotated[str, msgspec.Meta(examples=["h.p.s"])]
 
 
 class RecoverParameters(Parameters, kw_only=True):
     """`identifier` alone: a ticket is mailed to the account, if there is one whose address may get it. `ticket` and the
     new `secret`, or `identifier`, `question_id`, `answer` and `secret`: the new password is set."""
 
-    identifier: str = ""
+    identifier: Email = ""
     question_id: Small | UnsetType = UNSET
-    answer: str | UnsetType = UNSET
-    ticket: str = ""
+    answer: Answer | UnsetType = UNSET
+    ticket: Annotated[str, msgspec.Meta(examples=["6f9619ff8b864d01b42d00c04fc964ff"])] = ""
     secret: SecretParameter | UnsetType = UNSET
 
 
@@ -131,11 +145,11 @@ class DeleteAccountParameters(Parameters, kw_only=True):
 
 class SecurityParameters(Parameters, kw_only=True):
     question_id: Small
-    answer: str
+    answer: Answer
 
 
 class EndSessionParameters(Parameters, kw_only=True):
-    sid: str
+    sid: Annotated[str, msgspec.Meta(examples=["s1"])]
 
 
 # Messages
@@ -146,11 +160,11 @@ class SendParameters(Parameters, kw_only=True):
     another message of the chat."""
 
     nonce: Nonce
-    chat: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] = 0
-    to: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] = 0
-    text: str = ""
+    chat: Index = 0
+    to: Index = 0
+    text: MessageText = ""
     segments: list[DraftSegment] = []
-    reply_to: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] = 0
+    reply_to: Index = 0
 
 
 class IndexParameters(Parameters, kw_only=True):
@@ -171,32 +185,31 @@ class EditParameters(IndexParameters, kw_only=True):
     """Either `text` or `segments`. `if_rev`: only if the message was not edited after this `rev`."""
 
     nonce: Nonce
-    text: str = ""
+    text: MessageText = ""
     segments: list[DraftSegment] = []
-    if_rev: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] | None = None
+    if_rev: Index | None = None
 
 
 class ReactParameters(IndexParameters, kw_only=True):
     """`emoji`: one emoji of at most 32 code points, or at most 32 bytes of UTF-8, without white space and control
     characters. Variation selectors make no difference: it is stored, and shown, as Unicode's fully-qualified form."""
 
-    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=EMOJI_BYTES)]
+    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=EMOJI_BYTES, examples=["👍"])]
 
 
 class HistoryParameters(Parameters, kw_only=True):
     """`from`: an index, or −k for the k-th newest message."""
 
     chat: Number
-    start: Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)] = msgspec.field(name="from", default=-1)
-    count: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    start: Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST, examples=[40])] = msgspec.field(
+        name="from", default=-1
+    )
+    count: Annotated[int, msgspec.Meta(ge=1, le=200, examples=[100])] = 50
     dir: Literal["older", "newer"] = "older"
 
 
 class ReadParameters(IndexParameters, kw_only=True):
     pass
-
-
-Index = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 
 
 class ChangesParameters(Parameters, kw_only=True):
@@ -213,15 +226,16 @@ class SyncParameters(Parameters, kw_only=True):
     with the page before; all else is as in its command. `wait_ms`: by HTTP, the response may wait for so long until
     there is something."""
 
-    epoch: str = ""
+    epoch: Annotated[str, msgspec.Meta(examples=["9f3c01aa"])] = ""
     have: Annotated[
-        dict[Number, Annotated[list[Index], msgspec.Meta(min_length=1, max_length=2)]], msgspec.Meta(max_length=1000)
+        dict[Number, Annotated[list[Index], msgspec.Meta(min_length=1, max_length=2)]],
+        msgspec.Meta(max_length=1000, examples=[{"12": [40, 7]}]),
     ] = {}
-    states: Annotated[dict[Number, Index], msgspec.Meta(max_length=1000)] = {}
-    window: Annotated[int, msgspec.Meta(ge=1, le=100)] = 30
-    timeline: Annotated[int, msgspec.Meta(ge=0, le=100)] = 20
+    states: Annotated[dict[Number, Index], msgspec.Meta(max_length=1000, examples=[{"12": 3}])] = {}
+    window: Annotated[int, msgspec.Meta(ge=1, le=100, examples=[50])] = 30
+    timeline: Annotated[int, msgspec.Meta(ge=0, le=100, examples=[50])] = 20
     before: tuple[Index, Index] | None = None
-    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=30_000)] = 0
+    wait_ms: Annotated[int, msgspec.Meta(ge=0, le=30_000, examples=[25_000])] = 0
 
 
 # Users, groups
@@ -234,9 +248,9 @@ class AccountParameters(Parameters, kw_only=True):
 class ProfileParameters(Parameters, kw_only=True):
     """Members that are left out stay as they are."""
 
-    nickname: str | UnsetType = UNSET
-    avatar: str | UnsetType = UNSET
-    signature: str | UnsetType = UNSET
+    nickname: Nickname | UnsetType = UNSET
+    avatar: PictureAddress | UnsetType = UNSET
+    signature: MessageText | UnsetType = UNSET
     status: Small | UnsetType = UNSET
     icon_id: Small | UnsetType = UNSET
 
@@ -244,7 +258,7 @@ class ProfileParameters(Parameters, kw_only=True):
 class FindParameters(Parameters, kw_only=True):
     """`query`: all of a number, of a username or of an e-mail address."""
 
-    query: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
+    query: Annotated[str, msgspec.Meta(min_length=1, max_length=320, examples=["ann@example.org"])]
 
 
 class WatchParameters(Parameters, kw_only=True):
@@ -257,11 +271,11 @@ class HereParameters(Parameters, kw_only=True):
     """`hidden`: others see `offline`, and no text. `text`: shown beside the state; the next `here` replaces both."""
 
     state: Literal["active", "away", "busy", "hidden"]
-    text: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    text: Annotated[str, msgspec.Meta(max_length=64, examples=["at lunch"])] = ""
 
 
 class BefriendParameters(AccountParameters, kw_only=True):
-    text: str = ""
+    text: MessageText = ""
 
 
 class AnswerFriendParameters(AccountParameters, kw_only=True):
@@ -283,8 +297,8 @@ class CreateParameters(Parameters, kw_only=True):
     it gets the first reply."""
 
     members: list[Number] = []
-    name: str = ""
-    avatar: str = ""
+    name: GroupName = ""
+    avatar: PictureAddress = ""
     join_policy: Literal["open", "approval", "closed"] = "approval"
     nonce: Nonce | None = None
 
@@ -296,10 +310,10 @@ class SetChatParameters(ChatParameters, kw_only=True):
     and never longer. `history_for_new`: who joins from now on sees the messages from before; null: in an open group.
     What is left out stays, and null of the others."""
 
-    name: str | None = None
+    name: GroupName | None = None
     receipts: bool | None = None
-    avatar: str | None = None
-    topic: str | None = None
+    avatar: PictureAddress | None = None
+    topic: MessageText | None = None
     join_policy: Literal["open", "approval", "closed"] | None = None
     edit_s: Small | UnsetType | None = UNSET
     recall_s: Small | UnsetType | None = UNSET
@@ -307,7 +321,7 @@ class SetChatParameters(ChatParameters, kw_only=True):
 
 
 class JoinParameters(ChatParameters, kw_only=True):
-    text: str = ""
+    text: MessageText = ""
 
 
 class AnswerJoinParameters(ChatParameters, kw_only=True):
@@ -329,14 +343,14 @@ class MemberParameters(ChatParameters, kw_only=True):
 class BanParameters(MemberParameters, kw_only=True):
     """`until`: Unix milliseconds; without it, the ban does not end."""
 
-    until: Index = 0
+    until: UnixMs = 0
 
 
 class SilenceParameters(ChatParameters, kw_only=True):
     """Without `account`: all but the owner and the admins. `until`: Unix milliseconds; 0: from now on, the member may
     send again."""
 
-    until: Index
+    until: UnixMs
     account: Index = 0
 
 
@@ -345,16 +359,16 @@ class LinkParameters(ChatParameters, kw_only=True):
     `nonce` as in `create`."""
 
     uses: Index = 0
-    expires: Index = 0
+    expires: UnixMs = 0
     nonce: Nonce | None = None
 
 
 class UnlinkParameters(ChatParameters, kw_only=True):
-    link: LinkText
+    link: KeyText
 
 
 class JoinLinkParameters(Parameters, kw_only=True):
-    link: LinkText
+    link: KeyText
 
 
 class RoleParameters(MemberParameters, kw_only=True):

@@ -12,9 +12,9 @@ from shared.contract.reactions import MAX_REACTORS, FindReactors, Reactors
 class ReactorsParameters(IndexParameters, kw_only=True):
     """`emoji`: of this reaction alone. `after`: the last account of the page before."""
 
-    emoji: Annotated[str, msgspec.Meta(max_length=EMOJI_BYTES)] = ""
+    emoji: Annotated[str, msgspec.Meta(max_length=EMOJI_BYTES, examples=["👍"])] = ""
     after: Index = 0
-    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_REACTORS)] = MAX_REACTORS
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_REACTORS, examples=[50])] = MAX_REACTORS
 
 
 class ReactorInfo(msgspec.Struct):

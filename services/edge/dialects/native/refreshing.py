@@ -10,7 +10,7 @@ from services.edge.dialects.native.parameters import Parameters
 class RefreshParameters(Parameters, kw_only=True):
     """`refresh`: of the reply to the login, or to the last `refresh`."""
 
-    refresh: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    refresh: Annotated[str, msgspec.Meta(min_length=1, max_length=128, examples=["6f9619ff8b86.q1w2"])]
 
 
 class RefreshResult(msgspec.Struct):

@@ -13,7 +13,7 @@ from shared.contract.reports import OwnReport, ReportMessage
 class ReportParameters(IndexParameters, kw_only=True):
     """A message of another account, which the operator then sees with the `reason`."""
 
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000, examples=["insults"])]
 
 
 class ReportInfo(msgspec.Struct):

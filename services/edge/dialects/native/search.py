@@ -8,21 +8,21 @@ from msgspec import UNSET, UnsetType
 from services.edge.dialects.native.parameters import Number, Parameters
 from shared.contract.search import MAX_HITS, MAX_QUERY
 
-_Time = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+_Time = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1, examples=[1_795_263_300_000])]
 
 
 class SearchParameters(Parameters, kw_only=True):
     """All words of `query` are in a message that is found. `from`: an account. `before`, `after`: Unix milliseconds.
     `page`: of the reply before."""
 
-    query: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_QUERY)]
+    query: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_QUERY, examples=["lake tomorrow"])]
     chat: Number | None = None
     sender: Number | None = msgspec.field(default=None, name="from")
     before: _Time | None = None
     after: _Time | None = None
     has: Literal["image", "file", "link"] | None = None
-    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_HITS)] = 20
-    page: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,16}-[0-9]{1,16}$")] | None = None
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_HITS, examples=[10])] = 20
+    page: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,16}-[0-9]{1,16}$", examples=["1795263300000-12"])] | None = None
 
 
 class FoundMessage(msgspec.Struct):
