@@ -39,6 +39,8 @@ _AUTOCOMMIT = "AUTOCOMMIT"
 _LOCK_WAIT = "200ms"
 _ATTEMPTS, _PAUSE_SECONDS = 120, 0.5
 _LOCK_NOT_AVAILABLE = "55P03"
+_LAST_WITH_ALL = "ff153765"
+"""The commit whose migrations end where the first revisions begin. Names of revisions are in their order."""
 _IS_INVALID = sa.text("SELECT true FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid")
 
 
@@ -101,9 +103,16 @@ def require_current(service: str, connection: sa.Connection) -> None:
 
 
 def _require_known(service: str, connection: sa.Connection, script: ScriptDirectory) -> None:
-    """Raises TooOld; NotMigrated for a revision that no version of this service has made."""
+    """Raises TooOld; NotMigrated for a revision before the first one, and for one that no version of this service has
+    made."""
     require_supported(service, connection)
     current = set(MigrationContext.configure(connection).get_current_heads())
+    (first,) = script.get_bases()
+    if older := sorted(revision for revision in current if revision < first):
+        raise NotMigrated(
+            f"the database of {service} is at revision {', '.join(older)}, and this version upgrades from {first} on: "
+            f"run `dragoman migrate` of commit {_LAST_WITH_ALL} first"
+        )
     if not current <= _known(script) and not is_recorded(connection):
         raise NotMigrated(
             f"the database of {service} is at revision {', '.join(sorted(current))}, which this version does not know: "

@@ -1,7 +1,9 @@
-"""A data directory of the release before keeps its accounts, chats, messages and read state under this version.
+"""A data directory of an earlier commit keeps its accounts, chats, messages, read state, files and webhooks under this
+version.
 
-`data-0.1.0.zip` was written by `dragoman up` of 0.1.0: Ann (ocid 1) and Bob (2) in chat 2, four messages that both
-have read, two that Bob has not.
+`data-ff153765.zip` was written by `dragoman up` of commit ff153765, the first from which databases are upgraded: Ann
+(ocid 1) and Bob (2) in chat 2, four messages that both have read, two that Bob has not, a file and an incoming webhook
+of Ann's.
 """
 
 from collections.abc import Iterator
@@ -11,10 +13,13 @@ from zipfile import ZipFile
 import pytest
 
 from tests.drills.cluster import Cluster
+from tests.system.test_hooks import post_hook
+from tests.system.test_media import PNG, http
 from tests.system.users import NativeUser, V2User, account_of
 
-ARCHIVE = Path(__file__).with_name("data-0.1.0.zip")
+ARCHIVE = Path(__file__).with_name("data-ff153765.zip")
 ANN, BOB, CHAT = account_of("ann", 1), account_of("bob", 2), 2
+FILE, HOOK = "823100e175691f2dfb39a5d8c9570cdc", "7ACtIti1haLOVSyYX4i41nwDbJbuQFAu"
 
 
 @pytest.fixture
@@ -53,3 +58,13 @@ def test_what_is_read_begins_where_the_one_state_of_the_release_before_stood(upg
         bob.connection.close()
         assert {"chat": CHAT, "unread": 2, "mentions": 0} in web.call("unread")["chats"]
         assert web.call("read", chat=CHAT, index=5)["unread"] == 1
+
+
+def test_files_are_served_and_webhooks_post(upgraded: Cluster) -> None:
+    (edge,) = upgraded.edges
+    assert http(edge, "GET", f"/media/{FILE}") == (200, PNG)
+    with V2User(edge) as ann:
+        ann.login(ANN)
+        ann.list_session(CHAT)
+        assert post_hook(edge, HOOK, "Disk full").status == 200
+        assert ann.receive_text("Disk full")["msg_id"] == "7"

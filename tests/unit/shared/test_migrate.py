@@ -16,7 +16,7 @@ from tests.support.servers import PostgresServer
 from tests.support.waiting import WAIT_SECONDS
 
 SERVICES = sorted(
-    path.parents[2].name for path in Path(migrate.__file__).parents[1].glob("services/*/migrations/versions/0001_*.py")
+    path.parents[1].name for path in Path(migrate.__file__).parents[1].glob("services/*/migrations/versions")
 )
 
 _FIRST = """
@@ -218,6 +218,18 @@ def test_an_unknown_revision_is_rejected(versions: Path, database_url: str) -> N
     for work in (check, upgrade):
         with pytest.raises(NotMigrated, match="at revision 0815, which this version does not know"):
             work("notes", database_url)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_database_before_the_first_revision_is_rejected_with_the_commit_that_upgrades_it(
+    service: str, database_url: str
+) -> None:
+    """Also one that this release has migrated: it is not called a later one."""
+    upgrade(service, database_url)
+    execute(database_url, "UPDATE alembic_version SET version_num = '0007'")
+    for work in (check, upgrade):
+        with pytest.raises(NotMigrated, match=rf"{service} is at revision 0007, .*migrate` of commit ff153765 first"):
+            work(service, database_url)
 
 
 def test_the_oldest_version_that_works_is_the_one_before() -> None:

@@ -13,8 +13,3 @@ def upgrade() -> None:
     for name in _TEXTS:
         op.add_column("tickets", sa.Column(name, sa.String, nullable=False, server_default=""))
     op.add_column("tickets", sa.Column("requested", sa.BigInteger, nullable=False, server_default="0"))
-
-
-def downgrade() -> None:
-    for name in (*_TEXTS, "requested"):
-        op.drop_column("tickets", name)

@@ -11,7 +11,3 @@ down_revision = "0012"
 def upgrade() -> None:
     op.execute("DELETE FROM logins WHERE account IN (SELECT id FROM accounts WHERE uuid IS NULL)")
     op.add_column("logins", sa.Column("revision", sa.BigInteger, nullable=True))
-
-
-def downgrade() -> None:
-    op.drop_column("logins", "revision")

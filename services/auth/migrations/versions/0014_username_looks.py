@@ -9,7 +9,3 @@ down_revision = "0013"
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("username_look", sa.String))
-
-
-def downgrade() -> None:
-    op.drop_column("accounts", "username_look")

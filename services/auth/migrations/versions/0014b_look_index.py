@@ -1,7 +1,5 @@
 """An index of the second keys of usernames."""
 
-from alembic import op
-
 from shared.migrate import create_index
 
 revision = "0014b"
@@ -11,7 +9,3 @@ concurrent = True
 
 def upgrade() -> None:
     create_index("accounts_looks", "accounts", ["username_look", "username_twin"], unique=True)
-
-
-def downgrade() -> None:
-    op.drop_index("accounts_looks", "accounts")

@@ -1,7 +1,6 @@
 """An index of the usernames that have no second key yet."""
 
 import sqlalchemy as sa
-from alembic import op
 
 from shared.migrate import create_index
 
@@ -14,7 +13,3 @@ def upgrade() -> None:
     create_index(
         "accounts_looks_missing", "accounts", ["id"], where=sa.text("(username IS NULL) <> (username_look IS NULL)")
     )
-
-
-def downgrade() -> None:
-    op.drop_index("accounts_looks_missing", "accounts")

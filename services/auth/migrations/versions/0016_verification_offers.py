@@ -9,7 +9,3 @@ down_revision = "0015"
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("verification_offered", sa.Boolean, nullable=False, server_default=sa.false()))
-
-
-def downgrade() -> None:
-    op.drop_column("accounts", "verification_offered")

@@ -20,7 +20,3 @@ def upgrade() -> None:
         if (one := canonical_emoji(other)) != other:
             connection.execute(_ADD, {"one": one, "other": other})
             connection.execute(_REMOVE, {"other": other})
-
-
-def downgrade() -> None:
-    """The forms that there were are not known."""

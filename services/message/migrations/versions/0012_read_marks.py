@@ -9,7 +9,3 @@ down_revision = "0011"
 
 def upgrade() -> None:
     op.add_column("cursors", sa.Column("read_upto", sa.BigInteger))
-
-
-def downgrade() -> None:
-    op.drop_column("cursors", "read_upto")

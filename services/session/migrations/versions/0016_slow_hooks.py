@@ -9,7 +9,3 @@ down_revision = "0015"
 
 def upgrade() -> None:
     op.add_column("outgoing_hook", sa.Column("slow", sa.Boolean, nullable=False, server_default=sa.false()))
-
-
-def downgrade() -> None:
-    op.drop_column("outgoing_hook", "slow")

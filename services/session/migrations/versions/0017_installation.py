@@ -14,7 +14,3 @@ def upgrade() -> None:
         sa.Column("value", sa.String, nullable=False),
         sa.Column("agreed", sa.Boolean, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("installation")

@@ -9,7 +9,3 @@ down_revision = "0017"
 
 def upgrade() -> None:
     op.add_column("hook", sa.Column("account", sa.BigInteger))
-
-
-def downgrade() -> None:
-    op.drop_column("hook", "account")

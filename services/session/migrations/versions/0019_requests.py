@@ -15,7 +15,3 @@ def upgrade() -> None:
         sa.Column("result", sa.LargeBinary, nullable=False),
     )
     op.create_index("ix_request_created", "request", ["created"])
-
-
-def downgrade() -> None:
-    op.drop_table("request")

@@ -10,7 +10,7 @@ from services.message.tables import metadata
 from shared.database import make_engine
 from shared.errors import StartupError
 from shared.migrate import upgrade
-from tests.support.migrating import COUNTED, count_rows, create_at, differences, migrate_beside
+from tests.support.migrating import count_rows, create_at, differences
 from tests.support.servers import PostgresServer
 
 
@@ -45,58 +45,27 @@ def test_the_forms_of_an_emoji_become_one(database_url: str) -> None:
     }  # fmt: skip
 
 
-MESSAGES = f"""
-    INSERT INTO messages (chat_id, "index", sender, nonce, time, body)
-    {COUNTED} SELECT n % 100000 + 1, n / 100000 + 1, 7, n, n, :body FROM counted"""
-HEADS = (
-    "INSERT INTO heads (chat_id, last_index, last_time) "
-    'SELECT chat_id, max("index"), max(time) FROM messages GROUP BY chat_id'
-)
-"""10⁶ messages in 10⁵ chats."""
-POST = (
-    "UPDATE heads SET last_index = last_index + 1 WHERE chat_id = :chat",
-    'INSERT INTO messages (chat_id, "index", sender, nonce, time, body) '
-    "SELECT chat_id, last_index, 7, :nonce, 1, :body FROM heads WHERE chat_id = :chat",
-)
-"""As the version before 0006 posts."""
-
-
-def test_the_version_before_posts_while_a_million_messages_are_migrated(database_url: str) -> None:
-    """And afterwards: a version works on the database of the next one."""
-
-    def post(connection: sa.Connection, number: int) -> None:
-        for statement in POST:
-            values = {"chat": 1 + number % 100_000, "nonce": 1_000_000 + number, "body": b"x"}
-            connection.execute(sa.text(statement), values)
-
-    create_at("message", database_url, "0005", [MESSAGES, HEADS], body=b"x")
-    posts, slowest = migrate_beside("message", database_url, post)
-    assert slowest < 2.0
-    assert count_rows(database_url, "messages") == 1_000_000 + posts
-    assert count_rows(database_url, "heads WHERE rev = 0") == 100_000
-
-
-def test_posts_do_not_wait_for_the_migration_behind_a_long_reader(postgres_server: PostgresServer) -> None:
+def test_read_marks_do_not_wait_for_the_migration_behind_a_long_reader(postgres_server: PostgresServer) -> None:
     """As a backup reads. The column is added once it is done."""
     with postgres_server.database() as url:
-        create_at("message", url, "0005", ["INSERT INTO heads (chat_id, last_index, last_time) VALUES (1, 1, 1)"])
+        create_at("message", url, "0011", ["INSERT INTO cursors VALUES (1, 1, 1, '')"])
         engine = make_engine(url)
         slowest = 0.0
         with engine.connect() as reader:
             reader.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
-            reader.exec_driver_sql("SELECT count(*) FROM heads")
+            reader.exec_driver_sql("SELECT count(*) FROM cursors")
             migration = threading.Thread(target=upgrade, args=("message", url))
             migration.start()
             for _ in range(20):
                 began = time.monotonic()
                 with engine.begin() as connection:
-                    connection.execute(sa.text("UPDATE heads SET last_index = last_index + 1 WHERE chat_id = 1"))
+                    connection.execute(sa.text("UPDATE cursors SET read_index = read_index + 1"))
                 slowest = max(slowest, time.monotonic() - began)
                 time.sleep(0.1)
             assert migration.is_alive()
         migration.join(30)
         assert not migration.is_alive()
-        assert slowest < 2.0, "a post waits for one attempt at most"
+        assert slowest < 2.0, "a message that is read waits for one attempt at most"
         with engine.connect() as connection:
-            assert connection.exec_driver_sql("SELECT last_index, rev FROM heads").one() == (21, 0)
+            assert connection.exec_driver_sql("SELECT read_index, read_upto FROM cursors").one() == (21, None)
         engine.dispose()
