@@ -14,8 +14,8 @@ from local.options import variable
 from local.settings_table import leaves
 from services.cli.overview.command import dashboard as dashboard_command
 from services.cli.secrets import PLACES, Addresses, issue
-from services.session.service.hook_address import AddressRules
 from shared.contract.permissions import publishes
+from shared.outgoing_addresses import AddressRules
 from shared.settings import Settings, TracingSettings
 from tests.deploy.manifests import (
     OVERLAYS,

@@ -4,7 +4,6 @@ import secrets
 from functools import partial
 
 from services.session import domain, names
-from services.session.service.hook_address import AddressRules
 from services.session.service.hook_request import secret_of
 from services.session.service.makers import Makers
 from services.session.service.ports import ChangeNotifier, ChatHeads, SessionDatabase
@@ -23,6 +22,7 @@ from shared.contract.outgoing_hooks import (
     ReplayOutgoingHook,
 )
 from shared.contract.session import Ack
+from shared.outgoing_addresses import AddressRules
 from shared.settings import Settings
 
 _KEY_BYTES = 32

@@ -1,11 +1,11 @@
-"""Where outgoing hooks may post, against addresses of hostile forms."""
+"""Where outgoing requests may go, against addresses of hostile forms."""
 
 from ipaddress import ip_address
 
 import pytest
 
-from services.session.service.hook_address import AddressRules, HookAddress, parse_url
 from shared.contract.errors import ErrorCode, RequestError
+from shared.outgoing_addresses import AddressRules, OutgoingAddress, parse_url
 
 PUBLIC = AddressRules([])
 OWN = AddressRules(["10.1.0.0/16", "fd00:1::/32"])
@@ -48,8 +48,8 @@ def test_own_networks_that_are_permitted(text: str, permitted: bool) -> None:
 
 
 def test_an_endpoint() -> None:
-    assert parse_url("https://Hooks.example/a/b?c=d") == HookAddress(True, "hooks.example", 443, "/a/b?c=d")
-    assert parse_url("http://10.1.2.3:8080") == HookAddress(False, "10.1.2.3", 8080, "/")
+    assert parse_url("https://Hooks.example/a/b?c=d") == OutgoingAddress(True, "hooks.example", 443, "/a/b?c=d")
+    assert parse_url("http://10.1.2.3:8080") == OutgoingAddress(False, "10.1.2.3", 8080, "/")
     assert parse_url("https://[2606:4700::1111]/x").host == "2606:4700::1111"
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_endpoint(url: str) -> None:
     ["https://127.0.0.1/", "https://[::1]/", "https://[::ffff:127.0.0.1]/", "http://8.8.8.8/", "http://10.2.0.1/"],
 )
 def test_an_address_that_is_not_permitted_is_rejected_at_once(url: str) -> None:
-    with pytest.raises(RequestError, match="may not post"):
+    with pytest.raises(RequestError, match="may not go"):
         OWN.check_endpoint(url)
 
 

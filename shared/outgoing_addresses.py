@@ -1,4 +1,4 @@
-"""Address rules of outgoing hooks: where they may post. Pure."""
+"""Address rules of outgoing requests: where they may go. Users name the addresses. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _NOT_PUBLIC = [
 address. Other metadata have link-local, shared or unique local addresses."""
 
 
-class HookAddress(NamedTuple):
+class OutgoingAddress(NamedTuple):
     """A checked URL. `host`: a name, or an address without brackets; `target`: path and query."""
 
     is_encrypted: bool
@@ -42,7 +42,7 @@ class HookAddress(NamedTuple):
         return host if self.port == _PORTS["https" if self.is_encrypted else "http"] else f"{host}:{self.port}"
 
 
-def parse_url(url: str) -> HookAddress:
+def parse_url(url: str) -> OutgoingAddress:
     """Raises RequestError."""
     try:
         parts = urlsplit(url)
@@ -57,7 +57,7 @@ def parse_url(url: str) -> HookAddress:
     if parse_ip(host) is None and not _HOST_NAME.fullmatch(host):
         raise _invalid("the host is neither a name nor an address")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return HookAddress(parts.scheme == "https", host, port, target)
+    return OutgoingAddress(parts.scheme == "https", host, port, target)
 
 
 def parse_ip(text: str) -> IpAddress | None:
@@ -73,12 +73,12 @@ class AddressRules:
     def __init__(self, permitted_networks: Sequence[str]) -> None:
         self._own = [ip_network(text, strict=False) for text in permitted_networks]
 
-    def check_endpoint(self, url: str) -> HookAddress:
+    def check_endpoint(self, url: str) -> OutgoingAddress:
         """What is known without a look-up of the name. Raises RequestError."""
         address = parse_url(url)
         literal = parse_ip(address.host)
         if literal is not None and not self.is_permitted(literal, is_encrypted=address.is_encrypted):
-            raise _invalid("hooks may not post to this address")
+            raise _invalid("requests may not go to this address")
         if not address.is_encrypted and not self._own:
             raise _invalid("an address begins with https://")
         return address

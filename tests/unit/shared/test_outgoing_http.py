@@ -1,0 +1,253 @@
+"""Outgoing requests over real sockets: what is checked, and what a receiver cannot do."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from shared.outgoing_addresses import AddressRules
+from shared.outgoing_http import OutgoingFailed, OutgoingHttp, OutgoingResponse
+from tests.support.hook_receiver import HookReceiver
+from tests.support.tls_servers import Certificates
+from tests.support.waiting import WAIT_SECONDS
+
+HEADERS = {"webhook-id": "5.1"}
+UNREACHABLE = "the address cannot be reached"
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
+AT_ONCE = 4
+
+
+@asynccontextmanager
+async def client(
+    networks: list[str], seconds: float = 60.0, context: ssl.SSLContext | None = None
+) -> AsyncIterator[OutgoingHttp]:
+    http = OutgoingHttp(AddressRules(networks), seconds, AT_ONCE, context)
+    yield http
+    http.close()
+
+
+async def post(http: OutgoingHttp, url: str) -> OutgoingResponse:
+    return await http.request("POST", url, HEADERS, b"{}")
+
+
+@pytest.fixture
+def receiver() -> Iterator[HookReceiver]:
+    with HookReceiver() as receiver:
+        yield receiver
+
+
+async def failure(posted: Awaitable[object]) -> str:
+    with pytest.raises(OutgoingFailed) as failed:
+        await posted
+    return str(failed.value)
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Every name has these addresses; returns the names that are looked up."""
+    names: list[str] = []
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        names.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr("shared.outgoing_http.socket.getaddrinfo", look_up)
+    return names
+
+
+async def test_a_request(receiver: HookReceiver) -> None:
+    async with client(LOOPBACK) as http:
+        await post(http, receiver.url())
+    (request,) = receiver.received
+    assert (request.path, request.body, request.number) == ("/listen?key=1", b"{}", "5.1")
+    assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.0.0.1", "[::ffff:127.0.0.1]"])
+async def test_nothing_reaches_the_own_network_unless_it_is_permitted(receiver: HookReceiver, host: str) -> None:
+    async with client(["10.9.0.0/16"]) as http:
+        for scheme in ("http", "https"):
+            url = f"{scheme}://{host}:{receiver.port}/"
+            assert await failure(post(http, url)) == UNREACHABLE
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize("others", [["8.8.8.8"], ["::ffff:8.8.8.8"], ["10.9.0.1", "8.8.8.8"]])
+async def test_a_name_with_one_forbidden_address_is_forbidden(
+    receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    resolve(monkeypatch, *others, "127.0.0.1")
+    async with client(["10.9.0.0/16"]) as http:
+        url = f"https://a.example:{receiver.port}/"
+        assert await failure(post(http, url)) == UNREACHABLE
+    assert receiver.received == []
+
+
+async def test_a_failure_does_not_show_which_internal_names_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = threading.Event()
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host == "unknown.internal":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if host == "slow.internal":
+            hanging.wait(WAIT_SECONDS)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.7", port))]
+
+    monkeypatch.setattr("shared.outgoing_http.socket.getaddrinfo", look_up)
+    async with client([], 0.3) as http:
+        names = "unknown.internal", "slow.internal", "db.internal", "x" * 64 + ".internal"
+        shown = [await failure(post(http, f"https://{name}/")) for name in names]
+        hanging.set()
+    assert shown == [UNREACHABLE] * len(names)
+
+
+async def test_a_name_is_looked_up_once_and_the_checked_address_is_connected(
+    receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = resolve(monkeypatch, "127.0.0.1")
+    async with client(LOOPBACK) as http:
+        await post(http, receiver.url("a.example"))
+    assert names == ["a.example"]
+    assert receiver.received[0].headers["host"] == f"a.example:{receiver.port}"
+
+
+async def test_look_ups_that_hang_delay_no_other(receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs for longer than its request: all requests have failed twice meanwhile."""
+    release, hanging = threading.Event(), 2 * AT_ONCE
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host == "slow.example":
+            release.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr("shared.outgoing_http.socket.getaddrinfo", look_up)
+    async with client(LOOPBACK) as http:
+        slow = [asyncio.ensure_future(post(http, "http://slow.example/")) for _ in range(hanging)]
+        try:
+            await asyncio.sleep(0)
+            async with asyncio.timeout(WAIT_SECONDS / 2):
+                await post(http, receiver.url("a.example"))
+        finally:
+            release.set()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_the_next_address_is_tried(receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, "127.0.0.1", "::1", "127.0.0.0")  # nothing listens at the lowest address, which is the first
+    async with client(LOOPBACK) as http:
+        await post(http, receiver.url("a.example"))
+    assert len(receiver.received) == 1
+
+
+async def test_certificates_are_verified_for_the_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path / "tls", "a.example")
+    resolve(monkeypatch, "127.0.0.1")
+    trusting = ssl.create_default_context(cafile=certificates["ca.crt"])
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(certificates["server.crt"], certificates["server.key"])
+    with HookReceiver(tls=serving) as receiver:
+        async with client(LOOPBACK, context=trusting) as http:
+            await post(http, receiver.url("a.example"))
+            assert await failure(post(http, receiver.url("b.example"))) == "the certificate is not valid"
+        async with client(LOOPBACK) as http:
+            assert await failure(post(http, receiver.url("a.example"))) == "the certificate is not valid"
+    assert len(receiver.received) == 1
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def server(serve: Serve) -> AsyncIterator[str]:
+    """Ends after all connections to it."""
+    served: list[asyncio.Event] = []
+
+    async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(ended := asyncio.Event())
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
+
+    async with await asyncio.start_server(serve_and_close, "127.0.0.1", 0) as listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        async with asyncio.timeout(WAIT_SECONDS):
+            for ended in served:
+                await ended.wait()
+
+
+async def write_forever(writer: asyncio.StreamWriter, data: bytes) -> None:
+    while True:
+        writer.write(data)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"x" * 100_000,
+        b"HTTP/1.1 200 OK\r\na: " + b"b" * 100_000, b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n",
+    ],
+)  # fmt: skip
+async def test_what_is_no_response(response: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(response)
+
+    async with server(serve) as url, client(LOOPBACK) as http:
+        assert await failure(post(http, url)) == "no response of HTTP"
+
+
+async def test_an_early_hint_is_no_status() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+
+    async with server(serve) as url, client(LOOPBACK) as http:
+        await post(http, url)
+
+
+async def test_a_response_without_end_is_not_read() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await write_forever(writer, b"x" * 65_536)
+
+    async with server(serve) as url, client(LOOPBACK) as http:
+        await post(http, url)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 3", b"Transfer-Encoding: chunked", b"Connection: close"])
+async def test_a_body_is_read_up_to_its_limit(framing: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n" if b"chunked" in framing else b"abc"
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /b\r\n%b\r\n\r\n%b" % (framing, body))
+
+    async with server(serve) as url, client(LOOPBACK) as http:
+        response = await http.request("GET", url, {}, most_bytes=3)
+        assert (response.status, response.body, dict(response.headers)[b"location"]) == (302, b"abc", b"/b")
+        assert await failure(http.request("GET", url, {}, most_bytes=2)) == "the response is too long"
+
+
+async def test_a_receiver_that_delays_does_not_hold_a_request_for_long() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await write_forever(writer, b"H")
+
+    async with server(serve) as url, client(LOOPBACK, 0.3) as http:
+        assert await failure(post(http, url)) == "no response in time"
+
+
+async def test_a_receiver_that_is_away() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        async with client(LOOPBACK) as http:
+            url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+            assert await failure(post(http, url)) == UNREACHABLE
