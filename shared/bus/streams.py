@@ -32,7 +32,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 
-ACK_WAIT_SECONDS = 10.0
+ACK_WAIT_SECONDS = 5.0
+"""Longer than an event loop is held up on a busy machine, when a handler's time is extended."""
 _DUPLICATE_WINDOW_SECONDS = 600.0
 _REPLY_SECONDS = 2.0
 _CHECK_SECONDS = 3.0
@@ -64,7 +65,7 @@ def stream_configs(replicas: int) -> list[StreamConfig]:
 
 
 def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
-    """The durable consumer of a topic. An event without acknowledgement for ten seconds is delivered again, without
+    """The durable consumer of a topic. An event without acknowledgement for five seconds is delivered again, without
     limit: the worker decides when it becomes a dead letter. A probe is delivered at once and removed."""
     if topic == health(service):
         return ConsumerConfig(

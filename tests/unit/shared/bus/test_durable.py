@@ -1,6 +1,9 @@
 """Durable work against a real JetStream, with each service's own grants."""
 
 import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -11,11 +14,13 @@ from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
+from shared.bus.streams import ACK_WAIT_SECONDS
 from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from shared.telemetry import new_trace, trace
 from tests.support.servers import NatsServer
+from tests.support.waiting import WAIT_SECONDS
 
 DELETED = on.ACCOUNT_DELETED
 
@@ -171,7 +176,7 @@ async def test_an_idle_worker_stops_at_once(nats_server: NatsServer) -> None:
 
 
 async def test_a_stopping_worker_leaves_no_event_behind(nats_server: NatsServer) -> None:
-    """Left behind, it would come again only after ten seconds."""
+    """Left behind, it would come again only after five seconds."""
     auth = auth_bus(nats_server)
     services: list[DurableService] = []
 
@@ -234,3 +239,83 @@ async def test_a_worker_that_ends_otherwise_is_reported(
     async with running(session.bus), asyncio.timeout(5):
         with pytest.raises(WorkerFailed):
             await session.bus.watch_workers()
+
+
+_OTHER_PROCESS = """
+import asyncio, sys
+from prometheus_client import CollectorRegistry
+from shared.bus.client import Bus
+from shared.contract.subjects import ACCOUNT_DELETED
+from shared.settings import NatsSettings
+
+async def handle(event):
+    print("handling", flush=True)
+    await asyncio.sleep(3600)
+
+async def main():
+    bus = Bus(NatsSettings(url=sys.argv[1], user="session", password=sys.argv[2]), "session", CollectorRegistry())
+    bus.consume(ACCOUNT_DELETED, handle)
+    await bus.start()
+    print("ready", flush=True)
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+async def until_printed(output: asyncio.StreamReader, line: bytes) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await output.readline() != line:
+            pass
+
+
+@pytest.mark.parametrize(("fault", "is_handling"), [(signal.SIGKILL, True), (signal.SIGSTOP, False)])
+async def test_what_a_failed_process_has_comes_to_another(
+    nats_server: NatsServer, fault: signal.Signals, is_handling: bool
+) -> None:
+    """At the latest when its time for acknowledgement has passed."""
+    settings, auth, session = (
+        nats_server.settings("session"),
+        auth_bus(nats_server),
+        DurableService(nats_server, "session"),
+    )
+    arguments = (settings.url, settings.password.get_secret_value())
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", _OTHER_PROCESS, *arguments, stdout=PIPE)
+    assert other.stdout is not None
+    try:
+        await until_printed(other.stdout, b"ready\n")
+        async with running(auth):
+            if is_handling:
+                await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+                await until_printed(other.stdout, b"handling\n")
+            other.send_signal(fault)
+            if not is_handling:
+                await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+            async with running(session.bus), asyncio.timeout(ACK_WAIT_SECONDS + WAIT_SECONDS):
+                assert await session.done.get() == 7
+    finally:
+        if other.returncode is None:
+            other.kill()
+        await other.wait()
+
+
+async def test_an_event_in_progress_survives_a_frozen_broker(nats_server: NatsServer) -> None:
+    auth, session, message = (
+        auth_bus(nats_server),
+        DurableService(nats_server, "session"),
+        DurableService(nats_server, "message"),
+    )
+    session.gate.clear()
+    async with running(auth, session.bus, message.bus):
+        await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+        while not session.calls:
+            await asyncio.sleep(0.01)
+        nats_server.pause()
+        try:
+            session.gate.set()
+            assert await session.done.get() == 7
+            await asyncio.sleep(7)  # the connection is given up after three pings of two seconds
+        finally:
+            nats_server.resume()
+        async with asyncio.timeout(ACK_WAIT_SECONDS + WAIT_SECONDS):
+            await until_empty(nats_server)
