@@ -78,7 +78,6 @@ from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.sync_requests import SyncRequests
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
-from services.edge.upstream.tick_batcher import TickBatcher
 from shared.bus.client import Bus
 from shared.bus.node_identity import new_identity
 from shared.contract import subjects
@@ -120,7 +119,7 @@ class Edge:
         clock, metrics, journal = asyncio.get_running_loop().time, EdgeMetrics(registry), MessageJournal()
         owners, quotes = Owners(settings.message.partitions), QuoteReader(bus, settings.language)
         self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, journal, tracer)
-        self.context = context = EdgeContext(settings, clock, Tasks(), TickBatcher(self.publisher), metrics)
+        self.context = context = EdgeContext(settings, clock, Tasks(), metrics)
         media = open_media(self.id, settings, metrics)
         self.media, self.media_sweeper = media.service, media.sweeper
         # Accounts and chats of this node

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.edge.metrics import EdgeMetrics
-from services.edge.upstream.tick_batcher import TickBatcher
 from shared.settings import Settings
 from shared.tasks import Tasks
 
@@ -16,5 +15,4 @@ class EdgeContext:
     """Seconds, monotonic: the event loop's `time`, which is looked up once, since that costs a system call before
     Python 3.12."""
     tasks: Tasks
-    ticks: TickBatcher
     metrics: EdgeMetrics

@@ -25,7 +25,7 @@ from services.edge.canonical.commands import (
 from services.edge.canonical.events import ChatJoined, MessageChanged
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayChange, DisplayMessage, Reply, TokenRenewed
-from services.edge.client.request_reader import NOT_LOGGED_IN
+from services.edge.client.inbox import NOT_LOGGED_IN
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS
 from shared.contract.errors import ErrorCode, Failure

@@ -1,11 +1,11 @@
 """docs/architecture.md lists the functions that a message passes in an edge and in the message service: they are called
-in that order, and no module of the edge is entered twice."""
+in that order."""
 
 import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from itertools import count, groupby
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -177,13 +177,6 @@ async def post(socket: WebSocket, transport: FakeTransport) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while b'"ok":' not in transport.written:
             await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_no_module_is_entered_twice(way: str) -> None:
-    modules = [module for module, _ in groupby(name.partition(":")[0] for name in listed(way))]
-    assert len(modules) > 5
-    assert [module for module in modules if modules.count(module) > 1] == []
 
 
 async def test_a_frame_passes_these_functions_on_its_way_in(edge: Edge) -> None:

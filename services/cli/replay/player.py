@@ -8,7 +8,7 @@ from services.cli.record_file import Record, UnreadableRecord
 from services.cli.replay.comparison import comparable
 from services.edge.canonical.commands import BEFORE_LOGIN
 from services.edge.canonical.frames import Binary, Outgoing
-from services.edge.client.request_reader import NOT_LOGGED_IN
+from services.edge.client.inbox import NOT_LOGGED_IN
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS
 from shared.contract.auth import Login, Register

@@ -18,7 +18,6 @@ from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
 from services.edge.dialects.base import Dialect, LoadedChat
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.local_accounts import LocalAccount
-from services.edge.upstream.in_flight import InFlight
 from shared.contract.errors import RequestError
 from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import ChatSync, Synced
@@ -60,10 +59,12 @@ Steps = AsyncGenerator[Step]
 
 
 class OwnMessages(Protocol):
-    """Messages that the connection itself posts."""
+    """Messages that the connection itself posts, and waits for the replies to."""
 
-    @property
-    def in_flight(self) -> InFlight | None: ...
+    def awaits(self, message: Message) -> bool:
+        """Whether this message is one of them."""
+
+    def are_in(self, chat: ChatId) -> bool: ...
 
 
 class Backlog:
@@ -251,8 +252,7 @@ class Backlog:
         return before
 
     def _posts_in(self, chat: ChatId) -> bool:
-        in_flight = self._own.in_flight
-        return in_flight is not None and in_flight.chat == chat
+        return self._own.are_in(chat)
 
     async def _read_on(self, cursor: ChatCursor) -> Steps:
         """Pages to the head while live messages of this chat are held off, then changes over to them."""
@@ -299,8 +299,7 @@ class Backlog:
         yield AwaitRoom()
 
     def _unseen(self, cursor: ChatCursor, messages: Iterable[Message], first: int) -> Iterator[Message]:
-        in_flight = self._own.in_flight
-        return (one for one in messages if one.index >= first and cursor.shows(one, in_flight))
+        return (one for one in messages if one.index >= first and cursor.shows(one, self._own.awaits))
 
     def _show(self, sequencer: ChatSequencer, messages: Iterable[Message], context: MessageContext) -> ShowMessages:
         return ShowMessages(

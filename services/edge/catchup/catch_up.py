@@ -16,19 +16,20 @@ class CatchUp:
     """`start_reading` and `chat_discovered` return steps if there is something to read. The client carries them out in
     a task, which it keeps in `reading`."""
 
-    __slots__ = ("_chats", "_own", "_reader", "backlog", "reading")
+    __slots__ = ("_chats", "_reader", "backlog", "own", "reading")
 
-    def __init__(self, reader: BacklogReader, chats: LocalChats, own: OwnMessages) -> None:
+    def __init__(self, reader: BacklogReader, chats: LocalChats) -> None:
         self._reader = reader
         self._chats = chats
-        self._own = own
+        self.own: OwnMessages
+        """Set before `begin`."""
         self.backlog: Backlog | None = None
         """While one is being read, and until the chats' heads have passed it; without one, every message is live."""
         self.reading: asyncio.Task[None] | None = None
 
     async def begin(self, account: LocalAccount, dialect: Dialect, other_nodes: Collection[NodeId]) -> None:
         """Before a login is answered."""
-        self.backlog = Backlog(self._reader, self._chats, account, dialect, self._own)
+        self.backlog = Backlog(self._reader, self._chats, account, dialect, self.own)
         await self.backlog.begin(other_nodes)
 
     def start_reading(self) -> Steps | None:
@@ -40,7 +41,7 @@ class CatchUp:
     def chat_discovered(self, account: LocalAccount, dialect: Dialect, chat: ChatId, fresh: int) -> Steps | None:
         """See services.edge.presence.local_accounts.Recipient.catch_up."""
         if self.backlog is None:
-            self.backlog = Backlog(self._reader, self._chats, account, dialect, self._own, complete=True)
+            self.backlog = Backlog(self._reader, self._chats, account, dialect, self.own, complete=True)
         self.backlog.chat_discovered(chat, fresh)
         if self.backlog.complete and (self.reading is None or self.reading.done()):
             return self.backlog.read_discovered()

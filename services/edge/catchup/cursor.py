@@ -1,8 +1,8 @@
 """The position of one connection in one chat's undelivered tail. Pure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.edge.upstream.in_flight import InFlight
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
 
@@ -22,11 +22,11 @@ class ChatCursor:
     at_head: bool = False
     """The connection has everything, and changes over to live messages."""
 
-    def shows(self, message: Message, in_flight: InFlight | None) -> bool:
-        """Whether the connection is shown this message. `in_flight`: its own batch, whose replies it waits for."""
+    def shows(self, message: Message, awaits_reply: Callable[[Message], bool]) -> bool:
+        """Whether the connection is shown this message. `awaits_reply`: to this message of its own."""
         is_recent = message.time >= self.since
         if message.index >= self.fresh and is_recent:
             return True
         if message.sender == self.account:
-            return in_flight is not None and in_flight.awaits(message)
+            return awaits_reply(message)
         return is_recent and not any(low <= message.index <= high for low, high in self.read)

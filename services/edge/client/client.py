@@ -1,65 +1,75 @@
-"""One client: its socket and its queue of frames, and all that belongs to it."""
+"""One client: its socket, and all that belongs to it. A message passes its inbox and its posts on the way in, and its
+outbox on the way out."""
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 
-from services.edge.canonical.events import Event, VerificationEnded
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.events import ChatJoined, Event, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Socket
+from services.edge.catchup.backlog import ChatsLoaded, ShowMessages, Steps
 from services.edge.client.connection import CloseConnection, Connection
-from services.edge.client.inbound import TOO_FAST, InboundQueue
-from services.edge.client.message_flow import MessageFlow
-from services.edge.client.outbound import OutboundQueue
-from services.edge.client.posting import Posting
-from services.edge.client.request_processor import RequestHandler, RequestProcessor
+from services.edge.client.inbox import TOO_FAST, WAITED, ClientInbox, PostBatch, RejectedFrame, Work
+from services.edge.client.outbox import ClientOutbox
+from services.edge.client.posts import Iteration, Posts
+from services.edge.client.requests import RequestHandler, RequestRunner
 from services.edge.client.session import LocalServices, LoginSession
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Dialect, Request
+from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Dialect, LocalReply, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.local_accounts import Recipient
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.recording.tap import Tap
-from services.edge.upstream.publisher import MessagePublisher
+from shared.clock import now_ms
 from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
+from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, ChatId
+from shared.telemetry import log
 
+_log = log(__name__)
 _INPUT_ENDED = 1000, "all is answered"
 
 
 class Client(Recipient):
-    """See also services.edge.canonical.transport.ClientHandler. `ended` is called when the socket has ended."""
+    """See also services.edge.canonical.transport.ClientHandler, services.edge.client.posts.Processable and
+    services.edge.client.requests.RequestOwner. `ended` is called when the socket has ended."""
 
     __slots__ = (
-        "_context", "_ended", "_flow", "_last_heard", "_out", "_posting", "_processor", "confirmation",
-        "connection", "inbound", "session", "socket",
+        "_close_when_idle", "_context", "_ended", "_iteration", "_last_heard", "_out", "_posts", "_requests",
+        "confirmation", "connection", "inbox", "session", "socket",
     )  # fmt: skip
 
     def __init__(
         self,
         context: EdgeContext,
         services: LocalServices,
-        publisher: MessagePublisher,
+        iteration: Iteration,
         handler: RequestHandler,
         connection: Connection,
         socket: Socket,
         ended: Callable[["Client"], None],
     ) -> None:
-        now, close = context.clock(), self.close
+        now, close, edge = context.clock(), self.close, context.settings.edge
         self._context = context
         self._ended = ended
+        self._iteration = iteration
         self._last_heard = now
+        self._close_when_idle: tuple[int, str] | None = None
+        """Code and reason with which the connection closes once everything is answered."""
         self.connection = connection
         self.socket = socket
-        self.inbound = InboundQueue(connection, socket, context.settings.edge, now)
-        self.confirmation = DeliveryConfirmation(socket, context.clock, context.settings.edge.handling_seconds)
-        self._out = OutboundQueue(
+        self.inbox = ClientInbox(connection, socket, edge, now)
+        self.confirmation = DeliveryConfirmation(socket, context.clock, edge.handling_seconds)
+        self._out = ClientOutbox(
             context, socket, connection, self.confirmation, services.transfers, close, self._add_requests
         )
-        self._posting = Posting(publisher, connection)
-        self.session = LoginSession(context, services, self, connection, self._out, self._posting)
-        self._flow = MessageFlow(context, self.session, self._out, self._posting, close)
-        self._processor = RequestProcessor(context, self.inbound, self.session, self._out, self._flow, handler, close)
+        self.session = LoginSession(context, services, self, connection, self._out)
+        self._posts = Posts(context, iteration.publisher, self.session, self._out, close, self.wake)
+        self.session.catch_up.own = self._posts
+        self._requests = RequestRunner(context, self.session, self._out, handler, self)
 
     @property
     def dialect(self) -> Dialect:
@@ -103,10 +113,10 @@ class Client(Recipient):
             return
         self._last_heard = now = context.clock()
         try:
-            self.inbound.receive(frame, now)
+            self.inbox.receive(frame, now)
         except CloseConnection as error:
             if error.reason == TOO_MANY_REQUESTS:
-                self._processor.reject_waiting(TOO_FAST)
+                self._reject_waiting(TOO_FAST)
             self.close(error.code, error.reason)
             return
         if out.traffic is None:
@@ -114,16 +124,16 @@ class Client(Recipient):
         out.traffic.frames_in += 1
         if out.tap is not None:
             out.tap.received(frame)
-        if not self._processor.is_performing and self._posting.in_flight is None:
-            context.ticks.add(self._processor)
+        if not self._requests.is_performing and self._posts.in_flight is None:
+            self._iteration.add(self)
 
     def pong_received(self) -> None:
         self._last_heard = now = self._context.clock()
         self.session.mark_delivered(self.confirmation.pong_received(now))
 
     def input_ended(self) -> None:
-        self._processor.close_when_idle = self._processor.close_when_idle or _INPUT_ENDED
-        self._context.ticks.add(self._processor)
+        self._close_when_idle = self._close_when_idle or _INPUT_ENDED
+        self.wake()
 
     def peer_closing(self) -> None:
         self._disconnect()
@@ -131,6 +141,140 @@ class Client(Recipient):
     def closed(self) -> None:
         self._disconnect()
         self._ended(self)
+
+    # What the client wants
+
+    def wake(self) -> None:
+        self._iteration.add(self)
+
+    def process(self) -> None:
+        """Processes what is in the inbox, as far as possible now: one request at a time, messages to one chat in
+        batches, replies in request order."""
+        posts, requests, inbox = self._posts, self._requests, self.inbox
+        if posts.in_flight is not None:
+            posts.reply_due()
+        while not requests.is_performing and posts.in_flight is None and (work := self._next_work()) is not None:
+            if isinstance(work, PostBatch):
+                self._post_or_resolve(work)
+            elif isinstance(work, Request):
+                requests.perform(work)
+            elif isinstance(work, RejectedFrame):
+                requests.reject(work.request, work.failure, work.context)
+            elif isinstance(work, LocalReply):
+                self._out.reply_locally(work.frames)
+            else:
+                inbox.close()
+                self._close_when_idle = work
+        if self._close_when_idle is not None and not (
+            requests.is_performing or posts.in_flight is not None or self._out.transfers
+        ):
+            self._close_in_order(*self._close_when_idle)
+        if inbox.paused and inbox.resume_reading():
+            self.confirmation.excuse(self._context.clock())
+
+    def _next_work(self) -> Work | None:
+        if self.inbox.frames and (dialect := self.connection.dialect) is not None:
+            dialect.unix_ms = now_ms()
+        try:
+            return self.inbox.next_work(self._context.clock(), self._context.settings.edge.request_seconds)
+        except CloseConnection as error:
+            self.close(error.code, error.reason)
+            return None
+
+    def _post_or_resolve(self, batch: PostBatch) -> None:
+        if self._needs_lookup(batch.requests[0], batch.messages[0]):
+            self._requests.resolve(batch)
+        else:
+            self.post(batch)
+
+    def _needs_lookup(self, request: Request, message: PostMessage) -> bool:
+        """Of the sender, the chat or the content."""
+        if message.to or message.references_media or message.reply_to:
+            return True
+        return bool(request.token) and not self.connection.has_verified_token(request, now_ms() // 1000)
+
+    def post(self, batch: PostBatch) -> None:
+        for request in reversed(self._posts.submit(batch, self._context.clock(), self.inbox.waited)):
+            self.inbox.requeue(request)
+
+    def requeue(self, request: Request) -> None:
+        """A request that was held goes before everything that waits."""
+        if not self._out.is_closed:
+            self.inbox.requeue(request)
+            self.wake()
+
+    def _reject_waiting(self, failure: Failure) -> None:
+        """Every request that waits, in their order."""
+        for rejected in self.inbox.reject_all(failure):
+            self._requests.reject(rejected.request, rejected.failure, rejected.context)
+
+    def _add_requests(self, requests: Sequence[Request]) -> None:
+        """Requests of the dialect's own; none at the end of media transfers."""
+        self.inbox.add_requests(requests)
+        self.wake()
+
+    def fail(self) -> None:
+        self.close(1011, "internal error")
+
+    # What the client gets
+
+    def deliver(self, messages: Sequence[EncodedMessage]) -> None:
+        """Live messages of one chat. The client's own ones, too, come after the missed ones before them."""
+        catch_up = self.session.catch_up
+        if catch_up.backlog is None and self._posts.in_flight is None:
+            self._out.push(messages)
+            return
+        for encoded in messages:
+            if not catch_up.contains(encoded.message):
+                self._deliver_one(encoded)
+
+    def _deliver_one(self, encoded: EncodedMessage) -> None:
+        """A live or a missed message. One of the batch in flight is its own reply."""
+        if self._posts.in_flight is not None:
+            if self._posts.accept(encoded):
+                self.wake()
+                return
+            self._posts.flush()
+        self._out.push((encoded,))
+
+    def notify(self, event: Event) -> None:
+        deferred = self.session.deferred
+        if deferred is not None and isinstance(event, ChatJoined):
+            deferred.append(event)
+        else:
+            self._posts.flush()
+            self._out.notify(event)
+
+    def notify_ephemeral(self, event: Event) -> bool:
+        taken = self._out.takes_ephemeral
+        if taken:
+            self.notify(event)
+        return taken
+
+    def catch_up(self, chat: ChatId, fresh: int) -> None:
+        self._read(self.session.discover(chat, fresh))
+
+    def start_reading(self) -> None:
+        self._read(self.session.catch_up.start_reading())
+
+    def _read(self, steps: Steps | None) -> None:
+        if steps is not None:
+            self.session.catch_up.reading = self._context.tasks.start(self._carry_out(steps), "catch-up")
+
+    async def _carry_out(self, steps: Steps) -> None:
+        try:
+            async with aclosing(steps):
+                async for step in steps:
+                    if isinstance(step, ShowMessages):
+                        for encoded in step.messages:
+                            self._deliver_one(encoded)
+                    elif isinstance(step, ChatsLoaded):
+                        self._out.chats_loaded(step.chats)
+                    else:
+                        await self._out.until_room()
+        except Exception:
+            _log.exception("backlog not read")
+            self.fail()
 
     # For the account that is logged in
 
@@ -170,21 +314,6 @@ class Client(Recipient):
             return DeliveryStage.PULLED
         return None if dialect.confirms_pushes else DeliveryStage.UNMARKED
 
-    def deliver(self, messages: Sequence[EncodedMessage]) -> None:
-        self._flow.deliver(messages)
-
-    def notify(self, event: Event) -> None:
-        self._flow.notify(event)
-
-    def notify_ephemeral(self, event: Event) -> bool:
-        taken = self._out.takes_ephemeral
-        if taken:
-            self._flow.notify(event)
-        return taken
-
-    def catch_up(self, chat: ChatId, fresh: int) -> None:
-        self._flow.catch_up(chat, fresh)
-
     def revoked(self, revocation: Revocation) -> None:
         if self.session.revoked(revocation):
             self.close(1008, LOGGED_OUT)
@@ -192,26 +321,23 @@ class Client(Recipient):
     async def confirm_all(self) -> None:
         await self.confirmation.confirm_all()
 
-    def requeue(self, request: Request) -> None:
-        """A request that was held goes before everything that waits."""
-        self._processor.requeue(request)
-
     # Time and the end
 
     def tick(self, now: float, *, may_confirm: bool) -> bool:
         """Called about every second: pings, and closes the connection after its time limits. `may_confirm`: see
         DeliveryConfirmation.tick. Returns whether a ping was sent."""
         edge, connection, socket = self._context.settings.edge, self.connection, self.socket
-        self.inbound.tick(now)
-        if self.inbound.paced:
-            self._context.ticks.add(self._processor)
-        excused = self.inbound.paused or (self.confirmation.waiting_since is not None and socket.delays_pongs())
+        self.inbox.tick(now)
+        if self.inbox.paced:
+            self.wake()
+        excused = self.inbox.paused or (self.confirmation.waiting_since is not None and socket.delays_pongs())
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.close(1008, reason)
         elif self.confirmation.tick(now, self._last_heard, edge, excused=excused, may_confirm=may_confirm):
             socket.abort()
-        self._flow.expire(now)
-        self._processor.drop_abandoned_uploads(now)
+        self._posts.expire(now)
+        if not (self._requests.is_performing or self._posts.in_flight is not None or self.inbox.paused):
+            self._requests.drop_abandoned_uploads(now)
         if connection.pending_verification is not None and now >= connection.pending_verification.expires:
             connection.pending_verification = None
             self.notify(VerificationEnded("expired"))
@@ -219,9 +345,16 @@ class Client(Recipient):
 
     def close_gracefully(self, code: int, reason: str) -> None:
         """Reads no new frames, answers those that were received, then closes."""
-        self._processor.close_when_idle = code, reason
-        self.inbound.stop_reading()
-        self._context.ticks.add(self._processor)
+        self._close_when_idle = code, reason
+        self.inbox.stop_reading()
+        self.wake()
+
+    def _close_in_order(self, code: int, reason: str) -> None:
+        """All is answered but what is paced. That is awaited if only the client has ended its input."""
+        if self.inbox.paced and self.inbox.stopped:
+            self._reject_waiting(WAITED)
+        if not self.inbox.paced:
+            self.close(code, reason)
 
     def close(self, code: int, reason: str) -> None:
         """Closes from this side. The account stays until the socket ends: only then is it known which messages were
@@ -246,12 +379,7 @@ class Client(Recipient):
         self.session.leave()
 
     def _stop_sending(self) -> None:
-        self._flow.flush()
+        self._posts.flush()
         self._out.stop_sending()
         self.session.catch_up.cancel()
-        self.inbound.close()
-
-    def _add_requests(self, requests: Sequence[Request]) -> None:
-        """Requests of the dialect's own; none at the end of media transfers."""
-        self.inbound.add_requests(requests)
-        self._context.ticks.add(self._processor)
+        self.inbox.close()

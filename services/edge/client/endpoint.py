@@ -11,7 +11,8 @@ from services.edge.canonical.events import Event
 from services.edge.canonical.transport import Accept, Handshake, Reject, Socket
 from services.edge.client.client import Client
 from services.edge.client.connection import Connection
-from services.edge.client.request_processor import RequestHandler
+from services.edge.client.posts import Iteration
+from services.edge.client.requests import RequestHandler
 from services.edge.client.session import LocalServices
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
@@ -67,7 +68,7 @@ class ConnectionRegistry:
     ) -> None:
         self._context = context
         self._services = services
-        self._publisher = publisher
+        self._iteration = Iteration(publisher)
         self._handler = handler
         self._dialects = dialects
         edge = context.settings.edge
@@ -123,7 +124,7 @@ class ConnectionRegistry:
         entry = self._requested(hello)
         dialect = entry(info) if entry else None
         connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, info, now)
-        client = Client(self._context, self._services, self._publisher, self._handler, connection, socket, self._remove)
+        client = Client(self._context, self._services, self._iteration, self._handler, connection, socket, self._remove)
         self.clients[connection.number] = client
         self.recorder.connected(client)
         self._empty.clear()

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event
-from services.edge.catchup.backlog import OwnMessages, Steps
+from services.edge.catchup.backlog import Steps
 from services.edge.catchup.catch_up import CatchUp
 from services.edge.catchup.reader import BacklogReader
 from services.edge.client.connection import Connection
 from services.edge.client.media_sender import MediaTransfers
-from services.edge.client.outbound import OutboundQueue
+from services.edge.client.outbox import ClientOutbox
 from services.edge.client.uploads import UploadSlots
 from services.edge.context import EdgeContext
 from services.edge.delivery.local_chats import LocalChats
@@ -41,8 +41,7 @@ class LocalServices:
 
 
 class LoginSession:
-    """Lasts as long as the connection, which may log in, log out and log in again. `recipient` is the client. `own`
-    are the messages that it posts."""
+    """Lasts as long as the connection, which may log in, log out and log in again. `recipient` is the client."""
 
     __slots__ = (
         "_account", "_context", "_out", "_recipient", "_services", "_uploads", "catch_up", "connection", "deferred",
@@ -55,8 +54,7 @@ class LoginSession:
         services: LocalServices,
         recipient: Recipient,
         connection: Connection,
-        out: OutboundQueue,
-        own: OwnMessages,
+        out: ClientOutbox,
     ) -> None:
         self._context = context
         self._services = services
@@ -65,7 +63,7 @@ class LoginSession:
         self._account: LocalAccount | None = None
         self._uploads: UploadSlots | None = None
         self.connection = connection
-        self.catch_up = CatchUp(services.backlogs, services.chats, own)
+        self.catch_up = CatchUp(services.backlogs, services.chats)
         self.deferred: list[ChatJoined] | None = None
         """During a request: chats that appear are pushed after its reply, which may be about them."""
         self.replies_first = False

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from services.edge.canonical.commands import EditMessage
 from services.edge.canonical.replies import ChangesPage
-from services.edge.client.posting import nonce_of
+from services.edge.client.posts import nonce_of
 from services.edge.client.session import LoginSession
 from services.edge.dialects.encoded_message import to_display_change
 from services.edge.handlers.message_resolver import MessageResolver

@@ -46,7 +46,7 @@ from shared.contract.session import Ack, CreateChat, GetAccount, SetProfile
 
 
 class Dispatcher:
-    """See services.edge.client.request_processor.RequestHandler."""
+    """See services.edge.client.requests.RequestHandler."""
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
-from services.edge.client.posting import CONCURRENT, nonce_of
+from services.edge.client.posts import CONCURRENT, nonce_of
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.rate_limit import TokenBuckets
 from services.edge.upstream.publisher import MessagePublisher

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from services.edge.canonical.commands import ForwardMessage
 from services.edge.canonical.replies import ForwardedMessage, MessagesForwarded
-from services.edge.client.posting import CONCURRENT, nonce_of
+from services.edge.client.posts import CONCURRENT, nonce_of
 from services.edge.client.session import LoginSession
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.rpc.failures import INTERNAL

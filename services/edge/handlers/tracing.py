@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from services.edge.canonical.replies import Reply
-from services.edge.client.request_processor import RequestHandler
+from services.edge.client.requests import RequestHandler
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from shared.telemetry import trace
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TracedHandler:
-    """Passes requests to another handler, and measures it. See services.edge.client.request_processor."""
+    """Passes requests to another handler, and measures it. See services.edge.client.requests."""
 
     def __init__(self, handler: RequestHandler, tracer: "Tracer") -> None:
         self._handler = handler

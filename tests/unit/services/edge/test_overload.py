@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
-from services.edge.client import request_reader
+from services.edge.client import inbox
 from services.edge.gateway.server import Gateway
 from shared.contract.message import MarkRead, PostMessages
 from shared.contract.session import GetAccount
@@ -21,7 +21,7 @@ _EVERY_SECONDS = 0.02
 async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_reader, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(inbox, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice, bob = await cluster.client(1), await cluster.client(2)

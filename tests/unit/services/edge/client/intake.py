@@ -1,11 +1,10 @@
-"""One client's connection with its queue and its reader."""
+"""One client's connection with its inbox."""
 
 from collections.abc import Sequence
 
 from services.edge.canonical.frames import Frame
 from services.edge.client.connection import Connection
-from services.edge.client.inbound import InboundQueue, RejectedFrame
-from services.edge.client.request_reader import RequestReader, Work
+from services.edge.client.inbox import ClientInbox, PostBatch, RejectedFrame, Work
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.registry import DIALECTS
 from services.edge.rate_limit import TokenBucket
@@ -28,8 +27,7 @@ class Intake:
         dialect = JsonDialect(info) if detected else None
         self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, info, NOW)
         self.socket = FakeSocket()
-        self.queue = InboundQueue(self.connection, self.socket, EdgeSettings(), NOW)
-        self._reader = RequestReader(self.connection, self.queue)
+        self.queue = ClientInbox(self.connection, self.socket, EdgeSettings(), NOW)
         if logged_in:
             self.connection.logged_in(ENTERED, TokenBucket(1e9, 1e9, NOW))
 
@@ -40,14 +38,14 @@ class Intake:
         self.queue.requeue(request)
 
     def next_work(self, now: float = NOW, **patience: float) -> Work | None:
-        return self._reader.next_work(now, **patience)
+        return self.queue.next_work(now, **patience)
 
     def reject_all(self, failure: Failure) -> Sequence[RejectedFrame]:
-        return self._reader.reject_all(failure)
+        return self.queue.reject_all(failure)
 
     @property
     def waited(self) -> float:
-        return self._reader.waited
+        return self.queue.waited
 
     def drain(self, now: float = NOW) -> list[Work]:
         done = []
@@ -60,5 +58,12 @@ def post(ref: int, chat: int = 1) -> bytes:
     return frame(ref=ref, do="post", chat=chat, text="hello")
 
 
+def requests_of(work: Work | None) -> list[Request]:
+    """Empty for what is no request."""
+    if isinstance(work, PostBatch):
+        return work.requests
+    return [work] if isinstance(work, Request) else []
+
+
 def contexts(work: Work | None) -> list[object]:
-    return [request.context for request in work] if isinstance(work, list) else []
+    return [request.context for request in requests_of(work)]

@@ -4,8 +4,7 @@ import pytest
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.client.connection import PendingVerification, Phase
-from services.edge.client.inbound import RejectedFrame
-from services.edge.client.request_reader import NOT_LOGGED_IN
+from services.edge.client.inbox import NOT_LOGGED_IN, RejectedFrame
 from services.edge.dialects.base import Request
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import IdentifierKind, Login, Revocation

@@ -77,8 +77,8 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeC
         await device.request(do="status")
     await asyncio.sleep(0.01)  # the last tick is over
     dead.socket.mute = paused.socket.mute = True
-    paused.client.inbound.paused = True
-    paused.client.inbound.queued_bytes = 2**30
+    paused.client.inbox.paused = True
+    paused.client.inbox.queued_bytes = 2**30
     await dead.socket.until(lambda: dead.socket.ended)
     await alive.socket.until(lambda: alive.socket.pings > 2)
     # The pong of the third may be among the bytes that are not read.

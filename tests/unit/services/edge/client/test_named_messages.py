@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
-from services.edge.client.posting import nonce_of
+from services.edge.client.posts import nonce_of
 from shared.contract.body import RECALLED_BODY
 from shared.contract.edge import Envelope
 from shared.contract.ids import AccountId, ChatId, NodeId

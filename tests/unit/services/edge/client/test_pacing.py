@@ -4,12 +4,11 @@ import pytest
 
 from services.edge.canonical.frames import Binary
 from services.edge.client.connection import CloseConnection
-from services.edge.client.inbound import TOO_FAST
-from services.edge.client.request_reader import WAITED
+from services.edge.client.inbox import TOO_FAST, WAITED
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
-from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post
+from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post, requests_of
 from tests.unit.services.edge.json_dialect import frame
 
 TICK = 0.5
@@ -21,7 +20,7 @@ def taken(each: Intake, now: float) -> list[object]:
     each.queue.tick(now)
     found: list[object] = []
     while (work := each.next_work(now, patience=PATIENCE)) is not None:
-        assert isinstance(work, list), work
+        assert requests_of(work), work
         assert each.waited <= 1.0
         found += contexts(work)
     return found

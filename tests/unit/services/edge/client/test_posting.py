@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from services.edge.app import Edge
 from services.edge.canonical.events import ChatJoined
 from services.edge.canonical.frames import Frame
-from services.edge.client import posting
+from services.edge.client import posts
 from services.edge.upstream import publisher
 from shared.bus.client import pack
 from shared.contract.edge import Envelope
@@ -331,7 +331,7 @@ async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
-    monkeypatch.setattr(posting, "_PLACE_SECONDS", 0.1)
+    monkeypatch.setattr(posts, "_PLACE_SECONDS", 0.1)
     await cluster.add_edge(request_seconds=1.5)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.client.request_reader import WAITED
+from services.edge.client.inbox import WAITED
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect
 from services.edge.dialects.native import Native
 from services.edge.dialects.pipe import Pipe

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.edge.canonical.commands import EditMessage
-from services.edge.client.posting import nonce_of
+from services.edge.client.posts import nonce_of
 from services.edge.handlers.changes import MessageChanger
 from services.edge.upstream.owners import ANY
 from shared.contract import subjects

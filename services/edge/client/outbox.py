@@ -35,7 +35,7 @@ _CHECKS = 16
 """Of the socket's buffer, while as much is sent as may wait there."""
 
 
-class OutboundQueue:
+class ClientOutbox:
     """`close` is called when the client does not keep up, or its dialect or a transfer fails; `on_requests` with the
     dialect's own requests, and with none at the end of transfers. Times are the event loop's. See also
     services.edge.client.media_sender.FrameWriter."""

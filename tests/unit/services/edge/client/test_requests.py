@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.edge.canonical.transport import Handshake
-from services.edge.client.failures import FailureLog
+from services.edge.client.requests import FailureLog
 from services.edge.dialects.registry import DIALECTS
 from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.rpc.failures import INTERNAL

@@ -6,7 +6,7 @@ from typing import Any, cast
 import uvloop
 
 from services.edge.client.connection import Connection
-from services.edge.client.outbound import OutboundQueue
+from services.edge.client.outbox import ClientOutbox
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -25,7 +25,7 @@ async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
     connection = Connection(1, "192.0.2.1", dialect, (), info, 0.0)
     confirmation = DeliveryConfirmation(wire, asyncio.get_running_loop().time, 0.0)
-    out = OutboundQueue(
+    out = ClientOutbox(
         cast(Any, None), wire, connection, confirmation, cast(Any, None), wire.close, lambda requests: None
     )
     dialect.hold(MESSAGE, (b"{}",), 0.0)

@@ -1,7 +1,7 @@
 """Frames beyond the limit stay unread for a moment only; then they are rejected in their place."""
 
 from services.edge.canonical.frames import Binary
-from services.edge.client.inbound import TOO_FAST, RejectedFrame
+from services.edge.client.inbox import TOO_FAST, RejectedFrame
 from tests.unit.services.edge.client.intake import NOW, Intake, contexts, post
 
 LIMIT = 256

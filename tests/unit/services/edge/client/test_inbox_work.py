@@ -4,15 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.client.connection import CloseConnection, Phase
-from services.edge.client.inbound import RejectedFrame
-from services.edge.client.request_reader import NOT_LOGGED_IN, WAITED, Work
+from services.edge.client.inbox import NOT_LOGGED_IN, WAITED, PostBatch, RejectedFrame, Work
 from services.edge.dialects.base import LocalReply
 from services.edge.rate_limit import TokenBucket
 from shared.settings import LimitsSettings
-from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post
+from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post, requests_of
 from tests.unit.services.edge.json_dialect import frame
 
 
@@ -48,9 +46,8 @@ def test_requeued_requests_come_first() -> None:
     for number in (1, 2, 3):
         each.receive(post(number), NOW)
     run = each.next_work(NOW)
-    assert isinstance(run, list)
     each.receive(post(4), NOW)
-    for request in reversed(run[1:]):
+    for request in reversed(requests_of(run)[1:]):
         each.requeue(request)
     assert [contexts(work) for work in each.drain()] == [[2, 3, 4]]
 
@@ -120,9 +117,8 @@ def _handed(work: Work | None) -> list[object]:
         return ["invalid"]
     if isinstance(work, LocalReply):
         return [work]
-    if isinstance(work, list) and len(work) > 1:
-        chats = {request.command.chat for request in work if isinstance(request.command, PostMessage)}
-        assert len(chats) == 1
+    if isinstance(work, PostBatch):
+        assert len({message.chat for message in work.messages}) == 1
     return contexts(work)
 
 
@@ -194,7 +190,7 @@ def keep_up(each: Intake, *seconds: float) -> list[object]:
         now += took
         while (work := each.next_work(now, patience=8.0)) is not None:
             done += contexts(work) or [None]
-            if isinstance(work, list):
+            if isinstance(work, PostBatch):
                 break
     return done
 

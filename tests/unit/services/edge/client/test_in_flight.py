@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.replies import MessageAccepted
+from services.edge.client.posts import InFlight, Result
 from services.edge.dialects.base import Request
-from services.edge.upstream.in_flight import InFlight, Result
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
@@ -35,11 +35,10 @@ def test_results_in_any_order_make_replies_in_order(order: list[int], failing: s
         assert batch.awaits(message(number))
         for _ in range(2):  # a repeated result makes one reply
             batch.set_result(Nonce(number), result(number, fails=number in failing))
-            assert batch.is_due == (not batch.awaits(message(len(replies))) and len(replies) < 8)
-            for request, result_ in batch.ready():
+            for request, result_ in batch.take_due():
                 replies.append((request.context, result_))
         assert not batch.awaits(message(number))
-        assert not batch.is_due
+        assert batch.take_due() == []
     assert [context for context, _ in replies] == list(range(len(replies)))
     replies += [(request.context, result_) for request, result_ in batch.fail_rest(FAILURE)]
     assert [context for context, _ in replies] == list(range(8))
@@ -52,13 +51,12 @@ def test_results_of_other_messages_are_ignored() -> None:
     batch = batch_of(2)
     assert not batch.awaits(message(9))
     batch.set_result(Nonce(9), result(9))
-    assert not batch.is_due
-    assert batch.ready() == []
+    assert batch.take_due() == []
     assert batch
 
 
 def test_another_message_with_its_nonce_is_not_the_result_of_a_named_one() -> None:
     request = Request(PostMessage(ChatId(1), ()), 1)
-    batch = InFlight(ChatId(1), [(request, Nonce(1))], 0.0, {Nonce(1): b"mine"})
+    batch = InFlight(ChatId(1), [(request, Nonce(1))], 0.0, 0.0, {Nonce(1): b"mine"})
     assert not batch.awaits(message(1, b"another"))
     assert batch.awaits(message(1, b"mine"))

@@ -1,0 +1,388 @@
+"""The input of one client that is not processed yet: frames, and the requests decoded from them. Rates are limited
+here, sizes in the dialects. Sans-IO.
+
+Frames over the rate are paced: they wait in their place until the rate admits them, and count as arrived then. Only a
+client that goes on after `limits.requests_waiting` of them is closed; before a login, after as many as a burst.
+
+Backpressure: a full queue stops the reading of its socket, but not for long, since pongs and the requests that wait
+behind its unread frames are seen only by reading. Then a full queue stores a rejection in the place of each frame.
+
+Frames are decoded just before they are processed: their meaning depends on the account that is logged in by then.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage, UploadCommand
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.canonical.transport import Socket
+from services.edge.client.connection import CloseConnection, Connection, Phase
+from services.edge.dialects.base import (
+    TOO_MANY_REQUESTS,
+    Action,
+    DecodeError,
+    Dialect,
+    Disconnect,
+    LocalReply,
+    Request,
+)
+from services.edge.dialects.registry import UnknownDialect, detect
+from services.edge.rate_limit import TokenBucket
+from shared.contract.errors import ErrorCode, Failure
+from shared.settings import EdgeSettings
+
+TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down", retry_ms=10_000)
+NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
+WAITED = Failure(ErrorCode.UNAVAILABLE, "too much is waiting, please try again")
+
+_BATCH_MESSAGES: Final = 64
+"""Messages of one connection in one request, at most."""
+_QUEUE_DELAY_LIMIT_SECONDS: Final = 0.7
+"""A queue whose frames wait longer each time does not get shorter; after a stall they wait so long once."""
+_REJECTIONS_PER_SECOND = 10
+_REJECTIONS_BURST = 200
+_FIRST_REJECTIONS = 20
+"""So many at once on a new connection: a flood of them costs the event loop milliseconds each time."""
+_BEHIND_SECONDS = 1.5
+"""Frames stay unread for no longer, except packages of an upload, which cannot be rejected one by one."""
+_EXCESS = 8
+"""Frames and rejections that wait, as a multiple of the limit of frames."""
+_UNSENT_BYTES = 128 * 1024
+"""While more replies are unsent, no further frames are rejected: the client does not read so fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedFrame:
+    """A frame that could not be decoded, or a request in excess, waiting for its error reply in its place."""
+
+    failure: Failure
+    request: Request | None = None
+    context: Any = None
+
+
+class PostBatch(NamedTuple):
+    """Messages to one chat, and the request of each."""
+
+    requests: list[Request]
+    messages: list[PostMessage]
+
+
+QueueItem = Action | RejectedFrame
+Work = PostBatch | Request | LocalReply | Disconnect | RejectedFrame
+
+
+class ClientInbox:
+    """Frames wait here until the request before them is answered, so that replies keep request order. `next_work` takes
+    one piece after the other."""
+
+    __slots__ = (
+        "_arrived", "_batch_started", "_before_login", "_behind_since", "_connection", "_has_rates", "_held",
+        "_max_bytes", "_max_frames", "_max_paced", "_max_paced_before_login", "_overloaded_batches",
+        "_paced_since_tick", "_patience", "_rejections", "_rejects_excess", "_requests", "_socket",
+        "decoded", "frames", "paced", "paused", "queued_bytes", "stopped", "waited",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, socket: Socket, settings: EdgeSettings, now: float) -> None:
+        self._connection = connection
+        self._socket = socket
+        limits = connection.info.limits
+        self._has_rates = limits.rates
+        self._max_frames, self._max_bytes = settings.incoming_frames, settings.incoming_bytes
+        self._max_paced = limits.requests_waiting
+        self._max_paced_before_login = min(limits.requests_waiting, limits.requests_burst)
+        self._requests = TokenBucket(limits.requests_per_second, limits.requests_burst, now)
+        self._before_login = TokenBucket(limits.requests_per_second, limits.requests_burst_before_login, now)
+        self._rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
+        self._rejections.spend(_REJECTIONS_BURST - _FIRST_REJECTIONS)
+        # Lists, since most connections have nothing that waits, and few have much.
+        self.frames: list[tuple[Frame | RejectedFrame, float]] = []
+        """Each with the time of its arrival. One in excess is rejected and not stored."""
+        self.paced = 0
+        """So many of the last frames are over the rate, or wait behind those."""
+        self.decoded: list[QueueItem] = []
+        """These come before the frames."""
+        self.queued_bytes = 0
+        """Of the frames that wait."""
+        self.paused = False
+        """The socket is not read, since too much waits."""
+        self._behind_since: float | None = None
+        """Since when frames may have been unread."""
+        self._rejects_excess = False
+        """A full queue rejects frames instead of leaving them unread."""
+        self._paced_since_tick = 0
+        """Beyond the limit of frames, no more are read before the next tick."""
+        self.stopped = False
+        """The socket is not read any more."""
+        self._batch_started: float | None = None
+        """When the last piece of work was taken, if it was a batch of messages."""
+        self._overloaded_batches = 0
+        """Batches in succession during which frames waited too long."""
+        self._patience = math.inf
+        self._arrived = 0.0
+        """When the last decoded frame arrived."""
+        self._held: tuple[QueueItem, float] | None = None
+        """The first item that did not belong to the last batch, and its arrival."""
+        self.waited = 0.0
+        """Seconds that the first frame of the last piece of work was in the queue."""
+
+    @property
+    def queued(self) -> int:
+        return len(self.frames) + len(self.decoded)
+
+    def receive(self, frame: Frame, now: float) -> None:
+        """Queues one frame. A binary frame belongs to an announced upload; any other is rejected when it is decoded.
+        Raises CloseConnection when the connection cannot go on."""
+        connection = self._connection
+        if connection.phase is Phase.CLOSING:
+            return
+        if connection.dialect is None:
+            connection.dialect = _detect(frame, connection)
+        if isinstance(frame, Binary):
+            self._rejects_excess = False
+            self._store(frame, now)
+        elif not self._has_rates or (not self.paced and self._within_rates(now)):
+            excess = self._rejects_excess and self.queued >= self._max_frames
+            self._store(_rejected(frame, connection.dialect) if excess else frame, now)
+        else:
+            self._pace(frame, connection.dialect, now)
+
+    def admit(self, now: float) -> bool:
+        """All frames that wait are paced: whether the rate admits the first one by now."""
+        frame = self.frames[0][0]
+        if not isinstance(frame, Binary) and self._has_rates and not self._within_rates(now):
+            return False
+        self.frames[0] = frame, now
+        self.paced -= 1
+        return True
+
+    def requeue(self, request: Request) -> None:
+        """A request that was held or did not fit goes before everything that waits."""
+        self.decoded.insert(0, request)
+
+    def add_requests(self, requests: Sequence[Request]) -> None:
+        """Queues requests of the dialect's own, before the frames that wait."""
+        if self._connection.phase is not Phase.CLOSING:
+            self.decoded += requests
+
+    def resume_reading(self) -> bool:
+        """Reads the socket again if half of the limit is free; whether it was paused until now."""
+        if not self.paused or self.stopped or self._paced_since_tick >= self._max_frames or self._exceeds(0.5):
+            return False
+        self.paused = False
+        self._socket.resume_reading()
+        return True
+
+    def stop_reading(self) -> None:
+        """For good."""
+        self.stopped = True
+        self._socket.pause_reading()
+
+    def tick(self, now: float) -> None:
+        """Called about every second: reads the socket again if its frames have been unread for too long."""
+        self._paced_since_tick = 0
+        if not (self.queued - self.paced or self.paused):
+            self._behind_since, self._rejects_excess = None, False
+        elif self._behind_since is not None and now - self._behind_since > _BEHIND_SECONDS:
+            self._rejects_excess = not (self.frames and isinstance(self.frames[-1][0], Binary))
+        self.resume_reading()
+
+    def close(self) -> None:
+        """Drops everything, and all that still comes."""
+        self._connection.phase = Phase.CLOSING
+        self.clear()
+
+    def clear(self) -> None:
+        """Drops everything."""
+        self.frames.clear()
+        self.decoded.clear()
+        self.queued_bytes = self.paced = 0
+
+    def _pace(self, frame: Frame, dialect: Dialect, now: float) -> None:
+        is_known = self._connection.account_requests is not None
+        if self.paced >= (self._max_paced if is_known else self._max_paced_before_login):
+            self.frames.append((_rejected(frame, dialect), now))
+            raise CloseConnection(1008, TOO_MANY_REQUESTS)
+        self._paced_since_tick += 1
+        self._store(frame, now, is_paced=True)
+        if self._paced_since_tick >= self._max_frames:
+            self._pause()
+
+    def _store(self, frame: Frame | RejectedFrame, now: float, *, is_paced: bool = False) -> None:
+        self.frames.append((frame, now))
+        if self.paced or is_paced:
+            self.paced += 1
+        if not isinstance(frame, RejectedFrame):
+            self.queued_bytes += len(frame)
+        if not self.paused and self._exceeds(1.0):
+            self._behind_since = now if self._behind_since is None else self._behind_since
+            self._pause()
+
+    def _pause(self) -> None:
+        if not self.paused:
+            self.paused = True
+            self._socket.pause_reading()
+
+    def _within_rates(self, now: float) -> bool:
+        account_requests = self._connection.account_requests
+        if account_requests is None:
+            return self._before_login.take(now)
+        if not self._requests.take(now):
+            return False
+        if account_requests.take(now):
+            return True
+        self._requests.spend(-1)
+        return False
+
+    def _exceeds(self, share: float) -> bool:
+        """Whether more than this share of the limits waits."""
+        frames = self._max_frames
+        if self._rejects_excess:
+            frames *= _EXCESS
+            if self._socket.unsent() > _UNSENT_BYTES:
+                return True
+        return self.queued_bytes > self._max_bytes * share or self.queued - self.paced > frames * share
+
+    # Work
+
+    def next_work(self, now: float, patience: float = math.inf) -> Work | None:
+        """The next piece of work: messages to one chat, one other request, a reply to write, or None. Frames
+        that waited for more than `patience` seconds are rejected: their replies would come too late, and delay those
+        after them. Raises CloseConnection when the connection cannot go on."""
+        connection = self._connection
+        if not (self.frames or self.decoded):
+            return None
+        if self._batch_started is not None:
+            self._update_admission(now, self._batch_started)
+            self._batch_started = None
+        patience = min(patience, self._patience)
+        self.waited = self._waiting(now)
+        item = self._next_item(now, patience)
+        if not isinstance(item, Request):
+            return item
+        if self._is_held(item) and self.waited > patience and not isinstance(item.command, UploadCommand):
+            return RejectedFrame(WAITED, item)
+        if (
+            connection.phase is not Phase.AUTHENTICATED
+            and not item.token
+            and not isinstance(item.command, BEFORE_LOGIN)
+        ):
+            return RejectedFrame(NOT_LOGGED_IN, item)
+        if not isinstance(command := item.command, PostMessage):
+            return item
+        return self._take_batch(item, command, now, patience)
+
+    def _take_batch(self, first: Request, posted: PostMessage, now: float, patience: float) -> PostBatch:
+        """The message, and those that follow it to the same chat, unless it is looked up first."""
+        requests, messages = [first], [posted]
+        if self._connection.phase is not Phase.AUTHENTICATED:
+            return PostBatch(requests, messages)
+        is_alone = posted.references_media or posted.reply_to != 0
+        while (
+            (self.frames or self.decoded)
+            and len(requests) < _BATCH_MESSAGES
+            and (following := self._next_item(now, patience)) is not None
+        ):
+            message = None if is_alone else _continuation(following, first, posted)
+            if message is None or not isinstance(following, Request):
+                self.decoded.insert(0, following)
+                self._held = following, self._arrived
+                break
+            requests.append(following)
+            messages.append(message)
+        self._batch_started = now
+        return PostBatch(requests, messages)
+
+    def reject_all(self, failure: Failure) -> Sequence[RejectedFrame]:
+        """Empties the queue."""
+        dialect = self._connection.dialect
+        assert dialect is not None
+        rejected = [RejectedFrame(failure, item) for item in self.decoded if isinstance(item, Request)]
+        for frame, _ in self.frames:
+            if isinstance(frame, RejectedFrame):
+                rejected.append(frame)
+            elif not isinstance(frame, Binary):
+                rejected.append(RejectedFrame(failure, context=dialect.identify(frame)))
+        self.clear()
+        return rejected
+
+    def _waiting(self, now: float) -> float:
+        """How long the next item has waited; 0 for one that was requeued, or is the dialect's own."""
+        decoded, held = self.decoded, self._held
+        if not decoded:
+            return 0.0 if self.paced == len(self.frames) else now - self.frames[0][1]
+        return now - held[1] if held is not None and self._is_held(decoded[0]) else 0.0
+
+    def _is_held(self, item: QueueItem) -> bool:
+        return self._held is not None and item is self._held[0]
+
+    def _update_admission(self, now: float, batch_started: float) -> None:
+        """Overload control after a batch of messages. If queued frames waited more than 0.7 s twice in a row, frames
+        older than 0.7²/waited seconds are rejected. One slow batch (a stall) rejects nothing."""
+        frames, paced = self.frames, self.paced
+        waited = now - max(frames[0][1], batch_started) if paced < len(frames) else 0.0
+        self._overloaded_batches = self._overloaded_batches + 1 if waited > _QUEUE_DELAY_LIMIT_SECONDS else 0
+        self._patience = _QUEUE_DELAY_LIMIT_SECONDS**2 / waited if self._overloaded_batches > 1 else math.inf
+
+    def _next_item(self, now: float, patience: float) -> QueueItem | None:
+        if self._connection.phase is Phase.CLOSING:
+            return None
+        while not self.decoded and self.frames:
+            if self.paced == len(self.frames) and not self.admit(now):
+                return None
+            frame, arrived = self.frames.pop(0)
+            if isinstance(frame, RejectedFrame):
+                return frame
+            self._arrived = arrived
+            self.queued_bytes -= len(frame)
+            if now - arrived > patience and not isinstance(frame, Binary):
+                assert self._connection.dialect is not None
+                return RejectedFrame(WAITED, context=self._connection.dialect.identify(frame))
+            items = self._decode(frame, now)
+            if len(items) == 1:
+                return items[0]
+            self.decoded += items
+        return self.decoded.pop(0) if self.decoded else None
+
+    def _decode(self, frame: Frame, now: float) -> Sequence[QueueItem]:
+        connection = self._connection
+        assert connection.dialect is not None
+        try:
+            items = connection.dialect.decode(frame, now)
+        except DecodeError as error:
+            rates = connection.info.limits.rates
+            if isinstance(frame, Binary) and rates and not self._rejections.take(now):
+                raise CloseConnection(1008, TOO_MANY_REQUESTS) from error
+            rejected = RejectedFrame(error.failure, context=error.context)
+            return [rejected] if error.disconnect is None else [rejected, error.disconnect]
+        if connection.first_valid is None:
+            connection.first_valid = now
+        return items
+
+
+def _rejected(frame: Frame, dialect: Dialect) -> RejectedFrame:
+    return RejectedFrame(TOO_FAST, context=dialect.identify(frame))
+
+
+def _detect(frame: Frame, connection: Connection) -> Dialect:
+    try:
+        return detect(frame, connection.dialects)(connection.info)
+    except UnknownDialect as error:
+        raise CloseConnection(1003, str(error)) from error
+
+
+def _continuation(item: QueueItem, first: Request, posted: PostMessage) -> PostMessage | None:
+    """The message of the item, if it goes to the same chat and needs no lookup. (Messages of a batch to one chat cannot
+    be answered out of order.) `posted`: the message of the first one."""
+    if not isinstance(item, Request) or not isinstance(command := item.command, PostMessage):
+        return None
+    continues = (
+        command.chat == posted.chat
+        and command.to == posted.to
+        and not command.references_media
+        and not command.reply_to
+        and item.token == first.token
+        and item.account == first.account
+    )
+    return command if continues else None

@@ -1,0 +1,351 @@
+"""The messages that one client posts: one batch in flight at a time. A message is accepted when its place in the chat
+comes; its reply is due when those before it have a result, too."""
+
+import asyncio
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.replies import MessageAccepted
+from services.edge.client.inbox import PostBatch
+from services.edge.client.outbox import ClientOutbox
+from services.edge.client.session import LoginSession
+from services.edge.context import EdgeContext
+from services.edge.dialects.base import Dialect, Request
+from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.rpc.failures import INTERNAL
+from services.edge.upstream.publisher import NONCE_BITS, UNCONFIRMED, MessagePublisher
+from shared.contract.body import pack_segments
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import Draft, Posted
+from shared.contract.model import Message, ProfileSummary
+from shared.telemetry import log
+
+_log = log(__name__)
+CONCURRENT = Failure(ErrorCode.UNAVAILABLE, "another connection sends this message just now, please try again")
+_BATCH_BYTES: Final = 192 * 1024
+"""Messages of one connection in one request, about."""
+_PLACE_SECONDS = 2.0
+"""How much longer than for any reply a committed message waits for its place in the chat."""
+
+_UUID_7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
+_TIME_BITS, _CHECKSUM_BITS = 2**31 - 1, 32
+
+Result = MessageAccepted | Failure
+DueReplies = Sequence[tuple[Request, Result]]
+
+
+class Processable(Protocol):
+    def process(self) -> None: ...
+
+    def fail(self) -> None:
+        """`process` raised, which has been logged."""
+
+
+class Iteration:
+    """The clients with something to do in this iteration of the event loop are processed together at its end, so that
+    their messages share a request."""
+
+    def __init__(self, publisher: MessagePublisher) -> None:
+        self.publisher = publisher
+        self._waiting: dict[Processable, None] = {}
+
+    def add(self, client: Processable) -> None:
+        """Process it at the end of this iteration, in the order of the first calls."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._waiting[client] = None
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for client in waiting:
+            try:
+                client.process()
+            except Exception:
+                _log.exception("connection failed")
+                client.fail()
+        self.publisher.flush()
+
+
+class InFlight:
+    """One batch, answered in the order of its requests. `since` is when it was posted, `waited` the seconds from its
+    arrival until then. `bodies`: of messages that their client names, by which each is told from another one with its
+    nonce."""
+
+    __slots__ = ("_bodies", "_requests", "_results", "chat", "parked", "since", "waited")
+
+    def __init__(
+        self,
+        chat: ChatId,
+        requests: list[tuple[Request, Nonce]],
+        since: float,
+        waited: float = 0.0,
+        bodies: Mapping[Nonce, bytes] = MappingProxyType({}),
+    ) -> None:
+        self.chat = chat
+        self._requests = requests
+        """Those without a reply."""
+        self._results: dict[Nonce, Result | None] = dict.fromkeys([nonce for _, nonce in requests])
+        self._bodies = bodies
+        self.since = since
+        self.waited = waited
+        self.parked: tuple[EncodedMessage, ...] = ()
+        """Committed messages that the backlog will show in their place, or that are accepted when that takes too
+        long."""
+
+    def __bool__(self) -> bool:
+        """Whether any request has no reply."""
+        return bool(self._requests)
+
+    def awaits(self, message: Message) -> bool:
+        """Whether this message is one of the batch, and has no result yet. Another connection of the account may have
+        posted another message with its nonce; and the message may have changed since: then the reply of the message
+        service tells its result."""
+        nonce = message.nonce
+        return self._results.get(nonce, self) is None and self._bodies.get(nonce, message.body) == message.body
+
+    def set_result(self, nonce: Nonce, result: Result) -> None:
+        """The result of one message."""
+        if self._results.get(nonce, self) is None:
+            self._results[nonce] = result
+
+    def take_due(self) -> list[tuple[Request, Result]]:
+        """The replies that can be written now, each once."""
+        requests = self._requests
+        due: list[tuple[Request, Result]] = []
+        while requests and (first := self._results[requests[0][1]]) is not None:
+            due.append((requests.pop(0)[0], first))
+        return due
+
+    def fail_rest(self, failure: Failure) -> list[tuple[Request, Result]]:
+        """All replies; requests without a result fail."""
+        due = [(request, self._results[nonce] or failure) for request, nonce in self._requests]
+        self._requests.clear()
+        return due
+
+
+class Posts:
+    """Replies to messages that arrive in one iteration of the event loop are written together, at its end or before
+    anything else is written. `close` closes the connection, `wake` processes its client at the end of the iteration.
+    See also services.edge.upstream.publisher.Submitter and services.edge.catchup.backlog.OwnMessages."""
+
+    __slots__ = ("_close", "_context", "_out", "_publisher", "_session", "_wake", "in_flight")
+
+    def __init__(
+        self,
+        context: EdgeContext,
+        publisher: MessagePublisher,
+        session: LoginSession,
+        out: ClientOutbox,
+        close: Callable[[int, str], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._publisher = publisher
+        self._session = session
+        self._out = out
+        self._close = close
+        self._wake = wake
+        self.in_flight: InFlight | None = None
+
+    # What the client posts
+
+    def submit(self, batch: PostBatch, now: float, waited: float) -> list[Request]:
+        """Queue as many of these messages as fit one request; returns the requests of the others. `waited`: seconds
+        since the first of them arrived, which count for their deadline."""
+        publisher, dialect = self._publisher, self._session.connection.dialect
+        assert dialect is not None
+        bodies = _pack_bodies(batch.messages, dialect)
+        drafts = self._make_drafts(batch.messages, bodies, publisher.deadline(waited))
+        answerable = _without_content(batch, len(bodies))
+        answered = [(request, draft.nonce) for request, draft in zip(answerable, drafts, strict=True)]
+        if dialect.names_messages:
+            named = {draft.nonce: draft.body for draft in drafts}
+            self.in_flight = InFlight(drafts[0].chat, answered, now, waited, named)
+            drafts = self._without_concurrent(drafts)
+        else:
+            self.in_flight = InFlight(drafts[0].chat, answered, now, waited)
+        if drafts:
+            publisher.post(self, drafts, now)
+        return batch.requests[len(bodies) :]
+
+    def _make_drafts(self, messages: list[PostMessage], bodies: list[bytes], deadline: int) -> list[Draft]:
+        sender, face = self._session.connection.account, self._session.summary()
+        new_nonce = self._publisher.new_nonce
+        drafts: list[Draft] = []
+        for message, body in zip(messages, bodies, strict=False):
+            name, chat = message.nonce, message.chat
+            nonce = nonce_of(sender, chat, name) if name else new_nonce()
+            drafts.append(Draft(sender, chat, nonce, deadline, body, face, message.quote))
+        return drafts
+
+    def _without_concurrent(self, drafts: list[Draft]) -> list[Draft]:
+        """Rejects messages that another connection of the account is posting under the same name."""
+        concurrent = [draft for draft in drafts if self._publisher.is_posting(draft.nonce)]
+        for draft in concurrent:
+            self.failed(draft, CONCURRENT)
+        return [draft for draft in drafts if draft not in concurrent] if concurrent else drafts
+
+    # Results
+
+    def awaits(self, message: Message) -> bool:
+        return self.in_flight is not None and self.in_flight.awaits(message)
+
+    def are_in(self, chat: ChatId) -> bool:
+        return self.in_flight is not None and self.in_flight.chat == chat
+
+    def accept(self, encoded: EncodedMessage, *, again: bool = False) -> bool:
+        """Whether the message is one of the batch without a result. Then it is its result, and its reply may be due.
+        `again`: see MessageAccepted.
+
+        A sender is answered by the delivery of its own message, as the others receive theirs, and not by the reply of
+        the message service: so the answer has its place among the chat's other messages. The reply comes after the
+        delivery and brings nothing new: `done` makes the publisher throw it away. Only if the delivery was lost, or has
+        gone to another node, the reply leads here, by `confirmed`."""
+        message, batch = encoded.message, self.in_flight
+        if batch is None or not batch.awaits(message):
+            return False
+        dialect = self._session.connection.dialect
+        assert dialect is not None
+        self._publisher.done(message.nonce)
+        frames = encoded.frames(dialect) if dialect.echoes_messages else ()
+        batch.set_result(message.nonce, MessageAccepted(message, frames, again))
+        return True
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        if self.in_flight is not None:
+            self.in_flight.set_result(draft.nonce, failure)
+            self.flush()
+
+    def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
+        """Committed, but not delivered here yet: it is answered when its place in the chat has come."""
+        message = Message(draft.chat, posted.index, posted.id, draft.sender, posted.time, draft.body, draft.nonce)
+        self._session.expect(message, partial(self._not_delivered, message, draft.face, again=again))
+
+    def crashed(self) -> None:
+        self._close(1011, "internal error")
+
+    def _not_delivered(self, message: Message, summary: ProfileSummary | None, *, again: bool) -> None:
+        """The message's place has come, and it was not delivered: the sender has left the chat, or its backlog of the
+        chat is being read; or a message that the client named was posted long ago."""
+        encoded = EncodedMessage(message, self._session.pair(message.chat), summary)
+        repeated = again and self._out.dialect.names_messages
+        if not repeated and self._session.catch_up.contains(message):
+            if self.in_flight is not None:
+                self.in_flight.parked += (encoded,)
+        elif self.accept(encoded, again=repeated):
+            self.flush()
+
+    # Replies
+
+    def flush(self) -> None:
+        """Writes the replies that are due, before anything else is written."""
+        if self.in_flight is not None:
+            self.reply_due()
+            self._wake_if_answered()
+
+    def reply_due(self) -> None:
+        """Writes the replies that are due. The caller goes on with the client itself."""
+        batch = self.in_flight
+        if batch is not None and (due := batch.take_due()):
+            self._reply(batch, due)
+
+    def expire(self, now: float) -> None:
+        """Called about every second: answers a batch that has waited too long. A committed message is not reported as
+        failed lightly, but the connection cannot wait for its place forever either."""
+        batch = self.in_flight
+        if batch is None:
+            return
+        longest = self._publisher.longest_seconds - batch.waited
+        if now - batch.since <= longest:
+            return
+        for encoded in batch.parked:
+            self.accept(encoded)
+        due = batch.take_due()
+        if batch and now - batch.since > longest + _PLACE_SECONDS:
+            _log.warning("committed messages did not get their place", connection=self._session.connection.number)
+            due += batch.fail_rest(UNCONFIRMED)
+        if due:
+            self._reply(batch, due)
+            self._wake_if_answered()
+
+    def _wake_if_answered(self) -> None:
+        if self.in_flight is None:
+            self._wake()
+
+    def _reply(self, batch: InFlight, due: DueReplies) -> None:
+        """Replies to accepted messages are written together, errors in their place."""
+        if not batch:
+            self.in_flight = None
+        accepted: list[tuple[Request, MessageAccepted]] = []
+        for request, result in due:
+            if isinstance(result, Failure):
+                self._acknowledge(batch, accepted)
+                accepted = []
+                self._out.reply_error(request, result)
+                if result not in (UNCONFIRMED, INTERNAL):
+                    self._session.discard_files([request])
+            else:
+                accepted.append((request, result))
+        self._acknowledge(batch, accepted)
+
+    def _acknowledge(self, batch: InFlight, accepted: list[tuple[Request, MessageAccepted]]) -> None:
+        if not accepted:
+            return
+        context, sender = self._context, accepted[0][1].message.sender
+        seconds = context.clock() - batch.since
+        indexes = [own.message.index for _, own in accepted]
+        self._session.mark_posted(sender, batch.chat, indexes, seconds + batch.waited)
+        context.metrics.post_seconds.count(seconds, len(accepted))
+        self._out.release(batch.chat)
+        self._out.reply(accepted)
+
+
+def _pack_bodies(messages: list[PostMessage], dialect: Dialect) -> list[bytes]:
+    """The bodies of the first messages that fit one request, at least of one; of two with one nonce, only the
+    first."""
+    tag = dialect.name if dialect.tags_dialect else ""
+    bodies: list[bytes] = []
+    size = 0
+    nonces: set[str] = set()
+    for message in messages:
+        if size >= _BATCH_BYTES or message.nonce in nonces:
+            break
+        bodies.append(body := pack_segments(message.segments, tag, message.reply_to))
+        size += len(body)
+        if message.nonce:
+            nonces.add(message.nonce)
+    return bodies
+
+
+def _without_content(batch: PostBatch, count: int) -> list[Request]:
+    """What the replies to the first `count` messages need. The content is freed at once, while the processor's cache
+    has it: the next message uses its memory."""
+    first = batch.messages[0]
+    command = PostMessage(first.chat, (), first.to)
+    plain = Request(command)
+    answerable: list[Request] = []
+    for request, message in zip(batch.requests[:count], batch.messages, strict=False):
+        if message.stored:
+            answerable.append(request)
+        elif request.context is None:
+            answerable.append(plain)
+        else:
+            answerable.append(Request(command, request.context))
+    return answerable
+
+
+def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:
+    """The nonce of the client's own name of a message, or of an edit. That of a UUID of version 7 begins with its time,
+    in milliseconds of 25 days: nonces of one time are neighbours in the database. Its random bits make a checksum of 32
+    bits as good as a hash."""
+    whole = f"{sender}/{chat}/{name}".encode()
+    if _UUID_7(name) is not None:
+        return Nonce((int(name[:8] + name[9:13], 16) & _TIME_BITS) << _CHECKSUM_BITS | zlib.crc32(whole))
+    return Nonce(int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest()) & NONCE_BITS)

@@ -1,0 +1,159 @@
+"""How many files of ours one message passes: from a native client to one of OurChat v2, through a real edge, NATS, a
+real message service and its database, once everything is warm."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import count, groupby
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+from websockets.frames import Frame, Opcode
+
+from services.edge.app import Edge
+from services.edge.canonical.transport import Handshake
+from services.edge.gateway.parser import FrameParserPool
+from services.edge.gateway.receive_budget import ReceiveBudget
+from services.edge.gateway.websocket import WebSocket
+from services.edge.gateway.write_batch import WriteBatch
+from shared.contract import subjects
+from shared.contract.model import ProfileSummary
+from shared.contract.session import Ack, EnsureProfile, GetProfileSummaries, ProfileSummaries
+from shared.settings import LimitsSettings, Settings
+from tests.house.test_message_path import FakeTransport
+from tests.support.databases import create_tables
+from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.waiting import until
+from tests.unit.services.edge.fake_services import FakeAuthService
+from tests.unit.services.message.environment import (
+    ANN,
+    BOB,
+    LEASE_SECONDS,
+    ROOM,
+    FakeMembershipService,
+    running_replica,
+    settings_for,
+)
+
+ROOT = Path(__file__).parents[2]
+OURS = tuple(f"{ROOT / name}/" for name in ("services", "shared"))
+BESIDE = tuple(f"{ROOT / 'shared' / name}" for name in ("bus/", "dashboard/", "ops.py"))
+"""Every request passes the bus in the same way; the others measure the process meanwhile."""
+MOST_VISITS, MOST_FILES = 226, 60
+MESSAGES = 12
+QUIET_SECONDS = 0.05
+"""Nothing of a message's path is still to come."""
+
+
+class Visits:
+    """The files of the functions that are called, in their order. The resumption of a coroutine is no call."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self._seen: set[FrameType] = set()
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        is_ours = file.startswith(OURS) and not file.startswith(BESIDE) and name != "<genexpr>"
+        if event == "call" and is_ours and frame not in self._seen:
+            self._seen.add(frame)
+            self.files.append(file.removeprefix(f"{ROOT}/"))
+
+    @property
+    def count(self) -> int:
+        """A visit is a call, or several in succession, of functions in one file."""
+        return len(list(groupby(self.files)))
+
+
+class LocalPeer:
+    """One without TCP."""
+
+    def __init__(self, edge: Edge, path: str) -> None:
+        loop, self.transport = asyncio.get_running_loop(), FakeTransport()
+        parser, budget = FrameParserPool(10_000)(), ReceiveBudget(1_000_000)
+        self._socket = WebSocket(self.transport, parser, LimitsSettings(), budget, WriteBatch(loop), lambda _: None)
+        self._socket.open(edge.endpoint, Handshake(path, "chat.example", "192.0.2.1", False, (), ""))
+
+    def send(self, **fields: object) -> None:
+        self.transport.written = b""
+        self._socket.data_received(Frame(Opcode.TEXT, msgspec.json.encode(fields)).serialize(mask=True))
+
+    async def until_written(self, text: str) -> None:
+        await until(lambda: text.encode() in self.transport.written)
+
+
+@dataclass
+class System:
+    edge: Edge
+    native: LocalPeer
+    v2: LocalPeer
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def send(self, visits: Visits | None = None) -> None:
+        """Sends one message, and waits for both clients and until nothing of it goes on."""
+        number = next(self._numbers)
+        text = f"message {number}."
+        self.v2.transport.written = b""
+        sys.setprofile(visits)
+        try:
+            self.native.send(op="send", id=number, chat=ROOM, text=text, nonce=f"n{number}")
+            await self.native.until_written('"re":')
+            await self.v2.until_written(text)
+            await asyncio.sleep(QUIET_SECONDS)
+        finally:
+            sys.setprofile(None)
+
+
+@pytest.fixture
+async def system(
+    nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[System]:
+    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 60.0)
+    session = FakeMembershipService(nats_server, valkey_server)
+
+    async def summaries(request: GetProfileSummaries) -> ProfileSummaries:
+        return ProfileSummaries({one: ProfileSummary(f"name-{one}", f"uuid-{one}") for one in request.accounts})
+
+    async def ensure(_: EnsureProfile) -> Ack:
+        return Ack()
+
+    session.bus.serve(subjects.GET_PROFILE_SUMMARIES, summaries, queue="session")
+    session.bus.serve(subjects.ENSURE_PROFILE, ensure, queue="session")
+    message = settings_for(nats_server, valkey_server, create_tables("message", f"sqlite:///{tmp_path / 'm.db'}"))
+    own = Settings(nats=nats_server.settings("edge"), redis=valkey_server.settings("edge"), limits={"rates": False})
+    async with AsyncExitStack() as stack:
+        for service in (FakeAuthService(nats_server), session):
+            await service.bus.start()
+            stack.push_async_callback(service.bus.stop)
+        stack.push_async_callback(session.close)
+        await session.add_members(ROOM, ANN, BOB)
+        await stack.enter_async_context(running_replica(message))
+        edge = Edge(own, CollectorRegistry())
+        await edge.bus.start()
+        stack.push_async_callback(edge.close)
+        await edge.presence.beat(edge.id, LEASE_SECONDS)
+        native, v2 = LocalPeer(edge, "/ws/native"), LocalPeer(edge, "/ws/ourchat-v2")
+        native.send(op="login", id=0, identifier=str(ANN), secret={"scheme": "plain", "value": "right"})
+        await native.until_written('"sid"')
+        v2.send(code=6, login_type=1, account=f"{BOB:010}", password="right")
+        await v2.until_written('"token"')
+        yield System(edge, native, v2)
+        for client in list(edge.endpoint.clients.values()):
+            client.closed()
+
+
+async def test_one_message_visits_few_files(system: System) -> None:
+    for _ in range(3):
+        await system.send()
+    counted = [Visits() for _ in range(MESSAGES)]
+    for visits in counted:
+        await system.send(visits)
+    least = min(counted, key=lambda one: one.count)  # no heartbeat came between
+    assert least.count <= MOST_VISITS, least.files
+    assert len(set(least.files)) <= MOST_FILES, sorted(set(least.files))
