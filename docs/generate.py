@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from docs.bus_document import bus_document
 from docs.capacity import CAPACITY
 from docs.interop import TABLES, lacking
 from docs.native import operations
@@ -131,8 +132,9 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Every page, and what the native dialect has for programs."""
+    """Every page, and what the native dialect and the bus have for programs."""
     yield from pages()
+    yield ROOT / "docs" / "bus.asyncapi.json", bus_document()
     for path, text in documents().items():
         yield ROOT / path, text
 

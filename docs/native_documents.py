@@ -113,16 +113,16 @@ def async_api() -> Schema:
         "operations": operations,
         "components": {
             "messages": {name: {"name": name, "payload": {"$ref": schemas.format(name=name)}} for name in names},
-            "schemas": _without_discriminators(definitions(schemas)),
+            "schemas": without_discriminators(definitions(schemas)),
         },
     }
 
 
-def _without_discriminators(value: Any) -> Any:
+def without_discriminators(value: Any) -> Any:
     """They are objects in OpenAPI alone; each segment names its kind by a constant, too."""
     if isinstance(value, dict):
-        return {key: _without_discriminators(inner) for key, inner in value.items() if key != "discriminator"}
-    return [_without_discriminators(inner) for inner in value] if isinstance(value, list) else value
+        return {key: without_discriminators(inner) for key, inner in value.items() if key != "discriminator"}
+    return [without_discriminators(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _received(one: Operation) -> Schema:
