@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from docs.tools import program
-from tests.drills.cluster import Cluster
 from tests.support.browser import CHROMIUM
+from tests.support.cluster import Cluster
 from tests.support.first_page import FirstPage, chromium, visitor
 
 IMAGES = Path(__file__).parent / "images"

@@ -114,21 +114,21 @@ class Mixed(msgspec.Struct, tag=True):
     edges: list[str]
 
 
-class Stage(msgspec.Struct):
+class RateStep(msgspec.Struct):
     """`rate` messages a second for `seconds`."""
 
     seconds: float
     rate: float
 
 
-class Stages(msgspec.Struct, tag=True):
-    """All seats connect, then send in open loop at the rate of each stage in turn."""
+class Surge(msgspec.Struct, tag=True):
+    """All seats connect, then send in open loop at the rate of each step in turn."""
 
     size: int
-    stages: list[Stage]
+    steps: list[RateStep]
 
 
-Task = Talk | LoginChurn | HistoryPaging | Changes | Reconnect | Mixed | Stages
+Task = Talk | LoginChurn | HistoryPaging | Changes | Reconnect | Mixed | Surge
 
 
 class Job(msgspec.Struct, tag=True):

@@ -11,6 +11,11 @@ from typing import TypeVar
 import msgspec
 import uvloop
 
+from bench.load.changes import ChangesRun
+from bench.load.conversation import ConversationRun, SurgeRun
+from bench.load.history_paging import HistoryPagingRun
+from bench.load.login_churn import LoginChurnRun
+from bench.load.mixed import MixedRun
 from bench.load.protocol import (
     Changes,
     Failed,
@@ -24,20 +29,14 @@ from bench.load.protocol import (
     Reconnect,
     Report,
     SentReport,
-    Stages,
     Start,
     Stop,
+    Surge,
     Talk,
 )
+from bench.load.reconnect import ReconnectRun
 from bench.load.recorder import Recorder
 from bench.load.workload import Workload
-from bench.workloads.changes import ChangesRun
-from bench.workloads.conversation import ConversationRun
-from bench.workloads.history_paging import HistoryPagingRun
-from bench.workloads.login_churn import LoginChurnRun
-from bench.workloads.mixed import MixedRun
-from bench.workloads.reconnect import ReconnectRun
-from bench.workloads.surge import SurgeRun
 from clients.errors import ClientError
 
 _PROGRESS_SECONDS = 0.2
@@ -89,7 +88,7 @@ def _workload(job: Job, recorder: Recorder) -> Workload:
             return ReconnectRun(job, job.task, recorder)
         case Mixed():
             return MixedRun(job, job.task, recorder)
-        case Stages():
+        case Surge():
             return SurgeRun(job, job.task, recorder)
 
 

@@ -99,7 +99,7 @@ class CpuMeters:
         self._cpu = CpuMeter(target.cpu)
         traffic = [CpuMeter(target.received), CpuMeter(target.sent)]
         self._of_messages = dict(zip(("µs", "bytes read", "bytes written"), (self._cpu, *traffic), strict=True))
-        self._stages = CpuMeter(target.stages)
+        self._batches = CpuMeter(target.batches)
         self._of_logins = self._of_messages | {"KiB": CpuMeter(target.memory)}
 
     async def rest(self, seconds: float, logins: int) -> dict[str, float]:
@@ -123,11 +123,11 @@ class CpuMeters:
         figures: dict[str, float] = {}
         for unit, meter in self._of_messages.items():
             figures |= _costs(f"{unit} of a message", meter.spent(), messages, unit)
-        stages = self._stages.spent()
-        return figures | {f"{name} of a message": round(count / messages, 4) for name, count in stages.items()}
+        batches = self._batches.spent()
+        return figures | {f"{name} of a message": round(count / messages, 4) for name, count in batches.items()}
 
     def _all(self) -> list[CpuMeter]:
-        return [*self._of_messages.values(), self._stages]
+        return [*self._of_messages.values(), self._batches]
 
 
 def _costs(what: str, used: Mapping[str, float], count: int, unit: str) -> dict[str, float]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import BenchError
+from bench.measurement.batch_counts import batch_counts
 from bench.measurement.postgresql import disposable_postgresql, main_process
 from bench.measurement.processes import bytes_through, cpu_seconds, memory_kib, tree_cpu_seconds
-from bench.measurement.stage_counts import stage_counts
 from local.data import RunningProcess, read_run
 from local.installation import Installation, find
 from local.options import flags_of
@@ -86,9 +86,9 @@ class MeasuredSystem:
         both = {one.name: bytes_through(one.pid) for one in self.processes}
         return {name: counts for name, counts in both.items() if counts is not None}
 
-    def stages(self) -> dict[str, float]:
-        """Batches so far, by kind of stage; see stage_counts."""
-        return stage_counts([one.ops for one in self.processes if one.ops])
+    def batches(self) -> dict[str, float]:
+        """Batches so far, by what shares them; see batch_counts."""
+        return batch_counts([one.ops for one in self.processes if one.ops])
 
     def memory(self) -> dict[str, int]:
         """Anonymous memory in KiB, by process."""

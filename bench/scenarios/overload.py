@@ -2,13 +2,16 @@
 with proper error replies, bound its memory, and recover soon afterwards."""
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
 from itertools import cycle
 from typing import NamedTuple
 
-from bench.load.protocol import Job, Progress, Seat, Stage, Stages, Talk
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from bench.load.protocol import Job, Progress, RateStep, Seat, Surge, Talk
 from bench.load.worker_pool import HEAD_START_SECONDS, WorkerPool
 from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
@@ -18,7 +21,6 @@ from bench.measurement.system import MeasuredSystem
 from bench.measurement.totals import RunTotals, add_up, notes
 from bench.population.plan import Load, conversations
 from bench.population.seeding import Seeder
-from bench.scenarios.flood import flood
 
 _CALM = 0.2
 """Share of the saturated rate, before and after the surge."""
@@ -60,13 +62,13 @@ async def overload(
     jobs = _jobs(seats, options, closed)
     saturation = await measured("saturation", jobs, target, show, {}, warm_up=closed.warm_up, seconds=closed.seconds)
     saturated = saturation.figures.get("acknowledged/s", 0.0)
-    stages = [Stage(seconds, share * saturated) for seconds, share in _stages(options)]
+    steps = [RateStep(seconds, share * saturated) for seconds, share in _steps(options)]
     monitor = _OverloadMonitor(target)
-    totals = await _surge(_surges(_jobs(seats, options, closed), stages), show, monitor)
+    totals = await _surge(_surges(_jobs(seats, options, closed), steps), show, monitor)
     edge = installation.settings.edge
     found = _found(options, saturated, monitor, totals, await flood(target.edges[0], edge.max_connections))
     violated = violations(found, bounds, edge.request_seconds)
-    noted = notes(totals, sum(stage.seconds for stage in stages)) + _lateness(totals) + saturation.remarks + violated
+    noted = notes(totals, sum(step.seconds for step in steps)) + _lateness(totals) + saturation.remarks + violated
     totals.faults.merge(saturation.faults)
     overload_result = result("overload", options._asdict(), _figures(found, options), totals, noted)
     overload_result.passed = overload_result.passed and not violated
@@ -122,24 +124,24 @@ def _jobs(seats: Sequence[Seat], options: OverloadOptions, load: Load) -> list[J
     return jobs
 
 
-def _stages(options: OverloadOptions) -> list[tuple[float, float]]:
+def _steps(options: OverloadOptions) -> list[tuple[float, float]]:
     return [(options.calm, _CALM), (options.seconds, options.factor), (options.calm, _CALM)]
 
 
-def _surges(jobs: list[Job], stages: Sequence[Stage]) -> list[Job]:
-    """The jobs with the task Stages, each with its share of the rates."""
+def _surges(jobs: list[Job], steps: Sequence[RateStep]) -> list[Job]:
+    """The jobs with the task Surge, each with its share of the rates."""
     senders = sum(len(job.senders) for job in jobs)
     for job in jobs:
         share = len(job.senders) / senders
         size = job.task.size if isinstance(job.task, Talk) else 0
-        job.task = Stages(size, [Stage(stage.seconds, stage.rate * share) for stage in stages])
+        job.task = Surge(size, [RateStep(step.seconds, step.rate * share) for step in steps])
     return jobs
 
 
 async def _surge(jobs: Sequence[Job], show: ProgressLine, monitor: _OverloadMonitor) -> RunTotals:
     seconds = 0.0
-    if isinstance(surge := jobs[0].task, Stages):
-        seconds = sum(stage.seconds for stage in surge.stages)
+    if isinstance(surge := jobs[0].task, Surge):
+        seconds = sum(step.seconds for step in surge.steps)
     async with WorkerPool(jobs) as pool:
         await pool.connect()
         began = time.monotonic()
@@ -185,3 +187,46 @@ def _figures(found: OverloadMeasured, options: OverloadOptions) -> dict[str, flo
         "connections closed with 1013": 1.0 * found.flood.rejected,
     }
     return figures | {f"MiB grown, {name}": grown for name, grown in found.memory.items()}
+
+
+_AT_ONCE = 64
+_BEYOND = 16
+_LOOK_SECONDS = 0.02
+
+
+class _Visitor(WSListener):
+    code: WSCloseCode | None = None
+    there = True
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            self.code = frame.get_close_code()
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.there = False
+
+
+async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
+    """Open a few connections more than `most` to an edge without connections. Counts those that stay open and those
+    that the edge closes within `seconds`."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+    opened: list[tuple[WSTransport, _Visitor]] = []
+
+    async def open_connection() -> None:
+        async with slots:
+            with contextlib.suppress(OSError, WSError, TimeoutError):  # counted as lost
+                visitor = _Visitor()  # ws_connect returns none that has been disconnected already
+                transport, _ = await ws_connect(lambda: visitor, address + "/")
+                opened.append((transport, visitor))
+
+    await asyncio.gather(*(open_connection() for _ in range(most + _BEYOND)))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while sum(not visitor.there for _, visitor in opened) < _BEYOND:  # noqa: ASYNC110 (many may end it)
+                await asyncio.sleep(_LOOK_SECONDS)
+    let_in = sum(visitor.there for _, visitor in opened)
+    rejected = sum(visitor.code == WSCloseCode.TRY_AGAIN_LATER for _, visitor in opened)
+    for transport, _ in opened:
+        transport.disconnect()
+    return FloodResult(let_in, rejected, most + _BEYOND - let_in - rejected)

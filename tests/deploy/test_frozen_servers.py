@@ -25,7 +25,6 @@ from local.ports import free_port
 from tests.deploy.deployed_prometheus import ALERTMANAGER, PROMETHEUS, prometheus_command
 from tests.support.hook_receiver import HookReceiver
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
-from tests.system.databases import databases
 
 SPEED = 1 if "DRAGOMAN_TEST_REAL_TIMES" in os.environ else 5
 BOUND_SECONDS = 120.0
@@ -133,7 +132,7 @@ async def test_a_frozen_server_pages_within_two_minutes(
 ) -> None:  # fmt: skip
     ops = free_port()
     (server,) = [one for one in (nats_server, valkey_server, postgres_server) if one.name == name]
-    with databases(postgres_server) as url, HookReceiver() as receiver:
+    with postgres_server.databases() as url, HookReceiver() as receiver:
         nats, redis = nats_server.settings("auth"), valkey_server.settings("auth")
         own = [f"nats.url={nats.url}", f"nats.user={nats.user}", f"nats.password={nats.password.get_secret_value()}",
                f"redis.url={redis.url.get_secret_value()}", f"database.url={url}", f"auth.keys={tmp_path / 'keys'}",

@@ -24,7 +24,6 @@ from tests.drills import audit as auditing
 from tests.drills import scale as scaling
 from tests.drills.broken_builds import check_all
 from tests.drills.checker import CheckResult, Invariant, check
-from tests.drills.cluster import UP, Cluster
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet, postgresql_databases
 from tests.drills.indexed_trial import IndexedTrial
@@ -35,8 +34,9 @@ from tests.drills.outages import Outage
 from tests.drills.records import Record, Trial
 from tests.drills.report import RESULTS, summary, table
 from tests.model.runner import play
+from tests.support.cluster import UP, Cluster
 from tests.support.far_network import far_network, missing
-from tests.system.stack import PRESENT, Build
+from tests.support.stack import PRESENT, Build
 
 _HISTORIES = 12
 SERVICES = ("auth", "session", "message", "edge-1", "edge-2")

@@ -16,9 +16,9 @@ from clients.aio import AsyncConnection, NullListener, connect
 from clients.codec.base import ClientAccount
 from clients.codec.native import NativeCodec
 from clients.errors import ClientError
-from tests.drills.cluster import Cluster
 from tests.drills.native_messages import NativeMessages, Place
 from tests.drills.requested_changes import LastStates, RequestedChange
+from tests.support.cluster import Cluster
 
 SECONDS = 3 * 86_400.0
 """Of the absence."""

@@ -14,9 +14,9 @@ from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.messages import MessageReport, RecipientReport, find
 from shared.bus.client import Bus
 from tests.drills.archive import broker
-from tests.drills.cluster import Cluster
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.records import Entry, Trial
+from tests.support.cluster import Cluster
 
 SETTINGS = ("--set", "edge.audited_accounts_per_second=20", "--set", "edge.audit_interval_seconds=1")
 _SAMPLE = 240

@@ -6,9 +6,9 @@ import signal
 import time
 from dataclasses import dataclass
 
-from tests.drills.cluster import Cluster
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import Fault
+from tests.support.cluster import Cluster
 
 _CALM_SECONDS = 6.0
 """Between two phases, so that each is judged alone."""

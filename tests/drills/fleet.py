@@ -21,8 +21,7 @@ from tests.drills.records import Ended, Entry, Fault
 from tests.drills.rolling import GRACE_SECONDS
 from tests.support.commands import ROOT
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
-from tests.system.databases import databases
-from tests.system.stack import Build, ChangeSettings, ServiceProcess, Stack
+from tests.support.stack import Build, ChangeSettings, ServiceProcess, Stack
 
 DATABASES = ("sqlite", "postgresql")
 _POSTGRES = {"synchronous_commit": "on", "max_connections": "120"}
@@ -167,7 +166,7 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
         url, postgres = f"sqlite:///{directory}/{{service}}.db", None
         if database == "postgresql":
             postgres = stack.enter_context(_postgresql(directory, process_group))
-            url = stack.enter_context(databases(postgres))
+            url = stack.enter_context(postgres.databases())
         fork_server = ForkServer(process_group)
         stack.callback(fork_server.close)
         services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server)
@@ -179,7 +178,7 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
 @contextmanager
 def postgresql_databases(directory: Path) -> Iterator[str]:
     """The URL of empty databases for all services, of a PostgreSQL server for this drill. See `fleet`."""
-    with ProcessGroup() as process_group, _postgresql(directory, process_group) as server, databases(server) as url:
+    with ProcessGroup() as process_group, _postgresql(directory, process_group) as server, server.databases() as url:
         yield url
 
 

@@ -31,8 +31,8 @@ from clients.aio import AsyncConnection, NullListener, connect
 from clients.codec.base import ClientAccount, Destination
 from clients.codec.events import ReceivedMessage, ServerReply
 from clients.errors import ClientError
-from tests.drills.cluster import Cluster
 from tests.drills.flood_source import FLOODS
+from tests.support.cluster import Cluster
 
 _DIALECT = "v2"
 _ALLOWED = 2.0

@@ -16,11 +16,11 @@ from clients.codec import CODECS
 from clients.codec.base import ClientAccount, Codec
 from clients.codec.events import ClientEvent, OtherFrame
 from services.edge.canonical.frames import Binary, Frame
-from tests.drills.cluster import Cluster
 from tests.drills.drill import Drill
 from tests.drills.fuzzed_frames import FrameMutator
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.records import ChatAnnounced, FuzzEnded, MessageReceived, TracebackLogged, Trial
+from tests.support.cluster import Cluster
 
 _BURST_SECONDS = 0.1
 """The frames of so much time are sent at once."""

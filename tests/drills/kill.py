@@ -6,12 +6,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from tests.drills.archive import broker, presence_store, read_history, read_presence
-from tests.drills.cluster import Cluster
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.faults import Phase, inject
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import Entry, Trial
+from tests.support.cluster import Cluster
 
 SHORT = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", "--bound", "6")
 """Options of the command for a build that is broken on purpose."""

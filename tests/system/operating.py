@@ -3,7 +3,7 @@
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import run_dragoman
 
 _SECONDS = 45.0

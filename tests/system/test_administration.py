@@ -10,7 +10,7 @@ import time
 import pytest
 
 from clients.codec.base import ClientAccount
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import DRAGOMAN, ROOT
 from tests.system.conftest import Dial
 from tests.system.operating import admin

@@ -12,7 +12,7 @@ import pytest
 from local.data import read_run
 from local.process_group import ProcessGroup
 from tests.drills.audit import SETTINGS, lost_messages
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.prometheus import PROMETHEUS, Prometheus
 from tests.system.users import NativeUser, V2User

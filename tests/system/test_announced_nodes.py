@@ -22,9 +22,9 @@ from local.process_group import ProcessGroup
 from shared.contract import subjects
 from shared.contract.edge import Envelope
 from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.stack import ServiceProcess, Stack
 from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.system.conftest import Dial
-from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
 
 _open = build_opener(ProxyHandler({})).open

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import run_dragoman
 from tests.system.users import NativeUser, V2User, new_account
 

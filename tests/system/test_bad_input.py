@@ -16,7 +16,7 @@ import pytest
 from services.auth.adapters.signing_keys import SigningKeys
 from shared.contract.ids import AccountId
 from shared.settings import AuthSettings
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.bad_input import ROWS, Row
 from tests.system.users import DialectUser

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from clients.errors import ConnectionEnded
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter
 from tests.system.test_http_operations import EventStream, post

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.users import V2, NativeUser, V2User
 
 SESSIONS = 1_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.ports import free_ports
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.collector import Collector
 from tests.system.compiled import MODULES, WANTED, from_
 from tests.system.test_plain_tcp import First

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
 from tests.support.servers import PostgresServer
 from tests.system.compiled import WANTED, from_
 from tests.system.conftest import SUITE
-from tests.system.databases import databases
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -80,7 +79,7 @@ def test_verification_after_failed_logins(tmp_path: Path) -> None:
 @pytest.fixture
 def on_postgres(tmp_path: Path, postgres_server: PostgresServer, packages: Path) -> Iterator[Cluster]:
     with (
-        databases(postgres_server) as url,
+        postgres_server.databases() as url,
         Cluster(tmp_path / "data", *RELAXED, "--database", url, program=from_(packages)) as cluster,
     ):
         yield cluster

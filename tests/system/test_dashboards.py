@@ -12,8 +12,8 @@ import pytest
 from deploy.grafana.generate import DIRECTORY
 from local.data import RunningProcess, read_run
 from local.process_group import ProcessGroup
-from tests.drills.cluster import Cluster
 from tests.support.browser import CHROMIUM, Browser
+from tests.support.cluster import Cluster
 from tests.support.commands import DRAGOMAN, ROOT
 from tests.system.prometheus import PROMETHEUS, Prometheus, scrape
 from tests.system.users import V2User

@@ -15,7 +15,7 @@ import pytest
 from local.nats import SETUP
 from shared.contract.subjects import ACCOUNT_DELETED, STREAM, durable
 from tests.drills.archive import broker
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.system.conftest import Dial
 from tests.system.users import V2User
 

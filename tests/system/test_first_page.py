@@ -11,8 +11,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser
 
-from tests.drills.cluster import Cluster
 from tests.support.browser import CHROMIUM
+from tests.support.cluster import Cluster
 from tests.support.first_page import AXE, FirstPage, chromium, visitor
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.typed_client import TypedClient

@@ -17,7 +17,7 @@ from local.data import RunningProcess, read_run
 from local.nats import SETUP
 from services.cli.streams import stores_events
 from tests.drills.archive import broker
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import block_until
 from tests.system.conftest import Dial

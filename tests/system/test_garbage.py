@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clients.codec.base import ClientAccount
 from clients.errors import ConnectionEnded
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.frames import frames
 from tests.system.users import Frame, NativeUser, V2User, new_account

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.conftest import Enter, registered
 from tests.system.users import DialectUser, NativeUser
 

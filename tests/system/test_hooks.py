@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.operating import admin
 from tests.system.test_http_operations import Posted, post, register

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.users import DialectUser
 

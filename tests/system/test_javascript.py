@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.javascript import NODE, WEBSOCKETS, needs_node
 from tests.support.waiting import WAIT_SECONDS

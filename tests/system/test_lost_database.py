@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.data import read_run
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import run_dragoman
 from tests.system.users import V2User, new_account
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clients.errors import ConnectionEnded
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.system.mail import Postbox, visit
 from tests.system.operating import admin
 from tests.system.test_http_operations import post

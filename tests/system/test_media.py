@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.edge.identicons import avatar_png
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Dial

@@ -13,7 +13,7 @@ from clients.errors import ConnectionEnded
 from services.edge.dialects.native.operation import Operation
 from services.edge.dialects.native.operations import OPERATIONS
 from shared.settings import EdgeSettings
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter, registered
 from tests.system.operating import admin

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.contract.ids import SYSTEM_ACCOUNT
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.operating import admin
 from tests.system.users import DialectUser
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.operating import admin, await_ready
 from tests.system.users import V2User

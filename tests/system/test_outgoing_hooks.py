@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.hook_receiver import HookReceiver, Received
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.test_http_operations import Posted, post, register

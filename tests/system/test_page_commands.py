@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.test_commands import PAGES, ROOT, commands
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import DRAGOMAN, run
 from tests.system.conftest import Dial
 from tests.system.users import V2User

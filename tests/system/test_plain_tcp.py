@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.users import Frame, TcpUser, V2User
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from clients.resuming import CommandRejected, FileStorage, ResumingClient
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.system.conftest import Enter

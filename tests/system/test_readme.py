@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.installed import install
 from tests.system.typed_client import TypedClient

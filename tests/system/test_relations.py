@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.users import DialectUser
 
 pytestmark = pytest.mark.xdist_group("system")

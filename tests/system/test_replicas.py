@@ -11,9 +11,8 @@ import pytest
 from local.fork_server import ForkServer
 from local.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.stack import ServiceProcess, Stack
 from tests.system.conftest import Dial
-from tests.system.databases import databases
-from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
 
 pytestmark = pytest.mark.xdist_group("postgresql")
@@ -31,7 +30,7 @@ def replicas(
     process_group: ProcessGroup, fork_server: ForkServer, dial: Dial,
 ) -> Iterator[tuple[list[ServiceProcess], list[ServiceProcess]]]:  # fmt: skip
     """Two of message, two edges, and one of each other service."""
-    with databases(postgres_server) as url:
+    with postgres_server.databases() as url:
         stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
         with stack.running("auth", "session", "message", "message", "edge", "edge") as services:
             yield services[2:4], services[4:6]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.conftest import Enter
 from tests.system.users import DialectUser, NativeUser, V2User
 

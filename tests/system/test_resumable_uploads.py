@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from local.process_group import ProcessGroup
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.support.servers import S3Server
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.users import NativeUser

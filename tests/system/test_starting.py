@@ -11,9 +11,8 @@ import pytest
 from local.fork_server import ForkServer
 from local.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.stack import ServiceProcess, Stack
 from tests.support.waiting import block_until
-from tests.system.databases import databases
-from tests.system.stack import ServiceProcess, Stack
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 
@@ -30,7 +29,7 @@ def start(
 ) -> Iterator[Start]:  # fmt: skip
     """Starts services of these names, on migrated databases."""
     running: dict[str, ServiceProcess] = {}
-    with databases(postgres_server) as url:
+    with postgres_server.databases() as url:
         stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
         stack.migrate()
 

@@ -14,7 +14,7 @@ import pytest
 
 from clients.codec import CODECS
 from local.ports import free_port
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.system.conftest import Dial
 from tests.system.typed_client import CLIENT, ScreenReader, TypedClient

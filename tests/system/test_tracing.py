@@ -13,8 +13,8 @@ from local.fork_server import ForkServer
 from local.process_group import ProcessGroup
 from tests.support.collector import Collector, Seen
 from tests.support.servers import NatsServer, ValkeyServer
+from tests.support.stack import ServiceProcess, Stack
 from tests.system.conftest import Dial
-from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
 
 _WORDS = "meet me at the old oak"

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 from tests.system.test_hooks import post_hook
 from tests.system.test_media import PNG, http
 from tests.system.users import NativeUser, V2User, account_of

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.drills.cluster import RELAXED, Cluster
+from tests.support.cluster import RELAXED, Cluster
 from tests.system.conftest import Dial
 from tests.system.mail import Postbox, visit
 from tests.system.users import V2User, new_account

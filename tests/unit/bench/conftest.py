@@ -8,7 +8,7 @@ import pytest
 
 from bench.measurement.system import MeasuredSystem
 from local.probes import listens
-from tests.drills.cluster import Cluster
+from tests.support.cluster import Cluster
 
 
 @pytest.fixture(scope="package")

@@ -5,8 +5,7 @@ import pytest
 from bench.measurement.progress import ProgressLine
 from bench.measurement.slo import Bounds, FloodResult
 from bench.measurement.system import SystemSize, own_system
-from bench.scenarios.flood import flood
-from bench.scenarios.overload import OverloadOptions, max_connections, overload
+from bench.scenarios.overload import OverloadOptions, flood, max_connections, overload
 from tests.unit.bench.faulty_server import faulty_server, honest
 
 pytestmark = pytest.mark.xdist_group("bench")

@@ -27,7 +27,6 @@ from shared.migrate import require_current, upgrade
 from shared.settings import Settings
 from shared.settings_loader import load
 from tests.support.servers import PostgresServer
-from tests.system.databases import databases
 
 DIGEST, RECORD = "0" * 64, "1" * 32
 
@@ -265,12 +264,12 @@ def test_a_restore_into_postgresql_that_fails_leaves_no_table(
 ) -> None:
     kept = tmp_path / "kept"
     monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
-    with databases(postgres_server) as before:
+    with postgres_server.databases() as before:
         for service in SERVICES:
             upgrade(service, settings_of(before).database_url(service))
         made = dragoman("backup", kept, "--data", installation, "--set", f"database.url={before}")
         assert made.exit_code == 0, made.output
-    with databases(postgres_server) as after:
+    with postgres_server.databases() as after:
         options = ("restore", kept, "--data", tmp_path / "fresh", "--set", f"database.url={after}")
         with monkeypatch.context() as failing:
             failing.setattr(archive, "_copy_media", fail_after_a_file)
@@ -286,7 +285,7 @@ def one_database(server: PostgresServer) -> Iterator[str]:
         yield url.replace("+psycopg", "")
 
 
-@pytest.mark.parametrize("made", [one_database, databases])
+@pytest.mark.parametrize("made", [one_database, PostgresServer.databases])
 def test_restore_brings_back_postgresql(
     installation: Path, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, made: object
 ) -> None:

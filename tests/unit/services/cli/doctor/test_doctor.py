@@ -23,7 +23,6 @@ from shared.contract.permissions import BUS_USERS, BusUser
 from shared.contract.subjects import LOGIN
 from tests.support.databases import forgotten_transaction
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
-from tests.system.databases import databases
 from tests.unit.services.cli.installed import write_installation
 
 FEW = "edge.max_connections=10"
@@ -131,7 +130,7 @@ async def test_database_not_migrated(installation: Path) -> None:
 
 
 async def test_postgresql_databases(installation: Path, postgres_server: PostgresServer) -> None:
-    with databases(postgres_server) as url:
+    with postgres_server.databases() as url:
         setting = f"database.url={url}"
         result = await doctor(installation, setting, services=("auth",))
         assert "is at revision none" in result.output
@@ -145,7 +144,7 @@ async def test_postgresql_databases(installation: Path, postgres_server: Postgre
 
 
 async def test_a_read_only_database(installation: Path, postgres_server: PostgresServer) -> None:
-    with databases(postgres_server) as url:
+    with postgres_server.databases() as url:
         setting = f"database.url={url}"
         await asyncio.to_thread(CliRunner().invoke, main, ["migrate", "--set", setting, "auth"])
         with postgres_server.read_only(url.replace("{service}", "auth")):
@@ -155,7 +154,7 @@ async def test_a_read_only_database(installation: Path, postgres_server: Postgre
 
 
 async def test_a_forgotten_transaction(installation: Path, postgres_server: PostgresServer) -> None:
-    with databases(postgres_server) as url:
+    with postgres_server.databases() as url:
         setting = f"database.url={url}"
         await asyncio.to_thread(CliRunner().invoke, main, ["migrate", "--set", setting, "message"])
         with forgotten_transaction(url.replace("{service}", "message"), "LOCK TABLE heads"):

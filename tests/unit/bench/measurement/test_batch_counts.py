@@ -1,4 +1,4 @@
-from bench.measurement.stage_counts import counted, stage_counts
+from bench.measurement.batch_counts import batch_counts, counted
 from local.ports import free_port
 
 _EXPOSITION = """# HELP dragoman_message_batch_rows Messages in one transaction
@@ -17,4 +17,4 @@ def test_series_of_one_name_are_added() -> None:
 
 
 def test_a_process_that_does_not_answer_is_left_out() -> None:
-    assert set(stage_counts([free_port()]).values()) == {0.0}
+    assert set(batch_counts([free_port()]).values()) == {0.0}

@@ -1,4 +1,4 @@
-"""`python -m bench.stages.joining`: how long messages of a big group take while accounts join it.
+"""`python -m tests.stages.joining`: how long messages of a big group take while accounts join it.
 
 All connected members are on one edge. The group is broadcast, so the edge must know its members at each message's
 version. Times are those from sending to each receipt, on the machine of the server: without joins, then with them.
@@ -21,10 +21,10 @@ from bench.load.recorder import SECOND, until
 from bench.measurement.run import machine
 from bench.measurement.system import MeasuredSystem, SystemSize, own_system
 from bench.population.seeding import Seeder
-from bench.stages.timing import percentiles
 from clients.aio import AsyncConnection, Listener, NullListener, connect
 from clients.codec.base import ClientAccount, Codec
 from clients.codec.events import ServerReply
+from tests.stages.timing import percentiles
 
 _AT_ONCE = 32
 _RUN = 1
@@ -32,7 +32,7 @@ _PADDING = b"x" * 100
 _PATIENCE_SECONDS = 20.0
 
 
-class Plan(NamedTuple):
+class JoinPlan(NamedTuple):
     """`connected` of `members` are on the edge; `joins` and `messages` a second, for `seconds` in each phase."""
 
     members: int
@@ -69,7 +69,7 @@ class Audience(NullListener):
         self._observed.ended += 1
 
 
-async def measure(target: MeasuredSystem, plan: Plan) -> list[str]:
+async def measure(target: MeasuredSystem, plan: JoinPlan) -> list[str]:
     """Lines about it. Raises ClientError."""
     assert target.installation is not None
     edge, joining = target.edges[0], int(plan.joins * plan.seconds)
@@ -117,7 +117,7 @@ async def _log_in(
     return await gather_all(map(log_in, accounts))
 
 
-async def _send(sender: AsyncConnection, owner: ClientAccount, chat: int, plan: Plan) -> int:
+async def _send(sender: AsyncConnection, owner: ClientAccount, chat: int, plan: JoinPlan) -> int:
     """Sends at a steady pace; returns the number of messages."""
     write, count = NATIVE.message_writer(owner, chat), int(plan.messages * plan.seconds)
     began = time.monotonic_ns()
@@ -143,7 +143,7 @@ async def _join(newcomers: Sequence[tuple[ClientAccount, AsyncConnection]], chat
 
 async def _arrival(times: Sequence[float], expected: int) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while len(times) < expected and time.monotonic() < deadline:  # noqa: ASYNC110 (no event for each delivery)
+    while len(times) < expected and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
 
 
@@ -151,14 +151,14 @@ def _described(times: Sequence[float]) -> str:
     return f"{percentiles(times)}, last {max(times):.1f}" if times else "nothing"
 
 
-async def _main(plan: Plan, settings: Sequence[str]) -> None:
+async def _main(plan: JoinPlan, settings: Sequence[str]) -> None:
     async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
         lines = await asyncio.to_thread(lambda: uvloop.run(measure(target, plan)))  # it cannot start processes so
     sys.stdout.write("\n".join([machine(), f"{plan.members:,} members, {plan.connected:,} connected", *lines]) + "\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.stages.joining", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stages.joining", description=__doc__)
     parser.add_argument("--members", type=int, default=20_000, help="of the group (default 20000)")
     parser.add_argument("--connected", type=int, default=2_000, help="of these (default 2000)")
     parser.add_argument("--joins", type=float, default=20.0, help="a second (default 20)")
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each phase (default 10)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the system")
     given = parser.parse_args()
-    plan = Plan(given.members, given.connected, given.joins, given.messages, given.seconds)
+    plan = JoinPlan(given.members, given.connected, given.joins, given.messages, given.seconds)
     asyncio.run(_main(plan, given.set))
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.stages.stages import stages
-from bench.stages.timing import microseconds
+from tests.stages.stages import stages
+from tests.stages.timing import microseconds
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 

@@ -1,4 +1,4 @@
-"""`python -m bench.stages.resuming`: how long a `sync` takes after an absence, and how much it sends.
+"""`python -m tests.stages.resuming`: how long a `sync` takes after an absence, and how much it sends.
 
 A user of native has been away while each of its many chats got messages: groups of two, or private chats. Its client
 requests the last active chats, with their newest messages; another one has missed nothing. The times are those of the
@@ -16,9 +16,9 @@ from typing import Any
 from bench.measurement.run import machine
 from bench.measurement.system import MeasuredSystem, SystemSize, own_system
 from bench.population.seeding import Seeder
-from bench.stages.timing import percentiles
 from clients.aio import AsyncConnection, connect
 from clients.codec.native import NativeCodec
+from tests.stages.timing import percentiles
 
 _WINDOW, _TIMELINE = 30, 20
 _MEMBERS = 2
@@ -116,7 +116,7 @@ async def _main(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.stages.resuming", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stages.resuming", description=__doc__)
     parser.add_argument("--chats", type=int, default=2_000, help="of the user (default 2000)")
     parser.add_argument("--messages", type=int, default=100, help="in each chat (default 100)")
     parser.add_argument("--private", action="store_true", help="private chats, each with another user")

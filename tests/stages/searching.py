@@ -1,4 +1,4 @@
-"""`python -m bench.stages.searching`: how long a search takes, how long indexing, and what posts take beside it.
+"""`python -m tests.stages.searching`: how long a search takes, how long indexing, and what posts take beside it.
 
 Each database gets messages of Chinese words with the frequencies of a language, in chats of which a tenth hold most of
 them. The account is a member of the chats of the largest size and of others.
@@ -52,12 +52,12 @@ _unpack = msgspec.msgpack.Decoder(ChatList).decode
 Queries = dict[str, Iterator[SearchMessages]]
 
 
-class Writer:
+class MessageMaker:
     """Makes messages; the same ones at each run."""
 
     def __init__(self, messages: int) -> None:
         self.messages = messages
-        self._random = random.Random(7)  # noqa: S311 (no secret)
+        self._random = random.Random(7)
         characters = [chr(self._random.randrange(0x4E00, 0x9000)) for _ in range(2_500)]
         self.words = ["".join(self._random.choices(characters, k=2)) for _ in range(_WORDS)]
         self._frequencies = [1 / rank for rank in range(1, _WORDS + 1)]
@@ -111,7 +111,7 @@ async def measure(url: str, messages: int, searches: int) -> list[str]:
     """A database that has messages already is searched, and nothing is written there."""
     tune_garbage_collection()  # as in a service
     upgrade("message", url)
-    database, writer = Database(url), Writer(messages)
+    database, writer = Database(url), MessageMaker(messages)
     try:
         store = MessageStore(database)
         is_filled = await database.read(lambda connection: connection.scalar(_ANY) is not None)
@@ -124,7 +124,7 @@ async def measure(url: str, messages: int, searches: int) -> list[str]:
         await database.close()
 
 
-async def _fill(store: MessageStore, writer: Writer) -> list[str]:
+async def _fill(store: MessageStore, writer: MessageMaker) -> list[str]:
     for start in range(0, writer.messages, _POSTED):
         await store.post(writer.drafts(min(_POSTED, writer.messages - start)))
     return [await _index(store, writer.messages)]
@@ -153,7 +153,7 @@ def _sizes(connection: sa.Connection) -> str:
     return "MiB: " + ", ".join(f"{table} {int(size) / 2**20:.0f}" for table, size in found.items())
 
 
-async def _search(store: MessageStore, writer: Writer, chats: Sequence[ChatId], searches: int) -> list[str]:
+async def _search(store: MessageStore, writer: MessageMaker, chats: Sequence[ChatId], searches: int) -> list[str]:
     packed = _pack(ChatList([ChatEntry(chat, 1, 1) for chat in chats]))
 
     async def list_chats(_: ListChats) -> ChatList:
@@ -167,7 +167,7 @@ async def _search(store: MessageStore, writer: Writer, chats: Sequence[ChatId], 
     return lines
 
 
-async def _post_beside(store: MessageStore, writer: Writer) -> list[str]:
+async def _post_beside(store: MessageStore, writer: MessageMaker) -> list[str]:
     """In turns, with the indexer and without."""
     times: dict[str, list[float]] = {"no indexer": [], "beside the indexer": []}
     for turn in range(8):
@@ -217,7 +217,7 @@ def _show(lines: Sequence[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.stages.searching", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stages.searching", description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000_000, help="in the database (default 1000000)")
     parser.add_argument("--searches", type=int, default=300, help="of each kind (default 300)")
     parser.add_argument(

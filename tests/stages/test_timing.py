@@ -1,6 +1,6 @@
 import asyncio
 
-from bench.stages.timing import microseconds
+from tests.stages.timing import microseconds
 
 
 async def test_the_fastest_round_counts_by_what_was_done_in_it() -> None:

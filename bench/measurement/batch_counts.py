@@ -13,7 +13,7 @@ _SERIES = {
 }
 
 
-def stage_counts(ports: Iterable[int]) -> dict[str, float]:
+def batch_counts(ports: Iterable[int]) -> dict[str, float]:
     """The sums over processes with these operations ports: `requests` of edges, `commits`, `envelopes` to edges,
     `rosters` requested from session. A process that does not answer is left out."""
     counts = dict.fromkeys(_SERIES.values(), 0.0)

@@ -4,7 +4,7 @@ import pytest
 
 from bench.load.verifier import Faults
 from bench.measurement.result import Result
-from bench.stages.comparing import costs, table
+from tests.stages.comparing import costs, table
 
 
 def test_the_costs_of_replicas_are_added() -> None:

@@ -1,4 +1,4 @@
-"""`python -m bench.stages.comparing OTHER pairs --people 40`: what a message costs this checkout and another one.
+"""`python -m tests.stages.comparing OTHER pairs --people 40`: what a message costs this checkout and another one.
 
 The speed of a shared machine changes by more than two builds differ. So both builds run the scenario at the same time:
 each moment is the same for both, and the ratios of their processor time by message differ little between rounds. OTHER
@@ -65,7 +65,7 @@ def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.stages.comparing", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stages.comparing", description=__doc__)
     parser.add_argument("other", type=Path, help="the other checkout")
     parser.add_argument("--rounds", type=int, default=4, help="default 4")
     parser.add_argument("--here", default="", metavar="OPTIONS", help="for this checkout alone")

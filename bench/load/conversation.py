@@ -1,11 +1,11 @@
-"""Conversations over lasting connections, in open loop or in closed loops."""
+"""Conversations over lasting connections, in open loop (also with steps of the rate) or in closed loops."""
 
 import asyncio
 import time
 from itertools import cycle
 
-from bench.load import protocol
 from bench.load.pacing import Pace
+from bench.load.protocol import Job, Surge, Talk
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.session import Conversations, ConversationWorkload, Loop
 
@@ -15,7 +15,7 @@ _SENT_AT_ONCE = 200
 class ConversationRun(ConversationWorkload):
     """Carries out the task `Talk`."""
 
-    def __init__(self, job: protocol.Job, task: protocol.Talk, recorder: Recorder) -> None:
+    def __init__(self, job: Job, task: Talk, recorder: Recorder) -> None:
         super().__init__(job, Conversations(job, task.size, recorder))
         self._task = task
         self._open_loop = OpenLoop(self.conversations)
@@ -53,3 +53,23 @@ class OpenLoop:
                 next(self._next_sender).send(due)
                 if number % _SENT_AT_ONCE == 0:  # receive even when sending late
                     await asyncio.sleep(0)
+
+
+class SurgeRun(ConversationWorkload):
+    """Carries out the task `Surge`: the rate changes from step to step."""
+
+    def __init__(self, job: Job, task: Surge, recorder: Recorder) -> None:
+        super().__init__(job, Conversations(job, task.size, recorder))
+        self._steps = task.steps
+        self._open_loop = OpenLoop(self.conversations)
+
+    async def run(self, at: int) -> None:
+        recorder = self.conversations.recorder
+        recorder.open(at, sum(step.seconds for step in self._steps))
+        await until(at)
+        watching = asyncio.create_task(recorder.watch(lambda: self.conversations.counts), name="watch")
+        for step in self._steps:
+            end = at + int(step.seconds * SECOND)
+            await self._open_loop.send_paced(Pace(step.rate, at, end))
+            at = end
+        await watching

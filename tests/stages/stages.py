@@ -10,7 +10,6 @@ from unittest.mock import patch
 
 from prometheus_client import CollectorRegistry
 
-from bench.stages.timing import Work
 from clients.codec import CODECS
 from clients.codec.base import ClientAccount
 from services.edge.dialects.base import ConnectionInfo
@@ -35,6 +34,7 @@ from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import LimitsSettings
 from tests import vectors
+from tests.stages.timing import Work
 from tests.support.servers import NatsServer, ValkeyServer
 
 _TEXT = "x" * 150
@@ -80,7 +80,7 @@ async def _decoding(entry: Entry) -> AsyncIterator[Work]:
 def _message_frame(entry: Entry) -> bytes:
     """The frame of a message to a group, from the dialect's client codec or, without one, from its vectors."""
     if entry.name in CODECS:
-        head, tail = CODECS[entry.name].message_parts(ClientAccount(number=12, token="t.o.k"), 34)  # noqa: S106
+        head, tail = CODECS[entry.name].message_parts(ClientAccount(number=12, token="t.o.k"), 34)
         return head + _TEXT.encode() + tail
     for vector in vectors.load(entry.name).vectors:
         post = (vector.command or {}).get("PostMessage")

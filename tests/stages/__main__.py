@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 from bench.measurement.run import machine
-from bench.stages.report import Results, store, stored, table
-from bench.stages.stages import stages
-from bench.stages.timing import microseconds
 from local.process_group import ProcessGroup
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
+from tests.stages.report import Results, store, stored, table
+from tests.stages.stages import stages
+from tests.stages.timing import microseconds
 from tests.support.servers import NatsServer, ValkeyServer
 
 

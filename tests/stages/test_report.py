@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from bench.stages.report import Results, store, stored, table
+from tests.stages.report import Results, store, stored, table
 
 
 def test_results_are_shown_beside_the_stored_ones(tmp_path: Path) -> None:
