@@ -31,7 +31,7 @@ MESSAGE_OVERHEAD_BYTES: Final = 64
 UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 """The same for an unread message, with the member pair of its chat."""
 
-_CHAT_BYTES = 82
+_CHAT_BYTES = 100
 _RANGE_BYTES = 20
 _PROFILE_OVERHEAD_BYTES: Final = 16
 _CHARACTER_BYTES: Final = 4

@@ -170,7 +170,8 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
     SyncChat after it, without the account's own messages and without the indexes in `delivered` (inclusive ranges above
     `delivered_index` that are delivered). `left_out`: the messages of others between `delivered_index` and
     `missed_from`, which are too many to be pushed; 0 also if messages are not requested. `last_time`: of the head, Unix
-    milliseconds; 0: not known."""
+    milliseconds; 0: not known. `first_index`: the first that the account may see, 0: not known; `rev`: of the chat's
+    last change."""
 
     chat: ChatId
     head: int
@@ -182,6 +183,8 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
     pair: MemberPair | None = None
     last_time: int = 0
     left_out: int = 0
+    first_index: int = 0
+    rev: int = 0
 
 
 class Synced(msgspec.Struct, frozen=True):

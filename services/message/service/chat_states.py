@@ -18,6 +18,7 @@ class AccountChat(NamedTuple):
     head: int
     cursor: Cursor
     last_time: int
+    rev: int
 
     @property
     def chat(self) -> ChatId:
@@ -57,8 +58,8 @@ def chat_states(
     cursors = snapshot.cursors([(account, entry.chat) for account, entries in lists.items() for entry in entries])
 
     def state(account: AccountId, entry: ChatEntry) -> AccountChat:
-        head, time, _ = activity.get(entry.chat, Activity())
+        head, time, rev = activity.get(entry.chat, Activity())
         cursor = from_joining(cursors.get((account, entry.chat), Cursor()), max(entry.unread_from, entry.first_index))
-        return AccountChat(entry, head, cursor, time)
+        return AccountChat(entry, head, cursor, time, rev)
 
     return {account: [state(account, entry) for entry in entries] for account, entries in lists.items()}

@@ -312,13 +312,14 @@ async def list_all_chats(list_chats: RequestChatList, account: AccountId, *, sta
 
 
 def _chat_sync(state: AccountChat, first: int, page: "_MessagePage", left_out: int) -> ChatSync:
-    entry, head, cursor, time = state
+    entry, head, cursor, time, rev = state
     page.spend(chat_size(len(cursor.above)))
     messages = page.take(entry.chat)
     upto, delivered = page.upto(messages, head, first - 1), list(cursor.above)
     return ChatSync(
-        entry.chat, head, cursor.delivered_index, first, upto, delivered, messages, entry.pair, time, left_out
-    )
+        entry.chat, head, cursor.delivered_index, first, upto, delivered, messages, entry.pair, time, left_out,
+        entry.first_index, rev,
+    )  # fmt: skip
 
 
 class _Audience(NamedTuple):

@@ -27,8 +27,8 @@ class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
 
 class ChatEvent(ChatResult, tag_field="ev", tag="chat"):
     """The account is in a chat that is new to it. `members`: at most the first hundred. `head`, `rev`: of the chat when
-    the account joined; `first`: the first index that it may see. All three are left out if they are not known: the news
-    of the join was lost."""
+    the account joined, or was found to have joined; `first`: the first index that it may see. All three are left out
+    only while a server of an older version tells the join."""
 
     head: int | UnsetType = UNSET
     first: int | UnsetType = UNSET

@@ -140,8 +140,9 @@ class FakeBackend:
         left_out = 0 if known else len(missed)
         above = list(state.above)
         return ChatSync(
-            chat, room.head, state.delivered_index, first, upto, above, shown, last_time=time, left_out=left_out
-        )
+            chat, room.head, state.delivered_index, first, upto, above, shown, last_time=time, left_out=left_out,
+            first_index=room.members[account][0], rev=5,
+        )  # fmt: skip
 
     def sync_chat(self, request: SyncChat) -> ChatSynced:
         room = self.chats[request.chat]

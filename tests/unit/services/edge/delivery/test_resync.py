@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from services.edge.canonical.events import ChatJoined
 from shared.contract.edge import Envelope
-from shared.contract.ids import NodeId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import Sync
 from shared.presence import Presence
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.delivery.test_local_chats import NotifiedRecipient
 from tests.unit.services.edge.edge_client import EdgeClient
 
 
@@ -67,6 +69,9 @@ async def test_a_chat_without_notice_and_envelopes_is_discovered(cluster: EdgeCl
     (alice, *rest) = await log_in(cluster, 1, *others)
     second = await cluster.client(1)
     await second.until_synced()
+    recipient = NotifiedRecipient(99)
+    edge.accounts.attach(AccountId(1), recipient, 0.0)
+    await cluster.message.send_texts(7, 3, "before")
     cluster.session.silent = True
     await cluster.session.join(7, 1)
 
@@ -76,14 +81,15 @@ async def test_a_chat_without_notice_and_envelopes_is_discovered(cluster: EdgeCl
     cluster.message.on_envelope = not_for_alice
     await cluster.message.send_texts(7, 3, "a", "b")
     for device in rest:
-        await device.until_texts(7, "a", "b")
+        await device.until_texts(7, "before", "a", "b")
     cluster.message.on_envelope = pass_envelope
     edge.resync.mark_stale("a test")
     for device in (alice, second):
         await device.until_texts(7, "a", "b")
         assert device.events == [("ChatJoined", 7)]
+    assert recipient.events == [ChatJoined(ChatId(7), head=3, first=2, rev=5)]
     await cluster.message.send_texts(7, 3, "c")
-    for device in (alice, second, *rest):
+    for device in (alice, second):
         await device.until_texts(7, *"abc")
 
 

@@ -98,7 +98,7 @@ def harness(database: Database) -> QueryHarness:
 @pytest.fixture
 def small_replies(database: Database) -> QueryHarness:
     """With small replies and few unread messages per chat."""
-    return QueryHarness(database, MessageSettings(reply_bytes=740, pushed_per_chat=4))
+    return QueryHarness(database, MessageSettings(reply_bytes=794, pushed_per_chat=4))
 
 
 def indexes(messages: list[Message]) -> list[int]:
@@ -119,6 +119,7 @@ async def test_a_sync_holds_unread_messages_of_other_senders(harness: QueryHarne
     assert room.delivered == [(4, 5)]
     assert (hall.chat, *chat_fields(hall)) == (HALL, 0, 0, 1, 0, [])
     assert {message.body for message in room.messages} == {b"x"}
+    assert (room.first_index, room.rev, hall.first_index, hall.rev) == (1, 0, 1, 0)
 
 
 async def test_messages_before_the_join_are_not_unread(harness: QueryHarness) -> None:
