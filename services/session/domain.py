@@ -23,7 +23,7 @@ LOBBY = ChatId(1)
 LOBBY_NAME = "Lobby"
 DELETED_NICKNAME = "已注销用户"
 
-_NAMES_IN_DEFAULT_NAME = 3
+NAMES_IN_DEFAULT_NAME = 3
 _CHANGE_TIMES = ("edit_seconds", "recall_seconds")
 _GROUP_FIELDS = (
     "name", "avatar", "avatar_hash", "topic", "join_policy", "receipts", "history_for_new", *_CHANGE_TIMES,
@@ -61,7 +61,7 @@ def next_owner(candidates: Iterable[OwnerCandidate]) -> OwnerCandidate | None:
 
 def default_name(nicknames: Sequence[str], limit: int, language: Language = "zh") -> str:
     """The name of a chat created without one: its first members' nicknames, cut to the limit on names."""
-    return _SEPARATORS[language].join(nicknames[:_NAMES_IN_DEFAULT_NAME])[:limit]
+    return _SEPARATORS[language].join(nicknames[:NAMES_IN_DEFAULT_NAME])[:limit]
 
 
 def private_name(nicknames: Mapping[AccountId, str], pair: MemberPair) -> str:

@@ -52,7 +52,7 @@ class ProfileRow(SessionBase, table=True):
 class ChatRow(SessionBase, table=True):
     """`size`: the number of current members; `seats`: of all members ever; `owner` 0: none.
     `receipts`: members see what the others have read. `edit_seconds`, `recall_seconds`,
-    `history_for_new`: see Chat.
+    `history_for_new`: see Chat. `default_name`: what was made of nicknames; it is the name until somebody gives one.
     `pair`: the two members of a private or notice chat ("1:2", the lower id first); unique, so a pair has one chat."""
 
     __tablename__ = "chat"
@@ -75,6 +75,7 @@ class ChatRow(SessionBase, table=True):
     edit_seconds: int | None = Field(sa_type=sa.BigInteger)
     recall_seconds: int | None = Field(sa_type=sa.BigInteger)
     history_for_new: bool | None = None
+    default_name: str | None = None
 
 
 class MemberRow(SessionBase, table=True):

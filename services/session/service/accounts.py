@@ -53,6 +53,9 @@ class AccountProfiles:
         self._metrics = metrics
         self._limits = settings.limits
         self._reserved = settings.notices.name
+        self._default_name = partial(
+            domain.default_name, limit=settings.limits.group_name_characters, language=settings.language
+        )
         self._lobby = settings.auth.lobby
         self._broadcast_members = settings.message.broadcast_members
 
@@ -152,6 +155,9 @@ class AccountProfiles:
         erase = partial(profiles.erase_profile, account=account, uuid=str(uuid.uuid4()), now=now_ms())
         if await self._database.write(erase):
             self._metrics.erased.inc()
+        await self._database.write(
+            partial(account_removal.name_groups_again, account=account, name_of=self._default_name, now=now_ms())
+        )
         while left := await self._leave_batch(account):
             self._metrics.memberships_ended.inc(left)
         while await self._database.write(partial(friends.end_friendships, account=account, now=now_ms())):

@@ -1,10 +1,11 @@
 """A deleted account leaves its chats, a number of them in each transaction."""
 
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
 
 import sqlalchemy as sa
 
-from services.session.domain import LOBBY, private_name
+from services.session.domain import DELETED_NICKNAME, LOBBY, NAMES_IN_DEFAULT_NAME, private_name
 from services.session.store import hooks, reports
 from services.session.store.departures import LeftChat, LockedChat, end_memberships
 from services.session.store.sql import IS_MEMBER, parse_pair, touch
@@ -27,6 +28,21 @@ def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadca
     _rename_private_chats(connection, [one.chat for one in left])
     _touch_remaining(connection, [one.chat for one in left], now)
     return left
+
+
+def name_groups_again(
+    connection: sa.Connection, account: AccountId, name_of: Callable[[Sequence[str]], str], now: int
+) -> None:
+    """Names that were made of nicknames are made again, without this account's, also in groups that it has left."""
+    named = sa.select(chat.c.id, chat.c.name, chat.c.default_name).join(member).where(member.c.account == account)
+    locked = named.where(chat.c.default_name.is_not(None)).order_by(chat.c.id).with_for_update(key_share=True, of=chat)
+    for number, name, former in connection.execute(locked).all():
+        others = sa.select(profile.c.nickname).join(member, member.c.account == profile.c.id)
+        others = others.where(member.c.chat == number, member.c.account != account, IS_MEMBER)
+        first = connection.scalars(others.order_by(member.c.seat).limit(NAMES_IN_DEFAULT_NAME))
+        made = name_of(first.all()) or DELETED_NICKNAME
+        values = {"name": made, "updated": now} if name == former else {}
+        connection.execute(sa.update(chat).where(chat.c.id == number).values(default_name=made, **values))
 
 
 def unfinished_deletions(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:

@@ -105,8 +105,9 @@ def create_group(
     require_unblocked(connection, request.actor, members, "members")
     check_chat_count(count_groups(connection, [request.actor]).get(request.actor, 0), limits)
     first = [nicknames[account] for account in members[:3]]
-    name = request.name or default_name(first, limits.group_name_characters, language)
-    values = _default_values(name, request.actor, now) | {
+    made = None if request.name else default_name(first, limits.group_name_characters, language)
+    values = _default_values(made or request.name, request.actor, now) | {
+        "default_name": made,
         "join_policy": request.join_policy,
         "avatar": request.avatar,
         "avatar_hash": request.avatar_hash,

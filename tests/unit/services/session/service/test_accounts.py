@@ -10,6 +10,7 @@ from shared.contract.model import JoinPolicy, ProfileSummary, Role
 from shared.contract.session import (
     ChatEntry,
     ChatList,
+    EndMembership,
     EnsureProfile,
     FindAccounts,
     FoundAccounts,
@@ -19,6 +20,7 @@ from shared.contract.session import (
     ListPendingNotices,
     ListRequests,
     ProfileSummaries,
+    RenameChat,
     RequestFriendship,
     RequestMembership,
     Requests,
@@ -169,6 +171,20 @@ async def test_a_profile_that_the_version_before_has_created_is_marked(peers: Bu
 
 
 # Deletion
+
+
+async def test_the_names_of_groups_give_up_a_deleted_nickname(peers: BusPeers) -> None:
+    """Of those that were made of nicknames, and that nobody has changed."""
+    made = (await peers.create(ANN, CEM, actor=BOB)).chat.id
+    left = (await peers.create(BOB, actor=CEM)).chat.id
+    await peers.edge.request(on.END_MEMBERSHIP, EndMembership(left, BOB, actor=BOB))
+    named = (await peers.create(ANN, BOB, actor=CEM, name="n2、n1")).chat.id
+    renamed = (await peers.create(ANN, actor=BOB)).chat.id
+    await peers.edge.request(on.RENAME_CHAT, RenameChat(renamed, "n2 and n1", actor=BOB))
+    await peers.erase(BOB)
+    seen = {made: ANN, left: CEM, named: ANN, renamed: ANN}
+    names = [(await peers.edge.request(on.GET_CHAT, GetChat(chat, actor))).chat.name for chat, actor in seen.items()]
+    assert names == ["n1、n3", "n3", "n2、n1", "n2 and n1"]
 
 
 async def test_erased_account_leaves_its_chats(peers: BusPeers) -> None:
