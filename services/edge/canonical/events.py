@@ -19,9 +19,9 @@ from shared.contract.model import Role
 
 @dataclass(frozen=True, slots=True)
 class ChatJoined:
-    """The account is in a chat that this connection does not know. When it joined, or was found to
-    have joined, the chat's last message was `head`, and its last change `rev`; `first`: the first index that it may see.
-    None: an older version of session or message has not told."""
+    """The account is in a chat that this connection does not know. When it joined, or was found to have joined, the
+    chat's last message was `head`, and its last change `rev`; `first`: the first index that it may see. None: an older
+    version of session or message has not told."""
 
     chat: ChatId
     head: int | None = None
