@@ -111,10 +111,10 @@ class Resync:
     def _join_discovered(self, local: LocalAccount, entry: ChatSync) -> None:
         """The account is in a chat that this node did not know of. Its missed messages come from the sequencer, or from
         a catch-up if the sequencer has passed them."""
-        is_told = entry.first_index > 0  # not by an older version of message
-        local.notify(
-            ChatJoined(entry.chat, entry.head, entry.first_index, entry.rev) if is_told else ChatJoined(entry.chat)
-        )
+        if entry.first_index:
+            local.notify(ChatJoined(entry.chat, entry.head, entry.first_index, entry.rev))
+        else:  # an older version of message replies
+            local.notify(ChatJoined(entry.chat))
         end = entry.head + 1
         missed = self._first_undelivered(local.account, entry.chat, entry.missed_from, end) - 1
         sequencer = self._chats.sequencer(entry.chat)
