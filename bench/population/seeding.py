@@ -25,7 +25,7 @@ from shared.contract.body import pack_segments
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role, Scheme, Text
 from shared.database import make_engine
-from shared.presence import Presence
+from shared.presence.store import Presence
 
 SECRET = "5e" * 32
 """The password of all accounts, as v2 sends it (sha256 in hex)."""

@@ -84,7 +84,7 @@ from shared.contract import subjects
 from shared.contract.auth import DescribeVerification, OpenVerification, Requester
 from shared.contract.ids import NodeId
 from shared.ops import OpsServer
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.process import cancel_on, tracing
 from shared.redis_server import require_kind
 from shared.settings import Settings

@@ -40,7 +40,7 @@ from shared.contract.subjects import PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.process import cancel_on, tracing
 from shared.readiness import Check
 from shared.redis_server import require_kind

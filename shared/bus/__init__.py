@@ -1,0 +1,1 @@
+"""Requests, publishing and durable events over NATS. Begin with client.py."""

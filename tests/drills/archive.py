@@ -16,7 +16,7 @@ from shared.contract.ids import ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Message, Text
 from shared.contract.subjects import GET_HISTORY
-from shared.presence_scripts import SHARDS
+from shared.presence.scripts import SHARDS
 from shared.settings import NatsSettings, RedisSettings
 from tests.drills.device import Edge
 from tests.drills.records import Entry

@@ -378,7 +378,7 @@ def _forgetful_end() -> None:
 def _forget_join() -> None:
     """Presence does not get some accounts, and the edge does not compare it with its own."""
     from services.edge.presence.local_accounts import LocalAccounts
-    from shared.presence import Presence
+    from shared.presence.store import Presence
 
     join, numbers = Presence.join, count()
 

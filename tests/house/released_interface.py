@@ -24,7 +24,7 @@ from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.dashboard.event_loop import EventLoopMetrics
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.readiness import Readiness
 from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.vectors import path_of

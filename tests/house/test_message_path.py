@@ -38,7 +38,7 @@ from shared.contract.message import Draft, Posted, PostMessages, PostResults, Sy
 from shared.contract.model import Message, Role, Text
 from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database
-from shared.presence import Presence, PresenceSnapshot
+from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import LimitsSettings, MessageSettings, RedisSettings, Settings
 from tests.support.databases import create_tables
 from tests.support.waiting import WAIT_SECONDS

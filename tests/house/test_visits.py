@@ -113,7 +113,7 @@ class System:
 async def system(
     nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[System]:
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     monkeypatch.setattr("shared.database._BRIEF_SECONDS", 60.0)
     session = FakeMembershipService(nats_server, valkey_server)
 

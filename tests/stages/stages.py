@@ -20,7 +20,6 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
 from services.message.store import MessageStore
-from shared import presence
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import ListRevocations, Revocations
@@ -31,7 +30,7 @@ from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message, ProfileSummary, Text
 from shared.database import Database
 from shared.migrate import upgrade
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import LimitsSettings
 from tests import vectors
 from tests.stages.timing import Work
@@ -234,7 +233,7 @@ async def _presence(server: ValkeyServer) -> AsyncIterator[Work]:
         assert found.nodes is not None
         return _MEMBERS
 
-    with patch.object(presence, "_TRUST_SECONDS", 0.0):
+    with patch("shared.presence.store._TRUST_SECONDS", 0.0):
         await edge.beat(_NODE, 60)
         await edge.join(_NODE, accounts)
         yield work

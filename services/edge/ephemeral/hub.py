@@ -21,7 +21,7 @@ from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract.ephemeral import BlocksChanged, ChatMuted, ReadsAnnounced, ReadsWanted, Signal, Typing
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.tasks import Tasks
 from shared.telemetry import log
 

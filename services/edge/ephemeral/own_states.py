@@ -7,11 +7,11 @@ from typing import NamedTuple
 from redis.exceptions import RedisError
 
 from services.edge.presence.local_accounts import LocalAccounts
-from shared import presence_states
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
-from shared.presence_states import GivenState
+from shared.presence import states as presence_states
+from shared.presence.states import GivenState
+from shared.presence.store import Presence
 
 _BATCH = 500
 

@@ -18,8 +18,8 @@ from shared.contract.contacts import FindWatchable
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.presence import Presence
-from shared.presence_states import GivenState
+from shared.presence.states import GivenState
+from shared.presence.store import Presence
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from services.edge.presence.local_accounts import Recipient
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.ids import AccountId
-from shared.presence_states import OFFLINE, GivenState
+from shared.presence.states import OFFLINE, GivenState
 
 _UNKNOWN = GivenState("unknown", 0)
 

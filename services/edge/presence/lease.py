@@ -13,7 +13,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.telemetry import log
 
 _log = log(__name__)

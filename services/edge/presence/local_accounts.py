@@ -23,8 +23,8 @@ from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import ProfileSummary
-from shared.presence import Presence
-from shared.presence_scripts import SHARDS, RegisteredAccounts
+from shared.presence.scripts import SHARDS, RegisteredAccounts
+from shared.presence.store import Presence
 from shared.settings import LimitsSettings
 from shared.telemetry import log
 

@@ -8,8 +8,8 @@ import asyncio
 from redis.exceptions import RedisError
 
 from shared.contract.ids import NodeId
-from shared.presence import Presence
-from shared.presence_scripts import SHARDS
+from shared.presence.scripts import SHARDS
+from shared.presence.store import Presence
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -35,7 +35,7 @@ from shared.contract.edge import RECENT_JOINS, ChangeDelivery, Delivery, Envelop
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, Quote
-from shared.presence import Presence, PresenceSnapshot
+from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings
 from shared.telemetry import log
 

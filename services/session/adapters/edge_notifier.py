@@ -23,7 +23,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import MembershipVersions
 from shared.contract.subjects import NEW_VERSIONS, NOTIFY_ALL, notify
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.tasks import Tasks
 from shared.telemetry import log
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from shared.contract.ids import AccountId
-from shared.presence import Presence
+from shared.presence.store import Presence
 
 
 class PresenceReader:

@@ -18,7 +18,7 @@ from shared.bus.client import Bus
 from shared.dashboard.event_loop import EventLoopMetrics
 from shared.dashboard.panels import Dashboard, PanelKind
 from shared.database import Database
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.readiness import Readiness
 from shared.settings import NatsSettings, RedisSettings
 from shared.telemetry import new_registry

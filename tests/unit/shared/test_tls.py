@@ -23,7 +23,7 @@ from shared.contract import subjects as on
 from shared.contract.ids import AccountId
 from shared.database import Database, DatabaseUnavailable
 from shared.errors import StartupError
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.redis_server import require_kind
 from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings
 from shared.settings_loader import load

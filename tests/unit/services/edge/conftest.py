@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.edge.app import Edge
 from services.edge.dialects.registry import DIALECTS, Dialects
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import Settings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.edge.edge_client import EdgeClient
@@ -112,7 +112,7 @@ async def cluster(
     bus_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[EdgeCluster]:
     """A cluster without an edge."""
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     backend = FakeBackend()
     auth, session = FakeAuthService(bus_server), FakeSessionService(bus_server, backend)
     message = FakeMessageService(bus_server, valkey_server, backend)

@@ -80,7 +80,7 @@ from shared.contract.session import (
     GetProfileSummaries,
     ProfileSummaries,
 )
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.tasks import Tasks
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS

@@ -11,7 +11,7 @@ from local.ports import free_port
 from services.edge.app import serve
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.gateway import Gateway
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import NatsSettings, OpsSettings, Settings
 from tests.support.ops_port import ops_get
 from tests.support.waiting import WAIT_SECONDS

@@ -295,7 +295,10 @@ async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: E
 
 @pytest.mark.parametrize(
     ("step", "failure"),
-    [("shared.bus.client.Bus.request", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
+    [
+        ("shared.bus.client.Bus.request", Unavailable("message.read")),
+        ("shared.presence.store.Presence.leave", RedisError()),
+    ],
 )
 async def test_a_cancelled_flush_loses_nothing(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
@@ -346,7 +349,7 @@ async def test_a_login_does_not_wait_until_others_have_left_presence(
     bob = await cluster.client(2)
     await push(cluster, alice, "a")
     with monkeypatch.context() as stuck:
-        stuck.setattr("shared.presence.Presence.leave", wait)
+        stuck.setattr("shared.presence.store.Presence.leave", wait)
         bob.socket.leave()
         async with asyncio.timeout(WAIT_SECONDS):
             await leaving.wait()

@@ -7,7 +7,6 @@ import pytest
 
 from services.message.service import posting
 from services.message.tables import metadata
-from shared import presence
 from shared.database import Database
 from shared.settings import Settings
 from tests.support.databases import create_tables, empty
@@ -48,7 +47,7 @@ async def env(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[MessageEnvironment]:
     """Session and edges; presence is trusted at once."""
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     async with MessageEnvironment(nats_server, valkey_server).running() as env:
         yield env
 

@@ -35,7 +35,7 @@ from shared.contract.session import (
     MembershipVersions,
 )
 from shared.database import Database
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings
 from tests.support.databases import create_tables
 from tests.support.ops_port import ops_get

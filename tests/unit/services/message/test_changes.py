@@ -31,7 +31,7 @@ from shared.contract.reactions import FindReactors, Reactor, Reactors
 from shared.contract.resume import Resume
 from shared.contract.session import ChangeTimes
 from shared.database import Database
-from shared.presence import Presence, PresenceSnapshot
+from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, Settings
 from tests.unit.services.message.environment import (
     ANN,

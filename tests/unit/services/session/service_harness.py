@@ -36,7 +36,7 @@ from shared.contract.session import (
 )
 from shared.contract.session import Membership as MembershipPage
 from shared.contract.subjects import notify
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import DatabaseSettings, LimitsSettings, OpsSettings, RedisSettings, Settings
 from tests.support.databases import create_tables
 from tests.support.servers import NatsServer, ValkeyServer

@@ -97,7 +97,7 @@ async def test_a_node_that_lost_redis_is_notified_of_all_accounts(
     nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And who is online is unknown meanwhile."""
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     node = NodeId("edge-1")
     peers = BusPeers(nats_server, valkey_server)
     peers.subscribe(node)

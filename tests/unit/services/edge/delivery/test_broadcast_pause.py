@@ -13,7 +13,7 @@ from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.edge import Heartbeat, PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import LimitsSettings, RedisSettings
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient
 

@@ -20,7 +20,7 @@ from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, JoinedAt
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import ChangeKind, MessageChange
 from shared.contract.model import Message, Role
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import LimitsSettings, RedisSettings
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, silent_announcer
 

@@ -371,7 +371,7 @@ async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: EdgeCluster)
 async def test_all_recipients_are_reached_without_presence(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 1000.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 1000.0)
     here, there = await cluster.add_edge(), await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2, 3)
     alice = await cluster.client(1, here)

@@ -8,7 +8,7 @@ from services.edge.canonical.events import ChatJoined
 from shared.contract.edge import Envelope
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import Sync
-from shared.presence import Presence
+from shared.presence.store import Presence
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.delivery.test_local_chats import NotifiedRecipient

@@ -5,9 +5,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.edge.app import Edge
 from services.edge.ephemeral import presence_watch
-from shared import presence_states
 from shared.contract.contacts import FindWatchable
 from shared.contract.ids import AccountId
+from shared.presence import states as presence_states
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 

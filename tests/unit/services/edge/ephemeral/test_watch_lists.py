@@ -3,7 +3,7 @@
 from services.edge.ephemeral.watch_lists import Watcher, WatchLists
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.ids import AccountId
-from shared.presence_states import ACTIVE, OFFLINE, GivenState
+from shared.presence.states import ACTIVE, OFFLINE, GivenState
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient
 
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)

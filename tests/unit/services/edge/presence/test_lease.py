@@ -21,8 +21,8 @@ from services.edge.presence.lease import BEATS_PER_LEASE, Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.edge import Envelope, PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
-from shared.presence_scripts import Command
+from shared.presence.scripts import Command
+from shared.presence.store import Presence
 from shared.settings import LimitsSettings, RedisSettings
 from tests.support.proxy import TcpProxy
 from tests.support.servers import ValkeyServer
@@ -59,7 +59,7 @@ class LeasedNode:
 
 @pytest.fixture(autouse=True)
 def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -292,7 +292,7 @@ async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is lost meanwhile; then edges without a recipient get none any more."""
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 2 * 1.1 / BEATS_PER_LEASE)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 2 * 1.1 / BEATS_PER_LEASE)
     one, other, idle = [await cluster.add_edge(lease_seconds=1.1) for _ in range(3)]
     cluster.backend.add_chat(8, 2, 3)
     await (await cluster.client(2, one)).until_synced()

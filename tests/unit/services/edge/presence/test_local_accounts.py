@@ -14,7 +14,7 @@ from services.edge.presence.local_accounts import LocalAccounts, Recipient
 from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.presence import Presence
+from shared.presence.store import Presence
 from shared.settings import LimitsSettings
 from tests.support.servers import ValkeyServer
 
@@ -91,7 +91,7 @@ class GatedPresence(Presence):
 
 @pytest.fixture
 async def presence(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GatedPresence]:
-    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     presence = GatedPresence(valkey_server)
     await presence.beat(HERE, 10.0)
     yield presence

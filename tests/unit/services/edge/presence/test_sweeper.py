@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 from services.edge.presence import sweeper
 from services.edge.presence.sweeper import Sweeper
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
-from shared.presence_scripts import SHARDS, Command
+from shared.presence.scripts import SHARDS, Command
+from shared.presence.store import Presence
 from tests.support.servers import ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
 

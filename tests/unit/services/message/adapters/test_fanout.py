@@ -13,14 +13,13 @@ from services.message.adapters.fanout import _ENVELOPE_BYTES, Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage
 from services.message.metrics import MessageMetrics
-from shared import presence
 from shared.contract import subjects
 from shared.contract.edge import Envelope, Heartbeat, PresenceIncomplete, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
 from shared.contract.session import GetMembership, Member, Membership
-from shared.presence import Presence, PresenceSnapshot
+from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.message.environment import sole_ownership
@@ -111,7 +110,7 @@ class FanoutHarness:
 
 @pytest.fixture
 async def harness(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FanoutHarness]:
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     harness = FanoutHarness(valkey_server)
     yield harness
     for one in (harness.edge, harness.sessions, harness.own):
@@ -500,15 +499,15 @@ async def test_accounts_are_wanted_while_presence_cannot_be_read_but_not_after_t
         await harness.fanout._check_presence()
         return (await harness.beat()).wants_accounts
 
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 3600.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 3600.0)
     await harness.join(NORTH, ANN)
     assert not await wants(), "presence is young"
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     assert not await wants()
     valkey_server.flush()
     assert await wants()
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 3600.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 3600.0)
     await harness.join(NORTH, ANN)
     assert await wants(), "not all are registered again"
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     assert not await wants()

@@ -24,7 +24,7 @@ from shared.contract.message import Draft, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database, DatabaseUnavailable
-from shared.presence import Presence, PresenceSnapshot
+from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, RedisSettings
 from tests.support.databases import create_tables
 from tests.support.waiting import WAIT_SECONDS

@@ -13,14 +13,13 @@ from services.session.adapters import edge_notifier
 from services.session.adapters.edge_notifier import EdgeNotifier
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import Notification
-from shared import presence
 from shared.bus.client import Bus, pack
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated, FriendshipAnswered, MembershipAnswered, MembershipChanged, Notify
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Role
 from shared.contract.subjects import notify
-from shared.presence import Presence
+from shared.presence.store import Presence
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.session.service_harness import BusPeers, eventually, redis_settings
 
@@ -33,7 +32,7 @@ async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
     """Accounts 1 to 5 are on node A, 4 to 6 on node B."""
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     peers = BusPeers(nats_server, valkey_server)
     peers.subscribe(A, B)
     async with peers.running():

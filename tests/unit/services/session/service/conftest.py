@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from shared import presence
 from shared.settings import LimitsSettings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, running_service, settings_for
@@ -15,7 +14,7 @@ from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, Bus
 async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     peers = BusPeers(nats_server, valkey_server)
     peers.subscribe(A, B)
     limits = LimitsSettings(chats_per_account=3, members_per_group=4, members_listed=2)

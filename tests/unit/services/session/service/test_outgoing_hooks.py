@@ -13,7 +13,6 @@ import pytest
 from services.cli.admin.dead_letters import DeadLetter, open_stream
 from services.session.service import hook_delivery, hook_turns
 from services.session.service.hook_delivery import pause_ms
-from shared import presence
 from shared.contract import subjects as on
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode
@@ -56,7 +55,7 @@ async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
     """Without a service."""
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     monkeypatch.setattr(hook_delivery, "_TICK_SECONDS", 0.02)
     async with BusPeers(nats_server, valkey_server).running() as peers:
         yield peers

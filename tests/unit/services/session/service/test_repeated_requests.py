@@ -13,7 +13,6 @@ from local.ports import free_port
 from services.edge.handlers.forwarding import ForwardedCommand
 from services.session.adapters.edge_notifier import EdgeNotifier
 from services.session.tables import metadata
-from shared import presence
 from shared.contract import subjects as on
 from shared.contract.auth import SetSecurity
 from shared.contract.contacts import ListBlocked, SetBlocked
@@ -157,7 +156,7 @@ async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
     """With two replicas of session. Bob is a friend of Ann's."""
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     peers = BusPeers(nats_server, valkey_server)
     other = settings.model_copy(update={"ops": OpsSettings(port=free_port())})
     async with peers.running(), running_service(settings), running_service(other):

@@ -2,8 +2,8 @@
 
 Keys (each command touches one key):
 `presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
-                and `@<node>` → the node's mark: see shared/presence_scripts.py
-`presence:state:{k}`  see shared/presence_states.py
+                and `@<node>` → the node's mark: see shared/presence/scripts.py
+`presence:state:{k}`  see shared/presence/states.py
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `sweeper`       the node that removes the entries of dead nodes; a lease, too
@@ -12,7 +12,7 @@ Keys (each command touches one key):
 
 Losing Redis degrades the service and heals: lookups return unknown, edges register again. A node that has lost it alone
 announces its accounts over NATS, and lookups count it among their nodes until presence is complete again. While
-replicas of message cannot read presence, all nodes announce their accounts for them: see shared/presence_incomplete.py.
+replicas of message cannot read presence, all nodes announce their accounts for them: see shared/presence/incomplete.py.
 """
 
 import secrets
@@ -26,15 +26,14 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from redis.exceptions import RedisError
 
-from shared import presence_scripts as scripts
-from shared import presence_states
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.presence_incomplete import IncompleteNodes
-from shared.presence_scripts import SHARDS, Command, nodes_of, shard_key
-from shared.presence_states import OFFLINE, GivenState, StoredState
-from shared.presence_sweep import read_pages, sweep_shard
-from shared.redis_pipelines import RedisPipelines
+from shared.presence import scripts, states
+from shared.presence.incomplete import IncompleteNodes
+from shared.presence.redis_pipelines import RedisPipelines
+from shared.presence.scripts import SHARDS, Command, nodes_of, shard_key
+from shared.presence.states import OFFLINE, GivenState, StoredState
+from shared.presence.sweep import read_pages, sweep_shard
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
@@ -166,7 +165,7 @@ class Presence:
         return lacking
 
     async def change_states(self, commands: Iterable[Command]) -> None:
-        """Commands of shared.presence_states."""
+        """Commands of shared.presence.states."""
         with self._numbers.call("states"):
             await self._round_trips.execute(commands)
 
@@ -174,14 +173,14 @@ class Presence:
         """The state of each account, by what presence knows of it."""
         shards = _by_shard(accounts)
         commands = [_hmget(shard_key(shard), own) for shard, own in shards.items()]
-        commands += [presence_states.read(shard, own) for shard, own in shards.items()]
+        commands += [states.read(shard, own) for shard, own in shards.items()]
         with self._numbers.call("availability"):
             rows = await self._round_trips.execute(commands)
         given: dict[AccountId, StoredState] = {}
         for own, row in zip(shards.values(), rows[len(shards) :], strict=True):
-            given |= presence_states.stored(own, row)
+            given |= states.stored(own, row)
         online = {
-            account: presence_states.state_on(nodes_of(names), given[account])
+            account: states.state_on(nodes_of(names), given[account])
             for account, names in _present(shards, rows[: len(shards)])
         }
         return dict.fromkeys(accounts, OFFLINE) | online
@@ -202,7 +201,7 @@ class Presence:
         return bool(elected)
 
     def sweep(self, shard: int) -> AsyncIterator[int]:
-        """See shared.presence_sweep.sweep_shard."""
+        """See shared.presence.sweep.sweep_shard."""
         return sweep_shard(self._execute_sweep, shard)
 
     async def _execute_sweep(self, commands: Iterable[Command]) -> list[Any]:

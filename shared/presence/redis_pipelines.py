@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from shared.presence_scripts import Command
+from shared.presence.scripts import Command
 from shared.redis_server import LOST_CONNECTION
 from shared.settings import RedisSettings
 from shared.tls import redis_options

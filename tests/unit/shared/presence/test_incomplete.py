@@ -2,10 +2,9 @@
 
 import pytest
 
-from shared import presence_incomplete
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
-from shared.presence_incomplete import IncompleteNodes
+from shared.presence.incomplete import IncompleteNodes
 
 A, B = NodeId("a"), NodeId("b")
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
@@ -62,7 +61,7 @@ def test_a_node_without_names_counts_for_every_account(incomplete: IncompleteNod
 def test_a_node_that_names_too_many_counts_for_every_account(
     incomplete: IncompleteNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_incomplete, "_MAX_NAMED", 10)
+    monkeypatch.setattr("shared.presence.incomplete._MAX_NAMED", 10)
     for first in range(100, 130, 3):
         incomplete.receive(PresenceIncomplete(A, 1000, [AccountId(first + more) for more in range(3)]), 0.0)
     assert found(incomplete, 0.5) == {ANN: (A,), BOB: (A,), CEM: (A,)}
@@ -71,7 +70,7 @@ def test_a_node_that_names_too_many_counts_for_every_account(
 def test_expired_accounts_are_dropped_by_the_next_complete_list(
     incomplete: IncompleteNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_incomplete, "_MAX_NAMED", 10)
+    monkeypatch.setattr("shared.presence.incomplete._MAX_NAMED", 10)
     for second in range(100):
         names = [AccountId(1000 + 6 * second + more) for more in range(6)]
         incomplete.receive(PresenceIncomplete(A, 900, names), float(second))

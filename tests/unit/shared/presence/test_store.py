@@ -12,13 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from services.edge.presence.lease import BEATS_PER_LEASE
-from shared import presence, presence_states
 from shared.bus.client import pack
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.presence import Presence, PresenceSnapshot
-from shared.presence_scripts import SHARDS, Command, RegisteredAccounts
-from shared.presence_states import ACTIVE, OFFLINE, GivenState
+from shared.presence import states, store
+from shared.presence.scripts import SHARDS, Command, RegisteredAccounts
+from shared.presence.states import ACTIVE, OFFLINE, GivenState
+from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import EdgeSettings
 from tests.support.servers import ValkeyServer
 
@@ -51,7 +51,7 @@ async def swept(edge: Presence, shard: int) -> int:
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Believe a generation at once."""
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("trusting")
@@ -89,7 +89,7 @@ async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
 
 def test_each_edge_has_beaten_before_a_generation_is_believed() -> None:
     lease_seconds: float = EdgeSettings.model_fields["lease_seconds"].default
-    assert presence._TRUST_SECONDS >= 1.9 * lease_seconds / BEATS_PER_LEASE
+    assert store._TRUST_SECONDS >= 1.9 * lease_seconds / BEATS_PER_LEASE
 
 
 async def test_nodes_are_read_from_a_young_generation(connect: Connect) -> None:
@@ -205,7 +205,7 @@ async def test_a_node_knows_that_others_may_be_forgotten(
     assert await here.join(A, [ANN]) == {ANN: []}
     await there.join(B, [BOB])
     assert (here.has_lost_state, there.has_lost_state) == (True, True)
-    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     await there.beat(B, 10)
     assert (here.has_lost_state, there.has_lost_state) == (True, False)
     valkey_server.kill()
@@ -241,7 +241,7 @@ async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer
 async def test_replies_that_nobody_has_read_answer_nothing_else(
     valkey_server: ValkeyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "_BROKEN_SECONDS", 0.0)
+    monkeypatch.setattr("shared.presence.store._BROKEN_SECONDS", 0.0)
     edge, message = connect("edge"), connect("message")
     await edge.beat(A, 10)
     await edge.join(A, [BOB])
@@ -422,7 +422,7 @@ async def test_states_count_on_the_node_that_they_came_from(connect: Connect) ->
     edge, given = connect("edge"), GivenState("busy", 7)
     await edge.join(A, [ANN, CEM])
     assert await edge.states([ANN, BOB, CEM]) == {ANN: ACTIVE, BOB: OFFLINE, CEM: ACTIVE}
-    await edge.change_states([presence_states.set_state(A, ANN, given), presence_states.set_state(B, CEM, given)])
+    await edge.change_states([states.set_state(A, ANN, given), states.set_state(B, CEM, given)])
     assert await edge.states([ANN, CEM]) == {ANN: given, CEM: ACTIVE}
     await edge.leave(A, [ANN])
     assert await edge.states([ANN]) == {ANN: OFFLINE}
@@ -432,13 +432,13 @@ async def test_states_count_on_the_node_that_they_came_from(connect: Connect) ->
 async def test_a_text_counts_beside_the_state_that_it_was_given_with(connect: Connect) -> None:
     edge, given = connect("edge"), GivenState("busy", 7, "a call  with two spaces")
     await edge.join(A, [ANN, CEM])
-    await edge.change_states([presence_states.set_state(A, ANN, given), presence_states.set_state(A, CEM, given)])
+    await edge.change_states([states.set_state(A, ANN, given), states.set_state(A, CEM, given)])
     assert await edge.states([ANN, BOB, CEM]) == {ANN: given, BOB: OFFLINE, CEM: given}
-    await edge.change_states([presence_states.set_state(A, ANN, GivenState("busy", 8))])
+    await edge.change_states([states.set_state(A, ANN, GivenState("busy", 8))])
     assert await edge.states([ANN]) == {ANN: GivenState("busy", 8)}
-    await edge.change_states([presence_states.withdraw(A, CEM, given)])
+    await edge.change_states([states.withdraw(A, CEM, given)])
     assert await edge.states([CEM]) == {CEM: ACTIVE}
-    await edge.change_states([presence_states.restore(A, CEM, given)])
+    await edge.change_states([states.restore(A, CEM, given)])
     assert await edge.states([CEM]) == {CEM: given}
 
 
@@ -446,20 +446,20 @@ async def test_states_of_the_version_before_and_of_this_one_are_understood_by_bo
     """It writes and reads one field, and leaves a text of this version beside its own state."""
     edge, given = connect("edge"), GivenState("hidden", 7, "asleep")
     await edge.join(A, [ANN])
-    await edge.change_states([presence_states.set_state(A, ANN, given)])
-    [former] = await edge._round_trips.execute([("HGET", presence_states.key(ANN % SHARDS), ANN)])
+    await edge.change_states([states.set_state(A, ANN, given)])
+    [former] = await edge._round_trips.execute([("HGET", states.key(ANN % SHARDS), ANN)])
     assert former == f"hidden 7 {A}"
-    await edge.change_states([("HSET", presence_states.key(ANN % SHARDS), ANN, f"away 9 {A}")])
+    await edge.change_states([("HSET", states.key(ANN % SHARDS), ANN, f"away 9 {A}")])
     assert await edge.states([ANN]) == {ANN: GivenState("away", 9)}
 
 
 async def test_a_state_is_neither_withdrawn_nor_restored_over_a_later_one(connect: Connect) -> None:
     edge, first, second = connect("edge"), GivenState("busy", 7), GivenState("away", 8)
     await edge.join(A, [ANN])
-    await edge.change_states([presence_states.set_state(A, ANN, first), presence_states.set_state(A, ANN, second)])
-    await edge.change_states([presence_states.withdraw(A, ANN, first), presence_states.restore(A, ANN, first)])
+    await edge.change_states([states.set_state(A, ANN, first), states.set_state(A, ANN, second)])
+    await edge.change_states([states.withdraw(A, ANN, first), states.restore(A, ANN, first)])
     assert await edge.states([ANN]) == {ANN: second}
-    await edge.change_states([presence_states.withdraw(A, ANN, second)])
+    await edge.change_states([states.withdraw(A, ANN, second)])
     assert await edge.states([ANN]) == {ANN: ACTIVE}
-    await edge.change_states([presence_states.restore(A, ANN, first)])
+    await edge.change_states([states.restore(A, ANN, first)])
     assert await edge.states([ANN]) == {ANN: first}

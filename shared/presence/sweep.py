@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any
 
 from shared.contract.ids import NodeId
-from shared.presence_scripts import SWEEP, Command, mark_token, nodes_of, shard_key
+from shared.presence.scripts import SWEEP, Command, mark_token, nodes_of, shard_key
 
 PAGE_ENTRIES = 500
 """About so many entries are read, and at most so many accounts are removed, by one command."""

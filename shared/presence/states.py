@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from shared.contract.ids import AccountId, NodeId
-from shared.presence_scripts import SHARDS, Command
+from shared.presence.scripts import SHARDS, Command
 
 _SET = """
 local text = 't' .. ARGV[1]

@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from shared.contract.ids import AccountId, NodeId
-from shared.presence import Presence
-from shared.presence_scripts import SHARDS, Command, checksum, marked_checksum
-from shared.presence_sweep import PAGE_ENTRIES
+from shared.presence.scripts import SHARDS, Command, checksum, marked_checksum
+from shared.presence.store import Presence
+from shared.presence.sweep import PAGE_ENTRIES
 from tests.support.servers import ValkeyServer
 
 LIVE, DEAD = NodeId("edge-1.live"), NodeId("edge-2.dead")
