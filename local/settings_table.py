@@ -12,7 +12,11 @@ from shared.settings import Settings
 _PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
 _MARK = "<!-- settings: made by `python -m local.settings_table` -->"
 _END = "<!-- end -->"
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^/\s]*@")
+_SECRET = re.compile(
+    r"(?P<password>://[^:/@\s]*:)[^/\s]*@"
+    r"|(?P<token>\b(?:nats|tls|ws|wss)://)[^:/\s]+@"
+    r"|(?P<parameter>[?&]\w*password=)[^&\s]*"
+)
 
 
 class SettingRow(NamedTuple):
@@ -47,7 +51,7 @@ def show(value: object) -> str:
         case str():
             return without_password(value)
         case list():
-            return "[" + ", ".join(f'"{one}"' for one in value) + "]"
+            return "[" + ", ".join(f'"{without_password(str(one))}"' for one in value) + "]"
         case dict():
             return "{" + ", ".join(f"{name}: {_show_section(one)}" for name, one in value.items()) + "}"
         case Path() | int() | float():
@@ -60,8 +64,8 @@ def _show_section(section: BaseModel) -> str:
 
 
 def without_password(text: str) -> str:
-    """For one URL, several, or any other text."""
-    return _PASSWORD.sub(r"\1***@", text)
+    """For one URL, several, or any other text. A name alone is a token in the URLs of NATS."""
+    return _SECRET.sub(lambda found: f"{found[found.lastgroup or 0]}***{'@' * found[0].endswith('@')}", text)
 
 
 def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

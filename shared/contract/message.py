@@ -107,7 +107,8 @@ class ChangeKind(StrEnum):
 class MessageChange(msgspec.Struct, array_like=True, frozen=True):
     """The last change of its kind of a message; an edit and a recall are of one kind. `by`: who made it. `body`: of an
     edited message. `reactions`: the number of accounts by emoji; `mine`: the emoji of the requester, None if it is
-    pushed; `emoji`: pushed, the one that `by` has added (`on`) or removed. `on` of a pin: the message is pinned."""
+    pushed; `emoji`: pushed, the one that `by` has added (`on`) or removed, empty if it is pushed again. `on` of a pin:
+    the message is pinned."""
 
     chat: ChatId
     rev: int

@@ -86,7 +86,7 @@ def together(settings: Settings) -> list[Finding]:
 def database(service: str, settings: Settings) -> list[Finding]:
     """Check that a database is reachable, migrated and writable, and for PostgreSQL its clock."""
     what, url = f"database {service}", settings.database_url(service)
-    shown = sa.make_url(url).render_as_string(hide_password=True)
+    shown = show(url)
     try:
         engine = make_engine(url, name="doctor")
     except StartupError as error:

@@ -213,9 +213,9 @@ class _Revision:
             request, message = self._request, self._message
             kind = ChangeKind.PIN if slot is Slot.PIN else ChangeKind(last.kind)
             body = message.body if kind is ChangeKind.EDIT else b""
-            emoji, on = (change.emoji, change.on) if isinstance(change, React) else ("", last.kind != UNPINNED)
+            on = last.kind != UNPINNED  # which emoji a last reaction has added or removed is not stored
             again = MessageChange(
-                request.chat, rev, request.index, kind, request.actor, last.time, body, reactions, None, emoji, on
+                request.chat, rev, request.index, kind, request.actor, last.time, body, reactions, on=on
             )
         return Revised(Changed(rev, self._now, count), None, self._message, again)
 

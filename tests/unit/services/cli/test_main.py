@@ -111,10 +111,15 @@ def test_up_rejects_one_port_for_two_protocols(tmp_path: Path) -> None:
     ("url", "shown"),
     [
         ("nats://u:p@h:4222", "nats://u:***@h:4222"),
+        ("nats://token@h:4222,nats://token@i", "nats://***@h:4222,nats://***@i"),
+        ("tls://u:p@h,tls://token@i", "tls://u:***@h,tls://***@i"),
         ("redis://:p@h/0", "redis://:***@h/0"),
+        ("redis://h/0?db=1&password=p&timeout=3", "redis://h/0?db=1&password=***&timeout=3"),
+        ("postgresql://u@h/d?password=p%20q", "postgresql://u@h/d?password=***"),
+        ("postgresql://h/d?sslpassword=p&sslmode=require", "postgresql://h/d?sslpassword=***&sslmode=require"),
         ("sqlite:///x.db", "sqlite:///x.db"),
         ("no url: at all", "no url: at all"),
     ],
 )
-def test_only_the_password_of_a_url_is_masked(url: str, shown: str) -> None:
+def test_only_the_passwords_and_the_token_of_a_url_are_masked(url: str, shown: str) -> None:
     assert without_password(url) == shown

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -182,6 +183,15 @@ async def test_reactions_count_each_account_once(store: MessageStore) -> None:
     assert again.reply == Changed(4, again.reply.time, 1)
     (last,) = await changes(store, account=BOB)
     assert (last.rev, last.reactions, last.mine) == (4, {"🎉": 1, "👍": 1}, ["🎉"]), "one row for all reactions"
+
+
+async def test_an_earlier_reaction_that_is_repeated_is_not_announced_as_the_last_one(store: MessageStore) -> None:
+    await post(store, 1)
+    await change(store, 1, React("👍", on=True), ANN)
+    last = await change(store, 1, React("🎉", on=True), ANN)
+    repeated = await change(store, 1, React("👍", on=True), ANN)
+    assert last.change is not None
+    assert repeated.again == msgspec.structs.replace(last.change, emoji="")
 
 
 async def test_the_forms_of_an_emoji_are_one_reaction(store: MessageStore) -> None:
