@@ -1,0 +1,1 @@
+"""Accounts and chats of a run, seeded into databases or registered. Begin with `plan.py`."""

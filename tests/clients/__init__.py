@@ -1,0 +1,1 @@
+"""One independent client for each dialect, written from its document."""

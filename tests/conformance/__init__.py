@@ -1,0 +1,1 @@
+"""Both clients of native against a scripted server. Begin with `case_run.py`."""

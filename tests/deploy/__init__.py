@@ -1,0 +1,1 @@
+"""Manifests, dashboards, alerts and releases. Those that need a cluster are programs: `cluster_trial.py`."""

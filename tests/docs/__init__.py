@@ -1,0 +1,1 @@
+"""The pages: their tables, trees, links, commands and frames."""

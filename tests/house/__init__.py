@@ -1,0 +1,1 @@
+"""The rules of the code itself. Begin with `test_house.py`."""

@@ -1,0 +1,1 @@
+"""What each stage of a message takes: `./dev bench`. Begin with `stages.py`."""

@@ -1,0 +1,1 @@
+"""The whole system from outside. Begin with `conftest.py`: which system a test gets."""

@@ -1,0 +1,1 @@
+"""The tests of each module, in the tree of the source."""

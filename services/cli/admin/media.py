@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from services.cli.admin.command import on_installation
-from services.cli.admin.trail import record
+from services.cli.admin.trail import day_ms, record
 
 if TYPE_CHECKING:
     from local.installation import Installation
@@ -34,7 +34,6 @@ def _selected(command: Callable[..., None]) -> Callable[..., None]:
     def run(
         *args: Any, address: str | None, account: int | None, sha256: str | None, before: str | None, **options: Any
     ) -> None:
-        from services.cli.admin.days import day_ms
         from services.cli.admin.media_files import MediaFilter, media_id
         from shared.contract.ids import AccountId
 

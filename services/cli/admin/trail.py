@@ -2,10 +2,12 @@
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from local.options import OperatorError
 from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ def audit(
     ACCOUNT is an OC number, also of a deleted account, a uuid, a username or an e-mail address.
     """
     from services.cli.admin import format
-    from services.cli.admin.days import day_ms
 
     since_ms = day_ms(since) if since else 0
     found = with_client(installation, lambda client: _search(client, account, act, since_ms, limit))
@@ -73,3 +74,11 @@ def record(installation: "Installation", act: str, detail: str = "") -> None:
         asyncio.run(send())
     except (click.ClickException, RequestError) as error:
         click.echo(f"this act is not in the audit trail: {error}", file=sys.stderr)
+
+
+def day_ms(day: str) -> int:
+    """The beginning of a day (UTC), as in 2026-01-31. Raises OperatorError."""
+    try:
+        return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError as error:
+        raise OperatorError(f"{day} is no day: write it as 2026-01-31") from error

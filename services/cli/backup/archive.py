@@ -6,9 +6,10 @@ DIR/keys/ DIR/media/                 copies; media in a bucket are not copied
 DIR/backup.json                      the manifest, written last: a backup without it is incomplete
 """
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,6 @@ from local.credentials import write_private
 from local.data import locked, prepare
 from local.options import OperatorError
 from services.cli.backup import postgresql, sqlite
-from services.cli.backup.digests import digests_of, verify
 from services.cli.databases import database_urls, skip_numbers
 from services.edge.media.directory import DIRECTORIES
 from services.message.store.epochs import renew_epoch
@@ -72,7 +72,7 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
         write_private(directory / _KEYS / key.name, key.read_bytes())
     if with_media := not settings.media.bucket_url:
         _copy_media(settings.media.directory, directory / _MEDIA)
-    manifest = Manifest(version, now_ms(), kind, with_media, tuple(urls), digests_of(directory, _KEYS))
+    manifest = Manifest(version, now_ms(), kind, with_media, tuple(urls), _digests_of(directory, _KEYS))
     write_private(directory / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest
 
@@ -97,7 +97,7 @@ def restore(settings: Settings, directory: Path) -> Manifest:
         raise OperatorError(
             f"the backup is of the databases {', '.join(manifest.stores)}, the settings are of {', '.join(urls)}"
         )
-    verify(directory, manifest.digests, [_KEYS, *(f"{_MEDIA}/{room}" for room in DIRECTORIES if manifest.media)])
+    _verify(directory, manifest.digests, [_KEYS, *(f"{_MEDIA}/{room}" for room in DIRECTORIES if manifest.media)])
     prepare(settings.data)
     with locked(settings.data), ExitStack() as undo:
         _require_nothing(settings)
@@ -121,7 +121,7 @@ def restore_only(settings: Settings, directory: Path, name: str) -> str:
     manifest, urls = _manifest(directory), database_urls(settings)
     if manifest.databases != _kind(settings):
         raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
-    verify(directory, manifest.digests, ())
+    _verify(directory, manifest.digests, ())
     prepare(settings.data)
     with locked(settings.data), ExitStack() as undo:
         if manifest.databases == "sqlite":
@@ -181,3 +181,28 @@ def _copy_media(source: Path, target: Path) -> None:
         for file in (source / room).glob("*"):
             with suppress(FileNotFoundError):  # it has expired just now
                 shutil.copyfile(file, target / room / file.name)
+
+
+def _digests_of(directory: Path, keys: str) -> dict[str, str]:
+    """By name, of each database and of each key in `keys`. Raises OSError."""
+    files = [path for path in (*directory.iterdir(), *(directory / keys).glob("*.pem")) if path.is_file()]
+    return {str(path.relative_to(directory)): _digest(path) for path in files}
+
+
+def _verify(directory: Path, digests: Mapping[str, str], required: Iterable[str]) -> None:
+    """`required`: names of directories and files that there must be. Raises OperatorError."""
+    for name in (*digests, *required):
+        if not (directory / name).exists():
+            raise OperatorError(f"{directory / name} is missing: the backup is not complete")
+    for name, digest in digests.items():
+        try:
+            found = _digest(directory / name)
+        except OSError as error:
+            raise OperatorError(f"{directory / name} cannot be read: {error.strerror}") from error
+        if found != digest:
+            raise OperatorError(f"{directory / name} is not what was backed up: it is damaged, or of another backup")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

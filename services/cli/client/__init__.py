@@ -1,0 +1,1 @@
+"""`dragoman client`, the terminal client. Begin with `session.py`."""

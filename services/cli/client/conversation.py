@@ -2,6 +2,8 @@
 
 import queue
 import threading
+from collections import deque
+from collections.abc import Sequence
 
 from clients.blocking import Received, Trace
 from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
@@ -16,12 +18,41 @@ from clients.errors import ClientError, ConnectionEnded, RequestRejected
 from services.cli.client import wording
 from services.cli.client.connection import ChatConnection
 from services.cli.client.terminal import Terminal
-from services.cli.client.transcript import Transcript
 
 _REJECTION_SECONDS = 0.5
+_MOST_LINES = 1000
 _NO_CHAT = Destination()
 _ENTERED = (ReplyKind.REGISTRATION, ReplyKind.LOGIN)
 _JOINED = (NotificationKind.CHAT_ADDED, NotificationKind.MEMBERSHIP_GRANTED)
+
+
+class Transcript:
+    """For protocols that can list neither messages nor chats: the latest lines, and every chat that was opened, joined,
+    written in or written to."""
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[Destination, str]] = deque(maxlen=_MOST_LINES)
+        self._chats: dict[Destination, None] = {}
+
+    @property
+    def chats(self) -> Sequence[Destination]:
+        return [*self._chats]
+
+    def clear(self) -> None:
+        """Another account logs in."""
+        self._lines.clear()
+        self._chats.clear()
+
+    def add_chat(self, chat: Destination) -> None:
+        self._chats[chat] = None
+
+    def add(self, chat: Destination, line: str) -> None:
+        self.add_chat(chat)
+        self._lines.append((chat, line))
+
+    def lines(self, chat: Destination, count: int) -> Sequence[str]:
+        """The last of a chat, oldest first."""
+        return [line for place, line in self._lines if place == chat][-count:] if count else []
 
 
 class CommandError(ClientError):

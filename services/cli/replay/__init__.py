@@ -1,0 +1,1 @@
+"""`dragoman replay`: recorded frames, decoded or sent again. Begin with `player.py`."""

@@ -1,0 +1,1 @@
+"""`dragoman top`: the operations pages in a terminal. Begin with `poller.py`."""

@@ -15,8 +15,8 @@ from clients.codec.events import (
     ReceivedPart,
 )
 from services.cli.client import wording
+from services.cli.client.conversation import Transcript
 from services.cli.client.terminal import printable
-from services.cli.client.transcript import Transcript
 
 ANN = ClientAccount("ann", number=1, uuid="a-1")
 
