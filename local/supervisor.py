@@ -13,6 +13,7 @@ from local.forked_process import ForkedProcess, fork
 from local.output import Output
 from local.process_group import ProcessGroup
 from local.scheduling import use_batch_priority
+from shared.tasks import growing_pauses
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -74,7 +75,7 @@ class Child:
     async def run(self) -> None:
         """Keep the program running. Raises CrashLoop if the program was never ready and fails repeatedly or rejects its
         settings; OSError if it cannot be started the first time."""
-        pause, failures = _FIRST_PAUSE_SECONDS, 0
+        pauses, failures = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS), 0
         while not self._stopping.is_set():
             started = time.monotonic()
             status = await self._try_once()
@@ -84,11 +85,11 @@ class Child:
             if not self._was_ready and (status == _USAGE_STATUS or failures == _CRASH_LOOP_FAILURES):
                 raise CrashLoop(f"{self.program.name} does not start (exit status {status})")
             if time.monotonic() - started > _STABLE_SECONDS:
-                pause = _FIRST_PAUSE_SECONDS
+                pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+            pause = next(pauses)
             self._log(f"ended ({_ending(status)}), restarts in {pause:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def stop(self) -> None:
         """Send SIGTERM, and SIGKILL after the grace period. SIGCONT wakes a stopped process."""

@@ -1,7 +1,7 @@
 """Background tasks with an owner: each task has a name and is awaited or cancelled by the set that started it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -63,3 +63,10 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=_AGAIN_SECONDS)
+
+
+def growing_pauses(first_seconds: float, longest_seconds: float) -> Iterator[float]:
+    """Seconds to wait before each further attempt: each pause is twice as long as the one before, up to the longest."""
+    while True:
+        yield first_seconds
+        first_seconds = min(2 * first_seconds, longest_seconds)

@@ -10,6 +10,7 @@ from bench.load.protocol import Job, Reconnect
 from bench.load.recorder import Recorder, until
 from bench.load.session import Conversations, ConversationWorkload, LoadConnection, TagSender
 from clients.errors import ClientError
+from shared.tasks import growing_pauses
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
 _LOOK_SECONDS = 0.01
@@ -76,11 +77,10 @@ class ReconnectRun(ConversationWorkload):
         """Try the edges in turn, the failed one last, with growing pauses."""
         *others, fallen = self._task.edges
         first = number % max(1, len(others))
-        pause = _FIRST_PAUSE_SECONDS
+        pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         for edge in cycle([*others[first:], *others[:first], fallen]):
             try:
                 return await device.log_in(edge)
             except ClientError as error:
                 self.conversations.recorder.rejected(str(error))
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(next(pauses))

@@ -11,7 +11,7 @@ from shared.contract.errors import RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.subjects import LIST_DELETED_ACCOUNTS
-from shared.tasks import Tasks
+from shared.tasks import Tasks, growing_pauses
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -42,7 +42,7 @@ class DeletionReconciler:
         self._woken = asyncio.Event()
         self._stopping = False
         self._tasks = Tasks()
-        self._retry_seconds = _RETRY_SECONDS
+        self._pauses = growing_pauses(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         bus.notify_events_lost(self._woken.set)
 
     def start(self) -> None:
@@ -70,15 +70,14 @@ class DeletionReconciler:
         try:
             await self._reconcile()
         except RequestError as error:
-            seconds = self._retry_seconds
-            self._retry_seconds = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+            seconds = next(self._pauses)
             if seconds == _REPORTED_RETRY_SECONDS:
                 _log.warning("deletions not compared with auth, will be retried", error=str(error))
             return seconds
         except Exception:
             _log.exception("deletions not compared with auth")
             return _INTERVAL_SECONDS
-        self._retry_seconds = _RETRY_SECONDS
+        self._pauses = growing_pauses(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         return max(_INTERVAL_SECONDS, _PAUSE_FACTOR * (time.monotonic() - started))
 
     async def _reconcile(self) -> None:

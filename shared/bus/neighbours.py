@@ -21,6 +21,7 @@ from shared.contract.subjects import (
     Route,
 )
 from shared.installation import require_together
+from shared.tasks import growing_pauses
 from shared.telemetry import log
 
 Q = TypeVar("Q")
@@ -87,15 +88,14 @@ class Neighbours:
 
     async def run(self) -> None:
         """Compares until the other services reply, and then once a minute. Raises DatabasesApart."""
-        seconds = _RETRY_SECONDS
+        pauses = growing_pauses(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         while True:
             try:
                 is_complete = await self.compare()
             except RequestError as error:
                 _log.warning("databases not compared, will be retried", error=str(error))
                 is_complete = False
-            await asyncio.sleep(_INTERVAL_SECONDS if is_complete else seconds)
-            seconds = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+            await asyncio.sleep(_INTERVAL_SECONDS if is_complete else next(pauses))
 
     async def compare(self) -> bool:
         """Compares with the services that reply; returns whether all do. Raises DatabasesApart, and RequestError if the

@@ -27,13 +27,13 @@ from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatSynced, SyncChat
 from shared.contract.model import Message, ProfileSummary
-from shared.tasks import Tasks
+from shared.tasks import Tasks, growing_pauses
 from shared.telemetry import log
 
 _log = log(__name__)
 _GAP_SECONDS = 0.1
 _MEMBERSHIP_SECONDS = 0.03
-_FIRST_PAUSE_SECONDS, _PAUSE_SECONDS = 0.03, 0.5
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.03, 0.5
 """Between requests that bring nothing; doubled each time. While many accounts join, a reply is often too old by a
 moment."""
 _SUMMARY_SECONDS = 2.0
@@ -101,14 +101,13 @@ class GapFiller:
 
     async def _fill(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
         """Fetch everything that the sequencer is missing."""
-        pause = _FIRST_PAUSE_SECONDS
+        pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         try:
             while sequencer.behind:
                 if await self._fill_page(chats, chat, sequencer):
-                    pause = _FIRST_PAUSE_SECONDS
+                    pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
                 else:
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, _PAUSE_SECONDS)
+                    await asyncio.sleep(next(pauses))
         except RequestError as error:
             _log.warning("chat cannot be read", chat=chat, error=str(error))
             chats.drop(chat)

@@ -24,12 +24,12 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import MembershipVersions
 from shared.contract.subjects import NEW_VERSIONS, NOTIFY_ALL, notify
 from shared.presence.store import Presence
-from shared.tasks import Tasks
+from shared.tasks import Tasks, growing_pauses
 from shared.telemetry import log
 
 _log = log(__name__)
 
-_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 2.0
 _REPUBLISH_DELAY_SECONDS = 0.05
 _UNPUBLISHED_CHATS = 10_000
 _HEARTBEAT_SECONDS = 1.0
@@ -132,10 +132,9 @@ class EdgeNotifier:
             self._retry_task = self._tasks.start(self._retry_unpublished(), "publish versions")
 
     async def _retry_unpublished(self) -> None:
-        attempt = 0
+        pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         while self._unpublished:
-            await asyncio.sleep(_PAUSES_SECONDS[min(attempt, len(_PAUSES_SECONDS) - 1)])
-            attempt += 1
+            await asyncio.sleep(next(pauses))
             sent = dict(self._unpublished)
             try:
                 await self._presence.publish_versions(sent)

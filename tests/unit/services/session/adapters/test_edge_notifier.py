@@ -176,7 +176,7 @@ async def test_a_version_that_comes_during_a_retry_is_published_too(
 async def test_no_publication_waits_for_redis_while_versions_are_unpublished(
     peers: BusPeers, notifier: EdgeNotifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge_notifier, "_PAUSES_SECONDS", (1000.0,))
+    monkeypatch.setattr(edge_notifier, "_FIRST_PAUSE_SECONDS", 1000.0)
     calls: list[Mapping[ChatId, int]] = []
 
     async def fail(versions: Mapping[ChatId, int]) -> None:
