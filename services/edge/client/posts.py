@@ -19,7 +19,8 @@ from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.rpc.failures import INTERNAL
-from services.edge.upstream.publisher import NONCE_BITS, UNCONFIRMED, MessagePublisher
+from services.edge.upstream.attempt import UNCONFIRMED
+from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -133,7 +134,7 @@ class InFlight:
 class Posts:
     """Replies to messages that arrive in one iteration of the event loop are written together, at its end or before
     anything else is written. `close` closes the connection, `wake` processes its client at the end of the iteration.
-    See also services.edge.upstream.publisher.Submitter and services.edge.catchup.backlog.OwnMessages."""
+    See also services.edge.upstream.attempt.Submitter and services.edge.catchup.backlog.OwnMessages."""
 
     __slots__ = ("_close", "_context", "_out", "_publisher", "_session", "_wake", "in_flight")
 
@@ -187,7 +188,7 @@ class Posts:
 
     def _without_concurrent(self, drafts: list[Draft]) -> list[Draft]:
         """Rejects messages that another connection of the account is posting under the same name."""
-        concurrent = [draft for draft in drafts if self._publisher.is_posting(draft.nonce)]
+        concurrent = [draft for draft in drafts if draft.nonce in self._publisher.pending]
         for draft in concurrent:
             self.failed(draft, CONCURRENT)
         return [draft for draft in drafts if draft not in concurrent] if concurrent else drafts
@@ -213,7 +214,7 @@ class Posts:
             return False
         dialect = self._session.connection.dialect
         assert dialect is not None
-        self._publisher.done(message.nonce)
+        self._publisher.pending.done(message.nonce)
         frames = encoded.frames(dialect) if dialect.echoes_messages else ()
         batch.set_result(message.nonce, MessageAccepted(message, frames, again))
         return True

@@ -7,8 +7,7 @@ from typing import Protocol
 import msgspec
 
 from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, MessageChanged
-from services.edge.delivery.grouping import group_runs
-from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
+from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer, group_runs
 from services.edge.dialects.encoded_message import EncodedMessage, to_display_change
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient

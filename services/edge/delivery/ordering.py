@@ -5,10 +5,10 @@ wait. A gap is filled from the message service, for the accounts that may read i
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from shared.contract.edge import Delivery
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import MemberPair, Message
 
 AFTER_LAST = 2**53
@@ -225,3 +225,22 @@ class ChatSequencer:
     def idle(self) -> bool:
         """Whether the chat has neither local members nor readers."""
         return not self.members and not self._readers
+
+
+def group_runs(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+    """Group consecutive deliveries of one chat that have the same recipients and the same membership version."""
+    run: list[Delivery] = []
+    chat: ChatId | None = None
+    for delivery in deliveries:
+        if delivery.message.chat == chat and _same_audience(delivery, run[0]):
+            run.append(delivery)
+            continue
+        if run:
+            yield run
+        run, chat = [delivery], delivery.message.chat
+    if run:
+        yield run
+
+
+def _same_audience(one: Delivery, other: Delivery) -> bool:
+    return one.version == other.version and one.recipients == other.recipients

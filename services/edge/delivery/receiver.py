@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 
 from services.edge.delivery.broadcast_pause import BroadcastPause
-from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
+from services.edge.delivery.ordering import group_runs
 from services.edge.delivery.resync import Resync
 from services.edge.journal import MessageJournal
 from services.edge.upstream.owners import Owners

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from services.edge.client.posts import CONCURRENT, nonce_of
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.rate_limit import TokenBuckets
-from services.edge.upstream.publisher import MessagePublisher
-from services.edge.upstream.single_post import post_one
+from services.edge.upstream.publisher import MessagePublisher, post_one
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.body import pack_segments
@@ -46,7 +45,7 @@ class HookMessages:
         if self._buckets is not None and not self._buckets.take(hook.hook, self._clock()):
             raise RequestError(ErrorCode.RATE_LIMITED, "too many messages of this hook, slow down")
         draft = await self._draft(hook, text, key)
-        if self._publisher.is_posting(draft.nonce):
+        if draft.nonce in self._publisher.pending:
             raise RequestError.from_failure(CONCURRENT)
         await post_one(self._publisher, draft, self._clock())
 

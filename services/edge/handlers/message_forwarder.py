@@ -45,7 +45,7 @@ class MessageForwarder:
         segments = await self._content(session, command)
         submission = _Submission(command.into)
         for draft in self._drafts(session, command, pack_segments(segments)):
-            if self._publisher.is_posting(draft.nonce):
+            if draft.nonce in self._publisher.pending:
                 submission.failed(draft, CONCURRENT)
             else:
                 self._publisher.post(submission, [draft], started)

@@ -217,7 +217,7 @@ async def test_own_messages_are_answered_after_the_missed_ones_before_them(clust
 async def test_own_messages_do_not_wait_forever_for_missed_ones_and_are_not_shown_again(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.upstream.publisher._SLACK_SECONDS", 0.2)
+    monkeypatch.setattr("services.edge.upstream.attempt._SLACK_SECONDS", 0.2)
     await cluster.add_edge(request_seconds=1.5)
     cluster.backend.messages_per_page = 3
     cluster.backend.add_chat(7, 1, 2)

@@ -10,7 +10,7 @@ from services.edge.app import Edge
 from services.edge.canonical.events import ChatJoined
 from services.edge.canonical.frames import Frame
 from services.edge.client import posts
-from services.edge.upstream import publisher
+from services.edge.upstream import attempt, publisher
 from shared.bus.client import pack
 from shared.contract.edge import Envelope
 from shared.contract.errors import ErrorCode, Failure
@@ -25,7 +25,7 @@ UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "not now")
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "_ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr(attempt, "_ATTEMPT_SECONDS", 0.3)
 
 
 def texts_of(cluster: EdgeCluster, chat: int) -> list[int]:
@@ -282,7 +282,7 @@ async def test_the_first_message_in_a_chat_that_this_node_does_not_know(cluster:
 
 
 async def test_a_message_fails_only_after_the_deadline(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
+    monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.2)
     await cluster.add_edge(request_seconds=1.5)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
@@ -297,7 +297,7 @@ async def test_a_message_fails_only_after_the_deadline(cluster: EdgeCluster, mon
 
 async def test_messages_behind_a_failure_fail_with_it(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch has no deadline of its own: the last of many would have no reply for a minute."""
-    monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
+    monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.2)
     await cluster.add_edge(request_seconds=2.5)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
@@ -314,7 +314,7 @@ async def test_messages_behind_a_failure_fail_with_it(cluster: EdgeCluster, monk
 
 
 async def test_time_in_the_queue_counts(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
+    monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.2)
     await cluster.add_edge(request_seconds=2.0)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
@@ -330,7 +330,7 @@ async def test_time_in_the_queue_counts(cluster: EdgeCluster, monkeypatch: pytes
 async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and_shown_later(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
+    monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.1)
     monkeypatch.setattr(posts, "_PLACE_SECONDS", 0.1)
     await cluster.add_edge(request_seconds=1.5)
     cluster.backend.add_chat(7, 1, 2)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, Event, MessageChanged
 from services.edge.delivery import local_chats, ordering
-from services.edge.delivery.grouping import group_runs
+from services.edge.delivery.ordering import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import ChatSequencer
 from services.edge.dialects.encoded_message import EncodedMessage

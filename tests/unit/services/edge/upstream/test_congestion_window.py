@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.edge.upstream.congestion_window import CongestionWindow
+from services.edge.upstream.publisher import CongestionWindow
 
 MIN_MESSAGES = 1_536
 

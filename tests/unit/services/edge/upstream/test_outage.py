@@ -1,6 +1,6 @@
 """Detecting that the message service does not answer."""
 
-from services.edge.upstream.outage import OutageDetector
+from services.edge.upstream.attempt import OutageDetector
 
 
 def test_a_short_failure_rejects_nothing() -> None:

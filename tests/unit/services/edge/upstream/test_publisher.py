@@ -10,9 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
-from services.edge.upstream import congestion_window, publisher
+from services.edge.upstream import attempt, publisher
+from services.edge.upstream.attempt import UNCONFIRMED
 from services.edge.upstream.owners import Owners
-from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, UNCONFIRMED, MessagePublisher, NotAcknowledged
+from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, MessagePublisher, NotAcknowledged
 from shared.bus.client import Bus
 from shared.bus.responder import Responder
 from shared.contract import subjects
@@ -83,9 +84,9 @@ class Replica(NamedTuple):
 @pytest.fixture
 async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
     """Its window has room for ten messages."""
-    monkeypatch.setattr(congestion_window, "_MIN_MESSAGES", 10)
-    monkeypatch.setattr(publisher, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "_MIN_MESSAGES", 10)
+    monkeypatch.setattr(attempt, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.1)
     edge = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
     message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
     requests: asyncio.Queue[tuple[list[Draft], Responder]] = asyncio.Queue()
@@ -118,7 +119,7 @@ async def test_a_delivered_request_without_a_reply_delays_no_other(
     replica.post(submitter, 2)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(replica.requests.get(), 0.1)
-    replica.publisher.done(first[0].nonce)
+    replica.publisher.pending.done(first[0].nonce)
     replica.publisher.flush()
     assert len((await replica.next_request())[0]) == 2
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)], {}))
@@ -165,7 +166,7 @@ async def test_another_replica_is_tried_when_one_shuts_down(replica: Replica) ->
 async def test_no_error_is_reported_while_an_attempt_may_still_be_carried_out(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "_ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr(attempt, "_ATTEMPT_SECONDS", 0.2)
     submitter = RecordingSubmitter()
     replica.post(submitter, 1)
     first, _ = await replica.next_request()
@@ -198,7 +199,7 @@ async def test_a_delivered_message_that_is_sent_again_leaves_room_for_others(rep
         replica.post(submitter, 2)
         drafts, first = await replica.next_request()
         for draft in drafts:
-            replica.publisher.done(draft.nonce)
+            replica.publisher.pending.done(draft.nonce)
         again = [replace(draft) for draft in drafts]
         replica.publisher.post(submitter, again, asyncio.get_running_loop().time())
         replica.publisher.flush()
@@ -256,8 +257,8 @@ async def test_during_an_outage_new_submissions_are_rejected_at_once(
 ) -> None:
     """The service does not answer, or answers that it is unavailable. The message that is under way finds out that it
     is back."""
-    monkeypatch.setattr("services.edge.upstream.outage._OUTAGE_SECONDS", 0.3)
-    monkeypatch.setattr(publisher, "_ATTEMPT_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.upstream.attempt._OUTAGE_SECONDS", 0.3)
+    monkeypatch.setattr(attempt, "_ATTEMPT_SECONDS", 0.1)
     early, probe, late, new = (RecordingSubmitter() for _ in range(4))
     replica.post(early, 1)
     began = asyncio.get_running_loop().time()

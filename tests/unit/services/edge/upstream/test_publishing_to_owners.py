@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.edge.upstream import publisher
+from services.edge.upstream import attempt, publisher
 from shared.bus.client import Bus
 from shared.bus.responder import Responder
 from shared.contract import subjects
@@ -55,7 +55,7 @@ def names(replicas: Sequence[OwnerStub]) -> list[str]:
 
 @pytest.fixture
 async def edge(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PostingEdge]:
-    monkeypatch.setattr(publisher, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(attempt, "_PAUSE_SECONDS", 0.01)
     async with running_edge(nats_server) as edge:
         yield edge
 
