@@ -27,7 +27,7 @@ from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage, message_size, profile_size
 from services.message.metrics import MessageMetrics
-from services.message.service.ports import FanoutBatch
+from services.message.service.ports import DeliveryPlan, PresenceLookup
 from services.message.service.roster import Roster
 from shared.clock import now_ms
 from shared.contract import subjects
@@ -114,49 +114,46 @@ class Fanout:
 
     # Envelopes
 
-    def are_broadcast(self, messages: Iterable[CommittedMessage]) -> bool:
-        """See services.message.service.ports.FanoutPort."""
-        for one in messages:  # mostly over after the first one
-            chat = one.message.chat
-            roster = self._rosters.cached(chat)
-            if roster is None or not self._choice.is_broadcast(chat, len(roster.members)):
-                return False
-        return True
-
-    async def prepare(self, messages: Collection[CommittedMessage], chats: Iterable[ChatId]) -> FanoutBatch:
-        """Look up presence for the delivery of these messages and the membership versions of `chats`. The messages are
-        committed already, so members that joined before are known. Edges know the members of broadcast chats: nothing
-        is looked up for those."""
+    def plan(self, messages: Collection[CommittedMessage]) -> DeliveryPlan:
         oldest: dict[ChatId, int] = {}
         for one in messages:
             chat, index = one.message.chat, one.message.index
             oldest[chat] = min(index, oldest.get(chat, index))
         rosters = {chat: roster for chat in oldest if (roster := self._rosters.cached(chat)) is not None}
         versions = {chat: roster.version for chat, roster in rosters.items()}
-        broadcast = self._broadcast_of(rosters)
-        accounts = _members_of(roster for chat, roster in rosters.items() if chat not in broadcast)
-        named = (oldest.keys() - broadcast).union(chats)
-        presence = await self._presence.lookup(accounts, named) if accounts or named else PresenceSnapshot({}, {})
-        return FanoutBatch(messages, oldest, rosters, versions, broadcast, presence.nodes, presence.versions)
+        return DeliveryPlan(messages, oldest, rosters, versions, self._broadcast_of(rosters))
 
-    async def deliver(self, batch: FanoutBatch) -> None:
+    def needs_lookup(self, plan: DeliveryPlan) -> bool:
+        """See services.message.service.ports.FanoutPort."""
+        return plan.oldest.keys() != plan.broadcast
+
+    async def look_up(self, plan: DeliveryPlan | None, chats: Iterable[ChatId]) -> PresenceLookup:
+        """The messages are committed already, so members that joined before are known. Edges know the members of
+        broadcast chats: nothing is looked up for those."""
+        accounts, named = set[AccountId](), set(chats)
+        if plan is not None:
+            accounts = _members_of(roster for chat, roster in plan.rosters.items() if chat not in plan.broadcast)
+            named |= plan.oldest.keys() - plan.broadcast
+        return await self._presence.lookup(accounts, named) if accounts or named else PresenceSnapshot({}, {})
+
+    async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
         """Publish the messages to the edges of their recipients, in order; a loss is announced."""
         self._known_before = self._presence.known_nodes
         try:
-            await self._deliver(batch)
+            await self._deliver(plan, found)
         finally:
             self._known_before = None
-        hooked = {chat for chat, roster in batch.rosters.items() if roster.has_hooks}
-        for one in batch.messages if hooked else ():
+        hooked = {chat for chat, roster in plan.rosters.items() if roster.has_hooks}
+        for one in plan.messages if hooked else ():
             if one.message.chat in hooked:
                 self._announce_to_hooks(one.message.chat, one.message.index)
 
-    async def _deliver(self, batch: FanoutBatch) -> None:
-        routes = await self._routes(batch)
+    async def _deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
+        routes = await self._routes(plan, found)
         pages: dict[NodeId, list[Delivery]] = {}
         space: dict[NodeId, int] = {}
         informed: set[ChatId] = set()
-        for one in batch.messages:
+        for one in plan.messages:
             message, profile, quote = one.message, one.profile, one.quote
             route = routes.get(message.chat, _NO_ROUTE)
             recent = None if message.chat in informed else route.recent  # only in the first delivery of a broadcast
@@ -180,17 +177,19 @@ class Fanout:
     async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
         """See services.message.service.changes.Announcer. The envelope counts like any other: its loss makes edges
         sync, which repeats messages, and clients see the lost change by its `rev`."""
-        batch = await self.prepare([CommittedMessage(message)], ())
-        route = (await self._routes(batch)).get(message.chat, _NO_ROUTE)
+        plan = self.plan([CommittedMessage(message)])
+        routes = await self._routes(plan, await self.look_up(plan, ()))
+        route = routes.get(message.chat, _NO_ROUTE)
         for node in route.recipients:
             recipients = route.recipients_at(node, message.index)
             if recipients != []:
                 change = msgspec.structs.replace(delivery, recipients=recipients)
                 await self._publish_envelope(node, [], [change])
 
-    async def _routes(self, batch: FanoutBatch) -> dict[ChatId, _ChatRoute]:
+    async def _routes(self, plan: DeliveryPlan, found: PresenceLookup) -> dict[ChatId, _ChatRoute]:
         """The route of each chat by its current members and their nodes. A chat without a roster is left out."""
-        _, oldest, rosters, roster_versions, broadcast, nodes, versions = batch
+        _, oldest, rosters, roster_versions, broadcast = plan
+        nodes, versions = found.nodes, found.versions
         outdated = [
             chat
             for chat in oldest
@@ -198,7 +197,7 @@ class Fanout:
             and _is_outdated(rosters.get(chat), roster_versions.get(chat), self._newest(chat, versions))
         ]
         if outdated:
-            nodes = await self._reload_rosters(outdated, batch)
+            nodes = await self._reload_rosters(outdated, plan, found)
         if nodes is None:
             self._metrics.presence_unknown.inc()
         routes = {
@@ -225,10 +224,9 @@ class Fanout:
 
     def _add_known_nodes(self, routes: Collection[_ChatRoute]) -> None:
         """Those that may not receive the broadcasts get, on their own subjects, what concerns them."""
-        for node in self._presence.known_nodes:
-            for route in routes:
-                if ALL_NODES not in route.recipients:
-                    continue
+        broadcast = [route for route in routes if ALL_NODES in route.recipients]
+        for node in self._presence.known_nodes if broadcast else ():
+            for route in broadcast:
                 members = route.recipients[ALL_NODES]
                 here = None if members is None else self._presence.announced_at(node, members)
                 if here != []:
@@ -239,24 +237,24 @@ class Fanout:
         return max(versions.get(chat, 0), self._rosters.announced(chat))
 
     async def _reload_rosters(
-        self, outdated: list[ChatId], batch: FanoutBatch
+        self, outdated: list[ChatId], plan: DeliveryPlan, found: PresenceLookup
     ) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
         """Replace the rosters of chats whose membership has changed since the lookup. Returns the nodes of all
         members; None if presence is unknown."""
-        rosters = batch.rosters
-        for chat, roster in (await self._rosters.load(outdated, batch.versions)).items():
+        rosters = plan.rosters
+        for chat, roster in (await self._rosters.load(outdated, found.versions)).items():
             if isinstance(roster, Failure):
                 rosters.pop(chat, None)
                 self.announce_loss()
             else:
                 rosters[chat] = roster
         reloaded = {chat: rosters[chat] for chat in outdated if chat in rosters}
-        batch.broadcast.update(self._broadcast_of(reloaded))
-        named = (roster for chat, roster in reloaded.items() if chat not in batch.broadcast)
+        plan.broadcast.update(self._broadcast_of(reloaded))
+        named = (roster for chat, roster in reloaded.items() if chat not in plan.broadcast)
         newer = await self._presence.lookup(_members_of(named))
-        if batch.nodes is None or newer.nodes is None:
+        if found.nodes is None or newer.nodes is None:
             return None
-        return {**batch.nodes, **newer.nodes}
+        return {**found.nodes, **newer.nodes}
 
     async def _publish_envelope(
         self, node: NodeId, deliveries: list[Delivery], changes: Sequence[ChangeDelivery] = ()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from services.message.metrics import MessageMetrics
-from services.message.service.ports import FanoutBatch, FanoutPort, RosterPort
+from services.message.service.ports import DeliveryPlan, FanoutPort, PresenceLookup, RosterPort
 from services.message.service.posting import PostingBatcher, PostRequest
 from services.message.store import MessageStore
 from shared.settings import MessageSettings
@@ -29,7 +29,7 @@ class TracedPostingBatcher(PostingBatcher):
     ) -> None:
         super().__init__(store, rosters, fanout, metrics, settings, flush)
         self._tracer = tracer
-        self._commits = deque([""])
+        self._commits = deque[str]()
         """Traceparents of the commits not fanned out yet: a cycle fans out the commit of the cycle before."""
 
     async def _commit(self, requests: list[PostRequest]) -> None:
@@ -39,6 +39,8 @@ class TracedPostingBatcher(PostingBatcher):
         self._commits.append(span.traceparent)
         await span.around(super()._commit(requests))
 
-    async def _publish_and_reply(self, requests: Sequence[PostRequest], batch: FanoutBatch) -> None:
+    async def _publish_and_reply(
+        self, requests: Sequence[PostRequest], plan: DeliveryPlan | None, found: PresenceLookup
+    ) -> None:
         span = self._tracer.continue_trace("fan out", "internal", self._commits.popleft())
-        await span.around(super()._publish_and_reply(requests, batch))
+        await span.around(super()._publish_and_reply(requests, plan, found))

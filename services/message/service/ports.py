@@ -42,37 +42,48 @@ class RosterPort(Protocol):
         """The fresh roster of each chat, or the reason why there is none after `seconds`."""
 
 
-class FanoutBatch(NamedTuple):
-    """Committed messages with the result of the presence lookup for their delivery."""
+class DeliveryPlan(NamedTuple):
+    """What is known of committed messages before presence is looked up for their delivery."""
 
     messages: Collection[CommittedMessage]
     oldest: dict[ChatId, int]
     """The lowest index of each chat."""
     rosters: dict[ChatId, Roster]
-    """Of the chats whose roster was cached before the lookup."""
+    """Of the chats whose roster is cached."""
     roster_versions: dict[ChatId, int]
-    """The versions of those rosters then."""
+    """The versions of those rosters now."""
     broadcast: set[ChatId]
     """The chats that are broadcast. Of the others, a roster that is loaded after the lookup may be one."""
-    nodes: Mapping[AccountId, tuple[NodeId, ...]] | None
-    """The nodes of the members that were looked up; None if presence is unknown."""
-    versions: Mapping[ChatId, int]
-    """The membership versions that presence names, of the batch's chats and of those that were requested with it."""
+
+
+class PresenceLookup(Protocol):
+    """What presence names at one time. (shared.presence.PresenceSnapshot)"""
+
+    @property
+    def nodes(self) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
+        """The nodes of the members that were looked up; None if presence is unknown."""
+
+    @property
+    def versions(self) -> Mapping[ChatId, int]:
+        """The membership versions of the plan's chats, and of those that were requested with it."""
 
 
 class FanoutPort(Protocol):
-    """Delivers committed messages to edges."""
+    """Delivers committed messages to edges: `plan`, `look_up`, `deliver`."""
 
     def edge_seen(self, node: NodeId) -> None:
         """This edge has sent a request."""
 
-    def are_broadcast(self, messages: Iterable[CommittedMessage]) -> bool:
-        """Whether all of these messages are broadcast: nothing is looked up for their delivery."""
+    def plan(self, messages: Collection[CommittedMessage]) -> DeliveryPlan: ...
 
-    async def prepare(self, messages: Collection[CommittedMessage], chats: Iterable[ChatId]) -> FanoutBatch:
-        """Look up presence for these messages, and the membership versions of `chats`, at once. Does not raise."""
+    def needs_lookup(self, plan: DeliveryPlan) -> bool:
+        """Unless all of its messages are broadcast."""
 
-    async def deliver(self, batch: FanoutBatch) -> None:
+    async def look_up(self, plan: DeliveryPlan | None, chats: Iterable[ChatId]) -> PresenceLookup:
+        """Look up presence for the delivery of the plan, if any, and the membership versions of `chats`, at once. Does
+        not raise."""
+
+    async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
         """Publish the messages to the edges of their recipients, in order; a loss is announced."""
 
     def announce_loss(self) -> None:

@@ -2,8 +2,8 @@
 
 It works in cycles with at most one presence lookup: a cycle fans out and answers what the cycle before it committed,
 and commits the next batch. Batches are fanned out in the order of their commits, so NATS gets a chat's messages in the
-order of their indexes, and each request is answered after the envelopes of all its messages. A request is never split:
-one of more than `batch_rows` messages is a batch of its own. A request with a chat whose members session must be
+order of their indexes, and each request is answered after the delivery batches of all its messages. A request is never
+split: one of more than `batch_rows` messages is a batch of its own. A request with a chat whose members session must be
 queried for leaves the queue meanwhile and delays no other; after 0.3 s its other messages are committed without those
 of that chat, which the edge repeats. No sender has two requests in flight, so their messages keep their order.
 """
@@ -24,8 +24,7 @@ from services.message.domain import (
     check_repeated,
 )
 from services.message.metrics import MessageMetrics
-from services.message.service.admission import QueueDelayEstimator
-from services.message.service.ports import FanoutBatch, FanoutPort, PostResponder, RosterPort
+from services.message.service.ports import DeliveryPlan, FanoutPort, PostResponder, PresenceLookup, RosterPort
 from services.message.service.roster import Roster
 from services.message.store import CommitUnconfirmed, DatabaseUnavailable, MessageStore, PostedBatch
 from shared.clock import now_ms
@@ -45,6 +44,7 @@ _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.5
 _ROSTER_SECONDS = 0.3
 _TOLERATED_CLOCK_MS: Final = 50
+_ESTIMATED_CYCLES = 8
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
 """Passed on to the sender: a retry at another replica would only add load."""
@@ -53,6 +53,28 @@ _DATABASE_UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "the database does not an
 _INTERNAL_ERROR = Failure(ErrorCode.INTERNAL, "internal error")
 
 PostResult = Message | Failure
+
+
+class QueueDelayEstimator:
+    """Admission control, pure: estimates the delay of a queued message from the duration of the last cycles. Only
+    cycles that left requests in the queue show the capacity; unless all of the last ones did, the queue is short and
+    the delay 0. The fastest of them counts, so that a single stall does not look like overload."""
+
+    def __init__(self) -> None:
+        self._seconds_per_message: deque[float] = deque(maxlen=_ESTIMATED_CYCLES)
+
+    def observe(self, messages: int, seconds: float, *, full: bool) -> None:
+        """Record one cycle. `full`: requests were left in the queue."""
+        if full:
+            self._seconds_per_message.append(seconds / messages)
+        else:
+            self._seconds_per_message.clear()
+
+    def estimate(self, messages: int) -> float:
+        """Seconds until this many messages are answered."""
+        if len(self._seconds_per_message) < _ESTIMATED_CYCLES:
+            return 0.0
+        return messages * min(self._seconds_per_message)
 
 
 class PostRequest:
@@ -196,19 +218,20 @@ class PostingBatcher:
         If the commit would delay them, broadcasts do not wait for the lookup, which they do not need."""
         chats = set[ChatId]().union(*[request.chats for request in requests if request.rosters is None])
         messages = [message for request in committed for message in request.committed_messages()]
+        plan = self._fanout.plan(messages) if messages else None
         inline = self._store.commits_inline
-        publishes_first = inline and messages and chats and self._fanout.are_broadcast(messages)
-        if publishes_first:
-            await self._publish_and_reply(committed, await self._fanout.prepare(messages, ()))
-            messages = []
-        batch = await self._fanout.prepare(messages, chats)
-        ready = self._with_rosters(requests, chats, batch.versions)
-        if inline:
-            if not publishes_first:
-                await self._publish_and_reply(committed, batch)
-            await self._commit(ready)
+        if plan is not None and inline and chats and not self._fanout.needs_lookup(plan):
+            await self._publish_and_reply(committed, plan, await self._fanout.look_up(plan, ()))
+            committed, plan = [], None
+        found = await self._fanout.look_up(plan, chats)
+        ready = self._with_rosters(requests, chats, found.versions) if requests else []
+        if inline or not (ready and committed):
+            if committed:
+                await self._publish_and_reply(committed, plan, found)
+            if ready:
+                await self._commit(ready)
         else:
-            await asyncio.gather(self._commit(ready), self._publish_and_reply(committed, batch))
+            await asyncio.gather(self._commit(ready), self._publish_and_reply(committed, plan, found))
         return ready
 
     # Committing
@@ -322,14 +345,16 @@ class PostingBatcher:
 
     # Fan-out and replies
 
-    async def _publish_and_reply(self, requests: Sequence[PostRequest], batch: FanoutBatch) -> None:
+    async def _publish_and_reply(
+        self, requests: Sequence[PostRequest], plan: DeliveryPlan | None, found: PresenceLookup
+    ) -> None:
         """First to the recipients, then to the senders."""
         try:
-            await self._fan_out(batch)
+            if plan is not None:
+                await self._fan_out(plan, found)
             for request in requests:
                 await request.responder.reply(request.post_results())
-            if requests:
-                self._flush()  # the next commit may block the event loop
+            self._flush()  # the next commit may block the event loop
         except Exception:
             _log.exception("batch not fanned out")
             self._fanout.announce_loss()
@@ -339,12 +364,11 @@ class PostingBatcher:
                 if isinstance(result, Failure):
                     self._metrics.rejected[result.code].inc()
 
-    async def _fan_out(self, batch: FanoutBatch) -> None:
-        if batch.messages:
-            started = time.perf_counter()
-            await self._fanout.deliver(batch)
-            self._metrics.fan_out_seconds.observe(time.perf_counter() - started)
-            self._metrics.acknowledged.inc(len(batch.messages))
+    async def _fan_out(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
+        started = time.perf_counter()
+        await self._fanout.deliver(plan, found)
+        self._metrics.fan_out_seconds.observe(time.perf_counter() - started)
+        self._metrics.acknowledged.inc(len(plan.messages))
 
 
 def _check_repeated(posted: PostedBatch, drafts: Sequence[Draft]) -> list[PostResult | None]:

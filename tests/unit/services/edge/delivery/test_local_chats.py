@@ -10,9 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, Event, MessageChanged
 from services.edge.delivery import local_chats, ordering
-from services.edge.delivery.ordering import group_runs
 from services.edge.delivery.local_chats import LocalChats
-from services.edge.delivery.ordering import ChatSequencer
+from services.edge.delivery.ordering import ChatSequencer, group_runs
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts

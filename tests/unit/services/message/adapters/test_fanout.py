@@ -81,7 +81,8 @@ class FanoutHarness:
 
     async def deliver(self, fan_out: Fanout, batch: list[CommittedMessage]) -> None:
         """As the batcher does."""
-        await fan_out.deliver(await fan_out.prepare(batch, ()))
+        plan = fan_out.plan(batch)
+        await fan_out.deliver(plan, await fan_out.look_up(plan, ()))
 
     async def load_rosters(self, *chats: ChatId) -> None:
         """As the check of the drafts does."""
@@ -257,11 +258,11 @@ async def test_a_broadcast_chat_is_not_looked_up(harness: FanoutHarness, monkeyp
 
     monkeypatch.setattr(harness.own, "lookup", record)
     fan_out = harness.make_fanout(3, NORTH)
-    await fan_out.prepare([committed(ROOM, 1), committed(HALL, 1), committed(ChatId(3), 1)], ())
+    await fan_out.look_up(fan_out.plan([committed(ROOM, 1), committed(HALL, 1), committed(ChatId(3), 1)]), ())
     assert lookups == [({ANN, BOB}, {ROOM, ChatId(3)})]
-    await fan_out.prepare([committed(HALL, 1)], ())
+    await fan_out.look_up(fan_out.plan([committed(HALL, 1)]), ())
     assert len(lookups) == 1
-    await fan_out.prepare([committed(HALL, 1)], [HALL])
+    await fan_out.look_up(fan_out.plan([committed(HALL, 1)]), [HALL])
     assert lookups[1:] == [(set(), {HALL})]
 
 
@@ -314,8 +315,7 @@ async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_roster
     await harness.load_rosters(HALL)
     harness.session_unavailable = True
     for version in (0, 7):
-        batch = await fan_out.prepare([committed(HALL, 1)], ())
-        await fan_out.deliver(batch._replace(nodes={}, versions={HALL: version}))
+        await fan_out.deliver(fan_out.plan([committed(HALL, 1)]), PresenceSnapshot({}, {HALL: version}))
     deliveries = [envelope.deliveries[0] for envelope in harness.envelopes(subjects.BROADCAST)]
     assert [(one.recipients, one.version) for one in deliveries] == [(None, 1), (None, 7)]
 
@@ -476,7 +476,8 @@ async def test_heartbeats_name_known_nodes_but_not_while_a_delivery_may_lack_the
     await harness.load_rosters(ROOM)
     harness.own.receive_accounts(announced(NORTH, 1, ANN))
     assert (await harness.beat()).known_nodes == {NORTH: (1, 1)}
-    batch = await harness.fanout.prepare([committed(ROOM, 1)], ())
+    plan = harness.fanout.plan([committed(ROOM, 1)])
+    found = await harness.fanout.look_up(plan, ())
     publish = harness.fanout._publish
 
     async def interrupted(subject: str, payload: bytes) -> None:
@@ -487,7 +488,7 @@ async def test_heartbeats_name_known_nodes_but_not_while_a_delivery_may_lack_the
         await publish(subject, payload)
 
     harness.fanout._publish = interrupted
-    await harness.fanout.deliver(batch)
+    await harness.fanout.deliver(plan, found)
     beats.append(await harness.beat())
     assert [one.known_nodes for one in beats] == [{NORTH: (1, 1)}, {NORTH: (1, 2), SOUTH: (1, 1)}]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.message.service.admission import QueueDelayEstimator
+from services.message.service.posting import QueueDelayEstimator
 
 
 def estimator(*seconds: float, full: bool = True) -> QueueDelayEstimator:
