@@ -1,0 +1,1 @@
+"""Order, storage, fan-out, history and read state of messages. Begin with service/posting.py; app.py wires it."""

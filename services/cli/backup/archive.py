@@ -23,7 +23,7 @@ from local.options import OperatorError
 from services.cli.backup import postgresql, sqlite
 from services.cli.databases import database_urls, skip_numbers
 from services.edge.media.directory import DIRECTORIES
-from services.message.store.epochs import renew_epoch
+from services.message.store.installation import renew_epoch
 from shared.clock import now_ms
 from shared.settings import Settings
 

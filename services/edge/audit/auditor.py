@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from msgspec.structs import replace
 
 from services.edge.audit.locator import MessageLocator
-from services.edge.audit.watch import DeliveryWatch
+from services.edge.journal import DeliveryRecord
 from services.edge.metrics import EdgeMetrics
-from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
+from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from services.edge.rpc.remote_clock import RemoteClock
 from shared.bus.client import Bus
 from shared.contract import subjects
@@ -42,6 +42,32 @@ _REPORTED = 10_000
 
 Place = tuple[ChatId, int]
 """Chat and index."""
+
+
+class DeliveryWatch:
+    """Records which messages the connections get that an account has when the watch begins. A context manager:
+    connections do not record after its end."""
+
+    def __init__(self, local: LocalAccount) -> None:
+        self._watched = [(recipient, DeliveryRecord()) for recipient in local.recipients]
+
+    def __enter__(self) -> "DeliveryWatch":
+        for recipient, record in self._watched:
+            recipient.keep_record(record)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for recipient, record in self._watched:
+            if recipient.record is record:
+                recipient.keep_record(None)
+
+    def lacking(self, chat: ChatId, index: int) -> list[Recipient]:
+        """The connections that have not got this message, without those whose login has ended."""
+        return [
+            recipient
+            for recipient, record in self._watched
+            if recipient.record is record and not record.contains(chat, index)
+        ]
 
 
 class DeliveryAuditor:

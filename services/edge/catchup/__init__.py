@@ -1,0 +1,1 @@
+"""What an account missed, read at its login. Begin with backlog.py."""

@@ -1,0 +1,1 @@
+"""Delivery batches to local members, in order; gaps, losses, re-sync. Begin with receiver.py."""

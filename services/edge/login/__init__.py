@@ -1,0 +1,1 @@
+"""Passwords, tokens, verification, revocations. Begin with login.py."""

@@ -1,0 +1,1 @@
+"""What session and auth push to this node. Begin with receiver.py."""

@@ -1,7 +1,7 @@
 """Fan-out: publishes committed messages as envelopes, one per edge node and batch, counted so that edges detect losses.
 
 A heartbeat each second shows edges and the other replicas that this one is live, and repeats the counter of broadcasts.
-What else reveals the loss of a last envelope goes to its own node: see envelope_counters.
+What else reveals the loss of a last envelope goes to its own node: see edge_nodes.
 
 While presence is unknown, save for the first seconds of this process, heartbeats request that edges announce their
 accounts. What is broadcast then goes also, on its own subject, to each node that is known by its announcements, as far
@@ -22,7 +22,7 @@ import msgspec
 import nats.errors
 
 from services.message.adapters.broadcast_choice import BroadcastChoice
-from services.message.adapters.envelope_counters import ALL_NODES, EnvelopeCounters
+from services.message.adapters.edge_nodes import ALL_NODES, EdgeNodes
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage, message_size, profile_size
@@ -99,8 +99,8 @@ class Fanout:
         self._metrics = metrics
         self._ownership = ownership
         self._announce_to_hooks = announce_to_hooks
-        self._choice = BroadcastChoice(settings.broadcast_members_per_edge)
-        self._counters = EnvelopeCounters()
+        self._nodes = EdgeNodes()
+        self._choice = BroadcastChoice(settings.broadcast_members_per_edge, self._nodes)
         self._presence_losses = 0
         self._presence_known = False
         """It has been known since the start."""
@@ -110,7 +110,7 @@ class Fanout:
 
     def edge_seen(self, node: NodeId) -> None:
         """This edge has sent a request."""
-        self._choice.edge_seen(node)
+        self._nodes.heard(node, time.monotonic())
 
     # Envelopes
 
@@ -261,7 +261,7 @@ class Fanout:
     ) -> None:
         if not deliveries and not changes:
             return
-        payload = self._pack_envelope(self._counters.next(node, time.monotonic()), deliveries, changes)
+        payload = self._pack_envelope(self._nodes.next(node, time.monotonic()), deliveries, changes)
         self._metrics.envelope_bytes.observe(len(payload))
         try:
             await self._publish(subjects.BROADCAST if node == ALL_NODES else subjects.deliver(node), payload)
@@ -276,7 +276,7 @@ class Fanout:
         """Count a broadcast that is never sent: the next heartbeat makes every edge sync. The next envelope makes those
         sync that do not receive broadcasts."""
         for node in (ALL_NODES, *self._presence.known_nodes):
-            self._counters.next(node, time.monotonic())
+            self._nodes.next(node, time.monotonic())
         self._metrics.losses.inc()
 
     # Heartbeats
@@ -309,16 +309,17 @@ class Fanout:
         await self._beat(leaving=True)
 
     async def _beat(self, *, leaving: bool = False) -> None:
-        self._choice.update(self._counters.sent_since)
         now, partitions = time.monotonic(), self._ownership.announced
+        self._nodes.update(now)
+        self._choice.update()
         heartbeat = Heartbeat(
-            self.replica, self.epoch, self._counters.reported(now), leaving, now_ms(), partitions,
+            self.replica, self.epoch, self._nodes.reported(now), leaving, now_ms(), partitions,
             wants_accounts=self._wants_accounts, known_nodes=self._known_nodes(), load=self._ownership.load(),
             spare=self._ownership.is_spare(),
         )  # fmt: skip
         try:
-            for node in self._counters.quiet(now, leaving=leaving):
-                if (counter := self._counters.next_empty(node)) is not None:
+            for node in self._nodes.quiet(now, leaving=leaving):
+                if (counter := self._nodes.next_empty(node)) is not None:
                     await self._publish(subjects.deliver(node), self._pack_envelope(counter, []))
             await self._publish(subjects.HEARTBEAT, _pack(heartbeat))
         except nats.errors.Error as error:

@@ -4,10 +4,9 @@ import asyncio
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from services.message.domain import NOT_A_MEMBER, Rights, change_size
+from services.message.domain import NO_SUCH_MESSAGE, NOT_A_MEMBER, Rights, change_size
 from services.message.metrics import MessageMetrics
 from services.message.service.ports import LookUpVersions, RosterPort
-from services.message.service.reactors import find_reactors
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Revised, Snapshot
 from shared.clock import now_ms
@@ -24,8 +23,9 @@ from shared.contract.message import (
     RecallText,
 )
 from shared.contract.model import Message
-from shared.contract.reactions import FindReactors, Reactors
+from shared.contract.reactions import MAX_REACTORS, FindReactors, Reactor, Reactors
 from shared.contract.session import ChangeTimes
+from shared.emoji import canonical_emoji
 from shared.settings import MessageSettings
 from shared.telemetry import log
 
@@ -101,7 +101,7 @@ class MessageChanges:
 
     async def reactors(self, request: FindReactors) -> Reactors:
         first_index, _ = (await self._roster(request.chat, request.actor)).members[request.actor]
-        return await self._store.read(lambda snapshot: find_reactors(snapshot, request, first_index))
+        return await self._store.read(lambda snapshot: _find_reactors(snapshot, request, first_index))
 
     async def _roster(self, chat: ChatId, actor: AccountId) -> Roster:
         roster = (await self._rosters.load([chat], await self._versions([chat])))[chat]
@@ -135,3 +135,14 @@ def take_changes(changes: list[MessageChange], budget: int) -> list[MessageChang
             break
         fitting.append(change)
     return fitting
+
+
+def _find_reactors(snapshot: Snapshot, request: FindReactors, first_index: int) -> Reactors:
+    """Who has reacted to a message. `first_index`: the first that the actor may see. Raises RequestError."""
+    chat, index = request.chat, request.index
+    if not first_index <= index <= snapshot.heads([chat]).get(chat, 0):
+        raise RequestError.from_failure(NO_SUCH_MESSAGE)
+    count = min(max(request.count, 1), MAX_REACTORS)
+    found = snapshot.reactors((chat, index), canonical_emoji(request.emoji), request.after, count + 1)
+    listed = [Reactor(account, emojis) for account, emojis in found]
+    return Reactors(listed[:count], more=len(listed) > count)

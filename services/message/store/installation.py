@@ -1,11 +1,14 @@
 """The highest account and chat that the database of message knows, and what it shares with the other databases of its
-installation."""
+installation; and its epoch, which a restored one does not keep."""
+
+import secrets
 
 import sqlalchemy as sa
 
 from services.message.tables import cursors, heads
 from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.installation import DatabaseState
+from shared.database import make_engine
 from shared.identity import read_identity
 
 _LAST_ACCOUNT = sa.select(sa.func.max(cursors.c.account_id)).where(cursors.c.account_id != SYSTEM_ACCOUNT)
@@ -18,3 +21,15 @@ def database_state(connection: sa.Connection) -> DatabaseState:
     last = connection.execute(_LAST_CHAT).one_or_none() or (0, 0)
     account = AccountId(connection.scalar(_LAST_ACCOUNT) or 0)
     return DatabaseState(identity.value, identity.agreed, account, 0, ChatId(last[0]), last[1])
+
+
+def renew_epoch(url: str) -> None:
+    """Idempotent. A database of a version without epochs gets its first one when it is migrated."""
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            if sa.inspect(connection).has_table("epochs"):
+                renewed = sa.text("UPDATE epochs SET value = :value WHERE id = 1")
+                connection.execute(renewed, {"value": secrets.token_hex(4)})
+    finally:
+        engine.dispose()

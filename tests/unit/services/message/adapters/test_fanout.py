@@ -8,7 +8,7 @@ import nats.errors
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters import broadcast_choice, envelope_counters, fanout
+from services.message.adapters import broadcast_choice, edge_nodes, fanout
 from services.message.adapters.fanout import _ENVELOPE_BYTES, Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage
@@ -275,7 +275,7 @@ async def test_edges_with_recent_envelopes_are_present_and_idle_ones_are_not(
     await harness.deliver(fan_out, [committed(ROOM, 1)])
     await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 2)])
-    monkeypatch.setattr(broadcast_choice, "_EDGE_SECONDS", 0.0)
+    monkeypatch.setattr(edge_nodes, "_PRESENT_SECONDS", 0.0)
     await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 3)])
     assert [index for _, index, _ in harness.received(subjects.BROADCAST)] == [2]
@@ -413,7 +413,7 @@ async def test_an_envelope_that_cannot_be_published_leaves_a_gap_in_the_counter(
 
 async def test_an_empty_envelope_follows_the_last_one(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """It skips a number if the last one is lost, and goes to its own node alone."""
-    monkeypatch.setattr(envelope_counters, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(edge_nodes, "_QUIET_SECONDS", 0.0)
     await harness.join(NORTH, ANN)
     await harness.join(SOUTH, CEM)
     await harness.load_rosters(ROOM)

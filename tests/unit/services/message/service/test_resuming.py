@@ -4,7 +4,7 @@ import pytest
 
 from services.message.domain import Rights
 from services.message.service import resuming
-from services.message.store.epochs import renew_epoch
+from services.message.store.installation import renew_epoch
 from shared.contract.ids import ChatId, Nonce
 from shared.contract.message import ChangeMessage, EditText, PinMessage, React
 from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat

@@ -1,9 +1,10 @@
-"""Numbers the envelopes of this replica, so that edges detect losses. Pure.
+"""The edge nodes that this replica knows to exist, and the numbers of its delivery batches to each. Pure.
 
-Envelopes for each node, and broadcasts, count from 1. A skipped number reveals a loss; a lost last envelope is revealed
-by an empty one that follows when a node gets nothing more for half a second. It is repeated after twice the time each
-time, for nine minutes: an empty envelope may be lost, too. Counters of idle nodes are remembered, so that no counter of
-a living node (a node is one process of an edge) ever goes back; beyond 4,096 nodes, those idle for longest are
+A node is one process of an edge. It is present for a while after a request from it, or a delivery batch to it. Delivery
+batches for each node, and broadcasts, count from 1, so that edges detect losses. A skipped number reveals a loss; a
+lost last batch is revealed by an empty one that follows when a node gets nothing more for half a second. It is repeated
+after twice the time each time, for nine minutes: an empty batch may be lost, too. Counters of idle nodes are
+remembered, so that no counter of a living node ever goes back; beyond 4,096 nodes, those idle for longest are
 forgotten.
 """
 
@@ -16,9 +17,10 @@ _QUIET_SECONDS = 0.5
 _REPETITIONS = 10
 _REPORTED_SECONDS = 600.0
 _MAX_NODES = 4096
+_PRESENT_SECONDS = 60.0
 
 
-class EnvelopeCounters:
+class EdgeNodes:
     """Times are monotonic seconds."""
 
     def __init__(self) -> None:
@@ -26,10 +28,26 @@ class EnvelopeCounters:
         """The last numbers, of the node idle for longest first."""
         self._last_sent: dict[NodeId, float] = {}
         self._closed: dict[NodeId, int] = {}
-        """The number of empty envelopes since the last other one."""
+        """The number of empty batches since the last other one."""
+        self._heard: dict[NodeId, float] = {}
+        """The time of each node's last request."""
+        self.present: set[NodeId] = set()
+        """The nodes that are present."""
+
+    def heard(self, node: NodeId, now: float) -> None:
+        """The node has sent a request."""
+        self._heard[node] = now
+        self.present.add(node)
+
+    def update(self, now: float) -> None:
+        """Once a second."""
+        since = now - _PRESENT_SECONDS
+        self._heard = {node: heard for node, heard in self._heard.items() if heard > since}
+        sent = [node for node, sent in self._last_sent.items() if sent > since]
+        self.present = {*self._heard, *sent} - {ALL_NODES}
 
     def next(self, node: NodeId, now: float) -> int:
-        """The number of an envelope."""
+        """The number of a delivery batch."""
         counter = self._counters.pop(node, 0) + 1
         self._counters[node] = counter
         self._last_sent[node] = now
@@ -41,7 +59,7 @@ class EnvelopeCounters:
         return counter
 
     def quiet(self, now: float, *, leaving: bool = False) -> list[NodeId]:
-        """The nodes that an empty envelope is due to; when the replica leaves, all whose last envelope has none."""
+        """The nodes that an empty batch is due to; when the replica leaves, all whose last envelope has none."""
         return [node for node in self._last_sent if node != ALL_NODES and self._is_due(node, now, leaving=leaving)]
 
     def _is_due(self, node: NodeId, now: float, *, leaving: bool) -> bool:
@@ -51,7 +69,7 @@ class EnvelopeCounters:
         return repetitions < _REPETITIONS and now - self._last_sent[node] >= _QUIET_SECONDS * 2**repetitions
 
     def next_empty(self, node: NodeId) -> int | None:
-        """The number of an empty envelope; None if the node has been forgotten."""
+        """The number of an empty batch; None if the node has been forgotten."""
         if node not in self._counters:
             return None
         self._counters[node] += 1
@@ -63,7 +81,3 @@ class EnvelopeCounters:
         if now - self._last_sent.get(ALL_NODES, -_REPORTED_SECONDS) >= _REPORTED_SECONDS:
             return {}
         return {ALL_NODES: self._counters[ALL_NODES]}
-
-    def sent_since(self, since: float) -> set[NodeId]:
-        """The nodes that got an envelope after this time, without ALL_NODES."""
-        return {node for node, sent in self._last_sent.items() if sent > since} - {ALL_NODES}
