@@ -3,9 +3,9 @@ request's nonce, and a repetition gets that."""
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.request_nonce import request_content, request_nonce
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 KEPT_MS = 10 * 60_000
 """Clients may repeat their commands for so long; the edges, for seconds."""
@@ -29,19 +30,50 @@ class _Attempt(NamedTuple):
     content: bytes
 
 
-def once(table: sa.Table, step: Callable[[sa.Connection], T], kinds: tuple[Any, ...]) -> Callable[[sa.Connection], T]:
+class Reader(Protocol):
+    async def read(self, work: Callable[[Any], T]) -> T:
+        """Runs a step as one transaction."""
+
+
+def once(
+    table: sa.Table, step: Callable[[sa.Connection], T], kinds: tuple[Any, ...], part: str = ""
+) -> Callable[[sa.Connection], T]:
     """The step of the request that is handled now. It raises RequestError if another request has had this nonce.
     `table`: with the columns `nonce`, which is its key, `created` (Unix milliseconds) and `result`. `kinds`: the types
-    that the result may have."""
+    that the result may have. `part`: tells the steps of a request with several of them apart."""
     if not request_nonce.get():
         return step
-    return partial(_run, table=table, step=step, kinds=kinds, attempt=_attempt())
+    return partial(_run, table=table, step=step, kinds=kinds, attempt=_attempt(part))
 
 
-def stored(table: sa.Table, kind: type[T]) -> Callable[[sa.Connection], T | None]:
+def stored(table: sa.Table, kinds: tuple[Any, ...], part: str = "") -> Callable[[sa.Connection], Any]:
     """Reads the result of a former attempt at the request that is handled now; None: there is none. Raises
     RequestError as `once`."""
-    return partial(_read, table=table, kinds=(kind,), attempt=_attempt())
+    return partial(_read, table=table, kinds=kinds, attempt=_attempt(part))
+
+
+async def stored_or(
+    database: Reader, find: Callable[[sa.Connection], T | None], carry_out: Callable[[], Awaitable[R]]
+) -> T | R:
+    """What `find` (see `stored`) reads, else what `carry_out` returns: a repetition is not checked against limits,
+    secrets and names, which its first attempt has used. An attempt that another one overtakes is rejected for what that
+    one has done: then it returns that one's result."""
+    if not request_nonce.get():
+        return await carry_out()
+    if (before := await database.read(find)) is not None:
+        return before
+    try:
+        return await carry_out()
+    except RequestError:
+        if (meanwhile := await database.read(find)) is None:
+            raise
+        return meanwhile
+
+
+def derived(salt: bytes, purpose: bytes) -> bytes:
+    """32 secret bytes: the same ones for the same salt, which may be stored, and the same nonce of the request. Who
+    reads the salt lacks the nonce, and who knows a client's nonce lacks the salt."""
+    return hmac.digest(salt, purpose + request_nonce.get().encode(), "sha256")
 
 
 def purge(connection: sa.Connection, table: sa.Table) -> None:
@@ -73,9 +105,18 @@ def _read(connection: sa.Connection, table: sa.Table, kinds: tuple[Any, ...], at
     return None if found is None else _decode(found, kinds, attempt.content)
 
 
-def _attempt() -> _Attempt:
+def _attempt(part: str) -> _Attempt:
     nonce = request_nonce.get().encode()
-    return _Attempt(hashlib.sha256(nonce).hexdigest(), hmac.digest(nonce, request_content.get(), "sha256"))
+    key = hashlib.sha256(nonce + part.encode()).hexdigest()
+    return _Attempt(key, hmac.digest(nonce, _content(), "sha256"))
+
+
+def _content() -> bytes:
+    """Without the connection that it has come from: a client repeats a command on a new one."""
+    subject, _, payload = request_content.get().partition(b" ")
+    fields = msgspec.msgpack.decode(payload, type=dict[str, msgspec.Raw]) if payload else {}
+    fields.pop("origin", None)
+    return subject + b" " + msgspec.msgpack.encode(fields)
 
 
 def _encode(result: object, kinds: tuple[Any, ...], content: bytes) -> bytes:

@@ -211,6 +211,16 @@ class OutboxRow(AuthBase, table=True):
     trace: str
 
 
+class RequestRow(AuthBase, table=True):
+    """The result of a request that is carried out; see shared.run_once. `nonce`: its sha256 in hex."""
+
+    __tablename__ = "requests"
+
+    nonce: str = Field(primary_key=True)
+    created: int = Field(sa_type=sa.BigInteger, index=True)
+    result: bytes
+
+
 class AuthHealthRow(AuthBase, table=True):
     """Overwritten by health checks, each process in a slot of its own; see Database.check."""
 
@@ -246,3 +256,4 @@ state = _table(StateRow)
 tickets = _table(TicketRow)
 recoveries = _table(RecoveryRow)
 outbox = _table(OutboxRow)
+requests = _table(RequestRow)

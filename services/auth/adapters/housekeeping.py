@@ -9,7 +9,17 @@ from services.auth import domain
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.ports import Transactions
-from services.auth.store import bot_tokens, bots, logins, recoveries, revocations, trail, usernames, verifications
+from services.auth.store import (
+    bot_tokens,
+    bots,
+    logins,
+    recoveries,
+    requests,
+    revocations,
+    trail,
+    usernames,
+    verifications,
+)
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.settings import AuthSettings
@@ -54,3 +64,4 @@ async def purge_expired(database: Transactions, settings: AuthSettings) -> None:
     await database.write(partial(logins.purge_revoked, before_seconds=oldest_token))
     await database.write(partial(revocations.purge, before_seconds=oldest_token))
     await database.write(partial(trail.purge, before=oldest_act))
+    await database.write(requests.purge)

@@ -5,6 +5,7 @@ load both changes within a minute.
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import time
@@ -67,35 +68,35 @@ class SigningKeys:
         """Of all keys that verify tokens."""
         return sorted(self._keys)
 
-    def issue(self, account: AccountId, now: float, revision: int) -> IssuedToken:
-        """A token of a new login session, issued at `now` (Unix seconds). `revision`: see shared.tokens.Claims."""
-        return self._issue(account, now, revision, token_hex(16), self._settings.legacy_token_days * _DAY_SECONDS)
+    def issue(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
+        """A token of a new login session, or of the session `sid`, issued at `now` (Unix seconds). `revision`: see
+        shared.tokens.Claims. The same values make the same token."""
+        return self._issue(account, now, revision, sid, self._settings.legacy_token_days * _DAY_SECONDS)
 
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """A token that is refreshed: of a new login session, or of the session `sid`. Revocations are kept as long as
-        the longest token lives."""
+        """As `issue`, a token that is refreshed. Revocations are kept as long as the longest token lives."""
         longest = self._settings.legacy_token_days * _DAY_SECONDS
         seconds = min(self._settings.access_token_minutes * 60, longest)
-        return self._issue(account, now, revision, sid or token_hex(16), seconds)
+        return self._issue(account, now, revision, sid, seconds)
 
     def issue_to_bot(
-        self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float
+        self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float, sid: str = ""
     ) -> IssuedToken:
-        """A token of a bot, which permits these scopes."""
-        return self._issue(account, now, revision, token_hex(16), days * _DAY_SECONDS, scopes)
+        """As `issue`, a token of a bot, which permits these scopes."""
+        return self._issue(account, now, revision, sid, days * _DAY_SECONDS, scopes)
 
     def _issue(
         self, account: AccountId, now: float, revision: int, sid: str, seconds: float, scopes: Sequence[str] = ()
     ) -> IssuedToken:
         """`scopes`: of a bot's token, at least one."""
         kid = max(self._keys)
-        token = IssuedToken("", sid, int(now + seconds))
+        token = IssuedToken("", sid or token_hex(16), int(now + seconds))
         claims = {
             "iss": self._settings.issuer,
             "aud": self._settings.audience,
             "sub": str(account),
             "sid": token.sid,
-            "jti": token_hex(16),
+            "jti": hashlib.sha256(f"{token.sid} {now}".encode()).hexdigest()[:32],
             "iat": int(now),
             "exp": token.expires,
             "rev": revision,

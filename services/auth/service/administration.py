@@ -13,6 +13,7 @@ from services.auth.service.ports import EdgeNotifications, PasswordHashing, Tran
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.store import accounts, bots, duplicates, revocations, trail
+from services.auth.store.requests import REVOKED, once
 from shared.contract.admin import (
     Act,
     Duplicates,
@@ -75,12 +76,13 @@ class Administration:
             seconds = domain.void_before(time.time())
             disable = partial(accounts.disable, account=request.account, seconds=seconds)
             step = trail.recorded(disable, Act("disable", request.account))
-            if (revocation := await self.database.write(step)) is None:
+            if (revocation := await self.database.write(once(step, *REVOKED))) is None:
                 raise _not_found()
             await self.revocations.publish(revocation)
         else:
             enable = partial(accounts.enable, account=request.account)
-            if not await self.database.write(trail.recorded(enable, Act("enable", request.account))):
+            recorded = trail.recorded(enable, Act("enable", request.account))
+            if not await self.database.write(once(recorded, bool)):
                 raise _not_found()
         _log_act("disable" if request.disabled else "enable", request.account)
         return Ack()
@@ -101,7 +103,7 @@ class Administration:
             seconds=domain.void_before(time.time()),
         )
         step = trail.recorded(reset, Act("reset password", account.id))
-        if (revocation := await self.database.write(step)) is None:
+        if (revocation := await self.database.write(once(step, *REVOKED))) is None:
             raise _not_found()
         await self.revocations.publish(revocation)
         await self.limits.reset(account)
@@ -149,7 +151,8 @@ class Administration:
         self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "", *, logged: bool = True
     ) -> None:
         domain.check_opaque(act, "act")
-        await self.database.write(partial(trail.add, act=Act(act, account, detail=detail[:_DETAIL_CHARACTERS])))
+        add = partial(trail.add, act=Act(act, account, detail=detail[:_DETAIL_CHARACTERS]))
+        await self.database.write(once(add, type(None), part="record"))
         if logged:
             _log_act(act, account)
 

@@ -4,17 +4,21 @@ import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
+from secrets import token_hex
+from typing import Any, NamedTuple
 
 from services.auth import domain
+from services.auth.domain import IssuedToken
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import BotTokenIssuer, EventOutbox, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, bots, trail
 from services.auth.store.bots import NewBot, NewBotToken, NewHookAccount
+from services.auth.store.requests import REVOKED, once, stored
 from shared.clock import now_ms
 from shared.contract.admin import Act
-from shared.contract.auth import DeleteAccount, IdentifierKind
+from shared.contract.auth import DeleteAccount, IdentifierKind, Revocation
 from shared.contract.bots import (
     BotList,
     BotTokenView,
@@ -30,7 +34,17 @@ from shared.contract.bots import (
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.made import EndMade
 from shared.contract.session import Ack
+from shared.run_once import stored_or
 from shared.settings import Settings
+
+
+class _Token(NamedTuple):
+    """What a token is signed from, also for a repetition. `issued`: Unix seconds."""
+
+    sid: str
+    issued: float
+    revision: int
+    days: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +67,12 @@ class Bots:
         domain.check_bot(request, self.settings.limits.nickname_characters)
         if owner is not None:
             domain.check_no_imitation(request.nickname, self.settings.notices.name)
+        created = await stored_or(self.database, stored(CreatedBot), partial(self._create, request, owner))
+        self.outbox.wake()
+        return created
+
+    async def _create(self, request: CreateBot, owner: AccountId | None) -> CreatedBot:
+        if owner is not None:
             await self.limits.registration(request.origin.address)
         new = NewBot(
             owner=owner or NO_ACCOUNT,
@@ -62,20 +82,21 @@ class Bots:
             most=self.settings.limits.bots_per_account,
             act=Act("create bot", by=self._by, address=request.origin.address),
         )
-        created = await self.database.write(partial(bots.create, new=new))
-        self.outbox.wake()
-        return created
+        return await self.database.write(once(partial(bots.create, new=new), CreatedBot))
 
     async def create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
         """Raises RequestError: `invalid`, `rate_limited`."""
         domain.check_actor(request.maker)
         domain.check_bot(CreateBot(request.name), self.settings.limits.nickname_characters)
         domain.check_no_imitation(request.name, self.settings.notices.name)
-        await self.limits.hook(request.maker)
-        new = NewHookAccount(str(uuid.uuid4()), request.name, request.signature, now_ms(), request.maker)
-        created = await self.database.write(partial(bots.create_hook_account, new=new))
+        created = await stored_or(self.database, stored(CreatedBot), partial(self._create_hook_account, request))
         self.outbox.wake()
         return created
+
+    async def _create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
+        await self.limits.hook(request.maker)
+        new = NewHookAccount(str(uuid.uuid4()), request.name, request.signature, now_ms(), request.maker)
+        return await self.database.write(once(partial(bots.create_hook_account, new=new), CreatedBot))
 
     async def list(self, request: ListBots) -> BotList:
         domain.check_number(request.after, "after")
@@ -86,28 +107,43 @@ class Bots:
         """Raises RequestError: `not_found`."""
         owner = self._owner(request.actor)
         domain.check_number(request.bot, "account")
-        await self.database.read(partial(bots.check_owner, bot=request.bot, owner=owner))
+        if await self.database.read(stored(*REVOKED)) is None:
+            await self.database.read(partial(bots.check_owner, bot=request.bot, owner=owner))
         return await self.deletion.delete(DeleteAccount(request.bot), self._by)
 
     async def create_token(self, request: CreateBotToken) -> CreatedBotToken:
         """Raises RequestError: `not_found`, `forbidden`, `limit`."""
         owner = self._owner(request.actor)
         domain.check_bot_token(request)
+        make = partial(self._create_token, request, owner)
+        token = self._sign(request, await stored_or(self.database, stored(_Token), make))
+        return CreatedBotToken(token.sid, token.text, token.expires)
+
+    async def _create_token(self, request: CreateBotToken, owner: AccountId | None) -> _Token:
         began, longest = time.time(), self.settings.auth.bot_token_days
         find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(request.bot))
         found = await self.database.read(find)
         issued = max(began, found.account.tokens_from if found.account else 0)
-        scopes, days = sorted(set(request.scopes)), min(request.days or longest, longest)
-        token = self.tokens.issue_to_bot(request.bot, issued, found.revision, scopes, days)
+        scopes = sorted(set(request.scopes))
+        token = _Token(token_hex(16), issued, found.revision, min(request.days or longest, longest))
+        expires = self._sign(request, token).expires
         new = NewBotToken(
-            token=BotTokenView(token.sid, request.name, scopes, int(issued * 1000), token.expires),
+            token=BotTokenView(token.sid, request.name, scopes, int(issued * 1000), expires),
             revision=found.revision,
             most=self.settings.limits.tokens_per_bot,
             seconds=int(began),
             act=Act("create bot token", request.bot, self._by, detail=" ".join(scopes)),
         )
-        await self.database.write(partial(bots.add_token, bot=request.bot, owner=owner, new=new))
-        return CreatedBotToken(token.sid, token.text, token.expires)
+
+        def add(connection: Any) -> _Token:
+            bots.add_token(connection, request.bot, owner, new)
+            return token
+
+        return await self.database.write(once(add, _Token))
+
+    def _sign(self, request: CreateBotToken, token: _Token) -> IssuedToken:
+        scopes = sorted(set(request.scopes))
+        return self.tokens.issue_to_bot(request.bot, token.issued, token.revision, scopes, token.days, token.sid)
 
     async def delete_token(self, request: DeleteBotToken) -> Ack:
         """Raises RequestError: `not_found`."""
@@ -116,7 +152,7 @@ class Bots:
         domain.check_opaque(request.sid, "sid")
         revoke = partial(bots.revoke_token, bot=request.bot, owner=owner, sid=request.sid)
         step = trail.recorded(revoke, Act("delete bot token", request.bot, self._by))
-        await self.revocations.publish(await self.database.write(step))
+        await self.revocations.publish(await self.database.write(once(step, Revocation)))
         return Ack()
 
     async def end_tokens(self, request: EndMade) -> Ack:
@@ -124,7 +160,7 @@ class Bots:
         domain.check_actor(request.actor)
         end = partial(bots.revoke_tokens, owner=request.actor)
         step = trail.recorded(end, Act("delete bot tokens", request.actor, self._by))
-        for revocation in await self.database.write(step):
+        for revocation in await self.database.write(once(step, list[Revocation])):
             await self.revocations.publish(revocation)
         return Ack()
 

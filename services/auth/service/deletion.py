@@ -11,6 +11,7 @@ from services.auth.service.own_secret import OwnSecret, wrong
 from services.auth.service.ports import EventOutbox, RemoteErasure, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
+from services.auth.store.requests import REVOKED, once
 from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts, Revocation
 from shared.contract.ids import AccountId
@@ -37,7 +38,8 @@ class AccountDeletion:
         held = await self._check_secret(request)
         seconds = domain.void_before(time.time())
         erase = partial(_erase, account=request.actor, held=held, seconds=seconds)
-        revocation = await self.database.write(trail.recorded(erase, Act("delete", request.actor, by)))
+        step = trail.recorded(erase, Act("delete", request.actor, by))
+        revocation = await self.database.write(once(step, *REVOKED))
         if revocation is None:
             return Ack()
         self.outbox.wake()

@@ -14,13 +14,15 @@ from services.auth.service.ports import RecoveryTemplate, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, recoveries, trail
 from services.auth.store.recoveries import NewTicket
+from services.auth.store.requests import REVOKED, once, stored
 from shared.clock import now_ms
 from shared.contract.admin import Act
-from shared.contract.auth import IdentifierKind
+from shared.contract.auth import IdentifierKind, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.session import Ack
+from shared.run_once import stored_or
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +51,16 @@ class MailRecovery:
         domain.check_identifier(request.identifier)
         domain.check_origin(request.origin)
         self._check_enabled()
+        await stored_or(self.database, stored(bool), partial(self._request, request))
+        return Ack()
+
+    async def _request(self, request: RequestRecovery) -> bool:
+        """Whether a mail is sent."""
         await self.limits.mail(request.origin.address)
         find = partial(accounts.find, kind=IdentifierKind.ANY, identifier=request.identifier)
         account = (await self.database.read(find)).account
         step = partial(recoveries.request_mail, ticket=self._new_ticket(account), now=now_ms())
-        await self.database.write(step)
-        return Ack()
+        return await self.database.write(once(step, bool))
 
     def _new_ticket(self, account: Account | None) -> NewTicket:
         """For nobody if the account may not be recovered by mail."""
@@ -71,16 +77,22 @@ class MailRecovery:
         domain.check_origin(request.origin)
         self._check_enabled()
         self.new_passwords.check(request.secret)
+        revocation = await stored_or(self.database, stored(*REVOKED), partial(self._recover, request))
+        await self.revocations.publish(revocation)
+        return Recovered(revocation.account)
+
+    async def _recover(self, request: RecoverByTicket) -> Revocation:
         digest = domain.digest(request.ticket)
         number = await self.database.read(partial(recoveries.find, digest=digest, now=now_ms()))
         find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(number))
         if number is None or (account := (await self.database.read(find)).account) is None:
             self.trail.note_failure("failed recovery", None, request.origin.address)
             raise _rejected()
-        await self._replace_secrets(account, digest, request)
-        return Recovered(account.id)
+        revocation = await self._replace_secrets(account, digest, request)
+        await self.limits.reset(account)
+        return revocation
 
-    async def _replace_secrets(self, account: Account, digest: str, request: RecoverByTicket) -> None:
+    async def _replace_secrets(self, account: Account, digest: str, request: RecoverByTicket) -> Revocation:
         verifiers = await self.new_passwords.verifiers(request.secret)
         step = partial(
             accounts.recover_by_ticket,
@@ -91,12 +103,11 @@ class MailRecovery:
             now=now_ms(),
         )
         act = Act("recover", account.id, "user", request.origin.address, "by mail")
-        revocation = await self.database.write(trail.recorded(step, act))
+        revocation = await self.database.write(once(trail.recorded(step, act), *REVOKED))
         if revocation is None:
             self.trail.note_failure("failed recovery", account, request.origin.address)
             raise _rejected()
-        await self.revocations.publish(revocation)
-        await self.limits.reset(account)
+        return revocation
 
     def _check_enabled(self) -> None:
         if not self.policy.enabled:

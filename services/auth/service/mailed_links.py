@@ -9,13 +9,15 @@ from services.auth.metrics import AuthMetrics
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import EdgeNotifications, EventOutbox, Transactions, VerificationTemplate
 from services.auth.store import verifications
-from services.auth.store.verifications import LinkResult, TooManyMails, VerificationMail
+from services.auth.store.requests import once, stored
+from services.auth.store.verifications import LinkResult, OpenedLink, TooManyMails, VerificationMail
 from shared.clock import now_ms
 from shared.contract.auth import DescribeVerification, Login, Opened, OpenVerification, Requester, SendVerification
 from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import MailRequested
 from shared.contract.session import Ack
+from shared.run_once import stored_or
 from shared.settings import Settings
 from shared.telemetry import log
 
@@ -57,6 +59,14 @@ class MailedLinks:
             raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
         if not self._sends_mails:
             raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails")
+        if not await stored_or(self._database, stored(bool), partial(self._send, request)):
+            raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
+        self._outbox.wake()
+        self._metrics.verifications.labels("mailed").inc()
+        return Ack()
+
+    async def _send(self, request: SendVerification) -> bool:
+        """False: there is no such ticket."""
         await self._limits.mail(request.origin.address)
         code = token_hex(16)
         base_url = self._public_url or request.base_url
@@ -69,14 +79,9 @@ class MailedLinks:
             now=now_ms(),
         )
         try:
-            found = await self._database.write(step)
+            return await self._database.write(once(step, bool))
         except TooManyMails as error:
             raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
-        if not found:
-            raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
-        self._outbox.wake()
-        self._metrics.verifications.labels("mailed").inc()
-        return Ack()
 
     async def offer_once(self, account: Account, request: Login) -> None:
         """After a login: mails the link that verifies an address which nothing has verified yet, once, whether it is
@@ -126,7 +131,7 @@ class MailedLinks:
         check_opaque(request.ticket, "ticket")
         check_opaque(request.code, "code")
         step = partial(verifications.open_link, ticket=request.ticket, code=digest(request.code), now=now_ms())
-        opened = await self._database.write(step)
+        opened = await self._database.write(once(step, OpenedLink))
         self._metrics.verifications.labels(opened.result.value).inc()
         if opened.origin is not None and opened.origin.node:
             passed = opened.result is LinkResult.PASSED

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, NamedTuple
 
 from services.auth import domain
 from services.auth.service.new_passwords import NewPasswords
@@ -11,10 +12,19 @@ from services.auth.service.ports import Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.store import accounts, logins, trail
+from services.auth.store.requests import once, stored
 from shared.contract.admin import Act
-from shared.contract.auth import Authenticated, ChangePassword
+from shared.contract.auth import Authenticated, ChangePassword, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme
+from shared.run_once import stored_or
+
+
+class _Changed(NamedTuple):
+    """`device`: of the caller's former login."""
+
+    revocation: Revocation
+    device: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +40,18 @@ class PasswordChange:
         `rate_limited`, `invalid`, `unavailable`."""
         domain.check_password_change(request)
         self.new_passwords.check(request.new)
+        changed = await stored_or(self.database, stored(_Changed, type(None)), partial(self._change, request))
+        revocation = changed.revocation
+        await self.revocations.publish(revocation)
+        account = await self.own_secret.find(request.actor)
+        if account is None:
+            raise wrong("old")
+        renewed = replace(account, tokens_from=revocation.time)
+        return await self.sessions.start(
+            renewed, revocation.number, time.time(), request.origin, changed.device, refreshable=request.refreshable
+        )
+
+    async def _change(self, request: ChangePassword) -> _Changed:
         account = await self.own_secret.find(request.actor)
         if account is None:
             raise wrong("old")
@@ -38,15 +60,16 @@ class PasswordChange:
         if (request.new.scheme is Scheme.SERVICE) is not (Scheme.SERVICE in account.verifiers):
             raise RequestError(ErrorCode.INVALID, "this kind of secret does not fit the account", "new")
         verifiers = await self.new_passwords.verifiers(request.new)
-        device = await self.database.read(partial(logins.device, account=account.id, sid=request.caller_sid))
         seconds = domain.void_before(time.time())
         change = partial(accounts.change_secrets, account=account.id, held=held, verifiers=verifiers, seconds=seconds)
-        act = Act("change password", account.id, "user", address)
-        revocation = await self.database.write(trail.recorded(change, act))
-        if revocation is None:
+        recorded = trail.recorded(change, Act("change password", account.id, "user", address))
+
+        def carry_out(connection: Any) -> _Changed | None:
+            device = logins.device(connection, account.id, request.caller_sid)
+            revocation = recorded(connection)
+            return None if revocation is None else _Changed(revocation, device)
+
+        changed = await self.database.write(once(carry_out, _Changed, type(None)))
+        if changed is None:
             raise wrong("old")
-        await self.revocations.publish(revocation)
-        renewed = replace(account, tokens_from=seconds)
-        return await self.sessions.start(
-            renewed, revocation.number, time.time(), request.origin, device, refreshable=request.refreshable
-        )
+        return changed

@@ -56,18 +56,19 @@ class PasswordHashing(Protocol):
 
 
 class TokenIssuer(Protocol):
-    def issue(self, account: AccountId, now: float, revision: int) -> IssuedToken:
-        """A token of a new login session, issued at `now` (Unix seconds). `revision`: see shared.tokens.Claims."""
+    def issue(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
+        """A token of a new login session, or of the session `sid`, issued at `now` (Unix seconds). `revision`: see
+        shared.tokens.Claims. The same values make the same token."""
 
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """A token that is refreshed: of a new login session, or of the session `sid`."""
+        """As `issue`, a token that is refreshed."""
 
 
 class BotTokenIssuer(Protocol):
     def issue_to_bot(
-        self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float
+        self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float, sid: str = ""
     ) -> IssuedToken:
-        """A token of a bot, issued at `now` (Unix seconds)."""
+        """As TokenIssuer.issue, a token of a bot."""
 
 
 class PublicKeySource(Protocol):

@@ -11,12 +11,14 @@ from services.auth.service.new_passwords import NewPasswords
 from services.auth.service.ports import PasswordHashing, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
+from services.auth.store.requests import REVOKED, once, stored
 from shared.contract.admin import Act
-from shared.contract.auth import IdentifierKind, Recover, SetSecurity
+from shared.contract.auth import IdentifierKind, Recover, Revocation, SetSecurity
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.recovery import Recovered
 from shared.contract.session import Ack
+from shared.run_once import stored_or
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,11 @@ class PasswordRecovery:
         `rate_limited`, `invalid`, `unavailable`."""
         domain.check_recovery(request)
         self.new_passwords.check(request.secret)
+        revocation = await stored_or(self.database, stored(*REVOKED), partial(self._recover, request))
+        await self.revocations.publish(revocation)
+        return Recovered(revocation.account)
+
+    async def _recover(self, request: Recover) -> Revocation:
         if not self.enabled:
             raise _unrecoverable()
         kind, name = IdentifierKind.ANY, request.username
@@ -46,8 +53,7 @@ class PasswordRecovery:
         if attempt.failed or account is None or answer is None:
             self.trail.note_failure("failed recovery", account, request.origin.address)
             raise _unrecoverable()
-        await self._replace_secrets(account.id, answer, request)
-        return Recovered(account.id)
+        return await self._replace_secrets(account.id, answer, request)
 
     async def _is_right(self, answer: str | None, text: str) -> bool:
         for form in verifiers.text_forms(text):
@@ -55,22 +61,23 @@ class PasswordRecovery:
                 return True
         return False
 
-    async def _replace_secrets(self, account: AccountId, answer: str, request: Recover) -> None:
+    async def _replace_secrets(self, account: AccountId, answer: str, request: Recover) -> Revocation:
         verifiers = await self.new_passwords.verifiers(request.secret)
         seconds = domain.void_before(time.time())
         step = partial(accounts.recover, account=account, answer=answer, verifiers=verifiers, seconds=seconds)
         act = Act("recover", account, "user", request.origin.address)
-        revocation = await self.database.write(trail.recorded(step, act))
+        revocation = await self.database.write(once(trail.recorded(step, act), *REVOKED))
         if revocation is None:
             raise _unrecoverable()
-        await self.revocations.publish(revocation)
+        return revocation
 
     async def set_security(self, request: SetSecurity) -> Ack:
         """Raises RequestError: `unauthenticated` for a deleted account, `invalid`, `unavailable`."""
         domain.check_security(request)
         answer = (await self.passwords.hash([verifiers.plain_text(request.answer)]))[0] if request.answer else None
         step = partial(accounts.set_security, account=request.actor, question_id=request.question_id, answer=answer)
-        if not await self.database.write(trail.recorded(step, Act("change security question", request.actor, "user"))):
+        act = Act("change security question", request.actor, "user")
+        if not await self.database.write(once(trail.recorded(step, act), bool)):
             raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
         return Ack()
 

@@ -10,7 +10,8 @@ from services.auth.domain import RefreshToken
 from services.auth.service.ports import TokenIssuer, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import refreshes
-from services.auth.store.refreshes import Rotation
+from services.auth.store.refreshes import RotatedLogin, Rotation
+from services.auth.store.requests import REVOKED, once
 from shared.contract.auth import Refresh, Refreshed, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 
@@ -32,15 +33,16 @@ class LoginRefresh:
         if spent is None:
             raise _rejected("the refresh token is not valid")
         rotation = self._rotation(spent, time.time(), request.origin.address)
-        login = await self.database.write(partial(refreshes.rotate, rotation=rotation))
+        rotate = once(partial(refreshes.rotate, rotation=rotation), RotatedLogin, *REVOKED)
+        login = await self.database.write(rotate)
         if login is None:
             raise _rejected("the refresh token is not valid")
         if isinstance(login, Revocation):
             await self.revocations.publish(login)
             raise _rejected("the refresh token was used before: its login is ended")
-        issued = max(rotation.now, login.created) / 1000
-        token = self.tokens.issue_brief(login.account, issued, login.revision, login.sid)
-        return Refreshed(login.account, login.sid, token.text, token.expires, login.refresh.text, login.expires)
+        token = self.tokens.issue_brief(login.account, login.issued / 1000, login.revision, login.sid)
+        successor = spent.successor(login.salt)
+        return Refreshed(login.account, login.sid, token.text, token.expires, successor.text, login.expires)
 
     def _rotation(self, spent: RefreshToken, now: float, address: str) -> Rotation:
         return Rotation(

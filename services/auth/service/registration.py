@@ -4,6 +4,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 from services.auth import domain, verifiers
 from services.auth.domain import VerificationPurpose, VerificationSubject
@@ -14,12 +15,21 @@ from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from services.auth.store import accounts
 from services.auth.store.accounts import IdentifierTaken, NewAccount, NotVerified
+from services.auth.store.requests import once, stored
 from shared.clock import now_ms
-from shared.contract.auth import Register
+from shared.contract.auth import IdentifierKind, Register, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import NO_ACCOUNT
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.subjects import LoginReply
+from shared.run_once import stored_or
 from shared.settings import Settings
+
+
+class _Registered(NamedTuple):
+    """`revision`: as of AccountSnapshot."""
+
+    account: AccountId
+    revision: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +48,18 @@ class Registration:
         domain.check_no_imitation(request.nickname, self.settings.notices.name)
         self.passwords.check(request.secret)
         began = time.time()
+        registered = await stored_or(self.database, stored(_Registered), partial(self._register, request))
+        if isinstance(registered, VerificationNeeded):
+            return registered
+        self.outbox.wake()
+        find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(registered.account))
+        if (account := (await self.database.read(find)).account) is None:
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "the account was deleted meanwhile")
+        return await self.sessions.start(
+            account, registered.revision, began, request.origin, request.device, refreshable=request.refreshable
+        )
+
+    async def _register(self, request: Register) -> _Registered | VerificationNeeded:
         subject = self._required_verification(request)
         if subject is None or not await self.verification.has_passed(subject, request.ticket):
             await self.limits.registration(request.origin.address)
@@ -47,7 +69,7 @@ class Registration:
             if not (ticket := await self.verification.find_passed(subject, request)):
                 return await self.verification.create_ticket(subject, request)
             request.ticket = ticket
-        return await self._create(await self._new_account(request, subject), began)
+        return await self._create(await self._new_account(request, subject))
 
     def _required_verification(self, request: Register) -> VerificationSubject | None:
         """None: registrations need no verification."""
@@ -71,20 +93,19 @@ class Registration:
             subject=subject,
         )
 
-    async def _create(self, new: NewAccount, began: float) -> LoginReply:
+    async def _create(self, new: NewAccount) -> _Registered | VerificationNeeded:
+        def register(connection: Any) -> _Registered:
+            registered = accounts.register(connection, new)
+            assert registered.account is not None
+            return _Registered(registered.account.id, registered.revision)
+
         try:
-            registered = await self.database.write(partial(accounts.register, new=new))
+            return await self.database.write(once(register, _Registered))
         except IdentifierTaken as error:
             raise _conflict(error.field) from error
         except NotVerified:
             assert new.subject is not None
             return await self.verification.create_ticket(new.subject, new.request)
-        self.outbox.wake()
-        assert registered.account is not None
-        account, request = registered.account, new.request
-        return await self.sessions.start(
-            account, registered.revision, began, request.origin, request.device, refreshable=request.refreshable
-        )
 
 
 def _conflict(field: str) -> RequestError:

@@ -11,6 +11,7 @@ from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import EdgeNotifications, PublicKeySource, Transactions
 from services.auth.store import revocations, trail
+from services.auth.store.requests import once
 from shared.clock import now_ms
 from shared.contract.admin import Act
 from shared.contract.auth import GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
@@ -32,7 +33,7 @@ class TokenRevocations:
         if not await self.database.read(partial(revocations.is_revoked, account=request.actor, sid=request.sid)):
             step = partial(revocations.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
             act = Act("log out", request.actor, "user")
-            await self.publish(await self.database.write(trail.recorded(step, act)))
+            await self.publish(await self.database.write(once(trail.recorded(step, act), Revocation)))
         return Ack()
 
     async def publish(self, revocation: Revocation) -> None:

@@ -3,20 +3,37 @@
 import time
 from dataclasses import dataclass
 from functools import partial
-from secrets import token_hex
+from secrets import token_bytes, token_hex
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.auth import domain
-from services.auth.domain import Account, RefreshToken
+from services.auth.domain import Account, IssuedToken, RefreshToken
 from services.auth.service.ports import TokenIssuer, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import logins, trail
 from services.auth.store.logins import NewLogin
+from services.auth.store.requests import REVOKED, once
 from shared.contract.admin import Act
-from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin
+from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.session import Ack
+from shared.run_once import derived
+
+_SALT_BYTES = 32
+
+
+class _Started(NamedTuple):
+    """What a repetition gets the same reply from. `issued`, `ends`: of its token, and of the login (Unix seconds).
+    `salt`: of its refresh token. `displaced`: what has ended other logins."""
+
+    sid: str
+    issued: float
+    revision: int
+    ends: int
+    salt: bytes
+    displaced: list[Revocation]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +54,38 @@ class LoginSessions:
         """The secret was right in the snapshot of `revision`, which was read at `began`: later revocations of all
         logins void the token, and this one if they are committed already. Edges of the version before compare times:
         for them the token is dated after all former revocations. Raises RequestError: `unauthenticated`."""
-        issued = max(began, account.tokens_from)
-        refresh = RefreshToken(token_hex(16), token_hex(32)) if refreshable else None
-        token = (self.tokens.issue_brief if refreshable else self.tokens.issue)(account.id, issued, revision)
-        ends = int(issued + self.refresh_seconds) if refreshable else token.expires
-        login = LoginView(token.sid, int(issued * 1000), ends, origin.address, origin.client, device)
-        new = NewLogin(login, revision, refresh)
-        step = partial(logins.add, account=account.id, new=new, most=self.most, seconds=int(time.time()))
-        if (displaced := await self.database.write(step)) is None:
+        new = _Started(token_hex(16), max(began, account.tokens_from), revision, 0, token_bytes(_SALT_BYTES), [])
+        ends = int(new.issued + self.refresh_seconds) if refreshable else self._token(account, new, refreshable).expires
+        view = LoginView(new.sid, int(new.issued * 1000), ends, origin.address, origin.client, device)
+        login = NewLogin(view, revision, _refresh_token(new.salt) if refreshable else None)
+        add = partial(logins.add, account=account.id, new=login, most=self.most, seconds=int(time.time()))
+
+        def start(connection: Any) -> _Started | None:
+            displaced = add(connection)
+            return None if displaced is None else new._replace(ends=ends, displaced=displaced)
+
+        started = await self.database.write(once(start, _Started, type(None), part="login"))
+        if started is None:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "all logins of this account were ended meanwhile")
-        for ended in displaced:
+        for ended in started.displaced:
             await self.revocations.publish(ended)
+        return self._reply(account, started, refreshable)
+
+    def _reply(self, account: Account, started: _Started, refreshable: bool) -> Authenticated:
         profile = msgspec.structs.asdict(account.profile)
         del profile["bot"]  # a bot has no secret to log in by
-        answer = Authenticated(**profile, sid=token.sid, token=token.text, expires=token.expires, revision=revision)
-        return (
-            answer if refresh is None else msgspec.structs.replace(answer, refresh=refresh.text, refresh_expires=ends)
+        token = self._token(account, started, refreshable)
+        answer = Authenticated(
+            **profile, sid=token.sid, token=token.text, expires=token.expires, revision=started.revision
         )
+        if not refreshable:
+            return answer
+        refresh = _refresh_token(started.salt).text
+        return msgspec.structs.replace(answer, refresh=refresh, refresh_expires=started.ends)
+
+    def _token(self, account: Account, login: _Started, refreshable: bool) -> IssuedToken:
+        issue = self.tokens.issue_brief if refreshable else self.tokens.issue
+        return issue(account.id, login.issued, login.revision, login.sid)
 
     async def list(self, request: ListLogins) -> Logins:
         """Raises RequestError: `unauthenticated`."""
@@ -67,7 +99,12 @@ class LoginSessions:
         domain.check_opaque(request.sid, "sid")
         end = partial(logins.end, account=request.actor, sid=request.sid, seconds=int(time.time()))
         step = trail.recorded(end, Act("end login", request.actor, by))
-        if (revocation := await self.database.write(step)) is None:
+        if (revocation := await self.database.write(once(step, *REVOKED))) is None:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such login", "sid")
         await self.revocations.publish(revocation)
         return Ack()
+
+
+def _refresh_token(salt: bytes) -> RefreshToken:
+    """The same one for the same salt and request."""
+    return RefreshToken(derived(salt, b"family ")[:16].hex(), derived(salt, b"part ").hex())

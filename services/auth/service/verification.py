@@ -9,7 +9,8 @@ from services.auth.domain import VerificationSubject
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import PasswordHashing, Transactions
 from services.auth.store import verifications
-from services.auth.store.verifications import PassedTicket
+from services.auth.store.requests import once
+from services.auth.store.verifications import PassedTicket, Ticket
 from shared.addresses import network
 from shared.clock import now_ms
 from shared.contract.auth import Login, Register, VerificationNeeded
@@ -42,7 +43,7 @@ class EmailVerification:
             now=now,
             expires=now + int(self.life_seconds * 1000),
         )
-        ticket = await self.database.write(step)
+        ticket = await self.database.write(once(step, Ticket, part="ticket"))
         self.metrics.verifications.labels("withheld").inc()
         return VerificationNeeded(ticket.ticket, ticket.expires)
 

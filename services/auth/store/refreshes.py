@@ -29,13 +29,13 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class RotatedLogin:
-    """`created`: of the login (Unix milliseconds); `expires`: of its refresh token (Unix seconds). `revision`: of its
-    tokens."""
+    """`issued`: of its token (Unix milliseconds); `salt`, `expires`: of its refresh token (Unix seconds). `revision`:
+    of its tokens."""
 
     account: AccountId
     sid: str
-    created: int
-    refresh: RefreshToken
+    issued: int
+    salt: str
     expires: int
     revision: int
 
@@ -59,9 +59,10 @@ def rotate(connection: sa.Connection, rotation: Rotation) -> RotatedLogin | Revo
         return None
     if not is_rotated and not _is_repeated(login, rotation):
         return _end(connection, login, rotation)
-    successor = rotation.spent.successor(login.refresh_salt)
     revision = last_number(connection) if login.revision is None else login.revision
-    return RotatedLogin(AccountId(account), login.sid, login.created, successor, login.expires, revision)
+    return RotatedLogin(
+        AccountId(account), login.sid, max(login.refreshed, login.created), login.refresh_salt, login.expires, revision
+    )
 
 
 def _is_repeated(login: "sa.Row[tuple[object, ...]]", rotation: Rotation) -> bool:

@@ -15,6 +15,7 @@ from shared.contract.admin import RecordAct
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.subjects import RECORD_ACT, Route
+from shared.request_nonce import new_nonce
 from shared.settings import NatsSettings
 
 Q = TypeVar("Q")
@@ -26,14 +27,14 @@ _REQUEST_SECONDS = 8.0
 
 
 class AdminClient:
-    """Sends requests over the bus. All of them are idempotent, and are retried when no reply arrives."""
+    """Sends requests over the bus, and repeats them, with one nonce, when no reply arrives."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def request(self, route: Route[Q, R], request: Q) -> R:
         """Raises RequestError."""
-        return await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True)
+        return await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True, nonce=new_nonce())
 
     async def record(self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "") -> None:
         """In the audit trail, before an act that auth does not carry out itself. Raises RequestError."""

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import hmac
 import secrets
 from functools import partial
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from shared.contract.bots import CreatedBot
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
 from shared.contract.ids import AccountId
 from shared.contract.session import Ack
-from shared.request_nonce import request_nonce
+from shared.run_once import derived, stored_or
 from shared.settings import Settings
 
 _SECRET_BYTES = 24
@@ -36,10 +35,8 @@ class _Made(NamedTuple):
 
 
 def _name_and_secret(salt: bytes) -> tuple[str, str]:
-    """The same ones for the same salt and the same nonce of the request. The secret is stored nowhere: who reads the
-    salt lacks the nonce, and who knows a client's nonce lacks the salt."""
-    nonce = request_nonce.get().encode()
-    number, secret = (hmac.digest(salt, part + nonce, "sha256") for part in (b"number ", b"secret "))
+    """The same ones for the same salt and request. The secret is stored nowhere."""
+    number, secret = derived(salt, b"number "), derived(salt, b"secret ")
     return number[:_NUMBER_BYTES].hex(), base64.urlsafe_b64encode(secret[:_SECRET_BYTES]).decode()
 
 
@@ -56,7 +53,7 @@ class Hooks:
         domain.check_chat(request.chat)
         request.name = names.hook_name(request.name, self._limits)
         names.check_no_imitation("name", request.name, self._reserved)
-        made = await self._database.read(stored(_Made)) or await self._create(request)
+        made = await stored_or(self._database, stored(_Made), partial(self._create, request))
         number, secret = _name_and_secret(made.salt)
         return CreatedHook(number, secret, made.account)
 

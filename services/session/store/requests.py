@@ -18,7 +18,7 @@ def once(step: Callable[[sa.Connection], T], *kinds: Any) -> Callable[[sa.Connec
 
 def stored(kind: type[T]) -> Callable[[sa.Connection], T | None]:
     """Reads what the request that is handled now has stored before; None: nothing."""
-    return run_once.stored(request, kind)
+    return run_once.stored(request, (kind,))
 
 
 def purge(connection: sa.Connection) -> None:

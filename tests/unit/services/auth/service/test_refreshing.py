@@ -226,7 +226,7 @@ async def test_the_grace_ends(database: Database) -> None:
     ended = await rotate(database, rotation(FIRST, 61_001))
     assert isinstance(ended, Revocation)
     assert ended.sid == "s1"
-    assert await rotate(database, rotation(first.refresh, 61_002)) is None
+    assert await rotate(database, rotation(FIRST.successor(first.salt), 61_002)) is None
 
 
 async def test_a_login_that_is_not_refreshed_in_time_ends(database: Database) -> None:
@@ -234,7 +234,7 @@ async def test_a_login_that_is_not_refreshed_in_time_ends(database: Database) ->
     first = await rotate(database, rotation(FIRST, DAY * 1000))
     assert isinstance(first, RotatedLogin)
     assert first.expires == NOW // 1000 + 2 * DAY
-    assert await rotate(database, rotation(first.refresh, (2 * DAY + 1) * 1000)) is None
+    assert await rotate(database, rotation(FIRST.successor(first.salt), (2 * DAY + 1) * 1000)) is None
 
 
 async def test_only_hashes_are_stored(database: Database) -> None:
@@ -242,7 +242,7 @@ async def test_only_hashes_are_stored(database: Database) -> None:
     first = await rotate(database, rotation(FIRST, 1))
     assert isinstance(first, RotatedLogin)
     stored = await database.read(lambda connection: str(connection.execute(sa.text("SELECT * FROM logins")).all()))
-    for token in (FIRST, first.refresh):
+    for token in (FIRST, FIRST.successor(first.salt)):
         assert token.family not in stored
         assert token.part not in stored
         assert token.part_hash in stored

@@ -1,0 +1,30 @@
+"""The results of requests that are carried out, for their repetitions. No result holds a secret: tokens are signed
+again, and refresh tokens are derived from the request's nonce."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from services.auth.tables import requests
+from shared import run_once
+from shared.contract.auth import Revocation
+
+T = TypeVar("T")
+
+REVOKED = (Revocation, type(None))
+"""The result of a step that revokes, or finds nothing to revoke."""
+
+
+def once(step: Callable[[sa.Connection], T], *kinds: Any, part: str = "") -> Callable[[sa.Connection], T]:
+    """See shared.run_once."""
+    return run_once.once(requests, step, kinds, part)
+
+
+def stored(*kinds: Any) -> Callable[[sa.Connection], Any]:
+    """Reads what the request that is handled now has stored before; None: nothing."""
+    return run_once.stored(requests, kinds)
+
+
+def purge(connection: sa.Connection) -> None:
+    run_once.purge(connection, requests)
