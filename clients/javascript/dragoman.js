@@ -20,7 +20,8 @@ const DELAYS_MS = new Map([[1000, undefined], [1001, 0], [1005, 0], [1006, 0], [
   [4001, RETRY_MS], [4003, undefined], [4008, 60_000]]);
 const [IN_ORDER, LOGINS] = [["message", "changed", "gone"], ["login", "register", "token", "refresh", "password"]];
 const CHANGES = ["edit", "recall", "react", "unreact", "pin", "unpin"];
-const [MAKES, REPEAT_MS] = [["create", "link", "create_hook", "create_outgoing_hook"], 30_000]; // repeated under a nonce
+const [MAKES, REPEAT_MS] = [["create", "link", "create_hook", "create_outgoing_hook", "create_bot", "create_bot_token"],
+  30_000]; // repeated under a nonce
 /** An error reply, or `unavailable` without a connection. `unknown`: the command may have had its effect. */
 export class DragomanError extends Error {
   constructor(/** @type {Partial<Native.ErrorInfo>} */ { code = "internal", text = code, field, retry_ms, unknown = false }) {

@@ -29,7 +29,7 @@ _AWAY_SECONDS = 5.0
 _WINDOW = 100
 _MOST_CHATS = 1000
 """Chats that one `sync` may name."""
-_MAKES = ("create", "link", "create_hook", "create_outgoing_hook")
+_MAKES = ("create", "link", "create_hook", "create_outgoing_hook", "create_bot", "create_bot_token")
 _REPEAT_SECONDS = 30.0
 """What makes something is repeated for so long, under one nonce."""
 _CHANGES = ("edit", "recall", "react", "unreact", "pin", "unpin")

@@ -87,6 +87,7 @@ from shared.ops import OpsServer
 from shared.presence.store import Presence
 from shared.process import cancel_on, tracing
 from shared.redis_server import require_kind
+from shared.request_nonce import new_nonce
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -331,7 +332,8 @@ def _http(
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationResult]]:
     async def opened(ticket: str, code: str) -> VerificationResult:
         link = OpenVerification(ticket, code)
-        return (await bus.request(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True)).outcome
+        opening = bus.request(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True, nonce=new_nonce())
+        return (await opening).outcome
 
     return opened
 

@@ -18,12 +18,13 @@ class TokenScope(StrEnum):
 
 
 class CreateBot(msgspec.Struct):
-    """Makes a bot of the account `actor`. Errors: `limit` for too many bots, `forbidden` for a bot as its owner,
-    `rate_limited` as a registration."""
+    """Makes a bot of the account `actor`. `nonce` as in CreateLink. Errors: `limit` for too many bots, `forbidden` for
+    a bot as its owner, `rate_limited` as a registration."""
 
     nickname: str
     actor: AccountId = NO_ACCOUNT
     origin: Origin = Origin()
+    nonce: str = ""
 
 
 class CreateHookAccount(msgspec.Struct):
@@ -86,18 +87,19 @@ class DeleteBot(msgspec.Struct):
 
 
 class CreateBotToken(msgspec.Struct):
-    """Makes a token of a bot. `days` 0: as long as `auth.bot_token_days` permits; more are as many. Errors: `not_found`
-    for a bot of another owner, `limit` for too many tokens, `invalid`."""
+    """Makes a token of a bot. `days` 0: as long as `auth.bot_token_days` permits; more are as many. `nonce` as in
+    CreateLink. Errors: `not_found` for a bot of another owner, `limit` for too many tokens, `invalid`."""
 
     bot: AccountId
     name: str
     scopes: list[str]
     days: int = 0
     actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
 
 
 class CreatedBotToken(msgspec.Struct, frozen=True):
-    """`token`: shown once, and stored nowhere. `expires`: Unix seconds."""
+    """`token`: stored nowhere; a repetition gets it signed again. `expires`: Unix seconds."""
 
     sid: str
     token: str

@@ -96,7 +96,7 @@ class SigningKeys:
             "aud": self._settings.audience,
             "sub": str(account),
             "sid": token.sid,
-            "jti": hashlib.sha256(f"{token.sid} {now}".encode()).hexdigest()[:32],
+            "jti": hashlib.sha256(f"{token.sid} {int(now)}".encode()).hexdigest()[:32],
             "iat": int(now),
             "exp": token.expires,
             "rev": revision,

@@ -1,13 +1,12 @@
 """Commands that the session or auth service answers as they are: only the actor is added."""
 
-import hashlib
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from services.edge.canonical.commands import GroupCommand
+from services.edge.rpc.request_nonces import request_nonce_of
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import SetSecurity
@@ -161,16 +160,6 @@ _ROUTES: Mapping[type, Route[Any, Any]] = {
 }
 
 
-def new_nonce() -> str:
-    """256 random bits."""
-    return secrets.token_hex(32)
-
-
-def request_nonce_of(actor: AccountId, name: str) -> str:
-    """The nonce of the request that the account has given this name: the same one at each edge."""
-    return hashlib.sha256(f"{actor} {name}".encode()).hexdigest()
-
-
 class Forwarder:
     """Each request waits for its reply for `seconds`, and is repeated meanwhile: what has an effect has it once, by its
     nonce. All raise RequestError."""
@@ -187,8 +176,7 @@ class Forwarder:
         route = _ROUTES[type(command)]
         if isinstance(command, SetChat) and command.sets_rules:
             route = subjects.SET_CHAT_RULES
-        name = command.nonce if isinstance(command, Making) else ""
-        nonce = request_nonce_of(actor, name) if name else new_nonce()
+        nonce = request_nonce_of(actor, command.nonce if isinstance(command, Making) else "")
         request = self._bus.request(route, command, seconds=self.seconds, retry=True, nonce=nonce)
         reply: ForwardedReply = await request
         return reply

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from services.edge.client.connection import Connection
 from services.edge.login.auth_state import AuthState
+from services.edge.rpc.request_nonces import request_nonce_of
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import (
@@ -38,14 +39,16 @@ from shared.contract.ids import NodeId
 from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.session import Ack
 from shared.contract.subjects import Route
+from shared.request_nonce import new_nonce
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 
 
 class AuthRequests:
-    """Each request waits for its reply for `seconds`, or fails at once while auth is known to be down. All raise
-    RequestError."""
+    """Each request waits for its reply for `seconds`, or fails at once while auth is known to be down. What has an
+    effect is repeated meanwhile, and has it once, by its nonce; but a login computes a hash each time, and makes no
+    harm that lasts. All raise RequestError."""
 
     def __init__(self, bus: Bus, node: NodeId, state: AuthState, seconds: float) -> None:
         self._bus = bus
@@ -58,66 +61,70 @@ class AuthRequests:
         if isinstance(command, Login):
             command.base_url = connection.info.base_url
             return await self._request(subjects.LOGIN, command)
-        return await self._request(subjects.REGISTER, command)
+        return await self._carry_out(subjects.REGISTER, command)
 
     async def send_verification(self, connection: Connection, ticket: str) -> None:
         request = SendVerification(ticket, self._origin(connection), connection.info.base_url)
-        await self._request(subjects.SEND_VERIFICATION, request)
+        await self._carry_out(subjects.SEND_VERIFICATION, request)
 
     async def recover(self, connection: Connection, command: Recover | RecoverByTicket) -> Recovered:
         command.origin = self._origin(connection)
         if isinstance(command, Recover):
-            return await self._request(subjects.RECOVER, command)
-        return await self._request(subjects.RECOVER_BY_TICKET, command)
+            return await self._carry_out(subjects.RECOVER, command)
+        return await self._carry_out(subjects.RECOVER_BY_TICKET, command)
 
     async def request_recovery(self, connection: Connection, command: RequestRecovery) -> Ack:
         command.origin = self._origin(connection)
-        return await self._request(subjects.REQUEST_RECOVERY, command)
+        return await self._carry_out(subjects.REQUEST_RECOVERY, command)
 
     async def delete_account(self, connection: Connection, command: DeleteAccount) -> Ack:
         command.actor, command.origin = connection.account, self._origin(connection)
-        return await self._request(subjects.DELETE_ACCOUNT, command, retry=True)
+        return await self._carry_out(subjects.DELETE_ACCOUNT, command)
 
     async def change_password(self, connection: Connection, command: ChangePassword) -> Authenticated:
         command.actor, command.origin = connection.account, self._origin(connection)
         command.caller_sid = connection.sid
-        return await self._request(subjects.CHANGE_PASSWORD, command)
+        return await self._carry_out(subjects.CHANGE_PASSWORD, command)
 
     async def refresh(self, connection: Connection, command: Refresh) -> Refreshed:
         command.origin = self._origin(connection)
-        return await self._request(subjects.REFRESH, command)
+        return await self._carry_out(subjects.REFRESH, command)
 
     async def list_logins(self, connection: Connection) -> Logins:
         return await self._request(subjects.LIST_LOGINS, ListLogins(connection.account), retry=True)
 
     async def end_login(self, connection: Connection, sid: str) -> Ack:
-        """Idempotent for the connection's own login."""
         if sid == connection.sid:
-            return await self._request(subjects.LOGOUT, Logout(sid, connection.account), retry=True)
-        return await self._request(subjects.END_LOGIN, EndLogin(sid, connection.account))
+            return await self._carry_out(subjects.LOGOUT, Logout(sid, connection.account))
+        return await self._carry_out(subjects.END_LOGIN, EndLogin(sid, connection.account))
 
     async def create_bot(self, connection: Connection, command: CreateBot) -> CreatedBot:
         command.actor, command.origin = connection.account, self._origin(connection)
-        return await self._request(subjects.CREATE_BOT, command)
+        return await self._carry_out(subjects.CREATE_BOT, command, request_nonce_of(command.actor, command.nonce))
 
     async def list_bots(self, connection: Connection) -> BotList:
         return await self._request(subjects.LIST_BOTS, ListBots(connection.account), retry=True)
 
     async def delete_bot(self, connection: Connection, command: DeleteBot) -> Ack:
         command.actor = connection.account
-        return await self._request(subjects.DELETE_BOT, command)
+        return await self._carry_out(subjects.DELETE_BOT, command)
 
     async def create_bot_token(self, connection: Connection, command: CreateBotToken) -> CreatedBotToken:
         command.actor = connection.account
-        return await self._request(subjects.CREATE_BOT_TOKEN, command)
+        return await self._carry_out(subjects.CREATE_BOT_TOKEN, command, request_nonce_of(command.actor, command.nonce))
 
     async def delete_bot_token(self, connection: Connection, command: DeleteBotToken) -> Ack:
         command.actor = connection.account
-        return await self._request(subjects.DELETE_BOT_TOKEN, command)
+        return await self._carry_out(subjects.DELETE_BOT_TOKEN, command)
 
     async def export(self, connection: Connection) -> AccountRecord:
         request = ExportLogins(connection.account, self._origin(connection))
         return await self._request(subjects.EXPORT_LOGINS, request)
+
+    async def _carry_out(self, route: Route[Q, R], request: Q, nonce: str = "") -> R:
+        self._state.require_service()
+        nonce = nonce or new_nonce()
+        return await self._bus.request(route, request, seconds=self.seconds, retry=True, nonce=nonce)
 
     async def _request(self, route: Route[Q, R], request: Q, *, retry: bool = False) -> R:
         self._state.require_service()

@@ -8,6 +8,7 @@ from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.made import EndMade, ListMade
 from shared.contract.session import Ack
+from shared.request_nonce import new_nonce
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -25,7 +26,7 @@ class OwnMade:
         if isinstance(command, ListMade):
             return await self.list(actor)
         for route in (subjects.END_MADE, subjects.END_BOT_TOKENS):
-            await self._bus.request(route, EndMade(actor), seconds=self._seconds, retry=True)
+            await self._bus.request(route, EndMade(actor), seconds=self._seconds, retry=True, nonce=new_nonce())
         return Ack()
 
     async def list(self, actor: AccountId) -> AccountMade:

@@ -26,7 +26,6 @@ class AuthAccounts:
             found += (await self._bus.request(FIND_INACTIVE, request, seconds=_REQUEST_SECONDS, retry=True)).accounts
         return found
 
-    async def create(self, name: str, signature: str, maker: AccountId) -> CreatedBot:
-        """Not repeated: each attempt would make another account."""
+    async def create(self, name: str, signature: str, maker: AccountId, nonce: str) -> CreatedBot:
         request = CreateHookAccount(name, signature, maker)
-        return await self._bus.request(CREATE_HOOK_ACCOUNT, request, seconds=_REQUEST_SECONDS)
+        return await self._bus.request(CREATE_HOOK_ACCOUNT, request, seconds=_REQUEST_SECONDS, retry=True, nonce=nonce)

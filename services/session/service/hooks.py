@@ -19,6 +19,7 @@ from shared.contract.bots import CreatedBot
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
 from shared.contract.ids import AccountId
 from shared.contract.session import Ack
+from shared.request_nonce import new_nonce, request_nonce
 from shared.run_once import derived, stored_or
 from shared.settings import Settings
 
@@ -61,13 +62,15 @@ class Hooks:
         salt = secrets.token_bytes(_SALT_BYTES)
         number, secret = _name_and_secret(salt)
         await self._database.read(partial(hooks.check_place, request=request, limits=self._limits))
-        account = await self._new_account(request.name, request.actor)
+        account = await self._new_account(request.name, request.actor, request_nonce.get() or new_nonce())
         new = NewIncomingHook(number, hashlib.sha256(secret.encode()).hexdigest(), account)
         create = partial(hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
         return await self._database.write(once(lambda connection: _Made(create(connection), salt), _Made))
 
-    async def _new_account(self, name: str, maker: AccountId) -> CreatedBot:
-        return await self._accounts.create(name, hooks.signature_of(maker), maker)
+    async def _new_account(self, name: str, maker: AccountId, cause: str) -> CreatedBot:
+        """The same one for the same cause, for ten minutes."""
+        nonce = hashlib.sha256(f"account {cause}".encode()).hexdigest()
+        return await self._accounts.create(name, hooks.signature_of(maker), maker, nonce)
 
     async def list_hooks(self, request: ListHooks) -> HookList:
         domain.check_actor(request.actor)
@@ -92,6 +95,6 @@ class Hooks:
 
     async def _with_account(self, found: FoundHook) -> FoundHook:
         """Of a hook that the version before has made."""
-        account = await self._new_account(found.name, found.by)
+        account = await self._new_account(found.name, found.by, f"hook {found.hook}")
         give = partial(hooks.give_account, number=found.hook, account=account, maker=found.by, now=now_ms())
         return msgspec.structs.replace(found, account=await self._database.write(give))

@@ -86,8 +86,9 @@ class ActiveAccounts(Protocol):
 
 
 class HookAccounts(Protocol):
-    async def create(self, name: str, signature: str, maker: AccountId) -> CreatedBot:
-        """An account, from auth, by which an incoming webhook posts. Raises RequestError."""
+    async def create(self, name: str, signature: str, maker: AccountId, nonce: str) -> CreatedBot:
+        """An account, from auth, by which an incoming webhook posts: for a nonce the same one, for ten minutes. Raises
+        RequestError."""
 
 
 class ChatMessages(Protocol):

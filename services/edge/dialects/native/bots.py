@@ -6,7 +6,7 @@ import msgspec
 
 from services.edge.dialects import validation
 from services.edge.dialects.native import results
-from services.edge.dialects.native.parameters import AccountParameters, KeyText, Label, Nickname, Parameters
+from services.edge.dialects.native.parameters import AccountParameters, KeyText, Label, Nickname, Nonce, Parameters
 from services.edge.dialects.native.requests import Caller
 from shared.contract.bots import (
     BotList,
@@ -25,15 +25,19 @@ ScopeName = Literal["send", "read", "react", "manage"]
 
 
 class CreateBotParameters(Parameters, kw_only=True):
+    """`nonce` as in `create`."""
+
     nickname: Nickname
+    nonce: Nonce | None = None
 
 
 class CreateBotTokenParameters(AccountParameters, kw_only=True):
-    """`name`: for the list. `days`: its life; without it, as long as the server permits."""
+    """`name`: for the list. `days`: its life; without it, as long as the server permits. `nonce` as in `create`."""
 
     name: Label
     scopes: Annotated[list[ScopeName], msgspec.Meta(min_length=1, max_length=4)]
     days: Annotated[int, msgspec.Meta(ge=0, le=36_500, examples=[90])] = 0
+    nonce: Nonce | None = None
 
 
 class DeleteBotTokenParameters(AccountParameters, kw_only=True):
@@ -46,7 +50,7 @@ class CreateBotResult(msgspec.Struct):
 
 
 class CreateBotTokenResult(msgspec.Struct):
-    """`token`: it is shown this once. `sid`: names it, no secret. `expires`: Unix milliseconds."""
+    """`token`: it is shown by this reply alone. `sid`: names it, no secret. `expires`: Unix milliseconds."""
 
     sid: str
     token: str
@@ -79,7 +83,7 @@ class BotsResult(msgspec.Struct):
 
 
 def create_bot(wire: CreateBotParameters, caller: Caller) -> CreateBot:
-    return CreateBot(validation.nickname(wire.nickname, caller.limits))
+    return CreateBot(validation.nickname(wire.nickname, caller.limits), nonce=wire.nonce or "")
 
 
 def delete_bot(wire: AccountParameters, caller: Caller) -> DeleteBot:
@@ -87,7 +91,7 @@ def delete_bot(wire: AccountParameters, caller: Caller) -> DeleteBot:
 
 
 def create_bot_token(wire: CreateBotTokenParameters, caller: Caller) -> CreateBotToken:
-    return CreateBotToken(AccountId(wire.account), wire.name, [*wire.scopes], wire.days)
+    return CreateBotToken(AccountId(wire.account), wire.name, [*wire.scopes], wire.days, nonce=wire.nonce or "")
 
 
 def delete_bot_token(wire: DeleteBotTokenParameters, caller: Caller) -> DeleteBotToken:

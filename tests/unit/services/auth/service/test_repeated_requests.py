@@ -1,0 +1,360 @@
+"""Every command of auth has one effect and one reply, however often it is repeated: its reply was lost, its replica was
+killed before or behind any of its commits, or two attempts run at the same time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from local.ports import free_port
+from services.auth.domain import digest
+from services.auth.store import recoveries
+from services.auth.store.recoveries import NewTicket
+from services.auth.tables import AuthBase, requests
+from shared import settings as given
+from shared.bus.client import Bus
+from shared.clock import now_ms
+from shared.contract import subjects as on
+from shared.contract.admin import Kick, RecordAct, ResetPassword, SetDisabled
+from shared.contract.auth import (
+    Authenticated,
+    ChangePassword,
+    DeleteAccount,
+    EndLogin,
+    Logout,
+    Recover,
+    Refresh,
+    SendVerification,
+    SetMaintenance,
+    SetSecurity,
+    VerificationNeeded,
+)
+from shared.contract.bots import CreateBot, CreateBotToken, CreatedBot, CreateHookAccount, DeleteBot, DeleteBotToken
+from shared.contract.errors import RequestError
+from shared.contract.events import MailRequested
+from shared.contract.ids import AccountId
+from shared.contract.made import EndMade
+from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.database import Database
+from shared.request_nonce import request_nonce
+from shared.run_once import NONCE_USED
+from tests.support.waiting import WAIT_SECONDS
+from tests.unit.services.auth.cluster import (
+    ELSEWHERE,
+    ORIGIN,
+    AuthCluster,
+    EdgeProbe,
+    plain,
+    registration,
+    rejection,
+)
+from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+from tests.unit.services.auth.service.test_verification import BASE, link_in, parse_link
+
+READS = {
+    on.LIST_LOGINS, on.EXPORT_LOGINS, on.DESCRIBE_VERIFICATION, on.LIST_DELETED_ACCOUNTS, on.LOOK_UP_ACCOUNTS,
+    on.FIND_INACTIVE, on.LIST_REVOCATIONS, on.GET_KEYS, on.DESCRIBE_AUTH_DATABASE, on.LIST_BOTS, on.LIST_DUPLICATES,
+    on.FIND_USER, on.LIST_USER_LOGINS, on.SEARCH_TRAIL, on.LIST_ALL_BOTS,
+}  # fmt: skip
+"""Some of them are in the audit trail, perhaps twice."""
+NOT_REPEATED = {on.LOGIN}
+"""A client logs in again: a login whose reply is lost is in the list of logins, and nobody has its token."""
+TWICE_IS_ONCE = {on.RECORD_TOKEN_LOGINS}
+
+
+class World:
+    """Accounts and what they have made, for one request each."""
+
+    def __init__(self, edge: EdgeProbe, buses: dict[str, Bus], cluster: AuthCluster, database: Database) -> None:
+        self.edge = edge
+        self.buses = buses
+        """By their users, who may send some requests alone."""
+        self._cluster = cluster
+        self._database = database
+        self._numbers = count(1)
+
+    def email(self) -> str:
+        return f"user{next(self._numbers)}@example.org"
+
+    async def user(self, **more: Any) -> Authenticated:
+        return await self.edge.register(self.email(), **more)
+
+    async def account(self) -> AccountId:
+        return (await self.user()).account
+
+    async def bot(self) -> tuple[AccountId, CreatedBot]:
+        owner = await self.account()
+        return owner, await self.edge.request(on.CREATE_BOT, CreateBot("Weather", owner, ORIGIN))
+
+    async def bot_token(self) -> tuple[AccountId, AccountId, str]:
+        owner, bot = await self.bot()
+        made = await self.edge.request(on.CREATE_BOT_TOKEN, CreateBotToken(bot.account, "x", ["send"], actor=owner))
+        return owner, bot.account, made.sid
+
+    async def ticket(self) -> str:
+        """Of a login that needs a verification, after a failed one."""
+        email = self.email()
+        await self.edge.register(email)
+        await rejection(self.edge.login(email, "wrong"))
+        needed = await self.edge.login(email)
+        assert isinstance(needed, VerificationNeeded)
+        return needed.ticket
+
+    async def mailed(self, ticket: str) -> Any:
+        """Its mailed link."""
+        await self.edge.request(on.SEND_VERIFICATION, SendVerification(ticket, ORIGIN, BASE))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                for path in self._cluster.settings.mail.outbox.glob("*.eml"):
+                    if ticket in (mail := path.read_text()):
+                        return parse_link(link_in(mail.replace("=\n", "").replace("=3D", "=")))
+                await asyncio.sleep(0.01)
+
+    async def recovery(self) -> str:
+        """A ticket for a new password."""
+        email, ticket = self.email(), token_hex(16)
+        account = (await self.edge.register(email)).account
+        new = NewTicket(digest(ticket), account, MailRequested(email, "", "", now_ms() + 60_000))
+        await self._database.write(lambda connection: recoveries.request_mail(connection, new, now_ms()))
+        return ticket
+
+    async def dump(self) -> dict[str, list[Any]]:
+        """All that is stored but the results of requests, and what is on its way."""
+
+        def read(connection: sa.Connection) -> dict[str, list[Any]]:
+            ignored = ("requests", "health", "outbox")
+            tables = [table for table in AuthBase.metadata.sorted_tables if table.name not in ignored]
+            return {table.name: sorted(map(tuple, connection.execute(sa.select(table))), key=repr) for table in tables}
+
+        return await self._database.read(read)
+
+    async def sizes(self) -> dict[str, int]:
+        return {name: len(rows) for name, rows in (await self.dump()).items()}
+
+    async def results(self) -> str:
+        stored = sa.select(requests.c.result)
+        return await self._database.read(lambda connection: str(connection.execute(stored).scalars().all()))
+
+
+Prepare = Callable[[World], Awaitable[Any]]
+
+
+async def password(world: World) -> ChangePassword:
+    user = await world.user()
+    return ChangePassword(
+        old=plain("secret"), new=plain("another"), actor=user.account, origin=ORIGIN, refreshable=True,
+        caller_sid=user.sid,
+    )  # fmt: skip
+
+
+async def new_user(world: World) -> Any:
+    return registration(world.email(), refreshable=True)
+
+
+async def recover(world: World) -> Recover:
+    email = world.email()
+    await world.edge.register(email, question_id=1, answer="blue")
+    return Recover(username=email, question_id=1, answer="blue", secret=plain("another"), origin=ORIGIN)
+
+
+async def ended(world: World) -> EndLogin:
+    user = await world.user()
+    return EndLogin(user.sid, user.account)
+
+
+async def logged_out(world: World) -> Logout:
+    user = await world.user()
+    return Logout(user.sid, user.account)
+
+
+async def deleted_bot(world: World) -> DeleteBot:
+    owner, bot = await world.bot()
+    return DeleteBot(bot.account, owner)
+
+
+async def new_token(world: World) -> CreateBotToken:
+    owner, bot = await world.bot()
+    return CreateBotToken(bot.account, "server", ["send", "read"], 7, owner)
+
+
+async def deleted_token(world: World) -> DeleteBotToken:
+    owner, bot, sid = await world.bot_token()
+    return DeleteBotToken(bot, sid, owner)
+
+
+async def ended_tokens(world: World) -> EndMade:
+    return EndMade((await world.bot_token())[0])
+
+
+async def refreshed(world: World) -> Refresh:
+    return Refresh((await world.user(refreshable=True)).refresh, ORIGIN)
+
+
+async def mail_requested(world: World) -> RequestRecovery:
+    email = world.email()
+    await world.edge.register(email)
+    return RequestRecovery(email, ORIGIN)
+
+
+async def link_sent(world: World) -> SendVerification:
+    return SendVerification(await world.ticket(), ORIGIN, BASE)
+
+
+async def link_opened(world: World) -> Any:
+    return await world.mailed(await world.ticket())
+
+
+async def by_ticket(world: World) -> RecoverByTicket:
+    return RecoverByTicket(await world.recovery(), plain("another"), ORIGIN)
+
+
+async def deleted(world: World) -> DeleteAccount:
+    return DeleteAccount(await world.account(), plain("secret"), ORIGIN)
+
+
+async def ready(request: Any) -> Any:
+    return request
+
+
+async def of(account: Awaitable[AccountId], kind: Callable[..., Any], *rest: Any) -> Any:
+    return kind(await account, *rest)
+
+
+OPERATIONS: list[tuple[on.Route[Any, Any], Prepare]] = [
+    (on.REGISTER, new_user),
+    (on.CHANGE_PASSWORD, password),
+    (on.REFRESH, refreshed),
+    (on.END_LOGIN, ended),
+    (on.LOGOUT, logged_out),
+    (on.SEND_VERIFICATION, link_sent),
+    (on.OPEN_VERIFICATION, link_opened),
+    (on.RECOVER, recover),
+    (on.REQUEST_RECOVERY, mail_requested),
+    (on.RECOVER_BY_TICKET, by_ticket),
+    (on.SET_SECURITY, lambda world: of(world.account(), lambda account: SetSecurity(2, "red", account))),
+    (on.DELETE_ACCOUNT, deleted),
+    (on.CREATE_BOT, lambda world: of(world.account(), lambda account: CreateBot("Weather", account, ORIGIN))),
+    (on.CREATE_HOOK_ACCOUNT, lambda world: of(world.account(), lambda maker: CreateHookAccount("Hook", "", maker))),
+    (on.DELETE_BOT, deleted_bot),
+    (on.CREATE_BOT_TOKEN, new_token),
+    (on.DELETE_BOT_TOKEN, deleted_token),
+    (on.END_BOT_TOKENS, ended_tokens),
+    (on.SET_MAINTENANCE, lambda _: ready(SetMaintenance(False))),
+    (on.SET_DISABLED, lambda world: of(world.account(), SetDisabled, True)),
+    (on.SET_DISABLED, lambda world: of(world.account(), SetDisabled, False)),
+    (on.RESET_PASSWORD, lambda world: of(world.account(), ResetPassword, "another")),
+    (on.KICK, lambda world: of(world.account(), Kick)),
+    (on.END_USER_LOGIN, ended),
+    (on.DELETE_USER, lambda world: of(world.account(), DeleteAccount)),
+    (on.RECORD_ACT, lambda world: of(world.account(), lambda account: RecordAct("delete hook", account))),
+    (on.CREATE_OPERATOR_BOT, lambda _: ready(CreateBot("Weather"))),
+    (on.CREATE_ANY_BOT_TOKEN, new_token),
+    (on.DELETE_ANY_BOT_TOKEN, deleted_token),
+]
+OF_THE_OPERATOR = "auth.admin.", "auth.maintenance"
+
+
+def test_the_operations_are_all_of_auth() -> None:
+    routes = {one for one in vars(on).values() if isinstance(one, on.Route) and one.subject.startswith("auth.")}
+    made = {route for route, _ in OPERATIONS}
+    assert made | READS | NOT_REPEATED | TWICE_IS_ONCE == routes
+    assert not made & (READS | NOT_REPEATED | TWICE_IS_ONCE)
+
+
+@pytest.fixture
+async def world(make_cluster: MakeCluster, tables_url: str, database: Database, tmp_path: Any) -> World:
+    """Two replicas of auth."""
+    auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
+    cluster = make_cluster(tables_url, auth=auth, verification=given.VerificationSettings(after_failed_logins=1))
+    cluster.start_auth()
+    cluster.settings = cluster.settings.model_copy(update={"ops": given.OpsSettings(port=free_port())})
+    cluster.start_auth()
+    edge = await cluster.edge()
+    buses = {"edge": edge.bus, "admin": await cluster.operator(), "session": (await cluster.session()).bus}
+    return World(edge, buses, cluster, database)
+
+
+def bus_of(world: World, route: on.Route[Any, Any]) -> Bus:
+    if route is on.CREATE_HOOK_ACCOUNT:
+        return world.buses["session"]
+    return world.buses["admin" if route.subject.startswith(OF_THE_OPERATOR) else "edge"]
+
+
+async def test_a_repeated_request_has_one_effect_and_one_reply(world: World) -> None:
+    for route, prepare in OPERATIONS:
+        request, nonce, bus = await prepare(world), token_hex(32), bus_of(world, route)
+        both = [bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce) for _ in range(2)]
+        replies = await asyncio.gather(*both)
+        stored = await world.dump()
+        replies.append(await bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce))
+        assert replies[1:] == replies[:-1], route.label
+        assert await world.dump() == stored, route.label
+
+
+@pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("phase", ["before", "after"])
+async def test_a_request_whose_replica_is_killed_at_a_commit_is_finished_by_another(
+    world: World, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    write = Database.write
+    for route, prepare in OPERATIONS:
+        request, bus, sizes = await prepare(world), bus_of(world, route), await world.sizes()
+        await bus.request(route, request, seconds=WAIT_SECONDS, nonce=token_hex(32))
+        undisturbed = grown(sizes, await world.sizes())
+        for killed_at in count(1):
+            request, nonce, sizes, commits = await prepare(world), token_hex(32), await world.sizes(), count(1)
+
+            async def killed(
+                database: Database, work: Any, commits: Any = commits, killed_at: int = killed_at, **more: Any
+            ) -> Any:
+                dies = request_nonce.get() and next(commits) == killed_at
+                if dies and phase == "before":
+                    raise RuntimeError("killed")
+                result = await write(database, work, **more)
+                if dies:
+                    raise RuntimeError("killed")
+                return result
+
+            monkeypatch.setattr(Database, "write", killed)
+            try:
+                await bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce)
+            except RequestError:
+                monkeypatch.setattr(Database, "write", write)
+            else:
+                break
+            reply = await bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce)
+            assert grown(sizes, await world.sizes()) == undisturbed, (route.label, killed_at)
+            assert await bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce) == reply, route.label
+            assert grown(sizes, await world.sizes()) == undisturbed, (route.label, killed_at)
+        monkeypatch.setattr(Database, "write", write)
+        assert killed_at > 1, route.label
+
+
+def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {name: after[name] - size for name, size in before.items()}
+
+
+@pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)
+async def test_what_a_client_names_is_made_once_whatever_connection_repeats_it(world: World) -> None:
+    owner = await world.account()
+    request, nonce = CreateBot("Weather", owner, ORIGIN, "weather"), token_hex(32)
+    first = await world.edge.bus.request(on.CREATE_BOT, request, nonce=nonce)
+    elsewhere = msgspec.structs.replace(request, origin=ELSEWHERE)
+    assert await world.edge.bus.request(on.CREATE_BOT, elsewhere, nonce=nonce) == first
+    other = msgspec.structs.replace(request, nickname="News")
+    assert (await rejection(world.edge.bus.request(on.CREATE_BOT, other, nonce=nonce))).failure == NONCE_USED
+
+
+@pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)
+async def test_no_result_holds_a_secret(world: World) -> None:
+    for route, prepare in OPERATIONS:
+        request = await prepare(world)
+        reply = await bus_of(world, route).request(route, request, seconds=WAIT_SECONDS, nonce=token_hex(32))
+        results = await world.results()
+        for secret in (getattr(reply, "token", ""), *getattr(reply, "refresh", "").split(".")):
+            assert not secret or secret not in results, route.label
