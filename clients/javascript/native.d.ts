@@ -159,6 +159,7 @@ export type ChatResult = {
 export type CreateBotParameters = {
   id?: number | string | null;
   nickname: string;
+  nonce?: string | null;
 };
 
 export type CreateBotResult = {
@@ -172,6 +173,7 @@ export type CreateBotTokenParameters = {
   name: string;
   scopes: Array<"manage" | "react" | "read" | "send">;
   days?: number;
+  nonce?: string | null;
 };
 
 export type CreateBotTokenResult = {
