@@ -3,9 +3,9 @@ request's nonce, and a repetition gets that."""
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +16,6 @@ from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.request_nonce import request_content, request_nonce
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 KEPT_MS = 10 * 60_000
 """Clients may repeat their commands for so long; the edges, for seconds."""
@@ -28,11 +27,6 @@ class _Attempt(NamedTuple):
 
     key: str
     content: bytes
-
-
-class Reader(Protocol):
-    async def read(self, work: Callable[[Any], T]) -> T:
-        """Runs a step as one transaction."""
 
 
 def once(
@@ -50,30 +44,6 @@ def stored(table: sa.Table, kinds: tuple[Any, ...], part: str = "") -> Callable[
     """Reads the result of a former attempt at the request that is handled now; None: there is none. Raises
     RequestError as `once`."""
     return partial(_read, table=table, kinds=kinds, attempt=_attempt(part))
-
-
-async def stored_or(
-    database: Reader, find: Callable[[sa.Connection], T | None], carry_out: Callable[[], Awaitable[R]]
-) -> T | R:
-    """What `find` (see `stored`) reads, else what `carry_out` returns: a repetition is not checked against limits,
-    secrets and names, which its first attempt has used. An attempt that another one overtakes is rejected for what that
-    one has done: then it returns that one's result."""
-    if not request_nonce.get():
-        return await carry_out()
-    if (before := await database.read(find)) is not None:
-        return before
-    try:
-        return await carry_out()
-    except RequestError:
-        if (meanwhile := await database.read(find)) is None:
-            raise
-        return meanwhile
-
-
-def derived(salt: bytes, purpose: bytes) -> bytes:
-    """32 secret bytes: the same ones for the same salt, which may be stored, and the same nonce of the request. Who
-    reads the salt lacks the nonce, and who knows a client's nonce lacks the salt."""
-    return hmac.digest(salt, purpose + request_nonce.get().encode(), "sha256")
 
 
 def purge(connection: sa.Connection, table: sa.Table) -> None:

@@ -13,15 +13,14 @@
  */
 
 const [FIRST_DELAY_MS, LAST_DELAY_MS, RETRY_MS, AWAY_MS, OTHER_MS] = [500, 30_000, 1000, 5000, 10_000];
-const [STABLE_MS, PING_MS, SILENT_PINGS, DAY_MS] = [10_000, 20_000, 3, 86_400_000]; // STABLE_MS: delays grow no more
+const [STABLE_MS, PING_MS, SILENT_PINGS, DAY_MS, REPEAT_MS] = [10_000, 20_000, 3, 86_400_000, 30_000]; // STABLE_MS: no longer delays
 const [PAGE, WINDOW, MOST_CHATS, MOST_QUEUED, DRAFT_BYTES] = [100, 100, 1000, 10_000, 65_000];
 /** By close code, if its reason is not JSON; undefined: it does not come back. Others: OTHER_MS, the client has a fault. */
 const DELAYS_MS = new Map([[1000, undefined], [1001, 0], [1005, 0], [1006, 0], [1011, 0], [1012, 0], [1013, RETRY_MS],
   [4001, RETRY_MS], [4003, undefined], [4008, 60_000]]);
 const [IN_ORDER, LOGINS] = [["message", "changed", "gone"], ["login", "register", "token", "refresh", "password"]];
 const CHANGES = ["edit", "recall", "react", "unreact", "pin", "unpin"];
-const [MAKES, REPEAT_MS] = [["create", "link", "create_hook", "create_outgoing_hook", "create_bot", "create_bot_token"],
-  30_000]; // repeated under a nonce
+const MAKES = ["create", "link", "create_hook", "create_outgoing_hook", "create_bot", "create_bot_token"]; // under a nonce
 /** An error reply, or `unavailable` without a connection. `unknown`: the command may have had its effect. */
 export class DragomanError extends Error {
   constructor(/** @type {Partial<Native.ErrorInfo>} */ { code = "internal", text = code, field, retry_ms, unknown = false }) {

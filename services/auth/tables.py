@@ -211,7 +211,7 @@ class OutboxRow(AuthBase, table=True):
     trace: str
 
 
-class RequestRow(AuthBase, table=True):
+class AuthRequestRow(AuthBase, table=True):
     """The result of a request that is carried out; see shared.run_once. `nonce`: its sha256 in hex."""
 
     __tablename__ = "requests"
@@ -256,4 +256,4 @@ state = _table(StateRow)
 tickets = _table(TicketRow)
 recoveries = _table(RecoveryRow)
 outbox = _table(OutboxRow)
-requests = _table(RequestRow)
+requests = _table(AuthRequestRow)

@@ -22,7 +22,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.session import Ack
-from shared.run_once import stored_or
+from shared.request_nonce import stored_or
 
 
 @dataclass(frozen=True, kw_only=True)

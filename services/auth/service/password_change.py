@@ -17,7 +17,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, ChangePassword, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme
-from shared.run_once import stored_or
+from shared.request_nonce import stored_or
 
 
 class _Changed(NamedTuple):

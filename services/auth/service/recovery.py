@@ -18,7 +18,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.recovery import Recovered
 from shared.contract.session import Ack
-from shared.run_once import stored_or
+from shared.request_nonce import stored_or
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from shared.contract.auth import IdentifierKind, Register, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.subjects import LoginReply
-from shared.run_once import stored_or
+from shared.request_nonce import stored_or
 from shared.settings import Settings
 
 

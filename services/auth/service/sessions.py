@@ -19,7 +19,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.session import Ack
-from shared.run_once import derived
+from shared.request_nonce import derived
 
 _SALT_BYTES = 32
 

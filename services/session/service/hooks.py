@@ -19,8 +19,7 @@ from shared.contract.bots import CreatedBot
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
 from shared.contract.ids import AccountId
 from shared.contract.session import Ack
-from shared.request_nonce import new_nonce, request_nonce
-from shared.run_once import derived, stored_or
+from shared.request_nonce import derived, new_nonce, request_nonce, stored_or
 from shared.settings import Settings
 
 _SECRET_BYTES = 24

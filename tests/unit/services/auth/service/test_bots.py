@@ -3,6 +3,7 @@
 import asyncio
 import time
 from functools import partial
+from typing import Any
 
 import jwt
 import msgspec
@@ -77,7 +78,7 @@ class Owner:
         self.account = account
         self.bot = bot.account
 
-    async def token(self, *scopes: str, **more: int) -> CreatedBotToken:
+    async def token(self, *scopes: str, **more: Any) -> CreatedBotToken:
         request = CreateBotToken(self.bot, "server", [*(scopes or ("send",))], actor=self.account, **more)
         return await self.edge.request(CREATE_BOT_TOKEN, request)
 

@@ -67,7 +67,7 @@ NOT_REPEATED = {on.LOGIN}
 TWICE_IS_ONCE = {on.RECORD_TOKEN_LOGINS}
 
 
-class World:
+class Users:
     """Accounts and what they have made, for one request each."""
 
     def __init__(self, edge: EdgeProbe, buses: dict[str, Bus], cluster: AuthCluster, database: Database) -> None:
@@ -141,80 +141,80 @@ class World:
         return await self._database.read(lambda connection: str(connection.execute(stored).scalars().all()))
 
 
-Prepare = Callable[[World], Awaitable[Any]]
+Prepare = Callable[[Users], Awaitable[Any]]
 
 
-async def password(world: World) -> ChangePassword:
-    user = await world.user()
+async def password(users: Users) -> ChangePassword:
+    user = await users.user()
     return ChangePassword(
         old=plain("secret"), new=plain("another"), actor=user.account, origin=ORIGIN, refreshable=True,
         caller_sid=user.sid,
     )  # fmt: skip
 
 
-async def new_user(world: World) -> Any:
-    return registration(world.email(), refreshable=True)
+async def new_user(users: Users) -> Any:
+    return registration(users.email(), refreshable=True)
 
 
-async def recover(world: World) -> Recover:
-    email = world.email()
-    await world.edge.register(email, question_id=1, answer="blue")
+async def recover(users: Users) -> Recover:
+    email = users.email()
+    await users.edge.register(email, question_id=1, answer="blue")
     return Recover(username=email, question_id=1, answer="blue", secret=plain("another"), origin=ORIGIN)
 
 
-async def ended(world: World) -> EndLogin:
-    user = await world.user()
+async def ended(users: Users) -> EndLogin:
+    user = await users.user()
     return EndLogin(user.sid, user.account)
 
 
-async def logged_out(world: World) -> Logout:
-    user = await world.user()
+async def logged_out(users: Users) -> Logout:
+    user = await users.user()
     return Logout(user.sid, user.account)
 
 
-async def deleted_bot(world: World) -> DeleteBot:
-    owner, bot = await world.bot()
+async def deleted_bot(users: Users) -> DeleteBot:
+    owner, bot = await users.bot()
     return DeleteBot(bot.account, owner)
 
 
-async def new_token(world: World) -> CreateBotToken:
-    owner, bot = await world.bot()
+async def new_token(users: Users) -> CreateBotToken:
+    owner, bot = await users.bot()
     return CreateBotToken(bot.account, "server", ["send", "read"], 7, owner)
 
 
-async def deleted_token(world: World) -> DeleteBotToken:
-    owner, bot, sid = await world.bot_token()
+async def deleted_token(users: Users) -> DeleteBotToken:
+    owner, bot, sid = await users.bot_token()
     return DeleteBotToken(bot, sid, owner)
 
 
-async def ended_tokens(world: World) -> EndMade:
-    return EndMade((await world.bot_token())[0])
+async def ended_tokens(users: Users) -> EndMade:
+    return EndMade((await users.bot_token())[0])
 
 
-async def refreshed(world: World) -> Refresh:
-    return Refresh((await world.user(refreshable=True)).refresh, ORIGIN)
+async def refreshed(users: Users) -> Refresh:
+    return Refresh((await users.user(refreshable=True)).refresh, ORIGIN)
 
 
-async def mail_requested(world: World) -> RequestRecovery:
-    email = world.email()
-    await world.edge.register(email)
+async def mail_requested(users: Users) -> RequestRecovery:
+    email = users.email()
+    await users.edge.register(email)
     return RequestRecovery(email, ORIGIN)
 
 
-async def link_sent(world: World) -> SendVerification:
-    return SendVerification(await world.ticket(), ORIGIN, BASE)
+async def link_sent(users: Users) -> SendVerification:
+    return SendVerification(await users.ticket(), ORIGIN, BASE)
 
 
-async def link_opened(world: World) -> Any:
-    return await world.mailed(await world.ticket())
+async def link_opened(users: Users) -> Any:
+    return await users.mailed(await users.ticket())
 
 
-async def by_ticket(world: World) -> RecoverByTicket:
-    return RecoverByTicket(await world.recovery(), plain("another"), ORIGIN)
+async def by_ticket(users: Users) -> RecoverByTicket:
+    return RecoverByTicket(await users.recovery(), plain("another"), ORIGIN)
 
 
-async def deleted(world: World) -> DeleteAccount:
-    return DeleteAccount(await world.account(), plain("secret"), ORIGIN)
+async def deleted(users: Users) -> DeleteAccount:
+    return DeleteAccount(await users.account(), plain("secret"), ORIGIN)
 
 
 async def ready(request: Any) -> Any:
@@ -236,22 +236,22 @@ OPERATIONS: list[tuple[on.Route[Any, Any], Prepare]] = [
     (on.RECOVER, recover),
     (on.REQUEST_RECOVERY, mail_requested),
     (on.RECOVER_BY_TICKET, by_ticket),
-    (on.SET_SECURITY, lambda world: of(world.account(), lambda account: SetSecurity(2, "red", account))),
+    (on.SET_SECURITY, lambda users: of(users.account(), lambda account: SetSecurity(2, "red", account))),
     (on.DELETE_ACCOUNT, deleted),
-    (on.CREATE_BOT, lambda world: of(world.account(), lambda account: CreateBot("Weather", account, ORIGIN))),
-    (on.CREATE_HOOK_ACCOUNT, lambda world: of(world.account(), lambda maker: CreateHookAccount("Hook", "", maker))),
+    (on.CREATE_BOT, lambda users: of(users.account(), lambda account: CreateBot("Weather", account, ORIGIN))),
+    (on.CREATE_HOOK_ACCOUNT, lambda users: of(users.account(), lambda maker: CreateHookAccount("Hook", "", maker))),
     (on.DELETE_BOT, deleted_bot),
     (on.CREATE_BOT_TOKEN, new_token),
     (on.DELETE_BOT_TOKEN, deleted_token),
     (on.END_BOT_TOKENS, ended_tokens),
     (on.SET_MAINTENANCE, lambda _: ready(SetMaintenance(False))),
-    (on.SET_DISABLED, lambda world: of(world.account(), SetDisabled, True)),
-    (on.SET_DISABLED, lambda world: of(world.account(), SetDisabled, False)),
-    (on.RESET_PASSWORD, lambda world: of(world.account(), ResetPassword, "another")),
-    (on.KICK, lambda world: of(world.account(), Kick)),
+    (on.SET_DISABLED, lambda users: of(users.account(), SetDisabled, True)),
+    (on.SET_DISABLED, lambda users: of(users.account(), SetDisabled, False)),
+    (on.RESET_PASSWORD, lambda users: of(users.account(), ResetPassword, "another")),
+    (on.KICK, lambda users: of(users.account(), Kick)),
     (on.END_USER_LOGIN, ended),
-    (on.DELETE_USER, lambda world: of(world.account(), DeleteAccount)),
-    (on.RECORD_ACT, lambda world: of(world.account(), lambda account: RecordAct("delete hook", account))),
+    (on.DELETE_USER, lambda users: of(users.account(), DeleteAccount)),
+    (on.RECORD_ACT, lambda users: of(users.account(), lambda account: RecordAct("delete hook", account))),
     (on.CREATE_OPERATOR_BOT, lambda _: ready(CreateBot("Weather"))),
     (on.CREATE_ANY_BOT_TOKEN, new_token),
     (on.DELETE_ANY_BOT_TOKEN, deleted_token),
@@ -267,7 +267,7 @@ def test_the_operations_are_all_of_auth() -> None:
 
 
 @pytest.fixture
-async def world(make_cluster: MakeCluster, tables_url: str, database: Database, tmp_path: Any) -> World:
+async def users(make_cluster: MakeCluster, tables_url: str, database: Database, tmp_path: Any) -> Users:
     """Two replicas of auth."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
     cluster = make_cluster(tables_url, auth=auth, verification=given.VerificationSettings(after_failed_logins=1))
@@ -276,38 +276,38 @@ async def world(make_cluster: MakeCluster, tables_url: str, database: Database, 
     cluster.start_auth()
     edge = await cluster.edge()
     buses = {"edge": edge.bus, "admin": await cluster.operator(), "session": (await cluster.session()).bus}
-    return World(edge, buses, cluster, database)
+    return Users(edge, buses, cluster, database)
 
 
-def bus_of(world: World, route: on.Route[Any, Any]) -> Bus:
+def bus_of(users: Users, route: on.Route[Any, Any]) -> Bus:
     if route is on.CREATE_HOOK_ACCOUNT:
-        return world.buses["session"]
-    return world.buses["admin" if route.subject.startswith(OF_THE_OPERATOR) else "edge"]
+        return users.buses["session"]
+    return users.buses["admin" if route.subject.startswith(OF_THE_OPERATOR) else "edge"]
 
 
-async def test_a_repeated_request_has_one_effect_and_one_reply(world: World) -> None:
+async def test_a_repeated_request_has_one_effect_and_one_reply(users: Users) -> None:
     for route, prepare in OPERATIONS:
-        request, nonce, bus = await prepare(world), token_hex(32), bus_of(world, route)
+        request, nonce, bus = await prepare(users), token_hex(32), bus_of(users, route)
         both = [bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce) for _ in range(2)]
         replies = await asyncio.gather(*both)
-        stored = await world.dump()
+        stored = await users.dump()
         replies.append(await bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce))
         assert replies[1:] == replies[:-1], route.label
-        assert await world.dump() == stored, route.label
+        assert await users.dump() == stored, route.label
 
 
 @pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("phase", ["before", "after"])
-async def test_a_request_whose_replica_is_killed_at_a_commit_is_finished_by_another(
-    world: World, monkeypatch: pytest.MonkeyPatch, phase: str
+async def test_a_request_with_a_replica_that_dies_at_a_commit_is_finished_by_another(
+    users: Users, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
     write = Database.write
     for route, prepare in OPERATIONS:
-        request, bus, sizes = await prepare(world), bus_of(world, route), await world.sizes()
+        request, bus, sizes = await prepare(users), bus_of(users, route), await users.sizes()
         await bus.request(route, request, seconds=WAIT_SECONDS, nonce=token_hex(32))
-        undisturbed = grown(sizes, await world.sizes())
+        undisturbed = grown(sizes, await users.sizes())
         for killed_at in count(1):
-            request, nonce, sizes, commits = await prepare(world), token_hex(32), await world.sizes(), count(1)
+            request, nonce, sizes, commits = await prepare(users), token_hex(32), await users.sizes(), count(1)
 
             async def killed(
                 database: Database, work: Any, commits: Any = commits, killed_at: int = killed_at, **more: Any
@@ -328,9 +328,9 @@ async def test_a_request_whose_replica_is_killed_at_a_commit_is_finished_by_anot
             else:
                 break
             reply = await bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce)
-            assert grown(sizes, await world.sizes()) == undisturbed, (route.label, killed_at)
+            assert grown(sizes, await users.sizes()) == undisturbed, (route.label, killed_at)
             assert await bus.request(route, request, seconds=WAIT_SECONDS, nonce=nonce) == reply, route.label
-            assert grown(sizes, await world.sizes()) == undisturbed, (route.label, killed_at)
+            assert grown(sizes, await users.sizes()) == undisturbed, (route.label, killed_at)
         monkeypatch.setattr(Database, "write", write)
         assert killed_at > 1, route.label
 
@@ -340,21 +340,21 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)
-async def test_what_a_client_names_is_made_once_whatever_connection_repeats_it(world: World) -> None:
-    owner = await world.account()
+async def test_what_a_client_names_is_made_once_whatever_connection_repeats_it(users: Users) -> None:
+    owner = await users.account()
     request, nonce = CreateBot("Weather", owner, ORIGIN, "weather"), token_hex(32)
-    first = await world.edge.bus.request(on.CREATE_BOT, request, nonce=nonce)
+    first = await users.edge.bus.request(on.CREATE_BOT, request, nonce=nonce)
     elsewhere = msgspec.structs.replace(request, origin=ELSEWHERE)
-    assert await world.edge.bus.request(on.CREATE_BOT, elsewhere, nonce=nonce) == first
+    assert await users.edge.bus.request(on.CREATE_BOT, elsewhere, nonce=nonce) == first
     other = msgspec.structs.replace(request, nickname="News")
-    assert (await rejection(world.edge.bus.request(on.CREATE_BOT, other, nonce=nonce))).failure == NONCE_USED
+    assert (await rejection(users.edge.bus.request(on.CREATE_BOT, other, nonce=nonce))).failure == NONCE_USED
 
 
 @pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)
-async def test_no_result_holds_a_secret(world: World) -> None:
+async def test_no_result_holds_a_secret(users: Users) -> None:
     for route, prepare in OPERATIONS:
-        request = await prepare(world)
-        reply = await bus_of(world, route).request(route, request, seconds=WAIT_SECONDS, nonce=token_hex(32))
-        results = await world.results()
+        request = await prepare(users)
+        reply = await bus_of(users, route).request(route, request, seconds=WAIT_SECONDS, nonce=token_hex(32))
+        results = await users.results()
         for secret in (getattr(reply, "token", ""), *getattr(reply, "refresh", "").split(".")):
             assert not secret or secret not in results, route.label
