@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 class Row(NamedTuple):
     """`answers`: a part of each frame that comes back; … is any text. `fresh`: on a connection that is not logged
-    in."""
+    in. What a dialect alone rejects is in tests/vectors; here are the rest, and its largest frames."""
 
     dialect: str
     wrong: str
@@ -20,18 +20,11 @@ class Row(NamedTuple):
 _ERROR = '"code":18'
 
 _NO_OBJECTS = {
-    "no JSON": "hello",
     "cut JSON": '{"code": 0, "service_code": 5',
     "an array": "[]",
     "null": "null",
-    "no code": "{}",
-    "a code that is text": '{"code": "x", "service_code": "x", "time": 0, "data": {}, "content": {}}',
-    "a code that is none": '{"code": 99, "service_code": 99, "time": 0, "data": {}, "content": {"token": "$token"}}',
     "a code beyond all": '{"code": 1$zeros, "service_code": 1$zeros, "time": 0, "data": {}, "content": {}}',
     "a key twice": '{"code": 12, "code": 12, "service_code": 4, "service_code": 4, "data": {}, "content": {}}',
-    "no data": '{"code": 6, "service_code": 4}',
-    "data that are no object": '{"code": 6, "time": 0, "data": [], "service_code": 4, "content": []}',
-    "not a number": '{"code": NaN, "service_code": NaN, "data": {}, "content": {}}',
     "U+0000": r'{"code": 6, "service_code": 4, "data": {"\u0000": 1}, "content": {"\u0000": 1}}',
     "a lone surrogate": r'{"code": 6, "service_code": 4, "data": {"x": "\ud800"}, "content": {"x": "\ud800"}}',
     "too deep": '{"code": 6, "service_code": 4, "data": $deep, "content": $deep}',
@@ -53,28 +46,15 @@ def _v0(wrong: str, code: int, data: str, answer: str = _ERROR, *, fresh: bool =
 
 
 _V0 = [
-    _v0("somebody else as the sender", 0, '"cid": $common, "sender_id": "$other", "msg": "x"'),
-    _v0("an emoji of somebody else", 1, '"cid": $common, "sender_id": "$other", "emojiId": 3'),
-    _v0("a picture of somebody else", 2, '"cid": $common, "sender_id": "$other", "packages_num": 1, "size": 1'),
     _v0("a chat that one is not in", 0, '"cid": $closed, "sender_id": "$me", "msg": "x"'),
     _v0("no chat at all", 0, '"cid": $missing, "sender_id": "$me", "msg": "x"'),
-    _v0("a chat that is no number", 0, '"cid": "x", "sender_id": "$me", "msg": "x"'),
-    _v0("no sender", 0, '"cid": $common, "msg": "x"'),
-    _v0("no text", 0, '"cid": $common, "sender_id": "$me"'),
-    _v0("an empty message", 0, '"cid": $common, "sender_id": "$me", "msg": ""'),
     _v0("too long a text", 0, '"cid": $common, "sender_id": "$me", "msg": "$long"'),
-    _v0("an emoji that is text", 1, '"cid": $common, "sender_id": "$me", "emojiId": "x"'),
-    _v0("what only servers send", 5, '"state": 0'),
     _v0("a mail that is taken", 4, '"mail": "$mail", "password": "x"', '{"code":5,"data":{"state":1,'),
-    _v0("a mail that is none", 4, '"mail": "nobody", "password": "x"'),
-    _v0("a registration without a name", 4, '"password": "x"'),
-    _v0("a registration without a password", 4, '"mail": "x@y.test"'),
     _v0("an empty password", 4, '"mail": "x@y.test", "password": ""'),
     _v0("too long a nickname", 4, '"nick": "$name65", "password": "x"'),
     _v0("a wrong password", 6, '"ocId": "$me", "password": "x"', '{"code":7,"data":{"state":1,'),
     _v0("an account that nobody has", 6, '"ocId": "$missing", "password": "x"', '{"code":7,"data":{"state":1,'),
     _v0("an account that cannot be", 6, '"ocId": "x", "password": "x"', '{"code":7,"data":{"state":1,'),
-    _v0("a login without a password", 6, '"ocId": "$me"'),
     _v0("a message before the login", 0, '"cid": 1, "sender_id": "$me", "msg": "x"', fresh=True),
     _v0("a picture before the login", 2, '"cid": 1, "sender_id": "$me", "packages_num": 1, "size": 1', fresh=True),
 ]  # fmt: skip
@@ -85,48 +65,32 @@ def _v1(wrong: str, code: int, data: str, answer: str = _ERROR, *, fresh: bool =
 
 
 _V1 = [
-    _v1("somebody else as the sender", 0, '"sender": {"ocid": $other, "group_id": $common}, "msg": "x"'),
     _v1("a group that one is not in", 0, '"sender": {"ocid": $me, "group_id": $closed}, "msg": "x"'),
     _v1("no group at all", 0, '"sender": {"ocid": $me, "group_id": $missing}, "msg": "x"'),
     _v1("nobody to speak to", 0, '"sender": {"ocid": $me, "private_id": $missing}, "msg": "x"'),
     _v1("oneself to speak to", 0, '"sender": {"ocid": $me, "private_id": $me}, "msg": "x"'),
-    _v1("a group and a person", 0, '"sender": {"ocid": $me, "group_id": 1, "private_id": 1}, "msg": "x"'),
-    _v1("neither a group nor a person", 0, '"sender": {"ocid": $me}, "msg": "x"'),
-    _v1("an empty message", 0, '"sender": {"ocid": $me, "group_id": $common}, "msg": ""'),
     _v1("too long a text", 0, '"sender": {"ocid": $me, "group_id": $common}, "msg": "$long"'),
-    _v1("a reserved code", 2, '"sender": {"ocid": $me, "group_id": $common}, "msg": "x"'),
     _v1("what only servers send", 7, '"state": 0'),
     _v1("a mail that is taken", 4, '"email": "$mail", "password": "x", "name": "x"', '"data":{"state":2,'),
-    _v1("a mail that is none", 4, '"email": "x", "password": "x", "name": "x"'),
-    _v1("a registration without a name", 4, '"email": "x@y.test", "password": "x"'),
     _v1("too long a nickname", 4, '"email": "x@y.test", "password": "x", "name": "$name65"'),
     _v1("a wrong password", 6, '"account": "$mail", "password": "x"', '"data":{"state":1,'),
     _v1("an account that nobody has", 6, '"account": $missing, "password": "x"', '"data":{"state":1,'),
-    _v1("a group founded as somebody else", 8, '"group_name": "x", "ocid": $other'),
-    _v1("an empty group name", 8, '"group_name": "", "ocid": $me'),
     _v1("too long a group name", 8, '"group_name": "$name129", "ocid": $me'),
-    _v1("an application of somebody else", 9, '"add_ocid": $me, "ocid": $other'),
     _v1("an application to nobody", 9, '"add_ocid": $missing, "ocid": $me'),
     _v1("an application to oneself", 9, '"add_ocid": $me, "ocid": $me'),
     _v1("an application to no group", 9, '"group_id": $missing, "ocid": $me'),
     _v1("an application to a closed group", 9, '"group_id": $closed, "ocid": $me'),
     _v1("an application to one's own group", 9, '"group_id": $common, "ocid": $me'),
-    _v1("an application to both", 9, '"group_id": $closed, "add_ocid": $other, "ocid": $me'),
     _v1("a friendship that nobody asked for", 10, '"add_ocid": $me, "ocid": $other'),
-    _v1("a friendship accepted for somebody else", 10, '"add_ocid": $other, "ocid": $me'),
     _v1("a stranger pulled into a group", 10, '"group_id": $mine, "ocid": $other'),
     _v1("somebody pulled into a group of others", 10, '"group_id": $common, "ocid": $other'),
     _v1("somebody pulled into a group that one is not in", 10, '"group_id": $closed, "ocid": $me'),
     _v1("nobody's friendship refused", 11, '"ocid": $other'),
-    _v1("a friendship refused for somebody else", 11, '"add_ocid": $other, "ocid": $me'),
     _v1("nobody's application refused", 11, '"group_id": $mine, "ocid": $other'),
     _v1("an application refused by a mere member", 11, '"group_id": $common, "ocid": $other'),
     _v1("a group renamed by a mere member", 12, '"group_id": $common, "ocid": $me, "name": "x"'),
     _v1("a group renamed that one is not in", 12, '"group_id": $closed, "ocid": $me, "name": "x"'),
-    _v1("a group renamed as somebody else", 12, '"group_id": $mine, "ocid": $other, "name": "x"'),
-    _v1("somebody else renamed", 12, '"ocid": $other, "name": "x"'),
     _v1("too long a new name", 12, '"ocid": $me, "name": "$name65"'),
-    _v1("no new name", 12, '"ocid": $me'),
     _v1("a message before the login", 0, '"sender": {"ocid": $me, "group_id": $common}, "msg": "x"', fresh=True),
     _v1("a group before the login", 8, '"group_name": "x", "ocid": $me', fresh=True),
     Row("ourchat-v1", "a binary frame", b"\x00", (_ERROR,)),
@@ -140,38 +104,22 @@ def _v2(wrong: str, code: int, rest: str, *answers: str, fresh: bool = False) ->
 _TEXT = '"msg": [{"type": 0, "text": "x"}]'
 
 _V2 = [
-    _v2("somebody else as the sender", 0, '"sender": {"ocid": "$other", "session_id": "$common"}, ' + _TEXT),
     _v2("a session that one is not in", 0, '"sender": {"ocid": "$me", "session_id": "$closed"}, ' + _TEXT),
     _v2("no session at all", 0, '"sender": {"ocid": "$me", "session_id": "$missing"}, ' + _TEXT),
-    _v2("no sender", 0, _TEXT),
-    _v2("an empty message", 0, '"sender": {"session_id": "$common"}, "msg": []'),
     _v2("too long a text", 0, '"sender": {"session_id": "$common"}, "msg": [{"type": 0, "text": "$long"}]'),
     _v2("too many segments", 0, '"sender": {"session_id": "$common"}, "msg": [$segments65]'),
-    _v2("an address of somebody else", 0,
-        '"sender": {"session_id": "$common"}, '
-        '"msg": [{"type": 2, "url": "http://evil.test/x", "name": "x", "size": 1, "hash": "x"}]'),
-    _v2("an unknown kind of segment", 0, '"sender": {"session_id": "$common"}, "msg": [{"type": 9}]'),
     _v2("what a session that one is not in is like", 1, '"session_id": "$closed", "request_values": ["name"]'),
     _v2("what no session is like", 1, '"session_id": "$missing", "request_values": ["name"]'),
-    _v2("a value that sessions have not", 1, '"session_id": "$common", "request_values": ["x"]', "unknown value 'x'"),
     _v2("a mail that is taken", 4, '"email": "$mail", "password": "x"', '{"code":5,"status":2'),
-    _v2("a mail that is none", 4, '"email": "x", "password": "x"'),
     _v2("too long a nickname", 4, '"email": "x@y.test", "password": "x", "name": "$name65"'),
     _v2("a wrong password", 6, '"login_type": 0, "account": "$mail", "password": "x"', '{"code":7,"status":1'),
     _v2("an account that nobody has", 6, '"login_type": 1, "account": "$missing", "password": "x"',
         '{"code":7,"status":1'),
-    _v2("an unknown kind of login", 6, '"login_type": 2, "account": "$mail", "password": "x"'),
     _v2("a session with nobody", 8, '"members": ["$missing"]', '{"code":9,"status":1}', _ERROR),
     _v2("too long a name of a session", 8, '"members": [], "name": "$name129"'),
-    _v2("members that are no numbers", 8, '"members": ["x"]'),
     _v2("what nobody is like", 10, '"ocid": "$missing", "request_values": ["nickname"]'),
-    _v2("a value that accounts have not", 10, '"ocid": "$me", "request_values": ["x"]', "unknown value 'x'"),
-    _v2("somebody else's profile", 19, '"ocid": "$other", "data": {"nickname": "x"}', '{"code":20,"status":1}'),
-    _v2("what nobody may set", 19, '"ocid": "$me", "data": {"time": 1}', '{"code":20,"status":1}'),
-    _v2("what there is not to be set", 19, '"ocid": "$me", "data": {"x": 1}', "unknown value 'x'"),
     _v2("too long a new nickname", 19, '"ocid": "$me", "data": {"nickname": "$name65"}'),
     _v2("an avatar that is no address", 19, '"ocid": "$me", "data": {"avatar": "javascript:alert(1)"}'),
-    _v2("what only servers send", 5, '"status": 0'),
     _v2("a message before the login", 0, '"sender": {"session_id": "$common"}, ' + _TEXT, fresh=True),
     _v2("a session before the login", 8, '"members": []', fresh=True),
     _v2("a deletion before the login", 16, '"time": 0', fresh=True),
@@ -182,62 +130,35 @@ _V2 = [
 
 _PIPE_ERRORS = [
     ("an unknown command", "dance|x", "error|"),
-    ("no command", "|", "error|"),
     ("a line of two", "get_user_friend|$me|$token\nget_user_friend|$me|$token", "get_user_friend_error|"),
-    ("a registration that lacks a field", "register|x|x|x|1||1|x", "register_error|"),
-    ("a registration with a field too much", "register|x|x|x|1||1|x|0|0", "register_error|"),
     ("a username that is taken", "register|$tag|x|x|1||1|x|0", "register_error|"),
     ("a username like a number", "register|0123456789|x|x|1||1|x|0", "register_error|"),
     ("a username like a mail", "register|x@y.test|x|x|1||1|x|0", "register_error|"),
-    ("an icon that is no number", "register|u$tag|x|x|icon||1|x|0", "register_error|"),
-    ("too long a nickname", "register|u$tag|x|$name65|1||1|x|0", "register_error|"),
     ("a wrong password", "login|$tag|x", "login_error|"),
     ("an account that nobody has", "login|u$tag|x", "login_error|"),
-    ("a login without a password", "login|$tag", "login_error|"),
     ("a wrong answer", "forget_passwd|$tag|1|wrong|x", "up_pass_error|"),
     ("a wrong question", "forget_passwd|$tag|2|answer|x", "up_pass_error|"),
     ("a password that nobody forgot", "forget_passwd|u$tag|1|answer|x", "up_pass_error|"),
     ("a recovery without an answer", "forget_passwd|$tag|1||x", "up_pass_error|"),
-    ("the profile of somebody else", "update_profile|$other|$token|x|1||1|", "update_profile_error|"),
-    ("a profile that lacks a field", "update_profile|$me|$token|x", "update_profile_error|"),
-    ("no nickname", "update_profile|$me|$token||1||1|", "update_profile_error|"),
-    ("somebody else as the asker", "get_user_info|$other|$me|$token", "get_user_info_error|"),
     ("what nobody is like", "get_user_info|$me|$missing|$token", "get_user_info_error|"),
-    ("a number that is none", "get_user_info|$me|x|$token", "get_user_info_error|"),
-    ("the friends of somebody else", "get_user_friend|$other|$token", "get_user_friend_error|"),
     ("the groups of somebody else", "get_user_group|$other|$token", "get_user_group_error|"),
     ("a group that one is not in", "get_group_info|$me|$closed|$token", "get_group_info_error|"),
     ("no group at all", "get_group_info|$me|$missing|$token", "get_group_info_error|"),
     ("a friendship with nobody", "add_friend|$me|$missing|hi|$token", "add_friend_error|"),
     ("a friendship with oneself", "add_friend|$me|$me|hi|$token", "add_friend_error|"),
-    ("a friendship asked for by somebody else", "add_friend|$other|$me|hi|$token", "add_friend_error|"),
     ("too long a request", "add_friend|$me|$other|$long|$token", "add_friend_error|"),
     ("the end of no friendship", "del_friend|$me|$other|$token", "del_friend_error|"),
     ("a request that nobody made", "hand_friend_request|$me|$other|1|$token", "hand_friend_request_error|"),
-    ("a request to somebody else", "hand_friend_request|$other|$me|1|$token", "hand_friend_request_error|"),
-    ("neither 0 nor 1", "hand_friend_request|$me|$other|2|$token", "hand_friend_request_error|"),
     ("a group of somebody else", "create_group|$other|x|$token", "create_group_error|"),
-    ("an empty group name", "create_group|$me||$token", "create_group_error|"),
-    ("too long a group name", "create_group|$me|$name129|$token", "create_group_error|"),
-    ("a group name with a bar", "create_group|$me|a|b|$token", "create_group_error|"),
     ("a closed group to join", "join_group|$me|$closed|hi|$token", "join_group_error|"),
     ("no group to join", "join_group|$me|$missing|hi|$token", "join_group_error|"),
     ("one's own group to join", "join_group|$me|$mine|hi|$token", "join_group_error|"),
     ("an application that nobody made", "hand_group_request|$other|$mine|1|$token", "hand_group_request_error|"),
     ("an application to a group of others", "hand_group_request|$other|$common|1|$token", "hand_group_request_error|"),
-    ("somebody else as the sender", "send_message|1|$other|$common|0|x|$token", "send_message_error|"),
     ("a message to a group that one is not in", "send_message|1|$me|$closed|0|x|$token", "send_message_error|"),
     ("a message to no group", "send_message|1|$me|$missing|0|x|$token", "send_message_error|"),
     ("a message to nobody", "send_message|0|$me|$missing|0|x|$token", "send_message_error|"),
     ("a message to oneself", "send_message|0|$me|$me|0|x|$token", "send_message_error|"),
-    ("neither private nor group", "send_message|2|$me|$common|0|x|$token", "send_message_error|"),
-    ("an empty message", "send_message|1|$me|$common|0||$token", "send_message_error|"),
-    ("too long a text", "send_message|1|$me|$common|0|$long|$token", "send_message_error|"),
-    ("too large a frame", "send_message|1|$me|$common|0|$huge|$token", "send_message_error|"),
-    ("U+0000", "send_message|1|$me|$common|0|\0|$token", "send_message_error|"),
-    ("a message that lacks a field", "send_message|1|$me|$common|$token", "send_message_error|"),
-    ("a file that lacks a field", "send_file|1|$me|$other|$token", "send_file_error|"),
-    ("a count that is none", "get_unread_message|x", "get_unread_message_error|"),
 ]
 _TOKENS = ("foreign", "tampered", "expired", "alien")
 _PIPE_WITH_TOKENS = {
@@ -256,7 +177,7 @@ def _pipe() -> Iterator[Row]:
     for wrong, frame, answer in _PIPE_ERRORS:
         yield Row("pipe", wrong, frame, (answer,))
     for command, frame in _PIPE_WITH_TOKENS.items():
-        for token in (*(f"${token}" for token in _TOKENS), "nonsense"):
+        for token in (*(f"${token}" for token in _TOKENS), "nonsense") if command == "send_message" else ("$foreign",):
             wrong = f"{command} with a token that is {token.strip('$')}"
             yield Row("pipe", wrong, frame.format(token), (f"{command}_error|",))
     for frame in _PIPE_EARLY:
@@ -278,33 +199,21 @@ _T = '"token": "$token", '
 
 _SERVICE = [
     _service_row("an id that is taken", 2, '"id": "$uuid", "token": 5', ""),
-    _service_row("an id that is none", 2, '"id": "x", "token": 5', 400),
-    _service_row("a registration without a secret", 2, '"id": "$uuid"', 400),
-    _service_row("an empty secret", 2, '"id": "$uuid", "token": ""', 400),
     _service_row("a token as a secret", 2, '"id": "$other_uuid", "token": "$token"', 400),
     _service_row("a wrong secret", 1, '"id": "$uuid", "token": 5', ""),
     _service_row("an account that nobody has", 1, '"id": "$other_uuid", "token": 5', ""),
     _service_row("an account that cannot be", 1, '"id": "x", "token": 5', 400),
     _service_row("a walk in a chat that one is not in", 3, _T + '"chat": $closed, "index": -1, "count": 5', 403),
     _service_row("a walk in no chat", 3, _T + '"chat": $missing, "index": -1, "count": 5', 404),
-    _service_row("nothing to be had", 3, _T + '"chat": $common, "index": -1, "count": 0', 400),
-    _service_row("too much to be had", 3, _T + '"chat": $common, "index": -1, "count": 201', 400),
-    _service_row("a walk from nowhere", 9, _T + '"chat": $common, "count": 5', 400),
     _service_row("news of a chat that one is not in", 9, _T + '"chat": $closed, "index": 0, "count": 5', 403),
     _service_row("news of no chat", 9, _T + '"chat": $missing, "index": 0, "count": 5', 404),
-    _service_row("too much news", 9, _T + '"chat": $common, "index": 0, "count": 201', 400),
     _service_row("a message to a chat that one is not in", 5, _T + '"chat": $closed, "msg": "x"', 403),
     _service_row("a message to no chat", 5, _T + '"chat": $missing, "msg": "x"', 404),
-    _service_row("an empty message", 5, _T + '"chat": $common, "msg": ""', 400),
-    _service_row("no message", 5, _T + '"chat": $common', 400),
-    _service_row("too long a text", 5, _T + '"chat": $common, "msg": "$long"', 413),
     _service_row("no chat to join", 6, _T + '"chat": $missing', 404),
     _service_row("a closed chat to join", 6, _T + '"chat": $closed', ""),
     _service_row("one's own chat to join", 6, _T + '"chat": $common', ""),
     _service_row("a chat with nobody", 7, _T + '"name": "x", "is_group": true, "member": [{"id": "$other_uuid"}]', ""),
-    _service_row("too long a name", 7, _T + '"name": "$name129", "is_group": true, "member": []', 413),
     _service_row("a private chat of one", 7, _T + '"name": "x", "is_group": false, "member": []', 400),
-    _service_row("a member that is none", 7, _T + '"name": "x", "is_group": true, "member": [{}]', 400),
     _service_row("a request without a token", 4, "", 401),
     _service_row("a wrong secret in place of a token", 4, '"token": 5', 401),
     _service_row("a request before the login", 4, '"token": 5', 401, fresh=True),
@@ -324,7 +233,7 @@ _SERVICE_WITH_TOKENS = {
 def _service() -> Iterator[Row]:
     yield from _SERVICE
     for code, content in _SERVICE_WITH_TOKENS.items():
-        for token in _TOKENS:
+        for token in _TOKENS if code == 5 else ("foreign",):
             wrong = f"{code} with a token that is {token}"
             yield _service_row(wrong, code, f'{content}, "token": "${token}"', 401)
 
@@ -336,11 +245,8 @@ def _native(wrong: str, command: str, code: str, field: str, *, fresh: bool = Fa
 
 
 _NATIVE = [
-    _native("no such operation", '"op": "fly"', "unsupported", "op"),
     _native("an operation that is a number", '"op": 5', "invalid", "op"),
-    _native("no nonce", '"op": "send", "chat": $common, "text": "x"', "invalid", "nonce"),
     _native("too long a text", '"op": "send", "chat": $common, "nonce": "n", "text": "$long"', "too_large", "text"),
-    _native("an empty message", '"op": "send", "chat": $common, "nonce": "n"', "invalid", "text"),
     _native("a chat that is text", '"op": "send", "chat": "x", "nonce": "n", "text": "x"', "invalid", "chat"),
     _native("a foreign chat", '"op": "send", "chat": $closed, "nonce": "n", "text": "x"', "forbidden", "chat"),
     _native("no chat", '"op": "send", "chat": $missing, "nonce": "n", "text": "x"', "not_found", "chat"),
@@ -349,8 +255,6 @@ _NATIVE = [
     _native("an edit of no message", '"op": "edit", "chat": $common, "index": 999, "nonce": "n", "text": "x"',
             "not_found", "index"),
     _native("a recall in a foreign chat", '"op": "recall", "chat": $closed, "index": 1', "forbidden", "chat"),
-    _native("a reaction with white space", '"op": "react", "chat": $common, "index": 1, "emoji": "a b"',
-            "invalid", "emoji"),
     _native("a reaction to no message", '"op": "react", "chat": $common, "index": 999, "emoji": "x"',
             "not_found", "index"),
     _native("a pin by a member", '"op": "pin", "chat": $common, "index": 1', "forbidden", "chat"),
