@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import re
 import subprocess
 import time
 
@@ -42,30 +41,6 @@ def test_a_disabled_account_is_disconnected_everywhere_within_a_second(system: C
     assert login_status(stranger, account, account.secret) == 0
 
 
-def test_a_reset_password_logs_in_and_the_old_one_does_not(system: Cluster, dial: Dial) -> None:
-    owner = dial(system.edges[0]).register()
-    output = admin(system, "user", "reset", f"{owner.account.number:010d}")
-    assert owner.closed() == 1008
-    password = re.fullmatch(rf"the new password of account {owner.account.number}: (\S+)\n", output)
-    assert password
-    again = dial(system.edges[1])
-    assert login_status(again, owner.account, owner.account.secret) != 0
-    assert login_status(again, owner.account, password[1]) == 0
-
-
-def test_one_login_of_an_account_is_ended(system: Cluster, dial: Dial) -> None:
-    here, there = dial(system.edges[0]).register(), dial(system.edges[1])
-    account = here.account
-    there.login(account)
-    newest, *_ = json.loads(admin(system, "user", "sessions", account.email, "--json"))
-    assert (newest["client"], newest["address"]) == ("ourchat-v2", "127.0.0.1")
-    output = admin(system, "user", "sessions", account.email, "--end", newest["sid"])
-    assert output == f"the login {newest['sid']} of account {account.number} is ended\n"
-    assert there.closed() == 1008
-    assert newest["sid"] not in admin(system, "user", "sessions", account.email)
-    assert login_status(here, account, account.secret) == 0
-
-
 def test_a_kicked_account_may_log_in_again(system: Cluster, dial: Dial) -> None:
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     there.login(here.account)
@@ -101,16 +76,6 @@ def test_an_export_holds_the_messages_of_the_account_and_of_no_other(
     assert [message["content"] for message in chat["said"]] == [[{"text": "mine"}]]
     assert "theirs" not in text
     assert "argon2" not in text
-
-
-def test_a_deletion_equals_one_by_the_user(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
-    one, two, session = couple
-    one.post(session, "last words")
-    two.receive_text("last words")
-    admin(system, "delete", one.account.email, "--yes")
-    assert one.closed() == 1008
-    members = json.loads(admin(system, "chat", "members", str(session), "--json"))
-    assert [(member["account"], member["role"]) for member in members] == [(two.account.number, "owner")]
 
 
 def test_an_unknown_chat_is_named(system: Cluster) -> None:

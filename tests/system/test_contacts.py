@@ -31,49 +31,12 @@ def test_private_messages_and_requests_of_a_blocked_user_are_rejected(users: Use
     assert sorted(texts) == ["first", "hello", "hello", "to all"]
 
 
-def test_silenced_and_banned_members(users: Users) -> None:
-    ann, bob, pat = users
-    chat = ann.call("create", name="Fruit", members=[bob.number, pat.number])["chat"]
-    late = 2**52
-    message = f"send_message|1|{pat.number}|{chat}|0|hello|{pat.token}"
-    ann.do("silence", chat=chat, account=pat.number, until=late)
-    pat.request(message, "send_message_error|you are silenced in this chat")
-    bob.call("send", chat=chat, text="first", nonce="1")
-    ann.do("silence", chat=chat, account=pat.number, until=0)
-    ann.do("silence", chat=chat, until=late)
-    assert bob.call("send", chat=chat, text="second", nonce="2")["error"]["text"] == "you are silenced in this chat"
-    pat.request(message, "send_message_error|you are silenced in this chat")
-    ann.call("send", chat=chat, text="second", nonce="2")
-    assert ann.call("members", chat=chat)["silenced"] == late
-    ann.do("silence", chat=chat, until=0)
-    pat.request(message, "send_message_succ|")
-    ann.do("ban", chat=chat, account=bob.number)
-    assert bob.event("gone") == {"ev": "gone", "chat": chat, "why": "kicked"}
-    assert bob.call("join", chat=chat)["error"]["code"] == "forbidden"
-    assert ann.call("bans", chat=chat)["bans"] == [{"account": bob.number, "by": ann.number}]
-    assert [ann.event("message")["segments"][0]["text"] for _ in range(2)] == ["first", "hello"]
-    ann.do("disband", chat=chat)
-    assert ann.event("gone") == {"ev": "gone", "chat": chat, "why": "disbanded"}
-    pat.request(message, "send_message_error|")
-
-
 def test_users_are_found_by_whole_names(users: Users) -> None:
     ann, bob, pat = users
     (found,) = ann.call("find", query=str(pat.number))["accounts"]
     assert (found["account"], found["deleted"]) == (pat.number, False)
     assert [one["account"] for one in bob.call("find", query=bob.mail)["accounts"]] == [bob.number]
     assert bob.call("find", query=bob.mail[1:])["accounts"] == []
-
-
-def test_a_link_lets_a_user_join(users: Users) -> None:
-    ann, bob, pat = users
-    chat = ann.call("create", name="Fruit", members=[pat.number], join_policy="closed")["chat"]
-    link = ann.call("link", chat=chat, uses=1)["link"]
-    reply = bob.call("join_link", link=link)
-    assert (reply["chat"], reply["name"]) == (chat, "Fruit")
-    assert bob.call("send", chat=chat, text="here", nonce="1")["index"] == 1
-    pat.receive(": here")
-    assert ann.call("links", chat=chat)["links"] == []
 
 
 def test_a_message_to_a_deleted_account_is_rejected_on_every_way(users: Users) -> None:

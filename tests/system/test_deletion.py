@@ -16,7 +16,6 @@ from local.nats import SETUP
 from shared.contract.subjects import ACCOUNT_DELETED, STREAM, durable
 from tests.drills.archive import broker
 from tests.support.cluster import RELAXED, Cluster
-from tests.system.conftest import Dial
 from tests.system.users import V2User
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -24,7 +23,6 @@ pytestmark = pytest.mark.xdist_group("system")
 DELETION_SECONDS = 4.0
 """A service that does not answer is retried after two seconds; the rest is for a busy machine."""
 SECONDS = 20.0
-Away = Callable[[Cluster, str], AbstractContextManager[None]]
 GONE = "已注销用户"
 
 
@@ -112,14 +110,6 @@ def check_deleted(leaver: V2User, stayer: V2User, session: int) -> None:
     view = stayer.request({"code": 1, "session_id": str(session), "request_values": ["members", "owner"]}, 2)["data"]
     assert view == {"members": [f"{stayer.account.number:010d}"], "owner": f"{stayer.account.number:010d}"}
     stayer.post(session, "alone")
-
-
-def test_the_address_is_free_again(system: Cluster, couple: tuple[V2User, V2User, int], dial: Dial) -> None:
-    leaver, _, _ = couple
-    former = leaver.account.number
-    assert leaver.request({"code": 16}, 17) == {"code": 17, "status": 0}
-    again = dial(system.edges[1]).register(leaver.account)
-    assert again.account.number > former
 
 
 def test_nothing_of_a_deleted_account_is_in_a_file_after_the_end(tmp_path: Path) -> None:

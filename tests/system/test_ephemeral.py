@@ -31,13 +31,6 @@ def test_typing_is_shown_to_members_but_not_where_one_blocks_the_other(users: Us
     assert not any("typing" in frame for frame in ann.pending)
 
 
-def test_typing_into_a_foreign_chat_is_rejected(users: Users) -> None:
-    ann, bob, pat = users
-    chat = ann.call("create", name="Fruit", members=[pat.number])["chat"]
-    error = bob.call("typing", chat=chat)["error"]
-    assert (error["code"], error["field"]) == ("forbidden", "chat")
-
-
 def test_presence_of_a_watched_user_of_another_protocol(users: Users, system: Cluster) -> None:
     ann, bob, pat = users
     assert ann.call("watch", accounts=[bob.number, pat.number])["presence"] == [

@@ -11,11 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clients.codec.base import ClientAccount
-from clients.errors import ConnectionEnded
 from tests.support.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.frames import frames
-from tests.system.users import Frame, NativeUser, V2User, new_account
+from tests.system.users import Frame, V2User, new_account
 
 pytestmark = pytest.mark.xdist_group("system")
 
@@ -128,36 +127,6 @@ def test_invalid_websocket_data_closes_that_connection_alone(
     client.connection.socket.sendall(bytes_)
     assert client.closed() == code
     _chat(bystanders)
-
-
-@pytest.mark.parametrize(
-    ("bytes_", "code"),
-    [
-        pytest.param(raw(3, b"x"), 1002, id="reserved opcode"),
-        pytest.param(raw(1, b"\xff\xfe"), 1007, id="text that is no UTF-8"),
-        pytest.param(raw(1, b"x" * (2 * 1024 * 1024 + 1)), 1009, id="over the transport's limit"),
-    ],
-)
-def test_invalid_websocket_data_closes_a_native_connection_without_bye(
-    system: Cluster, bytes_: bytes, code: int
-) -> None:
-    """No dialect is involved, so the reason is plain text."""
-    with NativeUser(system.edges[0]) as user:
-        user.call("ping")
-        user.connection.socket.sendall(bytes_)
-        with pytest.raises(ConnectionEnded) as ended:
-            user.read()
-    assert ended.value.code == code
-    assert '"code"' not in str(ended.value)
-
-
-@pytest.mark.parametrize("first", ["hello", "[]", "{}", "null", b"\x00"])
-def test_a_first_frame_of_no_dialect_closes_where_the_path_names_none(
-    system: Cluster, dial: Dial, first: str | bytes
-) -> None:
-    client = dial(system.edges[0], path="/")
-    client.send(first)
-    assert client.closed() == 1003
 
 
 def _chat(bystanders: tuple[V2User, V2User, int]) -> None:

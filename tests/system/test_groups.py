@@ -2,7 +2,6 @@
 who has reacted."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -91,55 +90,3 @@ def test_the_same_accounts_are_invited_at_once_by_all_admins(ann: NativeUser, co
         assert one.event("chat")["chat"] == chat
         joins = [one.event("member")["account"] for _ in numbers]
         assert sorted(joins) == sorted(numbers)
-
-
-def test_versions_show_what_has_changed_of_the_members(ann: NativeUser, connect: Enter) -> None:
-    bob, cem = new_friends(ann, connect, 2)
-    made = ann.call("create", name="Fruit", members=[bob.number])
-    chat, known = made["chat"], made["version"]
-    assert bob.event("member") == member_event(chat, bob.number, known)
-    joined = ann.call("invite", chat=chat, account=cem.number)["version"]
-    assert bob.event("member") == member_event(chat, cem.number, joined)
-    promoted = ann.call("role", chat=chat, account=bob.number, role="admin")["version"]
-    assert cem.event("role")["version"] == promoted
-    silenced = ann.call("silence", chat=chat, account=cem.number, until=2**52)["version"]
-    assert known < joined < promoted < silenced
-    page = ann.call("members", chat=chat, since=joined)
-    assert (page["since"], page["version"]) == (joined, silenced)
-    assert {one["account"]: (one["role"], one.get("silenced")) for one in page["members"]} == {
-        bob.number: ("admin", None), cem.number: ("member", 2**52),
-    }  # fmt: skip
-    kicked = ann.call("kick", chat=chat, account=bob.number)["version"]
-    assert ann.call("members", chat=chat, since=silenced)["members"] == [{"account": bob.number, "role": "left"}]
-    assert ann.call("set_chat", chat=chat, topic="Apples")["version"] == kicked
-    for op in ("ban", "unban"):
-        assert ann.call(op, chat=chat, account=bob.number)["version"] == kicked
-    whole = cem.call("members", chat=chat, since=known)
-    assert "since" not in whole, "its own membership is younger"
-    assert [one["account"] for one in whole["members"]] == sorted([ann.number, cem.number])
-    assert cem.call("leave", chat=chat)["version"] == kicked + 1
-    assert ann.call("disband", chat=chat)["version"] == kicked + 2
-
-
-def member_event(chat: int, account: int, version: int) -> dict[str, Any]:
-    return {"ev": "member", "chat": chat, "account": account, "name": "Fruit", "accepted": True, "version": version}
-
-
-def test_reactors_of_a_message(ann: NativeUser, connect: Enter) -> None:
-    bob, cem = new_friends(ann, connect, 2)
-    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
-    index = ann.call("send", chat=chat, text="Apples?", nonce="1")["index"]
-    for user, emoji in ((ann, "👍"), (bob, "👍"), (bob, "🎉")):
-        assert "error" not in user.call("react", chat=chat, index=index, emoji=emoji)
-    ours = [{"account": ann.number, "emojis": ["👍"]}, {"account": bob.number, "emojis": ["🎉", "👍"]}]
-    assert ann.call("reactors", chat=chat, index=index)["reactors"] == ours
-    assert bob.call("reactors", chat=chat, index=index, emoji="🎉")["reactors"] == [ours[1] | {"emojis": ["🎉"]}]
-    first = bob.call("reactors", chat=chat, index=index, count=1)
-    assert (first["reactors"], first["more"]) == (ours[:1], True)
-    rest = bob.call("reactors", chat=chat, index=index, count=1, after=ann.number)
-    assert (rest["reactors"], rest["more"]) == (ours[1:], False)
-    assert cem.call("reactors", chat=chat, index=index)["error"]["code"] == "forbidden"
-    ann.call("invite", chat=chat, accounts=[cem.number])
-    assert cem.call("reactors", chat=chat, index=index)["error"]["code"] == "not_found", "it is from before the join"
-    ann.call("recall", chat=chat, index=index)
-    assert ann.call("reactors", chat=chat, index=index)["reactors"] == []

@@ -69,20 +69,6 @@ def test_a_hook_does_no_more_than_its_maker(system: Cluster) -> None:
     assert post_hook(other, hook["secret"], "built").status == 404
 
 
-def test_a_disabled_account_does_not_act_by_its_hooks(system: Cluster) -> None:
-    one, other = system.edges[:2]
-    ann = register(one)
-    chat = post(one, "create", ann["token"], name="Ops").body["chat"]
-    hook = post(one, "create_hook", ann["token"], chat=chat, name="CI").body
-    admin(system, "user", "disable", str(ann["account"]))
-    assert post_hook(other, hook["secret"], "built").status == 403
-    admin(system, "user", "enable", str(ann["account"]))
-    assert post_hook(other, hook["secret"], "built").status == 200
-    assert hook["hook"] in admin(system, "hook", "list", "--chat", str(chat))
-    admin(system, "hook", "delete", hook["hook"])
-    assert post_hook(other, hook["secret"], "built").status == 404
-
-
 def test_a_new_password_shows_what_the_account_has_made(system: Cluster) -> None:
     """A thief may have made it."""
     one, other = system.edges[:2]

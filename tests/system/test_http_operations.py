@@ -58,19 +58,6 @@ def test_a_program_chats(system: Cluster) -> None:
     assert [event["ev"] for event in synced["events"]] == ["message", "message", "synced"]
 
 
-def test_a_program_invites_several(system: Cluster) -> None:
-    one, other = system.edges[:2]
-    bot, friend, stranger = (register(one) for _ in range(3))
-    for user, account in ((bot, friend), (friend, bot)):
-        assert post(one, "befriend", user["token"], account=account["account"]).status == 200
-    chat = post(one, "create", bot["token"], name="Alerts").body["chat"]
-    accounts = [friend["account"], stranger["account"]]
-    invited = post(other, "invite", bot["token"], chat=chat, accounts=accounts)
-    assert (invited.status, invited.body["added"]) == (200, accounts[:1])
-    assert invited.body["rejected"] == {str(accounts[1]): "forbidden"}
-    assert post(other, "chat", friend["token"], chat=chat).body["version"] == invited.body["version"]
-
-
 @pytest.mark.parametrize("name", ["fly", "Send", "a.b", "a/b", "", "x" * 300, "%2F..%2Fsend", "%F0%9F%95%8A", "%FF"])
 def test_an_unknown_operation_is_an_error_in_json(system: Cluster, name: str) -> None:
     for token in ("", "wrong"):

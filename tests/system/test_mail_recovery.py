@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +9,6 @@ from clients.errors import ConnectionEnded
 from tests.support.cluster import RELAXED, Cluster
 from tests.system.mail import Postbox, visit
 from tests.system.operating import admin
-from tests.system.test_http_operations import post
 from tests.system.users import NativeUser, new_account
 
 pytestmark = pytest.mark.xdist_group("mail_recovery")
@@ -71,29 +68,3 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_ticket(
         assert [one["device"] for one in forgetful.call("sessions")["sessions"]] == ["tablet"]
         assert forgetful.call("export")["email_verified"] is True
     assert "by mail" in admin(mailing, "audit", email, "--act", "recover")
-
-
-def test_by_http_a_ticket_is_valid_once(ann: NativeUser, mailing: Cluster, postbox: Postbox) -> None:
-    email, before = ann.account.email, len(postbox.mails)
-    one, other = mailing.edges[:2]
-    unknown = post(one, "recover", identifier="nobody@dragoman.test")
-    assert post(one, "recover", identifier=email) == unknown == (200, {})
-    ticket = postbox.ticket(email, before)
-    assert [to for to, _ in postbox.mails[before:]] == [email]
-    words = [f"new {number}" for number in range(4)]
-
-    def use(edge: str, word: str) -> int:
-        return post(edge, "recover", ticket=ticket, secret=secret(word)).status
-
-    with ThreadPoolExecutor() as pool:
-        uses = [*pool.map(use, [one, other] * 2, words)]
-    assert sorted(uses) == [200, 401, 401, 401]
-    valid = [post(one, "login", identifier=email, secret=secret(word)).status for word in words]
-    assert uses == valid
-
-
-def test_without_mails_the_reply_is_a_clear_error(tmp_path: Path) -> None:
-    with Cluster(tmp_path / "data", "--set", "mail.outbox=", edges=1) as silent:
-        rejected = post(silent.edges[0], "recover", identifier="ann@dragoman.test")
-        assert rejected.status == 403
-        assert rejected.body["error"]["text"] == "this server mails no tickets for a new password"

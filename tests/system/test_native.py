@@ -12,7 +12,6 @@ import pytest
 from clients.errors import ConnectionEnded
 from services.edge.dialects.native.operation import Operation
 from services.edge.dialects.native.operations import OPERATIONS
-from shared.settings import EdgeSettings
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter, registered
@@ -63,22 +62,6 @@ def test_a_message_is_forwarded_once(ann: NativeUser, connect: Enter, system: Cl
         assert ann.event("message")["chat"] == fruit
         assert ann.call("send", chat=fruit, text="last", nonce="n")["index"] == 2
         assert bob.call("forward", **command)["error"]["code"] == "forbidden"
-
-
-def test_members_are_listed_as_their_profiles_show_them(ann: NativeUser, connect: Enter) -> None:
-    bob = connect()
-    bob.register()
-    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
-    ann.do("set_profile", nickname="Ann of the orchard")
-    roles = {ann.number: "owner", bob.number: "member"}
-    expected = [
-        {"account": one, "role": roles[one], **{name: shown[name] for name in ("nickname", "avatar")}}
-        for one in sorted(roles)
-        for shown in [ann.call("profile", account=one)]
-    ]
-    assert {"Ann of the orchard"} < {one["nickname"] for one in expected}
-    listed = bob.call("members", chat=chat)
-    assert (listed["members"], listed["more"]) == (expected, False)
 
 
 def test_messages_are_found_in_the_own_chats(ann: NativeUser, connect: Enter) -> None:
@@ -201,14 +184,6 @@ def test_a_sync_names_the_other_member_of_a_private_chat(ann: NativeUser, connec
     profile = ann.call("profile", account=bob.number)
     assert heads[private]["face"] == {name: profile[name] for name in ("nickname", "uuid")}
     assert not {"members", "face"} & heads[group].keys()
-
-
-def test_hello_ping_and_logins_have_the_time(ann: NativeUser, connect: Enter) -> None:
-    user, before = connect(), time.time()
-    hello, ping, login = user.call("hello"), user.call("ping"), user.call("token", token=ann.token)
-    times = [reply["time"] / 1000 for reply in (hello, ping, login)]
-    assert before - 0.001 <= times[0] <= times[1] <= times[2] <= time.time()
-    assert hello["ping_ms"] == EdgeSettings().ping_interval_seconds * 1000
 
 
 def test_a_removed_member_gets_no_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
@@ -454,32 +429,6 @@ def test_the_settings_of_a_group(ann: NativeUser, connect: Enter, system: Cluste
     assert (head["topic"], head["join_policy"], head["avatar"]) == ("Apples | pears", "open", changed["avatar"])
 
 
-def test_a_group_sets_how_long_its_members_edit_and_recall(ann: NativeUser, connect: Enter) -> None:
-    """At once, also of messages that were sent before; the owner recalls all the same."""
-    bob = connect()
-    bob.register()
-    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
-    index = bob.call("send", chat=chat, text="hello", nonce="1")["index"]
-    ann.do("set_chat", chat=chat, edit_s=0)
-    changed = bob.event("settings")
-    assert (changed["by"], changed["edit_s"], changed["recall_s"]) == (ann.number, 0, None)
-    edit = {"chat": chat, "index": index, "text": "hi", "nonce": "2"}
-    assert bob.call("edit", **edit)["error"]["code"] == "forbidden"
-    ann.do("set_chat", chat=chat, edit_s=3600, recall_s=0)
-    assert bob.call("edit", **edit)["rev"] == 1
-    assert bob.call("recall", chat=chat, index=index)["error"]["code"] == "forbidden"
-    head = next(one for one in bob.call("sync")["chats"] if one["chat"] == chat)
-    shown = bob.call("chat", chat=chat)
-    assert (head["edit_s"], head["recall_s"]) == (shown["edit_s"], shown["recall_s"]) == (3600, 0)
-    assert bob.call("set_chat", chat=chat, recall_s=None)["error"]["code"] == "forbidden"
-    assert ann.call("recall", chat=chat, index=index)["rev"] == 2
-    ann.do("set_chat", chat=chat, edit_s=None, recall_s=None)
-    assert not {"edit_s", "recall_s"} & bob.call("chat", chat=chat).keys()
-    index = bob.call("send", chat=chat, text="again", nonce="3")["index"]
-    assert bob.call("recall", chat=chat, index=index)["rev"] == 3
-    assert ann.call("set_chat", chat=chat, edit_s=-1)["error"]["field"] == "edit_s"
-
-
 def test_a_group_shows_earlier_messages_to_new_members(ann: NativeUser, connect: Enter, system: Cluster) -> None:
     """Of all protocols, as far as they show a history: nothing of it is unread, and former members' view stays."""
     bob, cem = connect(), connect()
@@ -523,25 +472,6 @@ def test_a_group_shows_earlier_messages_to_new_members(ann: NativeUser, connect:
     dan.do("leave", chat=chat)
     assert dan.call("join", chat=chat)["joined"] is True
     assert seen(dan) == [3, 2, 1], "as in any open group"
-
-
-def test_a_muted_chat_is_muted_on_all_own_connections(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """Nothing else changes: neither unread counts nor what others see."""
-    bob, second = connect(), connect()
-    bob.register()
-    second.call("token", token=bob.token)
-    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
-    bob.do("mute", chat=chat, until=2**52, mentions_only=True)
-    assert second.event("mute") == {"ev": "mute", "chat": chat, "until": 2**52, "mentions_only": True}
-    assert "muted_until" not in ann.call("chat", chat=chat)
-    ann.call("send", chat=chat, text="hello", nonce="1")
-    assert second.event("message")["index"] == 1
-    (head,) = [one for one in second.call("sync")["chats"] if one["chat"] == chat]
-    assert (head["unread"], head["muted_until"], head["mentions_only"]) == (1, 2**52, True)
-    second.do("mute", chat=chat, until=0)
-    assert bob.event("mute")["until"] == 0
-    assert "muted_until" not in bob.call("chat", chat=chat)
-    assert bob.call("mute", chat=2**40, until=0)["error"]["field"] == "chat"
 
 
 def test_a_reported_message_is_the_operator_s_to_judge(ann: NativeUser, connect: Enter, system: Cluster) -> None:

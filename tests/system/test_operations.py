@@ -1,7 +1,6 @@
 """Maintenance, orderly ends and revocations, as clients on two edges see them."""
 
 import signal
-import time
 
 import pytest
 
@@ -65,12 +64,3 @@ def test_a_client_of_a_draining_edge_is_served_elsewhere_at_once(
         again.receive_nothing(1.5)
     finally:
         await_ready(system, "edge-1", since=pid)
-
-
-def test_a_deleted_account_is_disconnected_from_the_other_edge_within_a_second(system: Cluster, dial: Dial) -> None:
-    here, there = dial(system.edges[0]).register(), dial(system.edges[1])
-    there.login(here.account)
-    assert here.request({"code": 16}, 17) == {"code": 17, "status": 0}
-    since = time.monotonic()
-    assert there.closed() == 1008
-    assert time.monotonic() - since < REVOKED_SECONDS

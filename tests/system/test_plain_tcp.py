@@ -76,15 +76,6 @@ def test_messages_received_by_tcp_are_not_repeated(call: Call) -> None:
     assert two.plain.receive_code(0)["data"]["msg"] == second
 
 
-def test_binary_packets_get_one_error(call: Call) -> None:
-    one = First(call(0))
-    announced: Frame = {"code": 2, "data": {"cid": 1, "sender_id": one.ocid, "packages_num": 2, "size": 2000}}
-    assert one.plain.request(announced, 18)
-    one.plain.send(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4, bytes(1000))
-    assert one.plain.receive_code(18)
-    assert one.plain.receive_line() == ""
-
-
 # The other dialects
 
 
@@ -173,19 +164,3 @@ def test_a_value_that_is_no_frame_is_rejected(call: Call, value: str) -> None:
     assert plain.receive()["code"] == 18
     if not value.endswith("12"):
         assert plain.request({"code": 12}, 12) == {"code": 12, "status": 0}
-
-
-@pytest.mark.parametrize("garbage", [b"}", b'{"code":[1}', b"\x00" * 100, b'{"code":"' + b"x" * 3_000_000])
-def test_an_unreadable_stream_gets_one_error(call: Call, garbage: bytes) -> None:
-    plain = call(0)
-    plain.send({"code": 12}, garbage, {"code": 12})
-    assert plain.receive() == {"code": 12, "status": 0}
-    assert plain.receive()["code"] == 18
-    assert plain.receive_line() == ""
-
-
-@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"hello\n", b"{}", b"[1]", b"\x16\x03\x01\n"])
-def test_a_first_frame_of_no_dialect_is_disconnected(call: Call, first: bytes) -> None:
-    plain = call(0)
-    plain.send(first)
-    assert plain.receive_line() == ""

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.system.conftest import Enter
 from tests.system.users import DialectUser, NativeUser, V2User
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
@@ -42,17 +41,3 @@ def test_a_recalled_message_is_quoted_no_more(ann: NativeUser, system: Cluster) 
         cid.login(account)
         missed = cid.receive_where(lambda frame: "did you read it?" in str(frame))
         assert missed["msg"] == [{"type": 0, "text": f"> {ann.account.name}: [撤回]\ndid you read it?"}]
-
-
-def test_unread_mentions_are_counted(ann: NativeUser, bob: NativeUser, connect: Enter) -> None:
-    chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
-    mention = {"t": "mention", "account": bob.number, "text": "@Bob"}
-    for number, segments in enumerate(([mention], [{"t": "text", "text": "@Bob"}], [mention, mention])):
-        ann.call("send", chat=chat, segments=segments, nonce=str(number))
-    assert bob.event("message")["segments"] == [mention]
-    assert {"chat": chat, "unread": 3, "mentions": 2} in bob.call("unread")["chats"]
-    bob.call("read", chat=chat, index=1)
-    back = connect()
-    back.call("token", token=bob.token)
-    (head,) = back.call("sync", have={str(chat): [1]}, timeline=0)["chats"]
-    assert (head["unread"], head["mentions"]) == (2, 1)

@@ -158,25 +158,6 @@ def test_an_upload_is_terminated_at_the_other_edge(cluster: Cluster) -> None:
     assert uploader.patch(here, path, 5, b"67890").status == 404
 
 
-def test_an_upload_is_unknown_to_another_account(cluster: Cluster) -> None:
-    ann, bob = (Uploader(edge) for edge in cluster.edges)
-    path = ann.create(cluster.edges[0], 10)
-    assert bob.request(cluster.edges[0], "HEAD", path).status == 404
-    assert bob.patch(cluster.edges[1], path, 0, b"12345").status == 404
-    assert bob.request(cluster.edges[0], "DELETE", path).status == 404
-    assert ann.offset(cluster.edges[1], path) == 0
-
-
-def test_an_upload_expires(system: Cluster) -> None:
-    here, there = system.edges
-    uploader = Uploader(here)
-    path = uploader.create(here, 10)
-    record = system.data / "media" / "uploads" / str(uploader.number) / path.rpartition("/")[2]
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"created": int((time.time() - 86_401) * 1000)}))
-    assert uploader.request(there, "HEAD", path).status == 410
-    assert uploader.patch(there, path, 0, b"12345").status == 410
-
-
 def test_unfinished_uploads_at_all_edges_stay_within_the_quota(bucket_system: Cluster) -> None:
     here, there = bucket_system.edges
     uploader = Uploader(here)
