@@ -102,7 +102,7 @@ class SessionsResult(msgspec.Struct):
 
 class ShownChange(msgspec.Struct):
     """A change of message `index`. `rev` counts 1, 2, 3 … within the chat; `kind`: edit, recall, reaction or pin; `by`:
-    who made it. `segments`: of the edited message. `reactions`, `mine`: all of it, as in a message; `emoji`: in an event
+    who made it. `segments`: of the edited message. `reactions`, `mine`: all of it, as in a message; `emoji`: in events
     alone, unless a service has failed, what `by` has added or (`on` false) removed. `on` of a pin: it is pinned."""
 
     chat: int
