@@ -5,15 +5,18 @@ import asyncio
 import platform
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack, nullcontext
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import uvicorn
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.addresses import host_name, is_address
 from shared.dashboard import page
@@ -32,7 +35,6 @@ _log = log(__name__)
 _CLUSTER_NAMES = (".svc", ".cluster.local", ".localhost", ".internal", ".local")
 
 Phase = Literal["starting", "serving", "draining"]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class OpsServer:
@@ -108,30 +110,33 @@ class OpsServer:
         state = {"status": "ready"} | ({"degraded": degraded} if degraded else {})
         return 200, msgspec.json.encode(state) + b"\n"
 
-    async def _app(self, scope: Mapping[str, Any], _receive: object, send: Send) -> None:
-        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-        if not is_own_host(host, self._allowed_hosts):
-            await _respond(send, 421, b"not the name of this port: see ops.allowed_hosts\n")
-            return
-        match scope["path"]:
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_own_host(Headers(scope=scope).get("host", ""), self._allowed_hosts):
+            response = await self._respond(scope["path"])
+        else:
+            response = PlainTextResponse("not the name of this port: see ops.allowed_hosts\n", 421)
+        response.headers.update({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
+        await response(scope, receive, send)
+
+    async def _respond(self, path: str) -> Response:
+        match path:
             case "/healthz":
-                await _respond(send, 200, b"ok\n")
+                return PlainTextResponse("ok\n")
             case "/readyz":
-                await _respond(send, *await self._describe_readiness())
+                status, body = await self._describe_readiness()
+                return PlainTextResponse(body, status)
             case "/metrics":
-                await _respond(send, 200, generate_latest(self._registry), b"text/plain; version=0.0.4; charset=utf-8")
+                return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4; charset=utf-8")
             case "/board":
                 wrong, degraded = await self.readiness(), await self._readiness.degradations()
                 shown = self._history.show(wrong, self._version, degraded)
-                await _respond(send, 200, msgspec.json.encode(shown), b"application/json")
+                return Response(msgspec.json.encode(shown), media_type="application/json")
             case "/":
-                policy = (b"content-security-policy", self._page.policy)
-                await _respond(send, 200, self._page.body, b"text/html; charset=utf-8", policy)
-            case _:
-                await _respond(send, 404, b"not found: try /, /healthz, /readyz or /metrics\n")
+                return HTMLResponse(self._page.body, headers={"Content-Security-Policy": self._page.policy})
+        return PlainTextResponse("not found: try /, /healthz, /readyz or /metrics\n", 404)
 
 
-def page_server(app: Any) -> uvicorn.Server:
+def page_server(app: ASGIApp) -> uvicorn.Server:
     """Serves an ASGI app without WebSocket and logs, and leaves signals to its process. By h11, which limits the whole
     of what is no body, and takes no trailer for a header."""
     config = uvicorn.Config(
@@ -157,21 +162,3 @@ def _listen(settings: OpsSettings) -> list[socket.socket]:
         where = f"{settings.host}:{settings.port}"
         reason = error.strerror or error
         raise StartupError(f"the operations port {where} cannot be opened (ops.host, ops.port): {reason}") from error
-
-
-async def _respond(
-    send: Send,
-    status: int,
-    body: bytes,
-    content_type: bytes = b"text/plain; charset=utf-8",
-    *more: tuple[bytes, bytes],
-) -> None:
-    headers = [
-        (b"content-type", content_type),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-        *more,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

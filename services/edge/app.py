@@ -50,8 +50,7 @@ from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
 from services.edge.http.tracing import TracedHttp
-from services.edge.http.upload_access import UploadAccess
-from services.edge.http.uploads import HttpUploads
+from services.edge.http.uploads import HttpUploads, UploadAccess
 from services.edge.journal import MessageJournal
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests

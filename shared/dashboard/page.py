@@ -11,7 +11,7 @@ _FILE = Path(__file__).with_name("page.html")
 
 class Page(NamedTuple):
     body: bytes
-    policy: bytes
+    policy: str
     """Its Content-Security-Policy."""
 
 
@@ -21,7 +21,7 @@ def load() -> Page:
         f"default-src 'none'; connect-src 'self'; script-src {_hash(text, 'script')}; style-src {_hash(text, 'style')};"
         " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return Page(text.encode(), policy.encode())
+    return Page(text.encode(), policy)
 
 
 def _hash(text: str, element: str) -> str:

@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
-from typing import Any
-from urllib.parse import parse_qs
 
 import click
 import msgspec
 import nats.errors
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from services.cli.admin.bus_client import connected_to
 from services.cli.admin.dead_letters import open_stream
@@ -30,8 +31,6 @@ _DEAD_LETTERS_SECONDS = 30.0
 _WEB = Path(__file__).with_name("web")
 USER = "dashboard"
 """Of NATS: it may locate messages and count dead letters."""
-
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class DashboardServer:
@@ -62,24 +61,25 @@ class DashboardServer:
     def stop(self) -> None:
         self._server.should_exit = True
 
-    async def _app(self, scope: Mapping[str, Any], _receive: object, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if not is_own_host(headers.get("host", ""), self._allowed_hosts):
-            return await _respond(send, 421, b"not the name of this port: see ops.allowed_hosts\n")
-        if scope["method"] not in ("GET", "HEAD"):
-            return await _respond(send, 405, b"only GET\n")
-        match scope["path"]:
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._respond(Request(scope))
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        if not is_own_host(request.headers.get("host", ""), self._allowed_hosts):
+            return PlainTextResponse("not the name of this port: see ops.allowed_hosts\n", 421)
+        if request.method not in ("GET", "HEAD"):
+            return PlainTextResponse("only GET\n", 405)
+        match request.scope["path"]:
             case "/healthz":
-                await _respond(send, 200, b"ok\n")
+                return PlainTextResponse("ok\n")
             case "/api/system":
-                await _respond_json(send, 200, await self._system())
+                return _json(200, await self._system())
             case "/api/message":
-                query = parse_qs(scope["query_string"].decode("latin-1")).get("q", [""])[0]
-                await self._find(send, query.strip())
+                return await self._find(request.query_params.get("q", "").strip())
             case path:
-                if (found := self._files.find(path, headers)) is None:
-                    return await _respond(send, 404, b"not found\n")
-                await _respond(send, found.status, found.body, found.content_type, found.headers)
+                return self._files.find(path, request.headers) or PlainTextResponse("not found\n", 404)
 
     async def _system(self) -> bytes:
         """Polls the processes, at most once in a second."""
@@ -123,31 +123,15 @@ class DashboardServer:
             recipients=len(states),
         )
 
-    async def _find(self, send: Send, query: str) -> None:
+    async def _find(self, query: str) -> Response:
         try:
             async with connected_to(self._broker, self._broker.user or USER) as client:
                 reports: list[MessageReport] = await find(client, query)
         except (click.ClickException, nats.errors.Error) as error:
             text = error.message if isinstance(error, click.ClickException) else "the broker does not answer"
-            return await _respond_json(send, 404, msgspec.json.encode({"error": text}))
-        await _respond_json(send, 200, msgspec.json.encode({"reports": reports}))
+            return _json(404, msgspec.json.encode({"error": text}))
+        return _json(200, msgspec.json.encode({"reports": reports}))
 
 
-async def _respond_json(send: Send, status: int, body: bytes) -> None:
-    await _respond(send, status, body, "application/json", {"Cache-Control": "no-store"})
-
-
-async def _respond(
-    send: Send,
-    status: int,
-    body: bytes,
-    content_type: str = "text/plain; charset=utf-8",
-    headers: Mapping[str, str] | None = None,
-) -> None:
-    fields = {
-        "Content-Type": content_type, "Content-Length": str(len(body)), "X-Content-Type-Options": "nosniff",
-        **(headers or {}),
-    }  # fmt: skip
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+def _json(status: int, body: bytes) -> Response:
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")

@@ -1,27 +1,42 @@
-"""Serves pictures and files: `GET /media/<id>`, whole or a range, at the speed of the client."""
+"""Serves pictures and files: `GET /media/<id>`, whole or a range (RFC 9110, section 14), at the speed of the client."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import NamedTuple
 from urllib.parse import quote
 
-from services.edge.http.pages import not_allowed, not_found, text
-from services.edge.http.ranges import ByteRange, RangeNotSatisfiable, parse_range
-from services.edge.http.request import ClientDisconnected, Headers, HttpRequest
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from services.edge.http.request import body_length
+from services.edge.http.responses import not_found
 from services.edge.media import MediaService
 from services.edge.media.mime_sniffing import PICTURES
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Media
 
+_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.IGNORECASE)
 _PLAIN_IN_NAMES = "!#$&+^`|"
 """Characters that RFC 8187 leaves unescaped, beside letters, digits and those that `quote` never escapes."""
+
+
+class RangeNotSatisfiable(Exception):
+    """The range contains no byte of the file."""
+
+
+class ByteRange(NamedTuple):
+    """Bytes from `start` up to, not including, `stop`."""
+
+    start: int
+    stop: int
 
 
 class DownloadPart(NamedTuple):
     """A response's head, and the range of the file that is its body."""
 
     status: int
-    headers: Headers
+    headers: Mapping[str, str]
     span: ByteRange
 
 
@@ -29,51 +44,41 @@ class Downloads:
     def __init__(self, media: MediaService) -> None:
         self._media = media
 
-    async def serve(self, request: HttpRequest, id: str) -> None:
-        """Raises ClientDisconnected."""
-        if request.method not in ("GET", "HEAD"):
-            return await request.respond(not_allowed("GET, HEAD"))
-        if request.length != 0:
-            return await request.respond(text(400, "A request for a file has no body.\n"))
+    async def respond(self, request: Request) -> Response:
+        if body_length(request.headers) != 0:
+            return PlainTextResponse("A request for a file has no body.\n", 400)
         try:
-            media = await self._media.find(id)
+            media = await self._media.find(request.path_params["id"])
         except RequestError:
-            return await _send_error(request, ErrorCode.UNAVAILABLE)
+            return _unavailable()
         if media is None:
-            return await _send_error(request, ErrorCode.NOT_FOUND)
+            return not_found()
         part = download_part(media, request.headers, whole=request.method == "HEAD")
         if request.method == "HEAD" or part.status in (304, 416):
-            await request.start_response(part.status, part.headers)
-            return await request.write(b"", more=False)
-        await request.until_disconnect(self._send(request, media, part))
-
-    async def _send(self, request: HttpRequest, media: Media, part: DownloadPart) -> None:
-        async with aclosing(self._media.read(media, *part.span)) as chunks:
-            try:
-                first = await anext(chunks, b"")
-            except RequestError as error:
-                return await _send_error(request, error.failure.code)
-            await request.start_response(part.status, part.headers)
-            await request.write(first, more=True)
-            await _send_rest(request, chunks)
+            return Response(None, part.status, part.headers)
+        chunks = self._media.read(media, *part.span)
+        try:
+            first = await anext(chunks, b"")
+        except RequestError as error:
+            return not_found() if error.failure.code is ErrorCode.NOT_FOUND else _unavailable()
+        return StreamingResponse(_content(first, chunks), part.status, part.headers)
 
 
-async def _send_rest(request: HttpRequest, chunks: AsyncIterator[bytes]) -> None:
-    try:
-        async for chunk in chunks:
-            await request.write(chunk, more=True)
-    except RequestError as error:
-        raise ClientDisconnected from error  # after the head, only a broken connection can signal an error
-    await request.write(b"", more=False)
+async def _content(first: bytes, chunks: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(chunks):
+        yield first
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except RequestError as error:
+            raise ClientDisconnect from error  # after the head, only a broken connection can signal an error
 
 
-async def _send_error(request: HttpRequest, code: ErrorCode) -> None:
-    if code is ErrorCode.NOT_FOUND:
-        return await request.respond(not_found())
-    await request.respond(text(503, "Files cannot be read just now.\n", {"Retry-After": "5"}))
+def _unavailable() -> Response:
+    return PlainTextResponse("Files cannot be read just now.\n", 503, {"Retry-After": "5"})
 
 
-def download_part(media: Media, headers: Headers, *, whole: bool) -> DownloadPart:
+def download_part(media: Media, headers: Mapping[str, str], *, whole: bool) -> DownloadPart:
     """The response to a request for a file (RFC 9110, sections 13 and 14). `whole`: ignore ranges. Pure."""
     tag = f'"{media.sha256}"'
     fields = {
@@ -110,3 +115,21 @@ def _matches(if_none_match: str, tag: str) -> bool:
     """Weak comparison suffices: the tag is the hash of the content."""
     tags = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
     return tag in tags or "*" in tags
+
+
+def parse_range(header: str, size: int) -> ByteRange | None:
+    """The range of a Range header. None, for the whole file, if it is invalid or has several ranges. Raises
+    RangeNotSatisfiable."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        selected = ByteRange(max(0, size - int(match[2])), size)
+    else:
+        last = int(match[2]) if match[2] else size - 1
+        if match[2] and last < int(match[1]):
+            return None
+        selected = ByteRange(int(match[1]), min(last + 1, size))
+    if selected.start >= selected.stop:
+        raise RangeNotSatisfiable
+    return selected

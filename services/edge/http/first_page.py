@@ -1,23 +1,29 @@
 """The first page: two users of two dialects in a browser, for trials on the own machine (`edge.demo`)."""
 
+import asyncio
 from collections.abc import Mapping
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
 from services.edge.gateway.web_origins import WebOrigins
-from services.edge.http.pages import not_allowed, not_found, text
-from services.edge.http.request import HttpRequest, Response
-from services.edge.http.supervisor import NoSupervisor, request_supervisor
+from services.edge.http.request import read_body
+from services.edge.http.responses import not_allowed, not_found
 from services.edge.http.web_files import WebFiles
-from shared.contract.supervision import MessageTimes, SystemProcess, SystemRequest
+from shared.contract.errors import RequestError
+from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess, SystemRequest, SystemState
 from shared.settings import EdgeSettings
 
 _BODY_BYTES = 4096
+_SUPERVISOR_SECONDS = 7.0
 _STATUS: Mapping[str, int] = {"": 200, "token": 403, "process": 404}
 _ERRORS: Mapping[str, str] = {
     "token": "This is not the token that `dragoman up` has printed.",
     "process": "There is no such process.",
 }
+
+_decode = msgspec.json.Decoder(SystemState).decode
 
 
 class SystemView(msgspec.Struct):
@@ -44,34 +50,33 @@ class FirstPage:
         self._pages = WebOrigins(settings.allowed_origins, settings.public_url)
         self._files = WebFiles()
 
-    def serves(self, path: str) -> bool:
-        return path == "/" or path.startswith("/web/")
-
-    async def respond(self, request: HttpRequest) -> Response:
-        """Raises ClientDisconnected."""
+    async def respond(self, request: Request) -> Response:
+        """Raises ClientDisconnect."""
+        path = request.scope["path"]
         if not self._pages.is_own(request.headers.get("host", "")):
-            return text(421, "This is no known name of the system: see edge.public_url and edge.allowed_origins.\n")
-        if request.path in ("/web/api/kill", "/web/api/way"):
+            return PlainTextResponse(
+                "This is no known name of the system: see edge.public_url and edge.allowed_origins.\n", 421
+            )
+        if path in ("/web/api/kill", "/web/api/way"):
             return await self._command(request) if request.method == "POST" else not_allowed("POST")
         if request.method not in ("GET", "HEAD"):
             return not_allowed("GET, HEAD")
-        if request.path == "/web/api/system":
+        if path == "/web/api/system":
             return await self._request(SystemRequest())
-        return self._files.find(request.path, request.headers) or not_found()
+        return self._files.find(path, request.headers) or not_found()
 
-    async def _command(self, request: HttpRequest) -> Response:
+    async def _command(self, request: Request) -> Response:
         """The page's origin must be an edge of this system by its configured names: a page of another site, or a name
         of another site that leads here, is none."""
         origin = request.headers.get("origin", "").lower()
         if origin not in self._origins or origin.partition("://")[2] != request.headers.get("host", "").lower():
-            return text(403, "Only the first page of this system can request this.\n")
-        body = await _body(request)
+            return PlainTextResponse("Only the first page of this system can request this.\n", 403)
         try:
-            wanted = msgspec.json.decode(body, type=SystemRequest)
-        except msgspec.MsgspecError:
-            return text(400, "The request must be JSON: kill or chat, and token.\n")
-        if not (wanted.chat if request.path.endswith("way") else wanted.kill):
-            return text(400, "The request must name a process, or a chat.\n")
+            wanted = msgspec.json.decode(await read_body(request, _BODY_BYTES), type=SystemRequest)
+        except (msgspec.MsgspecError, RequestError):
+            return PlainTextResponse("The request must be JSON: kill or chat, and token.\n", 400)
+        if not (wanted.chat if request.scope["path"].endswith("way") else wanted.kill):
+            return PlainTextResponse("The request must name a process, or a chat.\n", 400)
         return await self._request(wanted)
 
     async def _request(self, wanted: SystemRequest) -> Response:
@@ -84,15 +89,25 @@ class FirstPage:
         return _json(_STATUS[state.error], view)
 
 
-async def _body(request: HttpRequest) -> bytes:
-    """At most so much of the body that a longer one is no JSON. Raises ClientDisconnected."""
-    body = b""
-    async for data in request.body():
-        body += data
-        if len(body) > _BODY_BYTES:
-            return b""
-    return body
+class NoSupervisor(Exception):
+    """There is no supervisor of `dragoman up`, which listens on loopback, or it does not answer."""
+
+
+async def request_supervisor(port: int, request: SystemRequest) -> SystemState:
+    """Raises NoSupervisor."""
+    if not port:
+        raise NoSupervisor
+    try:
+        async with asyncio.timeout(_SUPERVISOR_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE_BYTES)
+            try:
+                writer.write(msgspec.json.encode(request) + b"\n")
+                return _decode(await reader.readline())
+            finally:
+                writer.close()
+    except (OSError, ValueError, msgspec.MsgspecError) as error:  # TimeoutError is an OSError
+        raise NoSupervisor from error
 
 
 def _json(status: int, view: SystemView) -> Response:
-    return Response(status, msgspec.json.encode(view), "application/json", {"Cache-Control": "no-store"})
+    return Response(msgspec.json.encode(view), status, {"Cache-Control": "no-store"}, "application/json")

@@ -3,24 +3,38 @@ command without `op` and `id`, the response its reply without `re`. `GET /api/v1
 after those that a client has."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
 from dataclasses import replace
 
 import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway.handshake import parse_networks
 from services.edge.gateway.open_sockets import ClientSocket, OpenSockets
-from services.edge.http.bearer import CheckToken, bearer_token
-from services.edge.http.body import read_body
-from services.edge.http.event_connection import EventConnection
 from services.edge.http.event_positions import EventPositions
-from services.edge.http.event_stream import SyncRejected, Wait, first_part, has_news, known_positions, wait_of
+from services.edge.http.event_stream import (
+    EventConnection,
+    SyncRejected,
+    Wait,
+    first_part,
+    has_news,
+    known_positions,
+    wait_of,
+)
 from services.edge.http.operation_connection import OperationConnection, OperationReply
-from services.edge.http.policy import handshake_of
 from services.edge.http.rate_limiter import RateLimiter
-from services.edge.http.request import ClientDisconnected, HttpRequest, Response
+from services.edge.http.request import (
+    CheckToken,
+    bearer_token,
+    body_length,
+    handshake_of,
+    read_body,
+    until_disconnect,
+)
 from services.edge.http.responses import STATUS, error_response, json_response
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.settings import Settings
@@ -70,26 +84,21 @@ class HttpOperations:
         for connection, _ in self._logins.values():
             connection.end_polls()
 
-    async def respond(self, request: HttpRequest, operation: str) -> Response:
-        """`operation`: whatever the path names. Raises ClientDisconnected."""
+    async def respond(self, request: Request) -> Response:
+        """Raises ClientDisconnect, RequestError."""
+        operation = request.path_params["operation"]
         if operation not in self._names:
             return _UNKNOWN_OPERATION
         if request.method != "POST":
             return _not_allowed("POST")
-        try:
-            _check_type(request)
-            handshake = self._handshake(request)
-            body = await read_body(request, self._body_bytes) or b"{}"
-            if operation == "sync" and (wait := wait_of(body)).wait_ms:
-                return _response(await self._poll(request, handshake, body, wait))
-            return _response(await self._perform(request, handshake, operation, body))
-        except RequestError as error:
-            return error_response(error.failure)
-        except TimeoutError:
-            text = "no reply in time; repeat the request, a message with the same nonce"
-            return error_response(Failure(ErrorCode.UNAVAILABLE, text))
+        _check_type(request)
+        handshake = self._handshake(request)
+        body = await read_body(request, self._body_bytes) or b"{}"
+        if operation == "sync" and (wait := wait_of(body)).wait_ms:
+            return _response(await self._poll(request, handshake, body, wait))
+        return _response(await self._perform(request, handshake, operation, body))
 
-    async def _poll(self, request: HttpRequest, handshake: Handshake, body: bytes, wait: Wait) -> OperationReply:
+    async def _poll(self, request: Request, handshake: Handshake, body: bytes, wait: Wait) -> OperationReply:
         """The reply to a `sync` at once if there is something, or else that to the same one later. The time of waiting
         is none of the requests before and after it."""
         token, states = bearer_token(request), bool(wait.states)
@@ -98,31 +107,23 @@ class HttpOperations:
         if self._is_stopping or has_news(reply) or token not in self._logins:
             return reply
         connection, _ = self._logins[token]
-        if not await request.until_disconnect(connection.until_pushed(before, wait.wait_ms / 1000, states=states)):
-            raise ClientDisconnected
+        if not await until_disconnect(request, connection.until_pushed(before, wait.wait_ms / 1000, states=states)):
+            raise ClientDisconnect
         if connection.news(states=states) == before:
             return reply
         return await self._perform(request, handshake, "sync", body)
 
-    async def stream(self, request: HttpRequest) -> None:
+    async def stream(self, request: Request) -> Response:
         """Events from now on, or from what the client has, until the client or the edge ends the connection. Raises
-        ClientDisconnected."""
+        RequestError."""
         if request.method != "GET":
-            return await request.respond(_not_allowed("GET"))
-        try:
-            if request.length != 0:
-                raise RequestError(ErrorCode.INVALID, "a request for events has no body")
-            handshake, token = self._handshake(request), bearer_token(request)
-            start = known_positions(request.headers, handshake_of(request, self._trusted).query)
-            await self._check_token(token, self._request_seconds)
-            connection = self._open_stream(handshake)
-        except RequestError as error:
-            return await request.respond(error_response(error.failure))
-        try:
-            await request.until_disconnect(_stream(request, connection, token, start))
-        finally:
-            connection.abort()
-            self._sockets.discard(connection)
+            return _not_allowed("GET")
+        if body_length(request.headers) != 0:
+            raise RequestError(ErrorCode.INVALID, "a request for events has no body")
+        handshake, token = self._handshake(request), bearer_token(request)
+        start = known_positions(request.headers, handshake_of(request, self._trusted).query)
+        await self._check_token(token, self._request_seconds)
+        return _EventStream(self._open_stream(handshake), self._sockets, token, start)
 
     def _open_stream(self, handshake: Handshake) -> EventConnection:
         """Raises RequestError beyond the limits of connections."""
@@ -132,7 +133,7 @@ class HttpOperations:
         self._sockets.add(connection, handshake.address)
         return connection
 
-    def _handshake(self, request: HttpRequest) -> Handshake:
+    def _handshake(self, request: Request) -> Handshake:
         """That of a connection of native from there. Raises RequestError."""
         if self._is_stopping:
             raise RequestError(ErrorCode.UNAVAILABLE, "going down, please try again")
@@ -143,12 +144,15 @@ class HttpOperations:
             raise RequestError(code, rejected.text)
         return handshake
 
-    async def _perform(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
-        """Raises TimeoutError."""
-        async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
-            return await self._begin(request, handshake, operation, body)
+    async def _perform(self, request: Request, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
+        try:
+            async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
+                return await self._begin(request, handshake, operation, body)
+        except TimeoutError as error:
+            text = "no reply in time; repeat the request, a message with the same nonce"
+            raise RequestError(ErrorCode.UNAVAILABLE, text) from error
 
-    async def _begin(self, request: HttpRequest, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
+    async def _begin(self, request: Request, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
         if "authorization" in request.headers and operation not in _BEGINNINGS:
             return await self._perform_logged_in(bearer_token(request), handshake, operation, body)
         self._limiter.admit_address(handshake.address, asyncio.get_running_loop().time())
@@ -182,7 +186,7 @@ def _not_allowed(method: str) -> Response:
     return error_response(Failure(ErrorCode.INVALID, f"the request needs the method {method}"), 405, {"Allow": method})
 
 
-def _check_type(request: HttpRequest) -> None:
+def _check_type(request: Request) -> None:
     """A web page of another origin needs permission for this type, which it does not get. Raises RequestError."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestError(ErrorCode.INVALID, "the request needs Content-Type: application/json")
@@ -192,20 +196,40 @@ def _log_in(connection: OperationConnection, token: str) -> asyncio.Future[Opera
     return connection.perform("token", msgspec.json.encode({"token": token}))
 
 
-async def _stream(request: HttpRequest, connection: EventConnection, token: str, start: EventPositions | None) -> None:
-    login = await _log_in(connection, token)
-    if login.error_code is not None:
-        return await request.respond(_response(login))
-    try:
-        first, positions = await first_part(connection, start)
-    except SyncRejected as rejected:
-        return await request.respond(_response(rejected.reply))
-    await request.start_response(200, _EVENT_STREAM)
-    await request.write(first, more=True)
-    async with aclosing(connection.stream(positions)) as parts:
-        async for part in parts:
-            await request.write(part, more=True)
-    await request.write(b"", more=False)
+class _EventStream(Response):
+    """The response of a connection's events, or the error of its login. Ends the connection."""
+
+    def __init__(
+        self, connection: EventConnection, sockets: OpenSockets[ClientSocket], token: str, start: EventPositions | None
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._sockets = sockets
+        self._token = token
+        self._start = start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await until_disconnect(Request(scope, receive), self._serve(scope, receive, send))
+        finally:
+            self._connection.abort()
+            self._sockets.discard(self._connection)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        login = await _log_in(self._connection, self._token)
+        if login.error_code is not None:
+            return await _response(login)(scope, receive, send)
+        try:
+            first, positions = await first_part(self._connection, self._start)
+        except SyncRejected as rejected:
+            return await _response(rejected.reply)(scope, receive, send)
+        await StreamingResponse(self._parts(first, positions), headers=_EVENT_STREAM).stream_response(send)
+
+    async def _parts(self, first: bytes, positions: EventPositions) -> AsyncIterator[bytes]:
+        yield first
+        async with aclosing(self._connection.stream(positions)) as parts:
+            async for part in parts:
+                yield part
 
 
 def _response(reply: OperationReply) -> Response:

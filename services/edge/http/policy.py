@@ -1,13 +1,15 @@
 """Rules for every request but uploads: its rate, TLS for pages. Media, avatars and WebSockets stay reachable by `http://`
 and `ws://`, which clients of the legacy dialects speak."""
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from services.edge.canonical.transport import Handshake
-from services.edge.gateway.handshake import HandshakeRequest, Networks, parse_handshake, parse_networks
-from services.edge.http.pages import text
-from services.edge.http.request import HttpRequest, Response
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from services.edge.gateway.handshake import parse_networks
+from services.edge.http.request import handshake_of
 from services.edge.http.responses import error_response
 from services.edge.rate_limit import TokenBuckets
 from shared.addresses import network
@@ -17,8 +19,12 @@ from shared.settings import Settings
 _LINKS = ("/verify/", "/hooks/")
 """Paths with a secret that is looked up in a database."""
 _OPERATIONS = "/api/v1/"
+_UPLOADS = re.compile(r"/media(/uploads(/[0-9a-f]{32})?)?")
+"""They have a rate by account."""
 _NO_PAGES = ("/media", "/avatar", "/ws")
-TOO_MANY = text(429, "Too many requests, please wait a moment.\n", {"Retry-After": "1", "Connection": "close"})
+TOO_MANY = PlainTextResponse(
+    "Too many requests, please wait a moment.\n", 429, {"Retry-After": "1", "Connection": "close"}
+)
 """Closing drops the requests that the client has sent already, without waiting for replies."""
 _TOO_MANY_OPERATIONS = error_response(
     Failure(ErrorCode.RATE_LIMITED, "too many requests from this address"), headers={"Connection": "close"}
@@ -39,44 +45,36 @@ class HttpPolicy:
         self._rates = TokenBuckets(rate, burst) if limits.rates else None
         self._links = TokenBuckets(limits.links_per_second, limits.links_burst)
 
-    def decide(self, request: HttpRequest, now: float) -> Response | None:
+    def decide(self, request: Request, now: float) -> Response | None:
         """The response to a request that is not served: over the rate of its address, or to be repeated by TLS."""
+        if _UPLOADS.fullmatch(request.scope["path"]):
+            return None
         handshake = handshake_of(request, self._trusted)
         if self._rates is not None and not self._takes(self._rates, request, network(handshake.address), now):
-            return _TOO_MANY_OPERATIONS if request.path.startswith(_OPERATIONS) else TOO_MANY
+            return _TOO_MANY_OPERATIONS if request.scope["path"].startswith(_OPERATIONS) else TOO_MANY
         if self._redirects and _is_page(request) and not handshake.secure and request.method in ("GET", "HEAD"):
             host = self._public_host or handshake.host
-            return text(308, "", {"Location": f"https://{host}{_target(request)}", "Cache-Control": "no-store"})
+            headers = {"Location": f"https://{host}{_target(request)}", "Cache-Control": "no-store"}
+            return PlainTextResponse("", 308, headers)
         return None
 
-    def _takes(self, rates: TokenBuckets, request: HttpRequest, unit: str, now: float) -> bool:
+    def _takes(self, rates: TokenBuckets, request: Request, unit: str, now: float) -> bool:
         if not rates.take(unit, now):
             return False
-        return not request.path.startswith(_LINKS) or self._links.take(unit, now)
+        return not request.scope["path"].startswith(_LINKS) or self._links.take(unit, now)
 
-    def headers(self, request: HttpRequest) -> Mapping[str, str]:
-        """Further headers of a response that is served."""
+    def headers(self, request: Request) -> Mapping[str, str]:
+        """Further headers of the response."""
         if self._hsts and _is_page(request) and handshake_of(request, self._trusted).secure:
             return {"Strict-Transport-Security": self._hsts}
         return {}
 
 
-def handshake_of(request: HttpRequest, trusted: Networks) -> Handshake:
-    """The handshake that a WebSocket of this client would have, also behind trusted proxies."""
-    scope = request.scope
-    target = scope["raw_path"] + b"?" + scope["query_string"]
-    return parse_handshake(
-        HandshakeRequest(request.method, target, scope["http_version"], scope["headers"], scope["client"][0]),
-        trusted,
-        encrypted=scope["scheme"] == "https",
-    )
+def _is_page(request: Request) -> bool:
+    return not request.scope["path"].startswith(_NO_PAGES)
 
 
-def _is_page(request: HttpRequest) -> bool:
-    return not request.path.startswith(_NO_PAGES)
-
-
-def _target(request: HttpRequest) -> str:
+def _target(request: Request) -> str:
     path: bytes = request.scope["raw_path"]
     query: bytes = request.scope["query_string"]
     return (path + (b"?" + query if query else b"")).decode("latin-1")

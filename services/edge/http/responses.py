@@ -1,10 +1,10 @@
-"""JSON responses, and the status of each error."""
+"""Small complete responses, and the status of each error."""
 
 from collections.abc import Mapping
 
 import msgspec
+from starlette.responses import PlainTextResponse, Response
 
-from services.edge.http.request import Headers, Response
 from shared.contract.errors import ErrorCode, Failure
 
 STATUS: Mapping[str, int] = {
@@ -19,21 +19,29 @@ STATUS: Mapping[str, int] = {
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
 }
-_HINTS: Mapping[int, Headers] = {
+_HINTS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     429: {"Retry-After": "1"},
     503: {"Retry-After": "5"},
 }
 
 
-def error_response(failure: Failure, status: int | None = None, headers: Headers | None = None) -> Response:
+def error_response(failure: Failure, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
     """As native's error replies. `status`: other than that of the code."""
     field = {"field": failure.field} if failure.field else {}
     content = {"error": {"code": failure.code, "text": failure.text, **field}}
     return json_response(status or STATUS[failure.code], content, headers)
 
 
-def json_response(status: int, content: object, headers: Headers | None = None) -> Response:
+def json_response(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
     """With the headers that a status needs."""
     named = {"Cache-Control": "no-store", **_HINTS.get(status, {}), **(headers or {})}
-    return Response(status, msgspec.json.encode(content), "application/json", named)
+    return Response(msgspec.json.encode(content), status, named, "application/json")
+
+
+def not_found() -> Response:
+    return PlainTextResponse("Not found.\n", 404)
+
+
+def not_allowed(allowed: str) -> Response:
+    return PlainTextResponse("Method not allowed.\n", 405, {"Allow": allowed})

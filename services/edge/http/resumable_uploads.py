@@ -1,16 +1,17 @@
 """Uploads that are resumed by tus 1.0: `/media/uploads` creates one, `/media/uploads/<id>` continues it."""
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
 
 from services.edge.http import tus
-from services.edge.http.pages import not_allowed
-from services.edge.http.request import ClientDisconnected, Headers, HttpRequest, Response
-from services.edge.http.responses import json_response
+from services.edge.http.request import body_length, pieces_of
+from services.edge.http.responses import json_response, not_allowed
 from services.edge.http.tus import Checksum, TusError
-from services.edge.http.upload_access import UnsupportedBody, UploadAccess, Uploader
-from services.edge.http.uploads import UploadReply, media_path, upload_error
+from services.edge.http.uploads import UploadAccess, Uploader, UploadReply, media_path, upload_error
 from services.edge.media import Upload
 from services.edge.media.resumable import PART_BYTES, ResumableUpload, ResumableUploads
 from shared.contract.errors import ErrorCode, RequestError
@@ -20,7 +21,7 @@ _CONTINUATION = "OPTIONS, HEAD, PATCH, DELETE"
 _SILENCE_SECONDS = 2.0
 """After this time without a byte, what has come is stored: the client may have lost its connection unnoticed, and then
 asks by another one how much there is."""
-_NO_STORE: Headers = {"Cache-Control": "no-store"}
+_NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 
 
 class HttpResumableUploads:
@@ -28,21 +29,19 @@ class HttpResumableUploads:
         self._uploads = uploads
         self._access = access
 
-    async def serve(self, request: HttpRequest, id: str) -> None:
-        """Raises ClientDisconnected."""
+    async def respond(self, request: Request) -> Response:
+        """Raises ClientDisconnect."""
         try:
-            response = await self._respond(request, id)
+            response = await self._respond(request, request.path_params.get("id", ""))
         except TusError as error:
             named = {"Tus-Version": tus.VERSION} if error.status == 412 else {}
             response = json_response(error.status, {"error": error.code, "text": error.text}, named)
-        except UnsupportedBody as error:
-            response = upload_error(error.failure, 415)
         except RequestError as error:
-            response = upload_error(error.failure)
-        headers = {"Tus-Resumable": tus.VERSION, **response.headers}
-        await request.respond(replace(response, headers=headers))
+            response = upload_error(error)
+        response.headers["Tus-Resumable"] = tus.VERSION
+        return response
 
-    async def _respond(self, request: HttpRequest, id: str) -> Response:
+    async def _respond(self, request: Request, id: str) -> Response:
         method = request.headers.get("x-http-method-override", request.method).upper()
         self._access.admit_address(request)
         if method == "OPTIONS":
@@ -66,10 +65,10 @@ class HttpResumableUploads:
             return _empty({})
         return _empty(_state(upload) | _description(upload), 200)
 
-    async def _create(self, request: HttpRequest, uploader: Uploader) -> Response:
+    async def _create(self, request: Request, uploader: Uploader) -> Response:
         length, metadata = tus.parse_length(request.headers), tus.parse_metadata(request.headers)
         self._access.check_size(length)
-        has_body = request.length != 0
+        has_body = body_length(request.headers) != 0
         if has_body:
             self._check_body(request)
         with self._access.slot(uploader):
@@ -79,7 +78,7 @@ class HttpResumableUploads:
         headers = {"Location": f"/media/uploads/{upload.id}", **_state(upload)}
         return self._finished(request, upload, 201, headers) or _empty(headers, 201)
 
-    async def _continue(self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload) -> Response:
+    async def _continue(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> Response:
         self._check_body(request)
         if tus.parse_offset(request.headers) != upload.offset:
             raise RequestError(ErrorCode.CONFLICT, f"the upload goes on at the offset {upload.offset}")
@@ -90,34 +89,32 @@ class HttpResumableUploads:
             return _empty(headers)
         return self._finished(request, upload, 200, headers) or _empty(headers)
 
-    def _check_body(self, request: HttpRequest) -> None:
+    def _check_body(self, request: Request) -> None:
         tus.check_type(request.headers)
         self._access.check_body(request)
 
-    async def _receive_first(
-        self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload
-    ) -> ResumableUpload:
+    async def _receive_first(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
         """After a failure the upload is removed: the client does not know its address."""
         try:
             return await self._receive(request, uploader, upload)
-        except (ClientDisconnected, RequestError, TusError):
+        except (ClientDisconnect, RequestError, TusError):
             with suppress(RequestError):  # reported; the sweeper removes it
                 await self._uploads.forget(upload)
             raise
 
-    async def _receive(self, request: HttpRequest, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
+    async def _receive(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
         """Store the request's body. What has arrived before a disconnect is stored, unless it has a checksum."""
         checksum = tus.parse_checksum(request.headers)
-        _check_room(upload, request.length or 0)
+        _check_room(upload, body_length(request.headers) or 0)
         if upload.record.media is not None:
             return upload
         reception = _Reception(self._uploads, upload, checksum)
         try:
-            async for data in request.body(_SILENCE_SECONDS):
+            async for data in pieces_of(request, _SILENCE_SECONDS):
                 await (reception.write(data) if data else reception.pause())
             await self._access.check(uploader)  # it may have been revoked during the request
             return await reception.end()
-        except ClientDisconnected:
+        except ClientDisconnect:
             await self._access.check(uploader)
             await reception.disconnected()
             raise
@@ -125,7 +122,7 @@ class HttpResumableUploads:
             reception.drop()
 
     def _finished(
-        self, request: HttpRequest, upload: ResumableUpload, status: int, headers: Headers
+        self, request: Request, upload: ResumableUpload, status: int, headers: Mapping[str, str]
     ) -> Response | None:
         """A response with the file, if the upload is finished."""
         if (media := upload.record.media) is None:
@@ -206,5 +203,5 @@ def _description(upload: ResumableUpload) -> dict[str, str]:
     return {"Upload-Length": str(upload.record.length), **metadata}
 
 
-def _empty(headers: Headers, status: int = 204) -> Response:
-    return Response(status, b"", "text/plain; charset=utf-8", headers)
+def _empty(headers: Mapping[str, str], status: int = 204) -> Response:
+    return Response(None, status, headers) if status == 204 else PlainTextResponse("", status, headers)

@@ -1,14 +1,11 @@
 """Traces of HTTP requests; each begins a new trace."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from services.edge.http.request import Receive, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
-
-Serve = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
 _KNOWN = ("", "avatar", "hooks", "media", "verify", "web")
 
@@ -17,15 +14,15 @@ class TracedHttp:
     """ASGI middleware that traces each request until its response is sent. The span's result is "ok", a status of 400
     or more, or "gone" if the client did not receive the whole response."""
 
-    def __init__(self, serve: Serve, tracer: "Tracer") -> None:
+    def __init__(self, serve: ASGIApp, tracer: "Tracer") -> None:
         self._serve = serve
         self._tracer = tracer
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         result = "gone"
         status = 0
 
-        async def send_observed(message: Mapping[str, Any]) -> None:
+        async def send_observed(message: Message) -> None:
             nonlocal result, status
             await send(message)
             status = message.get("status", status)

@@ -4,10 +4,10 @@ import binascii
 import hashlib
 import re
 from base64 import b64decode
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import NamedTuple
 
-from services.edge.http.request import Headers
 from shared.contract.errors import ErrorCode
 
 VERSION = "1.0.0"
@@ -42,7 +42,7 @@ class Checksum(NamedTuple):
     digest: bytes
 
 
-def abilities(file_bytes: int) -> Headers:
+def abilities(file_bytes: int) -> Mapping[str, str]:
     """What the response to OPTIONS says."""
     return {
         "Tus-Version": VERSION,
@@ -52,19 +52,19 @@ def abilities(file_bytes: int) -> Headers:
     }
 
 
-def check_version(headers: Headers) -> None:
+def check_version(headers: Mapping[str, str]) -> None:
     """Raises TusError."""
     if headers.get("tus-resumable") != VERSION:
         raise TusError(412, ErrorCode.INVALID, f"the header Tus-Resumable is {VERSION}")
 
 
-def check_type(headers: Headers) -> None:
+def check_type(headers: Mapping[str, str]) -> None:
     """Raises TusError."""
     if headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
         raise TusError(415, ErrorCode.INVALID, f"the bytes of an upload have the Content-Type {MEDIA_TYPE}")
 
 
-def parse_length(headers: Headers) -> int:
+def parse_length(headers: Mapping[str, str]) -> int:
     """Raises TusError."""
     for header in ("upload-concat", "upload-defer-length"):
         if header in headers:
@@ -72,12 +72,12 @@ def parse_length(headers: Headers) -> int:
     return _number(headers, "upload-length")
 
 
-def parse_offset(headers: Headers) -> int:
+def parse_offset(headers: Mapping[str, str]) -> int:
     """Raises TusError."""
     return _number(headers, "upload-offset")
 
 
-def parse_metadata(headers: Headers) -> Metadata:
+def parse_metadata(headers: Mapping[str, str]) -> Metadata:
     """Raises TusError."""
     header = headers.get("upload-metadata", "").strip()
     if not header:
@@ -95,7 +95,7 @@ def parse_metadata(headers: Headers) -> Metadata:
     return Metadata(header, name.decode(errors="replace"))
 
 
-def parse_checksum(headers: Headers) -> Checksum | None:
+def parse_checksum(headers: Mapping[str, str]) -> Checksum | None:
     """Raises TusError."""
     if (header := headers.get("upload-checksum")) is None:
         return None
@@ -115,7 +115,7 @@ def expires(unix_ms: int) -> dict[str, str]:
     return {"Upload-Expires": formatdate(unix_ms / 1000, usegmt=True)}
 
 
-def _number(headers: Headers, name: str) -> int:
+def _number(headers: Mapping[str, str], name: str) -> int:
     value = headers.get(name, "")
     if not _NUMBER.fullmatch(value):
         raise TusError(400, ErrorCode.INVALID, f"the header {name} is a number of bytes")

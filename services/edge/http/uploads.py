@@ -1,18 +1,96 @@
-"""HTTP uploads of pictures and files: `POST /media?name=…`, with a login's token as bearer token."""
+"""HTTP uploads of pictures and files: `POST /media?name=…`, with a login's token as bearer token. Who may upload, and
+how fast, is the same for resumable uploads."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
-from services.edge.http.pages import not_allowed
-from services.edge.http.request import HttpRequest, Response
+from services.edge.canonical.transport import Handshake
+from services.edge.gateway.handshake import parse_networks
+from services.edge.http.rate_limiter import RateLimiter
+from services.edge.http.request import CheckToken, bearer_token, body_length, handshake_of
 from services.edge.http.responses import STATUS, json_response
-from services.edge.http.upload_access import UnsupportedBody, UploadAccess
 from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import media_kind
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.bots import TokenScope
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Media
+from shared.settings import Settings
+
+
+class UnsupportedBody(RequestError):
+    """The body is not the bytes of the file (415)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ErrorCode.INVALID, text)
+
+
+class Uploader(NamedTuple):
+    account: AccountId
+    token: str
+
+
+class UploadAccess:
+    """Raises ValueError for a trusted proxy that is not a network. `file_bytes`: maximum size of a file."""
+
+    def __init__(self, check_token: CheckToken, settings: Settings) -> None:
+        self.file_bytes = settings.limits.file_bytes
+        self._check_token = check_token
+        self._seconds = settings.edge.request_seconds
+        self._public_url = settings.edge.public_url
+        self._trusted = parse_networks(settings.edge.trusted_proxies)
+        self._limiter = RateLimiter(settings.limits)
+
+    def admit_address(self, request: Request) -> Handshake:
+        """Count one request of an address. Raises RequestError over the limit."""
+        handshake = handshake_of(request, self._trusted)
+        self._limiter.admit_address(handshake.address, asyncio.get_running_loop().time())
+        return handshake
+
+    async def admit(self, request: Request) -> Uploader:
+        """The account of the request's token. Raises RequestError for a bad token, and over the account's rate."""
+        now, token = asyncio.get_running_loop().time(), bearer_token(request)
+        account = await self._account(token)
+        self._limiter.admit_account(account, now)
+        return Uploader(account, token)
+
+    async def check(self, uploader: Uploader) -> None:
+        """Raises RequestError for a token that was revoked since its request was admitted."""
+        await self._account(uploader.token)
+
+    def slot(self, uploader: Uploader) -> AbstractContextManager[None]:
+        """Held by one upload while it lasts. Raises RequestError when too many are active."""
+        return self._limiter.slot(uploader.account)
+
+    def check_body(self, request: Request) -> None:
+        """Raises UnsupportedBody for bytes that are not those of the file: they would be stored as they are."""
+        if request.headers.get("content-type", "").strip().lower().startswith("multipart/"):
+            raise UnsupportedBody("the body is the file itself, and no form with the file as a part")
+        codings = {*_values(request, "content-encoding"), *_values(request, "transfer-encoding")}
+        if codings - {"identity", "chunked"}:
+            raise UnsupportedBody("the body is the file itself, without Content-Encoding")
+
+    def check_size(self, size: int) -> None:
+        """Raises RequestError over the limit."""
+        if size > self.file_bytes:
+            raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self.file_bytes} bytes")
+
+    def url(self, request: Request, path: str) -> str:
+        """The address of a path for this client."""
+        return handshake_of(request, self._trusted).base_url(self._public_url) + path
+
+    async def _account(self, token: str) -> AccountId:
+        claims = await self._check_token(token, self._seconds)
+        if claims.scopes is not None and TokenScope.SEND not in claims.scopes:
+            raise RequestError(ErrorCode.FORBIDDEN, "the token lacks the scope send")
+        return claims.account
 
 
 class UploadReply(msgspec.Struct):
@@ -35,33 +113,31 @@ class HttpUploads:
         self._media = media
         self._access = access
 
-    async def serve(self, request: HttpRequest) -> None:
-        """Raises ClientDisconnected."""
-        if request.method != "POST":
-            return await request.respond(not_allowed("POST"))
+    async def respond(self, request: Request) -> Response:
+        """Raises ClientDisconnect."""
         try:
             media = await self._receive(request)
-        except UnsupportedBody as error:
-            return await request.respond(upload_error(error.failure, 415))
         except RequestError as error:
-            return await request.respond(upload_error(error.failure))
+            return upload_error(error)
         path = media_path(media)
         reply = UploadReply.of(media, self._access.url(request, path))
-        await request.respond(json_response(201, reply, {"Location": path}))
+        return json_response(201, reply, {"Location": path})
 
-    async def _receive(self, request: HttpRequest) -> Media:
+    async def _receive(self, request: Request) -> Media:
         handshake = self._access.admit_address(request)
         uploader = await self._access.admit(request)
-        if request.length == 0 and "content-length" not in request.headers:
+        length = body_length(request.headers)
+        if length == 0 and "content-length" not in request.headers:
             raise RequestError(ErrorCode.INVALID, "the file is the body of the request")
         self._access.check_body(request)
-        self._access.check_size(request.length or 0)
+        self._access.check_size(length or 0)
         await self._media.check_quota(uploader.account)
         with self._access.slot(uploader):
             upload = self._media.start_upload(uploader.account)
             try:
-                async for data in request.body():
-                    await upload.write(data)
+                async for data in request.stream():
+                    if data:
+                        await upload.write(data)
                 await self._access.check(uploader)  # it may have been revoked during the upload
                 return await self._store(upload, handshake.query, uploader.account)
             finally:
@@ -76,6 +152,12 @@ def media_path(media: Media) -> str:
     return f"/media/{media.id}"
 
 
-def upload_error(failure: Failure, status: int | None = None) -> Response:
-    """`status`: other than that of the code."""
-    return json_response(status or STATUS[failure.code], {"error": failure.code, "text": failure.text})
+def upload_error(error: RequestError) -> Response:
+    status = 415 if isinstance(error, UnsupportedBody) else STATUS[error.failure.code]
+    return json_response(status, {"error": error.failure.code, "text": error.failure.text})
+
+
+def _values(request: Request, name: str) -> Iterator[str]:
+    """Of a header that may come several times."""
+    for line in request.headers.getlist(name):
+        yield from (value.strip().lower() for value in line.split(",") if value.strip())

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Literal, NamedTuple
 
-from services.edge.http.pages import not_allowed
-from services.edge.http.request import Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from services.edge.http.responses import not_allowed
 from shared.contract.auth import Requester
 from shared.contract.errors import ErrorCode, RequestError
 from shared.setting_types import Language
@@ -77,10 +79,11 @@ class VerificationLinks:
         self._confirm_button = confirm_button
         self._language: Language = language
 
-    async def serve(self, method: str, ticket: str, code: str) -> Response:
+    async def respond(self, request: Request) -> Response:
+        ticket, code = request.path_params["ticket"], request.path_params["code"]
         if not self._confirm_button:
-            return await self._open(ticket, code) if method == "GET" else not_allowed("GET")
-        match method:
+            return await self._open(ticket, code) if request.method == "GET" else not_allowed("GET")
+        match request.method:
             case "GET" | "HEAD":
                 return await self._confirmation(ticket, code)
             case "POST":
@@ -129,4 +132,4 @@ class VerificationLinks:
             '<meta name="viewport" content="width=device-width">'
             f"<title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>\n"
         )
-        return Response(status, html.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store", **headers})
+        return HTMLResponse(html, status, {"Cache-Control": "no-store", **headers})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from services.edge.http.request import Headers, Response
+from starlette.responses import Response
 
 FIRST_PAGE = Path(__file__).with_name("web")
 CLIENT = Path(__file__).parents[3] / "clients" / "javascript"
@@ -49,7 +49,7 @@ class WebFiles:
     def compressed_bytes(self) -> int:
         return sum(len(file.compressed) for file in self._files.values())
 
-    def find(self, path: str, headers: Headers) -> Response | None:
+    def find(self, path: str, headers: Mapping[str, str]) -> Response | None:
         file = self._files.get(path)
         if file is None:
             return None
@@ -60,10 +60,10 @@ class WebFiles:
             "Content-Security-Policy": file.policy,
         }
         if file.tag in headers.get("if-none-match", ""):
-            return Response(304, b"", file.content_type, fields)
+            return Response(None, 304, fields)
         if "gzip" in headers.get("accept-encoding", ""):
-            return Response(200, file.compressed, file.content_type, {**fields, "Content-Encoding": "gzip"})
-        return Response(200, file.body, file.content_type, fields)
+            return Response(file.compressed, 200, {**fields, "Content-Encoding": "gzip"}, file.content_type)
+        return Response(file.body, 200, fields, file.content_type)
 
 
 def _read(directory: Path, root: str, pages: Sequence[str]) -> Iterator[tuple[str, _WebFile]]:

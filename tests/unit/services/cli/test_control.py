@@ -10,7 +10,7 @@ from local.ports import free_port
 from local.supervisor import Child
 from local.up_plan import PlannedProcess
 from services.cli.control import ControlServer
-from services.edge.http.supervisor import NoSupervisor, request_supervisor
+from services.edge.http.first_page import NoSupervisor, request_supervisor
 from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess, SystemRequest
 
 TOKEN = "the-token"

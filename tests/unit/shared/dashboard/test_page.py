@@ -128,6 +128,6 @@ def test_it_refers_to_nothing_outside() -> None:
 
 
 def test_it_may_run_only_what_is_its_own() -> None:
-    policy = page.load().policy.decode()
+    policy = page.load().policy
     assert policy.startswith("default-src 'none'; connect-src 'self'; script-src 'sha256-")
     assert "unsafe" not in policy

@@ -18,8 +18,7 @@ from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
-from services.edge.http.upload_access import UploadAccess
-from services.edge.http.uploads import HttpUploads
+from services.edge.http.uploads import HttpUploads, UploadAccess
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk

@@ -20,8 +20,7 @@ from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
-from services.edge.http.upload_access import UploadAccess
-from services.edge.http.uploads import HttpUploads
+from services.edge.http.uploads import HttpUploads, UploadAccess
 from services.edge.http.web_files import CLIENT
 from services.edge.identicons import avatar_hash, avatar_path
 from services.edge.media import MediaService
@@ -85,7 +84,7 @@ async def check(_token: str, _seconds: float) -> Claims:
     raise BadToken("no token is valid")
 
 
-def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Mapping[str, Any]:
+def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
     return {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
         "http_version": "1.1", "scheme": "http", "client": ("127.0.0.1", 1), "headers": headers,
@@ -98,7 +97,7 @@ async def get(path: str, method: str = "GET", links: FakeLinks | None = None, **
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    async def receive() -> Mapping[str, Any]:
+    async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
@@ -221,6 +220,10 @@ async def test_the_client_in_javascript_its_types_and_the_open_api_document() ->
     assert [(await get(path)).status for path in others] == [404] * 3
 
 
+async def test_the_host_is_no_part_of_the_path() -> None:
+    assert (await get("/api/nothing", host="chat.test/api/dragoman.js?")).status == 404
+
+
 @pytest.mark.parametrize("path", ["/api", "/api/"])
 async def test_the_page_of_the_operations_runs_nothing_and_loads_nothing(path: str) -> None:
     page = await get(path)
@@ -230,7 +233,7 @@ async def test_the_page_of_the_operations_runs_nothing_and_loads_nothing(path: s
     named = base64.b64encode(sha256(style).digest()).decode()
     assert f"style-src 'self' 'sha256-{named}';" in page.headers["content-security-policy"]
     assert "unsafe" not in page.headers["content-security-policy"]
-    assert not re.search(rb"<script|<link|<img|src=|style=|https?://", page.body)
+    assert not re.search(rb"<script|<link|<img|src=|style=|href=.https?:", page.body)
     assert (await get(path, "POST")).status == 405
 
 
@@ -290,7 +293,7 @@ async def reply_of(application: HttpApp, method: str) -> tuple[int, dict[bytes, 
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    async def receive() -> Mapping[str, Any]:
+    async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
     await application(scope_of(method, "/verify/ticket.code", []), receive, send)

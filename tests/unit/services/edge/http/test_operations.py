@@ -9,7 +9,7 @@ import pytest
 
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Reject
-from services.edge.http import event_connection, operations
+from services.edge.http import event_stream, operations
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient
@@ -180,7 +180,7 @@ async def test_unread_events_count_until_they_are_written(site: HttpSite, server
 async def test_a_silent_stream_has_comments(
     site: HttpSite, server: EchoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_connection, "_SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr(event_stream, "_SILENCE_SECONDS", 0.01)
     async with await RawPeer.dial(site.port) as peer:
         peer.send(request("GET", "/api/v1/events", Authorization="Bearer token-1"))
         await head_of(peer)

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from services.edge.http.request import Receive, Send
 from services.edge.http.tracing import TracedHttp, span_name
 from shared.settings import TracingSettings
 from shared.telemetry import trace
@@ -23,7 +23,7 @@ async def tracer(collector: Collector) -> AsyncIterator[Tracer]:
     await tracer.shut_down()
 
 
-async def nothing() -> Mapping[str, Any]:
+async def nothing() -> Message:
     return {"type": "http.disconnect"}
 
 
@@ -31,7 +31,7 @@ async def serve_traced(tracer: Tracer, path: str, *statuses: int, whole: bool = 
     """The types of the messages sent for these statuses. Not `whole`: the client disconnects before the end."""
     sent: list[str] = []
 
-    async def serve(_scope: Mapping[str, Any], _receive: Receive, send: Send) -> None:
+    async def serve(_scope: Scope, _receive: Receive, send: Send) -> None:
         assert trace.get() == tracer.current().split("-")[1]
         for status in statuses:
             await send({"type": "http.response.start", "status": status, "headers": []})
@@ -70,7 +70,7 @@ async def test_an_incomplete_response_is_gone(collector: Collector, tracer: Trac
 
 
 async def test_a_failure_is_traced_and_raised(collector: Collector, tracer: Tracer) -> None:
-    async def serve(_scope: Mapping[str, Any], _receive: Receive, _send: Send) -> None:
+    async def serve(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise RuntimeError(SECRET)
 
     async def send(_message: Mapping[str, Any]) -> None:
