@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from services.auth.adapters import common_passwords, housekeeping, mail_templates, state_announcer
+from services.auth.adapters import housekeeping, mail_templates
 from services.auth.adapters.auth_callout import AuthCallout
-from services.auth.adapters.edge_notifier import NodeNotifier
+from services.auth.adapters.edge_notifier import NodeNotifier, announce_state
 from services.auth.adapters.mailer import Mailer
 from services.auth.adapters.outbox_relay import OutboxRelay
-from services.auth.adapters.passwords import Argon2Hasher
+from services.auth.adapters.passwords import Argon2Hasher, common_passwords
 from services.auth.adapters.remote_erasure import BusErasure
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.adapters.sliding_window import SlidingWindow
@@ -41,7 +41,7 @@ from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
-from services.auth.store.health import CHECKED_TABLES
+from services.auth.store import CHECKED_TABLES
 from services.auth.store.installation import database_state
 from shared.bus.client import Bus
 from shared.bus.neighbours import Neighbours
@@ -104,7 +104,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await cancel_on(stopping, _start(database, bus, neighbours))
         if not stopping.is_set():
             upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail)
-            announcing = state_announcer.run(use_cases.revocations.list_revocations, bus)
+            announcing = announce_state(use_cases.revocations.list_revocations, bus)
             await _work(stopping, ops, bus, relay, (upkeep, announcing, neighbours.run()))
     finally:
         ops.phase = "draining"
@@ -222,7 +222,7 @@ def _new_passwords(settings: Settings, passwords: Argon2Hasher) -> NewPasswords:
     return NewPasswords(
         hasher=passwords,
         min_characters=settings.auth.password_min_characters,
-        common=common_passwords.load() if settings.auth.refuse_common_passwords else (),
+        common=common_passwords() if settings.auth.refuse_common_passwords else (),
     )
 
 

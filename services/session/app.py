@@ -11,11 +11,9 @@ from typing import Any
 
 from services.session.adapters import housekeeping
 from services.session.adapters.auth_accounts import AuthAccounts
-from services.session.adapters.dead_hooks import DeadHooks
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.hook_poster import HttpHookPoster
 from services.session.adapters.message_heads import MessageReader
-from services.session.adapters.presence_reader import PresenceReader
+from services.session.adapters.outgoing_hooks import DeadHooks, HttpHookPoster
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
 from services.session.router import route, route_hooks, route_made, route_members, route_reports
@@ -31,7 +29,7 @@ from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
 from services.session.service.reports import Reports
-from services.session.store.health import CHECKED_TABLES
+from services.session.store import CHECKED_TABLES
 from services.session.store.installation import database_state
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
@@ -70,7 +68,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     makers = Makers(auth_accounts)
     memberships = Memberships(database, notifier, reader, makers, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
-    system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
+    system = SystemNotices(database, notifier, presence, metrics, settings)
     neighbours = Neighbours(bus, "session", partial(database.read, database_state))
     route(bus, accounts, chats, Friends(database, notifier, settings), system, neighbours)
     route_members(bus, memberships, Moderation(database, notifier, settings))

@@ -271,6 +271,11 @@ class Presence:
         """Those of the accounts that a node may have, by its announcements."""
         return self._incomplete.accounts_at(node, accounts, time.monotonic())
 
+    async def select_online(self, accounts: Collection[AccountId]) -> Collection[AccountId] | None:
+        """None: unknown."""
+        nodes = (await self.lookup(accounts)).nodes
+        return None if nodes is None or self.has_unnamed_accounts else nodes.keys()
+
     @property
     def has_unnamed_accounts(self) -> bool:
         """Lookups name nodes that an account may not be on."""

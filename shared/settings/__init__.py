@@ -5,13 +5,11 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from shared.database_urls import sqlalchemy_url, with_tls
 from shared.setting_types import Language
 from shared.settings.accounts import AuthSettings, CalloutSettings, MailSettings, NoticesSettings, VerificationSettings
 from shared.settings.edge import EdgeSettings
-from shared.settings.hooks import OutgoingHookSettings
 from shared.settings.limits import LimitsSettings
-from shared.settings.messages import MediaSettings, MessageSettings
+from shared.settings.messages import MediaSettings, MessageSettings, OutgoingHookSettings
 from shared.settings.servers import (
     DatabaseSettings,
     LogSettings,
@@ -19,6 +17,8 @@ from shared.settings.servers import (
     OpsSettings,
     RedisSettings,
     TracingSettings,
+    sqlalchemy_url,
+    with_tls,
 )
 
 __all__ = [

@@ -1,5 +1,7 @@
 """The servers that processes connect to, and a process's own log, traces and operations port."""
 
+from urllib.parse import urlencode, urlsplit
+
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from shared.setting_types import (
@@ -11,6 +13,7 @@ from shared.setting_types import (
     SettingsSection,
     TlsCa,
     TlsCertificate,
+    TlsFiles,
     TlsKey,
 )
 
@@ -81,3 +84,28 @@ class TracingSettings(SettingsSection):
 
     endpoint: CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
     sample_ratio: float = Field(1.0, ge=0, le=1, description="share of ticks and requests that is traced")
+
+
+def sqlalchemy_url(url: str, service: str) -> str:
+    """Of a service's own database. In PostgreSQL each service has a schema of its name, unless the URL names it."""
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            url = "postgresql+psycopg://" + url.removeprefix(scheme)
+    if "{service}" not in url and url.startswith("postgresql"):
+        url += _separator(url) + "options=-csearch_path%3D{service}"
+    return url.replace("{service}", service)
+
+
+def with_tls(url: str, tls: TlsFiles) -> str:
+    """A SQLAlchemy URL by which PostgreSQL's driver demands TLS and verifies the host's name, unless the URL has an
+    `sslmode` of its own."""
+    if not (tls.tls_ca or tls.tls_certificate) or not url.startswith("postgresql") or "sslmode=" in urlsplit(url).query:
+        return url
+    files = {"sslrootcert": tls.tls_ca or "system"}
+    if tls.tls_certificate:
+        files |= {"sslcert": tls.tls_certificate, "sslkey": tls.tls_key or tls.tls_certificate}
+    return url + _separator(url) + urlencode({"sslmode": "verify-full", **files})
+
+
+def _separator(url: str) -> str:
+    return "&" if "?" in url else "?"

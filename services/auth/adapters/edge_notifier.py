@@ -1,15 +1,23 @@
 """Notifies edges over the bus, at most once. Edges recover from a lost notification: they list revocations regularly,
 and a verification times out."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import nats.errors
 
 from shared.bus.client import Bus, pack
+from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.edge import Notice, Notify
+from shared.contract.errors import RequestError
 from shared.contract.ids import NodeId
-from shared.contract.subjects import NOTIFY_ALL, notify
+from shared.contract.subjects import AUTH_STATE, NOTIFY_ALL, notify
 from shared.telemetry import log
 
 _log = log(__name__)
+_INTERVAL_SECONDS = 1.0
+_AFTER_ALL = ListRevocations(2**63 - 1)
+"""Lists no revocation."""
 
 
 class NodeNotifier:
@@ -27,3 +35,14 @@ class NodeNotifier:
             await self._bus.publish(subject, pack(Notify(notice)))
         except nats.errors.Error as error:
             _log.warning("notification not sent", notice=type(notice).__name__, error=repr(error))
+
+
+async def announce_state(list_revocations: Callable[[ListRevocations], Awaitable[Revocations]], bus: Bus) -> None:
+    """Each second the number of the last revocation, maintenance mode and the names of the keys, to all edges: one that
+    knows another state requests it. Runs until it is cancelled."""
+    while True:
+        try:
+            await bus.publish(AUTH_STATE, pack(await list_revocations(_AFTER_ALL)))
+        except (RequestError, nats.errors.Error) as error:
+            _log.debug("state not announced", error=repr(error))
+        await asyncio.sleep(_INTERVAL_SECONDS)

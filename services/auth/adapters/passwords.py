@@ -1,7 +1,7 @@
 """Argon2id hashes, computed on their own threads in order of arrival, with a bounded queue."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 from typing import TypeVar
@@ -82,3 +82,10 @@ class Argon2Hasher:
         finally:
             self._waiting -= 1
             self._metrics.hashes_waiting.set(self._waiting)
+
+
+def common_passwords() -> Collection[str]:
+    """The 30,000 most common ones, in lower case, from zxcvbn's list."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+    return frozenset(FREQUENCY_LISTS["passwords"])

@@ -12,14 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from local.installation import Server
 from local.settings_table import show
+from services.auth import store as auth_store
 from services.auth.adapters import mailer
-from services.auth.store import health as auth_health
 from services.cli.databases import check_together
 from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok
 from services.edge.media.bucket import BucketStore
-from services.message.store import health as message_health
-from services.session.store import health as session_health
+from services.message import store as message_store
+from services.session import store as session_store
 from shared.database import make_engine
 from shared.database_proof import find_lock_holders, prove_writable
 from shared.errors import StartupError
@@ -32,9 +32,9 @@ _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5
 """Messages carry the times of the clocks that stored them."""
 _CHECKED_TABLES = {
-    "auth": auth_health.CHECKED_TABLES,
-    "session": session_health.CHECKED_TABLES,
-    "message": message_health.CHECKED_TABLES,
+    "auth": auth_store.CHECKED_TABLES,
+    "session": session_store.CHECKED_TABLES,
+    "message": message_store.CHECKED_TABLES,
 }
 _LOAD_USERS = "load the users that `dragoman secrets` writes (aclfile)"
 _HEALTH_SLOT = 0

@@ -7,7 +7,6 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from services.message.domain import Rights
-from services.message.store.health import CHECKED_TABLES
 from services.message.store.posting import (
     DeadlinePassed,
     DuplicateDetected,
@@ -35,6 +34,9 @@ from shared.contract.body import EXPIRED_BODY
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeMessage, Draft, ReadRange
 from shared.database import Database, DatabaseUnavailable
+
+CHECKED_TABLES = ("heads", "messages", "cursors", "revisions", "edits", "reactions")
+"""The service does its work only while it can write to all of these, as its health check proves (`Database.check`)."""
 
 __all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Revised", "Snapshot"]
 

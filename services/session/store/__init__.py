@@ -7,3 +7,6 @@ of a membership locks the chat's row and increments its version; a change of a f
 from sqlalchemy import Connection
 
 __all__ = ["Connection"]
+
+CHECKED_TABLES = ("profile", "chat", "member", "friendship", "friend_request", "application", "block", "ban", "silence")
+"""The service does its work only while it can write to all of these, as its health check proves (`Database.check`)."""

@@ -33,7 +33,7 @@ def url_of(database: Database) -> str:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_locked_table_is_found_by_its_service(service: str, postgres_server: PostgresServer) -> None:
-    tables: tuple[str, ...] = import_module(f"services.{service}.store.health").CHECKED_TABLES
+    tables: tuple[str, ...] = import_module(f"services.{service}.store").CHECKED_TABLES
     with postgres_server.database() as url:
         database = Database(create_tables(service, url))
         await database.check(tables)

@@ -1,9 +1,15 @@
-"""Posts for outgoing hooks to addresses outside. Of a response, its status alone counts."""
+"""Posts for outgoing hooks to addresses outside, of which the status alone counts, and hooks that have stopped."""
 
 import ssl
 
+import nats.errors
+
 from services.session.service.hook_turns import places
 from services.session.service.ports import PostFailed
+from shared.bus.client import Bus
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.events import OutgoingHooksDue
+from shared.contract.subjects import OUTGOING_HOOKS_DUE
 from shared.outgoing_addresses import AddressRules
 from shared.outgoing_http import OutgoingFailed, OutgoingHttp
 from shared.settings import OutgoingHookSettings
@@ -30,3 +36,16 @@ class HttpHookPoster:
             raise PostFailed(str(error)) from error
         if not 200 <= response.status < 300:
             raise PostFailed(f"status {response.status}", is_gone=response.status == _GONE)
+
+
+class DeadHooks:
+    """Implements the port GiveUpHook: an operator who retries the dead letter lets the hook go on."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def store(self, event: OutgoingHooksDue, error: str, attempts: int) -> None:
+        try:
+            await self._bus.store_dead_letter(OUTGOING_HOOKS_DUE, event, error, attempts)
+        except nats.errors.Error as failed:
+            raise RequestError(ErrorCode.UNAVAILABLE, "the dead letter is not stored") from failed

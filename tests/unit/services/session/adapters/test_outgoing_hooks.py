@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.session.adapters.hook_poster import HttpHookPoster
+from services.session.adapters.outgoing_hooks import HttpHookPoster
 from services.session.service.ports import PostFailed
 from shared.settings import OutgoingHookSettings
 from tests.support.hook_receiver import HookReceiver
