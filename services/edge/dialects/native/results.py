@@ -386,9 +386,6 @@ class BansResult(msgspec.Struct):
     bans: list[BanInfo]
 
 
-# Errors
-
-
 class ErrorInfo(msgspec.Struct, omit_defaults=True):
     """`field`: the member that is at fault. `retry_ms`: try again after so long. `unknown`: the command may have had
     its effect: send a command with a nonce again, with the same one, and look first whether another one has."""
