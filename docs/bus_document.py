@@ -10,7 +10,8 @@ from shared.contract import subjects
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
 from shared.contract.permissions import BUS_USERS
-from shared.contract.subjects import TOPICS, Route, Topic
+from shared.contract.routes import Route
+from shared.contract.subjects import TOPICS, Topic
 
 Schema = dict[str, Any]
 
@@ -19,7 +20,7 @@ base64 here is binary there. A reply begins with one byte: `+` before a result, 
 reply are in `shared/contract/subjects.py` alone."""
 _PAYLOADS = "#/components/schemas/{name}"
 ROUTES: tuple[Route, ...] = (  # type: ignore[type-arg]
-    *(value for value in vars(subjects).values() if isinstance(value, Route)),
+    *subjects.ROUTES,
     subjects.flush(NodeId("{node}")), subjects.recording(NodeId("{node}")), subjects.post("{replica}"),
     subjects.change("{replica}"),
 )  # fmt: skip

@@ -35,6 +35,7 @@ from services.edge.canonical.replies import DisplayChange, DisplayMessage, Messa
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from services.edge.dialects.text_fallback import render_segment
+from shared.contract.contacts import ListRequests
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -62,7 +63,7 @@ from shared.contract.model import (
     Role,
     Text,
 )
-from shared.contract.session import GetAccount, GetChat, ListChatViews, ListRequests
+from shared.contract.session import GetAccount, GetChat, ListChatViews
 from tests import vectors
 from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, cases, connect, frames, log_in
 from tests.vectors import VectorMessage, Vectors, wire

@@ -30,14 +30,13 @@ from shared.contract.auth import (
     Login,
     Origin,
     RecordTokenLogins,
-    Recover,
     Register,
-    SetSecurity,
 )
 from shared.contract.bots import CreateBot, CreateBotToken, TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
+from shared.contract.recovery import Recover, SetSecurity
 from shared.contract.session import EnsureProfile
 from shared.names import imitates, is_valid_name, plain_name
 

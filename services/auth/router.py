@@ -25,9 +25,33 @@ from services.auth.service.sessions import LoginSessions
 from shared.bus.client import Bus
 from shared.bus.neighbours import Neighbours
 from shared.contract import subjects as on
-from shared.contract.auth import VerificationNeeded
+from shared.contract.admin import FindUser, Kick, ListDuplicates, RecordAct, ResetPassword, SearchTrail, SetDisabled
+from shared.contract.auth import (
+    ChangePassword,
+    DeleteAccount,
+    DescribeVerification,
+    EndLogin,
+    FindInactive,
+    GetKeys,
+    ListDeletedAccounts,
+    ListLogins,
+    ListRevocations,
+    Login,
+    Logout,
+    OpenVerification,
+    RecordTokenLogins,
+    Refresh,
+    Register,
+    SendVerification,
+    SetMaintenance,
+    VerificationNeeded,
+)
+from shared.contract.bots import CreateBot, CreateBotToken, CreateHookAccount, DeleteBot, DeleteBotToken, ListBots
+from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import RequestError
 from shared.contract.events import MailRequested
+from shared.contract.exports import ExportLogins
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -72,51 +96,51 @@ def route(
     login = _counted(metrics.logins, use.login.login)
     recover = _counted(metrics.recoveries, use.recovery.recover)
     recover_by_ticket = _counted(metrics.recoveries, use.mail_recovery.recover)
-    bus.serve(on.REGISTER, register, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
-    bus.serve(on.LOGIN, login, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
-    bus.serve(on.RECOVER, recover, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
-    bus.serve(on.REQUEST_RECOVERY, use.mail_recovery.request, queue=_QUEUE)
-    bus.serve(on.RECOVER_BY_TICKET, recover_by_ticket, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
-    bus.serve(on.SET_SECURITY, use.recovery.set_security, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
-    bus.serve(on.CHANGE_PASSWORD, use.password_change.change, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
-    bus.serve(on.REFRESH, use.refreshing.refresh, queue=_QUEUE)
-    bus.serve(on.LIST_LOGINS, use.sessions.list, queue=_QUEUE)
-    bus.serve(on.END_LOGIN, use.sessions.end, queue=_QUEUE)
-    bus.serve(on.EXPORT_LOGINS, use.own_data.export, queue=_QUEUE)
-    bus.serve(on.LOGOUT, use.revocations.logout, queue=_QUEUE)
-    bus.serve(on.DELETE_ACCOUNT, use.deletion.delete, queue=_QUEUE)
-    bus.serve(on.LIST_DELETED_ACCOUNTS, use.deletion.list_deleted, queue=_QUEUE)
-    bus.serve(on.SEND_VERIFICATION, use.mailed_links.send, queue=_QUEUE)
-    bus.serve(on.OPEN_VERIFICATION, use.mailed_links.open, queue=_QUEUE)
-    bus.serve(on.DESCRIBE_VERIFICATION, use.mailed_links.describe, queue=_QUEUE)
+    bus.serve(Register.route, register, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(Login.route, login, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(Recover.route, recover, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(RequestRecovery.route, use.mail_recovery.request, queue=_QUEUE)
+    bus.serve(RecoverByTicket.route, recover_by_ticket, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(SetSecurity.route, use.recovery.set_security, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(ChangePassword.route, use.password_change.change, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(Refresh.route, use.refreshing.refresh, queue=_QUEUE)
+    bus.serve(ListLogins.route, use.sessions.list, queue=_QUEUE)
+    bus.serve(EndLogin.route, use.sessions.end, queue=_QUEUE)
+    bus.serve(ExportLogins.route, use.own_data.export, queue=_QUEUE)
+    bus.serve(Logout.route, use.revocations.logout, queue=_QUEUE)
+    bus.serve(DeleteAccount.route, use.deletion.delete, queue=_QUEUE)
+    bus.serve(ListDeletedAccounts.route, use.deletion.list_deleted, queue=_QUEUE)
+    bus.serve(SendVerification.route, use.mailed_links.send, queue=_QUEUE)
+    bus.serve(OpenVerification.route, use.mailed_links.open, queue=_QUEUE)
+    bus.serve(DescribeVerification.route, use.mailed_links.describe, queue=_QUEUE)
     _route_bots(bus, use, neighbours)
-    bus.serve(on.LOOK_UP_ACCOUNTS, use.directory.look_up, queue=_QUEUE)
-    bus.serve(on.FIND_INACTIVE, use.directory.find_inactive, queue=_QUEUE)
-    bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)
-    bus.serve(on.GET_KEYS, use.revocations.get_keys, queue=_QUEUE)
-    bus.serve(on.SET_MAINTENANCE, use.administration.set_maintenance, queue=_QUEUE)
-    bus.serve(on.FIND_USER, use.administration.find, queue=_QUEUE)
-    bus.serve(on.LIST_DUPLICATES, use.administration.list_duplicates, queue=_QUEUE)
-    bus.serve(on.SET_DISABLED, use.administration.set_disabled, queue=_QUEUE)
-    bus.serve(on.RESET_PASSWORD, use.administration.reset_password, queue=_QUEUE)
-    bus.serve(on.KICK, use.administration.kick, queue=_QUEUE)
+    bus.serve(LookUpAccounts.route, use.directory.look_up, queue=_QUEUE)
+    bus.serve(FindInactive.route, use.directory.find_inactive, queue=_QUEUE)
+    bus.serve(ListRevocations.route, use.revocations.list_revocations, queue=_QUEUE)
+    bus.serve(GetKeys.route, use.revocations.get_keys, queue=_QUEUE)
+    bus.serve(SetMaintenance.route, use.administration.set_maintenance, queue=_QUEUE)
+    bus.serve(FindUser.route, use.administration.find, queue=_QUEUE)
+    bus.serve(ListDuplicates.route, use.administration.list_duplicates, queue=_QUEUE)
+    bus.serve(SetDisabled.route, use.administration.set_disabled, queue=_QUEUE)
+    bus.serve(ResetPassword.route, use.administration.reset_password, queue=_QUEUE)
+    bus.serve(Kick.route, use.administration.kick, queue=_QUEUE)
     bus.serve(on.LIST_USER_LOGINS, use.administration.list_logins, queue=_QUEUE)
     bus.serve(on.END_USER_LOGIN, use.administration.end_login, queue=_QUEUE)
-    bus.serve(on.SEARCH_TRAIL, use.administration.search_trail, queue=_QUEUE)
-    bus.serve(on.RECORD_ACT, use.administration.record_act, queue=_QUEUE)
-    bus.serve(on.RECORD_TOKEN_LOGINS, use.trail.record_token_logins, queue=_QUEUE, concurrency=_TRAIL_BATCHES)
+    bus.serve(SearchTrail.route, use.administration.search_trail, queue=_QUEUE)
+    bus.serve(RecordAct.route, use.administration.record_act, queue=_QUEUE)
+    bus.serve(RecordTokenLogins.route, use.trail.record_token_logins, queue=_QUEUE, concurrency=_TRAIL_BATCHES)
     bus.serve(on.DELETE_USER, use.administration.delete, queue=_QUEUE)
     bus.consume(on.MAIL_REQUESTED, deliver_mail, pauses=_MAIL_RETRY_SECONDS)
 
 
 def _route_bots(bus: Bus, use: AuthUseCases, neighbours: Neighbours) -> None:
     bus.serve(on.END_BOT_TOKENS, use.bots.end_tokens, queue=_QUEUE)
-    bus.serve(on.CREATE_BOT, neighbours.gated(use.bots.create), queue=_QUEUE)
-    bus.serve(on.CREATE_HOOK_ACCOUNT, neighbours.gated(use.bots.create_hook_account), queue=_QUEUE)
-    bus.serve(on.LIST_BOTS, use.bots.list, queue=_QUEUE)
-    bus.serve(on.DELETE_BOT, use.bots.delete, queue=_QUEUE)
-    bus.serve(on.CREATE_BOT_TOKEN, use.bots.create_token, queue=_QUEUE)
-    bus.serve(on.DELETE_BOT_TOKEN, use.bots.delete_token, queue=_QUEUE)
+    bus.serve(CreateBot.route, neighbours.gated(use.bots.create), queue=_QUEUE)
+    bus.serve(CreateHookAccount.route, neighbours.gated(use.bots.create_hook_account), queue=_QUEUE)
+    bus.serve(ListBots.route, use.bots.list, queue=_QUEUE)
+    bus.serve(DeleteBot.route, use.bots.delete, queue=_QUEUE)
+    bus.serve(CreateBotToken.route, use.bots.create_token, queue=_QUEUE)
+    bus.serve(DeleteBotToken.route, use.bots.delete_token, queue=_QUEUE)
     bus.serve(on.CREATE_OPERATOR_BOT, neighbours.gated(use.operator_bots.create), queue=_QUEUE)
     bus.serve(on.LIST_ALL_BOTS, use.operator_bots.list, queue=_QUEUE)
     bus.serve(on.CREATE_ANY_BOT_TOKEN, use.operator_bots.create_token, queue=_QUEUE)

@@ -331,7 +331,7 @@ def _http(
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationResult]]:
     async def opened(ticket: str, code: str) -> VerificationResult:
         link = OpenVerification(ticket, code)
-        opening = bus.request(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True, nonce=new_nonce())
+        opening = bus.request(OpenVerification.route, link, seconds=5.0, retry=True, nonce=new_nonce())
         return (await opening).outcome
 
     return opened
@@ -340,6 +340,6 @@ def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationR
 def _describe_verification(bus: Bus) -> Callable[[str, str], Awaitable[Requester]]:
     async def described(ticket: str, code: str) -> Requester:
         link = DescribeVerification(ticket, code)
-        return await bus.request(subjects.DESCRIBE_VERIFICATION, link, seconds=5.0, retry=True)
+        return await bus.request(DescribeVerification.route, link, seconds=5.0, retry=True)
 
     return described

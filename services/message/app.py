@@ -34,7 +34,7 @@ from shared.bus.deletions import DeletionReconciler
 from shared.bus.neighbours import Neighbours
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
-from shared.contract.subjects import GET_MEMBERSHIP, HEARTBEAT, LIST_CHATS, PRESENCE_INCOMPLETE
+from shared.contract.subjects import HEARTBEAT, PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
@@ -62,10 +62,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     database = Database(url, name="message", pool_size=settings.database.pool_size, registry=registry, tracer=tracer)
 
     async def membership(request: GetMembership) -> Membership:
-        return await bus.request(GET_MEMBERSHIP, request, seconds=_MEMBERSHIP_SECONDS, retry=True)
+        return await bus.request(GetMembership.route, request, seconds=_MEMBERSHIP_SECONDS, retry=True)
 
     async def list_chats(request: ListChats) -> ChatList:
-        return await bus.request(LIST_CHATS, request, seconds=_LIST_SECONDS, retry=True)
+        return await bus.request(ListChats.route, request, seconds=_LIST_SECONDS, retry=True)
 
     store, rosters = MessageStore(database), RosterCache(membership, metrics)
     neighbours = Neighbours(bus, "message", partial(database.read, database_state))

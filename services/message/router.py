@@ -12,7 +12,22 @@ from services.message.service.text_search import TextSearch
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.audit import FindMessage, StoredMessage
-from shared.contract.message import PostMessages
+from shared.contract.message import (
+    ChangeMessage,
+    GetChanges,
+    GetHeads,
+    GetHistory,
+    GetQuoted,
+    GetUnread,
+    MarkRead,
+    PostMessages,
+    Sync,
+    SyncChat,
+)
+from shared.contract.reactions import FindReactors
+from shared.contract.receipts import FindReaders, FindReadIndexes
+from shared.contract.resume import Resume
+from shared.contract.search import SearchMessages
 from shared.contract.session import MembershipVersions
 
 _QUEUE = "message"
@@ -36,23 +51,23 @@ def route(
     receive_versions: ReceiveVersions,
 ) -> None:
     """What any replica serves."""
-    bus.serve_deferred(on.POST_MESSAGES, submit, queue=_QUEUE)
-    bus.serve(on.SYNC, queries.sync, queue=_QUEUE)
-    bus.serve(on.RESUME, queries.resume, queue=_QUEUE)
-    bus.serve(on.SYNC_CHAT, queries.sync_chat, queue=_QUEUE)
-    bus.serve(on.GET_HISTORY, queries.history, queue=_QUEUE)
-    bus.serve(on.GET_UNREAD, queries.unread, queue=_QUEUE)
-    bus.serve(on.CHANGE_MESSAGE, changes.change, queue=_QUEUE)
-    bus.serve(on.GET_CHANGES, changes.changes, queue=_QUEUE)
-    bus.serve(on.FIND_REACTORS, changes.reactors, queue=_QUEUE)
-    bus.serve(on.GET_QUOTED, queries.quoted, queue=_QUEUE)
-    bus.serve(on.SEARCH, search.search, queue=_QUEUE)
-    bus.serve(on.GET_HEADS, queries.heads, queue=_QUEUE)
-    bus.serve(on.MARK_READ, queries.mark_read, queue=_QUEUE)
-    bus.serve(on.FIND_READ_INDEXES, queries.read_indexes, queue=_QUEUE)
-    bus.serve(on.FIND_READERS, queries.readers, queue=_QUEUE)
+    bus.serve_deferred(PostMessages.route, submit, queue=_QUEUE)
+    bus.serve(Sync.route, queries.sync, queue=_QUEUE)
+    bus.serve(Resume.route, queries.resume, queue=_QUEUE)
+    bus.serve(SyncChat.route, queries.sync_chat, queue=_QUEUE)
+    bus.serve(GetHistory.route, queries.history, queue=_QUEUE)
+    bus.serve(GetUnread.route, queries.unread, queue=_QUEUE)
+    bus.serve(ChangeMessage.route, changes.change, queue=_QUEUE)
+    bus.serve(GetChanges.route, changes.changes, queue=_QUEUE)
+    bus.serve(FindReactors.route, changes.reactors, queue=_QUEUE)
+    bus.serve(GetQuoted.route, queries.quoted, queue=_QUEUE)
+    bus.serve(SearchMessages.route, search.search, queue=_QUEUE)
+    bus.serve(GetHeads.route, queries.heads, queue=_QUEUE)
+    bus.serve(MarkRead.route, queries.mark_read, queue=_QUEUE)
+    bus.serve(FindReadIndexes.route, queries.read_indexes, queue=_QUEUE)
+    bus.serve(FindReaders.route, queries.readers, queue=_QUEUE)
     bus.serve(on.ERASE_READ_STATE, queries.erase_account, queue=_QUEUE)
-    bus.serve(on.FIND_MESSAGE, find, queue=_QUEUE)
+    bus.serve(FindMessage.route, find, queue=_QUEUE)
     bus.consume(on.ACCOUNT_DELETED, queries.account_deleted)
     bus.subscribe(on.NEW_VERSIONS, lambda data: receive_versions(_decode_versions(data)))
 

@@ -16,7 +16,7 @@ from services.session.adapters.message_heads import MessageReader
 from services.session.adapters.outgoing_hooks import DeadHooks, HttpHookPoster
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
-from services.session.router import route, route_hooks, route_made, route_members, route_reports
+from services.session.router import route
 from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
@@ -70,13 +70,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, presence, metrics, settings)
     neighbours = Neighbours(bus, "session", partial(database.read, database_state))
-    route(bus, accounts, chats, Friends(database, notifier, settings), system, neighbours)
-    route_members(bus, memberships, Moderation(database, notifier, settings))
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
-    outgoing = OutgoingHooks(database, notifier, reader, makers, settings)
-    route_hooks(bus, Hooks(database, makers, auth_accounts, settings), outgoing, delivery)
-    route_made(bus, MadeByAccounts(database, notifier))
-    route_reports(bus, Reports(database, reader, metrics, settings.limits))
+    others = (
+        memberships, Friends(database, notifier, settings), Moderation(database, notifier, settings),
+        Hooks(database, makers, auth_accounts, settings), OutgoingHooks(database, notifier, reader, makers, settings),
+        MadeByAccounts(database, notifier), Reports(database, reader, metrics, settings.limits),
+    )  # fmt: skip
+    route(bus, neighbours, accounts, chats, system, delivery, *others)
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     checks: dict[str, Check] = {

@@ -25,7 +25,8 @@ from shared.bus.requester_clocks import RequesterClocks, is_late
 from shared.bus.responder import Responder
 from shared.bus.streams import EventStreams, ignore_probe
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.subjects import STREAM, Route, Topic, health_inbox
+from shared.contract.routes import Route
+from shared.contract.subjects import STREAM, Topic, health_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log

@@ -10,7 +10,6 @@ from shared.contract.auth import ListDeletedAccounts
 from shared.contract.errors import RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.subjects import LIST_DELETED_ACCOUNTS
 from shared.tasks import Tasks, growing_pauses
 from shared.telemetry import log
 
@@ -92,6 +91,6 @@ class DeletionReconciler:
     async def _next_page(self, after: AccountId) -> list[AccountId]:
         request = ListDeletedAccounts(after)
         page = await self._bus.request(
-            LIST_DELETED_ACCOUNTS, request, seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False
+            ListDeletedAccounts.route, request, seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False
         )
         return page.accounts

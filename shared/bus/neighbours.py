@@ -11,14 +11,13 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.installation import DatabaseState, DescribeDatabase
 from shared.contract.message import GetHeads
+from shared.contract.routes import Route
 from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
     DESCRIBE_AUTH_DATABASE,
     DESCRIBE_MESSAGE_DATABASE,
     DESCRIBE_SESSION_DATABASE,
     ERASE_PROFILE,
-    GET_HEADS,
-    Route,
 )
 from shared.installation import require_together
 from shared.tasks import growing_pauses
@@ -52,7 +51,7 @@ class _Holder(NamedTuple):
 
 _HOLDERS = {
     "auth": _Holder("session", ERASE_PROFILE, EraseAccount(NO_ACCOUNT)),
-    "session": _Holder("message", GET_HEADS, GetHeads([])),
+    "session": _Holder("message", GetHeads.route, GetHeads([])),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared.contract.errors import Failure, RequestError
-from shared.contract.subjects import Route
+from shared.contract.routes import Route
 
 R = TypeVar("R")
 

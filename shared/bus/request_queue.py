@@ -12,7 +12,7 @@ from prometheus_client import Histogram
 
 from shared.bus.requester_clocks import is_forgotten, is_late
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.subjects import Route
+from shared.contract.routes import Route
 from shared.request_nonce import request_content, request_nonce
 from shared.tasks import Tasks
 from shared.telemetry import log, trace, trace_id_of

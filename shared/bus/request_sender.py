@@ -17,7 +17,7 @@ from shared.bus.request_queue import NONCE_HEADER
 from shared.bus.requester_clocks import deadline_headers
 from shared.clock import steady_ms
 from shared.contract.errors import RequestError
-from shared.contract.subjects import Route
+from shared.contract.routes import Route
 from shared.telemetry import log, new_trace, trace, traceparent
 
 if TYPE_CHECKING:

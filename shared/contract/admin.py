@@ -5,16 +5,7 @@ import msgspec
 from shared.contract.auth import IdentifierKind
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ProfileSummary
-
-
-class FindUser(msgspec.Struct):
-    """The account with an identifier; `not_found` for an unknown or deleted one."""
-
-    kind: IdentifierKind
-    identifier: str
-
-    def __repr__(self) -> str:
-        return f"FindUser({self.kind})"
+from shared.contract.routes import Ack, Routed
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +26,16 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     email_verified: bool = False
 
 
-class ListDuplicates(msgspec.Struct):
-    """Asks for accounts that identifiers do not tell apart, up to 100 groups of each kind."""
+class FindUser(msgspec.Struct):
+    """The account with an identifier; `not_found` for an unknown or deleted one."""
+
+    route = Routed("auth.admin.find", UserView)
+
+    kind: IdentifierKind
+    identifier: str
+
+    def __repr__(self) -> str:
+        return f"FindUser({self.kind})"
 
 
 class Duplicates(msgspec.Struct, frozen=True):
@@ -46,9 +45,17 @@ class Duplicates(msgspec.Struct, frozen=True):
     emails: list[list[AccountId]]
 
 
+class ListDuplicates(msgspec.Struct):
+    """Asks for accounts that identifiers do not tell apart, up to 100 groups of each kind."""
+
+    route = Routed("auth.admin.duplicates", Duplicates)
+
+
 class SetDisabled(msgspec.Struct):
     """Disables or enables an account. Disabling revokes its tokens, closes its connections and rejects its logins.
     `not_found` for an unknown account."""
+
+    route = Routed("auth.admin.disable", Ack)
 
     account: AccountId
     disabled: bool
@@ -56,6 +63,8 @@ class SetDisabled(msgspec.Struct):
 
 class ResetPassword(msgspec.Struct):
     """Replaces all secrets of an account and revokes its tokens. `not_found` for an unknown account."""
+
+    route = Routed("auth.admin.reset", Ack)
 
     account: AccountId
     password: str
@@ -66,6 +75,8 @@ class ResetPassword(msgspec.Struct):
 
 class Kick(msgspec.Struct):
     """Closes all connections of an account, which may log in again at once."""
+
+    route = Routed("auth.admin.kick", Ack)
 
     account: AccountId
 
@@ -89,19 +100,11 @@ class Act(msgspec.Struct, frozen=True):
 class RecordAct(msgspec.Struct):
     """Records an act that another service, or the operator's command itself, carries out."""
 
+    route = Routed("auth.admin.record", Ack)
+
     act: str
     account: AccountId = NO_ACCOUNT
     detail: str = ""
-
-
-class SearchTrail(msgspec.Struct):
-    """One page, newest first, of acts on an account (0: on any), of one kind (empty: any), not older than `since` (Unix
-    milliseconds), with numbers below `before` (0: any)."""
-
-    account: AccountId = NO_ACCOUNT
-    act: str = ""
-    since: int = 0
-    before: int = 0
 
 
 class Trail(msgspec.Struct, frozen=True):
@@ -111,15 +114,19 @@ class Trail(msgspec.Struct, frozen=True):
     more: bool = False
 
 
+class SearchTrail(msgspec.Struct):
+    """One page, newest first, of acts on an account (0: on any), of one kind (empty: any), not older than `since` (Unix
+    milliseconds), with numbers below `before` (0: any)."""
+
+    route = Routed("auth.admin.trail", Trail)
+
+    account: AccountId = NO_ACCOUNT
+    act: str = ""
+    since: int = 0
+    before: int = 0
+
+
 # Notices: messages of the system account to each recipient, in a chat of the two
-
-
-class ListAccounts(msgspec.Struct):
-    """The accounts that can receive notices, in order of their numbers, one page after `after`. `online`: only
-    connected accounts; `unavailable` when presence is unknown."""
-
-    after: AccountId = NO_ACCOUNT
-    online: bool = False
 
 
 class AccountList(msgspec.Struct, frozen=True):
@@ -129,10 +136,14 @@ class AccountList(msgspec.Struct, frozen=True):
     last: AccountId = NO_ACCOUNT
 
 
-class OpenNotices(msgspec.Struct):
-    """Finds or creates the chats of the system account with these accounts, at most 500 at once."""
+class ListAccounts(msgspec.Struct):
+    """The accounts that can receive notices, in order of their numbers, one page after `after`. `online`: only
+    connected accounts; `unavailable` when presence is unknown."""
 
-    accounts: list[AccountId]
+    route = Routed("session.admin.accounts", AccountList)
+
+    after: AccountId = NO_ACCOUNT
+    online: bool = False
 
 
 class NoticesOpened(msgspec.Struct, frozen=True):
@@ -140,3 +151,11 @@ class NoticesOpened(msgspec.Struct, frozen=True):
 
     chats: dict[AccountId, ChatId]
     face: ProfileSummary
+
+
+class OpenNotices(msgspec.Struct):
+    """Finds or creates the chats of the system account with these accounts, at most 500 at once."""
+
+    route = Routed("session.admin.notices", NoticesOpened)
+
+    accounts: list[AccountId]

@@ -8,16 +8,7 @@ import msgspec
 
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair
-
-
-class FindMessage(msgspec.Struct):
-    """One stored message: by chat and index (0: the chat's last), or (chat 0) by id, or (id 0) by its nonce.
-    `not_found` for none."""
-
-    chat: ChatId = ChatId(0)
-    index: int = 0
-    id: MessageId = MessageId(0)
-    nonce: Nonce = Nonce(0)
+from shared.contract.routes import Routed
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +30,16 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
     nodes: dict[AccountId, list[NodeId]] | None = None
 
 
-class LocateMessage(msgspec.Struct):
-    """To every edge: what it knows of this message for these accounts. `time`: of the commit."""
+class FindMessage(msgspec.Struct):
+    """One stored message: by chat and index (0: the chat's last), or (chat 0) by id, or (id 0) by its nonce.
+    `not_found` for none."""
 
-    chat: ChatId
-    index: int
-    time: int
-    nonce: Nonce
-    accounts: list[AccountId]
+    route = Routed("message.find", StoredMessage)
+
+    chat: ChatId = ChatId(0)
+    index: int = 0
+    id: MessageId = MessageId(0)
+    nonce: Nonce = Nonce(0)
 
 
 class DeliveryStage(StrEnum):
@@ -125,12 +118,26 @@ class MessageAtEdge(msgspec.Struct, frozen=True, kw_only=True):
     accounts: list[LocalState] = []
 
 
-class TraceMessages(msgspec.Struct):
-    """To every edge: the messages of the request with this trace id."""
+class LocateMessage(msgspec.Struct):
+    """To every edge: what it knows of this message for these accounts. `time`: of the commit."""
 
-    trace: str
+    route = Routed("edge.all.locate", MessageAtEdge)
+
+    chat: ChatId
+    index: int
+    time: int
+    nonce: Nonce
+    accounts: list[AccountId]
 
 
 class TracedMessages(msgspec.Struct, frozen=True):
     node: NodeId
     nonces: list[Nonce]
+
+
+class TraceMessages(msgspec.Struct):
+    """To every edge: the messages of the request with this trace id."""
+
+    route = Routed("edge.all.trace", TracedMessages)
+
+    trace: str

@@ -7,6 +7,7 @@ import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.contract.model import Secret
+from shared.contract.routes import Ack, Routed
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -19,9 +20,50 @@ class Origin(msgspec.Struct, frozen=True):
     client: str = ""
 
 
+class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
+    """A successful registration or login. `token` is a JWT of login session `sid`; session creates a missing profile
+    from the other fields."""
+
+    account: AccountId
+    sid: str
+    token: str
+    expires: int
+    """Unix seconds."""
+    uuid: str
+    nickname: str
+    icon_id: int = 0
+    signature: str = ""
+    vip: int = 0
+    created: int = 0
+    """Unix milliseconds."""
+    lobby: bool = False
+    revision: int = 0
+    """The highest revocation number at this login, also in its token: only later revocations end it."""
+    refresh: str = ""
+    """The refresh token, if the request asked for one."""
+    refresh_expires: int = 0
+    """Unix seconds."""
+
+    def __repr__(self) -> str:
+        return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
+
+
+class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
+    """The request is pending until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
+
+    ticket: str
+    expires: int
+    """Unix milliseconds."""
+
+
+LoginReply = Authenticated | VerificationNeeded
+
+
 class Register(msgspec.Struct, kw_only=True):
     """Creates an account. Fails with `conflict` and the taken `field`. An account without identifiers has only its OC
     number (v0's `nick`)."""
+
+    route = Routed[LoginReply]("auth.register", LoginReply)  # type: ignore[arg-type]
 
     secret: Secret
     nickname: str
@@ -59,6 +101,8 @@ class IdentifierKind(StrEnum):
 class Login(msgspec.Struct, kw_only=True):
     """Login by secret. An unknown account and a wrong secret fail alike (`unauthenticated`), in the same time."""
 
+    route = Routed[LoginReply]("auth.login", LoginReply, reads=True)  # type: ignore[arg-type]
+
     kind: IdentifierKind
     identifier: str
     secret: Secret
@@ -69,46 +113,6 @@ class Login(msgspec.Struct, kw_only=True):
     device: str = ""
     base_url: str = ""
     """`http://host:port` at the start of a link, if the login mails one that verifies the account's address."""
-
-
-class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
-    """A successful registration or login. `token` is a JWT of login session `sid`; session creates a missing profile
-    from the other fields."""
-
-    account: AccountId
-    sid: str
-    token: str
-    expires: int
-    """Unix seconds."""
-    uuid: str
-    nickname: str
-    icon_id: int = 0
-    signature: str = ""
-    vip: int = 0
-    created: int = 0
-    """Unix milliseconds."""
-    lobby: bool = False
-    revision: int = 0
-    """The highest revocation number at this login, also in its token: only later revocations end it."""
-    refresh: str = ""
-    """The refresh token, if the request asked for one."""
-    refresh_expires: int = 0
-    """Unix seconds."""
-
-    def __repr__(self) -> str:
-        return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
-
-
-class Refresh(msgspec.Struct):
-    """Replaces a refresh token, which is spent then. Fails with `unauthenticated` for one that is unknown, expired or
-    spent; a spent one also ends its login, unless it comes back within `auth.refresh_grace_seconds` and before its
-    successor is used: then the reply has the same successor again."""
-
-    refresh: str
-    origin: Origin = Origin()
-
-    def __repr__(self) -> str:
-        return "Refresh(***)"
 
 
 class Refreshed(msgspec.Struct, frozen=True):
@@ -125,32 +129,29 @@ class Refreshed(msgspec.Struct, frozen=True):
         return f"Refreshed(account={self.account}, sid={self.sid!r}, ***)"
 
 
-class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
-    """The request is pending until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
+class Refresh(msgspec.Struct):
+    """Replaces a refresh token, which is spent then. Fails with `unauthenticated` for one that is unknown, expired or
+    spent; a spent one also ends its login, unless it comes back within `auth.refresh_grace_seconds` and before its
+    successor is used: then the reply has the same successor again."""
 
-    ticket: str
-    expires: int
-    """Unix milliseconds."""
+    route = Routed("auth.refresh", Refreshed)
+
+    refresh: str
+    origin: Origin = Origin()
+
+    def __repr__(self) -> str:
+        return "Refresh(***)"
 
 
 class SendVerification(msgspec.Struct):
     """Mails the one-time link of a ticket (v2: 14). A repeated request mails it again, a few times."""
 
+    route = Routed("auth.send_verification", Ack)
+
     ticket: str
     origin: Origin = Origin()
     base_url: str = ""
     """`http://host:port` at the start of the link."""
-
-
-class DescribeVerification(msgspec.Struct):
-    """Asks who has requested what the link would confirm, for the page of its button. Confirms nothing. Fails with
-    `not_found` for a link that is wrong or has expired."""
-
-    ticket: str
-    code: str
-
-    def __repr__(self) -> str:
-        return f"DescribeVerification({self.ticket!r}, ***)"
 
 
 class Requester(msgspec.Struct, frozen=True):
@@ -163,8 +164,27 @@ class Requester(msgspec.Struct, frozen=True):
     time: int = 0
 
 
+class DescribeVerification(msgspec.Struct):
+    """Asks who has requested what the link would confirm, for the page of its button. Confirms nothing. Fails with
+    `not_found` for a link that is wrong or has expired."""
+
+    route = Routed("auth.describe_verification", Requester)
+
+    ticket: str
+    code: str
+
+    def __repr__(self) -> str:
+        return f"DescribeVerification({self.ticket!r}, ***)"
+
+
+class Opened(msgspec.Struct, frozen=True):
+    outcome: Literal["passed", "wrong", "expired"]
+
+
 class OpenVerification(msgspec.Struct):
     """The link was opened: `/verify/<ticket>.<code>`. A wrong code leaves the right one valid."""
+
+    route = Routed("auth.open_verification", Opened)
 
     ticket: str
     code: str
@@ -173,41 +193,12 @@ class OpenVerification(msgspec.Struct):
         return f"OpenVerification({self.ticket!r}, ***)"
 
 
-class Opened(msgspec.Struct, frozen=True):
-    outcome: Literal["passed", "wrong", "expired"]
-
-
-class Recover(msgspec.Struct, kw_only=True):
-    """Sets a new password by the answer to the security question. An unknown account, no stored answer, a wrong
-    question and a wrong answer fail alike (`unauthenticated`), in the same time, and count as failed logins. Revokes
-    the account's tokens and closes its connections."""
-
-    username: str
-    """Or an e-mail address, or an OC number (IdentifierKind.ANY)."""
-    question_id: int
-    answer: str
-    secret: Secret
-    origin: Origin = Origin()
-
-    def __repr__(self) -> str:
-        return f"Recover(username={self.username!r}, question_id={self.question_id}, ***)"
-
-
-class SetSecurity(msgspec.Struct):
-    """Replaces the security question and its answer; an empty answer switches recovery off."""
-
-    question_id: int
-    answer: str
-    actor: AccountId = NO_ACCOUNT
-
-    def __repr__(self) -> str:
-        return f"SetSecurity(question_id={self.question_id}, actor={self.actor}, ***)"
-
-
 class DeleteAccount(msgspec.Struct):
     """Erases an account in all services (v2: 16). The reply follows auth's commit and the confirmation of every
     reachable service, within 2 s; a durable event reaches the others. `secret`: of dialects that require it; a wrong
     one is `unauthenticated`, and counts as a failed login."""
+
+    route = Routed("auth.delete_account", Ack)
 
     actor: AccountId = NO_ACCOUNT
     secret: Secret | None = None
@@ -217,22 +208,18 @@ class DeleteAccount(msgspec.Struct):
         return f"DeleteAccount(actor={self.actor}, ***)"
 
 
-class ListDeletedAccounts(msgspec.Struct):
-    """The next deleted accounts with an id above `after`, in order. Other services compare their data with it."""
-
-    after: AccountId = NO_ACCOUNT
-
-
 class DeletedAccounts(msgspec.Struct, frozen=True):
     """A page; an empty one is the end."""
 
     accounts: list[AccountId]
 
 
-class FindInactive(msgspec.Struct):
-    """At most 1,000 accounts. What an account has made acts only while the account itself may."""
+class ListDeletedAccounts(msgspec.Struct):
+    """The next deleted accounts with an id above `after`, in order. Other services compare their data with it."""
 
-    accounts: list[AccountId]
+    route = Routed("auth.deleted_accounts", DeletedAccounts)
+
+    after: AccountId = NO_ACCOUNT
 
 
 class InactiveAccounts(msgspec.Struct, frozen=True):
@@ -241,10 +228,12 @@ class InactiveAccounts(msgspec.Struct, frozen=True):
     accounts: list[AccountId]
 
 
-class ListLogins(msgspec.Struct):
-    """The logins of an account with valid tokens."""
+class FindInactive(msgspec.Struct):
+    """At most 1,000 accounts. What an account has made acts only while the account itself may."""
 
-    actor: AccountId = NO_ACCOUNT
+    route = Routed("auth.inactive", InactiveAccounts)
+
+    accounts: list[AccountId]
 
 
 class LoginView(msgspec.Struct, frozen=True):
@@ -267,8 +256,18 @@ class Logins(msgspec.Struct, frozen=True):
     logins: list[LoginView]
 
 
+class ListLogins(msgspec.Struct):
+    """The logins of an account with valid tokens."""
+
+    route = Routed("auth.list_logins", Logins, reads=True)
+
+    actor: AccountId = NO_ACCOUNT
+
+
 class EndLogin(msgspec.Struct):
     """Revokes the token of one listed login and closes its connections. `not_found` for any other."""
+
+    route = Routed("auth.end_login", Ack)
 
     sid: str
     actor: AccountId = NO_ACCOUNT
@@ -278,6 +277,8 @@ class ChangePassword(msgspec.Struct, kw_only=True):
     """Replaces all secrets of an account by a new one. All its logins end; the reply, Authenticated, is a new one in
     place of the caller's (`caller_sid`), whose device it has, and its `revision` is that of the revocation.
     `unauthenticated` for a wrong old secret, which counts as a failed login."""
+
+    route = Routed("auth.change_password", Authenticated)
 
     old: Secret
     new: Secret
@@ -293,6 +294,8 @@ class ChangePassword(msgspec.Struct, kw_only=True):
 
 class Logout(msgspec.Struct):
     """Ends one login session and revokes its tokens."""
+
+    route = Routed("auth.logout", Ack)
 
     sid: str
     actor: AccountId = NO_ACCOUNT
@@ -314,13 +317,9 @@ class RecordTokenLogins(msgspec.Struct):
     """For the audit trail: edges verify tokens by themselves. At most MAX_TOKEN_LOGINS; a repetition within a day adds
     nothing."""
 
+    route = Routed("auth.token_logins", Ack)
+
     logins: list[TokenLogin]
-
-
-class ListRevocations(msgspec.Struct):
-    """Requests the revocations after number `since`, the maintenance flag, the keys that verify tokens."""
-
-    since: int = 0
 
 
 class Revocation(msgspec.Struct, array_like=True, frozen=True):
@@ -346,8 +345,12 @@ class Revocations(msgspec.Struct, frozen=True):
     now: int = 0
 
 
-class GetKeys(msgspec.Struct):
-    """The public keys that verify tokens."""
+class ListRevocations(msgspec.Struct):
+    """Requests the revocations after number `since`, the maintenance flag, the keys that verify tokens."""
+
+    route = Routed("auth.watch", Revocations)
+
+    since: int = 0
 
 
 class PublicKey(msgspec.Struct, frozen=True):
@@ -361,7 +364,15 @@ class Keys(msgspec.Struct, frozen=True):
     keys: list[PublicKey]
 
 
+class GetKeys(msgspec.Struct):
+    """The public keys that verify tokens."""
+
+    route = Routed("auth.keys", Keys)
+
+
 class SetMaintenance(msgspec.Struct):
     """Switches the maintenance mode; published to every edge."""
+
+    route = Routed("auth.maintenance", Ack)
 
     on: bool

@@ -6,6 +6,7 @@ import msgspec
 
 from shared.contract.auth import Origin
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.routes import Ack, Routed
 
 
 class TokenScope(StrEnum):
@@ -17,25 +18,6 @@ class TokenScope(StrEnum):
     MANAGE = "manage"
 
 
-class CreateBot(msgspec.Struct):
-    """Makes a bot of the account `actor`. `nonce` as in CreateLink. Errors: `limit` for too many bots, `forbidden` for
-    a bot as its owner, `rate_limited` as a registration."""
-
-    nickname: str
-    actor: AccountId = NO_ACCOUNT
-    origin: Origin = Origin()
-    nonce: str = ""
-
-
-class CreateHookAccount(msgspec.Struct):
-    """Makes the account by which an incoming webhook posts: a bot that nobody logs in to. Requested by session.
-    `signature`: of its profile, which names the maker. Errors: `rate_limited`, `invalid` for a name."""
-
-    name: str
-    signature: str
-    maker: AccountId
-
-
 class CreatedBot(msgspec.Struct, frozen=True):
     """`created`: Unix milliseconds. Session creates the profile from it."""
 
@@ -45,11 +27,27 @@ class CreatedBot(msgspec.Struct, frozen=True):
     created: int
 
 
-class ListBots(msgspec.Struct):
-    """The bots of an account above `after`; an operator's request lists those of all accounts."""
+class CreateHookAccount(msgspec.Struct):
+    """Makes the account by which an incoming webhook posts: a bot that nobody logs in to. Requested by session.
+    `signature`: of its profile, which names the maker. Errors: `rate_limited`, `invalid` for a name."""
 
+    route = Routed("auth.create_hook_account", CreatedBot)
+
+    name: str
+    signature: str
+    maker: AccountId
+
+
+class CreateBot(msgspec.Struct):
+    """Makes a bot of the account `actor`. `nonce` as in CreateLink. Errors: `limit` for too many bots, `forbidden` for
+    a bot as its owner, `rate_limited` as a registration."""
+
+    route = Routed("auth.create_bot", CreatedBot)
+
+    nickname: str
     actor: AccountId = NO_ACCOUNT
-    after: AccountId = NO_ACCOUNT
+    origin: Origin = Origin()
+    nonce: str = ""
 
 
 class BotTokenView(msgspec.Struct, frozen=True):
@@ -79,23 +77,22 @@ class BotList(msgspec.Struct, frozen=True):
     more: bool = False
 
 
+class ListBots(msgspec.Struct):
+    """The bots of an account above `after`; an operator's request lists those of all accounts."""
+
+    route = Routed("auth.list_bots", BotList, reads=True)
+
+    actor: AccountId = NO_ACCOUNT
+    after: AccountId = NO_ACCOUNT
+
+
 class DeleteBot(msgspec.Struct):
     """Deletes a bot of the account `actor` (`not_found` for any other), as an account is deleted."""
 
-    bot: AccountId
-    actor: AccountId = NO_ACCOUNT
-
-
-class CreateBotToken(msgspec.Struct):
-    """Makes a token of a bot. `days` 0: as long as `auth.bot_token_days` permits; more are as many. `nonce` as in
-    CreateLink. Errors: `not_found` for a bot of another owner, `limit` for too many tokens, `invalid`."""
+    route = Routed("auth.delete_bot", Ack)
 
     bot: AccountId
-    name: str
-    scopes: list[str]
-    days: int = 0
     actor: AccountId = NO_ACCOUNT
-    nonce: str = ""
 
 
 class CreatedBotToken(msgspec.Struct, frozen=True):
@@ -109,8 +106,24 @@ class CreatedBotToken(msgspec.Struct, frozen=True):
         return f"CreatedBotToken({self.sid!r}, ***)"
 
 
+class CreateBotToken(msgspec.Struct):
+    """Makes a token of a bot. `days` 0: as long as `auth.bot_token_days` permits; more are as many. `nonce` as in
+    CreateLink. Errors: `not_found` for a bot of another owner, `limit` for too many tokens, `invalid`."""
+
+    route = Routed("auth.create_bot_token", CreatedBotToken)
+
+    bot: AccountId
+    name: str
+    scopes: list[str]
+    days: int = 0
+    actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
+
+
 class DeleteBotToken(msgspec.Struct):
     """Revokes a token, which ends its connections. `not_found` for any other than a bot's own."""
+
+    route = Routed("auth.delete_bot_token", Ack)
 
     bot: AccountId
     sid: str

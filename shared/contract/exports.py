@@ -5,14 +5,7 @@ import msgspec
 from shared.contract.auth import LoginView, Origin
 from shared.contract.bots import BotView
 from shared.contract.ids import NO_ACCOUNT, AccountId
-
-
-class ExportLogins(msgspec.Struct):
-    """Requests what auth stores of an account, without its secrets. Each is recorded in the audit trail; `rate_limited`
-    beyond `limits.exports_per_account`."""
-
-    actor: AccountId = NO_ACCOUNT
-    origin: Origin = Origin()
+from shared.contract.routes import Routed
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,3 +22,13 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "AccountRecord(***)"
+
+
+class ExportLogins(msgspec.Struct):
+    """Requests what auth stores of an account, without its secrets. Each is recorded in the audit trail; `rate_limited`
+    beyond `limits.exports_per_account`."""
+
+    route = Routed("auth.export_logins", AccountRecord)
+
+    actor: AccountId = NO_ACCOUNT
+    origin: Origin = Origin()

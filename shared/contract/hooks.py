@@ -3,17 +3,7 @@
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-
-
-class CreateHook(msgspec.Struct):
-    """The owner or an admin of a group makes a hook: who has its secret posts as the hook, while its maker manages the
-    group. `name`: that of the hook's account. `nonce` as in CreateLink. Error: `limit` for too many hooks of a
-    group."""
-
-    chat: ChatId
-    name: str
-    actor: AccountId = NO_ACCOUNT
-    nonce: str = ""
+from shared.contract.routes import Ack, Forwarded, Routed
 
 
 class CreatedHook(msgspec.Struct, frozen=True):
@@ -28,11 +18,17 @@ class CreatedHook(msgspec.Struct, frozen=True):
         return f"CreatedHook({self.hook}, ***)"
 
 
-class ListHooks(msgspec.Struct):
-    """Requests the hooks of a group; only the owner and the admins may (`forbidden`)."""
+class CreateHook(Forwarded):
+    """The owner or an admin of a group makes a hook: who has its secret posts as the hook, while its maker manages the
+    group. `name`: that of the hook's account. `nonce` as in CreateLink. Error: `limit` for too many hooks of a
+    group."""
+
+    route = Routed("session.create_hook", CreatedHook)
 
     chat: ChatId
+    name: str
     actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
 
 
 class HookView(msgspec.Struct, frozen=True):
@@ -53,22 +49,23 @@ class HookList(msgspec.Struct, frozen=True):
     hooks: list[HookView]
 
 
-class DeleteHook(msgspec.Struct):
+class ListHooks(Forwarded):
+    """Requests the hooks of a group; only the owner and the admins may (`forbidden`)."""
+
+    route = Routed("session.list_hooks", HookList, reads=True)
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class DeleteHook(Forwarded):
     """The owner or an admin deletes a hook (idempotent)."""
+
+    route = Routed("session.delete_hook", Ack)
 
     chat: ChatId
     hook: str
     actor: AccountId = NO_ACCOUNT
-
-
-class FindHook(msgspec.Struct):
-    """`digest`: the sha256 of a secret in hex. Errors: `not_found`, `forbidden` while the maker may not manage the
-    group."""
-
-    digest: str
-
-    def __repr__(self) -> str:
-        return "FindHook(***)"
 
 
 class FoundHook(msgspec.Struct, frozen=True):
@@ -79,3 +76,15 @@ class FoundHook(msgspec.Struct, frozen=True):
     name: str
     by: AccountId
     account: AccountId = NO_ACCOUNT
+
+
+class FindHook(msgspec.Struct):
+    """`digest`: the sha256 of a secret in hex. Errors: `not_found`, `forbidden` while the maker may not manage the
+    group."""
+
+    route = Routed("session.find_hook", FoundHook)
+
+    digest: str
+
+    def __repr__(self) -> str:
+        return "FindHook(***)"

@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.routes import Ack, Routed
 
 MADE_LISTED = 1_000
 """Webhooks, and links, in one reply."""
@@ -33,12 +34,6 @@ class MadeLink(msgspec.Struct, frozen=True):
         return f"MadeLink(***, {self.chat})"
 
 
-class ListMade(msgspec.Struct):
-    """Requests the webhooks and links that an account has made."""
-
-    actor: AccountId = NO_ACCOUNT
-
-
 class Made(msgspec.Struct, frozen=True):
     """The newest of each kind first, at most MADE_LISTED."""
 
@@ -46,19 +41,21 @@ class Made(msgspec.Struct, frozen=True):
     links: list[MadeLink]
 
 
-class EndMade(msgspec.Struct):
-    """To session: deletes the webhooks and links that an account has made. To auth: revokes the tokens of its bots.
-    Idempotent."""
+class ListMade(msgspec.Struct):
+    """Requests the webhooks and links that an account has made."""
+
+    route = Routed("session.made", Made, reads=True)
 
     actor: AccountId = NO_ACCOUNT
 
 
-class ListAllHooks(msgspec.Struct):
-    """An operator's request for the webhooks of a group, of an account, or of all (0), above `after`."""
+class EndMade(msgspec.Struct):
+    """To session: deletes the webhooks and links that an account has made. To auth: revokes the tokens of its bots.
+    Idempotent."""
 
-    chat: ChatId = ChatId(0)
-    by: AccountId = NO_ACCOUNT
-    after: str = ""
+    route = Routed("session.end_made", Ack)
+
+    actor: AccountId = NO_ACCOUNT
 
 
 class HookPage(msgspec.Struct, frozen=True):
@@ -68,7 +65,19 @@ class HookPage(msgspec.Struct, frozen=True):
     more: bool = False
 
 
+class ListAllHooks(msgspec.Struct):
+    """An operator's request for the webhooks of a group, of an account, or of all (0), above `after`."""
+
+    route = Routed("session.admin.hooks", HookPage)
+
+    chat: ChatId = ChatId(0)
+    by: AccountId = NO_ACCOUNT
+    after: str = ""
+
+
 class DeleteAnyHook(msgspec.Struct):
     """An operator deletes a webhook; `not_found` if there is none."""
+
+    route = Routed("session.admin.delete_hook", Ack)
 
     hook: str

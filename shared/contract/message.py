@@ -7,6 +7,7 @@ import msgspec
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Quote
+from shared.contract.routes import Routed
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -26,13 +27,6 @@ class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The member whose rights admit the message of a sender that is no member; NO_ACCOUNT: the sender."""
 
 
-class PostMessages(msgspec.Struct):
-    """Messages that clients of one edge sent in one tick of the event loop, or while its in-flight window was full."""
-
-    node: NodeId
-    drafts: list[Draft]
-
-
 class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True, gc=False):
     """A committed message (now, or by an earlier attempt with the same nonce)."""
 
@@ -48,6 +42,15 @@ class PostResults(msgspec.Struct, frozen=True, omit_defaults=True):
     posted: list[Posted | None]
     failures: dict[int, Failure] = {}
     again: list[int] = []
+
+
+class PostMessages(msgspec.Struct):
+    """Messages that clients of one edge sent in one tick of the event loop, or while its in-flight window was full."""
+
+    route = Routed("message.post", PostResults)
+
+    node: NodeId
+    drafts: list[Draft]
 
 
 # Changes of messages
@@ -77,17 +80,6 @@ class PinMessage(msgspec.Struct, tag="pin", frozen=True):
     on: bool
 
 
-class ChangeMessage(msgspec.Struct):
-    """Change a committed message. Each change of a chat's messages gets the chat's next `rev`. `origin`: node and
-    number of the connection, to which the change is not pushed."""
-
-    chat: ChatId
-    index: int
-    change: EditText | RecallText | React | PinMessage
-    actor: AccountId = NO_ACCOUNT
-    origin: tuple[NodeId, int] | None = None
-
-
 class Changed(msgspec.Struct, tag="changed", frozen=True, omit_defaults=True):
     """The change is committed, now or by an earlier request. `time`: Unix milliseconds. `count`: the accounts that have
     reacted to the message with the emoji."""
@@ -95,6 +87,19 @@ class Changed(msgspec.Struct, tag="changed", frozen=True, omit_defaults=True):
     rev: int
     time: int
     count: int = 0
+
+
+class ChangeMessage(msgspec.Struct):
+    """Change a committed message. Each change of a chat's messages gets the chat's next `rev`. `origin`: node and
+    number of the connection, to which the change is not pushed."""
+
+    route = Routed("message.change", Changed)
+
+    chat: ChatId
+    index: int
+    change: EditText | RecallText | React | PinMessage
+    actor: AccountId = NO_ACCOUNT
+    origin: tuple[NodeId, int] | None = None
 
 
 class ChangeKind(StrEnum):
@@ -123,15 +128,6 @@ class MessageChange(msgspec.Struct, array_like=True, frozen=True):
     on: bool = True
 
 
-class GetChanges(msgspec.Struct):
-    """The changes of a chat's messages after `after`, in the order of `rev`, for members. Of several changes of one
-    kind of a message, only the last is there."""
-
-    chat: ChatId
-    after: int
-    actor: AccountId = NO_ACCOUNT
-
-
 class ChangePage(msgspec.Struct, frozen=True):
     """`rev`: the chat's last one. `more`: continue after the last change."""
 
@@ -140,30 +136,22 @@ class ChangePage(msgspec.Struct, frozen=True):
     more: bool = False
 
 
+class GetChanges(msgspec.Struct):
+    """The changes of a chat's messages after `after`, in the order of `rev`, for members. Of several changes of one
+    kind of a message, only the last is there."""
+
+    route = Routed("message.changes", ChangePage, reads=True)
+
+    chat: ChatId
+    after: int
+    actor: AccountId = NO_ACCOUNT
+
+
 class Reactions(msgspec.Struct, array_like=True, frozen=True):
     """To one message: the number of accounts by emoji, and the emoji of the requester."""
 
     counts: dict[str, int]
     mine: list[str]
-
-
-class Sync(msgspec.Struct):
-    """The backlog of an account: its chats in order of id, one page after `after`, from one snapshot.
-
-    The reply holds the head of every chat of the page and, except for the chats in `known`, the undelivered messages,
-    oldest first: at most the newest 10,000 of each chat (setting), within the size limit of a reply. An account's own
-    messages are never among them.
-    """
-
-    account: AccountId
-    after: ChatId = ChatId(0)
-    known: list[ChatId] = []
-    also: list[AccountId] = []
-    """Further accounts, whose first pages the reply includes."""
-    bare: bool = False
-    """Omit the messages; only the counts are needed."""
-    newest: int = 0
-    """At most so many messages of each chat; 0: as set."""
 
 
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
@@ -203,15 +191,25 @@ class Synced(msgspec.Struct, frozen=True):
         return self.chats[-1].chat if self.chats else ChatId(0)
 
 
-class SyncChat(msgspec.Struct):
-    """One page of a chat's messages after index `after`, and the range that each of these accounts may see. `since`:
-    the membership version that the caller knows; 0: none. `limit`: the most messages; 0: as many as a reply holds."""
+class Sync(msgspec.Struct):
+    """The backlog of an account: its chats in order of id, one page after `after`, from one snapshot.
 
-    chat: ChatId
-    accounts: list[AccountId]
-    after: int
-    since: int = 0
-    limit: int = 0
+    The reply holds the head of every chat of the page and, except for the chats in `known`, the undelivered messages,
+    oldest first: at most the newest 10,000 of each chat (setting), within the size limit of a reply. An account's own
+    messages are never among them.
+    """
+
+    route = Routed("message.sync", Synced)
+
+    account: AccountId
+    after: ChatId = ChatId(0)
+    known: list[ChatId] = []
+    also: list[AccountId] = []
+    """Further accounts, whose first pages the reply includes."""
+    bare: bool = False
+    """Omit the messages; only the counts are needed."""
+    newest: int = 0
+    """At most so many messages of each chat; 0: as set."""
 
 
 class ChatSynced(msgspec.Struct, frozen=True):
@@ -231,23 +229,17 @@ class ChatSynced(msgspec.Struct, frozen=True):
     changed: dict[AccountId, int] | None = None
 
 
-class GetHistory(msgspec.Struct):
-    """A page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th newest; `older`:
-    newest first. A start before the first message gives an empty page. `all`: an operator reads, who need not be a
-    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index, or
-    more, if it has. `own`: the actor's own messages alone, from `start` on, also those of a former membership. `left`:
-    the edge has checked that the actor was in the chat, and need not be."""
+class SyncChat(msgspec.Struct):
+    """One page of a chat's messages after index `after`, and the range that each of these accounts may see. `since`:
+    the membership version that the caller knows; 0: none. `limit`: the most messages; 0: as many as a reply holds."""
+
+    route = Routed("message.sync_chat", ChatSynced)
 
     chat: ChatId
-    start: int
-    count: int
-    older: bool = True
-    actor: AccountId = NO_ACCOUNT
-    all: bool = False
-    with_reactions: bool = False
-    read_to: int | None = None
-    own: bool = False
-    left: bool = False
+    accounts: list[AccountId]
+    after: int
+    since: int = 0
+    limit: int = 0
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -265,17 +257,40 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     read: int = 0
 
 
-class GetQuoted(msgspec.Struct):
-    """Messages of a chat, for the edges alone: they show a line of each to the recipients of replies to it."""
+class GetHistory(msgspec.Struct):
+    """A page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th newest; `older`:
+    newest first. A start before the first message gives an empty page. `all`: an operator reads, who need not be a
+    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index, or
+    more, if it has. `own`: the actor's own messages alone, from `start` on, also those of a former membership. `left`:
+    the edge has checked that the actor was in the chat, and need not be."""
+
+    route = Routed("message.history", History, reads=True)
 
     chat: ChatId
-    indexes: list[int]
+    start: int
+    count: int
+    older: bool = True
+    actor: AccountId = NO_ACCOUNT
+    all: bool = False
+    with_reactions: bool = False
+    read_to: int | None = None
+    own: bool = False
+    left: bool = False
 
 
 class Quoted(msgspec.Struct, frozen=True):
     """As many of them as fit into the reply."""
 
     messages: list[Message]
+
+
+class GetQuoted(msgspec.Struct):
+    """Messages of a chat, for the edges alone: they show a line of each to the recipients of replies to it."""
+
+    route = Routed("message.quoted", Quoted)
+
+    chat: ChatId
+    indexes: list[int]
 
 
 UNSPECIFIED = -1
@@ -293,22 +308,18 @@ class ReadRange(msgspec.Struct, array_like=True, frozen=True):
     read: int = UNSPECIFIED
 
 
-class MarkRead(msgspec.Struct):
-    """What has arrived at one node's accounts, and what they have read, collected for up to 400 ms."""
-
-    ranges: list[ReadRange]
-
-
 class Marked(msgspec.Struct, frozen=True):
     """`unstored`: not sent any more."""
 
     unstored: list[ReadRange] = []
 
 
-class GetHeads(msgspec.Struct):
-    """Requests the last index of each chat (0: no message yet)."""
+class MarkRead(msgspec.Struct):
+    """What has arrived at one node's accounts, and what they have read, collected for up to 400 ms."""
 
-    chats: list[ChatId]
+    route = Routed("message.read", Marked)
+
+    ranges: list[ReadRange]
 
 
 class Heads(msgspec.Struct, frozen=True):
@@ -319,14 +330,12 @@ class Heads(msgspec.Struct, frozen=True):
     revs: dict[ChatId, int] = {}
 
 
-class GetUnread(msgspec.Struct):
-    """The undelivered messages of an account over all its chats, oldest first by time, at most `count` (0: only the
-    total). The limit for each chat is that of a sync. `by_chat`: the numbers of messages that are not read, and no
-    messages."""
+class GetHeads(msgspec.Struct):
+    """Requests the last index of each chat (0: no message yet)."""
 
-    account: AccountId
-    count: int
-    by_chat: bool = False
+    route = Routed("message.heads", Heads)
+
+    chats: list[ChatId]
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -340,3 +349,15 @@ class Unread(msgspec.Struct, frozen=True):
     pairs: dict[ChatId, MemberPair] = {}
     chats: dict[ChatId, tuple[int, int]] = {}
     left_out: dict[ChatId, tuple[int, int]] = {}
+
+
+class GetUnread(msgspec.Struct):
+    """The undelivered messages of an account over all its chats, oldest first by time, at most `count` (0: only the
+    total). The limit for each chat is that of a sync. `by_chat`: the numbers of messages that are not read, and no
+    messages."""
+
+    route = Routed("message.unread", Unread)
+
+    account: AccountId
+    count: int
+    by_chat: bool = False

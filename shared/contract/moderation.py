@@ -1,16 +1,22 @@
 """Requests to session: bans, silences, settings, and the end of a group."""
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy
+from shared.contract.routes import Forwarded, Route, Routed
+from shared.contract.session import ChatVersion
 
 
-class BanMember(msgspec.Struct):
+class BanMember(Forwarded):
     """The owner or an admin of a group bans an account of a lower role, or one that is no member: it is removed, and
     cannot join or be added before `until` (Unix ms; 0: ever). Repeated, it sets the time. Errors: `not_found` for an
     unknown account, `forbidden` for a member of the same or a higher role, `limit` for too many bans."""
+
+    route = Routed("session.ban_member", ChatVersion)
 
     chat: ChatId
     account: AccountId
@@ -18,18 +24,13 @@ class BanMember(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
 
 
-class UnbanMember(msgspec.Struct):
+class UnbanMember(Forwarded):
     """The owner or an admin ends a ban (idempotent)."""
+
+    route = Routed("session.unban_member", ChatVersion)
 
     chat: ChatId
     account: AccountId
-    actor: AccountId = NO_ACCOUNT
-
-
-class ListBans(msgspec.Struct):
-    """Requests the bans of a group; only the owner and the admins may (`forbidden`)."""
-
-    chat: ChatId
     actor: AccountId = NO_ACCOUNT
 
 
@@ -47,11 +48,22 @@ class BanList(msgspec.Struct, frozen=True):
     bans: list[Ban]
 
 
-class SilenceMember(msgspec.Struct):
+class ListBans(Forwarded):
+    """Requests the bans of a group; only the owner and the admins may (`forbidden`)."""
+
+    route = Routed("session.list_bans", BanList, reads=True)
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class SilenceMember(Forwarded):
     """The owner or an admin silences a member of a lower role, or (NO_ACCOUNT) all but the owner and the admins: their
     messages are rejected with `forbidden` before `until` (Unix ms); 0 ends it. The silence of a
     former member goes on when it joins again. Errors: `not_found` for an account that is no member, `forbidden` for a
     member of the same or a higher role, `limit` for too many silenced members."""
+
+    route = Routed("session.silence_member", ChatVersion)
 
     chat: ChatId
     account: AccountId
@@ -59,10 +71,14 @@ class SilenceMember(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
 
 
-class SetChat(msgspec.Struct):
+class SetChat(Forwarded):
     """The owner or an admin changes a group: its name, as RenameChat does, its picture, its topic, who may join,
     whether members see what the others have read, for how long senders may edit and recall, and what new members see,
     as in Chat."""
+
+    route = Routed("session.set_chat", ChatVersion)
+    rules_route = Routed("session.set_chat_rules", ChatVersion)
+    """Of what a session of the version before would ignore."""
 
     chat: ChatId
     name: str | UnsetType = UNSET
@@ -77,13 +93,15 @@ class SetChat(msgspec.Struct):
     history_for_new: bool | UnsetType | None = UNSET
 
     @property
-    def sets_rules(self) -> bool:
-        """Whether a session of the version before would ignore some of it."""
-        return any(rule is not UNSET for rule in (self.edit_seconds, self.recall_seconds, self.history_for_new))
+    def route_now(self) -> Route[Any, Any]:
+        rules = (self.edit_seconds, self.recall_seconds, self.history_for_new)
+        return self.route if all(rule is UNSET for rule in rules) else self.rules_route
 
 
-class DisbandChat(msgspec.Struct):
+class DisbandChat(Forwarded):
     """The owner ends a group for all members; nobody can join it again. Its messages are stored as before."""
+
+    route = Routed("session.disband_chat", ChatVersion)
 
     chat: ChatId
     actor: AccountId = NO_ACCOUNT

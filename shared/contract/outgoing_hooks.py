@@ -5,21 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-
-
-class CreateOutgoingHook(msgspec.Struct):
-    """The owner or an admin of a group makes a hook: later messages of the group are posted to `endpoint`, a URL, while
-    the maker manages it. `nonce` as in CreateLink. Errors: `limit` for too many hooks of a group, `invalid` for an
-    address that is not permitted."""
-
-    chat: ChatId
-    name: str
-    endpoint: str
-    actor: AccountId = NO_ACCOUNT
-    nonce: str = ""
-
-    def __repr__(self) -> str:
-        return f"CreateOutgoingHook({self.chat}, ***)"
+from shared.contract.routes import Ack, Forwarded, Routed
 
 
 class CreatedOutgoingHook(msgspec.Struct, frozen=True):
@@ -34,11 +20,21 @@ class CreatedOutgoingHook(msgspec.Struct, frozen=True):
         return f"CreatedOutgoingHook({self.hook}, ***)"
 
 
-class ListOutgoingHooks(msgspec.Struct):
-    """Requests the outgoing hooks of a group; only the owner and the admins may (`forbidden`)."""
+class CreateOutgoingHook(Forwarded):
+    """The owner or an admin of a group makes a hook: later messages of the group are posted to `endpoint`, a URL, while
+    the maker manages it. `nonce` as in CreateLink. Errors: `limit` for too many hooks of a group, `invalid` for an
+    address that is not permitted."""
+
+    route = Routed("session.create_outgoing_hook", CreatedOutgoingHook)
 
     chat: ChatId
+    name: str
+    endpoint: str
     actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
+
+    def __repr__(self) -> str:
+        return f"CreateOutgoingHook({self.chat}, ***)"
 
 
 class HookState(StrEnum):
@@ -71,21 +67,22 @@ class OutgoingHookList(msgspec.Struct, frozen=True):
     hooks: list[OutgoingHookView]
 
 
-class DeleteOutgoingHook(msgspec.Struct):
-    """The owner or an admin deletes a hook (idempotent)."""
+class ListOutgoingHooks(Forwarded):
+    """Requests the outgoing hooks of a group; only the owner and the admins may (`forbidden`)."""
+
+    route = Routed("session.list_outgoing_hooks", OutgoingHookList, reads=True)
 
     chat: ChatId
-    hook: str
     actor: AccountId = NO_ACCOUNT
 
 
-class ReplayOutgoingHook(msgspec.Struct):
-    """The owner or an admin lets a hook post the messages from `index` on, also again. A stopped hook goes on. An index
-    after the last message stands for the next one. Error: `not_found`."""
+class DeleteOutgoingHook(Forwarded):
+    """The owner or an admin deletes a hook (idempotent)."""
+
+    route = Routed("session.delete_outgoing_hook", Ack)
 
     chat: ChatId
     hook: str
-    index: int
     actor: AccountId = NO_ACCOUNT
 
 
@@ -93,3 +90,15 @@ class ReplayedOutgoingHook(msgspec.Struct, frozen=True):
     """`next`: the index of the next message that the hook posts."""
 
     next: int
+
+
+class ReplayOutgoingHook(Forwarded):
+    """The owner or an admin lets a hook post the messages from `index` on, also again. A stopped hook goes on. An index
+    after the last message stands for the next one. Error: `not_found`."""
+
+    route = Routed("session.replay_outgoing_hook", ReplayedOutgoingHook)
+
+    chat: ChatId
+    hook: str
+    index: int
+    actor: AccountId = NO_ACCOUNT

@@ -4,8 +4,71 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.contract import subjects as on
+from shared.contract.admin import ListAccounts, OpenNotices
+from shared.contract.audit import FindMessage, LocateMessage, TraceMessages
+from shared.contract.auth import (
+    ChangePassword,
+    DeleteAccount,
+    DescribeVerification,
+    EndLogin,
+    FindInactive,
+    GetKeys,
+    ListDeletedAccounts,
+    ListLogins,
+    ListRevocations,
+    Login,
+    Logout,
+    OpenVerification,
+    RecordTokenLogins,
+    Refresh,
+    Register,
+    SendVerification,
+    SetMaintenance,
+)
+from shared.contract.bots import CreateBot, CreateBotToken, CreateHookAccount, DeleteBot, DeleteBotToken, ListBots
+from shared.contract.contacts import (
+    DropPendingNotices,
+    FindBlockedMembers,
+    FindWatchable,
+    ListPendingNotices,
+    ListRequests,
+    LookUpAccounts,
+)
+from shared.contract.exports import ExportLogins
+from shared.contract.hooks import FindHook
 from shared.contract.ids import NodeId
-from shared.contract.subjects import Route, Topic
+from shared.contract.made import DeleteAnyHook, EndMade, ListAllHooks, ListMade
+from shared.contract.message import (
+    ChangeMessage,
+    GetChanges,
+    GetHeads,
+    GetHistory,
+    GetQuoted,
+    GetUnread,
+    MarkRead,
+    PostMessages,
+    Sync,
+    SyncChat,
+)
+from shared.contract.reactions import FindReactors
+from shared.contract.receipts import FindReaders, FindReadIndexes, FindReceiptChats
+from shared.contract.records import ListRecordings, StartRecording, StopRecording
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery
+from shared.contract.reports import CloseReport, ListOwnReports, ListReports
+from shared.contract.resume import Resume
+from shared.contract.routes import Route
+from shared.contract.search import SearchMessages
+from shared.contract.session import (
+    EnsureProfile,
+    FindAccounts,
+    GetAccount,
+    GetChat,
+    GetChats,
+    GetMembership,
+    GetProfileSummaries,
+    ListChats,
+)
+from shared.contract.subjects import Topic
 
 
 @dataclass(frozen=True)
@@ -34,46 +97,23 @@ AUTH_CALLOUT = "$SYS.REQ.USER.AUTH"
 _CALLOUT_REPLIES = "$SYS._INBOX.>"
 _NODE = "edge.*"
 
-_OPERATOR_REQUESTS = (
-    on.SET_MAINTENANCE, on.FIND_USER, on.SET_DISABLED, on.RESET_PASSWORD, on.KICK, on.DELETE_USER, on.LIST_USER_LOGINS,
-    on.END_USER_LOGIN, on.SEARCH_TRAIL, on.RECORD_ACT, on.CREATE_OPERATOR_BOT, on.LIST_ALL_BOTS,
-    on.CREATE_ANY_BOT_TOKEN, on.DELETE_ANY_BOT_TOKEN, on.LIST_DUPLICATES,
-)  # fmt: skip
+_OPERATOR_REQUESTS = (SetMaintenance.route, *(one for one in on.ROUTES if one.subject.startswith("auth.admin.")))
 """Requests to auth that only an operator may send."""
 
-_OWN_LOGINS = (
-    on.CHANGE_PASSWORD, on.REQUEST_RECOVERY, on.RECOVER_BY_TICKET, on.REFRESH, on.LIST_LOGINS, on.END_LOGIN,
-    on.RECORD_TOKEN_LOGINS, on.EXPORT_LOGINS, on.CREATE_BOT, on.LIST_BOTS, on.DELETE_BOT, on.CREATE_BOT_TOKEN,
-    on.DELETE_BOT_TOKEN, on.END_BOT_TOKENS,
-)  # fmt: skip
-"""Requests to auth that edges send for users: about their own logins and bots."""
-
-_CONTACTS_AND_GROUPS = (
-    on.GET_PROFILE_SUMMARIES, on.FIND_ACCOUNTS, on.REQUEST_FRIENDSHIP, on.ANSWER_FRIENDSHIP, on.END_FRIENDSHIP,
-    on.OPEN_PRIVATE_CHAT, on.REQUEST_MEMBERSHIP, on.ANSWER_MEMBERSHIP, on.ADD_MEMBER, on.END_MEMBERSHIP, on.RENAME_CHAT,
-    on.LIST_REQUESTS, on.LIST_CHAT_VIEWS, on.GET_CHATS, on.LIST_PENDING_NOTICES, on.DROP_PENDING_NOTICES, on.SET_ROLE,
-    on.LIST_MEMBERS, on.SET_BLOCKED, on.LIST_BLOCKED, on.BAN_MEMBER, on.UNBAN_MEMBER, on.LIST_BANS,
-    on.SILENCE_MEMBER, on.DISBAND_CHAT, on.CREATE_LINK, on.LIST_LINKS, on.DELETE_LINK, on.JOIN_BY_LINK,
-    on.FIND_BLOCKED_MEMBERS, on.FIND_WATCHABLE, on.SET_CHAT, on.SET_CHAT_RULES, on.FIND_RECEIPT_CHATS, on.MUTE_CHAT,
-    on.CREATE_HOOK, on.LIST_HOOKS, on.DELETE_HOOK, on.FIND_HOOK, on.CREATE_OUTGOING_HOOK, on.LIST_OUTGOING_HOOKS,
-    on.DELETE_OUTGOING_HOOK, on.REPLAY_OUTGOING_HOOK, on.REPORT_MESSAGE, on.LIST_OWN_REPORTS, on.ADD_MEMBERS,
-    on.LIST_MADE, on.END_MADE,
-)  # fmt: skip
-"""Requests to session that edges send for users: contacts and groups."""
-
 _RECORDS = (
-    on.START_RECORDING, on.STOP_RECORDING, on.LIST_RECORDINGS, Route(f"{_NODE}.recording", object, object),
+    StartRecording.route, StopRecording.route, ListRecordings.route, Route(f"{_NODE}.recording", object, object),
 )  # fmt: skip
 """Requests to edges that only an operator may send: records of frames."""
 
+
+def _all_of(service: str) -> tuple[Route, ...]:  # type: ignore[type-arg]
+    """The routes that a service serves."""
+    return tuple(route for route in on.ROUTES if route.subject.startswith(f"{service}."))
+
+
 BUS_USERS: dict[str, BusUser] = {
     "auth": BusUser(
-        serves=(
-            on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
-            on.DESCRIBE_VERIFICATION,
-            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.LIST_DELETED_ACCOUNTS, on.LOOK_UP_ACCOUNTS,
-            on.FIND_INACTIVE, on.CREATE_HOOK_ACCOUNT, *_OWN_LOGINS, *_OPERATOR_REQUESTS, on.DESCRIBE_AUTH_DATABASE,
-        ),
+        serves=_all_of("auth"),
         requests=(
             on.ERASE_PROFILE, on.ERASE_READ_STATE, on.DESCRIBE_SESSION_DATABASE, on.DESCRIBE_MESSAGE_DATABASE,
         ),
@@ -83,29 +123,19 @@ BUS_USERS: dict[str, BusUser] = {
         consumes=(on.MAIL_REQUESTED,),
     ),
     "session": BusUser(
-        serves=(
-            on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
-            on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_CONTACTS_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
-            on.LIST_REPORTS, on.CLOSE_REPORT, on.LIST_ALL_HOOKS, on.DELETE_ANY_HOOK, on.DESCRIBE_SESSION_DATABASE,
-        ),
+        serves=_all_of("session"),
         requests=(
-            on.GET_HEADS, on.GET_HISTORY, on.LIST_DELETED_ACCOUNTS, on.FIND_INACTIVE,
-            on.CREATE_HOOK_ACCOUNT, on.DESCRIBE_AUTH_DATABASE,
-            on.DESCRIBE_MESSAGE_DATABASE,
+            GetHeads.route, GetHistory.route, ListDeletedAccounts.route, FindInactive.route, CreateHookAccount.route,
+            on.DESCRIBE_AUTH_DATABASE, on.DESCRIBE_MESSAGE_DATABASE,
         ),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
         subscribes=(on.PRESENCE_INCOMPLETE,),
         consumes=(on.ACCOUNT_REGISTERED, on.BOT_REGISTERED, on.ACCOUNT_DELETED, on.OUTGOING_HOOKS_DUE),
     ),
     "message": BusUser(
-        serves=(
-            on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
-            on.MARK_READ, on.GET_HEADS, on.ERASE_READ_STATE, on.FIND_MESSAGE, on.CHANGE_MESSAGE, on.change("*"),
-            on.GET_CHANGES, on.GET_QUOTED, on.SEARCH, on.FIND_READ_INDEXES, on.FIND_READERS, on.FIND_REACTORS,
-            on.DESCRIBE_MESSAGE_DATABASE,
-        ),
+        serves=(*_all_of("message"), on.post("*"), on.change("*")),
         requests=(
-            on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS, on.DESCRIBE_AUTH_DATABASE,
+            ListChats.route, GetMembership.route, ListDeletedAccounts.route, on.DESCRIBE_AUTH_DATABASE,
             on.DESCRIBE_SESSION_DATABASE,
         ),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
@@ -114,16 +144,23 @@ BUS_USERS: dict[str, BusUser] = {
         consumes=(on.ACCOUNT_DELETED,),
     ),
     "edge": BusUser(
-        serves=(Route(f"{_NODE}.flush", object, object), on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS),
+        serves=(Route(f"{_NODE}.flush", object, object), LocateMessage.route, TraceMessages.route, *_RECORDS),
         requests=(
-            on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
-            on.DESCRIBE_VERIFICATION,
-            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE,
-            on.CREATE_CHAT,
-            on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.post("*"), on.SYNC, on.RESUME, on.SYNC_CHAT,
-            on.GET_HISTORY, on.GET_QUOTED, on.CHANGE_MESSAGE, on.change("*"), on.GET_CHANGES, on.FIND_REACTORS,
-            on.GET_UNREAD, on.SEARCH, on.MARK_READ, on.FIND_READ_INDEXES, on.FIND_READERS, *_OWN_LOGINS,
-            on.LOOK_UP_ACCOUNTS, Route(f"{_NODE}.flush", object, object), on.OPEN_NOTICES,
+            *on.FORWARDED,
+            Register.route, Login.route, Logout.route, Recover.route, RequestRecovery.route, RecoverByTicket.route,
+            SendVerification.route, OpenVerification.route, DescribeVerification.route, ChangePassword.route,
+            Refresh.route, ListLogins.route, EndLogin.route, RecordTokenLogins.route, ExportLogins.route,
+            DeleteAccount.route, ListRevocations.route, GetKeys.route, LookUpAccounts.route,
+            CreateBot.route, ListBots.route, DeleteBot.route, CreateBotToken.route, DeleteBotToken.route,
+            on.END_BOT_TOKENS,
+            EnsureProfile.route, GetProfileSummaries.route, FindAccounts.route, GetChats.route,
+            ListPendingNotices.route, DropPendingNotices.route, FindBlockedMembers.route, FindWatchable.route,
+            FindReceiptChats.route, FindHook.route, ListOwnReports.route, ListMade.route, EndMade.route,
+            OpenNotices.route,
+            PostMessages.route, on.post("*"), Sync.route, Resume.route, SyncChat.route, GetHistory.route,
+            GetQuoted.route, ChangeMessage.route, on.change("*"), GetChanges.route, FindReactors.route, GetUnread.route,
+            SearchMessages.route, MarkRead.route, FindReadIndexes.route, FindReaders.route,
+            Route(f"{_NODE}.flush", object, object),
         ),
         publishes=(on.PRESENCE_INCOMPLETE, on.SIGNAL),
         subscribes=(
@@ -133,18 +170,18 @@ BUS_USERS: dict[str, BusUser] = {
     ),
     "admin": BusUser(
         requests=(
-            *_OPERATOR_REQUESTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP,
-            on.GET_PROFILE_SUMMARIES,
-            on.GET_HEADS, on.GET_HISTORY, on.LIST_REVOCATIONS, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
-            on.LIST_REPORTS, on.CLOSE_REPORT, on.LIST_OWN_REPORTS, on.LIST_MADE, on.END_MADE, on.LIST_BOTS,
-            on.END_BOT_TOKENS, on.LIST_ALL_HOOKS, on.DELETE_ANY_HOOK,
-            on.FIND_MESSAGE, on.LOCATE_MESSAGE, on.TRACE_MESSAGES, *_RECORDS,
+            *_OPERATOR_REQUESTS, GetAccount.route, GetChat.route, ListChats.route, ListRequests.route,
+            GetMembership.route, GetProfileSummaries.route,
+            GetHeads.route, GetHistory.route, ListRevocations.route, ListAccounts.route, OpenNotices.route,
+            PostMessages.route, ListReports.route, CloseReport.route, ListOwnReports.route, ListMade.route,
+            EndMade.route, ListBots.route, on.END_BOT_TOKENS, ListAllHooks.route, DeleteAnyHook.route,
+            FindMessage.route, LocateMessage.route, TraceMessages.route, *_RECORDS,
         ),
         events=on.TOPICS,
         settles_dead_letters=True, counts_dead_letters=True,
     ),
     "dashboard": BusUser(
-        requests=(on.FIND_MESSAGE, on.LOCATE_MESSAGE, on.TRACE_MESSAGES), counts_dead_letters=True
+        requests=(FindMessage.route, LocateMessage.route, TraceMessages.route), counts_dead_letters=True
     ),
 }  # fmt: skip
 

@@ -3,21 +3,10 @@
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.routes import Routed
 
 MAX_REACTORS = 100
 """In one reply."""
-
-
-class FindReactors(msgspec.Struct):
-    """Requests the accounts that have reacted to a message, with `emoji` (empty: with any), at most `count` after the
-    account `after`. Only members that may see the message may."""
-
-    chat: ChatId
-    index: int
-    emoji: str = ""
-    after: AccountId = NO_ACCOUNT
-    count: int = MAX_REACTORS
-    actor: AccountId = NO_ACCOUNT
 
 
 class Reactor(msgspec.Struct, array_like=True, frozen=True):
@@ -32,3 +21,17 @@ class Reactors(msgspec.Struct, frozen=True):
 
     reactors: list[Reactor]
     more: bool = False
+
+
+class FindReactors(msgspec.Struct):
+    """Requests the accounts that have reacted to a message, with `emoji` (empty: with any), at most `count` after the
+    account `after`. Only members that may see the message may."""
+
+    route = Routed("message.reactors", Reactors, reads=True)
+
+    chat: ChatId
+    index: int
+    emoji: str = ""
+    after: AccountId = NO_ACCOUNT
+    count: int = MAX_REACTORS
+    actor: AccountId = NO_ACCOUNT

@@ -3,18 +3,10 @@
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.routes import Routed
 
 MAX_READ_INDEXES = 500
 """In one request."""
-
-
-class FindReadIndexes(msgspec.Struct):
-    """Requests up to where these accounts have read these chats, at most 500; the reply omits those that are no
-    members, and chats whose database does not answer now. `counts`: with what is unread. Requested by edges, for no
-    user."""
-
-    members: list[tuple[AccountId, ChatId]]
-    counts: bool = False
 
 
 class ReadIndex(msgspec.Struct, array_like=True, frozen=True):
@@ -32,11 +24,15 @@ class ReadIndexes(msgspec.Struct, frozen=True):
     found: list[ReadIndex]
 
 
-class FindReceiptChats(msgspec.Struct):
-    """Requests those of these chats, at most 500, in which members see what the others have read: private chats, unless
-    one member blocks the other, and groups whose setting allows it. Requested by edges, for no user."""
+class FindReadIndexes(msgspec.Struct):
+    """Requests up to where these accounts have read these chats, at most 500; the reply omits those that are no
+    members, and chats whose database does not answer now. `counts`: with what is unread. Requested by edges, for no
+    user."""
 
-    chats: list[ChatId]
+    route = Routed("message.read_indexes", ReadIndexes)
+
+    members: list[tuple[AccountId, ChatId]]
+    counts: bool = False
 
 
 class ReceiptChats(msgspec.Struct, frozen=True):
@@ -45,14 +41,13 @@ class ReceiptChats(msgspec.Struct, frozen=True):
     members: dict[ChatId, int]
 
 
-class FindReaders(msgspec.Struct):
-    """Requests the members that have read a message, without its sender, one page after the account `after`. Only
-    members that may see the message may; more than 500 members: `limit`."""
+class FindReceiptChats(msgspec.Struct):
+    """Requests those of these chats, at most 500, in which members see what the others have read: private chats, unless
+    one member blocks the other, and groups whose setting allows it. Requested by edges, for no user."""
 
-    chat: ChatId
-    index: int
-    after: AccountId = NO_ACCOUNT
-    actor: AccountId = NO_ACCOUNT
+    route = Routed("session.receipt_chats", ReceiptChats)
+
+    chats: list[ChatId]
 
 
 class Readers(msgspec.Struct, frozen=True):
@@ -61,3 +56,15 @@ class Readers(msgspec.Struct, frozen=True):
     count: int
     accounts: list[AccountId]
     more: bool = False
+
+
+class FindReaders(msgspec.Struct):
+    """Requests the members that have read a message, without its sender, one page after the account `after`. Only
+    members that may see the message may; more than 500 members: `limit`."""
+
+    route = Routed("message.readers", Readers, reads=True)
+
+    chat: ChatId
+    index: int
+    after: AccountId = NO_ACCOUNT
+    actor: AccountId = NO_ACCOUNT

@@ -5,28 +5,7 @@ from typing import Literal
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
-
-
-class StartRecording(msgspec.Struct, kw_only=True):
-    """To every edge: records the frames of one account, or (account 0) of one dialect, until so many seconds or bytes
-    are recorded. `conflict` while another recording runs; an ended one is dropped. Idempotent by `id`."""
-
-    id: str
-    account: AccountId = NO_ACCOUNT
-    dialect: str = ""
-    seconds: int
-    bytes: int
-
-
-class StopRecording(msgspec.Struct):
-    """To every edge: ends the recording, and with `drop` forgets it."""
-
-    id: str
-    drop: bool = False
-
-
-class ListRecordings(msgspec.Struct):
-    """To every edge."""
+from shared.contract.routes import Routed
 
 
 class RecordingState(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +26,34 @@ class EdgeRecording(msgspec.Struct, frozen=True):
 
     node: NodeId
     recording: RecordingState | None = None
+
+
+class ListRecordings(msgspec.Struct):
+    """To every edge."""
+
+    route = Routed("edge.all.recordings", EdgeRecording)
+
+
+class StopRecording(msgspec.Struct):
+    """To every edge: ends the recording, and with `drop` forgets it."""
+
+    route = Routed("edge.all.stop_recording", EdgeRecording)
+
+    id: str
+    drop: bool = False
+
+
+class StartRecording(msgspec.Struct, kw_only=True):
+    """To every edge: records the frames of one account, or (account 0) of one dialect, until so many seconds or bytes
+    are recorded. `conflict` while another recording runs; an ended one is dropped. Idempotent by `id`."""
+
+    route = Routed("edge.all.record", EdgeRecording)
+
+    id: str
+    account: AccountId = NO_ACCOUNT
+    dialect: str = ""
+    seconds: int
+    bytes: int
 
 
 class ReadRecording(msgspec.Struct):

@@ -1,16 +1,24 @@
-"""Requests to auth: a new password by a ticket that is mailed to the account."""
+"""Requests to auth: a new password by the security question, or by a ticket that is mailed to the account."""
 
 import msgspec
 
 from shared.contract.auth import Origin
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Secret
-from shared.contract.session import Ack
+from shared.contract.routes import Ack, Forwarded, Routed
+
+
+class Recovered(Ack, frozen=True):
+    """`account`: the one that has a new secret; NO_ACCOUNT from a version that does not say it."""
+
+    account: AccountId = NO_ACCOUNT
 
 
 class RequestRecovery(msgspec.Struct):
     """Mails a ticket to the e-mail address of an account, if `auth.mail_recovery` permits. The reply is the same for
     any identifier, after one commit. `forbidden` if this server mails no tickets at all; `rate_limited`."""
+
+    route = Routed("auth.request_recovery", Ack)
 
     identifier: str
     """A username, an e-mail address or an OC number (IdentifierKind.ANY)."""
@@ -25,6 +33,8 @@ class RecoverByTicket(msgspec.Struct):
     another person may have set. Revokes the account's tokens and closes its connections. `unauthenticated` for a ticket
     that is unknown, spent or expired, or was mailed to another address than the account's present one."""
 
+    route = Routed("auth.recover_by_ticket", Recovered)
+
     ticket: str
     secret: Secret
     origin: Origin = Origin()
@@ -33,7 +43,32 @@ class RecoverByTicket(msgspec.Struct):
         return "RecoverByTicket(***)"
 
 
-class Recovered(Ack, frozen=True):
-    """`account`: the one that has a new secret; NO_ACCOUNT from a version that does not say it."""
+class Recover(msgspec.Struct, kw_only=True):
+    """Sets a new password by the answer to the security question. An unknown account, no stored answer, a wrong
+    question and a wrong answer fail alike (`unauthenticated`), in the same time, and count as failed logins. Revokes
+    the account's tokens and closes its connections."""
 
-    account: AccountId = NO_ACCOUNT
+    route = Routed("auth.recover", Recovered)
+
+    username: str
+    """Or an e-mail address, or an OC number (IdentifierKind.ANY)."""
+    question_id: int
+    answer: str
+    secret: Secret
+    origin: Origin = Origin()
+
+    def __repr__(self) -> str:
+        return f"Recover(username={self.username!r}, question_id={self.question_id}, ***)"
+
+
+class SetSecurity(Forwarded):
+    """Replaces the security question and its answer; an empty answer switches recovery off."""
+
+    route = Routed("auth.set_security", Ack)
+
+    question_id: int
+    answer: str
+    actor: AccountId = NO_ACCOUNT
+
+    def __repr__(self) -> str:
+        return f"SetSecurity(question_id={self.question_id}, actor={self.actor}, ***)"

@@ -3,11 +3,14 @@
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.routes import Ack, Forwarded, Routed
 
 
-class ReportMessage(msgspec.Struct):
+class ReportMessage(Forwarded):
     """Reports a message that the account may see, and has not sent. Idempotent: the first reason stays. Answered with
     an Ack; `not_found` for another message, or a recalled one; `limit` while too many of the account are open."""
+
+    route = Routed("session.report", Ack)
 
     chat: ChatId
     index: int
@@ -36,12 +39,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return f"Report({self.number}, ***)"
 
 
-class ListReports(msgspec.Struct):
-    """A page of the open reports, in order of their numbers, after number `after`."""
-
-    after: int = 0
-
-
 class ReportPage(msgspec.Struct, frozen=True):
     """With `more`, continue after the last number."""
 
@@ -49,10 +46,12 @@ class ReportPage(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-class ListOwnReports(msgspec.Struct):
-    """The open reports of the account itself."""
+class ListReports(msgspec.Struct):
+    """A page of the open reports, in order of their numbers, after number `after`."""
 
-    actor: AccountId = NO_ACCOUNT
+    route = Routed("session.admin.reports", ReportPage)
+
+    after: int = 0
 
 
 class OwnReport(msgspec.Struct, frozen=True):
@@ -71,7 +70,17 @@ class OwnReports(msgspec.Struct, frozen=True):
     reports: list[OwnReport]
 
 
+class ListOwnReports(msgspec.Struct):
+    """The open reports of the account itself."""
+
+    route = Routed("session.reports", OwnReports)
+
+    actor: AccountId = NO_ACCOUNT
+
+
 class CloseReport(msgspec.Struct):
     """Deletes a report. Answered with an Ack; `not_found` for an unknown number."""
+
+    route = Routed("session.admin.close_report", Ack)
 
     number: int

@@ -7,6 +7,7 @@ import msgspec
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MessageChange, Reactions
 from shared.contract.model import MemberPair, Message
+from shared.contract.routes import Routed
 
 _BITS = 53
 """Clients read numbers as 64-bit floats."""
@@ -16,22 +17,6 @@ def fingerprint(*values: object) -> int:
     """A number that every version makes of these values, and of no others that are likely; never 0."""
     digest = blake2b(msgspec.msgpack.encode(values), digest_size=8).digest()
     return int.from_bytes(digest) >> 64 - _BITS or 1
-
-
-class Resume(msgspec.Struct):
-    """The chats of an account of which a client lacks something, the last active first. `have`: the last index of each
-    chat that the client has; its other chats are new to it. A page has `window` chats, with their newest `timeline`
-    messages each, as far as they fit into the reply; `before`: time and id of the last chat of the page before."""
-
-    account: AccountId
-    have: dict[ChatId, int]
-    window: int
-    timeline: int
-    before: tuple[int, int] | None = None
-    revs: dict[ChatId, int] = {}
-    """The last `rev` of each chat in `have` of which the client has the changes up to there."""
-    states: dict[ChatId, int] = {}
-    """The last `state` of each chat in `have` that the client knows; without it, only messages and changes count."""
 
 
 class ChatRevision(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,3 +61,21 @@ class Resumed(msgspec.Struct, frozen=True):
     rewound: bool = False
     gone: list[ChatId] = []
     away: list[ChatId] = []
+
+
+class Resume(msgspec.Struct):
+    """The chats of an account of which a client lacks something, the last active first. `have`: the last index of each
+    chat that the client has; its other chats are new to it. A page has `window` chats, with their newest `timeline`
+    messages each, as far as they fit into the reply; `before`: time and id of the last chat of the page before."""
+
+    route = Routed("message.resume", Resumed)
+
+    account: AccountId
+    have: dict[ChatId, int]
+    window: int
+    timeline: int
+    before: tuple[int, int] | None = None
+    revs: dict[ChatId, int] = {}
+    """The last `rev` of each chat in `have` of which the client has the changes up to there."""
+    states: dict[ChatId, int] = {}
+    """The last `state` of each chat in `have` that the client knows; without it, only messages and changes count."""

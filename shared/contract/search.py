@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId
+from shared.contract.routes import Routed
 
 MAX_HITS = 50
 """Of a page."""
@@ -18,22 +19,6 @@ class ContentKind(StrEnum):
     IMAGE = "image"
     FILE = "file"
     LINK = "link"
-
-
-class SearchMessages(msgspec.Struct):
-    """The messages with all words of `query` in the chats of which `actor` is a member, newest first. `chat` and
-    `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. `place`: time and chat of the last message
-    of the page before, or as that page said."""
-
-    query: str
-    chat: ChatId = ChatId(0)
-    sender: AccountId = NO_ACCOUNT
-    after: int = 0
-    before: int = 0
-    has: ContentKind | None = None
-    count: int = 20
-    place: tuple[int, int] | None = None
-    actor: AccountId = NO_ACCOUNT
 
 
 class SearchHit(msgspec.Struct, array_like=True, frozen=True):
@@ -56,3 +41,21 @@ class SearchPage(msgspec.Struct, frozen=True):
     hits: list[SearchHit]
     indexed_to: int
     next: tuple[int, int] | None = None
+
+
+class SearchMessages(msgspec.Struct):
+    """The messages with all words of `query` in the chats of which `actor` is a member, newest first. `chat` and
+    `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. `place`: time and chat of the last message
+    of the page before, or as that page said."""
+
+    route = Routed("message.search", SearchPage, reads=True)
+
+    query: str
+    chat: ChatId = ChatId(0)
+    sender: AccountId = NO_ACCOUNT
+    after: int = 0
+    before: int = 0
+    has: ContentKind | None = None
+    count: int = 20
+    place: tuple[int, int] | None = None
+    actor: AccountId = NO_ACCOUNT

@@ -5,11 +5,33 @@ from msgspec import UNSET, UnsetType
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Profile, ProfileSummary, Role
-from shared.contract.mutes import Mute
+from shared.contract.routes import Ack, Forwarded, Routed
+
+
+class Mute(msgspec.Struct, array_like=True, frozen=True):
+    """What a member wants to be alerted of: of no message before this time (Unix ms), or of those alone that mention
+    the member."""
+
+    until: int = 0
+    mentions_only: bool = False
+
+
+class MuteChat(Forwarded):
+    """The actor's own setting of a chat, as in Mute, until the membership ends: clients follow it, services do not.
+    Only members may (`forbidden`)."""
+
+    route = Routed("session.mute", Ack)
+
+    chat: ChatId
+    until: int = 0
+    mentions_only: bool = False
+    actor: AccountId = NO_ACCOUNT
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):
     """Creates a missing profile, and marks that of a bot (idempotent; sent at registration and at every login)."""
+
+    route = Routed("session.ensure_profile", Ack)
 
     account: AccountId
     uuid: str
@@ -22,15 +44,6 @@ class EnsureProfile(msgspec.Struct, kw_only=True):
     bot: bool = False
 
 
-class GetAccount(msgspec.Struct):
-    """Requests a profile; for the account itself, `lists` adds its chats and friends, `left` its former chats."""
-
-    account: AccountId
-    lists: bool = False
-    actor: AccountId = NO_ACCOUNT
-    left: bool = False
-
-
 class AccountView(msgspec.Struct, frozen=True):
     """`chats`, `friends` and `left` are None unless the account itself requested them."""
 
@@ -40,8 +53,21 @@ class AccountView(msgspec.Struct, frozen=True):
     left: list[ChatId] | None = None
 
 
-class SetProfile(msgspec.Struct):
+class GetAccount(Forwarded):
+    """Requests a profile; for the account itself, `lists` adds its chats and friends, `left` its former chats."""
+
+    route = Routed("session.get_account", AccountView, reads=True)
+
+    account: AccountId
+    lists: bool = False
+    actor: AccountId = NO_ACCOUNT
+    left: bool = False
+
+
+class SetProfile(Forwarded):
     """Changes the actor's own profile and notifies the actor and its friends. Error: `forbidden` for another one."""
+
+    route = Routed("session.set_profile", Ack)
 
     account: AccountId
     nickname: str | UnsetType = UNSET
@@ -53,9 +79,30 @@ class SetProfile(msgspec.Struct):
     signature: str | UnsetType = UNSET
 
 
-class CreateChat(msgspec.Struct):
+class ChatView(msgspec.Struct, frozen=True):
+    """Members in order of joining, owner first, up to the limit on listed members. `mute`: the actor's."""
+
+    chat: Chat
+    members: list[AccountId]
+    mute: Mute | None = None
+
+
+class GetChat(Forwarded):
+    """Requests a chat and its first `members` (0: all up to the limit). Only members may, and, `all`, operators."""
+
+    route = Routed("session.get_chat", ChatView, reads=True)
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+    all: bool = False
+    members: int = 0
+
+
+class CreateChat(Forwarded):
     """Creates a group of the actor, who is added if missing. Errors: `not_found` for an unknown member, `limit`. An
     empty name becomes up to three nicknames joined by 、. `nonce` as in CreateLink."""
+
+    route = Routed("session.create_chat", ChatView)
 
     members: list[AccountId]
     name: str = ""
@@ -65,34 +112,6 @@ class CreateChat(msgspec.Struct):
     join_policy: JoinPolicy = JoinPolicy.CLOSED
     actor: AccountId = NO_ACCOUNT
     nonce: str = ""
-
-
-class GetChat(msgspec.Struct):
-    """Requests a chat and its first `members` (0: all up to the limit). Only members may, and, `all`, operators."""
-
-    chat: ChatId
-    actor: AccountId = NO_ACCOUNT
-    all: bool = False
-    members: int = 0
-
-
-class ChatView(msgspec.Struct, frozen=True):
-    """Members in order of joining, owner first, up to the limit on listed members. `mute`: the actor's."""
-
-    chat: Chat
-    members: list[AccountId]
-    mute: Mute | None = None
-
-
-class ListChats(msgspec.Struct):
-    """Requests the chats of an account in order of id, one page after `after`."""
-
-    account: AccountId
-    after: ChatId = ChatId(0)
-    also: list[AccountId] = []
-    """Further accounts, whose first pages the reply includes."""
-    states: bool = False
-    """Include the states of the chats, and no further accounts."""
 
 
 class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
@@ -115,11 +134,17 @@ class ChatList(msgspec.Struct, frozen=True):
     also: "dict[AccountId, ChatList]" = {}
 
 
-class GetChats(msgspec.Struct):
-    """Requests several chats, at most 500; the reply omits those that the actor is not in."""
+class ListChats(msgspec.Struct):
+    """Requests the chats of an account in order of id, one page after `after`."""
 
-    chats: list[ChatId]
-    actor: AccountId = NO_ACCOUNT
+    route = Routed("session.list_chats", ChatList)
+
+    account: AccountId
+    after: ChatId = ChatId(0)
+    also: list[AccountId] = []
+    """Further accounts, whose first pages the reply includes."""
+    states: bool = False
+    """Include the states of the chats, and no further accounts."""
 
 
 class ChatsFound(msgspec.Struct, frozen=True):
@@ -130,14 +155,13 @@ class ChatsFound(msgspec.Struct, frozen=True):
     roles: dict[ChatId, Role] = {}
 
 
-class GetMembership(msgspec.Struct):
-    """Requests the members changed after version `since` (0: all), by (version, account), a page after `after`."""
+class GetChats(msgspec.Struct):
+    """Requests several chats, at most 500; the reply omits those that the actor is not in."""
 
-    chat: ChatId
-    since: int = 0
-    after: tuple[int, int] = (0, 0)
-    unnamed: bool = False
-    """Redis lacks the chat's version, or names an older one; session publishes it again."""
+    route = Routed("session.get_chats", ChatsFound)
+
+    chats: list[ChatId]
+    actor: AccountId = NO_ACCOUNT
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
@@ -176,6 +200,18 @@ class Membership(msgspec.Struct, frozen=True):
     """None: not known, an older version of session has replied."""
 
 
+class GetMembership(msgspec.Struct):
+    """Requests the members changed after version `since` (0: all), by (version, account), a page after `after`."""
+
+    route = Routed("session.membership", Membership)
+
+    chat: ChatId
+    since: int = 0
+    after: tuple[int, int] = (0, 0)
+    unnamed: bool = False
+    """Redis lacks the chat's version, or names an older one; session publishes it again."""
+
+
 class MembershipVersions(msgspec.Struct, frozen=True):
     """The new versions of chats whose membership has changed. As a heartbeat, each second, without versions and with
     the name of the `process` of session. `leaving`: its last one, after which it changes nothing."""
@@ -191,10 +227,6 @@ class EraseAccount(msgspec.Struct):
     account: AccountId
 
 
-class Ack(msgspec.Struct, frozen=True):
-    """The request is fulfilled, now or by an earlier request."""
-
-
 class ChatVersion(Ack, frozen=True):
     """An Ack of a request that concerns a chat. `version`: the chat's; 0: an older replica sent an Ack."""
 
@@ -204,63 +236,34 @@ class ChatVersion(Ack, frozen=True):
 # Accounts and friends
 
 
-class GetProfileSummaries(msgspec.Struct):
-    """Requests nicknames and uuids of at most 1,000 accounts, deleted ones included; the reply omits unknown accounts.
-    `profiles`: whole profiles instead, of at most 100."""
-
-    accounts: list[AccountId]
-    profiles: bool = False
-
-
 class ProfileSummaries(msgspec.Struct, frozen=True):
     faces: dict[AccountId, ProfileSummary]
     profiles: dict[AccountId, Profile] = {}
 
 
-class FindAccounts(msgspec.Struct):
-    """Requests the accounts with these uuids, at most 5,000; the reply omits unknown and deleted ones."""
+class GetProfileSummaries(msgspec.Struct):
+    """Requests nicknames and uuids of at most 1,000 accounts, deleted ones included; the reply omits unknown accounts.
+    `profiles`: whole profiles instead, of at most 100."""
 
-    uuids: list[str]
+    route = Routed("session.faces", ProfileSummaries)
+
+    accounts: list[AccountId]
+    profiles: bool = False
 
 
 class FoundAccounts(msgspec.Struct, frozen=True):
     accounts: dict[str, AccountId]
 
 
-class RequestFriendship(msgspec.Struct):
-    """Sends a friend request to `account`. Repeated while pending, it replaces the text and notifies again. If
-    `account` has a pending request to the actor, both become friends at once. Errors: `conflict` for friends,
-    `too_large` for a text above 1,000 characters, `limit` for too many pending requests of the actor."""
+class FindAccounts(msgspec.Struct):
+    """Requests the accounts with these uuids, at most 5,000; the reply omits unknown and deleted ones."""
 
-    account: AccountId
-    text: str = ""
-    actor: AccountId = NO_ACCOUNT
+    route = Routed("session.find_accounts", FoundAccounts)
 
-
-class AnswerFriendship(msgspec.Struct):
-    """Accepts or rejects the pending request of `applicant` to the actor; `not_found` without one."""
-
-    applicant: AccountId
-    accept: bool
-    actor: AccountId = NO_ACCOUNT
-
-
-class EndFriendship(msgspec.Struct):
-    """Ends a friendship; `not_found` without one."""
-
-    account: AccountId
-    actor: AccountId = NO_ACCOUNT
+    uuids: list[str]
 
 
 # Groups
-
-
-class OpenPrivateChat(msgspec.Struct):
-    """Finds or creates the private chat of the actor and `account`; it has no owner. The actor itself: `invalid`; a
-    deleted or unknown account: `not_found`; a new chat with an account that blocks the actor: `forbidden`."""
-
-    account: AccountId
-    actor: AccountId = NO_ACCOUNT
 
 
 class ChatOpened(msgspec.Struct, frozen=True):
@@ -268,97 +271,23 @@ class ChatOpened(msgspec.Struct, frozen=True):
     pair: MemberPair
 
 
-class RequestMembership(msgspec.Struct):
-    """Joins an open group at once, or applies to a group with approval (repeated while pending, it replaces the text
-    and notifies again). Errors: `forbidden` for a closed group, `conflict` for a member, `limit` for a full group or
-    too many pending requests of the actor."""
+class OpenPrivateChat(Forwarded):
+    """Finds or creates the private chat of the actor and `account`; it has no owner. The actor itself: `invalid`; a
+    deleted or unknown account: `not_found`; a new chat with an account that blocks the actor: `forbidden`."""
 
-    chat: ChatId
-    text: str = ""
-    actor: AccountId = NO_ACCOUNT
+    route = Routed("session.open_private_chat", ChatOpened)
 
-
-class MembershipRequested(msgspec.Struct, frozen=True):
-    joined: bool
-    """True: joined at once; False: the application is pending, and the name is empty: strangers do not see it."""
-    name: str
-    version: int = 0
-    """The chat's, if joined; 0: not known."""
-
-
-class AnswerMembership(msgspec.Struct):
-    """The owner or an admin accepts or rejects a pending application; `not_found` without one."""
-
-    chat: ChatId
-    applicant: AccountId
-    accept: bool
-    actor: AccountId = NO_ACCOUNT
-
-
-class AddMember(msgspec.Struct):
-    """The owner or an admin adds a friend, or accepts a request. `conflict` for a member, `forbidden` for others."""
-
-    chat: ChatId
     account: AccountId
     actor: AccountId = NO_ACCOUNT
 
 
-class EndMembership(msgspec.Struct):
-    """The actor leaves a group (`account` is its own), or the owner or an admin removes a member of a lower role. An
-    owner that leaves is followed by the oldest admin, else by the oldest member. Errors: `not_found` for an account
-    that is no member, `forbidden` for a member of the same or a higher role."""
-
-    chat: ChatId
-    account: AccountId
-    actor: AccountId = NO_ACCOUNT
-
-
-class SetRole(msgspec.Struct):
-    """The owner of a group gives another member a role. OWNER transfers the group: the former owner becomes an admin.
-    Errors: `invalid` for LEFT, `not_found` for an account that is no member, `forbidden` for another actor."""
-
-    chat: ChatId
-    account: AccountId
-    role: Role
-    actor: AccountId = NO_ACCOUNT
-
-
-class RenameChat(msgspec.Struct):
+class RenameChat(Forwarded):
     """The owner or an admin renames a group."""
 
+    route = Routed("session.rename_chat", ChatVersion)
+
     chat: ChatId
     name: str
-    actor: AccountId = NO_ACCOUNT
-
-
-class ListRequests(msgspec.Struct):
-    """Requests that wait for this account's answer: friend requests, and applications to groups it owns or administers.
-    Oldest first, at most 1,000 of each and as many as fit into one reply; the others follow when these are answered."""
-
-    actor: AccountId = NO_ACCOUNT
-
-
-class PendingFriendship(msgspec.Struct, array_like=True, frozen=True):
-    applicant: AccountId
-    text: str
-
-
-class PendingMembership(msgspec.Struct, array_like=True, frozen=True):
-    applicant: AccountId
-    chat: ChatId
-    text: str
-
-
-class Requests(msgspec.Struct, frozen=True):
-    friendships: list[PendingFriendship]
-    memberships: list[PendingMembership]
-
-
-class ListChatViews(msgspec.Struct):
-    """Every chat of the account with its members' profile summaries (the owner first, up to the limit on listed members
-    and the size of a reply), one page after `after`."""
-
-    after: ChatId = ChatId(0)
     actor: AccountId = NO_ACCOUNT
 
 
@@ -372,29 +301,14 @@ class ChatViews(msgspec.Struct, frozen=True):
     more: bool = False
 
 
+class ListChatViews(Forwarded):
+    """Every chat of the account with its members' profile summaries (the owner first, up to the limit on listed members
+    and the size of a reply), one page after `after`."""
+
+    route = Routed("session.list_chat_views", ChatViews, reads=True)
+
+    after: ChatId = ChatId(0)
+    actor: AccountId = NO_ACCOUNT
+
+
 # Pending notices: stored until the account's dialect has shown them (v1: 10 and 11)
-
-
-class ListPendingNotices(msgspec.Struct):
-    """Requests the account's pending notices (answers and memberships), oldest first, as many as fit into one reply.
-    The newest 1,000 of the last 90 days are stored. A new member of a big group is stored for that member only."""
-
-    actor: AccountId = NO_ACCOUNT
-
-
-class PendingNotice(msgspec.Struct, array_like=True, frozen=True):
-    """`number` increases; `notice` is a packed shared.contract.edge.Notice."""
-
-    number: int
-    notice: bytes
-
-
-class PendingNotices(msgspec.Struct, frozen=True):
-    kept: list[PendingNotice]
-
-
-class DropPendingNotices(msgspec.Struct):
-    """Deletes pending notices that have been shown."""
-
-    numbers: list[int]
-    actor: AccountId = NO_ACCOUNT

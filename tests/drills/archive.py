@@ -15,7 +15,6 @@ from shared.contract.body import unpack_segments
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Message, Text
-from shared.contract.subjects import GET_HISTORY
 from shared.presence.scripts import SHARDS
 from shared.settings import NatsSettings, RedisSettings
 from tests.drills.device import Edge
@@ -71,7 +70,7 @@ async def _read(bus: Bus, chat: int) -> list[Entry]:
     while True:
         start = entries[-1].index + 1 if entries else 1
         request = GetHistory(ChatId(chat), start, _PAGE, older=False, all=True)
-        page = await bus.request(GET_HISTORY, request, seconds=_SECONDS, retry=True)
+        page = await bus.request(GetHistory.route, request, seconds=_SECONDS, retry=True)
         entries += map(_entry, page.messages)
         if not page.messages or entries[-1].index >= page.head:
             return entries

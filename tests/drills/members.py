@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry
 
 from clients.errors import ClientError
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.auth import DeleteAccount
+from shared.contract.contacts import AnswerFriendship, RequestFriendship
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.session import AddMember, AnswerFriendship, EndMembership, RequestFriendship
-from shared.contract.subjects import Route
+from shared.contract.members import AddMember, EndMembership
+from shared.contract.routes import Route
 from tests.drills.archive import broker
 from tests.drills.client_profiles import V2
 from tests.drills.device import DrillClient
@@ -77,24 +77,24 @@ class _Visits:
 
     async def _join(self, device: DrillClient, account: AccountId) -> None:
         bus, owner, chat = self._bus, self._owner, self._chat
-        await _carry_out(bus, subjects.REQUEST_FRIENDSHIP, RequestFriendship(owner, "", account))
-        await _carry_out(bus, subjects.ANSWER_FRIENDSHIP, AnswerFriendship(account, True, owner))
+        await _carry_out(bus, RequestFriendship.route, RequestFriendship(owner, "", account))
+        await _carry_out(bus, AnswerFriendship.route, AnswerFriendship(account, True, owner))
         began = time.monotonic()
         self._drill.population.members[chat] |= {account}
-        await _carry_out(bus, subjects.ADD_MEMBER, AddMember(chat, account, owner))
+        await _carry_out(bus, AddMember.route, AddMember(chat, account, owner))
         self._drill.records.append(Joined(time.monotonic(), began, account, chat))
         device.user.chats.append(chat)
 
     async def _end_membership(self, device: DrillClient, account: AccountId, actor: AccountId) -> None:
         device.user.chats.remove(self._chat)
         began = time.monotonic()
-        await _carry_out(self._bus, subjects.END_MEMBERSHIP, EndMembership(self._chat, account, actor))
+        await _carry_out(self._bus, EndMembership.route, EndMembership(self._chat, account, actor))
         self._drill.records.append(Departed(time.monotonic(), began, account, self._chat))
 
     async def _delete(self, device: DrillClient, account: AccountId) -> None:
         device.stopped = device.retired = True
         began = time.monotonic()
-        await _carry_out(self._bus, subjects.DELETE_ACCOUNT, DeleteAccount(account))
+        await _carry_out(self._bus, DeleteAccount.route, DeleteAccount(account))
         self._drill.records.append(Deleted(time.monotonic(), began, account))
         await asyncio.sleep(_CLOSING_SECONDS + _SLACK_SECONDS)
         await _try_login(self._drill, device)

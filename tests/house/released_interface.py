@@ -67,8 +67,10 @@ def _metrics() -> Iterator[tuple[str, Any]]:
 
 def _subjects() -> Iterator[tuple[str, Any]]:
     for value in vars(subjects).values():
-        if isinstance(value, subjects.Route | subjects.Topic):
-            yield value.subject, type(value).__name__
+        if isinstance(value, subjects.Topic):
+            yield value.subject, "Topic"
+    for route in subjects.ROUTES:
+        yield route.subject, "Route"
     for name in ("STREAM", "DEAD_LETTERS", "BROADCAST", "HEARTBEAT", "NOTIFY_ALL"):
         yield getattr(subjects, name), "name"
 

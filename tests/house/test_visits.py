@@ -21,9 +21,9 @@ from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
-from shared.contract import subjects
 from shared.contract.model import ProfileSummary
-from shared.contract.session import Ack, EnsureProfile, GetProfileSummaries, ProfileSummaries
+from shared.contract.routes import Ack
+from shared.contract.session import EnsureProfile, GetProfileSummaries, ProfileSummaries
 from shared.settings import LimitsSettings, Settings
 from tests.house.test_message_path import FakeTransport
 from tests.support.databases import create_tables
@@ -123,8 +123,8 @@ async def system(
     async def ensure(_: EnsureProfile) -> Ack:
         return Ack()
 
-    session.bus.serve(subjects.GET_PROFILE_SUMMARIES, summaries, queue="session")
-    session.bus.serve(subjects.ENSURE_PROFILE, ensure, queue="session")
+    session.bus.serve(GetProfileSummaries.route, summaries, queue="session")
+    session.bus.serve(EnsureProfile.route, ensure, queue="session")
     message = settings_for(nats_server, valkey_server, create_tables("message", f"sqlite:///{tmp_path / 'm.db'}"))
     own = Settings(nats=nats_server.settings("edge"), redis=valkey_server.settings("edge"), limits={"rates": False})
     async with AsyncExitStack() as stack:

@@ -21,7 +21,6 @@ from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
 from services.message.store import MessageStore
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.body import pack_segments
 from shared.contract.errors import Failure
@@ -130,10 +129,10 @@ async def _hop(server: NatsServer) -> AsyncIterator[Work]:
         return Revocations(request.since, [], maintenance=False)
 
     async def work() -> int:
-        await edge.request(subjects.LIST_REVOCATIONS, ListRevocations(since=1))
+        await edge.request(ListRevocations.route, ListRevocations(since=1))
         return 1
 
-    auth.serve(subjects.LIST_REVOCATIONS, watched, queue="auth")
+    auth.serve(ListRevocations.route, watched, queue="auth")
     async with _running(edge, auth):
         yield work
 
@@ -181,7 +180,7 @@ async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
         assert submitter.failure is None
         return _AT_ONCE
 
-    message.serve(subjects.POST_MESSAGES, accept, queue="message")
+    message.serve(PostMessages.route, accept, queue="message")
     async with _running(edge, message):
         yield work
         await upstream.finish(1.0)

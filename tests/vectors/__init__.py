@@ -29,16 +29,20 @@ from typing import Any
 
 import msgspec
 
-from services.edge.canonical.commands import Command
+from services.edge.canonical.commands import EdgeCommand
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.replies import DisplayMessage, Reply
 from services.edge.dialects.base import LoadedChat
 from services.edge.dialects.encoded_message import to_display
+from shared.contract import subjects
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
+from shared.contract.made import Made
+from shared.contract.message import ChangePage, History
 from shared.contract.model import MemberPair, Mention, Message, ProfileSummary, Quote, RichSegment, Segment
+from shared.contract.recovery import Recovered
 
 _HERE = Path(__file__).parent
 
@@ -190,8 +194,17 @@ def text(frame: Any) -> bytes:
     return (frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False)).encode()
 
 
-COMMANDS: dict[str, type[Any]] = {kind.__name__: kind for kind in Command.__args__}
-ANSWERS: dict[str, type[Any]] = {kind.__name__: kind for kind in Reply.__args__}
+COMMANDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (*EdgeCommand.__args__, *dict.fromkeys(route.request for route in subjects.FORWARDED))
+}
+_NOT_SHOWN = (ChangePage, History, Made, Recovered)
+"""Replies of services in place of which the edge makes its own."""
+ANSWERS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (*Reply.__args__, *(kind.route.reply for kind in COMMANDS.values() if hasattr(kind, "route")))
+    if isinstance(kind, type) and kind not in (msgspec.Struct, *_NOT_SHOWN)
+}
 EVENTS: dict[str, type[Any]] = {kind.__name__: kind for kind in Event.__args__}
 
 

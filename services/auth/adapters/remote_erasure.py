@@ -5,8 +5,9 @@ import asyncio
 from shared.bus.client import Bus
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
-from shared.contract.session import Ack, EraseAccount
-from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE, Route
+from shared.contract.routes import Ack, Route
+from shared.contract.session import EraseAccount
+from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE
 from shared.telemetry import log
 
 _log = log(__name__)

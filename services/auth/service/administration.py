@@ -32,7 +32,7 @@ from shared.contract.edge import Kicked, MaintenanceSet
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.telemetry import log
 
 _log = log(__name__)

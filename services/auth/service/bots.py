@@ -33,7 +33,7 @@ from shared.contract.bots import (
 )
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.made import EndMade
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
 from shared.settings import Settings
 

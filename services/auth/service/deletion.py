@@ -16,7 +16,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts, Revocation
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 
 _PAGE = 1_000
 

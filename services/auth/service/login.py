@@ -14,10 +14,9 @@ from services.auth.service.ports import PasswordHashing, Transactions
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from services.auth.store import accounts
-from shared.contract.auth import Login, VerificationNeeded
+from shared.contract.auth import Login, LoginReply, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
-from shared.contract.subjects import LoginReply
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from shared.clock import now_ms
 from shared.contract.admin import Act
 from shared.contract.auth import RecordTokenLogins
 from shared.contract.ids import NO_ACCOUNT
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 
 _COUNTED = 10_000
 """Kinds, accounts and networks that are told apart between two flushes, which bounds the memory."""

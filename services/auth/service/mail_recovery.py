@@ -21,7 +21,7 @@ from shared.contract.auth import IdentifierKind, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
 
 

@@ -16,7 +16,7 @@ from shared.contract.auth import DescribeVerification, Login, Opened, OpenVerifi
 from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import MailRequested
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
 from shared.settings import Settings
 from shared.telemetry import log

@@ -13,11 +13,11 @@ from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
 from services.auth.store.requests import REVOKED, once, stored
 from shared.contract.admin import Act
-from shared.contract.auth import IdentifierKind, Recover, Revocation, SetSecurity
+from shared.contract.auth import IdentifierKind, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.contract.recovery import Recovered
-from shared.contract.session import Ack
+from shared.contract.recovery import Recover, Recovered, SetSecurity
+from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
 
 

@@ -17,10 +17,9 @@ from services.auth.store import accounts
 from services.auth.store.accounts import IdentifierTaken, NewAccount, NotVerified
 from services.auth.store.requests import once, stored
 from shared.clock import now_ms
-from shared.contract.auth import IdentifierKind, Register, VerificationNeeded
+from shared.contract.auth import IdentifierKind, LoginReply, Register, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.subjects import LoginReply
 from shared.request_nonce import stored_or
 from shared.settings import Settings
 

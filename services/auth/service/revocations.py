@@ -16,7 +16,7 @@ from shared.clock import now_ms
 from shared.contract.admin import Act
 from shared.contract.auth import GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
 from shared.contract.edge import Revoked
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from services.auth.store.requests import REVOKED, once
 from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin, Revocation
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.request_nonce import derived
 
 _SALT_BYTES = 32

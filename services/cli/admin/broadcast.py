@@ -20,7 +20,6 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, NodeId, Nonce
 from shared.contract.message import Draft, PostMessages
 from shared.contract.model import Text
-from shared.contract.subjects import LIST_ACCOUNTS, OPEN_NOTICES, POST_MESSAGES
 
 _BATCHES_PER_SECOND = 10
 _MAX_BATCH = 100
@@ -61,10 +60,10 @@ async def find_accounts(client: AdminClient, names: Sequence[str]) -> list[Accou
 
 async def list_accounts(client: AdminClient, *, online: bool) -> list[AccountId]:
     """All existing accounts, or only connected ones. Raises RequestError."""
-    page = await client.request(LIST_ACCOUNTS, ListAccounts(online=online))
+    page = await client.request(ListAccounts.route, ListAccounts(online=online))
     accounts = page.accounts
     while page.last != NO_ACCOUNT:
-        page = await client.request(LIST_ACCOUNTS, ListAccounts(page.last, online))
+        page = await client.request(ListAccounts.route, ListAccounts(page.last, online))
         accounts += page.accounts
     return accounts
 
@@ -96,8 +95,8 @@ def _batch_size(notice: Notice, rate: int) -> int:
 
 
 async def _send_batch(client: AdminClient, notice: Notice, accounts: Sequence[AccountId]) -> int:
-    opened = await client.request(OPEN_NOTICES, OpenNotices(list(accounts)))
-    answer = await client.request(POST_MESSAGES, PostMessages(NodeId(USER), _drafts(notice, opened)))
+    opened = await client.request(OpenNotices.route, OpenNotices(list(accounts)))
+    answer = await client.request(PostMessages.route, PostMessages(NodeId(USER), _drafts(notice, opened)))
     for failure in answer.failures.values():
         if failure.code not in _GONE:
             raise RequestError.from_failure(failure)

@@ -14,7 +14,7 @@ from shared.bus.client import Bus
 from shared.contract.admin import RecordAct
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.subjects import RECORD_ACT, Route
+from shared.contract.routes import Route
 from shared.request_nonce import new_nonce
 from shared.settings import NatsSettings
 
@@ -38,7 +38,7 @@ class AdminClient:
 
     async def record(self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "") -> None:
         """In the audit trail, before an act that auth does not carry out itself. Raises RequestError."""
-        await self.request(RECORD_ACT, RecordAct(act, account, detail))
+        await self.request(RecordAct.route, RecordAct(act, account, detail))
 
     async def request_all(self, route: Route[Q, R], request: Q) -> list[R]:
         """The replies of all processes that serve the route, as far as they come. Raises nats.errors.Error."""

@@ -9,7 +9,6 @@ from shared.contract.message import GetHeads
 from shared.contract.model import Chat, Role
 from shared.contract.session import GetChat, GetMembership, GetProfileSummaries
 from shared.contract.session import Member as Membership
-from shared.contract.subjects import GET_CHAT, GET_HEADS, GET_MEMBERSHIP, GET_PROFILE_SUMMARIES
 
 _SUMMARIES_PER_REQUEST = 1_000
 
@@ -36,7 +35,7 @@ async def show(client: AdminClient, number: ChatId) -> ChatState:
     await client.record("show chat", detail=str(number))
     chat = await _get_chat(client, number)
     present = await _current_members(client, number)
-    heads = (await client.request(GET_HEADS, GetHeads([number]))).heads
+    heads = (await client.request(GetHeads.route, GetHeads([number]))).heads
     return ChatState(chat, len(present), heads[number])
 
 
@@ -48,7 +47,7 @@ async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
     nicknames: dict[AccountId, str] = {}
     for start in range(0, len(present), _SUMMARIES_PER_REQUEST):
         some = [one.account for one in present[start : start + _SUMMARIES_PER_REQUEST]]
-        summaries = (await client.request(GET_PROFILE_SUMMARIES, GetProfileSummaries(some))).faces
+        summaries = (await client.request(GetProfileSummaries.route, GetProfileSummaries(some))).faces
         nicknames |= {account: summary.nickname for account, summary in summaries.items()}
     return [
         ChatMember(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index)
@@ -59,7 +58,7 @@ async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
 async def _get_chat(client: AdminClient, number: ChatId) -> Chat:
     """Session words its error for users, who may not learn which chats exist."""
     try:
-        return (await client.request(GET_CHAT, GetChat(number, all=True))).chat
+        return (await client.request(GetChat.route, GetChat(number, all=True))).chat
     except RequestError as error:
         if error.failure.code is ErrorCode.NOT_FOUND:
             raise RequestError(ErrorCode.NOT_FOUND, f"there is no chat {number}", "chat") from error
@@ -71,7 +70,7 @@ async def _current_members(client: AdminClient, number: ChatId) -> list[Membersh
     found: dict[AccountId, Membership] = {}
     cursor, more = (0, 0), True
     while more:
-        page = await client.request(GET_MEMBERSHIP, GetMembership(number, after=cursor))
+        page = await client.request(GetMembership.route, GetMembership(number, after=cursor))
         found |= {member.account: member for member in page.members}
         more = page.more
         cursor = (page.members[-1].version, page.members[-1].account) if page.members else cursor

@@ -86,9 +86,8 @@ def with_client(installation: "Installation", work: "Callable[[AdminClient], Awa
 def maintenance(installation: "Installation", state: str) -> None:
     """Notify all clients that maintenance begins or ends."""
     from shared.contract.auth import SetMaintenance
-    from shared.contract.subjects import SET_MAINTENANCE
 
-    with_client(installation, lambda client: client.request(SET_MAINTENANCE, SetMaintenance(state == "on")))
+    with_client(installation, lambda client: client.request(SetMaintenance.route, SetMaintenance(state == "on")))
     click.echo(f"maintenance is {state}")
 
 

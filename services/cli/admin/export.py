@@ -12,22 +12,14 @@ from shared.clock import now_ms
 from shared.contract.admin import Act, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
 from shared.contract.bots import BotView
+from shared.contract.contacts import ListRequests, Requests
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import MadeHook, MadeLink
 from shared.contract.message import GetHistory
 from shared.contract.model import Chat, Message, Profile
 from shared.contract.reports import ListOwnReports, OwnReport
-from shared.contract.session import GetAccount, GetChat, ListChats, ListRequests, Requests
-from shared.contract.subjects import (
-    GET_ACCOUNT,
-    GET_CHAT,
-    GET_HISTORY,
-    LIST_CHATS,
-    LIST_OWN_REPORTS,
-    LIST_REQUESTS,
-    LIST_USER_LOGINS,
-    SEARCH_TRAIL,
-)
+from shared.contract.session import GetAccount, GetChat, ListChats
+from shared.contract.subjects import LIST_USER_LOGINS
 
 _PAGE = 200
 
@@ -67,13 +59,13 @@ async def export(client: AdminClient, user: UserView) -> Export:
     """Raises RequestError."""
     account = user.account
     await client.record("export", account)
-    view = await client.request(GET_ACCOUNT, GetAccount(account, lists=True, actor=account, left=True))
-    requests = await client.request(LIST_REQUESTS, ListRequests(account))
+    view = await client.request(GetAccount.route, GetAccount(account, lists=True, actor=account, left=True))
+    requests = await client.request(ListRequests.route, ListRequests(account))
     numbers = [*await _chats(client, account), *(view.left or ())]
     chats = [await _chat(client, number, account) for number in numbers]
     logins = (await client.request(LIST_USER_LOGINS, ListLogins(account))).logins
     acts = [act async for act in search_trail(client, SearchTrail(account))]
-    reports = (await client.request(LIST_OWN_REPORTS, ListOwnReports(account))).reports
+    reports = (await client.request(ListOwnReports.route, ListOwnReports(account))).reports
     made = await users.made(client, user)
     place = now_ms(), user, view.profile, view.friends or [], requests, chats
     return Export(*place, logins, acts, reports, made.hooks, made.links, made.bots)
@@ -83,7 +75,7 @@ async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterato
     """All pages, newest first. Raises RequestError."""
     more = True
     while more:
-        page = await client.request(SEARCH_TRAIL, wanted)
+        page = await client.request(SearchTrail.route, wanted)
         for act in page.acts:
             yield act
             wanted.before = act.number
@@ -94,7 +86,7 @@ async def _chats(client: AdminClient, account: AccountId) -> list[ChatId]:
     numbers: list[ChatId] = []
     more = True
     while more:
-        page = await client.request(LIST_CHATS, ListChats(account, numbers[-1] if numbers else ChatId(0)))
+        page = await client.request(ListChats.route, ListChats(account, numbers[-1] if numbers else ChatId(0)))
         numbers += [entry.chat for entry in page.entries]
         more = page.more
     return numbers
@@ -102,12 +94,12 @@ async def _chats(client: AdminClient, account: AccountId) -> list[ChatId]:
 
 async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> ChatExport:
     """The chat with the account's own messages; messages of other members are their data."""
-    chat = (await client.request(GET_CHAT, GetChat(number, all=True))).chat
+    chat = (await client.request(GetChat.route, GetChat(number, all=True))).chat
     sent: list[SentMessage] = []
     start, head = 1, 1
     while start <= head:
         request = GetHistory(number, start, _PAGE, older=False, all=True)
-        page = await client.request(GET_HISTORY, request)
+        page = await client.request(GetHistory.route, request)
         sent += [_sent_message(message) for message in page.messages if message.sender == account]
         head = page.head
         start = page.messages[-1].index + 1 if page.messages else head + 1

@@ -43,11 +43,10 @@ def hook_list(installation: "Installation", number: int | None, account: str | N
 def hook_delete(installation: "Installation", number: str) -> None:
     """Delete a webhook, named by its identifier in the list."""
     from shared.contract.made import DeleteAnyHook
-    from shared.contract.subjects import DELETE_ANY_HOOK
 
     async def work(client: "AdminClient") -> None:
         await client.record("delete hook", detail=number)
-        await client.request(DELETE_ANY_HOOK, DeleteAnyHook(number))
+        await client.request(DeleteAnyHook.route, DeleteAnyHook(number))
 
     with_client(installation, work)
     click.echo(f"the hook {number} is deleted")
@@ -55,12 +54,12 @@ def hook_delete(installation: "Installation", number: str) -> None:
 
 async def find(client: "AdminClient", wanted: "ListAllHooks") -> "list[MadeHook]":
     """All pages. Raises RequestError."""
-    from shared.contract.subjects import LIST_ALL_HOOKS
+    from shared.contract.made import ListAllHooks
 
     found: list[MadeHook] = []
     more = True
     while more:
-        page = await client.request(LIST_ALL_HOOKS, wanted)
+        page = await client.request(ListAllHooks.route, wanted)
         found += page.hooks
         more = page.more
         wanted.after = found[-1].hook if found else ""

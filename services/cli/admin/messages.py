@@ -20,7 +20,6 @@ from shared.contract.audit import (
 )
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
-from shared.contract.subjects import FIND_MESSAGE, LOCATE_MESSAGE, TRACE_MESSAGES
 
 _TRACE = re.compile(r"[0-9a-f]{32}")
 _PLACE = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
@@ -95,7 +94,7 @@ async def _requests(client: AdminClient, query: str) -> list[FindMessage]:
         return [FindMessage(id=MessageId(int(query)))]
     if not _TRACE.fullmatch(query.lower()):
         raise click.UsageError("MESSAGE is CHAT/INDEX, the number of a message, or a trace id of 32 hex digits")
-    traced = await client.request_all(TRACE_MESSAGES, TraceMessages(query.lower()))
+    traced = await client.request_all(TraceMessages.route, TraceMessages(query.lower()))
     nonces = [nonce for one in traced for nonce in one.nonces]
     if not nonces:
         raise RequestError(ErrorCode.NOT_FOUND, f"no edge remembers a message with the trace {query}", "trace")
@@ -112,11 +111,11 @@ async def _report(client: AdminClient, request: FindMessage) -> MessageReport:
 
 async def _look(client: AdminClient, request: FindMessage) -> MessageReport:
     """What is stored after the edges' replies counts: a message may be confirmed meanwhile."""
-    before = await client.request(FIND_MESSAGE, request)
+    before = await client.request(FindMessage.route, request)
     accounts = [before.sender, *before.read]
     locate = LocateMessage(before.chat, before.index, before.time, before.nonce, accounts)
-    edges = await client.request_all(LOCATE_MESSAGE, locate)
-    return combine(await client.request(FIND_MESSAGE, FindMessage(before.chat, before.index)), edges)
+    edges = await client.request_all(LocateMessage.route, locate)
+    return combine(await client.request(FindMessage.route, FindMessage(before.chat, before.index)), edges)
 
 
 def combine(stored: StoredMessage, edges: Sequence[MessageAtEdge]) -> MessageReport:

@@ -54,7 +54,6 @@ async def _start(client: "AdminClient", account: str | None, dialect: str, secon
     from services.cli.admin import users
     from shared.contract.ids import NO_ACCOUNT
     from shared.contract.records import StartRecording
-    from shared.contract.subjects import START_RECORDING
 
     for running in await _list(client):
         if running.recording is not None and not running.recording.ended:
@@ -66,7 +65,7 @@ async def _start(client: "AdminClient", account: str | None, dialect: str, secon
     id = secrets.token_hex(4)
     await client.record("record frames", number, f"{id} {dialect or 'account'} {seconds} s {size} bytes")
     request = StartRecording(id=id, account=number, dialect=dialect, seconds=seconds, bytes=size)
-    started = await client.request_all(START_RECORDING, request)
+    started = await client.request_all(StartRecording.route, request)
     if not started:
         raise click.ClickException("no edge answers: is the system running?")
     return id, len(started)
@@ -74,9 +73,8 @@ async def _start(client: "AdminClient", account: str | None, dialect: str, secon
 
 async def _list(client: "AdminClient") -> "list[EdgeRecording]":
     from shared.contract.records import ListRecordings
-    from shared.contract.subjects import LIST_RECORDINGS
 
-    return await client.request_all(LIST_RECORDINGS, ListRecordings())
+    return await client.request_all(ListRecordings.route, ListRecordings())
 
 
 @record.command("list")

@@ -7,12 +7,12 @@ from services.cli.admin.bus_client import AdminClient
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NodeId
 from shared.contract.records import ReadRecording, StopRecording
-from shared.contract.subjects import STOP_RECORDING, recording
+from shared.contract.subjects import recording
 
 
 async def fetch(client: AdminClient, id: str) -> tuple[bytes, int]:
     """Ends the recording; returns the file, and its events. Raises RequestError."""
-    ended = await client.request_all(STOP_RECORDING, StopRecording(id))
+    ended = await client.request_all(StopRecording.route, StopRecording(id))
     states = {one.node: one.recording for one in ended if one.recording is not None}
     if not states:
         raise RequestError(ErrorCode.NOT_FOUND, f"no edge has a recording {id}: see `dragoman admin record list`", "id")
@@ -41,4 +41,4 @@ async def _lines(client: AdminClient, node: NodeId, id: str) -> list[str]:
 
 
 async def drop(client: AdminClient, id: str) -> None:
-    await client.request_all(STOP_RECORDING, StopRecording(id, drop=True))
+    await client.request_all(StopRecording.route, StopRecording(id, drop=True))

@@ -8,7 +8,6 @@ from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.message_content import content_of
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.reports import CloseReport, ListReports, Report
-from shared.contract.subjects import CLOSE_REPORT, LIST_REPORTS
 
 
 class ReportedMessage(msgspec.Struct, frozen=True):
@@ -31,7 +30,7 @@ async def find(client: AdminClient) -> list[ReportedMessage]:
     found: list[Report] = []
     more = True
     while more:
-        page = await client.request(LIST_REPORTS, ListReports(found[-1].number if found else 0))
+        page = await client.request(ListReports.route, ListReports(found[-1].number if found else 0))
         found += page.reports
         more = page.more
     return [_reported(one) for one in found]
@@ -40,7 +39,7 @@ async def find(client: AdminClient) -> list[ReportedMessage]:
 async def close(client: AdminClient, number: int) -> None:
     """Raises RequestError."""
     await client.record("close report", detail=str(number))
-    await client.request(CLOSE_REPORT, CloseReport(number))
+    await client.request(CloseReport.route, CloseReport(number))
 
 
 def _reported(one: Report) -> ReportedMessage:

@@ -62,11 +62,10 @@ def record(installation: "Installation", act: str, detail: str = "") -> None:
     from services.cli.admin.bus_client import connected_client
     from shared.contract.admin import RecordAct
     from shared.contract.errors import RequestError
-    from shared.contract.subjects import RECORD_ACT
 
     async def send() -> None:
         async with connected_client(installation) as client:
-            await client.request(RECORD_ACT, RecordAct(act, detail=detail))
+            await client.request(RecordAct.route, RecordAct(act, detail=detail))
 
     if "nats.url" not in installation.sources and read_run(installation.settings.data) is None:
         return

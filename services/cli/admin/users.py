@@ -11,20 +11,7 @@ from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLo
 from shared.contract.bots import BotView, ListBots
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.made import EndMade, ListMade, MadeHook, MadeLink
-from shared.contract.subjects import (
-    DELETE_USER,
-    END_BOT_TOKENS,
-    END_MADE,
-    END_USER_LOGIN,
-    FIND_USER,
-    KICK,
-    LIST_BOTS,
-    LIST_DUPLICATES,
-    LIST_MADE,
-    LIST_USER_LOGINS,
-    RESET_PASSWORD,
-    SET_DISABLED,
-)
+from shared.contract.subjects import DELETE_USER, END_BOT_TOKENS, END_USER_LOGIN, LIST_USER_LOGINS
 
 _PASSWORD_BYTES = 12
 
@@ -35,35 +22,35 @@ async def find(client: AdminClient, identifier: str) -> UserView:
     The number is looked up first: a username equal to another account's number must not shadow that account.
     """
     if _is_uuid(identifier):
-        return await client.request(FIND_USER, FindUser(IdentifierKind.UUID, identifier))
+        return await client.request(FindUser.route, FindUser(IdentifierKind.UUID, identifier))
     try:
-        return await client.request(FIND_USER, FindUser(IdentifierKind.ID, identifier))
+        return await client.request(FindUser.route, FindUser(IdentifierKind.ID, identifier))
     except RequestError as error:
         if error.failure.code is not ErrorCode.NOT_FOUND:
             raise
-    return await client.request(FIND_USER, FindUser(IdentifierKind.ANY, identifier))
+    return await client.request(FindUser.route, FindUser(IdentifierKind.ANY, identifier))
 
 
 async def list_duplicates(client: AdminClient) -> Duplicates:
-    return await client.request(LIST_DUPLICATES, ListDuplicates())
+    return await client.request(ListDuplicates.route, ListDuplicates())
 
 
 async def set_disabled(client: AdminClient, identifier: str, disabled: bool) -> UserView:
     user = await find(client, identifier)
-    await client.request(SET_DISABLED, SetDisabled(user.account, disabled))
+    await client.request(SetDisabled.route, SetDisabled(user.account, disabled))
     return user
 
 
 async def reset(client: AdminClient, identifier: str) -> tuple[UserView, str]:
     """Returns the account and its new password, which is stored nowhere in the clear."""
     user, password = await find(client, identifier), secrets.token_urlsafe(_PASSWORD_BYTES)
-    await client.request(RESET_PASSWORD, ResetPassword(user.account, password))
+    await client.request(ResetPassword.route, ResetPassword(user.account, password))
     return user, password
 
 
 async def kick(client: AdminClient, identifier: str) -> UserView:
     user = await find(client, identifier)
-    await client.request(KICK, Kick(user.account))
+    await client.request(Kick.route, Kick(user.account))
     return user
 
 
@@ -92,14 +79,14 @@ class MadeThings(msgspec.Struct, frozen=True):
 
 async def made(client: AdminClient, user: UserView) -> MadeThings:
     """Raises RequestError."""
-    found = await client.request(LIST_MADE, ListMade(user.account))
-    return MadeThings(found.hooks, found.links, (await client.request(LIST_BOTS, ListBots(user.account))).bots)
+    found = await client.request(ListMade.route, ListMade(user.account))
+    return MadeThings(found.hooks, found.links, (await client.request(ListBots.route, ListBots(user.account))).bots)
 
 
 async def end_made(client: AdminClient, user: UserView) -> None:
     """Raises RequestError."""
     await client.record("end made", user.account)
-    await client.request(END_MADE, EndMade(user.account))
+    await client.request(EndMade.route, EndMade(user.account))
     await client.request(END_BOT_TOKENS, EndMade(user.account))
 
 

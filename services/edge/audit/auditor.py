@@ -17,7 +17,6 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from services.edge.rpc.remote_clock import RemoteClock
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.audit import LOST, DeliveryStage
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -160,7 +159,7 @@ class DeliveryAuditor:
             for chat, head in ((entry.chat, entry.head) for entry in page):
                 if head > heads.get(chat, head):
                     request = SyncChat(chat, [account], heads[chat], limit=_AT_ONCE)
-                    reply = await self._bus.request(subjects.SYNC_CHAT, request, seconds=_REQUEST_SECONDS)
+                    reply = await self._bus.request(SyncChat.route, request, seconds=_REQUEST_SECONDS)
                     first = reply.first_index.get(account)
                     posted += [message for message in reply.messages if first is not None and message.index >= first]
         return posted
@@ -169,7 +168,7 @@ class DeliveryAuditor:
         """All chats of the account. Raises RequestError."""
         more = True
         while more:
-            reply = await self._bus.request(subjects.SYNC, request, seconds=_REQUEST_SECONDS)
+            reply = await self._bus.request(Sync.route, request, seconds=_REQUEST_SECONDS)
             yield reply.chats
             request, more = replace(request, after=reply.last_chat), reply.more
 

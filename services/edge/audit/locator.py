@@ -9,7 +9,6 @@ from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, R
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.clock import now_ms
-from shared.contract import subjects
 from shared.contract.audit import (
     Confirmation,
     DeliveryStage,
@@ -46,8 +45,8 @@ class MessageLocator:
 
     def serve(self, bus: Bus) -> None:
         """To be called before the bus starts."""
-        bus.serve(subjects.LOCATE_MESSAGE, self._locate)
-        bus.serve(subjects.TRACE_MESSAGES, self._trace)
+        bus.serve(LocateMessage.route, self._locate)
+        bus.serve(TraceMessages.route, self._trace)
 
     async def _trace(self, request: TraceMessages) -> TracedMessages:
         return TracedMessages(self._node, self._journal.nonces_of(request.trace))

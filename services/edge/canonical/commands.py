@@ -9,54 +9,19 @@ from typing import Literal
 
 import msgspec
 
-from shared.contract.auth import (
-    ChangePassword,
-    DeleteAccount,
-    EndLogin,
-    ListLogins,
-    Login,
-    Logout,
-    Recover,
-    Refresh,
-    Register,
-    SetSecurity,
-)
+from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Refresh, Register
 from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBotToken, ListBots
-from shared.contract.contacts import ListBlocked, SetBlocked
 from shared.contract.errors import Failure
-from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
 from shared.contract.made import EndMade, ListMade
-from shared.contract.members import AddMembers, ListMembers
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.model import Quote, RichSegment
-from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
-from shared.contract.mutes import MuteChat
-from shared.contract.outgoing_hooks import CreateOutgoingHook, DeleteOutgoingHook, ListOutgoingHooks, ReplayOutgoingHook
 from shared.contract.reactions import FindReactors
 from shared.contract.receipts import FindReaders
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
-from shared.contract.reports import ReportMessage
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
+from shared.contract.routes import Forwarded
 from shared.contract.search import SearchMessages
-from shared.contract.session import (
-    AddMember,
-    AnswerFriendship,
-    AnswerMembership,
-    CreateChat,
-    EndFriendship,
-    EndMembership,
-    GetAccount,
-    GetChat,
-    ListChatViews,
-    ListRequests,
-    OpenPrivateChat,
-    RenameChat,
-    RequestFriendship,
-    RequestMembership,
-    SetProfile,
-    SetRole,
-)
+from shared.contract.session import SetProfile
 
 
 class PostMessage(msgspec.Struct, frozen=True, gc=False):
@@ -273,61 +238,17 @@ class RequestVerification:
     """Mail the link for the pending verification of this connection. Needs no login."""
 
 
-GroupCommand = (
-    BanMember
-    | UnbanMember
-    | ListBans
-    | SilenceMember
-    | SetChat
-    | DisbandChat
-    | CreateLink
-    | ListLinks
-    | DeleteLink
-    | CreateHook
-    | ListHooks
-    | DeleteHook
-    | CreateOutgoingHook
-    | ListOutgoingHooks
-    | DeleteOutgoingHook
-    | ReplayOutgoingHook
-    | JoinByLink
-)
-"""Of the owner and the admins of a group, but for the last one."""
-
-Command = (
+EdgeCommand = (
     Register
     | Login
     | RequestVerification
     | GetServerStatus
     | PostMessage
     | UploadCommand
-    | GetAccount
-    | SetProfile
-    | CreateChat
-    | GetChat
     | DeleteAccount
     | Recover
     | RequestRecovery
     | RecoverByTicket
-    | SetSecurity
-    | RequestFriendship
-    | AnswerFriendship
-    | EndFriendship
-    | SetBlocked
-    | ListBlocked
-    | RequestMembership
-    | AnswerMembership
-    | AddMember
-    | AddMembers
-    | EndMembership
-    | SetRole
-    | GroupCommand
-    | ListMembers
-    | MuteChat
-    | ReportMessage
-    | RenameChat
-    | ListRequests
-    | ListChatViews
     | CreateChatByUuid
     | FindUsers
     | GetHistory
@@ -339,7 +260,6 @@ Command = (
     | ListLogins
     | EndLogin
     | ChangePassword
-    | OpenPrivateChat
     | ReadHistory
     | MarkChatRead
     | ResumeChats
@@ -364,14 +284,19 @@ Command = (
     | ListMade
     | EndMade
 )
+"""Of these the edge has a handler."""
+Command = EdgeCommand | Forwarded
 
-READING = (
-    GetServerStatus, GetAccount, GetChat, FindUsers, ListBlocked, ListBans, ListLinks, ListHooks, ListOutgoingHooks,
-    ListMembers, ListRequests, ListChatViews, ListLogins, ListBots, ListMade, GetHistory, FetchUnread, ReadHistory,
-    ResumeChats, GetChanges, SearchMessages, FindReaders, FindReactors, CountUnread, ExportAccount, ExportMessages,
-    AnnounceTyping, WatchAccounts, GiveState, Login, RenewToken, RequestVerification,
+_READING = (
+    GetServerStatus, FindUsers, FetchUnread, ReadHistory, ResumeChats, CountUnread, ExportAccount, ExportMessages,
+    AnnounceTyping, WatchAccounts, GiveState, RenewToken, RequestVerification,
 )  # fmt: skip
-"""Commands without a lasting effect. Whether another one had its effect is unknown if it is not answered in time."""
+
+
+def has_effect(command: Command) -> bool:
+    """Whether it has a lasting effect: it is unknown whether it had, if it is not answered in time."""
+    route = getattr(command, "route", None)
+    return not isinstance(command, _READING) if route is None else not route.reads
 
 
 _RELEASED_LABELS: Mapping[type, str] = {CreateChatByUuid: "CreateChatOf", FetchUnread: "TakeUnread"}

@@ -5,42 +5,21 @@ from dataclasses import dataclass
 import msgspec
 
 from services.edge.canonical.frames import Outgoing
-from shared.contract.auth import (
-    Authenticated,
-    Logins,
-    Refreshed,
-    VerificationNeeded,
-)
-from shared.contract.bots import BotList, BotView, CreatedBot, CreatedBotToken
-from shared.contract.contacts import BlockedAccounts
+from shared.contract.auth import Authenticated, VerificationNeeded
+from shared.contract.bots import BotView
+from shared.contract.contacts import BlockedAccounts, Requests
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
 from shared.contract.exports import AccountRecord
-from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
 from shared.contract.made import Made
-from shared.contract.members import MemberList, MembersAdded
-from shared.contract.message import Changed, MessageChange, Posted, Reactions, Unread
+from shared.contract.members import MembershipRequested
+from shared.contract.message import MessageChange, Posted, Reactions, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
-from shared.contract.moderation import BanList
-from shared.contract.mutes import Mute
-from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
-from shared.contract.reactions import Reactors
-from shared.contract.receipts import Readers
 from shared.contract.reports import OwnReports
 from shared.contract.resume import ResumedChat
-from shared.contract.search import SearchPage
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatOpened,
-    ChatVersion,
-    ChatView,
-    ChatViews,
-    MembershipRequested,
-    Requests,
-)
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, ChatVersion, ChatView, ChatViews, Mute
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,22 +228,11 @@ class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
 
 NativeReply = (
     TokenRenewed
-    | Refreshed
-    | Logins
-    | ChatOpened
     | HistoryPage
     | ChatMarkedRead
     | ChatsResumed
-    | MemberList
-    | MembersAdded
-    | Changed
     | ChangesPage
-    | SearchPage
-    | Readers
-    | Reactors
-    | BlockedAccounts
     | Unread
-    | BanList
     | UsersFound
     | PresenceShown
     | MessagesForwarded
@@ -273,19 +241,9 @@ NativeReply = (
     | AccountRecovered
     | PasswordChanged
     | MessagesExported
-    | InvitationLink
-    | InvitationLinks
-    | JoinedByLink
-    | CreatedHook
-    | HookList
-    | CreatedOutgoingHook
-    | OutgoingHookList
-    | ReplayedOutgoingHook
-    | CreatedBot
-    | BotList
-    | CreatedBotToken
+    | msgspec.Struct
 )
-"""To requests that native alone has."""
+"""To requests that native alone has: made by the edge, or a service's reply, as it is in the request's route."""
 
 Reply = (
     Authenticated

@@ -9,7 +9,6 @@ from services.edge.presence.profiles import fetch_summaries
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher, post_one
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.admin import OpenNotices
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
@@ -75,13 +74,13 @@ class LeftOutMessages:
             other = other_member(pair, account)
             found = (await fetch_summaries(self._bus, [other], _SECONDS)).get(other)
             return found.nickname if found is not None else str(chat)
-        reply = await self._bus.request(subjects.GET_CHATS, GetChats([chat], account), seconds=_SECONDS, retry=True)
+        reply = await self._bus.request(GetChats.route, GetChats([chat], account), seconds=_SECONDS, retry=True)
         return next((one.name for one in reply.chats), "") or str(chat)
 
     async def _post(self, skipped: _Skipped, text: str) -> None:
         """Returns once it is committed. Raises RequestError."""
         account, _, _ = skipped
-        opened = await self._bus.request(subjects.OPEN_NOTICES, OpenNotices([account]), seconds=_SECONDS, retry=True)
+        opened = await self._bus.request(OpenNotices.route, OpenNotices([account]), seconds=_SECONDS, retry=True)
         if account not in opened.chats:
             return  # it is deleted
         digest = hashlib.blake2b(repr(skipped).encode(), digest_size=8).digest()

@@ -14,7 +14,6 @@ from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.retrying import request_until_answered
 from services.edge.rpc.sync_requests import SyncRequests
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.message import ChatSync, ChatSynced, Sync, SyncChat, Synced
@@ -61,13 +60,13 @@ class BacklogReader:
 
     async def next_page(self, account: AccountId, page: Synced) -> Synced | None:
         request = Sync(account, page.last_chat)
-        return await _page(account, request_until_answered(self._bus, subjects.SYNC, request))
+        return await _page(account, request_until_answered(self._bus, Sync.route, request))
 
     async def chat_page(self, cursor: ChatCursor) -> ChatSynced:
         """Messages of one chat after the cursor, and what the account may see of it. Raises RequestError."""
         after = AFTER_LAST if cursor.after is None else cursor.after
         request = SyncChat(cursor.chat, [cursor.account], after)
-        return await request_until_answered(self._bus, subjects.SYNC_CHAT, request)
+        return await request_until_answered(self._bus, SyncChat.route, request)
 
     def first_undelivered(self, cursor: ChatCursor, stored: int) -> int:
         """See ReadStateFlusher.first_undelivered: of the messages that are not `fresh`."""

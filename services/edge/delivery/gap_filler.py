@@ -21,7 +21,6 @@ from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.rpc.retrying import request_until_answered
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.edge import Delivery
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -166,7 +165,7 @@ class GapFiller:
         since = sequencer.version
         if not since or after == AFTER_LAST:
             return None
-        reply = await request_until_answered(self._bus, subjects.SYNC_CHAT, SyncChat(chat, [], after, since))
+        reply = await request_until_answered(self._bus, SyncChat.route, SyncChat(chat, [], after, since))
         if reply.changed is None or sequencer.version < since:
             return None
         first_index = {account: first for account, first in reply.changed.items() if first}
@@ -182,7 +181,7 @@ class GapFiller:
         while reply is None or not wanted <= requested:
             some = list(islice(wanted - requested, _ACCOUNTS_PER_REQUEST))
             request = SyncChat(chat, some, AFTER_LAST if reply else after, reply.version if reply else 0)
-            page = await request_until_answered(self._bus, subjects.SYNC_CHAT, request)
+            page = await request_until_answered(self._bus, SyncChat.route, request)
             requested.update(some)
             wanted.update(sequencer.members)
             if reply is None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from services.edge.dialects.encoded_message import make_quote
 from services.edge.presence.profiles import fetch_summaries
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.body import reply_target
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -50,7 +49,7 @@ class QuoteReader:
         """Of a message that the actor may see; None if the actor is no member. Raises RequestError."""
         request = GetHistory(chat, index, 1, actor=actor)
         try:
-            page = await self._bus.request(subjects.GET_HISTORY, request, seconds=seconds, retry=True)
+            page = await self._bus.request(GetHistory.route, request, seconds=seconds, retry=True)
         except RequestError as error:
             if error.failure.code is ErrorCode.FORBIDDEN:
                 return None  # the message itself is rejected, unless an earlier request has posted it
@@ -71,7 +70,7 @@ class QuoteReader:
         return await self._quotes([message for one in replies for message in one])
 
     async def _request(self, request: GetQuoted) -> list[Message]:
-        route = subjects.GET_QUOTED
+        route = GetQuoted.route
         return (await self._bus.request(route, request, seconds=_SECONDS, wait_for_service=False)).messages
 
     async def _quotes(self, messages: list[Message]) -> Quotes:

@@ -12,7 +12,6 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from services.edge.rpc.retrying import request_until_answered
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatSync, Sync
@@ -87,7 +86,7 @@ class Resync:
         after, unlisted, more = ChatId(0), set(local.chats), True
         while more:
             known = [chat for chat in local.chats if chat > after]
-            reply = await request_until_answered(self._bus, subjects.SYNC, Sync(account, after, known))
+            reply = await request_until_answered(self._bus, Sync.route, Sync(account, after, known))
             if self._accounts.get(account) is not local:
                 return
             for entry in reply.chats:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.contacts import FindBlockedMembers
 from shared.contract.ids import AccountId, ChatId
 
@@ -51,5 +50,5 @@ class KnownBlocks:
 
     async def _fetch(self, members: Sequence[_Place]) -> Mapping[_Place, bool]:
         request = FindBlockedMembers(list(members))
-        reply = await self._bus.request(subjects.FIND_BLOCKED_MEMBERS, request, seconds=_REQUEST_SECONDS)
+        reply = await self._bus.request(FindBlockedMembers.route, request, seconds=_REQUEST_SECONDS)
         return dict.fromkeys(members, False) | dict.fromkeys(reply.members, True)

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.ids import ChatId
 from shared.contract.receipts import FindReceiptChats
 
@@ -38,7 +37,7 @@ class KnownReceipts:
     async def _request(self, chats: list[ChatId]) -> dict[ChatId, int]:
         forgotten, until = self._forgotten, self._clock() + _KNOWN_SECONDS
         request = FindReceiptChats(chats)
-        reply = await self._bus.request(subjects.FIND_RECEIPT_CHATS, request, seconds=_REQUEST_SECONDS)
+        reply = await self._bus.request(FindReceiptChats.route, request, seconds=_REQUEST_SECONDS)
         found = {chat: reply.members.get(chat, 0) for chat in chats}
         if forgotten == self._forgotten:
             self._known.update((chat, (members, until)) for chat, members in found.items())

@@ -6,7 +6,7 @@ from services.edge.ephemeral.signals import Publish
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.ephemeral import ChatMuted
 from shared.contract.ids import NodeId
-from shared.contract.mutes import MuteChat
+from shared.contract.session import MuteChat
 from shared.telemetry import log
 
 _log = log(__name__)

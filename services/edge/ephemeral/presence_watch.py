@@ -13,7 +13,6 @@ from services.edge.ephemeral.own_states import OwnStates
 from services.edge.ephemeral.watch_lists import Watcher, WatchLists
 from services.edge.presence.local_accounts import LocalAccounts, Recipient
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.contacts import FindWatchable
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import ErrorCode, RequestError
@@ -124,7 +123,7 @@ class PresenceWatch:
         if not wanted:
             return frozenset()
         request = FindWatchable(list(wanted), account)
-        reply = await self._bus.request(subjects.FIND_WATCHABLE, request, seconds=_REQUEST_SECONDS, retry=True)
+        reply = await self._bus.request(FindWatchable.route, request, seconds=_REQUEST_SECONDS, retry=True)
         return frozenset(reply.accounts).intersection(wanted)
 
     async def _read(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:

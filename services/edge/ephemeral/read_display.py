@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from services.edge.ephemeral.due_reads import DueReads, ReadKey
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.ephemeral import ChatRead, ReadPlace, ReadsAnnounced
 from shared.contract.ids import NodeId
 from shared.contract.receipts import FindReadIndexes, ReadIndex
@@ -34,7 +33,7 @@ class ReadDisplay:
 
     async def _show(self, batch: Mapping[ReadKey, int]) -> None:
         request = FindReadIndexes(list(batch), counts=True)
-        reply = await self._bus.request(subjects.FIND_READ_INDEXES, request, seconds=_REQUEST_SECONDS)
+        reply = await self._bus.request(FindReadIndexes.route, request, seconds=_REQUEST_SECONDS)
         for found in reply.found:
             self._notify(found, batch.get((found.account, found.chat), 0))
 

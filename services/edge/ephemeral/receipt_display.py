@@ -7,7 +7,6 @@ from services.edge.ephemeral.due_reads import DueReads, ReadKey
 from services.edge.ephemeral.known_receipts import KnownReceipts
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.ephemeral import ReadsAnnounced, ReceiptsShown
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -32,7 +31,7 @@ class ReceiptDisplay:
     async def readers(self, command: FindReaders, actor: AccountId) -> Readers:
         """Raises RequestError."""
         command.actor = actor
-        reply = await self._bus.request(subjects.FIND_READERS, command, seconds=_REQUEST_SECONDS, retry=True)
+        reply = await self._bus.request(FindReaders.route, command, seconds=_REQUEST_SECONDS, retry=True)
         if command.chat not in await self._known_receipts.members([command.chat]):
             raise RequestError(ErrorCode.FORBIDDEN, "this chat does not show what is read", "chat")
         return reply
@@ -61,7 +60,7 @@ class ReceiptDisplay:
         if not shown:
             return
         request = FindReadIndexes(shown)
-        reply = await self._bus.request(subjects.FIND_READ_INDEXES, request, seconds=_REQUEST_SECONDS)
+        reply = await self._bus.request(FindReadIndexes.route, request, seconds=_REQUEST_SECONDS)
         by_chat: dict[ChatId, list[ReadIndex]] = {}
         for found in reply.found:
             by_chat.setdefault(found.chat, []).append(found)

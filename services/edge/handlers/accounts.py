@@ -17,8 +17,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import JoinPolicy, Profile, ProfileSummary
 from shared.contract.moderation import SetChat
-from shared.contract.mutes import MuteChat
-from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, SetProfile
+from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, MuteChat, SetProfile
 
 
 class AccountHandler:

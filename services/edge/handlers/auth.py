@@ -11,19 +11,9 @@ from services.edge.login.login import LoginFlow
 from services.edge.login.made import OwnMade
 from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.verification import VerificationFlow
-from shared.contract.auth import (
-    ChangePassword,
-    DeleteAccount,
-    EndLogin,
-    ListLogins,
-    Login,
-    Logout,
-    Recover,
-    Refresh,
-    Register,
-)
+from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Refresh, Register
 from shared.contract.made import EndMade, ListMade
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery
 
 LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken | Refresh
 """Commands that begin a login, or need none."""

@@ -8,7 +8,6 @@ from services.edge.delivery.local_chats import LocalChats
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId
 from shared.contract.message import GetHistory
@@ -55,6 +54,6 @@ class ChatReads:
 
     async def _mark_by_request(self, place: ReadPlace) -> ChatMarkedRead:
         request = GetHistory(place.chat, -1, 1, actor=place.account, read_to=place.index)
-        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        page = await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
         self._read_state.mark_read(msgspec.structs.replace(place, index=min(place.index, page.head)))
         return ChatMarkedRead(page.unread, page.read or None)

@@ -1,5 +1,7 @@
 """Passes each command of a client to its handler."""
 
+from typing import assert_never
+
 from services.edge.canonical.commands import (
     AnnounceTyping,
     CreateChatByUuid,
@@ -23,26 +25,15 @@ from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.messages import MessageHandler, MessagesCommand
 from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.notifications.social import SocialNotifier
-from shared.contract.auth import (
-    ChangePassword,
-    DeleteAccount,
-    EndLogin,
-    ListLogins,
-    Login,
-    Logout,
-    Recover,
-    Refresh,
-    Register,
-    SetSecurity,
-)
+from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Refresh, Register
 from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBotToken, ListBots
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.made import EndMade, ListMade
 from shared.contract.moderation import SetChat
-from shared.contract.mutes import MuteChat
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
-from shared.contract.session import Ack, CreateChat, GetAccount, SetProfile
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
+from shared.contract.routes import Ack, Forwarded
+from shared.contract.session import CreateChat, GetAccount, ListChatViews, MuteChat, SetProfile
 
 
 class Dispatcher:
@@ -113,8 +104,12 @@ class Dispatcher:
             case GiveState(state, text):
                 await self._ephemeral.states.give(actor, session.connection.number, state, text)
                 return Ack()
-            case _:
+            case ListChatViews():
+                return await self._forwarder.list_chats(command, actor)
+            case Forwarded():
                 return await self._forwarder.forward(command, actor)
+            case _:
+                assert_never(command)
 
     async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
         await self._auth.authenticate(session, requests[0])

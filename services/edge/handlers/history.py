@@ -15,7 +15,6 @@ from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, Unread
 from shared.contract.model import MemberPair, Message
@@ -74,7 +73,7 @@ class MessageHistory:
     async def read_page(self, command: ReadHistory, actor: AccountId) -> HistoryPage:
         """One reply's worth of messages. Raises RequestError."""
         request = GetHistory(command.chat, command.start, command.count, command.older, actor, with_reactions=True)
-        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        page = await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
         messages = page.messages
         summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
         sequencer = self._chats.sequencer(command.chat)
@@ -92,19 +91,19 @@ class MessageHistory:
     async def search(self, command: SearchMessages, actor: AccountId) -> SearchPage:
         """Raises RequestError."""
         command.actor = actor
-        return await self._bus.request(subjects.SEARCH, command, seconds=self._seconds, retry=True)
+        return await self._bus.request(SearchMessages.route, command, seconds=self._seconds, retry=True)
 
     async def count_unread(self, actor: AccountId) -> Unread:
         """Raises RequestError."""
         await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         request = GetUnread(actor, 0, by_chat=True)
-        return await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
+        return await self._bus.request(GetUnread.route, request, seconds=self._seconds, retry=True)
 
     async def _history(self, command: GetHistory) -> list[Message]:
         """The requested number of messages, from as many replies as it takes."""
         messages: list[Message] = []
         while True:
-            page = await self._bus.request(subjects.GET_HISTORY, command, seconds=self._seconds, retry=True)
+            page = await self._bus.request(GetHistory.route, command, seconds=self._seconds, retry=True)
             messages += page.messages
             left = command.count - len(page.messages)
             if not page.more or not page.messages or left < 1:
@@ -125,7 +124,7 @@ class MessageHistory:
             # messages that were delivered a moment ago, on any node, are not unread
             await self._read_state.flush_account(actor, other_nodes)
             request = GetUnread(actor, count)
-            unread = await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
+            unread = await self._bus.request(GetUnread.route, request, seconds=self._seconds, retry=True)
             for chat, (upto, number) in unread.left_out.items():
                 self._left_out.skip(actor, chat, upto, number, unread.pairs.get(chat))
             older = [one for one in unread.messages if one.index <= heads.get(one.chat, one.index)]

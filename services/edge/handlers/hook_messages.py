@@ -8,7 +8,6 @@ from services.edge.presence.profiles import fetch_summaries
 from services.edge.rate_limit import TokenBuckets
 from services.edge.upstream.publisher import MessagePublisher, post_one
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import FindHook, FoundHook
@@ -51,7 +50,7 @@ class HookMessages:
 
     async def _find(self, secret: str) -> FoundHook:
         request = FindHook(hashlib.sha256(secret.encode()).hexdigest())
-        return await self._bus.request(subjects.FIND_HOOK, request, seconds=self._seconds, retry=True)
+        return await self._bus.request(FindHook.route, request, seconds=self._seconds, retry=True)
 
     async def _draft(self, hook: FoundHook, text: str, key: str) -> Draft:
         summaries = await fetch_summaries(self._bus, [hook.account], self._seconds)

@@ -11,7 +11,6 @@ from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.body import pack_segments, requested_content, unpack_segments
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
@@ -59,7 +58,7 @@ class MessageForwarder:
     async def _content(self, session: LoginSession, command: ForwardMessage) -> tuple[Segment, ...]:
         """Of the message, as its reader sees it; mentions are texts, so that nobody is mentioned again."""
         request = GetHistory(command.chat, command.index, 1, actor=session.connection.account)
-        page = await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        page = await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
         segments = unpack_segments(requested_content(page.messages, command.index).body)
         try:
             return await self._resolver.look_up_all(segments)  # type: ignore[return-value] # no mention is among them

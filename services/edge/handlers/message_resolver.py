@@ -22,11 +22,11 @@ from services.edge.media.naming import safe_name
 from services.edge.media.record import MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, RichSegment
-from shared.contract.session import Ack, GetAccount, GetChat, OpenPrivateChat
+from shared.contract.routes import Ack
+from shared.contract.session import GetAccount, GetChat, OpenPrivateChat
 
 
 class MessageResolver:
@@ -96,12 +96,12 @@ class MessageResolver:
         if command.to:
             if local is None or command.to not in local.private_chats:
                 request = GetAccount(command.to, actor=actor)
-                view = await self._bus.request(subjects.GET_ACCOUNT, request, seconds=self._seconds, retry=True)
+                view = await self._bus.request(GetAccount.route, request, seconds=self._seconds, retry=True)
                 if view.profile.deleted:
                     raise RequestError(ErrorCode.NOT_FOUND, "this account is deleted")
         elif local is None or command.chat not in local.chats:
             request_chat = GetChat(command.chat, actor, members=1)
-            await self._bus.request(subjects.GET_CHAT, request_chat, seconds=self._seconds, retry=True)
+            await self._bus.request(GetChat.route, request_chat, seconds=self._seconds, retry=True)
 
     async def _chat(self, actor: AccountId, command: MessageCommand) -> ChatId:
         """A private chat is requested once while the account is here."""
@@ -111,7 +111,7 @@ class MessageResolver:
         chats = local.private_chats if local else {}
         if command.to not in chats:
             request = OpenPrivateChat(command.to, actor)
-            opened = await self._bus.request(subjects.OPEN_PRIVATE_CHAT, request, seconds=self._seconds, retry=True)
+            opened = await self._bus.request(OpenPrivateChat.route, request, seconds=self._seconds, retry=True)
             chats[command.to] = opened.chat
         return chats[command.to]
 

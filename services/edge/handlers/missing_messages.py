@@ -10,7 +10,6 @@ from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ProfileSummary
 from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat
@@ -57,13 +56,13 @@ class MissingMessages:
         return await self._request(Resume(actor, {}, command.window, command.timeline)), True
 
     async def _request(self, request: Resume) -> Resumed:
-        return await self._bus.request(subjects.RESUME, request, seconds=self._seconds, retry=True)
+        return await self._bus.request(Resume.route, request, seconds=self._seconds, retry=True)
 
     async def _chats(self, chats: list[ChatId], actor: AccountId) -> ChatsFound:
         if not chats:
             return ChatsFound([])
         request = GetChats(chats, actor)
-        return await self._bus.request(subjects.GET_CHATS, request, seconds=self._seconds, retry=True)
+        return await self._bus.request(GetChats.route, request, seconds=self._seconds, retry=True)
 
 
 def _to_resume(

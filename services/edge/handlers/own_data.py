@@ -9,15 +9,14 @@ from services.edge.dialects.encoded_message import to_display
 from services.edge.login.auth_requests import AuthRequests
 from shared.bus.client import Bus
 from shared.clock import now_ms
-from shared.contract import subjects
-from shared.contract.contacts import ListBlocked
+from shared.contract.contacts import ListBlocked, ListRequests
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import ListMade
 from shared.contract.message import GetHistory, History
 from shared.contract.model import Message
 from shared.contract.reports import ListOwnReports
-from shared.contract.session import GetAccount, ListRequests
+from shared.contract.session import GetAccount
 
 _PAGE = 200
 """Messages of a chat that one page considers."""
@@ -36,11 +35,11 @@ class OwnDataExporter:
         bus, actor, seconds = self._bus, connection.account, self._seconds
         record = await self._requests.export(connection)
         profile = GetAccount(actor, lists=True, actor=actor, left=True)
-        view = await bus.request(subjects.GET_ACCOUNT, profile, seconds=seconds, retry=True)
-        requests = await bus.request(subjects.LIST_REQUESTS, ListRequests(actor), seconds=seconds, retry=True)
-        blocked = await bus.request(subjects.LIST_BLOCKED, ListBlocked(actor), seconds=seconds, retry=True)
-        reports = await bus.request(subjects.LIST_OWN_REPORTS, ListOwnReports(actor), seconds=seconds, retry=True)
-        made = await bus.request(subjects.LIST_MADE, ListMade(actor), seconds=seconds, retry=True)
+        view = await bus.request(GetAccount.route, profile, seconds=seconds, retry=True)
+        requests = await bus.request(ListRequests.route, ListRequests(actor), seconds=seconds, retry=True)
+        blocked = await bus.request(ListBlocked.route, ListBlocked(actor), seconds=seconds, retry=True)
+        reports = await bus.request(ListOwnReports.route, ListOwnReports(actor), seconds=seconds, retry=True)
+        made = await bus.request(ListMade.route, ListMade(actor), seconds=seconds, retry=True)
         return AccountExported(now_ms(), record, view, requests, blocked, reports, made)
 
     async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
@@ -57,11 +56,11 @@ class OwnDataExporter:
         return MessagesExported(sent, after, command.after < after < page.head)
 
     async def _history(self, request: GetHistory) -> History:
-        return await self._bus.request(subjects.GET_HISTORY, request, seconds=self._seconds, retry=True)
+        return await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
 
     async def _has_left(self, chat: ChatId, actor: AccountId) -> bool:
         request = GetAccount(actor, lists=True, actor=actor, left=True)
-        view = await self._bus.request(subjects.GET_ACCOUNT, request, seconds=self._seconds, retry=True)
+        view = await self._bus.request(GetAccount.route, request, seconds=self._seconds, retry=True)
         return chat in (view.left or ())
 
 

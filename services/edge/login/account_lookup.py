@@ -2,7 +2,6 @@
 
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.auth import Authenticated
 from shared.contract.bots import CreatedBot
 from shared.contract.errors import RequestError
@@ -44,7 +43,7 @@ class AccountLookup:
             account=created.account, uuid=created.uuid, nickname=created.nickname, created=created.created, bot=True
         )
         try:
-            await self._bus.request(subjects.ENSURE_PROFILE, request, seconds=_PROFILE_SECONDS, retry=True)
+            await self._bus.request(EnsureProfile.route, request, seconds=_PROFILE_SECONDS, retry=True)
         except RequestError as error:
             _log.warning("profile not ensured", account=created.account, error=str(error))
 
@@ -52,7 +51,7 @@ class AccountLookup:
         """0 if it is not known."""
         request = GetUnread(account, 0)
         try:
-            unread = await self._bus.request(subjects.GET_UNREAD, request, seconds=_UNREAD_SECONDS, retry=True)
+            unread = await self._bus.request(GetUnread.route, request, seconds=_UNREAD_SECONDS, retry=True)
         except RequestError as error:
             _log.warning("undelivered messages not counted", account=account, error=str(error))
             return 0
@@ -63,4 +62,4 @@ class AccountLookup:
             account=answer.account, uuid=answer.uuid, nickname=answer.nickname, icon_id=answer.icon_id,
             signature=answer.signature, vip=answer.vip, created=answer.created, lobby=answer.lobby,
         )  # fmt: skip
-        await self._bus.request(subjects.ENSURE_PROFILE, request, seconds=_PROFILE_SECONDS, retry=True)
+        await self._bus.request(EnsureProfile.route, request, seconds=_PROFILE_SECONDS, retry=True)

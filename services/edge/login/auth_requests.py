@@ -6,7 +6,6 @@ from services.edge.client.connection import Connection
 from services.edge.login.auth_state import AuthState
 from services.edge.rpc.request_nonces import request_nonce_of
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.auth import (
     Authenticated,
     ChangePassword,
@@ -17,7 +16,6 @@ from shared.contract.auth import (
     Logins,
     Logout,
     Origin,
-    Recover,
     Refresh,
     Refreshed,
     Register,
@@ -36,9 +34,8 @@ from shared.contract.bots import (
 )
 from shared.contract.exports import AccountRecord, ExportLogins
 from shared.contract.ids import NodeId
-from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
-from shared.contract.session import Ack
-from shared.contract.subjects import Route
+from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery
+from shared.contract.routes import Ack, Route
 from shared.request_nonce import new_nonce
 
 Q = TypeVar("Q")
@@ -60,66 +57,66 @@ class AuthRequests:
         command.origin = self._origin(connection)
         if isinstance(command, Login):
             command.base_url = connection.info.base_url
-            return await self._request(subjects.LOGIN, command)
-        return await self._carry_out(subjects.REGISTER, command)
+            return await self._request(Login.route, command)
+        return await self._carry_out(Register.route, command)
 
     async def send_verification(self, connection: Connection, ticket: str) -> None:
         request = SendVerification(ticket, self._origin(connection), connection.info.base_url)
-        await self._carry_out(subjects.SEND_VERIFICATION, request)
+        await self._carry_out(SendVerification.route, request)
 
     async def recover(self, connection: Connection, command: Recover | RecoverByTicket) -> Recovered:
         command.origin = self._origin(connection)
         if isinstance(command, Recover):
-            return await self._carry_out(subjects.RECOVER, command)
-        return await self._carry_out(subjects.RECOVER_BY_TICKET, command)
+            return await self._carry_out(Recover.route, command)
+        return await self._carry_out(RecoverByTicket.route, command)
 
     async def request_recovery(self, connection: Connection, command: RequestRecovery) -> Ack:
         command.origin = self._origin(connection)
-        return await self._carry_out(subjects.REQUEST_RECOVERY, command)
+        return await self._carry_out(RequestRecovery.route, command)
 
     async def delete_account(self, connection: Connection, command: DeleteAccount) -> Ack:
         command.actor, command.origin = connection.account, self._origin(connection)
-        return await self._carry_out(subjects.DELETE_ACCOUNT, command)
+        return await self._carry_out(DeleteAccount.route, command)
 
     async def change_password(self, connection: Connection, command: ChangePassword) -> Authenticated:
         command.actor, command.origin = connection.account, self._origin(connection)
         command.caller_sid = connection.sid
-        return await self._carry_out(subjects.CHANGE_PASSWORD, command)
+        return await self._carry_out(ChangePassword.route, command)
 
     async def refresh(self, connection: Connection, command: Refresh) -> Refreshed:
         command.origin = self._origin(connection)
-        return await self._carry_out(subjects.REFRESH, command)
+        return await self._carry_out(Refresh.route, command)
 
     async def list_logins(self, connection: Connection) -> Logins:
-        return await self._request(subjects.LIST_LOGINS, ListLogins(connection.account), retry=True)
+        return await self._request(ListLogins.route, ListLogins(connection.account), retry=True)
 
     async def end_login(self, connection: Connection, sid: str) -> Ack:
         if sid == connection.sid:
-            return await self._carry_out(subjects.LOGOUT, Logout(sid, connection.account))
-        return await self._carry_out(subjects.END_LOGIN, EndLogin(sid, connection.account))
+            return await self._carry_out(Logout.route, Logout(sid, connection.account))
+        return await self._carry_out(EndLogin.route, EndLogin(sid, connection.account))
 
     async def create_bot(self, connection: Connection, command: CreateBot) -> CreatedBot:
         command.actor, command.origin = connection.account, self._origin(connection)
-        return await self._carry_out(subjects.CREATE_BOT, command, request_nonce_of(command.actor, command.nonce))
+        return await self._carry_out(CreateBot.route, command, request_nonce_of(command.actor, command.nonce))
 
     async def list_bots(self, connection: Connection) -> BotList:
-        return await self._request(subjects.LIST_BOTS, ListBots(connection.account), retry=True)
+        return await self._request(ListBots.route, ListBots(connection.account), retry=True)
 
     async def delete_bot(self, connection: Connection, command: DeleteBot) -> Ack:
         command.actor = connection.account
-        return await self._carry_out(subjects.DELETE_BOT, command)
+        return await self._carry_out(DeleteBot.route, command)
 
     async def create_bot_token(self, connection: Connection, command: CreateBotToken) -> CreatedBotToken:
         command.actor = connection.account
-        return await self._carry_out(subjects.CREATE_BOT_TOKEN, command, request_nonce_of(command.actor, command.nonce))
+        return await self._carry_out(CreateBotToken.route, command, request_nonce_of(command.actor, command.nonce))
 
     async def delete_bot_token(self, connection: Connection, command: DeleteBotToken) -> Ack:
         command.actor = connection.account
-        return await self._carry_out(subjects.DELETE_BOT_TOKEN, command)
+        return await self._carry_out(DeleteBotToken.route, command)
 
     async def export(self, connection: Connection) -> AccountRecord:
         request = ExportLogins(connection.account, self._origin(connection))
-        return await self._request(subjects.EXPORT_LOGINS, request)
+        return await self._request(ExportLogins.route, request)
 
     async def _carry_out(self, route: Route[Q, R], request: Q, nonce: str = "") -> R:
         self._state.require_service()

@@ -13,7 +13,7 @@ from shared.contract.bots import (
     DeleteBotToken,
     ListBots,
 )
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 
 BotCommand = CreateBot | ListBots | DeleteBot | CreateBotToken | DeleteBotToken
 

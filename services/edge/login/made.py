@@ -7,7 +7,7 @@ from shared.contract.bots import ListBots
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.made import EndMade, ListMade
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.request_nonce import new_nonce
 from shared.telemetry import log
 
@@ -25,14 +25,14 @@ class OwnMade:
         """Raises RequestError."""
         if isinstance(command, ListMade):
             return await self.list(actor)
-        for route in (subjects.END_MADE, subjects.END_BOT_TOKENS):
+        for route in (EndMade.route, subjects.END_BOT_TOKENS):
             await self._bus.request(route, EndMade(actor), seconds=self._seconds, retry=True, nonce=new_nonce())
         return Ack()
 
     async def list(self, actor: AccountId) -> AccountMade:
         """Raises RequestError."""
-        bots = await self._bus.request(subjects.LIST_BOTS, ListBots(actor), seconds=self._seconds, retry=True)
-        made = await self._bus.request(subjects.LIST_MADE, ListMade(actor), seconds=self._seconds, retry=True)
+        bots = await self._bus.request(ListBots.route, ListBots(actor), seconds=self._seconds, retry=True)
+        made = await self._bus.request(ListMade.route, ListMade(actor), seconds=self._seconds, retry=True)
         return AccountMade(tuple(bots.bots), made)
 
     async def count(self, account: AccountId) -> MadeCounts | None:

@@ -15,7 +15,6 @@ from services.edge.login.token_verifier import TokenVerifier
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.clock import steady_ms
-from shared.contract import subjects
 from shared.contract.auth import ListRevocations, Revocation, Revocations
 from shared.contract.errors import RequestError
 from shared.telemetry import log
@@ -94,7 +93,7 @@ class RevocationWatcher:
         while more:
             since, pushed, sent = state.revision, self._pushed, steady_ms()
             reply = await self._bus.request(
-                subjects.LIST_REVOCATIONS, ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True
+                ListRevocations.route, ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True
             )
             state.heard()
             state.clock.observe(reply.now, sent, steady_ms())

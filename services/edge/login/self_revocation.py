@@ -6,9 +6,9 @@ from typing import TypeVar
 from services.edge.client.session import LoginSession
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
-from shared.contract.auth import Authenticated, ChangePassword, DeleteAccount, Recover
-from shared.contract.recovery import RecoverByTicket, Recovered
-from shared.contract.session import Ack
+from shared.contract.auth import Authenticated, ChangePassword, DeleteAccount
+from shared.contract.recovery import Recover, RecoverByTicket, Recovered
+from shared.contract.routes import Ack
 
 R = TypeVar("R")
 

@@ -10,7 +10,6 @@ from shared.bus.client import Bus
 from shared.contract.auth import MAX_TOKEN_LOGINS, RecordTokenLogins, TokenLogin
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
-from shared.contract.subjects import RECORD_TOKEN_LOGINS
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -50,11 +49,11 @@ class TokenLoginReports:
     async def send(self) -> None:
         """Sends all batches; what auth does not accept now stays for the next time."""
         while batch := list(self._pending)[:MAX_TOKEN_LOGINS]:
-            if self._bus.is_denied(RECORD_TOKEN_LOGINS.subject):
+            if self._bus.is_denied(RecordTokenLogins.route.subject):
                 self._pending.clear()
                 return
             try:
-                await self._bus.request(RECORD_TOKEN_LOGINS, RecordTokenLogins(batch), seconds=_REQUEST_SECONDS)
+                await self._bus.request(RecordTokenLogins.route, RecordTokenLogins(batch), seconds=_REQUEST_SECONDS)
             except RequestError as error:
                 _log.debug("logins by token not reported", error=str(error))
                 return

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from services.edge.login.auth_state import AuthState
 from services.edge.metrics import EdgeMetrics
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.auth import GetKeys, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
@@ -105,5 +104,5 @@ class TokenVerifier:
     async def _request_keys(self, seconds: float) -> Verifier:
         self._state.require_service()
         self._keys_requested = time.monotonic()
-        self._verifier = Verifier(await self._bus.request(subjects.GET_KEYS, GetKeys(), seconds=seconds, retry=True))
+        self._verifier = Verifier(await self._bus.request(GetKeys.route, GetKeys(), seconds=seconds, retry=True))
         return self._verifier

@@ -10,7 +10,7 @@ from services.edge.client.connection import Connection
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
-from shared.contract import subjects
+from shared.contract.contacts import DropPendingNotices, ListPendingNotices, ListRequests
 from shared.contract.edge import (
     ChatCreated,
     ChatRenamed,
@@ -26,7 +26,6 @@ from shared.contract.edge import (
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ProfileSummary, Role
-from shared.contract.session import DropPendingNotices, ListPendingNotices, ListRequests
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -136,10 +135,8 @@ async def send_pending(bus: Bus, client: NotifiedClient) -> None:
     """After a login: push the requests that the account has not answered, and its stored notifications."""
     account = client.connection.account
     try:
-        requests = await bus.request(subjects.LIST_REQUESTS, ListRequests(account), seconds=_SECONDS, retry=True)
-        pending = await bus.request(
-            subjects.LIST_PENDING_NOTICES, ListPendingNotices(account), seconds=_SECONDS, retry=True
-        )
+        requests = await bus.request(ListRequests.route, ListRequests(account), seconds=_SECONDS, retry=True)
+        pending = await bus.request(ListPendingNotices.route, ListPendingNotices(account), seconds=_SECONDS, retry=True)
     except RequestError as error:
         _log.warning("pending requests not sent", account=account, error=str(error))
         return
@@ -159,8 +156,6 @@ async def send_pending(bus: Bus, client: NotifiedClient) -> None:
 async def _drop_pending(bus: Bus, account: AccountId, numbers: list[int]) -> None:
     """Delete stored notifications. If that fails, they are sent again at the next login."""
     try:
-        await bus.request(
-            subjects.DROP_PENDING_NOTICES, DropPendingNotices(numbers, account), seconds=_SECONDS, retry=True
-        )
+        await bus.request(DropPendingNotices.route, DropPendingNotices(numbers, account), seconds=_SECONDS, retry=True)
     except RequestError as error:
         _log.warning("pending notices not dropped", account=account, error=str(error))

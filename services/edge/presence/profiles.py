@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Profile, ProfileSummary
@@ -29,7 +28,7 @@ async def fetch_summaries(bus: Bus, accounts: Collection[AccountId], seconds: fl
     wanted, summaries = sorted(accounts), dict[AccountId, ProfileSummary]()
     for start in range(0, len(wanted), _SUMMARIES_PER_REQUEST):
         request = GetProfileSummaries(wanted[start : start + _SUMMARIES_PER_REQUEST])
-        summaries |= (await bus.request(subjects.GET_PROFILE_SUMMARIES, request, seconds=seconds, retry=True)).faces
+        summaries |= (await bus.request(GetProfileSummaries.route, request, seconds=seconds, retry=True)).faces
     return summaries
 
 
@@ -47,7 +46,7 @@ def coalesced_profiles(bus: Bus, seconds: float) -> RequestCoalescer[AccountId, 
 
     async def fetch(accounts: Sequence[AccountId]) -> Mapping[AccountId, Profile | None]:
         request = GetProfileSummaries(list(accounts), profiles=True)
-        found = (await bus.request(subjects.GET_PROFILE_SUMMARIES, request, seconds=seconds, retry=True)).profiles
+        found = (await bus.request(GetProfileSummaries.route, request, seconds=seconds, retry=True)).profiles
         return dict.fromkeys(accounts) | found
 
     return RequestCoalescer("profiles", fetch, _PROFILES_PER_REQUEST)

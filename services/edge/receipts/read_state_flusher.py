@@ -146,7 +146,7 @@ class ReadStateFlusher:
         ranges: list[ReadRange] = []
         try:
             while ranges := waiting.pop_batch(_BATCH_RANGES):
-                await self._bus.request(subjects.MARK_READ, MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True)
+                await self._bus.request(MarkRead.route, MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True)
                 if reads := waiting.reads_of(ranges):
                     for callback in self._committed_callbacks:
                         callback(reads)

@@ -49,9 +49,9 @@ class FrameRecorder:
     def serve(self, bus: Bus, node: NodeId) -> None:
         """To be called before the bus starts."""
         self._node = node
-        bus.serve(subjects.START_RECORDING, self._start)
-        bus.serve(subjects.STOP_RECORDING, self._stop)
-        bus.serve(subjects.LIST_RECORDINGS, self._list)
+        bus.serve(StartRecording.route, self._start)
+        bus.serve(StopRecording.route, self._stop)
+        bus.serve(ListRecordings.route, self._list)
         bus.serve(subjects.recording(node), self._read)
 
     def connected(self, client: TappedClient) -> None:

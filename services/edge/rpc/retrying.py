@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.subjects import Route
+from shared.contract.routes import Route
 from shared.telemetry import log
 
 Q = TypeVar("Q")

@@ -6,7 +6,6 @@ from functools import partial
 from services.edge.rpc.coalescer import RequestCoalescer
 from services.edge.rpc.retrying import retry_until_answered
 from shared.bus.client import Bus
-from shared.contract import subjects
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.message import Sync, Synced
@@ -37,7 +36,7 @@ class SyncRequests:
         """A request that fails is divided: an account that cannot be synced does not keep the others waiting."""
         first, *others = accounts
         try:
-            page = await self._bus.request(subjects.SYNC, Sync(first, also=others, bare=bare), retry=True)
+            page = await self._bus.request(Sync.route, Sync(first, also=others, bare=bare), retry=True)
         except RequestError as error:
             if not others or error.failure.code in _NOT_ANSWERED:
                 return dict.fromkeys(accounts, error)

@@ -242,7 +242,7 @@ class PostAttempts:
         request, loop = PostMessages(self._node, batch), asyncio.get_running_loop()
         if owner == ANY:
             self._requests.labels("any").inc()
-            return await self._bus.request(subjects.POST_MESSAGES, request, seconds=min(left, _ATTEMPT_SECONDS))
+            return await self._bus.request(PostMessages.route, request, seconds=min(left, _ATTEMPT_SECONDS))
         self._requests.labels(attempt).inc()
         requesting = self._tasks.start(self._request_owner(owner, request, min(left, MOST_SECONDS)), "post to owner")
         loop.call_soon(self._bus.flush)  # right after the task's first step, which publishes

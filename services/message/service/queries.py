@@ -53,7 +53,8 @@ from shared.contract.message import (
 from shared.contract.model import MemberPair, Message
 from shared.contract.receipts import MAX_READ_INDEXES, FindReaders, FindReadIndexes, Readers, ReadIndex, ReadIndexes
 from shared.contract.resume import Resume, Resumed
-from shared.contract.session import Ack, ChatEntry, EraseAccount, ListChats
+from shared.contract.routes import Ack
+from shared.contract.session import ChatEntry, EraseAccount, ListChats
 from shared.settings import MessageSettings
 from shared.telemetry import log
 

@@ -6,7 +6,6 @@ from shared.bus.client import Bus
 from shared.contract.auth import FindInactive
 from shared.contract.bots import CreatedBot, CreateHookAccount
 from shared.contract.ids import AccountId
-from shared.contract.subjects import CREATE_HOOK_ACCOUNT, FIND_INACTIVE
 
 _REQUEST_SECONDS = 3.0
 _ACCOUNTS = 1_000
@@ -23,9 +22,13 @@ class AuthAccounts:
         found: list[AccountId] = []
         for start in range(0, len(accounts), _ACCOUNTS):
             request = FindInactive([*accounts[start : start + _ACCOUNTS]])
-            found += (await self._bus.request(FIND_INACTIVE, request, seconds=_REQUEST_SECONDS, retry=True)).accounts
+            found += (
+                await self._bus.request(FindInactive.route, request, seconds=_REQUEST_SECONDS, retry=True)
+            ).accounts
         return found
 
     async def create(self, name: str, signature: str, maker: AccountId, nonce: str) -> CreatedBot:
         request = CreateHookAccount(name, signature, maker)
-        return await self._bus.request(CREATE_HOOK_ACCOUNT, request, seconds=_REQUEST_SECONDS, retry=True, nonce=nonce)
+        return await self._bus.request(
+            CreateHookAccount.route, request, seconds=_REQUEST_SECONDS, retry=True, nonce=nonce
+        )

@@ -6,7 +6,6 @@ from shared.bus.client import Bus
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads, GetHistory, Heads
 from shared.contract.model import Message
-from shared.contract.subjects import GET_HEADS, GET_HISTORY
 
 _REQUEST_SECONDS = 3.0
 
@@ -28,7 +27,7 @@ class MessageHeads:
         return (await self._get(chats)).heads
 
     async def _get(self, chats: Sequence[ChatId]) -> Heads:
-        return await self._bus.request(GET_HEADS, GetHeads(list(chats)), seconds=_REQUEST_SECONDS, retry=True)
+        return await self._bus.request(GetHeads.route, GetHeads(list(chats)), seconds=_REQUEST_SECONDS, retry=True)
 
 
 class MessageReader(MessageHeads):
@@ -36,4 +35,4 @@ class MessageReader(MessageHeads):
 
     async def read(self, chat: ChatId, start: int, count: int, actor: AccountId) -> list[Message]:
         request = GetHistory(chat, start, count, older=False, actor=actor)
-        return (await self._bus.request(GET_HISTORY, request, seconds=_REQUEST_SECONDS, retry=True)).messages
+        return (await self._bus.request(GetHistory.route, request, seconds=_REQUEST_SECONDS, retry=True)).messages

@@ -15,9 +15,9 @@ from shared.contract.edge import ProfileChanged
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId
+from shared.contract.routes import Ack
 from shared.contract.session import (
     AccountView,
-    Ack,
     EnsureProfile,
     EraseAccount,
     FindAccounts,

@@ -16,10 +16,9 @@ from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import AccountId
 from shared.contract.model import Chat
 from shared.contract.moderation import SetChat
-from shared.contract.mutes import MuteChat
 from shared.contract.receipts import FindReceiptChats, ReceiptChats
+from shared.contract.routes import Ack
 from shared.contract.session import (
-    Ack,
     ChatList,
     ChatOpened,
     ChatsFound,
@@ -33,6 +32,7 @@ from shared.contract.session import (
     ListChats,
     ListChatViews,
     Membership,
+    MuteChat,
     OpenPrivateChat,
     RenameChat,
 )

@@ -8,26 +8,24 @@ from services.session.store import blocks, friends, pending_notifications
 from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.contacts import (
+    AnswerFriendship,
     BlockedAccounts,
     BlockedMembers,
+    DropPendingNotices,
+    EndFriendship,
     FindBlockedMembers,
     FindWatchable,
     ListBlocked,
-    SetBlocked,
-    WatchableAccounts,
-)
-from shared.contract.edge import FriendshipAnswered, FriendshipRequested
-from shared.contract.session import (
-    Ack,
-    AnswerFriendship,
-    DropPendingNotices,
-    EndFriendship,
     ListPendingNotices,
     ListRequests,
     PendingNotices,
     RequestFriendship,
     Requests,
+    SetBlocked,
+    WatchableAccounts,
 )
+from shared.contract.edge import FriendshipAnswered, FriendshipRequested
+from shared.contract.routes import Ack
 from shared.settings import Settings
 
 _REQUESTS = 1_000

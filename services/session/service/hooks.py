@@ -18,7 +18,7 @@ from shared.clock import now_ms
 from shared.contract.bots import CreatedBot
 from shared.contract.hooks import CreatedHook, CreateHook, DeleteHook, FindHook, FoundHook, HookList, ListHooks
 from shared.contract.ids import AccountId
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.request_nonce import derived, new_nonce, request_nonce, stored_or
 from shared.settings import Settings
 

@@ -8,7 +8,7 @@ from services.session.store import made
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.made import DeleteAnyHook, EndMade, HookPage, ListAllHooks, ListMade, Made
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -28,18 +28,22 @@ from shared.contract.invitations import (
     JoinedByLink,
     ListLinks,
 )
-from shared.contract.members import MAX_ADDED, AddMembers, ListMembers, MemberList, MembersAdded
-from shared.contract.model import Role
-from shared.contract.session import (
-    Ack,
+from shared.contract.members import (
+    MAX_ADDED,
     AddMember,
+    AddMembers,
     AnswerMembership,
-    ChatVersion,
     EndMembership,
+    ListMembers,
+    MemberList,
+    MembersAdded,
     MembershipRequested,
     RequestMembership,
     SetRole,
 )
+from shared.contract.model import Role
+from shared.contract.routes import Ack
+from shared.contract.session import ChatVersion
 from shared.settings import Settings
 
 _MEMBERS_PAGE = 200

@@ -21,7 +21,7 @@ from shared.contract.outgoing_hooks import (
     ReplayedOutgoingHook,
     ReplayOutgoingHook,
 )
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.outgoing_addresses import AddressRules
 from shared.settings import Settings
 

@@ -11,7 +11,7 @@ from shared.contract.body import requested_content
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Message
 from shared.contract.reports import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.settings import LimitsSettings
 from shared.telemetry import log
 

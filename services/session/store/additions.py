@@ -23,8 +23,7 @@ from services.session.store.sql import lock_active
 from services.session.tables import friendship, membership_request
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.members import AddMembers
-from shared.contract.session import AddMember
+from shared.contract.members import AddMember, AddMembers
 from shared.settings import LimitsSettings
 
 

@@ -16,8 +16,8 @@ from services.session.tables import chat, link, member, membership_request
 from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import EndMembership
 from shared.contract.model import Role
-from shared.contract.session import EndMembership
 
 
 class LockedChat(NamedTuple):

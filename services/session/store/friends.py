@@ -17,11 +17,7 @@ from services.session.tables import (
     membership_request,
     pending_notification,
 )
-from shared.contract.edge import FriendshipAnswered, FriendshipRequested
-from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import ChatKind
-from shared.contract.session import (
+from shared.contract.contacts import (
     AnswerFriendship,
     EndFriendship,
     PendingFriendship,
@@ -29,6 +25,10 @@ from shared.contract.session import (
     RequestFriendship,
     Requests,
 )
+from shared.contract.edge import FriendshipAnswered, FriendshipRequested
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import ChatKind
 from shared.settings import LimitsSettings
 
 

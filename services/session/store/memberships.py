@@ -33,8 +33,8 @@ from services.session.tables import chat, member, membership_request
 from shared.contract.edge import RECENT_JOINS, MembershipAnswered, RecentJoins, recent_joins
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import AnswerMembership, RequestMembership
 from shared.contract.model import ChatKind, JoinPolicy, Role
-from shared.contract.session import AnswerMembership, RequestMembership
 from shared.settings import LimitsSettings
 
 

@@ -9,7 +9,7 @@ from services.session.store.sql import IS_MEMBER
 from services.session.tables import member
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.mutes import Mute, MuteChat
+from shared.contract.session import Mute, MuteChat
 
 _IS_MUTED = sa.or_(member.c.muted_until > 0, member.c.mentions_only.is_(True))
 

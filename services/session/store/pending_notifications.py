@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from services.session.store.sql import slices
 from services.session.tables import pending_notification, profile
+from shared.contract.contacts import PendingNotice
 from shared.contract.edge import FriendshipAnswered, MembershipAnswered
 from shared.contract.ids import AccountId
 from shared.contract.model import Chat
-from shared.contract.session import PendingNotice
 
 N = TypeVar("N", FriendshipAnswered, MembershipAnswered)
 

@@ -11,9 +11,9 @@ from services.session.store.sql import IS_MEMBER, lock_active, members_of, role_
 from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.members import ListMembers, MemberList, MemberRole
+from shared.contract.members import ListMembers, MemberList, MemberRole, SetRole
 from shared.contract.model import Role
-from shared.contract.session import Member, SetRole
+from shared.contract.session import Member
 
 
 class ChangedRoles(NamedTuple):

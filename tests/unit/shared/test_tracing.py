@@ -208,13 +208,13 @@ async def test_a_request_is_followed_to_the_database(
             raise RequestError(ErrorCode.FORBIDDEN, "no")
         return Revocations(last, [], maintenance=False)
 
-    auth.serve(on.LIST_REVOCATIONS, watched)
+    auth.serve(ListRevocations.route, watched)
     await auth.start()
     with new_tracer("edge").begin("Login"):
-        await edge.request(on.LIST_REVOCATIONS, ListRevocations(0))
+        await edge.request(ListRevocations.route, ListRevocations(0))
         with pytest.raises(RequestError):
-            await edge.request(on.LIST_REVOCATIONS, ListRevocations(1))
-    await edge.request(on.LIST_REVOCATIONS, ListRevocations(0))  # by itself, and so not recorded
+            await edge.request(ListRevocations.route, ListRevocations(1))
+    await edge.request(ListRevocations.route, ListRevocations(0))  # by itself, and so not recorded
     await database.close()
     spans = collector.spans(at_least(7))
     assert len(spans) == 7
@@ -232,11 +232,11 @@ async def test_a_request_is_followed_to_the_database(
 async def test_a_taken_request_goes_on_until_it_is_answered(collector: Collector, buses: tuple[Bus, Bus]) -> None:
     edge, auth = buses
     taken: asyncio.Queue[Responder] = asyncio.Queue()
-    auth.serve_deferred(on.LIST_REVOCATIONS, lambda _, responder: taken.put_nowait(responder), queue="auth")
+    auth.serve_deferred(ListRevocations.route, lambda _, responder: taken.put_nowait(responder), queue="auth")
     await auth.start()
     assert edge._tracer is not None
     with edge._tracer.begin("post"):
-        requested = asyncio.create_task(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
+        requested = asyncio.create_task(edge.request(ListRevocations.route, ListRevocations()))
         responder = await taken.get()
         await asyncio.sleep(0.05)
         await responder.reply(Revocations(1, [], maintenance=False))

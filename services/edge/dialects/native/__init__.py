@@ -27,14 +27,12 @@ from services.edge.canonical.replies import (
     ForwardedMessage,
     HistoryPage,
     MessageAccepted,
-    MessagePage,
     MessagesExported,
     MessagesForwarded,
     NoPendingVerification,
     PasswordChanged,
     PresenceShown,
     Reply,
-    ServerStatus,
     TokenRenewed,
     UsersFound,
     VerificationMailed,
@@ -79,7 +77,7 @@ from services.edge.dialects.native.requests import Caller
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Logins, Logout, Refreshed, VerificationNeeded
 from shared.contract.bots import BotList, CreatedBot, CreatedBotToken, TokenScope
-from shared.contract.contacts import BlockedAccounts
+from shared.contract.contacts import BlockedAccounts, Requests
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -93,24 +91,15 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.hooks import CreatedHook, HookList
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.invitations import InvitationLink, InvitationLinks, JoinedByLink
-from shared.contract.members import MemberList, MembersAdded
+from shared.contract.members import MemberList, MembersAdded, MembershipRequested
 from shared.contract.message import Changed, Unread
 from shared.contract.moderation import BanList
 from shared.contract.outgoing_hooks import CreatedOutgoingHook, OutgoingHookList, ReplayedOutgoingHook
 from shared.contract.reactions import Reactors
 from shared.contract.receipts import Readers
+from shared.contract.routes import Ack
 from shared.contract.search import SearchPage
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatOpened,
-    ChatVersion,
-    ChatView,
-    ChatViews,
-    GetChat,
-    MembershipRequested,
-    Requests,
-)
+from shared.contract.session import AccountView, ChatOpened, ChatVersion, ChatView, GetChat
 
 _encode: Final = msgspec.json.Encoder().encode
 _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
@@ -264,10 +253,8 @@ class Native(Dialect):
                 return encode.chat(reply, self.base_url)
             case MessageAccepted() | NoPendingVerification() | Changed() | MessagesForwarded():
                 raise TypeError("encode_reply encodes this itself")
-            case ServerStatus() | ChatViews() | MessagePage():
-                raise TypeError("no native command requests this")
             case _:
-                assert_never(reply)
+                raise TypeError("no native command requests this")
 
     def _login_result(
         self, reply: Authenticated | PasswordChanged | VerificationNeeded | TokenRenewed | Refreshed | Logins

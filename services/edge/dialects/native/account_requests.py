@@ -6,18 +6,9 @@ from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native import parameters as given
 from services.edge.dialects.native.requests import Caller
-from shared.contract.auth import (
-    ChangePassword,
-    DeleteAccount,
-    EndLogin,
-    IdentifierKind,
-    Login,
-    Recover,
-    Register,
-    SetSecurity,
-)
+from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, IdentifierKind, Login, Register
 from shared.contract.model import Scheme, Secret
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 
 
 def _secret(wire: given.SecretParameter, field: str = "secret") -> Secret:

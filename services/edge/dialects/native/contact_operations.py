@@ -1,13 +1,8 @@
 """native: the operations of people."""
 
-from services.edge.dialects.native import (
-    parameters,
-    requests,
-    results,
-)
+from services.edge.dialects.native import parameters, requests, results
 from services.edge.dialects.native.operation import MANAGES, READS, Operation, RateClass
-from shared.contract.contacts import ListBlocked
-from shared.contract.session import ListRequests
+from shared.contract.contacts import ListBlocked, ListRequests
 
 _READ, _WRITE = RateClass.READ, RateClass.WRITE
 _Nothing, _NoParameters = results.Nothing, parameters.NoParameters

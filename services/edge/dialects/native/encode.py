@@ -22,23 +22,19 @@ from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.native import bots, events, made, mutes, presence, reports, results
 from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
 from services.edge.dialects.native.parameters import Id
+from services.edge.dialects.native.receipts import UnreadChat, UnreadResult
 from services.edge.dialects.native.refreshing import RefreshResult
 from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import only_text
 from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
+from shared.contract.contacts import Requests
 from shared.contract.ephemeral import ChatSettingsChanged, PresenceChanged
 from shared.contract.ids import ChatId
 from shared.contract.message import Changed, ChangeKind, ChangeMessage, React, Reactions, Unread
-from shared.contract.model import (
-    Chat,
-    Message,
-    Profile,
-    Recalled,
-    Role,
-)
+from shared.contract.model import Chat, Message, Profile, Recalled, Role
 from shared.contract.resume import ChatRevision
 from shared.contract.search import SearchPage
-from shared.contract.session import ChatView, Requests
+from shared.contract.session import ChatView
 from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, ShownText, shown_segment
 
 T = TypeVar("T")
@@ -202,9 +198,9 @@ def _head(one: ChatToResume, base_url: str) -> results.ChatHead:
     )
 
 
-def unread(reply: Unread) -> results.UnreadResult:
-    chats = [results.UnreadChat(chat, *counts) for chat, counts in sorted(reply.chats.items())]
-    return results.UnreadResult(reply.total, sum(chat.mentions for chat in chats), chats)
+def unread(reply: Unread) -> UnreadResult:
+    chats = [UnreadChat(chat, *counts) for chat, counts in sorted(reply.chats.items())]
+    return UnreadResult(reply.total, sum(chat.mentions for chat in chats), chats)
 
 
 def _chat_avatar(chat: Chat, base_url: str) -> str:

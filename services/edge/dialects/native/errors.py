@@ -6,15 +6,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.canonical.commands import READING, PostMessage
-from services.edge.dialects.base import (
-    DISCONNECTED,
-    LOGGED_OUT,
-    NO_LOGIN,
-    NO_VALID_FRAME,
-    TOO_MANY_REQUESTS,
-    Request,
-)
+from services.edge.canonical.commands import PostMessage, has_effect
+from services.edge.dialects.base import DISCONNECTED, LOGGED_OUT, NO_LOGIN, NO_VALID_FRAME, TOO_MANY_REQUESTS, Request
 from services.edge.dialects.native.events import ByeEvent
 from services.edge.dialects.native.results import ErrorInfo
 from shared.contract.errors import ErrorCode, Failure
@@ -70,7 +63,7 @@ def error_info(request: Request | None, failure: Failure, *, unsupported: bool =
         _text(request, failure) or code,
         _field(request, failure),
         (failure.retry_ms or _RETRY_MS) if failure.code in _RETRIED else UNSET,
-        unknown=unavailable and request is not None and not isinstance(request.command, READING),
+        unknown=unavailable and request is not None and has_effect(request.command),
     )
 
 

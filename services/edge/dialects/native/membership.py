@@ -7,9 +7,9 @@ from msgspec import UNSET
 
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.native import encode, results
-from shared.contract.members import MemberList, MemberRole, MembersAdded
+from shared.contract.members import MemberList, MemberRole, MembersAdded, MembershipRequested
 from shared.contract.moderation import BanList
-from shared.contract.session import ChatVersion, MembershipRequested
+from shared.contract.session import ChatVersion
 
 _MembershipReply = ChatVersion | MembershipRequested | MembersAdded | MemberList | BanList
 

@@ -13,7 +13,7 @@ from services.edge.dialects.native import (
 from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.operation import MANAGES, REACTS, READS, SENDS, Operation, RateClass
 from services.edge.dialects.native.presence import WatchResult
-from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult, ReadResult
+from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult, ReadResult, UnreadResult
 from services.edge.dialects.native.search import SearchParameters, SearchResult
 
 _READ, _WRITE = RateClass.READ, RateClass.WRITE
@@ -77,7 +77,7 @@ MESSAGE_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "unread", "the numbers of unread messages, and of those that mention the account",
-        RateClass.EXPENSIVE, READS, _NoParameters, results.UnreadResult, lambda *_: CountUnread(),
+        RateClass.EXPENSIVE, READS, _NoParameters, UnreadResult, lambda *_: CountUnread(),
     ),
     Operation(
         "typing", "show the other members that the account writes a message; best without `id`",

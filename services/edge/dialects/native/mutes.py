@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType
 from services.edge.dialects.native.parameters import ChatParameters, UnixMs
 from services.edge.dialects.native.requests import Caller
 from shared.contract.ids import ChatId
-from shared.contract.mutes import Mute, MuteChat
+from shared.contract.session import Mute, MuteChat
 
 
 class MuteParameters(ChatParameters, kw_only=True):

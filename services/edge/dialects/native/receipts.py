@@ -1,4 +1,4 @@
-"""native, both directions: `read` and `readers`."""
+"""native, both directions: `read`, `readers` and `unread`."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,3 +29,19 @@ class ReadersResult(msgspec.Struct):
     count: int
     accounts: list[int]
     more: bool
+
+
+class UnreadChat(msgspec.Struct):
+    """`unread`: the messages that are not read; `mentions`: those of them that mention the account."""
+
+    chat: int
+    unread: int
+    mentions: int
+
+
+class UnreadResult(msgspec.Struct):
+    """`total`, `mentions`: of all chats. `chats`: those with unread messages."""
+
+    total: int
+    mentions: int
+    chats: list[UnreadChat]

@@ -23,42 +23,25 @@ from services.edge.dialects.native.parameters import EMOJI_BYTES
 from services.edge.dialects.native.receipts import ReadersParameters
 from services.edge.dialects.native.results import PingResult
 from services.edge.dialects.native.search import SearchParameters
-from shared.contract.contacts import SetBlocked
+from shared.contract.contacts import AnswerFriendship, EndFriendship, RequestFriendship, SetBlocked
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
-from shared.contract.members import AddMembers, ListMembers
-from shared.contract.message import ChangeMessage, GetChanges, PinMessage, React, RecallText
-from shared.contract.model import (
-    Emoji,
-    File,
-    Image,
-    JoinPolicy,
-    Media,
-    Mention,
-    RichSegment,
-    Role,
-    Text,
+from shared.contract.members import (
+    AddMember,
+    AddMembers,
+    AnswerMembership,
+    EndMembership,
+    ListMembers,
+    RequestMembership,
+    SetRole,
 )
+from shared.contract.message import ChangeMessage, GetChanges, PinMessage, React, RecallText
+from shared.contract.model import Emoji, File, Image, JoinPolicy, Media, Mention, RichSegment, Role, Text
 from shared.contract.moderation import BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.receipts import FindReaders
 from shared.contract.search import ContentKind, SearchMessages
-from shared.contract.session import (
-    AddMember,
-    AnswerFriendship,
-    AnswerMembership,
-    CreateChat,
-    EndFriendship,
-    EndMembership,
-    GetAccount,
-    GetChat,
-    OpenPrivateChat,
-    RenameChat,
-    RequestFriendship,
-    RequestMembership,
-    SetProfile,
-    SetRole,
-)
+from shared.contract.session import CreateChat, GetAccount, GetChat, OpenPrivateChat, RenameChat, SetProfile
 from shared.emoji import is_one_cluster
 from shared.names import is_valid_name
 from shared.settings import LimitsSettings

@@ -220,22 +220,6 @@ class ChatHead(msgspec.Struct):
     state: int | UnsetType = UNSET
 
 
-class UnreadChat(msgspec.Struct):
-    """`unread`: the messages that are not read; `mentions`: those of them that mention the account."""
-
-    chat: int
-    unread: int
-    mentions: int
-
-
-class UnreadResult(msgspec.Struct):
-    """`total`, `mentions`: of all chats. `chats`: those with unread messages."""
-
-    total: int
-    mentions: int
-    chats: list[UnreadChat]
-
-
 class SyncResult(msgspec.Struct):
     """The last active chats come first; their messages and changes follow as events, then `synced`. `reset`: forget all
     messages, the server does not have them any more. `gone`: chats that the account is not in any more. `away`: always

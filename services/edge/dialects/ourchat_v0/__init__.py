@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from sys import intern
+from typing import Final
 
 from services.edge.canonical.commands import StartUpload, UploadPart
 from services.edge.canonical.events import Event
@@ -27,22 +28,24 @@ from services.edge.dialects.base import (
     never_requested,
 )
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
+from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.ourchat_v0 import encode
 from services.edge.dialects.ourchat_v0.decode import read
 from services.edge.dialects.ourchat_v0.errors import ERROR_REPLIES
-from services.edge.dialects.ourchat_v0.masking import MEMBERS
 from services.edge.dialects.ourchat_v0.transfers import Announcement, IncomingTransfer
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
+from shared.contract.contacts import Requests
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatView,
-    ChatViews,
-    MembershipRequested,
-    Requests,
+from shared.contract.members import MembershipRequested
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, ChatView, ChatViews
+
+_PUBLIC_MEMBERS: Final = MemberMask(
+    public="cid code details emojiId mail msg nick ocId packages_num sender_id size state time",
+    objects="data",
 )
+"""The members of its frames that hold no secret."""
 
 
 class OurChatV0(Dialect):
@@ -105,7 +108,7 @@ class OurChatV0(Dialect):
         return ()
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
-        return MEMBERS.apply(frame, mask, self.limits)
+        return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         return encode.message(shown, self.base_url, self._package_bytes, self.language)

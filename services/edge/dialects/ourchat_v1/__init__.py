@@ -4,7 +4,7 @@ Applications, their answers and renamings have no replies of their own: the send
 """
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from services.edge.canonical.events import (
     ChatJoined,
@@ -27,11 +27,12 @@ from services.edge.canonical.replies import (
 )
 from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
+from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.ourchat_v1 import encode
 from services.edge.dialects.ourchat_v1.decode import request_of
 from services.edge.dialects.ourchat_v1.errors import ERROR_REPLIES
-from services.edge.dialects.ourchat_v1.masking import MEMBERS
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
+from shared.contract.contacts import Requests
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -43,14 +44,18 @@ from shared.contract.edge import (
 from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatView,
-    ChatViews,
-    MembershipRequested,
-    Requests,
+from shared.contract.members import MembershipRequested
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, ChatView, ChatViews
+
+_PUBLIC_MEMBERS: Final = MemberMask(
+    public=(
+        "account add_ocid cid code details email group_id group_name msg name ocId ocid private_id sender state text "
+        "time"
+    ),
+    objects="data",
 )
+"""The members of its frames that hold no secret."""
 
 
 class OurChatV1(Dialect):
@@ -134,7 +139,7 @@ class OurChatV1(Dialect):
                 assert_never(event)
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
-        return MEMBERS.apply(frame, mask, self.limits)
+        return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.message(shown, self.base_url, self.language),)

@@ -19,18 +19,11 @@ from services.edge.dialects.ourchat_envelope import Members, check_own_account, 
 from services.edge.dialects.ourchat_v1.codes import V1Code
 from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Register
+from shared.contract.contacts import AnswerFriendship, RequestFriendship
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import AddMember, AnswerMembership, RequestMembership
 from shared.contract.model import JoinPolicy, Text
-from shared.contract.session import (
-    AddMember,
-    AnswerFriendship,
-    AnswerMembership,
-    CreateChat,
-    RenameChat,
-    RequestFriendship,
-    RequestMembership,
-    SetProfile,
-)
+from shared.contract.session import CreateChat, RenameChat, SetProfile
 from shared.settings import LimitsSettings
 
 _QUOTED_CHARACTERS = 64

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import assert_never
+from typing import Final, assert_never
 
 from services.edge.canonical.commands import BEFORE_LOGIN
 from services.edge.canonical.events import (
@@ -34,15 +34,16 @@ from services.edge.dialects.base import (
     Request,
     never_requested,
 )
+from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.decode import request_of
 from services.edge.dialects.ourchat_v2.errors import ERROR_REPLIES
 from services.edge.dialects.ourchat_v2.fast_decode import fast_request
-from services.edge.dialects.ourchat_v2.masking import MEMBERS
 from services.edge.dialects.ourchat_v2.push_gate import PushGate
 from services.edge.dialects.ourchat_v2.values import PC_CLIENT_VALUE, ViewerContext, account_values, session_values
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
+from shared.contract.contacts import Requests
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -54,23 +55,25 @@ from shared.contract.edge import (
 from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import MembershipRequested
 from shared.contract.model import Message
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatView,
-    ChatViews,
-    CreateChat,
-    GetAccount,
-    MembershipRequested,
-    Requests,
-)
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, ChatView, ChatViews, CreateChat, GetAccount
 
 _SESSION_LIMIT = 2
 """到达创建会话上限, which needs no explanation by an 18."""
 
 _VERIFICATION_STATUS = {"passed": 0, "wrong": 1, "expired": 2}
 """验证状态."""
+_PUBLIC_MEMBERS: Final = MemberMask(
+    public=(
+        "account avatar avatar_hash code details email emoji_id friends hash login_type members msg msg_id name "
+        "nickname ocid owner private_update_time public_update_time request_values session_id sessions size status "
+        "text time type update_time url"
+    ),
+    objects="data sender",
+)
+"""The members of its frames that hold no secret."""
 
 
 class OurChatV2(Dialect):
@@ -183,7 +186,7 @@ class OurChatV2(Dialect):
                 assert_never(event)
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
-        return MEMBERS.apply(frame, mask, self.limits)
+        return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.message(shown.message, shown.segments, self.base_url, self.language),)

@@ -31,6 +31,7 @@ from services.edge.dialects.pipe.decode import command_name, request_of
 from services.edge.dialects.pipe.masking import mask_fields
 from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
+from shared.contract.contacts import AnswerFriendship, PendingFriendship, PendingMembership, Requests
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -42,19 +43,10 @@ from shared.contract.edge import (
 from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.members import AnswerMembership, MembershipRequested
 from shared.contract.model import ChatKind
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    AnswerFriendship,
-    AnswerMembership,
-    ChatView,
-    ChatViews,
-    MembershipRequested,
-    PendingFriendship,
-    PendingMembership,
-    Requests,
-)
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, ChatView, ChatViews
 from shared.setting_types import Language
 
 

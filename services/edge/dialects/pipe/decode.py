@@ -9,23 +9,14 @@ from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.pipe import fields
 from services.edge.dialects.pipe.uploads import Chunk, ChunkedUploads, decode_data, parse_chunk_name
-from shared.contract.auth import IdentifierKind, Login, Recover, Register, SetSecurity
+from shared.contract.auth import IdentifierKind, Login, Register
+from shared.contract.contacts import AnswerFriendship, EndFriendship, ListRequests, RequestFriendship
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import AnswerMembership, RequestMembership
 from shared.contract.model import JoinPolicy, Scheme, Secret, Text
-from shared.contract.session import (
-    AnswerFriendship,
-    AnswerMembership,
-    CreateChat,
-    EndFriendship,
-    GetAccount,
-    GetChat,
-    ListChatViews,
-    ListRequests,
-    RequestFriendship,
-    RequestMembership,
-    SetProfile,
-)
+from shared.contract.recovery import Recover, SetSecurity
+from shared.contract.session import CreateChat, GetAccount, GetChat, ListChatViews, SetProfile
 from shared.settings import LimitsSettings
 
 

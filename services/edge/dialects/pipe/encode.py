@@ -8,9 +8,10 @@ from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.pipe.fields import escape
 from services.edge.dialects.text_fallback import render_message
 from shared.contract.auth import Authenticated
+from shared.contract.contacts import PendingFriendship, PendingMembership
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Profile
-from shared.contract.session import ChatView, PendingFriendship, PendingMembership
+from shared.contract.session import ChatView
 from shared.setting_types import Language
 
 NAME = "pipe"

@@ -1,7 +1,7 @@
 """service: JSON objects, requests with a `service_code` and a token, replies with a `state_code`."""
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 from urllib.parse import parse_qs
 
 from services.edge.canonical.events import (
@@ -25,13 +25,14 @@ from services.edge.canonical.replies import (
 )
 from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Push, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
+from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.service_code import encode
 from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.service_code.decode import ServiceContext, request_of
 from services.edge.dialects.service_code.errors import error_reply
-from services.edge.dialects.service_code.masking import MEMBERS
 from services.edge.dialects.service_code.secrets import ConnectionSecret
 from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
+from shared.contract.contacts import Requests
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -43,14 +44,17 @@ from shared.contract.edge import (
 from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatView,
-    ChatViews,
-    MembershipRequested,
-    Requests,
+from shared.contract.members import MembershipRequested
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, ChatView, ChatViews
+
+_PUBLIC_MEMBERS: Final = MemberMask(
+    public=(
+        "cause chat content count id index is_group member msg name push service_code state_code time type usrs values"
+    ),
+    objects="content",
 )
+"""The members of its frames that hold no secret."""
 
 
 class Service(Dialect):
@@ -141,7 +145,7 @@ class Service(Dialect):
                 assert_never(event)
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
-        return MEMBERS.apply(frame, mask, self.limits)
+        return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.push(shown, self.base_url, self.language),)

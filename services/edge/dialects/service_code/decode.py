@@ -18,9 +18,10 @@ from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
+from shared.contract.members import RequestMembership
 from shared.contract.message import GetHistory
 from shared.contract.model import Scheme, Secret, Text
-from shared.contract.session import ListChatViews, RequestMembership
+from shared.contract.session import ListChatViews
 from shared.settings import LimitsSettings
 
 _COUNT = 200

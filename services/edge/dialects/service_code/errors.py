@@ -8,7 +8,7 @@ from services.edge.dialects.base import ERROR_CACHE_SIZE
 from services.edge.dialects.service_code import encode
 from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.session import RequestMembership
+from shared.contract.members import RequestMembership
 
 STATES: Mapping[ErrorCode, int | None] = {
     ErrorCode.INVALID: 400, ErrorCode.UNAUTHENTICATED: 401, ErrorCode.FORBIDDEN: 403, ErrorCode.NOT_FOUND: 404,

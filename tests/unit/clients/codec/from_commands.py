@@ -17,18 +17,11 @@ from services.edge.canonical.commands import (
 )
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.contacts import SetBlocked
+from shared.contract.members import AddMember, AnswerMembership, RequestMembership
 from shared.contract.message import ChangeMessage, GetHistory, PinMessage, React, RecallText
 from shared.contract.model import Text
 from shared.contract.search import SearchMessages
-from shared.contract.session import (
-    AddMember,
-    AnswerMembership,
-    CreateChat,
-    GetAccount,
-    GetChat,
-    ListChatViews,
-    RequestMembership,
-)
+from shared.contract.session import CreateChat, GetAccount, GetChat, ListChatViews
 
 _NO_IDENTIFIERS = ("0", "")
 

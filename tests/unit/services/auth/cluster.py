@@ -31,7 +31,8 @@ from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.installation import DatabaseState, DescribeDatabase
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Ack, EraseAccount
+from shared.contract.routes import Ack, Route
+from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
     ACCOUNT_DELETED,
     ACCOUNT_REGISTERED,
@@ -39,11 +40,7 @@ from shared.contract.subjects import (
     DESCRIBE_SESSION_DATABASE,
     ERASE_PROFILE,
     ERASE_READ_STATE,
-    LOGIN,
     NOTIFY_ALL,
-    REGISTER,
-    SET_MAINTENANCE,
-    Route,
     notify,
 )
 from shared.settings import Settings
@@ -109,13 +106,13 @@ class EdgeProbe:
         return await self.bus.request(route, request, seconds=WAIT_SECONDS)
 
     async def register(self, email: str = "", password: str = "secret", **more: Any) -> Authenticated:
-        reply = await self.request(REGISTER, registration(email, password, **more))
+        reply = await self.request(Register.route, registration(email, password, **more))
         assert isinstance(reply, Authenticated)
         return reply
 
     async def login(self, email: str, password: str = "secret", **more: Any) -> Authenticated | VerificationNeeded:
         request = Login(kind=IdentifierKind.EMAIL, identifier=email, secret=plain(password), origin=ORIGIN)
-        return await self.request(LOGIN, msgspec.structs.replace(request, **more))
+        return await self.request(Login.route, msgspec.structs.replace(request, **more))
 
 
 ORIGIN = Origin(NODE, 7, "192.0.2.1")
@@ -198,7 +195,7 @@ class AuthCluster:
 
     async def set_maintenance(self, on: bool) -> None:
         """Sends the operator's request."""
-        await (await self.operator()).request(SET_MAINTENANCE, SetMaintenance(on))
+        await (await self.operator()).request(SetMaintenance.route, SetMaintenance(on))
 
     def start_auth(self) -> asyncio.Task[None]:
         """Starts one more replica of auth."""

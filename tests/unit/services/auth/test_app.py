@@ -15,19 +15,12 @@ from shared.bus import neighbours
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
 from shared.bus.node_identity import new_identity
-from shared.contract.auth import Authenticated, ListRevocations
+from shared.contract.auth import Authenticated, ListRevocations, Register
 from shared.contract.bots import CreateBot, CreateHookAccount
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountRegistered
 from shared.contract.ids import AccountId
-from shared.contract.subjects import (
-    ACCOUNT_REGISTERED,
-    CREATE_BOT,
-    CREATE_HOOK_ACCOUNT,
-    CREATE_OPERATOR_BOT,
-    LIST_REVOCATIONS,
-    REGISTER,
-)
+from shared.contract.subjects import ACCOUNT_REGISTERED, CREATE_OPERATOR_BOT
 from shared.errors import StartupError
 from shared.migrate import NotMigrated
 from tests.support.nodes_nats import NodesNatsServer
@@ -101,10 +94,10 @@ async def test_no_account_gets_a_number_without_session(
     buses = {user: Bus(nats_server.settings(user), user, CollectorRegistry()) for user in ("edge", "admin", "session")}
     await asyncio.gather(*(bus.start() for bus in buses.values()))
     makes = (
-        buses["edge"].request(REGISTER, registration("ann@example.com")),
-        buses["edge"].request(CREATE_BOT, CreateBot("Bot", AccountId(1))),
+        buses["edge"].request(Register.route, registration("ann@example.com")),
+        buses["edge"].request(CreateBot.route, CreateBot("Bot", AccountId(1))),
         buses["admin"].request(CREATE_OPERATOR_BOT, CreateBot("Bot")),
-        buses["session"].request(CREATE_HOOK_ACCOUNT, CreateHookAccount("Hook", "", AccountId(1))),
+        buses["session"].request(CreateHookAccount.route, CreateHookAccount("Hook", "", AccountId(1))),
     )
     for make in makes:
         assert await rejection_code(make) is ErrorCode.UNAVAILABLE
@@ -141,8 +134,8 @@ async def test_requests_in_progress_at_shutdown_are_completed_and_published(
     monkeypatch.setattr(outbox_relay.OutboxRelay, "wake", lambda _self: None)
     cluster.start_auth()
     edge = await cluster.edge()
-    await edge.request(LIST_REVOCATIONS, ListRevocations())
-    requests = [asyncio.create_task(edge.request(REGISTER, registration(f"u{n}@example.org"))) for n in range(40)]
+    await edge.request(ListRevocations.route, ListRevocations())
+    requests = [asyncio.create_task(edge.request(Register.route, registration(f"u{n}@example.org"))) for n in range(40)]
     await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
     await cluster.stop_auth()
     for request in requests:
@@ -190,6 +183,6 @@ async def test_it_decides_on_nodes_of_the_bus(
     async with asyncio.timeout(WAIT_SECONDS):
         await node.start()
     try:
-        assert (await node.request(LIST_REVOCATIONS, ListRevocations(since=0))).last == 0
+        assert (await node.request(ListRevocations.route, ListRevocations(since=0))).last == 0
     finally:
         await node.stop()

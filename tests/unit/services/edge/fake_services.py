@@ -18,19 +18,13 @@ from shared.contract.auth import (
     DeleteAccount,
     ListRevocations,
     Login,
-    Recover,
     Register,
     Revocation,
     Revocations,
     SendVerification,
     VerificationNeeded,
 )
-from shared.contract.contacts import (
-    BlockedMembers,
-    FindBlockedMembers,
-    FindWatchable,
-    WatchableAccounts,
-)
+from shared.contract.contacts import BlockedMembers, FindBlockedMembers, FindWatchable, SetBlocked, WatchableAccounts
 from shared.contract.edge import (
     ChatCreated,
     Delivery,
@@ -67,17 +61,20 @@ from shared.contract.receipts import (
     ReadIndexes,
     ReceiptChats,
 )
-from shared.contract.recovery import Recovered
+from shared.contract.recovery import Recover, Recovered
+from shared.contract.reports import ReportMessage
+from shared.contract.routes import Ack
 from shared.contract.session import (
     AccountView,
-    Ack,
     ChatsFound,
     ChatView,
     CreateChat,
+    EnsureProfile,
     GetAccount,
     GetChat,
     GetChats,
     GetProfileSummaries,
+    MuteChat,
     ProfileSummaries,
 )
 from shared.presence.store import Presence
@@ -141,12 +138,12 @@ class FakeAuthService(FakeService):
         self.maintenance = False
         self.time_limit_ms = 60_000
         self._accounts = 100
-        self.bus.serve(subjects.LOGIN, self._login, queue="auth")
-        self.bus.serve(subjects.REGISTER, self._register, queue="auth")
-        self.bus.serve(subjects.LIST_REVOCATIONS, self._watch, queue="auth")
-        self.bus.serve(subjects.SEND_VERIFICATION, self._mail, queue="auth")
-        self.bus.serve(subjects.DELETE_ACCOUNT, self._delete, queue="auth")
-        self.bus.serve(subjects.RECOVER, self._recover, queue="auth")
+        self.bus.serve(Login.route, self._login, queue="auth")
+        self.bus.serve(Register.route, self._register, queue="auth")
+        self.bus.serve(ListRevocations.route, self._watch, queue="auth")
+        self.bus.serve(SendVerification.route, self._mail, queue="auth")
+        self.bus.serve(DeleteAccount.route, self._delete, queue="auth")
+        self.bus.serve(Recover.route, self._recover, queue="auth")
 
     async def _login(self, request: Login) -> Authenticated | VerificationNeeded:
         if request.secret.value != "right":
@@ -237,19 +234,19 @@ class FakeSessionService(FakeService):
         """Whether notice chats can be opened."""
         self.shows_profiles = False
         """Whether a request for several profiles is answered, as newer versions do."""
-        self.bus.serve(subjects.ENSURE_PROFILE, self._acknowledge, queue="session")
-        self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
-        self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
-        self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
-        self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
-        self.bus.serve(subjects.GET_CHATS, self._chats, queue="session")
-        self.bus.serve(subjects.OPEN_NOTICES, self._open_notices, queue="session")
-        self.bus.serve(subjects.SET_BLOCKED, self._acknowledge, queue="session")
-        self.bus.serve(subjects.MUTE_CHAT, self._acknowledge, queue="session")
-        self.bus.serve(subjects.REPORT_MESSAGE, self._acknowledge, queue="session")
-        self.bus.serve(subjects.FIND_WATCHABLE, self._find_watchable, queue="session")
-        self.bus.serve(subjects.FIND_BLOCKED_MEMBERS, self._find_blocked, queue="session")
-        self.bus.serve(subjects.FIND_RECEIPT_CHATS, self._find_receipt_chats, queue="session")
+        self.bus.serve(EnsureProfile.route, self._acknowledge, queue="session")
+        self.bus.serve(GetAccount.route, self._account, queue="session")
+        self.bus.serve(CreateChat.route, self._create, queue="session")
+        self.bus.serve(GetChat.route, self._chat, queue="session")
+        self.bus.serve(GetProfileSummaries.route, self._profile_summaries, queue="session")
+        self.bus.serve(GetChats.route, self._chats, queue="session")
+        self.bus.serve(OpenNotices.route, self._open_notices, queue="session")
+        self.bus.serve(SetBlocked.route, self._acknowledge, queue="session")
+        self.bus.serve(MuteChat.route, self._acknowledge, queue="session")
+        self.bus.serve(ReportMessage.route, self._acknowledge, queue="session")
+        self.bus.serve(FindWatchable.route, self._find_watchable, queue="session")
+        self.bus.serve(FindBlockedMembers.route, self._find_blocked, queue="session")
+        self.bus.serve(FindReceiptChats.route, self._find_receipt_chats, queue="session")
 
     async def _acknowledge(self, request: object) -> Ack:
         await self.record(request)
@@ -374,12 +371,12 @@ class FakeMessageService(FakeService):
         self._counters: dict[NodeId, int] = {}
         self._posts: asyncio.Queue[tuple[PostMessages, Responder]] = asyncio.Queue()
         self._tasks = Tasks()
-        self.bus.serve_deferred(subjects.POST_MESSAGES, self._receive, queue="message")
-        self.bus.serve(subjects.SYNC, self._sync, queue="message")
-        self.bus.serve(subjects.SYNC_CHAT, self._sync_chat, queue="message")
-        self.bus.serve(subjects.MARK_READ, self._mark_read, queue="message")
-        self.bus.serve(subjects.FIND_READERS, self._readers, queue="message")
-        self.bus.serve(subjects.FIND_READ_INDEXES, self._read_indexes, queue="message")
+        self.bus.serve_deferred(PostMessages.route, self._receive, queue="message")
+        self.bus.serve(Sync.route, self._sync, queue="message")
+        self.bus.serve(SyncChat.route, self._sync_chat, queue="message")
+        self.bus.serve(MarkRead.route, self._mark_read, queue="message")
+        self.bus.serve(FindReaders.route, self._readers, queue="message")
+        self.bus.serve(FindReadIndexes.route, self._read_indexes, queue="message")
 
     async def start(self) -> None:
         await self.bus.start()

@@ -50,12 +50,13 @@ from services.edge.dialects.base import (
 )
 from services.edge.dialects.json_frames import MemberMask, scan_member
 from services.edge.dialects.registry import Entry
-from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
+from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Register
 from shared.contract.contacts import SetBlocked
 from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
+from shared.contract.recovery import Recover
 from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount, GetChat
 
 Fields = dict[str, Any]

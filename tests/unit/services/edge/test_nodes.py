@@ -48,7 +48,7 @@ async def test_edges_deliver_flush_and_answer_operators_without_a_denial(cluster
     admin = Bus(cluster.nats.settings("admin"), "admin", CollectorRegistry())
     await admin.start()
     try:
-        assert len(await admin.request_all(on.LIST_RECORDINGS, ListRecordings())) == 2
+        assert len(await admin.request_all(ListRecordings.route, ListRecordings())) == 2
     finally:
         await admin.stop()
     assert not any(edge.bus.is_denied(subject) for edge in (one, other) for subject in ("edge", "inbox", "auth"))

@@ -85,8 +85,8 @@ class FakeMembershipService:
         self.gate = asyncio.Event()
         """While it is not set, memberships get no reply."""
         self.gate.set()
-        self.bus.serve(on.GET_MEMBERSHIP, self._membership, queue="session")
-        self.bus.serve(on.LIST_CHATS, self._chat_list, queue="session")
+        self.bus.serve(GetMembership.route, self._membership, queue="session")
+        self.bus.serve(ListChats.route, self._chat_list, queue="session")
 
     async def close(self) -> None:
         await self.bus.stop()
@@ -200,7 +200,7 @@ class EdgeNodes:
         return Draft(sender, chat, self.last_nonce, now_ms() + int(seconds * 1000), body)
 
     async def post(self, *drafts: Draft, seconds: float = WAIT_SECONDS) -> PostResults:
-        return await self.bus.request(on.POST_MESSAGES, PostMessages(NORTH, list(drafts)), seconds=seconds)
+        return await self.bus.request(PostMessages.route, PostMessages(NORTH, list(drafts)), seconds=seconds)
 
     async def send(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:
         """Post one message, which must be committed."""

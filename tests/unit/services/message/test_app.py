@@ -35,7 +35,8 @@ from shared.contract.message import (
     Unread,
 )
 from shared.contract.model import Message
-from shared.contract.session import Ack, EraseAccount
+from shared.contract.routes import Ack
+from shared.contract.session import EraseAccount
 from shared.migrate import NotMigrated
 from shared.partitions import STOPPING
 from shared.settings import DatabaseSettings, NatsSettings, Settings
@@ -87,20 +88,20 @@ async def test_every_subject_answers_its_users(
     ):
         posted = await env.edges.send(ANN, ROOM, b"hello")
         message = Message(ROOM, 1, posted.id, ANN, posted.time, b"hello", env.edges.last_nonce)
-        synced = await edge.request(on.SYNC, Sync(BOB))
+        synced = await edge.request(Sync.route, Sync(BOB))
         assert [(entry.chat, entry.head, entry.messages) for entry in synced.chats] == [(ROOM, 1, [message])]
-        assert await edge.request(on.SYNC_CHAT, SyncChat(ROOM, [BOB], 0)) == ChatSynced(
+        assert await edge.request(SyncChat.route, SyncChat(ROOM, [BOB], 0)) == ChatSynced(
             ROOM, 1, 1, [message], {BOB: 1}, {BOB: 1}, 2
         )
-        assert await edge.request(on.GET_UNREAD, GetUnread(BOB, 5)) == Unread(1, [message])
-        assert await edge.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Marked()
-        assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == []
-        assert (await env.session.bus.request(on.GET_HEADS, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}
-        assert (await admin.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, all=True))).messages == [message]
+        assert await edge.request(GetUnread.route, GetUnread(BOB, 5)) == Unread(1, [message])
+        assert await edge.request(MarkRead.route, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Marked()
+        assert (await edge.request(Sync.route, Sync(BOB))).chats[0].messages == []
+        assert (await env.session.bus.request(GetHeads.route, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}
+        assert (await admin.request(GetHistory.route, GetHistory(ROOM, -1, 1, all=True))).messages == [message]
         assert await auth.request(on.ERASE_READ_STATE, EraseAccount(BOB)) == Ack()
-        assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == [message]
+        assert (await edge.request(Sync.route, Sync(BOB))).chats[0].messages == [message]
         with pytest.raises(RequestError) as rejected:
-            await edge.request(on.SYNC_CHAT, SyncChat(HALL, [BOB], 0))
+            await edge.request(SyncChat.route, SyncChat(HALL, [BOB], 0))
         assert rejected.value.failure.code is ErrorCode.NOT_FOUND
         errors = re.findall(r"dragoman_bus_errors_total\{.*} (.*)", (await ops_get(settings, "/metrics"))[1])
         assert set(errors) == {"0.0"}
@@ -112,11 +113,11 @@ async def test_an_account_deleted_during_downtime_is_erased_after_the_restart(
     await env.session.add_members(ROOM, ANN, BOB)
     async with running_replica(settings):
         await env.edges.send(ANN, ROOM)
-        await env.edges.bus.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)]))
+        await env.edges.bus.request(MarkRead.route, MarkRead([ReadRange(BOB, ROOM, 1, 1)]))
     async with bus_user(nats_server, "auth") as auth:
         await auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(BOB), key="deleted-2")
     async with running_replica(settings), asyncio.timeout(WAIT_SECONDS):
-        while not (await env.edges.bus.request(on.SYNC, Sync(BOB), retry=True)).chats[0].messages:
+        while not (await env.edges.bus.request(Sync.route, Sync(BOB), retry=True)).chats[0].messages:
             await asyncio.sleep(0.02)
 
 
@@ -244,7 +245,7 @@ async def test_a_rolling_restart_posts_each_message_once(env: MessageEnvironment
     async def send_messages() -> None:
         while not done.is_set():
             request = PostMessages(NORTH, [env.edges.draft(ANN, ROOM)])
-            posted = (await env.edges.bus.request(on.POST_MESSAGES, request, retry=True)).posted
+            posted = (await env.edges.bus.request(PostMessages.route, request, retry=True)).posted
             indexes.extend(one.index for one in posted if one is not None)
 
     async with running_replica(settings) as first:
@@ -358,7 +359,7 @@ async def test_database_downtime_is_reported_and_recovered_from(
                 results = await env.edges.post(env.edges.draft(ANN, ROOM, b"lost"))
                 assert results.failures[0].code is ErrorCode.UNAVAILABLE
                 with pytest.raises(RequestError) as rejected:
-                    await env.edges.bus.request(on.SYNC, Sync(ANN))
+                    await env.edges.bus.request(Sync.route, Sync(ANN))
                 assert rejected.value.failure.code is ErrorCode.UNAVAILABLE
                 await until_ready(settings, "database")
             finally:
@@ -376,7 +377,7 @@ async def test_reconnects_after_a_restart_of_nats(
         nats_server.restart()
         draft = env.edges.draft(ANN, ROOM, seconds=20)
         request = PostMessages(NORTH, [draft])
-        (posted,) = (await env.edges.bus.request(on.POST_MESSAGES, request, seconds=20, retry=True)).posted
+        (posted,) = (await env.edges.bus.request(PostMessages.route, request, seconds=20, retry=True)).posted
         assert posted is not None
         assert posted.index == 2
 

@@ -11,7 +11,6 @@ from services.message.domain import Rights
 from services.message.service import changes as use_cases
 from services.message.store import MessageStore
 from shared.clock import now_ms
-from shared.contract import subjects as on
 from shared.contract.body import pack_edited, unpack_segments
 from shared.contract.edge import ChangeDelivery
 from shared.contract.errors import ErrorCode, RequestError
@@ -55,7 +54,7 @@ async def change(
     origin: tuple[NodeId, int] | None = None,
 ) -> Changed:
     request = ChangeMessage(ROOM, index, made, actor, origin)
-    return await env.edges.bus.request(on.CHANGE_MESSAGE, request, seconds=5.0, retry=True)
+    return await env.edges.bus.request(ChangeMessage.route, request, seconds=5.0, retry=True)
 
 
 async def rejected(
@@ -88,7 +87,7 @@ async def test_an_edit_reaches_the_edges_of_the_members(env: MessageEnvironment,
         assert (north.origin, north.change.kind, north.change.rev) == ((NORTH, 4), ChangeKind.EDIT, 1)
         assert unpack_segments(north.change.body) == (Text("new"),)
         assert (await change(env, ANN, edit("new"))).rev == 1
-        history = await env.edges.bus.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, actor=BOB), seconds=5.0)
+        history = await env.edges.bus.request(GetHistory.route, GetHistory(ROOM, -1, 1, actor=BOB), seconds=5.0)
         assert unpack_segments(history.messages[0].body) == (Text("new"),)
         await wait_until(lambda: len(announced(env, NORTH)) == len(announced(env, SOUTH)) == 2)
         assert announced(env, NORTH)[1].change == north.change, "edges know it by its rev"
@@ -199,7 +198,7 @@ async def test_reactors_are_shown_to_those_that_see_the_message(env: MessageEnvi
 
     async def reactors(index: int, actor: AccountId = ANN, **others: Any) -> Reactors:
         request = FindReactors(ROOM, index, actor=actor, **others)
-        return await env.edges.bus.request(on.FIND_REACTORS, request, seconds=5.0)
+        return await env.edges.bus.request(FindReactors.route, request, seconds=5.0)
 
     async with running_replica(settings):
         for _ in range(2):
@@ -282,17 +281,17 @@ async def test_pages_of_changes_and_of_the_history(
             await env.edges.send(ANN, ROOM)
         for index in (1, 2, 3):
             await change(env, BOB, React("👍", on=True), index)
-        first = await env.edges.bus.request(on.GET_CHANGES, GetChanges(ROOM, 0, ANN), seconds=5.0)
+        first = await env.edges.bus.request(GetChanges.route, GetChanges(ROOM, 0, ANN), seconds=5.0)
         assert ([one.rev for one in first.changes], first.rev, first.more) == ([1, 2], 3, True)
-        rest = await env.edges.bus.request(on.GET_CHANGES, GetChanges(ROOM, 2, ANN), seconds=5.0)
+        rest = await env.edges.bus.request(GetChanges.route, GetChanges(ROOM, 2, ANN), seconds=5.0)
         assert ([one.index for one in rest.changes], rest.more) == ([3], False)
         request = GetHistory(ROOM, -1, 2, actor=BOB, with_reactions=True)
-        history = await env.edges.bus.request(on.GET_HISTORY, request, seconds=5.0)
+        history = await env.edges.bus.request(GetHistory.route, request, seconds=5.0)
         assert history.rev == 3
         assert {index: (one.counts, one.mine) for index, one in history.reactions.items()} == {
             2: ({"👍": 1}, ["👍"]), 3: ({"👍": 1}, ["👍"]),
         }  # fmt: skip
-        resumed = await env.edges.bus.request(on.RESUME, Resume(ANN, {ROOM: 3}, 30, 20, revs={ROOM: 1}), seconds=5.0)
+        resumed = await env.edges.bus.request(Resume.route, Resume(ANN, {ROOM: 3}, 30, 20, revs={ROOM: 1}), seconds=5.0)
         ((revision,),) = [[one.revision for one in resumed.chats]]
         assert revision is not None
         assert (revision.rev, [one.rev for one in revision.changes]) == (3, [2, 3])

@@ -11,7 +11,6 @@ from services.edge.upstream import owners
 from services.message.adapters.roster_cache import RosterCache
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
-from shared.contract.subjects import GET_HEADS
 from shared.settings import MessageSettings, OpsSettings, Settings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
@@ -174,7 +173,7 @@ async def test_edges_that_disagree_on_the_owners_only_cost_time(
         assert other.owner(CHATS[0]) != owner
         for _ in range(5):
             await asyncio.gather(edge.post(CHATS), other.post(CHATS))
-        heads = await env.session.bus.request(GET_HEADS, GetHeads(CHATS))
+        heads = await env.session.bus.request(GetHeads.route, GetHeads(CHATS))
         assert set(heads.heads.values()) == {10}
     await other.publisher.finish(0)
     await other.bus.stop()
@@ -209,7 +208,7 @@ async def test_a_spare_owns_no_chats_until_the_owner_stops(
         stopping[served.index(len(CHATS))].set()
         await wait_until(lambda: any(beat.leaving for beat in env.edges.heartbeats))
         await edge.post(CHATS)
-        heads = await env.session.bus.request(GET_HEADS, GetHeads(CHATS))
+        heads = await env.session.bus.request(GetHeads.route, GetHeads(CHATS))
         assert set(heads.heads.values()) == {2}
 
 

@@ -15,6 +15,7 @@ from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.auth import FindInactive, InactiveAccounts
 from shared.contract.bots import CreatedBot, CreateHookAccount
+from shared.contract.contacts import ListPendingNotices, PendingNotice, RequestFriendship
 from shared.contract.edge import Notify
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -29,10 +30,7 @@ from shared.contract.session import (
     EraseAccount,
     GetAccount,
     GetMembership,
-    ListPendingNotices,
     MembershipVersions,
-    PendingNotice,
-    RequestFriendship,
 )
 from shared.contract.session import Membership as MembershipPage
 from shared.contract.subjects import notify
@@ -87,15 +85,15 @@ class BusPeers:
         self.notices: dict[str, list[Notify]] = {}
         self._announcements: list[MembershipVersions] = []
         self.message.subscribe(on.NEW_VERSIONS, self._record_announcement)
-        self.message.serve(on.GET_HEADS, self._heads, queue="message")
+        self.message.serve(GetHeads.route, self._heads, queue="message")
         self.message.serve(on.DESCRIBE_MESSAGE_DATABASE, self._describe, queue="message")
         self.messages: dict[ChatId, list[Message]] = {}
         self.history_requests: list[GetHistory] = []
         self.history_is_forbidden = False
-        self.message.serve(on.GET_HISTORY, self._history, queue="message")
+        self.message.serve(GetHistory.route, self._history, queue="message")
         self.inactive: set[AccountId] = set()
-        self.auth.serve(on.FIND_INACTIVE, self._find_inactive, queue="auth")
-        self.auth.serve(on.CREATE_HOOK_ACCOUNT, self._create_hook_account, queue="auth")
+        self.auth.serve(FindInactive.route, self._find_inactive, queue="auth")
+        self.auth.serve(CreateHookAccount.route, self._create_hook_account, queue="auth")
         self.hook_accounts: list[CreateHookAccount] = []
 
     def _record_announcement(self, data: bytes) -> None:
@@ -148,24 +146,24 @@ class BusPeers:
     async def register(self, *accounts: int, lobby: bool = False) -> None:
         for account in accounts:
             seed = EnsureProfile(account=AccountId(account), uuid=f"u{account}", nickname=f"n{account}", lobby=lobby)
-            await self.edge.request(on.ENSURE_PROFILE, seed)
+            await self.edge.request(EnsureProfile.route, seed)
 
     async def create(
         self, *members: int, actor: int, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED
     ) -> ChatView:
         others = [AccountId(one) for one in members]
         request = CreateChat(members=others, name=name, join_policy=join_policy, actor=AccountId(actor))
-        return await self.edge.request(on.CREATE_CHAT, request)
+        return await self.edge.request(CreateChat.route, request)
 
     async def befriend(self, one: AccountId, other: AccountId) -> None:
         for actor, account in ((one, other), (other, one)):
-            await self.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(account, actor=actor))
+            await self.edge.request(RequestFriendship.route, RequestFriendship(account, actor=actor))
 
     async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
-        return await self.edge.request(on.GET_ACCOUNT, GetAccount(account, lists, actor))
+        return await self.edge.request(GetAccount.route, GetAccount(account, lists, actor))
 
     async def pending_notices(self, account: AccountId) -> list[PendingNotice]:
-        return (await self.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(account))).kept
+        return (await self.edge.request(ListPendingNotices.route, ListPendingNotices(account))).kept
 
     async def pending_numbers(self, account: AccountId) -> dict[AccountId, int]:
         """The number of the account's newest pending notice, as in the field `kept`."""
@@ -176,10 +174,10 @@ class BusPeers:
 
     async def chats(self, account: int) -> list[ChatId] | None:
         request = GetAccount(AccountId(account), lists=True, actor=AccountId(account))
-        return (await self.edge.request(on.GET_ACCOUNT, request)).chats
+        return (await self.edge.request(GetAccount.route, request)).chats
 
     async def changes(self, chat: ChatId, since: int = 0) -> MembershipPage:
-        return await self.message.request(on.GET_MEMBERSHIP, GetMembership(chat, since))
+        return await self.message.request(GetMembership.route, GetMembership(chat, since))
 
     async def version(self, chat: ChatId) -> int | None:
         """The version published in Redis."""

@@ -28,32 +28,24 @@ from services.session.store.memberships import AwaitingApproval, FinishedJoin, F
 from services.session.store.moderation import BannedMember, DisbandedChat
 from services.session.store.roles import ChangedRoles
 from services.session.tables import friendship, member
-from shared.contract.contacts import SetBlocked
+from shared.contract.contacts import AnswerFriendship, PendingNotice, RequestFriendship, Requests, SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
 from shared.contract.errors import Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, JoinByLink, ListLinks
-from shared.contract.members import AddMembers, ListMembers, MemberList
-from shared.contract.model import Chat, JoinPolicy, Profile, Role
-from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
-from shared.contract.session import (
+from shared.contract.members import (
     AddMember,
-    AnswerFriendship,
+    AddMembers,
     AnswerMembership,
-    ChatEntry,
-    ChatList,
-    CreateChat,
     EndMembership,
-    EnsureProfile,
-    GetMembership,
-    Member,
-    Membership,
-    PendingNotice,
-    RequestFriendship,
+    ListMembers,
+    MemberList,
     RequestMembership,
-    Requests,
     SetRole,
 )
+from shared.contract.model import Chat, JoinPolicy, Profile, Role
+from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
+from shared.contract.session import ChatEntry, ChatList, CreateChat, EnsureProfile, GetMembership, Member, Membership
 from shared.database import Database
 from shared.settings import LimitsSettings
 

@@ -24,16 +24,9 @@ from shared.contract.edge import ChatCreated, MembershipAnswered, PresenceIncomp
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.members import EndMembership, RequestMembership
 from shared.contract.model import JoinPolicy, Profile
-from shared.contract.session import (
-    ChatEntry,
-    ChatList,
-    EndMembership,
-    EnsureProfile,
-    GetAccount,
-    ListChats,
-    RequestMembership,
-)
+from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
 from shared.database import Database
 from shared.migrate import NotMigrated
 from shared.settings import DatabaseSettings, NatsSettings, Settings
@@ -67,7 +60,7 @@ def settings_on_both(nats_server: NatsServer, valkey_server: ValkeyServer, datab
 async def profile(peers: BusPeers, account: AccountId) -> Profile | None:
     """None while there is no profile."""
     try:
-        return (await peers.edge.request(on.GET_ACCOUNT, GetAccount(account))).profile
+        return (await peers.edge.request(GetAccount.route, GetAccount(account))).profile
     except RequestError:
         return None
 
@@ -110,14 +103,14 @@ async def test_a_node_that_lost_redis_is_notified_of_all_accounts(
         await peers.create(BOB, actor=ANN)
         [notice] = await peers.wait_for_notices(on.notify(node))
         assert notice.recipients == [ANN, BOB]
-        failure = await rejection(admin.request(on.LIST_ACCOUNTS, ListAccounts(online=True)))
+        failure = await rejection(admin.request(ListAccounts.route, ListAccounts(online=True)))
         assert failure.code is ErrorCode.UNAVAILABLE
         await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 0)))
         await peers.register(ANN)
-        assert (await admin.request(on.LIST_ACCOUNTS, ListAccounts(online=True))).accounts == []
+        assert (await admin.request(ListAccounts.route, ListAccounts(online=True))).accounts == []
         await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 10_000, [BOB])))
         await peers.register(ANN)
-        online = (await admin.request(on.LIST_ACCOUNTS, ListAccounts(online=True))).accounts
+        online = (await admin.request(ListAccounts.route, ListAccounts(online=True))).accounts
         assert online == [BOB]
     await admin.stop()
     assert peers.notices[on.NOTIFY_ALL] == []
@@ -228,9 +221,9 @@ async def test_requests_that_the_version_before_left_to_empty_groups_are_rejecte
             await peers.register(ANN, BOB)
             groups = [(await peers.create(actor=ANN, name="g", join_policy=JoinPolicy.APPROVAL)).chat.id for _ in "12"]
             for group in groups:
-                await peers.edge.request(on.END_MEMBERSHIP, EndMembership(group, ANN, actor=ANN))
+                await peers.edge.request(EndMembership.route, EndMembership(group, ANN, actor=ANN))
             kept = (await peers.create(actor=ANN, join_policy=JoinPolicy.APPROVAL)).chat.id
-            await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(kept, "", actor=BOB))
+            await peers.edge.request(RequestMembership.route, RequestMembership(kept, "", actor=BOB))
         left = [{"chat": group, "applicant": BOB, "text": "", "created": 1} for group in groups]
         database = Database(settings_on_both.database_url("session"))
         await database.write(lambda connection: connection.execute(sa.insert(membership_request), left))
@@ -252,7 +245,7 @@ async def test_registration_event_creates_the_profile_without_a_request(peers: B
         await peers.auth.publish_event(on.ACCOUNT_REGISTERED, AccountRegistered(seed), key="registered-1")
         async with running_service(settings):
             entries = await eventually(
-                partial(peers.message.request, on.LIST_CHATS, ListChats(ANN)), lambda found: bool(found.entries)
+                partial(peers.message.request, ListChats.route, ListChats(ANN)), lambda found: bool(found.entries)
             )
             assert entries == ChatList([ChatEntry(LOBBY, 1, 4)])
             assert await peers.version(LOBBY) == (await peers.changes(LOBBY)).version
@@ -275,7 +268,7 @@ async def test_lobby_is_joined_later_when_message_service_was_unavailable(
         async with peers.running():
             peers.heads[LOBBY] = 7
             await peers.register(ANN, lobby=True)
-            assert await peers.message.request(on.LIST_CHATS, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
+            assert await peers.message.request(ListChats.route, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
 async def test_disabled_lobby_is_not_joined(peers: BusPeers, settings: Settings) -> None:

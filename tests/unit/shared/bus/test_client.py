@@ -50,7 +50,7 @@ async def watched(request: ListRevocations) -> Revocations:
 
 def serving(server: NatsServer, queue: str = "auth") -> Bus:
     bus = new_bus(server, "auth")
-    bus.serve(on.LIST_REVOCATIONS, watched, queue=queue)
+    bus.serve(ListRevocations.route, watched, queue=queue)
     return bus
 
 
@@ -62,10 +62,10 @@ async def test_a_request_is_answered_and_its_trace_goes_along(nats_server: NatsS
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, handler, queue="auth")
+    auth.serve(ListRevocations.route, handler, queue="auth")
     async with running(auth, edge):
         trace.set(new_trace())
-        assert await edge.request(on.LIST_REVOCATIONS, ListRevocations(since=41)) == Revocations(42, [], False)
+        assert await edge.request(ListRevocations.route, ListRevocations(since=41)) == Revocations(42, [], False)
         assert traces == [trace.get()]
 
 
@@ -115,10 +115,10 @@ async def test_an_error_reply_is_raised_by_the_request(nats_server: NatsServer) 
         raise RequestError(ErrorCode.CONFLICT, "taken", "email")
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, reject)
+    auth.serve(ListRevocations.route, reject)
     async with running(auth, edge):
         with pytest.raises(RequestError) as caught:
-            await edge.request(on.LIST_REVOCATIONS, ListRevocations())
+            await edge.request(ListRevocations.route, ListRevocations())
     assert caught.value.failure == Failure(ErrorCode.CONFLICT, "taken", "email")
 
 
@@ -127,10 +127,10 @@ async def test_a_bug_is_answered_without_its_details(nats_server: NatsServer) ->
         raise ValueError("the secret is 42")
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, fail)
+    auth.serve(ListRevocations.route, fail)
     async with running(auth, edge):
         with pytest.raises(RequestError) as caught:
-            await edge.request(on.LIST_REVOCATIONS, ListRevocations())
+            await edge.request(ListRevocations.route, ListRevocations())
     assert caught.value.failure.code is ErrorCode.INTERNAL
     assert "42" not in caught.value.failure.text
 
@@ -141,12 +141,12 @@ async def test_no_answer_in_time_is_unavailable(nats_server: NatsServer) -> None
         raise AssertionError
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, sleep)
+    auth.serve(ListRevocations.route, sleep)
     async with running(edge):
         await auth.start()
         started = time.monotonic()
         with pytest.raises(Unavailable):
-            await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=0.4)
+            await edge.request(ListRevocations.route, ListRevocations(), seconds=0.4)
         assert 0.3 < time.monotonic() - started < 2
         await auth.stop(0.1)
 
@@ -173,7 +173,7 @@ async def test_a_broker_that_does_not_answer_is_named_in_the_log(
 async def test_a_service_that_comes_late_still_answers(nats_server: NatsServer) -> None:
     edge, auth = new_bus(nats_server, "edge"), serving(nats_server)
     async with running(edge):
-        requests = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
+        requests = asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations()))
         await asyncio.sleep(0.2)
         async with running(auth):
             assert (await requests).last == 1
@@ -187,13 +187,13 @@ async def test_a_frozen_broker_delays_and_what_is_late_is_dropped(nats_server: N
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, handler)
+    auth.serve(ListRevocations.route, handler)
     async with running(auth, edge):
         nats_server.pause()
         with pytest.raises(Unavailable):
-            await edge.request(on.LIST_REVOCATIONS, ListRevocations(since=1), seconds=0.5)
+            await edge.request(ListRevocations.route, ListRevocations(since=1), seconds=0.5)
         nats_server.resume()
-        assert (await edge.request(on.LIST_REVOCATIONS, ListRevocations(since=2), retry=True)).last == 3
+        assert (await edge.request(ListRevocations.route, ListRevocations(since=2), retry=True)).last == 3
     assert handled == [2]
 
 
@@ -203,7 +203,7 @@ async def test_a_request_is_repeated_through_a_restart_of_the_broker(nats_server
     edge.notify_connection_lost(disturbed.append)
     async with running(auth, edge):
         nats_server.kill()
-        requests = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True))
+        requests = asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations(), retry=True))
         await asyncio.to_thread(nats_server.start)
         assert (await requests).last == 1
     assert disturbed == ["reconnected"]
@@ -217,7 +217,7 @@ async def test_the_broker_may_come_after_the_services(nats_server: NatsServer) -
     assert not starting.done()
     await asyncio.to_thread(nats_server.start)
     await starting
-    assert (await edge.request(on.LIST_REVOCATIONS, ListRevocations())).last == 1
+    assert (await edge.request(ListRevocations.route, ListRevocations())).last == 1
     await asyncio.gather(auth.stop(), edge.stop())
 
 
@@ -239,9 +239,11 @@ async def test_an_attempt_is_repeated_as_soon_as_its_connection_ends(
     monkeypatch.setattr(patience, "MOST_SECONDS", 1000.0)
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, held(free, begun))
+    auth.serve(ListRevocations.route, held(free, begun))
     async with running(auth, edge):
-        reply = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(1), seconds=3000.0, retry=True))
+        reply = asyncio.ensure_future(
+            edge.request(ListRevocations.route, ListRevocations(1), seconds=3000.0, retry=True)
+        )
         await until(lambda: len(begun) == 1)
         await asyncio.to_thread(nats_server.restart)
         await until(lambda: len(begun) == 2)
@@ -252,14 +254,14 @@ async def test_an_attempt_is_repeated_as_soon_as_its_connection_ends(
 async def test_excess_requests_wait_in_order_and_those_beyond_the_queue_are_rejected(nats_server: NatsServer) -> None:
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=2, waiting=3)
+    auth.serve(ListRevocations.route, held(free, begun), concurrency=2, waiting=3)
     async with running(auth, edge):
         taken = [
-            asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(number))) for number in range(5)
+            asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations(number))) for number in range(5)
         ]
         await asyncio.sleep(0)
         with pytest.raises(RequestError) as caught:
-            await edge.request(on.LIST_REVOCATIONS, ListRevocations(5))
+            await edge.request(ListRevocations.route, ListRevocations(5))
         assert caught.value.failure.code is ErrorCode.UNAVAILABLE
         assert begun == [0, 1]
         free.set()
@@ -270,15 +272,15 @@ async def test_excess_requests_wait_in_order_and_those_beyond_the_queue_are_reje
 async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsServer) -> None:
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=1)
+    auth.serve(ListRevocations.route, held(free, begun), concurrency=1)
     async with running(auth, edge):
-        first = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(1)))
+        first = asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations(1)))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
-            await edge.request(on.LIST_REVOCATIONS, ListRevocations(2), seconds=0.4)
+            await edge.request(ListRevocations.route, ListRevocations(2), seconds=0.4)
         free.set()
         assert (await first).last == 2
-        assert (await edge.request(on.LIST_REVOCATIONS, ListRevocations(3))).last == 4
+        assert (await edge.request(ListRevocations.route, ListRevocations(3))).last == 4
     assert begun == [1, 3]
 
 
@@ -288,12 +290,12 @@ async def test_an_attempt_that_nobody_waits_for_is_not_begun(
     monkeypatch.setattr(patience, "MOST_SECONDS", 0.2)
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=1)
+    auth.serve(ListRevocations.route, held(free, begun), concurrency=1)
     async with running(auth, edge):
-        first = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(since=1)))
+        first = asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations(since=1)))
         while not begun:
             await asyncio.sleep(0.01)
-        second = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(since=2), retry=True))
+        second = asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations(since=2), retry=True))
         await asyncio.sleep(1.5)  # the time of seven attempts
         free.set()
         await asyncio.gather(first, second)
@@ -317,9 +319,9 @@ async def test_the_last_attempt_has_all_the_time_that_is_left(
     monkeypatch.setattr(request_sender, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(edge._broker, "request", no_reply)
     with pytest.raises(Unavailable):
-        await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0, retry=True)
+        await edge.request(ListRevocations.route, ListRevocations(), seconds=7.0, retry=True)
     with pytest.raises(Unavailable):
-        await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=7.0)
+        await edge.request(ListRevocations.route, ListRevocations(), seconds=7.0)
     assert attempts == [0.5, 0.75, 1.125, 1.6875, 2.9375, 7.0]
     assert deadlines == pytest.approx([250, 375, 625, 1187, 2437, 6500], abs=1)
 
@@ -339,7 +341,7 @@ async def test_slow_replies_give_later_attempts_more_time(
     monkeypatch.setattr(request_sender, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(edge._broker, "request", slow_reply)
     for _ in range(40):
-        await edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True)
+        await edge.request(ListRevocations.route, ListRevocations(), retry=True)
     assert attempts[0] == patience.LEAST_SECONDS
     assert attempts[-1] == pytest.approx(1.2, rel=0.01)
 
@@ -348,13 +350,13 @@ async def test_a_silent_replica_does_not_hold_up_an_idempotent_request(nats_serv
     """As one that is frozen: it is in the queue group, and does not answer."""
     begun, never = list[int](), asyncio.Event()
     silent, other, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    silent.serve(on.LIST_REVOCATIONS, held(never, begun), queue="auth")
-    other.serve(on.LIST_REVOCATIONS, watched, queue="auth")
+    silent.serve(ListRevocations.route, held(never, begun), queue="auth")
+    other.serve(ListRevocations.route, watched, queue="auth")
     async with running(silent, other, edge):
         number = 0
         while not begun:
             number, began = number + 1, asyncio.get_running_loop().time()
-            reply = await edge.request(on.LIST_REVOCATIONS, ListRevocations(number), seconds=WAIT_SECONDS, retry=True)
+            reply = await edge.request(ListRevocations.route, ListRevocations(number), seconds=WAIT_SECONDS, retry=True)
             assert reply.last == number + 1
         assert asyncio.get_running_loop().time() - began >= patience.LEAST_SECONDS
         never.set()
@@ -369,12 +371,12 @@ async def test_replicas_share_the_requests(nats_server: NatsServer) -> None:
             return await watched(request)
 
         bus = new_bus(nats_server, "auth")
-        bus.serve(on.LIST_REVOCATIONS, handler, queue="auth")
+        bus.serve(ListRevocations.route, handler, queue="auth")
         return bus
 
     edge = new_bus(nats_server, "edge")
     async with running(replica(0), replica(1), edge):
-        await asyncio.gather(*(edge.request(on.LIST_REVOCATIONS, ListRevocations()) for _ in range(100)))
+        await asyncio.gather(*(edge.request(ListRevocations.route, ListRevocations()) for _ in range(100)))
     assert sum(counts) == 100
     assert min(counts) > 10
 
@@ -389,10 +391,10 @@ async def test_taken_requests_come_in_order_and_are_answered_later(nats_server: 
             enough.set()
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve_deferred(on.LIST_REVOCATIONS, take, queue="auth")
+    auth.serve_deferred(ListRevocations.route, take, queue="auth")
     async with running(auth, edge):
         requests = [
-            asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(number))) for number in range(50)
+            asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations(number))) for number in range(50)
         ]
         await enough.wait()
         assert [number for number, _ in taken] == list(range(50))
@@ -451,11 +453,11 @@ async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsSe
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, slow, queue="auth", concurrency=100)
+    auth.serve(ListRevocations.route, slow, queue="auth", concurrency=100)
     async with running(edge):
         await auth.start()
         requests = [
-            asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=3)) for _ in range(500)
+            asyncio.ensure_future(edge.request(ListRevocations.route, ListRevocations(), seconds=3)) for _ in range(500)
         ]
         await begun.wait()
         await edge.check()  # the broker has passed on all of them
@@ -491,7 +493,7 @@ async def test_a_subject_without_grant_is_rejected_and_counted(nats_server: Nats
     session = new_bus(nats_server, "session", registry)
     async with running(session):
         with pytest.raises(Unavailable):
-            await session.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=0.3)
+            await session.request(ListRevocations.route, ListRevocations(), seconds=0.3)
     assert registry.get_sample_value("dragoman_bus_errors_total", {"kind": "permission"})
 
 
@@ -541,7 +543,7 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
     monkeypatch.setattr(NatsClient, "_answer", both)
     edge = serving(nats_server), new_bus(nats_server, "edge")
     async with running(*edge):
-        requesting = asyncio.create_task(edge[1].request(on.LIST_REVOCATIONS, ListRevocations()))
+        requesting = asyncio.create_task(edge[1].request(ListRevocations.route, ListRevocations()))
         await asyncio.wait([requesting])
         assert requesting.cancelled()
 

@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
-from shared.contract import subjects as on
 from shared.contract.auth import DeletedAccounts, ListDeletedAccounts
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
@@ -29,7 +28,7 @@ class AccountComparison:
         self.compared: list[list[AccountId]] = []
         self.auth = Bus(server.settings("auth"), "auth", CollectorRegistry())
         self.session = Bus(server.settings("session"), "session", CollectorRegistry())
-        self.auth.serve(on.LIST_DELETED_ACCOUNTS, self._list, queue="auth")
+        self.auth.serve(ListDeletedAccounts.route, self._list, queue="auth")
         self.reconciler = DeletionReconciler(self.session, self._unfinished, self._erase)
 
     async def _list(self, request: ListDeletedAccounts) -> DeletedAccounts:

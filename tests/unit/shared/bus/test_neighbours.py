@@ -14,7 +14,8 @@ from shared.contract import subjects as on
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.installation import DatabaseState
-from shared.contract.session import Ack, EraseAccount
+from shared.contract.routes import Ack
+from shared.contract.session import EraseAccount
 from shared.installation import DatabasesApart
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS

@@ -53,7 +53,7 @@ async def revocations(request: ListRevocations) -> Revocations:
 
 def new_auth(server: NodesNatsServer) -> Bus:
     bus = server.auth()
-    bus.serve(on.LIST_REVOCATIONS, revocations, queue="auth")
+    bus.serve(ListRevocations.route, revocations, queue="auth")
     return bus
 
 
@@ -74,7 +74,7 @@ class NodeProcess:
         return ReadStateFlushed(self.identity.id, present=False)
 
     async def request_of_auth(self) -> int:
-        return (await self.bus.request(on.LIST_REVOCATIONS, ListRevocations(since=41), seconds=WAIT_SECONDS)).last
+        return (await self.bus.request(ListRevocations.route, ListRevocations(since=41), seconds=WAIT_SECONDS)).last
 
     @property
     def denials(self) -> float | None:
@@ -190,7 +190,7 @@ async def test_the_shared_user_is_gone_but_during_the_change(server: NodesNatsSe
     shared = NodeProcess(server, user="edge")
     async with running(auth), running(node.bus, shared.bus, old):
         assert list(await asyncio.gather(node.request_of_auth(), shared.request_of_auth())) == [42, 42]
-        assert (await old.request(on.LIST_REVOCATIONS, ListRevocations(since=1))).last == 2
+        assert (await old.request(ListRevocations.route, ListRevocations(since=1))).last == 2
 
 
 async def test_a_rejected_attempt_leaves_no_socket_open(server: NodesNatsServer) -> None:
@@ -212,7 +212,7 @@ async def test_a_node_waits_for_auth_at_its_start_and_after_the_broker_was_away(
     try:
         server.restart()  # auth is away
         with pytest.raises(Unavailable):
-            await node.bus.request(on.LIST_REVOCATIONS, ListRevocations(since=1), seconds=4)
+            await node.bus.request(ListRevocations.route, ListRevocations(since=1), seconds=4)
         async with running(new_auth(server)):
             async with asyncio.timeout(WAIT_SECONDS):
                 while not await is_connected(node.bus):

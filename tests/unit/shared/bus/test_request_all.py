@@ -6,7 +6,6 @@ from shared.bus.client import Bus
 from shared.contract.audit import TracedMessages, TraceMessages
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NodeId, Nonce
-from shared.contract.subjects import TRACE_MESSAGES
 from tests.support.servers import NatsServer
 
 
@@ -19,14 +18,14 @@ async def test_the_replies_of_all_come_without_errors(nats_server: NatsServer) -
                 raise RequestError(ErrorCode.UNAVAILABLE, "not now")
             return TracedMessages(NodeId(f"{request.trace}-{number}"), [Nonce(number)])
 
-        bus.serve(TRACE_MESSAGES, traced)
+        bus.serve(TraceMessages.route, traced)
 
     for number, bus in enumerate(buses[:3]):
         serve(bus, number)
     try:
         for bus in buses:
             await bus.start()
-        replies = await buses[3].request_all(TRACE_MESSAGES, TraceMessages("x"))
+        replies = await buses[3].request_all(TraceMessages.route, TraceMessages("x"))
         assert sorted(reply.node for reply in replies) == ["x-0", "x-1"]
     finally:
         for bus in buses:
@@ -36,5 +35,5 @@ async def test_the_replies_of_all_come_without_errors(nats_server: NatsServer) -
 async def test_without_any_process_there_are_no_replies(nats_server: NatsServer) -> None:
     bus = Bus(nats_server.settings("admin"), "admin", CollectorRegistry())
     await bus.start()
-    assert await bus.request_all(TRACE_MESSAGES, TraceMessages("x")) == []
+    assert await bus.request_all(TraceMessages.route, TraceMessages("x")) == []
     await bus.stop()

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from shared.bus import requester_clocks
 from shared.bus.request_queue import QueueLimits, RequestQueue
 from shared.bus.requester_clocks import DEADLINE
-from shared.contract.subjects import Route
+from shared.contract.routes import Route
 from shared.tasks import Tasks
 
 NUMBERS = Route("numbers.get", int, int)

@@ -20,7 +20,6 @@ from shared.bus.server_needs import PAYLOAD_BYTES, UnfitServer
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, PostMessages, PostResults
-from shared.contract.subjects import POST_MESSAGES
 from shared.settings import NatsSettings
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
@@ -99,7 +98,7 @@ async def test_what_nats_has_no_room_for_is_an_error_that_lasts_and_ends_no_conn
     most = PAYLOAD_BYTES + 5_000
     edge = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
     message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
-    message.serve(POST_MESSAGES, reply_as_wanted, queue="message")
+    message.serve(PostMessages.route, reply_as_wanted, queue="message")
     with nats_server.configured(widen):
         if not is_lowered:
             await lower(nats_server, most)
@@ -108,9 +107,9 @@ async def test_what_nats_has_no_room_for_is_an_error_that_lasts_and_ends_no_conn
             await lower(nats_server, most)
         for too_large in (posting(most + 1), posting(most - 100), posting(1, most + 1)):
             with pytest.raises(RequestError) as error:
-                await edge.request(POST_MESSAGES, too_large, seconds=WAIT_SECONDS, retry=True)
+                await edge.request(PostMessages.route, too_large, seconds=WAIT_SECONDS, retry=True)
             assert error.value.failure.code is ErrorCode.TOO_LARGE
-            await edge.request(POST_MESSAGES, posting(500_000, 500_000), seconds=WAIT_SECONDS, retry=True)
+            await edge.request(PostMessages.route, posting(500_000, 500_000), seconds=WAIT_SECONDS, retry=True)
         await asyncio.gather(edge.stop(), message.stop())
 
 

@@ -21,11 +21,10 @@ from shared.contract.ephemeral import Signal
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
 from shared.contract.model import DialectTag, PackedSegment
-from shared.contract.subjects import Route
 
 RELEASED = Path(__file__).with_name("released.json")
 _ROUTES = [
-    *(one for one in vars(subjects).values() if isinstance(one, Route)),
+    *subjects.ROUTES,
     subjects.flush(NodeId("*")),
     subjects.post("*"),
 ]

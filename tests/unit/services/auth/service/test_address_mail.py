@@ -15,12 +15,6 @@ from shared.contract.auth import Authenticated, DeleteAccount, DescribeVerificat
 from shared.contract.errors import ErrorCode
 from shared.contract.exports import ExportLogins
 from shared.contract.recovery import RequestRecovery
-from shared.contract.subjects import (
-    DELETE_ACCOUNT,
-    DESCRIBE_VERIFICATION,
-    EXPORT_LOGINS,
-    REQUEST_RECOVERY,
-)
 from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 from tests.unit.services.auth.service.test_mail_recovery import mails, recover, run, ticket_in
@@ -47,7 +41,7 @@ async def log_in(edge: EdgeProbe, email: str = EMAIL, origin: Origin = ORIGIN) -
 
 
 async def is_verified(edge: EdgeProbe, account: Authenticated) -> bool:
-    return (await edge.request(EXPORT_LOGINS, ExportLogins(account.account))).email_verified
+    return (await edge.request(ExportLogins.route, ExportLogins(account.account))).email_verified
 
 
 async def offered(cluster: AuthCluster) -> int:
@@ -70,13 +64,13 @@ async def test_the_next_login_mails_one_link_which_verifies_the_address(
     assert "replaced by mail" in mail
     assert await open_link(edge, with_wrong_code(link)) == "wrong"
     assert not await is_verified(edge, ann)
-    described = await edge.request(DESCRIBE_VERIFICATION, DescribeVerification(*_parts(link)))
+    described = await edge.request(DescribeVerification.route, DescribeVerification(*_parts(link)))
     assert (described.purpose, described.address) == ("login", ORIGIN.address)
     assert not await is_verified(edge, ann), "the page with the button changes nothing"
     assert [await open_link(edge, link) for _ in range(2)] == ["passed", "passed"]
     assert await is_verified(edge, ann)
     await log_in(edge)
-    await edge.request(REQUEST_RECOVERY, RequestRecovery(EMAIL, ORIGIN))
+    await edge.request(RequestRecovery.route, RequestRecovery(EMAIL, ORIGIN))
     assert await recover(edge, ticket_in(await cluster.mail(2)))
     assert mails(cluster) == 2
 
@@ -131,7 +125,7 @@ async def test_beyond_the_limit_a_later_login_sends_it_and_requested_mails_have_
         await edge.register(email)
         await log_in(edge, email)
     assert await offered(cluster) == 1
-    await edge.request(REQUEST_RECOVERY, RequestRecovery(EMAIL, ORIGIN))
+    await edge.request(RequestRecovery.route, RequestRecovery(EMAIL, ORIGIN))
     await log_in(edge, BOB, ELSEWHERE)
     assert await offered(cluster) == 2
 
@@ -140,7 +134,7 @@ async def test_the_link_of_a_deleted_account_verifies_no_later_one(cluster: Auth
     first = await edge.register(EMAIL)
     await log_in(edge)
     link = link_in(await cluster.mail())
-    await edge.request(DELETE_ACCOUNT, DeleteAccount(first.account))
+    await edge.request(DeleteAccount.route, DeleteAccount(first.account))
     later = await edge.register(EMAIL)
     assert await open_link(edge, link) == "expired"
     assert not await is_verified(edge, later)

@@ -6,7 +6,6 @@ from shared import settings as given
 from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.subjects import LOOK_UP_ACCOUNTS
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 
@@ -14,7 +13,7 @@ CALLER = AccountId(7)
 
 
 async def look_up(edge: EdgeProbe, identifier: str, actor: AccountId = CALLER) -> list[AccountId]:
-    return (await edge.bus.request(LOOK_UP_ACCOUNTS, LookUpAccounts(identifier, actor))).accounts
+    return (await edge.bus.request(LookUpAccounts.route, LookUpAccounts(identifier, actor))).accounts
 
 
 @pytest.fixture

@@ -16,20 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from local.ports import free_port
 from services.auth.tables import secrets
 from shared import settings as given
-from shared.contract.auth import (
-    Authenticated,
-    DeleteAccount,
-    IdentifierKind,
-    ListRevocations,
-    Origin,
-)
+from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, ListRevocations, Origin
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
-from shared.contract.subjects import (
-    DELETE_ACCOUNT,
-    LIST_REVOCATIONS,
-)
 from shared.database import make_engine
 from tests.support.servers import ValkeyServer
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
@@ -207,7 +197,7 @@ async def test_an_account_deleted_during_a_login_is_rejected(
     hasher.reached.clear()
     login = asyncio.create_task(edge.login("ann@example.org"))
     assert await asyncio.to_thread(hasher.reached.wait, 10)
-    await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
+    await edge.request(DeleteAccount.route, DeleteAccount(made.account))
     await edge.receive(Revoked)
     hasher.open.set()
     assert await rejection_code(login) == ErrorCode.UNAUTHENTICATED
@@ -226,7 +216,7 @@ async def test_a_storm_of_logins_does_not_block_other_requests(
     began = time.monotonic()
     while not storm.done():
         started = time.monotonic()
-        await edge.request(LIST_REVOCATIONS, ListRevocations())
+        await edge.request(ListRevocations.route, ListRevocations())
         waits.append(time.monotonic() - started)
     seconds = time.monotonic() - began
     codes = [reply.failure.code for reply in await storm if isinstance(reply, RequestError)]

@@ -18,14 +18,7 @@ from services.auth.tables import recoveries as tickets
 from shared import settings as given
 from shared.clock import now_ms
 from shared.contract.admin import FindUser, ResetPassword, SearchTrail, SetDisabled
-from shared.contract.auth import (
-    Authenticated,
-    ChangePassword,
-    DeleteAccount,
-    IdentifierKind,
-    ListLogins,
-    Recover,
-)
+from shared.contract.auth import Authenticated, ChangePassword, DeleteAccount, IdentifierKind, ListLogins
 from shared.contract.bots import CreateBot
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -33,22 +26,8 @@ from shared.contract.events import MailRequested
 from shared.contract.exports import ExportLogins
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
-from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
-from shared.contract.session import Ack
-from shared.contract.subjects import (
-    CHANGE_PASSWORD,
-    CREATE_BOT,
-    DELETE_ACCOUNT,
-    EXPORT_LOGINS,
-    FIND_USER,
-    LIST_LOGINS,
-    RECOVER,
-    RECOVER_BY_TICKET,
-    REQUEST_RECOVERY,
-    RESET_PASSWORD,
-    SEARCH_TRAIL,
-    SET_DISABLED,
-)
+from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery
+from shared.contract.routes import Ack
 from shared.database import Database
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
@@ -92,7 +71,7 @@ def cluster(make_any: MakeCluster, sqlite_url: str) -> AuthCluster:
 
 async def request_mail(edge: EdgeProbe, identifier: str = EMAIL, **more: Any) -> None:
     request = msgspec.structs.replace(RequestRecovery(identifier, ORIGIN), **more)
-    assert await edge.request(REQUEST_RECOVERY, request) == Ack()
+    assert await edge.request(RequestRecovery.route, request) == Ack()
 
 
 def ticket_in(mail: str) -> str:
@@ -107,7 +86,7 @@ async def mailed(cluster: AuthCluster, edge: EdgeProbe, number: int = 1, identif
 
 
 async def recover(edge: EdgeProbe, ticket: str, secret: Secret = NEW) -> Recovered:
-    return await edge.request(RECOVER_BY_TICKET, RecoverByTicket(ticket, secret, ORIGIN))
+    return await edge.request(RecoverByTicket.route, RecoverByTicket(ticket, secret, ORIGIN))
 
 
 async def is_valid(edge: EdgeProbe, ticket: str) -> bool:
@@ -152,14 +131,14 @@ async def test_a_ticket_sets_a_new_password_and_ends_every_login(tables_url: str
         ticket, secret = await mailed(cluster, edge, number, name), plain(f"new {number}")
         assert await recover(edge, ticket, secret)
         assert (await edge.receive(Revoked)).revocations[0].account == made.account
-        listed = (await edge.request(LIST_LOGINS, ListLogins(made.account))).logins
+        listed = (await edge.request(ListLogins.route, ListLogins(made.account))).logins
         assert made.sid not in [login.sid for login in listed]
         old = plain(f"new {number - 1}") if number > 1 else plain("secret")
         assert [await logs_in(edge, EMAIL, one) for one in (secret, old)] == [True, False]
         assert not await is_valid(edge, ticket)
     by_answer = Recover(username="ann", question_id=2, answer="Rex", secret=NEW, origin=ORIGIN)
-    assert await rejection_code(edge.request(RECOVER, by_answer)) == ErrorCode.UNAUTHENTICATED
-    acts = (await operator.request(SEARCH_TRAIL, SearchTrail(act="recover"))).acts
+    assert await rejection_code(edge.request(Recover.route, by_answer)) == ErrorCode.UNAUTHENTICATED
+    acts = (await operator.request(SearchTrail.route, SearchTrail(act="recover"))).acts
     assert {(act.account, act.address, act.detail) for act in acts} == {(made.account, ORIGIN.address, "by mail")}
     assert len(acts) == 3
 
@@ -172,9 +151,9 @@ async def test_only_a_verified_address_gets_a_ticket_by_default(make_cluster: Ma
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     ann = await edge.register(EMAIL, ticket=needed.ticket)
     assert await recover(edge, await mailed(cluster, edge, 2))
-    assert (await edge.request(EXPORT_LOGINS, ExportLogins(ann.account))).email_verified
+    assert (await edge.request(ExportLogins.route, ExportLogins(ann.account))).email_verified
     await run(cluster, lambda connection: connection.execute(accounts.update().values(email_verified=False)))
-    found = await operator.request(FIND_USER, FindUser(IdentifierKind.EMAIL, EMAIL))
+    found = await operator.request(FindUser.route, FindUser(IdentifierKind.EMAIL, EMAIL))
     assert not found.email_verified
     await request_mail(edge)
     assert await run(cluster, valid_tickets) == 0
@@ -194,7 +173,7 @@ async def test_a_verified_login_verifies_the_address(make_cluster: MakeCluster, 
     assert not isinstance(needed, Authenticated)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     assert isinstance(await edge.login(EMAIL, ticket=needed.ticket), Authenticated)
-    assert (await operator.request(FIND_USER, FindUser(IdentifierKind.EMAIL, EMAIL))).email_verified
+    assert (await operator.request(FindUser.route, FindUser(IdentifierKind.EMAIL, EMAIL))).email_verified
     assert await recover(edge, await mailed(cluster, edge, 2))
 
 
@@ -203,9 +182,9 @@ async def test_the_reply_does_not_show_whether_there_is_an_account(cluster: Auth
     operator = await cluster.operator()
     await edge.register(EMAIL)
     disabled = await edge.register(BOB)
-    await operator.request(SET_DISABLED, SetDisabled(disabled.account, True))
+    await operator.request(SetDisabled.route, SetDisabled(disabled.account, True))
     without = await edge.register(username="cleo")
-    bot = await edge.request(CREATE_BOT, CreateBot("Bot", without.account, ORIGIN))
+    bot = await edge.request(CreateBot.route, CreateBot("Bot", without.account, ORIGIN))
     names = ["nobody", "nobody@example.org", "9999999999", BOB, "cleo", str(bot.account), EMAIL]
     for number, name in enumerate(names, 1):
         await request_mail(edge, name)
@@ -294,10 +273,10 @@ async def test_a_new_password_by_another_way_voids_tickets(cluster: AuthCluster,
     by_answer = Recover(username=EMAIL, question_id=2, answer="Rex", secret=plain("b"), origin=ORIGIN)
     changes: list[Callable[[], Awaitable[Any]]] = [
         lambda: edge.request(
-            CHANGE_PASSWORD, ChangePassword(old=plain("secret"), new=plain("a"), actor=made.account, origin=ORIGIN)
+            ChangePassword.route, ChangePassword(old=plain("secret"), new=plain("a"), actor=made.account, origin=ORIGIN)
         ),
-        lambda: edge.request(RECOVER, by_answer),
-        lambda: operator.request(RESET_PASSWORD, ResetPassword(made.account, "c")),
+        lambda: edge.request(Recover.route, by_answer),
+        lambda: operator.request(ResetPassword.route, ResetPassword(made.account, "c")),
     ]
     for number, change in enumerate(changes, 1):
         ticket = await mailed(cluster, edge, number)
@@ -339,8 +318,8 @@ async def test_a_disabled_or_deleted_account_is_not_recovered(cluster: AuthClust
     await cluster.message()
     ann, bob = await edge.register(EMAIL), await edge.register(BOB)
     anns, bobs = await mailed(cluster, edge), await mailed(cluster, edge, 2, BOB)
-    await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
-    await edge.request(DELETE_ACCOUNT, DeleteAccount(bob.account))
+    await operator.request(SetDisabled.route, SetDisabled(ann.account, True))
+    await edge.request(DeleteAccount.route, DeleteAccount(bob.account))
     assert await run(cluster, count_tickets) == 1
     assert [await is_valid(edge, ticket) for ticket in (anns, bobs)] == [False, False]
 
@@ -399,11 +378,11 @@ async def test_an_unacceptable_recovery_names_the_field(
     cluster = make_any(sqlite_url, auth=auth)
     cluster.start_auth()
     edge = await cluster.edge()
-    failure = (await rejection(edge.request(RECOVER_BY_TICKET, request_))).failure
+    failure = (await rejection(edge.request(RecoverByTicket.route, request_))).failure
     assert (failure.code, failure.field) == (ErrorCode.INVALID, field)
 
 
 async def test_an_unacceptable_identifier(edge: EdgeProbe) -> None:
     for name in ("", "x" * 255, "a\0"):
-        failure = (await rejection(edge.request(REQUEST_RECOVERY, RequestRecovery(name, ORIGIN)))).failure
+        failure = (await rejection(edge.request(RequestRecovery.route, RequestRecovery(name, ORIGIN)))).failure
         assert (failure.code, failure.field) == (ErrorCode.INVALID, "identifier")

@@ -32,28 +32,9 @@ from shared.contract.auth import (
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
-from shared.contract.subjects import (
-    CHANGE_PASSWORD,
-    DELETE_ACCOUNT,
-    END_LOGIN,
-    GET_KEYS,
-    LIST_LOGINS,
-    LOGOUT,
-    REFRESH,
-    SEARCH_TRAIL,
-    SET_DISABLED,
-)
 from shared.database import Database
 from shared.tokens import Claims, Verifier
-from tests.unit.services.auth.cluster import (
-    ELSEWHERE,
-    ORIGIN,
-    AuthCluster,
-    EdgeProbe,
-    plain,
-    rejection,
-    rejection_code,
-)
+from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, plain, rejection, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 from tests.unit.services.auth.store.test_accounts import made
 
@@ -66,7 +47,7 @@ async def registered(edge: EdgeProbe) -> Authenticated:
 
 
 async def refreshed(edge: EdgeProbe, refresh: str) -> Refreshed:
-    return await edge.request(REFRESH, Refresh(refresh, ELSEWHERE))
+    return await edge.request(Refresh.route, Refresh(refresh, ELSEWHERE))
 
 
 async def is_rejected(edge: EdgeProbe, refresh: str) -> bool:
@@ -75,7 +56,7 @@ async def is_rejected(edge: EdgeProbe, refresh: str) -> bool:
 
 
 async def claims(edge: EdgeProbe, token: str) -> Claims:
-    return Verifier(await edge.request(GET_KEYS, GetKeys())).verify(token, time.time())
+    return Verifier(await edge.request(GetKeys.route, GetKeys())).verify(token, time.time())
 
 
 @pytest.fixture
@@ -100,7 +81,7 @@ async def test_a_refresh_replaces_both_tokens_of_the_same_login(tables_url: str,
     assert renewed.refresh not in repr(renewed)
     second = await claims(edge, renewed.token)
     assert (second.account, second.sid, second.expires) == (made.account, made.sid, renewed.expires)
-    [login] = (await edge.request(LIST_LOGINS, ListLogins(made.account))).logins
+    [login] = (await edge.request(ListLogins.route, ListLogins(made.account))).logins
     assert (login.sid, login.expires, login.address) == (made.sid, renewed.refresh_expires, ORIGIN.address)
     assert (await refreshed(edge, renewed.refresh)).sid == made.sid
     assert edge.has_received_nothing
@@ -142,9 +123,9 @@ async def test_a_spent_token_ends_the_login(without_grace: AuthCluster) -> None:
     assert (revocation.account, revocation.sid) == (made.account, made.sid)
     for refresh in (made.refresh, second.refresh, third.refresh):
         assert await is_rejected(edge, refresh)
-    assert [one.sid for one in (await edge.request(LIST_LOGINS, ListLogins(made.account))).logins] == [other.sid]
+    assert [one.sid for one in (await edge.request(ListLogins.route, ListLogins(made.account))).logins] == [other.sid]
     assert (await refreshed(edge, other.refresh)).sid == other.sid
-    found = (await operator.request(SEARCH_TRAIL, SearchTrail(act="reuse refresh token"))).acts
+    found = (await operator.request(SearchTrail.route, SearchTrail(act="reuse refresh token"))).acts
     assert [(one.account, one.by, one.address) for one in found] == [(made.account, "user", ELSEWHERE.address)]
     assert not any(one in str(found) for one in (made.refresh, second.refresh, third.refresh))
 
@@ -170,30 +151,30 @@ async def test_a_sid_ends_no_login(edge: EdgeProbe) -> None:
 async def test_what_ends_a_login_ends_its_refresh_token(cluster: AuthCluster, edge: EdgeProbe, way: str) -> None:
     made = await registered(edge)
     if way == "end_session":
-        await edge.request(END_LOGIN, EndLogin(made.sid, made.account))
+        await edge.request(EndLogin.route, EndLogin(made.sid, made.account))
     elif way == "logout":
-        await edge.request(LOGOUT, Logout(made.sid, made.account))
+        await edge.request(Logout.route, Logout(made.sid, made.account))
     elif way == "password":
         change = ChangePassword(
             old=plain("secret"), new=plain("another"), actor=made.account, origin=ORIGIN, refreshable=True
         )
-        renewed = await edge.request(CHANGE_PASSWORD, change)
+        renewed = await edge.request(ChangePassword.route, change)
         after = await refreshed(edge, renewed.refresh)
         assert after.sid == renewed.sid
         assert (await claims(edge, after.token)).issued >= (await claims(edge, renewed.token)).issued
     elif way == "disable":
-        await (await cluster.operator()).request(SET_DISABLED, SetDisabled(made.account, True))
+        await (await cluster.operator()).request(SetDisabled.route, SetDisabled(made.account, True))
     else:
         await cluster.session()
         await cluster.message()
-        await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
+        await edge.request(DeleteAccount.route, DeleteAccount(made.account))
     assert await is_rejected(edge, made.refresh)
 
 
 async def test_an_origin_that_is_none(edge: EdgeProbe) -> None:
     made = await registered(edge)
     origin = type(ORIGIN)(address="x" * 1000)
-    assert await rejection_code(edge.request(REFRESH, Refresh(made.refresh, origin))) == ErrorCode.INVALID
+    assert await rejection_code(edge.request(Refresh.route, Refresh(made.refresh, origin))) == ErrorCode.INVALID
 
 
 # Times, in the store

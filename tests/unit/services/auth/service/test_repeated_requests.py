@@ -20,26 +20,45 @@ from shared import settings as given
 from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract import subjects as on
-from shared.contract.admin import Kick, RecordAct, ResetPassword, SetDisabled
+from shared.contract.admin import FindUser, Kick, ListDuplicates, RecordAct, ResetPassword, SearchTrail, SetDisabled
 from shared.contract.auth import (
     Authenticated,
     ChangePassword,
     DeleteAccount,
+    DescribeVerification,
     EndLogin,
+    FindInactive,
+    GetKeys,
+    ListDeletedAccounts,
+    ListLogins,
+    ListRevocations,
+    Login,
     Logout,
-    Recover,
+    OpenVerification,
+    RecordTokenLogins,
     Refresh,
+    Register,
     SendVerification,
     SetMaintenance,
-    SetSecurity,
     VerificationNeeded,
 )
-from shared.contract.bots import CreateBot, CreateBotToken, CreatedBot, CreateHookAccount, DeleteBot, DeleteBotToken
+from shared.contract.bots import (
+    CreateBot,
+    CreateBotToken,
+    CreatedBot,
+    CreateHookAccount,
+    DeleteBot,
+    DeleteBotToken,
+    ListBots,
+)
+from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import RequestError
 from shared.contract.events import MailRequested
+from shared.contract.exports import ExportLogins
 from shared.contract.ids import AccountId
 from shared.contract.made import EndMade
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
+from shared.contract.routes import Route
 from shared.database import Database
 from shared.request_nonce import request_nonce
 from shared.run_once import NONCE_USED
@@ -57,14 +76,14 @@ from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 from tests.unit.services.auth.service.test_verification import BASE, link_in, parse_link
 
 READS = {
-    on.LIST_LOGINS, on.EXPORT_LOGINS, on.DESCRIBE_VERIFICATION, on.LIST_DELETED_ACCOUNTS, on.LOOK_UP_ACCOUNTS,
-    on.FIND_INACTIVE, on.LIST_REVOCATIONS, on.GET_KEYS, on.DESCRIBE_AUTH_DATABASE, on.LIST_BOTS, on.LIST_DUPLICATES,
-    on.FIND_USER, on.LIST_USER_LOGINS, on.SEARCH_TRAIL, on.LIST_ALL_BOTS,
+    ListLogins.route, ExportLogins.route, DescribeVerification.route, ListDeletedAccounts.route, LookUpAccounts.route,
+    FindInactive.route, ListRevocations.route, GetKeys.route, on.DESCRIBE_AUTH_DATABASE, ListBots.route,
+    ListDuplicates.route, FindUser.route, on.LIST_USER_LOGINS, SearchTrail.route, on.LIST_ALL_BOTS,
 }  # fmt: skip
 """Some of them are in the audit trail, perhaps twice."""
-NOT_REPEATED = {on.LOGIN}
+NOT_REPEATED = {Login.route}
 """A client logs in again: a login whose reply is lost is in the list of logins, and nobody has its token."""
-TWICE_IS_ONCE = {on.RECORD_TOKEN_LOGINS}
+TWICE_IS_ONCE = {RecordTokenLogins.route}
 
 
 class Users:
@@ -89,11 +108,11 @@ class Users:
 
     async def bot(self) -> tuple[AccountId, CreatedBot]:
         owner = await self.account()
-        return owner, await self.edge.request(on.CREATE_BOT, CreateBot("Weather", owner, ORIGIN))
+        return owner, await self.edge.request(CreateBot.route, CreateBot("Weather", owner, ORIGIN))
 
     async def bot_token(self) -> tuple[AccountId, AccountId, str]:
         owner, bot = await self.bot()
-        made = await self.edge.request(on.CREATE_BOT_TOKEN, CreateBotToken(bot.account, "x", ["send"], actor=owner))
+        made = await self.edge.request(CreateBotToken.route, CreateBotToken(bot.account, "x", ["send"], actor=owner))
         return owner, bot.account, made.sid
 
     async def ticket(self) -> str:
@@ -107,7 +126,7 @@ class Users:
 
     async def mailed(self, ticket: str) -> Any:
         """Its mailed link."""
-        await self.edge.request(on.SEND_VERIFICATION, SendVerification(ticket, ORIGIN, BASE))
+        await self.edge.request(SendVerification.route, SendVerification(ticket, ORIGIN, BASE))
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 for path in self._cluster.settings.mail.outbox.glob("*.eml"):
@@ -225,33 +244,33 @@ async def of(account: Awaitable[AccountId], kind: Callable[..., Any], *rest: Any
     return kind(await account, *rest)
 
 
-OPERATIONS: list[tuple[on.Route[Any, Any], Prepare]] = [
-    (on.REGISTER, new_user),
-    (on.CHANGE_PASSWORD, password),
-    (on.REFRESH, refreshed),
-    (on.END_LOGIN, ended),
-    (on.LOGOUT, logged_out),
-    (on.SEND_VERIFICATION, link_sent),
-    (on.OPEN_VERIFICATION, link_opened),
-    (on.RECOVER, recover),
-    (on.REQUEST_RECOVERY, mail_requested),
-    (on.RECOVER_BY_TICKET, by_ticket),
-    (on.SET_SECURITY, lambda users: of(users.account(), lambda account: SetSecurity(2, "red", account))),
-    (on.DELETE_ACCOUNT, deleted),
-    (on.CREATE_BOT, lambda users: of(users.account(), lambda account: CreateBot("Weather", account, ORIGIN))),
-    (on.CREATE_HOOK_ACCOUNT, lambda users: of(users.account(), lambda maker: CreateHookAccount("Hook", "", maker))),
-    (on.DELETE_BOT, deleted_bot),
-    (on.CREATE_BOT_TOKEN, new_token),
-    (on.DELETE_BOT_TOKEN, deleted_token),
+OPERATIONS: list[tuple[Route[Any, Any], Prepare]] = [
+    (Register.route, new_user),
+    (ChangePassword.route, password),
+    (Refresh.route, refreshed),
+    (EndLogin.route, ended),
+    (Logout.route, logged_out),
+    (SendVerification.route, link_sent),
+    (OpenVerification.route, link_opened),
+    (Recover.route, recover),
+    (RequestRecovery.route, mail_requested),
+    (RecoverByTicket.route, by_ticket),
+    (SetSecurity.route, lambda users: of(users.account(), lambda account: SetSecurity(2, "red", account))),
+    (DeleteAccount.route, deleted),
+    (CreateBot.route, lambda users: of(users.account(), lambda account: CreateBot("Weather", account, ORIGIN))),
+    (CreateHookAccount.route, lambda users: of(users.account(), lambda maker: CreateHookAccount("Hook", "", maker))),
+    (DeleteBot.route, deleted_bot),
+    (CreateBotToken.route, new_token),
+    (DeleteBotToken.route, deleted_token),
     (on.END_BOT_TOKENS, ended_tokens),
-    (on.SET_MAINTENANCE, lambda _: ready(SetMaintenance(False))),
-    (on.SET_DISABLED, lambda users: of(users.account(), SetDisabled, True)),
-    (on.SET_DISABLED, lambda users: of(users.account(), SetDisabled, False)),
-    (on.RESET_PASSWORD, lambda users: of(users.account(), ResetPassword, "another")),
-    (on.KICK, lambda users: of(users.account(), Kick)),
+    (SetMaintenance.route, lambda _: ready(SetMaintenance(False))),
+    (SetDisabled.route, lambda users: of(users.account(), SetDisabled, True)),
+    (SetDisabled.route, lambda users: of(users.account(), SetDisabled, False)),
+    (ResetPassword.route, lambda users: of(users.account(), ResetPassword, "another")),
+    (Kick.route, lambda users: of(users.account(), Kick)),
     (on.END_USER_LOGIN, ended),
     (on.DELETE_USER, lambda users: of(users.account(), DeleteAccount)),
-    (on.RECORD_ACT, lambda users: of(users.account(), lambda account: RecordAct("delete hook", account))),
+    (RecordAct.route, lambda users: of(users.account(), lambda account: RecordAct("delete hook", account))),
     (on.CREATE_OPERATOR_BOT, lambda _: ready(CreateBot("Weather"))),
     (on.CREATE_ANY_BOT_TOKEN, new_token),
     (on.DELETE_ANY_BOT_TOKEN, deleted_token),
@@ -260,7 +279,7 @@ OF_THE_OPERATOR = "auth.admin.", "auth.maintenance"
 
 
 def test_the_operations_are_all_of_auth() -> None:
-    routes = {one for one in vars(on).values() if isinstance(one, on.Route) and one.subject.startswith("auth.")}
+    routes = {one for one in on.ROUTES if one.subject.startswith("auth.")}
     made = {route for route, _ in OPERATIONS}
     assert made | READS | NOT_REPEATED | TWICE_IS_ONCE == routes
     assert not made & (READS | NOT_REPEATED | TWICE_IS_ONCE)
@@ -279,8 +298,8 @@ async def users(make_cluster: MakeCluster, tables_url: str, database: Database, 
     return Users(edge, buses, cluster, database)
 
 
-def bus_of(users: Users, route: on.Route[Any, Any]) -> Bus:
-    if route is on.CREATE_HOOK_ACCOUNT:
+def bus_of(users: Users, route: Route[Any, Any]) -> Bus:
+    if route is CreateHookAccount.route:
         return users.buses["session"]
     return users.buses["admin" if route.subject.startswith(OF_THE_OPERATOR) else "edge"]
 
@@ -343,11 +362,11 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 async def test_what_a_client_names_is_made_once_whatever_connection_repeats_it(users: Users) -> None:
     owner = await users.account()
     request, nonce = CreateBot("Weather", owner, ORIGIN, "weather"), token_hex(32)
-    first = await users.edge.bus.request(on.CREATE_BOT, request, nonce=nonce)
+    first = await users.edge.bus.request(CreateBot.route, request, nonce=nonce)
     elsewhere = msgspec.structs.replace(request, origin=ELSEWHERE)
-    assert await users.edge.bus.request(on.CREATE_BOT, elsewhere, nonce=nonce) == first
+    assert await users.edge.bus.request(CreateBot.route, elsewhere, nonce=nonce) == first
     other = msgspec.structs.replace(request, nickname="News")
-    assert (await rejection(users.edge.bus.request(on.CREATE_BOT, other, nonce=nonce))).failure == NONCE_USED
+    assert (await rejection(users.edge.bus.request(CreateBot.route, other, nonce=nonce))).failure == NONCE_USED
 
 
 @pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)

@@ -26,27 +26,13 @@ from shared.contract.auth import (
     EndLogin,
     ListRevocations,
     Logout,
-    Recover,
     Refresh,
     Refreshed,
 )
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.contract.recovery import RecoverByTicket, RequestRecovery
-from shared.contract.subjects import (
-    CHANGE_PASSWORD,
-    DELETE_ACCOUNT,
-    DELETE_USER,
-    END_LOGIN,
-    LIST_REVOCATIONS,
-    LOGOUT,
-    RECOVER,
-    RECOVER_BY_TICKET,
-    REFRESH,
-    REQUEST_RECOVERY,
-    RESET_PASSWORD,
-    SET_DISABLED,
-)
+from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery
+from shared.contract.subjects import DELETE_USER
 from shared.database import Database
 from shared.tokens import BadToken
 from tests.support.waiting import WAIT_SECONDS
@@ -96,7 +82,7 @@ class Judge:
     async def is_valid(self, token: str) -> bool:
         """As an edge judges it that knows all revocations."""
         self.state.heard()
-        self.verifier.revoked((await self.edge.request(LIST_REVOCATIONS, ListRevocations())).revocations)
+        self.verifier.revoked((await self.edge.request(ListRevocations.route, ListRevocations())).revocations)
         try:
             await self.verifier.check(token, WAIT_SECONDS)
         except BadToken:
@@ -105,7 +91,7 @@ class Judge:
 
     async def mailed_ticket(self, email: str) -> str:
         self.mails += 1
-        await self.edge.request(REQUEST_RECOVERY, RequestRecovery(email, ORIGIN))
+        await self.edge.request(RequestRecovery.route, RequestRecovery(email, ORIGIN))
         return ticket_in(await self.cluster.mail(self.mails))
 
 
@@ -145,10 +131,10 @@ class Thief:
         while not act_ended.is_set():
             await self._take(self.edge.login(self.email, secret=KNOWN, refreshable=True))
             if self.refreshes:
-                await self._take(self.edge.request(REFRESH, Refresh(self.refreshes[-1], ORIGIN)))
+                await self._take(self.edge.request(Refresh.route, Refresh(self.refreshes[-1], ORIGIN)))
             for _ in range(2 if self.changes else 0):
                 change = ChangePassword(old=KNOWN, new=KNOWN, actor=self.account, origin=ORIGIN, refreshable=True)
-                await self._take(self.edge.request(CHANGE_PASSWORD, change))
+                await self._take(self.edge.request(ChangePassword.route, change))
             if len(self.tokens) > 4:
                 self.has_some.set()
 
@@ -162,30 +148,30 @@ class Thief:
 async def change_password(judge: Judge, made: Authenticated, _email: str) -> None:
     """The thief may have replaced the hash meanwhile; then it is tried again."""
     change = ChangePassword(old=KNOWN, new=NEW, actor=made.account, origin=ORIGIN)
-    while await granted(judge.edge.request(CHANGE_PASSWORD, change)) is None:
+    while await granted(judge.edge.request(ChangePassword.route, change)) is None:
         pass
 
 
 async def recover(judge: Judge, _made: Authenticated, email: str) -> None:
     request = Recover(username=email, question_id=1, answer="blue", secret=NEW, origin=ORIGIN)
-    await judge.edge.request(RECOVER, request)
+    await judge.edge.request(Recover.route, request)
 
 
 async def recover_by_mail(judge: Judge, _made: Authenticated, email: str) -> None:
     request = RecoverByTicket(await judge.mailed_ticket(email), NEW, ORIGIN)
-    await judge.edge.request(RECOVER_BY_TICKET, request)
+    await judge.edge.request(RecoverByTicket.route, request)
 
 
 async def reset(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.operator.request(RESET_PASSWORD, ResetPassword(made.account, NEW.value), seconds=WAIT_SECONDS)
+    await judge.operator.request(ResetPassword.route, ResetPassword(made.account, NEW.value), seconds=WAIT_SECONDS)
 
 
 async def disable(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.operator.request(SET_DISABLED, SetDisabled(made.account, True), seconds=WAIT_SECONDS)
+    await judge.operator.request(SetDisabled.route, SetDisabled(made.account, True), seconds=WAIT_SECONDS)
 
 
 async def delete(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
+    await judge.edge.request(DeleteAccount.route, DeleteAccount(made.account))
 
 
 async def delete_by_operator(judge: Judge, made: Authenticated, _email: str) -> None:
@@ -193,11 +179,11 @@ async def delete_by_operator(judge: Judge, made: Authenticated, _email: str) -> 
 
 
 async def end_login(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.edge.request(END_LOGIN, EndLogin(made.sid, made.account))
+    await judge.edge.request(EndLogin.route, EndLogin(made.sid, made.account))
 
 
 async def log_out(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.edge.request(LOGOUT, Logout(made.sid, made.account))
+    await judge.edge.request(Logout.route, Logout(made.sid, made.account))
 
 
 Act = Callable[[Judge, Authenticated, str], Awaitable[None]]
@@ -222,7 +208,7 @@ async def assert_nothing_left(judge: Judge, thieves: list[Thief]) -> None:
         assert not any(valid), f"{sum(valid)} of {len(valid)} tokens"
         for refresh in thief.refreshes:
             with pytest.raises(RequestError, match="refresh token"):
-                await judge.edge.request(REFRESH, Refresh(refresh, ORIGIN))
+                await judge.edge.request(Refresh.route, Refresh(refresh, ORIGIN))
 
 
 @pytest.mark.parametrize("act", [change_password, recover, recover_by_mail, reset])
@@ -237,7 +223,7 @@ async def test_a_new_password_ends_all_logins_before_it_and_none_after(
         await assert_nothing_left(judge, thieves)
         for login in after:
             assert isinstance(login, Authenticated)
-            renewed = await judge.edge.request(REFRESH, Refresh(login.refresh, ORIGIN))
+            renewed = await judge.edge.request(Refresh.route, Refresh(login.refresh, ORIGIN))
             assert [await judge.is_valid(token) for token in (login.token, renewed.token)] == [True, True]
 
 
@@ -258,5 +244,5 @@ async def test_the_end_of_one_login_ends_no_other(judge: Judge, act: Act) -> Non
         made, thieves = await race(judge, act, f"ann{number}@example.org", changes=False)
         assert not await judge.is_valid(made.token)
         with pytest.raises(RequestError, match="refresh token"):
-            await judge.edge.request(REFRESH, Refresh(made.refresh, ORIGIN))
+            await judge.edge.request(Refresh.route, Refresh(made.refresh, ORIGIN))
         assert all([await judge.is_valid(token) for thief in thieves for token in thief.tokens])

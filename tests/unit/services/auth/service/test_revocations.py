@@ -1,31 +1,21 @@
 """Logout, revocations, maintenance and keys, over the bus."""
 
-from shared.contract.auth import (
-    Authenticated,
-    GetKeys,
-    ListRevocations,
-    Logout,
-)
+from shared.contract.auth import Authenticated, GetKeys, ListRevocations, Logout
 from shared.contract.edge import MaintenanceSet, Revoked
-from shared.contract.session import Ack
-from shared.contract.subjects import (
-    GET_KEYS,
-    LIST_REVOCATIONS,
-    LOGOUT,
-)
+from shared.contract.routes import Ack
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe
 
 
 async def test_logout_notifies_all_edges_once(cluster: AuthCluster, edge: EdgeProbe) -> None:
     made = await edge.register("ann@example.org")
-    assert await edge.request(LOGOUT, Logout(made.sid, made.account)) == Ack()
+    assert await edge.request(Logout.route, Logout(made.sid, made.account)) == Ack()
     [revocation] = (await edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (made.account, made.sid)
     assert revocation.number > made.revision
-    await edge.request(LOGOUT, Logout(made.sid, made.account))
-    listed = await edge.request(LIST_REVOCATIONS, ListRevocations(made.revision))
+    await edge.request(Logout.route, Logout(made.sid, made.account))
+    listed = await edge.request(ListRevocations.route, ListRevocations(made.revision))
     assert (listed.revocations, listed.last, listed.more) == ([revocation], revocation.number, False)
-    assert (await edge.request(LIST_REVOCATIONS, ListRevocations(listed.last))).revocations == []
+    assert (await edge.request(ListRevocations.route, ListRevocations(listed.last))).revocations == []
     reply = await edge.login("ann@example.org")
     assert isinstance(reply, Authenticated)
     assert reply.revision == revocation.number
@@ -35,8 +25,8 @@ async def test_logout_notifies_all_edges_once(cluster: AuthCluster, edge: EdgePr
 async def test_the_state_is_announced_each_second(cluster: AuthCluster, edge: EdgeProbe) -> None:
     """What edges compare theirs with: the last revocation, without a list, maintenance mode and the keys."""
     made = await edge.register("ann@example.org")
-    await edge.request(LOGOUT, Logout(made.sid, made.account))
-    listed = await edge.request(LIST_REVOCATIONS, ListRevocations())
+    await edge.request(Logout.route, Logout(made.sid, made.account))
+    listed = await edge.request(ListRevocations.route, ListRevocations())
     state = await edge.receive_state(lambda state: state.last == listed.last)
     assert (state.revocations, state.more, state.keys) == ([], False, listed.keys)
     assert not state.maintenance
@@ -46,15 +36,15 @@ async def test_the_state_is_announced_each_second(cluster: AuthCluster, edge: Ed
 
 
 async def test_maintenance_notifies_edges_and_survives_a_restart(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    assert not (await edge.request(LIST_REVOCATIONS, ListRevocations())).maintenance
+    assert not (await edge.request(ListRevocations.route, ListRevocations())).maintenance
     await cluster.set_maintenance(True)
     assert (await edge.receive(MaintenanceSet)).on
     await cluster.stop_auth()
     cluster.start_auth()
-    assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).maintenance
+    assert (await edge.request(ListRevocations.route, ListRevocations())).maintenance
 
 
 async def test_edges_list_the_keys_that_verify(edge: EdgeProbe) -> None:
-    keys = (await edge.request(GET_KEYS, GetKeys())).keys
-    assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).keys == [key.kid for key in keys]
+    keys = (await edge.request(GetKeys.route, GetKeys())).keys
+    assert (await edge.request(ListRevocations.route, ListRevocations())).keys == [key.kid for key in keys]
     assert len(keys) == 1

@@ -8,16 +8,7 @@ from services.auth.adapters import housekeeping
 from services.auth.service.login_trail import LoginTrail
 from services.auth.store import trail
 from shared.bus.client import Bus
-from shared.contract.admin import (
-    Act,
-    FindUser,
-    Kick,
-    RecordAct,
-    ResetPassword,
-    SearchTrail,
-    SetDisabled,
-    Trail,
-)
+from shared.contract.admin import Act, FindUser, Kick, RecordAct, ResetPassword, SearchTrail, SetDisabled, Trail
 from shared.contract.auth import (
     Authenticated,
     ChangePassword,
@@ -26,29 +17,13 @@ from shared.contract.auth import (
     IdentifierKind,
     Logout,
     RecordTokenLogins,
-    Recover,
     SetMaintenance,
-    SetSecurity,
     TokenLogin,
 )
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.contract.subjects import (
-    CHANGE_PASSWORD,
-    DELETE_ACCOUNT,
-    DELETE_USER,
-    END_LOGIN,
-    FIND_USER,
-    KICK,
-    LOGOUT,
-    RECORD_ACT,
-    RECOVER,
-    RESET_PASSWORD,
-    SEARCH_TRAIL,
-    SET_DISABLED,
-    SET_MAINTENANCE,
-    SET_SECURITY,
-)
+from shared.contract.recovery import Recover, SetSecurity
+from shared.contract.subjects import DELETE_USER
 from shared.database import Database
 from shared.settings import AuthSettings
 from tests.unit.services.auth.cluster import ORIGIN, AuthCluster, EdgeProbe, plain, rejection_code
@@ -70,7 +45,7 @@ async def operator(cluster: AuthCluster, edge: EdgeProbe) -> Bus:
 
 async def acts(operator: Bus, wanted: SearchTrail) -> list[str]:
     """Oldest first, as `by act`."""
-    found = await operator.request(SEARCH_TRAIL, wanted)
+    found = await operator.request(SearchTrail.route, wanted)
     return [f"{one.by} {one.act}" for one in reversed(found.acts)]
 
 
@@ -78,38 +53,39 @@ async def test_a_user_s_and_an_operator_s_acts_are_recorded_without_secrets(edge
     ann = await edge.register(EMAIL)
     again = await edge.login(EMAIL)
     assert isinstance(again, Authenticated)
-    await edge.request(SET_SECURITY, SetSecurity(question_id=1, answer="the answer", actor=ann.account))
-    await edge.request(END_LOGIN, EndLogin(again.sid, ann.account))
+    await edge.request(SetSecurity.route, SetSecurity(question_id=1, answer="the answer", actor=ann.account))
+    await edge.request(EndLogin.route, EndLogin(again.sid, ann.account))
     await edge.request(
-        CHANGE_PASSWORD, ChangePassword(old=plain("secret"), new=plain("another"), actor=ann.account, origin=ORIGIN)
+        ChangePassword.route,
+        ChangePassword(old=plain("secret"), new=plain("another"), actor=ann.account, origin=ORIGIN),
     )
-    await operator.request(FIND_USER, FindUser(IdentifierKind.ANY, EMAIL))
-    await operator.request(KICK, Kick(ann.account))
-    await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
-    await operator.request(SET_DISABLED, SetDisabled(ann.account, False))
-    await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
+    await operator.request(FindUser.route, FindUser(IdentifierKind.ANY, EMAIL))
+    await operator.request(Kick.route, Kick(ann.account))
+    await operator.request(SetDisabled.route, SetDisabled(ann.account, True))
+    await operator.request(SetDisabled.route, SetDisabled(ann.account, False))
+    await operator.request(ResetPassword.route, ResetPassword(ann.account, "brand-new"))
     await operator.request(DELETE_USER, DeleteAccount(ann.account))
     assert await acts(operator, SearchTrail(ann.account)) == [
         "user log in", "user log in", "user change security question", "user end login", "user change password",
         "user log in", "admin find", "admin kick", "admin disable", "admin enable", "admin reset password",
         "admin delete",
     ]  # fmt: skip
-    found = (await operator.request(SEARCH_TRAIL, SearchTrail(ann.account))).acts
+    found = (await operator.request(SearchTrail.route, SearchTrail(ann.account))).acts
     assert [one.address for one in found if one.act == "change password"] == [ORIGIN.address]
     assert not any(secret in str(found) for secret in ("secret'", "another", "brand-new", "the answer", EMAIL))
 
 
 async def test_acts_that_fail_are_not_recorded(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register(EMAIL)
-    assert await rejection_code(edge.request(END_LOGIN, EndLogin("none", ann.account))) is ErrorCode.NOT_FOUND
-    await edge.request(DELETE_ACCOUNT, DeleteAccount(ann.account))
-    await edge.request(DELETE_ACCOUNT, DeleteAccount(ann.account))
+    assert await rejection_code(edge.request(EndLogin.route, EndLogin("none", ann.account))) is ErrorCode.NOT_FOUND
+    await edge.request(DeleteAccount.route, DeleteAccount(ann.account))
+    await edge.request(DeleteAccount.route, DeleteAccount(ann.account))
     assert await acts(operator, SearchTrail(ann.account)) == ["user log in", "user delete"]
 
 
 async def test_acts_elsewhere_are_recorded_for_the_operator_alone(edge: EdgeProbe, operator: Bus) -> None:
-    await operator.request(RECORD_ACT, RecordAct("remove media", detail="x" * 5_000))
-    await operator.request(SET_MAINTENANCE, SetMaintenance(True))
+    await operator.request(RecordAct.route, RecordAct("remove media", detail="x" * 5_000))
+    await operator.request(SetMaintenance.route, SetMaintenance(True))
     assert await acts(operator, SearchTrail(act="remove media")) == ["admin remove media"]
     assert await acts(operator, SearchTrail()) == ["admin remove media", "admin maintenance"]
 
@@ -146,15 +122,15 @@ async def test_failures_are_counted_by_account_and_network(
         assert await rejection_code(edge.login(EMAIL, "wrong-secret")) is ErrorCode.UNAUTHENTICATED
     assert await rejection_code(edge.login("a-secret-typed-as-a-name", "x")) is ErrorCode.UNAUTHENTICATED
     change = ChangePassword(old=plain("wrong"), new=plain("another"), actor=ann.account, origin=ORIGIN)
-    assert await rejection_code(edge.request(CHANGE_PASSWORD, change)) is ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(edge.request(ChangePassword.route, change)) is ErrorCode.UNAUTHENTICATED
     deletion = DeleteAccount(ann.account, plain("wrong"), ORIGIN)
-    assert await rejection_code(edge.request(DELETE_ACCOUNT, deletion)) is ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(edge.request(DeleteAccount.route, deletion)) is ErrorCode.UNAUTHENTICATED
     recover = Recover(username=EMAIL, question_id=1, answer="wrong", secret=plain("another"), origin=ORIGIN)
-    assert await rejection_code(edge.request(RECOVER, recover)) is ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(edge.request(Recover.route, recover)) is ErrorCode.UNAUTHENTICATED
     assert await acts(operator, SearchTrail(act="failed login")) == []
     await cluster.stop_auth()  # stores the counts
     cluster.start_auth()
-    found = (await operator.request(SEARCH_TRAIL, SearchTrail())).acts
+    found = (await operator.request(SearchTrail.route, SearchTrail())).acts
     assert {(one.act, one.account, one.address, one.detail) for one in found if "failed" in one.act} == {
         ("failed login", ann.account, ORIGIN.address, "3 times"),
         ("failed login", 0, ORIGIN.address, "once"),
@@ -205,7 +181,7 @@ def _fail(*_: object) -> None:
 async def test_a_logout_is_recorded_once(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register(EMAIL)
     for _ in range(2):
-        await edge.request(LOGOUT, Logout(ann.sid, ann.account))
+        await edge.request(Logout.route, Logout(ann.sid, ann.account))
     assert await acts(operator, SearchTrail(ann.account)) == ["user log in", "user log out"]
 
 

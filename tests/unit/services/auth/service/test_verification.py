@@ -17,6 +17,7 @@ from shared.contract.auth import (
     Opened,
     OpenVerification,
     Origin,
+    Register,
     SendVerification,
     VerificationNeeded,
 )
@@ -24,8 +25,7 @@ from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Ack
-from shared.contract.subjects import DESCRIBE_VERIFICATION, OPEN_VERIFICATION, REGISTER, SEND_VERIFICATION
+from shared.contract.routes import Ack
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
@@ -65,18 +65,18 @@ def with_wrong_code(link: str) -> str:
 
 
 async def pending(edge: EdgeProbe, email: str = ANN, ticket: str = "") -> VerificationNeeded:
-    reply = await edge.request(REGISTER, registration(email, ticket=ticket))
+    reply = await edge.request(Register.route, registration(email, ticket=ticket))
     assert isinstance(reply, VerificationNeeded)
     return reply
 
 
 async def request_link(cluster: AuthCluster, edge: EdgeProbe, ticket: str, number: int = 1) -> str:
-    assert await edge.request(SEND_VERIFICATION, SendVerification(ticket, ORIGIN, BASE)) == Ack()
+    assert await edge.request(SendVerification.route, SendVerification(ticket, ORIGIN, BASE)) == Ack()
     return link_in(await cluster.mail(number))
 
 
 async def open_link(edge: EdgeProbe, link: str) -> str:
-    return (await edge.request(OPEN_VERIFICATION, parse_link(link))).outcome
+    return (await edge.request(OpenVerification.route, parse_link(link))).outcome
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_an_opened_link_verifies_no_attempt_with_another_secret(cluster: A
     link = await request_link(cluster, edge, needed.ticket)
     assert await open_link(edge, link) == "passed"
     for other in (plain("attacker's"), Secret(Scheme.SHA256, verifiers.verifier_texts(plain("secret"))[Scheme.SHA256])):
-        theirs = await edge.request(REGISTER, registration(ANN, secret=other, origin=ELSEWHERE))
+        theirs = await edge.request(Register.route, registration(ANN, secret=other, origin=ELSEWHERE))
         assert isinstance(theirs, VerificationNeeded)
         assert theirs.ticket != needed.ticket
     assert isinstance(await edge.register(ANN, origin=ELSEWHERE), Authenticated)
@@ -135,7 +135,7 @@ async def test_one_link_verifies_one_of_concurrent_registrations(cluster: AuthCl
     needed = await pending(edge)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     requests = [registration(ANN, f"password {n}", ticket=needed.ticket) for n in range(4)]
-    replies = await asyncio.gather(*(edge.request(REGISTER, one) for one in requests), return_exceptions=True)
+    replies = await asyncio.gather(*(edge.request(Register.route, one) for one in requests), return_exceptions=True)
     assert [type(reply) for reply in replies].count(Authenticated) == 1
 
 
@@ -152,7 +152,7 @@ async def test_after_the_time_limit_a_new_verification_is_needed(make_cluster: M
     assert await open_link(edge, link) == "expired"
     assert await open_link(edge, passed_link) == "expired"
     late = SendVerification(first.ticket, ORIGIN, BASE)
-    assert await rejection_code(edge.request(SEND_VERIFICATION, late)) == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.request(SendVerification.route, late)) == ErrorCode.NOT_FOUND
     assert (await pending(edge, ticket=passed.ticket)).ticket not in (first.ticket, passed.ticket)
 
 
@@ -162,7 +162,7 @@ async def test_mail_is_sent_again_a_few_times_and_the_newest_link_is_valid(
     needed = await pending(edge)
     links = [await request_link(cluster, edge, needed.ticket, number) for number in (1, 2, 3)]
     again = SendVerification(needed.ticket, ORIGIN, BASE)
-    assert await rejection_code(edge.request(SEND_VERIFICATION, again)) == ErrorCode.RATE_LIMITED
+    assert await rejection_code(edge.request(SendVerification.route, again)) == ErrorCode.RATE_LIMITED
     assert [await open_link(edge, link) for link in links] == ["wrong", "wrong", "passed"]
 
 
@@ -174,15 +174,15 @@ async def test_mails_requested_from_one_address_are_limited(make_cluster: MakeCl
     for number, ticket in enumerate(tickets[:2], 1):
         await request_link(cluster, edge, ticket, number)
     from_home = SendVerification(tickets[2], ORIGIN, BASE)
-    assert await rejection_code(edge.request(SEND_VERIFICATION, from_home)) == ErrorCode.RATE_LIMITED
+    assert await rejection_code(edge.request(SendVerification.route, from_home)) == ErrorCode.RATE_LIMITED
     elsewhere = SendVerification(tickets[2], Origin(NODE, 8, "198.51.100.1"), BASE)
-    assert await edge.request(SEND_VERIFICATION, elsewhere) == Ack()
+    assert await edge.request(SendVerification.route, elsewhere) == Ack()
 
 
 async def test_the_connection_that_requested_the_mail_is_notified(cluster: AuthCluster, edge: EdgeProbe) -> None:
     needed = await pending(edge)
     request = SendVerification(needed.ticket, Origin(NODE, 99), BASE)
-    await edge.request(SEND_VERIFICATION, request)
+    await edge.request(SendVerification.route, request)
     await open_link(edge, link_in(await cluster.mail()))
     assert (await edge.receive(VerificationOpened)).connection == 99
 
@@ -196,17 +196,17 @@ async def test_a_link_starts_with_an_http_address_only(edge: EdgeProbe) -> None:
     needed = await pending(edge)
     for base in ("", "chat.example", "javascript:alert(1)", "http://a b", "http://a/\nhttp://evil.example", "http://"):
         wrong = SendVerification(needed.ticket, ORIGIN, base)
-        assert (await rejection(edge.request(SEND_VERIFICATION, wrong))).failure.field == "base_url"
+        assert (await rejection(edge.request(SendVerification.route, wrong))).failure.field == "base_url"
 
 
 async def test_an_unknown_ticket_is_expired_and_gets_no_mail(edge: EdgeProbe) -> None:
-    assert await edge.request(OPEN_VERIFICATION, OpenVerification("unknown", "code")) == Opened("expired")
+    assert await edge.request(OpenVerification.route, OpenVerification("unknown", "code")) == Opened("expired")
     unknown = SendVerification("unknown", ORIGIN, BASE)
-    assert await rejection_code(edge.request(SEND_VERIFICATION, unknown)) == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.request(SendVerification.route, unknown)) == ErrorCode.NOT_FOUND
     described = DescribeVerification("unknown", "code")
-    assert await rejection_code(edge.request(DESCRIBE_VERIFICATION, described)) == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.request(DescribeVerification.route, described)) == ErrorCode.NOT_FOUND
     malformed = OpenVerification("x" * 1000, "\0")
-    assert await rejection_code(edge.request(OPEN_VERIFICATION, malformed)) == ErrorCode.INVALID
+    assert await rejection_code(edge.request(OpenVerification.route, malformed)) == ErrorCode.INVALID
 
 
 # After failed logins
@@ -250,7 +250,9 @@ async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster
     needed = await edge.login(ANN, origin=here)
     assert isinstance(needed, VerificationNeeded)
     link = await request_link(cluster, edge, needed.ticket)
-    shown = await edge.request(DESCRIBE_VERIFICATION, DescribeVerification(**msgspec.structs.asdict(parse_link(link))))
+    shown = await edge.request(
+        DescribeVerification.route, DescribeVerification(**msgspec.structs.asdict(parse_link(link)))
+    )
     assert (shown.purpose, shown.address, shown.client) == ("login", "192.0.2.1", "pipe")
     assert 0 <= now_ms() - shown.time < 60_000
     assert "192.0.2.1, with pipe" in await cluster.mail()
@@ -296,7 +298,7 @@ async def test_links_start_with_the_public_url_of_the_settings(make_cluster: Mak
     cluster.start_auth()
     edge = await cluster.edge()
     needed = await pending(edge)
-    await edge.request(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
+    await edge.request(SendVerification.route, SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
     link = link_in(await cluster.mail(1))
     assert link.startswith(f"{BASE}/verify/")
     assert await open_link(edge, link) == "passed"
@@ -316,7 +318,7 @@ async def test_mail_waits_for_a_server_that_is_down(
     cluster.start_auth()
     edge = await cluster.edge()
     needed = await pending(edge)
-    await edge.request(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, BASE))
+    await edge.request(SendVerification.route, SendVerification(needed.ticket, ORIGIN, BASE))
     await asyncio.sleep(0.3)
     await server.start()
     async with asyncio.timeout(WAIT_SECONDS):

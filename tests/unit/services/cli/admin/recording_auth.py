@@ -2,8 +2,7 @@
 
 from shared.bus.client import Bus
 from shared.contract.admin import Act, RecordAct, SearchTrail, Trail
-from shared.contract.session import Ack
-from shared.contract.subjects import RECORD_ACT, SEARCH_TRAIL
+from shared.contract.routes import Ack
 
 
 class RecordingTrail:
@@ -11,8 +10,8 @@ class RecordingTrail:
 
     def __init__(self, bus: Bus) -> None:
         self.acts: list[Act] = []
-        bus.serve(RECORD_ACT, self._record)
-        bus.serve(SEARCH_TRAIL, self._search)
+        bus.serve(RecordAct.route, self._record)
+        bus.serve(SearchTrail.route, self._search)
 
     async def _record(self, request: RecordAct) -> Ack:
         self.acts.append(Act(request.act, request.account, detail=request.detail, number=len(self.acts) + 1))

@@ -20,7 +20,7 @@ from shared.contract.bots import (
     ListBots,
 )
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from shared.contract.subjects import CREATE_ANY_BOT_TOKEN, CREATE_OPERATOR_BOT, DELETE_ANY_BOT_TOKEN, LIST_ALL_BOTS
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.test_command import admin

@@ -15,8 +15,8 @@ from shared.contract.admin import Act, FindUser, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind, SetMaintenance
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.contract.session import Ack
-from shared.contract.subjects import DELETE_USER, FIND_USER, SET_MAINTENANCE
+from shared.contract.routes import Ack
+from shared.contract.subjects import DELETE_USER
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.installed import installed
@@ -36,9 +36,9 @@ class FakeAuth:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
         self.requests: list[object] = []
         self.trail = RecordingTrail(self.bus)
-        self.bus.serve(FIND_USER, self._find)
+        self.bus.serve(FindUser.route, self._find)
         self.bus.serve(DELETE_USER, self._do)
-        self.bus.serve(SET_MAINTENANCE, self._do)
+        self.bus.serve(SetMaintenance.route, self._do)
 
     async def _find(self, request: FindUser) -> UserView:
         known = {IdentifierKind.ID: ["7"], IdentifierKind.UUID: [UUID], IdentifierKind.ANY: ["ann@example.org", "7"]}

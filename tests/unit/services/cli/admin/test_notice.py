@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 from dragoman.main import main
 from services.cli.admin import broadcast
 from shared.bus.client import Bus
-from shared.contract import subjects as on
 from shared.contract.admin import AccountList, FindUser, ListAccounts, NoticesOpened, OpenNotices, UserView
 from shared.contract.body import unpack_segments
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -35,11 +34,11 @@ class FakeServices:
     def __init__(self, server: NatsServer) -> None:
         self.buses = [Bus(server.settings(name), name, CollectorRegistry()) for name in ("auth", "session", "message")]
         auth, session, message = self.buses
-        auth.serve(on.FIND_USER, self._find)
+        auth.serve(FindUser.route, self._find)
         self.trail = RecordingTrail(auth)
-        session.serve(on.LIST_ACCOUNTS, self._list)
-        session.serve(on.OPEN_NOTICES, self._open)
-        message.serve(on.POST_MESSAGES, self._post)
+        session.serve(ListAccounts.route, self._list)
+        session.serve(OpenNotices.route, self._open)
+        message.serve(PostMessages.route, self._post)
         self.deleted: set[AccountId] = set()
         self.leaving: set[AccountId] = set()
         """Accounts that leave their chat before the message is posted."""

@@ -14,6 +14,7 @@ from shared.contract.admin import SearchTrail, UserView
 from shared.contract.auth import ListLogins, Logins, LoginView
 from shared.contract.body import pack_segments
 from shared.contract.bots import BotList, ListBots
+from shared.contract.contacts import ListRequests, Requests
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.made import ListMade, Made, MadeHook
 from shared.contract.message import GetHeads, GetHistory, Heads, History
@@ -29,11 +30,9 @@ from shared.contract.session import (
     GetMembership,
     GetProfileSummaries,
     ListChats,
-    ListRequests,
     Member,
     Membership,
     ProfileSummaries,
-    Requests,
 )
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
@@ -56,14 +55,14 @@ class PagingSession:
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("session"), "session", CollectorRegistry())
-        self.bus.serve(on.GET_CHAT, self._chat)
-        self.bus.serve(on.GET_MEMBERSHIP, self._members)
-        self.bus.serve(on.GET_PROFILE_SUMMARIES, self._summaries)
-        self.bus.serve(on.LIST_CHATS, self._chats)
-        self.bus.serve(on.GET_ACCOUNT, self._account)
-        self.bus.serve(on.LIST_REQUESTS, self._requests)
-        self.bus.serve(on.LIST_OWN_REPORTS, self._reports)
-        self.bus.serve(on.LIST_MADE, self._made)
+        self.bus.serve(GetChat.route, self._chat)
+        self.bus.serve(GetMembership.route, self._members)
+        self.bus.serve(GetProfileSummaries.route, self._summaries)
+        self.bus.serve(ListChats.route, self._chats)
+        self.bus.serve(GetAccount.route, self._account)
+        self.bus.serve(ListRequests.route, self._requests)
+        self.bus.serve(ListOwnReports.route, self._reports)
+        self.bus.serve(ListMade.route, self._made)
         self.members = [Member(AccountId(n), Role.LEFT if n == LEFT else Role.MEMBER, 1, n) for n in range(1, MEMBERS)]
         self.members.append(Member(ANN, Role.ADMIN, 1, MEMBERS))
 
@@ -103,8 +102,8 @@ class PagingMessages:
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("message"), "message", CollectorRegistry())
-        self.bus.serve(on.GET_HISTORY, self._history)
-        self.bus.serve(on.GET_HEADS, self._heads)
+        self.bus.serve(GetHistory.route, self._history)
+        self.bus.serve(GetHeads.route, self._heads)
 
     async def _history(self, request: GetHistory) -> History:
         assert (request.all, request.older) == (True, False)
@@ -122,7 +121,7 @@ class ListingAuth:
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
         self.bus.serve(on.LIST_USER_LOGINS, self._logins)
-        self.bus.serve(on.LIST_BOTS, self._bots)
+        self.bus.serve(ListBots.route, self._bots)
         self.trail = RecordingTrail(self.bus)
 
     async def _logins(self, request: ListLogins) -> Logins:

@@ -13,8 +13,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Emoji, Text
 from shared.contract.reports import CloseReport, ListReports, Report, ReportPage
-from shared.contract.session import Ack
-from shared.contract.subjects import CLOSE_REPORT, LIST_REPORTS
+from shared.contract.routes import Ack
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.admin.test_command import admin
@@ -36,8 +35,8 @@ class FakeReports:
         self.buses = [Bus(server.settings(name), name, CollectorRegistry()) for name in ("auth", "session")]
         auth, session = self.buses
         self.trail = RecordingTrail(auth)
-        session.serve(LIST_REPORTS, self._list)
-        session.serve(CLOSE_REPORT, self._close)
+        session.serve(ListReports.route, self._list)
+        session.serve(CloseReport.route, self._close)
         self.open = {one: report(one, "spam") for one in (1, 2)}
 
     async def _list(self, request: ListReports) -> ReportPage:

@@ -19,8 +19,8 @@ from local.process_group import ProcessGroup
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.doctor import broker, stores
 from services.cli.migrations import migrate_all
+from shared.contract.auth import Login
 from shared.contract.permissions import BUS_USERS, BusUser
-from shared.contract.subjects import LOGIN
 from tests.support.databases import forgotten_transaction
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 from tests.unit.services.cli.installed import write_installation
@@ -93,7 +93,7 @@ async def test_missing_streams(installation: Path, nats_server: NatsServer) -> N
 
 
 async def test_missing_broker_permission(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    admin = BusUser(requests=(*BUS_USERS["admin"].requests, LOGIN))
+    admin = BusUser(requests=(*BUS_USERS["admin"].requests, Login.route))
     monkeypatch.setattr(broker, "BUS_USERS", {**BUS_USERS, "admin": admin})
     line = await failure(installation)
     assert line.startswith("✗ nats admin        may not publish auth.login at")

@@ -19,7 +19,6 @@ from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MarkRead
 from shared.contract.model import Message
-from shared.contract.subjects import LOCATE_MESSAGE, TRACE_MESSAGES
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -57,7 +56,7 @@ async def push(cluster: EdgeCluster, ann: EdgeClient, text: str) -> Message:
 
 async def locate(operator: Bus, message: Message) -> MessageAtEdge:
     request = LocateMessage(message.chat, message.index, message.time, message.nonce, [ANN, BOB])
-    [reply] = await operator.request_all(LOCATE_MESSAGE, request)
+    [reply] = await operator.request_all(LocateMessage.route, request)
     return reply
 
 
@@ -96,7 +95,7 @@ async def test_an_edge_remembers_acknowledgements_and_traces(
     assert reply.acceptance.account == ANN
     assert 0 <= reply.acceptance.acknowledged - reply.acceptance.at < 5_000
     [trace] = reply.traces
-    [traced] = await operator.request_all(TRACE_MESSAGES, TraceMessages(trace))
+    [traced] = await operator.request_all(TraceMessages.route, TraceMessages(trace))
     assert traced.nonces == [message.nonce]
 
 

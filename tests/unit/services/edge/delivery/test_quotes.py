@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.edge.delivery.quotes import QuoteReader
-from shared.contract import subjects
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -24,8 +23,8 @@ class QuotedMessages(FakeService):
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
         self._room = cluster.backend.chats[CHAT]
-        self.bus.serve(subjects.GET_QUOTED, self._quoted, queue="message")
-        self.bus.serve(subjects.GET_HISTORY, self._history, queue="message")
+        self.bus.serve(GetQuoted.route, self._quoted, queue="message")
+        self.bus.serve(GetHistory.route, self._history, queue="message")
 
     async def _quoted(self, request: GetQuoted) -> Quoted:
         await self.record(request)

@@ -45,6 +45,7 @@ from services.edge.dialects.base import (
 from services.edge.dialects.text_fallback import render_message
 from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import Authenticated, IdentifierKind, Login, VerificationNeeded
+from shared.contract.contacts import Requests
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -56,17 +57,10 @@ from shared.contract.edge import (
 from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import MembershipRequested, RequestMembership
 from shared.contract.model import ChatKind, Text
-from shared.contract.session import (
-    AccountView,
-    Ack,
-    ChatView,
-    ChatViews,
-    GetChat,
-    MembershipRequested,
-    RequestMembership,
-    Requests,
-)
+from shared.contract.routes import Ack
+from shared.contract.session import AccountView, ChatView, ChatViews, GetChat
 from shared.settings import LimitsSettings
 
 _LINE = re.compile(r"(?::\S+ +)?(?P<command>[A-Za-z]+)(?P<words>(?: +[^ :]\S*)*)(?: +:(?P<text>.*))? *")

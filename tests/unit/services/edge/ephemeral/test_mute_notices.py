@@ -1,7 +1,7 @@
 """What an account has muted, on two edges."""
 
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.mutes import MuteChat
+from shared.contract.session import MuteChat
 from tests.unit.services.edge.client.test_named_messages import connect
 from tests.unit.services.edge.conftest import EdgeCluster
 

@@ -9,7 +9,8 @@ from services.edge.handlers.avatars import AvatarFiles
 from services.edge.media.record import MediaUse
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.moderation import SetChat
-from shared.contract.session import Ack, CreateChat
+from shared.contract.routes import Ack
+from shared.contract.session import CreateChat
 
 ANN, CHAT, MEDIA = AccountId(1), ChatId(5), "0123456789abcdef" * 2
 

@@ -28,7 +28,7 @@ class ChangedMessages(FakeService):
         super().__init__("message", cluster.nats)
         self.owner: ErrorCode | None = None
         self.received: list[tuple[str, ChangeMessage]] = []
-        self.bus.serve(subjects.CHANGE_MESSAGE, self._any, queue="message")
+        self.bus.serve(ChangeMessage.route, self._any, queue="message")
         self.bus.serve(subjects.change("one"), self._owner)
 
     async def _any(self, request: ChangeMessage) -> Changed:

@@ -5,7 +5,6 @@ import pytest
 from services.edge.canonical.commands import MarkChatRead
 from services.edge.canonical.replies import ChatMarkedRead
 from services.edge.handlers.chat_reads import ChatReads
-from shared.contract import subjects
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, History
@@ -46,7 +45,7 @@ async def test_only_an_unknown_reply_is_requested(
         await service.record(request)
         return History([], HEAD, unread=LEFT, read=min(HEAD, request.read_to or 0))
 
-    service.bus.serve(subjects.GET_HISTORY, history, queue="message")
+    service.bus.serve(GetHistory.route, history, queue="message")
     await service.bus.start()
     await (await cluster.client(ME if is_here else OTHER)).until_synced()
     reads = ChatReads(edge.bus, edge.accounts, edge.chats, edge.read_state, WAIT_SECONDS)
@@ -72,7 +71,7 @@ async def test_the_reply_is_the_state_and_not_the_requested_index(cluster: EdgeC
         read = max(request.read_to or 0, cluster.backend.cursor(ME, CHAT).read_index)
         return History([], HEAD, unread=(HEAD - read, 0), read=read)
 
-    service.bus.serve(subjects.GET_HISTORY, history, queue="message")
+    service.bus.serve(GetHistory.route, history, queue="message")
     await service.bus.start()
     here, there = await cluster.add_edge(), await cluster.add_edge()
     for edge in (here, there):

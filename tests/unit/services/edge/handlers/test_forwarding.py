@@ -4,22 +4,22 @@ subject or leaves fields out."""
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.edge.handlers.forwarding import _ROUTES, ForwardedCommand, Forwarder, Making
+from services.edge.handlers.forwarding import Forwarder
 from shared.bus.client import Bus
-from shared.contract import subjects as on
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.members import AddMembers, ListMembers, MemberList, MemberRole
+from shared.contract.members import AddMembers, EndMembership, ListMembers, MemberList, MemberRole
 from shared.contract.model import Role
 from shared.contract.moderation import SetChat
-from shared.contract.session import Ack, ChatVersion, EndMembership, ListChatViews
-from shared.contract.subjects import Route
+from shared.contract.routes import Ack, Route
+from shared.contract.session import ChatVersion
+from shared.contract.subjects import FORWARDED
 from shared.request_nonce import request_nonce
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
@@ -47,9 +47,9 @@ async def edge(nats_server: NatsServer) -> AsyncIterator[Bus]:
     async def list_members(request: ListMembers) -> FormerMemberList:
         return FormerMemberList([MemberRole(ANN, Role.OWNER, 0, "Ann")])
 
-    session.serve(Route(on.END_MEMBERSHIP.subject, EndMembership, Ack), end_membership, queue="session")
-    session.serve(Route(on.SET_CHAT.subject, SetChat, Ack), set_chat, queue="session")
-    session.serve(Route(on.LIST_MEMBERS.subject, ListMembers, FormerMemberList), list_members, queue="session")
+    session.serve(Route(EndMembership.route.subject, EndMembership, Ack), end_membership, queue="session")
+    session.serve(Route(SetChat.route.subject, SetChat, Ack), set_chat, queue="session")
+    session.serve(Route(ListMembers.route.subject, ListMembers, FormerMemberList), list_members, queue="session")
     async with AsyncExitStack() as stack:
         for bus in (edge, session):
             await bus.start()
@@ -101,8 +101,8 @@ async def test_every_command_is_repeated_until_it_is_answered_under_one_nonce(na
     """The first attempt is lost, with the replica that has it."""
     buses = {name: Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("edge", "session", "auth")}
     nonces: dict[type, list[str]] = {}
-    assert {*_ROUTES, ListChatViews} == set(get_args(ForwardedCommand))
-    for kind, route in _ROUTES.items():
+    routes = {route.request: route for route in FORWARDED if route.request.route is route}
+    for kind, route in routes.items():
         nonces[kind] = []
 
         async def handle(_: Any, received: list[str] = nonces[kind]) -> Any:
@@ -117,7 +117,7 @@ async def test_every_command_is_repeated_until_it_is_answered_under_one_nonce(na
             await bus.start()
             stack.push_async_callback(bus.stop, 0.1)
         forwarder = Forwarder(buses["edge"], WAIT_SECONDS)
-        failures = await asyncio.gather(*(rejection(forwarder.forward(sample(kind), ANN)) for kind in _ROUTES))
+        failures = await asyncio.gather(*(rejection(forwarder.forward(sample(kind), ANN)) for kind in routes))
     assert {one.code for one in failures} == {ErrorCode.FORBIDDEN}
     for kind, received in nonces.items():
         assert len(received) > 1, kind
@@ -133,16 +133,17 @@ async def test_a_client_s_nonce_is_that_of_the_request_at_every_edge(nats_server
         received.append(request_nonce.get())
         raise RequestError(ErrorCode.FORBIDDEN, "no")
 
-    for kind in get_args(Making):
-        buses[-1].serve(_ROUTES[kind], handle, queue="q")
+    making = [route.request for route in FORWARDED if "nonce" in route.request.__struct_fields__]
+    for kind in making:
+        buses[-1].serve(kind.route, handle, queue="q")
     async with AsyncExitStack() as stack:
         for bus in buses:
             await bus.start()
             stack.push_async_callback(bus.stop)
         one, other = (Forwarder(bus, WAIT_SECONDS) for bus in buses[:2])
-        for kind in get_args(Making):
+        for kind in making:
             command = msgspec.structs.replace(sample(kind), nonce="n")
             for forwarder, actor in ((one, ANN), (other, ANN), (one, BOB)):
                 await rejection(forwarder.forward(command, actor))
-    assert received == received[:3] * len(get_args(Making))
+    assert received == received[:3] * len(making)
     assert received[0] == received[1] != received[2]

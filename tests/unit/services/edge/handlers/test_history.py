@@ -12,7 +12,6 @@ from services.edge.client.client import Client
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
-from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, MarkRead, SyncChat, Unread
 from shared.contract.model import Chat, ChatKind, JoinPolicy
@@ -32,8 +31,8 @@ class PagedMessages(FakeService):
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
         self._backend = cluster.backend
-        self.bus.serve(subjects.GET_HISTORY, self._history, queue="message")
-        self.bus.serve(subjects.GET_UNREAD, self._unread, queue="message")
+        self.bus.serve(GetHistory.route, self._history, queue="message")
+        self.bus.serve(GetUnread.route, self._unread, queue="message")
 
     async def _history(self, request: GetHistory) -> History:
         await self.record(request)
@@ -57,7 +56,7 @@ class PagedChats(FakeService):
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("session", cluster.nats)
-        self.bus.serve(subjects.LIST_CHAT_VIEWS, self._chats, queue="session")
+        self.bus.serve(ListChatViews.route, self._chats, queue="session")
 
     async def _chats(self, request: ListChatViews) -> ChatViews:
         await self.record(request)
@@ -170,8 +169,7 @@ async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
 async def test_chats_are_listed_over_several_replies(cluster: EdgeCluster) -> None:
     edge, lister = await cluster.add_edge(), PagedChats(cluster)
     await lister.bus.start()
-    views = await Forwarder(edge.bus, WAIT_SECONDS).forward(ListChatViews(), ME)
-    assert isinstance(views, ChatViews)
+    views = await Forwarder(edge.bus, WAIT_SECONDS).list_chats(ListChatViews(), ME)
     assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
     assert [(request.after, request.actor) for request in lister.requests_of(ListChatViews)] == [
         (0, ME),

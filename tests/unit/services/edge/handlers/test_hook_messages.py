@@ -8,7 +8,6 @@ import pytest
 
 from services.edge.app import Edge
 from services.edge.handlers.hook_messages import HookMessages
-from shared.contract import subjects
 from shared.contract.body import unpack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import FindHook, FoundHook
@@ -26,7 +25,7 @@ class HookSession(FakeService):
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("session", cluster.nats)
-        self.bus.serve(subjects.FIND_HOOK, self._find, queue="session")
+        self.bus.serve(FindHook.route, self._find, queue="session")
 
     async def _find(self, request: FindHook) -> FoundHook:
         for secret, chat in HOOKS.items():

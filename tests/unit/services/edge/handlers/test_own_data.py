@@ -4,7 +4,6 @@ from services.edge.canonical.commands import ExportMessages
 from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
-from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import GetHistory, History
 from tests.support.waiting import WAIT_SECONDS
@@ -21,7 +20,7 @@ class ThreesOfMessages(FakeService):
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
         self._backend = cluster.backend
-        self.bus.serve(subjects.GET_HISTORY, self._history, queue="message")
+        self.bus.serve(GetHistory.route, self._history, queue="message")
 
     async def _history(self, request: GetHistory) -> History:
         await self.record(request)

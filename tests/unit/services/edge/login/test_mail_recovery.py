@@ -8,8 +8,7 @@ from prometheus_client import CollectorRegistry
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
-from shared.contract.session import Ack
-from shared.contract.subjects import RECOVER_BY_TICKET, REQUEST_RECOVERY
+from shared.contract.routes import Ack
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
 from tests.unit.services.edge.conftest import EdgeCluster
 
@@ -23,8 +22,8 @@ async def serve(
 ) -> None:
     """As auth does, beside the fake one, which is of the version before."""
     auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
-    auth.serve(REQUEST_RECOVERY, request)
-    auth.serve(RECOVER_BY_TICKET, recover)
+    auth.serve(RequestRecovery.route, request)
+    auth.serve(RecoverByTicket.route, recover)
     await auth.start()
     cluster.stack.push_async_callback(auth.stop)
 

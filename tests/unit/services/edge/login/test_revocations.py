@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from shared.contract.auth import DeleteAccount, ListRevocations, Login, Recover
+from shared.contract.auth import DeleteAccount, ListRevocations, Login
 from shared.contract.edge import Kicked
 from shared.contract.ids import AccountId
+from shared.contract.recovery import Recover
 from shared.contract.session import EnsureProfile
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient

@@ -4,9 +4,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
-from shared.contract.auth import SetSecurity
-from shared.contract.session import Ack
-from shared.contract.subjects import SET_SECURITY
+from shared.contract.recovery import SetSecurity
+from shared.contract.routes import Ack
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.login.test_login import SERVICE_TOKEN, TokenChecks
@@ -23,7 +22,7 @@ async def test_a_token_alone_changes_no_security_question(
         return Ack()
 
     auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
-    auth.serve(SET_SECURITY, change)
+    auth.serve(SetSecurity.route, change)
     await auth.start()
     cluster.stack.push_async_callback(auth.stop)
     by_token = NativeClient(await cluster.add_edge())

@@ -12,8 +12,7 @@ from services.edge.login.token_logins import TokenLoginReports
 from shared.bus.client import Bus
 from shared.contract.auth import RecordTokenLogins, TokenLogin
 from shared.contract.ids import AccountId
-from shared.contract.session import Ack
-from shared.contract.subjects import RECORD_TOKEN_LOGINS
+from shared.contract.routes import Ack
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.login.test_login import REQUESTS, TokenChecks, dial, reply_to
@@ -22,7 +21,7 @@ from tests.unit.services.edge.login.test_login import REQUESTS, TokenChecks, dia
 class TrailOfAuth:
     def __init__(self, cluster: EdgeCluster) -> None:
         self.bus = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
-        self.bus.serve(RECORD_TOKEN_LOGINS, self._record)
+        self.bus.serve(RecordTokenLogins.route, self._record)
         self.batches: asyncio.Queue[list[TokenLogin]] = asyncio.Queue()
 
     async def _record(self, request: RecordTokenLogins) -> Ack:

@@ -15,7 +15,6 @@ from shared.bus.client import Bus
 from shared.contract.auth import GetKeys, Keys, Revocation
 from shared.contract.bots import TokenScope
 from shared.contract.ids import AccountId
-from shared.contract.subjects import GET_KEYS
 from shared.settings import AuthSettings
 from shared.tokens import BadToken
 from tests.support.servers import NatsServer
@@ -47,7 +46,7 @@ async def gate(
         return keyring.public_keys()
 
     auth, edge = (Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("auth", "edge"))
-    auth.serve(GET_KEYS, keys)
+    auth.serve(GetKeys.route, keys)
     await auth.start()
     await edge.start()
     gate = TokenVerifier(edge, EdgeMetrics(registry), AuthState())

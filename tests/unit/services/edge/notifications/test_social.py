@@ -10,12 +10,7 @@ import pytest
 from services.edge.canonical.transport import Handshake
 from shared.bus.client import pack
 from shared.contract import subjects
-from shared.contract.edge import ChatCreated, ChatRenamed, MembershipAnswered, Notice, Notify
-from shared.contract.ephemeral import ChatSettingsChanged
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import JoinPolicy
-from shared.contract.session import (
-    Ack,
+from shared.contract.contacts import (
     DropPendingNotices,
     ListPendingNotices,
     ListRequests,
@@ -25,6 +20,11 @@ from shared.contract.session import (
     PendingNotices,
     Requests,
 )
+from shared.contract.edge import ChatCreated, ChatRenamed, MembershipAnswered, Notice, Notify
+from shared.contract.ephemeral import ChatSettingsChanged
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import JoinPolicy
+from shared.contract.routes import Ack
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket
@@ -48,9 +48,9 @@ class FakePendingNotices(FakeService):
         super().__init__("session", cluster.nats)
         self.pending_requests = Requests([], [])
         self.notices: list[PendingNotice] = []
-        self.bus.serve(subjects.LIST_REQUESTS, self._requests, queue="session")
-        self.bus.serve(subjects.LIST_PENDING_NOTICES, self._list, queue="session")
-        self.bus.serve(subjects.DROP_PENDING_NOTICES, self._drop, queue="session")
+        self.bus.serve(ListRequests.route, self._requests, queue="session")
+        self.bus.serve(ListPendingNotices.route, self._list, queue="session")
+        self.bus.serve(DropPendingNotices.route, self._drop, queue="session")
 
     async def _requests(self, request: ListRequests) -> Requests:
         return self.pending_requests

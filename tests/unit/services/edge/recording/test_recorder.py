@@ -25,7 +25,7 @@ from shared.contract.records import (
     StartRecording,
     StopRecording,
 )
-from shared.contract.subjects import LIST_RECORDINGS, START_RECORDING, STOP_RECORDING, recording
+from shared.contract.subjects import recording
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
@@ -46,7 +46,7 @@ def wanted(id: str = "r1", **fields: Any) -> StartRecording:
 
 
 async def state_of(client: AdminClient, edge: Edge) -> EdgeRecording:
-    (found,) = [one for one in await client.request_all(LIST_RECORDINGS, ListRecordings()) if one.node == edge.id]
+    (found,) = [one for one in await client.request_all(ListRecordings.route, ListRecordings()) if one.node == edge.id]
     return found
 
 
@@ -55,7 +55,7 @@ async def test_an_account_is_recorded_from_its_first_frame_and_nobody_else(
 ) -> None:
     edge = await cluster.add_edge()
     admin = await operator(cluster)
-    await admin.request_all(START_RECORDING, wanted(account=1))
+    await admin.request_all(StartRecording.route, wanted(account=1))
     ann, bob = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)
     assert await ann.request(do="login", account=1, secret="right") == 1
     assert await bob.request(do="login", account=2, secret="right") == 2
@@ -82,7 +82,7 @@ async def test_a_recording_ends_when_it_is_full_and_taps_nobody_then(cluster: Ed
     edge = await cluster.add_edge()
     admin = await operator(cluster)
     client = await cluster.client(1)
-    await admin.request_all(START_RECORDING, wanted(dialect="lines", bytes=600))
+    await admin.request_all(StartRecording.route, wanted(dialect="lines", bytes=600))
     for _ in range(10):
         await client.request(do="ping")
     found = (await state_of(admin, edge)).recording
@@ -95,8 +95,8 @@ async def test_a_recording_ends_when_it_is_full_and_taps_nobody_then(cluster: Ed
 async def test_one_recording_at_a_time_and_pages(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     admin = await operator(cluster)
-    assert len(await admin.request_all(START_RECORDING, wanted(dialect="lines"))) == 1
-    assert await admin.request_all(START_RECORDING, wanted("r2", dialect="lines")) == []
+    assert len(await admin.request_all(StartRecording.route, wanted(dialect="lines"))) == 1
+    assert await admin.request_all(StartRecording.route, wanted("r2", dialect="lines")) == []
     client = await cluster.client(1)
     await client.request(do="ping")
     page = await admin.request(recording(edge.id), ReadRecording("r1"))
@@ -105,8 +105,8 @@ async def test_one_recording_at_a_time_and_pages(cluster: EdgeCluster) -> None:
     with pytest.raises(RequestError) as rejected:
         await admin.request(recording(edge.id), ReadRecording("r2"))
     assert rejected.value.failure.code is ErrorCode.NOT_FOUND
-    await admin.request_all(STOP_RECORDING, StopRecording("r1"))
-    assert len(await admin.request_all(START_RECORDING, wanted("r2", dialect="lines"))) == 1
+    await admin.request_all(StopRecording.route, StopRecording("r1"))
+    assert len(await admin.request_all(StartRecording.route, wanted("r2", dialect="lines"))) == 1
 
 
 async def test_an_edge_without_a_recording_taps_nobody(cluster: EdgeCluster) -> None:

@@ -11,7 +11,7 @@ from services.cli.record_file import Record, read
 from services.cli.replay.live import LiveReplay
 from services.cli.replay.player import Player
 from services.edge.gateway import Gateway
-from shared.contract.subjects import START_RECORDING
+from shared.contract.records import StartRecording
 from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.recording.test_recorder import operator, wanted
@@ -31,7 +31,7 @@ async def serve(cluster: EdgeCluster) -> str:
 
 async def recorded(cluster: EdgeCluster, address: str, path: Path) -> Record:
     admin = await operator(cluster)
-    await admin.request_all(START_RECORDING, wanted(account=1))
+    await admin.request_all(StartRecording.route, wanted(account=1))
     async with connect(f"{address}/ws/ourchat-v2", proxy=None) as socket:
         client = WebSocketClient(socket)
         for frame in ({"code": 12}, LOGIN, {"code": 12}, {"code": 999}):

@@ -16,10 +16,9 @@ from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, MessagePublisher, NotAcknowledged
 from shared.bus.client import Bus
 from shared.bus.responder import Responder
-from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId
-from shared.contract.message import Draft, Posted, PostResults
+from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
 
@@ -91,7 +90,7 @@ async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> A
     message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
     requests: asyncio.Queue[tuple[list[Draft], Responder]] = asyncio.Queue()
     message.serve_deferred(
-        subjects.POST_MESSAGES,
+        PostMessages.route,
         lambda request, responder: requests.put_nowait((request.drafts, responder)),
         queue="message",
     )

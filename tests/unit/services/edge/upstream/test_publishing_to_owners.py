@@ -31,7 +31,7 @@ class OwnerStub:
         self.frozen = False
         self.delay = 0.0
         self.failure: Failure | None = None
-        self.bus.serve_deferred(subjects.POST_MESSAGES, self._receive, queue="message")
+        self.bus.serve_deferred(PostMessages.route, self._receive, queue="message")
         if owns:
             self.bus.serve_deferred(subjects.post(name), self._receive)
 

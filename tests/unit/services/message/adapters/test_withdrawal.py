@@ -14,7 +14,6 @@ from services.message.metrics import MessageMetrics
 from shared.bus.client import Bus
 from shared.contract.edge import Heartbeat
 from shared.contract.message import GetHeads, Heads
-from shared.contract.subjects import GET_HEADS
 from shared.partitions import STOPPING
 from shared.settings import MessageSettings
 from shared.telemetry import new_registry
@@ -34,7 +33,7 @@ class QueueReplica:
         self.bus = Bus(nats.settings("message"), "message", registry)
         self.ownership = Ownership(MessageSettings(partitions=PARTITIONS), lambda _: False, MessageMetrics(registry))
         self.withdrawal = Withdrawal(self.bus, self.ownership, self.read_failures)
-        self.bus.serve(GET_HEADS, self.serve, queue="message")
+        self.bus.serve(GetHeads.route, self.serve, queue="message")
 
     async def read_failures(self) -> Mapping[str, str]:
         return self.failures
@@ -77,7 +76,7 @@ async def requester(nats_server: NatsServer) -> AsyncIterator[Bus]:
 
 async def request(requester: Bus, times: int) -> None:
     for _ in range(times):
-        await requester.request(GET_HEADS, GetHeads([]), seconds=SECONDS)
+        await requester.request(GetHeads.route, GetHeads([]), seconds=SECONDS)
 
 
 async def test_the_others_get_its_requests_until_its_database_works(

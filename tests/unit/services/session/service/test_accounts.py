@@ -2,28 +2,23 @@
 
 import asyncio
 
-from shared.contract import subjects as on
+from shared.contract.contacts import ListPendingNotices, ListRequests, RequestFriendship, Requests
 from shared.contract.edge import MembershipAnswered, MembershipChanged, Notify, ProfileChanged
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
+from shared.contract.members import EndMembership, RequestMembership
 from shared.contract.model import JoinPolicy, ProfileSummary, Role
 from shared.contract.session import (
     ChatEntry,
     ChatList,
-    EndMembership,
     EnsureProfile,
     FindAccounts,
     FoundAccounts,
     GetChat,
     GetProfileSummaries,
     ListChats,
-    ListPendingNotices,
-    ListRequests,
     ProfileSummaries,
     RenameChat,
-    RequestFriendship,
-    RequestMembership,
-    Requests,
     SetProfile,
 )
 from shared.contract.subjects import notify
@@ -49,30 +44,30 @@ async def test_an_account_with_the_number_of_another_one_gets_none_of_its_data(p
     """Auth's database was lost, and began to count anew."""
     await peers.register(ANN)
     stranger = EnsureProfile(account=ANN, uuid="another", nickname="Eve", lobby=False)
-    failure = await rejection(peers.edge.request(on.ENSURE_PROFILE, stranger))
+    failure = await rejection(peers.edge.request(EnsureProfile.route, stranger))
     assert (failure.code, failure.text) == (ErrorCode.INTERNAL, "the number of this account belongs to another one")
     assert (await peers.view(ANN, ANN)).profile.nickname == "n1"
 
 
 async def test_account_sets_only_its_own_profile(peers: BusPeers) -> None:
     before = (await peers.view(ANN, BOB)).profile
-    await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="安", status=3, actor=ANN))
+    await peers.edge.request(SetProfile.route, SetProfile(ANN, nickname="安", status=3, actor=ANN))
     after = (await peers.view(ANN, BOB)).profile
     assert (after.nickname, after.status) == ("安", 3)
     assert after.public_updated > before.public_updated
-    failure = await rejection(peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="x", actor=BOB)))
+    failure = await rejection(peers.edge.request(SetProfile.route, SetProfile(ANN, nickname="x", actor=BOB)))
     assert failure.code == ErrorCode.FORBIDDEN
     for imitation in ("dragoman", "Drаgoman", "Dragoman."):
         imitating = SetProfile(ANN, nickname=imitation, actor=ANN)
-        assert (await rejection(peers.edge.request(on.SET_PROFILE, imitating))).field == "nickname"
+        assert (await rejection(peers.edge.request(SetProfile.route, imitating))).field == "nickname"
     unknown = SetProfile(AccountId(77), nickname="x", actor=AccountId(77))
-    assert (await rejection(peers.edge.request(on.SET_PROFILE, unknown))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(peers.edge.request(SetProfile.route, unknown))).code == ErrorCode.NOT_FOUND
 
 
 async def test_profile_change_notifies_friends_and_the_account(peers: BusPeers) -> None:
     await peers.befriend(ANN, BOB)
     before = len(await peers.wait_for_notices(notify(A), 2)), len(await peers.wait_for_notices(notify(B), 2))
-    await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, icon_id=7, signature="hello", actor=ANN))
+    await peers.edge.request(SetProfile.route, SetProfile(ANN, icon_id=7, signature="hello", actor=ANN))
     changed = ProfileChanged((await peers.view(ANN, BOB)).profile, renamed=False)
     assert (changed.profile.icon_id, changed.profile.signature) == (7, "hello")
     on_a, on_b = (
@@ -81,9 +76,9 @@ async def test_profile_change_notifies_friends_and_the_account(peers: BusPeers) 
     )
     assert (on_a[-1].notice, sorted(on_a[-1].recipients or [])) == (changed, [ANN, BOB])
     assert on_b[-1] == Notify(changed, [BOB])
-    await peers.edge.request(on.SET_PROFILE, SetProfile(CEM, status=1, actor=CEM))
-    await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, actor=ANN))
-    await peers.edge.request(on.SET_PROFILE, SetProfile(BOB, nickname="b", status=2, actor=BOB))
+    await peers.edge.request(SetProfile.route, SetProfile(CEM, status=1, actor=CEM))
+    await peers.edge.request(SetProfile.route, SetProfile(ANN, actor=ANN))
+    await peers.edge.request(SetProfile.route, SetProfile(BOB, nickname="b", status=2, actor=BOB))
     last = (await peers.wait_for_notices(notify(B), before[1] + 2))[before[1] + 1].notice
     assert isinstance(last, ProfileChanged)
     assert (last.profile.id, last.renamed) == (BOB, True)
@@ -92,29 +87,29 @@ async def test_profile_change_notifies_friends_and_the_account(peers: BusPeers) 
 async def test_profile_summaries_include_deleted_accounts(peers: BusPeers) -> None:
     await peers.erase(CEM)
     accounts = [BOB, CEM, ANN, ANN, DAN, AccountId(0), AccountId(2**63)]
-    summaries = (await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries(accounts))).faces
+    summaries = (await peers.edge.request(GetProfileSummaries.route, GetProfileSummaries(accounts))).faces
     assert {account: summary.nickname for account, summary in summaries.items()} == {
         ANN: "n1",
         BOB: "n2",
         CEM: "已注销用户",
     }
     assert summaries[ANN] == ProfileSummary("n1", "u1")
-    assert await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries([])) == ProfileSummaries({})
+    assert await peers.edge.request(GetProfileSummaries.route, GetProfileSummaries([])) == ProfileSummaries({})
     found = await peers.edge.request(
-        on.GET_PROFILE_SUMMARIES, GetProfileSummaries([ANN, AccountId(404)], profiles=True)
+        GetProfileSummaries.route, GetProfileSummaries([ANN, AccountId(404)], profiles=True)
     )
     assert found == ProfileSummaries({}, {ANN: (await peers.view(ANN, BOB)).profile})
     for most, profiles in ((1_000, False), (100, True)):
         many = GetProfileSummaries([AccountId(number) for number in range(1, most + 2)], profiles)
-        assert (await rejection(peers.edge.request(on.GET_PROFILE_SUMMARIES, many))).code == ErrorCode.LIMIT
+        assert (await rejection(peers.edge.request(GetProfileSummaries.route, many))).code == ErrorCode.LIMIT
 
 
 async def test_accounts_are_found_by_uuid(peers: BusPeers) -> None:
     await peers.erase(CEM)
-    found = await peers.edge.request(on.FIND_ACCOUNTS, FindAccounts(["u2", "u1", "u3", "U1", "u\0", "", "u2"]))
+    found = await peers.edge.request(FindAccounts.route, FindAccounts(["u2", "u1", "u3", "U1", "u\0", "", "u2"]))
     assert found == FoundAccounts({"u1": ANN, "u2": BOB})
     many = FindAccounts(["u"] * 5_001)
-    assert (await rejection(peers.edge.request(on.FIND_ACCOUNTS, many))).code == ErrorCode.LIMIT
+    assert (await rejection(peers.edge.request(FindAccounts.route, many))).code == ErrorCode.LIMIT
 
 
 # The lobby
@@ -124,7 +119,7 @@ async def test_registration_joins_the_lobby(peers: BusPeers) -> None:
     peers.heads[LOBBY] = 41
     await peers.presence.join(B, [AccountId(9)])
     await peers.register(9, lobby=True)
-    entries = await peers.message.request(on.LIST_CHATS, ListChats(AccountId(9)))
+    entries = await peers.message.request(ListChats.route, ListChats(AccountId(9)))
     assert entries == ChatList([ChatEntry(LOBBY, first_index=1, unread_from=42)])
     version = (await peers.changes(LOBBY)).version
     assert await peers.version(LOBBY) == version
@@ -149,11 +144,11 @@ async def test_repeated_registration_changes_nothing(peers: BusPeers) -> None:
 
 async def test_a_bot_is_marked(peers: BusPeers) -> None:
     seed = EnsureProfile(account=AccountId(9), uuid="u9", nickname="Weather", bot=True)
-    await peers.edge.request(on.ENSURE_PROFILE, seed)
+    await peers.edge.request(EnsureProfile.route, seed)
     profile = (await peers.view(AccountId(9), ANN)).profile
     assert (profile.nickname, profile.bot) == ("Weather", True)
     assert (await peers.view(ANN, BOB)).profile.bot is False
-    await peers.edge.request(on.SET_PROFILE, SetProfile(AccountId(9), actor=AccountId(9), nickname="Ann"))
+    await peers.edge.request(SetProfile.route, SetProfile(AccountId(9), actor=AccountId(9), nickname="Ann"))
     assert (await peers.view(AccountId(9), ANN)).profile.bot is True
 
 
@@ -162,7 +157,7 @@ async def test_a_profile_that_the_version_before_has_created_is_marked(peers: Bu
     before = (await peers.view(AccountId(9), ANN)).profile
     seed = EnsureProfile(account=AccountId(9), uuid="u9", nickname="Weather", bot=True)
     for _ in range(2):
-        await peers.edge.request(on.ENSURE_PROFILE, seed)
+        await peers.edge.request(EnsureProfile.route, seed)
     profile = (await peers.view(AccountId(9), ANN)).profile
     assert (profile.nickname, profile.bot) == (before.nickname, True)
     assert profile.public_updated > before.public_updated
@@ -177,13 +172,13 @@ async def test_the_names_of_groups_give_up_a_deleted_nickname(peers: BusPeers) -
     """Of those that were made of nicknames, and that nobody has changed."""
     made = (await peers.create(ANN, CEM, actor=BOB)).chat.id
     left = (await peers.create(BOB, actor=CEM)).chat.id
-    await peers.edge.request(on.END_MEMBERSHIP, EndMembership(left, BOB, actor=BOB))
+    await peers.edge.request(EndMembership.route, EndMembership(left, BOB, actor=BOB))
     named = (await peers.create(ANN, BOB, actor=CEM, name="n2、n1")).chat.id
     renamed = (await peers.create(ANN, actor=BOB)).chat.id
-    await peers.edge.request(on.RENAME_CHAT, RenameChat(renamed, "n2 and n1", actor=BOB))
+    await peers.edge.request(RenameChat.route, RenameChat(renamed, "n2 and n1", actor=BOB))
     await peers.erase(BOB)
     seen = {made: ANN, left: CEM, named: ANN, renamed: ANN}
-    names = [(await peers.edge.request(on.GET_CHAT, GetChat(chat, actor))).chat.name for chat, actor in seen.items()]
+    names = [(await peers.edge.request(GetChat.route, GetChat(chat, actor))).chat.name for chat, actor in seen.items()]
     assert names == ["n1、n3", "n3", "n2、n1", "n2 and n1"]
 
 
@@ -193,8 +188,8 @@ async def test_erased_account_leaves_its_chats(peers: BusPeers) -> None:
     profile = (await peers.view(ANN, BOB)).profile
     assert (profile.nickname, profile.deleted, profile.uuid != "u1") == ("已注销用户", True, True)
     assert await peers.version(chat) == 2
-    assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, BOB))).chat.owner == BOB
-    assert (await rejection(peers.edge.request(on.GET_CHAT, GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
+    assert (await peers.edge.request(GetChat.route, GetChat(chat, BOB))).chat.owner == BOB
+    assert (await rejection(peers.edge.request(GetChat.route, GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
     changes = [
         one.notice for one in await peers.wait_for_notices(notify(B), 3) if isinstance(one.notice, MembershipChanged)
     ]
@@ -217,10 +212,10 @@ async def test_erased_account_is_not_restored(peers: BusPeers) -> None:
 async def test_erased_account_has_no_pending_requests_or_notices(peers: BusPeers) -> None:
     group = (await peers.create(actor=BOB, join_policy=JoinPolicy.APPROVAL)).chat.id
     await peers.befriend(ANN, CEM)
-    await peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(BOB, actor=ANN))
-    await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(group, actor=ANN))
-    assert len((await peers.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(ANN))).kept) == 1
+    await peers.edge.request(RequestFriendship.route, RequestFriendship(BOB, actor=ANN))
+    await peers.edge.request(RequestMembership.route, RequestMembership(group, actor=ANN))
+    assert len((await peers.edge.request(ListPendingNotices.route, ListPendingNotices(ANN))).kept) == 1
     await peers.erase(ANN)
-    assert await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB)) == Requests([], [])
-    assert (await peers.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(ANN))).kept == []
+    assert await peers.edge.request(ListRequests.route, ListRequests(BOB)) == Requests([], [])
+    assert (await peers.edge.request(ListPendingNotices.route, ListPendingNotices(ANN))).kept == []
     assert (await peers.view(CEM, CEM)).friends == []

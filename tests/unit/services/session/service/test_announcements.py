@@ -11,12 +11,15 @@ from services.session.service import announcements
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.admin import AccountList, ListAccounts, NoticesOpened, OpenNotices
+from shared.contract.contacts import RequestFriendship
 from shared.contract.edge import ChatCreated, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, SYSTEM_UUID, AccountId, ChatId
+from shared.contract.members import AddMember
 from shared.contract.model import ChatKind, ProfileSummary
-from shared.contract.session import AddMember, GetChat, ListChats, OpenPrivateChat, RequestFriendship
-from shared.contract.subjects import Route, notify
+from shared.contract.routes import Route
+from shared.contract.session import GetChat, ListChats, OpenPrivateChat
+from shared.contract.subjects import notify
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, rejection
 
@@ -36,7 +39,7 @@ class AdminBusUser:
         return await self.bus.request(route, request, seconds=5)
 
     async def open_notices(self, *accounts: AccountId) -> NoticesOpened:
-        return await self.request(on.OPEN_NOTICES, OpenNotices(list(accounts)))
+        return await self.request(OpenNotices.route, OpenNotices(list(accounts)))
 
 
 @pytest.fixture
@@ -48,23 +51,23 @@ async def operator(peers: BusPeers, nats_server: NatsServer) -> AsyncIterator[Ad
 
 
 async def test_all_accounts_are_listed_except_the_system_account(operator: AdminBusUser) -> None:
-    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB, CEM])
-    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(ANN)) == AccountList([BOB, CEM])
+    assert await operator.request(ListAccounts.route, ListAccounts()) == AccountList([ANN, BOB, CEM])
+    assert await operator.request(ListAccounts.route, ListAccounts(ANN)) == AccountList([BOB, CEM])
 
 
 async def test_page_of_accounts_names_the_next_cursor(operator: AdminBusUser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcements, "_PAGE", 2)
-    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB], BOB)
-    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(BOB)) == AccountList([CEM], SYSTEM_ACCOUNT)
-    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(SYSTEM_ACCOUNT)) == AccountList([], NO_ACCOUNT)
+    assert await operator.request(ListAccounts.route, ListAccounts()) == AccountList([ANN, BOB], BOB)
+    assert await operator.request(ListAccounts.route, ListAccounts(BOB)) == AccountList([CEM], SYSTEM_ACCOUNT)
+    assert await operator.request(ListAccounts.route, ListAccounts(SYSTEM_ACCOUNT)) == AccountList([], NO_ACCOUNT)
 
 
 async def test_online_accounts_are_listed_unless_presence_is_unknown(
     operator: AdminBusUser, valkey_server: ValkeyServer
 ) -> None:
-    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(online=True)) == AccountList([ANN, BOB])
+    assert await operator.request(ListAccounts.route, ListAccounts(online=True)) == AccountList([ANN, BOB])
     valkey_server.flush()
-    failure = await rejection(operator.request(on.LIST_ACCOUNTS, ListAccounts(online=True)))
+    failure = await rejection(operator.request(ListAccounts.route, ListAccounts(online=True)))
     assert failure.code == ErrorCode.UNAVAILABLE
 
 
@@ -76,8 +79,8 @@ async def test_new_notice_chat_notifies_the_node_of_its_account(peers: BusPeers,
     assert await peers.wait_for_notices(notify(A)) == [created]
     assert (peers.notices[notify(B)], peers.notices[on.NOTIFY_ALL]) == ([], [])
     assert await peers.version(number) == 1
-    assert (await peers.message.request(on.LIST_CHATS, ListChats(CEM))).entries[0].chat == opened.chats[CEM]
-    chat = (await peers.edge.request(on.GET_CHAT, GetChat(number, ANN))).chat
+    assert (await peers.message.request(ListChats.route, ListChats(CEM))).entries[0].chat == opened.chats[CEM]
+    chat = (await peers.edge.request(GetChat.route, GetChat(number, ANN))).chat
     assert (chat.kind, (await peers.changes(number)).speaker) == (ChatKind.SERVICE, SYSTEM_ACCOUNT)
 
 
@@ -106,9 +109,9 @@ async def test_system_account_accepts_no_friends_groups_or_private_chats(peers: 
     """An existing chat makes no difference."""
     group = (await peers.create(actor=ANN)).chat.id
     failures = [
-        await rejection(peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),
-        await rejection(peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(SYSTEM_ACCOUNT, ANN))),
-        await rejection(peers.edge.request(on.ADD_MEMBER, AddMember(ChatId(group), SYSTEM_ACCOUNT, ANN))),
+        await rejection(peers.edge.request(RequestFriendship.route, RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),
+        await rejection(peers.edge.request(OpenPrivateChat.route, OpenPrivateChat(SYSTEM_ACCOUNT, ANN))),
+        await rejection(peers.edge.request(AddMember.route, AddMember(ChatId(group), SYSTEM_ACCOUNT, ANN))),
         await rejection(peers.create(SYSTEM_ACCOUNT, actor=ANN)),
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] * 3 + [ErrorCode.NOT_FOUND]

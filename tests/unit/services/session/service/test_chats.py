@@ -44,7 +44,7 @@ async def test_version_of_a_new_chat_is_published_before_the_reply(peers: BusPee
     assert (chat.owner, chat.name) == (ANN, "n1、n2")
     for requested, members in ((0, [ANN, BOB]), (1, [ANN]), (100, [ANN, BOB]), (-1, [ANN, BOB])):
         request = GetChat(chat.id, BOB, members=requested)
-        assert await peers.edge.request(on.GET_CHAT, request) == ChatView(chat, members)
+        assert await peers.edge.request(GetChat.route, request) == ChatView(chat, members)
 
 
 async def test_operator_reads_a_chat_without_membership_and_is_logged(
@@ -53,18 +53,18 @@ async def test_operator_reads_a_chat_without_membership_and_is_logged(
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
     monkeypatch.setattr(chats, "_log", structlog.get_logger())  # the module's logger may be cached
     with structlog.testing.capture_logs() as entries:
-        assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
+        assert await peers.edge.request(GetChat.route, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
     assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("show chat", chat.id)]
-    assert (await rejection(peers.edge.request(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
+    assert (await rejection(peers.edge.request(GetChat.route, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
     missing = GetChat(ChatId(chat.id + 99), all=True)
-    assert (await rejection(peers.edge.request(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(peers.edge.request(GetChat.route, missing))).code == ErrorCode.NOT_FOUND
 
 
 async def test_several_chats_are_found_without_those_of_others(peers: BusPeers) -> None:
     one, other = (await peers.create(BOB, actor=ANN)).chat, (await peers.create(CEM, actor=BOB)).chat
     request = GetChats([one.id, other.id, ChatId(2**63 + 1)], ANN)
-    assert await peers.edge.request(on.GET_CHATS, request) == ChatsFound([one], roles={one.id: Role.OWNER})
-    assert (await rejection(peers.edge.request(on.GET_CHATS, GetChats([one.id] * 501, ANN)))).code is ErrorCode.LIMIT
+    assert await peers.edge.request(GetChats.route, request) == ChatsFound([one], roles={one.id: Role.OWNER})
+    assert (await rejection(peers.edge.request(GetChats.route, GetChats([one.id] * 501, ANN)))).code is ErrorCode.LIMIT
 
 
 async def test_new_chat_notifies_the_nodes_of_its_members(peers: BusPeers) -> None:
@@ -89,14 +89,14 @@ async def test_unknown_presence_notifies_all_nodes(peers: BusPeers, valkey_serve
 async def test_number_of_listed_members_is_limited(peers: BusPeers) -> None:
     created = await peers.create(CEM, BOB, actor=ANN)
     assert created.members == [ANN, CEM]
-    assert await peers.edge.request(on.GET_CHAT, GetChat(created.chat.id, BOB)) == created
+    assert await peers.edge.request(GetChat.route, GetChat(created.chat.id, BOB)) == created
 
 
 async def test_invalid_new_chat_is_rejected(peers: BusPeers) -> None:
     failures = [
         await rejection(peers.create(77, actor=ANN)),
         await rejection(peers.create(4, 5, 6, 7, actor=ANN)),
-        await rejection(peers.edge.request(on.CREATE_CHAT, CreateChat(members=[BOB]))),
+        await rejection(peers.edge.request(CreateChat.route, CreateChat(members=[BOB]))),
         await rejection(peers.create(BOB, actor=ANN, name="x" * 129)),
     ]
     assert [(failure.code, failure.field) for failure in failures] == [
@@ -116,7 +116,7 @@ async def test_chats_per_account_are_limited_for_concurrent_requests(peers: BusP
 async def test_only_members_read_a_chat(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     failures = [
-        await rejection(peers.edge.request(on.GET_CHAT, GetChat(number, actor)))
+        await rejection(peers.edge.request(GetChat.route, GetChat(number, actor)))
         for number, actor in ((chat, BOB), (ChatId(99), BOB), (ChatId(2**63), BOB), (ChatId(0), BOB))
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] + [ErrorCode.NOT_FOUND] * 3
@@ -127,20 +127,20 @@ async def test_only_members_read_a_chat(peers: BusPeers) -> None:
 
 
 async def open_private(peers: BusPeers, actor: AccountId, account: AccountId) -> ChatOpened:
-    return await peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(account, actor))
+    return await peers.edge.request(OpenPrivateChat.route, OpenPrivateChat(account, actor))
 
 
 async def test_two_accounts_share_one_private_chat(peers: BusPeers) -> None:
     opened = await asyncio.gather(*(open_private(peers, *pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
     assert set(opened) == {ChatOpened(opened[0].chat, (ANN, BOB))}
     number = opened[0].chat
-    view = await peers.edge.request(on.GET_CHAT, GetChat(number, BOB))
+    view = await peers.edge.request(GetChat.route, GetChat(number, BOB))
     assert (view.chat.kind, view.chat.join_policy, sorted(view.members)) == (
         ChatKind.PRIVATE, JoinPolicy.CLOSED, [ANN, BOB]
     )  # fmt: skip
     assert await peers.version(number) == 1
     assert (await peers.changes(number)).pair == (ANN, BOB)
-    entries = await peers.message.request(on.LIST_CHATS, ListChats(BOB))
+    entries = await peers.message.request(ListChats.route, ListChats(BOB))
     assert entries == ChatList([ChatEntry(number, 1, 1, (ANN, BOB))])
     (on_b,) = await peers.wait_for_notices(notify(B))
     assert isinstance(on_b.notice, ChatCreated)
@@ -153,7 +153,7 @@ async def test_invalid_private_chat_is_rejected(peers: BusPeers) -> None:
     codes = [(await rejection(open_private(peers, ANN, account))).code for account in (ANN, CEM, DAN, AccountId(2**63))]
     assert codes == [ErrorCode.INVALID] + [ErrorCode.NOT_FOUND] * 3
     assert (await rejection(open_private(peers, AccountId(0), ANN))).code == ErrorCode.UNAUTHENTICATED
-    assert (await peers.edge.request(on.GET_CHAT, GetChat(before, ANN))).members == [ANN]
+    assert (await peers.edge.request(GetChat.route, GetChat(before, ANN))).members == [ANN]
 
 
 # Renaming
@@ -161,8 +161,8 @@ async def test_invalid_private_chat_is_rejected(peers: BusPeers) -> None:
 
 async def test_rename_notifies_all_members(peers: BusPeers) -> None:
     before = (await peers.create(BOB, CEM, actor=ANN)).chat
-    await peers.edge.request(on.RENAME_CHAT, RenameChat(before.id, "新|名", ANN))
-    after = (await peers.edge.request(on.GET_CHAT, GetChat(before.id, BOB))).chat
+    await peers.edge.request(RenameChat.route, RenameChat(before.id, "新|名", ANN))
+    after = (await peers.edge.request(GetChat.route, GetChat(before.id, BOB))).chat
     assert (after.name, after.version) == ("新|名", before.version)
     assert after.updated > before.updated
     renamed = ChatRenamed(before.id, "新|名", ANN)
@@ -178,7 +178,7 @@ async def test_invalid_rename_is_rejected(peers: BusPeers) -> None:
         RenameChat(ChatId(99), "x", ANN), RenameChat(group, "", ANN), RenameChat(group, "x" * 129, ANN),
         RenameChat(group, "x"),
     ]  # fmt: skip
-    failures = [await rejection(peers.edge.request(on.RENAME_CHAT, attempt)) for attempt in attempts]
+    failures = [await rejection(peers.edge.request(RenameChat.route, attempt)) for attempt in attempts]
     assert [failure.code for failure in failures] == [
         ErrorCode.FORBIDDEN, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND, ErrorCode.INVALID,
         ErrorCode.TOO_LARGE, ErrorCode.UNAUTHENTICATED,
@@ -189,7 +189,7 @@ async def test_invalid_rename_is_rejected(peers: BusPeers) -> None:
 
 
 async def views(peers: BusPeers, actor: AccountId, after: int = 0) -> ChatViews:
-    return await peers.edge.request(on.LIST_CHAT_VIEWS, ListChatViews(ChatId(after), actor))
+    return await peers.edge.request(ListChatViews.route, ListChatViews(ChatId(after), actor))
 
 
 async def test_chats_are_listed_with_profile_summaries(peers: BusPeers) -> None:
@@ -228,8 +228,8 @@ async def test_version_missing_in_redis_is_republished(peers: BusPeers, valkey_s
     chats = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
     valkey_server.flush()
     for chat in chats[:2]:
-        await peers.message.request(on.GET_MEMBERSHIP, GetMembership(chat, unnamed=True))
-    await peers.message.request(on.GET_MEMBERSHIP, GetMembership(chats[2]))
+        await peers.message.request(GetMembership.route, GetMembership(chat, unnamed=True))
+    await peers.message.request(GetMembership.route, GetMembership(chats[2]))
 
     async def named() -> set[ChatId]:
         return set((await peers.presence.lookup(chats=chats)).versions)

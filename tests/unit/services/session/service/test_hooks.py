@@ -4,11 +4,10 @@ import hashlib
 
 import pytest
 
-from shared.contract import subjects as on
 from shared.contract.errors import ErrorCode
 from shared.contract.hooks import CreateHook, DeleteHook, FindHook, FoundHook, ListHooks
 from shared.contract.invitations import CreateLink, JoinByLink, ListLinks
-from shared.contract.session import Ack
+from shared.contract.routes import Ack
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, BusPeers, rejection
 
 
@@ -18,54 +17,54 @@ def digest(secret: str) -> str:
 
 async def test_a_hook_is_found_by_its_secret_alone(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
-    made = await peers.edge.request(on.CREATE_HOOK, CreateHook(chat, "Grafana", ANN))
+    made = await peers.edge.request(CreateHook.route, CreateHook(chat, "Grafana", ANN))
     assert (len(made.secret), len(made.hook)) == (32, 16)
     assert made.secret not in repr(made)
-    found = await peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))
+    found = await peers.edge.request(FindHook.route, FindHook(digest(made.secret)))
     assert found == FoundHook(made.hook, chat, "Grafana", ANN, made.account)
     (requested,) = peers.hook_accounts
     assert (requested.name, requested.maker, requested.signature) == ("Grafana", ANN, f"webhook · {ANN:010d}")
     for other in (made.secret, digest(made.hook), digest("")):
-        assert (await rejection(peers.edge.request(on.FIND_HOOK, FindHook(other)))).code == ErrorCode.NOT_FOUND
-    (listed,) = (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks
+        assert (await rejection(peers.edge.request(FindHook.route, FindHook(other)))).code == ErrorCode.NOT_FOUND
+    (listed,) = (await peers.edge.request(ListHooks.route, ListHooks(chat, ANN))).hooks
     assert (listed.hook, listed.name, listed.by) == (made.hook, "Grafana", ANN)
-    assert await peers.edge.request(on.DELETE_HOOK, DeleteHook(chat, made.hook, ANN)) == Ack()
-    assert (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks == []
+    assert await peers.edge.request(DeleteHook.route, DeleteHook(chat, made.hook, ANN)) == Ack()
+    assert (await peers.edge.request(ListHooks.route, ListHooks(chat, ANN))).hooks == []
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0", "x" * 65, "Dragoman:"])
 async def test_bad_names_are_rejected(peers: BusPeers, name: str) -> None:
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
-    failed = await rejection(peers.edge.request(on.CREATE_HOOK, CreateHook(chat, name, ANN)))
+    failed = await rejection(peers.edge.request(CreateHook.route, CreateHook(chat, name, ANN)))
     assert failed.field == "name"
 
 
 async def test_a_hook_with_a_disabled_account_does_not_post(peers: BusPeers) -> None:
     """Its number is the sender that an operator sees."""
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
-    made = await peers.edge.request(on.CREATE_HOOK, CreateHook(chat, "Grafana", ANN))
+    made = await peers.edge.request(CreateHook.route, CreateHook(chat, "Grafana", ANN))
     peers.inactive = {made.account}
-    found = peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))
+    found = peers.edge.request(FindHook.route, FindHook(digest(made.secret)))
     assert (await rejection(found)).code is ErrorCode.FORBIDDEN
-    (listed,) = (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks
+    (listed,) = (await peers.edge.request(ListHooks.route, ListHooks(chat, ANN))).hooks
     assert listed.paused
     peers.inactive = set()
-    assert (await peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))).account == made.account
+    assert (await peers.edge.request(FindHook.route, FindHook(digest(made.secret)))).account == made.account
 
 
 async def test_what_a_disabled_account_has_made_does_not_act(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN, name="Fruit")).chat.id
-    made = await peers.edge.request(on.CREATE_HOOK, CreateHook(chat, "Grafana", ANN))
-    link = await peers.edge.request(on.CREATE_LINK, CreateLink(chat, actor=ANN))
+    made = await peers.edge.request(CreateHook.route, CreateHook(chat, "Grafana", ANN))
+    link = await peers.edge.request(CreateLink.route, CreateLink(chat, actor=ANN))
     peers.inactive = {ANN}
     assert (
-        await rejection(peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret))))
+        await rejection(peers.edge.request(FindHook.route, FindHook(digest(made.secret))))
     ).code is ErrorCode.FORBIDDEN
-    joined = peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link.link, CEM))
+    joined = peers.edge.request(JoinByLink.route, JoinByLink(link.link, CEM))
     assert (await rejection(joined)).code is ErrorCode.NOT_FOUND
-    (hook,) = (await peers.edge.request(on.LIST_HOOKS, ListHooks(chat, ANN))).hooks
-    (shown,) = (await peers.edge.request(on.LIST_LINKS, ListLinks(chat, ANN))).links
+    (hook,) = (await peers.edge.request(ListHooks.route, ListHooks(chat, ANN))).hooks
+    (shown,) = (await peers.edge.request(ListLinks.route, ListLinks(chat, ANN))).links
     assert (hook.paused, shown.paused) == (True, True)
     peers.inactive = set()
-    assert await peers.edge.request(on.FIND_HOOK, FindHook(digest(made.secret)))
-    assert (await peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link.link, CEM))).chat == chat
+    assert await peers.edge.request(FindHook.route, FindHook(digest(made.secret)))
+    assert (await peers.edge.request(JoinByLink.route, JoinByLink(link.link, CEM))).chat == chat

@@ -6,30 +6,26 @@ import msgspec
 import pytest
 
 from services.session.service import memberships
-from shared.contract import subjects as on
+from shared.contract.contacts import ListRequests, PendingMembership
 from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, JoinedByLink, ListLinks
-from shared.contract.members import AddMembers, ListMembers, MemberList, MemberRole
-from shared.contract.model import JoinPolicy, Role
-from shared.contract.moderation import BanMember, DisbandChat, SetChat, SilenceMember, UnbanMember
-from shared.contract.session import (
+from shared.contract.members import (
     AddMember,
+    AddMembers,
     AnswerMembership,
-    ChatEntry,
-    ChatVersion,
     EndMembership,
-    EnsureProfile,
-    GetChat,
-    ListChats,
-    ListRequests,
+    ListMembers,
+    MemberList,
+    MemberRole,
     MembershipRequested,
-    PendingMembership,
-    RenameChat,
     RequestMembership,
     SetRole,
 )
+from shared.contract.model import JoinPolicy, Role
+from shared.contract.moderation import BanMember, DisbandChat, SetChat, SilenceMember, UnbanMember
+from shared.contract.session import ChatEntry, ChatVersion, EnsureProfile, GetChat, ListChats, RenameChat
 from shared.contract.subjects import notify
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, LOBBY, A, B, BusPeers, rejection
 
@@ -37,23 +33,23 @@ OPEN, APPROVAL = JoinPolicy.OPEN, JoinPolicy.APPROVAL
 
 
 async def apply(peers: BusPeers, actor: AccountId, chat: ChatId, text: str = "hi") -> MembershipRequested:
-    return await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(chat, text, actor))
+    return await peers.edge.request(RequestMembership.route, RequestMembership(chat, text, actor))
 
 
 async def answer(
     peers: BusPeers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True
 ) -> ChatVersion:
-    return await peers.edge.request(on.ANSWER_MEMBERSHIP, AnswerMembership(chat, applicant, accept, actor))
+    return await peers.edge.request(AnswerMembership.route, AnswerMembership(chat, applicant, accept, actor))
 
 
 async def entry(peers: BusPeers, account: AccountId, chat: ChatId) -> ChatEntry | None:
-    found = await peers.message.request(on.LIST_CHATS, ListChats(account))
+    found = await peers.message.request(ListChats.route, ListChats(account))
     return next((one for one in found.entries if one.chat == chat), None)
 
 
 async def log_in(peers: BusPeers, account: AccountId) -> None:
     seed = EnsureProfile(account=account, uuid=f"u{account}", nickname="")
-    await peers.edge.request(on.ENSURE_PROFILE, seed)
+    await peers.edge.request(EnsureProfile.route, seed)
 
 
 async def test_join_is_finished_before_the_reply_and_all_members_notified(peers: BusPeers) -> None:
@@ -76,7 +72,7 @@ async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers:
     peers.heads[chat] = 6
     assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="")
     assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
-    pending = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
+    pending = await peers.edge.request(ListRequests.route, ListRequests(BOB))
     assert pending.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
     (stored,) = await peers.pending_notices(ANN)
@@ -92,11 +88,11 @@ async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers:
 async def test_admin_adds_a_friend(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     add = AddMember(chat, CEM, ANN)
-    assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.FORBIDDEN
+    assert (await rejection(peers.edge.request(AddMember.route, add))).code == ErrorCode.FORBIDDEN
     await peers.befriend(ANN, CEM)
-    await peers.edge.request(on.ADD_MEMBER, add)
+    await peers.edge.request(AddMember.route, add)
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 1)
-    assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
+    assert (await rejection(peers.edge.request(AddMember.route, add))).code == ErrorCode.CONFLICT
 
 
 @pytest.mark.parametrize("at_once", [1, 10])
@@ -110,7 +106,7 @@ async def test_several_are_added_by_one_request(peers: BusPeers, at_once: int, m
     before = len(peers.notices[notify(B)])
     peers.heads[chat] = 4
     add = AddMembers(chat, [CEM, DAN, BOB, AccountId(9), CEM, ANN], ANN)
-    added = await peers.edge.request(on.ADD_MEMBERS, add)
+    added = await peers.edge.request(AddMembers.route, add)
     assert (added.added, added.version) == ([CEM, BOB, ANN], 5)
     codes = {account: failure.code for account, failure in added.rejected.items()}
     assert codes == {DAN: ErrorCode.FORBIDDEN, AccountId(9): ErrorCode.NOT_FOUND}
@@ -123,12 +119,12 @@ async def test_several_are_added_by_one_request(peers: BusPeers, at_once: int, m
         for account, version in ((CEM, 4), (BOB, 5))
     ]
     assert [one.account for one in notices if isinstance(one, MembershipAnswered)] == [CEM, BOB]
-    again = await peers.edge.request(on.ADD_MEMBERS, add)
+    again = await peers.edge.request(AddMembers.route, add)
     assert (again.added, again.version) == ([CEM, BOB, ANN], 5)
     too_many = AddMembers(chat, [AccountId(number) for number in range(1, 102)], ANN)
-    assert (await rejection(peers.edge.request(on.ADD_MEMBERS, too_many))).code == ErrorCode.LIMIT
+    assert (await rejection(peers.edge.request(AddMembers.route, too_many))).code == ErrorCode.LIMIT
     stranger = AddMembers(chat, [BOB], DAN)
-    assert (await rejection(peers.edge.request(on.ADD_MEMBERS, stranger))).code == ErrorCode.FORBIDDEN
+    assert (await rejection(peers.edge.request(AddMembers.route, stranger))).code == ErrorCode.FORBIDDEN
 
 
 async def test_interrupted_additions_are_finished_by_the_same_request(peers: BusPeers) -> None:
@@ -137,11 +133,11 @@ async def test_interrupted_additions_are_finished_by_the_same_request(peers: Bus
         await peers.befriend(ANN, friend)
     add = AddMembers(chat, [BOB, CEM], ANN)
     peers.head_replies_left = 1
-    assert (await rejection(peers.edge.request(on.ADD_MEMBERS, add))).code == ErrorCode.UNAVAILABLE
+    assert (await rejection(peers.edge.request(AddMembers.route, add))).code == ErrorCode.UNAVAILABLE
     assert await entry(peers, BOB, chat) is None
     assert await peers.version(chat) == 3
     peers.head_replies_left, peers.heads[chat] = None, 4
-    replies = await asyncio.gather(*(peers.edge.request(on.ADD_MEMBERS, add) for _ in range(3)))
+    replies = await asyncio.gather(*(peers.edge.request(AddMembers.route, add) for _ in range(3)))
     assert all(one.added == [BOB, CEM] and not one.rejected for one in replies)
     assert [await entry(peers, one, chat) for one in (BOB, CEM)] == [ChatEntry(chat, 5, 5)] * 2
     assert (await peers.changes(chat)).version == 5
@@ -150,29 +146,29 @@ async def test_interrupted_additions_are_finished_by_the_same_request(peers: Bus
 async def test_removed_member_and_remaining_ones_are_notified(peers: BusPeers) -> None:
     """Ann is on node A, Bob on A and B."""
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
-    await peers.edge.request(on.END_MEMBERSHIP, EndMembership(chat, BOB, ANN))
+    await peers.edge.request(EndMembership.route, EndMembership(chat, BOB, ANN))
     assert await peers.version(chat) == (await peers.changes(chat)).version == 2
     assert await entry(peers, BOB, chat) is None
     removed = MembershipChanged(chat, BOB, Role.LEFT, 0, 2, by=ANN)
     assert (await peers.wait_for_notices(notify(A), 2))[1] == Notify(removed, [BOB, ANN])
     assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(removed, [BOB])
-    await peers.edge.request(on.END_MEMBERSHIP, EndMembership(chat, ANN, ANN))
+    await peers.edge.request(EndMembership.route, EndMembership(chat, ANN, ANN))
     left = MembershipChanged(chat, ANN, Role.LEFT, 0, 3, by=ANN)
     assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(left, [ANN])
-    assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, CEM))).chat.owner == CEM
+    assert (await peers.edge.request(GetChat.route, GetChat(chat, CEM))).chat.owner == CEM
 
 
 async def test_new_roles_are_notified(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN)).chat.id
-    await peers.edge.request(on.SET_ROLE, SetRole(chat, BOB, Role.OWNER, ANN))
+    await peers.edge.request(SetRole.route, SetRole(chat, BOB, Role.OWNER, ANN))
     assert await peers.version(chat) == 2
     notices = [one.notice for one in await peers.wait_for_notices(notify(B), 3)]
     assert notices[1:] == [
         MembershipChanged(chat, BOB, Role.OWNER, 1, 2, by=ANN), MembershipChanged(chat, ANN, Role.ADMIN, 1, 2, by=ANN)
     ]  # fmt: skip
-    listed = await peers.edge.request(on.LIST_MEMBERS, ListMembers(chat, actor=ANN))
+    listed = await peers.edge.request(ListMembers.route, ListMembers(chat, actor=ANN))
     assert listed == MemberList([MemberRole(ANN, Role.ADMIN, 0, "n1"), MemberRole(BOB, Role.OWNER, 0, "n2")], version=2)
-    failed = await rejection(peers.edge.request(on.SET_ROLE, SetRole(chat, ANN, Role.LEFT, BOB)))
+    failed = await rejection(peers.edge.request(SetRole.route, SetRole(chat, ANN, Role.LEFT, BOB)))
     assert failed.code == ErrorCode.INVALID
 
 
@@ -181,38 +177,38 @@ async def test_replies_have_the_version_of_the_chat(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN, join_policy=APPROVAL)).chat.id
     request = peers.edge.request
     admin = SetRole(chat, BOB, Role.ADMIN, ANN)
-    assert [(await request(on.SET_ROLE, admin)).version for _ in range(2)] == [2, 2]
+    assert [(await request(SetRole.route, admin)).version for _ in range(2)] == [2, 2]
     await apply(peers, CEM, chat)
     assert await answer(peers, ANN, chat, CEM, accept=False) == ChatVersion(0)
     await apply(peers, CEM, chat)
     assert await answer(peers, ANN, chat, CEM) == ChatVersion(4)
-    assert (await request(on.SILENCE_MEMBER, SilenceMember(chat, CEM, 2**52, ANN))).version == 5
-    assert (await request(on.RENAME_CHAT, RenameChat(chat, "Fruit", ANN))).version == 5
-    assert (await request(on.SET_CHAT, SetChat(chat, topic="Apples", actor=ANN))).version == 5
-    bans = [(await request(on.BAN_MEMBER, BanMember(chat, CEM, actor=ANN))).version for _ in range(2)]
+    assert (await request(SilenceMember.route, SilenceMember(chat, CEM, 2**52, ANN))).version == 5
+    assert (await request(RenameChat.route, RenameChat(chat, "Fruit", ANN))).version == 5
+    assert (await request(SetChat.route, SetChat(chat, topic="Apples", actor=ANN))).version == 5
+    bans = [(await request(BanMember.route, BanMember(chat, CEM, actor=ANN))).version for _ in range(2)]
     assert bans == [6, 6]
-    assert (await request(on.UNBAN_MEMBER, UnbanMember(chat, CEM, ANN))).version == 6
-    assert (await request(on.END_MEMBERSHIP, EndMembership(chat, BOB, BOB))).version == 7
+    assert (await request(UnbanMember.route, UnbanMember(chat, CEM, ANN))).version == 6
+    assert (await request(EndMembership.route, EndMembership(chat, BOB, BOB))).version == 7
     await peers.befriend(ANN, BOB)
-    assert (await request(on.ADD_MEMBER, AddMember(chat, BOB, ANN))).version == 9
-    assert (await request(on.LIST_MEMBERS, ListMembers(chat, actor=ANN))).version == 9
-    assert (await request(on.DISBAND_CHAT, DisbandChat(chat, ANN))).version == 10
+    assert (await request(AddMember.route, AddMember(chat, BOB, ANN))).version == 9
+    assert (await request(ListMembers.route, ListMembers(chat, actor=ANN))).version == 9
+    assert (await request(DisbandChat.route, DisbandChat(chat, ANN))).version == 10
 
 
 async def test_a_join_by_a_link_is_notified(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
     peers.heads[chat] = 4
-    link = (await peers.edge.request(on.CREATE_LINK, CreateLink(chat, actor=ANN))).link
+    link = (await peers.edge.request(CreateLink.route, CreateLink(chat, actor=ANN))).link
     assert len(link) == 22
-    assert await peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit", 3)
+    assert await peers.edge.request(JoinByLink.route, JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit", 3)
     assert await entry(peers, BOB, chat) == ChatEntry(chat, 5, 5)
-    await peers.edge.request(on.DELETE_LINK, DeleteLink(chat, link, ANN))
-    assert (await peers.edge.request(on.LIST_LINKS, ListLinks(chat, ANN))).links == []
-    failed = await rejection(peers.edge.request(on.JOIN_BY_LINK, JoinByLink(link, CEM)))
+    await peers.edge.request(DeleteLink.route, DeleteLink(chat, link, ANN))
+    assert (await peers.edge.request(ListLinks.route, ListLinks(chat, ANN))).links == []
+    failed = await rejection(peers.edge.request(JoinByLink.route, JoinByLink(link, CEM)))
     assert failed.code == ErrorCode.NOT_FOUND
     for request in (JoinByLink("x" * 65, CEM), JoinByLink("\0", CEM)):
-        assert (await rejection(peers.edge.request(on.JOIN_BY_LINK, request))).field == "link"
-    invalid = await rejection(peers.edge.request(on.CREATE_LINK, CreateLink(chat, -1, actor=ANN)))
+        assert (await rejection(peers.edge.request(JoinByLink.route, request))).field == "link"
+    invalid = await rejection(peers.edge.request(CreateLink.route, CreateLink(chat, -1, actor=ANN)))
     assert invalid.code == ErrorCode.INVALID
 
 
@@ -261,4 +257,4 @@ async def test_invalid_membership_request_is_rejected(peers: BusPeers) -> None:
         (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
     ]
     for request, code in rejected:
-        assert (await rejection(peers.edge.request(on.REQUEST_MEMBERSHIP, request))).code == code
+        assert (await rejection(peers.edge.request(RequestMembership.route, request))).code == code

@@ -18,6 +18,7 @@ from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode
 from shared.contract.events import OutgoingHooksDue
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.members import EndMembership, SetRole
 from shared.contract.model import Message, Role, Text
 from shared.contract.outgoing_hooks import (
     CreatedOutgoingHook,
@@ -28,7 +29,6 @@ from shared.contract.outgoing_hooks import (
     OutgoingHookView,
     ReplayOutgoingHook,
 )
-from shared.contract.session import EndMembership, SetRole
 from shared.settings import LimitsSettings, OutgoingHookSettings, Settings
 from tests.support.hook_receiver import HookReceiver, Received
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
@@ -88,12 +88,12 @@ class HookedRoom:
         await peers.register(ANN, BOB)
         chat = (await peers.create(ANN, actor=BOB, name="Fruit")).chat.id
         peers.heads[chat] = CHAT_FOUNDED_AT
-        await peers.edge.request(on.SET_ROLE, SetRole(chat, ANN, Role.ADMIN, BOB))
+        await peers.edge.request(SetRole.route, SetRole(chat, ANN, Role.ADMIN, BOB))
         return cls(peers, chat)
 
     async def create(self, endpoint: str, actor: AccountId = BOB) -> CreatedOutgoingHook:
         request = CreateOutgoingHook(self.chat, "Archive", endpoint, actor)
-        return await self.peers.edge.request(on.CREATE_OUTGOING_HOOK, request)
+        return await self.peers.edge.request(CreateOutgoingHook.route, request)
 
     def commit(self, index: int) -> None:
         body = pack_segments((Text(f"text {index}"),))
@@ -110,7 +110,7 @@ class HookedRoom:
         await self.peers.message.publish_event(on.OUTGOING_HOOKS_DUE, event, key=secrets.token_hex(8))
 
     async def hooks(self) -> list[OutgoingHookView]:
-        return (await self.peers.edge.request(on.LIST_OUTGOING_HOOKS, ListOutgoingHooks(self.chat, BOB))).hooks
+        return (await self.peers.edge.request(ListOutgoingHooks.route, ListOutgoingHooks(self.chat, BOB))).hooks
 
     async def hook(self) -> OutgoingHookView:
         (hook,) = await self.hooks()
@@ -158,7 +158,7 @@ async def test_message_learns_of_the_first_hook(peers: BusPeers, settings: Setti
         assert (before.outgoing_hooks, after.outgoing_hooks) == (False, True)
         assert (await peers.version(room.chat), after.version) == (before.version + 1, before.version + 1)
         delete = DeleteOutgoingHook(room.chat, made.hook, ANN)
-        await peers.edge.request(on.DELETE_OUTGOING_HOOK, delete)
+        await peers.edge.request(DeleteOutgoingHook.route, delete)
         assert not (await peers.changes(room.chat)).outgoing_hooks
 
 
@@ -367,7 +367,7 @@ async def test_a_hook_that_is_replayed_has_one_turn_at_a_time(
             made = await room.create(slow.url())
             await room.post(4)
             await asyncio.to_thread(slow.begun.wait)
-            await peers.edge.request(on.REPLAY_OUTGOING_HOOK, ReplayOutgoingHook(room.chat, made.hook, 4, ANN))
+            await peers.edge.request(ReplayOutgoingHook.route, ReplayOutgoingHook(room.chat, made.hook, 4, ANN))
             slow.begun.clear()
             await room.create(receiver.url())
             await room.post(5)
@@ -386,13 +386,13 @@ async def test_messages_are_posted_again(peers: BusPeers, settings: Settings, re
         await room.post(4)
         await wait(receiver, 4)
         replay = ReplayOutgoingHook(room.chat, made.hook, 2, ANN)
-        assert (await peers.edge.request(on.REPLAY_OUTGOING_HOOK, replay)).next == 2
+        assert (await peers.edge.request(ReplayOutgoingHook.route, replay)).next == 2
         received = await asyncio.to_thread(receiver.wait, lambda received: len(received) == 4)
         assert numbers(received) == [4, 2, 3, 4]
         assert received[0].number == received[3].number
         for index, code in ((0, ErrorCode.INVALID), (-1, ErrorCode.INVALID)):
             bad = ReplayOutgoingHook(room.chat, made.hook, index, ANN)
-            assert (await rejection(peers.edge.request(on.REPLAY_OUTGOING_HOOK, bad))).code is code
+            assert (await rejection(peers.edge.request(ReplayOutgoingHook.route, bad))).code is code
 
 
 async def test_a_hook_ends_with_the_membership_of_its_maker(
@@ -403,7 +403,7 @@ async def test_a_hook_ends_with_the_membership_of_its_maker(
         await room.create(receiver.url())
         await room.post(4)
         await room.wait(lambda hook: hook.next == 5)
-        await peers.edge.request(on.END_MEMBERSHIP, EndMembership(room.chat, BOB, BOB))
+        await peers.edge.request(EndMembership.route, EndMembership(room.chat, BOB, BOB))
         other = (await peers.create(actor=ANN, name="Other")).chat.id
         peers.heads[other] = 0
         later = HookedRoom(peers, other)
@@ -431,7 +431,7 @@ async def test_a_hook_that_ends_during_its_turn_posts_nothing_more(
             room.commit(index)
         await room.post(6)
         await asyncio.to_thread(receiver.begun.wait)
-        await peers.edge.request(on.END_MEMBERSHIP, EndMembership(room.chat, BOB, BOB))
+        await peers.edge.request(EndMembership.route, EndMembership(room.chat, BOB, BOB))
         release.set()
         await room.create(receiver.url(path="/later"), ANN)
         await room.post(7)
@@ -456,7 +456,7 @@ async def test_a_hook_posts_while_its_maker_may_act(
             peers.inactive = set() if is_granted else {ANN}
         else:
             role = Role.ADMIN if is_granted else Role.MEMBER
-            await peers.edge.request(on.SET_ROLE, SetRole(room.chat, ANN, role, BOB))
+            await peers.edge.request(SetRole.route, SetRole(room.chat, ANN, role, BOB))
 
     receiver.status_of = delay
     async with running_service(with_hooks(settings)):

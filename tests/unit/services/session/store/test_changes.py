@@ -16,9 +16,9 @@ from services.session.store import account_removal, additions, chats, membership
 from services.session.tables import chat, friendship, member
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.members import AddMembers
+from shared.contract.members import AddMembers, RequestMembership
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.session import CreateChat, GetMembership, Member, RequestMembership
+from shared.contract.session import CreateChat, GetMembership, Member
 from shared.database import make_engine
 from shared.settings import LimitsSettings
 from tests.support.databases import create_tables

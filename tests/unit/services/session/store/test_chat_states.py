@@ -9,8 +9,7 @@ from services.session.store import chats, mutes, profiles
 from services.session.store.chat_states import list_chats_with_states
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.mutes import MuteChat
-from shared.contract.session import ChatList
+from shared.contract.session import ChatList, MuteChat
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, StoreHarness
 
 Action = Callable[[StoreHarness, ChatId], Awaitable[object]]

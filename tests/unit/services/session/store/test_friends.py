@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from services.session.store import friends
+from shared.contract.contacts import EndFriendship, PendingFriendship, PendingMembership, Requests
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notice
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
-from shared.contract.session import EndFriendship, PendingFriendship, PendingMembership, Requests
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 

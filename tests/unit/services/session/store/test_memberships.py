@@ -10,11 +10,12 @@ from services.session.domain import LOBBY
 from services.session.store import chats
 from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
 from shared.contract import edge
+from shared.contract.contacts import PendingMembership
 from shared.contract.edge import MembershipAnswered, Notice, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.session import ChatEntry, ChatList, Member, PendingMembership
+from shared.contract.session import ChatEntry, ChatList, Member
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 

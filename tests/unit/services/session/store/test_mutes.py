@@ -9,7 +9,7 @@ from services.session.store import mutes, views
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
-from shared.contract.mutes import Mute, MuteChat
+from shared.contract.session import Mute, MuteChat
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, StoreHarness, rejection
 
 NO_CHAT = ChatId(99)

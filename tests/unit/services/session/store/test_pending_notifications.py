@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from services.session.store import pending_notifications
+from shared.contract.contacts import PendingNotice
 from shared.contract.edge import FriendshipAnswered, Notice
 from shared.contract.ids import AccountId
-from shared.contract.session import PendingNotice
 from tests.unit.services.session.store_harness import ANN, BOB, StoreHarness
 
 _DAY_MS = 24 * 3600 * 1000

@@ -1,14 +1,13 @@
 """What becomes of a command whose service is killed: each writing operation has a decision."""
 
 import json
-from typing import get_args
 
-from services.edge.canonical.commands import READING, Command
+from services.edge.canonical.commands import Command, has_effect
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.native import Native
 from services.edge.dialects.native.operations import BY_NAME
-from services.edge.handlers.forwarding import ForwardedCommand, Making
 from shared.contract.ids import AccountId
+from shared.contract.routes import Forwarded
 from shared.settings import LimitsSettings
 from tests.vectors import load
 
@@ -38,8 +37,8 @@ def command_of(operation: str) -> Command | None:
 
 def test_every_writing_operation_has_a_decision() -> None:
     commands = {name: command_of(name) for name in BY_NAME}
-    writing = {name for name, one in commands.items() if one is not None and not isinstance(one, READING)}
-    forwarded = {name for name in writing if isinstance(commands[name], get_args(ForwardedCommand))}
+    writing = {name for name, one in commands.items() if one is not None and has_effect(one)}
+    forwarded = {name for name in writing if isinstance(commands[name], Forwarded)}
     others = (UNDER_A_NONCE_OF_THE_MESSAGE, SET_A_STATE, CARRIED_OUT_ONCE_BY_AUTH)
     assert writing - forwarded == set().union(*others)
     assert sum(map(len, others)) == len(writing - forwarded)
@@ -47,5 +46,6 @@ def test_every_writing_operation_has_a_decision() -> None:
 
 def test_what_makes_something_takes_a_nonce_of_the_client() -> None:
     named = {name for name, one in BY_NAME.items() if "nonce" in one.parameters.__struct_fields__}
-    made = {name for name in BY_NAME if isinstance(command_of(name), get_args(Making))}
+    commands = {name: command_of(name) for name in BY_NAME}
+    made = {name for name, one in commands.items() if isinstance(one, Forwarded) and hasattr(one, "nonce")}
     assert named == made | {"create_bot", "create_bot_token"} | UNDER_A_NONCE_OF_THE_MESSAGE

@@ -9,15 +9,11 @@ from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
 from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.body import pack_segments
+from shared.contract.contacts import PendingFriendship, PendingMembership, RequestFriendship
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.members import RequestMembership
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Text
-from shared.contract.session import (
-    ChatView,
-    PendingFriendship,
-    PendingMembership,
-    RequestFriendship,
-    RequestMembership,
-)
+from shared.contract.session import ChatView
 from shared.settings import LimitsSettings
 
 ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)

@@ -14,7 +14,7 @@ from services.edge.dialects.service_code.errors import STATES, error_reply
 from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.session import RequestMembership
+from shared.contract.members import RequestMembership
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
