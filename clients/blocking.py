@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
 from clients import address
-from clients.codec.base import ClientAccount, ClientRequest, Codec
+from clients.codec.base import ClientRequest, Codec
 from clients.codec.events import ClientEvent, ReplyKind, ServerReply
 from clients.errors import ConnectionEnded, Unreachable
 from clients.pending import UnansweredRequests, check, no_reply
@@ -195,7 +195,6 @@ class BlockingClient:
     def __init__(self, connection: BlockingConnection, codec: Codec) -> None:
         self.connection = connection
         self.codec = codec
-        self.account = ClientAccount()
         self.pending: deque[Received] = deque()
         self._unanswered = UnansweredRequests[Future[ServerReply]](codec)
         self._lock = threading.Lock()
@@ -242,8 +241,3 @@ class BlockingClient:
             if not isinstance(received.event, ServerReply):
                 self.pending.append(received)
         return check(request, future.result())
-
-    def entered(self, reply: ServerReply) -> None:
-        """Note what the reply to a registration or login says about the account."""
-        self.account.number = reply.number or self.account.number
-        self.account.token = reply.token or self.account.token
