@@ -320,7 +320,9 @@ def _http(
     programs = ProgramInterface(operations, HttpHooks(hooks.post, settings.limits))
     access = UploadAccess(verifier.check_with_scopes, settings)
     files = MediaInterface(
-        Downloads(media.service), HttpUploads(media.service, access), HttpResumableUploads(media.resumable, access)
+        Downloads(media.service),
+        HttpUploads(media.service, media.resumable, access),
+        HttpResumableUploads(media.resumable, access),
     )
     confirm_button = settings.verification.confirm_button
     links = VerificationLinks(_open_verification(bus), _describe_verification(bus), confirm_button, settings.language)

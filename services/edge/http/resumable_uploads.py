@@ -11,7 +11,7 @@ from services.edge.http import tus
 from services.edge.http.request import body_length, pieces_of
 from services.edge.http.responses import json_response, not_allowed
 from services.edge.http.tus import Checksum, TusError
-from services.edge.http.uploads import UploadAccess, Uploader, UploadReply, media_path, upload_error
+from services.edge.http.uploads import UploadAccess, Uploader, UploadReply, media_path, nonce_in, upload_error
 from services.edge.media import Upload
 from services.edge.media.resumable import PART_BYTES, ResumableUpload, ResumableUploads
 from shared.contract.errors import ErrorCode, RequestError
@@ -43,7 +43,7 @@ class HttpResumableUploads:
 
     async def _respond(self, request: Request, id: str) -> Response:
         method = request.headers.get("x-http-method-override", request.method).upper()
-        self._access.admit_address(request)
+        query = self._access.admit_address(request).query
         if method == "OPTIONS":
             return _empty(tus.abilities(self._access.file_bytes))
         allowed = _CONTINUATION if id else _CREATION
@@ -52,7 +52,7 @@ class HttpResumableUploads:
         tus.check_version(request.headers)
         uploader = await self._access.admit(request)
         if method == "POST":
-            return await self._create(request, uploader)
+            return await self._create(request, uploader, nonce_in(query))
         upload = await self._uploads.find(uploader.account, id)
         if upload is None:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such upload")
@@ -65,16 +65,17 @@ class HttpResumableUploads:
             return _empty({})
         return _empty(_state(upload) | _description(upload), 200)
 
-    async def _create(self, request: Request, uploader: Uploader) -> Response:
+    async def _create(self, request: Request, uploader: Uploader, nonce: str) -> Response:
         length, metadata = tus.parse_length(request.headers), tus.parse_metadata(request.headers)
         self._access.check_size(length)
         has_body = body_length(request.headers) != 0
         if has_body:
             self._check_body(request)
         with self._access.slot(uploader):
-            upload = await self._uploads.create(uploader.account, length, metadata.name, metadata.header)
-            if has_body or not length:
-                upload = await self._receive_first(request, uploader, upload)
+            upload = await self._uploads.create(uploader.account, length, metadata.name, metadata.header, nonce)
+            if upload.offset == 0 and upload.record.media is None and (has_body or not length):
+                receive = self._receive if nonce else self._receive_first
+                upload = await receive(request, uploader, upload)
         headers = {"Location": f"/media/uploads/{upload.id}", **_state(upload)}
         return self._finished(request, upload, 201, headers) or _empty(headers, 201)
 

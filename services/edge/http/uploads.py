@@ -1,5 +1,5 @@
-"""HTTP uploads of pictures and files: `POST /media?name=…`, with a login's token as bearer token. Who may upload, and
-how fast, is the same for resumable uploads."""
+"""HTTP uploads of pictures and files: `POST /media?name=…&nonce=…`, with a login's token as bearer token. Who may
+upload, and how fast, is the same for resumable uploads."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,11 +18,14 @@ from services.edge.http.request import CheckToken, bearer_token, body_length, ha
 from services.edge.http.responses import STATUS, json_response
 from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import media_kind
+from services.edge.media.resumable import ResumableUploads
 from shared.contract.bots import TokenScope
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Media
 from shared.settings import Settings
+
+_NONCE_CHARACTERS = 64
 
 
 class UnsupportedBody(RequestError):
@@ -109,8 +112,9 @@ class UploadReply(msgspec.Struct):
 
 
 class HttpUploads:
-    def __init__(self, media: MediaService, access: UploadAccess) -> None:
+    def __init__(self, media: MediaService, resumable: ResumableUploads, access: UploadAccess) -> None:
         self._media = media
+        self._resumable = resumable
         self._access = access
 
     async def respond(self, request: Request) -> Response:
@@ -131,7 +135,9 @@ class HttpUploads:
             raise RequestError(ErrorCode.INVALID, "the file is the body of the request")
         self._access.check_body(request)
         self._access.check_size(length or 0)
-        await self._media.check_quota(uploader.account)
+        nonce = nonce_in(handshake.query)
+        if not nonce or not await self._resumable.has_stored(uploader.account, nonce):
+            await self._media.check_quota(uploader.account)
         with self._access.slot(uploader):
             upload = self._media.start_upload(uploader.account)
             try:
@@ -139,13 +145,23 @@ class HttpUploads:
                     if data:
                         await upload.write(data)
                 await self._access.check(uploader)  # it may have been revoked during the upload
-                return await self._store(upload, handshake.query, uploader.account)
+                return await self._store(upload, handshake.query, uploader.account, nonce)
             finally:
                 upload.drop()
 
-    async def _store(self, upload: Upload, query: str, account: AccountId) -> Media:
+    async def _store(self, upload: Upload, query: str, account: AccountId, nonce: str) -> Media:
         name = parse_qs(query).get("name", [""])[0]
+        if nonce:
+            return await self._resumable.store_once(account, nonce, upload, name)
         return await self._media.store(upload, media_kind(upload.head), name, account=account)
+
+
+def nonce_in(query: str) -> str:
+    """By which a client repeats an upload; empty: it has none. Raises RequestError."""
+    nonce = parse_qs(query).get("nonce", [""])[0]
+    if len(nonce) > _NONCE_CHARACTERS:
+        raise RequestError(ErrorCode.INVALID, f"a nonce has at most {_NONCE_CHARACTERS} characters", "nonce")
+    return nonce
 
 
 def media_path(media: Media) -> str:

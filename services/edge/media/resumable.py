@@ -5,6 +5,7 @@ same offset, on any edges, one alone succeeds, and the parts have neither gaps n
 """
 
 import asyncio
+import hashlib
 import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -31,6 +32,7 @@ PART_BYTES = 8 * 1024 * 1024
 _MAX_PARTS = 10_000
 _DAY_MS = 86_400_000
 _ID = re.compile(r"[0-9a-f]{32}")
+_NONCE_USED = "another upload of yours has this nonce"
 
 
 class UploadRecord(msgspec.Struct, frozen=True):
@@ -79,14 +81,20 @@ class ResumableUploads:
         self._life_ms = int(settings.media.unfinished_days * _DAY_MS)
         self._limit = settings.limits.unfinished_uploads
 
-    async def create(self, account: AccountId, length: int, name: str, metadata: str) -> ResumableUpload:
-        """Raises RequestError (LIMIT) for too many uploads of the account, or more bytes than its quota. It counts once
-        its own record is there: of uploads that are created at once, on any edges, each sees the others."""
-        id, record = secrets.token_hex(16), UploadRecord(account, length, name, metadata, self._now())
+    async def create(self, account: AccountId, length: int, name: str, metadata: str, nonce: str) -> ResumableUpload:
+        """With a `nonce`, a repetition gets the first one. Raises RequestError: LIMIT for too many uploads of the
+        account, or more bytes than its quota, CONFLICT for another upload under the nonce. It counts once its own
+        record is there: of uploads that are created at once, on any edges, each sees the others."""
+        id = _id_under(account, nonce) if nonce else secrets.token_hex(16)
+        record = UploadRecord(account, length, name, metadata, self._now())
         upload = self._upload(id, record)
+        if nonce and (first := await self.find(account, id)) is not None:
+            return _same(first, record)
         with self._failures.reported("keep"):
             async with asyncio.timeout(self._seconds):
-                await self._store.write(f"uploads/{account}/{id}", msgspec.json.encode(record))
+                is_new = await self._store.create(f"uploads/{account}/{id}", msgspec.json.encode(record))
+        if not is_new:
+            return _same(await self.find(account, id) or upload, record)
         try:
             await self._check_limits(account)
         except RequestError:
@@ -94,6 +102,28 @@ class ResumableUploads:
                 await self.remove(upload)
             raise
         return upload
+
+    async def has_stored(self, account: AccountId, nonce: str) -> bool:
+        """Whether there is an upload under this nonce."""
+        return await self.find(account, _id_under(account, nonce)) is not None
+
+    async def store_once(self, account: AccountId, nonce: str, whole: Upload, name: str) -> Media:
+        """Store a file that has arrived in one request. Raises RequestError (CONFLICT) for another file under the
+        nonce. The upload ends here."""
+        record = UploadRecord(account, whole.size, name, "", self._now())
+        upload = self._upload(_id_under(account, nonce), record)
+        try:
+            if (first := await self.find(account, upload.id)) is not None:
+                with self._failures.reported("keep"):
+                    _, sha256 = await whole.finish()
+                return _same_file(first.record, record, sha256)
+            media = await self._media.store(whole, media_kind(whole.head), name, account=account)
+        finally:
+            whole.drop()
+        claimed = await self._claim(upload, replace(record, media=media))
+        if claimed.media != media:
+            await self._media.discard(media.id)
+        return _same_file(claimed, record, media.sha256)
 
     async def find(self, account: AccountId, id: str) -> ResumableUpload | None:
         """An upload of this account, which may have expired."""
@@ -250,6 +280,24 @@ class ResumableUploads:
         with self._failures.reported("read"):
             async with asyncio.timeout(self._seconds):
                 return await anext(chunks, None)
+
+
+def _id_under(account: AccountId, nonce: str) -> str:
+    """Of the upload that the account has given this nonce: the same one at each edge. The file's own address cannot be
+    guessed from it."""
+    return hashlib.sha256(f"{account} {nonce}".encode()).hexdigest()[:32]
+
+
+def _same(first: ResumableUpload, record: UploadRecord) -> ResumableUpload:
+    if (first.record.length, first.record.metadata) != (record.length, record.metadata):
+        raise RequestError(ErrorCode.CONFLICT, _NONCE_USED, "nonce")
+    return first
+
+
+def _same_file(first: UploadRecord, record: UploadRecord, sha256: str) -> Media:
+    if first.media is None or (first.name, first.media.sha256) != (record.name, sha256):
+        raise RequestError(ErrorCode.CONFLICT, _NONCE_USED, "nonce")
+    return first.media
 
 
 def contiguous(stored: Iterable[StoredKey]) -> list[StoredKey]:

@@ -173,7 +173,9 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     sockets = client_sockets(settings.edge, settings.limits)
     app = HttpApp(
         VerificationLinks(no_link, no_requester),
-        MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
+        MediaInterface(
+            Downloads(media), HttpUploads(media, resumable, access), HttpResumableUploads(resumable, access)
+        ),
         ProgramInterface(
             operations := HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets),
             HttpHooks((hooks := FakeHooks()).post, settings.limits),

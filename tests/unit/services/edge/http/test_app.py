@@ -70,7 +70,9 @@ def app(
     resumable = ResumableUploads(store, media, settings, metrics, MediaQuota(FakeCounters(), settings.media))
     return HttpApp(
         VerificationLinks(links.open, links.describe, confirm_button, language),
-        MediaInterface(Downloads(media), HttpUploads(media, access), HttpResumableUploads(resumable, access)),
+        MediaInterface(
+            Downloads(media), HttpUploads(media, resumable, access), HttpResumableUploads(resumable, access)
+        ),
         ProgramInterface(
             HttpOperations(RecordingEndpoint(), (), check, settings, client_sockets(settings.edge, settings.limits)),
             HttpHooks(FakeHooks().post, settings.limits),

@@ -121,6 +121,23 @@ async def test_a_file_in_two_requests(site: HttpSite) -> None:
     await until_temporary_files(site, 0)
 
 
+async def test_an_upload_under_a_nonce_is_created_once(site: HttpSite) -> None:
+    async def repeated(length: int = len(PNG), body: bytes = b"", **headers: str) -> HttpReply:
+        named = headers_of(Upload_Length=str(length), Upload_Metadata=NAME) | headers
+        return await site.fetch("POST", "/media/uploads?nonce=n1", body, **named)
+
+    replies = await asyncio.gather(repeated(), repeated())
+    assert {(reply.status, reply.headers["upload-offset"]) for reply in replies} == {(201, "0")}
+    [path] = {reply.headers["location"] for reply in replies}
+    await patch(site, path, 0, PNG[:HALF])
+    again = await repeated(body=PNG[:HALF], Content_Type=OCTETS)
+    assert (again.status, again.headers["location"], again.headers["upload-offset"]) == (201, path, str(HALF))
+    stored = json.loads((await patch(site, path, HALF, PNG[HALF:], Accept="application/json")).body)
+    finished = await repeated()
+    assert (finished.headers["location"], json.loads(finished.body)["id"]) == (path, stored["id"])
+    assert error_code(await repeated(length=7), 409) == "conflict"
+
+
 async def test_a_finished_upload_names_its_file_again(site: HttpSite) -> None:
     """The response to the last request may have been lost."""
     path = await created(site, len(PNG))

@@ -62,6 +62,17 @@ async def test_a_picture(site: HttpSite) -> None:
     await until_temporary_files(site, 0)
 
 
+async def test_a_file_under_a_nonce_is_stored_once(site: HttpSite) -> None:
+    both = await asyncio.gather(*(site.post(PNG, "?name=a.png&nonce=n1") for _ in range(2)))
+    again = await site.post(PNG, "?name=a.png&nonce=n1")
+    assert {(reply.status, reply.body) for reply in (*both, again)} == {(201, again.body)}
+    for body, query in ((b"other", "?name=a.png&nonce=n1"), (PNG, "?name=b.png&nonce=n1")):
+        other = await site.post(body, query)
+        assert (other.status, error_code(other)) == (409, "conflict")
+    assert (await site.post(b"other", "?nonce=n2")).status == 201
+    assert error_code(await site.post(PNG, "?nonce=" + "n" * 65)) == "invalid"
+
+
 async def test_a_file_in_chunks_without_a_name(site: HttpSite) -> None:
     body = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
     reply = await site.post(body, Transfer_Encoding="chunked")
