@@ -34,7 +34,8 @@ def once(
 ) -> Callable[[sa.Connection], T]:
     """The step of the request that is handled now. It raises RequestError if another request has had this nonce.
     `table`: with the columns `nonce`, which is its key, `created` (Unix milliseconds) and `result`. `kinds`: the types
-    that the result may have. `part`: tells the steps of a request with several of them apart."""
+    that the result may have. Replicas of the version before read them: tests/unit/shared/test_stored_results.py has the
+    rule. `part`: tells the steps of a request with several of them apart."""
     if not request_nonce.get():
         return step
     return partial(_run, table=table, step=step, kinds=kinds, attempt=_attempt(part))
@@ -99,4 +100,6 @@ def _decode(stored: bytes, kinds: tuple[Any, ...], content: bytes) -> Any:
     position, result, first = msgspec.msgpack.decode(stored, type=tuple[int, msgspec.Raw, bytes])
     if first != content:
         raise RequestError.from_failure(NONCE_USED)
+    if position >= len(kinds):
+        raise RequestError(ErrorCode.UNAVAILABLE, "a newer version has carried this command out, please try again")
     return msgspec.msgpack.decode(result, type=kinds[position])
