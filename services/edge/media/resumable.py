@@ -81,7 +81,9 @@ class ResumableUploads:
         self._life_ms = int(settings.media.unfinished_days * _DAY_MS)
         self._limit = settings.limits.unfinished_uploads
 
-    async def create(self, account: AccountId, length: int, name: str, metadata: str, nonce: str = "") -> ResumableUpload:
+    async def create(
+        self, account: AccountId, length: int, name: str, metadata: str, nonce: str = ""
+    ) -> ResumableUpload:
         """With a `nonce`, a repetition gets the first one. Raises RequestError: LIMIT for too many uploads of the
         account, or more bytes than its quota, CONFLICT for another upload under the nonce. It counts once its own
         record is there: of uploads that are created at once, on any edges, each sees the others."""
