@@ -107,12 +107,6 @@ async def test_invalid_new_chat_is_rejected(peers: BusPeers) -> None:
     assert await peers.chats(ANN) == []
 
 
-async def test_chats_per_account_are_limited_for_concurrent_requests(peers: BusPeers) -> None:
-    attempts = await asyncio.gather(*(peers.create(BOB, actor=ANN) for _ in range(8)), return_exceptions=True)
-    assert sum(isinstance(attempt, ChatView) for attempt in attempts) == 3
-    assert (await rejection(peers.create(actor=ANN))).code == ErrorCode.LIMIT
-
-
 async def test_only_members_read_a_chat(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     failures = [

@@ -85,16 +85,6 @@ async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers:
     assert (await rejection(answer(peers, BOB, chat, ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_admin_adds_a_friend(peers: BusPeers) -> None:
-    chat = (await peers.create(actor=ANN)).chat.id
-    add = AddMember(chat, CEM, ANN)
-    assert (await rejection(peers.edge.request(AddMember.route, add))).code == ErrorCode.FORBIDDEN
-    await peers.befriend(ANN, CEM)
-    await peers.edge.request(AddMember.route, add)
-    assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 1)
-    assert (await rejection(peers.edge.request(AddMember.route, add))).code == ErrorCode.CONFLICT
-
-
 @pytest.mark.parametrize("at_once", [1, 10])
 async def test_several_are_added_by_one_request(peers: BusPeers, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dan is no friend, and account 9 is none at all. `at_once`: joins that are finished by one transaction."""

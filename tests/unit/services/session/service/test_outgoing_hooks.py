@@ -395,25 +395,6 @@ async def test_messages_are_posted_again(peers: BusPeers, settings: Settings, re
             assert (await rejection(peers.edge.request(ReplayOutgoingHook.route, bad))).code is code
 
 
-async def test_a_hook_ends_with_the_membership_of_its_maker(
-    peers: BusPeers, settings: Settings, receiver: HookReceiver
-) -> None:
-    async with running_service(with_hooks(settings)):
-        room = await HookedRoom.found(peers)
-        await room.create(receiver.url())
-        await room.post(4)
-        await room.wait(lambda hook: hook.next == 5)
-        await peers.edge.request(EndMembership.route, EndMembership(room.chat, BOB, BOB))
-        other = (await peers.create(actor=ANN, name="Other")).chat.id
-        peers.heads[other] = 0
-        later = HookedRoom(peers, other)
-        await later.create(receiver.url(path="/later"), ANN)
-        await room.post(5)
-        await later.post(1)
-        await asyncio.to_thread(receiver.wait, lambda received: received[-1].path == "/later")
-        assert [one.path for one in receiver.received] == ["/listen?key=1", "/later"]
-
-
 async def test_a_hook_that_ends_during_its_turn_posts_nothing_more(
     peers: BusPeers, settings: Settings, receiver: HookReceiver
 ) -> None:

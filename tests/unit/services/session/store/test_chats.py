@@ -13,7 +13,7 @@ from shared.contract.edge import MembershipAnswered, Notice
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
-from shared.contract.session import ChangeTimes, ChatEntry, ChatList, CreateChat, Member
+from shared.contract.session import ChatEntry, ChatList, CreateChat, Member
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 
@@ -247,21 +247,6 @@ async def test_a_new_setting_changes_times_but_not_the_version(store: StoreHarne
     assert [(await store.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 2, NOW + 2, NOW]
     assert (await store.database.write(partial(changed, broadcast_from=2))).members is None
     assert (await store.profile(ANN)).private_updated == NOW + 2
-
-
-async def test_new_times_of_edits_and_recalls_have_a_version(store: StoreHarness) -> None:
-    """By which the message service knows them."""
-    await store.add_profiles(ANN, BOB)
-    chat = await store.create_group(ANN, BOB)
-    for version, times in enumerate((ChangeTimes(), ChangeTimes(60), ChangeTimes(60, 0), ChangeTimes(None, 0)), 1):
-        if version > 1:
-            values = {"edit_seconds": times.edit, "recall_seconds": times.recall}
-            changed = partial(chats.set_chat, number=chat.id, actor=ANN, values=values, now=NOW, broadcast_from=3)
-            assert (await store.database.write(changed)).chat.version == version
-        page = await store.changes(chat.id, since=version - 1)
-        assert (page.version, page.change_times) == (version, times)
-        after = await store.chat(chat.id, BOB)
-        assert ChangeTimes(after.edit_seconds, after.recall_seconds) == times
 
 
 async def test_joining_follows_the_policy_of_the_group(populated: StoreHarness) -> None:
