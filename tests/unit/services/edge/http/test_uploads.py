@@ -180,6 +180,17 @@ async def test_a_body_that_is_not_the_file_itself(site: HttpSite, headers: dict[
     assert word in json.loads(reply.body)["text"]
 
 
+@pytest.mark.parametrize("name", ["Transfer-Encoding", "Content-Encoding"])
+async def test_a_coding_may_be_in_a_header_of_its_own(site: HttpSite, name: str) -> None:
+    head = request("POST", "/media", b"", Transfer_Encoding="chunked", Authorization="Bearer token-1")
+    async with await RawPeer.dial(site.port) as peer:
+        plain = b"" if name == "Transfer-Encoding" else b"Content-Encoding: identity\r\n"
+        peer.send(
+            head.replace(b"Transfer-", b"%b: gzip\r\n%bTransfer-" % (name.encode(), plain), 1), b"1\r\nx\r\n0\r\n\r\n"
+        )
+        assert (await head_of(peer)).status == 415
+
+
 async def test_a_compressed_file_is_a_file(site: HttpSite) -> None:
     reply = await site.post(gzip.compress(b"x"), Content_Type="application/gzip", Content_Encoding="identity")
     assert (reply.status, json.loads(reply.body)["mime"]) == (201, "application/gzip")
