@@ -182,7 +182,8 @@ class LoginSession:
     def mark_posted(self, sender: AccountId, chat: ChatId, indexes: list[int], seconds: float) -> None:
         """The client gets these messages of its own as replies. They count as read, and what is before them, also when
         the account has left. `seconds`: since the first of their frames arrived."""
-        self._services.journal.acknowledged(sender, self.dialect.name, chat, indexes, seconds)
+        if (dialect := self.connection.dialect) is not None:
+            self._services.journal.acknowledged(sender, dialect.name, chat, indexes, seconds)
         self._services.read_state.mark_posted(sender, chat, indexes, self.connection.number)
         for index in indexes:
             self.catch_up.mark_sent(chat, index)

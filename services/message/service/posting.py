@@ -219,19 +219,19 @@ class PostingBatcher:
         chats = set[ChatId]().union(*[request.chats for request in requests if request.rosters is None])
         messages = [message for request in committed for message in request.committed_messages()]
         plan = self._fanout.plan(messages) if messages else None
-        inline = self._store.commits_inline
+        inline = bool(committed and requests) and self._store.commits_inline
         if plan is not None and inline and chats and not self._fanout.needs_lookup(plan):
             await self._publish_and_reply(committed, plan, await self._fanout.look_up(plan, ()))
             committed, plan = [], None
         found = await self._fanout.look_up(plan, chats)
         ready = self._with_rosters(requests, chats, found.versions) if requests else []
-        if inline or not (ready and committed):
-            if committed:
-                await self._publish_and_reply(committed, plan, found)
-            if ready:
-                await self._commit(ready)
-        else:
+        if committed and ready and not inline:
             await asyncio.gather(self._commit(ready), self._publish_and_reply(committed, plan, found))
+            return ready
+        if committed:
+            await self._publish_and_reply(committed, plan, found)
+        if ready:
+            await self._commit(ready)
         return ready
 
     # Committing
