@@ -13,11 +13,11 @@ from typing import Any, Final
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Endpoint, Handshake
 from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
-from services.edge.gateway.fragments import FragmentAssembler
 from services.edge.gateway.framing import (
     CLOSE,
     PING,
     PONG,
+    FragmentAssembler,
     ParsedFrame,
     close_echo,
     close_frame,

@@ -3,12 +3,12 @@
 import pytest
 
 from services.edge.canonical.frames import Binary
-from services.edge.gateway.fragments import FragmentAssembler
 from services.edge.gateway.framing import (
     BINARY,
     CONTINUATION,
     PONG,
     TEXT,
+    FragmentAssembler,
     ParsedFrame,
     ProtocolViolation,
     close_echo,
