@@ -67,7 +67,7 @@ class Client(Recipient):
             context, socket, connection, self.confirmation, services.transfers, close, self._add_requests
         )
         self.session = LoginSession(context, services, self, connection, self._out)
-        self._posts = Posts(context, iteration.publisher, self.session, self._out, close, self.wake)
+        self._posts = Posts(context, iteration, self.session, self._out, self)
         self.session.catch_up.own = self._posts
         self._requests = RequestRunner(context, self.session, self._out, handler, self)
 
@@ -232,7 +232,6 @@ class Client(Recipient):
         """A live or a missed message. One of the batch in flight is its own reply."""
         if self._posts.in_flight is not None:
             if self._posts.accept(encoded):
-                self.wake()
                 return
             self._posts.flush()
         self._out.push((encoded,))

@@ -5,7 +5,7 @@ import asyncio
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -133,26 +133,25 @@ class InFlight:
 
 class Posts:
     """Replies to messages that arrive in one iteration of the event loop are written together, at its end or before
-    anything else is written. `close` closes the connection, `wake` processes its client at the end of the iteration.
-    See also services.edge.upstream.attempt.Submitter and services.edge.catchup.backlog.OwnMessages."""
+    anything else is written. See also services.edge.upstream.attempt.Submitter and
+    services.edge.catchup.backlog.OwnMessages."""
 
-    __slots__ = ("_close", "_context", "_out", "_publisher", "_session", "_wake", "in_flight")
+    __slots__ = ("_client", "_context", "_iteration", "_out", "_publisher", "_session", "in_flight")
 
     def __init__(
         self,
         context: EdgeContext,
-        publisher: MessagePublisher,
+        iteration: Iteration,
         session: LoginSession,
         out: ClientOutbox,
-        close: Callable[[int, str], None],
-        wake: Callable[[], None],
+        client: Processable,
     ) -> None:
         self._context = context
-        self._publisher = publisher
+        self._publisher = iteration.publisher
+        self._iteration = iteration
         self._session = session
         self._out = out
-        self._close = close
-        self._wake = wake
+        self._client = client
         self.in_flight: InFlight | None = None
 
     # What the client posts
@@ -202,8 +201,8 @@ class Posts:
         return self.in_flight is not None and self.in_flight.chat == chat
 
     def accept(self, encoded: EncodedMessage, *, again: bool = False) -> bool:
-        """Whether the message is one of the batch without a result. Then it is its result, and its reply may be due.
-        `again`: see MessageAccepted.
+        """Whether the message is one of the batch without a result. Then it is its result, and its reply, which may be
+        due, is written at the end of the iteration. `again`: see MessageAccepted.
 
         A sender is answered by the delivery of its own message, as the others receive theirs, and not by the reply of
         the message service: so the answer has its place among the chat's other messages. The reply comes after the
@@ -217,6 +216,7 @@ class Posts:
         self._publisher.pending.done(message.nonce)
         frames = encoded.frames(dialect) if dialect.echoes_messages else ()
         batch.set_result(message.nonce, MessageAccepted(message, frames, again))
+        self._iteration.add(self._client)
         return True
 
     def failed(self, draft: Draft, failure: Failure) -> None:
@@ -230,7 +230,7 @@ class Posts:
         self._session.expect(message, partial(self._not_delivered, message, draft.face, again=again))
 
     def crashed(self) -> None:
-        self._close(1011, "internal error")
+        self._client.fail()
 
     def _not_delivered(self, message: Message, summary: ProfileSummary | None, *, again: bool) -> None:
         """The message's place has come, and it was not delivered: the sender has left the chat, or its backlog of the
@@ -278,7 +278,7 @@ class Posts:
 
     def _wake_if_answered(self) -> None:
         if self.in_flight is None:
-            self._wake()
+            self._iteration.add(self._client)
 
     def _reply(self, batch: InFlight, due: DueReplies) -> None:
         """Replies to accepted messages are written together, errors in their place."""
