@@ -1,4 +1,7 @@
-"""native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`."""
+"""native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`.
+
+Begin at `operations`, the one table of operations: each has its parameters, its result, and the command that it sends.
+"""
 
 from collections.abc import Sequence
 from typing import Final, assert_never
@@ -49,30 +52,17 @@ from services.edge.dialects.base import (
     Request,
 )
 from services.edge.dialects.json_frames import read_object
-from services.edge.dialects.native import (
-    bots,
-    encode,
-    events,
-    hooks,
-    links,
-    made,
-    membership,
-    outgoing_hooks,
-    reactors,
-    results,
-)
-from services.edge.dialects.native.command_rates import CommandRates
+from services.edge.dialects.native import bots, encode, events, hooks, links, made, membership, outgoing_hooks, results
 from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command, scan_id
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
+from services.edge.dialects.native.events import WatchResult
 from services.edge.dialects.native.fast_decode import fast_send
-from services.edge.dialects.native.forwards import ForwardInfo, ForwardResult
 from services.edge.dialects.native.masking import MEMBERS
+from services.edge.dialects.native.messages import ForwardInfo, ForwardResult, ReadersResult, ReadResult, reactors_found
 from services.edge.dialects.native.mutes import MuteEvent
-from services.edge.dialects.native.operation import RATES, Operation
+from services.edge.dialects.native.operation import RATES, CommandRates, Operation
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.native.parameters import Id, TokenParameters
-from services.edge.dialects.native.presence import WatchResult
-from services.edge.dialects.native.receipts import ReadersResult, ReadResult
 from services.edge.dialects.native.requests import Caller
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Logins, Logout, Refreshed, VerificationNeeded
@@ -226,7 +216,7 @@ class Native(Dialect):
             case Readers(count, accounts, more):
                 return ReadersResult(count, [*accounts], more)
             case Reactors():
-                return reactors.found(reply)
+                return reactors_found(reply)
             case Unread():
                 return encode.unread(reply)
             case AccountView(profile, _, friends):

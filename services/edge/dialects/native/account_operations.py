@@ -1,19 +1,7 @@
 """native: the operations of the connection and the account."""
 
-from services.edge.canonical.commands import (
-    ExportAccount,
-    ExportMessages,
-    RenewToken,
-    RequestVerification,
-)
-from services.edge.dialects.native import (
-    account_requests,
-    bots,
-    made,
-    parameters,
-    requests,
-    results,
-)
+from services.edge.canonical.commands import ExportAccount, ExportMessages, RenewToken, RequestVerification
+from services.edge.dialects.native import account_requests, bots, made, parameters, requests, results
 from services.edge.dialects.native.exports import ExportMessagesParameters, ExportMessagesResult, ExportResult
 from services.edge.dialects.native.operation import ANY, USERS, Operation, RateClass
 from services.edge.dialects.native.refreshing import RefreshParameters, RefreshResult

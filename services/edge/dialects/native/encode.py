@@ -19,12 +19,11 @@ from services.edge.canonical.replies import (
     PasswordChanged,
 )
 from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
-from services.edge.dialects.native import bots, events, made, mutes, presence, reports, results
+from services.edge.dialects.native import bots, events, made, mutes, results
 from services.edge.dialects.native.exports import ExportMessagesResult, ExportResult
+from services.edge.dialects.native.messages import FoundMessage, SearchResult, UnreadChat, UnreadResult, report_info
 from services.edge.dialects.native.parameters import Id
-from services.edge.dialects.native.receipts import UnreadChat, UnreadResult
 from services.edge.dialects.native.refreshing import RefreshResult
-from services.edge.dialects.native.search import FoundMessage, SearchResult
 from services.edge.dialects.text_fallback import only_text
 from shared.contract.auth import Authenticated, Logins, LoginView, Refreshed
 from shared.contract.contacts import Requests
@@ -88,7 +87,7 @@ def exported(reply: AccountExported, sid: str, base_url: str) -> ExportResult:
         left_chats=[*(view.left or ())],
         sessions=sessions(Logins(record.logins), sid).sessions,
         bots=bots.infos(record.bots),
-        reports=[*map(reports.info, reply.reports.reports)],
+        reports=[*map(report_info, reply.reports.reports)],
         hooks=made.hooks(reply.made),
         links=made.links(reply.made),
     )
@@ -275,8 +274,8 @@ def _profile_fields(shown: Profile, base_url: str) -> tuple[int, str, str, str, 
     )  # fmt: skip
 
 
-def presence_info(one: PresenceChanged) -> presence.PresenceInfo:
-    return presence.PresenceInfo(one.account, one.state, one.since or UNSET, one.text or UNSET)
+def presence_info(one: PresenceChanged) -> events.PresenceInfo:
+    return events.PresenceInfo(one.account, one.state, one.since or UNSET, one.text or UNSET)
 
 
 def presence_event(one: PresenceChanged) -> events.PresenceEvent:

@@ -4,9 +4,25 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.mutes import MuteEvent
-from services.edge.dialects.native.presence import PresenceInfo
 from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, SyncResult
 from shared.message_event import MessageEvent
+
+
+class PresenceInfo(msgspec.Struct):
+    """`state`: active, away, busy or offline; hidden, of the own account alone; unknown, of an account that may not be
+    watched, or while it is not known. `since`: Unix milliseconds, of a state that the account has given itself. `text`:
+    beside that state."""
+
+    account: int
+    state: str
+    since: int | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
+class WatchResult(msgspec.Struct):
+    """In the order of the command."""
+
+    presence: list[PresenceInfo]
 
 
 class ChangedEvent(ShownChange, tag_field="ev", tag="changed"):

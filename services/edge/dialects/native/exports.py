@@ -6,8 +6,8 @@ import msgspec
 
 from services.edge.dialects.native.bots import BotInfo
 from services.edge.dialects.native.made import MadeHookInfo, MadeLinkInfo
+from services.edge.dialects.native.messages import ReportInfo
 from services.edge.dialects.native.parameters import Number, Parameters
-from services.edge.dialects.native.reports import ReportInfo
 from services.edge.dialects.native.results import ProfileResult, RequestsResult, SessionInfo
 from shared.message_event import ShownMessage
 

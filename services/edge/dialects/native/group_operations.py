@@ -1,14 +1,6 @@
 """native: the operations of chats and groups."""
 
-from services.edge.dialects.native import (
-    hooks,
-    links,
-    mutes,
-    outgoing_hooks,
-    parameters,
-    requests,
-    results,
-)
+from services.edge.dialects.native import hooks, links, mutes, outgoing_hooks, parameters, requests, results
 from services.edge.dialects.native.operation import MANAGES, READS, SENDS, USERS, Operation, RateClass
 
 _READ, _WRITE = RateClass.READ, RateClass.WRITE

@@ -1,20 +1,23 @@
 """native: the operations of messages."""
 
-from services.edge.canonical.commands import (
-    CountUnread,
+from services.edge.canonical.commands import CountUnread
+from services.edge.dialects.native import parameters, requests, results
+from services.edge.dialects.native.events import WatchResult
+from services.edge.dialects.native.messages import (
+    ForwardResult,
+    ReactorsParameters,
+    ReactorsResult,
+    ReadersParameters,
+    ReadersResult,
+    ReadResult,
+    ReportParameters,
+    SearchParameters,
+    SearchResult,
+    UnreadResult,
+    find_reactors,
+    report,
 )
-from services.edge.dialects.native import (
-    parameters,
-    reactors,
-    reports,
-    requests,
-    results,
-)
-from services.edge.dialects.native.forwards import ForwardResult
 from services.edge.dialects.native.operation import MANAGES, REACTS, READS, SENDS, Operation, RateClass
-from services.edge.dialects.native.presence import WatchResult
-from services.edge.dialects.native.receipts import ReadersParameters, ReadersResult, ReadResult, UnreadResult
-from services.edge.dialects.native.search import SearchParameters, SearchResult
 
 _READ, _WRITE = RateClass.READ, RateClass.WRITE
 _Nothing, _NoParameters = results.Nothing, parameters.NoParameters
@@ -59,14 +62,14 @@ MESSAGE_OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "reactors", "the accounts that have reacted to a message",
-        RateClass.EXPENSIVE, READS, reactors.ReactorsParameters, reactors.ReactorsResult, reactors.find,
+        RateClass.EXPENSIVE, READS, ReactorsParameters, ReactorsResult, find_reactors,
     ),
     Operation("pin", "pin a message", _WRITE, MANAGES, parameters.IndexParameters, results.ChangeResult, requests.pin),
     Operation(
         "unpin", "unpin a message",
         _WRITE, MANAGES, parameters.IndexParameters, results.ChangeResult, requests.unpin,
     ),
-    Operation("report", "report a message", _WRITE, MANAGES, reports.ReportParameters, _Nothing, reports.report),
+    Operation("report", "report a message", _WRITE, MANAGES, ReportParameters, _Nothing, report),
     Operation(
         "read", "mark the messages up to an index as read",
         _WRITE, READS, parameters.ReadParameters, ReadResult, requests.read,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from services.edge.canonical.commands import Command
 from services.edge.dialects.native import parameters
 from services.edge.dialects.native.requests import Caller
+from services.edge.rate_limit import TokenBucket
 from shared.contract.bots import TokenScope
 
 
@@ -60,3 +62,26 @@ USERS = None
 """Scopes of an operation that is for users alone, and no bot."""
 ANY = frozenset[TokenScope]()
 SENDS, READS, REACTS, MANAGES = (frozenset({scope}) for scope in TokenScope)
+
+
+class CommandRates:
+    """Of one connection."""
+
+    __slots__ = ("_buckets", "_promised")
+
+    def __init__(self) -> None:
+        self._buckets: dict[RateClass, TokenBucket] = {}
+        self._promised: dict[RateClass, float] = {}
+        """When the last rejected command of this rate may come again."""
+
+    def retry_ms(self, rate: RateClass, now: float) -> int:
+        """Counts a command of a rate in RATES. 0: it may come now; otherwise it is rejected, and succeeds after so many
+        milliseconds: each one has a turn of its own."""
+        per_second, burst = RATES[rate]
+        bucket = self._buckets.get(rate)
+        if bucket is None:
+            bucket = self._buckets[rate] = TokenBucket(per_second, burst, now)
+        if bucket.take(now):
+            return 0
+        at = self._promised[rate] = max(bucket.next_at(), self._promised.get(rate, 0.0) + 1 / per_second)
+        return ceil((at - now) * 1000)

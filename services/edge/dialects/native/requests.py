@@ -19,10 +19,9 @@ from services.edge.canonical.commands import (
 from services.edge.dialects import addresses, validation
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native import parameters as given
+from services.edge.dialects.native.messages import ReadersParameters, SearchParameters
 from services.edge.dialects.native.parameters import EMOJI_BYTES
-from services.edge.dialects.native.receipts import ReadersParameters
 from services.edge.dialects.native.results import PingResult
-from services.edge.dialects.native.search import SearchParameters
 from shared.contract.contacts import AnswerFriendship, EndFriendship, RequestFriendship, SetBlocked
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
