@@ -1,0 +1,1 @@
+"""Profiles, friendships, chats, members. The floor plan is in docs/architecture.md."""

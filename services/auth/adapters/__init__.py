@@ -1,0 +1,1 @@
+"""What auth's use cases need from outside: mail, keys, password hashes, NATS. Begin with `service/ports.py`."""

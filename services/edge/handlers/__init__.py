@@ -1,0 +1,1 @@
+"""One command and its reply. Begin with `dispatcher.py`."""
