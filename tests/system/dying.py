@@ -17,7 +17,7 @@ def die_at_commits(directory: Path, service: str) -> None:
 
     write = Database.write
 
-    def die_if_told(phase: str) -> None:
+    def die_in(phase: str) -> None:
         try:
             (directory / f"{service}.{phase}").unlink()
         except FileNotFoundError:
@@ -27,12 +27,12 @@ def die_at_commits(directory: Path, service: str) -> None:
     async def dying(database: Database, work: Callable[[Any], Any], **how: Any) -> Any:
         if not request_nonce.get():
             return await write(database, work, **how)
-        die_if_told("before")
+        die_in("before")
         result = await write(database, work, **how)
-        die_if_told("after")
+        die_in("after")
         return result
 
-    Database.write = dying  # type: ignore[method-assign]
+    Database.write = dying  # type: ignore[method-assign, assignment]
 
 
 def _main() -> None:
