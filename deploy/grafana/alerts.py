@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 _ROOT = Path(__file__).parents[2]
-_RULES = _ROOT / "deploy" / "prometheus" / "rules"
+_RULES = _ROOT / "deploy" / "helm" / "dragoman" / "files" / "rules.yml"
 _RUNBOOKS = _ROOT / "docs" / "runbooks.md"
 _LIMIT = re.compile(r"(?:== 0|> ([\d.]+))(?= (?:and|or)\b|$)")
 _IN_BRACKETS = re.compile(r"\([^()]*\)|\{[^{}]*\}|\[[^]]*\]")
@@ -88,7 +88,7 @@ class Alert:
 
 
 def _read() -> dict[str, Alert]:
-    groups = [group for path in _RULES.glob("*.yml") for group in yaml.safe_load(path.read_text())["groups"]]
+    groups = yaml.safe_load(_RULES.read_text())["groups"]
     rules = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
     parts = re.split(r"^## (\w+)\n", _RUNBOOKS.read_text(), flags=re.MULTILINE)[1:]
     runbooks = zip(parts[::2], parts[1::2], strict=True)

@@ -2,12 +2,12 @@
 # Runs the commands that docs/operations.md prints for an installation on Kubernetes, on the one that trial.sh has made:
 # doctor in the pods, the dashboard, the operator's commands, a backup and its restore; and those of docs/runbooks.md. What
 # users have sent since the backup is lost. Usage: page_trial.sh DIRECTORY OF SECRETS     in a checkout, after trial.sh
-# DRAGOMAN_OVERLAY: as of trial.sh.
+# DRAGOMAN_VALUES: as of trial.sh.
 set -eu
 cd "$(dirname "$0")/../.."
 [ $# -eq 1 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
 DIR=$1
-overlay=${DRAGOMAN_OVERLAY:-deploy/k8s/overlays/trial}
+values="--values deploy/k8s/dev.yaml --values deploy/k8s/trial.yaml ${DRAGOMAN_VALUES:+--values $DRAGOMAN_VALUES}"
 PATH=$PWD/.venv/bin:$PATH
 kept=$(mktemp -d)
 ann=ann$$ bob=bob$$ # new names in each run
@@ -31,7 +31,7 @@ forward() {
 }
 
 # A block of the page, with the names of this installation.
-printed() { deploy/printed_commands.sh "$1" "$2" | sed "s#deploy/k8s/overlays/dev#$overlay#; ${3:-}" > "$kept/block"; sh -eu "$kept/block"; }
+printed() { deploy/printed_commands.sh "$1" "$2" | sed "s#--values deploy/k8s/dev.yaml#$values#; ${3:-}" > "$kept/block"; sh -eu "$kept/block"; }
 
 # Types a line into a client; prints what it shows. The edge of the chat before may be gone.
 chat() {
@@ -71,7 +71,7 @@ kubectl -n dragoman rollout status deployment/auth --timeout=120s > /dev/null
 kubectl -n dragoman scale deployment/auth --replicas=0 > /dev/null
 kubectl -n dragoman wait --for=delete pod --selector app.kubernetes.io/name=auth --timeout=120s > /dev/null
 kubectl -n dragoman get deployments,statefulsets | grep -q '^deployment.apps/auth *0/0 ' || fail "auth was not scaled away"
-deploy/k8s/upgrade.sh "$overlay" > /dev/null
+deploy/k8s/upgrade.sh dragoman dragoman $values > /dev/null
 [ "$(kubectl -n dragoman get deployment auth --output 'jsonpath={.status.readyReplicas}')" = 2 ] || fail "auth did not come back"
 say "the table of the runbooks works: a pod was ended at once, and a service that was scaled away came back"
 

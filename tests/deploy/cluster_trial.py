@@ -45,8 +45,8 @@ from tests.deploy.disturbed_trial import (
 )
 from tests.drills.archive import read_history
 
-UPGRADE = ("deploy/k8s/upgrade.sh",)
-OVERLAY = os.environ.get("DRAGOMAN_OVERLAY", "deploy/k8s/overlays/trial")
+UPGRADE = "deploy/k8s/upgrade.sh"
+VALUES = ["deploy/k8s/dev.yaml", "deploy/k8s/trial.yaml", *filter(None, [os.environ.get("DRAGOMAN_VALUES")])]
 SERVICES = ("message", "session", "auth", "edge")
 SERVERS = ("nats", "valkey", "postgres")
 WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {one: f"statefulset/{one}" for one in SERVERS}
@@ -308,11 +308,12 @@ async def small_volumes() -> list[str]:
 
 
 async def upgrade(tag: str) -> None:
-    await run(*UPGRADE, OVERLAY, *([tag] if tag else []))
+    options = [f"--values={one}" for one in VALUES] + ([f"--set=image.tag={tag}"] if tag else [])
+    await run(UPGRADE, "dragoman", "dragoman", *options)
 
 
 async def go_back() -> None:
-    await run(*UPGRADE, "--back", OVERLAY)
+    await run(UPGRADE, "--back", "dragoman", "dragoman")
 
 
 async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:

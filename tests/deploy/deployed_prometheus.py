@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from tests.deploy.manifests import RULES
+
 PROMETHEUS = shutil.which("prometheus")
 ALERTMANAGER = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
 _DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -23,7 +25,7 @@ def prometheus_command(
     """`in_time` shortens the times of both files. What was raised before Prometheus knew its Alertmanager is sent
     again after `resend`, a minute by default."""
     assert PROMETHEUS is not None
-    (directory / "rules.yml").write_text(in_time((_DEPLOYED / "rules" / "dragoman.yml").read_text()))
+    (directory / "rules.yml").write_text(in_time(RULES.read_text()))
     config = yaml.safe_load(in_time((_DEPLOYED / "prometheus.yml").read_text()))
     (found,) = config["alerting"]["alertmanagers"][0]["static_configs"]
     assert found["targets"] == ["alertmanager:9093"]

@@ -20,7 +20,7 @@ class Installation:
         self.cluster, self.namespace = cluster, namespace
         self.values = directory / "mine.yaml"
         manifest = directory / "namespace.yaml"
-        text = (K8S / "base" / "namespace.yaml").read_text()
+        text = (K8S / "namespace.yaml").read_text()
         manifest.write_text(text.replace("name: dragoman", f"name: {namespace}"))
         self.run("kubectl", "apply", "--server-side", "-f", manifest)
         self.run(K8S / "secrets.sh", namespace, directory / "secrets", *SERVERS)

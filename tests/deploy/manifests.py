@@ -1,7 +1,7 @@
-"""The manifests of deploy/k8s as Kustomize renders them, and the chart's as Helm does, as plain values."""
+"""The objects of the two installations that docs/operations.md describes, as Helm and Kustomize render them: `dev` has
+servers of its own, and `prod` is beside servers that are operated elsewhere."""
 
 import functools
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -11,78 +11,71 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.helm.generate import CHART
-
-K8S = Path(__file__).parents[2] / "deploy" / "k8s"
-OVERLAYS = ("dev", "prod")
-SETTINGS = re.compile("dragoman-settings-[a-z0-9]{10}")
-RENDERERS = {"kustomize": "build", "kubectl": "kustomize"}
-RENDERER = next(filter(shutil.which, RENDERERS), None)
-needs_renderer = pytest.mark.skipif(RENDERER is None, reason="there is neither kustomize nor kubectl")
+DEPLOY = Path(__file__).parents[2] / "deploy"
+K8S, CHART = DEPLOY / "k8s", DEPLOY / "helm" / "dragoman"
+RULES = CHART / "files" / "rules.yml"
+INSTALLATIONS = ("dev", "prod")
+_KUSTOMIZERS = {"kustomize": "build", "kubectl": "kustomize"}
+_KUSTOMIZER = next(filter(shutil.which, _KUSTOMIZERS), None)
 HELM = shutil.which("helm")
 needs_helm = pytest.mark.skipif(HELM is None, reason="there is no helm to render the chart with")
+needs_renderer = pytest.mark.skipif(
+    HELM is None or _KUSTOMIZER is None, reason="there is no helm, or neither kustomize nor kubectl"
+)
 TRUSTED = """settings.DRAGOMAN_EDGE__TRUSTED_PROXIES=["10.244.3.0/24"]"""
 """A value of the chart, which it wants behind an Ingress or a Gateway."""
-EVERYTHING = (TRUSTED, "autoscaling.enabled=true", "ingress.enabled=true", "gateway.enabled=true",
-              "monitoring.enabled=true", "dashboard.enabled=true", "backup.enabled=true", "network.bucket=true",
-              "network.nodeLocalDns=true", "network.outgoingHooks=true")  # fmt: skip
-"""Values of the chart."""
+PROD = (TRUSTED, "autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true",
+        "dashboard.enabled=true", "backup.enabled=true")  # fmt: skip
+EVERYTHING = (*PROD, "gateway.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
+              "network.outgoingHooks=true", "network.tracing=true")  # fmt: skip
 BY_KEDA = (*EVERYTHING, "autoscaling.kind=keda")
 
 Object = dict[str, Any]
 
 
 @functools.cache
-def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
-    assert RENDERER is not None
-    command = [RENDERER, RENDERERS[RENDERER], str(place / "overlays" / overlay)]
+def rendered(installation: str, *assignments: str) -> tuple[Object, ...]:
+    """With these values beside those of the installation."""
+    namespace = yaml.safe_load((K8S / "namespace.yaml").read_text())
+    if installation == "dev":
+        return namespace, *kustomized(K8S / "servers"), *template(*assignments, file=K8S / "dev.yaml")
+    return namespace, *template(*PROD, *assignments)
+
+
+@functools.cache
+def kustomized(directory: Path) -> tuple[Object, ...]:
+    assert _KUSTOMIZER is not None
+    command = [_KUSTOMIZER, _KUSTOMIZERS[_KUSTOMIZER], str(directory)]
     text = subprocess.run(command, capture_output=True, check=True, timeout=50).stdout
     return tuple(yaml.safe_load_all(text))
 
 
 @functools.cache
-def template(*assignments: str, namespace: str = "dragoman") -> tuple[Object, ...]:
-    """The chart with these values."""
+def template(*assignments: str, namespace: str = "dragoman", file: Path | None = None) -> tuple[Object, ...]:
+    """The chart with these values, after those of a file."""
     assert HELM is not None
-    options = [part for one in assignments for part in ("--set-json" if "=[{" in one or "={" in one else "--set", one)]
+    options = [] if file is None else [f"--values={file}"]
+    for one in assignments:
+        options += ["--set-json" if "=[{" in one or "={" in one else "--set", one]
     command = [HELM, "template", "dragoman", str(CHART), f"--namespace={namespace}", "--kube-version=1.27.0", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return tuple(one for one in yaml.safe_load_all(done.stdout) if one)
 
 
-def copied(directory: Path) -> Path:
-    """A copy of the manifests in a new place of this directory."""
-    shutil.copytree(K8S.parent, directory / "deploy")
-    return directory / "deploy" / "k8s"
-
-
-def with_component(directory: Path, overlay: str, component: str, *, instead_of: str = "") -> Path:
-    """A copy of the manifests, whose overlay has one more component, as its last one, or one instead of another."""
-    place = copied(directory)
-    file = place / "overlays" / overlay / "kustomization.yaml"
-    text, line = file.read_text(), f"  - ../../components/{component}\n"
-    if instead_of:
-        text = text.replace(f"  - ../../components/{instead_of}\n", line)
-    else:
-        text = re.sub(r"(components:\n(?:  - .*\n)+)", rf"\1{line}", text)
-    file.write_text(text)
-    return place
-
-
-def of_kind(overlay: str, *kinds: str, place: Path = K8S) -> list[Object]:
-    return [one for one in rendered(overlay, place) if one["kind"] in kinds]
+def of_kind(installation: str, *kinds: str) -> list[Object]:
+    return [one for one in rendered(installation) if one["kind"] in kinds]
 
 
 def settings(objects: Iterable[Object]) -> dict[str, str]:
-    """By variable. Its name ends in a hash of the content."""
-    (found,) = [one for one in objects if one["kind"] == "ConfigMap" and SETTINGS.fullmatch(one["metadata"]["name"])]
+    """By variable."""
+    (found,) = [one for one in objects if one["metadata"]["name"] == "dragoman-settings"]
     data: dict[str, str] = found["data"]
     return data
 
 
-def workloads(overlay: str) -> list[Object]:
-    return of_kind(overlay, "Deployment", "StatefulSet", "Job", "CronJob")
+def workloads(installation: str) -> list[Object]:
+    return of_kind(installation, "Deployment", "StatefulSet", "Job", "CronJob")
 
 
 def pod_template(workload: Object) -> Object:
@@ -118,13 +111,13 @@ def matches(selector: Object, labels: dict[str, str]) -> bool:
     return wanted.items() <= labels.items()
 
 
-def allowed(overlay: str, direction: str, place: Path = K8S) -> Iterator[tuple[str, str, str]]:
+def allowed(installation: str, direction: str, *assignments: str) -> Iterator[tuple[str, str, str]]:
     """(workload, peer, port) of each rule of the network policies except DNS."""
-    pods = {one["metadata"]["name"]: labels_of_pods(one) for one in workloads(overlay)}
-    number = {(name, port): str(n) for one in workloads(overlay) for name in [one["metadata"]["name"]]
+    pods = {one["metadata"]["name"]: labels_of_pods(one) for one in workloads(installation)}
+    number = {(name, port): str(n) for one in workloads(installation) for name in [one["metadata"]["name"]]
               for port, n in ports(one).items()}  # fmt: skip
-    for policy in of_kind(overlay, "NetworkPolicy", place=place):
-        if policy["metadata"]["name"] == "names":
+    for policy in rendered(installation, *assignments):
+        if policy["kind"] != "NetworkPolicy" or policy["metadata"]["name"] in ("names", "dragoman-test"):
             continue
         for name, labels in pods.items():
             if not matches(policy["spec"]["podSelector"], labels):

@@ -1,7 +1,6 @@
 """Both autoscalers scale alike, by metrics that the services have and that the adapter serves."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,23 +9,22 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.metrics import EdgeMetrics
 from services.message.metrics import MessageMetrics
-from tests.deploy.manifests import K8S, Object, needs_renderer, of_kind, rendered, with_component
+from tests.deploy.manifests import BY_KEDA, EVERYTHING, K8S, Object, needs_helm, template
 
-pytestmark = needs_renderer
-COMPONENTS = K8S / "components"
+pytestmark = needs_helm
 
 
 def served() -> set[str]:
     """The metrics that the rule of the adapter selects."""
-    values = yaml.safe_load((COMPONENTS / "autoscaling" / "prometheus-adapter.yaml").read_text())
+    values = yaml.safe_load((K8S / "prometheus-adapter.yaml").read_text())
     (rule,) = values["rules"]["custom"]
     selected = re.search('__name__=~"([^"]+)"', rule["seriesQuery"])
     assert selected is not None
     return set(selected[1].split("|"))
 
 
-def with_keda(directory: Path) -> tuple[Object, ...]:
-    return rendered("prod", with_component(directory, "prod", "autoscaling-keda", instead_of="autoscaling"))
+def of_kind(kind: str, values: tuple[str, ...]) -> list[Object]:
+    return [one for one in template(*values) if one["kind"] == kind]
 
 
 def by_autoscaler(one: Object) -> tuple[Any, ...]:
@@ -56,26 +54,23 @@ def by_scaled_object(one: Object) -> tuple[Any, ...]:
     return spec["scaleTargetRef"]["name"], spec["minReplicaCount"], spec["maxReplicaCount"], behavior, aims
 
 
-def test_both_scale_alike(tmp_path: Path) -> None:
-    objects = with_keda(tmp_path)
-    assert not [one for one in objects if one["kind"] == "HorizontalPodAutoscaler"]
-    scaled = [by_scaled_object(one) for one in objects if one["kind"] == "ScaledObject"]
-    assert scaled == [by_autoscaler(one) for one in of_kind("prod", "HorizontalPodAutoscaler")]
+def test_both_scale_alike() -> None:
+    scaled = [by_scaled_object(one) for one in of_kind("ScaledObject", BY_KEDA)]
+    assert scaled == [by_autoscaler(one) for one in of_kind("HorizontalPodAutoscaler", EVERYTHING)]
     assert [name for name, *_ in scaled] == ["edge", "message"]
 
 
-@pytest.mark.parametrize("name", ["edge", "message"])
-def test_the_autoscaler_alone_sets_the_number(name: str, tmp_path: Path) -> None:
-    for objects in (rendered("prod"), with_keda(tmp_path)):
-        (one,) = [each for each in objects if each["kind"] == "Deployment" and each["metadata"]["name"] == name]
-        assert "replicas" not in one["spec"]
+@pytest.mark.parametrize("values", [EVERYTHING, BY_KEDA])
+def test_the_autoscaler_alone_sets_the_number(values: tuple[str, ...]) -> None:
+    stated = {one["metadata"]["name"] for one in of_kind("Deployment", values) if "replicas" in one["spec"]}
+    assert stated == {"auth", "session", "dashboard"}
 
 
 def test_the_adapter_serves_the_metrics_of_the_services() -> None:
     registry = CollectorRegistry()
     EdgeMetrics(registry)
     MessageMetrics(registry)
-    autoscalers = [by_autoscaler(one) for one in of_kind("prod", "HorizontalPodAutoscaler")]
+    autoscalers = [by_autoscaler(one) for one in of_kind("HorizontalPodAutoscaler", EVERYTHING)]
     wanted = {metric for *_, aims in autoscalers for metric in aims} - {"cpu"}
     assert wanted == served()
     assert wanted <= {metric.name for metric in registry.collect()}

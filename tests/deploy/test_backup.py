@@ -1,4 +1,4 @@
-"""The script of deploy/k8s/components/backup: `dragoman restore` reads its backups."""
+"""The script of the chart's and of Compose's backups: `dragoman restore` reads its backups."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from dragoman.main import main
 from local.up_plan import SERVICES
 from services.auth.adapters.signing_keys import ensure_keys
-from tests.deploy.manifests import K8S
+from tests.deploy.manifests import CHART
 from tests.support.servers import PostgresServer
 from tests.support.service_roles import connected, drop_roles, prepared
 
@@ -31,7 +31,7 @@ class BackupPod:
 
     def __init__(self, directory: Path, server: PostgresServer, url: str) -> None:
         self._server = server
-        script = (K8S / "components" / "backup" / "backup.sh").read_text()
+        script = (CHART / "files" / "backup.sh").read_text()
         self._script = re.sub('(?<=[ ="-])/(?=(secrets|keys|backups|scratch|tmp)\\b)', f"{directory}/", script)
         for name in ("secrets", "keys", "backups", "scratch", "tmp", "metrics"):
             (directory / name).mkdir()

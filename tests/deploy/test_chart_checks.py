@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.helm.generate import CHART
-from tests.deploy.manifests import HELM, TRUSTED, needs_helm
+from tests.deploy.manifests import CHART, HELM, TRUSTED, needs_helm
 from tests.support.http_server import QuietHandler, serving
 
 pytestmark = needs_helm

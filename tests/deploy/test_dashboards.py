@@ -15,14 +15,13 @@ from deploy.grafana.alerts import LIMITS, RELATED
 from deploy.grafana.generate import DIRECTORY, files
 from deploy.grafana.queries import GrafanaPanel, Query, Scope, panel
 from shared.dashboard.panels import Panel, PanelKind, Unit, count, gauge, mean, percentiles, rate, share
-from tests.deploy.manifests import needs_renderer, of_kind
+from tests.deploy import manifests
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS: dict[str, dict[str, Any]] = {path.name: json.loads(path.read_text()) for path in DIRECTORY.glob("*.json")}
 RULES: dict[str, dict[str, Any]] = {
     rule["alert"]: rule
-    for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")
-    for group in yaml.safe_load(path.read_text())["groups"]
+    for group in yaml.safe_load(manifests.RULES.read_text())["groups"]
     for rule in group["rules"]
     if "alert" in rule
 }
@@ -76,9 +75,9 @@ def test_each_service_and_server_has_a_dashboard() -> None:
     assert set(DASHBOARDS) == {f"{name}.json" for name in names}
 
 
-@needs_renderer
+@manifests.needs_renderer
 def test_kubernetes_mounts_each_dashboard_for_the_sidecar() -> None:
-    found = [one for one in of_kind("prod", "ConfigMap") if one["metadata"]["name"].startswith("dashboard-")]
+    found = manifests.kustomized(DIRECTORY.parent)
     assert all(one["metadata"]["labels"]["grafana_dashboard"] == "1" for one in found)
     assert {name: text for one in found for name, text in one["data"].items()} == files()
 

@@ -1,94 +1,51 @@
-"""The chart: the same objects as Kustomize's, values that are checked, hooks in order."""
+"""The chart: values that are checked and reach their objects, hooks in order."""
 
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
-from deploy.helm.generate import CHART, files
 from tests.deploy.manifests import (
     BY_KEDA,
+    CHART,
     EVERYTHING,
     HELM,
-    K8S,
-    SETTINGS,
+    RULES,
     TRUSTED,
     Object,
     needs_helm,
-    needs_renderer,
-    rendered,
     template,
-    with_component,
 )
-from tests.support.commands import ROOT
 
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
-HOOKED = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "dragoman/")
 
 
 def test_the_ingress_logs_no_path() -> None:
-    """Paths may be secrets. Kustomize's ingress and the chart's have the same annotations."""
-    kustomize = yaml.safe_load((ROOT / "deploy" / "k8s" / "components" / "ingress" / "ingress.yaml").read_text())
-    annotations = kustomize["metadata"]["annotations"]
-    assert annotations["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
-    assert VALUES["ingress"]["annotations"] == annotations
+    """Paths may be secrets."""
+    assert VALUES["ingress"]["annotations"]["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
 
 
-def comparable(value: Any) -> Any:
-    """Without what only one of the two has: hooks, hashes, empty fields; with the settings' plain name."""
-    if isinstance(value, dict):
-        found = {key: comparable(entry) for key, entry in value.items() if not key.startswith(HOOKED)}
-        return {key: entry for key, entry in found.items() if entry not in (None, {}, [])}
-    if isinstance(value, list):
-        return [comparable(entry) for entry in value]
-    if isinstance(value, str) and (SETTINGS.fullmatch(value) or value == "dragoman-settings-migrate"):
-        return "dragoman-settings"
-    return value
-
-
-def by_name(objects: tuple[Object, ...]) -> dict[tuple[str, str], Any]:
-    return {(one["kind"], one["metadata"]["name"]): comparable(one) for one in objects}
-
-
-def is_of_helm_alone(kind: str, name: str) -> bool:
-    return name in ("dragoman-settings-migrate", "dragoman-test", "dragoman-test-ops")
-
-
-def is_of_kustomize_alone(kind: str, name: str) -> bool:
-    return kind in ("Namespace", "PersistentVolumeClaim") or name.startswith("dashboard-")
-
-
-@needs_renderer
-def test_templates_are_generated_from_the_manifests() -> None:
-    for name, text in files().items():
-        assert (CHART / "templates" / name).read_text() == text, "run `python -m deploy.helm.generate`"
+def by_name(objects: tuple[Object, ...]) -> dict[tuple[str, str], Object]:
+    return {(one["kind"], one["metadata"]["name"]): one for one in objects}
 
 
 @needs_helm
-@needs_renderer
-@pytest.mark.parametrize("openshift", [False, True])
-def test_the_chart_has_the_objects_of_the_overlay(openshift: bool, tmp_path: Path) -> None:
-    on = f"openshift={str(openshift).lower()}"
-    both = by_name(template(*EVERYTHING, on)) | by_name(template(*BY_KEDA, on))
-    chart = {key: one for key, one in both.items() if not is_of_helm_alone(*key)}
-    place = with_component(tmp_path, "chart", "openshift", instead_of="network/openshift") if openshift else K8S
-    overlay = {
-        (kind, SETTINGS.sub("dragoman-settings", name)): one
-        for (kind, name), one in by_name(rendered("chart", place)).items()
-        if not is_of_kustomize_alone(kind, name) and (openshift or not name.startswith("openshift-"))
-    }
-    for one in (*chart.values(), *overlay.values()):
-        for container in one.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
-            container.pop("imagePullPolicy", None)
-    for objects in (chart, overlay):  # each installation's own
-        objects["ConfigMap", "dragoman-settings"]["data"].pop("DRAGOMAN_EDGE__TRUSTED_PROXIES")
-    assert set(chart) == set(overlay)
-    for key, one in overlay.items():
-        assert chart[key] == one, key
+def test_the_operator_of_prometheus_gets_the_rules() -> None:
+    assert by_name(template(*EVERYTHING))["PrometheusRule", "dragoman"]["spec"] == yaml.safe_load(RULES.read_text())
+
+
+@needs_helm
+def test_both_ways_of_clients_lead_to_the_edges() -> None:
+    objects = by_name(template(*EVERYTHING))
+    ports = {one["name"]: one["port"] for one in objects["Service", "edge"]["spec"]["ports"]}
+    (path,) = objects["Ingress", "dragoman"]["spec"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "edge", "port": {"name": "clients"}}
+    (rule,) = objects["HTTPRoute", "dragoman"]["spec"]["rules"]
+    assert rule["backendRefs"] == [{"name": "edge", "port": ports["clients"]}]
+    assert rule["timeouts"] == {"request": "0s", "backendRequest": "0s"}, "a WebSocket lasts"
 
 
 @needs_helm
@@ -174,17 +131,6 @@ def test_values_of_an_older_release_are_enough() -> None:
     )
     for values in ((), ("autoscaling.enabled=true",)):
         assert template(*values, *absent) == template(*values)
-
-
-@needs_helm
-@pytest.mark.parametrize(
-    ("switch", "name"),
-    [("bucket", "to-own-bucket"), ("nodeLocalDns", "node-local-names"), ("outgoingHooks", "to-hooks")],
-)
-def test_each_policy_has_its_own_switch(switch: str, name: str) -> None:
-    assert ("NetworkPolicy", name) not in by_name(template())
-    assert ("NetworkPolicy", name) in by_name(template(f"network.{switch}=true"))
-    assert ("NetworkPolicy", name) not in by_name(template(f"network.{switch}=true", "network.policies=false"))
 
 
 @needs_helm

@@ -19,7 +19,7 @@ from tests.support.commands import ROOT
 from tests.support.small_disk import small_disk
 
 SECONDS = 30.0
-CONFIG = ROOT / "deploy" / "k8s" / "components" / "nats" / "nats.conf"
+CONFIG = ROOT / "deploy" / "k8s" / "servers" / "nats.conf"
 PORTS = ("port: 4222", "http: 8222", "port: 6222")
 
 

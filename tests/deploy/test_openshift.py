@@ -2,21 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.deploy.manifests import (
-    K8S,
-    OVERLAYS,
-    Object,
-    containers,
-    matches,
-    needs_renderer,
-    pod_template,
-    rendered,
-    with_component,
-)
+from tests.deploy.manifests import EVERYTHING, K8S, Object, containers, matches, needs_helm, pod_template, template
 
 DOCKERFILE = (K8S.parents[1] / "Dockerfile").read_text()
 CHOSEN = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"}
@@ -25,40 +12,33 @@ VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persiste
 DNS_PODS = {"dns.operator.openshift.io/daemonset-dns": "default"}
 
 
-def pods(objects: tuple[Object, ...]) -> Iterator[Object]:
-    for one in objects:
+OBJECTS = (*EVERYTHING, "openshift=true")
+
+
+def pods() -> Iterator[Object]:
+    for one in template(*OBJECTS):
         if one["kind"] in ("Deployment", "StatefulSet", "Job", "CronJob"):
             yield one
 
 
-@pytest.fixture(params=OVERLAYS)
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Object, ...]:
-    return rendered(request.param, with_component(tmp_path, request.param, "openshift"))
-
-
-@needs_renderer
-def test_the_cluster_chooses_users_and_groups(objects: tuple[Object, ...]) -> None:
-    assert len(list(pods(objects))) >= 6
-    for one in pods(objects):
+@needs_helm
+def test_the_cluster_chooses_users_and_groups() -> None:
+    """And all that a pod writes is on a volume of its group."""
+    assert len(list(pods())) >= 6
+    for one in pods():
         pod = pod_template(one)["spec"]
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         for security in (container["securityContext"] for container in containers(one)):
             assert CHOSEN.isdisjoint(security), one["metadata"]["name"]
+            assert security["readOnlyRootFilesystem"], one["metadata"]["name"]
             assert security["allowPrivilegeEscalation"] is False
             assert security["capabilities"] == {"drop": ["ALL"]}
         assert {next(kind for kind in volume if kind != "name") for volume in pod["volumes"]} <= VOLUMES
 
 
-@needs_renderer
-def test_all_that_a_pod_writes_is_on_a_volume_of_its_group(objects: tuple[Object, ...]) -> None:
-    for one in pods(objects):
-        for container in containers(one):
-            assert container["securityContext"]["readOnlyRootFilesystem"], one["metadata"]["name"]
-
-
-@needs_renderer
-def test_names_are_resolved_by_the_pods_of_openshift(objects: tuple[Object, ...]) -> None:
-    (policy,) = [one for one in objects if one["metadata"]["name"] == "openshift-names"]
+@needs_helm
+def test_names_are_resolved_by_the_pods_of_openshift() -> None:
+    (policy,) = [one for one in template(*OBJECTS) if one["metadata"]["name"] == "openshift-names"]
     (rule,) = policy["spec"]["egress"]
     (peer,) = rule["to"]
     assert policy["spec"]["podSelector"] == {}

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from deploy.release import pins
 from deploy.release.pins import Registries, RegistryError, references
-from tests.deploy.manifests import containers, needs_renderer, of_kind
+from tests.deploy.manifests import INSTALLATIONS, containers, needs_renderer, of_kind
 from tests.support.commands import ROOT
 from tests.support.http_server import QuietHandler, serving
 
@@ -93,10 +93,10 @@ def test_every_image_of_compose_and_of_the_manifests_is_a_reference() -> None:
 
 
 @needs_renderer
-@pytest.mark.parametrize("overlay", ["dev", "prod"])
-def test_every_container_beside_our_own_is_a_reference(overlay: str) -> None:
+@pytest.mark.parametrize("installation", INSTALLATIONS)
+def test_every_container_beside_our_own_is_a_reference(installation: str) -> None:
     named = {image for _, image, _ in references(ROOT)}
-    workloads = of_kind(overlay, "Deployment", "StatefulSet", "Job", "CronJob")
+    workloads = of_kind(installation, "Deployment", "StatefulSet", "Job", "CronJob")
     images = {one["image"].partition("@")[0] for workload in workloads for one in containers(workload)}
     assert {one for one in images if not one.startswith("dragoman:")} <= named
 

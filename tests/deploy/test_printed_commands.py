@@ -7,23 +7,21 @@ import pytest
 import yaml
 
 from tests.deploy.installation import SERVERS, Installation
-from tests.deploy.manifests import copied
+from tests.deploy.manifests import DEPLOY
 from tests.support.commands import ROOT
 from tests.support.kubernetes import ApiServer, needs_api_server
 
 pytestmark = needs_api_server
 NAMESPACE = "dragoman"
-STORED = ("postgres", "s3", "valkey")
-"""StatefulSets that older versions made with the policy OrderedReady."""
 
 
 class Reader:
-    """Types what the page prints, in a directory with a copy of `deploy`."""
+    """Types what the page prints, in a directory of its own."""
 
     def __init__(self, api_server: ApiServer, directory: Path) -> None:
         self.directory = directory
         self.api_server = api_server
-        copied(directory)
+        (directory / "deploy").symlink_to(DEPLOY)
         (directory / "docs").symlink_to(ROOT / "docs")
 
     def type(self, section: str, number: int, *replaced: tuple[str, str]) -> str:
@@ -62,7 +60,7 @@ def reader(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> R
 
 @pytest.fixture(scope="module")
 def installed(reader: Reader) -> Reader:
-    """By Kustomize, upgraded, and taken back."""
+    """With servers of its own, upgraded, and taken back."""
     reader.type("With Kubernetes", 1)
     return reader
 
@@ -72,33 +70,9 @@ def images(reader: Reader) -> set[str]:
     return set(reader.run("kubectl", "-n", NAMESPACE, "get", "deployments", "--output", path).split())
 
 
-def test_an_overlay_is_installed_upgraded_and_taken_back(installed: Reader) -> None:
+def test_it_is_installed_upgraded_and_taken_back(installed: Reader) -> None:
     assert images(installed) == {"dragoman:0.1.0"}
-    assert "nothing to go back to" in installed.attempt("deploy/k8s/upgrade.sh", "--back", "deploy/k8s/overlays/dev")[1]
-
-
-def test_statefulsets_are_made_anew_and_their_pods_stay(installed: Reader) -> None:
-    for name in STORED:
-        older = yaml.safe_load(installed.run("kubectl", "-n", NAMESPACE, "get", "statefulset", name, "-o", "yaml"))
-        older["spec"]["podManagementPolicy"] = "OrderedReady"
-        manifest = installed.directory / f"{name}.yaml"
-        manifest.write_text(yaml.safe_dump({**older, "metadata": {"name": name}}))
-        installed.run("kubectl", "-n", NAMESPACE, "delete", "statefulset", name, "--cascade=orphan")
-        installed.run("kubectl", "-n", NAMESPACE, "create", "--filename", str(manifest))
-    pods, sets = installed.names("pods"), installed.names("statefulsets")
-    status, output = installed.attempt("deploy/k8s/upgrade.sh", "deploy/k8s/overlays/dev")
-    assert (status, "StatefulSets are to be made anew, their pods stay" in output) == (1, True), output
-    installed.type("A pod of a server does not start", 2)
-    assert set(installed.names("statefulsets")) == {"nats"}
-    installed.run("deploy/k8s/upgrade.sh", "deploy/k8s/overlays/dev")
-    after = installed.names("statefulsets")
-    assert set(after) == set(sets)
-    assert {name for name in sets if after[name] != sets[name]} == set(STORED)
-    servers = {name for name in pods if name.rpartition("-")[0] in sets}
-    assert len(servers) == 6
-    assert {name: uid for name, uid in installed.names("pods").items() if name in servers} == {
-        name: pods[name] for name in servers
-    }
+    assert {"nats", "valkey", "postgres", "s3"} == set(installed.names("statefulsets"))
 
 
 def test_a_pod_is_described(installed: Reader) -> None:
@@ -110,8 +84,20 @@ def test_a_pod_is_described(installed: Reader) -> None:
     assert "Name:             nats-2" in described
 
 
+def test_what_is_applied_beside_the_chart_is_accepted(installed: Reader, api_server: ApiServer) -> None:
+    api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "monitoring"}})
+    page = " ".join((ROOT / "docs" / "operations.md").read_text().split())
+    for command in (
+        "kubectl apply --server-side -n monitoring -k deploy/grafana",
+        "kubectl apply --server-side -n dragoman -f deploy/k8s/servers/exporters.yaml",
+        "kubectl -n dragoman rollout restart statefulset",
+    ):
+        assert f"`{command}`" in page
+        installed.run(*command.split())
+
+
 def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer) -> None:
-    command = "kubectl apply --server-side -k deploy/k8s/overlays/external-secrets"
+    command = "kubectl apply --server-side -n dragoman -f deploy/k8s/external-secrets.yaml"
     page = " ".join((ROOT / "docs" / "operations.md").read_text().split())
     assert f"`{command}`" in page
     status, output = installed.attempt("sh", "-euc", command)
@@ -121,18 +107,18 @@ def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer)
     assert "dragoman-auth" in installed.names("externalsecrets")
 
 
-def test_the_chart_is_installed_tested_upgraded_and_taken_back(api_server: ApiServer, tmp_path: Path) -> None:
-    """In a namespace of its own, since the objects of the other tests are Kustomize's."""
+def test_the_chart_is_installed_and_tested(api_server: ApiServer, tmp_path: Path) -> None:
+    """Beside servers that are operated elsewhere."""
     Installation(api_server, "chat", tmp_path)
     reader = Reader(api_server, tmp_path)
     (tmp_path / "mine.yaml").write_text("dashboard: {enabled: true}\n")
     addresses = " ".join(SERVERS)
     output = reader.type(
-        "With Helm", 1, ("--nats nats://… --valkey host:port --postgres host:port", addresses),
+        "With Kubernetes", 2, ("--nats nats://… --valkey host:port --postgres host:port", addresses),
         ("secrets.sh dragoman ", "secrets.sh chat "), ("--namespace dragoman", "--namespace chat"),
-        ("upgrade.sh dragoman ", "upgrade.sh chat "), ("--back dragoman ", "--back chat "),
+        ("upgrade.sh dragoman ", "upgrade.sh chat "),
     )  # fmt: skip
-    assert "went back" in output
+    assert "Phase:          Succeeded" in output
     path = "jsonpath={.items[*].spec.template.spec.containers[*].image}"
     found = reader.run("kubectl", "-n", "chat", "get", "deployments", "--output", path)
     assert set(found.split()) == {"dragoman:0.1.0"}

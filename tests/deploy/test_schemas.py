@@ -8,13 +8,16 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 
 from tests.deploy.manifests import (
     BY_KEDA,
+    DEPLOY,
     EVERYTHING,
-    OVERLAYS,
+    INSTALLATIONS,
+    K8S,
     Object,
-    needs_helm,
+    kustomized,
     needs_renderer,
     of_kind,
     rendered,
@@ -37,14 +40,17 @@ def validate(one: Object) -> None:
         kubernetes_validate.validate(one, KUBERNETES, strict=True)
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, "example", "chart", "trial", "external-secrets"])
-def test_every_object_matches_its_schema(overlay: str) -> None:
-    assert len(rendered(overlay)) > (6 if overlay == "external-secrets" else 30)
-    for one in rendered(overlay):
+def external_secrets() -> list[Object]:
+    return list(yaml.safe_load_all((K8S / "external-secrets.yaml").read_text()))
+
+
+@pytest.mark.parametrize("installation", INSTALLATIONS)
+def test_every_object_matches_its_schema(installation: str) -> None:
+    assert len(rendered(installation)) > 30
+    for one in rendered(installation):
         validate(one)
 
 
-@needs_helm
 @pytest.mark.parametrize(
     "values", [(), EVERYTHING, BY_KEDA, (*EVERYTHING, "openshift=true", "ingress.tlsSecret=chat-tls")]
 )
@@ -55,8 +61,12 @@ def test_every_object_of_the_chart_matches_its_schema(values: tuple[str, ...]) -
         validate(one)
 
 
-def _extended(overlay: str) -> list[Object]:
-    return [one for one in rendered(overlay) if one["kind"].lower() in EXTENSIONS]
+def test_every_object_that_is_applied_beside_them_matches_its_schema() -> None:
+    files = [K8S / f"{name}.yaml" for name in ("external-secrets", "trial-ports", "servers/exporters")]
+    objects = [one for file in files for one in yaml.safe_load_all(file.read_text())]
+    assert len(objects) > 12
+    for one in (*objects, *kustomized(DEPLOY / "grafana")):
+        validate(one)
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "NetworkPolicy", "HorizontalPodAutoscaler", "Ingress"])
@@ -68,7 +78,11 @@ def test_unknown_key_is_found(kind: str) -> None:
 
 
 def test_unknown_key_of_an_extension_is_found() -> None:
-    extended = [*_extended("chart"), *_extended("external-secrets")]
+    extended = [
+        one
+        for one in (*template(*EVERYTHING), *template(*BY_KEDA), *external_secrets())
+        if one["kind"].lower() in EXTENSIONS
+    ]
     assert {one["kind"].lower() for one in extended} == set(EXTENSIONS)
     for one in extended:
         with pytest.raises(jsonschema.ValidationError):

@@ -58,7 +58,7 @@ def valkey_container() -> Object:
     return container
 
 
-@pytest.mark.parametrize("config", ["k8s/components/nats/nats.conf", "compose/nats.conf"])
+@pytest.mark.parametrize("config", ["k8s/servers/nats.conf", "compose/nats.conf"])
 def test_nats_server_accepts_its_configuration(tmp_path: Path, secrets: Path, config: str) -> None:
     text = (ROOT / "deploy" / config).read_text()
     (tmp_path / "nats.conf").write_text(text.replace("/etc/nats/secrets", str(secrets / "nats")))
@@ -71,7 +71,7 @@ def test_nats_server_accepts_its_configuration(tmp_path: Path, secrets: Path, co
     assert "valid" in done.stdout
 
 
-@pytest.mark.parametrize("config", ["k8s/components/nats/nats.conf", "compose/nats.conf"])
+@pytest.mark.parametrize("config", ["k8s/servers/nats.conf", "compose/nats.conf"])
 def test_nats_server_demands_tls_of_its_clients(tmp_path: Path, secrets: Path, config: str) -> None:
     port = free_port()
     text = (ROOT / "deploy" / config).read_text().replace("/etc/nats/secrets", str(secrets / "nats"))
@@ -274,7 +274,7 @@ class DeployedPostgres(TlsPostgresServer):
     def __init__(self, directory: Path, process_group: ProcessGroup, secrets: Path, source: str) -> None:
         self._secrets = secrets
         files = {
-            "/etc/postgresql": str(ROOT / "deploy" / "k8s" / "components" / "postgres"),
+            "/etc/postgresql": str(ROOT / "deploy" / "k8s" / "servers"),
             "/run/issued": str(secrets / "postgres"),
             "/run/server.key": str(secrets / "postgres" / "server.key"),
         }

@@ -14,7 +14,6 @@ _CHANGED = ("deploy", "docs")
 _READ = ("services", "local", "shared", "pyproject.toml")
 WRITTEN = {
     "deploy.grafana.generate": "deploy/grafana/dashboards/edge.json",
-    "deploy.helm.generate": "deploy/helm/dragoman/templates/auth.yaml",
     "local.settings_table": "docs/operations.md",
 }
 """A file of each."""

@@ -20,9 +20,9 @@ COMPOSE_TRIAL, CLUSTER_TRIAL = "deploy/compose/trial.sh", "deploy/k8s/trial.sh"
 SYSTEMD, INSTALL = "deploy/systemd/trial.sh", "deploy/install_trial.sh"
 ENVIRONMENT = "tests/deploy/test_environment.py::test_its_commands_are_those_of_dragoman"
 CERTIFICATE = "tests/deploy/test_release.py::test_a_certificate_of_one_s_own_is_found"
-MOVE = "tests/deploy/test_release.py::test_a_move_from_kustomize_keeps_what_runs"
 GENERATORS = "tests/docs/test_generators.py::test_a_changed_file_is_written_anew"
 ON_API_SERVER = "tests/deploy/test_printed_commands.py"
+BESIDE = f"{ON_API_SERVER}::test_what_is_applied_beside_the_chart_is_accepted"
 PAGES = [ROOT / "docs" / "operations.md", ROOT / "docs" / "one-server.md"]
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
@@ -50,16 +50,11 @@ class RunBy(NamedTuple):
 AS_PRINTED = {
     ("Installing it", 2): RunBy(COMPOSE, 'printed_commands.sh "Installing it" 2'),
     ("With Kubernetes", 1): RunBy(
-        f"{ON_API_SERVER}::test_an_overlay_is_installed_upgraded_and_taken_back", 'reader.type("With Kubernetes", 1)'
+        f"{ON_API_SERVER}::test_it_is_installed_upgraded_and_taken_back", 'reader.type("With Kubernetes", 1)'
     ),
-    ("A pod of a server does not start", 2): RunBy(
-        f"{ON_API_SERVER}::test_statefulsets_are_made_anew_and_their_pods_stay",
-        'installed.type("A pod of a server does not start", 2)',
+    ("With Kubernetes", 2): RunBy(
+        f"{ON_API_SERVER}::test_the_chart_is_installed_and_tested", 'reader.type( "With Kubernetes", 2,'
     ),
-    ("With Helm", 1): RunBy(
-        f"{ON_API_SERVER}::test_the_chart_is_installed_tested_upgraded_and_taken_back", 'reader.type( "With Helm", 1,'
-    ),
-    ("With Helm", 2): RunBy(MOVE, "as_printed(2)"),
     ("Images and files", 1): RunBy(
         "tests/system/test_media.py::test_the_page_s_command_stores_a_file", 'found[0].replace("127.0.0.1:8080"'
     ),
@@ -79,9 +74,6 @@ ELSEWHERE = {
     "docker compose --profile dashboards up": RunBy(COMPOSE_TRIAL, "$compose --profile dashboards up -d $watching"),
     "docker compose run --rm operator admin": RunBy(COMPOSE, "$compose run --rm -T operator admin user find ann"),
     "docker compose run --rm secrets admin keys": RunBy(COMPOSE, "$compose run --rm -T secrets admin keys list"),
-    "secrets.sh dragoman DIR --nats": RunBy(
-        "tests/deploy/test_secrets.py::test_the_printed_command_issues_those_of_servers_elsewhere", '"-c", command]'
-    ),
     "secrets.sh NAMESPACE DIR --edges either": RunBy(
         "tests/deploy/test_secrets.py::test_edges_change_their_user_by_secrets_sh", "subprocess.run(command, env="
     ),
@@ -93,11 +85,14 @@ ELSEWHERE = {
         CLUSTER, "kubectl -n dragoman port-forward service/dashboard 8090"
     ),
     "kubectl create secret tls": RunBy(CERTIFICATE, '"create", "secret", "tls", "chat-tls"'),
-    "kubectl apply --server-side -k deploy/k8s/overlays/external-secrets": RunBy(
+    "kubectl apply --server-side -n monitoring -k deploy/grafana": RunBy(BESIDE, "installed.run(*command.split())"),
+    "kubectl apply --server-side -n dragoman -f deploy/k8s/servers/exporters.yaml": RunBy(
+        BESIDE, "installed.run(*command.split())"
+    ),
+    "kubectl -n dragoman rollout restart statefulset": RunBy(BESIDE, "installed.run(*command.split())"),
+    "kubectl apply --server-side -n dragoman -f deploy/k8s/external-secrets.yaml": RunBy(
         f"{ON_API_SERVER}::test_external_secrets_are_accepted", 'installed.run("sh", "-euc", command)'
     ),
-    "kubectl -n dragoman delete secrets": RunBy(MOVE, 'installation.run("sh", "-euc", way_back())'),
-    "helm install": RunBy(MOVE, 'new.helm("install", CHART,'),
     "helm template": RunBy(
         "tests/deploy/test_chart_checks.py::test_without_a_cluster_its_extensions_are_not_looked_for",
         '[HELM, "template", "dragoman", str(CHART)',
@@ -105,15 +100,14 @@ ELSEWHERE = {
     "helm rollback": RunBy(
         "tests/deploy/test_release.py::test_helm_goes_back_by_itself_too", 'release.helm("rollback", "--wait")'
     ),
-    "helm uninstall": RunBy(
-        "tests/deploy/test_release.py::test_the_end_of_a_release_is_that_of_its_objects", 'release.helm("uninstall")'
+    "helm upgrade": RunBy(
+        "tests/deploy/test_release.py::test_helm_goes_back_by_itself_too", 'release.helm("upgrade", CHART,'
     ),
-    "deploy/helm/upgrade.sh NAMESPACE RELEASE": RunBy(
+    "upgrade.sh NAMESPACE RELEASE": RunBy(
         "tests/deploy/test_release.py::test_an_upgrade_replaces_one_service_after_the_other",
         'release.run(UPGRADE, "chat", "dragoman", *options)',
     ),
     "python -m deploy.grafana.generate": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
-    "python -m deploy.helm.generate": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
     "python -m local.settings_table": RunBy(GENERATORS, '[sys.executable, "-m", module]'),
     "printf '/login": RunBy(CLUSTER, 'echo "$1" | dragoman client'),
     "(printf": RunBy(COMPOSE, "sleep 2; done; } | .venv/bin/dragoman client"),

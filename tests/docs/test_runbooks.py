@@ -74,7 +74,7 @@ def literals() -> str:
 def expressions() -> str:
     """Of rules and dashboards."""
     queries = (path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-    rules = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
+    rules = (ROOT / "deploy" / "helm" / "dragoman" / "files" / "rules.yml").read_text()
     return "\n".join((rules, *queries))
 
 

@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 from local.data import RunningProcess
 from local.ports import free_port
 from local.process_group import ProcessGroup
-from tests.support.commands import ROOT
+from tests.deploy.manifests import RULES
 from tests.support.servers import Server
 
 PROMETHEUS = shutil.which("prometheus")
@@ -41,7 +41,7 @@ class Prometheus(Server):
     ) -> None:
         assert PROMETHEUS is not None
         rules = directory / "rules.yml"
-        text = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
+        text = RULES.read_text()
         rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", text) if impatient else text)
         jobs: dict[str, list[str]] = {}
         for process in processes:

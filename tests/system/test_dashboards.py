@@ -12,6 +12,7 @@ import pytest
 from deploy.grafana.generate import DIRECTORY
 from local.data import RunningProcess, read_run
 from local.process_group import ProcessGroup
+from tests.deploy.manifests import RULES
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.cluster import Cluster
 from tests.support.commands import DRAGOMAN, ROOT
@@ -80,7 +81,7 @@ def test_every_panel_queries_services_that_export_its_metric(system: Cluster) ->
 
 
 def test_every_metric_of_an_alert_is_exported(system: Cluster) -> None:
-    text = "".join(path.read_text() for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
+    text = RULES.read_text()
     assert named(re.sub(r"severity:.*", "", text)) - set(samples(exported(system))) == NOT_EXPORTED | OF_BACKUPS
 
 

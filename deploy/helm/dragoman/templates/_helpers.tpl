@@ -59,3 +59,79 @@ replicas: {{ if $root.Values.autoscaling.enabled }}{{ (lookup "apps/v1" "Deploym
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- /* Metadata of an object. Arguments: root, name; then, unless it is no part of the system, its process or "". */ -}}
+{{- define "dragoman.metadata" -}}
+{{- $root := index . 0 -}}
+metadata:
+  name: {{ index . 1 }}
+  namespace: {{ $root.Release.Namespace }}
+  {{- if gt (len .) 2 }}
+  labels:
+    {{- with index . 2 }}
+    app.kubernetes.io/name: {{ . }}
+    {{- end }}
+    app.kubernetes.io/part-of: dragoman
+  {{- end }}
+{{- end }}
+
+{{- /* Security of a pod. OpenShift chooses users and groups. Arguments: root, user. */ -}}
+{{- define "dragoman.podSecurity" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  seccompProfile: {type: RuntimeDefault}
+  {{- if not (index . 0).Values.openshift }}
+  {{- $user := index . 1 }}
+  {{- dict "runAsUser" $user "runAsGroup" $user "fsGroup" $user "fsGroupChangePolicy" "OnRootMismatch" | toYaml | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "dragoman.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* What the containers of all processes have in common. Arguments: root, name. */ -}}
+{{- define "dragoman.container" -}}
+{{- $root := index . 0 }}{{ $name := index . 1 -}}
+name: dragoman
+image: {{ include "dragoman.image" $root }}
+imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+resources:
+  {{- toYaml (index $root.Values $name).resources | nindent 2 }}
+{{ include "dragoman.containerSecurity" . }}
+{{- end }}
+
+{{- /* Arguments: root, name. */ -}}
+{{- define "dragoman.volumes" -}}
+- {name: tmp, emptyDir: {sizeLimit: 64Mi}}
+- {name: secret, secret: {secretName: {{ get (index . 0).Values.secrets (index . 1) }}, defaultMode: 0440}}
+{{- end }}
+
+{{- define "dragoman.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: secret, mountPath: /secrets, readOnly: true}
+{{- end }}
+
+{{- /* A missing dependency makes a process unready, never dead. Arguments: port, path of the readiness. */ -}}
+{{- define "dragoman.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: {{ index . 0 }}}
+  periodSeconds: 2
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /healthz, port: {{ index . 0 }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+  terminationGracePeriodSeconds: 10  # a frozen process never ends its work: its clients wait for nothing
+readinessProbe:
+  httpGet: {path: {{ index . 1 }}, port: {{ index . 0 }}}
+  periodSeconds: 3
+  timeoutSeconds: 3
+  failureThreshold: 2
+{{- end }}
