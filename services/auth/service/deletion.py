@@ -11,7 +11,7 @@ from services.auth.service.own_secret import OwnSecret, wrong
 from services.auth.service.ports import EventOutbox, RemoteErasure, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
-from services.auth.store.requests import REVOKED, once
+from services.auth.store.requests import REVOKED, once, stored
 from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts, Revocation
 from shared.contract.ids import AccountId
@@ -35,6 +35,8 @@ class AccountDeletion:
         Idempotent. Raises RequestError: `unauthenticated`, also for a wrong secret, `rate_limited`, `invalid`,
         `unavailable`."""
         domain.check_deletion(request)
+        if await self.database.read(stored(*REVOKED)) is not None:
+            return Ack()  # its first attempt may still wait for a service that is down
         held = await self._check_secret(request)
         seconds = domain.void_before(time.time())
         erase = partial(_erase, account=request.actor, held=held, seconds=seconds)
