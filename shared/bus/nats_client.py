@@ -184,9 +184,9 @@ async def _line_after_pings(transport: Transport) -> bytes:
     return line
 
 
-async def log_in(client: NatsClient, settings: NatsSettings, node: NodeIdentity | None = None, **options: Any) -> None:
-    """Connects as the user of the settings, or as that node. Raises OSError, nats.errors.Error, StartupError."""
-    password = settings.password.get_secret_value()
+async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **options: Any) -> Client:
+    """A connection as the user of the settings, or as that node. Raises OSError, nats.errors.Error, StartupError."""
+    client, password = NatsClient(), settings.password.get_secret_value()
     if node is not None:
         password, options = node.password(password), options | {"name": node.id}
     await client.connect(
@@ -197,10 +197,4 @@ async def log_in(client: NatsClient, settings: NatsSettings, node: NodeIdentity 
         tls_hostname=settings.tls_name or None,
         **options,
     )
-
-
-async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **options: Any) -> Client:
-    """A new connection; see `log_in`."""
-    client = NatsClient()
-    await log_in(client, settings, node, **options)
     return client
