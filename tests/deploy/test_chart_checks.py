@@ -173,10 +173,13 @@ def test_a_proxy_that_no_edge_trusts_is_one_sentence(value: str) -> None:
     done = template(values=[f"{setting}=[]", value])
     assert (done.returncode, "or all clients have one address" in done.stderr) == (1, True)
     assert template(values=[f"{setting}=[]"]).returncode == 0
-    variable = "extraEnv[0].name=DRAGOMAN_EDGE__TRUSTED_PROXIES,extraEnv[0].value=10.1.0.0/16"
-    assert template(values=[f"{setting}=[]", value, variable]).returncode == 0
     done = template(values=[f'{setting}=["0.0.0.0/0"]', value])
     assert (done.returncode, "lets each client forge its own" in done.stderr) == (1, True)
+    for place in ("extraEnv", "edge.extraEnv"):
+        variable = f"{place}[0].name=DRAGOMAN_EDGE__TRUSTED_PROXIES,{place}[0].value="
+        assert template(values=[f"{setting}=[]", value, f"{variable}10.1.0.0/16"]).returncode == 0, place
+        done = template(values=[value, f"{variable}0.0.0.0/0"])
+        assert (done.returncode, "lets each client forge its own" in done.stderr) == (1, True), place
 
 
 def test_without_a_cluster_its_extensions_are_not_looked_for() -> None:
