@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import h11
 
@@ -86,13 +85,17 @@ class OutgoingHttp:
     async def _reach(self, url: str, deadline: float) -> tuple[OutgoingAddress, _Streams]:
         """Raises OutgoingFailed; only the log has the reason."""
         try:
+            address = self._rules.check_endpoint(url)
+        except RequestError as error:
+            _log.info("outgoing request is not permitted", reason=repr(error))
+            raise OutgoingFailed(_UNREACHABLE) from error
+        try:
             async with asyncio.timeout_at(deadline):
-                address = self._rules.check_endpoint(url)
                 return address, await self._connect(address)
         except ssl.SSLCertVerificationError as error:
             raise OutgoingFailed("the certificate is not valid") from error
-        except (OSError, ValueError, RequestError) as error:
-            _log.info("outgoing request reaches no address", host=urlsplit(url).netloc, reason=repr(error))
+        except (OSError, ValueError) as error:
+            _log.info("outgoing request reaches no address", host=address.authority, reason=repr(error))
             raise OutgoingFailed(_UNREACHABLE) from error
 
     async def _connect(self, address: OutgoingAddress) -> _Streams:

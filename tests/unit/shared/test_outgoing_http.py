@@ -106,6 +106,14 @@ async def test_a_failure_does_not_show_which_internal_names_exist(monkeypatch: p
     assert shown == [UNREACHABLE] * len(names)
 
 
+@pytest.mark.parametrize(
+    "url", ["https://[", "https://[::1", "https://a\u2100b.example/", "https://u:p@a.example/", ""]
+)
+async def test_what_is_no_address_is_not_reached(url: str) -> None:
+    async with client([]) as http:
+        assert await failure(post(http, url)) == UNREACHABLE
+
+
 async def test_a_name_is_looked_up_once_and_the_checked_address_is_connected(
     receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
