@@ -133,5 +133,5 @@ def wait_of(body: bytes) -> Wait:
     """No waiting, for a body that will be rejected."""
     try:
         return msgspec.json.decode(body, type=Wait)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return Wait()

@@ -73,7 +73,7 @@ class FirstPage:
             return PlainTextResponse("Only the first page of this system can request this.\n", 403)
         try:
             wanted = msgspec.json.decode(await read_body(request, _BODY_BYTES), type=SystemRequest)
-        except (msgspec.MsgspecError, RequestError):
+        except (ValueError, RecursionError, RequestError):
             return PlainTextResponse("The request must be JSON: kill or chat, and token.\n", 400)
         if not (wanted.chat if request.scope["path"].endswith("way") else wanted.kill):
             return PlainTextResponse("The request must name a process, or a chat.\n", 400)

@@ -8,6 +8,7 @@ import pytest
 
 from services.edge.http import operation_connection
 from services.edge.http.event_positions import EventPositions
+from services.edge.http.event_stream import Wait, wait_of
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient
@@ -217,3 +218,10 @@ async def waiting_client(site: HttpSite) -> RecordingClient:
         while not ("token-1" in site.operations._logins and site.operations._logins["token-1"][0]._polls):
             await asyncio.sleep(0.01)
     return site.endpoint.clients[0]
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"wait_ms":"1"}', b'{"states":{"\xff":1}}', b'{"x":' + b"[" * 2000 + b"]" * 2000 + b"}"]
+)
+def test_a_body_that_will_be_rejected_does_not_wait(body: bytes) -> None:
+    assert wait_of(body) == Wait()

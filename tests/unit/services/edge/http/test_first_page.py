@@ -146,7 +146,16 @@ async def test_no_other_page_kills(port: int, supervisor: FakeSupervisor, host: 
 
 
 @pytest.mark.parametrize(
-    "body", [b"no JSON", b"[]", b'{"kill": 5}', b'{"token": "t"}', b'{"kill": "' + b"x" * 5000 + b'"}']
+    "body",
+    [
+        b"no JSON",
+        b"[]",
+        b'{"kill": 5}',
+        b'{"token": "t"}',
+        b'{"kill": "' + b"x" * 5000 + b'"}',
+        b'{"kill": "\xff"}',
+        b'{"x": ' + b"[" * 2000 + b"]" * 2000 + b"}",
+    ],
 )
 async def test_malformed_kills(port: int, supervisor: FakeSupervisor, body: bytes) -> None:
     assert (await kill(port, body)).status == 400
