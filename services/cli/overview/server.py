@@ -70,7 +70,7 @@ class DashboardServer:
         if not is_own_host(request.headers.get("host", ""), self._allowed_hosts):
             return PlainTextResponse("not the name of this port: see ops.allowed_hosts\n", 421)
         if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("only GET\n", 405)
+            return PlainTextResponse("only GET\n", 405, {"Allow": "GET, HEAD"})
         match request.scope["path"]:
             case "/healthz":
                 return PlainTextResponse("ok\n")
