@@ -107,9 +107,12 @@ class Bots:
         """Raises RequestError: `not_found`."""
         owner = self._owner(request.actor)
         domain.check_number(request.bot, "account")
-        if await self.database.read(stored(*REVOKED)) is None:
-            await self.database.read(partial(bots.check_owner, bot=request.bot, owner=owner))
-        return await self.deletion.delete(DeleteAccount(request.bot), self._by)
+        await stored_or(self.database, stored(*REVOKED), partial(self._delete, request.bot, owner))
+        return Ack()
+
+    async def _delete(self, bot: AccountId, owner: AccountId | None) -> Revocation | None:
+        await self.database.read(partial(bots.check_owner, bot=bot, owner=owner))
+        return await self.deletion.carry_out(DeleteAccount(bot), self._by)
 
     async def create_token(self, request: CreateBotToken) -> CreatedBotToken:
         """Raises RequestError: `not_found`, `forbidden`, `limit`."""

@@ -17,6 +17,7 @@ from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAcco
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme
 from shared.contract.routes import Ack
+from shared.request_nonce import stored_or
 
 _PAGE = 1_000
 
@@ -32,23 +33,26 @@ class AccountDeletion:
 
     async def delete(self, request: DeleteAccount, by: str = "user") -> Ack:
         """Commits here first, then requests the erasure in the other services; a durable event repeats that request.
-        Idempotent. Raises RequestError: `unauthenticated`, also for a wrong secret, `rate_limited`, `invalid`,
-        `unavailable`."""
+        Idempotent: a repetition does not wait for a service that is down. Raises RequestError: `unauthenticated`, also
+        for a wrong secret, `rate_limited`, `invalid`, `unavailable`."""
         domain.check_deletion(request)
-        if await self.database.read(stored(*REVOKED)) is not None:
-            return Ack()  # its first attempt may still wait for a service that is down
+        await stored_or(self.database, stored(*REVOKED), partial(self.carry_out, request, by))
+        return Ack()
+
+    async def carry_out(self, request: DeleteAccount, by: str) -> Revocation | None:
+        """As `delete`, whether it is a repetition or not. None: the account is deleted already."""
         held = await self._check_secret(request)
         seconds = domain.void_before(time.time())
         erase = partial(_erase, account=request.actor, held=held, seconds=seconds)
         step = trail.recorded(erase, Act("delete", request.actor, by))
         revocation = await self.database.write(once(step, *REVOKED))
         if revocation is None:
-            return Ack()
+            return None
         self.outbox.wake()
         self.metrics.deletions.inc()
         await self.revocations.publish(revocation)
         await self.erasure.erase(request.actor)
-        return Ack()
+        return revocation
 
     async def _check_secret(self, request: DeleteAccount) -> tuple[Scheme, str] | None:
         """None: the request has no secret, or the account is deleted already."""
