@@ -1,4 +1,4 @@
-"""Results of requests that are carried out, for their repetitions. The version before stores none."""
+"""Results of requests that are carried out, for their repetitions. The previous version stores none."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,7 +15,3 @@ def upgrade() -> None:
         sa.Column("result", sa.LargeBinary, nullable=False),
     )
     op.create_index("ix_requests_created", "requests", ["created"])
-
-
-def downgrade() -> None:
-    op.drop_table("requests")
