@@ -139,7 +139,7 @@ class EpochRow(MessageTables, table=True):
 
 
 class PlacementRow(MessageTables, table=True):
-    """Empty. The version before reads it at its start; the next version drops it."""
+    """Empty. The previous version reads it at its start; the next version drops it."""
 
     __tablename__ = "placement"
 

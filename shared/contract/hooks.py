@@ -33,7 +33,7 @@ class CreateHook(Forwarded):
 
 class HookView(msgspec.Struct, frozen=True):
     """`paused`: it posts nothing, because its maker may not manage the group now, or `account` is disabled. `account`:
-    NO_ACCOUNT until a hook of the version before posts."""
+    NO_ACCOUNT until a hook of the previous version posts."""
 
     hook: str
     name: str

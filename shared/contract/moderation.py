@@ -78,7 +78,7 @@ class SetChat(Forwarded):
 
     route = Routed("session.set_chat", ChatVersion)
     rules_route = Routed("session.set_chat_rules", ChatVersion)
-    """Of what a session of the version before would ignore."""
+    """Of what a session of the previous version would ignore."""
 
     chat: ChatId
     name: str | UnsetType = UNSET

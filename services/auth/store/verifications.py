@@ -206,7 +206,7 @@ def _is_right(row: sa.Row[Any], code: str) -> bool:
 
 
 def _requester(row: sa.Row[Any]) -> Requester:
-    """Whoever may verify an address has logged in."""
+    """An account that may verify an address has logged in."""
     return Requester(
         "login" if row.purpose == VerificationPurpose.ADDRESS else row.purpose, row.address, row.client, row.requested
     )

@@ -109,7 +109,7 @@ class Memberships:
         return ChatVersion(await self.finish_join(request.chat, request.applicant, result.version))
 
     async def reject_unanswerable(self) -> None:
-        """Requests that the version before has left to groups without members. Raises RequestError."""
+        """Requests that the previous version has left to groups without members. Raises RequestError."""
         while True:
             step = partial(departures.reject_unanswerable, now=now_ms(), most=_ENDED_AT_ONCE)
             if not (rejected := await self._database.write(step)):

@@ -96,7 +96,7 @@ def end_memberships(
 
 
 def reject_unanswerable(connection: sa.Connection, now: int, most: int) -> list[MembershipAnswered]:
-    """Pending requests for membership of groups without members, `most` groups at once: the version before leaves
+    """Pending requests for membership of groups without members, `most` groups at once: the previous version leaves
     them."""
     wanted = sa.select(membership_request.c.chat)
     empty = sa.select(chat.c.id).where(chat.c.id.in_(wanted), chat.c.size == 0).order_by(chat.c.id).limit(most)

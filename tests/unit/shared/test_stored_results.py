@@ -1,4 +1,4 @@
-"""Results of requests are read by replicas of the version before and after, for ten minutes. So the types that a
+"""Results of requests are read by replicas of the previous version and after, for ten minutes. So the types that a
 command may store only grow: another one comes behind those that there are, and none changes but by a field with a
 default in an object. A result in an array (a named tuple) does not change: the version before rejects a longer one."""
 
@@ -68,7 +68,7 @@ def test_what_is_stored_only_grows() -> None:
         for kinds in released:
             assert any(
                 len(now) >= len(kinds) and all(map(may_become, kinds, now)) for now in found.get(use_case, [])
-            ), f"{use_case} reads no more what the version before has stored: {kinds}"
+            ), f"{use_case} reads no more what the previous version has stored: {kinds}"
 
 
 def test_the_released_list_is_complete() -> None:

@@ -1,6 +1,6 @@
 """Drops the tables of moves between several databases. One of several is rejected as it is.
 
-The version before reads `placement` at its start: the next version drops it.
+The previous version reads `placement` at its start: the next version drops it.
 """
 
 import sqlalchemy as sa

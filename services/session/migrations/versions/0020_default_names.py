@@ -1,4 +1,4 @@
-"""Names that were made of nicknames. The version before makes some that nobody will take for made ones: they stay."""
+"""Names that were made of nicknames. The previous version makes some that nobody will take for made ones: they stay."""
 
 import sqlalchemy as sa
 from alembic import op
