@@ -34,8 +34,12 @@ _NEEDS_SELECTOR = re.compile(f"({_character_class(_SHOWN_AS_TEXT)}(?![{_MODIFIER
 
 def canonical_emoji(text: str) -> str:
     """The same with variation selectors where an emoji needs one, and nowhere else (UTS 51, fully-qualified)."""
-    bare = unicodedata.normalize("NFC", text.replace(_SELECTOR, "").replace("\ufe0e", ""))
-    return _NEEDS_SELECTOR.sub(rf"\1{_SELECTOR}", bare)
+    return _NEEDS_SELECTOR.sub(rf"\1{_SELECTOR}", bare_emoji(text))
+
+
+def bare_emoji(text: str) -> str:
+    """The same without variation selectors."""
+    return unicodedata.normalize("NFC", text.replace(_SELECTOR, "").replace("\ufe0e", ""))
 
 
 def is_one_cluster(text: str) -> bool:

@@ -1,0 +1,1 @@
+"""Finds messages by their words. The floor plan is in docs/architecture.md."""

@@ -1,0 +1,223 @@
+"""Terms of a text, the same for documents and queries. Pure.
+
+Words are letters, digits and their marks that Unicode keeps together (UAX 29), taken apart at punctuation. Scripts that
+put no spaces between words (Han, Kana, Hangul syllables, Thai, Lao, Khmer, Myanmar) have one term for each character
+with its marks. An emoji is a term.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import regex
+
+from services.search.text.folding import MAX_TERM, emoji_forms, exact_form, folded_form
+
+TERMS_VERSION = f"1 {unicodedata.unidata_version} {regex.__version__}"
+"""An index with terms of another version is not searched with these."""
+
+
+class Term(NamedTuple):
+    """Part of a text, at `start` for `length` code points. `goes_on`: a character whose neighbour in the same run is
+    the next term."""
+
+    exact: str
+    folded: str
+    start: int
+    length: int
+    goes_on: bool = False
+
+
+class _Compatible(dict[int, str]):
+    """NFKC of each character where that is one character. Trade marks would become letters of the word before."""
+
+    def __missing__(self, code: int) -> str:
+        normal = unicodedata.normalize("NFKC", chr(code))
+        self[code] = found = normal if len(normal) == 1 else chr(code)
+        return found
+
+
+_SINGLE = _Compatible({0x2120: " ", 0x2122: " "})
+
+
+class Joined(NamedTuple):
+    """Neighbouring terms that are one word for some readers: wi-fi and wifi, п'ять and пять, 1,000 and 1000."""
+
+    folded: str
+    first: int
+    last: int
+    """Positions of its first and last term."""
+
+
+_MARKS = r"[\p{M}\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]"
+_APOSTROPHES = "\u02b9-\u02bf\u02c8\u02ee\ua78b\ua78c"
+"""Letters for Unicode, but typed as apostrophes in Hawaiian, Ukrainian or Uzbek as well."""
+_UNSPACED = (
+    r"[[\p{LB=SA}\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}\u30fc\u3006\u303c\uff70]--[\p{M}\p{N}\p{Cf}]]"
+)
+_STACKED = r"(?:(?<=[\u1039\u17d2\u1a60])[\p{L}--\p{Latin}])"
+"""Myanmar, Khmer, Tai Tham: a consonant below the one before."""
+_CLUSTER = rf"{_UNSPACED}(?:{_MARKS}|{_STACKED})*"
+_WRITTEN = rf"[[\p{{Alphabetic}}\p{{N}}]--[\p{{M}}{_APOSTROPHES}]]"
+_WORD = rf"(?:(?!{_UNSPACED}){_WRITTEN}{_MARKS}*+)+"
+_PICTURE = r"[\p{Extended_Pictographic}--[\u2122\u00a9\u00ae\p{Alphabetic}]](?:[\ufe0e\ufe0f]|\p{Emoji_Modifier})*"
+_EMOJI = rf"\p{{RI}}\p{{RI}}|[0-9#*]\ufe0f?\u20e3|{_PICTURE}(?:\u200d{_PICTURE})*[\U000e0020-\U000e007f]*"
+_TERM = regex.compile(rf"(?P<emoji>{_EMOJI})|(?P<run>(?:{_CLUSTER}\u200b*)+)|{_WORD}", regex.V1)
+_CLUSTERS = regex.compile(_CLUSTER, regex.V1)
+_COMBINES = regex.compile(rf"{_MARKS}|[\u1160-\u11ff\uff9e\uff9f\uffa0-\uffdc]", regex.V1)
+_PLAIN_RUNS = "\u3041-\u3096\u30a1-\u30fa\u30fc\u4e00-\u9fff\uac00-\ud7a3"
+_PLAIN_WORDS = (
+    "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0388-\u038a\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f"
+)
+_PUNCTUATION = "\u00a1\u00ab\u00bb\u00bf\u2013\u2014\u2018-\u201f\u3001-\u3003\u3008-\u3011"
+_PLAIN = re.compile(f"[\x00-\x7f{_PLAIN_WORDS}{_PLAIN_RUNS}{_PUNCTUATION}]*")
+"""Texts that need no look at each character's properties: the index takes apart every message."""
+_PLAIN_TERM = re.compile(f"([{_PLAIN_RUNS}]+)|[0-9A-Za-z{_PLAIN_WORDS}]+")
+_ARABIC_PART = regex.compile(r"[^\u200c]+")
+
+_JOINS = regex.compile(rf"[-'\u2010\u2011\u2018\u2019`\u00b4\u05f3\u05f4\u00b7\u2027\"_\u200c{_APOSTROPHES}]")
+"""May stand within a word of some language."""
+_FRACTION = "\u2044"
+_GROUPS = frozenset(",.' \u2019\u066c_")
+"""Separate thousands."""
+_FIRST_GROUP = 3
+
+
+def terms(text: str) -> list[Term]:
+    """In their order in the text."""
+    normal, places = _normal(text)
+    found = list(_plain_terms(normal) if _PLAIN.fullmatch(normal) else _terms(normal))
+    if places is None:
+        return found
+    return [one._replace(start=places[one.start][0], length=_length(places, one)) for one in found]
+
+
+def _length(places: list[tuple[int, int]], term: Term) -> int:
+    return places[term.start + term.length - 1][1] - places[term.start][0]
+
+
+def _normal(text: str) -> tuple[str, list[tuple[int, int]] | None]:
+    """The text in NFKC, and the range that each of its characters comes from; None: itself."""
+    if text.isascii():
+        return text, None
+    text = text.translate(_SINGLE)
+    if unicodedata.is_normalized("NFKC", text):
+        return text, None
+    parts, places = [], []
+    for start, end in pairwise(_cluster_starts(text)):
+        part = unicodedata.normalize("NFKC", text[start:end])
+        if _FRACTION in part:
+            part = f" {part} "  # 2½ is not 21⁄2
+        parts.append(part)
+        places.extend([(start, end)] * len(part))
+    return "".join(parts), places
+
+
+def _cluster_starts(text: str) -> Iterator[int]:
+    """Where what combines begins (accents, sound marks of Kana, later letters of a Korean syllable), and the end."""
+    yield 0
+    yield from (at for at in range(1, len(text)) if not _COMBINES.match(text[at]))
+    yield len(text)
+
+
+def _plain_terms(normal: str) -> Iterator[Term]:
+    for found in _PLAIN_TERM.finditer(normal):
+        start, end = found.span()
+        if found[1]:
+            yield from (Term(one, one, at, 1, at < end - 1) for at, one in enumerate(found[1], start))
+        else:
+            yield Term(exact_form(found[0]), folded_form(found[0]), start, end - start)
+
+
+def _terms(normal: str) -> Iterator[Term]:
+    for found in _TERM.finditer(normal):
+        start, end = found.span()
+        if found["emoji"]:
+            yield Term(*emoji_forms(found[0]), start, end - start)
+        elif found["run"]:
+            clusters = list(_visible_terms(_CLUSTERS.finditer(normal, start, end)))
+            yield from (one._replace(goes_on=True) for one in clusters[:-1])
+            yield from clusters[-1:]
+        elif "\u200c" in found[0] and "\u0600" <= found[0][0] <= "\u08ff":
+            yield from _visible_terms(_ARABIC_PART.finditer(normal, start, end))
+        else:
+            yield from _visible_terms([found])
+
+
+def _visible_terms(parts: Iterable[regex.Match[str]]) -> Iterator[Term]:
+    """Without those that are nothing but fillers."""
+    for part in parts:
+        if exact := exact_form(part[0]):
+            yield Term(exact, folded_form(part[0]), part.start(), part.end() - part.start())
+
+
+# What the index holds
+
+
+class IndexTerms(NamedTuple):
+    """Of a text; terms hold no blanks. `folded` is a sequence, so that neighbouring terms are a phrase: a character
+    that goes on stands there with its neighbour, as a pair, and the last one of its run alone. `loose` is a set: single
+    characters, words joined over apostrophes and hyphens, and exact forms that differ from the folded ones.
+    """
+
+    folded: list[str]
+    loose: set[str]
+
+
+def index_terms(text: str) -> IndexTerms:
+    found = terms(text)
+    singles = {one.folded for one in found if one.goes_on}
+    exact = {one.exact for one in found if one.exact != one.folded}
+    return IndexTerms(sequence(found), singles | exact | {one.folded for one in joined(text, found)})
+
+
+def sequence(found: list[Term]) -> list[str]:
+    if not any(one.goes_on for one in found):
+        return [one.folded for one in found]
+    paired = [one.folded + (after.folded if one.goes_on else "") for one, after in pairwise(found)]
+    return [*paired, found[-1].folded]
+
+
+# Joined words
+
+
+def joined(text: str, found: list[Term]) -> list[Joined]:
+    """Words that are also found as one, of the terms of this text."""
+    if len(found) < 2:
+        return []
+    chains, first = [], 0
+    for at in range(1, len(found) + 1):
+        if at == len(found) or not _joins(text, found, first, at):
+            chains.append((first, at - 1))
+            first = at
+    return [
+        Joined("".join(one.folded for one in found[low : high + 1])[:MAX_TERM], low, high)
+        for low, high in chains
+        if low < high
+    ]
+
+
+def _joins(text: str, found: list[Term], first: int, at: int) -> bool:
+    """Whether a term belongs to one word with those from `first` on."""
+    before, term = found[at - 1], found[at]
+    end = before.start + before.length
+    if term.start != end + 1 or term.goes_on or before.goes_on:
+        return False
+    between = text[end]
+    digits, digits_before = term.folded.isdigit(), before.folded.isdigit()
+    if digits and digits_before:
+        return between in _GROUPS and _is_group(text, found, first, at)
+    if between == ".":
+        return len(term.folded) == len(before.folded) == 1
+    return bool(_JOINS.match(between))
+
+
+def _is_group(text: str, found: list[Term], first: int, at: int) -> bool:
+    """Whether digits go on a number: 1,000,000, or 12,34,567 in India."""
+    start = found[first]
+    separator = text[found[at].start - 1]
+    same = at == first + 1 or text[found[at - 1].start - 1] == separator
+    is_first = len(start.folded) <= _FIRST_GROUP and start.folded.isdigit()
+    return same and is_first and len(found[at].folded) in ((2, 3) if separator == "," else (3,))
