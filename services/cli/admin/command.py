@@ -1,6 +1,7 @@
 """`dragoman admin`: the operator's commands. Each imports its implementation on use, so that the CLI starts fast."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
@@ -78,6 +79,26 @@ def with_client(installation: "Installation", work: "Callable[[AdminClient], Awa
             return await work(client)
 
     return asyncio.run(run())
+
+
+def record(installation: "Installation", act: str, detail: str = "") -> None:
+    """Record in the audit trail an act that auth does not carry out itself. Without a running system it only stands on
+    this terminal."""
+    from local.data import read_run
+    from services.cli.admin.bus_client import connected_client
+    from shared.contract.admin import RecordAct
+    from shared.contract.errors import RequestError
+
+    async def send() -> None:
+        async with connected_client(installation) as client:
+            await client.request(RecordAct.route, RecordAct(act, detail=detail))
+
+    if "nats.url" not in installation.sources and read_run(installation.settings.data) is None:
+        return
+    try:
+        asyncio.run(send())
+    except (click.ClickException, RequestError) as error:
+        click.echo(f"this act is not in the audit trail: {error}", file=sys.stderr)
 
 
 @admin.command()
@@ -339,7 +360,6 @@ def dead_letters_show(installation: "Installation", number: int, as_json: bool) 
 @_numbers
 def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
     """Publish events to their consumers again, and remove them from the list."""
-    from services.cli.admin.trail import record
 
     async def work(dead_letters: "DeadLetters") -> None:
         for number in numbers:
@@ -356,8 +376,6 @@ def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -
 @_yes
 def dead_letters_discard(installation: "Installation", numbers: tuple[int, ...], yes: bool) -> None:
     """Remove events that nothing can repair. Their work is never done. This cannot be undone."""
-    from services.cli.admin.trail import record
-
     named = " ".join(map(str, numbers))
     if not yes:
         click.confirm(f"Discard {named}?", abort=True)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from services.cli.admin.command import on_installation
-from services.cli.admin.trail import record
+from services.cli.admin.command import on_installation, record
 
 if TYPE_CHECKING:
     from local.installation import Installation

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from services.cli.admin.command import on_installation
-from services.cli.admin.trail import day_ms, record
+from services.cli.admin.command import on_installation, record
+from services.cli.admin.trail import day_ms
 
 if TYPE_CHECKING:
     from local.installation import Installation

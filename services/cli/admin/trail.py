@@ -1,7 +1,5 @@
-"""The audit trail: searched, and added to by commands whose acts auth does not carry out itself."""
+"""The audit trail, searched."""
 
-import asyncio
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -54,25 +52,6 @@ async def _search(client: "AdminClient", account: str | None, act: str, since: i
         if len(found) == limit:
             break
     return found
-
-
-def record(installation: "Installation", act: str, detail: str = "") -> None:
-    """Record an act on files of the installation. Without a running system it only stands on this terminal."""
-    from local.data import read_run
-    from services.cli.admin.bus_client import connected_client
-    from shared.contract.admin import RecordAct
-    from shared.contract.errors import RequestError
-
-    async def send() -> None:
-        async with connected_client(installation) as client:
-            await client.request(RecordAct.route, RecordAct(act, detail=detail))
-
-    if "nats.url" not in installation.sources and read_run(installation.settings.data) is None:
-        return
-    try:
-        asyncio.run(send())
-    except (click.ClickException, RequestError) as error:
-        click.echo(f"this act is not in the audit trail: {error}", file=sys.stderr)
 
 
 def day_ms(day: str) -> int:
