@@ -1,16 +1,16 @@
 """What panels show of the alerts: their limits, from the rules, and what to do, from the runbooks."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 _ROOT = Path(__file__).parents[2]
 _RULES = _ROOT / "deploy" / "helm" / "dragoman" / "files" / "rules.yml"
 _RUNBOOKS = _ROOT / "docs" / "runbooks.md"
-_LIMIT = re.compile(r"(?:== 0|> ([\d.]+))(?= (?:and|or)\b|$)")
-_IN_BRACKETS = re.compile(r"\([^()]*\)|\{[^{}]*\}|\[[^]]*\]")
+_LIMIT = re.compile(r"(?:== 0|> ([\d.]+))(?:\s+(?:and|or absent)\b.*)?$", re.DOTALL)
+"""The comparison that the whole expression ends in, or that comes before its first `and`."""
 
 LIMITS = {
     "Closed as too slow": ("DragomanClientsTooSlow",),
@@ -59,8 +59,7 @@ RELATED = {
 """Alerts whose limit is of another measure, such as the growth over a longer time."""
 
 
-@dataclass(frozen=True)
-class Alert:
+class Alert(NamedTuple):
     """`number`: that of its runbook."""
 
     name: str
@@ -79,10 +78,7 @@ class Alert:
     @property
     def limit(self) -> float | None:
         """It fires above this; None: it fires at zero. Raises LookupError for an expression of another form."""
-        outside, before = self.expression, ""
-        while outside != before:
-            outside, before = _IN_BRACKETS.sub("", outside), outside
-        if (found := _LIMIT.search(outside)) is None:
+        if (found := _LIMIT.search(self.expression)) is None:
             raise LookupError(f"{self.name} compares with no limit: {self.expression}")
         return float(found[1]) if found[1] else None
 
@@ -90,11 +86,11 @@ class Alert:
 def _read() -> dict[str, Alert]:
     groups = yaml.safe_load(_RULES.read_text())["groups"]
     rules = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
-    parts = re.split(r"^## (\w+)\n", _RUNBOOKS.read_text(), flags=re.MULTILINE)[1:]
-    runbooks = zip(parts[::2], parts[1::2], strict=True)
+    _, *parts = re.split(r"^## (\w+)\n", _RUNBOOKS.read_text(), flags=re.MULTILINE)
+    runbooks = enumerate(zip(parts[::2], parts[1::2], strict=True), 1)
     return {
         name: Alert(name, rules[name]["labels"]["severity"], rules[name]["expr"].strip(), number, runbook.strip())
-        for number, (name, runbook) in enumerate(runbooks, 1)
+        for number, (name, runbook) in runbooks
     }
 
 

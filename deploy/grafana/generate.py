@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from deploy.grafana.alerts import ALERTS, LIMITS, RELATED, Alert
-from deploy.grafana.dashboard_definitions import GrafanaDashboard, dashboards
-from deploy.grafana.queries import GrafanaPanel, Section
+from deploy.grafana.dashboards import DASHBOARDS, GrafanaDashboard
+from deploy.grafana.panels import GrafanaPanel
 from shared.dashboard.panels import Unit
 
 DIRECTORY = Path(__file__).parent / "dashboards"
-_SCHEMA = 39
 _WIDTH, _HEIGHT, _COLUMNS = 6, 7, 24
 _TEXT_WIDTH, _TEXT_HEIGHT = 12, 9
 _RUNBOOKS = "dragoman-runbooks"
@@ -21,21 +20,18 @@ _COLOURS = {"info": "yellow", "warning": "orange", "critical": "red"}
 _ABOVE_ZERO = 1e-9
 """Grafana colours from a value on, an alert fires above it."""
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_LINK = {"type": "dashboards", "title": "Dragoman", "tags": ["dragoman"], "asDropdown": True, "keepTime": True}
 _UNITS = {
-    Unit.NUMBER: "short",
-    Unit.PER_SECOND: "ops",
-    Unit.SECONDS: "s",
-    Unit.BYTES: "bytes",
-    Unit.BYTES_PER_SECOND: "Bps",
-    Unit.SHARE: "percentunit",
-}
+    Unit.NUMBER: "short", Unit.PER_SECOND: "ops", Unit.SECONDS: "s", Unit.BYTES: "bytes",
+    Unit.BYTES_PER_SECOND: "Bps", Unit.SHARE: "percentunit",
+}  # fmt: skip
 
 Json = dict[str, Any]
 
 
 def files() -> dict[str, str]:
     """File contents by name."""
-    documents = {one.name: document(one) for one in dashboards()} | {"runbooks": runbooks()}
+    documents = {one.name: _dashboard(one) for one in DASHBOARDS} | {"runbooks": _runbooks()}
     return {f"{name}.json": _text(one) for name, one in documents.items()}
 
 
@@ -47,60 +43,34 @@ def _text(document: Json) -> str:
     return f"{{\n {parts}\n}}\n"
 
 
-def document(dashboard: GrafanaDashboard) -> Json:
-    return _head(dashboard.uid, dashboard.title) | {
-        "annotations": {"list": [_starts(dashboard)]},
-        "templating": {"list": list(_variables(dashboard))},
-        "panels": list(_panels(dashboard.sections)),
-    }
-
-
-def runbooks() -> Json:
-    """A panel for each runbook: links to them need no address outside of Grafana."""
-    return _head(_RUNBOOKS, "Runbooks") | {
-        "annotations": {"list": []},
-        "templating": {"list": []},
-        "panels": [_runbook(alert) for alert in ALERTS.values()],
-    }
-
-
-def _runbook(alert: Alert) -> Json:
-    row, column = divmod(alert.number - 1, _COLUMNS // _TEXT_WIDTH)
-    return {
-        "id": alert.number,
-        "type": "text",
-        "title": alert.name,
-        "gridPos": {"x": column * _TEXT_WIDTH, "y": row * _TEXT_HEIGHT, "w": _TEXT_WIDTH, "h": _TEXT_HEIGHT},
-        "options": {"mode": "markdown", "content": alert.runbook},
-    }
-
-
-def _head(uid: str, title: str) -> Json:
-    return {
-        "uid": uid,
-        "title": f"Dragoman · {title}",
-        "tags": ["dragoman"],
-        "editable": False,
-        "graphTooltip": 1,
-        "schemaVersion": _SCHEMA,
-        "version": 1,
-        "refresh": "10s",
-        "time": {"from": "now-1h", "to": "now"},
-        "timezone": "browser",
-        "links": [_link()],
-    }
-
-
-def _link() -> Json:
-    return {"type": "dashboards", "title": "Dragoman", "tags": ["dragoman"], "asDropdown": True, "keepTime": True}
-
-
-def _starts(dashboard: GrafanaDashboard) -> Json:
-    """An annotation at each start of a process, which marks an upgrade or a crash."""
-    expression = f'time() - process_start_time_seconds{{job=~"{"|".join(dashboard.jobs)}"}} < 30'
-    return {
-        "name": "Starts", "enable": True, "datasource": _SOURCE, "expr": expression, "step": "30s",
+def _dashboard(dashboard: GrafanaDashboard) -> Json:
+    starts = f'time() - process_start_time_seconds{{job=~"{"|".join(dashboard.jobs)}"}} < 30'
+    annotation = {  # an upgrade or a crash
+        "name": "Starts", "enable": True, "datasource": _SOURCE, "expr": starts, "step": "30s",
         "iconColor": "blue", "titleFormat": "start of {{instance}}",
+    }  # fmt: skip
+    head = _head(f"dragoman-{dashboard.name}", dashboard.title, annotation)
+    return head | {"templating": {"list": list(_variables(dashboard))}, "panels": list(_panels(dashboard))}
+
+
+def _runbooks() -> Json:
+    """A panel for each runbook: links to them need no address outside of Grafana."""
+    panels = [
+        {
+            "id": alert.number, "type": "text", "title": alert.name,
+            "gridPos": _place(alert.number - 1, _TEXT_WIDTH, _TEXT_HEIGHT),
+            "options": {"mode": "markdown", "content": alert.runbook},
+        }
+        for alert in ALERTS.values()
+    ]  # fmt: skip
+    return _head(_RUNBOOKS, "Runbooks") | {"templating": {"list": []}, "panels": panels}
+
+
+def _head(uid: str, title: str, *annotations: Json) -> Json:
+    return {
+        "uid": uid, "title": f"Dragoman · {title}", "tags": ["dragoman"], "editable": False, "graphTooltip": 1,
+        "schemaVersion": 39, "version": 1, "refresh": "10s", "time": {"from": "now-1h", "to": "now"},
+        "timezone": "browser", "links": [_LINK], "annotations": {"list": list(annotations)},
     }  # fmt: skip
 
 
@@ -115,16 +85,19 @@ def _variables(dashboard: GrafanaDashboard) -> Iterator[Json]:
         }  # fmt: skip
 
 
-def _panels(sections: tuple[Section, ...]) -> Iterator[Json]:
+def _place(position: int, width: int, height: int, top: int = 0) -> Json:
+    """Of a panel among those of one size."""
+    row, column = divmod(position, _COLUMNS // width)
+    return {"x": column * width, "y": top + row * height, "w": width, "h": height}
+
+
+def _panels(dashboard: GrafanaDashboard) -> Iterator[Json]:
     numbers, top = itertools.count(1), 0
-    for section in sections:
-        place = {"x": 0, "y": top, "w": _COLUMNS, "h": 1}
-        yield {"id": next(numbers), "type": "row", "title": section.title, "gridPos": place, "panels": []}
-        for position, panel in enumerate(section.panels):
-            row, column = divmod(position, _COLUMNS // _WIDTH)
-            place = {"x": column * _WIDTH, "y": top + 1 + row * _HEIGHT, "w": _WIDTH, "h": _HEIGHT}
-            yield _panel(panel, next(numbers), place)
-        top += 1 + -(-len(section.panels) * _WIDTH // _COLUMNS) * _HEIGHT
+    for title, panels in dashboard.rows:
+        yield {"id": next(numbers), "type": "row", "title": title, "gridPos": _place(0, _COLUMNS, 1, top), "panels": []}
+        for position, panel in enumerate(panels):
+            yield _panel(panel, next(numbers), _place(position, _WIDTH, _HEIGHT, top + 1))
+        top += 1 + -(-len(panels) * _WIDTH // _COLUMNS) * _HEIGHT
 
 
 def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
@@ -144,8 +117,8 @@ def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
         "targets": [
-            {"refId": reference, "datasource": _SOURCE, "expr": query.expression, "legendFormat": query.legend}
-            for reference, query in zip("ABCDEF", panel.queries, strict=False)
+            {"refId": reference, "datasource": _SOURCE, "expr": expression, "legendFormat": legend}
+            for reference, (expression, legend) in zip("ABCDEF", panel.queries, strict=False)
         ],
     }
 

@@ -13,7 +13,7 @@ import yaml
 
 from deploy.grafana.alerts import LIMITS, RELATED
 from deploy.grafana.generate import DIRECTORY, files
-from deploy.grafana.queries import GrafanaPanel, Query, Scope, panel
+from deploy.grafana.panels import Scope, of_process
 from shared.dashboard.panels import Panel, PanelKind, Unit, count, gauge, mean, percentiles, rate, share
 from tests.deploy import manifests
 
@@ -233,13 +233,8 @@ ONE = Scope('job="talk"', "instance")
     ],
 )
 def test_panel_is_translated_to_promql(row: Panel, expressions: list[str]) -> None:
-    assert [query.expression for query in panel(row, ONE).queries] == expressions
+    assert [expression for expression, _ in of_process(row, ONE).queries] == expressions
 
 
 def test_error_panel_stays_marked() -> None:
-    assert panel(rate("Quarrels", "quarrels", bad=True), ONE) == GrafanaPanel(
-        "Quarrels",
-        Unit.PER_SECOND,
-        (Query('sum by (instance) (rate(quarrels_total{job="talk"}[$__rate_interval]))', "{{instance}}"),),
-        bad=True,
-    )
+    assert of_process(rate("Quarrels", "quarrels", bad=True), ONE).bad

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deploy.grafana.dashboard_definitions import dashboards
+from deploy.grafana.dashboards import DASHBOARDS
 from local.settings_table import leaves
 from shared.settings import Settings
 from tests.docs.executed_code import shell_commands
@@ -59,9 +59,9 @@ FOREIGN = {
 
 def panel_titles() -> Iterator[tuple[str, bool]]:
     """Each with whether a process's own page has it."""
-    for dashboard in dashboards():
-        for section in dashboard.sections:
-            yield from ((one.title, dashboard.name in ("auth", "edge", "message", "session")) for one in section.panels)
+    for dashboard in DASHBOARDS:
+        for _, panels in dashboard.rows:
+            yield from ((one.title, dashboard.by_instance) for one in panels)
 
 
 @cache
