@@ -2,8 +2,10 @@
 own. Durations are measured by time.monotonic."""
 
 import time
+from typing import Final
 
-_STARTED_MS = time.time() * 1000 - time.monotonic() * 1000
+STARTED_MS: Final = time.time() * 1000 - time.monotonic() * 1000
+"""The steady clock is so far ahead of monotonic milliseconds, which are also those of an event loop."""
 
 
 def now_ms() -> int:
@@ -13,4 +15,9 @@ def now_ms() -> int:
 
 def steady_ms() -> float:
     """Unix milliseconds by the wall clock of when this process started; setting the wall clock does not move it."""
-    return _STARTED_MS + time.monotonic() * 1000
+    return STARTED_MS + time.monotonic() * 1000
+
+
+def unix_ms_at(monotonic: float) -> int:
+    """A time of the monotonic clock by the wall clock as it is set now."""
+    return now_ms() + round((monotonic - time.monotonic()) * 1000)

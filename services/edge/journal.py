@@ -3,11 +3,12 @@ texts."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from shared.clock import now_ms
+from shared.clock import unix_ms_at
 from shared.contract.audit import Acceptance, Arrival, Confirmation
 from shared.contract.ids import AccountId, ChatId, Nonce
 
@@ -48,9 +49,9 @@ class RecentEntries(Generic[EntryT]):
 
     def __init__(self, form: type[EntryT]) -> None:
         self._decoder = msgspec.json.Decoder(form)
-        self._pages: deque[tuple[int, bytes]] = deque(maxlen=_PAGES)
+        self._pages: deque[tuple[float, bytes]] = deque(maxlen=_PAGES)
         """The full ones, each with the time from which it has all entries."""
-        self._began = now_ms()
+        self._began = monotonic()
         """The same of the last page."""
         self._page: list[EntryT] = []
 
@@ -60,47 +61,46 @@ class RecentEntries(Generic[EntryT]):
         yield from self._page
 
     @property
-    def remembers_from(self) -> int:
-        """Unix milliseconds."""
+    def remembers_from(self) -> float:
         return self._pages[0][0] if self._pages else self._began
 
     def append(self, entry: EntryT) -> None:
         """The entry is not changed any more."""
         if len(self._page) == _PAGE_ENTRIES:
             self._pages.append((self._began, _encoder.encode_lines(self._page)))
-            self._began, self._page = now_ms(), []
+            self._began, self._page = monotonic(), []
         self._page.append(entry)
 
 
 class MessageJournal:
-    """Entries begin with their time, Unix milliseconds."""
+    """Entries begin with their time, in monotonic seconds; answers have Unix milliseconds."""
 
     __slots__ = ("_acknowledged", "_arrivals", "_confirmations", "_requests")
 
     def __init__(self) -> None:
-        self._requests = RecentEntries(tuple[int, str, list[Nonce]])
-        self._acknowledged = RecentEntries(tuple[int, float, AccountId, str, ChatId, list[int]])
-        self._arrivals = RecentEntries(tuple[int, str, int, ChatId, int, int])
-        self._confirmations = RecentEntries(tuple[int, AccountId, str, Ranges])
+        self._requests = RecentEntries(tuple[float, str, list[Nonce]])
+        self._acknowledged = RecentEntries(tuple[float, float, AccountId, str, ChatId, list[int]])
+        self._arrivals = RecentEntries(tuple[float, str, int, ChatId, int, int])
+        self._confirmations = RecentEntries(tuple[float, AccountId, str, Ranges])
 
     # Events
 
     def requested(self, trace: str, nonces: list[Nonce]) -> None:
         """A request to the message service."""
-        self._requests.append((now_ms(), trace, nonces))
+        self._requests.append((monotonic(), trace, nonces))
 
     def acknowledged(self, account: AccountId, dialect: str, chat: ChatId, indexes: list[int], seconds: float) -> None:
         """The sender's client gets the replies. `seconds`: since the first of the frames arrived."""
-        self._acknowledged.append((now_ms(), seconds, account, dialect, chat, indexes))
+        self._acknowledged.append((monotonic(), seconds, account, dialect, chat, indexes))
 
     def arrived(self, replica: str, counter: int, chat: ChatId, low: int, high: int) -> None:
         """In an envelope of this replica with this counter; without a replica: fetched."""
-        self._arrivals.append((now_ms(), replica, counter, chat, low, high))
+        self._arrivals.append((monotonic(), replica, counter, chat, low, high))
 
     def confirmed(self, account: AccountId, dialect: str, ranges: Ranges) -> None:
         """Pushes have arrived at a client."""
         if ranges:
-            self._confirmations.append((now_ms(), account, dialect, ranges))
+            self._confirmations.append((monotonic(), account, dialect, ranges))
 
     # Questions
 
@@ -108,7 +108,7 @@ class MessageJournal:
     def remembers_from(self) -> int:
         """Nothing from before is known."""
         lists = (self._requests, self._acknowledged, self._arrivals, self._confirmations)
-        return max(entries.remembers_from for entries in lists)
+        return unix_ms_at(max(entries.remembers_from for entries in lists))
 
     def nonces_of(self, trace: str) -> list[Nonce]:
         return [nonce for _, known, nonces in self._requests if known == trace for nonce in nonces]
@@ -119,19 +119,19 @@ class MessageJournal:
     def acceptance_of(self, chat: ChatId, index: int) -> Acceptance | None:
         for at, seconds, account, dialect, posted, indexes in self._acknowledged:
             if posted == chat and index in indexes:
-                return Acceptance(at - round(seconds * 1000), at, account, dialect)
+                return Acceptance(unix_ms_at(at - seconds), unix_ms_at(at), account, dialect)
         return None
 
     def arrivals_of(self, chat: ChatId, index: int) -> list[Arrival]:
         return [
-            Arrival(at, replica, counter)
+            Arrival(unix_ms_at(at), replica, counter)
             for at, replica, counter, arrived, low, high in self._arrivals
             if arrived == chat and low <= index <= high
         ]
 
     def confirmations_of(self, chat: ChatId, index: int) -> list[Confirmation]:
         return [
-            Confirmation(at, account, dialect)
+            Confirmation(unix_ms_at(at), account, dialect)
             for at, account, dialect, ranges in self._confirmations
             if any(low <= index <= high for low, high in ranges.get(chat, ()))
         ]
@@ -140,6 +140,7 @@ class MessageJournal:
         confirmed: dict[ChatId, list[tuple[int, int, int]]] = {}
         for at, known, _, ranges in self._confirmations:
             if known == account:
+                unix_ms = unix_ms_at(at)
                 for chat, spans in ranges.items():
-                    confirmed.setdefault(chat, []).extend((low, high, at) for low, high in spans)
+                    confirmed.setdefault(chat, []).extend((low, high, unix_ms) for low, high in spans)
         return confirmed

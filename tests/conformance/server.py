@@ -152,7 +152,6 @@ class Peer:
         if isinstance(frame, bytes):
             return self._server.fault("the client has sent a binary frame")
         dialect = self._dialect
-        dialect.unix_ms = time.time_ns() // 1_000_000
         try:
             actions = dialect.decode(frame.encode(), time.monotonic())
         except DecodeError as error:

@@ -173,7 +173,7 @@ async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
         now = asyncio.get_running_loop().time()
         for number in range(_AT_ONCE):
             sender, chat = AccountId(number + 1), ChatId(number + 1)
-            draft = Draft(sender, chat, upstream.new_nonce(), upstream.deadline(), _BODY)
+            draft = Draft(sender, chat, upstream.new_nonce(), upstream.deadline(now), _BODY)
             upstream.post(submitter, [draft], now)
         upstream.flush()
         await submitter.done.wait()

@@ -2,7 +2,7 @@
 reply where it needs no service."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from services.cli.record_file import Record, UnreadableRecord
 from services.cli.replay.comparison import comparable
@@ -11,13 +11,14 @@ from services.edge.canonical.frames import Binary, Outgoing
 from services.edge.client.inbox import NOT_LOGGED_IN
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS
+from shared.clock import now_ms
 from shared.contract.auth import Login, Register
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.records import RecordedClose, RecordedFrame, RecordedLogin, RecordedOpening
 from shared.settings import LimitsSettings
 
 
-def make_dialect(opening: RecordedOpening) -> Dialect:
+def make_dialect(opening: RecordedOpening, unix_ms: Callable[[], int] = now_ms) -> Dialect:
     """Raises UnreadableRecord."""
     entry = next((entry for entry in DIALECTS if entry.name == opening.dialect), None)
     if entry is None:
@@ -26,7 +27,9 @@ def make_dialect(opening: RecordedOpening) -> Dialect:
             " replay it with the dragoman that wrote it"
         )
     limits = LimitsSettings(rates=False)
-    return entry(ConnectionInfo(limits, opening.base_url, opening.query, opening.binary, opening.language))
+    return entry(
+        ConnectionInfo(limits, opening.base_url, opening.query, opening.binary, opening.language, unix_ms=unix_ms)
+    )
 
 
 class Player:
@@ -40,7 +43,7 @@ class Player:
         """Lines to print. Raises UnreadableRecord."""
         for event in record.events:
             if isinstance(event, RecordedOpening):
-                self._connections[event.connection] = _PlayedConnection(make_dialect(event))
+                self._connections[event.connection] = _PlayedConnection(event)
                 lines: Iterator[str] = iter([f"opens, {event.dialect}"])
             elif (connection := self._connections.get(event.connection)) is None:
                 continue
@@ -61,8 +64,10 @@ class Player:
 class _PlayedConnection:
     """Frames after a login wait for its reply, as in the edge, because their meaning depends on it."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+    def __init__(self, opening: RecordedOpening) -> None:
+        self._dialect = make_dialect(opening, lambda: self._at)
+        self._at = opening.at
+        """When the frame that is played was received."""
         self._account = NO_ACCOUNT
         self._waiting: deque[RecordedFrame] = deque()
         self._logs_in = False
@@ -88,7 +93,7 @@ class _PlayedConnection:
 
     def _decode(self, event: RecordedFrame) -> Iterator[str]:
         dialect, now = self._dialect, event.at / 1000
-        dialect.unix_ms = event.at
+        self._at = event.at
         if event.text is None and not event.binary:
             yield f"< ({event.size} bytes, masked as a whole or too large: not decoded)"
             return

@@ -85,7 +85,7 @@ class LeftOutMessages:
             return  # it is deleted
         digest = hashlib.blake2b(repr(skipped).encode(), digest_size=8).digest()
         nonce = Nonce(int.from_bytes(digest) & NONCE_BITS)
-        deadline, body = self._publisher.deadline(), pack_segments((Text(text),))
+        deadline, body = self._publisher.deadline(self._clock()), pack_segments((Text(text),))
         draft = Draft(SYSTEM_ACCOUNT, opened.chats[account], nonce, deadline, body, opened.face)
         try:
             await post_one(self._publisher, draft, self._clock())

@@ -173,8 +173,6 @@ class Client(Recipient):
             self.confirmation.excuse(self._context.clock())
 
     def _next_work(self) -> Work | None:
-        if self.inbox.frames and (dialect := self.connection.dialect) is not None:
-            dialect.unix_ms = now_ms()
         try:
             return self.inbox.next_work(self._context.clock(), self._context.settings.edge.request_seconds)
         except CloseConnection as error:

@@ -19,7 +19,6 @@ from services.edge.metrics import Traffic
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.receipts.read_state import Ranges
 from services.edge.recording.tap import Tap
-from shared.clock import now_ms
 from shared.contract.audit import DeliveryStage
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
@@ -82,16 +81,10 @@ class ClientOutbox:
         assert self._connection.dialect is not None
         return self._connection.dialect
 
-    def stamped_dialect(self) -> Dialect:
-        """The dialect, with the time set before it encodes a reply or an event."""
-        dialect = self.dialect
-        dialect.unix_ms = now_ms()
-        return dialect
-
     def reply(self, replies: Sequence[tuple[Request, Reply]]) -> None:
         """Write the replies to these requests together."""
         if not self.is_closed:
-            dialect, now = self.stamped_dialect(), self._context.clock()
+            dialect, now = self.dialect, self._context.clock()
             encoded = [dialect.encode_reply(request, reply, now) for request, reply in replies]
             self.write(encoded[0] if len(encoded) == 1 else tuple(chain.from_iterable(encoded)))
             self.reschedule_wake()
@@ -100,7 +93,7 @@ class ClientOutbox:
         """`context`: the dialect's own, of a frame that could not be decoded."""
         if not self.is_closed:
             self._context.metrics.rejected.labels(self.dialect.name, failure.code.value).inc()
-            self.write(self.stamped_dialect().encode_error(request, failure, context))
+            self.write(self.dialect.encode_error(request, failure, context))
             self.reschedule_wake()
 
     def write(self, frames: tuple[Outgoing, ...], message: Message | None = None) -> None:
@@ -155,7 +148,7 @@ class ClientOutbox:
 
     def notify(self, event: Event) -> None:
         if not self.is_closed and self._connection.dialect is not None:
-            self._push_all(self.stamped_dialect().encode_event(event, _now()))
+            self._push_all(self.dialect.encode_event(event, _now()))
 
     @property
     def takes_ephemeral(self) -> bool:
@@ -166,7 +159,7 @@ class ClientOutbox:
         return self._socket.unsent() <= _TICK_BYTES
 
     def chats_loaded(self, chats: Sequence[LoadedChat]) -> None:
-        self._push_all(self.stamped_dialect().chats_loaded(chats, _now()))
+        self._push_all(self.dialect.chats_loaded(chats, _now()))
 
     def _push_all(self, pushes: tuple[Push, ...]) -> None:
         for push in pushes:

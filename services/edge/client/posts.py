@@ -162,7 +162,7 @@ class Posts:
         publisher, dialect = self._publisher, self._session.connection.dialect
         assert dialect is not None
         bodies = _pack_bodies(batch.messages, dialect)
-        drafts = self._make_drafts(batch.messages, bodies, publisher.deadline(waited))
+        drafts = self._make_drafts(batch.messages, bodies, publisher.deadline(now - waited))
         answerable = _without_content(batch, len(bodies))
         answered = [(request, draft.nonce) for request, draft in zip(answerable, drafts, strict=True)]
         if dialect.names_messages:

@@ -1,5 +1,6 @@
 """The values that the edge and a dialect pass to each other: actions of frames, pushes, and what a connection is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import msgspec
 
 from services.edge.canonical.commands import Command
 from services.edge.canonical.frames import Outgoing
+from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import MemberPair, Message
@@ -104,3 +106,5 @@ class ConnectionInfo:
     """Of the server's own texts, where they are for users."""
     ping_seconds: float = 25.0
     """The server pings a connection from which nothing has come for so long."""
+    unix_ms: Callable[[], int] = now_ms
+    """The wall clock, for dialects that write the time into frames."""

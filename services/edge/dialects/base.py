@@ -1,4 +1,5 @@
-"""The interface of a dialect: one connection's translator, pure (no I/O, clock, randomness, logging).
+"""The interface of a dialect: one connection's translator, pure (no I/O, randomness, logging; no clock but the
+one in its ConnectionInfo).
 
 The edge calls a dialect in this order. `decode` is called for each frame that arrives, after every registration and
 login before it is answered, because the meaning of a frame depends on the account. `encode_reply` or `encode_error` is
@@ -101,17 +102,14 @@ class Dialect(ABC):
     """Of the bot's token that logged in, set before each `logged_in`; None: everything is permitted."""
     line_ending: ClassVar[bytes] = b"\n"
     """Ends each frame on plain TCP."""
-    unix_ms: int
-    """The wall clock, for dialects that write it into frames: set before each `decode`, `encode_reply`, `encode_error`
-    and `encode_event`. (`now` is another clock.)"""
 
     def __init__(self, info: ConnectionInfo) -> None:
         self.limits = info.limits
         self.base_url = info.base_url
         self.language = info.language
+        self.unix_ms = info.unix_ms
         self.receives_pushes, self.pushes_pending_requests = True, False
         self.scopes = None
-        self.unix_ms = 0
         self.variant = intern(f"{self.name} {self.base_url}")
         """Connections of one variant get the same bytes of a message: it is encoded once for all of them.
         It is looked up for each delivery: an interned text is found by its identity."""

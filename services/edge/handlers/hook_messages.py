@@ -58,4 +58,4 @@ class HookMessages:
         name = f"{_NO_CLIENT_S_NAME}{hook.hook} {key}"
         nonce = nonce_of(hook.account, hook.chat, name) if key else self._publisher.new_nonce()
         sender, face = hook.account, summaries.get(hook.account)
-        return Draft(sender, hook.chat, nonce, self._publisher.deadline(), body, face, by=hook.by)
+        return Draft(sender, hook.chat, nonce, self._publisher.deadline(self._clock()), body, face, by=hook.by)

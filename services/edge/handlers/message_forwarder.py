@@ -69,7 +69,7 @@ class MessageForwarder:
 
     def _drafts(self, session: LoginSession, command: ForwardMessage, body: bytes) -> Sequence[Draft]:
         sender, summary, name = session.connection.account, session.summary(), _NO_CLIENT_S_NAME + command.nonce
-        deadline = self._publisher.deadline()
+        deadline = self._publisher.deadline(self._clock())
         return [Draft(sender, chat, nonce_of(sender, chat, name), deadline, body, summary) for chat in command.into]
 
 

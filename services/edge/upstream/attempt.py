@@ -17,7 +17,7 @@ from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.owners import ANY, MOST_SECONDS, Owners
 from shared.bus.client import Bus
 from shared.bus.failures import NoResponders, TooLarge, Unavailable
-from shared.clock import steady_ms
+from shared.clock import STARTED_MS
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NodeId, Nonce
@@ -210,8 +210,7 @@ class PostAttempts:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
         attempt may still be carried out."""
         loop, outage = asyncio.get_running_loop(), self.outage
-        left = (max([draft.deadline for draft in batch]) - steady_ms()) / 1000
-        deadline = loop.time() + left + _SLACK_SECONDS
+        deadline = (max([draft.deadline for draft in batch]) - STARTED_MS) / 1000 + _SLACK_SECONDS
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
         owner, attempt = self._owners.owner(batch[0].chat, loop.time()), "owner"
         while batch and (left := deadline - (began := loop.time())) > 0:

@@ -18,7 +18,7 @@ from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.attempt import UNCONFIRMED, PendingPosts, PostAttempts, Submitter
 from services.edge.upstream.owners import Owners
 from shared.bus.client import Bus
-from shared.clock import steady_ms
+from shared.clock import STARTED_MS
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NodeId, Nonce
 from shared.contract.message import Draft, Posted
@@ -174,9 +174,9 @@ class MessagePublisher:
         self._timer: asyncio.TimerHandle | None = None
         self._nonces = count(secrets.randbits(62))
 
-    def deadline(self, waited: float = 0.0) -> int:
-        """Of drafts whose messages arrived `waited` seconds ago."""
-        return int(steady_ms() + (self._seconds - waited) * 1000)
+    def deadline(self, arrived: float) -> int:
+        """Of drafts whose messages arrived then, by the event loop's clock."""
+        return int(STARTED_MS + (arrived + self._seconds) * 1000)
 
     def new_nonce(self) -> Nonce:
         """Of a draft that its client does not name."""

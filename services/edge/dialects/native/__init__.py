@@ -157,7 +157,7 @@ class Native(Dialect):
         return (request, Disconnect(1000, "logged out")) if isinstance(made, Logout) else (request,)
 
     def _caller(self, *, gets_reply: bool) -> Caller:
-        return Caller(self._account, self.limits, gets_reply, self.unix_ms, self._ping_ms)
+        return Caller(self._account, self.limits, gets_reply, self.unix_ms(), self._ping_ms)
 
     def _check(self, operation: Operation, number: Id | None, now: float) -> None:
         """Raises DecodeError if it comes too often, or if the token does not permit it."""
@@ -252,17 +252,17 @@ class Native(Dialect):
         match reply:
             case Authenticated():
                 self._sid = reply.sid
-                return encode.logged_in(reply, self.unix_ms)
+                return encode.logged_in(reply, self.unix_ms())
             case PasswordChanged(login):
                 self._sid = login.sid
-                return encode.password_changed(reply, self.unix_ms)
+                return encode.password_changed(reply, self.unix_ms())
             case VerificationNeeded(expires=expires):
                 return results.LoginResult(verify=results.VerificationInfo(expires))
             case TokenRenewed(account, sid, expires):
                 self._sid = sid
-                return results.TokenResult(account, sid, results.unix_ms_of(expires), self.unix_ms)
+                return results.TokenResult(account, sid, results.unix_ms_of(expires), self.unix_ms())
             case Refreshed():
-                return encode.refreshed(reply, self.unix_ms)
+                return encode.refreshed(reply, self.unix_ms())
             case Logins():
                 return encode.sessions(reply, self._sid)
             case _:

@@ -74,7 +74,7 @@ class OurChatV1(Dialect):
 
     @property
     def _unix_seconds(self) -> int:
-        return self.unix_ms // 1000
+        return self.unix_ms() // 1000
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (request_of(frame, self._account, self.limits),)

@@ -1,5 +1,7 @@
 """The node's memory of recent messages: bounded, and it says from when on it knows everything."""
 
+from itertools import count
+
 import pytest
 
 from services.edge import journal as module
@@ -11,19 +13,14 @@ CHAT, OTHER, ALICE = ChatId(7), ChatId(8), AccountId(2**60)
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Milliseconds; each look at the clock takes one."""
-    now = [1_000]
-
-    def tick() -> int:
-        now[0] += 1
-        return now[0]
-
-    monkeypatch.setattr(module, "now_ms", tick)
-    return now
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock takes a millisecond."""
+    times = count(1_001)
+    monkeypatch.setattr(module, "monotonic", lambda: next(times) / 1000)
+    monkeypatch.setattr(module, "unix_ms_at", lambda at: round(at * 1000))
 
 
-@pytest.mark.usefixtures("time")
+@pytest.mark.usefixtures("clock")
 def test_each_kind_of_entry_is_found_again() -> None:
     journal = MessageJournal()
     journal.requested("trace", [Nonce(1), Nonce(2**63 - 1)])
@@ -42,7 +39,7 @@ def test_each_kind_of_entry_is_found_again() -> None:
     assert journal.remembers_from <= 1_004
 
 
-@pytest.mark.usefixtures("time")
+@pytest.mark.usefixtures("clock")
 def test_at_least_the_last_5000_entries_are_known_and_from_when_on() -> None:
     journal = MessageJournal()
     began = journal.remembers_from

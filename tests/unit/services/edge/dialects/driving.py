@@ -28,9 +28,7 @@ each_dialect = pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: 
 
 
 def connect(entry: Entry, limits: LimitsSettings | None = None) -> Dialect:
-    dialect = entry(ConnectionInfo(limits or LimitsSettings(), BASE_URL))
-    dialect.unix_ms = UNIX_SECONDS * 1000
-    return dialect
+    return entry(ConnectionInfo(limits or LimitsSettings(), BASE_URL, unix_ms=lambda: UNIX_SECONDS * 1000))
 
 
 def requests_of(dialect: Dialect, frame: Frame, now: float = 0.0) -> list[Request]:

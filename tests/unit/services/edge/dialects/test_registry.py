@@ -154,5 +154,5 @@ def test_an_unknown_dialect_cannot_be_chosen() -> None:
 def test_a_dialect_s_class_sets_no_attribute_of_a_connection(entry: Entry) -> None:
     """The compiled base class reads these attributes from the connection alone."""
     of_connections = {name for name, hint in get_annotations(Dialect).items() if "ClassVar" not in str(hint)}
-    assert of_connections == {"receives_pushes", "pushes_pending_requests", "scopes", "unix_ms"}
+    assert of_connections == {"receives_pushes", "pushes_pending_requests", "scopes"}
     assert not of_connections & vars(type(connect(entry))).keys()

@@ -45,7 +45,8 @@ async def edge(cluster: EdgeCluster) -> AsyncIterator[Edge]:
 
 
 def messages_of(edge: Edge) -> HookMessages:
-    return HookMessages(edge.bus, edge.publisher, lambda: 0.0, edge.context.settings)
+    now = edge.context.clock()
+    return HookMessages(edge.bus, edge.publisher, lambda: now, edge.context.settings)
 
 
 async def code_of(messages: HookMessages, secret: str, text: str, key: str = "") -> ErrorCode:

@@ -83,7 +83,7 @@ class PostingEdge:
         counter, loop = ResultCounter(), asyncio.get_running_loop()
         began = loop.time()
         for chat in chats:
-            draft = Draft(_SENDER, chat, self.publisher.new_nonce(), self.publisher.deadline(), b"x")
+            draft = Draft(_SENDER, chat, self.publisher.new_nonce(), self.publisher.deadline(began), b"x")
             self.publisher.post(counter, [draft], began)
         self.publisher.flush()
         await counter.all_confirmed(len(chats))

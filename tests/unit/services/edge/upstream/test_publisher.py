@@ -65,9 +65,9 @@ class Replica(NamedTuple):
 
     def post_bodies(self, submitter: RecordingSubmitter, bodies: Iterable[bytes]) -> None:
         """As one submission."""
-        edge = self.publisher
-        drafts = [Draft(AccountId(1), ChatId(1), edge.new_nonce(), edge.deadline(), body) for body in bodies]
-        edge.post(submitter, drafts, asyncio.get_running_loop().time())
+        edge, now = self.publisher, asyncio.get_running_loop().time()
+        drafts = [Draft(AccountId(1), ChatId(1), edge.new_nonce(), edge.deadline(now), body) for body in bodies]
+        edge.post(submitter, drafts, now)
         edge.flush()
 
     async def next_request(self) -> tuple[list[Draft], Responder]:

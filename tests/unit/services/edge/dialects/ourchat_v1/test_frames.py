@@ -24,9 +24,8 @@ CHAT = ChatId(5)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
 
-def connection(account: AccountId = ME) -> OurChatV1:
-    dialect = OurChatV1(ConnectionInfo(LimitsSettings(), BASE_URL))
-    dialect.unix_ms = UNIX_SECONDS * 1000
+def connection(account: AccountId = ME, unix_ms: int = UNIX_SECONDS * 1000) -> OurChatV1:
+    dialect = OurChatV1(ConnectionInfo(LimitsSettings(), BASE_URL, unix_ms=lambda: unix_ms))
     dialect.logged_in(account, 0.0)
     return dialect
 
@@ -76,10 +75,9 @@ def test_a_message_has_its_own_time_in_whole_seconds() -> None:
 
 
 def test_other_frames_have_the_time_of_sending() -> None:
-    dialect = connection()
     event = ProfileChanged(Profile(id=OTHER, uuid="u", nickname="n"))
     for seconds in (UNIX_SECONDS, UNIX_SECONDS + 5):
-        dialect.unix_ms = seconds * 1000 + 999
+        dialect = connection(unix_ms=seconds * 1000 + 999)
         (push,) = dialect.encode_event(event, 1e6)
         assert written(push.frames)["time"] == seconds
         assert written(dialect.encode_error(None, Failure(ErrorCode.INTERNAL, "")))["time"] == seconds
