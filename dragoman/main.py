@@ -38,6 +38,7 @@ _HELP = {
     "auth": "Run auth: accounts' secrets, tokens, verification.",
     "session": "Run session: profiles, friends, chats, members.",
     "message": "Run message: order, storage, delivery, history.",
+    "search": "Run search: an index of the messages, and its queries.",
     "edge": "Run an edge: the WebSocket server clients connect to.",
 }
 

@@ -30,6 +30,7 @@ def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
         "mail.outbox": str(data / "outbox"),
         "auth.keys": str(data / "keys"),
         "media.directory": str(data / "media"),
+        "search.directory": str(data / "search"),
         "edge.drain_seconds": str(_DRAIN_SECONDS),
     }
     if edge.host in _LOOPBACK and edge.port:  # with a port chosen later, links follow the connection's Host
@@ -123,7 +124,7 @@ class UpPlan:
     def environment(self, part: PlannedProcess, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The environment of a process: inherited variables, with DRAGOMAN_… replaced by the resolved settings."""
         settings, redis = self.settings, self.settings.redis
-        if self.valkey_port:
+        if self.valkey_port and part.service in self.credentials.valkey:
             url = valkey.url(self.valkey_port, part.service, self.credentials.valkey[part.service])
             redis = redis.model_copy(update={"url": SecretStr(url)})
         update = {

@@ -66,6 +66,7 @@ def _with_ports(settings: Settings, sources: Mapping[str, str], options: UpOptio
     edges = _edges(settings, options.edges)  # first, because they reserve the ports that the user has chosen
     services = [PlannedProcess(name, name, free_port()) for name in SERVICES if name != "message"]
     services += message_replicas(settings, options.replicas)
+    services += [PlannedProcess("search", "search", free_port())] if settings.search.enabled else []
     return UpPlan(
         settings,
         credentials,

@@ -10,7 +10,7 @@ DIR/postgres/password            of the database's superuser
 DIR/postgres/roles.sql           to run once in the new database
 DIR/s3/access_key secret_key     of the installation's own S3 server, if it has one
 DIR/exporters/valkey.json postgres   credentials of the metrics exporters
-DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin, dashboard
+DIR/<process>/dragoman.toml      for `--config`: auth, session, message, search, edge, migrate, admin, dashboard
 DIR/keys/*.pem                   signing keys, the same for all replicas of auth (`auth.keys`)
 """
 
@@ -37,8 +37,8 @@ _MIGRATE = "migrate"
 _EXPORTER = "exporter"
 _SUPERUSER = "postgres"
 _EDGE = "edge"
-_NATS_USERS = {"auth": "auth", "session": "session", "message": "message", _EDGE: _EDGE, "admin": "admin",
-               "dashboard": "dashboard", _MIGRATE: nats.SETUP}  # fmt: skip
+_NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "search": "search", _EDGE: _EDGE,
+               "admin": "admin", "dashboard": "dashboard", _MIGRATE: nats.SETUP}  # fmt: skip
 """The NATS user of each process, whose password it gets."""
 _SERVERS = ("nats", "valkey", "postgres")
 _NATS_PEERS = ("*.nats-peers", "nats", "localhost")

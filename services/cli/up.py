@@ -44,6 +44,8 @@ _SERVICE_STOP_SECONDS = 10.0
 _NATS_STOP_SECONDS = 2.0
 _VERSION_SECONDS = 5.0
 _TOKEN_BYTES = 16
+_OPTIONAL = "search"
+"""The process that nothing waits for."""
 
 
 async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, version: str) -> int:
@@ -131,7 +133,7 @@ class _SystemStack:
         finally:
             migrating.cancel()
         services = [self._start(self._program(part)) for part in self._plan.processes if part.service != "edge"]
-        await self._ready([*edges, *services])
+        await self._ready([*edges, *(child for child in services if child.program.name != _OPTIONAL)])
         self._ready_seconds = round(time.monotonic() - self._started, 1)
         self._announce()
         if self._plan.dashboard_port:
@@ -147,7 +149,7 @@ class _SystemStack:
         # A page that is rejected loads itself anew: not from an edge that is about to end.
         if self._ready_seconds and self._plan.first_page:
             await self._erase_visitors()
-        await self._stop_children(self._names(*SERVICES))
+        await self._stop_children(self._names(*SERVICES, _OPTIONAL))
         await self._stop_children(["nats", "valkey"])
         await self._tasks.close()
         if self._fork_server is not None:
@@ -173,6 +175,9 @@ class _SystemStack:
         try:
             await child.run()
         except (CrashLoop, OSError) as error:
+            if child.program.name == _OPTIONAL:
+                self._output.line(f"{error}: all else goes on without it")
+                return
             self.failure = self.failure or str(error)
             self._stopping.set()
 

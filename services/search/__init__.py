@@ -1,1 +1,1 @@
-"""Finds messages by their words. The floor plan is in docs/architecture.md."""
+"""Finds messages by their words. Begin with service/following.py and service/answering.py; app.py wires it."""

@@ -35,6 +35,7 @@ from shared.contract.contacts import (
     LookUpAccounts,
 )
 from shared.contract.exports import ExportLogins
+from shared.contract.following import FollowChats, ListPositions, ReadVisible
 from shared.contract.hooks import FindHook
 from shared.contract.ids import NodeId
 from shared.contract.made import DeleteAnyHook, EndMade, ListAllHooks, ListMade
@@ -138,10 +139,17 @@ BUS_USERS: dict[str, BusUser] = {
             ListChats.route, GetMembership.route, ListDeletedAccounts.route, on.DESCRIBE_AUTH_DATABASE,
             on.DESCRIBE_SESSION_DATABASE,
         ),
-        publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
+        publishes=(on.BROADCAST, on.HEARTBEAT, on.MOVED_CHATS, f"{_NODE}.deliver"),
         subscribes=(on.HEARTBEAT, on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
         events=(on.OUTGOING_HOOKS_DUE,),
         consumes=(on.ACCOUNT_DELETED,),
+    ),
+    "search": BusUser(
+        serves=_all_of("search"),
+        requests=(
+            ListPositions.route, FollowChats.route, ReadVisible.route, ListChats.route, GetMembership.route,
+        ),
+        subscribes=(on.MOVED_CHATS, on.NEW_VERSIONS),
     ),
     "edge": BusUser(
         serves=(Route(f"{_NODE}.flush", object, object), LocateMessage.route, TraceMessages.route, *_RECORDS),

@@ -14,6 +14,7 @@ from shared.contract import (
     edge,
     events,
     exports,
+    following,
     hooks,
     installation,
     invitations,
@@ -60,8 +61,8 @@ CREATE_ANY_BOT_TOKEN = Route("auth.admin.create_bot_token", bots.CreateBotToken,
 DELETE_ANY_BOT_TOKEN = Route("auth.admin.delete_bot_token", bots.DeleteBotToken, Ack)
 
 _DECLARING = (
-    admin, audit, auth, bots, contacts, exports, hooks, invitations, made, members, message, moderation, outgoing_hooks,
-    reactions, receipts, records, recovery, reports, resume, search, session,
+    admin, audit, auth, bots, contacts, exports, following, hooks, invitations, made, members, message, moderation,
+    outgoing_hooks, reactions, receipts, records, recovery, reports, resume, search, session,
 )  # fmt: skip
 """The modules whose requests are in DECLARED."""
 ROUTES: tuple[Route[Any, Any], ...] = (
@@ -101,6 +102,9 @@ SIGNAL = "edge.all.signal"
 
 NEW_VERSIONS = "message.all.versions"
 """Announces MembershipVersions to every replica of message."""
+
+MOVED_CHATS = "search.all.moved"
+"""Carries MovedChats from one replica of message to every process of search."""
 
 PRESENCE_INCOMPLETE = "edge.all.presence"
 """Announces PresenceIncomplete to every process that looks up presence: message, session and edges."""

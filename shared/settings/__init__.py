@@ -9,7 +9,7 @@ from shared.setting_types import Language
 from shared.settings.accounts import AuthSettings, CalloutSettings, MailSettings, NoticesSettings, VerificationSettings
 from shared.settings.edge import EdgeSettings
 from shared.settings.limits import LimitsSettings
-from shared.settings.messages import MediaSettings, MessageSettings, OutgoingHookSettings
+from shared.settings.messages import MediaSettings, MessageSettings, OutgoingHookSettings, SearchSettings
 from shared.settings.servers import (
     DatabaseSettings,
     LogSettings,
@@ -24,7 +24,8 @@ from shared.settings.servers import (
 __all__ = [
     "AuthSettings", "CalloutSettings", "DatabaseSettings", "EdgeSettings", "LimitsSettings", "LogSettings",
     "MailSettings", "MediaSettings", "MessageSettings", "NatsSettings", "NoticesSettings",
-    "OpsSettings", "OutgoingHookSettings", "RedisSettings", "Settings", "TracingSettings", "VerificationSettings",
+    "OpsSettings", "OutgoingHookSettings", "RedisSettings", "SearchSettings", "Settings", "TracingSettings",
+    "VerificationSettings",
 ]  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     callout: CalloutSettings = CalloutSettings()
     notices: NoticesSettings = NoticesSettings()
     message: MessageSettings = MessageSettings()
+    search: SearchSettings = SearchSettings()
     edge: EdgeSettings = EdgeSettings()
     media: MediaSettings = MediaSettings()
     outgoing_hooks: OutgoingHookSettings = OutgoingHookSettings()

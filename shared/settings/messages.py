@@ -1,4 +1,4 @@
-"""The message service, files that messages show, and webhooks that post messages to programs."""
+"""The message service, search, files that messages show, and webhooks that post messages to programs."""
 
 from pathlib import Path
 
@@ -43,6 +43,14 @@ class MessageSettings(SettingsSection):
     edit_seconds: float = Field(172_800.0, ge=0, description="a sender may edit a message for so long; 0: never")
     recall_seconds: float = Field(172_800.0, ge=0, description="a sender may recall a message for so long; 0: never")
     search: bool = Field(True, description="users search their chats; false: the index is deleted")
+
+
+class SearchSettings(SettingsSection):
+    enabled: bool = Field(True, description="users search their chats, and a process of search keeps the index")
+    directory: Path = Field(Path(".dragoman/search"), description="of the index, on a disk of the process's own")
+    memory_bytes: int = Field(
+        64 * 2**20, ge=16 * 2**20, description="for messages that are indexed and not yet written, about"
+    )
 
 
 class MediaSettings(SettingsSection):

@@ -12,7 +12,7 @@ from local.options import data_option, flags_of, settings_options
 if TYPE_CHECKING:
     from services.cli.doctor.finding import Finding
 
-_PROCESSES = ("auth", "session", "message", "edge")
+_PROCESSES = ("auth", "session", "message", "search", "edge")
 _SIGN = {True: "✓", False: "✗", None: "-"}
 _PLAIN_SIGN = {True: "+", False: "x", None: "-"}
 """Where the encoding of the output lacks the others."""

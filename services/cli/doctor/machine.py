@@ -30,6 +30,8 @@ def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
     findings = [*_disks(settings), *python(*sys.version_info[:3])]
     if "edge" in processes:
         findings += [_descriptors(settings), _writable("media", settings.media.directory, "media.directory")]
+    if "search" in processes and settings.search.enabled:
+        findings.append(_writable("search", settings.search.directory, "search.directory"))
     if "auth" in processes:
         findings.append(_private(secret))
         if settings.mail.is_on and not settings.mail.smtp_host:
@@ -63,7 +65,13 @@ def _descriptors(settings: Settings) -> Finding:
 def _disks(settings: Settings) -> list[Finding]:
     """One finding for each file system that holds data, and is not mounted read-only."""
     places: dict[int, Path] = {}
-    for path in (settings.data, settings.auth.keys, settings.media.directory, *_database_files(settings)):
+    for path in (
+        settings.data,
+        settings.auth.keys,
+        settings.media.directory,
+        settings.search.directory,
+        *_database_files(settings),
+    ):
         there = _nearest(path)
         if not _is_read_only(there):
             places.setdefault(there.stat().st_dev, there)

@@ -29,7 +29,7 @@ HOSTILE = (
     "a\nb", "é" * 3000, "http://h:x", "http://[", "ws://127.0.0.1:1", "ws://[::1", "nats://a@b:99999", "/dev/null",
     "/no/such/file",
 )  # fmt: skip
-SERVING = ("up", "auth", "session", "message", "edge", "bench", "conformance", "dashboard")
+SERVING = ("up", "auth", "session", "message", "search", "edge", "bench", "conformance", "dashboard")
 """They run until they are stopped, or for long."""
 ROUNDS = 3
 

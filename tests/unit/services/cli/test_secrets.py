@@ -133,7 +133,7 @@ def edge_user(directory: Path) -> str:
 def test_edges_of_a_new_installation_are_nodes_and_others_stay_as_they_are(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     users, undecided = nats_users(tmp_path)
-    assert users == undecided == {"auth", "session", "message", "admin", "dashboard", "setup"}
+    assert users == undecided == {"auth", "session", "message", "search", "admin", "dashboard", "setup"}
     assert edge_user(tmp_path) == "node"
     auth, _ = load(tmp_path / "auth" / "dragoman.toml", {})
     password = json.loads((tmp_path / "issued.json").read_text())["nats"]["edge"]
@@ -145,7 +145,10 @@ def test_edges_of_a_new_installation_are_nodes_and_others_stay_as_they_are(tmp_p
     del issued["edges"], issued["callout_key"]  # of the version before
     (tmp_path / "issued.json").write_text(json.dumps(issued))
     issue(tmp_path, ADDRESSES)
-    assert nats_users(tmp_path) == ({"auth", "session", "message", "admin", "dashboard", "setup", "edge"}, set())
+    assert nats_users(tmp_path) == (
+        {"auth", "session", "message", "search", "admin", "dashboard", "setup", "edge"},
+        set(),
+    )
     assert edge_user(tmp_path) == "edge"
     assert "callout" not in (tmp_path / "auth" / "dragoman.toml").read_text()
 

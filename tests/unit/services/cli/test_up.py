@@ -19,7 +19,7 @@ from tests.support.commands import FORKING, PYTHON_MODULE, ROOT, start
 from tests.support.processes import until_gone
 
 _COMMAND = (*PYTHON_MODULE, "tests.unit.services.cli.fake_processes")
-_NAMES = ["nats", "valkey", "edge-1", "edge-2", "auth", "session", "message"]
+_NAMES = ["nats", "valkey", "edge-1", "edge-2", "auth", "session", "message", "search"]
 
 
 class UpProcess:
@@ -111,7 +111,7 @@ def test_up_starts_and_ends_in_order(up: Callable[..., UpProcess]) -> None:
     until_gone(pids.values(), 0.5)
     farewells = [line.split()[-1] for line in rest if "goodbye" in line]
     assert sorted(farewells[:2]) == ["edge-1", "edge-2"]
-    assert sorted(farewells[2:]) == ["auth", "message", "session"]
+    assert sorted(farewells[2:]) == ["auth", "message", "search", "session"]
     assert not (running.data / "run.json").exists()
 
 
@@ -240,7 +240,7 @@ def test_after_a_killed_supervisor_edges_end_first(
     until_gone(pids.values())
     names = endings.read_text().split()
     assert sorted(names[:2]) == ["edge-1", "edge-2"]
-    assert sorted(names[2:]) == ["auth", "message", "session"]
+    assert sorted(names[2:]) == ["auth", "message", "search", "session"]
 
 
 def test_second_start_on_the_same_data_is_rejected(running: UpProcess) -> None:

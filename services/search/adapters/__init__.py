@@ -1,0 +1,1 @@
+"""What search's use cases need from outside."""

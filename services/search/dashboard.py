@@ -1,0 +1,39 @@
+"""The dashboard of search."""
+
+from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, percentiles, rate
+from shared.dashboard.presets import PROCESS, REQUESTS, REQUESTS_SENT
+
+DASHBOARD = Dashboard(
+    "search",
+    (
+        PanelGroup(
+            "The index",
+            (
+                rate("Indexed", "dragoman_search_indexed"),
+                gauge("Behind by", "dragoman_search_behind_seconds", Unit.SECONDS),
+                gauge("Chats that wait", "dragoman_search_waiting_chats"),
+                gauge("Documents", "dragoman_search_documents"),
+                gauge("Size on disk", "dragoman_search_bytes", Unit.BYTES),
+                count("Commits", "dragoman_search_commit_seconds"),
+                percentiles("Time to commit", "dragoman_search_commit_seconds"),
+            ),
+        ),
+        PanelGroup(
+            "Searches",
+            (
+                percentiles("Time to find", "dragoman_search_find_seconds"),
+                rate("Hits that had changed", "dragoman_search_stale_hits"),
+            ),
+        ),
+        PanelGroup(
+            "Trouble",
+            (
+                rate("Index not written", "dragoman_search_index_failures", bad=True),
+                rate("Index begun anew", "dragoman_search_rebuilds", bad=True),
+            ),
+        ),
+        REQUESTS,
+        REQUESTS_SENT,
+        PROCESS,
+    ),
+)

@@ -1,0 +1,1 @@
+"""The index in Tantivy: the only code that reaches it."""

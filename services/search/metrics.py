@@ -1,0 +1,29 @@
+"""The metrics of search; the bus counts requests."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.telemetry import LATENCY_BUCKETS
+
+
+class SearchMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.indexed = Counter("dragoman_search_indexed", "Messages written to the index", registry=registry)
+        self.commit_seconds = Histogram(
+            "dragoman_search_commit_seconds", "Time to commit the index", buckets=LATENCY_BUCKETS, registry=registry
+        )
+        self.find_seconds = Histogram(
+            "dragoman_search_find_seconds", "Time to find in the index", buckets=LATENCY_BUCKETS, registry=registry
+        )
+        self.documents = Gauge("dragoman_search_documents", "Documents in the index", registry=registry)
+        self.bytes = Gauge("dragoman_search_bytes", "Size of the index on disk", registry=registry)
+        self.waiting = Gauge("dragoman_search_waiting_chats", "Chats with messages not yet indexed", registry=registry)
+        self.behind_seconds = Gauge(
+            "dragoman_search_behind_seconds", "Age of the oldest message not yet indexed, at most", registry=registry
+        )
+        self.failures = Counter(
+            "dragoman_search_index_failures", "Times that the index could not be written", registry=registry
+        )
+        self.rebuilds = Counter("dragoman_search_rebuilds", "Times that the index was begun anew", registry=registry)
+        self.stale = Counter(
+            "dragoman_search_stale_hits", "Found messages that had changed meanwhile", registry=registry
+        )

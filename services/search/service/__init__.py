@@ -1,0 +1,1 @@
+"""The use cases: following.py keeps the index, answering.py reads it."""
