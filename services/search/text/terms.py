@@ -20,13 +20,14 @@ TERMS_VERSION = f"1 {unicodedata.unidata_version} {regex.__version__}"
 
 
 class Term(NamedTuple):
-    """Part of a text, at `start` for `length` code points. `goes_on`: a character whose neighbour in the same run is
-    the next term."""
+    """Part of a text, at `start` for `length` code points. `is_character`: of a script without spaces; it `goes_on` if
+    the next term is its neighbour in the same run."""
 
     exact: str
     folded: str
     start: int
     length: int
+    is_character: bool = False
     goes_on: bool = False
 
 
@@ -59,7 +60,9 @@ _UNSPACED = (
 )
 _STACKED = r"(?:(?<=[\u1039\u17d2\u1a60])[\p{L}--\p{Latin}])"
 """Myanmar, Khmer, Tai Tham: a consonant below the one before."""
-_CLUSTER = rf"{_UNSPACED}(?:{_MARKS}|{_STACKED})*"
+_SARA_AM = r"(?:(?<=[\u0e4d\u0ecd][\u0e48-\u0e4b\u0ec8-\u0ecb]?)[\u0e32\u0eb2])"
+"""Thai, Lao: a vowel that NFKC takes apart into a mark and a letter."""
+_CLUSTER = rf"{_UNSPACED}(?:{_MARKS}|{_STACKED}|{_SARA_AM})*"
 _WRITTEN = rf"[[\p{{Alphabetic}}\p{{N}}]--[\p{{M}}{_APOSTROPHES}]]"
 _WORD = rf"(?:(?!{_UNSPACED}){_WRITTEN}{_MARKS}*+)+"
 _PICTURE = r"[\p{Extended_Pictographic}--[\u2122\u00a9\u00ae\p{Alphabetic}]](?:[\ufe0e\ufe0f]|\p{Emoji_Modifier})*"
@@ -77,9 +80,11 @@ _PLAIN = re.compile(f"[\x00-\x7f{_PLAIN_WORDS}{_PLAIN_RUNS}{_PUNCTUATION}]*")
 _PLAIN_TERM = re.compile(f"([{_PLAIN_RUNS}]+)|[0-9A-Za-z{_PLAIN_WORDS}]+")
 _ARABIC_PART = regex.compile(r"[^\u200c]+")
 
-_JOINS = regex.compile(rf"[-'\u2010\u2011\u2018\u2019`\u00b4\u05f3\u05f4\u00b7\u2027\"_\u200c{_APOSTROPHES}]")
+_JOINS = regex.compile(rf"[-'\u2010\u2011\u2018\u2019`\u00b4\u05f3\u00b7\u2027_\u200c{_APOSTROPHES}]")
 """May stand within a word of some language."""
 _FRACTION = "\u2044"
+_GERSHAYIM = frozenset('"\u05f4')
+_HEBREW = re.compile("[\u05d0-\u05ea]")
 _GROUPS = frozenset(",.' \u2019\u066c_")
 """Separate thousands."""
 _FIRST_GROUP = 3
@@ -126,7 +131,7 @@ def _plain_terms(normal: str) -> Iterator[Term]:
     for found in _PLAIN_TERM.finditer(normal):
         start, end = found.span()
         if found[1]:
-            yield from (Term(one, one, at, 1, at < end - 1) for at, one in enumerate(found[1], start))
+            yield from (Term(one, one, at, 1, True, at < end - 1) for at, one in enumerate(found[1], start))
         else:
             yield Term(exact_form(found[0]), folded_form(found[0]), start, end - start)
 
@@ -138,8 +143,8 @@ def _terms(normal: str) -> Iterator[Term]:
             yield Term(*emoji_forms(found[0]), start, end - start)
         elif found["run"]:
             clusters = list(_visible_terms(_CLUSTERS.finditer(normal, start, end)))
-            yield from (one._replace(goes_on=True) for one in clusters[:-1])
-            yield from clusters[-1:]
+            yield from (one._replace(is_character=True, goes_on=True) for one in clusters[:-1])
+            yield from (one._replace(is_character=True) for one in clusters[-1:])
         elif "\u200c" in found[0] and "\u0600" <= found[0][0] <= "\u08ff":
             yield from _visible_terms(_ARABIC_PART.finditer(normal, start, end))
         else:
@@ -211,6 +216,8 @@ def _joins(text: str, found: list[Term], first: int, at: int) -> bool:
         return between in _GROUPS and _is_group(text, found, first, at)
     if between == ".":
         return len(term.folded) == len(before.folded) == 1
+    if between in _GERSHAYIM:
+        return bool(_HEBREW.match(before.folded) and _HEBREW.match(term.folded))
     return bool(_JOINS.match(between))
 
 

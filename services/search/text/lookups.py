@@ -1,0 +1,62 @@
+"""Lookups in the index for a query. They find every message that matches, and some that `marks` rejects. Pure."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.search.text.query import SearchQuery, Words
+from services.search.text.terms import sequence
+
+
+class Field(StrEnum):
+    """Of `IndexTerms`."""
+
+    FOLDED = "folded"
+    LOOSE = "loose"
+
+
+class Lookup(NamedTuple):
+    """Neighbouring terms of a field; several only of the sequence. `is_prefix`: the last is the beginning of one."""
+
+    field: Field
+    terms: tuple[str, ...]
+    is_prefix: bool = False
+
+
+Clause = tuple[Lookup, ...]
+"""At least one of these is in the message."""
+
+
+def required(query: SearchQuery) -> list[Clause]:
+    """All of these are in a message that the query finds."""
+    return list(dict.fromkeys(clause for words in query.words for clause in _clauses(words)))
+
+
+def forbidden(query: SearchQuery) -> list[Clause]:
+    """None of these is in a message that the query finds."""
+    found = [_clauses(words) for words in query.excluded]
+    return [clauses[0] for clauses in found if len(clauses) == 1]
+
+
+def _clauses(words: Words) -> list[Clause]:
+    """The last character of a run may go on in the message, where it then stands as part of a pair: beside a phrase,
+    it is looked up by itself."""
+    phrase = sequence(list(words.terms))
+    last = words.terms[-1]
+    clauses: list[Clause] = []
+    if last.is_character and len(phrase) > 1:
+        phrase.pop()
+        if not words.terms[-2].goes_on:
+            clauses.append(_anywhere(last.folded))
+    if len(phrase) == 1:
+        first = _anywhere(phrase[0], words.is_prefix)
+    else:
+        first = (Lookup(Field.FOLDED, tuple(phrase), words.is_prefix),)
+    if words.joined:
+        first += _anywhere(words.joined, words.is_prefix)
+    if words.is_quoted:
+        clauses += [(Lookup(Field.LOOSE, (one.exact,)),) for one in words.terms if one.exact != one.folded]
+    return [first, *clauses]
+
+
+def _anywhere(term: str, is_prefix: bool = False) -> Clause:
+    return Lookup(Field.FOLDED, (term,), is_prefix), Lookup(Field.LOOSE, (term,), is_prefix)
