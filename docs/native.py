@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from docs.interop import NOTHING, table
-from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import OPERATIONS
 
 
@@ -13,14 +13,14 @@ def operations() -> str:
     return table("operation", map(_row, OPERATIONS), ("what it does", "members", "reply", "rate", "login", "bots"))
 
 
-def _row(operation: Operation) -> tuple[str, ...]:
+def _row(operation: AnyOperation) -> tuple[str, ...]:
     parameters = ", ".join(f"`{name}`" for name in members(operation.parameters, skip=("id",))) or NOTHING
     result = ", ".join(f"`{name}`" for name in members(operation.result)) or NOTHING
     login = "yes" if operation.needs_login else "no"
     return (f"`{operation.name}`", operation.text, parameters, result, operation.rate.value, login, _bots(operation))
 
 
-def _bots(operation: Operation) -> str:
+def _bots(operation: AnyOperation) -> str:
     """What the token of a bot needs."""
     if operation.scopes is None:
         return "no"

@@ -9,10 +9,9 @@ import msgspec
 
 from docs.native_page import page
 from services.edge.dialects.native.events import EVENTS
-from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import OPERATIONS, VERSION
-from services.edge.dialects.native.parameters import Id
-from services.edge.dialects.native.results import ErrorInfo
+from services.edge.dialects.native.shapes import ErrorInfo, Id
 from shared.contract.bots import TokenScope
 
 Schema = dict[str, Any]
@@ -55,11 +54,11 @@ def json_schema() -> Schema:
     }
 
 
-def command_name(operation: Operation) -> str:
+def command_name(operation: AnyOperation) -> str:
     return f"{_pascal(operation.name)}Command"
 
 
-def reply_name(operation: Operation) -> str:
+def reply_name(operation: AnyOperation) -> str:
     return f"{_pascal(operation.name)}Reply"
 
 
@@ -125,7 +124,7 @@ def without_discriminators(value: Any) -> Any:
     return [without_discriminators(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _received(one: Operation) -> Schema:
+def _received(one: AnyOperation) -> Schema:
     channel = {"$ref": "#/channels/native"}
     replies = [_message(reply_name(one)), _message("ErrorReply")]
     return {
@@ -175,7 +174,7 @@ def _cursor(name: str, place: str) -> Schema:
     return {"name": name, "in": place, "description": "an id of a stream of events", "schema": {"type": "string"}}
 
 
-def _posted(one: Operation, schemas: str) -> Schema:
+def _posted(one: AnyOperation, schemas: str) -> Schema:
     result: Schema = {"$ref": schemas.format(name=one.result.__name__)}
     if one.name == "sync":
         result = {"allOf": [result, {"properties": {"events": {"type": "array", "items": _any_event(schemas)}}}]}

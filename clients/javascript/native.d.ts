@@ -1399,38 +1399,6 @@ export type ForwardReply = ForwardResult & {
   re: Id;
 };
 
-export type SyncCommand = SyncParameters & {
-  op: "sync";
-};
-
-export type SyncReply = SyncResult & {
-  re: Id;
-};
-
-export type HistoryCommand = HistoryParameters & {
-  op: "history";
-};
-
-export type HistoryReply = HistoryResult & {
-  re: Id;
-};
-
-export type ChangesCommand = ChangesParameters & {
-  op: "changes";
-};
-
-export type ChangesReply = ChangesResult & {
-  re: Id;
-};
-
-export type SearchCommand = SearchParameters & {
-  op: "search";
-};
-
-export type SearchReply = SearchResult & {
-  re: Id;
-};
-
 export type EditCommand = EditParameters & {
   op: "edit";
 };
@@ -1516,6 +1484,38 @@ export type UnreadCommand = NoParameters & {
 };
 
 export type UnreadReply = UnreadResult & {
+  re: Id;
+};
+
+export type SyncCommand = SyncParameters & {
+  op: "sync";
+};
+
+export type SyncReply = SyncResult & {
+  re: Id;
+};
+
+export type HistoryCommand = HistoryParameters & {
+  op: "history";
+};
+
+export type HistoryReply = HistoryResult & {
+  re: Id;
+};
+
+export type ChangesCommand = ChangesParameters & {
+  op: "changes";
+};
+
+export type ChangesReply = ChangesResult & {
+  re: Id;
+};
+
+export type SearchCommand = SearchParameters & {
+  op: "search";
+};
+
+export type SearchReply = SearchResult & {
   re: Id;
 };
 
@@ -1671,6 +1671,14 @@ export type MuteReply = Nothing & {
   re: Id;
 };
 
+export type DisbandCommand = ChatParameters & {
+  op: "disband";
+};
+
+export type DisbandReply = VersionResult & {
+  re: Id;
+};
+
 export type JoinCommand = JoinParameters & {
   op: "join";
 };
@@ -1724,6 +1732,78 @@ export type JoinLinkCommand = JoinLinkParameters & {
 };
 
 export type JoinLinkReply = JoinLinkResult & {
+  re: Id;
+};
+
+export type LeaveCommand = ChatParameters & {
+  op: "leave";
+};
+
+export type LeaveReply = VersionResult & {
+  re: Id;
+};
+
+export type KickCommand = MemberParameters & {
+  op: "kick";
+};
+
+export type KickReply = VersionResult & {
+  re: Id;
+};
+
+export type BanCommand = BanParameters & {
+  op: "ban";
+};
+
+export type BanReply = VersionResult & {
+  re: Id;
+};
+
+export type UnbanCommand = MemberParameters & {
+  op: "unban";
+};
+
+export type UnbanReply = VersionResult & {
+  re: Id;
+};
+
+export type BansCommand = ChatParameters & {
+  op: "bans";
+};
+
+export type BansReply = BansResult & {
+  re: Id;
+};
+
+export type SilenceCommand = SilenceParameters & {
+  op: "silence";
+};
+
+export type SilenceReply = VersionResult & {
+  re: Id;
+};
+
+export type MembersCommand = MembersParameters & {
+  op: "members";
+};
+
+export type MembersReply = MembersResult & {
+  re: Id;
+};
+
+export type RoleCommand = RoleParameters & {
+  op: "role";
+};
+
+export type RoleReply = VersionResult & {
+  re: Id;
+};
+
+export type TransferCommand = MemberParameters & {
+  op: "transfer";
+};
+
+export type TransferReply = VersionResult & {
   re: Id;
 };
 
@@ -1783,86 +1863,6 @@ export type ReplayOutgoingHookReply = ReplayOutgoingHookResult & {
   re: Id;
 };
 
-export type LeaveCommand = ChatParameters & {
-  op: "leave";
-};
-
-export type LeaveReply = VersionResult & {
-  re: Id;
-};
-
-export type KickCommand = MemberParameters & {
-  op: "kick";
-};
-
-export type KickReply = VersionResult & {
-  re: Id;
-};
-
-export type BanCommand = BanParameters & {
-  op: "ban";
-};
-
-export type BanReply = VersionResult & {
-  re: Id;
-};
-
-export type UnbanCommand = MemberParameters & {
-  op: "unban";
-};
-
-export type UnbanReply = VersionResult & {
-  re: Id;
-};
-
-export type BansCommand = ChatParameters & {
-  op: "bans";
-};
-
-export type BansReply = BansResult & {
-  re: Id;
-};
-
-export type SilenceCommand = SilenceParameters & {
-  op: "silence";
-};
-
-export type SilenceReply = VersionResult & {
-  re: Id;
-};
-
-export type DisbandCommand = ChatParameters & {
-  op: "disband";
-};
-
-export type DisbandReply = VersionResult & {
-  re: Id;
-};
-
-export type MembersCommand = MembersParameters & {
-  op: "members";
-};
-
-export type MembersReply = MembersResult & {
-  re: Id;
-};
-
-export type RoleCommand = RoleParameters & {
-  op: "role";
-};
-
-export type RoleReply = VersionResult & {
-  re: Id;
-};
-
-export type TransferCommand = MemberParameters & {
-  op: "transfer";
-};
-
-export type TransferReply = VersionResult & {
-  re: Id;
-};
-
 export type ErrorReply = {
   re: Id | null;
   error: ErrorInfo;
@@ -1897,10 +1897,6 @@ export interface Operations {
   export_messages: [ExportMessagesCommand, ExportMessagesReply];
   send: [SendCommand, SendReply];
   forward: [ForwardCommand, ForwardReply];
-  sync: [SyncCommand, SyncReply];
-  history: [HistoryCommand, HistoryReply];
-  changes: [ChangesCommand, ChangesReply];
-  search: [SearchCommand, SearchReply];
   edit: [EditCommand, EditReply];
   recall: [RecallCommand, RecallReply];
   react: [ReactCommand, ReactReply];
@@ -1912,6 +1908,10 @@ export interface Operations {
   read: [ReadCommand, ReadReply];
   readers: [ReadersCommand, ReadersReply];
   unread: [UnreadCommand, UnreadReply];
+  sync: [SyncCommand, SyncReply];
+  history: [HistoryCommand, HistoryReply];
+  changes: [ChangesCommand, ChangesReply];
+  search: [SearchCommand, SearchReply];
   typing: [TypingCommand, TypingReply];
   watch: [WatchCommand, WatchReply];
   here: [HereCommand, HereReply];
@@ -1931,6 +1931,7 @@ export interface Operations {
   chat: [ChatCommand, ChatReply];
   set_chat: [SetChatCommand, SetChatReply];
   mute: [MuteCommand, MuteReply];
+  disband: [DisbandCommand, DisbandReply];
   join: [JoinCommand, JoinReply];
   answer_join: [AnswerJoinCommand, AnswerJoinReply];
   invite: [InviteCommand, InviteReply];
@@ -1938,6 +1939,15 @@ export interface Operations {
   links: [LinksCommand, LinksReply];
   unlink: [UnlinkCommand, UnlinkReply];
   join_link: [JoinLinkCommand, JoinLinkReply];
+  leave: [LeaveCommand, LeaveReply];
+  kick: [KickCommand, KickReply];
+  ban: [BanCommand, BanReply];
+  unban: [UnbanCommand, UnbanReply];
+  bans: [BansCommand, BansReply];
+  silence: [SilenceCommand, SilenceReply];
+  members: [MembersCommand, MembersReply];
+  role: [RoleCommand, RoleReply];
+  transfer: [TransferCommand, TransferReply];
   create_hook: [CreateHookCommand, CreateHookReply];
   hooks: [HooksCommand, HooksReply];
   delete_hook: [DeleteHookCommand, DeleteHookReply];
@@ -1945,14 +1955,4 @@ export interface Operations {
   outgoing_hooks: [OutgoingHooksCommand, OutgoingHooksReply];
   delete_outgoing_hook: [DeleteOutgoingHookCommand, DeleteOutgoingHookReply];
   replay_outgoing_hook: [ReplayOutgoingHookCommand, ReplayOutgoingHookReply];
-  leave: [LeaveCommand, LeaveReply];
-  kick: [KickCommand, KickReply];
-  ban: [BanCommand, BanReply];
-  unban: [UnbanCommand, UnbanReply];
-  bans: [BansCommand, BansReply];
-  silence: [SilenceCommand, SilenceReply];
-  disband: [DisbandCommand, DisbandReply];
-  members: [MembersCommand, MembersReply];
-  role: [RoleCommand, RoleReply];
-  transfer: [TransferCommand, TransferReply];
 }

@@ -8,7 +8,7 @@ import pytest
 
 from docs.native_documents import open_api
 from docs.native_page import example, page
-from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import OPERATIONS
 
 DOCUMENT = open_api()
@@ -62,7 +62,7 @@ def _row(name: str, kind: str, default: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_the_examples_of_an_operation_are_parameters_of_it(operation: Operation) -> None:
+def test_the_examples_of_an_operation_are_parameters_of_it(operation: AnyOperation) -> None:
     """Each member of its command has one: the page cannot be made otherwise."""
     _, shapes = msgspec.json.schema_components([operation.parameters], ref_template="{name}")
     members = shapes[operation.parameters.__name__]["properties"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clients.errors import ConnectionEnded
-from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import OPERATIONS
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
@@ -245,7 +245,7 @@ def test_logins_have_the_names_of_their_devices(ann: NativeUser, connect: Enter)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
-def test_an_operation_needs_a_login_if_its_table_requires_one(connect: Enter, operation: Operation) -> None:
+def test_an_operation_needs_a_login_if_its_table_requires_one(connect: Enter, operation: AnyOperation) -> None:
     """Without one, wrong secrets and tokens are `unauthenticated`, too, with a text of their own."""
     frames = [one.frame for one in load("native").vectors if one.error is None and isinstance(one.frame, dict)]
     frame = next(frame for frame in frames if frame.get("op") == operation.name)

@@ -1,27 +1,33 @@
-"""native, both directions: `create_bot`, `bots`, `delete_bot`, `create_bot_token`, `delete_bot_token`."""
+"""native: the operations of bots and their tokens."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
 from services.edge.dialects import validation
-from services.edge.dialects.native import results
-from services.edge.dialects.native.parameters import AccountParameters, KeyText, Label, Nickname, Nonce, Parameters
-from services.edge.dialects.native.requests import Caller
+from services.edge.dialects.native.account import unix_ms_of
+from services.edge.dialects.native.operation import ENTRANCE, READ, USERS, WRITE, Caller, Operation
+from services.edge.dialects.native.shapes import (
+    AccountParameters,
+    KeyText,
+    Label,
+    Nickname,
+    Nonce,
+    NoParameters,
+    Nothing,
+    Parameters,
+    Result,
+)
 from shared.contract.bots import (
     BotList,
-    BotTokenView,
     BotView,
     CreateBot,
     CreateBotToken,
-    CreatedBot,
     CreatedBotToken,
     DeleteBot,
     DeleteBotToken,
+    ListBots,
 )
-from shared.contract.ids import AccountId
-
-ScopeName = Literal["send", "read", "react", "manage"]
 
 
 class CreateBotParameters(Parameters, kw_only=True):
@@ -31,30 +37,9 @@ class CreateBotParameters(Parameters, kw_only=True):
     nonce: Nonce | None = None
 
 
-class CreateBotTokenParameters(AccountParameters, kw_only=True):
-    """`name`: for the list. `days`: its life; without it, as long as the server permits. `nonce` as in `create`."""
-
-    name: Label
-    scopes: Annotated[list[ScopeName], msgspec.Meta(min_length=1, max_length=4)]
-    days: Annotated[int, msgspec.Meta(ge=0, le=36_500, examples=[90])] = 0
-    nonce: Nonce | None = None
-
-
-class DeleteBotTokenParameters(AccountParameters, kw_only=True):
-    sid: KeyText
-
-
-class CreateBotResult(msgspec.Struct):
+class CreateBotResult(Result):
     account: int
     uuid: str
-
-
-class CreateBotTokenResult(msgspec.Struct):
-    """`token`: it is shown by this reply alone. `sid`: names it, no secret. `expires`: Unix milliseconds."""
-
-    sid: str
-    token: str
-    expires: int
 
 
 class BotTokenInfo(msgspec.Struct):
@@ -82,35 +67,71 @@ class BotsResult(msgspec.Struct):
     bots: list[BotInfo]
 
 
-def create_bot(wire: CreateBotParameters, caller: Caller) -> CreateBot:
-    return CreateBot(validation.nickname(wire.nickname, caller.limits), nonce=wire.nonce or "")
+class CreateBotTokenParameters(AccountParameters, kw_only=True):
+    """`name`: for the list. `days`: its life; without it, as long as the server permits. `nonce` as in `create`."""
+
+    name: Label
+    scopes: Annotated[list[Literal["send", "read", "react", "manage"]], msgspec.Meta(min_length=1, max_length=4)]
+    days: Annotated[int, msgspec.Meta(ge=0, le=36_500, examples=[90])] = 0
+    nonce: Nonce | None = None
 
 
-def delete_bot(wire: AccountParameters, caller: Caller) -> DeleteBot:
-    return DeleteBot(AccountId(wire.account))
+class CreateBotTokenResult(msgspec.Struct):
+    """`token`: it is shown by this reply alone. `sid`: names it, no secret. `expires`: Unix milliseconds."""
+
+    sid: str
+    token: str
+    expires: int
 
 
-def create_bot_token(wire: CreateBotTokenParameters, caller: Caller) -> CreateBotToken:
-    return CreateBotToken(AccountId(wire.account), wire.name, [*wire.scopes], wire.days, nonce=wire.nonce or "")
+class DeleteBotTokenParameters(AccountParameters, kw_only=True):
+    sid: KeyText
 
 
-def delete_bot_token(wire: DeleteBotTokenParameters, caller: Caller) -> DeleteBotToken:
-    return DeleteBotToken(AccountId(wire.account), wire.sid)
+def bots(listed: list[BotView]) -> list[BotInfo]:
+    return [
+        BotInfo(
+            bot.account,
+            bot.nickname,
+            bot.created,
+            [BotTokenInfo(one.sid, one.name, one.scopes, one.created, unix_ms_of(one.expires)) for one in bot.tokens],
+        )
+        for bot in listed
+    ]
 
 
-def result(reply: CreatedBot | BotList | CreatedBotToken) -> msgspec.Struct:
-    match reply:
-        case CreatedBot(account, uuid):
-            return CreateBotResult(account, uuid)
-        case BotList(bots):
-            return BotsResult(infos(bots))
-        case CreatedBotToken(sid, token, expires):
-            return CreateBotTokenResult(sid, token, results.unix_ms_of(expires))
+def _bots(reply: BotList, _: Caller) -> BotsResult:
+    return BotsResult(bots(reply.bots))
 
 
-def infos(bots: list[BotView]) -> list[BotInfo]:
-    return [BotInfo(one.account, one.nickname, one.created, [*map(_token_info, one.tokens)]) for one in bots]
+def _create_token(wire: CreateBotTokenParameters, _: Caller) -> CreateBotToken:
+    return CreateBotToken(wire.account, wire.name, [*wire.scopes], wire.days, nonce=wire.nonce or "")
 
 
-def _token_info(one: BotTokenView) -> BotTokenInfo:
-    return BotTokenInfo(one.sid, one.name, one.scopes, one.created, results.unix_ms_of(one.expires))
+def _created_token(reply: CreatedBotToken, _: Caller) -> CreateBotTokenResult:
+    return CreateBotTokenResult(reply.sid, reply.token, unix_ms_of(reply.expires))
+
+
+BOT_OPERATIONS = (
+    Operation(
+        "create_bot", "create an account of a program; it logs in by tokens alone",
+        ENTRANCE, USERS, CreateBotParameters, CreateBotResult,
+        lambda wire, caller: CreateBot(validation.nickname(wire.nickname, caller.limits), nonce=wire.nonce or ""),
+    ),
+    Operation(
+        "bots", "list the own bots and their tokens",
+        READ, USERS, NoParameters, BotsResult, lambda *_: ListBots(), _bots,
+    ),
+    Operation(
+        "delete_bot", "delete an own bot as an account; its connections end",
+        ENTRANCE, USERS, AccountParameters, Nothing, lambda wire, _: DeleteBot(wire.account),
+    ),
+    Operation(
+        "create_bot_token", "a token of an own bot, for `token` and for requests by HTTP",
+        ENTRANCE, USERS, CreateBotTokenParameters, CreateBotTokenResult, _create_token, _created_token,
+    ),
+    Operation(
+        "delete_bot_token", "revoke a token; its connections end",
+        WRITE, USERS, DeleteBotTokenParameters, Nothing, lambda wire, _: DeleteBotToken(wire.account, wire.sid),
+    ),
+)  # fmt: skip

@@ -8,28 +8,28 @@ import msgspec
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import scan_member
-from services.edge.dialects.native.operation import Operation
+from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import BY_NAME
-from services.edge.dialects.native.parameters import Id, Parameters
+from services.edge.dialects.native.shapes import LONGEST_ID, Id, Parameters
 
 _ERROR_CHARACTERS = 200
-LONGEST_ID = 64
-"""Characters of an id, and of a nonce."""
 _FIELD_CHARACTERS = 64
 _PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 
 
 class CommandId(msgspec.Struct, frozen=True, gc=False):
-    """The context of a command, also of one that cannot be decoded. `id`: None if it has none."""
+    """The context of a command, also of one that cannot be decoded. `id`: None if it has none. `operation`: of one that
+    can be."""
 
     id: Id | None
     unsupported: bool = False
     """The operation is unknown."""
+    operation: AnyOperation | None = None
 
 
 class CommandFrame(NamedTuple):
-    operation: Operation
+    operation: AnyOperation
     parameters: Parameters
 
 

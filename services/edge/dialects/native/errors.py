@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from services.edge.canonical.commands import PostMessage, has_effect
 from services.edge.dialects.base import DISCONNECTED, LOGGED_OUT, NO_LOGIN, NO_VALID_FRAME, TOO_MANY_REQUESTS, Request
 from services.edge.dialects.native.events import ByeEvent
-from services.edge.dialects.native.results import ErrorInfo
+from services.edge.dialects.native.shapes import ErrorInfo
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT
 
@@ -56,14 +56,21 @@ _POLICY: Mapping[str, _Close] = {
 
 
 def error_info(request: Request | None, failure: Failure, *, unsupported: bool = False) -> ErrorInfo:
-    code = UNSUPPORTED if unsupported else failure.code.value
-    unavailable = failure.code is ErrorCode.UNAVAILABLE
+    shown = Failure(failure.code, _text(request, failure), _field(request, failure), failure.retry_ms)
+    info = failure_info(shown, has_effect=request is not None and has_effect(request.command))
+    if unsupported:
+        info.code = UNSUPPORTED
+    return info
+
+
+def failure_info(failure: Failure, *, has_effect: bool) -> ErrorInfo:
+    """`has_effect`: of the command that failed."""
     return ErrorInfo(
-        code,
-        _text(request, failure) or code,
-        _field(request, failure),
+        failure.code.value,
+        failure.text or failure.code.value,
+        failure.field,
         (failure.retry_ms or _RETRY_MS) if failure.code in _RETRIED else UNSET,
-        unknown=unavailable and request is not None and has_effect(request.command),
+        unknown=has_effect and failure.code is ErrorCode.UNAVAILABLE,
     )
 
 

@@ -1,28 +1,19 @@
 """native, server to client: the events. Members that may be UNSET are left out then."""
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.dialects.native.mutes import MuteEvent
-from services.edge.dialects.native.results import ChatResult, ProfileResult, ShownChange, SyncResult
+from services.edge.canonical.events import ChatJoined
+from services.edge.canonical.replies import ChatsResumed
+from services.edge.dialects.native import encode
+from services.edge.dialects.native.chats import ChatResult
+from services.edge.dialects.native.people import PresenceInfo, ProfileResult
+from services.edge.dialects.native.shapes import ShownChange
+from services.edge.dialects.native.sync import SyncResult
+from shared.contract.ephemeral import ChatSettingsChanged
 from shared.message_event import MessageEvent
-
-
-class PresenceInfo(msgspec.Struct):
-    """`state`: active, away, busy or offline; hidden, of the own account alone; unknown, of an account that may not be
-    watched, or while it is not known. `since`: Unix milliseconds, of a state that the account has given itself. `text`:
-    beside that state."""
-
-    account: int
-    state: str
-    since: int | UnsetType = UNSET
-    text: str | UnsetType = UNSET
-
-
-class WatchResult(msgspec.Struct):
-    """In the order of the command."""
-
-    presence: list[PresenceInfo]
 
 
 class ChangedEvent(ShownChange, tag_field="ev", tag="changed"):
@@ -151,6 +142,14 @@ class ReceiptsEvent(msgspec.Struct, tag_field="ev", tag="receipts"):
     upto: list[tuple[int, int]]
 
 
+class MuteEvent(msgspec.Struct, tag_field="ev", tag="mute"):
+    """This account has muted the chat on another connection."""
+
+    chat: int
+    until: int
+    mentions_only: bool
+
+
 class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
     """Maintenance begins (`on`) or ends."""
 
@@ -177,3 +176,28 @@ EVENTS: tuple[type[msgspec.Struct], ...] = (
     SettingsEvent, MemberEvent, RequestEvent, FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent,
     ReceiptsEvent, MuteEvent, NoticeEvent, VerifiedEvent, ByeEvent,
 )  # fmt: skip
+
+
+def chat_event(joined: ChatJoined, members: tuple[Any, ...]) -> ChatEvent:
+    """`members`: of the chat."""
+    event = ChatEvent(*members)
+    if joined.head is not None and joined.first is not None and joined.rev is not None:
+        event.head, event.first, event.rev = joined.head, joined.first, joined.rev
+    return event
+
+
+def settings_event(changed: ChatSettingsChanged, base_url: str) -> SettingsEvent:
+    avatar = encode.avatar_of("chat", changed.chat, changed.avatar, changed.avatar_hash, base_url)
+    policy = changed.join_policy.value
+    rules = changed.edit_seconds, changed.recall_seconds, changed.history_for_new
+    return SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts, *rules)
+
+
+def synced(reply: ChatsResumed, base_url: str) -> list[msgspec.Struct]:
+    """The events after the reply: the messages of each chat, then its changes; then the end."""
+    shown: list[msgspec.Struct] = []
+    for one in reply.chats:
+        shown += [encode.event(message, base_url) for message in one.messages]
+        shown += [ChangedEvent(*encode.change_fields(change, base_url)) for change in one.changes]
+    changes = sum(len(one.changes) for one in reply.chats)
+    return [*shown, SyncedEvent(len(reply.chats), len(shown) - changes, changes)]

@@ -1,17 +1,165 @@
-"""native, both directions: `forward`, `reactors`, `read`, `readers`, `unread`, `report` and `search`. Members that may
-be UNSET are left out then."""
+"""native: the operations of messages: sending, changing, reading."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.dialects.native.parameters import EMOJI_BYTES, Index, IndexParameters, Number, Parameters
-from services.edge.dialects.native.results import ErrorInfo
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.reactions import MAX_REACTORS, FindReactors, Reactors
-from shared.contract.reports import OwnReport, ReportMessage
-from shared.contract.search import MAX_HITS, MAX_QUERY
+from services.edge.canonical.commands import CountUnread, EditMessage, ForwardMessage, MarkChatRead, PostMessage
+from services.edge.canonical.replies import ChatMarkedRead, ForwardedMessage, MessageAccepted, MessagesForwarded
+from services.edge.dialects import validation
+from services.edge.dialects.base import DecodeError
+from services.edge.dialects.native.encode import if_set
+from services.edge.dialects.native.errors import failure_info
+from services.edge.dialects.native.operation import (
+    EXPENSIVE,
+    MANAGES,
+    REACTS,
+    READS,
+    SENDS,
+    WRITE,
+    Caller,
+    Operation,
+)
+from services.edge.dialects.native.shapes import (
+    EMOJI_BYTES,
+    Account,
+    AnyAccount,
+    AnyChat,
+    Chat,
+    ErrorInfo,
+    Index,
+    IndexParameters,
+    MediaId,
+    MessageText,
+    Nonce,
+    NoParameters,
+    Nothing,
+    Parameters,
+)
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, ChatId
+from shared.contract.message import ChangeMessage, PinMessage, React, RecallText, Unread
+from shared.contract.model import Emoji, File, Image, Media, Mention, RichSegment, Text
+from shared.contract.reactions import MAX_REACTORS, FindReactors
+from shared.contract.receipts import FindReaders
+from shared.contract.reports import ReportMessage
+from shared.emoji import is_one_cluster
+
+_JOINER = "\u200d"
+_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
+
+# Content
+
+
+class TextSegment(msgspec.Struct, tag_field="t", tag="text"):
+    text: MessageText
+
+
+class EmojiSegment(msgspec.Struct, tag_field="t", tag="emoji"):
+    id: Index
+
+
+class ImageReference(msgspec.Struct, tag_field="t", tag="image"):
+    """`media`: the `id` of the reply to an upload. An empty name is the uploaded one."""
+
+    media: MediaId
+    name: Annotated[str, msgspec.Meta(examples=["map.pdf"])] = ""
+
+
+class FileReference(msgspec.Struct, tag_field="t", tag="file"):
+    media: MediaId
+    name: Annotated[str, msgspec.Meta(examples=["map.pdf"])] = ""
+
+
+class MentionSegment(msgspec.Struct, tag_field="t", tag="mention"):
+    """`text`: what dialects without mentions show, such as `@Ann`."""
+
+    account: Account
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["@Ann"])]
+
+
+DraftSegment = TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment
+
+
+class SendParameters(Parameters, kw_only=True):
+    """To `chat`, or (`to`) to the private chat with an account. Either `text` or `segments`. `reply_to`: the index of
+    another message of the chat."""
+
+    nonce: Nonce
+    chat: AnyChat = ChatId(0)
+    to: AnyAccount = NO_ACCOUNT
+    text: MessageText = ""
+    segments: list[DraftSegment] = msgspec.field(default_factory=list)
+    reply_to: Index = 0
+
+
+class SendResult(msgspec.Struct):
+    """The message is stored. `again`: an earlier command with this nonce has stored it."""
+
+    chat: int
+    index: int
+    id: int
+    time: int
+    again: bool | UnsetType = UNSET
+
+
+class EditParameters(IndexParameters, kw_only=True):
+    """Either `text` or `segments`. `if_rev`: only if the message was not edited after this `rev`."""
+
+    nonce: Nonce
+    text: MessageText = ""
+    segments: list[DraftSegment] = msgspec.field(default_factory=list)
+    if_rev: Index | None = None
+
+
+def _send(wire: SendParameters, caller: Caller) -> PostMessage:
+    if bool(wire.chat) is bool(wire.to):
+        raise DecodeError("either `chat` or `to` names the recipient", field="chat")
+    segments, references = _content(wire, caller)
+    return PostMessage(wire.chat, segments, wire.to, references, nonce=wire.nonce, reply_to=wire.reply_to)
+
+
+def _sent(reply: MessageAccepted, _: Caller) -> SendResult:
+    """What `encode.sent` encodes with the id of the command."""
+    one = reply.message
+    return SendResult(one.chat, one.index, one.id, one.time, reply.again or UNSET)
+
+
+def _edit(wire: EditParameters, caller: Caller) -> EditMessage:
+    segments, references = _content(wire, caller)
+    return EditMessage(wire.chat, wire.index, segments, wire.nonce, references, wire.if_rev)
+
+
+def _content(wire: SendParameters | EditParameters, caller: Caller) -> tuple[tuple[RichSegment, ...], bool]:
+    """The segments, and whether they cite media."""
+    if bool(wire.text) is bool(wire.segments):
+        raise DecodeError("either `text` or `segments` is the message", field="text")
+    segments = tuple(map(_segment, wire.segments)) if wire.segments else (Text(wire.text),)
+    references = any(isinstance(segment, Image | File) for segment in segments)
+    field = "segments" if wire.segments else "text"
+    return validation.message_text(segments, caller.limits, field), references
+
+
+def _segment(wire: DraftSegment) -> RichSegment:
+    match wire:
+        case TextSegment(text):
+            return Text(text)
+        case EmojiSegment(number):
+            return Emoji(number)
+        case ImageReference(media, name):
+            return Image(Media(media, name, 0, "", ""))
+        case FileReference(media, name):
+            return File(Media(media, name, 0, "", ""))
+        case MentionSegment(account, text):
+            return Mention(account, text)
+
+
+class ForwardParameters(IndexParameters, kw_only=True):
+    """`into`: chats."""
+
+    into: Annotated[list[Chat], msgspec.Meta(min_length=1, max_length=20)]
+    nonce: Nonce
 
 
 class ForwardInfo(msgspec.Struct):
@@ -31,11 +179,60 @@ class ForwardResult(msgspec.Struct):
     results: list[ForwardInfo]
 
 
+def _forwarded(reply: MessagesForwarded, _: Caller) -> ForwardResult:
+    return ForwardResult([*map(_forwarded_to, reply.results)])
+
+
+def _forwarded_to(one: ForwardedMessage) -> ForwardInfo:
+    if one.posted is None:
+        failure = UNSET if one.failure is None else failure_info(one.failure, has_effect=True)
+        return ForwardInfo(one.chat, failure=failure)
+    return ForwardInfo(one.chat, one.posted.index, one.posted.id, one.posted.time, one.again or UNSET)
+
+
+# Changes
+
+
+class ReactParameters(IndexParameters, kw_only=True):
+    """`emoji`: one emoji of at most 32 code points, or at most 32 bytes of UTF-8, without white space and control
+    characters. Variation selectors make no difference: it is stored, and shown, as Unicode's fully-qualified form."""
+
+    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=EMOJI_BYTES, examples=["👍"])]
+
+
+class ChangeResult(msgspec.Struct):
+    """The change is stored, now or by an earlier command."""
+
+    rev: int
+    time: int
+
+
+class ReactResult(msgspec.Struct):
+    """`count`: the accounts that have reacted with the emoji."""
+
+    rev: int
+    count: int
+
+
+def _reaction(wire: ReactParameters, *, on: bool) -> ChangeMessage:
+    if len(wire.emoji.encode()) > EMOJI_BYTES and not is_one_cluster(wire.emoji):
+        text = f"a reaction is one emoji, or has at most {EMOJI_BYTES} bytes"
+        raise DecodeError(text, ErrorCode.TOO_LARGE, field="emoji")
+    if not all(map(_is_shown, wire.emoji)):
+        raise DecodeError("an emoji has no white space and no control characters", field="emoji")
+    return ChangeMessage(wire.chat, wire.index, React(wire.emoji, on))
+
+
+def _is_shown(character: str) -> bool:
+    """Emoji are joined, and flags of regions tagged, by characters that are not printed."""
+    return (character.isprintable() and character != " ") or character == _JOINER or character in _TAGS
+
+
 class ReactorsParameters(IndexParameters, kw_only=True):
     """`emoji`: of this reaction alone. `after`: the last account of the page before."""
 
     emoji: Annotated[str, msgspec.Meta(max_length=EMOJI_BYTES, examples=["👍"])] = ""
-    after: Index = 0
+    after: AnyAccount = NO_ACCOUNT
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_REACTORS, examples=[50])] = MAX_REACTORS
 
 
@@ -53,12 +250,11 @@ class ReactorsResult(msgspec.Struct):
     more: bool
 
 
-def find_reactors(wire: ReactorsParameters, _: object) -> FindReactors:
-    return FindReactors(ChatId(wire.chat), wire.index, wire.emoji, AccountId(wire.after), wire.count)
+# Reading
 
 
-def reactors_found(reply: Reactors) -> ReactorsResult:
-    return ReactorsResult([ReactorInfo(one.account, one.emojis) for one in reply.reactors], reply.more)
+class ReadParameters(IndexParameters, kw_only=True):
+    pass
 
 
 class ReadResult(msgspec.Struct):
@@ -74,7 +270,7 @@ class ReadResult(msgspec.Struct):
 class ReadersParameters(IndexParameters, kw_only=True):
     """`after`: the last account of the page before."""
 
-    after: Index = 0
+    after: AnyAccount = NO_ACCOUNT
 
 
 class ReadersResult(msgspec.Struct):
@@ -102,6 +298,15 @@ class UnreadResult(msgspec.Struct):
     chats: list[UnreadChat]
 
 
+def _read(reply: ChatMarkedRead, _: Caller) -> ReadResult:
+    return ReadResult() if reply.unread is None else ReadResult(*reply.unread, if_set(reply.index))
+
+
+def _unread(reply: Unread, _: Caller) -> UnreadResult:
+    chats = [UnreadChat(chat, *counts) for chat, counts in sorted(reply.chats.items())]
+    return UnreadResult(reply.total, sum(chat.mentions for chat in chats), chats)
+
+
 class ReportParameters(IndexParameters, kw_only=True):
     """A message of another account, which the operator then sees with the `reason`."""
 
@@ -117,48 +322,57 @@ class ReportInfo(msgspec.Struct):
     time: int
 
 
-def report(wire: ReportParameters, _: object) -> ReportMessage:
-    return ReportMessage(ChatId(wire.chat), wire.index, wire.reason)
-
-
-def report_info(report: OwnReport) -> ReportInfo:
-    return ReportInfo(report.chat, report.index, report.reason, report.reported)
-
-
-_Time = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1, examples=[1_795_263_300_000])]
-
-
-class SearchParameters(Parameters, kw_only=True):
-    """All words of `query` are in a message that is found. `from`: an account. `before`, `after`: Unix milliseconds.
-    `page`: of the reply before."""
-
-    query: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_QUERY, examples=["lake tomorrow"])]
-    chat: Number | None = None
-    sender: Number | None = msgspec.field(default=None, name="from")
-    before: _Time | None = None
-    after: _Time | None = None
-    has: Literal["image", "file", "link"] | None = None
-    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_HITS, examples=[10])] = 20
-    page: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,16}-[0-9]{1,16}$", examples=["1795263300000-12"])] | None = None
-
-
-class FoundMessage(msgspec.Struct):
-    """`snippet`: part of the text as it is now. `marks`: position and length of what was found in it, in characters
-    (code points)."""
-
-    chat: int
-    index: int
-    id: int
-    sender: int
-    time: int
-    snippet: str
-    marks: list[tuple[int, int]]
-
-
-class SearchResult(msgspec.Struct):
-    """The newest first. `indexed_to`: messages sent until then (Unix milliseconds) are searched. `page`: there may be
-    more, even if there are few hits."""
-
-    hits: list[FoundMessage]
-    indexed_to: int
-    page: str | UnsetType = UNSET
+MESSAGE_OPERATIONS = (
+    Operation("send", "send a message", WRITE, SENDS, SendParameters, SendResult, _send, _sent),
+    Operation(
+        "forward", "send the content of a message to other chats",
+        EXPENSIVE, SENDS | READS, ForwardParameters, ForwardResult,
+        lambda wire, _: ForwardMessage(wire.chat, wire.index, tuple(dict.fromkeys(wire.into)), wire.nonce), _forwarded,
+    ),
+    Operation("edit", "replace an own message", WRITE, SENDS, EditParameters, ChangeResult, _edit),
+    Operation(
+        "recall", "remove the content of a message for everybody",
+        WRITE, SENDS, IndexParameters, ChangeResult, lambda wire, _: ChangeMessage(wire.chat, wire.index, RecallText()),
+    ),
+    Operation(
+        "react", "add a reaction",
+        WRITE, REACTS, ReactParameters, ReactResult, lambda wire, _: _reaction(wire, on=True),
+    ),
+    Operation(
+        "unreact", "remove a reaction",
+        WRITE, REACTS, ReactParameters, ReactResult, lambda wire, _: _reaction(wire, on=False),
+    ),
+    Operation(
+        "reactors", "the accounts that have reacted to a message",
+        EXPENSIVE, READS, ReactorsParameters, ReactorsResult,
+        lambda wire, _: FindReactors(wire.chat, wire.index, wire.emoji, wire.after, wire.count),
+    ),
+    Operation(
+        "pin", "pin a message",
+        WRITE, MANAGES, IndexParameters, ChangeResult,
+        lambda wire, _: ChangeMessage(wire.chat, wire.index, PinMessage(on=True)),
+    ),
+    Operation(
+        "unpin", "unpin a message",
+        WRITE, MANAGES, IndexParameters, ChangeResult,
+        lambda wire, _: ChangeMessage(wire.chat, wire.index, PinMessage(on=False)),
+    ),
+    Operation(
+        "report", "report a message",
+        WRITE, MANAGES, ReportParameters, Nothing, lambda wire, _: ReportMessage(wire.chat, wire.index, wire.reason),
+    ),
+    Operation(
+        "read", "mark the messages up to an index as read",
+        WRITE, READS, ReadParameters, ReadResult,
+        lambda wire, _: MarkChatRead(wire.chat, wire.index, counts=wire.id is not None), _read,
+    ),
+    Operation(
+        "readers", "the members that have read a message, in groups of at most 500",
+        EXPENSIVE, READS, ReadersParameters, ReadersResult,
+        lambda wire, _: FindReaders(wire.chat, wire.index, wire.after),
+    ),
+    Operation(
+        "unread", "the numbers of unread messages, and of those that mention the account",
+        EXPENSIVE, READS, NoParameters, UnreadResult, lambda *_: CountUnread(), _unread,
+    ),
+)  # fmt: skip

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from services.edge.canonical.commands import Command
-from services.edge.dialects.native import parameters
-from services.edge.dialects.native.requests import Caller
+from services.edge.canonical.replies import Reply
+from services.edge.dialects.native.shapes import Parameters
 from services.edge.rate_limit import TokenBucket
 from shared.contract.bots import TokenScope
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.settings import LimitsSettings
 
 
 class RateClass(StrEnum):
@@ -26,26 +28,48 @@ class RateClass(StrEnum):
     LOCAL = "local"
 
 
-RATES: Mapping[RateClass, tuple[float, int]] = {
-    RateClass.ENTRANCE: (1.0, 20),
-    RateClass.EXPENSIVE: (2.0, 20),
-    RateClass.EPHEMERAL: (2.0, 10),
-}
+ENTRANCE, READ, WRITE = RateClass.ENTRANCE, RateClass.READ, RateClass.WRITE
+EXPENSIVE, EPHEMERAL, LOCAL = RateClass.EXPENSIVE, RateClass.EPHEMERAL, RateClass.LOCAL
+
+RATES: Mapping[RateClass, tuple[float, int]] = {ENTRANCE: (1.0, 20), EXPENSIVE: (2.0, 20), EPHEMERAL: (2.0, 10)}
 """Commands each second and at once. The others are limited as frames alone (`limits.requests_per_second`)."""
 
+USERS = None
+"""Scopes of an operation that is for users alone, and no bot."""
+ANY = frozenset[TokenScope]()
+SENDS, READS, REACTS, MANAGES = (frozenset({scope}) for scope in TokenScope)
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+
+@dataclass(slots=True)
+class Caller:
+    """The connection that sends a command. `sid`: of its login. `unix_ms`: the wall clock."""
+
+    limits: LimitsSettings
+    base_url: str
+    ping_ms: int
+    unix_ms: Callable[[], int]
+    account: AccountId = NO_ACCOUNT
+    sid: str = ""
+
+
+P = TypeVar("P", bound=Parameters)
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation(Generic[P, R]):
     """`scopes`: what the token of a bot needs; None: no bot may. `request` makes the command of the parameters, or the
-    result itself where no service is needed."""
+    result itself where no service is needed; it raises DecodeError. `encode` makes the result of the reply to the
+    command; without it, the result has the reply's attributes of the same names."""
 
     name: str
     text: str
     rate: RateClass
     scopes: frozenset[TokenScope] | None
-    parameters: type[parameters.Parameters]
-    result: type[msgspec.Struct]
-    request: Callable[[Any, Caller], Command | msgspec.Struct]
+    parameters: type[P]
+    result: type[R]
+    request: Callable[[P, Caller], Command | R]
+    encode: Callable[[Any, Caller], R] | None = None
     needs_login: bool = True
 
     def rejection(self, held: frozenset[TokenScope] | None) -> str:
@@ -57,11 +81,13 @@ class Operation:
         missing = " ".join(sorted(self.scopes - held))
         return f"the token lacks the scope {missing}" if missing else ""
 
+    def result_of(self, reply: Reply, caller: Caller) -> R:
+        if self.encode is not None:
+            return self.encode(reply, caller)
+        return msgspec.convert(reply, self.result, from_attributes=True)
 
-USERS = None
-"""Scopes of an operation that is for users alone, and no bot."""
-ANY = frozenset[TokenScope]()
-SENDS, READS, REACTS, MANAGES = (frozenset({scope}) for scope in TokenScope)
+
+AnyOperation = Operation[Any, Any]
 
 
 class CommandRates:

@@ -8,6 +8,8 @@ import pytest
 
 from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
 from services.edge.dialects.base import ConnectionInfo, Dialect, LoadedChat, Push, Request
+from services.edge.dialects.native.decode import CommandId
+from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, IdentifierKind, Login
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -47,7 +49,8 @@ def log_in(dialect: Dialect, account: AccountId, now: float = 0.0, chats: tuple[
     login = Login(kind=IdentifierKind.ID, identifier=str(account), secret=Secret(Scheme.PLAIN, "x"))
     reply = Authenticated(account=account, sid="s", token="t", expires=0, uuid="u", nickname="n")
     dialect.logged_in(account, now)
-    dialect.encode_reply(Request(login), reply, now)
+    context = CommandId(None, operation=BY_NAME["login"]) if dialect.name == "native" else None
+    dialect.encode_reply(Request(login, context), reply, now)
     dialect.chats_loaded([LoadedChat(chat) for chat in chats], now)
 
 

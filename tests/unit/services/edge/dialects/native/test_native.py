@@ -17,7 +17,7 @@ from services.edge.dialects.base import (
     DecodeError,
 )
 from services.edge.dialects.native import Native
-from services.edge.dialects.native.operation import RATES, Operation, RateClass
+from services.edge.dialects.native.operation import RATES, AnyOperation, RateClass
 from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
@@ -126,7 +126,7 @@ def test_every_operation_has_a_vector_and_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_every_parameter_and_a_result_of_an_operation_are_in_a_vector(operation: Operation) -> None:
+def test_every_parameter_and_a_result_of_an_operation_are_in_a_vector(operation: AnyOperation) -> None:
     own = [
         one for one in load("native").vectors if isinstance(one.frame, dict) and one.frame.get("op") == operation.name
     ]
@@ -138,7 +138,7 @@ def test_every_parameter_and_a_result_of_an_operation_are_in_a_vector(operation:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_a_wrong_parameter_is_named_in_the_error(operation: Operation) -> None:
+def test_a_wrong_parameter_is_named_in_the_error(operation: AnyOperation) -> None:
     """With a code, a text and the id of the command."""
     for one in msgspec.structs.fields(operation.parameters):
         if one.name == "id":
@@ -154,7 +154,7 @@ def test_a_wrong_parameter_is_named_in_the_error(operation: Operation) -> None:
         assert shown["error"]["field"].split(".")[0].split("[")[0] == one.encode_name
 
 
-def valid(operation: Operation) -> dict[str, Any]:
+def valid(operation: AnyOperation) -> dict[str, Any]:
     """A command of the operation that is decoded."""
     vectors = (one for one in load("native").vectors if isinstance(one.frame, dict) and one.error is None)
     return next(one.frame for one in vectors if one.frame.get("op") == operation.name)

@@ -12,7 +12,7 @@ from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.native import Native, encode
 from services.edge.dialects.native.decode import CommandId
-from services.edge.dialects.native.results import SendResult
+from services.edge.dialects.native.messages import SendResult
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import Reactions
 from shared.contract.model import Emoji, Mention, Message, ProfileSummary, Recalled, Text

@@ -1,0 +1,74 @@
+"""native: the operation `search`."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from services.edge.dialects.native.operation import EXPENSIVE, READS, Caller, Operation
+from services.edge.dialects.native.shapes import LARGEST, Account, Chat, Parameters
+from shared.contract.ids import NO_ACCOUNT, ChatId
+from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind, SearchMessages, SearchPage
+
+_Time = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, examples=[1_795_263_300_000])]
+
+
+class SearchParameters(Parameters, kw_only=True):
+    """All words of `query` are in a message that is found. `from`: an account. `before`, `after`: Unix milliseconds.
+    `page`: of the reply before."""
+
+    query: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_QUERY, examples=["lake tomorrow"])]
+    chat: Chat | None = None
+    sender: Account | None = msgspec.field(default=None, name="from")
+    before: _Time | None = None
+    after: _Time | None = None
+    has: Literal["image", "file", "link"] | None = None
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_HITS, examples=[10])] = 20
+    page: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,16}-[0-9]{1,16}$", examples=["1795263300000-12"])] | None = None
+
+
+class FoundMessage(msgspec.Struct):
+    """`snippet`: part of the text as it is now. `marks`: position and length of what was found in it, in characters
+    (code points)."""
+
+    chat: int
+    index: int
+    id: int
+    sender: int
+    time: int
+    snippet: str
+    marks: list[tuple[int, int]]
+
+
+class SearchResult(msgspec.Struct):
+    """The newest first. `indexed_to`: messages sent until then (Unix milliseconds) are searched. `page`: there may be
+    more, even if there are few hits."""
+
+    hits: list[FoundMessage]
+    indexed_to: int
+    page: str | UnsetType = UNSET
+
+
+def _search(wire: SearchParameters, _: Caller) -> SearchMessages:
+    time, _dash, chat = (wire.page or "").partition("-")
+    return SearchMessages(
+        wire.query,
+        wire.chat or ChatId(0),
+        wire.sender or NO_ACCOUNT,
+        wire.after or 0,
+        wire.before or 0,
+        ContentKind(wire.has) if wire.has else None,
+        wire.count,
+        (int(time), int(chat)) if wire.page else None,
+    )
+
+
+def _found(page: SearchPage, _: Caller) -> SearchResult:
+    hits = [msgspec.convert(one, FoundMessage, from_attributes=True) for one in page.hits]
+    return SearchResult(hits, page.indexed_to, UNSET if page.next is None else "{}-{}".format(*page.next))
+
+
+SEARCH = Operation(
+    "search", "the messages of the own chats with these words",
+    EXPENSIVE, READS, SearchParameters, SearchResult, _search, _found,
+)  # fmt: skip
