@@ -45,8 +45,8 @@ from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.fast_decode import SEND, fast_send
 from services.edge.dialects.native.operation import RATES, AnyOperation, Caller, CommandRates
-from services.edge.dialects.native.people import profile_members
 from services.edge.dialects.native.shapes import Id
+from services.edge.dialects.native.users import profile_members
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Logout
 from shared.contract.bots import TokenScope

@@ -16,7 +16,7 @@ from services.edge.dialects.native.shapes import (
     NoParameters,
     Nothing,
     Parameters,
-    Result,
+    SparseResult,
 )
 from shared.contract.bots import (
     BotList,
@@ -37,7 +37,7 @@ class CreateBotParameters(Parameters, kw_only=True):
     nonce: Nonce | None = None
 
 
-class CreateBotResult(Result):
+class CreateBotResult(SparseResult):
     account: int
     uuid: str
 

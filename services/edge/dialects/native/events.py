@@ -9,9 +9,9 @@ from services.edge.canonical.events import ChatJoined
 from services.edge.canonical.replies import ChatsResumed
 from services.edge.dialects.native import encode
 from services.edge.dialects.native.chats import ChatResult
-from services.edge.dialects.native.people import PresenceInfo, ProfileResult
 from services.edge.dialects.native.shapes import ShownChange
 from services.edge.dialects.native.sync import SyncResult
+from services.edge.dialects.native.users import PresenceInfo, ProfileResult
 from shared.contract.ephemeral import ChatSettingsChanged
 from shared.message_event import MessageEvent
 

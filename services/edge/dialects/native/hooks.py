@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.operation import MANAGES, READ, USERS, WRITE, Operation
-from services.edge.dialects.native.shapes import ChatParameters, KeyText, Label, Nonce, Nothing, Number, Result
+from services.edge.dialects.native.shapes import ChatParameters, KeyText, Label, Nonce, Nothing, Number, SparseResult
 from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
 from shared.contract.outgoing_hooks import (
     CreateOutgoingHook,
@@ -27,7 +27,7 @@ class DeleteHookParameters(ChatParameters, kw_only=True):
     hook: KeyText
 
 
-class CreateHookResult(Result):
+class CreateHookResult(SparseResult):
     """`secret`: who has it posts by `POST /hooks/SECRET`; it is shown this once. `hook`: names the hook, no secret.
     `account`: the sender of its messages."""
 
@@ -36,7 +36,7 @@ class CreateHookResult(Result):
     account: int | UnsetType = UNSET
 
 
-class HookInfo(Result):
+class HookInfo(SparseResult):
     """`by`: who made it, and whose rights admit its messages. `account`: their sender. `created`: Unix milliseconds.
     `paused`: it posts nothing, because who made it may not manage the group now, or an operator has disabled
     `account`."""
@@ -77,7 +77,7 @@ class CreateOutgoingHookResult(msgspec.Struct):
     next: int
 
 
-class OutgoingHookInfo(Result):
+class OutgoingHookInfo(SparseResult):
     """`by`: who made it, and must manage the group. `origin`: of the endpoint, whose path is not shown. `created`: Unix
     milliseconds. `next`: the index of the next message that is posted. `state`: active, failing (there will be further
     attempts) or stopped (not before a replay). `last_error`: of the last attempt, if it failed.

@@ -19,7 +19,7 @@ from services.edge.dialects.native.shapes import (
     Nonce,
     Nothing,
     Parameters,
-    Result,
+    SparseResult,
     UnixMs,
     VersionResult,
 )
@@ -49,7 +49,7 @@ class JoinParameters(ChatParameters, kw_only=True):
     text: MessageText = ""
 
 
-class JoinResult(Result):
+class JoinResult(SparseResult):
     """`joined` false: the group's owner or an admin has yet to answer, and `name` is empty. `version`: the chat's, if
     joined."""
 
@@ -103,7 +103,7 @@ class LinkParameters(ChatParameters, kw_only=True):
     nonce: Nonce | None = None
 
 
-class InvitationResult(Result):
+class InvitationResult(SparseResult):
     """`link`: a secret, who has it can join by `join_link`. `by`: who made it. `uses`: so many accounts may still join;
     without it, any number. `expires`: Unix milliseconds; without it, never.
     `paused`: nobody joins by it, because who made it may not manage the group now."""
@@ -129,7 +129,7 @@ class JoinLinkParameters(Parameters, kw_only=True):
     link: KeyText
 
 
-class JoinLinkResult(Result):
+class JoinLinkResult(SparseResult):
     """`version`: the chat's."""
 
     chat: int
@@ -146,7 +146,7 @@ class BanParameters(MemberParameters, kw_only=True):
     until: UnixMs = 0
 
 
-class BanInfo(Result):
+class BanInfo(SparseResult):
     """`by`: who banned the account. `until`: Unix milliseconds; without it, the ban does not end."""
 
     account: int
@@ -190,7 +190,7 @@ class MemberInfo(msgspec.Struct):
     avatar: str | UnsetType = UNSET
 
 
-class MembersResult(Result):
+class MembersResult(SparseResult):
     """`more`: request the next page with `after`, the last account. `silenced`: as of a member, for all but the owner
     and the admins. `version`: the chat's; left out while a server of an older version replies. `since`, as in the
     command: these are the members that have changed after this version; without it, these are all members."""

@@ -13,10 +13,10 @@ from services.edge.dialects.native.members import MEMBER_OPERATIONS
 from services.edge.dialects.native.messages import MESSAGE_OPERATIONS
 from services.edge.dialects.native.operation import ANY, LOCAL, RATES, AnyOperation, Caller, Operation
 from services.edge.dialects.native.own_data import OWN_DATA_OPERATIONS
-from services.edge.dialects.native.people import EPHEMERAL_OPERATIONS, PEOPLE_OPERATIONS
 from services.edge.dialects.native.search import SEARCH
 from services.edge.dialects.native.shapes import NoParameters, Parameters
 from services.edge.dialects.native.sync import SYNC_OPERATIONS
+from services.edge.dialects.native.users import EPHEMERAL_OPERATIONS, USER_OPERATIONS
 
 VERSION = 1
 
@@ -81,6 +81,6 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         lambda _, caller: PingResult(caller.unix_ms()), needs_login=False,
     ),
     *ACCOUNT_OPERATIONS, *BOT_OPERATIONS, *OWN_DATA_OPERATIONS, *MESSAGE_OPERATIONS, *SYNC_OPERATIONS, SEARCH,
-    *EPHEMERAL_OPERATIONS, *PEOPLE_OPERATIONS, *CHAT_OPERATIONS, *MEMBER_OPERATIONS, *HOOK_OPERATIONS,
+    *EPHEMERAL_OPERATIONS, *USER_OPERATIONS, *CHAT_OPERATIONS, *MEMBER_OPERATIONS, *HOOK_OPERATIONS,
 )  # fmt: skip
 BY_NAME: Mapping[str, AnyOperation] = {operation.name: operation for operation in OPERATIONS}

@@ -12,13 +12,13 @@ from services.edge.dialects.native.account import SessionInfo, sessions
 from services.edge.dialects.native.bots import BotInfo, bots
 from services.edge.dialects.native.messages import ReportInfo
 from services.edge.dialects.native.operation import EXPENSIVE, READ, USERS, WRITE, Caller, Operation
-from services.edge.dialects.native.people import ProfileResult, RequestsResult, profile, requests
-from services.edge.dialects.native.shapes import Chat, NoParameters, Nothing, Parameters, Result
+from services.edge.dialects.native.shapes import Chat, NoParameters, Nothing, Parameters, SparseResult
+from services.edge.dialects.native.users import ProfileResult, RequestsResult, profile, requests
 from shared.contract.made import EndMade, ListMade
 from shared.message_event import ShownMessage
 
 
-class MadeHookInfo(Result):
+class MadeHookInfo(SparseResult):
     """A webhook. `origin`: of the endpoint of an outgoing one; an incoming one has none. `created`: Unix
     milliseconds."""
 
@@ -29,7 +29,7 @@ class MadeHookInfo(Result):
     origin: str | UnsetType = UNSET
 
 
-class MadeLinkInfo(Result):
+class MadeLinkInfo(SparseResult):
     """`uses`, `expires`: as `link` returns them. `created`: Unix milliseconds."""
 
     link: str
@@ -39,14 +39,14 @@ class MadeLinkInfo(Result):
     expires: int | UnsetType = UNSET
 
 
-class _Made(Result):
+class _HooksAndLinks(SparseResult):
     """The part of both results that has the members of a Made."""
 
     hooks: list[MadeHookInfo]
     links: list[MadeLinkInfo]
 
 
-class MadeResult(_Made):
+class MadeResult(_HooksAndLinks):
     """`hooks`, `links`: the newest first, at most 1,000 of each. `bots`: with their valid tokens."""
 
     bots: list[BotInfo]
@@ -95,13 +95,13 @@ class ExportMessagesResult(msgspec.Struct):
 
 
 def _made(reply: AccountMade, _: Caller) -> MadeResult:
-    made = msgspec.convert(reply.made, _Made, from_attributes=True)
+    made = msgspec.convert(reply.made, _HooksAndLinks, from_attributes=True)
     return MadeResult(made.hooks, made.links, bots([*reply.bots]))
 
 
 def _exported(reply: AccountExported, caller: Caller) -> ExportResult:
     record, view = reply.record, reply.view
-    made = msgspec.convert(reply.made, _Made, from_attributes=True)
+    made = msgspec.convert(reply.made, _HooksAndLinks, from_attributes=True)
     return ExportResult(
         account=view.profile.id,
         email=record.email,

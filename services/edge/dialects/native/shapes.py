@@ -95,7 +95,7 @@ class FastSend(msgspec.Struct, frozen=True, gc=False):
 # Server to client. Members that may be UNSET are left out then.
 
 
-class Result(msgspec.Struct):
+class SparseResult(msgspec.Struct):
     def __post_init__(self) -> None:
         """Of a reply's attributes, a member that may be UNSET is left out if it is empty or 0."""
         for name in _omissible(type(self)):
@@ -112,7 +112,7 @@ class Nothing(msgspec.Struct):
     """The operation succeeded."""
 
 
-class VersionResult(Result):
+class VersionResult(SparseResult):
     """The operation succeeded. `version`: the chat's, as in `chat`; left out while a server of an older version
     replies, and if nothing of a chat has changed."""
 

@@ -31,8 +31,8 @@ from services.edge.dialects.native.shapes import (
     Nothing,
     Parameters,
     PictureAddress,
-    Result,
     Small,
+    SparseResult,
 )
 from shared.contract.contacts import (
     AnswerFriendship,
@@ -62,7 +62,7 @@ class WatchParameters(Parameters, kw_only=True):
     accounts: Annotated[list[Account], msgspec.Meta(max_length=200)]
 
 
-class PresenceInfo(Result):
+class PresenceInfo(SparseResult):
     """`state`: active, away, busy or offline; hidden, of the own account alone; unknown, of an account that may not be
     watched, or while it is not known. `since`: Unix milliseconds, of a state that the account has given itself. `text`:
     beside that state."""
@@ -120,7 +120,7 @@ class ProfileParameters(Parameters, kw_only=True):
     icon_id: Small | UnsetType = UNSET
 
 
-class ProfileResult(Result):
+class ProfileResult(SparseResult):
     """`avatar`: an address. `bot`: the account is a program's."""
 
     account: int
@@ -218,7 +218,7 @@ def requests(pending: Requests, _: Caller) -> RequestsResult:
     )
 
 
-PEOPLE_OPERATIONS = (
+USER_OPERATIONS = (
     Operation(
         "profile", "the profile of an account",
         READ, READS, AccountParameters, ProfileResult, lambda wire, _: GetAccount(wire.account), _profile,
