@@ -27,10 +27,12 @@ def test_the_tests_of_a_group_or_module_run_on_one_worker(tmp_path: Path) -> Non
     (tmp_path / "test_three.py").write_text(tests)
     (tmp_path / "conftest.py").write_text("from tests.support.grouping import pytest_xdist_make_scheduler\n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadgroup", "-v", "-p", "no:cacheprovider", "."]
+    environment |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # each worker starts sooner
+    command = [sys.executable, "-m", "pytest", "-p", "xdist", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
-    )
+        [*command, "-n", "3", "--dist", "loadgroup", "-v", "."],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     ran = re.findall(r"\[(gw\d)\].* (test_\w+)\.py::", done.stdout)
     assert len(ran) == 18
     workers = [{worker for worker, module in ran if module == name} for name in ("test_one", "test_two", "test_three")]

@@ -70,23 +70,6 @@ def befriend(vic: DialectUser, pat: DialectUser) -> None:
     is_notified(vic, 10, add_ocid=pat.number, ocid=vic.number)
 
 
-def test_a_friend_request_in_pipe(vic: DialectUser, enter: Enter) -> None:
-    pat = enter("pipe")
-    pat.request(f"add_friend|{pat.number}|{vic.number}|it's me|{pat.token}", "add_friend_succ|")
-    is_notified(vic, 9, add_ocid=vic.number, ocid=pat.number, text="it's me")
-    vic.send(v1(10, add_ocid=vic.number, ocid=pat.number))
-    is_notified(vic, 10, add_ocid=vic.number, ocid=pat.number)
-    pat.request(f"get_user_friend|{pat.number}|{pat.token}", f"friendinfo|1|{vic.number}")
-
-
-def test_a_friend_request_rejected_in_pipe(vic: DialectUser, enter: Enter) -> None:
-    pat = enter("pipe")
-    vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
-    pat.receive("friend_request|1|")
-    pat.request(f"hand_friend_request|{pat.number}|{vic.number}|0|{pat.token}", "hand_friend_request_succ|拒绝请求！")
-    is_notified(vic, 11, add_ocid=pat.number, ocid=vic.number)
-
-
 def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter) -> None:
     """The end is not shown, and makes a new request possible."""
     pat = enter("pipe")
@@ -95,27 +78,6 @@ def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter)
     vic.receive('"code":18')
     pat.request(f"del_friend|{pat.number}|{vic.number}|{pat.token}", "del_friend_succ|")
     befriend(vic, pat)
-
-
-@pytest.mark.parametrize("dialect", ["ourchat-v1", "ourchat-v2", "pipe"])
-def test_a_friend_changes_its_name(vic: DialectUser, enter: Enter, system: Cluster, dialect: str) -> None:
-    pat = enter("pipe")
-    befriend(vic, pat)
-    renames: dict[str, str | dict[str, Any]] = {
-        "ourchat-v1": v1(12, ocid=pat.number, name="other"),
-        "ourchat-v2": {"code": 19, "ocid": f"{pat.number:010d}", "data": {"nickname": "other"}},
-        "pipe": f"update_profile|{pat.number}|{pat.token}|other|1||1|",
-    }
-    if dialect == "pipe":
-        pat.send(renames[dialect])
-    else:
-        with DialectUser(system.edges[1], dialect) as again:
-            login: dict[str, Any] = {"account": f"{pat.number:010d}", "password": pat.tag}
-            again.request(
-                v1(6, **login) if dialect == "ourchat-v1" else {"code": 6, "login_type": 1, **login}, '"code":7'
-            )
-            again.request(renames[dialect], '"code":12' if dialect == "ourchat-v1" else '"code":20,"status":0')
-    is_notified(vic, 12, ocid=pat.number, **named("other"))
 
 
 # Members
@@ -128,16 +90,6 @@ def test_an_application_made_in_pipe(vic: DialectUser, enter: Enter) -> None:
     vic.send(v1(10, group_id=group, ocid=pat.number))
     is_notified(vic, 10, group_id=group, group_name="v1's", ocid=pat.number)
     pat.request(f"get_user_group|{pat.number}|{pat.token}", f"groupinfo|1|{group}")
-
-
-def test_an_application_made_in_service(vic: DialectUser, enter: Enter) -> None:
-    sue, group = enter("service"), group_of_v1(vic)
-    apply = {"service_code": 6, "content": {"token": sue.token, "chat": group}}
-    sue.request(apply, '"failed"', '"cause"')
-    is_notified(vic, 9, group_id=group, ocid=sue.number)
-    vic.send(v1(10, group_id=group, ocid=sue.number))
-    is_notified(vic, 10, group_id=group, group_name="v1's", ocid=sue.number)
-    sue.request(apply, '"failed"', "member already")
 
 
 @pytest.mark.parametrize(("accepted", "words"), [(1, "同意请求！"), (0, "拒绝请求！")])
@@ -163,17 +115,6 @@ def test_an_open_group_made_in_service_is_joined_from_everywhere(vic: DialectUse
     other = enter("service")
     other.request({"service_code": 6, "content": {"token": other.token, "chat": group}}, '"success"')
     is_notified(vic, 10, group_id=group, group_name="service's", ocid=other.number)
-
-
-def test_a_new_member_of_a_v2_session_is_notified(vic: DialectUser, enter: Enter) -> None:
-    wil, pat = enter("ourchat-v2"), enter("pipe")
-    made = wil.request(
-        {"code": 8, "members": [str(vic.number), str(pat.number)], "name": "v2's"}, '"code":9,"status":0'
-    )
-    group = int(json.loads(made)["session_id"])
-    is_notified(vic, 10, group_id=group, group_name="v2's", ocid=vic.number)
-    pat.request(f"get_group_info|{pat.number}|{group}|{pat.token}", f"groupinfo|{group}|v2's|3|{wil.number}|")
-    assert (vic.pending, wil.pending, pat.pending) == ([], [], [])
 
 
 def test_a_new_member_of_a_service_group_is_notified(vic: DialectUser, enter: Enter) -> None:
@@ -214,18 +155,6 @@ def test_stored_notifications_arrive_once_at_the_next_login(vic: DialectUser, en
         pat.request(f"send_message|0|{pat.number}|{vic.number}|0|ping|{pat.token}", "send_message_succ|")
         again.receive('"msg":"ping"')
         assert again.pending == []
-
-
-def test_open_requests_are_shown_at_every_login(vic: DialectUser, enter: Enter, system: Cluster) -> None:
-    pat, group = enter("pipe"), group_of_v1(vic)
-    vic.connection.close()
-    pat.request(f"add_friend|{pat.number}|{vic.number}|hi|{pat.token}", "add_friend_succ|")
-    pat.request(f"join_group|{pat.number}|{group}|hi|{pat.token}", "join_group_succ|")
-    for edge in system.edges:
-        with DialectUser(edge, "ourchat-v1") as back:
-            back.login_v1(vic.number, vic.tag)
-            is_notified(back, 9, add_ocid=vic.number, ocid=pat.number, text="hi")
-            is_notified(back, 9, group_id=group, ocid=pat.number, text="hi")
 
 
 # Names beside messages

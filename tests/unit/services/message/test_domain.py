@@ -50,16 +50,6 @@ def indexes(of: Iterable[IndexRange]) -> set[int]:
 # Posting
 
 
-def test_indexes_continue_after_the_head_of_the_chat() -> None:
-    batch = assign_indexes(
-        [draft(1), draft(2, chat=8), draft(3)], {ROOM: Head(4, NOW + 50), ChatId(8): Head()}, {}, NOW
-    )
-    assert batch.results == [0, 1, 2]
-    assert [row[:2] + row[3:5] for row in batch.rows] == [(7, 5, 1, NOW + 51), (8, 1, 2, NOW), (7, 6, 3, NOW + 52)]
-    assert batch.heads == {ROOM: Head(6, NOW + 52), ChatId(8): Head(1, NOW)}
-    assert batch.deadline == NOW + 1000
-
-
 def test_duplicate_nonces_are_posted_once_within_a_batch_and_across_batches() -> None:
     before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
     drafts = [draft(1), draft(2), draft(2), draft(1, sender=2)]

@@ -35,12 +35,6 @@ async def add(window: SlidingWindow, limit: int = 2, seconds: float = 60) -> int
     return await window.add("key", seconds, limit)
 
 
-async def test_events_count_up_to_the_limit(window: SlidingWindow) -> None:
-    assert [await add(window) for _ in range(4)] == [0, 1, 2, 2]
-    assert await window.count("key", 60) == 2
-    assert await window.count("other", 60) == 0
-
-
 async def begin(window: SlidingWindow) -> Admission:
     return await window.begin("key", 60, 2)
 

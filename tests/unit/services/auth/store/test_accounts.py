@@ -92,12 +92,6 @@ async def test_the_store_names_the_taken_field(database: Database, email: str, u
     assert len(await database.read(lambda connection: connection.execute(sa.select(accounts)).all())) == 1
 
 
-async def test_accounts_without_identifiers_do_not_conflict(database: Database) -> None:
-    for number in range(2):
-        nameless = replace(new(), request=registration(), uuid=str(number))
-        assert (await database.write(partial(store.register, new=nameless))).account is not None
-
-
 async def test_a_registration_consumes_its_verification(database: Database) -> None:
     subject = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     with pytest.raises(NotVerified):

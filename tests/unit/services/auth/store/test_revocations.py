@@ -69,9 +69,3 @@ async def test_old_revocations_are_purged_and_numbers_continue(database: Databas
     await database.write(partial(revocations.purge, before_seconds=99))
     assert await listed(database, 0) == Revocations(3, [], False, False)
     assert await revoke(database, "s") == 4
-
-
-async def test_maintenance_stays(database: Database) -> None:
-    for on in (True, True, False):
-        await database.write(partial(revocations.set_maintenance, on=on))
-        assert (await listed(database, 0)).maintenance is on

@@ -36,10 +36,6 @@ def test_a_skipped_counter_is_reported_once(subject: str) -> None:
     assert losses.tick(LATER + 1) == []
 
 
-def test_the_first_envelope_of_a_node_counts_from_one() -> None:
-    assert detector().envelope("replica", 1, NODE, 2, LATER)
-
-
 def test_a_repeated_envelope_is_not_a_loss() -> None:
     losses = detector()
     assert not any(losses.envelope("replica", 1, NODE, counter, LATER) for counter in (1, 2, 2, 1, 3))
@@ -50,14 +46,6 @@ def test_subjects_and_replicas_are_counted_separately() -> None:
     for replica in ("one", "two"):
         for subject in (str(NODE), BROADCAST):
             assert not losses.envelope(replica, 1, subject, 1, LATER)
-
-
-def test_an_empty_envelope_reveals_the_loss_of_the_last_one() -> None:
-    losses = detector()
-    losses.envelope("replica", 1, NODE, 1, LATER)
-    assert losses.envelope("replica", 1, NODE, 3, LATER)
-    losses.heartbeat(Heartbeat("replica", 1, {}), LATER)
-    assert losses.tick(LATER + PATIENCE_SECONDS + 0.1) == []
 
 
 def test_a_heartbeat_reveals_the_loss_of_the_last_envelope() -> None:

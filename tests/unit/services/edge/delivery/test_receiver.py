@@ -291,25 +291,6 @@ async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: EdgeClust
     assert carol.texts(7) == ["a"]
 
 
-async def test_an_earlier_broadcast_is_not_for_later_members(big: EdgeCluster) -> None:
-    """A newer membership notice overtakes the envelope."""
-    edge = await big.add_edge()
-    big.backend.add_chat(7, 1, 2, 3)
-    alice, carol, dave = await big.synced_clients(1, 3, 4)
-    await big.message.send_texts(7, 2, "a")
-    for device in (alice, carol):
-        await device.until_texts(7, "a")
-    (message,) = big.backend.commit_texts(7, 2, "b")
-    await big.session.join(7, 4)
-    await dave.until_event("ChatJoined", 7)
-    await big.message.send_envelope(ALL, [Delivery(message, None, 1)])
-    await big.message.send_texts(7, 2, "c")
-    for device in (alice, carol):
-        await device.until_texts(7, *"abc")
-    await dave.until_texts(7, "c")
-    assert edge.chats.sequencer(7).version == 3  # type: ignore[arg-type,union-attr]
-
-
 async def test_an_older_membership_is_ignored(big: EdgeCluster) -> None:
     """A replica that does not know of the departure replies for a while."""
     await big.add_edge()

@@ -128,14 +128,6 @@ async def test_a_cached_avatar_is_not_sent_again() -> None:
     assert other.status == 200
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_head_is_answered_like_get(method: str) -> None:
-    """The server omits the body."""
-    reply = await get(avatar_path("account", 1), method)
-    assert reply.status == 200
-    assert int(reply.headers["content-length"]) > 1000
-
-
 @pytest.mark.parametrize(
     "path",
     [

@@ -52,7 +52,7 @@ async def test_a_mail_and_its_ticket_need_no_login(cluster: EdgeCluster) -> None
 async def test_beside_auth_of_the_version_before_it_is_unavailable(
     cluster: EdgeCluster, members: dict[str, object]
 ) -> None:
-    client = NativeClient(await cluster.add_edge())
+    client = NativeClient(await cluster.add_edge(request_seconds=1.0))
     error = (await client.reply(client.send(op="recover", **members)))["error"]
     assert (error["code"], error["retry_ms"]) == ("unavailable", 1000)
 

@@ -21,11 +21,6 @@ def empty_envelopes(counters: EdgeNodes, since: float, seconds: int) -> list[tup
     return found
 
 
-def test_each_node_counts_from_one() -> None:
-    counters = EdgeNodes()
-    assert [counters.next(node, 0.0) for node in (NORTH, SOUTH, NORTH, ALL_NODES)] == [1, 1, 2, 1]
-
-
 def test_empty_envelopes_follow_the_last_one_ever_more_seldom() -> None:
     counters = EdgeNodes()
     counters.next(NORTH, 100.0)
@@ -41,15 +36,6 @@ def test_a_busy_node_gets_none() -> None:
     for number in range(100):
         counters.next(NORTH, number / 4)
         assert counters.quiet(number / 4 + 0.2) == []
-
-
-def test_at_the_end_each_node_without_one_gets_one() -> None:
-    counters = EdgeNodes()
-    counters.next(NORTH, 0.0)
-    counters.next(SOUTH, 0.0)
-    counters.next(ALL_NODES, 0.0)
-    counters.next_empty(SOUTH)
-    assert counters.quiet(0.0, leaving=True) == [NORTH]
 
 
 def test_broadcasts_are_reported_for_ten_minutes() -> None:

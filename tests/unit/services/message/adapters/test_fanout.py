@@ -341,16 +341,6 @@ async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkey
     assert [one.recent for one in deliveries] == [None, None, recent, None, None]
 
 
-async def test_members_added_after_the_check_get_the_message(harness: FanoutHarness) -> None:
-    await harness.join(NORTH, ANN, CEM)
-    await harness.load_rosters(ROOM)
-    harness.members[ROOM].append(CEM)
-    harness.version = 2
-    await harness.sessions.publish_versions({ROOM: 2})
-    await harness.deliver(harness.fanout, [committed(ROOM, 1)])
-    assert harness.received(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
-
-
 @pytest.mark.parametrize("known", [True, False])
 async def test_members_get_no_messages_from_before_they_joined(harness: FanoutHarness, known: bool) -> None:
     """With known and with unknown presence."""

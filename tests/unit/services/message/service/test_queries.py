@@ -215,10 +215,6 @@ async def test_a_bare_sync_has_no_messages(harness: QueryHarness) -> None:
     assert chat_fields(bare.also[BOB].chats[0]) == (3, 0, 1, 3, [])
 
 
-async def test_a_sync_without_chats_is_empty(harness: QueryHarness) -> None:
-    assert await harness.queries.sync(Sync(ANN)) == Synced([])
-
-
 async def test_a_chat_sync_continues_after_an_index_for_members(harness: QueryHarness) -> None:
     await harness.post(ROOM, "121212")
     await harness.deliver(ANN, ROOM, (1, 2), (5, 5))

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -127,20 +127,6 @@ async def test_the_results_are_the_same_with_and_without_the_duplicate_check(
         assert unchecked.duplicates == checked.duplicates
 
 
-async def test_a_nonce_belongs_to_its_chat_and_sender(store: MessageStore) -> None:
-    posted = await store.post([draft(1), draft(1, chat=2), draft(1, sender=2)])
-    assert posted.duplicates == 0
-    assert len({message.id for message in posted.results if message}) == 3
-
-
-async def test_late_drafts_are_not_stored(store: MessageStore, database: Database, clock: SteppedClock) -> None:
-    clock.now += 500
-    committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 501)])
-    assert committed.results[0] is None
-    assert [row.nonce for row in await stored(database)] == [2]
-    assert (await store.post([draft(1, deadline=NOW + 500)])).results == [None]
-
-
 async def test_a_deadline_that_passes_within_the_transaction(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,24 +211,6 @@ class SleepingClock:
     def __call__(self) -> int:
         time.sleep(4)
         return NOW
-
-
-class SilentAfterCommit(Database):
-    """Commits, but the answer is lost."""
-
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
-        await super().write(work, brief=brief, background=background)
-        raise DatabaseUnavailable
-
-
-async def test_the_results_of_an_unconfirmed_commit_are_found(migrated_url: str, store: MessageStore) -> None:
-    silent = SilentAfterCommit(migrated_url)
-    with pytest.raises(CommitUnconfirmed):
-        await MessageStore(silent).post([draft(1, deadline=2**62)])
-    await silent.close()
-    found = await store.find_results([draft(1), draft(2, chat=9)])
-    assert [message and message.nonce for message in found.results] == [1, None]
-    assert (await store.post([draft(1)])).duplicates == 1
 
 
 async def test_an_unreachable_database_commits_nothing(tmp_path: object) -> None:

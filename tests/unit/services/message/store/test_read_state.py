@@ -30,14 +30,6 @@ async def state(store: MessageStore, account: AccountId = ANN, chat: ChatId = RO
     return (await store.read(lambda snapshot: snapshot.cursors([(account, chat)]))).get((account, chat))
 
 
-async def test_ranges_are_merged_and_may_be_repeated(store: MessageStore) -> None:
-    for low, high in ((5, 6), (1, 2), (8, 8), (5, 6), (3, 3)):
-        await store.mark_read([ReadRange(ANN, ROOM, low, high)], MANY)
-    assert await state(store) == Cursor(3, ((5, 6), (8, 8)))
-    await store.mark_read([ReadRange(ANN, ROOM, 4, 7)], MANY)
-    assert await state(store) == Cursor(8)
-
-
 async def test_indexes_never_posted_cannot_be_read(store: MessageStore) -> None:
     ranges = [ReadRange(ANN, ROOM, 18, 2**62), ReadRange(ANN, ROOM, -5, 1), ReadRange(BOB, ROOM, 21, 30)]
     await store.mark_read([*ranges, ReadRange(BOB, HALL, 1, 1), ReadRange(BOB, ROOM, 9, 8)], MANY)

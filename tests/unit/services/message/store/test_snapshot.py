@@ -1,18 +1,15 @@
 """Reads of heads, ranges of messages and cursors in one snapshot."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from services.message.domain import Cursor
 from services.message.store import MessageStore, Snapshot, snapshot
 from services.message.store.posting import post
 from services.message.store.set_statements import SetStatement, StatementRows, _json, array_texts
 from shared.contract.ids import AccountId, ChatId, Nonce
-from shared.contract.message import Draft, ReadRange
+from shared.contract.message import Draft
 from shared.contract.model import Message
 from shared.database import Database
 
@@ -38,12 +35,6 @@ def chat_indexes(messages: list[Message]) -> list[tuple[int, int]]:
     return [(message.chat, message.index) for message in messages]
 
 
-async def test_heads_of_chats_that_have_messages(store: MessageStore) -> None:
-    await post_messages(store, ROOM, "121")
-    assert await store.read(lambda snap: snap.heads([ROOM, HALL])) == {ROOM: 3}
-    assert await store.read(lambda snap: snap.heads([])) == {}
-
-
 async def test_ranges_are_read_in_order_without_the_excepted_sender(
     store: MessageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,40 +49,6 @@ async def test_ranges_are_read_in_order_without_the_excepted_sender(
     assert await store.read(lambda snap: list(snap.messages([(ROOM, 9, 20)]))) == []
 
 
-async def test_messages_are_read_only_as_far_as_the_iterator_advances(
-    store: MessageStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshot, "_CHUNK_ROWS", 2)
-    await post_messages(store, ROOM, "1111111")
-    fetched: list[object] = []
-    fetch = snapshot._MESSAGES.fetch
-
-    def recorded(connection: sa.Connection, rows: StatementRows, **others: object) -> Sequence[Any]:
-        fetched.append(rows)
-        return fetch(connection, rows, **others)
-
-    monkeypatch.setattr(snapshot._MESSAGES, "fetch", recorded)
-
-    def first(snap: Snapshot) -> Message:
-        return next(snap.messages([(ROOM, 1, 7)]))
-
-    assert (await store.read(first)).index == 1
-    assert fetched == [[(ROOM, 1, 2)]]
-
-
-async def test_count_and_oldest_leave_out_the_excepted_sender(store: MessageStore) -> None:
-    await post_messages(store, ROOM, "12212")
-    await post_messages(store, HALL, "222")
-    ranges = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
-    assert await store.read(lambda snap: (snap.count(ranges, ANN), snap.count(ranges, BOB))) == (5, 1)
-    assert await store.read(lambda snap: (snap.count([], ANN), snap.oldest([], ANN, 9))) == (0, [])
-    whole = await store.read(lambda snap: list(snap.messages(ranges, ANN)))
-    by_time = sorted(whole, key=lambda message: (message.time, message.id))
-    assert await store.read(lambda snap: snap.oldest(ranges, ANN, 4)) == [
-        (*chat_indexes([one])[0], 1) for one in by_time[:4]
-    ]
-
-
 @pytest.mark.parametrize("chats", [1, 3])
 async def test_count_reads_only_the_ranges(store: MessageStore, database: Database, chats: int) -> None:
     """With any length of history, and without statistics for the planner."""
@@ -102,16 +59,6 @@ async def test_count_reads_only_the_ranges(store: MessageStore, database: Databa
         plan = await database.read(partial(_plan, statement, ranges, {"except_sender": ANN, **more}))
         assert "messages_order" in plan or "sqlite_autoindex_messages_1" in plan, plan
         assert "Seq Scan on messages" not in plan, plan
-
-
-async def test_cursors_by_account_and_chat(store: MessageStore) -> None:
-    await post_messages(store, ROOM, "1" * 9)
-    await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(ANN, ROOM, 5, 6), ReadRange(BOB, ROOM, 1, 1)], 9)
-    keys = [(ANN, ROOM), (BOB, ROOM), (BOB, HALL)]
-    assert await store.read(lambda snap: snap.cursors(keys)) == {
-        (ANN, ROOM): Cursor(3, ((5, 6),)),
-        (BOB, ROOM): Cursor(1),
-    }
 
 
 async def test_a_snapshot_has_no_messages_posted_after_it(store: MessageStore, migrated_url: str) -> None:

@@ -118,15 +118,6 @@ async def test_members_are_listed_owner_first_then_by_seat(store: StoreHarness) 
     assert await store.members(chat.id, BOB) == [DAN, ANN, BOB]
 
 
-async def test_foreign_and_unknown_chat_have_the_same_error_text(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB)
-    chat = await store.create_group(ANN)
-    foreign = await rejection(store.members(chat.id, BOB))
-    unknown = await rejection(store.members(ChatId(2**50), BOB))
-    assert (foreign.code, unknown.code) == (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND)
-    assert (foreign.text, foreign.field) == (unknown.text, unknown.field)
-
-
 async def test_former_member_cannot_read_the_chat(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB)
     chat = await store.create_group(ANN, BOB)
@@ -269,34 +260,6 @@ async def set_policy(store: StoreHarness, group: ChatId, policy: JoinPolicy) -> 
 
 
 # Changes
-
-
-async def test_changes_are_listed_in_pages(store: StoreHarness) -> None:
-    accounts = [AccountId(number) for number in range(1, 8)]
-    await store.add_profiles(*accounts)
-    chat = await store.create_group(*accounts)
-    await store.leave_all_chats(CEM)
-    listed: list[Member] = []
-    after = (0, 0)
-    while (page := await store.changes(chat.id, after=after, most=3)).more:
-        assert len(page.members) == 3
-        listed += page.members
-        after = (page.members[-1].version, page.members[-1].account)
-    listed += page.members
-    assert [member.account for member in listed] == [1, 2, 4, 5, 6, 7, 3]
-    assert (listed[-1].role, listed[-1].version, page.version) == (Role.LEFT, 2, 2)
-
-
-async def test_only_changed_members_are_listed(store: StoreHarness) -> None:
-    await store.add_profiles(ANN, BOB, CEM)
-    chat = await store.create_group(ANN, BOB, CEM)
-    assert (await store.changes(chat.id, since=1)).members == []
-    await store.leave_all_chats(ANN)
-    assert (await store.changes(chat.id, since=1)).members == [
-        Member(ANN, Role.LEFT, 1, 2, 1), Member(BOB, Role.OWNER, 1, 2, 1)
-    ]  # fmt: skip
-    assert (await store.changes(chat.id, since=1, after=(2, ANN))).members == [Member(BOB, Role.OWNER, 1, 2, 1)]
-    assert (await store.changes(chat.id, since=2)).members == []
 
 
 async def test_changes_of_an_unknown_chat_are_not_found(store: StoreHarness) -> None:
