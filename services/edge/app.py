@@ -73,7 +73,7 @@ from services.edge.presence.lease import Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
 from services.edge.presence.sweeper import Sweeper
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import ReadStateFlusher
 from services.edge.rpc.sync_requests import SyncRequests
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher

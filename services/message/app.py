@@ -17,7 +17,6 @@ from services.message.adapters.hook_announcer import HookAnnouncer
 from services.message.adapters.indexing import SearchIndexer
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
-from services.message.adapters.tracing import TracedPostingBatcher
 from services.message.adapters.withdrawal import Withdrawal
 from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
@@ -72,8 +71,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     announcements, tasks, versions = AnnouncementReceiver(rosters), Tasks(), partial(_versions, presence)
     ownership = Ownership(settings.message, bus.is_denied, metrics)
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message, ownership, hooks.announce)
-    parts = store, rosters, fanout, metrics, settings.message, bus.flush
-    batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
+    batcher = PostingBatcher(store, rosters, fanout, metrics, settings.message, bus.flush, tracer)
     ownership.queue_seconds = batcher.queue_seconds
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
     searching = TextSearch(store, list_chats, settings.message)

@@ -33,8 +33,6 @@ UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 
 _CHAT_BYTES = 100
 _RANGE_BYTES = 20
-_PROFILE_OVERHEAD_BYTES: Final = 16
-_CHARACTER_BYTES: Final = 4
 _REACTION_BYTES = 16
 """Without the emoji, of which a character has 4 bytes at most."""
 
@@ -329,10 +327,3 @@ def chat_size(ranges: int) -> int:
     """Bytes on the bus of a chat in a sync, at most, without its messages. `ranges`: the delivered ones above its
     delivered index."""
     return _CHAT_BYTES + _RANGE_BYTES * ranges
-
-
-def profile_size(profile: ProfileSummary | None) -> int:
-    """Bytes on the bus, at most."""
-    if profile is None:
-        return 1
-    return _PROFILE_OVERHEAD_BYTES + _CHARACTER_BYTES * (len(profile.nickname) + len(profile.uuid))

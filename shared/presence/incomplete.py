@@ -21,47 +21,48 @@ class IncompleteNodes:
     own time: one that is lost takes nothing away. An account takes about 70 bytes, for as long."""
 
     def __init__(self) -> None:
-        self._nodes: dict[NodeId, _IncompleteNode] = {}
+        self.nodes: dict[NodeId, _IncompleteNode] = {}
+        """Empty, as a rule: then there is nothing to ask."""
 
     def receive(self, state: PresenceIncomplete, now: float) -> None:
         if state.milliseconds <= 0 and not state.number:
-            self._nodes.pop(state.node, None)
+            self.nodes.pop(state.node, None)
         else:
-            self._nodes.setdefault(state.node, _IncompleteNode()).receive(state, now)
+            self.nodes.setdefault(state.node, _IncompleteNode()).receive(state, now)
 
     def any(self, now: float) -> bool:
         """Whether presence may lack accounts of some node."""
         self._drop_expired(now)
-        return any(node.lacking_until > now for node in self._nodes.values())
+        return any(node.lacking_until > now for node in self.nodes.values())
 
     def any_unnamed(self, now: float) -> bool:
         """Whether some node counts as a node of every account."""
         self._drop_expired(now)
-        return any(node.unnamed_until > now for node in self._nodes.values())
+        return any(node.unnamed_until > now for node in self.nodes.values())
 
     def known(self, now: float) -> dict[NodeId, tuple[int, int]]:
         """The nodes whose accounts are all named, with the numbers of the announcement since which they are, and of the
         last one."""
-        numbers = {name: node.numbers for name, node in self._nodes.items() if node.until > now}
+        numbers = {name: node.numbers for name, node in self.nodes.items() if node.until > now}
         return {name: (one.known_since, one.last) for name, one in numbers.items() if one.are_complete(now)}
 
     def accounts_at(self, name: NodeId, accounts: Collection[AccountId], now: float) -> list[AccountId]:
         """Those of the accounts that the node may have."""
-        node = self._nodes.get(name)
+        node = self.nodes.get(name)
         return [] if node is None else list(node.may_have(accounts, now))
 
     def add_to(self, nodes: dict[AccountId, tuple[NodeId, ...]], accounts: Collection[AccountId], now: float) -> None:
         """Adds each node to those of the accounts that it may have."""
         self._drop_expired(now)
-        for name, node in self._nodes.items():
+        for name, node in self.nodes.items():
             for account in node.may_have(accounts, now):
                 known = nodes.get(account, ())
                 if name not in known:
                     nodes[account] = (*known, name)
 
     def _drop_expired(self, now: float) -> None:
-        if self._nodes:
-            self._nodes = {name: node for name, node in self._nodes.items() if node.until > now}
+        if self.nodes:
+            self.nodes = {name: node for name, node in self.nodes.items() if node.until > now}
 
 
 class _IncompleteNode:

@@ -15,6 +15,7 @@ Command = tuple[str | int, ...]
 
 SHARDS = 16
 """Each shard is one command in every lookup: as many as a big cluster needs to spread them, no more."""
+SHARD_KEYS = [f"presence:{{{shard}}}" for shard in range(SHARDS)]
 
 _DIGITS = 10**15
 _PRIME = 94_906_249
@@ -121,10 +122,6 @@ return redis.status_reply('OK')
 """
 """KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: two changes may be
 published in the wrong order."""
-
-
-def shard_key(shard: int) -> str:
-    return f"presence:{{{shard}}}"
 
 
 @lru_cache(4096)

@@ -31,7 +31,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import scripts, states
 from shared.presence.incomplete import IncompleteNodes
 from shared.presence.redis_pipelines import RedisPipelines
-from shared.presence.scripts import SHARDS, Command, nodes_of, shard_key
+from shared.presence.scripts import SHARD_KEYS, SHARDS, Command, nodes_of
 from shared.presence.states import OFFLINE, GivenState, StoredState
 from shared.presence.sweep import read_pages, sweep_shard
 from shared.settings import RedisSettings
@@ -93,7 +93,7 @@ class Presence:
         """Registers accounts on a node; returns the other nodes of each account."""
         shards, token = _by_shard(accounts), secrets.token_hex(8)
         questions: list[Command] = [
-            ("EVAL", scripts.JOIN, 1, shard_key(shard), node, token, *members) for shard, members in shards.items()
+            ("EVAL", scripts.JOIN, 1, SHARD_KEYS[shard], node, token, *members) for shard, members in shards.items()
         ]
         try:
             with self._numbers.call("join"):
@@ -112,7 +112,7 @@ class Presence:
         """The registered nodes of each account; they may be incomplete (`has_lost_state`)."""
         shards = _by_shard(accounts)
         with self._numbers.call("homes"):
-            rows = await self._round_trips.execute([_hmget(shard_key(shard), own) for shard, own in shards.items()])
+            rows = await self._round_trips.execute([_hmget(SHARD_KEYS[shard], own) for shard, own in shards.items()])
         return dict.fromkeys(accounts, ()) | {account: nodes_of(names) for account, names in _present(shards, rows)}
 
     @property
@@ -126,7 +126,7 @@ class Presence:
         shards, token = _by_shard(accounts), secrets.token_hex(8)
         with self._numbers.call("leave"):
             await self._round_trips.execute([
-                ("EVAL", scripts.LEAVE, 1, shard_key(shard), node, token, *members) for shard, members in shards.items()
+                ("EVAL", scripts.LEAVE, 1, SHARD_KEYS[shard], node, token, *own) for shard, own in shards.items()
             ])  # fmt: skip
 
     async def beat(self, node: NodeId, lease_seconds: float) -> LeaseState:
@@ -144,13 +144,13 @@ class Presence:
     async def marks(self, node: NodeId) -> list[str | None]:
         """The node's mark in each shard."""
         with self._numbers.call("marks"):
-            return await self._round_trips.execute([("HGET", shard_key(shard), f"@{node}") for shard in range(SHARDS)])
+            return await self._round_trips.execute([("HGET", SHARD_KEYS[shard], f"@{node}") for shard in range(SHARDS)])
 
     async def repair(self, node: NodeId, shard: int, accounts: Collection[AccountId]) -> list[AccountId]:
         """Makes these the node's accounts in the shard; returns those that it lacked. Does nothing if a sweep changes
         the shard meanwhile: the node compares again."""
         with self._numbers.call("repair"):
-            [mark] = await self._round_trips.execute([("HGET", shard_key(shard), f"@{node}")])
+            [mark] = await self._round_trips.execute([("HGET", SHARD_KEYS[shard], f"@{node}")])
             held = {
                 AccountId(int(name))
                 async for entries in read_pages(self._round_trips.execute, shard)
@@ -160,7 +160,7 @@ class Presence:
             lacking, surplus = [one for one in accounts if one not in held], held.difference(accounts)
             change = (*scripts.checksum(accounts), len(lacking), *lacking, *surplus)
             await self._round_trips.execute([
-                ("EVAL", scripts.REPAIR, 1, shard_key(shard), node, mark or "", secrets.token_hex(8), *change)
+                ("EVAL", scripts.REPAIR, 1, SHARD_KEYS[shard], node, mark or "", secrets.token_hex(8), *change)
             ])  # fmt: skip
         return lacking
 
@@ -172,7 +172,7 @@ class Presence:
     async def states(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
         """The state of each account, by what presence knows of it."""
         shards = _by_shard(accounts)
-        commands = [_hmget(shard_key(shard), own) for shard, own in shards.items()]
+        commands = [_hmget(SHARD_KEYS[shard], own) for shard, own in shards.items()]
         commands += [states.read(shard, own) for shard, own in shards.items()]
         with self._numbers.call("availability"):
             rows = await self._round_trips.execute(commands)
@@ -226,7 +226,7 @@ class Presence:
             return PresenceSnapshot(None, {})
         account_shards, chat_shards = _by_shard(set(accounts)), _by_shard(set(chats))
         questions: list[Command] = [
-            *[_hmget(shard_key(shard), members) for shard, members in account_shards.items()],
+            *[_hmget(SHARD_KEYS[shard], members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
             _READ_GENERATION,  # last: a loss during the lookup makes its result unknown
         ]
@@ -241,7 +241,7 @@ class Presence:
         *rows, generation = replies
         nodes = {account: nodes_of(names) for account, names in _present(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
-        for members in account_shards.values():
+        for members in account_shards.values() if self._incomplete.nodes else ():
             self._incomplete.add_to(nodes, members, now)
         return PresenceSnapshot(nodes if self._trusted(generation, now) else None, versions)
 
@@ -265,7 +265,7 @@ class Presence:
     @property
     def known_nodes(self) -> dict[NodeId, tuple[int, int]]:
         """The nodes whose accounts are all known without Redis: see IncompleteNodes.known."""
-        return self._incomplete.known(time.monotonic())
+        return self._incomplete.known(time.monotonic()) if self._incomplete.nodes else {}
 
     def announced_at(self, node: NodeId, accounts: Collection[AccountId]) -> list[AccountId]:
         """Those of the accounts that a node may have, by its announcements."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any
 
 from shared.contract.ids import NodeId
-from shared.presence.scripts import SWEEP, Command, mark_token, nodes_of, shard_key
+from shared.presence.scripts import SHARD_KEYS, SWEEP, Command, mark_token, nodes_of
 
 PAGE_ENTRIES = 500
 """About so many entries are read, and at most so many accounts are removed, by one command."""
@@ -23,7 +23,7 @@ async def read_pages(execute: Execute, shard: int) -> AsyncIterator[list[tuple[s
     """The entries of a shard: all that it holds the whole time, some perhaps twice. Raises RedisError."""
     cursor = "0"
     while True:
-        [[cursor, page]] = await execute([("HSCAN", shard_key(shard), cursor, "COUNT", PAGE_ENTRIES)])
+        [[cursor, page]] = await execute([("HSCAN", SHARD_KEYS[shard], cursor, "COUNT", PAGE_ENTRIES)])
         yield list(zip(page[::2], page[1::2], strict=True))
         if cursor == "0":
             return
@@ -32,7 +32,7 @@ async def read_pages(execute: Execute, shard: int) -> AsyncIterator[list[tuple[s
 async def sweep_shard(execute: Execute, shard: int) -> AsyncIterator[int]:
     """Removes the accounts of dead nodes, except of nodes that return meanwhile. Yields their number after each page.
     Raises RedisError."""
-    key, tokens = shard_key(shard), dict[NodeId, str | None]()
+    key, tokens = SHARD_KEYS[shard], dict[NodeId, str | None]()
     async for entries in read_pages(execute, shard):
         accounts = _by_node(entries)
         tokens |= await _tokens_of_dead(execute, key, [node for node in accounts if node not in tokens])

@@ -74,7 +74,8 @@ def _always_ready() -> None:
 
 def _assume_arrived() -> None:
     """All that was pushed to a connection counts as delivered at its end."""
-    from services.edge.receipts.read_state import Ranges, UnconfirmedPushes
+    from services.edge.receipts.confirmation import UnconfirmedPushes
+    from services.edge.receipts.read_state import Ranges
 
     ended = UnconfirmedPushes.ended
 
@@ -363,7 +364,7 @@ def _abrupt_end() -> None:
 def _forgetful_end() -> None:
     """Read state that is confirmed while the edge drains is not committed."""
     from services.edge.app import Edge
-    from services.edge.receipts.read_state_flusher import ReadStateFlusher
+    from services.edge.receipts.read_state import ReadStateFlusher
 
     _require(ReadStateFlusher, "mark_delivered")
     drain = Edge.drain

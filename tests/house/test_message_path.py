@@ -19,8 +19,7 @@ from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
 from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.receive_budget import ReceiveBudget
-from services.edge.gateway.websocket import WebSocket
-from services.edge.gateway.write_batch import WriteBatch
+from services.edge.gateway.websocket import WebSocket, WriteBatch
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.metrics import MessageMetrics

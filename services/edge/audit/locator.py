@@ -6,7 +6,7 @@ from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.resync import Resync
 from services.edge.journal import MessageJournal
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract.audit import (

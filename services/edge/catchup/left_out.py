@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from services.edge.dialects.encoded_message import other_member
 from services.edge.presence.profiles import fetch_summaries
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import ReadStateFlusher
 from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher, post_one
 from shared.bus.client import Bus
 from shared.contract.admin import OpenNotices

@@ -10,7 +10,7 @@ from services.edge.delivery.quotes import QuoteReader, Quotes
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.profiles import fetch_summaries
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import ReadStateFlusher
 from services.edge.rpc.retrying import request_until_answered
 from services.edge.rpc.sync_requests import SyncRequests
 from shared.bus.client import Bus

@@ -153,7 +153,12 @@ class Client(Recipient):
         posts, requests, inbox = self._posts, self._requests, self.inbox
         if posts.in_flight is not None:
             posts.reply_due()
-        while not requests.is_performing and posts.in_flight is None and (work := self._next_work()) is not None:
+        while (
+            (inbox.frames or inbox.decoded)
+            and not requests.is_performing
+            and posts.in_flight is None
+            and (work := self._next_work()) is not None
+        ):
             if isinstance(work, PostBatch):
                 self._post_or_resolve(work)
             elif isinstance(work, Request):
@@ -223,7 +228,7 @@ class Client(Recipient):
             self._out.push(messages)
             return
         for encoded in messages:
-            if not catch_up.contains(encoded.message):
+            if catch_up.backlog is None or not catch_up.contains(encoded.message):
                 self._deliver_one(encoded)
 
     def _deliver_one(self, encoded: EncodedMessage) -> None:

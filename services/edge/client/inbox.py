@@ -247,12 +247,11 @@ class ClientInbox:
     # Work
 
     def next_work(self, now: float, patience: float = math.inf) -> Work | None:
-        """The next piece of work: messages to one chat, one other request, a reply to write, or None. Frames
-        that waited for more than `patience` seconds are rejected: their replies would come too late, and delay those
-        after them. Raises CloseConnection when the connection cannot go on."""
+        """The next piece of work, while something waits: messages to one chat, one other request, or a reply to write;
+        None if the frames are paced, or only remembered. Frames that waited for more than `patience` seconds are
+        rejected: their replies would come too late, and delay those after them. Raises CloseConnection when the
+        connection cannot go on."""
         connection = self._connection
-        if not (self.frames or self.decoded):
-            return None
         if self._batch_started is not None:
             self._update_admission(now, self._batch_started)
             self._batch_started = None

@@ -22,14 +22,13 @@ from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.attempt import UNCONFIRMED
 from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher
 from shared.contract.body import pack_segments
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, Posted
 from shared.contract.model import Message, ProfileSummary
 from shared.telemetry import log
 
 _log = log(__name__)
-CONCURRENT = Failure(ErrorCode.UNAVAILABLE, "another connection sends this message just now, please try again")
 _BATCH_BYTES: Final = 192 * 1024
 """Messages of one connection in one request, about."""
 _PLACE_SECONDS = 2.0
@@ -165,14 +164,9 @@ class Posts:
         drafts = self._make_drafts(batch.messages, bodies, publisher.deadline(now - waited))
         answerable = _without_content(batch, len(bodies))
         answered = [(request, draft.nonce) for request, draft in zip(answerable, drafts, strict=True)]
-        if dialect.names_messages:
-            named = {draft.nonce: draft.body for draft in drafts}
-            self.in_flight = InFlight(drafts[0].chat, answered, now, waited, named)
-            drafts = self._without_concurrent(drafts)
-        else:
-            self.in_flight = InFlight(drafts[0].chat, answered, now, waited)
-        if drafts:
-            publisher.post(self, drafts, now)
+        named = {draft.nonce: draft.body for draft in drafts} if dialect.names_messages else {}
+        self.in_flight = InFlight(drafts[0].chat, answered, now, waited, named)
+        publisher.post(self, drafts, now)
         return batch.requests[len(bodies) :]
 
     def _make_drafts(self, messages: list[PostMessage], bodies: list[bytes], deadline: int) -> list[Draft]:
@@ -184,13 +178,6 @@ class Posts:
             nonce = nonce_of(sender, chat, name) if name else new_nonce()
             drafts.append(Draft(sender, chat, nonce, deadline, body, face, message.quote))
         return drafts
-
-    def _without_concurrent(self, drafts: list[Draft]) -> list[Draft]:
-        """Rejects messages that another connection of the account is posting under the same name."""
-        concurrent = [draft for draft in drafts if draft.nonce in self._publisher.pending]
-        for draft in concurrent:
-            self.failed(draft, CONCURRENT)
-        return [draft for draft in drafts if draft not in concurrent] if concurrent else drafts
 
     # Results
 

@@ -19,8 +19,7 @@ from services.edge.dialects.base import Dialect, Request
 from services.edge.journal import MessageJournal
 from services.edge.media import MediaService
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
-from services.edge.receipts.read_state import Ranges
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import Ranges, ReadStateFlusher
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId

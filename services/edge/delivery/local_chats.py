@@ -351,8 +351,8 @@ class LocalChats:
         count *= len(messages)
         metrics = self._metrics
         metrics.delivered += count
-        for encoded in messages:
-            metrics.encoded += encoded.variants
+        for one in messages:
+            metrics.encoded += len(one.encoded)
         metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
 
 

@@ -14,7 +14,7 @@ from shared.setting_types import Language
 class EncodedMessage:
     """`pair`: both members of a private chat. `summary`: the sender's, if known. `quote`: of a reply, if known."""
 
-    __slots__ = ("_frames", "_pair", "_quote", "_shown", "_summary", "message")
+    __slots__ = ("_pair", "_quote", "_shown", "_summary", "encoded", "message")
 
     def __init__(
         self,
@@ -28,19 +28,15 @@ class EncodedMessage:
         self._summary = summary
         self._quote = quote
         self._shown: DisplayMessage | None = None
-        self._frames: dict[str, tuple[Outgoing, ...]] = {}
-
-    @property
-    def variants(self) -> int:
-        """The number of variants it was encoded for."""
-        return len(self._frames)
+        self.encoded: dict[str, tuple[Outgoing, ...]] = {}
+        """By the variant of the dialect."""
 
     def frames(self, dialect: Dialect) -> tuple[Outgoing, ...]:
-        frames = self._frames.get(variant := dialect.variant)
+        frames = self.encoded.get(variant := dialect.variant)
         if frames is None:
             if self._shown is None:
                 self._shown = to_display(self.message, self._pair, self._summary, quote=self._quote)
-            frames = self._frames[variant] = dialect.encode_message(self._shown)
+            frames = self.encoded[variant] = dialect.encode_message(self._shown)
         return frames
 
 

@@ -31,8 +31,7 @@ from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
 from services.edge.gateway.turns import Turns
-from services.edge.gateway.websocket import WebSocket
-from services.edge.gateway.write_batch import WriteBatch
+from services.edge.gateway.websocket import WebSocket, WriteBatch
 from shared.settings import EdgeSettings, LimitsSettings
 
 C = TypeVar("C", ClientSocket, HttpProtocol, TlsTransport)

@@ -4,6 +4,9 @@ It can send until a close frame is sent or received, and receives until one is r
 protocol violation it sends a close frame and keeps reading until the peer has stopped sending: closing a TCP connection
 with unread bytes resets it, and a balancer resets a client that sends to a half-closed one; the close frame would be
 lost.
+
+Writes of one tick are delayed to its end: one system call per socket. A message to a very big group is written part by
+part: its first recipients need not wait until it is prepared for the last.
 """
 
 import asyncio
@@ -30,7 +33,6 @@ from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.transport import SLICE_BYTES, BaseTransport
 from services.edge.gateway.truncation import FrameTruncator
-from services.edge.gateway.write_batch import BatchWriter, WriteBatch
 from shared.settings import LimitsSettings
 
 _PONG_BACKLOG_BYTES = 64 * 1024
@@ -46,9 +48,40 @@ _QUIET_SECONDS = 0.3
 """A peer that has sent nothing for so long after a protocol violation has stopped sending."""
 _DRAIN_SECONDS = 3.0
 """Time in which a peer must stop."""
+_MAX_WRITERS: Final = 512
+"""That wait for the end of the tick."""
 
 
-class WebSocket(BaseTransport[ParsedFrame], BatchWriter):
+class WriteBatch:
+    """Shared by all sockets of a gateway."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._writers: list[WebSocket] = []
+        self.framed_cache: dict[int, tuple[tuple[Frame, ...], bytes]] = {}
+        """Messages framed in this tick, by the identity of their tuple, which is kept so that its id is not reused."""
+
+    def frame_messages(self, frames: tuple[Frame, ...]) -> bytes:
+        """Frame the messages, once per tick for all sockets."""
+        wire = message_bytes(frames[0]) if len(frames) == 1 else b"".join(map(message_bytes, frames))
+        self.framed_cache[id(frames)] = frames, wire
+        return wire
+
+    def flush_later(self, writer: "WebSocket") -> None:
+        if len(self._writers) >= _MAX_WRITERS:
+            self._flush()
+        if not self._writers:
+            self.loop.call_soon(self._flush)
+        self._writers.append(writer)
+
+    def _flush(self) -> None:
+        writers, self._writers = self._writers, []
+        self.framed_cache.clear()
+        for writer in writers:
+            writer.flush()
+
+
+class WebSocket(BaseTransport[ParsedFrame]):
     __slots__ = (
         "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed", "_closed_by_page",
         "_discarded_at", "_frame_bytes", "_frame_parser", "_is_page", "_outgoing", "_truncator",
@@ -203,6 +236,7 @@ class WebSocket(BaseTransport[ParsedFrame], BatchWriter):
         return super()._in_transit()
 
     def flush(self) -> None:
+        """Write what was sent in this tick."""
         outgoing = self._outgoing
         if outgoing is not None:
             self._outgoing, self._outgoing_bytes = None, 0

@@ -6,7 +6,7 @@ from services.edge.canonical.commands import MarkChatRead
 from services.edge.canonical.replies import ChatMarkedRead
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.presence.local_accounts import LocalAccounts
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId

@@ -13,7 +13,7 @@ from services.edge.dialects.encoded_message import to_display
 from services.edge.handlers.missing_messages import MissingMessages
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, Unread

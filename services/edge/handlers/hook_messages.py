@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
-from services.edge.client.posts import CONCURRENT, nonce_of
+from services.edge.client.posts import nonce_of
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.rate_limit import TokenBuckets
 from services.edge.upstream.publisher import MessagePublisher, post_one
@@ -44,8 +44,6 @@ class HookMessages:
         if self._buckets is not None and not self._buckets.take(hook.hook, self._clock()):
             raise RequestError(ErrorCode.RATE_LIMITED, "too many messages of this hook, slow down")
         draft = await self._draft(hook, text, key)
-        if draft.nonce in self._publisher.pending:
-            raise RequestError.from_failure(CONCURRENT)
         await post_one(self._publisher, draft, self._clock())
 
     async def _find(self, secret: str) -> FoundHook:

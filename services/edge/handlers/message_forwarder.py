@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from services.edge.canonical.commands import ForwardMessage
 from services.edge.canonical.replies import ForwardedMessage, MessagesForwarded
-from services.edge.client.posts import CONCURRENT, nonce_of
+from services.edge.client.posts import nonce_of
 from services.edge.client.session import LoginSession
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.rpc.failures import INTERNAL
@@ -44,10 +44,7 @@ class MessageForwarder:
         segments = await self._content(session, command)
         submission = _Submission(command.into)
         for draft in self._drafts(session, command, pack_segments(segments)):
-            if draft.nonce in self._publisher.pending:
-                submission.failed(draft, CONCURRENT)
-            else:
-                self._publisher.post(submission, [draft], started)
+            self._publisher.post(submission, [draft], started)
         self._publisher.flush()
         results = await submission.results()
         for one in results:

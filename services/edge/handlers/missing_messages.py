@@ -8,7 +8,7 @@ from services.edge.canonical.replies import ChatsResumed, ChatToResume
 from services.edge.dialects.encoded_message import other_member, to_display, to_display_change
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
-from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.receipts.read_state import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ProfileSummary

@@ -1,10 +1,13 @@
 """Delivery confirmation for one connection: its pongs, in the order of our pings, confirm pushed messages."""
 
 import asyncio
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable
 
 from services.edge.canonical.transport import Socket
-from services.edge.receipts.read_state import Ranges, UnconfirmedPushes
+from services.edge.receipts.read_state import Ranges, add_span
+from shared.contract.ids import ChatId
 from shared.contract.model import Message
 from shared.settings import EdgeSettings
 
@@ -19,6 +22,96 @@ def confirms_per_tick(connections: int, tick_seconds: float, settings: EdgeSetti
     group all of these are due at once: pings and pongs would hold up the next message."""
     interval = max(tick_seconds, settings.confirm_interval_seconds)
     return max(_FEW_PINGS, int(connections * tick_seconds / interval * _SLACK))
+
+
+class _PushedRun:
+    """Pushes of consecutive messages of one chat."""
+
+    __slots__ = ("chat", "high", "low")
+
+    def __init__(self, chat: ChatId, low: int, high: int) -> None:
+        self.chat = chat
+        self.low = low
+        self.high = high
+
+
+class UnconfirmedPushes:
+    """Pushed messages of one connection that are not confirmed yet. A message's position is the number of bytes sent up
+    to its end; times are those of one clock, in seconds. Keeps no object of a message: there are tens of thousands, and
+    they would push what the next message needs out of the processor's cache."""
+
+    __slots__ = ("_chat", "_high", "_low", "_older", "_pinged", "_positions", "_times")
+
+    def __init__(self) -> None:
+        self._older: list[_PushedRun] = []
+        """The runs before the last one, in order."""
+        self._chat = ChatId(0)
+        self._low, self._high = 1, 0
+        """Of the last run, whose fields are here: a push then needs one object less. Empty if none is unconfirmed."""
+        self._positions = array("q")
+        """Of each push."""
+        self._times = array("d")
+        """Of each push, if they are timed."""
+        self._pinged = 0
+        """Number of messages pushed before the ping."""
+
+    def __bool__(self) -> bool:
+        return len(self._positions) > 0
+
+    def pushed(self, chat: ChatId, index: int, position: int) -> None:
+        if index != self._high + 1 or chat != self._chat:
+            if self._low <= self._high:
+                self._older.append(_PushedRun(self._chat, self._low, self._high))
+            self._chat, self._low = chat, index
+        self._high = index
+        self._positions.append(position)
+
+    def timed(self, now: float) -> None:
+        """The time of the last push. Of one connection, all pushes are timed or none."""
+        self._times.append(now)
+
+    def contains(self, chat: ChatId, index: int) -> bool:
+        if self._chat == chat and self._low <= index <= self._high:
+            return True
+        return any(run.chat == chat and run.low <= index <= run.high for run in self._older)
+
+    def pinged(self) -> None:
+        """A ping was sent; its pong will confirm everything pushed so far."""
+        self._pinged = len(self._positions)
+
+    def ponged(self) -> Ranges:
+        """The ranges confirmed by the pong."""
+        return self._confirm(self._pinged)
+
+    def ended(self, position: int, until: float | None) -> Ranges:
+        """The ranges confirmed at the connection's end, when `position` bytes have arrived. `until`: the client has
+        handled no later push, of timed ones. The rest stays undelivered."""
+        count = bisect_right(self._positions, position)
+        if until is not None:
+            count = bisect_right(self._times, until, hi=count)
+        confirmed = self._confirm(count)
+        self._low = self._high + 1
+        del self._older[:], self._positions[:], self._times[:]
+        return confirmed
+
+    def _confirm(self, count: int) -> Ranges:
+        """The first so many pushes."""
+        ranges: Ranges = {}
+        left, complete = count, 0
+        for run in self._older:
+            if left == 0:
+                break
+            taken = min(left, run.high - run.low + 1)
+            add_span(ranges, run.chat, run.low, run.low + taken - 1)
+            run.low += taken
+            left -= taken
+            complete += run.low > run.high
+        if left:
+            add_span(ranges, self._chat, self._low, self._low + left - 1)
+            self._low += left
+        del self._older[:complete], self._positions[:count], self._times[:count]
+        self._pinged = 0
+        return ranges
 
 
 class DeliveryConfirmation:

@@ -1,105 +1,45 @@
-"""Which pushed messages have reached a client, and what accounts have read, pure: a pong confirms all pushes before its
-ping."""
+"""Collects what has arrived at local accounts, and what they have read, and commits it to the message service in
+batches. An account leaves presence only after that."""
 
-from array import array
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+import asyncio
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any
 
+from redis.exceptions import RedisError
+
+from services.edge.presence.local_accounts import LocalAccounts
+from shared.bus.client import Bus
+from shared.bus.failures import NoResponders
+from shared.contract import subjects
+from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ephemeral import ReadPlace
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import ReadRange
+from shared.contract.errors import RequestError
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.message import MarkRead, ReadRange
+from shared.telemetry import log
 
 Ranges = dict[ChatId, list[tuple[int, int]]]
 
-
-class _PushedRun:
-    """Pushes of consecutive messages of one chat."""
-
-    __slots__ = ("chat", "high", "low")
-
-    def __init__(self, chat: ChatId, low: int, high: int) -> None:
-        self.chat = chat
-        self.low = low
-        self.high = high
-
-
-class UnconfirmedPushes:
-    """Pushed messages of one connection that are not confirmed yet. A message's position is the number of bytes sent up
-    to its end; times are those of one clock, in seconds. Keeps no object of a message: there are tens of thousands, and
-    they would push what the next message needs out of the processor's cache."""
-
-    __slots__ = ("_chat", "_high", "_low", "_older", "_pinged", "_positions", "_times")
-
-    def __init__(self) -> None:
-        self._older: list[_PushedRun] = []
-        """The runs before the last one, in order."""
-        self._chat = ChatId(0)
-        self._low, self._high = 1, 0
-        """Of the last run, whose fields are here: a push then needs one object less. Empty if none is unconfirmed."""
-        self._positions = array("q")
-        """Of each push."""
-        self._times = array("d")
-        """Of each push, if they are timed."""
-        self._pinged = 0
-        """Number of messages pushed before the ping."""
-
-    def __bool__(self) -> bool:
-        return len(self._positions) > 0
-
-    def pushed(self, chat: ChatId, index: int, position: int) -> None:
-        if index != self._high + 1 or chat != self._chat:
-            if self._low <= self._high:
-                self._older.append(_PushedRun(self._chat, self._low, self._high))
-            self._chat, self._low = chat, index
-        self._high = index
-        self._positions.append(position)
-
-    def timed(self, now: float) -> None:
-        """The time of the last push. Of one connection, all pushes are timed or none."""
-        self._times.append(now)
-
-    def contains(self, chat: ChatId, index: int) -> bool:
-        if self._chat == chat and self._low <= index <= self._high:
-            return True
-        return any(run.chat == chat and run.low <= index <= run.high for run in self._older)
-
-    def pinged(self) -> None:
-        """A ping was sent; its pong will confirm everything pushed so far."""
-        self._pinged = len(self._positions)
-
-    def ponged(self) -> Ranges:
-        """The ranges confirmed by the pong."""
-        return self._confirm(self._pinged)
-
-    def ended(self, position: int, until: float | None) -> Ranges:
-        """The ranges confirmed at the connection's end, when `position` bytes have arrived. `until`: the client has
-        handled no later push, of timed ones. The rest stays undelivered."""
-        count = bisect_right(self._positions, position)
-        if until is not None:
-            count = bisect_right(self._times, until, hi=count)
-        confirmed = self._confirm(count)
-        self._low = self._high + 1
-        del self._older[:], self._positions[:], self._times[:]
-        return confirmed
-
-    def _confirm(self, count: int) -> Ranges:
-        """The first so many pushes."""
-        ranges: Ranges = {}
-        left, complete = count, 0
-        for run in self._older:
-            if left == 0:
-                break
-            taken = min(left, run.high - run.low + 1)
-            _add_span(ranges, run.chat, run.low, run.low + taken - 1)
-            run.low += taken
-            left -= taken
-            complete += run.low > run.high
-        if left:
-            _add_span(ranges, self._chat, self._low, self._low + left - 1)
-            self._low += left
-        del self._older[:complete], self._positions[:count], self._times[:count]
-        self._pinged = 0
-        return ranges
+_log = log(__name__)
+_BATCH_SECONDS = 0.4
+_POSTED_SECONDS = 3.5
+"""So long, posted messages wait for the read ones between them, which clients confirm every 3 s by default."""
+_LEAVE_SECONDS = 0.1
+"""Check for departed accounts this often: they may log in on another node, which waits for our read state."""
+_PRESENCE_LOST_SECONDS = 0.5
+"""After presence was lost, other nodes have this time to commit the read state of departed accounts by themselves."""
+_BATCH_RANGES = 4_000
+_COMMIT_SECONDS = 4.0
+_ATTEMPT_SECONDS = 2.0
+_PAUSE_SECONDS = 0.2
+_MARKING_SECONDS = 2.0
+"""A login waits so long for what is being marked as delivered."""
+_ABSENT_SECONDS = 0.25
+"""A node that did not respond is not requested again for this time: when a node dies, thousands of its accounts may log
+in here."""
 
 
 class ReadBuffer:
@@ -161,10 +101,10 @@ class ReadBuffer:
         low = high = indexes[0]
         for index in indexes[1:]:
             if index != high + 1:
-                _add_span(chats, chat, low, high)
+                add_span(chats, chat, low, high)
                 low = index
             high = index
-        _add_span(chats, chat, low, high)
+        add_span(chats, chat, low, high)
         self._read_up_to((account, chat), (max(indexes), connection))
 
     def _read_up_to(self, key: tuple[AccountId, ChatId], read: tuple[int, int]) -> None:
@@ -214,7 +154,177 @@ class ReadBuffer:
             self._read_up_to((place.account, place.chat), (place.index, place.connection))
 
 
-def _add_span(ranges: Ranges, chat: ChatId, low: int, high: int) -> None:
+class ReadStateFlusher:
+    def __init__(self, bus: Bus, node: NodeId, accounts: LocalAccounts) -> None:
+        self._bus = bus
+        self._node = node
+        self._accounts = accounts
+        self._committed_callbacks: list[Callable[[Sequence[ReadPlace]], None]] = []
+        self._buffer = ReadBuffer()
+        self._committing: frozenset[AccountId] = frozenset()
+        self._awaited: dict[AccountId, set[asyncio.Task[None]]] = {}
+        """Tasks that mark something as delivered at their end."""
+        self._storing = asyncio.Lock()
+        """Held while the buffer is committed."""
+        self._flushing = asyncio.Lock()
+        """Held, too, while departed accounts leave presence: without Redis that takes long, and fails."""
+        self._absent: dict[NodeId, float] = {}
+        """Nodes without responders, and until when no request is sent to them."""
+
+    def serve(self) -> None:
+        """To be called before the bus starts."""
+        self._bus.serve(subjects.flush(self._node), self._serve_flush)
+
+    def notify_committed(self, callback: Callable[[Sequence[ReadPlace]], None]) -> None:
+        """Call `callback` with what is committed as read."""
+        self._committed_callbacks.append(callback)
+
+    async def run(self) -> None:
+        due = _now()
+        while True:
+            await asyncio.sleep(_LEAVE_SECONDS)
+            if self._accounts.awaiting_leave() or (self._buffer and due <= _now()):
+                await self._flush(_now() - _POSTED_SECONDS)
+                due = _now() + _BATCH_SECONDS
+
+    def mark_delivered(self, account: AccountId, ranges: Ranges) -> None:
+        """These messages have arrived at the account."""
+        self._buffer.add(account, ranges)
+
+    def mark_read(self, place: ReadPlace) -> None:
+        """The account has read everything up to there, which counts as delivered, too."""
+        self._buffer.add_read(place)
+
+    def mark_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int], connection: int) -> None:
+        """The account has posted these messages, and so has read everything before them."""
+        self._buffer.add_posted(account, chat, indexes, _now(), connection)
+
+    def wait_for(self, account: AccountId, marking: "asyncio.Task[None]") -> None:
+        """The account's next login comes after the end of this task, which marks something as delivered then."""
+        tasks = self._awaited.setdefault(account, set())
+        tasks.add(marking)
+
+        def done(task: "asyncio.Task[None]") -> None:
+            tasks.discard(task)
+            if not tasks:
+                self._awaited.pop(account, None)
+
+        marking.add_done_callback(done)
+
+    def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
+        """Whether this message is to be committed as delivered."""
+        return self._buffer.covers(account, chat, index)
+
+    def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
+        """The account's first undelivered index; at most `end`. `stored`: the same without what is to be committed."""
+        return self._buffer.first_undelivered(account, chat, stored, end)
+
+    def is_waiting(self, account: AccountId) -> bool:
+        """Whether read state of the account is to be committed, or is just being committed."""
+        return account in self._buffer or account in self._committing
+
+    async def flush(self) -> bool:
+        """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked."""
+        return await self._flush(math.inf)
+
+    async def _flush(self, posted_until: float) -> bool:
+        """The same, without accounts at which nothing has arrived and that have posted since."""
+        async with self._flushing:
+            departed = self._accounts.awaiting_leave()
+            if not await self._commit(posted_until, departed):
+                return False
+            try:
+                await self._accounts.leave(departed)
+            except RedisError as error:
+                _log.warning("presence not left, will be retried", error=repr(error))
+                return False
+            return True
+
+    async def flush_within(self, seconds: float) -> None:
+        """Flush, repeatedly while that fails, for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self.flush():  # noqa: ASYNC110
+                    await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _commit(self, posted_until: float, accounts: Collection[AccountId]) -> bool:
+        """Commit what `ReadBuffer.take` selects. Returns whether that worked."""
+        async with self._storing:
+            return await self._commit_buffer(self._buffer.take(posted_until, accounts))
+
+    async def _commit_buffer(self, waiting: ReadBuffer) -> bool:
+        """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
+        also when the flush is cancelled."""
+        self._committing = waiting.accounts
+        ranges: list[ReadRange] = []
+        try:
+            while ranges := waiting.pop_batch(_BATCH_RANGES):
+                await self._bus.request(MarkRead.route, MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True)
+                if reads := waiting.reads_of(ranges):
+                    for callback in self._committed_callbacks:
+                        callback(reads)
+            return True
+        except RequestError as error:
+            _log.warning("read state not committed, will be retried", error=str(error))
+            return False
+        finally:
+            self._buffer.put_back([*ranges, *waiting.pop_batch(sys.maxsize)], waiting)
+            self._committing = frozenset()
+
+    # What has arrived at an account must be committed before its missed messages are requested.
+
+    async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
+        """Commit the read state of the account's connections here and on other nodes, however long that takes: while it
+        cannot be committed, unread messages cannot be requested either. Nobody else's departure from presence is
+        waited for. Nodes missing from presence commit by themselves."""
+        if self._accounts.presence_unknown:
+            await asyncio.sleep(_PRESENCE_LOST_SECONDS)
+        await _run_all([self._flush_here(account), *(self._flush_there(account, node) for node in others)])
+
+    async def _flush_here(self, account: AccountId) -> None:
+        local = self._accounts.get(account)
+        if awaited := self._awaited.get(account):
+            await asyncio.wait(awaited, timeout=_MARKING_SECONDS)
+        await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
+        while self.is_waiting(account):
+            if await self._commit(_now() - _POSTED_SECONDS, [account]):
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _flush_there(self, account: AccountId, node: NodeId) -> None:
+        """Repeat until the node replies or has no responders; a frozen node loses its subscriptions within seconds."""
+        while self._absent.get(node, 0.0) < _now():
+            try:
+                await self._bus.request(
+                    subjects.flush(node), FlushReadState(account), seconds=_ATTEMPT_SECONDS, wait_for_service=False
+                )
+                return
+            except NoResponders:
+                self._absent = {other: until for other, until in self._absent.items() if until > _now()}
+                self._absent[node] = _now() + _ABSENT_SECONDS
+                return
+            except RequestError as error:
+                _log.info("other node did not flush yet", other=node, error=str(error))
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _serve_flush(self, request: FlushReadState) -> ReadStateFlushed:
+        await self._flush_here(request.account)
+        return ReadStateFlushed(self._node, self._accounts.get(request.account) is not None)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _run_all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run concurrently. A single step, the usual case, needs no task."""
+    if len(steps) == 1:
+        await steps[0]
+    else:
+        await asyncio.gather(*steps)
+
+
+def add_span(ranges: Ranges, chat: ChatId, low: int, high: int) -> None:
     spans = ranges.setdefault(chat, [])
     if spans and spans[-1][1] + 1 == low:
         low, _ = spans.pop()

@@ -35,6 +35,7 @@ _PROBE_SECONDS = 1.0
 _FORGOTTEN_SECONDS = 30.0
 """Without further attempts nobody knows whether the service is still away."""
 
+CONCURRENT = Failure(ErrorCode.UNAVAILABLE, "another connection sends this message just now, please try again")
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
 
 
@@ -62,9 +63,17 @@ class PendingPosts:
     def __contains__(self, nonce: Nonce) -> bool:
         return nonce in self._submitters
 
-    def add(self, drafts: list[Draft], submitter: Submitter) -> None:
+    def add(self, drafts: list[Draft], submitter: Submitter) -> list[Draft]:
+        """Returns those that may be posted. The others fail: another connection of the account is posting them just
+        now, under the same name."""
+        accepted: list[Draft] = []
         for draft in drafts:
-            self._submitters[draft.nonce] = draft, submitter
+            if draft.nonce in self._submitters:
+                submitter.failed(draft, CONCURRENT)
+            else:
+                self._submitters[draft.nonce] = draft, submitter
+                accepted.append(draft)
+        return accepted
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: it is not repeated, and its result is not passed on."""

@@ -183,9 +183,10 @@ class MessagePublisher:
         return Nonce(next(self._nonces) & NONCE_BITS)
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:
-        """Queue a connection's messages to one chat, in this order, for the next request. `now`: by the event loop's
-        clock."""
-        self.pending.add(drafts, submitter)
+        """Queue a connection's messages to one chat, in this order, for the next request, unless they are being posted
+        already. `now`: by the event loop's clock."""
+        if not (drafts := self.pending.add(drafts, submitter)):
+            return
         owner = self._owners.owner(drafts[0].chat, now)
         lane = self._lanes.get(owner)
         if lane is None:

@@ -25,7 +25,7 @@ from services.message.adapters.broadcast_choice import BroadcastChoice
 from services.message.adapters.edge_nodes import ALL_NODES, EdgeNodes
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
-from services.message.domain import CommittedMessage, message_size, profile_size
+from services.message.domain import MESSAGE_OVERHEAD_BYTES, CommittedMessage
 from services.message.metrics import MessageMetrics
 from services.message.service.ports import DeliveryPlan, PresenceLookup
 from services.message.service.roster import Roster
@@ -34,7 +34,7 @@ from shared.contract import subjects
 from shared.contract.edge import RECENT_JOINS, ChangeDelivery, Delivery, Envelope, Heartbeat, RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import MemberPair, Message, Quote
+from shared.contract.model import MemberPair, Message
 from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings
 from shared.telemetry import log
@@ -44,7 +44,10 @@ _log = log(__name__)
 _HEARTBEAT_SECONDS = 1.0
 _ENVELOPE_BYTES: Final = 480 * 1024
 _RECIPIENT_BYTES: Final = 9
-_PAIR_BYTES: Final = 19
+_PAIR_BYTES: Final = 21
+"""With two bytes of a delivery without profile and quote."""
+_PROFILE_OVERHEAD_BYTES: Final = 16
+_CHARACTER_BYTES: Final = 4
 _QUOTE_OVERHEAD_BYTES: Final = 7
 _RECENT_BYTES: Final = 2 * _RECIPIENT_BYTES * RECENT_JOINS + 32
 _CHANGING_SECONDS = 5.0
@@ -100,6 +103,7 @@ class Fanout:
         self._ownership = ownership
         self._announce_to_hooks = announce_to_hooks
         self._nodes = EdgeNodes()
+        self.edge_seen = self._nodes.heard
         self._choice = BroadcastChoice(settings.broadcast_members_per_edge, self._nodes)
         self._presence_losses = 0
         self._presence_known = False
@@ -107,10 +111,6 @@ class Fanout:
         self._wants_accounts = False
         self._known_before: dict[NodeId, tuple[int, int]] | None = None
         """The nodes that were known when the delivery in progress began."""
-
-    def edge_seen(self, node: NodeId) -> None:
-        """This edge has sent a request."""
-        self._nodes.heard(node, time.monotonic())
 
     # Envelopes
 
@@ -154,12 +154,11 @@ class Fanout:
         space: dict[NodeId, int] = {}
         informed: set[ChatId] = set()
         for one in plan.messages:
-            message, profile, quote = one.message, one.profile, one.quote
+            message = one.message
             route = routes.get(message.chat, _NO_ROUTE)
             recent = None if message.chat in informed else route.recent  # only in the first delivery of a broadcast
             informed.add(message.chat)
-            content = message_size(message) + profile_size(profile) + _quote_size(quote) + _PAIR_BYTES
-            content += 0 if recent is None else _RECENT_BYTES
+            content = _size(one) + (0 if recent is None else _RECENT_BYTES)
             for node in route.recipients:
                 recipients = route.recipients_at(node, message.index)
                 if recipients == []:
@@ -169,7 +168,7 @@ class Fanout:
                     await self._publish_envelope(node, pages.pop(node, []))
                     space[node] = _ENVELOPE_BYTES
                 space[node] -= size
-                delivery = Delivery(message, recipients, route.version, route.pair, profile, quote, recent)
+                delivery = Delivery(message, recipients, route.version, route.pair, one.profile, one.quote, recent)
                 pages.setdefault(node, []).append(delivery)
         for node, deliveries in pages.items():
             await self._publish_envelope(node, deliveries)
@@ -333,9 +332,14 @@ class Fanout:
         return {node: before[node] for node in known if node in before and before[node][0] == known[node][0]}
 
 
-def _quote_size(quote: Quote | None) -> int:
-    """Bytes on the bus, at most."""
-    return 1 if quote is None else len(quote.name.encode()) + len(quote.text.encode()) + _QUOTE_OVERHEAD_BYTES
+def _size(one: CommittedMessage) -> int:
+    """Bytes of its delivery on the bus, at most, without recipients."""
+    size, profile, quote = len(one.message.body) + MESSAGE_OVERHEAD_BYTES + _PAIR_BYTES, one.profile, one.quote
+    if profile is not None:
+        size += _PROFILE_OVERHEAD_BYTES + _CHARACTER_BYTES * (len(profile.nickname) + len(profile.uuid))
+    if quote is not None:
+        size += _QUOTE_OVERHEAD_BYTES + len(quote.name.encode()) + len(quote.text.encode())
+    return size
 
 
 def _members_of(rosters: Iterable[Roster]) -> set[AccountId]:

@@ -71,8 +71,9 @@ class PresenceLookup(Protocol):
 class FanoutPort(Protocol):
     """Delivers committed messages to edges: `plan`, `look_up`, `deliver`."""
 
-    def edge_seen(self, node: NodeId) -> None:
-        """This edge has sent a request."""
+    @property
+    def edge_seen(self) -> Callable[[NodeId, float], None]:
+        """Called when this edge has sent a request, with monotonic seconds."""
 
     def plan(self, messages: Collection[CommittedMessage]) -> DeliveryPlan: ...
 

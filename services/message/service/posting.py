@@ -11,8 +11,8 @@ of that chat, which the edge repeats. No sender has two requests in flight, so t
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -35,6 +35,9 @@ from shared.contract.model import Message
 from shared.settings import MessageSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
 _log = log(__name__)
 
@@ -134,12 +137,16 @@ class PostingBatcher:
         metrics: MessageMetrics,
         settings: MessageSettings,
         flush: Callable[[], None],
+        tracer: "Tracer | None" = None,
     ) -> None:
         self._store = store
         self._rosters = rosters
         self._fanout = fanout
         self._metrics = metrics
         self._flush = flush
+        self._tracer = tracer
+        self._traced_commits = deque[str]()
+        """Traceparents of the commits not fanned out yet: a cycle fans out the commit of the cycle before."""
         self._batch_rows = settings.batch_rows
         self._longest_queue_seconds = settings.queue_seconds
         self._queue_delay = QueueDelayEstimator()
@@ -154,7 +161,7 @@ class PostingBatcher:
 
     def submit(self, message: PostMessages, responder: PostResponder) -> None:
         """Queue a request, or reject it if it would not be answered soon."""
-        self._fanout.edge_seen(message.node)
+        self._fanout.edge_seen(message.node, time.monotonic())
         request = PostRequest(_by_our_clock(message.drafts, responder), responder)
         failure = SHUTTING_DOWN if self._closed else OVERLOADED if self._is_overloaded() else None
         if failure is not None:
@@ -256,13 +263,26 @@ class PostingBatcher:
         request.rosters = await self._rosters.load(request.chats, versions, _ROSTER_SECONDS)
         self._enqueue(request)
 
-    async def _commit(self, requests: list[PostRequest]) -> None:
+    def _commit(self, requests: list[PostRequest]) -> Coroutine[Any, Any, None]:
+        """A transaction commits many requests, so its span is linked to each of theirs."""
+        committing = self._check_and_post(requests)
+        if self._tracer is None:
+            return committing
+        causes = [request.responder.cause for request in requests]
+        counts = {"requests": len(requests), "messages": sum(len(request.drafts) for request in requests)}
+        span = self._tracer.link("commit", causes, counts)
+        self._traced_commits.append(span.traceparent)
+        return span.around(committing)
+
+    async def _check_and_post(self, requests: list[PostRequest]) -> None:
         now = now_ms()
         failures: list[Failure | None] = []
         accepted: list[Draft] = []
         for request in requests:
+            assert request.rosters is not None
             for draft in request.drafts:
-                failure = self._check_draft(draft, request, now)
+                roster = request.rosters[draft.chat]
+                failure = roster if isinstance(roster, Failure) else roster.check_post(draft, now)
                 failures.append(failure)
                 if failure is None:
                     accepted.append(draft)
@@ -293,11 +313,6 @@ class PostingBatcher:
             if result is not None:
                 request.results[position] = result
 
-    def _check_draft(self, draft: Draft, request: PostRequest, now: int) -> Failure | None:
-        assert request.rosters is not None
-        roster = request.rosters[draft.chat]
-        return roster if isinstance(roster, Failure) else roster.check_post(draft, now)
-
     async def _post(self, drafts: Sequence[Draft]) -> list[PostResult]:
         """One result per draft. Drafts that the database rejects for their content are found by bisection."""
         started = time.perf_counter()
@@ -319,9 +334,8 @@ class PostingBatcher:
         return [DEADLINE_PASSED if result is None else result for result in results]
 
     async def _post_confirmed(self, drafts: Sequence[Draft]) -> PostedBatch:
-        """If a commit is not confirmed, nothing else is posted until its
-        result is known: committed messages must reach their recipients. Raises DatabaseUnavailable if nothing was
-        committed."""
+        """If a commit is not confirmed, nothing else is posted until its result is known: committed messages must reach
+        their recipients. Raises DatabaseUnavailable if nothing was committed."""
         try:
             posted = await self._store.post(drafts)
             self._metrics.duplicates.inc(posted.duplicates)
@@ -345,9 +359,15 @@ class PostingBatcher:
 
     # Fan-out and replies
 
-    async def _publish_and_reply(
+    def _publish_and_reply(
         self, requests: Sequence[PostRequest], plan: DeliveryPlan | None, found: PresenceLookup
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
+        finishing = self._finish(requests, plan, found)
+        if self._tracer is None:
+            return finishing
+        return self._tracer.continue_trace("fan out", "internal", self._traced_commits.popleft()).around(finishing)
+
+    async def _finish(self, requests: Sequence[PostRequest], plan: DeliveryPlan | None, found: PresenceLookup) -> None:
         """First to the recipients, then to the senders."""
         try:
             if plan is not None:

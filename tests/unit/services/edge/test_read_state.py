@@ -207,7 +207,7 @@ async def test_an_account_leaves_presence_after_its_read_state_is_committed(
 async def test_a_failed_commit_of_read_state_is_retried(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._COMMIT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.receipts.read_state._COMMIT_SECONDS", 0.3)
     edge = cluster.edges[0]
     await push(cluster, alice, "a")
     await cluster.message.stop()
@@ -223,7 +223,7 @@ async def test_a_failed_commit_of_read_state_is_retried(
 async def test_the_last_flush_waits_for_a_message_service_that_restarts(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._COMMIT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.receipts.read_state._COMMIT_SECONDS", 0.3)
     await push(cluster, alice, "a")
     await cluster.message.stop()
     draining = asyncio.create_task(cluster.edges[0].drain())
@@ -238,7 +238,7 @@ async def test_the_read_state_of_departed_accounts_is_committed_at_once(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may log in on another node soon."""
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._BATCH_SECONDS", 1000.0)
+    monkeypatch.setattr("services.edge.receipts.read_state._BATCH_SECONDS", 1000.0)
     await cluster.add_edge(confirm_interval_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
@@ -272,7 +272,7 @@ async def test_posted_messages_do_not_wait_long(
 ) -> None:
     await alice.post(7, "mine")
     assert cluster.message.requests_of(MarkRead) == []
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._POSTED_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.receipts.read_state._POSTED_SECONDS", 0.1)
     await cluster.message.until_requested(MarkRead)
     assert cluster.backend.cursor(1, 7) == Cursor(1, marked=1)  # type: ignore[arg-type]
 
@@ -392,7 +392,7 @@ async def test_an_absent_node_is_not_requested_for_every_account(
     for account in range(5):
         await edge.read_state.flush_account(AccountId(account), [NodeId("gone")])
     assert requested.count("edge.*.flush") == 1
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._ABSENT_SECONDS", 0.0)
+    monkeypatch.setattr("services.edge.receipts.read_state._ABSENT_SECONDS", 0.0)
     edge.read_state._absent.clear()
     for account in range(2):
         await edge.read_state.flush_account(AccountId(account), [NodeId("gone")])

@@ -293,8 +293,8 @@ async def torn(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[E
     """Alice has received three messages on one node, and logs in on another before that is committed; it is committed
     after the event."""
     monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", 0.1)
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._COMMIT_SECONDS", 0.3)
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.receipts.read_state._COMMIT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.receipts.read_state._ATTEMPT_SECONDS", 0.3)
     here, there = await cluster.add_edge(confirm_interval_seconds=1000.0), await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     phone = await cluster.client(1, here)

@@ -38,7 +38,7 @@ class Intake:
         self.queue.requeue(request)
 
     def next_work(self, now: float = NOW, **patience: float) -> Work | None:
-        return self.queue.next_work(now, **patience)
+        return self.queue.next_work(now, **patience) if self.queue.frames or self.queue.decoded else None
 
     def reject_all(self, failure: Failure) -> Sequence[RejectedFrame]:
         return self.queue.reject_all(failure)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.edge.receipts.read_state import Ranges, ReadBuffer, UnconfirmedPushes, merge_spans
+from services.edge.receipts.confirmation import UnconfirmedPushes
+from services.edge.receipts.read_state import Ranges, ReadBuffer, merge_spans
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange

@@ -1,6 +1,7 @@
 """Fan-out: recipients, counters and sizes of envelopes; heartbeats."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection
 
 import msgspec
@@ -58,7 +59,7 @@ class FanoutHarness:
         announce, ownership = self._announce_to_hooks, sole_ownership()
         made = Fanout(self._publish, self.own, self.rosters, metrics, settings, ownership, announce)
         for node in present:
-            made.edge_seen(node)
+            made.edge_seen(node, time.monotonic())
         return made
 
     def _announce_to_hooks(self, chat: ChatId, index: int) -> None:
@@ -206,11 +207,11 @@ async def test_a_chat_is_broadcast_once_few_edges_hold_no_member(harness: Fanout
     fan_out = harness.fanout = harness.make_fanout(2)
     await harness.deliver(fan_out, [committed(ROOM, 1)])
     assert harness.received(subjects.BROADCAST) == [], "no edge is present"
-    fan_out.edge_seen(NORTH)
+    fan_out.edge_seen(NORTH, time.monotonic())
     await harness.deliver(fan_out, [committed(ROOM, 2), committed(HALL, 1)])
     assert harness.received(subjects.BROADCAST) == [(ROOM, 2, None), (HALL, 1, None)], "at one edge, whoever is there"
-    fan_out.edge_seen(SOUTH)
-    fan_out.edge_seen(NodeId("west-1"))
+    fan_out.edge_seen(SOUTH, time.monotonic())
+    fan_out.edge_seen(NodeId("west-1"), time.monotonic())
     await harness.deliver(fan_out, [committed(HALL, 2)])
     assert harness.received(subjects.deliver(NORTH)) == [(ROOM, 1, [ANN, BOB]), (HALL, 2, [ANN, BOB])]
     await harness.deliver(fan_out, [committed(HALL, 3)])

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters.tracing import TracedPostingBatcher
 from services.message.metrics import MessageMetrics
+from services.message.service.posting import PostingBatcher
 from shared.contract.message import PostMessages
 from shared.database import Database
 from shared.settings import MessageSettings, TracingSettings
@@ -24,7 +24,7 @@ class TracedBatcherHarness(BatcherHarness):
         super().__init__(database, settings)
         self.tracer = tracer
         parts = self.store, self.rosters, self.fanout, MessageMetrics(CollectorRegistry())
-        self.batcher = TracedPostingBatcher(*parts, settings, self.flush, tracer)
+        self.batcher = PostingBatcher(*parts, settings, self.flush, tracer)
 
     def submit_traced(self, name: str, messages: int) -> tuple[Span, RecordedReply]:
         """Submit a request of its own span."""
