@@ -50,7 +50,7 @@ from shared.contract.bots import CreateBot, CreateBotToken, CreateHookAccount, D
 from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import RequestError
 from shared.contract.events import MailRequested
-from shared.contract.exports import ExportLogins
+from shared.contract.made import ExportLogins
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 
 Q = TypeVar("Q")

@@ -24,8 +24,7 @@ from shared.contract.message import (
     Sync,
     SyncChat,
 )
-from shared.contract.reactions import FindReactors
-from shared.contract.receipts import FindReaders, FindReadIndexes
+from shared.contract.receipts import FindReactors, FindReaders, FindReadIndexes
 from shared.contract.resume import Resume
 from shared.contract.search import SearchMessages
 from shared.contract.session import MembershipVersions

@@ -9,8 +9,8 @@ from msgspec import UNSET
 from services.session import names
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
+from shared.contract.members import SetChat
 from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
-from shared.contract.moderation import SetChat
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
 from shared.setting_types import Language
 from shared.settings import LimitsSettings

@@ -11,7 +11,7 @@ from services.session.service.hook_delivery import HookDelivery
 from shared.bus.client import Bus
 from shared.bus.neighbours import Neighbours
 from shared.contract import subjects as on
-from shared.contract.moderation import SetChat
+from shared.contract.members import SetChat
 from shared.contract.routes import Route
 
 Handler = Callable[[Any], Awaitable[Any]]

@@ -1,11 +1,14 @@
-"""The members of a chat: their list, and several new ones at once."""
+"""Requests to session: the members of groups, their roles, bans, silences and links; settings and end of a group."""
+
+from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Role
-from shared.contract.routes import Forwarded, Routed
+from shared.contract.model import JoinPolicy, Role
+from shared.contract.routes import Ack, Forwarded, Route, Routed
 from shared.contract.session import ChatVersion
 
 
@@ -133,3 +136,177 @@ class SetRole(Forwarded):
     account: AccountId
     role: Role
     actor: AccountId = NO_ACCOUNT
+
+
+class BanMember(Forwarded):
+    """The owner or an admin of a group bans an account of a lower role, or one that is no member: it is removed, and
+    cannot join or be added before `until` (Unix ms; 0: ever). Repeated, it sets the time. Errors: `not_found` for an
+    unknown account, `forbidden` for a member of the same or a higher role, `limit` for too many bans."""
+
+    route = Routed("session.ban_member", ChatVersion)
+
+    chat: ChatId
+    account: AccountId
+    until: int = 0
+    actor: AccountId = NO_ACCOUNT
+
+
+class UnbanMember(Forwarded):
+    """The owner or an admin ends a ban (idempotent)."""
+
+    route = Routed("session.unban_member", ChatVersion)
+
+    chat: ChatId
+    account: AccountId
+    actor: AccountId = NO_ACCOUNT
+
+
+class Ban(msgspec.Struct, array_like=True, frozen=True):
+    """`until`: Unix ms, 0: it does not end. `by`: who banned the account."""
+
+    account: AccountId
+    until: int
+    by: AccountId
+
+
+class BanList(msgspec.Struct, frozen=True):
+    """In order of account."""
+
+    bans: list[Ban]
+
+
+class ListBans(Forwarded):
+    """Requests the bans of a group; only the owner and the admins may (`forbidden`)."""
+
+    route = Routed("session.list_bans", BanList, reads=True)
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class SilenceMember(Forwarded):
+    """The owner or an admin silences a member of a lower role, or (NO_ACCOUNT) all but the owner and the admins: their
+    messages are rejected with `forbidden` before `until` (Unix ms); 0 ends it. The silence of a
+    former member goes on when it joins again. Errors: `not_found` for an account that is no member, `forbidden` for a
+    member of the same or a higher role, `limit` for too many silenced members."""
+
+    route = Routed("session.silence_member", ChatVersion)
+
+    chat: ChatId
+    account: AccountId
+    until: int
+    actor: AccountId = NO_ACCOUNT
+
+
+class SetChat(Forwarded):
+    """The owner or an admin changes a group: its name, as RenameChat does, its picture, its topic, who may join,
+    whether members see what the others have read, for how long senders may edit and recall, and what new members see,
+    as in Chat."""
+
+    route = Routed("session.set_chat", ChatVersion)
+    rules_route = Routed("session.set_chat_rules", ChatVersion)
+    """Of what a session of the previous version would ignore."""
+
+    chat: ChatId
+    name: str | UnsetType = UNSET
+    receipts: bool | UnsetType = UNSET
+    actor: AccountId = NO_ACCOUNT
+    avatar: str | UnsetType = UNSET
+    avatar_hash: str | UnsetType = UNSET
+    topic: str | UnsetType = UNSET
+    join_policy: JoinPolicy | UnsetType = UNSET
+    edit_seconds: int | UnsetType | None = UNSET
+    recall_seconds: int | UnsetType | None = UNSET
+    history_for_new: bool | UnsetType | None = UNSET
+
+    @property
+    def route_now(self) -> Route[Any, Any]:
+        rules = (self.edit_seconds, self.recall_seconds, self.history_for_new)
+        return self.route if all(rule is UNSET for rule in rules) else self.rules_route
+
+
+class DisbandChat(Forwarded):
+    """The owner ends a group for all members; nobody can join it again. Its messages are stored as before."""
+
+    route = Routed("session.disband_chat", ChatVersion)
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class InvitationLink(msgspec.Struct, frozen=True):
+    """`link`: 128 random bits, a secret. `uses`: those that are left, 0: any number; `expires` as in CreateLink.
+    `paused`: nobody joins by it, because its maker may not manage the group now."""
+
+    link: str
+    by: AccountId
+    uses: int = 0
+    expires: int = 0
+    paused: bool = False
+
+    def __repr__(self) -> str:
+        return f"InvitationLink(***, by={self.by})"
+
+
+class CreateLink(Forwarded):
+    """The owner or an admin of a group makes a link: who has it joins without approval. `uses`: accounts that may join
+    by it, 0: any number. `expires`: Unix ms, 0: never. `nonce`: of the client, which may repeat the request under it,
+    and gets the first reply; empty: none. Errors: `limit` for too many links of a group, `conflict` for the nonce of
+    another request."""
+
+    route = Routed("session.create_link", InvitationLink)
+
+    chat: ChatId
+    uses: int = 0
+    expires: int = 0
+    actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
+
+
+class InvitationLinks(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    links: list[InvitationLink]
+
+
+class ListLinks(Forwarded):
+    """Requests the links of a group that can be used; only the owner and the admins may (`forbidden`)."""
+
+    route = Routed("session.list_links", InvitationLinks, reads=True)
+
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class DeleteLink(Forwarded):
+    """The owner or an admin deletes a link (idempotent)."""
+
+    route = Routed("session.delete_link", Ack)
+
+    chat: ChatId
+    link: str
+    actor: AccountId = NO_ACCOUNT
+
+    def __repr__(self) -> str:
+        return f"DeleteLink({self.chat}, ***)"
+
+
+class JoinedByLink(msgspec.Struct, frozen=True):
+    """`version`: the chat's; 0: not known."""
+
+    chat: ChatId
+    name: str
+    version: int = 0
+
+
+class JoinByLink(Forwarded):
+    """Joins the group of a link. Errors: `not_found` for one that is unknown, used up, expired or paused, `conflict`
+    for a member, `forbidden` for a banned account, `limit` for a full group or too many groups of the actor."""
+
+    route = Routed("session.join_by_link", JoinedByLink)
+
+    link: str
+    actor: AccountId = NO_ACCOUNT
+
+    def __repr__(self) -> str:
+        return f"JoinByLink(***, actor={self.actor})"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.contract import subjects as on
-from shared.contract.admin import ListAccounts, OpenNotices
+from shared.contract.admin import CloseReport, ListAccounts, ListOwnReports, ListReports, OpenNotices
 from shared.contract.audit import FindMessage, LocateMessage, TraceMessages
 from shared.contract.auth import (
     ChangePassword,
@@ -34,11 +34,10 @@ from shared.contract.contacts import (
     ListRequests,
     LookUpAccounts,
 )
-from shared.contract.exports import ExportLogins
 from shared.contract.following import FollowChats, ListPositions, ReadVisible
 from shared.contract.hooks import FindHook
 from shared.contract.ids import NodeId
-from shared.contract.made import DeleteAnyHook, EndMade, ListAllHooks, ListMade
+from shared.contract.made import DeleteAnyHook, EndMade, ExportLogins, ListAllHooks, ListMade
 from shared.contract.message import (
     ChangeMessage,
     GetChanges,
@@ -51,11 +50,9 @@ from shared.contract.message import (
     Sync,
     SyncChat,
 )
-from shared.contract.reactions import FindReactors
-from shared.contract.receipts import FindReaders, FindReadIndexes, FindReceiptChats
+from shared.contract.receipts import FindReactors, FindReaders, FindReadIndexes, FindReceiptChats
 from shared.contract.records import ListRecordings, StartRecording, StopRecording
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery
-from shared.contract.reports import CloseReport, ListOwnReports, ListReports
 from shared.contract.resume import Resume
 from shared.contract.routes import Route
 from shared.contract.search import SearchMessages

@@ -1,4 +1,4 @@
-"""Requests about what accounts have read."""
+"""Requests about what accounts have read, and who has reacted to a message."""
 
 import msgspec
 
@@ -67,4 +67,36 @@ class FindReaders(msgspec.Struct):
     chat: ChatId
     index: int
     after: AccountId = NO_ACCOUNT
+    actor: AccountId = NO_ACCOUNT
+
+
+MAX_REACTORS = 100
+"""In one reply."""
+
+
+class Reactor(msgspec.Struct, array_like=True, frozen=True):
+    """`emojis`: those that were requested, ascending. The account may have left the chat, or be deleted."""
+
+    account: AccountId
+    emojis: list[str]
+
+
+class Reactors(msgspec.Struct, frozen=True):
+    """Ascending by account. `more`: request the next page."""
+
+    reactors: list[Reactor]
+    more: bool = False
+
+
+class FindReactors(msgspec.Struct):
+    """Requests the accounts that have reacted to a message, with `emoji` (empty: with any), at most `count` after the
+    account `after`. Only members that may see the message may."""
+
+    route = Routed("message.reactors", Reactors, reads=True)
+
+    chat: ChatId
+    index: int
+    emoji: str = ""
+    after: AccountId = NO_ACCOUNT
+    count: int = MAX_REACTORS
     actor: AccountId = NO_ACCOUNT

@@ -13,21 +13,15 @@ from shared.contract import (
     contacts,
     edge,
     events,
-    exports,
     following,
     hooks,
     installation,
-    invitations,
     made,
     members,
     message,
-    moderation,
-    outgoing_hooks,
-    reactions,
     receipts,
     records,
     recovery,
-    reports,
     resume,
     search,
     session,
@@ -61,8 +55,8 @@ CREATE_ANY_BOT_TOKEN = Route("auth.admin.create_bot_token", bots.CreateBotToken,
 DELETE_ANY_BOT_TOKEN = Route("auth.admin.delete_bot_token", bots.DeleteBotToken, Ack)
 
 _DECLARING = (
-    admin, audit, auth, bots, contacts, exports, following, hooks, invitations, made, members, message, moderation,
-    outgoing_hooks, reactions, receipts, records, recovery, reports, resume, search, session,
+    admin, audit, auth, bots, contacts, following, hooks, made, members, message, receipts, records, recovery, resume,
+    search, session,
 )  # fmt: skip
 """The modules whose requests are in DECLARED."""
 ROUTES: tuple[Route[Any, Any], ...] = (

@@ -11,8 +11,8 @@ from services.auth.store import accounts, bots, logins, trail
 from shared.contract.admin import Act
 from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.exports import AccountRecord, ExportLogins
 from shared.contract.ids import NO_ACCOUNT
+from shared.contract.made import AccountRecord, ExportLogins
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from services.cli.admin import users
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.message_content import content_of
 from shared.clock import now_ms
-from shared.contract.admin import Act, SearchTrail, UserView
+from shared.contract.admin import Act, ListOwnReports, OwnReport, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
 from shared.contract.bots import BotView
 from shared.contract.contacts import ListRequests, Requests
@@ -17,7 +17,6 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import MadeHook, MadeLink
 from shared.contract.message import GetHistory
 from shared.contract.model import Chat, Message, Profile
-from shared.contract.reports import ListOwnReports, OwnReport
 from shared.contract.session import GetAccount, GetChat, ListChats
 from shared.contract.subjects import LIST_USER_LOGINS
 

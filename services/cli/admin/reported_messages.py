@@ -6,8 +6,8 @@ import msgspec
 
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.message_content import content_of
+from shared.contract.admin import CloseReport, ListReports, Report
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.reports import CloseReport, ListReports, Report
 
 
 class ReportedMessage(msgspec.Struct, frozen=True):

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 import msgspec
 
 from services.edge.canonical.frames import Outgoing
+from shared.contract.admin import OwnReports
 from shared.contract.auth import Authenticated, VerificationNeeded
 from shared.contract.bots import BotView
 from shared.contract.contacts import BlockedAccounts, Requests
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
-from shared.contract.exports import AccountRecord
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.made import Made
+from shared.contract.made import AccountRecord, Made
 from shared.contract.members import MembershipRequested
 from shared.contract.message import MessageChange, Posted, Reactions, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
-from shared.contract.reports import OwnReports
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
 from shared.contract.session import AccountView, ChatVersion, ChatView, ChatViews, Mute

@@ -15,8 +15,8 @@ from services.edge.rpc.coalescer import RequestCoalescer
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
+from shared.contract.members import SetChat
 from shared.contract.model import JoinPolicy, Profile, ProfileSummary
-from shared.contract.moderation import SetChat
 from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, MuteChat, SetProfile
 
 

@@ -15,7 +15,7 @@ from shared.contract.body import pack_edited
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.message import Changed, ChangeMessage, EditText, GetChanges
-from shared.contract.reactions import FindReactors, Reactors
+from shared.contract.receipts import FindReactors, Reactors
 
 _OWNER_SECONDS = 1.0
 """Then any replica is requested: a repeated change is not made again."""

@@ -30,7 +30,7 @@ from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBot
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.made import EndMade, ListMade
-from shared.contract.moderation import SetChat
+from shared.contract.members import SetChat
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 from shared.contract.routes import Ack, Forwarded
 from shared.contract.session import CreateChat, GetAccount, ListChatViews, MuteChat, SetProfile

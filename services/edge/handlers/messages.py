@@ -27,8 +27,7 @@ from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
-from shared.contract.reactions import FindReactors
-from shared.contract.receipts import FindReaders
+from shared.contract.receipts import FindReactors, FindReaders
 from shared.contract.search import SearchMessages
 
 PagesCommand = (

@@ -9,13 +9,13 @@ from services.edge.dialects.encoded_message import to_display
 from services.edge.login.auth_requests import AuthRequests
 from shared.bus.client import Bus
 from shared.clock import now_ms
+from shared.contract.admin import ListOwnReports
 from shared.contract.contacts import ListBlocked, ListRequests
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import ListMade
 from shared.contract.message import GetHistory, History
 from shared.contract.model import Message
-from shared.contract.reports import ListOwnReports
 from shared.contract.session import GetAccount
 
 _PAGE = 200

@@ -32,8 +32,8 @@ from shared.contract.bots import (
     DeleteBotToken,
     ListBots,
 )
-from shared.contract.exports import AccountRecord, ExportLogins
 from shared.contract.ids import NodeId
+from shared.contract.made import AccountRecord, ExportLogins
 from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.routes import Ack, Route
 from shared.request_nonce import new_nonce

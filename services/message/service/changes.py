@@ -23,7 +23,7 @@ from shared.contract.message import (
     RecallText,
 )
 from shared.contract.model import Message
-from shared.contract.reactions import MAX_REACTORS, FindReactors, Reactor, Reactors
+from shared.contract.receipts import MAX_REACTORS, FindReactors, Reactor, Reactors
 from shared.contract.session import ChangeTimes
 from shared.emoji import canonical_emoji
 from shared.settings import MessageSettings

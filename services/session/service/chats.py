@@ -14,8 +14,8 @@ from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import AccountId
+from shared.contract.members import SetChat
 from shared.contract.model import Chat
-from shared.contract.moderation import SetChat
 from shared.contract.receipts import FindReceiptChats, ReceiptChats
 from shared.contract.routes import Ack
 from shared.contract.session import (

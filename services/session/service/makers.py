@@ -6,10 +6,9 @@ from typing import TypeVar
 import msgspec
 
 from services.session.service.ports import ActiveAccounts
-from shared.contract.hooks import HookView
+from shared.contract.hooks import HookView, OutgoingHookView
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.invitations import InvitationLink
-from shared.contract.outgoing_hooks import OutgoingHookView
+from shared.contract.members import InvitationLink
 
 V = TypeVar("V", HookView, OutgoingHookView, InvitationLink)
 

@@ -19,21 +19,19 @@ from shared.clock import now_ms
 from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.invitations import (
-    CreateLink,
-    DeleteLink,
-    InvitationLink,
-    InvitationLinks,
-    JoinByLink,
-    JoinedByLink,
-    ListLinks,
-)
 from shared.contract.members import (
     MAX_ADDED,
     AddMember,
     AddMembers,
     AnswerMembership,
+    CreateLink,
+    DeleteLink,
     EndMembership,
+    InvitationLink,
+    InvitationLinks,
+    JoinByLink,
+    JoinedByLink,
+    ListLinks,
     ListMembers,
     MemberList,
     MembersAdded,

@@ -11,8 +11,8 @@ from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.edge import MembershipChanged
 from shared.contract.ids import NO_ACCOUNT
+from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.model import Role
-from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import ChatVersion
 from shared.settings import Settings
 

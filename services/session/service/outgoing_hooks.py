@@ -12,7 +12,7 @@ from services.session.store.outgoing_hooks import NewHook
 from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.outgoing_hooks import (
+from shared.contract.hooks import (
     CreatedOutgoingHook,
     CreateOutgoingHook,
     DeleteOutgoingHook,

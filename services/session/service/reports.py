@@ -7,10 +7,10 @@ from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChatMessages, SessionDatabase
 from services.session.store import reports
 from shared.clock import now_ms
+from shared.contract.admin import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
 from shared.contract.body import requested_content
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Message
-from shared.contract.reports import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
 from shared.contract.routes import Ack
 from shared.settings import LimitsSettings
 from shared.telemetry import log

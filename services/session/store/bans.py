@@ -9,7 +9,7 @@ from services.session.store.sql import insert
 from services.session.tables import ban, silence
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.moderation import Ban, BanMember, SilenceMember
+from shared.contract.members import Ban, BanMember, SilenceMember
 from shared.settings import LimitsSettings
 
 

@@ -11,7 +11,7 @@ from services.session.store.sql import IS_MEMBER, is_managed_by_maker, role_of
 from services.session.tables import link, member
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, InvitationLinks, JoinByLink, ListLinks
+from shared.contract.members import CreateLink, DeleteLink, InvitationLink, InvitationLinks, JoinByLink, ListLinks
 from shared.settings import LimitsSettings
 
 _IS_MANAGED = is_managed_by_maker(link)

@@ -12,8 +12,8 @@ from services.session.store.sql import IS_MEMBER, later, lock_active, members_of
 from services.session.tables import chat, link, member
 from shared.contract.edge import MembershipAnswered
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.moderation import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.settings import LimitsSettings
 
 

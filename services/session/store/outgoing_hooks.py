@@ -13,8 +13,7 @@ from services.session.store.memberships import increment_version, lock_managed_g
 from services.session.store.sql import is_managed_by_maker, role_of
 from services.session.tables import outgoing_hook
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.outgoing_hooks import (
+from shared.contract.hooks import (
     CreateOutgoingHook,
     DeleteOutgoingHook,
     HookState,
@@ -23,6 +22,7 @@ from shared.contract.outgoing_hooks import (
     OutgoingHookView,
     ReplayOutgoingHook,
 )
+from shared.contract.ids import AccountId, ChatId
 from shared.settings import LimitsSettings
 
 _ROW = outgoing_hook.c

@@ -5,10 +5,10 @@ import sqlalchemy as sa
 from services.session.domain import check_report_count
 from services.session.store.sql import insert, require_active
 from services.session.tables import report
+from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Message
-from shared.contract.reports import OwnReport, Report, ReportMessage
 from shared.settings import LimitsSettings
 
 _FIELDS = [report.c[field] for field in Report.__struct_fields__]

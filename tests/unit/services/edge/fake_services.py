@@ -12,7 +12,7 @@ from shared.bus.client import Bus, pack
 from shared.bus.responder import Responder
 from shared.clock import now_ms
 from shared.contract import subjects
-from shared.contract.admin import NoticesOpened, OpenNotices
+from shared.contract.admin import NoticesOpened, OpenNotices, ReportMessage
 from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
@@ -62,7 +62,6 @@ from shared.contract.receipts import (
     ReceiptChats,
 )
 from shared.contract.recovery import Recover, Recovered
-from shared.contract.reports import ReportMessage
 from shared.contract.routes import Ack
 from shared.contract.session import (
     AccountView,

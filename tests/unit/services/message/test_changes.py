@@ -27,7 +27,7 @@ from shared.contract.message import (
     RecallText,
 )
 from shared.contract.model import Role, Text
-from shared.contract.reactions import FindReactors, Reactor, Reactors
+from shared.contract.receipts import FindReactors, Reactor, Reactors
 from shared.contract.resume import Resume
 from shared.contract.session import ChangeTimes
 from shared.database import Database

@@ -32,19 +32,28 @@ from shared.contract.contacts import AnswerFriendship, PendingNotice, RequestFri
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
 from shared.contract.errors import Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.invitations import CreateLink, DeleteLink, InvitationLink, JoinByLink, ListLinks
 from shared.contract.members import (
     AddMember,
     AddMembers,
     AnswerMembership,
+    Ban,
+    BanMember,
+    CreateLink,
+    DeleteLink,
+    DisbandChat,
     EndMembership,
+    InvitationLink,
+    JoinByLink,
+    ListBans,
+    ListLinks,
     ListMembers,
     MemberList,
     RequestMembership,
     SetRole,
+    SilenceMember,
+    UnbanMember,
 )
 from shared.contract.model import Chat, JoinPolicy, Profile, Role
-from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import ChatEntry, ChatList, CreateChat, EnsureProfile, GetMembership, Member, Membership
 from shared.database import Database
 from shared.settings import LimitsSettings

@@ -27,8 +27,8 @@ from services.session.domain import (
 )
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import SetChat
 from shared.contract.model import ChatKind, JoinPolicy, Role
-from shared.contract.moderation import SetChat
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
 from shared.settings import LimitsSettings
 

@@ -13,7 +13,7 @@ from shared import settings as given
 from shared.clock import now_ms
 from shared.contract.auth import Authenticated, DeleteAccount, DescribeVerification, IdentifierKind, Origin
 from shared.contract.errors import ErrorCode
-from shared.contract.exports import ExportLogins
+from shared.contract.made import ExportLogins
 from shared.contract.recovery import RequestRecovery
 from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth

@@ -23,8 +23,8 @@ from shared.contract.bots import CreateBot
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.events import MailRequested
-from shared.contract.exports import ExportLogins
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.made import ExportLogins
 from shared.contract.model import Scheme, Secret
 from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.routes import Ack

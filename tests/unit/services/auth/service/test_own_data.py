@@ -6,8 +6,8 @@ from shared import settings as given
 from shared.contract.admin import SearchTrail
 from shared.contract.auth import ListLogins
 from shared.contract.errors import ErrorCode
-from shared.contract.exports import ExportLogins
 from shared.contract.ids import AccountId
+from shared.contract.made import ExportLogins
 from tests.unit.services.auth.cluster import ELSEWHERE, EdgeProbe, rejection_code
 from tests.unit.services.auth.conftest import MakeCluster
 

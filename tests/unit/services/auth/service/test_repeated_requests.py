@@ -54,9 +54,8 @@ from shared.contract.bots import (
 from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import RequestError
 from shared.contract.events import MailRequested
-from shared.contract.exports import ExportLogins
 from shared.contract.ids import AccountId
-from shared.contract.made import EndMade
+from shared.contract.made import EndMade, ExportLogins
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 from shared.contract.routes import Route
 from shared.database import Database

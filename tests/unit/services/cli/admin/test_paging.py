@@ -10,7 +10,7 @@ from services.cli.admin import chats, export
 from services.cli.admin.bus_client import AdminClient, connected_client
 from shared.bus.client import Bus
 from shared.contract import subjects as on
-from shared.contract.admin import SearchTrail, UserView
+from shared.contract.admin import ListOwnReports, OwnReports, SearchTrail, UserView
 from shared.contract.auth import ListLogins, Logins, LoginView
 from shared.contract.body import pack_segments
 from shared.contract.bots import BotList, ListBots
@@ -19,7 +19,6 @@ from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.made import ListMade, Made, MadeHook
 from shared.contract.message import GetHeads, GetHistory, Heads, History
 from shared.contract.model import Chat, ChatKind, Emoji, JoinPolicy, Message, Profile, ProfileSummary, Role, Text
-from shared.contract.reports import ListOwnReports, OwnReports
 from shared.contract.session import (
     AccountView,
     ChatEntry,

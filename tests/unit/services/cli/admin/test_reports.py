@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
+from shared.contract.admin import CloseReport, ListReports, Report, ReportPage
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Emoji, Text
-from shared.contract.reports import CloseReport, ListReports, Report, ReportPage
 from shared.contract.routes import Ack
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail

@@ -8,7 +8,7 @@ from services.edge.handlers.accounts import AccountHandler
 from services.edge.handlers.avatars import AvatarFiles
 from services.edge.media.record import MediaUse
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.moderation import SetChat
+from shared.contract.members import SetChat
 from shared.contract.routes import Ack
 from shared.contract.session import CreateChat
 

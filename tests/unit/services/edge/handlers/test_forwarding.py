@@ -14,9 +14,8 @@ from services.edge.handlers.forwarding import Forwarder
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.members import AddMembers, EndMembership, ListMembers, MemberList, MemberRole
+from shared.contract.members import AddMembers, EndMembership, ListMembers, MemberList, MemberRole, SetChat
 from shared.contract.model import Role
-from shared.contract.moderation import SetChat
 from shared.contract.routes import Ack, Route
 from shared.contract.session import ChatVersion
 from shared.contract.subjects import FORWARDED

@@ -6,7 +6,7 @@ import pytest
 
 from shared.contract.errors import ErrorCode
 from shared.contract.hooks import CreateHook, DeleteHook, FindHook, FoundHook, ListHooks
-from shared.contract.invitations import CreateLink, JoinByLink, ListLinks
+from shared.contract.members import CreateLink, JoinByLink, ListLinks
 from shared.contract.routes import Ack
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, BusPeers, rejection
 

@@ -10,21 +10,29 @@ from shared.contract.contacts import ListRequests, PendingMembership
 from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, JoinedByLink, ListLinks
 from shared.contract.members import (
     AddMember,
     AddMembers,
     AnswerMembership,
+    BanMember,
+    CreateLink,
+    DeleteLink,
+    DisbandChat,
     EndMembership,
+    JoinByLink,
+    JoinedByLink,
+    ListLinks,
     ListMembers,
     MemberList,
     MemberRole,
     MembershipRequested,
     RequestMembership,
+    SetChat,
     SetRole,
+    SilenceMember,
+    UnbanMember,
 )
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.moderation import BanMember, DisbandChat, SetChat, SilenceMember, UnbanMember
 from shared.contract.session import ChatEntry, ChatVersion, EnsureProfile, GetChat, ListChats, RenameChat
 from shared.contract.subjects import notify
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, LOBBY, A, B, BusPeers, rejection

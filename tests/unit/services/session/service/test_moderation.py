@@ -7,9 +7,17 @@ from shared.contract.edge import ChatRenamed, MembershipChanged, Notify
 from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, ChatId
-from shared.contract.invitations import CreateLink
+from shared.contract.members import (
+    Ban,
+    BanMember,
+    CreateLink,
+    DisbandChat,
+    ListBans,
+    SetChat,
+    SilenceMember,
+    UnbanMember,
+)
 from shared.contract.model import Role
-from shared.contract.moderation import Ban, BanMember, DisbandChat, ListBans, SetChat, SilenceMember, UnbanMember
 from shared.contract.receipts import FindReceiptChats
 from shared.contract.session import ChangeTimes, GetChat, GetChats, Mute, MuteChat
 from shared.contract.subjects import notify

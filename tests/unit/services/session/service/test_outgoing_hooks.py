@@ -17,10 +17,7 @@ from shared.contract import subjects as on
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode
 from shared.contract.events import OutgoingHooksDue
-from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.members import EndMembership, SetRole
-from shared.contract.model import Message, Role, Text
-from shared.contract.outgoing_hooks import (
+from shared.contract.hooks import (
     CreatedOutgoingHook,
     CreateOutgoingHook,
     DeleteOutgoingHook,
@@ -29,6 +26,9 @@ from shared.contract.outgoing_hooks import (
     OutgoingHookView,
     ReplayOutgoingHook,
 )
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.members import EndMembership, SetRole
+from shared.contract.model import Message, Role, Text
 from shared.settings import LimitsSettings, OutgoingHookSettings, Settings
 from tests.support.hook_receiver import HookReceiver, Received
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer

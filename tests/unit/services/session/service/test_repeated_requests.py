@@ -13,17 +13,29 @@ from local.ports import free_port
 from services.session.adapters.edge_notifier import EdgeNotifier
 from services.session.tables import metadata
 from shared.contract import subjects
+from shared.contract.admin import ReportMessage
 from shared.contract.contacts import AnswerFriendship, EndFriendship, RequestFriendship, SetBlocked
 from shared.contract.errors import RequestError
-from shared.contract.hooks import CreateHook, DeleteHook
+from shared.contract.hooks import CreateHook, CreateOutgoingHook, DeleteHook, DeleteOutgoingHook, ReplayOutgoingHook
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink
-from shared.contract.members import AddMember, AddMembers, AnswerMembership, EndMembership, RequestMembership, SetRole
+from shared.contract.members import (
+    AddMember,
+    AddMembers,
+    AnswerMembership,
+    BanMember,
+    CreateLink,
+    DeleteLink,
+    DisbandChat,
+    EndMembership,
+    JoinByLink,
+    RequestMembership,
+    SetChat,
+    SetRole,
+    SilenceMember,
+    UnbanMember,
+)
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.moderation import BanMember, DisbandChat, SetChat, SilenceMember, UnbanMember
-from shared.contract.outgoing_hooks import CreateOutgoingHook, DeleteOutgoingHook, ReplayOutgoingHook
 from shared.contract.recovery import SetSecurity
-from shared.contract.reports import ReportMessage
 from shared.contract.session import CreateChat, MuteChat, OpenPrivateChat, RenameChat, SetProfile
 from shared.database import Database
 from shared.run_once import NONCE_USED

@@ -3,11 +3,11 @@
 import pytest
 
 from services.session.service import reports
+from shared.contract.admin import CloseReport, ListOwnReports, ListReports, ReportMessage
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message, Text
-from shared.contract.reports import CloseReport, ListOwnReports, ListReports, ReportMessage
 from shared.contract.routes import Ack
 from tests.unit.services.session.service_harness import ANN, BOB, BusPeers, rejection
 

@@ -7,7 +7,7 @@ import pytest
 from services.session.store.memberships import StartedJoin
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
-from shared.contract.invitations import InvitationLink
+from shared.contract.members import InvitationLink
 from shared.contract.model import JoinPolicy, Role
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection

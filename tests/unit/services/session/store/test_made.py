@@ -8,11 +8,10 @@ from services.session.store import hooks, made, outgoing_hooks
 from services.session.store.hooks import NewIncomingHook
 from services.session.store.outgoing_hooks import NewHook
 from shared.contract.bots import CreatedBot
-from shared.contract.hooks import CreateHook
+from shared.contract.hooks import CreateHook, CreateOutgoingHook
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import HookPage, ListAllHooks, Made, MadeHook, MadeLink
 from shared.contract.model import Role
-from shared.contract.outgoing_hooks import CreateOutgoingHook
 from tests.unit.services.session.store_harness import ANN, BOB, NOW, StoreHarness
 
 

@@ -8,9 +8,8 @@ from services.session.store import bans
 from services.session.store.memberships import StartedJoin
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.members import MemberRole
+from shared.contract.members import Ban, MemberRole
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.moderation import Ban
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 

@@ -8,9 +8,7 @@ import pytest
 from services.session.store import outgoing_hooks
 from services.session.store.outgoing_hooks import LeasedHook, NewHook
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Role
-from shared.contract.outgoing_hooks import (
+from shared.contract.hooks import (
     CreateOutgoingHook,
     DeleteOutgoingHook,
     HookState,
@@ -18,6 +16,8 @@ from shared.contract.outgoing_hooks import (
     OutgoingHookView,
     ReplayOutgoingHook,
 )
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Role
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, StoreHarness, rejection
 

@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 
 from services.session.store import account_removal, reports
+from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
-from shared.contract.reports import OwnReport, Report, ReportMessage
 from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, StoreHarness, rejection
 
