@@ -9,8 +9,18 @@ from services.edge.dashboard import DASHBOARD as EDGE
 from services.message.dashboard import DASHBOARD as MESSAGE
 from services.session.dashboard import DASHBOARD as SESSION
 from shared.dashboard import panels
-from shared.dashboard.panels import Dashboard, Panel, PanelGroup, Unit
-from shared.dashboard.presets import DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
+from shared.dashboard.panels import (
+    DATABASE,
+    EVENTS,
+    PRESENCE,
+    PROCESS,
+    REQUESTS,
+    REQUESTS_SENT,
+    Dashboard,
+    Panel,
+    PanelGroup,
+    Unit,
+)
 
 JOBS = ("auth", "edge", "message", "session")
 _STORES = ("auth", "message", "session")

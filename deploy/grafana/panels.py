@@ -9,9 +9,9 @@ from services.edge.metrics import EdgeMetrics
 from services.message.metrics import MessageMetrics
 from services.session.metrics import SessionMetrics
 from shared.bus.client import Bus
-from shared.dashboard.event_loop import EventLoopMetrics
 from shared.dashboard.panels import Panel, PanelKind, Unit
-from shared.readiness import Readiness
+from shared.dashboard.sampler import EventLoopMetrics
+from shared.ops import Readiness
 from shared.settings import NatsSettings
 
 _SHOWN = {

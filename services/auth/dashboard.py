@@ -1,7 +1,18 @@
 """Auth's dashboard."""
 
-from shared.dashboard.panels import Dashboard, PanelGroup, count, gauge, percentiles, rate
-from shared.dashboard.presets import DATABASE, EVENTS, PROCESS, REQUESTS, REQUESTS_SENT
+from shared.dashboard.panels import (
+    DATABASE,
+    EVENTS,
+    PROCESS,
+    REQUESTS,
+    REQUESTS_SENT,
+    Dashboard,
+    PanelGroup,
+    count,
+    gauge,
+    percentiles,
+    rate,
+)
 
 DASHBOARD = Dashboard(
     "auth",

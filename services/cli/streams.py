@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError
 
 from local.nats import SETUP
 from shared.bus import nats_client
-from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
+from shared.bus.nats_client import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
 from shared.bus.streams import consumer_config, stream_configs
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from shared.contract.subjects import STREAM, durable, health, health_inbox

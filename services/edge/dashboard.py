@@ -1,7 +1,18 @@
 """The edge's dashboard."""
 
-from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, percentiles, rate, share
-from shared.dashboard.presets import PRESENCE, PROCESS, REQUESTS_SENT
+from shared.dashboard.panels import (
+    PRESENCE,
+    PROCESS,
+    REQUESTS_SENT,
+    Dashboard,
+    PanelGroup,
+    Unit,
+    count,
+    gauge,
+    percentiles,
+    rate,
+    share,
+)
 
 DASHBOARD = Dashboard(
     "edge",

@@ -1,7 +1,20 @@
 """The dashboard of message."""
 
-from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, mean, percentiles, rate
-from shared.dashboard.presets import DATABASE, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
+from shared.dashboard.panels import (
+    DATABASE,
+    PRESENCE,
+    PROCESS,
+    REQUESTS,
+    REQUESTS_SENT,
+    Dashboard,
+    PanelGroup,
+    Unit,
+    count,
+    gauge,
+    mean,
+    percentiles,
+    rate,
+)
 
 DASHBOARD = Dashboard(
     "message",

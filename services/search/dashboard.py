@@ -1,7 +1,17 @@
 """The dashboard of search."""
 
-from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, percentiles, rate
-from shared.dashboard.presets import PROCESS, REQUESTS, REQUESTS_SENT
+from shared.dashboard.panels import (
+    PROCESS,
+    REQUESTS,
+    REQUESTS_SENT,
+    Dashboard,
+    PanelGroup,
+    Unit,
+    count,
+    gauge,
+    percentiles,
+    rate,
+)
 
 DASHBOARD = Dashboard(
     "search",

@@ -37,10 +37,9 @@ from shared.bus.neighbours import Neighbours
 from shared.contract.subjects import PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
-from shared.ops import OpsServer
+from shared.ops import Check, OpsServer
 from shared.presence.store import Presence
 from shared.process import cancel_on, tracing
-from shared.readiness import Check
 from shared.redis_server import require_kind
 from shared.settings import Settings
 from shared.tasks import Tasks, run_beside

@@ -1,7 +1,17 @@
 """Session's dashboard."""
 
-from shared.dashboard.panels import Dashboard, PanelGroup, gauge, rate
-from shared.dashboard.presets import DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
+from shared.dashboard.panels import (
+    DATABASE,
+    EVENTS,
+    PRESENCE,
+    PROCESS,
+    REQUESTS,
+    REQUESTS_SENT,
+    Dashboard,
+    PanelGroup,
+    gauge,
+    rate,
+)
 
 DASHBOARD = Dashboard(
     "session",

@@ -12,27 +12,25 @@ import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker, publish_dead_letter
 from shared.bus.failures import REPLY_TOO_LARGE
 from shared.bus.node_identity import NodeIdentity
-from shared.bus.request_metrics import served_seconds
-from shared.bus.request_queue import QueueLimits, RequestQueue
+from shared.bus.request_queue import QueueLimits, Reply, RequestQueue
 from shared.bus.request_sender import RequestSender, current_traceparent
-from shared.bus.requester_clocks import RequesterClocks, is_late
-from shared.bus.responder import Responder
+from shared.bus.requester_clocks import RequesterClocks, is_late, to_wall_clock
 from shared.bus.streams import EventStreams, ignore_probe
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.routes import Route
 from shared.contract.subjects import STREAM, Topic, health_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
-from shared.telemetry import log
+from shared.telemetry import LATENCY_BUCKETS, log
 
 if TYPE_CHECKING:
-    from shared.tracing import Tracer
+    from shared.tracing import Span, Tracer
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -50,6 +48,38 @@ class WorkerFailed(Exception):
 
 def pack(value: object) -> bytes:
     return _pack(value)
+
+
+class Responder:
+    """Replies to one request of `serve_deferred`."""
+
+    __slots__ = ("_clock_difference_ms", "_message", "_reply", "span")
+
+    def __init__(self, reply: Reply, message: Msg, clock_difference_ms: float) -> None:
+        self._reply = reply
+        self._message = message
+        self._clock_difference_ms = clock_difference_ms
+        self.span: Span | None = None
+        """From receipt to reply."""
+
+    @property
+    def cause(self) -> str:
+        """The traceparent of the request's span; empty when the span is not recorded."""
+        return self.span.traceparent if self.span is not None else ""
+
+    def to_wall_clock(self, requester_ms: int) -> int:
+        """The same moment, given in steady milliseconds of the requester, on our wall clock."""
+        return to_wall_clock(requester_ms, self._clock_difference_ms)
+
+    async def reply(self, reply: object) -> None:
+        await self._reply(self._message, b"+" + _pack(reply))
+        if self.span is not None:
+            self.span.end()
+
+    async def reply_error(self, failure: Failure) -> None:
+        await self._reply(self._message, b"-" + _pack(failure))
+        if self.span is not None:
+            self.span.end(failure.code.value)
 
 
 class Bus:
@@ -71,7 +101,10 @@ class Bus:
         self._work = Tasks()
         self._worker_failed = asyncio.Event()
         self._drained = False
-        self._served = served_seconds(registry)
+        self._served = Histogram(
+            "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"],
+            buckets=LATENCY_BUCKETS, registry=registry,
+        )  # fmt: skip
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
         self._clocks = RequesterClocks()

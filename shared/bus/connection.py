@@ -14,9 +14,8 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from prometheus_client import Counter
 
-from shared.bus.nats_client import NatsClient, Receive
+from shared.bus.nats_client import NatsClient, Receive, UnfitServer, require_payload
 from shared.bus.node_identity import NodeIdentity
-from shared.bus.server_needs import UnfitServer, require_payload
 from shared.contract.permissions import NODE_USER, node_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks

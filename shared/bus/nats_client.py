@@ -15,6 +15,7 @@ from nats.aio.transport import TcpTransport, Transport
 from nats.js.api import Header
 
 from shared.bus.node_identity import NodeIdentity
+from shared.errors import StartupError
 from shared.settings import NatsSettings
 from shared.tls import nats_context
 
@@ -198,3 +199,28 @@ async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **op
         **options,
     )
     return client
+
+
+PAYLOAD_BYTES = 1_000_000
+"""Of nats-server's own default, 1 MB. Requests and replies of half of it are usual."""
+
+NO_JETSTREAM = "NATS runs without JetStream: start nats-server with -js, or with `jetstream {}` in its configuration"
+
+
+class UnfitServer(StartupError):
+    """The message says what to change at the server."""
+
+
+def require_payload(client: Client) -> None:
+    """Raises UnfitServer."""
+    offered: int = client._server_info["max_payload"]  # the client's own leaves room for headers
+    if offered < PAYLOAD_BYTES:
+        raise UnfitServer(
+            f"max_payload of NATS is {offered} bytes, and messages need {PAYLOAD_BYTES}: "
+            "set max_payload to 1MB in the configuration of nats-server (nats.url)"
+        )
+
+
+def lacks_jetstream(client: Client) -> bool:
+    """Of a server that has just failed to use it: in a cluster, another one may have it."""
+    return not client._server_info.get("jetstream", False)

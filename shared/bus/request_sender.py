@@ -2,23 +2,20 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import nats.errors
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.failures import NoResponders, TooLarge, Unavailable
-from shared.bus.patience import Patience, attempt, longer
-from shared.bus.reply_decoder import ReplyDecoder
-from shared.bus.request_metrics import SentRequestMetrics
 from shared.bus.request_queue import NONCE_HEADER
 from shared.bus.requester_clocks import deadline_headers
 from shared.clock import steady_ms
-from shared.contract.errors import RequestError
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.routes import Route
-from shared.telemetry import log, new_trace, trace, traceparent
+from shared.telemetry import LATENCY_BUCKETS, log, new_trace, trace, traceparent
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -129,3 +126,91 @@ class RequestSender:
                 _log.warning("request not sent", subject=subject, error=repr(error))
                 break
         raise Unavailable(subject)
+
+
+_decode_failure = msgspec.msgpack.Decoder(Failure).decode
+
+
+class ReplyDecoder:
+    """Keeps a decoder for each type of reply."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
+
+    def decode(self, route: Route[Any, R], data: bytes) -> R:
+        """Raises RequestError."""
+        body = memoryview(data)[1:]
+        if data[:1] == b"-":
+            raise RequestError.from_failure(_decode_failure(body))
+        decoder = self._decoders.get(route.reply)
+        if decoder is None:
+            decoder = self._decoders[route.reply] = msgspec.msgpack.Decoder(route.reply)
+        answer: R = decoder.decode(body)
+        return answer
+
+
+LEAST_SECONDS = 0.5
+"""Far more than a reply takes, unless there is a queue."""
+MOST_SECONDS = 2.0
+_TIMES_SLOWER = 3.0
+"""A reply may take so many times as long as the average of recent ones."""
+_WEIGHT = 1 / 8
+"""Of the newest reply. One that a frozen process sends when it wakes shows nothing of the others."""
+_GROWTH = 1.5
+
+
+class Patience:
+    """How long an attempt of an idempotent request waits before the request is repeated; pure. A frozen replica stays
+    in its queue group for seconds, and gets its share of the requests. A repeated one most likely goes to another
+    replica. A service that is slow is given more time, so that it is not asked everything twice."""
+
+    def __init__(self) -> None:
+        self._average: dict[str, float] = {}
+        """Seconds of recent replies, by subject."""
+
+    def first(self, subject: str) -> float:
+        """Seconds of the first attempt."""
+        return min(max(LEAST_SECONDS, _TIMES_SLOWER * self._average.get(subject, 0.0)), MOST_SECONDS)
+
+    def replied(self, subject: str, seconds: float) -> None:
+        """A reply came so long after its attempt began."""
+        average = self._average.get(subject, 0.0)
+        self._average[subject] = average + _WEIGHT * (seconds - average)
+
+
+def attempt(usual: float, left: float) -> float:
+    """Seconds of an attempt of a request that has so many left. The last attempt has them all."""
+    return usual if left >= 2 * usual else left
+
+
+def longer(seconds: float) -> float:
+    """Seconds of the attempt after one that had no reply."""
+    return min(_GROWTH * seconds, MOST_SECONDS)
+
+
+class SentRequestMetrics:
+    """Times and results of requests, and whether the last one to each service was answered."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "dragoman_bus_ask_seconds",
+            "Time until a request was answered",
+            ["subject", "outcome"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._available = Gauge(
+            "dragoman_service_available",
+            "Whether the last request to a service was answered (1) or the service was unavailable (0)",
+            ["service"],
+            registry=registry,
+        )
+        self._known: dict[str, bool] = {}
+
+    def observe(self, label: str, result: str, seconds: float) -> None:
+        """`label`: the route's, which begins with the name of its service; `result`: `ok` or an error code."""
+        self._seconds.labels(label, result).observe(seconds)
+        service, available = label.partition(".")[0], result != ErrorCode.UNAVAILABLE.value
+        if self._known.get(service) != available:
+            self._known[service] = available
+            self._available.labels(service).set(available)

@@ -15,7 +15,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
-from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream
+from shared.bus.nats_client import NO_JETSTREAM, UnfitServer, lacks_jetstream
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from shared.contract.subjects import (
     DEAD_LETTER_SUBJECTS,

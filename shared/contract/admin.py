@@ -1,5 +1,5 @@
-"""Requests of an operator to auth and session, which log each one with the account concerned; reports of messages to the
-operator. Times are Unix milliseconds."""
+"""Requests of an operator to auth and session, which log each one with the account concerned; reports of messages
+to the operator. Times are Unix milliseconds."""
 
 import msgspec
 

@@ -1,5 +1,5 @@
-"""Requests to session: incoming webhooks, by which programs without an account post to a group, and outgoing ones, which
-post the messages of a group to an address outside."""
+"""Requests to session: incoming webhooks, by which programs without an account post to a group, and outgoing ones,
+which post the messages of a group to an address outside."""
 
 from enum import StrEnum
 

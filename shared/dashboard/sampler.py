@@ -1,8 +1,10 @@
-"""Computes a panel's numbers from two samples of a registry; pure."""
+"""Computes a panel's numbers from two samples of a registry, pure; measures the event loop."""
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Gauge, Histogram, Metric
 from prometheus_client.samples import Sample
 
 from shared.dashboard.panels import Panel, PanelKind
@@ -79,3 +81,27 @@ def _by(samples: Iterable[Sample], name: str, label: str) -> dict[str, float]:
 
 def _total(samples: Iterable[Sample], name: str) -> float:
     return sum(sample.value for sample in samples if sample.name == name)
+
+
+_EVERY_SECONDS = 0.1
+_COUNT_EVERY = 10
+"""Tasks are counted each second: that takes time in proportion to their number."""
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class EventLoopMetrics:
+    """The lag of the event loop, by which all work of the process is delayed at least, and its tasks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "dragoman_loop_lag_seconds", "How late the event loop was", buckets=_SECONDS, registry=registry
+        )
+        self._tasks = Gauge("dragoman_loop_tasks", "Unfinished tasks of the event loop", registry=registry)
+
+    async def watch(self) -> None:
+        while True:
+            self._tasks.set(len(asyncio.all_tasks()))
+            for _ in range(_COUNT_EVERY):
+                due = time.monotonic() + _EVERY_SECONDS
+                await asyncio.sleep(_EVERY_SECONDS)
+                self._seconds.observe(max(0.0, time.monotonic() - due))

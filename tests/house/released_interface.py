@@ -23,9 +23,9 @@ from services.session.metrics import SessionMetrics
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
-from shared.dashboard.event_loop import EventLoopMetrics
+from shared.dashboard.sampler import EventLoopMetrics
+from shared.ops import Readiness
 from shared.presence.store import Presence
-from shared.readiness import Readiness
 from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.vectors import path_of
 

@@ -14,8 +14,8 @@ from local.settings_table import without_password
 from services.cli.doctor import remedies
 from services.cli.doctor.finding import Finding, failed, ok, unknown
 from shared.bus import nats_client
+from shared.bus.nats_client import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
 from shared.bus.node_identity import new_identity
-from shared.bus.server_needs import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
 from shared.contract.permissions import BUS_USERS, NODE_USER, node_inbox
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable, health, health_inbox
 from shared.settings import NatsSettings

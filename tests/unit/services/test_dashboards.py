@@ -15,11 +15,11 @@ from services.message import metrics as message_metrics
 from services.session import dashboard as session
 from services.session import metrics as session_metrics
 from shared.bus.client import Bus
-from shared.dashboard.event_loop import EventLoopMetrics
 from shared.dashboard.panels import Dashboard, PanelKind
+from shared.dashboard.sampler import EventLoopMetrics
 from shared.database import Database
+from shared.ops import Readiness
 from shared.presence.store import Presence
-from shared.readiness import Readiness
 from shared.settings import NatsSettings, RedisSettings
 from shared.telemetry import new_registry
 

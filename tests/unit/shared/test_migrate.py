@@ -7,10 +7,9 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from shared import migrate, schema_release
+from shared import migrate
 from shared.database import make_engine
-from shared.migrate import NotMigrated, require_current, upgrade
-from shared.schema_release import TooOld
+from shared.migrate import NotMigrated, TooOld, require_current, upgrade
 from shared.settings import DatabaseSettings, Settings
 from tests.support.servers import PostgresServer
 from tests.support.waiting import WAIT_SECONDS
@@ -197,14 +196,14 @@ def test_a_version_that_is_too_old_neither_starts_nor_migrates(
     """Version 0.3 has migrated the database, on which 0.2 works."""
     (versions / "0001_notes.py").write_text(_FIRST)
     (versions / "0002_text.py").write_text(_SECOND)
-    monkeypatch.setattr(schema_release, "OLDEST", "0.2")
-    monkeypatch.setattr(schema_release, "own_release", lambda: "0.3")
+    monkeypatch.setattr(migrate, "OLDEST", "0.2")
+    monkeypatch.setattr(migrate, "own_release", lambda: "0.3")
     upgrade("notes", database_url)
     (versions / "0002_text.py").unlink()
-    monkeypatch.setattr(schema_release, "own_release", lambda: "0.2")
+    monkeypatch.setattr(migrate, "own_release", lambda: "0.2")
     check("notes", database_url)
     upgrade("notes", database_url)
-    monkeypatch.setattr(schema_release, "own_release", lambda: "0.1")
+    monkeypatch.setattr(migrate, "own_release", lambda: "0.1")
     for work in (check, upgrade):
         with pytest.raises(TooOld, match=r"of notes is of version 0.3, on which 0.2 and later work, and this is 0.1"):
             work("notes", database_url)
@@ -234,7 +233,7 @@ def test_a_database_before_the_first_revision_is_rejected_with_the_commit_that_u
 
 def test_the_oldest_version_that_works_is_the_one_before() -> None:
     """A release that breaks this rule must say so in CHANGELOG.md."""
-    ours, oldest = (tuple(map(int, one.split("."))) for one in (schema_release.own_release(), schema_release.OLDEST))
+    ours, oldest = (tuple(map(int, one.split("."))) for one in (migrate.own_release(), migrate.OLDEST))
     assert oldest[0] <= ours[0]
     assert oldest[0] < ours[0] or ours[1] - oldest[1] in (0, 1)
 

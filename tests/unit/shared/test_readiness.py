@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from shared import readiness
-from shared.readiness import Readiness
+from shared import ops
+from shared.ops import Readiness
 from tests.support.waiting import WAIT_SECONDS
 
 
@@ -52,7 +52,7 @@ async def test_a_result_is_shared_and_valid_for_a_moment(monkeypatch: pytest.Mon
         assert await probed.failures() == {}
         assert (database.checks, redis.checks) == (1, 0)
         assert metric(registry, "database") == 1
-        await asyncio.sleep(readiness._VALID_SECONDS)
+        await asyncio.sleep(ops._VALID_SECONDS)
         assert await probed.failures() == {"database": "ConnectionError: disk full"}
         assert metric(registry, "database") == 0
         database.error = ""
@@ -60,7 +60,7 @@ async def test_a_result_is_shared_and_valid_for_a_moment(monkeypatch: pytest.Mon
 
 
 async def test_a_hanging_check_is_neither_awaited_nor_cancelled_nor_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(ops, "_CHECK_SECONDS", 0.05)
     registry, database, redis = CollectorRegistry(), FakeDependency(), FakeDependency()
     database.gate.clear()
     async with probing(registry, database, redis) as probed:
@@ -76,8 +76,8 @@ async def test_a_hanging_check_is_neither_awaited_nor_cancelled_nor_repeated(mon
 
 
 async def test_a_check_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "_CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(readiness, "_ABANDONED_SECONDS", 0.01)
+    monkeypatch.setattr(ops, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(ops, "_ABANDONED_SECONDS", 0.01)
     database = FakeDependency()
     database.gate.clear()
     async with probing(CollectorRegistry(), database, FakeDependency()) as probed:

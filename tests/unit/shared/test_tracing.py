@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from local.ports import free_port
-from shared.bus.client import Bus
-from shared.bus.responder import Responder
+from shared.bus.client import Bus, Responder
 from shared.contract import subjects as on
 from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.errors import ErrorCode, RequestError

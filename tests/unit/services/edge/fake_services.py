@@ -8,8 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from shared.bus.client import Bus, pack
-from shared.bus.responder import Responder
+from shared.bus.client import Bus, Responder, pack
 from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.admin import NoticesOpened, OpenNotices, ReportMessage

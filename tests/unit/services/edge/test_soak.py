@@ -209,7 +209,7 @@ def check_posts(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_soak(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setattr("shared.bus.patience.MOST_SECONDS", 0.4)
+    monkeypatch.setattr("shared.bus.request_sender.MOST_SECONDS", 0.4)
     monkeypatch.setattr("services.edge.upstream.attempt._OUTAGE_SECONDS", 60.0)  # a machine that stalls is no outage
     chance = random.Random(seed)
     for chat, members in CHATS.items():

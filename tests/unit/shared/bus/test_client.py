@@ -17,11 +17,10 @@ from structlog.testing import capture_logs
 
 from local.ports import free_port
 from services.cli.doctor.machine import python
-from shared.bus import connection, patience, request_sender
-from shared.bus.client import Bus, pack
+from shared.bus import connection, request_sender
+from shared.bus.client import Bus, Responder, pack
 from shared.bus.failures import Unavailable
 from shared.bus.nats_client import NatsClient
-from shared.bus.responder import Responder
 from shared.contract import subjects as on
 from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -235,8 +234,8 @@ def held(free: asyncio.Event, begun: list[int]) -> Callable[[ListRevocations], A
 async def test_an_attempt_is_repeated_as_soon_as_its_connection_ends(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LEAST_SECONDS", 1000.0)
-    monkeypatch.setattr(patience, "MOST_SECONDS", 1000.0)
+    monkeypatch.setattr(request_sender, "LEAST_SECONDS", 1000.0)
+    monkeypatch.setattr(request_sender, "MOST_SECONDS", 1000.0)
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
     auth.serve(ListRevocations.route, held(free, begun))
@@ -287,7 +286,7 @@ async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsS
 async def test_an_attempt_that_nobody_waits_for_is_not_begun(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(request_sender, "MOST_SECONDS", 0.2)
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
     auth.serve(ListRevocations.route, held(free, begun), concurrency=1)
@@ -342,7 +341,7 @@ async def test_slow_replies_give_later_attempts_more_time(
     monkeypatch.setattr(edge._broker, "request", slow_reply)
     for _ in range(40):
         await edge.request(ListRevocations.route, ListRevocations(), retry=True)
-    assert attempts[0] == patience.LEAST_SECONDS
+    assert attempts[0] == request_sender.LEAST_SECONDS
     assert attempts[-1] == pytest.approx(1.2, rel=0.01)
 
 
@@ -358,7 +357,7 @@ async def test_a_silent_replica_does_not_hold_up_an_idempotent_request(nats_serv
             number, began = number + 1, asyncio.get_running_loop().time()
             reply = await edge.request(ListRevocations.route, ListRevocations(number), seconds=WAIT_SECONDS, retry=True)
             assert reply.last == number + 1
-        assert asyncio.get_running_loop().time() - began >= patience.LEAST_SECONDS
+        assert asyncio.get_running_loop().time() - began >= request_sender.LEAST_SECONDS
         never.set()
 
 

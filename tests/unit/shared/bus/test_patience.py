@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.bus.patience import LEAST_SECONDS, MOST_SECONDS, Patience, longer
+from shared.bus.request_sender import LEAST_SECONDS, MOST_SECONDS, Patience, longer
 
 
 def test_a_service_that_is_quick_or_unknown_gets_the_least_time() -> None:

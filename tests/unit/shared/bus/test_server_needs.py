@@ -15,8 +15,7 @@ from dragoman.main import main
 from local.installation import Server
 from services.cli.doctor import broker
 from shared.bus.client import Bus
-from shared.bus.nats_client import connect
-from shared.bus.server_needs import PAYLOAD_BYTES, UnfitServer
+from shared.bus.nats_client import PAYLOAD_BYTES, UnfitServer, connect
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, PostMessages, PostResults

@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
-from shared.bus.server_needs import UnfitServer
+from shared.bus.nats_client import UnfitServer
 from shared.bus.streams import MissingConsumer
 from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted, MailRequested

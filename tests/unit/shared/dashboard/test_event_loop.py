@@ -5,7 +5,7 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from shared.dashboard.event_loop import EventLoopMetrics
+from shared.dashboard.sampler import EventLoopMetrics
 from shared.tasks import Tasks
 from tests.support.waiting import WAIT_SECONDS
 

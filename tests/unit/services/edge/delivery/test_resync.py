@@ -131,7 +131,7 @@ async def test_new_messages_during_a_resync_come_once(cluster: EdgeCluster) -> N
 
 
 async def test_a_resync_waits_for_an_unreachable_service(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.bus.patience.MOST_SECONDS", 0.2)
+    monkeypatch.setattr("shared.bus.request_sender.MOST_SECONDS", 0.2)
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await log_in(cluster, 1)

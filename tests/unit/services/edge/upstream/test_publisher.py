@@ -14,8 +14,7 @@ from services.edge.upstream import attempt, publisher
 from services.edge.upstream.attempt import UNCONFIRMED
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, MessagePublisher, NotAcknowledged
-from shared.bus.client import Bus
-from shared.bus.responder import Responder
+from shared.bus.client import Bus, Responder
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults

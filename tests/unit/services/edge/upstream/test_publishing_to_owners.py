@@ -7,8 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.upstream import attempt, publisher
-from shared.bus.client import Bus
-from shared.bus.responder import Responder
+from shared.bus.client import Bus, Responder
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import ChatId, MessageId, Nonce
