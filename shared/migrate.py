@@ -212,8 +212,8 @@ def _prepare_postgresql(connection: sa.Connection, service: str) -> None:
     connection.commit()
 
 
-# A version works on a database of the next one, and of no later one: what it reads may be gone there. A revision that it
-# does not know tells nothing about that, so each database says it, in a table beside Alembic's.
+# A version works on a database of the next one, and of no later one: what it reads may be gone there. A revision that
+# it does not know tells nothing about that, so each database says it, in a table beside Alembic's.
 OLDEST = "0.1"
 """The oldest release that works on a database of this one: the one before, to be changed with each release."""
 
