@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shared.tracing import Tracer
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 SqliteParameters = Sequence[Any] | Mapping[str, Any]
 
 _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
@@ -97,22 +98,26 @@ class Database:
         if self.is_sqlite:
             self._log_mover = LogMover(self.url.database or "", self._connect_detached)
 
-    async def read(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+    async def read(self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False) -> T:
         """Runs `work` in a read-only transaction on one snapshot. `brief` as in `write`."""
+        step = _with_arguments(work, args)
         with self._numbers.running("read"):
             if brief and self.is_sqlite and self._reading.is_quicker:
                 with suppress(_Locked):
-                    return self._run_inline(self._reading, work)
+                    return self._run_inline(self._reading, step)
             return await asyncio.get_running_loop().run_in_executor(
-                self._readers, copy_context().run, self._read, work, brief
+                self._readers, copy_context().run, self._read, step, brief
             )
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
+    async def write(
+        self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False, background: bool = False
+    ) -> T:
         """Runs `work` in a transaction that is durably committed on return. A usually `brief` transaction may run
         inline on the event loop, and again on a thread if the database is locked. `background`: in SQLite, any other
         transaction waits for at most one of these."""
         with self._unfinished.tracked(DatabaseUnavailable):
-            return await self._write_in_turn(work, brief=brief, background=background)
+            step = _with_arguments(work, args)
+            return await self._write_in_turn(step, brief=brief, background=background)
 
     async def _write_in_turn(
         self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False
@@ -369,6 +374,10 @@ def _translated(connection: sa.Connection, statement: str, error: sqlite3.Error)
     return sa.exc.DBAPIError.instance(
         statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
     )
+
+
+def _with_arguments(work: Callable[[sa.Connection, *Ts], T], args: tuple[*Ts]) -> Callable[[sa.Connection], T]:
+    return lambda connection: work(connection, *args)
 
 
 def _transact(connection: sa.Connection, work: Callable[[sa.Connection], T]) -> T:

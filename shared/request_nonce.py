@@ -4,9 +4,10 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from shared.contract.errors import RequestError
+from shared.transactions import Transactions
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,12 +23,9 @@ def new_nonce() -> str:
     return secrets.token_hex(32)
 
 
-class Reader(Protocol):
-    async def read(self, work: Callable[[Any], T]) -> T:
-        """Runs a step as one transaction."""
-
-
-async def stored_or(database: Reader, find: Callable[[Any], T | None], carry_out: Callable[[], Awaitable[R]]) -> T | R:
+async def stored_or(
+    database: Transactions, find: Callable[[Any], T | None], carry_out: Callable[[], Awaitable[R]]
+) -> T | R:
     """What `find` (see shared.run_once.stored) reads, else what `carry_out` returns: a repetition is not checked
     against limits, secrets and names, which its first attempt has used. An attempt that another one overtakes is
     rejected for what that one has done: then it returns that one's result."""

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.request_nonce import request_content, request_nonce
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 KEPT_MS = 10 * 60_000
 """Clients may repeat their commands for so long; the edges, for seconds."""
@@ -30,15 +31,30 @@ class _Attempt(NamedTuple):
 
 
 def once(
-    table: sa.Table, step: Callable[[sa.Connection], T], kinds: tuple[Any, ...], part: str = ""
-) -> Callable[[sa.Connection], T]:
+    table: sa.Table, step: Callable[[sa.Connection, *Ts], T], kinds: tuple[Any, ...], part: str = ""
+) -> Callable[[sa.Connection, *Ts], T]:
     """The step of the request that is handled now. It raises RequestError if another request has had this nonce.
     `table`: with the columns `nonce`, which is its key, `created` (Unix milliseconds) and `result`. `kinds`: the types
     that the result may have. Replicas of the version before read them: tests/unit/shared/test_stored_results.py has the
     rule. `part`: tells the steps of a request with several of them apart."""
     if not request_nonce.get():
         return step
-    return partial(_run, table=table, step=step, kinds=kinds, attempt=_attempt(part))
+    attempt = _attempt(part)
+
+    def run(connection: sa.Connection, *args: *Ts) -> T:
+        """Claims the row first: another attempt that runs now waits for this one's end. A step that raises leaves no
+        row."""
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        claim = dialect.insert(table).values(nonce=attempt.key, created=now_ms(), result=b"").on_conflict_do_nothing()
+        if connection.execute(claim.returning(table.c.nonce)).one_or_none() is None:
+            first: T = _read(connection, table, kinds, attempt)
+            return first
+        result = step(connection, *args)
+        stored = _encode(result, kinds, attempt.content)
+        connection.execute(sa.update(table).where(table.c.nonce == attempt.key).values(result=stored))
+        return result
+
+    return run
 
 
 def stored(table: sa.Table, kinds: tuple[Any, ...], part: str = "") -> Callable[[sa.Connection], Any]:
@@ -49,26 +65,6 @@ def stored(table: sa.Table, kinds: tuple[Any, ...], part: str = "") -> Callable[
 
 def purge(connection: sa.Connection, table: sa.Table) -> None:
     connection.execute(sa.delete(table).where(table.c.created < now_ms() - KEPT_MS))
-
-
-def _run(
-    connection: sa.Connection,
-    table: sa.Table,
-    step: Callable[[sa.Connection], T],
-    kinds: tuple[Any, ...],
-    attempt: _Attempt,
-) -> T:
-    """The row is claimed first: another attempt that runs now waits for this one's end. A step that raises leaves no
-    row."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    claim = dialect.insert(table).values(nonce=attempt.key, created=now_ms(), result=b"").on_conflict_do_nothing()
-    if connection.execute(claim.returning(table.c.nonce)).one_or_none() is None:
-        first: T = _read(connection, table, kinds, attempt)
-        return first
-    result = step(connection)
-    stored = _encode(result, kinds, attempt.content)
-    connection.execute(sa.update(table).where(table.c.nonce == attempt.key).values(result=stored))
-    return result
 
 
 def _read(connection: sa.Connection, table: sa.Table, kinds: tuple[Any, ...], attempt: _Attempt) -> Any:

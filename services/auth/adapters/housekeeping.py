@@ -3,12 +3,10 @@ signing keys."""
 
 import asyncio
 import time
-from functools import partial
 
 from services.auth import domain
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.service.login_trail import LoginTrail
-from services.auth.service.ports import Transactions
 from services.auth.store import (
     bot_tokens,
     bots,
@@ -25,6 +23,7 @@ from shared.contract.errors import RequestError
 from shared.settings import AuthSettings
 from shared.telemetry import log
 from shared.tokens import LEEWAY_SECONDS
+from shared.transactions import Transactions
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 60.0
@@ -56,12 +55,12 @@ async def finish(failures: LoginTrail) -> None:
 async def purge_expired(database: Transactions, settings: AuthSettings) -> None:
     oldest_token = int(time.time() - settings.legacy_token_days * _DAY_SECONDS - 2 * LEEWAY_SECONDS)
     oldest_act = int((time.time() - settings.audit_days * _DAY_SECONDS) * 1000)
-    await database.write(partial(verifications.purge_expired, now=now_ms()))
-    await database.write(partial(recoveries.purge_expired, now=now_ms()))
-    await database.write(partial(logins.purge_expired, seconds=int(time.time())))
-    await database.write(partial(bots.repair, seconds=domain.void_before(time.time())))
-    await database.write(partial(bot_tokens.purge_expired, seconds=int(time.time())))
-    await database.write(partial(logins.purge_revoked, before_seconds=oldest_token))
-    await database.write(partial(revocations.purge, before_seconds=oldest_token))
-    await database.write(partial(trail.purge, before=oldest_act))
+    await database.write(verifications.purge_expired, now_ms())
+    await database.write(recoveries.purge_expired, now_ms())
+    await database.write(logins.purge_expired, int(time.time()))
+    await database.write(bots.repair, domain.void_before(time.time()))
+    await database.write(bot_tokens.purge_expired, int(time.time()))
+    await database.write(logins.purge_revoked, oldest_token)
+    await database.write(revocations.purge, oldest_token)
+    await database.write(trail.purge, oldest_act)
     await database.write(requests.purge)

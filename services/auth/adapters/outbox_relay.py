@@ -1,18 +1,17 @@
 """Publishes the outbox's events, in order, until the broker has confirmed them."""
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
 import nats.errors
 
 from services.auth.metrics import AuthMetrics
-from services.auth.service.ports import Transactions
 from services.auth.store import outbox
 from services.auth.store.outbox import OutboxEntry
 from shared.bus.client import Bus
 from shared.contract.errors import RequestError
 from shared.telemetry import log, trace
+from shared.transactions import Transactions
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -62,7 +61,7 @@ class OutboxRelay:
     async def _relay_batch(self) -> bool:
         """True: a whole batch was published, and there may be more."""
         try:
-            entries = await self._database.read(partial(outbox.oldest, limit=_BATCH))
+            entries = await self._database.read(outbox.oldest, _BATCH)
             await self._publish(entries)
         except (nats.errors.Error, RequestError, TimeoutError) as error:
             self._metrics.relay_failures.inc()
@@ -82,4 +81,4 @@ class OutboxRelay:
                 published.append(entry.id)
         finally:
             if published:
-                await self._database.write(partial(outbox.remove, entries=published))
+                await self._database.write(outbox.remove, published)

@@ -3,13 +3,12 @@ secret."""
 
 import time
 from dataclasses import dataclass
-from functools import partial
 
 from services.auth import domain, verifiers
 from services.auth.domain import Account
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.ports import EdgeNotifications, PasswordHashing, Transactions
+from services.auth.service.ports import EdgeNotifications, PasswordHashing
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.store import accounts, bots, duplicates, revocations, trail
@@ -34,6 +33,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.routes import Ack
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 _DETAIL_CHARACTERS = 1_000
@@ -74,15 +74,19 @@ class Administration:
         domain.check_actor(request.account)
         if request.disabled:
             seconds = domain.void_before(time.time())
-            disable = partial(accounts.disable, account=request.account, seconds=seconds)
-            step = trail.recorded(disable, Act("disable", request.account))
-            if (revocation := await self.database.write(once(step, *REVOKED))) is None:
+            if (
+                revocation := await self.database.write(
+                    once(trail.recorded(accounts.disable, Act("disable", request.account)), *REVOKED),
+                    request.account,
+                    seconds,
+                )
+            ) is None:
                 raise _not_found()
             await self.revocations.publish(revocation)
         else:
-            enable = partial(accounts.enable, account=request.account)
-            recorded = trail.recorded(enable, Act("enable", request.account))
-            if not await self.database.write(once(recorded, bool)):
+            if not await self.database.write(
+                once(trail.recorded(accounts.enable, Act("enable", request.account)), bool), request.account
+            ):
                 raise _not_found()
         _log_act("disable" if request.disabled else "enable", request.account)
         return Ack()
@@ -92,18 +96,18 @@ class Administration:
         nor require a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
-        if await self.database.read(partial(bots.is_bot, account=account.id)):
+        if await self.database.read(bots.is_bot, account.id):
             raise RequestError(ErrorCode.INVALID, "a bot has tokens and no password", "account")
         texts = verifiers.reset_verifier_texts(request.password, account.verifiers)
         hashes = await self.passwords.hash(list(texts.values()))
-        reset = partial(
-            accounts.reset_secrets,
-            account=account.id,
-            verifiers=dict(zip(texts, hashes, strict=True)),
-            seconds=domain.void_before(time.time()),
-        )
-        step = trail.recorded(reset, Act("reset password", account.id))
-        if (revocation := await self.database.write(once(step, *REVOKED))) is None:
+        if (
+            revocation := await self.database.write(
+                once(trail.recorded(accounts.reset_secrets, Act("reset password", account.id)), *REVOKED),
+                account.id,
+                dict(zip(texts, hashes, strict=True)),
+                domain.void_before(time.time()),
+            )
+        ) is None:
             raise _not_found()
         await self.revocations.publish(revocation)
         await self.limits.reset(account)
@@ -132,7 +136,7 @@ class Administration:
         return done
 
     async def set_maintenance(self, request: SetMaintenance) -> Ack:
-        await self.database.write(partial(revocations.set_maintenance, on=request.on))
+        await self.database.write(revocations.set_maintenance, request.on)
         await self._record("maintenance", detail="on" if request.on else "off", logged=False)
         await self.notifier.notify_all(MaintenanceSet(request.on))
         _log.info("operator acts", act="maintenance", by="admin", on=request.on)
@@ -140,7 +144,7 @@ class Administration:
 
     async def search_trail(self, request: SearchTrail) -> Trail:
         domain.check_number(request.account, "account")
-        return await self.database.read(partial(trail.search, request=request))
+        return await self.database.read(trail.search, request)
 
     async def record_act(self, request: RecordAct) -> Ack:
         """Of the operator, carried out elsewhere."""
@@ -151,15 +155,15 @@ class Administration:
         self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "", *, logged: bool = True
     ) -> None:
         domain.check_opaque(act, "act")
-        add = partial(trail.add, act=Act(act, account, detail=detail[:_DETAIL_CHARACTERS]))
-        await self.database.write(once(add, type(None), part="record"))
+        await self.database.write(
+            once(trail.add, type(None), part="record"), Act(act, account, detail=detail[:_DETAIL_CHARACTERS])
+        )
         if logged:
             _log_act(act, account)
 
     async def _find(self, kind: IdentifierKind, identifier: str) -> Account:
         domain.check_identifier(identifier)
-        step = partial(accounts.find, kind=kind, identifier=identifier)
-        account = (await self.database.read(step)).account
+        account = (await self.database.read(accounts.find, kind, identifier)).account
         if account is None:
             raise _not_found()
         return account

@@ -11,7 +11,7 @@ from services.auth import domain
 from services.auth.domain import IssuedToken
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.ports import BotTokenIssuer, EventOutbox, Transactions
+from services.auth.service.ports import BotTokenIssuer, EventOutbox
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, bots, trail
 from services.auth.store.bots import NewBot, NewBotToken, NewHookAccount
@@ -36,6 +36,7 @@ from shared.contract.made import EndMade
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
 from shared.settings import Settings
+from shared.transactions import Transactions
 
 
 class _Token(NamedTuple):
@@ -82,7 +83,7 @@ class Bots:
             most=self.settings.limits.bots_per_account,
             act=Act("create bot", by=self._by, address=request.origin.address),
         )
-        return await self.database.write(once(partial(bots.create, new=new), CreatedBot))
+        return await self.database.write(once(bots.create, CreatedBot), new)
 
     async def create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
         """Raises RequestError: `invalid`, `rate_limited`."""
@@ -96,12 +97,12 @@ class Bots:
     async def _create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
         await self.limits.hook(request.maker)
         new = NewHookAccount(str(uuid.uuid4()), request.name, request.signature, now_ms(), request.maker)
-        return await self.database.write(once(partial(bots.create_hook_account, new=new), CreatedBot))
+        return await self.database.write(once(bots.create_hook_account, CreatedBot), new)
 
     async def list(self, request: ListBots) -> BotList:
         domain.check_number(request.after, "after")
         owner, seconds = self._owner(request.actor), int(time.time())
-        return await self.database.read(partial(bots.list_bots, owner=owner, after=request.after, seconds=seconds))
+        return await self.database.read(bots.list_bots, owner, request.after, seconds)
 
     async def delete(self, request: DeleteBot) -> Ack:
         """Raises RequestError: `not_found`."""
@@ -111,7 +112,7 @@ class Bots:
         return Ack()
 
     async def _delete(self, bot: AccountId, owner: AccountId | None) -> Revocation | None:
-        await self.database.read(partial(bots.check_owner, bot=bot, owner=owner))
+        await self.database.read(bots.check_owner, bot, owner)
         return await self.deletion.carry_out(DeleteAccount(bot), self._by)
 
     async def create_token(self, request: CreateBotToken) -> CreatedBotToken:
@@ -124,8 +125,7 @@ class Bots:
 
     async def _create_token(self, request: CreateBotToken, owner: AccountId | None) -> _Token:
         began, longest = time.time(), self.settings.auth.bot_token_days
-        find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(request.bot))
-        found = await self.database.read(find)
+        found = await self.database.read(accounts.find, IdentifierKind.ID, str(request.bot))
         issued = max(began, found.account.tokens_from if found.account else 0)
         scopes = sorted(set(request.scopes))
         token = _Token(token_hex(16), issued, found.revision, min(request.days or longest, longest))
@@ -153,17 +153,25 @@ class Bots:
         owner = self._owner(request.actor)
         domain.check_number(request.bot, "account")
         domain.check_opaque(request.sid, "sid")
-        revoke = partial(bots.revoke_token, bot=request.bot, owner=owner, sid=request.sid)
-        step = trail.recorded(revoke, Act("delete bot token", request.bot, self._by))
-        await self.revocations.publish(await self.database.write(once(step, Revocation)))
+        await self.revocations.publish(
+            await self.database.write(
+                once(trail.recorded(bots.revoke_token, Act("delete bot token", request.bot, self._by)), Revocation),
+                request.bot,
+                owner,
+                request.sid,
+            )
+        )
         return Ack()
 
     async def end_tokens(self, request: EndMade) -> Ack:
         """Revokes the tokens of all bots of the account."""
         domain.check_actor(request.actor)
-        end = partial(bots.revoke_tokens, owner=request.actor)
-        step = trail.recorded(end, Act("delete bot tokens", request.actor, self._by))
-        for revocation in await self.database.write(once(step, list[Revocation])):
+        for revocation in await self.database.write(
+            once(
+                trail.recorded(bots.revoke_tokens, Act("delete bot tokens", request.actor, self._by)), list[Revocation]
+            ),
+            request.actor,
+        ):
             await self.revocations.publish(revocation)
         return Ack()
 

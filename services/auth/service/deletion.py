@@ -8,7 +8,7 @@ from typing import Any
 from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.own_secret import OwnSecret, wrong
-from services.auth.service.ports import EventOutbox, RemoteErasure, Transactions
+from services.auth.service.ports import EventOutbox, RemoteErasure
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
 from services.auth.store.requests import REVOKED, once, stored
@@ -18,6 +18,7 @@ from shared.contract.ids import AccountId
 from shared.contract.model import Scheme
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
+from shared.transactions import Transactions
 
 _PAGE = 1_000
 
@@ -43,9 +44,9 @@ class AccountDeletion:
         """As `delete`, whether it is a repetition or not. None: the account is deleted already."""
         held = await self._check_secret(request)
         seconds = domain.void_before(time.time())
-        erase = partial(_erase, account=request.actor, held=held, seconds=seconds)
-        step = trail.recorded(erase, Act("delete", request.actor, by))
-        revocation = await self.database.write(once(step, *REVOKED))
+        revocation = await self.database.write(
+            once(trail.recorded(_erase, Act("delete", request.actor, by)), *REVOKED), request.actor, held, seconds
+        )
         if revocation is None:
             return None
         self.outbox.wake()
@@ -62,8 +63,7 @@ class AccountDeletion:
 
     async def list_deleted(self, request: ListDeletedAccounts) -> DeletedAccounts:
         domain.check_number(request.after, "after")
-        page = partial(accounts.list_deleted, after=request.after, limit=_PAGE)
-        return DeletedAccounts(await self.database.read(page))
+        return DeletedAccounts(await self.database.read(accounts.list_deleted, request.after, _PAGE))
 
 
 def _erase(connection: Any, account: AccountId, held: tuple[Scheme, str] | None, seconds: int) -> Revocation | None:

@@ -1,15 +1,14 @@
 """Accounts found by their exact names, by other users; and which accounts may act, for other services."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from services.auth import domain
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.ports import Transactions
 from services.auth.store import accounts
 from shared.contract.auth import FindInactive, InactiveAccounts
 from shared.contract.contacts import AccountsLookedUp, LookUpAccounts
 from shared.contract.errors import ErrorCode, RequestError
+from shared.transactions import Transactions
 
 _ACCOUNTS = 1_000
 
@@ -25,7 +24,7 @@ class AccountDirectory:
         domain.check_actor(request.actor)
         domain.check_identifier(request.identifier)
         await self.limits.search(request.actor)
-        return AccountsLookedUp(await self.database.read(partial(accounts.look_up, identifier=request.identifier)))
+        return AccountsLookedUp(await self.database.read(accounts.look_up, request.identifier))
 
     async def find_inactive(self, request: FindInactive) -> InactiveAccounts:
         """Raises RequestError: `limit`, `invalid`, `unavailable`."""
@@ -33,5 +32,5 @@ class AccountDirectory:
             raise RequestError(ErrorCode.LIMIT, f"at most {_ACCOUNTS} at once", "accounts")
         for account in request.accounts:
             domain.check_number(account, "accounts")
-        active = await self.database.read(partial(accounts.active_among, wanted=request.accounts))
+        active = await self.database.read(accounts.active_among, request.accounts)
         return InactiveAccounts([account for account in request.accounts if account not in active])

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 from services.auth import domain, verifiers
@@ -10,13 +9,14 @@ from services.auth.domain import Account, LoginSubject, VerificationPurpose, Ver
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.mailed_links import MailedLinks
-from services.auth.service.ports import PasswordHashing, Transactions
+from services.auth.service.ports import PasswordHashing
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from services.auth.store import accounts
 from shared.contract.auth import Login, LoginReply, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme, Secret
+from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,7 @@ class PasswordLogin:
         `invalid`, `unavailable`."""
         domain.check_login(request)
         began = time.time()
-        step = partial(accounts.find, kind=request.kind, identifier=request.identifier)
-        found = await self.database.read(step)
+        found = await self.database.read(accounts.find, request.kind, request.identifier)
         subject = domain.login_subject(found.account, request.identifier)
         async with self.limits.login(subject, request.origin.address) as attempt:
             account = await self._authenticate(found.account, request.secret)
@@ -59,11 +58,9 @@ class PasswordLogin:
         scheme, verifier, text = held
         if self.passwords.is_outdated(verifier) and not self.passwords.is_busy:
             [renewed] = await self.passwords.hash([text])
-            change = partial(accounts.replace_verifier, account=account.id, scheme=scheme, old=verifier, new=renewed)
-            is_current = await self.database.write(change)
+            is_current = await self.database.write(accounts.replace_verifier, account.id, scheme, verifier, renewed)
         else:
-            check = partial(accounts.holds_verifier, account=account.id, scheme=scheme, verifier=verifier)
-            is_current = await self.database.read(check)
+            is_current = await self.database.read(accounts.holds_verifier, account.id, scheme, verifier)
         return account if is_current else None
 
     async def _required_verification(
@@ -76,7 +73,7 @@ class PasswordLogin:
         subject = VerificationSubject(VerificationPurpose.LOGIN, account.email, account.id)
         ticket = await self.verification.find_passed(subject, request)
         if ticket and await self.verification.consume(subject, ticket):
-            await self.database.write(partial(accounts.confirm_email, account=account.id))
+            await self.database.write(accounts.confirm_email, account.id)
             await self.limits.reset(account)
             return None
         return await self.verification.create_ticket(subject, request)

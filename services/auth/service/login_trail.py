@@ -2,11 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 
 from services.auth import domain
 from services.auth.domain import Account
-from services.auth.service.ports import Transactions
 from services.auth.store import trail
 from shared.addresses import network
 from shared.clock import now_ms
@@ -14,6 +12,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import RecordTokenLogins
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.routes import Ack
+from shared.transactions import Transactions
 
 _COUNTED = 10_000
 """Kinds, accounts and networks that are told apart between two flushes, which bounds the memory."""
@@ -41,7 +40,7 @@ class LoginTrail:
         """Writes the most frequent failures since the last time. Raises RequestError, and keeps them."""
         failures = Counter(self._failures)
         if failures:
-            await self.database.write(partial(trail.add_all, acts=domain.failure_entries(failures, _ENTRIES)))
+            await self.database.write(trail.add_all, domain.failure_entries(failures, _ENTRIES))
             self._failures.subtract(failures)
             for written in [one for one, count in self._failures.items() if count == 0]:
                 del self._failures[written]
@@ -50,5 +49,5 @@ class LoginTrail:
         """Idempotent within a day. Raises RequestError (`invalid`, `unavailable`)."""
         domain.check_token_logins(request)
         since = now_ms() - _DAY_MS
-        await self.database.write(partial(trail.add_token_logins, logins=request.logins, since=since))
+        await self.database.write(trail.add_token_logins, request.logins, since)
         return Ack()

@@ -10,7 +10,7 @@ from services.auth.domain import Account
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.new_passwords import NewPasswords
-from services.auth.service.ports import RecoveryTemplate, Transactions
+from services.auth.service.ports import RecoveryTemplate
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, recoveries, trail
 from services.auth.store.recoveries import NewTicket
@@ -23,6 +23,7 @@ from shared.contract.ids import NO_ACCOUNT
 from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
+from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,8 @@ class MailRecovery:
     async def _request(self, request: RequestRecovery) -> bool:
         """Whether a mail is sent."""
         await self.limits.mail(request.origin.address)
-        find = partial(accounts.find, kind=IdentifierKind.ANY, identifier=request.identifier)
-        account = (await self.database.read(find)).account
-        step = partial(recoveries.request_mail, ticket=self._new_ticket(account), now=now_ms())
-        return await self.database.write(once(step, bool))
+        account = (await self.database.read(accounts.find, IdentifierKind.ANY, request.identifier)).account
+        return await self.database.write(once(recoveries.request_mail, bool), self._new_ticket(account), now_ms())
 
     def _new_ticket(self, account: Account | None) -> NewTicket:
         """For nobody if the account may not be recovered by mail."""
@@ -83,9 +82,11 @@ class MailRecovery:
 
     async def _recover(self, request: RecoverByTicket) -> Revocation:
         digest = domain.digest(request.ticket)
-        number = await self.database.read(partial(recoveries.find, digest=digest, now=now_ms()))
-        find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(number))
-        if number is None or (account := (await self.database.read(find)).account) is None:
+        number = await self.database.read(recoveries.find, digest, now_ms())
+        if (
+            number is None
+            or (account := (await self.database.read(accounts.find, IdentifierKind.ID, str(number))).account) is None
+        ):
             self.trail.note_failure("failed recovery", None, request.origin.address)
             raise _rejected()
         revocation = await self._replace_secrets(account, digest, request)
@@ -94,16 +95,15 @@ class MailRecovery:
 
     async def _replace_secrets(self, account: Account, digest: str, request: RecoverByTicket) -> Revocation:
         verifiers = await self.new_passwords.verifiers(request.secret)
-        step = partial(
-            accounts.recover_by_ticket,
-            account=account.id,
-            digest=digest,
-            verifiers=verifiers,
-            seconds=domain.void_before(time.time()),
-            now=now_ms(),
-        )
         act = Act("recover", account.id, "user", request.origin.address, "by mail")
-        revocation = await self.database.write(once(trail.recorded(step, act), *REVOKED))
+        revocation = await self.database.write(
+            once(trail.recorded(accounts.recover_by_ticket, act), *REVOKED),
+            account.id,
+            digest,
+            verifiers,
+            domain.void_before(time.time()),
+            now_ms(),
+        )
         if revocation is None:
             self.trail.note_failure("failed recovery", account, request.origin.address)
             raise _rejected()

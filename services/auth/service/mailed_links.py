@@ -7,7 +7,7 @@ from secrets import token_hex
 from services.auth.domain import Account, check_opaque, check_origin, digest, may_be_offered_verification
 from services.auth.metrics import AuthMetrics
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.ports import EdgeNotifications, EventOutbox, Transactions, VerificationTemplate
+from services.auth.service.ports import EdgeNotifications, EventOutbox, VerificationTemplate
 from services.auth.store import verifications
 from services.auth.store.requests import once, stored
 from services.auth.store.verifications import LinkResult, OpenedLink, TooManyMails, VerificationMail
@@ -20,6 +20,7 @@ from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
 from shared.settings import Settings
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 _WEEK_MS = 7 * 86_400_000
@@ -70,16 +71,15 @@ class MailedLinks:
         await self._limits.mail(request.origin.address)
         code = token_hex(16)
         base_url = self._public_url or request.base_url
-        step = partial(
-            verifications.request_mail,
-            ticket=request.ticket,
-            origin=request.origin,
-            code=digest(code),
-            template=partial(self._template, link=f"{base_url}/verify/{request.ticket}.{code}"),
-            now=now_ms(),
-        )
         try:
-            return await self._database.write(once(step, bool))
+            return await self._database.write(
+                once(verifications.request_mail, bool),
+                request.ticket,
+                request.origin,
+                digest(code),
+                partial(self._template, link=f"{base_url}/verify/{request.ticket}.{code}"),
+                now_ms(),
+            )
         except TooManyMails as error:
             raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
 
@@ -98,18 +98,11 @@ class MailedLinks:
         def write_mail(mail: VerificationMail, ticket: str) -> MailRequested:
             return self._template(mail, f"{base_url}/verify/{ticket}.{code}")
 
-        step = partial(
-            verifications.offer_once,
-            account=account,
-            origin=request.origin,
-            code=digest(code),
-            template=write_mail,
-            now=now,
-            expires=now + _WEEK_MS,
-        )
         try:
             await self._limits.offer(request.origin.address)
-            is_offered = await self._database.write(step)
+            is_offered = await self._database.write(
+                verifications.offer_once, account, request.origin, digest(code), write_mail, now, now + _WEEK_MS
+            )
         except (RequestError, TooManyMails) as error:
             _log.info("no link that verifies the address is mailed now", account=account.id, reason=repr(error))
             return
@@ -121,8 +114,11 @@ class MailedLinks:
         """Raises RequestError: `not_found`, `invalid`, `unavailable`."""
         check_opaque(request.ticket, "ticket")
         check_opaque(request.code, "code")
-        step = partial(verifications.find_requester, ticket=request.ticket, code=digest(request.code), now=now_ms())
-        if (requester := await self._database.read(step)) is None:
+        if (
+            requester := await self._database.read(
+                verifications.find_requester, request.ticket, digest(request.code), now_ms()
+            )
+        ) is None:
             raise RequestError(ErrorCode.NOT_FOUND, "the link is wrong or has expired", "ticket")
         return requester
 
@@ -130,8 +126,9 @@ class MailedLinks:
         """Handles an opened link, and notifies the connection that requested the mail."""
         check_opaque(request.ticket, "ticket")
         check_opaque(request.code, "code")
-        step = partial(verifications.open_link, ticket=request.ticket, code=digest(request.code), now=now_ms())
-        opened = await self._database.write(once(step, OpenedLink))
+        opened = await self._database.write(
+            once(verifications.open_link, OpenedLink), request.ticket, digest(request.code), now_ms()
+        )
         self._metrics.verifications.labels(opened.result.value).inc()
         if opened.origin is not None and opened.origin.node:
             passed = opened.result is LinkResult.PASSED

@@ -1,19 +1,19 @@
 """The secret of an account, which a user who is logged in gives once more."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from services.auth import domain
 from services.auth.domain import Account
 from services.auth.service.login import find_verifier
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
-from services.auth.service.ports import PasswordHashing, Transactions
+from services.auth.service.ports import PasswordHashing
 from services.auth.store import accounts
 from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
+from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,7 @@ class OwnSecret:
 
     async def find(self, number: AccountId) -> Account | None:
         """None: it is deleted."""
-        step = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(number))
-        return (await self.database.read(step)).account
+        return (await self.database.read(accounts.find, IdentifierKind.ID, str(number))).account
 
     async def check(self, account: Account, secret: Secret, address: str, act: str, field: str) -> tuple[Scheme, str]:
         """The verifier that the secret matches. Wrong secrets are limited like failed logins by the account's number,

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from services.auth import domain
 from services.auth.service.new_passwords import NewPasswords
 from services.auth.service.own_secret import OwnSecret, wrong
-from services.auth.service.ports import Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.store import accounts, logins, trail
@@ -18,6 +17,7 @@ from shared.contract.auth import Authenticated, ChangePassword, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme
 from shared.request_nonce import stored_or
+from shared.transactions import Transactions
 
 
 class _Changed(NamedTuple):

@@ -1,8 +1,8 @@
 """The ports of the use cases. Adapters implement them, `app` wires them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from services.auth.domain import IssuedToken
 from services.auth.store.verifications import VerificationMail
@@ -10,8 +10,6 @@ from shared.contract.auth import Keys
 from shared.contract.edge import Notice
 from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId, NodeId
-
-T = TypeVar("T")
 
 WindowChange = Literal["add", "peek", "begin", "fail", "succeed"]
 """`begin` counts a running attempt; `fail` and `succeed` end one, and `fail` counts an event in its place."""
@@ -25,17 +23,6 @@ class Admission(IntEnum):
     """Running attempts have all places. They are free again if the attempts succeed."""
     FULL = 2
     """There are as many events as the limit allows."""
-
-
-class Transactions(Protocol):
-    """Runs functions of the store, which take a connection, as one transaction each. Raises RequestError
-    (`unavailable`)."""
-
-    async def read(self, work: Callable[[Any], T]) -> T:
-        """All that `work` reads is one snapshot."""
-
-    async def write(self, work: Callable[[Any], T]) -> T:
-        """Durably committed on return. Rolls back when `work` raises."""
 
 
 class PasswordHashing(Protocol):

@@ -8,7 +8,7 @@ from services.auth import domain, verifiers
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.new_passwords import NewPasswords
-from services.auth.service.ports import PasswordHashing, Transactions
+from services.auth.service.ports import PasswordHashing
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
 from services.auth.store.requests import REVOKED, once, stored
@@ -19,6 +19,7 @@ from shared.contract.ids import AccountId
 from shared.contract.recovery import Recover, Recovered, SetSecurity
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
+from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class PasswordRecovery:
         if not self.enabled:
             raise _unrecoverable()
         kind, name = IdentifierKind.ANY, request.username
-        account = (await self.database.read(partial(accounts.find, kind=kind, identifier=name))).account
+        account = (await self.database.read(accounts.find, kind, name)).account
         answer = domain.expected_answer(account, request)
         async with self.limits.recovery(domain.login_subject(account, name), request.origin.address) as attempt:
             judged = None if attempt.is_blocked else answer
@@ -64,9 +65,10 @@ class PasswordRecovery:
     async def _replace_secrets(self, account: AccountId, answer: str, request: Recover) -> Revocation:
         verifiers = await self.new_passwords.verifiers(request.secret)
         seconds = domain.void_before(time.time())
-        step = partial(accounts.recover, account=account, answer=answer, verifiers=verifiers, seconds=seconds)
         act = Act("recover", account, "user", request.origin.address)
-        revocation = await self.database.write(once(trail.recorded(step, act), *REVOKED))
+        revocation = await self.database.write(
+            once(trail.recorded(accounts.recover, act), *REVOKED), account, answer, verifiers, seconds
+        )
         if revocation is None:
             raise _unrecoverable()
         return revocation
@@ -75,9 +77,10 @@ class PasswordRecovery:
         """Raises RequestError: `unauthenticated` for a deleted account, `invalid`, `unavailable`."""
         domain.check_security(request)
         answer = (await self.passwords.hash([verifiers.plain_text(request.answer)]))[0] if request.answer else None
-        step = partial(accounts.set_security, account=request.actor, question_id=request.question_id, answer=answer)
         act = Act("change security question", request.actor, "user")
-        if not await self.database.write(once(trail.recorded(step, act), bool)):
+        if not await self.database.write(
+            once(trail.recorded(accounts.set_security, act), bool), request.actor, request.question_id, answer
+        ):
             raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
         return Ack()
 

@@ -2,18 +2,18 @@
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from secrets import token_hex
 
 from services.auth import domain
 from services.auth.domain import RefreshToken
-from services.auth.service.ports import TokenIssuer, Transactions
+from services.auth.service.ports import TokenIssuer
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import refreshes
 from services.auth.store.refreshes import RotatedLogin, Rotation
 from services.auth.store.requests import REVOKED, once
 from shared.contract.auth import Refresh, Refreshed, Revocation
 from shared.contract.errors import ErrorCode, RequestError
+from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,7 @@ class LoginRefresh:
         if spent is None:
             raise _rejected("the refresh token is not valid")
         rotation = self._rotation(spent, time.time(), request.origin.address)
-        rotate = once(partial(refreshes.rotate, rotation=rotation), RotatedLogin, *REVOKED)
-        login = await self.database.write(rotate)
+        login = await self.database.write(once(refreshes.rotate, RotatedLogin, *REVOKED), rotation)
         if login is None:
             raise _rejected("the refresh token is not valid")
         if isinstance(login, Revocation):

@@ -10,7 +10,7 @@ from services.auth import domain, verifiers
 from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.new_passwords import NewPasswords
-from services.auth.service.ports import EventOutbox, Transactions
+from services.auth.service.ports import EventOutbox
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from services.auth.store import accounts
@@ -22,6 +22,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.request_nonce import stored_or
 from shared.settings import Settings
+from shared.transactions import Transactions
 
 
 class _Registered(NamedTuple):
@@ -51,8 +52,9 @@ class Registration:
         if isinstance(registered, VerificationNeeded):
             return registered
         self.outbox.wake()
-        find = partial(accounts.find, kind=IdentifierKind.ID, identifier=str(registered.account))
-        if (account := (await self.database.read(find)).account) is None:
+        if (
+            account := (await self.database.read(accounts.find, IdentifierKind.ID, str(registered.account))).account
+        ) is None:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "the account was deleted meanwhile")
         return await self.sessions.start(
             account, registered.revision, began, request.origin, request.device, refreshable=request.refreshable
@@ -62,7 +64,7 @@ class Registration:
         subject = self._required_verification(request)
         if subject is None or not await self.verification.has_passed(subject, request.ticket):
             await self.limits.registration(request.origin.address)
-        if field := await self.database.read(partial(accounts.find_conflict, request=request)):
+        if field := await self.database.read(accounts.find_conflict, request):
             raise _conflict(field)
         if subject is not None:
             if not (ticket := await self.verification.find_passed(subject, request)):

@@ -3,13 +3,12 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
 from services.auth import domain
 from services.auth.metrics import AuthMetrics
-from services.auth.service.ports import EdgeNotifications, PublicKeySource, Transactions
+from services.auth.service.ports import EdgeNotifications, PublicKeySource
 from services.auth.store import revocations, trail
 from services.auth.store.requests import once
 from shared.clock import now_ms
@@ -17,6 +16,7 @@ from shared.contract.admin import Act
 from shared.contract.auth import GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
 from shared.contract.edge import Revoked
 from shared.contract.routes import Ack
+from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,16 @@ class TokenRevocations:
         """Idempotent. Raises RequestError: `unauthenticated`, `invalid`, `unavailable`."""
         domain.check_actor(request.actor)
         domain.check_opaque(request.sid, "sid")
-        if not await self.database.read(partial(revocations.is_revoked, account=request.actor, sid=request.sid)):
-            step = partial(revocations.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
+        if not await self.database.read(revocations.is_revoked, request.actor, request.sid):
             act = Act("log out", request.actor, "user")
-            await self.publish(await self.database.write(once(trail.recorded(step, act), Revocation)))
+            await self.publish(
+                await self.database.write(
+                    once(trail.recorded(revocations.revoke, act), Revocation),
+                    request.actor,
+                    request.sid,
+                    int(time.time()),
+                )
+            )
         return Ack()
 
     async def publish(self, revocation: Revocation) -> None:
@@ -43,7 +49,7 @@ class TokenRevocations:
 
     async def list_revocations(self, request: ListRevocations) -> Revocations:
         domain.check_number(request.since, "since")
-        listed = await self.database.read(partial(revocations.list_revocations, since=request.since))
+        listed = await self.database.read(revocations.list_revocations, request.since)
         return msgspec.structs.replace(listed, keys=self.keys.key_ids, now=now_ms())
 
     async def get_keys(self, _request: GetKeys) -> Keys:

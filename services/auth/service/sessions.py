@@ -10,7 +10,7 @@ import msgspec
 
 from services.auth import domain
 from services.auth.domain import Account, IssuedToken, RefreshToken
-from services.auth.service.ports import TokenIssuer, Transactions
+from services.auth.service.ports import TokenIssuer
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import logins, trail
 from services.auth.store.logins import NewLogin
@@ -20,6 +20,7 @@ from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, Lo
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.routes import Ack
 from shared.request_nonce import derived
+from shared.transactions import Transactions
 
 _SALT_BYTES = 32
 
@@ -90,16 +91,20 @@ class LoginSessions:
     async def list(self, request: ListLogins) -> Logins:
         """Raises RequestError: `unauthenticated`."""
         domain.check_actor(request.actor)
-        step = partial(logins.list_valid, account=request.actor, seconds=int(time.time()))
-        return Logins(await self.database.read(step))
+        return Logins(await self.database.read(logins.list_valid, request.actor, int(time.time())))
 
     async def end(self, request: EndLogin, by: str = "user") -> Ack:
         """Raises RequestError: `unauthenticated`, `invalid`, `not_found` also for a login of another account."""
         domain.check_actor(request.actor)
         domain.check_opaque(request.sid, "sid")
-        end = partial(logins.end, account=request.actor, sid=request.sid, seconds=int(time.time()))
-        step = trail.recorded(end, Act("end login", request.actor, by))
-        if (revocation := await self.database.write(once(step, *REVOKED))) is None:
+        if (
+            revocation := await self.database.write(
+                once(trail.recorded(logins.end, Act("end login", request.actor, by)), *REVOKED),
+                request.actor,
+                request.sid,
+                int(time.time()),
+            )
+        ) is None:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such login", "sid")
         await self.revocations.publish(revocation)
         return Ack()

@@ -2,18 +2,18 @@
 repeated."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from services.auth import verifiers
 from services.auth.domain import VerificationSubject
 from services.auth.metrics import AuthMetrics
-from services.auth.service.ports import PasswordHashing, Transactions
+from services.auth.service.ports import PasswordHashing
 from services.auth.store import verifications
 from services.auth.store.requests import once
 from services.auth.store.verifications import PassedTicket, Ticket
 from shared.addresses import network
 from shared.clock import now_ms
 from shared.contract.auth import Login, Register, VerificationNeeded
+from shared.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +34,15 @@ class EmailVerification:
         (`unavailable`)."""
         [secret] = await self.passwords.hash([verifiers.secret_text(request.secret)])
         now = now_ms()
-        step = partial(
-            verifications.create,
-            named=request.ticket,
-            subject=subject,
-            origin=request.origin,
-            secret=secret,
-            now=now,
-            expires=now + int(self.life_seconds * 1000),
+        ticket = await self.database.write(
+            once(verifications.create, Ticket, part="ticket"),
+            request.ticket,
+            subject,
+            request.origin,
+            secret,
+            now,
+            now + int(self.life_seconds * 1000),
         )
-        ticket = await self.database.write(once(step, Ticket, part="ticket"))
         self.metrics.verifications.labels("withheld").inc()
         return VerificationNeeded(ticket.ticket, ticket.expires)
 
@@ -64,11 +63,10 @@ class EmailVerification:
 
     async def consume(self, subject: VerificationSubject, ticket: str) -> bool:
         """False: it is consumed or has expired."""
-        step = partial(verifications.consume, subject=subject, ticket=ticket, now=now_ms())
-        return await self.database.write(step) is not None
+        return await self.database.write(verifications.consume, subject, ticket, now_ms()) is not None
 
     async def _list_passed(self, subject: VerificationSubject) -> list[PassedTicket]:
-        return await self.database.read(partial(verifications.list_passed, subject=subject, now=now_ms()))
+        return await self.database.read(verifications.list_passed, subject, now_ms())
 
 
 def _may_match(passed: PassedTicket, request: Register | Login) -> bool:

@@ -2,7 +2,7 @@
 again, and refresh tokens are derived from the request's nonce."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 
@@ -11,12 +11,13 @@ from shared import run_once
 from shared.contract.auth import Revocation
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 REVOKED = (Revocation, type(None))
 """The result of a step that revokes, or finds nothing to revoke."""
 
 
-def once(step: Callable[[sa.Connection], T], *kinds: Any, part: str = "") -> Callable[[sa.Connection], T]:
+def once(step: Callable[[sa.Connection, *Ts], T], *kinds: Any, part: str = "") -> Callable[[sa.Connection, *Ts], T]:
     """See shared.run_once."""
     return run_once.once(requests, step, kinds, part)
 

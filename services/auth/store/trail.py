@@ -2,7 +2,7 @@
 transaction. It holds no secret, no name and no content."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 
@@ -13,6 +13,7 @@ from shared.contract.auth import TokenLogin
 from shared.contract.ids import NO_ACCOUNT, AccountId
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _PAGE = 200
 BY_TOKEN = "log in by token"  # noqa: S105
@@ -49,11 +50,11 @@ def add_token_logins(connection: sa.Connection, logins: Sequence[TokenLogin], si
             add(connection, Act(BY_TOKEN, login.account, "user", login.network, login.client))
 
 
-def recorded(step: Callable[[Any], T], act: Act) -> Callable[[Any], T]:
+def recorded(step: Callable[[Any, *Ts], T], act: Act) -> Callable[[Any, *Ts], T]:
     """The step, which records the act in its own transaction if its result is not None or False."""
 
-    def run(connection: sa.Connection) -> T:
-        if result := step(connection):
+    def run(connection: sa.Connection, *args: *Ts) -> T:
+        if result := step(connection, *args):
             add(connection, act)
         return result
 

@@ -4,16 +4,16 @@ nobody can answer."""
 import asyncio
 
 from services.session.service.memberships import Memberships
-from services.session.service.ports import SessionDatabase
 from services.session.store import requests
 from shared.contract.errors import RequestError
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 60.0
 
 
-async def run(database: SessionDatabase, memberships: Memberships) -> None:
+async def run(database: Transactions, memberships: Memberships) -> None:
     """Runs until it is cancelled."""
     while True:
         try:

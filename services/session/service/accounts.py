@@ -8,7 +8,7 @@ from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
 from services.session.service.departures import notifications_of
 from services.session.service.memberships import Memberships
-from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import account_removal, bans, blocks, chats, friends, memberships, profiles
 from shared.clock import now_ms
 from shared.contract.edge import ProfileChanged
@@ -29,6 +29,7 @@ from shared.contract.session import (
 )
 from shared.settings import Settings
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 
@@ -41,7 +42,7 @@ _UUIDS = 5_000
 class AccountProfiles:
     def __init__(
         self,
-        database: SessionDatabase,
+        database: Transactions,
         notifier: ChangeNotifier,
         memberships: Memberships,
         metrics: SessionMetrics,
@@ -65,19 +66,19 @@ class AccountProfiles:
         """Create a missing profile and finish interrupted joins. A deleted account stays deleted, and an account that
         left the lobby does not join it again. An account whose number another one has had gets none of its data."""
         domain.check_seed(seed, self._limits)
-        state = await self._database.read(partial(profiles.account_state, account=seed.account), brief=True)
+        state = await self._database.read(profiles.account_state, seed.account, brief=True)
         if state is not None and not state.deleted and state.uuid != seed.uuid:
             _log.error("the number of an account was given twice: a database was lost", account=seed.account)
             raise RequestError(ErrorCode.INTERNAL, "the number of this account belongs to another one")
-        if state is None and await self._database.write(partial(profiles.add_profile, seed=seed, now=now_ms())):
+        if state is None and await self._database.write(profiles.add_profile, seed, now_ms()):
             self._metrics.profiles.inc()
         if seed.bot and state is not None and not state.bot:
-            await self._database.write(partial(profiles.mark_bot, account=seed.account, now=now_ms()))
+            await self._database.write(profiles.mark_bot, seed.account, now_ms())
         skips_lobby = state is not None and (state.deleted or state.in_lobby)
         if seed.lobby and self._lobby and not skips_lobby:
             await self._memberships.join_lobby(seed.account)
         if state is not None:
-            unfinished = await self._database.read(partial(memberships.unfinished_joins, account=seed.account))
+            unfinished = await self._database.read(memberships.unfinished_joins, seed.account)
             for chat, version in unfinished.items():
                 await self._memberships.finish_join(chat, seed.account, version)
         return Ack()
@@ -87,14 +88,14 @@ class AccountProfiles:
         RequestError when the event must be retried."""
         await self.ensure_profile(event.profile)
         if event.profile.lobby:
-            version = await self._database.read(partial(chats.version_of, number=LOBBY))
+            version = await self._database.read(chats.version_of, LOBBY)
             await self._notifier.publish_or_raise({LOBBY: version})
 
     # Profiles
 
     async def get_account(self, request: GetAccount) -> AccountView:
         domain.check_account(request.account)
-        profile = await self._database.read(partial(profiles.find_profile, account=request.account), brief=True)
+        profile = await self._database.read(profiles.find_profile, request.account, brief=True)
         if profile is None:
             raise domain.account_not_found(request.account)
         if not request.lists or request.actor != request.account:
@@ -109,11 +110,9 @@ class AccountProfiles:
             return Ack()
         names.check_no_imitation("nickname", str(values.get("nickname", "")), self._reserved)
         account = request.account
-        change = partial(profiles.set_profile, account=account, values=values, now=now_ms())
-        if (changed := await self._database.write(change)) is None:
+        if (changed := await self._database.write(profiles.set_profile, account, values, now_ms())) is None:
             raise domain.account_not_found(account)
-        list_friends = partial(friends.friends_of, account=account, limit=self._limits.members_listed)
-        recipients = [account, *await self._database.read(list_friends)]
+        recipients = [account, *await self._database.read(friends.friends_of, account, self._limits.members_listed)]
         notice = ProfileChanged(changed, renamed="nickname" in values)
         await self._notifier.publish({}, [Notification(notice, recipients)])
         return Ack()
@@ -122,15 +121,15 @@ class AccountProfiles:
         domain.check_batch_size(request.accounts, _PROFILES if request.profiles else _SUMMARIES, "accounts")
         accounts = domain.in_int64(request.accounts)
         if request.profiles:
-            found = await self._database.read(partial(profiles.find_profiles, accounts=accounts), brief=True)
+            found = await self._database.read(profiles.find_profiles, accounts, brief=True)
             return ProfileSummaries({}, found)
-        summaries = await self._database.read(partial(profiles.summaries_of, accounts=accounts), brief=True)
+        summaries = await self._database.read(profiles.summaries_of, accounts, brief=True)
         return ProfileSummaries(summaries)
 
     async def find_accounts(self, request: FindAccounts) -> FoundAccounts:
         domain.check_batch_size(request.uuids, _UUIDS, "uuids")
         uuids = [one for one in request.uuids if "\0" not in one]
-        return FoundAccounts(await self._database.read(partial(profiles.find_by_uuids, uuids=uuids)))
+        return FoundAccounts(await self._database.read(profiles.find_by_uuids, uuids))
 
     # Deletion
 
@@ -142,36 +141,30 @@ class AccountProfiles:
         """Publishes the versions of all chats that the account left, even when nothing changed: a process may have
         ended before it did. Raises RequestError when the event must be retried."""
         await self._erase(event.account)
-        versions = await self._database.read(partial(account_removal.left_versions, account=event.account))
+        versions = await self._database.read(account_removal.left_versions, event.account)
         await self._notifier.publish_or_raise(versions)
 
     async def unfinished_deletions(self, accounts: list[AccountId]) -> list[AccountId]:
         """Those of the deleted accounts whose data is not erased completely."""
-        return await self._database.read(partial(account_removal.unfinished_deletions, accounts=accounts))
+        return await self._database.read(account_removal.unfinished_deletions, accounts)
 
     async def _erase(self, account: AccountId) -> None:
         """A repetition continues an interrupted removal."""
         domain.check_account(account)
-        erase = partial(profiles.erase_profile, account=account, uuid=str(uuid.uuid4()), now=now_ms())
-        if await self._database.write(erase):
+        if await self._database.write(profiles.erase_profile, account, str(uuid.uuid4()), now_ms()):
             self._metrics.erased.inc()
-        await self._database.write(
-            partial(account_removal.name_groups_again, account=account, name_of=self._default_name, now=now_ms())
-        )
+        await self._database.write(account_removal.name_groups_again, account, self._default_name, now_ms())
         while left := await self._leave_batch(account):
             self._metrics.memberships_ended.inc(left)
-        while await self._database.write(partial(friends.end_friendships, account=account, now=now_ms())):
+        while await self._database.write(friends.end_friendships, account, now_ms()):
             pass
-        await self._database.write(partial(friends.delete_requests, account=account))
-        await self._database.write(partial(blocks.delete_blocks, account=account))
-        await self._database.write(partial(bans.delete_of_account, account=account))
+        await self._database.write(friends.delete_requests, account)
+        await self._database.write(blocks.delete_blocks, account)
+        await self._database.write(bans.delete_of_account, account)
 
     async def _leave_batch(self, account: AccountId) -> int:
         """Leave a number of chats in one transaction; 0 when none is left."""
-        leave = partial(
-            account_removal.leave_chats, account=account, now=now_ms(), broadcast_from=self._broadcast_members
-        )
-        left = await self._database.write(leave)
+        left = await self._database.write(account_removal.leave_chats, account, now_ms(), self._broadcast_members)
         notifications = [notification for one in left for notification in notifications_of(account, one, account)]
         await self._notifier.publish({one.chat: one.version for one in left}, notifications)
         return len(left)

@@ -1,11 +1,9 @@
 """The operator's notices: the system account, its recipients, and the chats that it posts them to. A notice itself is
 a message like any other."""
 
-from functools import partial
-
 from services.session import domain
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import ChangeNotifier, Notification, OnlineAccounts, SessionDatabase
+from services.session.service.ports import ChangeNotifier, Notification, OnlineAccounts
 from services.session.store import chats, profiles
 from shared.clock import now_ms
 from shared.contract.admin import AccountList, ListAccounts, NoticesOpened, OpenNotices
@@ -15,6 +13,7 @@ from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, SYSTEM_UUID
 from shared.contract.session import EnsureProfile
 from shared.settings import Settings
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 
@@ -25,7 +24,7 @@ _RECIPIENTS = 500
 class SystemNotices:
     def __init__(
         self,
-        database: SessionDatabase,
+        database: Transactions,
         notifier: ChangeNotifier,
         online: OnlineAccounts,
         metrics: SessionMetrics,
@@ -40,12 +39,11 @@ class SystemNotices:
     async def ensure_system_account(self) -> None:
         """Create the system account, or rename it to the configured name. Runs before the service serves."""
         seed = EnsureProfile(account=SYSTEM_ACCOUNT, uuid=SYSTEM_UUID, nickname=self._name)
-        await self._database.write(partial(profiles.insert_system, seed=seed, now=now_ms()))
+        await self._database.write(profiles.insert_system, seed, now_ms())
 
     async def list_accounts(self, request: ListAccounts) -> AccountList:
         """Raises RequestError when online accounts are requested and presence is unknown."""
-        page = partial(profiles.list_active, after=request.after, limit=_PAGE)
-        found = await self._database.read(page)
+        found = await self._database.read(profiles.list_active, request.after, _PAGE)
         last = found[-1] if len(found) == _PAGE else NO_ACCOUNT
         accounts = [account for account in found if account != SYSTEM_ACCOUNT]
         if request.online:
@@ -61,7 +59,7 @@ class SystemNotices:
         """The notice chat of each account; creates the missing ones. Unknown and deleted accounts are left out."""
         domain.check_batch_size(request.accounts, _RECIPIENTS, "accounts")
         accounts = [account for account in domain.in_int64(request.accounts) if account != SYSTEM_ACCOUNT]
-        opened, created = await self._database.write(partial(chats.open_notice_chats, accounts=accounts, now=now_ms()))
+        opened, created = await self._database.write(chats.open_notice_chats, accounts, now_ms())
         self._metrics.chats.inc(len(created))
         notifications = [
             Notification(
@@ -71,5 +69,5 @@ class SystemNotices:
         ]
         await self._notifier.publish({chat.id: chat.version for chat in created.values()}, notifications)
         _log.info("operator acts", act="notice", by="admin", accounts=len(opened))
-        summaries = await self._database.read(partial(profiles.summaries_of, accounts=[SYSTEM_ACCOUNT]), brief=True)
+        summaries = await self._database.read(profiles.summaries_of, [SYSTEM_ACCOUNT], brief=True)
         return NoticesOpened(opened, summaries[SYSTEM_ACCOUNT])

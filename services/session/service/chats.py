@@ -6,7 +6,7 @@ import msgspec
 
 from services.session import domain
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import chat_states, chats, mutes, receipts, views
 from services.session.store.chats import ChangedChat, CreatedChat
 from services.session.store.requests import once
@@ -38,6 +38,7 @@ from shared.contract.session import (
 )
 from shared.settings import Settings
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 
@@ -51,7 +52,7 @@ _VIEWS_BYTES = 448 * 1024
 
 class Chats:
     def __init__(
-        self, database: SessionDatabase, notifier: ChangeNotifier, metrics: SessionMetrics, settings: Settings
+        self, database: Transactions, notifier: ChangeNotifier, metrics: SessionMetrics, settings: Settings
     ) -> None:
         self._database = database
         self._notifier = notifier
@@ -62,19 +63,13 @@ class Chats:
 
     async def ensure_lobby(self) -> None:
         """Create the lobby of a new installation. Runs before the service serves."""
-        await self._database.write(partial(chats.insert_lobby, now=now_ms()))
+        await self._database.write(chats.insert_lobby, now_ms())
 
     async def create_chat(self, request: CreateChat) -> ChatView:
         members = domain.new_group_members(request, self._limits)
-        create = partial(
-            chats.create_group,
-            request=request,
-            members=members,
-            limits=self._limits,
-            now=now_ms(),
-            language=self._language,
+        chat, notice_numbers = await self._database.write(
+            once(chats.create_group, CreatedChat), request, members, self._limits, now_ms(), self._language
         )
-        chat, notice_numbers = await self._database.write(once(create, CreatedChat))
         self._metrics.chats.inc()
         created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, notice_numbers)
         await self._notifier.publish({chat.id: chat.version}, [Notification(created, members)])
@@ -83,11 +78,9 @@ class Chats:
     async def open_private_chat(self, request: OpenPrivateChat) -> ChatOpened:
         domain.check_peer(request.actor, request.account)
         pair = domain.pair_of(request.actor, request.account)
-        if (found := await self._database.read(partial(chats.find_private, pair=pair))) is not None:
+        if (found := await self._database.read(chats.find_private, pair)) is not None:
             return ChatOpened(found, pair)
-        number, chat = await self._database.write(
-            partial(chats.open_private, pair=pair, actor=request.actor, now=now_ms())
-        )
+        number, chat = await self._database.write(chats.open_private, pair, request.actor, now_ms())
         if chat is not None:
             self._metrics.chats.inc()
             created = ChatCreated(number, request.actor, list(pair), chat.version)
@@ -100,7 +93,7 @@ class Chats:
         if request.members > 0:
             limit = min(request.members, limit)
         actor = None if request.all else request.actor
-        view = await self._database.read(partial(views.view_chat, number=request.chat, actor=actor, limit=limit))
+        view = await self._database.read(views.view_chat, request.chat, actor, limit)
         if request.all:
             _log.info("operator acts", act="show chat", by="admin", chat=request.chat)
         return view
@@ -109,7 +102,7 @@ class Chats:
         domain.check_actor(request.actor)
         domain.check_batch_size(request.chats, _CHATS, "chats")
         numbers = domain.in_int64(request.chats)
-        return await self._database.read(partial(views.find_chats, account=request.actor, numbers=numbers))
+        return await self._database.read(views.find_chats, request.actor, numbers)
 
     async def list_chats(self, request: ListChats) -> ChatList:
         domain.check_account(request.account)
@@ -123,15 +116,13 @@ class Chats:
         if not request.also:
             return await self._database.read(page, brief=True)
         others = domain.in_int64(request.also)
-        pages = partial(chats.list_chats_with_others, page=page, others=others, limit=_CHATS_PAGE)
-        return await self._database.read(pages, brief=True)
+        return await self._database.read(chats.list_chats_with_others, page, others, _CHATS_PAGE, brief=True)
 
     async def list_chat_views(self, request: ListChatViews) -> ChatViews:
         """A page of views that fits on the bus. A chat too large by itself is cut to its first members."""
         domain.check_actor(request.actor)
         limit = self._limits.members_listed
-        page = partial(views.list_chat_views, account=request.actor, after=request.after, limit=limit)
-        found = await self._database.read(page)
+        found = await self._database.read(views.list_chat_views, request.actor, request.after, limit)
         fitting = domain.take_fitting(found.chats, _VIEWS_BYTES)
         if found.chats and not fitting:
             first = found.chats[0]
@@ -141,7 +132,7 @@ class Chats:
 
     async def get_membership(self, request: GetMembership) -> Membership:
         domain.check_chat(request.chat)
-        page = await self._database.read(partial(chats.list_changes, request=request, limit=_MEMBERS_PAGE))
+        page = await self._database.read(chats.list_changes, request, _MEMBERS_PAGE)
         if request.unnamed:
             self._notifier.republish({request.chat: page.version})
         return page
@@ -153,15 +144,9 @@ class Chats:
         """Notifies the members. An edit or recall that is sent after the reply follows the new times."""
         if not (values := domain.group_changes(request, self._limits)):
             return ChatVersion()
-        change = partial(
-            chats.set_chat,
-            number=request.chat,
-            actor=request.actor,
-            values=values,
-            now=now_ms(),
-            broadcast_from=self._broadcast_members,
+        changed = await self._database.write(
+            once(chats.set_chat, ChangedChat), request.chat, request.actor, values, now_ms(), self._broadcast_members
         )
-        changed = await self._database.write(once(change, ChangedChat))
         notice = _changes_of(changed.chat, request.actor, frozenset(values))
         versions = {request.chat: changed.chat.version} if values.keys() & domain.ROSTER_FIELDS else {}
         await self._notifier.publish(versions, [Notification(notice, changed.members)])
@@ -171,13 +156,12 @@ class Chats:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_end("until", request.until, now_ms())
-        await self._database.write(partial(mutes.mute_chat, request=request))
+        await self._database.write(mutes.mute_chat, request)
         return Ack()
 
     async def find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:
         domain.check_batch_size(request.chats, _CHATS, "chats")
-        find = partial(receipts.find_receipt_chats, numbers=domain.in_int64(request.chats))
-        return ReceiptChats(await self._database.read(find))
+        return ReceiptChats(await self._database.read(receipts.find_receipt_chats, domain.in_int64(request.chats)))
 
 
 def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str]) -> ChatRenamed:

@@ -1,9 +1,7 @@
 """Friendships, pending requests, blocked accounts, pending notifications."""
 
-from functools import partial
-
 from services.session import domain
-from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import blocks, friends, pending_notifications
 from services.session.store.requests import once
 from shared.clock import now_ms
@@ -27,6 +25,7 @@ from shared.contract.contacts import (
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.routes import Ack
 from shared.settings import Settings
+from shared.transactions import Transactions
 
 _REQUESTS = 1_000
 _CHECKED_MEMBERS = 1_000
@@ -35,7 +34,7 @@ _LIST_BYTES = 224 * 1024
 
 
 class Friends:
-    def __init__(self, database: SessionDatabase, notifier: ChangeNotifier, settings: Settings) -> None:
+    def __init__(self, database: Transactions, notifier: ChangeNotifier, settings: Settings) -> None:
         self._database = database
         self._notifier = notifier
         self._limits = settings.limits
@@ -43,8 +42,9 @@ class Friends:
     async def request_friendship(self, request: RequestFriendship) -> Ack:
         domain.check_peer(request.actor, request.account)
         domain.check_request_text(request.text)
-        store = partial(friends.request_friendship, request=request, limits=self._limits, now=now_ms())
-        notice = await self._database.write(once(store, FriendshipRequested, FriendshipAnswered))
+        notice = await self._database.write(
+            once(friends.request_friendship, FriendshipRequested, FriendshipAnswered), request, self._limits, now_ms()
+        )
         recipients = [request.account]
         if isinstance(notice, FriendshipAnswered):
             recipients.append(request.actor)
@@ -53,24 +53,22 @@ class Friends:
 
     async def answer_friendship(self, request: AnswerFriendship) -> Ack:
         domain.check_peer(request.actor, request.applicant, "applicant")
-        answer = partial(friends.answer_request, request=request, now=now_ms())
-        notice = await self._database.write(once(answer, FriendshipAnswered))
+        notice = await self._database.write(once(friends.answer_request, FriendshipAnswered), request, now_ms())
         recipients = [request.applicant, request.actor] if request.accept else [request.applicant]
         await self._notifier.publish({}, [Notification(notice, recipients)])
         return Ack()
 
     async def end_friendship(self, request: EndFriendship) -> Ack:
         domain.check_peer(request.actor, request.account)
-        end = partial(friends.end_friendship, request=request, now=now_ms())
-        await self._database.write(once(end, type(None)))
+        await self._database.write(once(friends.end_friendship, type(None)), request, now_ms())
         return Ack()
 
     async def set_blocked(self, request: SetBlocked) -> Ack:
         """Private messages posted after the reply are rejected, or accepted again."""
         domain.check_peer(request.actor, request.account)
-        await self._database.write(partial(blocks.set_blocked, request=request, limits=self._limits, now=now_ms()))
+        await self._database.write(blocks.set_blocked, request, self._limits, now_ms())
         pair = domain.pair_of(request.actor, request.account)
-        changed = await self._database.write(partial(blocks.increment_version, pair=pair, now=now_ms()))
+        changed = await self._database.write(blocks.increment_version, pair, now_ms())
         if changed is not None:
             chat, version = changed
             await self._notifier.publish({chat: version})
@@ -78,24 +76,23 @@ class Friends:
 
     async def list_blocked(self, request: ListBlocked) -> BlockedAccounts:
         domain.check_actor(request.actor)
-        return BlockedAccounts(await self._database.read(partial(blocks.list_blocked, account=request.actor)))
+        return BlockedAccounts(await self._database.read(blocks.list_blocked, request.actor))
 
     async def find_blocked_members(self, request: FindBlockedMembers) -> BlockedMembers:
         domain.check_batch_size(request.members, _CHECKED_MEMBERS, "members")
         members = [one for one in request.members if {*one} == {*domain.in_int64(one)}]
-        return BlockedMembers(await self._database.read(partial(blocks.find_blocked_members, members=members)))
+        return BlockedMembers(await self._database.read(blocks.find_blocked_members, members))
 
     async def find_watchable(self, request: FindWatchable) -> WatchableAccounts:
         domain.check_actor(request.actor)
         domain.check_batch_size(request.accounts, _CHECKED_MEMBERS, "accounts")
         accounts = domain.in_int64(request.accounts)
-        found = partial(friends.find_watchable, actor=request.actor, accounts=accounts)
-        return WatchableAccounts(sorted(await self._database.read(found)))
+        return WatchableAccounts(sorted(await self._database.read(friends.find_watchable, request.actor, accounts)))
 
     async def list_requests(self, request: ListRequests) -> Requests:
         """As many as fit into one reply; the others follow when these are answered."""
         domain.check_actor(request.actor)
-        found = await self._database.read(partial(friends.list_requests, account=request.actor, limit=_REQUESTS))
+        found = await self._database.read(friends.list_requests, request.actor, _REQUESTS)
         return Requests(
             list(domain.take_fitting(found.friendships, _LIST_BYTES)),
             list(domain.take_fitting(found.memberships, _LIST_BYTES)),
@@ -104,12 +101,11 @@ class Friends:
     async def list_pending_notices(self, request: ListPendingNotices) -> PendingNotices:
         """As many as fit into one reply; the others follow when these are deleted."""
         domain.check_actor(request.actor)
-        pending = partial(pending_notifications.list_pending, account=request.actor, now=now_ms())
-        found = await self._database.read(pending)
+        found = await self._database.read(pending_notifications.list_pending, request.actor, now_ms())
         return PendingNotices(list(domain.take_fitting(found, _LIST_BYTES)))
 
     async def drop_pending_notices(self, request: DropPendingNotices) -> Ack:
         domain.check_actor(request.actor)
         numbers = domain.in_int64(request.numbers)
-        await self._database.write(partial(pending_notifications.delete, account=request.actor, numbers=numbers))
+        await self._database.write(pending_notifications.delete, request.actor, numbers)
         return Ack()

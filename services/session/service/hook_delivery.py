@@ -13,7 +13,7 @@ from services.session.metrics import SessionMetrics
 from services.session.service.hook_request import signed_headers, webhook_id
 from services.session.service.hook_turns import HookTurn, HookTurns, TurnEnded
 from services.session.service.makers import Makers
-from services.session.service.ports import ChatMessages, GiveUpHook, HookPoster, PostFailed, SessionDatabase
+from services.session.service.ports import ChatMessages, GiveUpHook, HookPoster, PostFailed
 from services.session.store import outgoing_hooks, profiles
 from services.session.store.outgoing_hooks import LeasedHook
 from shared.clock import now_ms
@@ -25,6 +25,7 @@ from shared.message_event import group_message
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 
@@ -48,7 +49,7 @@ class HookDelivery:
 
     def __init__(
         self,
-        database: SessionDatabase,
+        database: Transactions,
         messages: ChatMessages,
         poster: HookPoster,
         give_up: GiveUpHook,
@@ -75,15 +76,14 @@ class HookDelivery:
     async def messages_posted(self, event: OutgoingHooksDue) -> None:
         """A chat has new messages, or an operator lets a hook go on. Handles the durable event."""
         if event.hook:
-            resume = partial(outgoing_hooks.resume, hook=event.hook, head=event.index, now=now_ms())
-            await self._database.write(resume)
+            await self._database.write(outgoing_hooks.resume, event.hook, event.index, now_ms())
             self._woken.set()
         else:
             await self._note_head(event.chat, event.index)
 
     async def _note_head(self, chat: ChatId, head: int) -> None:
         """Raises RequestError."""
-        await self._database.write(partial(outgoing_hooks.note_head, chat=chat, head=head), brief=True)
+        await self._database.write(outgoing_hooks.note_head, chat, head, brief=True)
         self._woken.set()
 
     # Life
@@ -157,7 +157,7 @@ class HookDelivery:
     async def _release(self, leased: LeasedHook, due: int) -> None:
         """A lease that is not released ends by itself."""
         try:
-            await self._database.write(partial(outgoing_hooks.release, leased=leased, due=due), brief=True)
+            await self._database.write(outgoing_hooks.release, leased, due, brief=True)
         except RequestError as error:
             _log.debug("outgoing hook not released", hook=leased.hook, error=str(error))
 
@@ -166,7 +166,7 @@ class HookDelivery:
         TurnEnded."""
         messages = await self._messages.read(leased.chat, leased.next, _PAGE, leased.by)
         senders = {message.sender for message in messages}
-        names = await self._database.read(partial(profiles.summaries_of, accounts=[*senders]), brief=True)
+        names = await self._database.read(profiles.summaries_of, [*senders], brief=True)
         end = now_ms() + int(_TURN_SECONDS * 1000)
         for message in messages:
             if now_ms() > end or self._stopping.is_set():
@@ -180,8 +180,7 @@ class HookDelivery:
                 await self._note_failure(leased._replace(slow=turn.was_slow), message.index, failed)
                 return None
             leased = leased._replace(next=message.index + 1, attempts=0, failing_since=0)
-            advance = partial(outgoing_hooks.advance, leased=leased, index=message.index)
-            if not await self._database.write(advance, brief=True):
+            if not await self._database.write(outgoing_hooks.advance, leased, message.index, brief=True):
                 return now_ms()  # its lease, if it has one, is that of a maker who was demoted
         return now_ms() if messages else now_ms() + _UNAVAILABLE_MS
 
@@ -208,18 +207,18 @@ class HookDelivery:
         if is_over and not failed.is_gone:
             await self._give_up(OutgoingHooksDue(leased.chat, index, leased.hook), error, leased.attempts + 1)
         if is_over or failed.is_gone:
-            await self._database.write(partial(outgoing_hooks.stop, leased=leased, error=error))
+            await self._database.write(outgoing_hooks.stop, leased, error)
             _log.warning("outgoing hook stopped", hook=leased.hook, chat=leased.chat, error=error)
             return
         due = now + pause_ms(leased.attempts, self._settings.longest_pause_seconds, random.random())  # noqa: S311
-        await self._database.write(partial(outgoing_hooks.fail, leased=leased, error=error, now=now, due=due))
+        await self._database.write(outgoing_hooks.fail, leased, error, now, due)
 
     # What no event told
 
     async def _search(self) -> None:
         """Raises RequestError."""
         after = ChatId(0)
-        while known := await self._database.read(partial(outgoing_hooks.known_heads, after=after, limit=_CHATS)):
+        while known := await self._database.read(outgoing_hooks.known_heads, after, _CHATS):
             heads = await self._messages.last_indexes(list(known))
             for chat, head in heads.items():
                 if head > known.get(chat, head):

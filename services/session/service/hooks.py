@@ -10,7 +10,7 @@ import msgspec
 
 from services.session import domain, names
 from services.session.service.makers import Makers
-from services.session.service.ports import HookAccounts, SessionDatabase
+from services.session.service.ports import HookAccounts
 from services.session.store import hooks
 from services.session.store.hooks import NewIncomingHook
 from services.session.store.requests import once, stored
@@ -21,6 +21,7 @@ from shared.contract.ids import AccountId
 from shared.contract.routes import Ack
 from shared.request_nonce import derived, new_nonce, request_nonce, stored_or
 from shared.settings import Settings
+from shared.transactions import Transactions
 
 _SECRET_BYTES = 24
 _NUMBER_BYTES = 8
@@ -41,7 +42,7 @@ def _name_and_secret(salt: bytes) -> tuple[str, str]:
 
 
 class Hooks:
-    def __init__(self, database: SessionDatabase, makers: Makers, accounts: HookAccounts, settings: Settings) -> None:
+    def __init__(self, database: Transactions, makers: Makers, accounts: HookAccounts, settings: Settings) -> None:
         self._database = database
         self._accounts = accounts
         self._makers = makers
@@ -60,7 +61,7 @@ class Hooks:
     async def _create(self, request: CreateHook) -> _Made:
         salt = secrets.token_bytes(_SALT_BYTES)
         number, secret = _name_and_secret(salt)
-        await self._database.read(partial(hooks.check_place, request=request, limits=self._limits))
+        await self._database.read(hooks.check_place, request, self._limits)
         account = await self._new_account(request.name, request.actor, request_nonce.get() or new_nonce())
         new = NewIncomingHook(number, hashlib.sha256(secret.encode()).hexdigest(), account)
         create = partial(hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
@@ -74,19 +75,19 @@ class Hooks:
     async def list_hooks(self, request: ListHooks) -> HookList:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        found = await self._database.read(partial(hooks.list_hooks, request=request))
+        found = await self._database.read(hooks.list_hooks, request)
         return HookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteHook) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_link(request.hook, "hook")
-        await self._database.write(partial(hooks.delete, request=request))
+        await self._database.write(hooks.delete, request)
         return Ack()
 
     async def find(self, request: FindHook) -> FoundHook:
         domain.check_link(request.digest, "digest")
-        found = await self._database.read(partial(hooks.find, digest=request.digest), brief=True)
+        found = await self._database.read(hooks.find, request.digest, brief=True)
         own = [found.account] if found.account else []
         if not await self._makers.may_act(found.by, *own):
             raise hooks.paused_hook()
@@ -95,5 +96,6 @@ class Hooks:
     async def _with_account(self, found: FoundHook) -> FoundHook:
         """Of a hook that the version before has made."""
         account = await self._new_account(found.name, found.by, f"hook {found.hook}")
-        give = partial(hooks.give_account, number=found.hook, account=account, maker=found.by, now=now_ms())
-        return msgspec.structs.replace(found, account=await self._database.write(give))
+        return msgspec.structs.replace(
+            found, account=await self._database.write(hooks.give_account, found.hook, account, found.by, now_ms())
+        )

@@ -2,13 +2,12 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.service.departures import notifications_of
 from services.session.service.makers import Makers
-from services.session.service.ports import ChangeNotifier, ChatHeads, Notification, SessionDatabase
+from services.session.service.ports import ChangeNotifier, ChatHeads, Notification
 from services.session.store import additions, departures, links, memberships, roles
 from services.session.store.additions import StartedJoins
 from services.session.store.departures import LeftChat
@@ -43,6 +42,7 @@ from shared.contract.model import Role
 from shared.contract.routes import Ack
 from shared.contract.session import ChatVersion
 from shared.settings import Settings
+from shared.transactions import Transactions
 
 _MEMBERS_PAGE = 200
 """The longest addresses of avatars make 450 KiB of them."""
@@ -60,7 +60,7 @@ class Memberships:
 
     def __init__(
         self,
-        database: SessionDatabase,
+        database: Transactions,
         notifier: ChangeNotifier,
         heads: ChatHeads,
         makers: Makers,
@@ -76,8 +76,7 @@ class Memberships:
     async def join_lobby(self, account: AccountId) -> None:
         """Idempotent. Raises RequestError when the message service does not reply."""
         head = await self._heads.last_index(LOBBY)
-        join = partial(memberships.join_lobby, account=account, head=head, now=now_ms())
-        if (version := await self._database.write(join)) is not None:
+        if (version := await self._database.write(memberships.join_lobby, account, head, now_ms())) is not None:
             await self.finish_join(LOBBY, account, version)
 
     async def request_membership(self, request: RequestMembership) -> MembershipRequested:
@@ -85,8 +84,9 @@ class Memberships:
         domain.check_chat(request.chat)
         domain.check_request_text(request.text)
         head = await self._heads.last_index(request.chat)
-        join = partial(memberships.request_membership, request=request, head=head, limits=self._limits, now=now_ms())
-        result = await self._database.write(once(join, StartedJoin, AwaitingApproval))
+        result = await self._database.write(
+            once(memberships.request_membership, StartedJoin, AwaitingApproval), request, head, self._limits, now_ms()
+        )
         if isinstance(result, AwaitingApproval):
             applied = MembershipApplied(request.actor, request.chat, request.text)
             await self._notifier.publish({}, [Notification(applied, result.admins)])
@@ -99,8 +99,9 @@ class Memberships:
         domain.check_chat(request.chat)
         domain.check_account(request.applicant, "applicant")
         head = await self._heads.last_index(request.chat)
-        answer = partial(memberships.answer_request, request=request, head=head, limits=self._limits, now=now_ms())
-        result = await self._database.write(once(answer, StartedJoin, MembershipAnswered))
+        result = await self._database.write(
+            once(memberships.answer_request, StartedJoin, MembershipAnswered), request, head, self._limits, now_ms()
+        )
         if isinstance(result, MembershipAnswered):
             await self._notifier.publish({}, [Notification(result, [request.applicant])])
             return ChatVersion()
@@ -109,8 +110,7 @@ class Memberships:
     async def reject_unanswerable(self) -> None:
         """Requests that the previous version has left to groups without members. Raises RequestError."""
         while True:
-            step = partial(departures.reject_unanswerable, now=now_ms(), most=_ENDED_AT_ONCE)
-            if not (rejected := await self._database.write(step)):
+            if not (rejected := await self._database.write(departures.reject_unanswerable, now_ms(), _ENDED_AT_ONCE)):
                 return
             await self._notifier.publish({}, [Notification(answer, [answer.account]) for answer in rejected])
 
@@ -119,8 +119,9 @@ class Memberships:
         domain.check_chat(request.chat)
         domain.check_account(request.account)
         head = await self._heads.last_index(request.chat)
-        add = partial(additions.add_member, request=request, head=head, limits=self._limits, now=now_ms())
-        started = await self._database.write(once(add, StartedJoin))
+        started = await self._database.write(
+            once(additions.add_member, StartedJoin), request, head, self._limits, now_ms()
+        )
         return ChatVersion(await self.finish_join(request.chat, request.account, started.version))
 
     async def add_members(self, request: AddMembers) -> MembersAdded:
@@ -128,8 +129,9 @@ class Memberships:
         domain.check_chat(request.chat)
         domain.check_batch_size(request.accounts, MAX_ADDED, "accounts")
         head = await self._heads.last_index(request.chat)
-        add = partial(additions.add_members, request=request, head=head, limits=self._limits, now=now_ms())
-        started = await self._database.write(once(add, StartedJoins))
+        started = await self._database.write(
+            once(additions.add_members, StartedJoins), request, head, self._limits, now_ms()
+        )
         version = await self._finish_joins(request.chat, started.joining, started.version)
         added = [account for account in dict.fromkeys(request.accounts) if account not in started.rejected]
         return MembersAdded(added, started.rejected, version)
@@ -139,8 +141,9 @@ class Memberships:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.account)
-        end = partial(departures.end_membership, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        left = await self._database.write(once(end, LeftChat))
+        left = await self._database.write(
+            once(departures.end_membership, LeftChat), request, now_ms(), self._broadcast_members
+        )
         await self._notifier.publish({left.chat: left.version}, notifications_of(request.account, left, request.actor))
         return ChatVersion(left.version)
 
@@ -149,8 +152,9 @@ class Memberships:
         domain.check_chat(request.chat)
         if request.role is Role.LEFT:
             raise RequestError(ErrorCode.INVALID, "a member has another role", "role")
-        change = partial(roles.set_role, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        result = await self._database.write(once(change, ChangedRoles))
+        result = await self._database.write(
+            once(roles.set_role, ChangedRoles), request, now_ms(), self._broadcast_members
+        )
         if result.changed:
             notices = [
                 MembershipChanged(request.chat, one.account, one.role, one.first_index, one.version, by=request.actor)
@@ -163,7 +167,7 @@ class Memberships:
     async def list_members(self, request: ListMembers) -> MemberList:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        return await self._database.read(partial(roles.list_members, request=request, limit=_MEMBERS_PAGE))
+        return await self._database.read(roles.list_members, request, _MEMBERS_PAGE)
 
     # Links
 
@@ -173,32 +177,30 @@ class Memberships:
         domain.check_uses(request.uses)
         domain.check_end("expires", request.expires, now_ms())
         code = secrets.token_urlsafe(_LINK_BYTES)
-        create = partial(links.create, request=request, code=code, limits=self._limits, now=now_ms())
-        return await self._database.write(once(create, InvitationLink))
+        return await self._database.write(once(links.create, InvitationLink), request, code, self._limits, now_ms())
 
     async def list_links(self, request: ListLinks) -> InvitationLinks:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        found = await self._database.read(partial(links.list_links, request=request, now=now_ms()))
+        found = await self._database.read(links.list_links, request, now_ms())
         return InvitationLinks(await self._makers.mark_paused(found.links))
 
     async def delete_link(self, request: DeleteLink) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_link(request.link)
-        await self._database.write(partial(links.delete, request=request))
+        await self._database.write(links.delete, request)
         return Ack()
 
     async def join_by_link(self, request: JoinByLink) -> JoinedByLink:
         domain.check_actor(request.actor)
         domain.check_link(request.link)
-        found = await self._database.read(partial(links.find, code=request.link, actor=request.actor, now=now_ms()))
+        found = await self._database.read(links.find, request.link, request.actor, now_ms())
         if not await self._makers.may_act(found.by):
             raise links.no_link()
         chat = found.chat
         head = await self._heads.last_index(chat)
-        join = partial(links.join, request=request, chat=chat, head=head, limits=self._limits, now=now_ms())
-        started = await self._database.write(once(join, StartedJoin))
+        started = await self._database.write(once(links.join, StartedJoin), request, chat, head, self._limits, now_ms())
         version = await self.finish_join(chat, request.actor, started.version)
         return JoinedByLink(chat, started.name, version)
 
@@ -217,15 +219,14 @@ class Memberships:
         head, rev = await self._heads.last_change(chat)
         joined_at = None if rev is None else JoinedAt(head, rev)
         for start in range(0, len(accounts), _FINISHED_AT_ONCE):
-            finish = partial(
+            finished = await self._database.write(
                 memberships.finish_joins,
-                number=chat,
-                accounts=accounts[start : start + _FINISHED_AT_ONCE],
-                unread_from=head + 1,
-                now=now_ms(),
-                broadcast_from=self._broadcast_members,
+                chat,
+                accounts[start : start + _FINISHED_AT_ONCE],
+                head + 1,
+                now_ms(),
+                self._broadcast_members,
             )
-            finished = await self._database.write(finish)
             version = max(version, finished.version)
             if finished.joins:
                 notifications = _notifications_of(chat, finished.joins, joined_at)

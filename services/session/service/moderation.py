@@ -1,10 +1,8 @@
 """Groups in the hands of their owner and admins: bans, silences, and the end of a group."""
 
-from functools import partial
-
 from services.session import domain
 from services.session.service.departures import notifications_of
-from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import moderation
 from services.session.store.moderation import BannedMember, DisbandedChat
 from services.session.store.requests import once
@@ -15,12 +13,13 @@ from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, S
 from shared.contract.model import Role
 from shared.contract.session import ChatVersion
 from shared.settings import Settings
+from shared.transactions import Transactions
 
 
 class Moderation:
     """Messages that a removed or silenced member posts after the reply are rejected."""
 
-    def __init__(self, database: SessionDatabase, notifier: ChangeNotifier, settings: Settings) -> None:
+    def __init__(self, database: Transactions, notifier: ChangeNotifier, settings: Settings) -> None:
         self._database = database
         self._notifier = notifier
         self._limits = settings.limits
@@ -30,14 +29,9 @@ class Moderation:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         domain.check_end("until", request.until, now_ms())
-        ban = partial(
-            moderation.ban_member,
-            request=request,
-            limits=self._limits,
-            now=now_ms(),
-            broadcast_from=self._broadcast_members,
+        version, left = await self._database.write(
+            once(moderation.ban_member, BannedMember), request, self._limits, now_ms(), self._broadcast_members
         )
-        version, left = await self._database.write(once(ban, BannedMember))
         if left is not None:
             notifications = notifications_of(request.account, left, request.actor)
             await self._notifier.publish({left.chat: left.version}, notifications)
@@ -46,12 +40,12 @@ class Moderation:
     async def unban_member(self, request: UnbanMember) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
-        return ChatVersion(await self._database.write(partial(moderation.unban_member, request=request)))
+        return ChatVersion(await self._database.write(moderation.unban_member, request))
 
     async def list_bans(self, request: ListBans) -> BanList:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        return await self._database.read(partial(moderation.list_bans, request=request, now=now_ms()))
+        return await self._database.read(moderation.list_bans, request, now_ms())
 
     async def silence_member(self, request: SilenceMember) -> ChatVersion:
         domain.check_actor(request.actor)
@@ -59,16 +53,16 @@ class Moderation:
             domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         domain.check_end("until", request.until, now_ms())
-        silence = partial(moderation.silence_member, request=request, limits=self._limits, now=now_ms())
-        version = await self._database.write(once(silence, int))
+        version = await self._database.write(once(moderation.silence_member, int), request, self._limits, now_ms())
         await self._notifier.publish({request.chat: version})
         return ChatVersion(version)
 
     async def disband_chat(self, request: DisbandChat) -> ChatVersion:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        disband = partial(moderation.disband, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
-        version, former_members, rejected = await self._database.write(once(disband, DisbandedChat))
+        version, former_members, rejected = await self._database.write(
+            once(moderation.disband, DisbandedChat), request, now_ms(), self._broadcast_members
+        )
         notifications = [
             Notification(
                 MembershipChanged(request.chat, member, Role.LEFT, 0, version, by=request.actor, disbanded=True),

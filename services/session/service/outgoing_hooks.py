@@ -1,12 +1,11 @@
 """Outgoing hooks of groups: made, listed, replayed and deleted by the owner and the admins."""
 
 import secrets
-from functools import partial
 
 from services.session import domain, names
 from services.session.service.hook_request import secret_of
 from services.session.service.makers import Makers
-from services.session.service.ports import ChangeNotifier, ChatHeads, SessionDatabase
+from services.session.service.ports import ChangeNotifier, ChatHeads
 from services.session.store import outgoing_hooks
 from services.session.store.outgoing_hooks import NewHook
 from services.session.store.requests import once
@@ -24,6 +23,7 @@ from shared.contract.hooks import (
 from shared.contract.routes import Ack
 from shared.outgoing_addresses import AddressRules
 from shared.settings import Settings
+from shared.transactions import Transactions
 
 _KEY_BYTES = 32
 _NUMBER_BYTES = 8
@@ -34,7 +34,7 @@ class OutgoingHooks:
 
     def __init__(
         self,
-        database: SessionDatabase,
+        database: Transactions,
         notifier: ChangeNotifier,
         heads: ChatHeads,
         makers: Makers,
@@ -58,26 +58,28 @@ class OutgoingHooks:
             most = self._limits.address_url_bytes
             raise RequestError(ErrorCode.TOO_LARGE, f"an address has at most {most} bytes", "endpoint")
         self._rules.check_endpoint(request.endpoint)
-        await self._database.read(partial(outgoing_hooks.check_manages, chat=request.chat, actor=request.actor))
+        await self._database.read(outgoing_hooks.check_manages, request.chat, request.actor)
         head = await self._heads.last_index(request.chat)
         new = NewHook(secrets.token_hex(_NUMBER_BYTES), secret_of(secrets.token_bytes(_KEY_BYTES)), head)
-        create = partial(outgoing_hooks.create, request=request, new=new, limits=self._limits, now=now_ms())
-        version, new = await self._database.write(once(create, tuple[int, NewHook]))
+        version, new = await self._database.write(
+            once(outgoing_hooks.create, tuple[int, NewHook]), request, new, self._limits, now_ms()
+        )
         await self._notifier.publish({request.chat: version})
         return CreatedOutgoingHook(new.hook, new.secret, new.head + 1)
 
     async def list_hooks(self, request: ListOutgoingHooks) -> OutgoingHookList:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        found = await self._database.read(partial(outgoing_hooks.list_hooks, request=request))
+        found = await self._database.read(outgoing_hooks.list_hooks, request)
         return OutgoingHookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteOutgoingHook) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_link(request.hook, "hook")
-        delete = partial(outgoing_hooks.delete, request=request, now=now_ms())
-        await self._notifier.publish({request.chat: await self._database.write(delete)})
+        await self._notifier.publish(
+            {request.chat: await self._database.write(outgoing_hooks.delete, request, now_ms())}
+        )
         return Ack()
 
     async def replay(self, request: ReplayOutgoingHook) -> ReplayedOutgoingHook:
@@ -86,7 +88,6 @@ class OutgoingHooks:
         domain.check_link(request.hook, "hook")
         if request.index < 1:
             raise RequestError(ErrorCode.INVALID, "indexes count from 1", "index")
-        await self._database.read(partial(outgoing_hooks.check_manages, chat=request.chat, actor=request.actor))
+        await self._database.read(outgoing_hooks.check_manages, request.chat, request.actor)
         head = await self._heads.last_index(request.chat)
-        replay = partial(outgoing_hooks.replay, request=request, head=head, now=now_ms())
-        return ReplayedOutgoingHook(await self._database.write(replay))
+        return ReplayedOutgoingHook(await self._database.write(outgoing_hooks.replay, request, head, now_ms()))

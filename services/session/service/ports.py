@@ -1,9 +1,8 @@
 """The ports of the use cases. Adapters implement them; `app` connects both."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
-from services.session.store import Connection
 from shared.contract.bots import CreatedBot
 from shared.contract.edge import (
     ChatCreated,
@@ -18,8 +17,6 @@ from shared.contract.edge import (
 from shared.contract.events import OutgoingHooksDue
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
-
-T = TypeVar("T")
 
 SessionNotice = (
     ChatCreated
@@ -38,17 +35,6 @@ class Notification(NamedTuple):
 
     notice: SessionNotice
     recipients: Sequence[AccountId] | None
-
-
-class SessionDatabase(Protocol):
-    """Runs functions of the store, each as one transaction. Raises RequestError when the database does not answer;
-    rolls back and raises what the function raises."""
-
-    async def read(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
-        """All that `work` reads is one snapshot. A `brief` transaction may run on the event loop."""
-
-    async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
-        """The transaction is durably committed on return."""
 
 
 class ChangeNotifier(Protocol):

@@ -1,10 +1,8 @@
 """Reports to the operator: a user stores the message as it is now; the operator lists and closes."""
 
-from functools import partial
-
 from services.session import domain
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import ChatMessages, SessionDatabase
+from services.session.service.ports import ChatMessages
 from services.session.store import reports
 from shared.clock import now_ms
 from shared.contract.admin import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
@@ -14,6 +12,7 @@ from shared.contract.model import Message
 from shared.contract.routes import Ack
 from shared.settings import LimitsSettings
 from shared.telemetry import log
+from shared.transactions import Transactions
 
 _log = log(__name__)
 _PAGE_BYTES = 224 * 1024
@@ -22,7 +21,7 @@ _PAGE = 100
 
 class Reports:
     def __init__(
-        self, database: SessionDatabase, messages: ChatMessages, metrics: SessionMetrics, limits: LimitsSettings
+        self, database: Transactions, messages: ChatMessages, metrics: SessionMetrics, limits: LimitsSettings
     ) -> None:
         self._database = database
         self._messages = messages
@@ -34,8 +33,7 @@ class Reports:
         domain.check_chat(request.chat)
         domain.check_reason(request.reason)
         message = await self._message(request)
-        store = partial(reports.store, request=request, message=message, limits=self._limits, now=now_ms())
-        if await self._database.write(store):
+        if await self._database.write(reports.store, request, message, self._limits, now_ms()):
             self._metrics.reports.inc()
         return Ack()
 
@@ -49,14 +47,14 @@ class Reports:
 
     async def list_own(self, request: ListOwnReports) -> OwnReports:
         domain.check_actor(request.actor)
-        return OwnReports(await self._database.read(partial(reports.list_of_account, reporter=request.actor)))
+        return OwnReports(await self._database.read(reports.list_of_account, request.actor))
 
     async def list_open(self, request: ListReports) -> ReportPage:
-        page = await self._database.read(partial(reports.list_open, after=request.after, count=_PAGE + 1))
+        page = await self._database.read(reports.list_open, request.after, _PAGE + 1)
         fitting = domain.take_fitting(page[:_PAGE], _PAGE_BYTES) or page[:1]
         return ReportPage([*fitting], more=len(fitting) < len(page))
 
     async def close(self, request: CloseReport) -> Ack:
-        await self._database.write(partial(reports.close, number=request.number))
+        await self._database.write(reports.close, request.number)
         _log.info("operator acts", act="close report", by="admin", report=request.number)
         return Ack()

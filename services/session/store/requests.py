@@ -1,7 +1,7 @@
 """The results of requests that are carried out, for their repetitions."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 
@@ -9,9 +9,10 @@ from services.session.tables import request
 from shared import run_once
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
-def once(step: Callable[[sa.Connection], T], *kinds: Any) -> Callable[[sa.Connection], T]:
+def once(step: Callable[[sa.Connection, *Ts], T], *kinds: Any) -> Callable[[sa.Connection, *Ts], T]:
     """See shared.run_once."""
     return run_once.once(request, step, kinds)
 

@@ -328,12 +328,12 @@ async def test_a_request_with_a_replica_that_dies_at_a_commit_is_finished_by_ano
             request, nonce, sizes, commits = await prepare(users), token_hex(32), await users.sizes(), count(1)
 
             async def killed(
-                database: Database, work: Any, commits: Any = commits, killed_at: int = killed_at, **more: Any
+                database: Database, *args: Any, commits: Any = commits, killed_at: int = killed_at, **more: Any
             ) -> Any:
                 dies = request_nonce.get() and next(commits) == killed_at
                 if dies and phase == "before":
                     raise RuntimeError("killed")
-                result = await write(database, work, **more)
+                result = await write(database, *args, **more)
                 if dies:
                     raise RuntimeError("killed")
                 return result

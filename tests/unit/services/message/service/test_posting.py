@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -31,6 +30,7 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.message.environment import sole_ownership
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 ANN, BAD_ACCOUNT = AccountId(1), AccountId(2**64 - 1)
 """BAD_ACCOUNT does not fit into a column of the database."""
@@ -411,13 +411,17 @@ class FailingThirdWrite(Database):
         self.calls = 0
         self.after_work = after_work
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
+    async def write(
+        self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False, background: bool = False
+    ) -> T:
         self.calls += 1
         if self.calls != 3:
-            return await super().write(work, brief=brief, background=background)
+            return await super().write(work, *args, brief=brief, background=background)
         if self.after_work:
             with pytest.raises(ZeroDivisionError):
-                await super().write(lambda connection: work(connection) and 1 / 0, brief=brief, background=background)
+                await super().write(
+                    lambda connection: work(connection, *args) and 1 / 0, brief=brief, background=background
+                )
         raise DatabaseUnavailable
 
 
@@ -444,17 +448,21 @@ class UnconfirmedCommit(Database):
         self.calls = 0
         self.commits = commits
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
+    async def write(
+        self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False, background: bool = False
+    ) -> T:
         self.calls += 1
         if 1 < self.calls < 4:
             raise DatabaseUnavailable
         if self.calls > 1:
-            return await super().write(work, brief=brief, background=background)
+            return await super().write(work, *args, brief=brief, background=background)
         if self.commits:
-            await super().write(work, brief=brief, background=background)
+            await super().write(work, *args, brief=brief, background=background)
         else:
             with pytest.raises(ZeroDivisionError):
-                await super().write(lambda connection: work(connection) and 1 / 0, brief=brief, background=background)
+                await super().write(
+                    lambda connection: work(connection, *args) and 1 / 0, brief=brief, background=background
+                )
         raise DatabaseUnavailable
 
 
