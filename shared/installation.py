@@ -7,9 +7,6 @@ accounts, and session those of chats: a database that lacks a number that anothe
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
-
-import sqlalchemy as sa
 
 from shared.contract.installation import DatabaseState
 from shared.errors import StartupError
@@ -61,35 +58,3 @@ def _remedy(name: str) -> str:
 
 def _since(time_ms: int) -> str:
     return f" of {datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if time_ms else ""
-
-
-_READ = sa.text("SELECT value, agreed FROM installation WHERE id = 1")
-_PROPOSE = sa.text("INSERT INTO installation (id, value, agreed) VALUES (1, :value, false) ON CONFLICT (id) DO NOTHING")
-_ADOPT = sa.text(
-    "INSERT INTO installation (id, value, agreed) VALUES (1, :value, :agreed) "
-    "ON CONFLICT (id) DO UPDATE SET value = :value, agreed = :agreed"
-)
-
-
-class Identity(NamedTuple):
-    """`agreed`: all databases of the installation have the `value`."""
-
-    value: str = ""
-    agreed: bool = False
-
-
-def read_identity(connection: sa.Connection) -> Identity:
-    """A database of a version without identities has none."""
-    if not sa.inspect(connection).has_table("installation"):
-        return Identity()
-    row = connection.execute(_READ).one_or_none()
-    return Identity() if row is None else Identity(row.value, bool(row.agreed))
-
-
-def propose_identity(connection: sa.Connection, value: str) -> None:
-    """Gives a database an identity, unless it has one."""
-    connection.execute(_PROPOSE, {"value": value})
-
-
-def adopt_identity(connection: sa.Connection, identity: Identity) -> None:
-    connection.execute(_ADOPT, identity._asdict())

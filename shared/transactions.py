@@ -1,4 +1,4 @@
-"""What use cases need of a database: it runs functions of the store, which take a connection, as one transaction each."""
+"""What use cases need of a database: it runs functions of the store, which take a connection, each as a transaction."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, TypeVarTuple

@@ -17,7 +17,8 @@ from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.installation import DatabaseState
 from shared.database import make_engine
-from shared.installation import Identity, adopt_identity, propose_identity, read_identity, require_together
+from shared.identity import Identity, adopt_identity, propose_identity, read_identity
+from shared.installation import require_together
 from shared.settings import Settings
 
 _READERS: dict[str, Callable[[sa.Connection], DatabaseState]] = {

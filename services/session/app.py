@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any
 
 from services.session.adapters import housekeeping
-from services.session.adapters.auth_accounts import AuthAccounts
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.message_heads import MessageReader
+from services.session.adapters.other_services import AuthAccounts, MessageReader
 from services.session.adapters.outgoing_hooks import DeadHooks, HttpHookPoster
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
@@ -23,8 +22,7 @@ from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.hook_delivery import HookDelivery
 from services.session.service.hooks import Hooks
-from services.session.service.made import MadeByAccounts
-from services.session.service.makers import Makers
+from services.session.service.made import MadeByAccounts, Makers
 from services.session.service.memberships import Memberships
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks

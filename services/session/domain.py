@@ -6,12 +6,12 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from services.session import names
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.members import SetChat
 from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
+from shared.names import imitates, is_valid_name, plain_name
 from shared.setting_types import Language
 from shared.settings import LimitsSettings
 
@@ -60,7 +60,7 @@ def next_owner(candidates: Iterable[OwnerCandidate]) -> OwnerCandidate | None:
 
 
 def default_name(nicknames: Sequence[str], limit: int, language: Language = "zh") -> str:
-    """The name of a chat created without one: its first members' nicknames, cut to the limit on names."""
+    """The name of a chat created without one: its first members' nicknames, cut to the limit on"""
     return _SEPARATORS[language].join(nicknames[:NAMES_IN_DEFAULT_NAME])[:limit]
 
 
@@ -85,7 +85,7 @@ def profile_changes(request: SetProfile, limits: LimitsSettings) -> dict[str, st
         raise RequestError(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
     values: dict[str, str | int] = {}
     if request.nickname is not UNSET:
-        values["nickname"] = names.nickname(request.nickname, limits)
+        values["nickname"] = nickname(request.nickname, limits)
     if request.avatar is not UNSET:
         _check_avatar(request.avatar, limits)
         values["avatar"] = request.avatar
@@ -108,7 +108,7 @@ def new_group_members(request: CreateChat, limits: LimitsSettings) -> list[Accou
     check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
         raise RequestError(ErrorCode.INVALID, "only groups can be made", "kind")
-    request.name = names.group_name(request.name, limits)
+    request.name = group_name(request.name, limits)
     _check_avatar(request.avatar, limits)
     _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     members = list(dict.fromkeys((request.actor, *request.members)))
@@ -128,13 +128,13 @@ def group_changes(request: SetChat, limits: LimitsSettings) -> dict[str, object]
     if request.name == "":
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
     if isinstance(request.name, str):
-        request.name = names.group_name(request.name, limits)
+        request.name = group_name(request.name, limits)
     if isinstance(request.avatar, str):
         _check_avatar(request.avatar, limits)
     if isinstance(request.avatar_hash, str):
         _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     if isinstance(request.topic, str):
-        request.topic = names.topic(request.topic, limits)
+        request.topic = topic(request.topic, limits)
     for field in _CHANGE_TIMES:
         if isinstance(seconds := getattr(request, field), int):
             _check_number(field, seconds, _SECONDS_MAX)
@@ -387,3 +387,40 @@ def _check_text(field: str, text: str) -> None:
 def _check_number(field: str, number: int, largest: int) -> None:
     if not 0 <= number <= largest:
         raise RequestError(ErrorCode.INVALID, f"{field} is out of range", field)
+
+
+def nickname(name: str, limits: LimitsSettings) -> str:
+    if not name:
+        raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
+    return _plain("nickname", name, limits.nickname_characters)
+
+
+def group_name(name: str, limits: LimitsSettings) -> str:
+    """Empty: the group has no name of its own."""
+    return _plain("name", name, limits.group_name_characters)
+
+
+def topic(text: str, limits: LimitsSettings) -> str:
+    return _plain("topic", text, limits.topic_characters)
+
+
+def hook_name(name: str, limits: LimitsSettings) -> str:
+    if not name:
+        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
+    return _plain("name", name, limits.nickname_characters)
+
+
+def check_no_imitation(field: str, name: str, reserved: str) -> None:
+    """`reserved`: the nickname of the system account, whose announcements are the operator's."""
+    if imitates(name, reserved):
+        raise RequestError(ErrorCode.INVALID, f"this {field} is like that of the operator's announcements", field)
+
+
+def _plain(field: str, name: str, limit: int) -> str:
+    plain = plain_name(name)
+    if len(plain) > limit:
+        raise RequestError(ErrorCode.TOO_LARGE, f"{field} has at most {limit} characters", field)
+    if not is_valid_name(plain):
+        reason = "must not be blank, and must not contain control or invisible characters"
+        raise RequestError(ErrorCode.INVALID, f"{field} {reason}", field)
+    return plain

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.session.service.hook_request import secret_of, signed_headers
+from services.session.service.hook_delivery import secret_of, signed_headers
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocols" / "native.md"
 SECRET, BODY = secret_of(b"a key of an outgoing hook"), b'{"ev":"message"}'

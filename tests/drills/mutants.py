@@ -147,7 +147,7 @@ def _abandon_tasks() -> None:
 
 def _show_past() -> None:
     """A new member gets all messages from before its join."""
-    from services.session.adapters.message_heads import MessageHeads
+    from services.session.adapters.other_services import MessageHeads
 
     async def none(*_: object) -> int:
         return 0

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import count
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import pytest
 import sqlalchemy as sa
@@ -45,6 +45,7 @@ from tests.unit.services.edge.json_dialect import ENTRY, frame
 from tests.unit.services.message.environment import sole_ownership
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 SECTION = PAGE.read_text().split("## The way of a message, as functions")[1].split("\n## ")[0]
@@ -213,8 +214,10 @@ class InlineDatabase(Database):
     def commits_inline(self) -> bool:
         return True
 
-    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False, background: bool = False) -> T:
-        return self._write(work)
+    async def write(
+        self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False, background: bool = False
+    ) -> T:
+        return self._write(lambda connection: work(connection, *args))
 
 
 class FakePresence(Presence):

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from services.auth.tables import accounts
 from shared.contract.ids import AccountId
 from shared.contract.installation import DatabaseState
-from shared.installation import read_identity
+from shared.identity import read_identity
 
 _SEQUENCE = "pg_get_serial_sequence('accounts', 'id')"
 _GIVEN = {

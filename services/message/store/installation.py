@@ -9,7 +9,7 @@ from services.message.tables import cursors, heads
 from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.installation import DatabaseState
 from shared.database import make_engine
-from shared.installation import read_identity
+from shared.identity import read_identity
 
 _LAST_ACCOUNT = sa.select(sa.func.max(cursors.c.account_id)).where(cursors.c.account_id != SYSTEM_ACCOUNT)
 _LAST_CHAT = sa.select(heads.c.chat_id, heads.c.last_time).order_by(heads.c.chat_id.desc()).limit(1)

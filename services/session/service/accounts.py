@@ -3,11 +3,10 @@
 import uuid
 from functools import partial
 
-from services.session import domain, names
+from services.session import domain
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
-from services.session.service.departures import notifications_of
-from services.session.service.memberships import Memberships
+from services.session.service.memberships import Memberships, notifications_of
 from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import account_removal, bans, blocks, chats, friends, memberships, profiles
 from shared.clock import now_ms
@@ -108,7 +107,7 @@ class AccountProfiles:
         """Notifies the friends and the account's own clients."""
         if not (values := domain.profile_changes(request, self._limits)):
             return Ack()
-        names.check_no_imitation("nickname", str(values.get("nickname", "")), self._reserved)
+        domain.check_no_imitation("nickname", str(values.get("nickname", "")), self._reserved)
         account = request.account
         if (changed := await self._database.write(profiles.set_profile, account, values, now_ms())) is None:
             raise domain.account_not_found(account)

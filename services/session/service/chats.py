@@ -7,7 +7,7 @@ import msgspec
 from services.session import domain
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import chat_states, chats, mutes, receipts, views
+from services.session.store import chats, views
 from services.session.store.chats import ChangedChat, CreatedChat
 from services.session.store.requests import once
 from shared.clock import now_ms
@@ -108,7 +108,7 @@ class Chats:
         domain.check_account(request.account)
         domain.check_batch_size(request.also, _LISTS, "accounts")
         if request.states:
-            states = chat_states.list_chats_with_states
+            states = views.list_chats_with_states
             return await self._database.read(
                 partial(states, account=request.account, after=request.after, limit=_CHATS_PAGE)
             )
@@ -156,12 +156,12 @@ class Chats:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_end("until", request.until, now_ms())
-        await self._database.write(mutes.mute_chat, request)
+        await self._database.write(views.mute_chat, request)
         return Ack()
 
     async def find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:
         domain.check_batch_size(request.chats, _CHATS, "chats")
-        return ReceiptChats(await self._database.read(receipts.find_receipt_chats, domain.in_int64(request.chats)))
+        return ReceiptChats(await self._database.read(views.find_receipt_chats, domain.in_int64(request.chats)))
 
 
 def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str]) -> ChatRenamed:

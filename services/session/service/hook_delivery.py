@@ -1,7 +1,10 @@
 """Posts the messages of groups to their outgoing hooks: in order for each hook, at least once."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import hmac
 import random
 import secrets
 from collections.abc import Awaitable, Callable
@@ -10,9 +13,8 @@ from functools import partial
 import msgspec
 
 from services.session.metrics import SessionMetrics
-from services.session.service.hook_request import signed_headers, webhook_id
 from services.session.service.hook_turns import HookTurn, HookTurns, TurnEnded
-from services.session.service.makers import Makers
+from services.session.service.made import Makers
 from services.session.service.ports import ChatMessages, GiveUpHook, HookPoster, PostFailed
 from services.session.store import outgoing_hooks, profiles
 from services.session.store.outgoing_hooks import LeasedHook
@@ -240,3 +242,31 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+_SECRET_PREFIX = "whsec_"  # noqa: S105
+
+
+def secret_of(key: bytes) -> str:
+    """The form in which users get a key."""
+    return _SECRET_PREFIX + base64.b64encode(key).decode()
+
+
+def webhook_id(chat: ChatId, index: int) -> str:
+    """The same for each attempt, and for a replay."""
+    return f"{chat}.{index}"
+
+
+def sign(secret: str, number: str, timestamp: int, body: bytes) -> str:
+    """The header webhook-signature. `timestamp`: Unix seconds."""
+    key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX))
+    digest = hmac.digest(key, f"{number}.{timestamp}.".encode() + body, hashlib.sha256)
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def signed_headers(secret: str, number: str, timestamp: int, body: bytes) -> dict[str, str]:
+    return {
+        "webhook-id": number,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(secret, number, timestamp, body),
+    }

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.session import domain, names
-from services.session.service.makers import Makers
+from services.session import domain
+from services.session.service.made import Makers
 from services.session.service.ports import HookAccounts
 from services.session.store import hooks
 from services.session.store.hooks import NewIncomingHook
@@ -52,8 +52,8 @@ class Hooks:
     async def create(self, request: CreateHook) -> CreatedHook:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        request.name = names.hook_name(request.name, self._limits)
-        names.check_no_imitation("name", request.name, self._reserved)
+        request.name = domain.hook_name(request.name, self._limits)
+        domain.check_no_imitation("name", request.name, self._reserved)
         made = await stored_or(self._database, stored(_Made), partial(self._create, request))
         number, secret = _name_and_secret(made.salt)
         return CreatedHook(number, secret, made.account)

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from services.session import domain
 from services.session.domain import LOBBY
-from services.session.service.departures import notifications_of
-from services.session.service.makers import Makers
+from services.session.service.made import Makers
 from services.session.service.ports import ChangeNotifier, ChatHeads, Notification
 from services.session.store import additions, departures, links, memberships, roles
 from services.session.store.additions import StartedJoins
@@ -17,7 +16,7 @@ from services.session.store.roles import ChangedRoles
 from shared.clock import now_ms
 from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import (
     MAX_ADDED,
     AddMember,
@@ -246,3 +245,16 @@ def _notifications_of(
         yield Notification(joined, one.recipients)
     for one in joins:
         yield Notification(one.answered, one.recipients)
+
+
+def notifications_of(account: AccountId, left: LeftChat, by: AccountId) -> list[Notification]:
+    """To the former member and the remaining ones, who also learn of a new owner, and to those whose requests end with
+    the last member. `by`: who ended the membership."""
+    chat, version, owner, first_index, members, rejected = left
+    recipients = None if members is None else [account, *members]
+    notifications = [Notification(MembershipChanged(chat, account, Role.LEFT, 0, version, by=by), recipients)]
+    if owner != NO_ACCOUNT:
+        # The former member has left by the same version: an edge that has not heard of it must not skip it.
+        changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version, since=version, by=by)
+        notifications.append(Notification(changed, members))
+    return [*notifications, *(Notification(answer, [answer.account]) for answer in rejected)]

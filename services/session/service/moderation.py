@@ -1,7 +1,7 @@
 """Groups in the hands of their owner and admins: bans, silences, and the end of a group."""
 
 from services.session import domain
-from services.session.service.departures import notifications_of
+from services.session.service.memberships import notifications_of
 from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import moderation
 from services.session.store.moderation import BannedMember, DisbandedChat

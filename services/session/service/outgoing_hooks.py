@@ -2,9 +2,9 @@
 
 import secrets
 
-from services.session import domain, names
-from services.session.service.hook_request import secret_of
-from services.session.service.makers import Makers
+from services.session import domain
+from services.session.service.hook_delivery import secret_of
+from services.session.service.made import Makers
 from services.session.service.ports import ChangeNotifier, ChatHeads
 from services.session.store import outgoing_hooks
 from services.session.store.outgoing_hooks import NewHook
@@ -51,7 +51,7 @@ class OutgoingHooks:
     async def create(self, request: CreateOutgoingHook) -> CreatedOutgoingHook:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        request.name = names.hook_name(request.name, self._limits)
+        request.name = domain.hook_name(request.name, self._limits)
         if not self._is_enabled:
             raise RequestError(ErrorCode.FORBIDDEN, "outgoing hooks are switched off here")
         if len(request.endpoint.encode()) > self._limits.address_url_bytes:

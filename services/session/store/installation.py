@@ -7,7 +7,7 @@ from services.session.tables import chat, profile
 from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.installation import DatabaseState
 from shared.contract.model import ChatKind, JoinPolicy
-from shared.installation import read_identity
+from shared.identity import read_identity
 
 _LAST_ACCOUNT = (
     sa.select(profile.c.id, profile.c.created)

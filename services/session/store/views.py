@@ -3,18 +3,28 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import sqlalchemy as sa
 
-from services.session.domain import hidden_error
-from services.session.store.chats import finished_memberships
-from services.session.store.mutes import mutes_of
-from services.session.store.sql import CHAT, IS_MEMBER, chat_of
-from services.session.tables import chat, member, profile
+from services.session.domain import ALWAYS, hidden_error
+from services.session.store.chats import FINISHED, finished_memberships
+from services.session.store.sql import CHAT, IS_MEMBER, chat_of, parse_pair
+from services.session.tables import block, chat, member, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Chat, ProfileSummary, Role
-from shared.contract.session import ChatsFound, ChatView, ChatViews, ChatWithMembers
+from shared.contract.model import Chat, ChatKind, ProfileSummary, Role
+from shared.contract.resume import fingerprint
+from shared.contract.session import (
+    ChatEntry,
+    ChatList,
+    ChatsFound,
+    ChatView,
+    ChatViews,
+    ChatWithMembers,
+    Mute,
+    MuteChat,
+)
 
 _CHATS = 500
 _SUMMARIES = 10_000
@@ -72,3 +82,69 @@ def _member_summaries(
     for row in (*connection.execute(owners), *connection.execute(others.order_by(member.c.chat, member.c.seat))):
         summaries[ChatId(row.chat)].append(ProfileSummary(row.nickname, row.uuid))
     return summaries
+
+
+_IS_MUTED = sa.or_(member.c.muted_until > 0, member.c.mentions_only.is_(True))
+
+
+def mute_chat(connection: sa.Connection, request: MuteChat) -> None:
+    """Raises RequestError unless the actor is a member."""
+    own = sa.and_(member.c.chat == request.chat, member.c.account == request.actor, IS_MEMBER)
+    values = {"muted_until": min(request.until, ALWAYS), "mentions_only": request.mentions_only}
+    if connection.execute(sa.update(member).where(own).values(values)).rowcount == 0:
+        raise hidden_error(ErrorCode.FORBIDDEN)
+
+
+def mutes_of(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> dict[ChatId, Mute]:
+    """Those of the chats that the account, as a member, has muted; perhaps until a time in the past."""
+    muted = sa.select(member.c.chat, member.c.muted_until, member.c.mentions_only).where(
+        member.c.account == account, member.c.chat.in_(numbers), IS_MEMBER, _IS_MUTED
+    )
+    return {ChatId(row[0]): Mute(row[1], row[2]) for row in connection.execute(muted)}
+
+
+def _page() -> sa.Select[Any]:
+    """As services.session.store.chats has it. `updated` rises with each change of the chat's row or of a member's. The
+    profile is that of the other member of a chat with two; the members of a group are not read, whatever the plan."""
+    account, other = sa.bindparam("account", type_=sa.BigInteger), member.alias("other")
+    own = FINISHED.add_columns(member.c.muted_until, member.c.mentions_only).where(member.c.account == account)
+    own = own.where(member.c.chat > sa.bindparam("after")).order_by(member.c.chat)
+    found = own.limit(sa.bindparam("limit", type_=sa.Integer)).subquery()
+    private = sa.case((chat.c.pair.is_not(None), chat.c.id))
+    is_other = sa.and_(other.c.chat == private, other.c.account != account)
+    rows = sa.join(found, chat, chat.c.id == found.c.chat).outerjoin(other, is_other)
+    rows = rows.outerjoin(profile, profile.c.id == other.c.account)
+    seen = [chat.c.pair, chat.c.updated, profile.c.nickname, profile.c.uuid]
+    return sa.select(found, *seen).select_from(rows).order_by(found.c.chat)
+
+
+_PAGE = _page()
+
+
+def list_chats_with_states(connection: sa.Connection, account: AccountId, after: ChatId, limit: int) -> ChatList:
+    """A page of the account's chats by id, after `after`."""
+    rows = connection.execute(_PAGE, {"account": account, "after": after, "limit": limit + 1}).all()
+    entries = [
+        ChatEntry(
+            ChatId(number), first_index, unread_from, parse_pair(pair), fingerprint(*mute, updated, nickname, uuid)
+        )
+        for number, first_index, unread_from, *mute, pair, updated, nickname, uuid in rows[:limit]
+    ]
+    return ChatList(entries, more=len(rows) > limit)
+
+
+def find_receipt_chats(connection: sa.Connection, numbers: Sequence[int]) -> dict[ChatId, int]:
+    """Those of the chats, with their numbers of members."""
+    columns = sa.select(chat.c.id, chat.c.size, chat.c.pair)
+    shown = columns.where(chat.c.id.in_(numbers), chat.c.receipts.is_(True), chat.c.kind != ChatKind.SERVICE)
+    rows = connection.execute(shown).all()
+    pairs = {row.id: frozenset(parse_pair(row.pair) or ()) for row in rows}
+    blocked = _blocked_pairs(connection, frozenset().union(*pairs.values()))
+    return {ChatId(row.id): row.size for row in rows if pairs[row.id] not in blocked}
+
+
+def _blocked_pairs(connection: sa.Connection, accounts: frozenset[AccountId]) -> set[frozenset[int]]:
+    rows = sa.select(block.c.account, block.c.blocked).where(
+        block.c.account.in_(accounts), block.c.blocked.in_(accounts)
+    )
+    return {frozenset((row.account, row.blocked)) for row in connection.execute(rows)}

@@ -19,7 +19,7 @@ from services.cli.migrations import migrate_all
 from services.session.store.installation import database_state as session_state
 from shared.database import make_engine
 from shared.errors import StartupError
-from shared.installation import Identity, read_identity
+from shared.identity import Identity, read_identity
 from tests.support.servers import PostgresServer
 
 _ACCOUNT = """

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.session.adapters import edge_notifier, message_heads
+from services.session.adapters import edge_notifier, other_services
 from services.session.app import serve
 from services.session.store import account_removal, profiles
 from services.session.tables import membership_request
@@ -258,7 +258,7 @@ async def test_lobby_is_joined_later_when_message_service_was_unavailable(
     valkey_server: ValkeyServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(message_heads, "_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(other_services, "_REQUEST_SECONDS", 0.5)
     without_message = BusPeers(nats_server, valkey_server)
     async with without_message.running(), running_service(settings):
         await without_message.message.drain()

@@ -7,6 +7,7 @@ from typing import TypeVar, TypeVarTuple
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 

@@ -1,6 +1,6 @@
 """Signatures of outgoing hooks, against the example of the specification."""
 
-from services.session.service.hook_request import secret_of, sign, signed_headers, webhook_id
+from services.session.service.hook_delivery import secret_of, sign, signed_headers, webhook_id
 from shared.contract.ids import ChatId
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from services.session.store import chats, mutes, profiles
-from services.session.store.chat_states import list_chats_with_states
+from services.session.store import chats, profiles, views
+from services.session.store.views import list_chats_with_states
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import ChatList, MuteChat
@@ -24,7 +24,7 @@ def set_chat(**values: object) -> Action:
 
 
 async def mute(store: StoreHarness, chat: ChatId, until: int = 0, *, mentions_only: bool = False) -> None:
-    await store.database.write(partial(mutes.mute_chat, request=MuteChat(chat, until, mentions_only, BOB)))
+    await store.database.write(partial(views.mute_chat, request=MuteChat(chat, until, mentions_only, BOB)))
 
 
 async def listed(store: StoreHarness, account: AccountId, after: int = 0, most: int = 100) -> ChatList:

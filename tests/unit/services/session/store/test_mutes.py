@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from services.session.domain import ALWAYS
-from services.session.store import mutes, views
+from services.session.store import views
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
@@ -17,7 +17,7 @@ LATER = 2**52
 
 
 async def mute(store: StoreHarness, actor: AccountId, chat: ChatId, until: int, mentions_only: bool = False) -> None:
-    await store.database.write(partial(mutes.mute_chat, request=MuteChat(chat, until, mentions_only, actor)))
+    await store.database.write(partial(views.mute_chat, request=MuteChat(chat, until, mentions_only, actor)))
 
 
 async def found(store: StoreHarness, account: AccountId, *chats: ChatId) -> dict[ChatId, Mute]:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from services.session.store import chats, receipts
+from services.session.store import chats, views
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, StoreHarness, rejection
@@ -11,7 +11,7 @@ NO_CHAT = ChatId(99)
 
 
 async def found(store: StoreHarness, *chats: ChatId) -> dict[ChatId, int]:
-    return await store.database.read(partial(receipts.find_receipt_chats, numbers=[*chats, NO_CHAT]))
+    return await store.database.read(partial(views.find_receipt_chats, numbers=[*chats, NO_CHAT]))
 
 
 async def set_chat(store: StoreHarness, actor: AccountId, chat: ChatId, **values: object) -> None:
