@@ -1,7 +1,7 @@
 """The rules of profiles, chats, memberships and friendships: pure functions. Rejections are raised as RequestError."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -13,7 +13,7 @@ from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
 from shared.names import imitates, is_valid_name, plain_name
 from shared.setting_types import Language
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 T = TypeVar("T")
 N = TypeVar("N", bound=int)
@@ -68,7 +68,7 @@ def private_name(nicknames: Mapping[AccountId, str], pair: MemberPair) -> str:
     return "、".join(nicknames[account] for account in pair)
 
 
-def check_seed(seed: EnsureProfile, limits: LimitsSettings) -> None:
+def check_seed(seed: EnsureProfile, limits: GroupLimits) -> None:
     """Check a new profile's first values. The nickname may be empty at registration, not later."""
     check_account(seed.account)
     _check_characters("nickname", seed.nickname, limits.nickname_characters)
@@ -78,7 +78,7 @@ def check_seed(seed: EnsureProfile, limits: LimitsSettings) -> None:
         _check_number(field, number, _INT64_MAX)
 
 
-def profile_changes(request: SetProfile, limits: LimitsSettings) -> dict[str, str | int]:
+def profile_changes(request: SetProfile, limits: GroupLimits) -> dict[str, str | int]:
     """The values to set, by profile field."""
     check_actor(request.actor)
     if request.actor != request.account:
@@ -102,7 +102,7 @@ def profile_changes(request: SetProfile, limits: LimitsSettings) -> dict[str, st
     return values
 
 
-def new_group_members(request: CreateChat, limits: LimitsSettings) -> list[AccountId]:
+def new_group_members(request: CreateChat, limits: GroupLimits) -> list[AccountId]:
     """The members of a new group: the creator first, then each other account once, in the order listed. Checks
     everything that needs no stored data."""
     check_actor(request.actor)
@@ -121,10 +121,9 @@ def new_group_members(request: CreateChat, limits: LimitsSettings) -> list[Accou
     return members
 
 
-def group_changes(request: SetChat, limits: LimitsSettings) -> dict[str, object]:
+def group_changes(request: SetChat, limits: GroupLimits) -> dict[str, object]:
     """The columns of a group that the request changes. Checks everything that needs no stored data."""
-    check_actor(request.actor)
-    check_chat(request.chat)
+    check_in_chat(request)
     if request.name == "":
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
     if isinstance(request.name, str):
@@ -169,12 +168,6 @@ def check_reason(reason: str) -> None:
     if not reason.strip():
         raise RequestError(ErrorCode.INVALID, "a report needs a reason", "reason")
     _check_characters("reason", reason, _REASON_CHARACTERS)
-
-
-def check_report_count(reports: int, limits: LimitsSettings) -> None:
-    """`reports`: the account's open ones."""
-    if reports >= limits.reports_per_account:
-        raise RequestError(ErrorCode.LIMIT, f"at most {limits.reports_per_account} reports may be open", "reports")
 
 
 def joins_immediately(policy: JoinPolicy, size: int) -> bool:
@@ -227,66 +220,26 @@ def check_can_set_role(actor: Role | None, member: Role | None) -> None:
         raise not_a_member()
 
 
-def check_capacity(number: ChatId, size: int, limits: LimitsSettings) -> None:
+def check_count(present: int, most: int, rule: str, field: str) -> None:
+    """Of so many there may be one more. `rule`: what users are told, with {} for the number."""
+    if present >= most:
+        raise RequestError(ErrorCode.LIMIT, rule.format(most), field)
+
+
+def check_capacity(number: ChatId, size: int, limits: GroupLimits) -> None:
     """A group of `size` members accepts one more; the lobby has no limit."""
-    if number != LOBBY and size >= limits.members_per_group:
-        raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
+    if number != LOBBY:
+        check_count(size, limits.members_per_group, "a group has at most {} members", "members")
 
 
-def check_chat_count(chats: int, limits: LimitsSettings) -> None:
+def check_chat_count(chats: int, limits: GroupLimits) -> None:
     """An account in so many groups may join one more."""
-    if chats >= limits.chats_per_account:
-        raise RequestError(ErrorCode.LIMIT, f"an account has at most {limits.chats_per_account} chats", "chats")
-
-
-def check_pending_requests(requests: int, limits: LimitsSettings) -> None:
-    """An account with so many pending requests may send one more."""
-    if requests >= limits.requests_pending:
-        raise RequestError(
-            ErrorCode.LIMIT, f"at most {limits.requests_pending} requests may wait for an answer", "requests"
-        )
-
-
-def check_block_count(blocked: int, limits: LimitsSettings) -> None:
-    """An account that blocks so many others may block one more."""
-    if blocked >= limits.blocks_per_account:
-        raise RequestError(ErrorCode.LIMIT, f"at most {limits.blocks_per_account} accounts can be blocked", "account")
-
-
-def check_ban_count(others: int, limits: LimitsSettings) -> None:
-    """A group that bans so many other accounts may ban one more."""
-    if others >= limits.bans_per_group:
-        raise RequestError(ErrorCode.LIMIT, f"a group bans at most {limits.bans_per_group} accounts", "account")
-
-
-def check_silence_count(others: int, limits: LimitsSettings) -> None:
-    """A group with so many other silenced members may silence one more."""
-    if others >= limits.silenced_per_group:
-        raise RequestError(ErrorCode.LIMIT, f"a group silences at most {limits.silenced_per_group} members", "account")
-
-
-def check_link_count(links: int, limits: LimitsSettings) -> None:
-    """A group with so many links may have one more."""
-    if links >= limits.links_per_group:
-        raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.links_per_group} links", "chat")
+    check_count(chats, limits.chats_per_account, "an account has at most {} chats", "chats")
 
 
 def check_link(link: str, field: str = "link") -> None:
     """Of a link, or of a text like it."""
     _check_characters(field, link, _LINK_CHARACTERS)
-
-
-def check_hook_count(hooks: int, limits: LimitsSettings) -> None:
-    """A group with so many hooks may have one more."""
-    if hooks >= limits.hooks_per_group:
-        raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.hooks_per_group} hooks", "chat")
-
-
-def check_outgoing_hook_count(hooks: int, limits: LimitsSettings) -> None:
-    """A group with so many outgoing hooks may have one more."""
-    if hooks >= limits.outgoing_hooks_per_group:
-        most = limits.outgoing_hooks_per_group
-        raise RequestError(ErrorCode.LIMIT, f"a group has at most {most} outgoing hooks", "chat")
 
 
 def check_uses(uses: int) -> None:
@@ -330,6 +283,18 @@ def check_actor(actor: AccountId) -> None:
         raise RequestError(ErrorCode.UNAUTHENTICATED, "please log in first")
 
 
+class InChat(Protocol):
+    """A request of `actor` about a chat."""
+
+    actor: AccountId
+    chat: ChatId
+
+
+def check_in_chat(request: InChat) -> None:
+    check_actor(request.actor)
+    check_chat(request.chat)
+
+
 def check_account(account: AccountId, field: str = "account") -> None:
     """An id that no column can hold belongs to no account."""
     if not 1 <= account <= _INT64_MAX:
@@ -363,7 +328,7 @@ def account_not_found(account: AccountId, field: str = "account") -> RequestErro
     return RequestError(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
 
 
-def _check_avatar(address: str, limits: LimitsSettings) -> None:
+def _check_avatar(address: str, limits: GroupLimits) -> None:
     """Empty: the generated avatar. A path without a host: a picture that every edge serves."""
     _check_text("avatar", address)
     if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):
@@ -389,22 +354,22 @@ def _check_number(field: str, number: int, largest: int) -> None:
         raise RequestError(ErrorCode.INVALID, f"{field} is out of range", field)
 
 
-def nickname(name: str, limits: LimitsSettings) -> str:
+def nickname(name: str, limits: GroupLimits) -> str:
     if not name:
         raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
     return _plain("nickname", name, limits.nickname_characters)
 
 
-def group_name(name: str, limits: LimitsSettings) -> str:
+def group_name(name: str, limits: GroupLimits) -> str:
     """Empty: the group has no name of its own."""
     return _plain("name", name, limits.group_name_characters)
 
 
-def topic(text: str, limits: LimitsSettings) -> str:
+def topic(text: str, limits: GroupLimits) -> str:
     return _plain("topic", text, limits.topic_characters)
 
 
-def hook_name(name: str, limits: LimitsSettings) -> str:
+def hook_name(name: str, limits: GroupLimits) -> str:
     if not name:
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
     return _plain("name", name, limits.nickname_characters)

@@ -13,7 +13,7 @@ from services.auth.service.ports import Admission, EventWindow
 from shared.addresses import network, networks
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.settings import LimitsSettings
+from shared.settings.limits import AccountLimits
 
 MINUTE = 60.0
 TEN_MINUTES = 600.0
@@ -52,7 +52,7 @@ class LoginLimiter:
     What a caller notices depends on the identifier alone, not on its account: otherwise a limit that one identifier has
     reached would show which others are the same account's."""
 
-    def __init__(self, limits: LimitsSettings, window: EventWindow, *, count_failures: bool) -> None:
+    def __init__(self, limits: AccountLimits, window: EventWindow, *, count_failures: bool) -> None:
         self._limits = limits
         self._window = window
         self._counts_failures = count_failures

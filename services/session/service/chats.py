@@ -153,8 +153,7 @@ class Chats:
         return ChatVersion(changed.chat.version)
 
     async def mute_chat(self, request: MuteChat) -> Ack:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_end("until", request.until, now_ms())
         await self._database.write(views.mute_chat, request)
         return Ack()

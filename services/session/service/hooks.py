@@ -50,8 +50,7 @@ class Hooks:
         self._reserved = settings.notices.name
 
     async def create(self, request: CreateHook) -> CreatedHook:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         request.name = domain.hook_name(request.name, self._limits)
         domain.check_no_imitation("name", request.name, self._reserved)
         made = await stored_or(self._database, stored(_Made), partial(self._create, request))
@@ -73,14 +72,12 @@ class Hooks:
         return await self._accounts.create(name, hooks.signature_of(maker), maker, nonce)
 
     async def list_hooks(self, request: ListHooks) -> HookList:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         found = await self._database.read(hooks.list_hooks, request)
         return HookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteHook) -> Ack:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_link(request.hook, "hook")
         await self._database.write(hooks.delete, request)
         return Ack()

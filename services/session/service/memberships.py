@@ -79,8 +79,7 @@ class Memberships:
             await self.finish_join(LOBBY, account, version)
 
     async def request_membership(self, request: RequestMembership) -> MembershipRequested:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_request_text(request.text)
         head = await self._heads.last_index(request.chat)
         result = await self._database.write(
@@ -94,8 +93,7 @@ class Memberships:
         return MembershipRequested(joined=True, name=result.name, version=version)
 
     async def answer_membership(self, request: AnswerMembership) -> ChatVersion:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_account(request.applicant, "applicant")
         head = await self._heads.last_index(request.chat)
         result = await self._database.write(
@@ -114,8 +112,7 @@ class Memberships:
             await self._notifier.publish({}, [Notification(answer, [answer.account]) for answer in rejected])
 
     async def add_member(self, request: AddMember) -> ChatVersion:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_account(request.account)
         head = await self._heads.last_index(request.chat)
         started = await self._database.write(
@@ -124,8 +121,7 @@ class Memberships:
         return ChatVersion(await self.finish_join(request.chat, request.account, started.version))
 
     async def add_members(self, request: AddMembers) -> MembersAdded:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_batch_size(request.accounts, MAX_ADDED, "accounts")
         head = await self._heads.last_index(request.chat)
         started = await self._database.write(
@@ -137,8 +133,7 @@ class Memberships:
 
     async def end_membership(self, request: EndMembership) -> ChatVersion:
         """Messages committed after the reply do not reach the former member."""
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_account(request.account)
         left = await self._database.write(
             once(departures.end_membership, LeftChat), request, now_ms(), self._broadcast_members
@@ -164,29 +159,25 @@ class Memberships:
         return ChatVersion(result.version)
 
     async def list_members(self, request: ListMembers) -> MemberList:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         return await self._database.read(roles.list_members, request, _MEMBERS_PAGE)
 
     # Links
 
     async def create_link(self, request: CreateLink) -> InvitationLink:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_uses(request.uses)
         domain.check_end("expires", request.expires, now_ms())
         code = secrets.token_urlsafe(_LINK_BYTES)
         return await self._database.write(once(links.create, InvitationLink), request, code, self._limits, now_ms())
 
     async def list_links(self, request: ListLinks) -> InvitationLinks:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         found = await self._database.read(links.list_links, request, now_ms())
         return InvitationLinks(await self._makers.mark_paused(found.links))
 
     async def delete_link(self, request: DeleteLink) -> Ack:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_link(request.link)
         await self._database.write(links.delete, request)
         return Ack()

@@ -43,8 +43,7 @@ class Moderation:
         return ChatVersion(await self._database.write(moderation.unban_member, request))
 
     async def list_bans(self, request: ListBans) -> BanList:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         return await self._database.read(moderation.list_bans, request, now_ms())
 
     async def silence_member(self, request: SilenceMember) -> ChatVersion:
@@ -58,8 +57,7 @@ class Moderation:
         return ChatVersion(version)
 
     async def disband_chat(self, request: DisbandChat) -> ChatVersion:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         version, former_members, rejected = await self._database.write(
             once(moderation.disband, DisbandedChat), request, now_ms(), self._broadcast_members
         )

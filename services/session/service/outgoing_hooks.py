@@ -49,8 +49,7 @@ class OutgoingHooks:
         self._rules = AddressRules(settings.outgoing_hooks.permitted_networks)
 
     async def create(self, request: CreateOutgoingHook) -> CreatedOutgoingHook:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         request.name = domain.hook_name(request.name, self._limits)
         if not self._is_enabled:
             raise RequestError(ErrorCode.FORBIDDEN, "outgoing hooks are switched off here")
@@ -68,14 +67,12 @@ class OutgoingHooks:
         return CreatedOutgoingHook(new.hook, new.secret, new.head + 1)
 
     async def list_hooks(self, request: ListOutgoingHooks) -> OutgoingHookList:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         found = await self._database.read(outgoing_hooks.list_hooks, request)
         return OutgoingHookList(await self._makers.mark_paused(found.hooks))
 
     async def delete(self, request: DeleteOutgoingHook) -> Ack:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_link(request.hook, "hook")
         await self._notifier.publish(
             {request.chat: await self._database.write(outgoing_hooks.delete, request, now_ms())}
@@ -83,8 +80,7 @@ class OutgoingHooks:
         return Ack()
 
     async def replay(self, request: ReplayOutgoingHook) -> ReplayedOutgoingHook:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_link(request.hook, "hook")
         if request.index < 1:
             raise RequestError(ErrorCode.INVALID, "indexes count from 1", "index")

@@ -10,7 +10,7 @@ from shared.contract.body import requested_content
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Message
 from shared.contract.routes import Ack
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 from shared.telemetry import log
 from shared.transactions import Transactions
 
@@ -21,7 +21,7 @@ _PAGE = 100
 
 class Reports:
     def __init__(
-        self, database: Transactions, messages: ChatMessages, metrics: SessionMetrics, limits: LimitsSettings
+        self, database: Transactions, messages: ChatMessages, metrics: SessionMetrics, limits: GroupLimits
     ) -> None:
         self._database = database
         self._messages = messages
@@ -29,8 +29,7 @@ class Reports:
         self._limits = limits
 
     async def report(self, request: ReportMessage) -> Ack:
-        domain.check_actor(request.actor)
-        domain.check_chat(request.chat)
+        domain.check_in_chat(request)
         domain.check_reason(request.reason)
         message = await self._message(request)
         if await self._database.write(reports.store, request, message, self._limits, now_ms()):

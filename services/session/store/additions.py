@@ -24,7 +24,7 @@ from services.session.tables import friendship, membership_request
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import AddMember, AddMembers
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 
 class StartedJoins(NamedTuple):
@@ -38,9 +38,7 @@ class StartedJoins(NamedTuple):
     rejected: dict[AccountId, Failure]
 
 
-def add_member(
-    connection: sa.Connection, request: AddMember, head: int, limits: LimitsSettings, now: int
-) -> StartedJoin:
+def add_member(connection: sa.Connection, request: AddMember, head: int, limits: GroupLimits, now: int) -> StartedJoin:
     """Add a friend of the actor, or an account that requested membership. Raises RequestError."""
     several = AddMembers(request.chat, [request.account], request.actor)
     started = add_members(connection, several, head, limits, now)
@@ -52,7 +50,7 @@ def add_member(
 
 
 def add_members(
-    connection: sa.Connection, request: AddMembers, head: int, limits: LimitsSettings, now: int
+    connection: sa.Connection, request: AddMembers, head: int, limits: GroupLimits, now: int
 ) -> StartedJoins:
     """Add those of the accounts that may be added, in their order. Raises RequestError if none may be by the actor."""
     group = lock_managed_group(connection, request.chat, request.actor)
@@ -73,7 +71,7 @@ def _select(
     group: LockedGroup,
     actor: AccountId,
     accounts: Sequence[AccountId],
-    limits: LimitsSettings,
+    limits: GroupLimits,
     now: int,
 ) -> tuple[list[AccountId], dict[AccountId, Failure]]:
     """Those of the accounts that may be added, and why the others may not. Raises RequestError."""
@@ -108,7 +106,7 @@ class _Candidates:
         self._banned = banned_among(connection, group.id, accounts, now)
         self._groups = count_groups(connection, accounts)
 
-    def check(self, account: AccountId, size: int, limits: LimitsSettings) -> None:
+    def check(self, account: AccountId, size: int, limits: GroupLimits) -> None:
         """`size`: the members of the group. Raises RequestError."""
         if account not in self._active:
             raise domain.account_not_found(account)

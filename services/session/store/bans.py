@@ -4,20 +4,21 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import ALWAYS, check_ban_count, check_silence_count
+from services.session.domain import ALWAYS, check_count
 from services.session.store.sql import insert
 from services.session.tables import ban, silence
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import Ban, BanMember, SilenceMember
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 
-def store_ban(connection: sa.Connection, request: BanMember, limits: LimitsSettings, now: int) -> None:
+def store_ban(connection: sa.Connection, request: BanMember, limits: GroupLimits, now: int) -> None:
     """Raises RequestError."""
     connection.execute(sa.delete(ban).where(ban.c.chat == request.chat, ban.c.until <= now))
     others = sa.select(sa.func.count()).where(ban.c.chat == request.chat, ban.c.account != request.account)
-    check_ban_count(connection.execute(others).scalar_one(), limits)
+    present, rule = connection.execute(others).scalar_one(), "a group bans at most {} accounts"
+    check_count(present, limits.bans_per_group, rule, "account")
     values = {"chat": request.chat, "account": request.account, "until": request.until or ALWAYS, "by": request.actor}
     insertion = insert(connection, ban).values(values)
     key = [ban.c.chat, ban.c.account]
@@ -48,14 +49,15 @@ def banned_among(
     return frozenset(connection.execute(banned).scalars())
 
 
-def store_silence(connection: sa.Connection, request: SilenceMember, limits: LimitsSettings, now: int) -> None:
+def store_silence(connection: sa.Connection, request: SilenceMember, limits: GroupLimits, now: int) -> None:
     """Raises RequestError."""
     ended = sa.or_(silence.c.until <= now, silence.c.account == request.account)
     connection.execute(sa.delete(silence).where(silence.c.chat == request.chat, ended))
     if request.until <= now:
         return
     others = sa.select(sa.func.count()).where(silence.c.chat == request.chat)
-    check_silence_count(connection.execute(others).scalar_one(), limits)
+    present, rule = connection.execute(others).scalar_one(), "a group silences at most {} members"
+    check_count(present, limits.silenced_per_group, rule, "account")
     values = {"chat": request.chat, "account": request.account, "until": min(request.until, ALWAYS)}
     connection.execute(sa.insert(silence).values(values))
 

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import check_block_count
+from services.session.domain import check_count
 from services.session.store.sql import later, pair_key, parse_pair, require_active, slices
 from services.session.tables import block, chat, friend_request
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, MemberPair
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 
-def set_blocked(connection: sa.Connection, request: SetBlocked, limits: LimitsSettings, now: int) -> None:
+def set_blocked(connection: sa.Connection, request: SetBlocked, limits: GroupLimits, now: int) -> None:
     """Idempotent. A blocked account's pending friend request is deleted. Raises RequestError."""
     actor, account = request.actor, request.account
     key = sa.and_(block.c.account == actor, block.c.blocked == account)
@@ -28,7 +28,8 @@ def set_blocked(connection: sa.Connection, request: SetBlocked, limits: LimitsSe
     require_active(connection, [actor, account], "account")
     if connection.execute(sa.select(block.c.created).where(key)).one_or_none() is None:
         own = sa.select(sa.func.count()).where(block.c.account == actor)
-        check_block_count(connection.execute(own).scalar_one(), limits)
+        rule = "at most {} accounts can be blocked"
+        check_count(connection.execute(own).scalar_one(), limits.blocks_per_account, rule, "account")
         connection.execute(sa.insert(block).values(account=actor, blocked=account, created=now))
     pending = sa.and_(friend_request.c.applicant == account, friend_request.c.account == actor)
     connection.execute(sa.delete(friend_request).where(pending))

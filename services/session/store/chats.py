@@ -49,7 +49,7 @@ from shared.contract.session import (
     Membership,
 )
 from shared.setting_types import Language
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 _INT64_MAX = 2**63 - 1
 FINISHED = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
@@ -95,7 +95,7 @@ def create_group(
     connection: sa.Connection,
     request: CreateChat,
     members: Sequence[AccountId],
-    limits: LimitsSettings,
+    limits: GroupLimits,
     now: int,
     language: Language = "zh",
 ) -> CreatedChat:

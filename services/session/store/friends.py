@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import check_pending_requests, no_pending_request, pair_of
+from services.session.domain import check_count, no_pending_request, pair_of
 from services.session.store import pending_notifications
 from services.session.store.blocks import require_unblocked
 from services.session.store.sql import IS_ADMIN, SLICE, lock_active, pair_key, require_active, touch
@@ -29,7 +29,7 @@ from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 
 def friends_of(connection: sa.Connection, account: AccountId, limit: int) -> list[AccountId]:
@@ -49,7 +49,7 @@ def find_watchable(connection: sa.Connection, actor: AccountId, accounts: Sequen
 
 
 def request_friendship(
-    connection: sa.Connection, request: RequestFriendship, limits: LimitsSettings, now: int
+    connection: sa.Connection, request: RequestFriendship, limits: GroupLimits, now: int
 ) -> FriendshipRequested | FriendshipAnswered:
     """Store a request. When the other account has a request to the actor, both become friends at once. Raises
     RequestError."""
@@ -118,13 +118,14 @@ def list_requests(connection: sa.Connection, account: AccountId, limit: int) -> 
 
 
 def store_request(
-    connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: LimitsSettings, now: int
+    connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: GroupLimits, now: int
 ) -> None:
     """Store a request of the applicant in `key`, whose profile is locked; replace the text of a pending one. Raises
     RequestError when too many are pending."""
     same = [table.c[name] == value for name, value in key.items()]
     if connection.execute(sa.update(table).where(*same).values(text=text)).rowcount == 0:
-        check_pending_requests(_count_requests(connection, key["applicant"]), limits)
+        rule = "at most {} requests may wait for an answer"
+        check_count(_count_requests(connection, key["applicant"]), limits.requests_pending, rule, "requests")
         connection.execute(sa.insert(table).values(**key, text=text, created=now))
 
 

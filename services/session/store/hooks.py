@@ -15,7 +15,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import CreateHook, DeleteHook, FoundHook, HookList, HookView, ListHooks
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.session import EnsureProfile
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 
 class NewIncomingHook(NamedTuple):
@@ -26,15 +26,15 @@ class NewIncomingHook(NamedTuple):
     account: CreatedBot
 
 
-def check_place(connection: sa.Connection, request: CreateHook, limits: LimitsSettings) -> None:
+def check_place(connection: sa.Connection, request: CreateHook, limits: GroupLimits) -> None:
     """Raises RequestError unless the actor may make one more."""
     domain.check_can_manage(role_of(connection, request.chat, request.actor))
     count = connection.execute(sa.select(sa.func.count()).where(hook.c.chat == request.chat)).scalar_one()
-    domain.check_hook_count(count, limits)
+    domain.check_count(count, limits.hooks_per_group, "a group has at most {} hooks", "chat")
 
 
 def create(
-    connection: sa.Connection, request: CreateHook, new: NewIncomingHook, limits: LimitsSettings, now: int
+    connection: sa.Connection, request: CreateHook, new: NewIncomingHook, limits: GroupLimits, now: int
 ) -> AccountId:
     """Returns the account of the hook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)

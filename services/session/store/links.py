@@ -12,7 +12,7 @@ from services.session.tables import link, member
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import CreateLink, DeleteLink, InvitationLink, InvitationLinks, JoinByLink, ListLinks
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 _IS_MANAGED = is_managed_by_maker(link)
 _IS_LEFT = sa.or_(link.c.uses.is_(None), link.c.uses > 0)
@@ -23,15 +23,13 @@ class FoundLink(NamedTuple):
     by: AccountId
 
 
-def create(
-    connection: sa.Connection, request: CreateLink, code: str, limits: LimitsSettings, now: int
-) -> InvitationLink:
+def create(connection: sa.Connection, request: CreateLink, code: str, limits: GroupLimits, now: int) -> InvitationLink:
     """`code`: the secret part. Deletes links that cannot be used any more. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     own = link.c.chat == group.id
     connection.execute(sa.delete(link).where(own, sa.or_(link.c.expires <= now, ~_IS_LEFT)))
     count = connection.execute(sa.select(sa.func.count()).where(own)).scalar_one()
-    domain.check_link_count(count, limits)
+    domain.check_count(count, limits.links_per_group, "a group has at most {} links", "chat")
     values = {"chat": group.id, "by": request.actor, "uses": request.uses or None, "created": now}
     connection.execute(sa.insert(link).values(link=code, expires=request.expires or ALWAYS, **values))
     return InvitationLink(code, request.actor, request.uses, request.expires)
@@ -63,7 +61,7 @@ def find(connection: sa.Connection, code: str, actor: AccountId, now: int) -> Fo
 
 
 def join(
-    connection: sa.Connection, request: JoinByLink, chat: ChatId, head: int, limits: LimitsSettings, now: int
+    connection: sa.Connection, request: JoinByLink, chat: ChatId, head: int, limits: GroupLimits, now: int
 ) -> StartedJoin:
     """`chat`: that of the link; `head` as in `memberships`. Raises RequestError; the link then is not used."""
     group = lock_group(connection, chat)

@@ -35,7 +35,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import AnswerMembership, RequestMembership
 from shared.contract.model import ChatKind, JoinPolicy, Role
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 
 class LockedGroup(NamedTuple):
@@ -91,7 +91,7 @@ _FIRST_VERSION = 1
 
 
 def request_membership(
-    connection: sa.Connection, request: RequestMembership, head: int, limits: LimitsSettings, now: int
+    connection: sa.Connection, request: RequestMembership, head: int, limits: GroupLimits, now: int
 ) -> StartedJoin | AwaitingApproval:
     """Join an open group, or store a request. Raises RequestError."""
     group = lock_group(connection, request.chat)
@@ -108,7 +108,7 @@ def request_membership(
 
 
 def answer_request(
-    connection: sa.Connection, request: AnswerMembership, head: int, limits: LimitsSettings, now: int
+    connection: sa.Connection, request: AnswerMembership, head: int, limits: GroupLimits, now: int
 ) -> StartedJoin | MembershipAnswered:
     """Accept or reject a request. Raises RequestError; the request then remains pending."""
     group = lock_managed_group(connection, request.chat, request.actor)
@@ -136,7 +136,7 @@ def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: in
 
 
 def admit(
-    connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, limits: LimitsSettings, now: int
+    connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, limits: GroupLimits, now: int
 ) -> StartedJoin:
     """Make the account a member if neither a ban nor the limits forbid it. Deletes its pending request."""
     require_not_banned(connection, group.id, account, now)

@@ -14,7 +14,7 @@ from shared.contract.edge import MembershipAnswered
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.model import JoinPolicy, Role
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 
 class BannedMember(NamedTuple):
@@ -33,7 +33,7 @@ class DisbandedChat(NamedTuple):
 
 
 def ban_member(
-    connection: sa.Connection, request: BanMember, limits: LimitsSettings, now: int, broadcast_from: int
+    connection: sa.Connection, request: BanMember, limits: GroupLimits, now: int, broadcast_from: int
 ) -> BannedMember:
     """Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
@@ -68,7 +68,7 @@ def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList
     return BanList(bans.list_bans(connection, request.chat, now))
 
 
-def silence_member(connection: sa.Connection, request: SilenceMember, limits: LimitsSettings, now: int) -> int:
+def silence_member(connection: sa.Connection, request: SilenceMember, limits: GroupLimits, now: int) -> int:
     """The chat's new version, by which the member has changed. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     if request.account != NO_ACCOUNT:

@@ -23,7 +23,7 @@ from shared.contract.hooks import (
     ReplayOutgoingHook,
 )
 from shared.contract.ids import AccountId, ChatId
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 _ROW = outgoing_hook.c
 _IS_MANAGED = is_managed_by_maker(outgoing_hook)
@@ -67,12 +67,13 @@ def check_manages(connection: sa.Connection, chat: ChatId, actor: AccountId) -> 
 
 
 def create(
-    connection: sa.Connection, request: CreateOutgoingHook, new: NewHook, limits: LimitsSettings, now: int
+    connection: sa.Connection, request: CreateOutgoingHook, new: NewHook, limits: GroupLimits, now: int
 ) -> tuple[int, NewHook]:
     """The chat's new version, and the hook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     count = connection.execute(sa.select(sa.func.count()).where(_ROW.chat == group.id)).scalar_one()
-    domain.check_outgoing_hook_count(count, limits)
+    rule = "a group has at most {} outgoing hooks"
+    domain.check_count(count, limits.outgoing_hooks_per_group, rule, "chat")
     made = {"hook": new.hook, "secret": new.secret, "next": new.head + 1, "known": new.head, "created": now}
     given = {"chat": group.id, "by": request.actor, "name": request.name, "endpoint": request.endpoint}
     connection.execute(sa.insert(outgoing_hook).values(**made, **given, **_new_state(now)))

@@ -2,28 +2,27 @@
 
 import sqlalchemy as sa
 
-from services.session.domain import check_report_count
+from services.session.domain import check_count
 from services.session.store.sql import insert, require_active
 from services.session.tables import report
 from shared.contract.admin import OwnReport, Report, ReportMessage
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Message
-from shared.settings import LimitsSettings
+from shared.settings.limits import GroupLimits
 
 _FIELDS = [report.c[field] for field in Report.__struct_fields__]
 
 
-def store(
-    connection: sa.Connection, request: ReportMessage, message: Message, limits: LimitsSettings, now: int
-) -> bool:
+def store(connection: sa.Connection, request: ReportMessage, message: Message, limits: GroupLimits, now: int) -> bool:
     """Whether the report is new. Locks the reporter's profile, so that its reports are counted one after the other.
     Raises RequestError beyond the limit, and for a deleted account."""
     require_active(connection, [request.actor], "actor")
     others = sa.select(sa.func.count()).where(
         report.c.reporter == request.actor, sa.or_(report.c.chat != message.chat, report.c.index != message.index)
     )
-    check_report_count(connection.execute(others).scalar_one(), limits)
+    rule = "at most {} reports may be open"
+    check_count(connection.execute(others).scalar_one(), limits.reports_per_account, rule, "reports")
     values = {
         "chat": message.chat, "index": message.index, "sender": message.sender, "sent": message.time,
         "body": message.body, "reporter": request.actor, "reason": request.reason, "reported": now,
