@@ -23,8 +23,8 @@ from services.edge.dialects.native.shapes import (
     UnixMs,
     VersionResult,
 )
+from shared.contract.members import DisbandChat, SetChat
 from shared.contract.model import JoinPolicy
-from shared.contract.moderation import DisbandChat, SetChat
 from shared.contract.session import ChatView, CreateChat, GetChat, Mute, MuteChat, OpenPrivateChat, RenameChat
 
 

@@ -7,10 +7,12 @@ from msgspec import UNSET, UnsetType
 
 from services.edge.dialects.native.operation import MANAGES, READ, USERS, WRITE, Operation
 from services.edge.dialects.native.shapes import ChatParameters, KeyText, Label, Nonce, Nothing, Number, SparseResult
-from shared.contract.hooks import CreateHook, DeleteHook, ListHooks
-from shared.contract.outgoing_hooks import (
+from shared.contract.hooks import (
+    CreateHook,
     CreateOutgoingHook,
+    DeleteHook,
     DeleteOutgoingHook,
+    ListHooks,
     ListOutgoingHooks,
     ReplayOutgoingHook,
 )

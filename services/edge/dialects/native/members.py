@@ -24,22 +24,28 @@ from services.edge.dialects.native.shapes import (
     VersionResult,
 )
 from shared.contract.ids import NO_ACCOUNT
-from shared.contract.invitations import CreateLink, DeleteLink, JoinByLink, ListLinks
 from shared.contract.members import (
     MAX_ADDED,
     AddMember,
     AddMembers,
     AnswerMembership,
+    BanMember,
+    CreateLink,
+    DeleteLink,
     EndMembership,
+    JoinByLink,
+    ListBans,
+    ListLinks,
     ListMembers,
     MemberList,
     MemberRole,
     MembersAdded,
     RequestMembership,
     SetRole,
+    SilenceMember,
+    UnbanMember,
 )
 from shared.contract.model import Role
-from shared.contract.moderation import BanMember, ListBans, SilenceMember, UnbanMember
 from shared.contract.session import ChatVersion
 
 # Joining

@@ -37,13 +37,12 @@ from services.edge.dialects.native.shapes import (
     Nothing,
     Parameters,
 )
+from shared.contract.admin import ReportMessage
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, ChatId
 from shared.contract.message import ChangeMessage, PinMessage, React, RecallText, Unread
 from shared.contract.model import Emoji, File, Image, Media, Mention, RichSegment, Text
-from shared.contract.reactions import MAX_REACTORS, FindReactors
-from shared.contract.receipts import FindReaders
-from shared.contract.reports import ReportMessage
+from shared.contract.receipts import MAX_REACTORS, FindReactors, FindReaders
 from shared.emoji import is_one_cluster
 
 _JOINER = "\u200d"
