@@ -172,7 +172,7 @@ class Edge:
             self.bus, self.accounts, self.chats, self.auth_state, self._ephemeral
         )  # fmt: skip
         clock, seconds = self.context.clock, self.context.settings.edge.request_seconds
-        lookup = AccountLookup(bus, self._summaries)
+        lookup = AccountLookup(bus, self._summaries, seconds)
         login = LoginFlow(requests, self._verifier, verification, auth_state, accounts, lookup, self._token_logins)
         messages = MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
         forwarder = Forwarder(bus, seconds)
@@ -180,9 +180,10 @@ class Edge:
         reads = ChatReads(bus, accounts, chats, self.read_state, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
-        ending, own_bots = SelfRevocation(requests, auth_state), OwnBots(requests, lookup)
+        made, own_bots = OwnMade(bus, seconds), OwnBots(requests, lookup)
+        ending = SelfRevocation(requests, auth_state, made)
         return Dispatcher(
-            AuthHandler(requests, login, verification, ending, auth_state, own_bots, OwnMade(bus, seconds)),
+            AuthHandler(requests, login, verification, ending, auth_state, own_bots, made),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
             MessageHandler(history, reads, messages, changes, forwards, ephemeral),
             forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),

@@ -34,7 +34,9 @@ _MORE_MODULES = (
     "services.cli.up", "local.up_plan", "services.cli.migrations", "services.cli.overview.server",
     "services.cli.admin.command", "tests.drills.__main__", "tests.drills.mutants",
 )  # fmt: skip
-_PROGRAMS = ("tests.drills", "tests.drills.mutants", "tests.unit.services.cli.fake_processes")
+_PROGRAMS = (
+    "tests.drills", "tests.drills.mutants", "tests.system.held_commands", "tests.unit.services.cli.fake_processes",
+)  # fmt: skip
 """Modules that are run as programs: they change nothing before they import the product."""
 
 
@@ -57,9 +59,9 @@ def start(command: Sequence[str], output: int, directory: Path = ROOT) -> Forked
     """A process that runs the command in the directory. `output`: its standard output and error, a file descriptor.
     Forked if the command is one of the product's or of the programs, and the tests run: drills that are started by hand
     start everything as a user does."""
-    forkable = _forkable(command)
-    if FORKING in os.environ and directory == ROOT and forkable is not command and ForkServer.is_supported():
-        pid = command_server().fork("dragoman", forkable, os.environ, output)
+    forked = forkable(command)
+    if FORKING in os.environ and directory == ROOT and forked is not command and ForkServer.is_supported():
+        pid = command_server().fork("dragoman", forked, os.environ, output)
         if pid is not None:
             return ForkedService(pid)
     return subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -84,7 +86,7 @@ def run_dragoman(arguments: Sequence[str | Path], log: Path, seconds: float) -> 
     return shown
 
 
-def _forkable(command: Sequence[str]) -> Sequence[str]:
+def forkable(command: Sequence[str]) -> Sequence[str]:
     """The same command as a fork server takes it, if it can be forked."""
     if tuple(command[: len(DRAGOMAN)]) == DRAGOMAN:
         return [*COMMAND, *command[len(DRAGOMAN) :]]
@@ -162,7 +164,7 @@ def _run() -> NoReturn:
 
 if __name__ == "__main__":
     fork = ForkServer.fork
-    ForkServer.fork = lambda self, name, command, *more: fork(self, name, _forkable(command), *more)  # type: ignore[method-assign]
+    ForkServer.fork = lambda self, name, command, *more: fork(self, name, forkable(command), *more)  # type: ignore[method-assign]
     ForkServer._start = _fork_the_server  # type: ignore[method-assign, assignment]
     if serve_standard_input((*MODULES, *_MORE_MODULES)):
         _run()

@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
-from local.fork_server import COMMAND, ForkServer
+from local.fork_server import ForkServer
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from local.up_plan import variables
@@ -29,7 +29,7 @@ from shared.settings import (
     Settings,
     TracingSettings,
 )
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, forkable
 from tests.support.forked import ForkedService
 from tests.support.servers import NatsServer, ValkeyServer
 
@@ -133,9 +133,9 @@ class Stack:
 
     def _spawn(self, build: Build, name: str, environment: Mapping[str, str], *arguments: str) -> Spawned:
         with (self._directory / f"{name}.log").open("wb") as log:
-            command = [*COMMAND, *arguments] if build == PRESENT else build.command(*arguments)
+            command = build.command(*arguments)
             if build.root == ROOT and self._fork_server is not None:
-                pid = self._fork_server.fork(name, command, environment, log.fileno())
+                pid = self._fork_server.fork(name, forkable(command), environment, log.fileno())
                 if pid is not None:
                     return ForkedService(pid)
             return subprocess.Popen(

@@ -1,96 +1,303 @@
-"""Commands that meet a kill of their service, before its commit and behind it: each has its effect once, and one
-answer. `test_repeated_requests.py` of each service walks over all operations; here the process really dies."""
+"""Every operation that writes has one effect and one answer when a process dies with it in flight: each service before
+its commit, behind it and before its reply; the edge in each of these, whose clients repeat it at another one."""
 
-import secrets
-import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
-from tests.support.cluster import RELAXED, Cluster
+from clients.errors import ConnectionEnded
+from local.fork_server import ForkServer
+from local.process_group import ProcessGroup
+from services.auth.tables import AuthBase
+from services.message.tables import MessageTables
+from services.session.tables import metadata as session_tables
+from shared.settings import OutgoingHookSettings, Settings, VerificationSettings
+from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.stack import Build, ServiceProcess, Stack
 from tests.support.waiting import WAIT_SECONDS
-from tests.system.test_http_operations import post, register
+from tests.system.held_commands import PHASES, close_gates, held, open_gates
+from tests.system.test_http_operations import register
+from tests.system.users import NativeUser
+from tests.system.writing_operations import WRITING_OPERATIONS, Caller, WritingOperation, names
 
-pytestmark = pytest.mark.xdist_group("system")
-
-User = dict[str, Any]
-Prepare = Callable[[str, User, User], dict[str, Any]]
-_COUNTED = {
-    "auth": ("accounts", "logins", "bots", "bot_tokens", "revocations"),
-    "session": ("chat", "member", "link", "hook", "ban", "friendship"),
+SERVICES = ("auth", "session", "message")
+_TABLES = {"auth": AuthBase.metadata, "session": session_tables, "message": MessageTables.metadata}
+_IGNORED = {
+    "auth": {"requests", "outbox", "trail", "health"},
+    "session": {"request", "kept", "health"},
+    "message": {"cursors", "health", "search_heads", "search_signatures", "search_documents", "search_entries"},
 }
+"""The results of commands, the audit trail, and what comes later or is on its way."""
+_COUNTERS = {"version", "last_index", "rev"}
+_SETTLED_SECONDS = 0.5
+_EVENT_SECONDS = 10.0
+"""An event that was on its way to a killed service comes again this soon."""
+_REPEATED_IN_VAIN = {"not_found", "conflict", "forbidden", "unauthenticated"}
 
 
-def group(edge: str, user: User, other: User) -> dict[str, Any]:
-    chat = post(edge, "create", user["token"], name="g", members=[other["account"]]).body["chat"]
-    return {"chat": chat}
+def test_each_writing_operation_is_killed() -> None:
+    assert {operation.name for operation in WRITING_OPERATIONS} == names()
 
 
-def member(edge: str, user: User, other: User) -> dict[str, Any]:
-    return {**group(edge, user, other), "account": other["account"]}
+class KilledStack:
+    """Services that hold commands, and two edges."""
+
+    def __init__(self, stack: Stack, directory: Path, url: str) -> None:
+        self._stack = stack
+        self.directory = directory
+        self._held = Build(module=("tests.system.held_commands", str(directory)))
+        self._databases = {service: sa.create_engine(url.format(service=service)) for service in SERVICES}
+        self.running = {service: self._start(service, self._held) for service in SERVICES}
+        self.running |= {name: self._start("edge", Build()) for name in ("edge", "other edge")}
+        stack.await_ready(*self.running.values())
+
+    def _start(self, service: str, build: Build) -> ServiceProcess:
+        return self._stack.start(service, build, _settings)
+
+    def address(self, edge: str) -> str:
+        return f"ws://127.0.0.1:{self.running[edge].port}"
+
+    def kill(self, name: str) -> None:
+        os.kill(self.running[name].pid, signal.SIGKILL)
+        self.running[name].process.wait()
+
+    def start_again(self, name: str) -> None:
+        is_edge = name not in SERVICES
+        self.running[name] = self._start("edge" if is_edge else name, Build() if is_edge else self._held)
+        self._stack.await_ready(self.running[name])
+
+    def stop(self) -> None:
+        for one in self.running.values():
+            one.process.kill()
+            one.process.wait()
+        for engine in self._databases.values():
+            engine.dispose()
+
+    def sizes(self) -> Counter[str]:
+        """Of all tables: their rows, and the sums of what counts changes."""
+        found = Counter[str]()
+        for service, engine in self._databases.items():
+            with engine.connect() as connection:
+                for table in _TABLES[service].sorted_tables:
+                    if table.name in _IGNORED[service]:
+                        continue
+                    found[table.name] = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                    for name in _COUNTERS.intersection(table.c.keys()):
+                        total = connection.execute(sa.select(sa.func.sum(table.c[name]))).scalar_one()
+                        found[f"{table.name}.{name}"] = int(total or 0)
+        return found
 
 
-def bot(edge: str, user: User, other: User) -> dict[str, Any]:
-    return {"account": post(edge, "create_bot", user["token"], nickname="Weather").body["account"]}
+def _settings(settings: Settings) -> Settings:
+    return settings.model_copy(
+        update={
+            "edge": settings.edge.model_copy(update={"request_seconds": 30.0}),
+            "redis": settings.redis.model_copy(update={"timeout_seconds": 10.0}),
+            "outgoing_hooks": OutgoingHookSettings(enabled=True),
+            "verification": VerificationSettings(after_failed_logins=1),
+        }
+    )
 
 
-OPERATIONS: list[tuple[str, str, Prepare]] = [
-    ("session", "create", lambda edge, user, other: {"name": "g", "members": [other["account"]]}),
-    ("session", "kick", member),
-    ("session", "link", group),
-    ("session", "create_hook", lambda *users: {**group(*users), "name": "Grafana"}),
-    ("auth", "register", lambda edge, user, other: {
-        "username": f"bot{secrets.token_hex(6)}", "nickname": "Bot", "secret": user["secret"],
-    }),
-    ("auth", "password", lambda edge, user, other: {
-        "old": user["secret"], "new": {"scheme": "plain", "value": "another secret"},
-    }),
-    ("auth", "create_bot_token", lambda *users: {**bot(*users), "name": "x", "scopes": ["send"]}),
-    ("auth", "delete_bot", bot),
-]  # fmt: skip
-"""One of each way to carry a command out: the process starts again after each kill, which takes seconds."""
+Start = Callable[[str], AbstractContextManager[KilledStack]]
+"""By the URL of the databases."""
 
 
-@pytest.fixture(scope="module")
-def dying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Path]]:
-    place = tmp_path_factory.mktemp("dying")
-    program = (sys.executable, "-m", "tests.system.dying", str(place), "up")
-    with Cluster(place / "data", *RELAXED, edges=1, program=program) as cluster:
-        cluster.wait_for_edges(WAIT_SECONDS)
-        yield cluster, place
+@pytest.fixture
+def start(
+    tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, process_group: ProcessGroup,
+    fork_server: ForkServer,
+) -> Start:  # fmt: skip
+    @contextmanager
+    def start(url: str) -> Iterator[KilledStack]:
+        processes = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
+        processes.migrate()
+        stack = KilledStack(processes, tmp_path, url)
+        try:
+            yield stack
+        finally:
+            stack.stop()
+
+    return start
 
 
-def sizes(cluster: Cluster) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for service, tables in _COUNTED.items():
-        [path] = cluster.data.rglob(f"{service}.db")
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            known = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-            for table in known.intersection(tables):
-                [(found[f"{service}.{table}"],)] = database.execute(f"SELECT count(*) FROM {table}")
-    return found
+class InFlight:
+    """A command, and a message behind it on its connection."""
+
+    def __init__(self, operation: WritingOperation, edge: str, other: dict[str, Any]) -> None:
+        self.operation = operation
+        self.caller = Caller(edge, other)
+        nonce = {"nonce": "the command"} if operation.is_named else {}
+        self._command = operation.members(self.caller) | nonce | {"op": operation.name, "id": "command"}
+        self._behind = {"op": "send", "id": "behind", "to": other["account"], "text": "next", "nonce": "behind"}
+
+    def send(self) -> None:
+        for frame in self._frames():
+            self.caller.connection.send(frame)
+
+    def _frames(self) -> list[dict[str, Any]]:
+        return [self._command] if self.operation.ends else [self._command, self._behind]
+
+    def finish(self) -> None:
+        """Each is answered once, in order."""
+        connection = self.caller.connection
+        for frame in self._frames():
+            reply = _reply(connection, frame["id"])
+            assert "error" not in reply, (self.operation.name, frame["id"], reply)
+        if not self.operation.ends:
+            connection.do("ping")
+        assert not [frame for frame in connection.pending if '"re":"' in frame], self.operation.name
+        connection.connection.close()
+
+    def repeat(self, edge: str) -> None:
+        """What is not answered, on a new connection."""
+        unanswered = self._frames()
+        try:
+            while True:
+                frame = msgspec.json.decode(self.caller.connection.read())
+                unanswered = [one for one in unanswered if one["id"] != frame.get("re")]
+        except ConnectionEnded:
+            self.caller.connection = NativeUser(edge)
+        if not unanswered:
+            return
+        token = self.caller.connection.call("token", token=self.caller.token)
+        for frame in unanswered:
+            self.caller.connection.send(frame)
+            reply = _reply(self.caller.connection, frame["id"])
+            error = reply.get("error", {}).get("code")
+            if self.operation.is_named or frame["id"] == "behind":
+                assert error is None, (self.operation.name, frame["id"], token, reply)
+            assert error is None or error in _REPEATED_IN_VAIN, (self.operation.name, reply)
 
 
-def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
-    return {name: after[name] - size for name, size in before.items()}
+def _reply(connection: NativeUser, number: str) -> dict[str, Any]:
+    reply: dict[str, Any] = msgspec.json.decode(connection.receive(f'{{"re":"{number}"'))
+    return reply
 
 
-def test_each_command_has_one_effect_and_one_answer(dying: tuple[Cluster, Path]) -> None:
-    cluster, place = dying
-    [edge] = cluster.edges
-    for service, operation, prepare in OPERATIONS:
-        effects: list[dict[str, int]] = []
-        for phase in ("", "before", "after"):
-            user, other = register(edge), register(edge)
-            members, before = prepare(edge, user, other), sizes(cluster)
-            if phase:
-                (place / f"{service}.{phase}").touch()
-            answer = post(edge, operation, "" if operation == "register" else user["token"], **members)
-            assert answer.status == 200, (operation, phase, answer.body)
-            assert not phase or not (place / f"{service}.{phase}").exists(), (operation, phase)
-            effects.append(grown(before, sizes(cluster)))
-        assert effects[1:] == effects[:-1], operation
+class Effects:
+    """How the tables grow by all commands at once, undisturbed and otherwise."""
+
+    def __init__(self, stack: KilledStack) -> None:
+        self._stack = stack
+        self._usual: Counter[str] | None = None
+        self._before = Counter[str]()
+
+    def begin(self) -> None:
+        self._before = self._settled()
+
+    def check(self, what: str, *ignored: str) -> None:
+        grown = self._grown(self._settled())
+        self._usual = self._usual or grown
+        deadline = time.monotonic() + _EVENT_SECONDS
+        while (difference := _difference(self._usual, grown, ignored)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            grown = self._grown(self._stack.sizes())
+        assert not difference, what
+
+    def _grown(self, sizes: Counter[str]) -> Counter[str]:
+        return Counter({name: size - self._before[name] for name, size in sizes.items()})
+
+    def _settled(self) -> Counter[str]:
+        """Once nothing more comes of what was answered."""
+        sizes = self._stack.sizes()
+        while True:
+            time.sleep(_SETTLED_SECONDS)
+            later = self._stack.sizes()
+            if later == sizes:
+                return sizes
+            sizes = later
+
+
+def _difference(usual: Counter[str], grown: Counter[str], ignored: Collection[str]) -> dict[str, tuple[int, int]]:
+    names = (usual | grown).keys() - set(ignored)
+    return {name: (usual[name], grown[name]) for name in names if usual[name] != grown[name]}
+
+
+def prepared(stack: KilledStack) -> list[InFlight]:
+    edge = stack.address("edge")
+    other = register(edge)
+    return [InFlight(operation, edge, other) for operation in WRITING_OPERATIONS]
+
+
+def _wait_until_held(stack: KilledStack, expected: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(held(stack.directory)) < expected:
+        assert time.monotonic() < deadline, (expected, held(stack.directory))
+        time.sleep(0.02)
+
+
+def _held_by(service: str) -> int:
+    """Posts wait together, and so do reads."""
+    kinds = [kind for operation in WRITING_OPERATIONS for kind in operation.held_by.split()]
+    return kinds.count("change") + 2 if service == "message" else kinds.count(service)
+
+
+@pytest.mark.xdist_group("system")
+def test_a_command_has_one_effect_and_one_answer_whatever_dies(start: Start, tmp_path: Path) -> None:
+    with start(f"sqlite:///{tmp_path}/{{service}}.db") as stack:
+        effects = undisturbed(stack)
+        for service, phase in product(SERVICES, PHASES):
+            kill_a_service(stack, effects, service, phase)
+        for phase in PHASES:
+            kill_the_edge(stack, effects, phase)
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_a_command_has_one_effect_in_postgresql(start: Start, postgres_server: PostgresServer) -> None:
+    with postgres_server.databases() as url, start(url) as stack:
+        effects = undisturbed(stack)
+        for service in SERVICES:
+            kill_a_service(stack, effects, service, "committed")
+
+
+def undisturbed(stack: KilledStack) -> Effects:
+    effects, commands = Effects(stack), prepared(stack)
+    effects.begin()
+    for command in commands:
+        command.send()
+    for command in commands:
+        command.finish()
+    effects.check("undisturbed")
+    return effects
+
+
+def kill_a_service(stack: KilledStack, effects: Effects, service: str, phase: str) -> None:
+    commands = prepared(stack)
+    effects.begin()
+    close_gates(stack.directory, gate := f"{service}.{phase}")
+    for command in commands:
+        command.send()
+    _wait_until_held(stack, _held_by(service))
+    stack.kill(service)
+    open_gates(stack.directory, gate)
+    stack.start_again(service)
+    for command in commands:
+        command.finish()
+    effects.check(gate)
+
+
+def kill_the_edge(stack: KilledStack, effects: Effects, phase: str) -> None:
+    """Its clients repeat their commands at the other one. A repeated `recover` ends all logins once more."""
+    commands = prepared(stack)
+    effects.begin()
+    close_gates(stack.directory, *(gates := [f"{service}.{phase}" for service in SERVICES]))
+    for command in commands:
+        command.send()
+    _wait_until_held(stack, sum(one.held_by not in ("post", "read") for one in WRITING_OPERATIONS) + 2)
+    stack.kill("edge")
+    open_gates(stack.directory, *gates)
+    for command in commands:
+        command.repeat(stack.address("other edge"))
+    stack.start_again("edge")
+    effects.check(f"edge {phase}", "revocations")

@@ -1,7 +1,7 @@
 """Commands about the login of the connection."""
 
 from services.edge.canonical.commands import GetServerStatus, RenewToken, RequestVerification
-from services.edge.canonical.replies import AccountRecovered, PasswordChanged, Reply, ServerStatus, TokenRenewed
+from services.edge.canonical.replies import Reply, ServerStatus, TokenRenewed
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.login.auth_requests import AuthRequests
@@ -63,8 +63,7 @@ class AuthHandler:
     async def recover(self, session: LoginSession, command: RecoveryCommand) -> Reply:
         if isinstance(command, RequestRecovery):
             return await self._requests.request_recovery(session.connection, command)
-        recovered = await self._self_revocation.recover(session, command)
-        return AccountRecovered(await self._made.count(recovered.account))
+        return await self._self_revocation.recover(session, command)
 
     async def handle_own(self, session: LoginSession, command: OwnLoginCommand) -> Reply:
         own = self._self_revocation
@@ -72,8 +71,7 @@ class AuthHandler:
             case DeleteAccount():
                 return await own.delete_account(session, command)
             case ChangePassword():
-                login = await own.change_password(session, command)
-                return PasswordChanged(login, await self._made.count(login.account))
+                return await own.change_password(session, command)
             case Logout():
                 return await own.end_login(session, session.connection.sid)
             case EndLogin(sid):

@@ -1,5 +1,7 @@
 """The bots of the account of a connection."""
 
+import time
+
 from services.edge.client.connection import Connection
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests
@@ -28,8 +30,9 @@ class OwnBots:
     async def handle(self, connection: Connection, command: BotCommand) -> CreatedBot | BotList | CreatedBotToken | Ack:
         match command:
             case CreateBot():
+                began = time.monotonic()
                 created = await self._requests.create_bot(connection, command)
-                await self._lookup.ensure_bot_profile(created)
+                await self._lookup.ensure_bot_profile(created, began)
                 return created
             case ListBots():
                 return await self._requests.list_bots(connection)

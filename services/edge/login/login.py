@@ -1,5 +1,7 @@
 """Logs a connection in: by registration, by secret or by token."""
 
+import time
+
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.login.account_lookup import AccountLookup
@@ -63,13 +65,14 @@ class LoginFlow:
         assert isinstance(command, Register | Login)
         if isinstance(command, Login) and request.token:
             return await self._log_in_with_token(session, command, request.token)
+        began = time.monotonic() if isinstance(command, Register) else None
         answer = await self._requests.log_in(session.connection, command)
         if isinstance(answer, VerificationNeeded):
             await self._verification.hold(session.connection, request, answer)
             return answer
         dialect = session.dialect
         if isinstance(command, Login) or dialect.registration_logs_in:
-            await self._enter(session, answer, await self._lookup.ensure_profile(answer))
+            await self._enter(session, answer, await self._lookup.ensure_profile(answer, began))
             if dialect.login_shows_unread:
                 dialect.unread_loaded(await self._lookup.count_unread(answer.account))
         return answer

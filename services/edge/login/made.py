@@ -1,5 +1,7 @@
 """What an account has made that acts without a login: tokens of its bots, webhooks, links."""
 
+import asyncio
+
 from services.edge.canonical.replies import AccountMade, MadeCounts
 from shared.bus.client import Bus
 from shared.contract import subjects
@@ -12,6 +14,8 @@ from shared.request_nonce import new_nonce
 from shared.telemetry import log
 
 _log = log(__name__)
+_COUNT_SECONDS = 2.0
+"""The reply about a new secret waits no longer for what it shows besides."""
 
 
 class OwnMade:
@@ -40,8 +44,9 @@ class OwnMade:
         if account == NO_ACCOUNT:
             return None
         try:
-            found = await self.list(account)
-        except RequestError as error:
+            async with asyncio.timeout(_COUNT_SECONDS):
+                found = await self.list(account)
+        except (RequestError, TimeoutError) as error:
             _log.warning("what the account has made is not listed", account=account, error=str(error))
             return None
         outgoing = sum(bool(one.origin) for one in found.made.hooks)

@@ -69,11 +69,15 @@ def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList
 
 
 def silence_member(connection: sa.Connection, request: SilenceMember, limits: GroupLimits, now: int) -> int:
-    """The chat's new version, by which the member has changed. Raises RequestError."""
+    """The chat's version, a new one if this changes anything: then the member has changed by it. Raises
+    RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     if request.account != NO_ACCOUNT:
         role = role_of(connection, group.id, request.account)
         domain.check_outranks(role_of(connection, group.id, request.actor), role)
+    if bans.silences(connection, group.id).get(request.account, 0) == min(request.until, domain.ALWAYS):
+        return group.version
+    if request.account != NO_ACCOUNT:
         own = sa.and_(member.c.chat == group.id, member.c.account == request.account)
         connection.execute(sa.update(member).where(own).values(version=group.version + 1))
     bans.store_silence(connection, request, limits, now)

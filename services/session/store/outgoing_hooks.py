@@ -97,9 +97,11 @@ def _view(row: sa.RowMapping) -> OutgoingHookView:
 
 
 def delete(connection: sa.Connection, request: DeleteOutgoingHook, now: int) -> int:
-    """Returns the chat's new version. Raises RequestError."""
+    """Returns the chat's version, a new one if the hook was there. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
-    connection.execute(sa.delete(outgoing_hook).where(_ROW.hook == request.hook, _ROW.chat == group.id))
+    ours = sa.and_(_ROW.hook == request.hook, _ROW.chat == group.id)
+    if not connection.execute(sa.delete(outgoing_hook).where(ours)).rowcount:
+        return group.version
     increment_version(connection, group.id, now)
     return group.version + 1
 

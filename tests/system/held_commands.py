@@ -1,0 +1,110 @@
+"""`python -m tests.system.held_commands DIRECTORY SERVICE`: a service that holds the commands of clients before their
+commit, behind it or before their reply, while the file `SERVICE.PHASE` is in the directory. It notes each in the file
+`held`."""
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PHASES = ("before", "committed", "answered")
+
+
+class Gates:
+    """`wait` holds a command while the gate of the phase is closed. Attempts at one command have one name."""
+
+    def __init__(self, directory: Path, service: str) -> None:
+        self._directory = directory
+        self._service = service
+
+    async def wait(self, phase: str, name: str) -> None:
+        gate = self._directory / f"{self._service}.{phase}"
+        if not gate.exists():
+            return
+        with (self._directory / "held").open("a") as held:
+            held.write(f"{self._service} {name}\n")
+        while gate.exists():
+            await asyncio.sleep(0.01)
+
+
+def close_gates(directory: Path, *gates: str) -> None:
+    (directory / "held").write_text("")
+    for gate in gates:
+        (directory / gate).touch()
+
+
+def open_gates(directory: Path, *gates: str) -> None:
+    for gate in gates:
+        (directory / gate).unlink()
+
+
+def held(directory: Path) -> set[str]:
+    """The commands that wait."""
+    return {line for line in (directory / "held").read_text().splitlines(keepends=True) if line.endswith("\n")}
+
+
+def _hold_commands(gates: Gates, service: str) -> None:
+    from shared.bus.client import Bus
+    from shared.database import Database
+    from shared.request_nonce import request_content, request_nonce
+
+    write, reply = Database.write, Bus._reply
+
+    async def held_write(database: Database, work: Callable[[Any], Any], **how: Any) -> Any:
+        subject, _, payload = request_content.get().partition(b" ")
+        name = _name(service, subject.decode(), payload, request_nonce.get())
+        if not name:
+            return await write(database, work, **how)
+        await gates.wait("before", name)
+        result = await write(database, work, **how)
+        await gates.wait("committed", name)
+        return result
+
+    async def held_reply(bus: Bus, message: Any, payload: bytes) -> None:
+        if name := _name(service, message.subject, message.data, (message.headers or {}).get("Nonce", "")):
+            await gates.wait("answered", name)
+        await reply(bus, message, payload)
+
+    Database.write = held_write  # type: ignore[method-assign]
+    Bus._reply = held_reply  # type: ignore[method-assign]
+
+
+def _hold_posts(gates: Gates) -> None:
+    from services.message.store import MessageStore
+
+    post = MessageStore.post
+
+    async def held_post(store: MessageStore, drafts: Any) -> Any:
+        await gates.wait("before", "post")
+        posted = await post(store, drafts)
+        await gates.wait("committed", "post")
+        return posted
+
+    MessageStore.post = held_post  # type: ignore[method-assign]
+
+
+def _name(service: str, subject: str, payload: bytes, nonce: str) -> str:
+    """Of a client's command; empty for any other request. Posts and reads come together in batches."""
+    if service != "message":
+        return nonce
+    kind = subject.rpartition(".")[2]
+    if kind == "change":
+        return hashlib.sha256(payload).hexdigest()
+    return kind if kind in ("post", "read") else ""
+
+
+def _main() -> None:
+    directory = Path(sys.argv.pop(1))
+    from dragoman.main import main
+
+    gates = Gates(directory, service := sys.argv[1])
+    _hold_commands(gates, service)
+    if service == "message":
+        _hold_posts(gates)
+    main()
+
+
+if __name__ == "__main__":
+    _main()
