@@ -1,11 +1,13 @@
 """Every operation that writes has one effect and one answer when a process dies with it in flight: each service before
-its commit, behind it and before its reply; the edge in each of these, whose clients repeat it at another one."""
+its commit, behind it and before its reply; the edge before the commit and behind it, whose clients repeat it at another
+one."""
 
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import product
 from pathlib import Path
@@ -39,7 +41,7 @@ _IGNORED = {
 }
 """The results of commands, the audit trail, and what comes later or is on its way."""
 _COUNTERS = {"version", "last_index", "rev"}
-_SETTLED_SECONDS = 0.5
+_SETTLED_SECONDS = 0.3
 _EVENT_SECONDS = 10.0
 """An event that was on its way to a killed service comes again this soon."""
 _REPEATED_IN_VAIN = {"not_found", "conflict", "forbidden", "unauthenticated"}
@@ -227,7 +229,8 @@ def _difference(usual: Counter[str], grown: Counter[str], ignored: Collection[st
 def prepared(stack: KilledStack) -> list[InFlight]:
     edge = stack.address("edge")
     other = register(edge)
-    return [InFlight(operation, edge, other) for operation in WRITING_OPERATIONS]
+    with ThreadPoolExecutor(8) as threads:
+        return [*threads.map(lambda operation: InFlight(operation, edge, other), WRITING_OPERATIONS)]
 
 
 def _wait_until_held(stack: KilledStack, expected: int) -> None:
@@ -249,7 +252,7 @@ def test_a_command_has_one_effect_and_one_answer_whatever_dies(start: Start, tmp
         effects = undisturbed(stack)
         for service, phase in product(SERVICES, PHASES):
             kill_a_service(stack, effects, service, phase)
-        for phase in PHASES:
+        for phase in ("before", "committed"):
             kill_the_edge(stack, effects, phase)
 
 
