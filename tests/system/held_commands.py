@@ -67,8 +67,8 @@ def _hold_commands(gates: Gates, service: str) -> None:
             await gates.wait("answered", name)
         await reply(bus, message, payload)
 
-    Database.write = held_write  # type: ignore[method-assign]
-    Bus._reply = held_reply  # type: ignore[method-assign]
+    Database.write = held_write  # type: ignore[method-assign, assignment]
+    Bus._reply = held_reply  # type: ignore[method-assign, assignment]
 
 
 def _hold_posts(gates: Gates) -> None:
@@ -82,7 +82,7 @@ def _hold_posts(gates: Gates) -> None:
         await gates.wait("committed", "post")
         return posted
 
-    MessageStore.post = held_post  # type: ignore[method-assign]
+    MessageStore.post = held_post  # type: ignore[method-assign, assignment]
 
 
 def _name(service: str, subject: str, payload: bytes, nonce: str) -> str:

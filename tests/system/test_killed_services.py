@@ -30,7 +30,7 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.system.held_commands import PHASES, close_gates, held, open_gates
 from tests.system.test_http_operations import register
 from tests.system.users import NativeUser
-from tests.system.writing_operations import WRITING_OPERATIONS, Caller, WritingOperation, names
+from tests.system.writing_operations import WRITING_OPERATIONS, PreparedUser, WritingOperation, names
 
 SERVICES = ("auth", "session", "message")
 _TABLES = {"auth": AuthBase.metadata, "session": session_tables, "message": MessageTables.metadata}
@@ -138,7 +138,7 @@ class InFlight:
 
     def __init__(self, operation: WritingOperation, edge: str, other: dict[str, Any]) -> None:
         self.operation = operation
-        self.caller = Caller(edge, other)
+        self.caller = PreparedUser(edge, other)
         nonce = {"nonce": "the command"} if operation.is_named else {}
         self._command = operation.members(self.caller) | nonce | {"op": operation.name, "id": "command"}
         self._behind = {"op": "send", "id": "behind", "to": other["account"], "text": "next", "nonce": "behind"}

@@ -25,7 +25,7 @@ def names() -> set[str]:
     return writing - _READS - _NOT_REPEATED
 
 
-class Caller:
+class PreparedUser:
     """A user with a connection to one edge, who has prepared the command."""
 
     def __init__(self, edge: str, other: Members) -> None:
@@ -89,7 +89,7 @@ class WritingOperation(NamedTuple):
 
     name: str
     held_by: str
-    members: Callable[[Caller], Members]
+    members: Callable[[PreparedUser], Members]
     ends: bool = False
 
     @property
@@ -103,30 +103,30 @@ def _nonce() -> str:
     return secrets.token_hex(8)
 
 
-def _registration(caller: Caller) -> Members:
+def _registration(caller: PreparedUser) -> Members:
     return {"username": f"u{_nonce()}", "nickname": "Bot", "secret": caller.secret}
 
 
-def _new_password(caller: Caller) -> Members:
+def _new_password(caller: PreparedUser) -> Members:
     return {"old": caller.secret, "new": {"scheme": "plain", "value": "another secret"}}
 
 
-def _recovery(caller: Caller) -> Members:
+def _recovery(caller: PreparedUser) -> Members:
     caller.do("set_security", question_id=3, answer="Rex")
     secret = {"scheme": "plain", "value": "another secret"}
     return {"identifier": str(caller.account), "question_id": 3, "answer": "Rex", "secret": secret}
 
 
-def _another_login(caller: Caller, **more: Any) -> Members:
+def _another_login(caller: PreparedUser, **more: Any) -> Members:
     secret = caller.secret
     return post(caller.edge, "login", identifier=str(caller.account), kind="id", secret=secret, **more).body
 
 
-def _refresh(caller: Caller) -> Members:
+def _refresh(caller: PreparedUser) -> Members:
     return {"refresh": _another_login(caller, refreshable=True)["refresh"]}
 
 
-def _waiting_for_mail(caller: Caller) -> Members:
+def _waiting_for_mail(caller: PreparedUser) -> Members:
     """The connection of another user, whose login waits for a mailed link."""
     secret, email = caller.secret, f"{_nonce()}@example.org"
     assert post(caller.edge, "register", email=email, nickname="Bot", secret=secret).status == 200
@@ -138,7 +138,7 @@ def _waiting_for_mail(caller: Caller) -> Members:
     return {}
 
 
-def _everything_made(caller: Caller) -> Members:
+def _everything_made(caller: PreparedUser) -> Members:
     chat = caller.group()
     caller.do("link", **chat)
     caller.do("create_hook", **chat, name="Grafana")
@@ -146,66 +146,66 @@ def _everything_made(caller: Caller) -> Members:
     return {}
 
 
-def _befriending(caller: Caller) -> Members:
+def _befriending(caller: PreparedUser) -> Members:
     caller.as_other("befriend", account=caller.account)
     return {"account": caller.other["account"], "accept": True}
 
 
-def _blocked(caller: Caller) -> Members:
+def _blocked(caller: PreparedUser) -> Members:
     caller.do("block", account=caller.other["account"])
     return {"account": caller.other["account"]}
 
 
-def _applicant(caller: Caller) -> Members:
+def _applicant(caller: PreparedUser) -> Members:
     chat = caller.group(join_policy="approval")
     caller.as_other("join", **chat, text="hi")
     return {**chat, "account": caller.other["account"], "accept": True}
 
 
-def _invited(caller: Caller) -> Members:
+def _invited(caller: PreparedUser) -> Members:
     return {**caller.group(), **caller.friend()}
 
 
-def _link(caller: Caller) -> Members:
+def _link(caller: PreparedUser) -> Members:
     chat = caller.group()
     return {**chat, "link": caller.do("link", **chat)["link"]}
 
 
-def _others_link(caller: Caller) -> Members:
+def _others_link(caller: PreparedUser) -> Members:
     return {"link": caller.as_other("link", **caller.others_group("closed"), uses=1)["link"]}
 
 
-def _hook(caller: Caller) -> Members:
+def _hook(caller: PreparedUser) -> Members:
     chat = caller.group()
     return {**chat, "hook": caller.do("create_hook", **chat, name="Grafana")["hook"]}
 
 
-def _outgoing(caller: Caller) -> Members:
+def _outgoing(caller: PreparedUser) -> Members:
     return {**caller.group(), "name": "Grafana", "endpoint": "https://a.example/"}
 
 
-def _outgoing_hook(caller: Caller) -> Members:
+def _outgoing_hook(caller: PreparedUser) -> Members:
     made = _outgoing(caller)
     return {"chat": made["chat"], "hook": caller.do("create_outgoing_hook", **made)["hook"]}
 
 
-def _banned(caller: Caller) -> Members:
+def _banned(caller: PreparedUser) -> Members:
     member = caller.member()
     caller.do("ban", **member)
     return member
 
 
-def _leaving(caller: Caller) -> Members:
+def _leaving(caller: PreparedUser) -> Members:
     return {"chat": caller.as_other("create", name="g", members=[caller.account])["chat"]}
 
 
-def _reacted(caller: Caller) -> Members:
+def _reacted(caller: PreparedUser) -> Members:
     message = {**caller.received(), "emoji": "👍"}
     caller.do("react", **message)
     return message
 
 
-def _pinned(caller: Caller) -> Members:
+def _pinned(caller: PreparedUser) -> Members:
     message = caller.message()
     caller.do("pin", **message)
     return message
@@ -223,24 +223,24 @@ WRITING_OPERATIONS = (
     _ONE("logout", "auth", lambda _: {}, ends=True),
     _ONE("delete_account", "auth", lambda caller: {"secret": caller.secret}, ends=True),
     _ONE("create_bot", "auth", lambda _: {"nickname": "Weather"}),
-    _ONE("delete_bot", "auth", Caller.bot),
+    _ONE("delete_bot", "auth", PreparedUser.bot),
     _ONE("create_bot_token", "auth", lambda caller: {**caller.bot(), "name": "x", "scopes": ["send"]}),
-    _ONE("delete_bot_token", "auth", Caller.bot_token),
+    _ONE("delete_bot_token", "auth", PreparedUser.bot_token),
     _ONE("end_made", "session auth", _everything_made),
     _ONE("send", "post", lambda caller: {**caller.group(caller.other["account"]), "text": "hi"}),
     _ONE("forward", "post", lambda caller: {**caller.received(), "into": [caller.group()["chat"]]}),
     _ONE("edit", "change", lambda caller: {**caller.message(), "text": "hi"}),
-    _ONE("recall", "change", Caller.message),
+    _ONE("recall", "change", PreparedUser.message),
     _ONE("react", "change", lambda caller: {**caller.received(), "emoji": "👍"}),
     _ONE("unreact", "change", _reacted),
-    _ONE("pin", "change", Caller.message),
+    _ONE("pin", "change", PreparedUser.message),
     _ONE("unpin", "change", _pinned),
     _ONE("report", "session", lambda caller: {**caller.received(), "reason": "insults"}),
-    _ONE("read", "read", Caller.received),
+    _ONE("read", "read", PreparedUser.received),
     _ONE("set_profile", "session", lambda _: {"nickname": "Ann", "signature": "hi"}),
     _ONE("befriend", "session", lambda caller: {"account": caller.other["account"], "text": "hi"}),
     _ONE("answer_friend", "session", _befriending),
-    _ONE("unfriend", "session", Caller.friend),
+    _ONE("unfriend", "session", PreparedUser.friend),
     _ONE("block", "session", lambda caller: {"account": caller.other["account"]}),
     _ONE("unblock", "session", _blocked),
     _ONE("open", "session", lambda caller: {"account": caller.other["account"]}),
@@ -259,11 +259,11 @@ WRITING_OPERATIONS = (
     _ONE("delete_outgoing_hook", "session", _outgoing_hook),
     _ONE("replay_outgoing_hook", "session", lambda caller: {**_outgoing_hook(caller), "index": 1}),
     _ONE("leave", "session", _leaving),
-    _ONE("kick", "session", Caller.member),
-    _ONE("ban", "session", Caller.member),
+    _ONE("kick", "session", PreparedUser.member),
+    _ONE("ban", "session", PreparedUser.member),
     _ONE("unban", "session", _banned),
     _ONE("silence", "session", lambda caller: {**caller.member(), "until": _LATER}),
     _ONE("disband", "session", lambda caller: caller.group(caller.other["account"])),
     _ONE("role", "session", lambda caller: {**caller.member(), "role": "admin"}),
-    _ONE("transfer", "session", Caller.member),
+    _ONE("transfer", "session", PreparedUser.member),
 )
