@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
 from shared.contract.recovery import RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.routes import Ack
 from tests.unit.services.edge.client.test_named_messages import NativeClient, connect
@@ -58,9 +59,11 @@ async def test_beside_auth_of_the_version_before_it_is_unavailable(
 
 
 async def test_a_recovery_by_ticket_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
+    """Also while nobody answers what else the account has made."""
+
     async def recover(request: RecoverByTicket) -> Recovered:
         await cluster.auth.revoke(1)
-        return Recovered()
+        return Recovered(AccountId(1))
 
     async def reject(request: RequestRecovery) -> Ack:
         raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")
