@@ -52,13 +52,13 @@ def _hold_commands(gates: Gates, service: str) -> None:
 
     write, reply = Database.write, Bus._reply
 
-    async def held_write(database: Database, work: Callable[[Any], Any], **how: Any) -> Any:
+    async def held_write(database: Database, work: Callable[..., Any], *arguments: Any, **how: Any) -> Any:
         subject, _, payload = request_content.get().partition(b" ")
         name = _name(service, subject.decode(), payload, request_nonce.get())
         if not name:
-            return await write(database, work, **how)
+            return await write(database, work, *arguments, **how)
         await gates.wait("before", name)
-        result = await write(database, work, **how)
+        result = await write(database, work, *arguments, **how)
         await gates.wait("committed", name)
         return result
 
