@@ -7,6 +7,7 @@ The text between `<!-- KIND: NAME -->` and `<!-- end -->` on a page is replaced.
 - `lacking: DIALECT`: what that dialect has no frames for, from docs/interop.py
 - `source: PATH`: that file
 - `capacity: NAME`: a table of docs/capacity.py
+- `languages: NAME`: a table of docs/languages.py
 Run it from the root: `python -m docs.generate`.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 from docs.bus_document import bus_document
 from docs.capacity import CAPACITY
 from docs.interop import TABLES, lacking
+from docs.languages import languages
 from docs.native import operations
 from docs.native_documents import documents
 from services.edge.dialects.registry import DIALECTS
@@ -31,11 +33,13 @@ PAGES: Mapping[Path, str] = {
     PROTOCOLS / "README.md": "",
     ROOT / "docs" / "adding-a-dialect.md": "sample-irc",
     ROOT / "docs" / "capacity.md": "",
+    ROOT / "docs" / "search-languages.md": "",
 }
 """Each page with the dialect of its frames."""
 
 _PLACE = re.compile(
-    r"(<!-- (?P<kind>frames|table|lacking|source|capacity|operations): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (?P<kind>frames|table|lacking|source|capacity|operations|languages): (?P<name>.+?) -->\n).*?(<!-- end -->)",
+    re.DOTALL,
 )
 _WIDTH = 110
 _LANGUAGES = {".py": "python", ".json": "json"}
@@ -60,6 +64,8 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
             return "\n" + operations()
         case "capacity":
             return "\n" + CAPACITY[name]()
+        case "languages":
+            return "\n" + languages(name)
         case "lacking":
             return "\n" + lacking(next(entry for entry in DIALECTS if entry.name == name))
         case _:

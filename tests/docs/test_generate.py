@@ -42,7 +42,8 @@ def test_every_file_is_that_of_today() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_place_is_filled(page: Path) -> None:
     text = made()[page]
-    places = re.findall(r"^<!-- (?:frames|table|lacking|source|capacity|operations): .+ -->$", text, re.MULTILINE)
+    kinds = "frames|table|lacking|source|capacity|operations|languages"
+    places = re.findall(rf"^<!-- (?:{kinds}): .+ -->$", text, re.MULTILINE)
     assert len(places) == text.count("<!-- end -->") == text.count("<!--") / 2 > 0
     assert "```text\n\n" not in text
     assert "-->\n\n<!-- end -->" not in text, "a place without content"

@@ -42,6 +42,7 @@ _VARIANTS = {
     "Ё": "Е", "ё": "е", "Ѐ": "Е", "ѐ": "е", "Ѝ": "И", "ѝ": "и",  # Cyrillic
     "ى": "ي", "ی": "ي", "ې": "ي", "ک": "ك", "ٱ": "ا",  # Arabic
     "ة": "ه", "ہ": "ه", "ۃ": "ه", "ۂ": "ه", "ە": "ه", "ۀ": "ه",
+    **dict(zip("ךםןףץ", "כמנפצ", strict=True)),  # Hebrew: the forms at the end of a word
     "ँ": "ं",  # Devanagari
 }  # fmt: skip
 
