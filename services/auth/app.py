@@ -10,13 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from services.auth.adapters import housekeeping, mail_templates
+from services.auth.adapters import housekeeping
 from services.auth.adapters.auth_callout import AuthCallout
-from services.auth.adapters.edge_notifier import NodeNotifier, announce_state
-from services.auth.adapters.mailer import Mailer
+from services.auth.adapters.edge_notifier import BusErasure, NodeNotifier, announce_state
+from services.auth.adapters.mailer import Mailer, recovery_mail, verification_mail
 from services.auth.adapters.outbox_relay import OutboxRelay
 from services.auth.adapters.passwords import Argon2Hasher, common_passwords
-from services.auth.adapters.remote_erasure import BusErasure
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.adapters.sliding_window import SlidingWindow
 from services.auth.dashboard import DASHBOARD
@@ -25,22 +24,18 @@ from services.auth.router import AuthUseCases, route
 from services.auth.service.administration import Administration
 from services.auth.service.bots import Bots
 from services.auth.service.deletion import AccountDeletion
-from services.auth.service.directory import AccountDirectory
+from services.auth.service.directory import AccountDirectory, OwnData
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
-from services.auth.service.mail_recovery import MailRecovery, MailRecoveryPolicy
-from services.auth.service.mailed_links import MailedLinks
-from services.auth.service.new_passwords import NewPasswords
-from services.auth.service.own_data import OwnData
-from services.auth.service.own_secret import OwnSecret
 from services.auth.service.password_change import PasswordChange
-from services.auth.service.recovery import PasswordRecovery
+from services.auth.service.passwords import NewPasswords, OwnSecret
+from services.auth.service.recovery import MailRecovery, MailRecoveryPolicy, PasswordRecovery
 from services.auth.service.refreshing import LoginRefresh
 from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
-from services.auth.service.verification import EmailVerification
+from services.auth.service.verification import EmailVerification, MailedLinks
 from services.auth.store import CHECKED_TABLES
 from services.auth.store.installation import database_state
 from shared.bus.client import Bus
@@ -189,7 +184,7 @@ def _verification(settings: Settings, adapters: _Adapters, metrics: AuthMetrics)
 
 
 def _mailed_links(settings: Settings, adapters: _Adapters, limits: LoginLimiter, metrics: AuthMetrics) -> MailedLinks:
-    template = partial(mail_templates.verification, language=settings.language)
+    template = partial(verification_mail, language=settings.language)
     notifier = NodeNotifier(adapters.bus)
     return MailedLinks(settings, adapters.database, adapters.relay, notifier, limits, template, metrics)
 
@@ -208,7 +203,7 @@ def _mail_recovery(
         limits=limits,
         revocations=revocations,
         trail=login_trail,
-        template=partial(mail_templates.recovery, language=settings.language),
+        template=partial(recovery_mail, language=settings.language),
         policy=MailRecoveryPolicy(
             life_seconds=settings.verification.time_limit_seconds,
             enabled=settings.mail.is_on and settings.auth.mail_recovery != "off",

@@ -85,7 +85,7 @@ class RevocationRow(AuthBase, table=True):
 
 class LoginRow(AuthBase, table=True):
     """A login whose token may be valid. `client`: the dialect; `device`: the user's name for it. What begins with
-    `refresh` is None for a login without a refresh token; see services.auth.store.refreshes."""
+    `refresh` is None for a login without a refresh token; see services.auth.store.logins."""
 
     __tablename__ = "logins"
 

@@ -5,7 +5,7 @@ import asyncio
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.auth.store.domains import accounts_of_domain
+from services.auth.store.naming import accounts_of_domain
 from services.cli.admin.bus_client import connected_to
 from shared.contract.auth import DeleteAccount
 from shared.contract.errors import RequestError

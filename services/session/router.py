@@ -1,20 +1,14 @@
 """The subjects that session serves, and the use case behind each."""
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, get_type_hints
-
 from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.hook_delivery import HookDelivery
 from shared.bus.client import Bus
 from shared.bus.neighbours import Neighbours
+from shared.bus.serving import routes_of
 from shared.contract import subjects as on
 from shared.contract.members import SetChat
-from shared.contract.routes import Route
-
-Handler = Callable[[Any], Awaitable[Any]]
 
 _QUEUE = "session"
 
@@ -30,7 +24,7 @@ def route(
 ) -> None:
     """Each public method of a use case serves the route of its request."""
     give_numbers = (chats.create_chat, chats.open_private_chat, system.open_notices)
-    for served, handler in _served(accounts, chats, system, *others):
+    for served, handler in routes_of(accounts, chats, system, *others):
         bus.serve(served, neighbours.gated(handler) if handler in give_numbers else handler, queue=_QUEUE)
     bus.serve(SetChat.rules_route, chats.set_chat, queue=_QUEUE)
     bus.serve(on.ERASE_PROFILE, accounts.erase_account, queue=_QUEUE)
@@ -38,13 +32,3 @@ def route(
     bus.consume(on.BOT_REGISTERED, accounts.account_registered)
     bus.consume(on.ACCOUNT_DELETED, accounts.account_deleted)
     bus.consume(on.OUTGOING_HOOKS_DUE, delivery.messages_posted)
-
-
-def _served(*use_cases: object) -> Iterator[tuple[Route[Any, Any], Handler]]:
-    for use_case in use_cases:
-        for name, method in inspect.getmembers(use_case, inspect.iscoroutinefunction):
-            arguments = [kind for argument, kind in get_type_hints(method).items() if argument != "return"]
-            if not name.startswith("_") and len(arguments) == 1:
-                route = getattr(arguments[0], "route", None)
-                if isinstance(route, Route):
-                    yield route, method

@@ -38,6 +38,7 @@ R = TypeVar("R")
 _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
 
+CONCURRENCY = 256
 _LEAVING_SECONDS = 1.0
 _EVENT_SECONDS = 2.0
 
@@ -131,7 +132,7 @@ class Bus:
         handler: Callable[[Q], Awaitable[R]],
         *,
         queue: str = "",
-        concurrency: int = 256,
+        concurrency: int = CONCURRENCY,
         waiting: int = 4096,
     ) -> None:
         """Serves a route. With `queue`, the replicas of a queue group share the requests. At most `concurrency` run

@@ -11,7 +11,7 @@ from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import EdgeNotifications, PasswordHashing
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
-from services.auth.store import accounts, bots, duplicates, revocations, trail
+from services.auth.store import accounts, bots, naming, revocations, trail
 from services.auth.store.requests import REVOKED, once
 from shared.contract.admin import (
     Act,
@@ -68,7 +68,7 @@ class Administration:
         )
 
     async def list_duplicates(self, _: ListDuplicates) -> Duplicates:
-        return await self.database.read(duplicates.list_duplicates)
+        return await self.database.read(naming.list_duplicates)
 
     async def set_disabled(self, request: SetDisabled) -> Ack:
         domain.check_actor(request.account)

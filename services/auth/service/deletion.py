@@ -7,7 +7,7 @@ from typing import Any
 
 from services.auth import domain
 from services.auth.metrics import AuthMetrics
-from services.auth.service.own_secret import OwnSecret, wrong
+from services.auth.service.passwords import OwnSecret, wrong
 from services.auth.service.ports import EventOutbox, RemoteErasure
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail

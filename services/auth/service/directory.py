@@ -1,13 +1,17 @@
-"""Accounts found by their exact names, by other users; and which accounts may act, for other services."""
+"""What is read of accounts: found by their exact names by other users, whether they may act, an account's own data."""
 
+import time
 from dataclasses import dataclass
 
 from services.auth import domain
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.store import accounts
-from shared.contract.auth import FindInactive, InactiveAccounts
+from services.auth.store import accounts, bots, logins, trail
+from shared.contract.admin import Act
+from shared.contract.auth import FindInactive, IdentifierKind, InactiveAccounts
 from shared.contract.contacts import AccountsLookedUp, LookUpAccounts
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT
+from shared.contract.made import AccountRecord, ExportLogins
 from shared.transactions import Transactions
 
 _ACCOUNTS = 1_000
@@ -34,3 +38,31 @@ class AccountDirectory:
             domain.check_number(account, "accounts")
         active = await self.database.read(accounts.active_among, request.accounts)
         return InactiveAccounts([account for account in request.accounts if account not in active])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnData:
+    database: Transactions
+    limits: LoginLimiter
+
+    async def export(self, request: ExportLogins) -> AccountRecord:
+        """Raises RequestError: `unauthenticated`, `rate_limited`, `not_found`, `invalid`, `unavailable`."""
+        domain.check_actor(request.actor)
+        domain.check_origin(request.origin)
+        await self.limits.export(request.actor)
+        if (
+            account := (await self.database.read(accounts.find, IdentifierKind.ID, str(request.actor))).account
+        ) is None:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such account")
+        seconds = int(time.time())
+        listed = await self.database.read(logins.list_valid, request.actor, seconds)
+        await self.database.write(trail.add, Act("export", request.actor, "user", request.origin.address))
+        return AccountRecord(
+            email=account.email,
+            username=account.username,
+            created=account.profile.created,
+            question_id=account.question_id,
+            logins=listed,
+            bots=(await self.database.read(bots.list_bots, request.actor, NO_ACCOUNT, seconds)).bots,
+            email_verified=account.email_verified,
+        )

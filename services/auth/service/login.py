@@ -8,10 +8,9 @@ from services.auth import domain, verifiers
 from services.auth.domain import Account, LoginSubject, VerificationPurpose, VerificationSubject
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
-from services.auth.service.mailed_links import MailedLinks
 from services.auth.service.ports import PasswordHashing
 from services.auth.service.sessions import LoginSessions
-from services.auth.service.verification import EmailVerification
+from services.auth.service.verification import EmailVerification, MailedLinks
 from services.auth.store import accounts
 from shared.contract.auth import Login, LoginReply, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError

@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from services.auth import domain
-from services.auth.service.new_passwords import NewPasswords
-from services.auth.service.own_secret import OwnSecret, wrong
+from services.auth.service.passwords import NewPasswords, OwnSecret, wrong
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.store import accounts, logins, trail

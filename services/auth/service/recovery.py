@@ -1,22 +1,26 @@
-"""Recovery of an account by its security question."""
+"""Recovery of an account by its security question, or by a ticket that is mailed to it."""
 
 import time
 from dataclasses import dataclass
 from functools import partial
+from secrets import token_hex
 
 from services.auth import domain, verifiers
+from services.auth.domain import Account
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
-from services.auth.service.new_passwords import NewPasswords
-from services.auth.service.ports import PasswordHashing
+from services.auth.service.passwords import NewPasswords
+from services.auth.service.ports import PasswordHashing, RecoveryTemplate
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import accounts, trail
+from services.auth.store import accounts, recoveries, trail
+from services.auth.store.recoveries import NewTicket
 from services.auth.store.requests import REVOKED, once, stored
+from shared.clock import now_ms
 from shared.contract.admin import Act
 from shared.contract.auth import IdentifierKind, Revocation
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId
-from shared.contract.recovery import Recover, Recovered, SetSecurity
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery, SetSecurity
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
 from shared.transactions import Transactions
@@ -87,3 +91,95 @@ class PasswordRecovery:
 
 def _unrecoverable() -> RequestError:
     return RequestError(ErrorCode.UNAUTHENTICATED, "wrong account, question or answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailRecoveryPolicy:
+    life_seconds: float
+    """Of a ticket."""
+    enabled: bool
+    any_address: bool
+    """Also for addresses that no mailed link or ticket has verified."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailRecovery:
+    database: Transactions
+    new_passwords: NewPasswords
+    limits: LoginLimiter
+    revocations: TokenRevocations
+    trail: LoginTrail
+    template: RecoveryTemplate
+    policy: MailRecoveryPolicy
+
+    async def request(self, request: RequestRecovery) -> Ack:
+        """Takes the same steps for any identifier. The mail leaves when the outbox is read next: sent at once, it would
+        delay the next reply, which would show it. Raises RequestError: `forbidden`, `rate_limited`, `invalid`,
+        `unavailable`."""
+        domain.check_identifier(request.identifier)
+        domain.check_origin(request.origin)
+        self._check_enabled()
+        await stored_or(self.database, stored(bool), partial(self._request, request))
+        return Ack()
+
+    async def _request(self, request: RequestRecovery) -> bool:
+        """Whether a mail is sent."""
+        await self.limits.mail(request.origin.address)
+        account = (await self.database.read(accounts.find, IdentifierKind.ANY, request.identifier)).account
+        return await self.database.write(once(recoveries.request_mail, bool), self._new_ticket(account), now_ms())
+
+    def _new_ticket(self, account: Account | None) -> NewTicket:
+        """For nobody if the account may not be recovered by mail."""
+        ticket, expires = token_hex(16), now_ms() + int(self.policy.life_seconds * 1000)
+        if account is None or not domain.is_mail_recoverable(account, any_address=self.policy.any_address):
+            return NewTicket(domain.digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
+        return NewTicket(domain.digest(ticket), account.id, self.template(account.email, ticket, expires))
+
+    async def recover(self, request: RecoverByTicket) -> Recovered:
+        """Raises RequestError: `unauthenticated`, `forbidden`, `invalid`, `unavailable`. Only a valid ticket costs a
+        hash."""
+        domain.check_opaque(request.ticket, "ticket")
+        domain.check_new_secret(request.secret)
+        domain.check_origin(request.origin)
+        self._check_enabled()
+        self.new_passwords.check(request.secret)
+        revocation = await stored_or(self.database, stored(*REVOKED), partial(self._recover, request))
+        await self.revocations.publish(revocation)
+        return Recovered(revocation.account)
+
+    async def _recover(self, request: RecoverByTicket) -> Revocation:
+        digest = domain.digest(request.ticket)
+        number = await self.database.read(recoveries.find, digest, now_ms())
+        if (
+            number is None
+            or (account := (await self.database.read(accounts.find, IdentifierKind.ID, str(number))).account) is None
+        ):
+            self.trail.note_failure("failed recovery", None, request.origin.address)
+            raise _rejected()
+        revocation = await self._replace_secrets(account, digest, request)
+        await self.limits.reset(account)
+        return revocation
+
+    async def _replace_secrets(self, account: Account, digest: str, request: RecoverByTicket) -> Revocation:
+        verifiers = await self.new_passwords.verifiers(request.secret)
+        act = Act("recover", account.id, "user", request.origin.address, "by mail")
+        revocation = await self.database.write(
+            once(trail.recorded(accounts.recover_by_ticket, act), *REVOKED),
+            account.id,
+            digest,
+            verifiers,
+            domain.void_before(time.time()),
+            now_ms(),
+        )
+        if revocation is None:
+            self.trail.note_failure("failed recovery", account, request.origin.address)
+            raise _rejected()
+        return revocation
+
+    def _check_enabled(self) -> None:
+        if not self.policy.enabled:
+            raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")
+
+
+def _rejected() -> RequestError:
+    return RequestError(ErrorCode.UNAUTHENTICATED, "the ticket is not valid, or no longer", "ticket")

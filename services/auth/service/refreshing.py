@@ -8,8 +8,8 @@ from services.auth import domain
 from services.auth.domain import RefreshToken
 from services.auth.service.ports import TokenIssuer
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import refreshes
-from services.auth.store.refreshes import RotatedLogin, Rotation
+from services.auth.store import logins
+from services.auth.store.logins import RotatedLogin, Rotation
 from services.auth.store.requests import REVOKED, once
 from shared.contract.auth import Refresh, Refreshed, Revocation
 from shared.contract.errors import ErrorCode, RequestError
@@ -33,7 +33,7 @@ class LoginRefresh:
         if spent is None:
             raise _rejected("the refresh token is not valid")
         rotation = self._rotation(spent, time.time(), request.origin.address)
-        login = await self.database.write(once(refreshes.rotate, RotatedLogin, *REVOKED), rotation)
+        login = await self.database.write(once(logins.rotate, RotatedLogin, *REVOKED), rotation)
         if login is None:
             raise _rejected("the refresh token is not valid")
         if isinstance(login, Revocation):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from services.auth import domain, verifiers
 from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.service.login_limits import LoginLimiter
-from services.auth.service.new_passwords import NewPasswords
+from services.auth.service.passwords import NewPasswords
 from services.auth.service.ports import EventOutbox
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification

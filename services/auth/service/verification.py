@@ -1,18 +1,52 @@
 """Verification of e-mail addresses (v2: 13, 14, 15): a request is held until its mailed link was opened, and is then
-repeated."""
+repeated. Links are sent, described, opened."""
 
+import re
 from dataclasses import dataclass
+from functools import partial
+from secrets import token_hex
 
 from services.auth import verifiers
-from services.auth.domain import VerificationSubject
+from services.auth.domain import (
+    Account,
+    VerificationSubject,
+    check_opaque,
+    check_origin,
+    digest,
+    may_be_offered_verification,
+)
 from services.auth.metrics import AuthMetrics
-from services.auth.service.ports import PasswordHashing
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.ports import EdgeNotifications, EventOutbox, PasswordHashing, VerificationTemplate
 from services.auth.store import verifications
-from services.auth.store.requests import once
-from services.auth.store.verifications import PassedTicket, Ticket
+from services.auth.store.requests import once, stored
+from services.auth.store.verifications import (
+    LinkResult,
+    OpenedLink,
+    PassedTicket,
+    Ticket,
+    TooManyMails,
+    VerificationMail,
+)
 from shared.addresses import network
 from shared.clock import now_ms
-from shared.contract.auth import Login, Register, VerificationNeeded
+from shared.contract.auth import (
+    DescribeVerification,
+    Login,
+    Opened,
+    OpenVerification,
+    Register,
+    Requester,
+    SendVerification,
+    VerificationNeeded,
+)
+from shared.contract.edge import VerificationOpened
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.events import MailRequested
+from shared.contract.routes import Ack
+from shared.request_nonce import stored_or
+from shared.settings import Settings
+from shared.telemetry import log
 from shared.transactions import Transactions
 
 
@@ -79,3 +113,118 @@ def _may_match(passed: PassedTicket, request: Register | Login) -> bool:
         network(request.origin.address),
         request.origin.client,
     )
+
+
+_log = log(__name__)
+_WEEK_MS = 7 * 86_400_000
+"""Life of a link that nobody has requested: its user may not look for it at once."""
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
+
+
+class MailedLinks:
+    """Links start with edge.public_url or, where that is empty, with the address that the client connected to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Transactions,
+        outbox: EventOutbox,
+        notifier: EdgeNotifications,
+        limits: LoginLimiter,
+        template: VerificationTemplate,
+        metrics: AuthMetrics,
+    ) -> None:
+        self._sends_mails = settings.mail.is_on
+        self._offers = settings.mail.is_on and settings.auth.mail_recovery == "verified"
+        self._public_url = settings.edge.public_url.rstrip("/")
+        self._database = database
+        self._outbox = outbox
+        self._notifier = notifier
+        self._limits = limits
+        self._template = template
+        self._metrics = metrics
+
+    async def send(self, request: SendVerification) -> Ack:
+        """Mails the link. A later mail's code replaces the earlier one's. Raises RequestError: `not_found`,
+        `rate_limited`, `invalid`, `forbidden`, `unavailable`."""
+        check_opaque(request.ticket, "ticket")
+        check_origin(request.origin)
+        if not _BASE_URL.fullmatch(request.base_url):
+            raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
+        if not self._sends_mails:
+            raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails")
+        if not await stored_or(self._database, stored(bool), partial(self._send, request)):
+            raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
+        self._outbox.wake()
+        self._metrics.verifications.labels("mailed").inc()
+        return Ack()
+
+    async def _send(self, request: SendVerification) -> bool:
+        """False: there is no such ticket."""
+        await self._limits.mail(request.origin.address)
+        code = token_hex(16)
+        base_url = self._public_url or request.base_url
+        try:
+            return await self._database.write(
+                once(verifications.request_mail, bool),
+                request.ticket,
+                request.origin,
+                digest(code),
+                partial(self._template, link=f"{base_url}/verify/{request.ticket}.{code}"),
+                now_ms(),
+            )
+        except TooManyMails as error:
+            raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
+
+    async def offer_once(self, account: Account, request: Login) -> None:
+        """After a login: mails the link that verifies an address which nothing has verified yet, once, whether it is
+        opened or not. What prevents that is logged, and the next login tries again."""
+        base_url = self._public_url or request.base_url
+        if (
+            not self._offers
+            or not may_be_offered_verification(account)
+            or not (self._public_url or _BASE_URL.fullmatch(base_url))
+        ):
+            return
+        code, now = token_hex(16), now_ms()
+
+        def write_mail(mail: VerificationMail, ticket: str) -> MailRequested:
+            return self._template(mail, f"{base_url}/verify/{ticket}.{code}")
+
+        try:
+            await self._limits.offer(request.origin.address)
+            is_offered = await self._database.write(
+                verifications.offer_once, account, request.origin, digest(code), write_mail, now, now + _WEEK_MS
+            )
+        except (RequestError, TooManyMails) as error:
+            _log.info("no link that verifies the address is mailed now", account=account.id, reason=repr(error))
+            return
+        if is_offered:
+            self._outbox.wake()
+            self._metrics.verifications.labels("mailed").inc()
+
+    async def describe(self, request: DescribeVerification) -> Requester:
+        """Raises RequestError: `not_found`, `invalid`, `unavailable`."""
+        check_opaque(request.ticket, "ticket")
+        check_opaque(request.code, "code")
+        if (
+            requester := await self._database.read(
+                verifications.find_requester, request.ticket, digest(request.code), now_ms()
+            )
+        ) is None:
+            raise RequestError(ErrorCode.NOT_FOUND, "the link is wrong or has expired", "ticket")
+        return requester
+
+    async def open(self, request: OpenVerification) -> Opened:
+        """Handles an opened link, and notifies the connection that requested the mail."""
+        check_opaque(request.ticket, "ticket")
+        check_opaque(request.code, "code")
+        opened = await self._database.write(
+            once(verifications.open_link, OpenedLink), request.ticket, digest(request.code), now_ms()
+        )
+        self._metrics.verifications.labels(opened.result.value).inc()
+        if opened.origin is not None and opened.origin.node:
+            passed = opened.result is LinkResult.PASSED
+            notice = VerificationOpened(request.ticket, opened.origin.connection, passed)
+            await self._notifier.notify_node(opened.origin.node, notice)
+        return Opened(opened.result.value)

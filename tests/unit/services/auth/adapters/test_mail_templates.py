@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from services.auth.adapters.mail_templates import verification
+from services.auth.adapters.mailer import verification_mail
 from services.auth.domain import VerificationPurpose
 from services.auth.store.verifications import VerificationMail
 from shared.contract.auth import Requester
@@ -19,7 +19,7 @@ def mail(purpose: VerificationPurpose) -> VerificationMail:
 
 
 def test_the_default_is_in_both_languages() -> None:
-    found = verification(mail(VerificationPurpose.REGISTER), LINK)
+    found = verification_mail(mail(VerificationPurpose.REGISTER), LINK)
     assert found.subject == "Confirm your e-mail address / 确认您的邮箱"
     assert found.text == (
         "An account is being registered with this e-mail address.\n"
@@ -32,7 +32,7 @@ def test_the_default_is_in_both_languages() -> None:
 
 @pytest.mark.parametrize("purpose", VerificationPurpose)
 def test_an_english_mail_is_in_english_alone(purpose: VerificationPurpose) -> None:
-    found = verification(mail(purpose), LINK, "en")
+    found = verification_mail(mail(purpose), LINK, "en")
     assert not CHINESE.search(found.subject + found.text)
     assert f"\n\n{LINK}\n\n" in found.text
-    assert verification(mail(purpose), LINK).subject.startswith(found.subject)
+    assert verification_mail(mail(purpose), LINK).subject.startswith(found.subject)

@@ -11,9 +11,8 @@ import sqlalchemy as sa
 
 from services.auth import domain
 from services.auth.adapters import housekeeping
-from services.auth.store import logins, refreshes, revocations
-from services.auth.store.logins import NewLogin
-from services.auth.store.refreshes import RotatedLogin, Rotation
+from services.auth.store import logins, revocations
+from services.auth.store.logins import NewLogin, RotatedLogin, Rotation
 from shared import settings as given
 from shared.contract.admin import SearchTrail, SetDisabled
 from shared.contract.auth import (
@@ -196,7 +195,7 @@ async def add_login(database: Database, seconds: int = NOW // 1000) -> AccountId
 
 
 async def rotate(database: Database, one: Rotation) -> RotatedLogin | Revocation | None:
-    return await database.write(partial(refreshes.rotate, rotation=one))
+    return await database.write(partial(logins.rotate, rotation=one))
 
 
 async def test_the_grace_ends(database: Database) -> None:

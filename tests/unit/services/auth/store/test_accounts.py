@@ -13,7 +13,7 @@ from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.store import accounts as store
 from services.auth.store import outbox, verifications
 from services.auth.store.accounts import AccountSnapshot, IdentifierTaken, NewAccount, NotVerified
-from services.auth.store.duplicates import list_duplicates
+from services.auth.store.naming import list_duplicates
 from services.auth.store.revocations import revoke
 from services.auth.tables import accounts, secrets
 from shared.contract.auth import IdentifierKind, Origin

@@ -1,0 +1,19 @@
+"""The routes that use cases serve: each public method that needs nothing but a request serves the route of its type."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, get_type_hints
+
+from shared.contract.routes import Route
+
+Handler = Callable[[Any], Awaitable[Any]]
+
+
+def routes_of(*use_cases: object) -> Iterator[tuple[Route[Any, Any], Handler]]:
+    for use_case in use_cases:
+        for name, method in inspect.getmembers(use_case, inspect.iscoroutinefunction):
+            needed = [one for one in inspect.signature(method).parameters.values() if one.default is one.empty]
+            if not name.startswith("_") and len(needed) == 1:
+                route = getattr(get_type_hints(method).get(needed[0].name), "route", None)
+                if isinstance(route, Route):
+                    yield route, method
