@@ -11,13 +11,11 @@ from functools import partial
 from typing import Any
 
 from services.message.adapters import housekeeping, indexing
-from services.message.adapters.announcements import AnnouncementReceiver
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.hook_announcer import HookAnnouncer
 from services.message.adapters.indexing import SearchIndexer
-from services.message.adapters.ownership import Ownership
-from services.message.adapters.roster_cache import RosterCache
-from services.message.adapters.withdrawal import Withdrawal
+from services.message.adapters.ownership import Ownership, Withdrawal
+from services.message.adapters.roster_cache import AnnouncementReceiver, RosterCache
 from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
 from services.message.router import route, route_own
@@ -77,7 +75,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     searching = TextSearch(store, list_chats, settings.message)
     search = MessageSearch(store, rosters, versions, partial(_nodes, presence), settings.message)
     changes = MessageChanges(store, rosters, versions, fanout, metrics, settings.message)
-    route(bus, batcher.submit, queries, changes, searching, search.find, announcements.receive)
+    route(bus, batcher, announcements.receive, queries, changes, searching, search)
     route_own(bus, batcher, changes, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)

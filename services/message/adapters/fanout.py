@@ -21,8 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 import nats.errors
 
-from services.message.adapters.broadcast_choice import BroadcastChoice
-from services.message.adapters.edge_nodes import ALL_NODES, EdgeNodes
+from services.message.adapters.edge_nodes import ALL_NODES, BroadcastChoice, EdgeNodes
 from services.message.adapters.ownership import Ownership
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import MESSAGE_OVERHEAD_BYTES, CommittedMessage

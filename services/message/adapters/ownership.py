@@ -4,14 +4,16 @@ these partitions on its own subject.
 Ownership only decides which replica is quickest: it has the rosters, and no other replica locks the same rows.
 """
 
+import asyncio
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
 from services.message.metrics import MessageMetrics
-from services.message.service.spares import SpareDecision
+from shared.bus.client import Bus
 from shared.contract.edge import Heartbeat
 from shared.contract.ids import ChatId
 from shared.contract.subjects import post
@@ -104,3 +106,65 @@ class Ownership:
         if heartbeat.replica not in self._disagreed:
             self._disagreed.add(heartbeat.replica)
             _log.error(problem, replica=heartbeat.replica, partitions=heartbeat.partitions, own=self._partitions)
+
+
+_LONGER_SECONDS = 30.0
+"""An owner that is not needed any more is one for so long."""
+
+
+class SpareDecision:
+    """Whether a replica owns chats or is a spare: while there is little to do, few owners have larger batches, and
+    messages cost less. Pure; times are of one monotonic clock, in seconds.
+
+    Replicas are needed in the order of their names, one for each `cores` of the processor that all of them use; 0:
+    all are. They decide for themselves alone, by what each announces: for a moment there may be too many owners. While
+    all are spares, all own chats."""
+
+    def __init__(self, replica: str, cores: float) -> None:
+        self._replica = replica
+        self.cores = cores
+        self._loads: dict[str, float] = {}
+        self._needed_at = float("-inf")
+
+    def note(self, replica: str, load: float) -> None:
+        """A replica, this one or another, has announced the cores that it uses."""
+        self._loads[replica] = load
+
+    def is_spare(self, is_live: Callable[[str], bool], now: float) -> bool:
+        """`is_live`: whether a replica can own chats."""
+        self._loads = {replica: load for replica, load in self._loads.items() if is_live(replica)}
+        if not self.cores:
+            return False
+        needed = max(1, math.ceil(sum(self._loads.values()) / self.cores))
+        if self._replica in sorted(self._loads)[:needed]:
+            self._needed_at = now
+        return now - self._needed_at > _LONGER_SECONDS
+
+
+_INTERVAL_SECONDS = 1.0
+
+Failures = Callable[[], Awaitable[Mapping[str, str]]]
+"""The error of each dependency that does not work."""
+
+
+class Withdrawal:
+    """A replica whose database does not work for it leaves its requests to the others, if there are any: it may be cut
+    off from a database that works for them."""
+
+    def __init__(self, bus: Bus, ownership: Ownership, failures: Failures) -> None:
+        self._bus = bus
+        self._ownership = ownership
+        self._failures = failures
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_INTERVAL_SECONDS)
+            error = (await self._failures()).get("database", "")
+            if self._ownership.withdrawn and not error:
+                self._ownership.withdrawn = False
+                await self._bus.serve_queues(True)
+                _log.info("serves again")
+            elif not self._ownership.withdrawn and error and self._ownership.has_others():
+                self._ownership.withdrawn = True
+                _log.warning("leaves its requests to other replicas: its database does not work", error=error)
+                await self._bus.serve_queues(False)

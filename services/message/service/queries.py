@@ -22,9 +22,8 @@ from services.message.domain import (
     take_fitting,
     undelivered_ranges,
 )
-from services.message.service.chat_states import AccountChat, chat_states, unread_spans
+from services.message.service.chat_states import AccountChat, chat_states, find_readers, possible_readers, unread_spans
 from services.message.service.ports import LookUpVersions, RequestChatList, RosterPort
-from services.message.service.readers import find_readers, possible_readers
 from services.message.service.resuming import resume
 from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot

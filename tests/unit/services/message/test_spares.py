@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.message.adapters.ownership import ProcessorLoad
-from services.message.service.spares import SpareDecision
+from services.message.adapters.ownership import ProcessorLoad, SpareDecision
 
 
 def spare(decision: SpareDecision, loads: dict[str, float], now: float = 0.0) -> bool:

@@ -3,8 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters.announcements import AnnouncementReceiver
-from services.message.adapters.roster_cache import RosterCache
+from services.message.adapters.roster_cache import AnnouncementReceiver, RosterCache
 from services.message.metrics import MessageMetrics
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role

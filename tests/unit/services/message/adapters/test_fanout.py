@@ -9,7 +9,7 @@ import nats.errors
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters import broadcast_choice, edge_nodes, fanout
+from services.message.adapters import edge_nodes, fanout
 from services.message.adapters.fanout import _ENVELOPE_BYTES, Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.domain import CommittedMessage
@@ -234,7 +234,7 @@ async def test_what_edges_hold_is_looked_up_again(harness: FanoutHarness, monkey
     await harness.beat()
     await harness.deliver(fan_out, [committed(HALL, 3)])
     assert len(harness.received(subjects.BROADCAST)) == 2
-    monkeypatch.setattr(broadcast_choice, "_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(edge_nodes, "_KNOWN_SECONDS", 0.0)
     await harness.beat()
     await harness.deliver(fan_out, [committed(HALL, 4)])
     assert harness.received(subjects.deliver(SOUTH))[-1] == (HALL, 4, [CEM])

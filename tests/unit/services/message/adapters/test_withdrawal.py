@@ -7,9 +7,8 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 
-from services.message.adapters import withdrawal
-from services.message.adapters.ownership import Ownership
-from services.message.adapters.withdrawal import Withdrawal
+from services.message.adapters import ownership
+from services.message.adapters.ownership import Ownership, Withdrawal
 from services.message.metrics import MessageMetrics
 from shared.bus.client import Bus
 from shared.contract.edge import Heartbeat
@@ -55,7 +54,7 @@ class QueueReplica:
 
 @pytest.fixture
 async def replicas(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[QueueReplica]]:
-    monkeypatch.setattr(withdrawal, "_INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(ownership, "_INTERVAL_SECONDS", 0.02)
     replicas = [QueueReplica(nats_server), QueueReplica(nats_server)]
     async with AsyncExitStack() as stack:
         for replica in replicas:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.message.service import readers
+from services.message.service import chat_states
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.message import GetHistory
@@ -81,7 +81,7 @@ async def test_readers_of_a_message(harness: QueryHarness) -> None:
 
 
 async def test_readers_come_in_pages(harness: QueryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_PAGE", 2)
+    monkeypatch.setattr(chat_states, "_PAGE", 2)
     harness.members = [Member(AccountId(number), Role.MEMBER, 1, number, 1) for number in range(1, 5)]
     await post(harness, ROOM, CLEO, (Text("hm"),))
     for number in range(1, 5):
@@ -98,7 +98,7 @@ async def test_readers_of_what_may_not_be_seen(harness: QueryHarness, monkeypatc
             await readers_of(harness, index, actor=actor)
         rejected.append(caught.value.failure.code)
     assert rejected == [ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND]
-    monkeypatch.setattr(readers, "_MEMBERS", 1)
+    monkeypatch.setattr(chat_states, "_MEMBERS", 1)
     with pytest.raises(RequestError) as caught:
         await readers_of(harness, 3)
     assert caught.value.failure.code == ErrorCode.LIMIT
