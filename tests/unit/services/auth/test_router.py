@@ -19,7 +19,7 @@ MANY = {
 """Most of these wait in the queue of hashes."""
 
 
-class Served:
+class RoutedBus:
     """The bus, as far as the router sees it."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Served:
 
 
 def test_each_route_is_served_once_and_passwords_wait_in_their_own_queue() -> None:
-    bus = Served()
+    bus = RoutedBus()
     neighbours = Neighbours(cast(Bus, bus), "auth", cast(Any, None))
     use = AuthUseCases(**{name: kind.__new__(kind) for name, kind in get_type_hints(AuthUseCases).items()})
     route(cast(Bus, bus), use, cast(Any, None), AuthMetrics(CollectorRegistry()), neighbours)
