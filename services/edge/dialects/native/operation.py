@@ -33,6 +33,8 @@ EXPENSIVE, EPHEMERAL, LOCAL = RateClass.EXPENSIVE, RateClass.EPHEMERAL, RateClas
 
 RATES: Mapping[RateClass, tuple[float, int]] = {ENTRANCE: (1.0, 20), EXPENSIVE: (2.0, 20), EPHEMERAL: (2.0, 10)}
 """Commands each second and at once. The others are limited as frames alone (`limits.requests_per_second`)."""
+_LONGEST_RETRY_SECONDS = 60.0
+"""What a client that repeats at once is told at most: its turns would be ever later."""
 
 USERS = None
 """Scopes of an operation that is for users alone, and no bot."""
@@ -109,5 +111,6 @@ class CommandRates:
             bucket = self._buckets[rate] = TokenBucket(per_second, burst, now)
         if bucket.take(now):
             return 0
-        at = self._promised[rate] = max(bucket.next_at(), self._promised.get(rate, 0.0) + 1 / per_second)
+        turn = max(bucket.next_at(), self._promised.get(rate, 0.0) + 1 / per_second)
+        at = self._promised[rate] = min(turn, now + _LONGEST_RETRY_SECONDS)
         return ceil((at - now) * 1000)
