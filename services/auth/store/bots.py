@@ -179,8 +179,11 @@ def repair(connection: sa.Connection, seconds: int) -> None:
     gone = sa.or_(accounts.c.uuid.is_(None), accounts.c.disabled)
     ended = sa.select(tokens.c.account).join(bots, bots.c.account == tokens.c.account, isouter=True)
     ended = ended.join(accounts, accounts.c.id.in_([tokens.c.account, bots.c.owner])).where(gone)
-    for account in connection.scalars(ended.distinct()).all():
-        bot_tokens.revoke_all(connection, AccountId(account))
-    orphans = sa.select(bots.c.account).join(accounts, accounts.c.id == bots.c.owner).where(accounts.c.uuid.is_(None))
-    for account in connection.scalars(orphans).all():
-        erase(connection, AccountId(account), seconds)
+    owned = sa.select(bots.c.account).join(accounts, accounts.c.id == bots.c.owner).where(accounts.c.uuid.is_(None))
+    revoked = [AccountId(account) for account in connection.scalars(ended.distinct())]
+    orphans = [AccountId(account) for account in connection.scalars(owned)]
+    lock_accounts(connection, [*revoked, *orphans])
+    for account in revoked:
+        bot_tokens.revoke_all(connection, account)
+    for account in orphans:
+        erase(connection, account, seconds)
