@@ -34,7 +34,7 @@ EXPENSIVE, EPHEMERAL, LOCAL = RateClass.EXPENSIVE, RateClass.EPHEMERAL, RateClas
 RATES: Mapping[RateClass, tuple[float, int]] = {ENTRANCE: (1.0, 20), EXPENSIVE: (2.0, 20), EPHEMERAL: (2.0, 10)}
 """Commands each second and at once. The others are limited as frames alone (`limits.requests_per_second`)."""
 _LONGEST_RETRY_SECONDS = 60.0
-"""What a client that repeats at once is told at most: its turns would be ever later."""
+"""What a client that repeats at once gets at most: its turns would be ever later."""
 
 USERS = None
 """Scopes of an operation that is for users alone, and no bot."""

@@ -95,7 +95,7 @@ def test_a_command_that_came_too_often_succeeds_after_its_retry_ms() -> None:
         dialect.decode(LOGIN, 100.0 + retry_ms / 1000)
 
 
-def test_a_client_that_does_not_wait_is_told_a_minute_at_most() -> None:
+def test_a_client_that_does_not_wait_gets_a_minute_at_most() -> None:
     dialect, due = connection(), list[int]()
     for _ in range(200):
         try:
