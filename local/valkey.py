@@ -32,7 +32,7 @@ GRANTS = {
     "exporter": Grant("", "info"),
 }
 """By service, and for the metrics exporter; shared/presence/store.py describes the use of each key, and
-services/edge/media/counters.py that of `media:*`. Only edges of the version before use `hgetall`."""
+services/edge/media/quota.py that of `media:*`. Only edges of the version before use `hgetall`."""
 
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
 """Log lines without information: warnings about saving, which is off, and those of an orderly shutdown."""

@@ -1,5 +1,6 @@
 """The nonce of the request that is handled now: all attempts at one request have the same one, and the same content."""
 
+import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
@@ -7,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from shared.contract.errors import RequestError
+from shared.contract.ids import AccountId
 from shared.transactions import Transactions
 
 T = TypeVar("T")
@@ -45,3 +47,8 @@ def derived(salt: bytes, purpose: bytes) -> bytes:
     """32 secret bytes: the same ones for the same salt, which may be stored, and the same nonce of the request. Who
     reads the salt lacks the nonce, and who knows a client's nonce lacks the salt."""
     return hmac.digest(salt, purpose + request_nonce.get().encode(), "sha256")
+
+
+def request_nonce_of(actor: AccountId, name: str) -> str:
+    """Of a request to which the account may have given a name: then the same one at each edge."""
+    return hashlib.sha256(f"{actor} {name}".encode()).hexdigest() if name else new_nonce()

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.edge.audit.auditor import DeliveryAuditor
 from services.edge.audit.locator import MessageLocator
 from services.edge.catchup.left_out import LeftOutMessages
-from services.edge.catchup.reader import BacklogReader
+from services.edge.catchup.reader import BacklogReader, SyncRequests
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.client.media_sender import MediaTransfers
 from services.edge.client.session import LocalServices
@@ -43,13 +43,13 @@ from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.handlers.tracing import TracedHandler
 from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
+from services.edge.http.app import TracedHttp
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
 from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
-from services.edge.http.tracing import TracedHttp
 from services.edge.http.uploads import HttpUploads, UploadAccess
 from services.edge.journal import MessageJournal
 from services.edge.login.account_lookup import AccountLookup
@@ -69,12 +69,10 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.notifications.receiver import NotificationReceiver
 from services.edge.notifications.social import SocialNotifier
 from services.edge.presence.announcer import PresenceAnnouncer
-from services.edge.presence.lease import Lease
+from services.edge.presence.lease import Lease, Sweeper
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
-from services.edge.presence.sweeper import Sweeper
 from services.edge.receipts.read_state import ReadStateFlusher
-from services.edge.rpc.sync_requests import SyncRequests
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus

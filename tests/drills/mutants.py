@@ -399,14 +399,14 @@ def _forget_join() -> None:
 def _trust_presence() -> None:
     """An edge that has lost Redis does not say so over NATS, and misses what services then do not send it. Edges sweep
     so often that a short outage meets a sweep."""
-    from services.edge.presence import sweeper
+    from services.edge.presence import lease
     from services.edge.presence.announcer import PresenceAnnouncer
 
     async def silent(*_: object) -> None:
         pass
 
     _skip_gaps()
-    _replace(sweeper, "_REST_SECONDS", 1.0)
+    _replace(lease, "_REST_SECONDS", 1.0)
     _replace(PresenceAnnouncer, "announce_incomplete", silent)
 
 

@@ -17,8 +17,8 @@ from websockets.frames import Frame, Opcode
 
 from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
+from services.edge.gateway.flood import ReceiveBudget
 from services.edge.gateway.parser import FrameParserPool
-from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.websocket import WebSocket, WriteBatch
 from shared.contract.model import ProfileSummary
 from shared.contract.routes import Ack

@@ -10,8 +10,7 @@ import msgspec
 from local.options import OperatorError
 from services.edge.media.disk import Disk
 from services.edge.media.opening import open_store
-from services.edge.media.record import MediaRecord
-from services.edge.media.store import MediaStore, load_record
+from services.edge.media.store import MediaRecord, MediaStore, load_record
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings import Settings
 

@@ -11,8 +11,7 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Iterator
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
-from services.edge.catchup.cursor import ChatCursor
-from services.edge.catchup.reader import BacklogReader, MessageContext
+from services.edge.catchup.reader import BacklogReader, ChatCursor, MessageContext
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
 from services.edge.dialects.base import Dialect, LoadedChat

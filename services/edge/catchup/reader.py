@@ -1,9 +1,10 @@
 """Requests what accounts missed: pages of their chats, the profile summaries of the senders, and quotes."""
 
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
-from services.edge.catchup.cursor import ChatCursor
 from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.delivery.ordering import AFTER_LAST
 from services.edge.delivery.quotes import QuoteReader, Quotes
@@ -11,17 +12,76 @@ from services.edge.dialects.base import Dialect
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.receipts.read_state import ReadStateFlusher
-from services.edge.rpc.retrying import request_until_answered
-from services.edge.rpc.sync_requests import SyncRequests
+from services.edge.rpc.coalescer import RequestCoalescer
+from services.edge.rpc.retrying import request_until_answered, retry_until_answered
 from shared.bus.client import Bus
-from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId, NodeId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSync, ChatSynced, Sync, SyncChat, Synced
 from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.telemetry import log
 
+_ACCOUNTS_PER_REQUEST = 256
+_NOT_ANSWERED = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
+"""Failures that do not depend on the accounts of the request."""
 _log = log(__name__)
 _SUMMARIES_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class ChatCursor:
+    """Shows messages after index `after` (None: from the first undelivered one), except ranges in `read`. Indexes
+    from `fresh` on arrived after the login and are always shown."""
+
+    chat: ChatId
+    account: AccountId
+    after: int | None
+    fresh: int
+    read: list[tuple[int, int]] = field(default_factory=list)
+    since: float = 0.0
+    """The client requests messages from before this time by itself. Unix milliseconds by the clock of messages."""
+    at_head: bool = False
+    """The connection has everything, and changes over to live messages."""
+
+    def shows(self, message: Message, awaits_reply: Callable[[Message], bool]) -> bool:
+        """Whether the connection is shown this message. `awaits_reply`: to this message of its own."""
+        is_recent = message.time >= self.since
+        if message.index >= self.fresh and is_recent:
+            return True
+        if message.sender == self.account:
+            return awaits_reply(message)
+        return is_recent and not any(low <= message.index <= high for low, high in self.read)
+
+
+class SyncRequests:
+    """See shared.contract.message.Sync. An account that reads no messages at its login requests `bare` pages."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._whole = RequestCoalescer("syncs", partial(self._request, bare=False), _ACCOUNTS_PER_REQUEST)
+        self._bare = RequestCoalescer("bare syncs", partial(self._request, bare=True), _ACCOUNTS_PER_REQUEST)
+
+    async def first_page(self, account: AccountId, *, bare: bool) -> Synced:
+        """However long it takes. Raises RequestError when a retry would not help."""
+        requests = self._bare if bare else self._whole
+        return await retry_until_answered(lambda: requests.get(account), f"sync of account {account}")
+
+    async def close(self) -> None:
+        await self._whole.close()
+        await self._bare.close()
+
+    async def _request(self, accounts: Sequence[AccountId], *, bare: bool) -> dict[AccountId, Synced | RequestError]:
+        """A request that fails is divided: an account that cannot be synced does not keep the others waiting."""
+        first, *others = accounts
+        try:
+            page = await self._bus.request(Sync.route, Sync(first, also=others, bare=bare), retry=True)
+        except RequestError as error:
+            if not others or error.failure.code in _NOT_ANSWERED:
+                return dict.fromkeys(accounts, error)
+            half = len(accounts) // 2
+            first_half, second_half = accounts[:half], accounts[half:]
+            return {**await self._request(first_half, bare=bare), **await self._request(second_half, bare=bare)}
+        return {**page.also, first: page}
 
 
 class MessageContext(NamedTuple):

@@ -17,7 +17,7 @@ from services.edge.client.session import LocalServices
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
-from services.edge.gateway.web_origins import WebOrigins, is_own_page
+from services.edge.gateway.handshake import WebOrigins, is_own_page
 from services.edge.rate_limit import TokenBucket, log_rate
 from services.edge.receipts.confirmation import confirms_per_tick
 from services.edge.recording.recorder import FrameRecorder

@@ -18,8 +18,7 @@ from services.edge.client.session import LoginSession
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
-from services.edge.rpc.failures import INTERNAL
-from services.edge.upstream.attempt import UNCONFIRMED
+from services.edge.upstream.attempt import INTERNAL, UNCONFIRMED
 from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher
 from shared.contract.body import pack_segments
 from shared.contract.errors import Failure

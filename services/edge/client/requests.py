@@ -13,7 +13,7 @@ from services.edge.client.uploads import ABANDONED
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Request
 from services.edge.rate_limit import TokenBucket, log_rate
-from services.edge.rpc.failures import INTERNAL
+from services.edge.upstream.attempt import INTERNAL
 from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import Failure, RequestError
 from shared.contract.ids import AccountId

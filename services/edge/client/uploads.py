@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from services.edge.canonical.commands import PostUpload, StartUpload, UploadPart
 from services.edge.dialects.base import Request
 from services.edge.media import MediaService
-from services.edge.media.record import MediaUse
+from services.edge.media.store import MediaUse
 from services.edge.media.upload_buffer import Upload
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId

@@ -7,15 +7,12 @@ import nats.errors
 
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral import signals
-from services.edge.ephemeral.known_blocks import KnownBlocks
-from services.edge.ephemeral.known_receipts import KnownReceipts
 from services.edge.ephemeral.mute_notices import MuteNotices
 from services.edge.ephemeral.own_states import OwnStates
 from services.edge.ephemeral.presence_watch import PresenceWatch
-from services.edge.ephemeral.read_display import ReadDisplay
-from services.edge.ephemeral.read_notices import ReadNotices
-from services.edge.ephemeral.receipt_display import ReceiptDisplay
-from services.edge.ephemeral.typing_notices import TypingNotices
+from services.edge.ephemeral.read_notices import ReadDisplay, ReadNotices
+from services.edge.ephemeral.receipt_display import KnownReceipts, ReceiptDisplay
+from services.edge.ephemeral.typing_notices import KnownBlocks, TypingNotices
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.clock import now_ms

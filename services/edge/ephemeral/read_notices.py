@@ -5,14 +5,18 @@ sync.
 Nothing is announced while no edge has such a client."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import islice
 
 import nats.errors
 
 from services.edge.ephemeral.signals import Publish
 from services.edge.presence.local_accounts import LocalAccounts
-from shared.contract.ephemeral import ReadPlace, ReadsAnnounced, ReadsWanted
+from shared.bus.client import Bus
+from shared.contract.ephemeral import ChatRead, ReadPlace, ReadsAnnounced, ReadsWanted
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.receipts import MAX_READ_INDEXES, FindReadIndexes, ReadIndex
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -25,7 +29,10 @@ _WAITING_PLACES = 20_000
 _WANTED_EVERY_SECONDS = 2.0
 _WANTED_SECONDS = 10.0
 
-_Key = tuple[AccountId, ChatId]
+ReadKey = tuple[AccountId, ChatId]
+_DUE = 20_000
+"""Further reads are not shown."""
+_REQUEST_SECONDS = 2.0
 
 
 class ReadNotices:
@@ -40,7 +47,7 @@ class ReadNotices:
         self._tasks = tasks
         self._clock = clock
         self._wanted_until = 0.0
-        self._waiting: dict[_Key, ReadPlace] = {}
+        self._waiting: dict[ReadKey, ReadPlace] = {}
 
     @property
     def is_wanted(self) -> bool:
@@ -83,3 +90,72 @@ class ReadNotices:
             await self._publish(signal)
         except nats.errors.Error as error:
             _log.info("reads not announced", error=repr(error))
+
+
+class DueReads:
+    """`show` takes a batch with the connection of each read that need not be notified (0: none), and may raise
+    RequestError: then the batch is not shown."""
+
+    def __init__(self, show: Callable[[Mapping[ReadKey, int]], Awaitable[None]], tasks: Tasks, name: str) -> None:
+        self._show = show
+        self._tasks = tasks
+        self._name = name
+        self._due: dict[ReadKey, int] = {}
+        self._is_working = False
+
+    def add(self, key: ReadKey, origin: int = 0) -> None:
+        """Two reads of one chat from two connections: both are notified."""
+        if key in self._due:
+            self._due[key] = 0
+        elif len(self._due) < _DUE:
+            self._due[key] = origin
+        if self._due and not self._is_working:
+            self._is_working = True
+            self._tasks.start(self._work(), self._name)
+
+    async def _work(self) -> None:
+        try:
+            while self._due:
+                batch = dict(islice(self._due.items(), MAX_READ_INDEXES))
+                for key in batch:
+                    del self._due[key]
+                await self._show_batch(batch)
+        finally:
+            self._is_working = False
+
+    async def _show_batch(self, batch: Mapping[ReadKey, int]) -> None:
+        try:
+            await self._show(batch)
+        except RequestError as error:
+            _log.info(f"{self._name} not shown", reads=len(batch), error=str(error))
+
+
+class ReadDisplay:
+    def __init__(self, bus: Bus, node: NodeId, accounts: LocalAccounts, tasks: Tasks) -> None:
+        self._bus = bus
+        self._node = node
+        self._accounts = accounts
+        self._due = DueReads(self._show, tasks, "reads of accounts")
+
+    def receive(self, announced: ReadsAnnounced) -> None:
+        for place in announced.places:
+            self._add(place, place.connection if announced.node == self._node else 0)
+
+    def _add(self, place: ReadPlace, origin: int) -> None:
+        local = self._accounts.get(place.account)
+        recipients = local.recipients if local is not None else ()
+        if any(one.shows_ephemeral and one.number != origin for one in recipients):
+            self._due.add((place.account, place.chat), origin)
+
+    async def _show(self, batch: Mapping[ReadKey, int]) -> None:
+        request = FindReadIndexes(list(batch), counts=True)
+        reply = await self._bus.request(FindReadIndexes.route, request, seconds=_REQUEST_SECONDS)
+        for found in reply.found:
+            self._notify(found, batch.get((found.account, found.chat), 0))
+
+    def _notify(self, found: ReadIndex, origin: int) -> None:
+        local = self._accounts.get(found.account)
+        shown = ChatRead(found.chat, found.index, found.unread, found.mentions)
+        for recipient in local.recipients if local is not None else ():
+            if recipient.number != origin:
+                recipient.notify_ephemeral(shown)

@@ -1,7 +1,7 @@
-"""Bounds the input that no request limit counts: control frames, small fragments, and bytes. For one connection; pure:
-times are arguments."""
+"""Bounds the input that no request limit counts: of one connection control frames, small fragments, and bytes; of all
+connections the messages that have not arrived completely. Pure: times are arguments."""
 
-from services.edge.gateway.framing import CLOSE, POLICY_VIOLATION, PONG, ParsedFrame, ProtocolViolation
+from services.edge.gateway.framing import CLOSE, POLICY_VIOLATION, PONG, TRY_LATER, ParsedFrame, ProtocolViolation
 from services.edge.rate_limit import TokenBucket
 from shared.settings import LimitsSettings
 
@@ -57,3 +57,17 @@ class FloodGuard:
         waiting = max(0.0, self._behind_bytes - (now - self._received_at) * rate)
         self._behind_bytes, self._received_at = waiting + received, now
         return max(0.0, self._behind_bytes / rate - _BURST_SECONDS)
+
+
+class ReceiveBudget:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+        """Bytes of incomplete messages."""
+
+    def change(self, before: int, after: int) -> None:
+        """A connection holds `after` bytes instead of `before`. Raises ProtocolViolation (1013) if that is too much;
+        they are held until the connection holds 0."""
+        self.held += after - before
+        if after > before and self.held > self._limit:
+            raise ProtocolViolation(TRY_LATER, "the server is receiving too much, try again later")

@@ -3,21 +3,33 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Sequence
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from services.edge.canonical.transport import Accept, Handshake, Reject
-from services.edge.gateway.http_date import http_date
-from shared.addresses import canonical
+from shared.addresses import canonical, host_name, is_address
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HINTS = {405: b"Allow: GET\r\n", 426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case."""
 Networks = tuple[IPv4Network | IPv6Network, ...]
+ANY = "*"
+
+
+def http_date() -> str:
+    return _date_of(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _date_of(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 class HandshakeRequest(NamedTuple):
@@ -146,3 +158,36 @@ def _without_port(entry: str) -> str:
 
 def in_networks(address: str, trusted: Networks) -> bool:
     return bool(trusted) and any(ip_address(canonical(address)) in network for network in trusted)
+
+
+class WebOrigins:
+    """`allowed`: origins as browsers write them (`https://chat.example`), or ANY. Pages of the edge itself are always
+    allowed: their origin is the public URL, or the Host that they connect to, if that is an own one."""
+
+    def __init__(self, allowed: Collection[str], public_url: str) -> None:
+        self._any = ANY in allowed
+        self._allowed = {_origin(url) for url in (*allowed, public_url)}
+        self._names = {"localhost", *(host_name(urlsplit(url).netloc) for url in self._allowed)} - {""}
+
+    def permits(self, handshake: Handshake) -> bool:
+        origin = handshake.origin.lower()
+        if not origin or self._any or origin in self._allowed:
+            return True
+        return is_own_page(handshake) and self.is_own(handshake.host)
+
+    def is_own(self, host: str) -> bool:
+        """Whether a Host header names an edge of this system: by its address, as `localhost`, or by a name of the
+        settings."""
+        name = host_name(host)
+        return self._any or name in self._names or is_address(name)
+
+
+def is_own_page(handshake: Handshake) -> bool:
+    """Whether a page connects to the place from which its browser has loaded it, whatever its name."""
+    return bool(handshake.host) and handshake.origin.lower().partition("://")[2] == handshake.host.lower()
+
+
+def _origin(url: str) -> str:
+    """The scheme and authority of a URL."""
+    scheme, separator, rest = url.lower().partition("://")
+    return scheme + separator + rest.partition("/")[0]

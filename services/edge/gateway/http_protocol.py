@@ -13,9 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from services.edge.gateway.flood import PART_BYTES, FloodGuard
-from services.edge.gateway.handshake import HandshakeRequest
-from services.edge.gateway.http_date import http_date
-from services.edge.gateway.turns import Turns
+from services.edge.gateway.handshake import HandshakeRequest, http_date
 from shared.settings import LimitsSettings
 
 _HEAD_BYTES = 16 * 1024
@@ -34,6 +32,26 @@ _NOTHING = memoryview(b"")
 
 Upgrade = Callable[[HandshakeRequest, asyncio.Transport, bytes], None]
 """With the bytes that arrived with the end of the request's head."""
+
+
+class Turns:
+    def __init__(self) -> None:
+        self._waiting = deque[Callable[[], None]]()
+
+    def wait(self, work: Callable[[], None]) -> None:
+        """Does it after the work that waits."""
+        self._waiting.append(work)
+        if len(self._waiting) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        work = self._waiting.popleft()
+        if self._waiting:
+            self._go_on()
+        work()
 
 
 class RequestLimits(NamedTuple):

@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway import socket_options
+from services.edge.gateway.flood import ReceiveBudget
 from services.edge.gateway.framing import TRY_LATER, close_frame
 from services.edge.gateway.handshake import (
     HandshakeRequest,
@@ -22,15 +23,13 @@ from services.edge.gateway.handshake import (
     parse_networks,
     reject_response,
 )
-from services.edge.gateway.http_protocol import HttpProtocol, RequestLimits
+from services.edge.gateway.http_protocol import HttpProtocol, RequestLimits, Turns
 from services.edge.gateway.open_sockets import AddressLimits, ClientSocket, OpenSockets
 from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
-from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
-from services.edge.gateway.turns import Turns
 from services.edge.gateway.websocket import WebSocket, WriteBatch
 from shared.settings import EdgeSettings, LimitsSettings
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from services.edge.canonical.frames import Frame
 from services.edge.gateway import socket_options
-from services.edge.gateway.flood import FloodGuard
-from services.edge.gateway.receive_budget import ReceiveBudget
+from services.edge.gateway.flood import FloodGuard, ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.transport import BaseTransport
 from shared.settings import LimitsSettings

@@ -8,10 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from services.edge.canonical.transport import ClientHandler, Endpoint, Handshake, Socket
 from services.edge.gateway import socket_options
-from services.edge.gateway.flood import COUNTED_BYTES, PART_BYTES, FloodGuard
+from services.edge.gateway.flood import COUNTED_BYTES, PART_BYTES, FloodGuard, ReceiveBudget
 from services.edge.gateway.framing import INTERNAL_ERROR, POLICY_VIOLATION, ProtocolViolation
 from services.edge.gateway.parser import Parser
-from services.edge.gateway.receive_budget import ReceiveBudget
 from shared.telemetry import log
 
 Item = TypeVar("Item")

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Endpoint, Handshake
-from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard
+from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard, ReceiveBudget
 from services.edge.gateway.framing import (
     CLOSE,
     PING,
     PONG,
     FragmentAssembler,
+    FrameTruncator,
     ParsedFrame,
     close_echo,
     close_frame,
@@ -30,9 +31,7 @@ from services.edge.gateway.framing import (
     parse_text,
 )
 from services.edge.gateway.parser import FrameParser
-from services.edge.gateway.receive_budget import ReceiveBudget
 from services.edge.gateway.transport import SLICE_BYTES, BaseTransport
-from services.edge.gateway.truncation import FrameTruncator
 from shared.settings import LimitsSettings
 
 _PONG_BACKLOG_BYTES = 64 * 1024

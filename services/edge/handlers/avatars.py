@@ -3,7 +3,7 @@
 from msgspec import UnsetType
 
 from services.edge.media import MediaService
-from services.edge.media.record import MediaUse
+from services.edge.media.store import MediaUse
 
 _PATH = "/media/"
 

@@ -2,12 +2,12 @@
 
 import msgspec
 
-from services.edge.rpc.request_nonces import request_nonce_of
 from shared.bus.client import Bus
 from shared.contract.contacts import LookUpAccounts
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.routes import Forwarded
 from shared.contract.session import ChatViews, ChatWithMembers, FindAccounts, ListChatViews, OpenPrivateChat
+from shared.request_nonce import request_nonce_of
 
 
 class Forwarder:

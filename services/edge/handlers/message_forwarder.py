@@ -8,7 +8,7 @@ from services.edge.canonical.replies import ForwardedMessage, MessagesForwarded
 from services.edge.client.posts import nonce_of
 from services.edge.client.session import LoginSession
 from services.edge.handlers.message_resolver import MessageResolver
-from services.edge.rpc.failures import INTERNAL
+from services.edge.upstream.attempt import INTERNAL
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract.body import pack_segments, requested_content, unpack_segments

@@ -19,7 +19,7 @@ from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.base import Request
 from services.edge.media import MediaService
 from services.edge.media.naming import safe_name
-from services.edge.media.record import MediaUse
+from services.edge.media.store import MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError

@@ -1,5 +1,11 @@
 """The ASGI application of the clients' port: routes requests by path."""
 
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 import asyncio
 import hashlib
 import re
@@ -12,7 +18,6 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
 
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
@@ -41,6 +46,8 @@ _ANY: tuple[str, ...] = ()
 """Methods that the endpoint itself tells apart."""
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
 _STALL_SECONDS = 60.0
+_KNOWN = ("", "avatar", "hooks", "media", "verify", "web")
+
 
 for _kind, _regex in _PARAMETERS.items():
     register_url_convertor(_kind, type(_kind, (StringConvertor,), {"regex": _regex})())
@@ -150,3 +157,33 @@ async def _not_allowed(_: Request, error: Exception) -> Response:
 async def _error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     return error_response(error.failure)
+
+
+class TracedHttp:
+    """ASGI middleware that traces each request until its response is sent. The span's result is "ok", a status of 400
+    or more, or "gone" if the client did not receive the whole response."""
+
+    def __init__(self, serve: ASGIApp, tracer: "Tracer") -> None:
+        self._serve = serve
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        result = "gone"
+        status = 0
+
+        async def send_observed(message: Message) -> None:
+            nonlocal result, status
+            await send(message)
+            status = message.get("status", status)
+            if message["type"] == "http.response.body" and not message["more_body"]:
+                result = str(status) if status >= 400 else "ok"
+
+        with self._tracer.begin(span_name(scope["method"], scope["path"])):
+            await self._serve(scope, receive, send_observed)
+            self._tracer.end_current(result)
+
+
+def span_name(method: str, path: str) -> str:
+    """Method and first part of the path. The rest may be secret, such as a media id. Pure."""
+    section = path.removeprefix("/").partition("/")[0]
+    return f"{method} /{section}" if section in _KNOWN else f"{method} elsewhere"

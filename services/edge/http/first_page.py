@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from services.edge.gateway.web_origins import WebOrigins
+from services.edge.gateway.handshake import WebOrigins
 from services.edge.http.request import read_body
 from services.edge.http.responses import not_allowed, not_found
 from services.edge.http.web_files import WebFiles

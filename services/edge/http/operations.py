@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway.handshake import parse_networks
 from services.edge.gateway.open_sockets import ClientSocket, OpenSockets
-from services.edge.http.event_positions import EventPositions
 from services.edge.http.event_stream import (
     EventConnection,
+    EventPositions,
     SyncRejected,
     Wait,
     first_part,
@@ -26,9 +26,9 @@ from services.edge.http.event_stream import (
     wait_of,
 )
 from services.edge.http.operation_connection import OperationConnection, OperationReply
-from services.edge.http.rate_limiter import RateLimiter
 from services.edge.http.request import (
     CheckToken,
+    RateLimiter,
     bearer_token,
     body_length,
     handshake_of,

@@ -1,27 +1,140 @@
 """Uploads that are resumed by tus 1.0: `/media/uploads` creates one, `/media/uploads/<id>` continues it."""
 
+import binascii
 import hashlib
+import re
+from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import suppress
+from email.utils import formatdate
+from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from services.edge.http import tus
 from services.edge.http.request import body_length, pieces_of
 from services.edge.http.responses import json_response, not_allowed
-from services.edge.http.tus import Checksum, TusError
 from services.edge.http.uploads import UploadAccess, Uploader, UploadReply, media_path, nonce_in, upload_error
 from services.edge.media import Upload
 from services.edge.media.resumable import PART_BYTES, ResumableUpload, ResumableUploads
 from shared.contract.errors import ErrorCode, RequestError
 
+VERSION = "1.0.0"
+MEDIA_TYPE = "application/offset+octet-stream"
+_EXTENSIONS = "creation,creation-with-upload,expiration,termination,checksum"
+_ALGORITHMS = ("sha1", "sha256")
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_METADATA_CHARACTERS = 4096
+_PAIR = re.compile(r"([!-+\--~]+)(?: ([A-Za-z0-9+/]*={0,2}))?")
+_NAME_KEYS = ("filename", "name")
 _CREATION = "OPTIONS, POST"
 _CONTINUATION = "OPTIONS, HEAD, PATCH, DELETE"
 _SILENCE_SECONDS = 2.0
 """After this time without a byte, what has come is stored: the client may have lost its connection unnoticed, and then
 asks by another one how much there is."""
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+
+
+class TusError(Exception):
+    """A rejected request whose status is one of the protocol."""
+
+    def __init__(self, status: int, code: ErrorCode, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+        self.code = code
+        self.text = text
+
+
+class Metadata(NamedTuple):
+    """`header`: as the client wrote it."""
+
+    header: str
+    name: str
+
+
+class Checksum(NamedTuple):
+    algorithm: str
+    digest: bytes
+
+
+def abilities(file_bytes: int) -> Mapping[str, str]:
+    """What the response to OPTIONS says."""
+    return {
+        "Tus-Version": VERSION,
+        "Tus-Extension": _EXTENSIONS,
+        "Tus-Max-Size": str(file_bytes),
+        "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
+    }
+
+
+def check_version(headers: Mapping[str, str]) -> None:
+    """Raises TusError."""
+    if headers.get("tus-resumable") != VERSION:
+        raise TusError(412, ErrorCode.INVALID, f"the header Tus-Resumable is {VERSION}")
+
+
+def check_type(headers: Mapping[str, str]) -> None:
+    """Raises TusError."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+        raise TusError(415, ErrorCode.INVALID, f"the bytes of an upload have the Content-Type {MEDIA_TYPE}")
+
+
+def parse_length(headers: Mapping[str, str]) -> int:
+    """Raises TusError."""
+    for header in ("upload-concat", "upload-defer-length"):
+        if header in headers:
+            raise TusError(400, ErrorCode.INVALID, f"{header} is not supported: see Tus-Extension")
+    return _number(headers, "upload-length")
+
+
+def parse_offset(headers: Mapping[str, str]) -> int:
+    """Raises TusError."""
+    return _number(headers, "upload-offset")
+
+
+def parse_metadata(headers: Mapping[str, str]) -> Metadata:
+    """Raises TusError."""
+    header = headers.get("upload-metadata", "").strip()
+    if not header:
+        return Metadata("", "")
+    if len(header) > _METADATA_CHARACTERS:
+        raise TusError(413, ErrorCode.TOO_LARGE, f"Upload-Metadata has at most {_METADATA_CHARACTERS} characters")
+    pairs = [_PAIR.fullmatch(pair.strip(" ")) for pair in header.split(",")]
+    try:
+        values = {pair[1]: b64decode(pair[2] or "", validate=True) for pair in pairs if pair is not None}
+    except binascii.Error:
+        values = {}
+    if len(values) != len(pairs):
+        raise TusError(400, ErrorCode.INVALID, "Upload-Metadata is a list of different keys, with values in Base64")
+    name = next((values[key] for key in _NAME_KEYS if key in values), b"")
+    return Metadata(header, name.decode(errors="replace"))
+
+
+def parse_checksum(headers: Mapping[str, str]) -> Checksum | None:
+    """Raises TusError."""
+    if (header := headers.get("upload-checksum")) is None:
+        return None
+    algorithm, _, encoded = header.partition(" ")
+    if algorithm not in _ALGORITHMS:
+        raise TusError(400, ErrorCode.INVALID, f"the algorithms of Upload-Checksum are {', '.join(_ALGORITHMS)}")
+    try:
+        digest = b64decode(encoded, validate=True)
+    except ValueError:
+        digest = b""
+    if len(digest) != hashlib.new(algorithm).digest_size:
+        raise TusError(400, ErrorCode.INVALID, "Upload-Checksum is an algorithm and a checksum in Base64")
+    return Checksum(algorithm, digest)
+
+
+def expires(unix_ms: int) -> dict[str, str]:
+    return {"Upload-Expires": formatdate(unix_ms / 1000, usegmt=True)}
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    value = headers.get(name, "")
+    if not _NUMBER.fullmatch(value):
+        raise TusError(400, ErrorCode.INVALID, f"the header {name} is a number of bytes")
+    return int(value)
 
 
 class HttpResumableUploads:
@@ -34,22 +147,22 @@ class HttpResumableUploads:
         try:
             response = await self._respond(request, request.path_params.get("id", ""))
         except TusError as error:
-            named = {"Tus-Version": tus.VERSION} if error.status == 412 else {}
+            named = {"Tus-Version": VERSION} if error.status == 412 else {}
             response = json_response(error.status, {"error": error.code, "text": error.text}, named)
         except RequestError as error:
             response = upload_error(error)
-        response.headers["Tus-Resumable"] = tus.VERSION
+        response.headers["Tus-Resumable"] = VERSION
         return response
 
     async def _respond(self, request: Request, id: str) -> Response:
         method = request.headers.get("x-http-method-override", request.method).upper()
         query = self._access.admit_address(request).query
         if method == "OPTIONS":
-            return _empty(tus.abilities(self._access.file_bytes))
+            return _empty(abilities(self._access.file_bytes))
         allowed = _CONTINUATION if id else _CREATION
         if method not in allowed.split(", "):
             return not_allowed(allowed)
-        tus.check_version(request.headers)
+        check_version(request.headers)
         uploader = await self._access.admit(request)
         if method == "POST":
             return await self._create(request, uploader, nonce_in(query))
@@ -66,7 +179,10 @@ class HttpResumableUploads:
         return _empty(_state(upload) | _description(upload), 200)
 
     async def _create(self, request: Request, uploader: Uploader, nonce: str) -> Response:
-        length, metadata = tus.parse_length(request.headers), tus.parse_metadata(request.headers)
+        length, metadata = (
+            parse_length(request.headers),
+            parse_metadata(request.headers),
+        )
         self._access.check_size(length)
         has_body = body_length(request.headers) != 0
         if has_body:
@@ -81,7 +197,7 @@ class HttpResumableUploads:
 
     async def _continue(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> Response:
         self._check_body(request)
-        if tus.parse_offset(request.headers) != upload.offset:
+        if parse_offset(request.headers) != upload.offset:
             raise RequestError(ErrorCode.CONFLICT, f"the upload goes on at the offset {upload.offset}")
         with self._access.slot(uploader):
             upload = await self._receive(request, uploader, upload)
@@ -91,7 +207,7 @@ class HttpResumableUploads:
         return self._finished(request, upload, 200, headers) or _empty(headers)
 
     def _check_body(self, request: Request) -> None:
-        tus.check_type(request.headers)
+        check_type(request.headers)
         self._access.check_body(request)
 
     async def _receive_first(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
@@ -105,7 +221,7 @@ class HttpResumableUploads:
 
     async def _receive(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
         """Store the request's body. What has arrived before a disconnect is stored, unless it has a checksum."""
-        checksum = tus.parse_checksum(request.headers)
+        checksum = parse_checksum(request.headers)
         _check_room(upload, body_length(request.headers) or 0)
         if upload.record.media is not None:
             return upload
@@ -196,7 +312,7 @@ def _state(upload: ResumableUpload) -> dict[str, str]:
     offset = {"Upload-Offset": str(upload.offset), **_NO_STORE}
     if upload.record.media is not None:
         return {**offset, "Content-Location": media_path(upload.record.media)}
-    return {**offset, **tus.expires(upload.expires)}
+    return {**offset, **expires(upload.expires)}
 
 
 def _description(upload: ResumableUpload) -> dict[str, str]:

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from services.edge.gateway.http_date import http_date
+from services.edge.gateway.handshake import http_date
 from services.edge.http.request import body_length
 
 _ALWAYS = {

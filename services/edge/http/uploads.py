@@ -13,8 +13,7 @@ from starlette.responses import Response
 
 from services.edge.canonical.transport import Handshake
 from services.edge.gateway.handshake import parse_networks
-from services.edge.http.rate_limiter import RateLimiter
-from services.edge.http.request import CheckToken, bearer_token, body_length, handshake_of
+from services.edge.http.request import CheckToken, RateLimiter, bearer_token, body_length, handshake_of
 from services.edge.http.responses import STATUS, json_response
 from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import media_kind

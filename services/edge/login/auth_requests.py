@@ -4,7 +4,6 @@ from typing import TypeVar
 
 from services.edge.client.connection import Connection
 from services.edge.login.auth_state import AuthState
-from services.edge.rpc.request_nonces import request_nonce_of
 from shared.bus.client import Bus
 from shared.contract.auth import (
     Authenticated,
@@ -36,7 +35,7 @@ from shared.contract.ids import NodeId
 from shared.contract.made import AccountRecord, ExportLogins
 from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery
 from shared.contract.routes import Ack, Route
-from shared.request_nonce import new_nonce
+from shared.request_nonce import new_nonce, request_nonce_of
 
 Q = TypeVar("Q")
 R = TypeVar("R")

@@ -2,14 +2,12 @@
 
 from typing import NamedTuple
 
-from services.edge.media.counters import MediaCounters
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
-from services.edge.media.quota import MediaQuota
-from services.edge.media.record import retention
+from services.edge.media.quota import MediaCounters, MediaQuota
 from services.edge.media.resumable import ResumableUploads
 from services.edge.media.service import MediaService
-from services.edge.media.store import MediaStore
+from services.edge.media.store import MediaStore, retention
 from services.edge.media.sweeper import MediaSweeper
 from services.edge.metrics import EdgeMetrics
 from shared.contract.ids import NodeId

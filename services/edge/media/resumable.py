@@ -14,11 +14,10 @@ from contextlib import aclosing, suppress
 import msgspec
 from msgspec.structs import replace
 
-from services.edge.media.failures import StoreFailures
 from services.edge.media.mime_sniffing import media_kind
 from services.edge.media.quota import MediaQuota
 from services.edge.media.service import MediaService
-from services.edge.media.store import MediaStore, StoredKey
+from services.edge.media.store import MediaStore, StoredKey, StoreFailures
 from services.edge.media.upload_buffer import Upload
 from services.edge.metrics import EdgeMetrics
 from shared.clock import now_ms

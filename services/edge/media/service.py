@@ -14,12 +14,10 @@ from msgspec.structs import replace
 
 from services.edge.media.directory import SPOOL
 from services.edge.media.disk import Disk
-from services.edge.media.failures import StoreFailures
 from services.edge.media.mime_sniffing import sniff
 from services.edge.media.naming import safe_name
 from services.edge.media.quota import MediaQuota, UnfinishedUploads
-from services.edge.media.record import MediaRecord, MediaUse, retention
-from services.edge.media.store import MediaStore, load_record
+from services.edge.media.store import MediaRecord, MediaStore, MediaUse, StoreFailures, load_record, retention
 from services.edge.media.upload_buffer import Upload, UploadBuffer
 from services.edge.metrics import EdgeMetrics
 from shared.clock import now_ms

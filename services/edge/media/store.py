@@ -1,13 +1,22 @@
-"""The port of the media service to its store: a directory or a bucket."""
+"""The port of the media service to its store, a directory or a bucket; the record of each address in it: its file, its
+owner and its use, and the rule by which it expires; and the reports of its failures."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from services.edge.media.record import MediaRecord
+from services.edge.metrics import EdgeMetrics
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import Media
+from shared.settings import Settings
+from shared.telemetry import log
 
+_DAY_MS = 86_400_000
 CHUNK_BYTES = 256 * 1024
 """Files are read in chunks of at most this size."""
 FRESH_SECONDS = 12 * 3600.0
@@ -17,7 +26,57 @@ day old and have no record, leaves alone each that is about to get one."""
 UPLOAD_KINDS = ("uploads", "parts", "finished")
 """Kinds of keys of resumable uploads: `uploads/<account>/<id>`, `parts/<id>/<offset>` and `finished/<account>/<id>`."""
 
+_log = log(__name__)
+
+
+class MediaUse(IntEnum):
+    """Only grows."""
+
+    UPLOADED = 0
+    POSTED = 1
+    """A message shows it, or is about to."""
+    AVATAR = 2
+
+
+class MediaRecord(Media, array_like=True, frozen=True):
+    """As it is stored. `created`: Unix milliseconds. The version before neither writes nor reads the last three fields:
+    its records have `created` 0."""
+
+    account: AccountId = NO_ACCOUNT
+    created: int = 0
+    use: MediaUse = MediaUse.UPLOADED
+
+    @property
+    def media(self) -> Media:
+        """What messages contain."""
+        return Media(self.id, self.name, self.size, self.sha256, self.mime, self.packages)
+
+
 _decode_record = msgspec.json.Decoder(MediaRecord).decode
+
+
+class MediaRetention(NamedTuple):
+    """In days; 0: for ever, save for `unfinished` uploads."""
+
+    posted: float
+    unposted: float
+    unfinished: float = 1.0
+
+    def expired(self, record: MediaRecord, now_ms: int) -> bool:
+        """Avatars never expire, nor do records without a time, whose use is unknown."""
+        if not record.created or record.use is MediaUse.AVATAR:
+            return False
+        limits = [self.posted] if record.use is MediaUse.POSTED else [self.posted, self.unposted]
+        return any(days and record.created < now_ms - days * _DAY_MS for days in limits)
+
+
+def retention(settings: Settings) -> MediaRetention:
+    """Files expire with the messages, unless they have a time of their own."""
+    return MediaRetention(
+        settings.media.retention_days or settings.message.retention_days,
+        settings.media.unposted_days,
+        settings.media.unfinished_days,
+    )
 
 
 class StoredKey(NamedTuple):
@@ -64,3 +123,18 @@ async def load_record(store: MediaStore, key: str) -> MediaRecord | None:
     """Raises OSError, msgspec.MsgspecError."""
     loaded = await store.load(key)
     return None if loaded is None else _decode_record(loaded)
+
+
+class StoreFailures:
+    def __init__(self, metrics: EdgeMetrics) -> None:
+        self._metrics = metrics
+
+    @contextmanager
+    def reported(self, operation: str) -> Iterator[None]:
+        """Converts an OSError (including TimeoutError) or a damaged record into RequestError."""
+        try:
+            yield
+        except (OSError, msgspec.MsgspecError) as error:
+            self._metrics.media_failures.labels(operation).inc()
+            _log.warning("the media store failed", doing=operation, error=repr(error))
+            raise RequestError(ErrorCode.UNAVAILABLE, "files cannot be stored or read now, please try again") from error

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.edge.media.counters import MediaCounters
-from services.edge.media.quota import MediaQuota
-from services.edge.media.record import MediaRetention
+from services.edge.media.quota import MediaCounters, MediaQuota
 from services.edge.media.service import MediaService
-from services.edge.media.store import UPLOAD_KINDS, MediaStore, load_record
+from services.edge.media.store import UPLOAD_KINDS, MediaRetention, MediaStore, load_record
 from shared.clock import now_ms
 from shared.contract.ids import NodeId
 from shared.telemetry import log

@@ -12,9 +12,8 @@ from pathlib import Path
 from threading import Lock
 
 from services.edge.media.disk import Disk
-from services.edge.media.failures import StoreFailures
 from services.edge.media.quota import UnfinishedUploads
-from services.edge.media.store import CHUNK_BYTES
+from services.edge.media.store import CHUNK_BYTES, StoreFailures
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 

@@ -1,5 +1,8 @@
 """The recording of one edge, and its taps: one for each connection that is, or may become, one to record."""
 
+import hashlib
+import re
+import secrets
 from collections.abc import Callable
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -8,7 +11,6 @@ import msgspec
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import ConnectionInfo, Dialect
-from services.edge.recording.masks import SecretMasks
 from shared.clock import now_ms
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.records import (
@@ -21,6 +23,9 @@ from shared.contract.records import (
     StartRecording,
 )
 
+_HASH = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}")
+_TOKEN = re.compile(r"eyJ(?!-secret-)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+"""A JWT, but no mask of one."""
 _FRAME_BYTES = 256 * 1024
 """Of larger frames only the size is recorded: a page of a record must fit into one message of the bus."""
 _HELD_EVENTS = 16
@@ -28,6 +33,27 @@ _HELD_BYTES = 16 * 1024
 """Of a connection before its login, while it is unknown whether it is one to record."""
 
 _encode = msgspec.json.Encoder().encode
+
+
+class SecretMasks:
+    """Numbers secrets in the order of their appearance. A mask has the form of its secret, because forms decide what a
+    frame means: `<secret-1>`, 31 or 63 zeros and a 1 for a hash in hex, `eyJ-secret-1.masked.masked` for a token. Holds
+    keyed digests, no secret."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(16)
+        self._numbers: dict[bytes, int] = {}
+
+    def mask(self, secret: str) -> str:
+        digest = hashlib.blake2b(secret.encode(), key=self._key).digest()
+        number = self._numbers.setdefault(digest, len(self._numbers) + 1)
+        if _HASH.fullmatch(secret):
+            return f"{number:0{len(secret)}x}"
+        return f"eyJ-secret-{number}.masked.masked" if _TOKEN.fullmatch(secret) else f"<secret-{number}>"
+
+    def mask_tokens(self, text: str) -> str:
+        """Masks tokens of this server wherever they stand, such as in a message."""
+        return _TOKEN.sub(lambda found: self.mask(found[0]), text)
 
 
 class TappedConnection(Protocol):

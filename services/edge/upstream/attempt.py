@@ -13,7 +13,6 @@ from typing import Protocol
 
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
-from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.owners import ANY, MOST_SECONDS, Owners
 from shared.bus.client import Bus
 from shared.bus.failures import NoResponders, TooLarge, Unavailable
@@ -25,6 +24,7 @@ from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.tasks import Tasks
 from shared.telemetry import log, trace
 
+INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
 _log = log(__name__)
 _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.15

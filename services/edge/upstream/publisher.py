@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
-from services.edge.rpc.failures import INTERNAL
-from services.edge.upstream.attempt import UNCONFIRMED, PendingPosts, PostAttempts, Submitter
+from services.edge.upstream.attempt import INTERNAL, UNCONFIRMED, PendingPosts, PostAttempts, Submitter
 from services.edge.upstream.owners import Owners
 from shared.bus.client import Bus
 from shared.clock import STARTED_MS

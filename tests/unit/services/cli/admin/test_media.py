@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dragoman.main import main
-from services.edge.media.record import MediaRecord, MediaUse
+from services.edge.media.store import MediaRecord, MediaUse
 from shared.contract.ids import AccountId
 
 ANN, BOB = AccountId(7), AccountId(8)

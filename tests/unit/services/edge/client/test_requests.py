@@ -9,7 +9,7 @@ from services.edge.canonical.transport import Handshake
 from services.edge.client.requests import FailureLog
 from services.edge.dialects.registry import DIALECTS
 from services.edge.handlers.dispatcher import Dispatcher
-from services.edge.rpc.failures import INTERNAL
+from services.edge.upstream.attempt import INTERNAL
 from shared.contract.errors import ErrorCode, RequestError
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket

@@ -11,7 +11,7 @@ from services.edge.canonical.commands import StartUpload
 from services.edge.canonical.frames import Binary
 from services.edge.client.uploads import UploadSlots
 from services.edge.dialects.base import Request
-from services.edge.media.record import MediaUse
+from services.edge.media.store import MediaUse
 from shared.contract.body import unpack_segments
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.edge.ephemeral import known_blocks
-from services.edge.ephemeral.known_blocks import KnownBlocks
+from services.edge.ephemeral import typing_notices
+from services.edge.ephemeral.typing_notices import KnownBlocks
 from shared.contract.contacts import FindBlockedMembers
 from shared.contract.ids import AccountId, ChatId
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -57,7 +57,7 @@ async def test_a_reply_from_before_a_change_is_not_remembered(cluster: EdgeClust
 
 
 async def test_what_is_known_is_bounded(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_blocks, "_KNOWN_PLACES", 1)
+    monkeypatch.setattr(typing_notices, "_KNOWN_PLACES", 1)
     edge = await cluster.add_edge()
     known = KnownBlocks(edge.bus, Clock())
     places = [(ANN, CHAT), (ANN, OTHER), (BOB, CHAT)]

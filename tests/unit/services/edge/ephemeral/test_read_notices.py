@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.edge.ephemeral import read_display, read_notices
+from services.edge.ephemeral import read_notices
 from shared.contract.ephemeral import ReadPlace, ReadsWanted
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.receipts import FindReadIndexes
@@ -128,12 +128,12 @@ async def test_a_moment_has_a_bounded_number_of_places(readers: EdgeCluster, mon
 async def test_a_request_without_a_reply_delays_later_ones_only(
     readers: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_display, "_REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(read_notices, "_REQUEST_SECONDS", 0.2)
     first, second = await connect(readers), await connect(readers)
     readers.message.block(FindReadIndexes)
     await read(first, CHAT, 1)
     await readers.message.until_requested(FindReadIndexes)
-    monkeypatch.setattr(read_display, "_REQUEST_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(read_notices, "_REQUEST_SECONDS", WAIT_SECONDS)
     readers.message.unblock_all()
     await read(first, CHAT, 2)
     await until_read(second, CHAT, 2, unread=1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.edge.ephemeral import known_receipts, read_notices, receipt_display
+from services.edge.ephemeral import read_notices, receipt_display
 from shared.contract.ephemeral import BlocksChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.receipts import FindReceiptChats
@@ -99,7 +99,7 @@ async def test_session_is_requested_again_after_a_block_and_after_a_while(
     await read(ann, CHAT, 3)
     await until_shown(bob, CHAT, [ANN, 3])
     assert len(readers.session.requests_of(FindReceiptChats)) == 2
-    monkeypatch.setattr(known_receipts, "_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(receipt_display, "_KNOWN_SECONDS", 0.0)
     readers.edges[0]._ephemeral._receive(BlocksChanged(ANN))
     for index in (1, 2):
         await read(ann, OTHER, index)

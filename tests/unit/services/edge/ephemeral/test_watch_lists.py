@@ -1,6 +1,6 @@
 """Who is shown which change, without a clock and without a connection."""
 
-from services.edge.ephemeral.watch_lists import Watcher, WatchLists
+from services.edge.ephemeral.presence_watch import Watcher, WatchLists
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.ids import AccountId
 from shared.presence.states import ACTIVE, OFFLINE, GivenState

@@ -8,8 +8,16 @@ import pytest
 from local.ports import free_port
 from services.edge.gateway import Gateway
 from services.edge.gateway.flood import PART_BYTES, SMALL_FRAGMENT_BYTES, FloodGuard
-from services.edge.gateway.framing import CLOSE, CONTINUATION, PING, PONG, TEXT, ParsedFrame, ProtocolViolation
-from services.edge.gateway.truncation import FrameTruncator
+from services.edge.gateway.framing import (
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    FrameTruncator,
+    ParsedFrame,
+    ProtocolViolation,
+)
 from shared.settings import LimitsSettings
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.unit.services.edge.gateway.conftest import Start

@@ -3,7 +3,7 @@
 import pytest
 
 from services.edge.canonical.transport import Handshake
-from services.edge.gateway.web_origins import WebOrigins
+from services.edge.gateway.handshake import WebOrigins
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from services.edge.handlers.accounts import AccountHandler
 from services.edge.handlers.avatars import AvatarFiles
-from services.edge.media.record import MediaUse
+from services.edge.media.store import MediaUse
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import SetChat
 from shared.contract.routes import Ack

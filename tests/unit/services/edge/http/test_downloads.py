@@ -156,7 +156,7 @@ async def test_a_failure_after_the_head_breaks_the_connection(site: HttpSite, ca
             blob.truncate(600_000)
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await peer.exactly(len(LARGE))
-    assert {record.name for record in caplog.records} <= {"services.edge.media.failures"}
+    assert {record.name for record in caplog.records} <= {"services.edge.media.store"}
 
 
 # Slow clients and disconnects

@@ -5,7 +5,7 @@ import base64
 import msgspec
 import pytest
 
-from services.edge.http.event_positions import MAX_CHATS, EventPositions, SyncReply
+from services.edge.http.event_stream import MAX_CHATS, EventPositions, SyncReply
 from shared.contract.errors import RequestError
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from services.edge.http import operation_connection
-from services.edge.http.event_positions import EventPositions
-from services.edge.http.event_stream import Wait, wait_of
+from services.edge.http.event_stream import EventPositions, Wait, wait_of
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient

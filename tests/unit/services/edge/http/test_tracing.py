@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from services.edge.http.tracing import TracedHttp, span_name
+from services.edge.http.app import TracedHttp, span_name
 from shared.settings import TracingSettings
 from shared.telemetry import trace
 from shared.tracing import Tracer

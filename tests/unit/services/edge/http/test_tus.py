@@ -5,8 +5,8 @@ from hashlib import sha1
 
 import pytest
 
-from services.edge.http import tus
-from services.edge.http.tus import Checksum, Metadata, TusError
+from services.edge.http import resumable_uploads
+from services.edge.http.resumable_uploads import Checksum, Metadata, TusError
 
 
 def encoded(value: bytes) -> str:
@@ -27,7 +27,7 @@ def encoded(value: bytes) -> str:
     ],
 )
 def test_the_name_of_a_file(header: str, name: str) -> None:
-    assert tus.parse_metadata({"upload-metadata": header}) == Metadata(header.strip(), name)
+    assert resumable_uploads.parse_metadata({"upload-metadata": header}) == Metadata(header.strip(), name)
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,20 @@ def test_the_name_of_a_file(header: str, name: str) -> None:
 )
 def test_metadata_that_is_not_of_the_form(header: str) -> None:
     with pytest.raises(TusError) as caught:
-        tus.parse_metadata({"upload-metadata": header})
+        resumable_uploads.parse_metadata({"upload-metadata": header})
     assert caught.value.status == 400
 
 
 def test_long_metadata() -> None:
     with pytest.raises(TusError) as caught:
-        tus.parse_metadata({"upload-metadata": "filename " + "A" * 4096})
+        resumable_uploads.parse_metadata({"upload-metadata": "filename " + "A" * 4096})
     assert caught.value.status == 413
 
 
 def test_a_checksum() -> None:
     digest = sha1(b"hello", usedforsecurity=False).digest()
-    assert tus.parse_checksum({}) is None
-    assert tus.parse_checksum({"upload-checksum": f"sha1 {encoded(digest)}"}) == Checksum("sha1", digest)
+    assert resumable_uploads.parse_checksum({}) is None
+    assert resumable_uploads.parse_checksum({"upload-checksum": f"sha1 {encoded(digest)}"}) == Checksum("sha1", digest)
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,24 @@ def test_a_checksum() -> None:
 )
 def test_a_checksum_that_is_not_of_the_form(header: str) -> None:
     with pytest.raises(TusError) as caught:
-        tus.parse_checksum({"upload-checksum": header})
+        resumable_uploads.parse_checksum({"upload-checksum": header})
     assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("value", [None, "", "-1", "+1", "1.0", "0x1", "1" * 19, "１"])
 def test_a_number_of_bytes(value: str | None) -> None:
-    for parse, name in ((tus.parse_length, "upload-length"), (tus.parse_offset, "upload-offset")):
+    for parse, name in (
+        (resumable_uploads.parse_length, "upload-length"),
+        (resumable_uploads.parse_offset, "upload-offset"),
+    ):
         with pytest.raises(TusError) as caught:
             parse({} if value is None else {name: value})
         assert caught.value.status == 400
 
 
 def test_a_file_may_be_empty() -> None:
-    assert tus.parse_length({"upload-length": "0"}) == 0
+    assert resumable_uploads.parse_length({"upload-length": "0"}) == 0
 
 
 def test_the_time_of_expiry() -> None:
-    assert tus.expires(1_403_712_000_000) == {"Upload-Expires": "Wed, 25 Jun 2014 16:00:00 GMT"}
+    assert resumable_uploads.expires(1_403_712_000_000) == {"Upload-Expires": "Wed, 25 Jun 2014 16:00:00 GMT"}

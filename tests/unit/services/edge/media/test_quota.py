@@ -8,10 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.media import MediaService
-from services.edge.media.counters import MediaCounters
 from services.edge.media.disk import Disk
 from services.edge.media.opening import open_store
-from services.edge.media.quota import MediaQuota
+from services.edge.media.quota import MediaCounters, MediaQuota
 from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId

@@ -13,9 +13,8 @@ from services.edge.media import MediaService, Upload
 from services.edge.media.disk import Disk
 from services.edge.media.opening import open_store
 from services.edge.media.quota import MediaQuota
-from services.edge.media.record import MediaRetention
 from services.edge.media.resumable import ResumableUpload, ResumableUploads, contiguous
-from services.edge.media.store import UPLOAD_KINDS, MediaStore, StoredKey
+from services.edge.media.store import UPLOAD_KINDS, MediaRetention, MediaStore, StoredKey
 from services.edge.media.sweeper import MediaSweep, sweep, sweep_uploads
 from services.edge.metrics import EdgeMetrics
 from shared.clock import now_ms

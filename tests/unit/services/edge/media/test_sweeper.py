@@ -12,8 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.edge.media import MediaService
 from services.edge.media.disk import Disk
 from services.edge.media.opening import open_store
-from services.edge.media.record import MediaRecord, MediaRetention, MediaUse
-from services.edge.media.store import MediaStore, StoredKey
+from services.edge.media.store import MediaRecord, MediaRetention, MediaStore, MediaUse, StoredKey
 from services.edge.media.sweeper import MediaSweep, sweep
 from shared.clock import now_ms
 from shared.contract.body import pack_segments

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
-from services.edge.presence import sweeper
-from services.edge.presence.sweeper import Sweeper
+from services.edge.presence import lease
+from services.edge.presence.lease import Sweeper
 from shared.contract.ids import AccountId, NodeId
 from shared.presence.scripts import SHARDS, Command
 from shared.presence.store import Presence
@@ -56,7 +56,7 @@ async def dead_node(valkey_server: ValkeyServer) -> AsyncIterator[Presence]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "_PAUSE_SECONDS", 0.0)
 
 
 async def until_swept(presence: Presence) -> None:
@@ -111,7 +111,7 @@ async def test_after_a_whole_sweep_no_edge_sweeps_for_a_while(
     await until_swept(dead_node)
     await asyncio.sleep(LEASE_SECONDS * 1.5)
     assert not await Sweeper(other, SECOND, LEASE_SECONDS).sweep()
-    monkeypatch.setattr(sweeper, "_REST_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "_REST_SECONDS", 0.1)
     assert await Sweeper(dead_node, FIRST, LEASE_SECONDS).sweep()
     await asyncio.sleep(0.2)
     assert await Sweeper(other, SECOND, LEASE_SECONDS).sweep()
