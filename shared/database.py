@@ -43,6 +43,7 @@ _log = log(__name__)
 _PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 2
 """Of a transaction, on PostgreSQL: a frozen process must not hold its locks for longer."""
+_NESTED_LOOPS = "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 _BRIEF_SECONDS = 0.003
 """Above this average, no transaction runs on the event loop: the disk is slow or busy."""
 _AVERAGED = 8
@@ -77,13 +78,15 @@ class Database:
         pool_size: int = 8,
         registry: CollectorRegistry | None = None,
         tracer: "Tracer | None" = None,
+        nested_loops: bool = False,
     ) -> None:
+        """`nested_loops`: PostgreSQL joins a set of keys row by row through an index, whatever its statistics are."""
         self.url = sa.make_url(url)
         self._numbers = _DatabaseMetrics(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        self._engine = make_engine(url, name=name, pool_size=pool_size)
+        self._engine = make_engine(url, name=name, pool_size=pool_size, nested_loops=nested_loops)
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else pool_size, "write")
         self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
         self._reading = _InlineExecutor(self._engine, {})
@@ -296,11 +299,11 @@ async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def make_engine(url: str, *, name: str = "", pool_size: int = 8) -> sa.Engine:
+def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: bool = False) -> sa.Engine:
     """An engine with this project's pragmas, for services and migrations. `name`: of the process, for PostgreSQL's
     list of sessions, unless the URL has another. Raises StartupError."""
     if sa.make_url(url).get_backend_name() != "sqlite":
-        return _postgresql_engine(url, name, pool_size)
+        return _postgresql_engine(url, name, pool_size, _NESTED_LOOPS if nested_loops else "")
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,
@@ -315,8 +318,8 @@ def make_engine(url: str, *, name: str = "", pool_size: int = 8) -> sa.Engine:
     return engine
 
 
-def _postgresql_engine(url: str, name: str, pool_size: int) -> sa.Engine:
-    limits = f"-c statement_timeout=5000 -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
+def _postgresql_engine(url: str, name: str, pool_size: int, planner: str) -> sa.Engine:
+    limits = f"{planner} -c statement_timeout=5000 -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,

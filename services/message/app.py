@@ -56,7 +56,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry, tracer, url = new_registry(), tracing(settings, "message"), settings.database_url("message")
     presence, bus = Presence(settings.redis, registry), Bus(settings.nats, "message", registry, tracer)
     metrics, hooks = MessageMetrics(registry), HookAnnouncer(bus)
-    database = Database(url, name="message", pool_size=settings.database.pool_size, registry=registry, tracer=tracer)
+    database = Database(
+        url,
+        name="message",
+        pool_size=settings.database.pool_size,
+        registry=registry,
+        tracer=tracer,
+        nested_loops=True,
+    )
 
     async def membership(request: GetMembership) -> Membership:
         return await bus.request(GetMembership.route, request, seconds=_MEMBERSHIP_SECONDS, retry=True)

@@ -1,6 +1,7 @@
 """The database of message: posted messages and read state. Each method of MessageStore is one transaction."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -12,10 +13,9 @@ from services.message.store.posting import (
     DuplicateDetected,
     PostCounts,
     PostedBatch,
-    create_heads,
     post,
 )
-from services.message.store.read_state import erase, mark_read, with_cursors
+from services.message.store.read_state import CursorsMoved, erase, mark_read, with_cursors
 from services.message.store.retention import Expired, expire
 from services.message.store.revisions import Revised, revise
 from services.message.store.search_index import (
@@ -42,7 +42,6 @@ __all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBa
 
 T = TypeVar("T")
 
-_MAX_KNOWN_HEADS = 200_000
 _EXPIRED_ROWS = 200
 _INDEX_CHATS = 5_000
 _INDEX_ROWS = 32
@@ -61,8 +60,6 @@ class MessageStore:
     def __init__(self, database: Database, now: Callable[[], int] = now_ms) -> None:
         self._database = database
         self._now = now
-        self._known_heads: set[ChatId] = set()
-        """Chats that have a row in `heads`."""
         self.posted = PostCounts(0, 0)
         self._check_duplicates = False
         """Whether the last batch had duplicates: then more are likely."""
@@ -91,14 +88,11 @@ class MessageStore:
         return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, check_duplicates=True)
 
     async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
-        chats = {draft.chat for draft in drafts}
         committing = False
 
         def work(connection: sa.Connection) -> PostedBatch:
             nonlocal committing
             committing = False
-            if new := chats - self._known_heads:
-                create_heads(connection, new)
             batch = post(connection, drafts, now, check_duplicates=check_duplicates)
             committing = True
             return batch
@@ -109,15 +103,8 @@ class MessageStore:
             if committing:
                 raise CommitUnconfirmed from error
             raise
-        self._remember_heads(chats)
         self._check_duplicates = batch.duplicates > 0
         return batch
-
-    def _remember_heads(self, chats: set[ChatId]) -> None:
-        """Heads are never deleted, so each is created once."""
-        if len(self._known_heads) > _MAX_KNOWN_HEADS:
-            self._known_heads.clear()
-        self._known_heads |= chats
 
     async def read(self, work: Callable[[Snapshot], T], *, brief: bool = True) -> T:
         """Everything that `work` reads comes from one snapshot. `brief`: see Database."""
@@ -128,7 +115,12 @@ class MessageStore:
         return await self._database.write(lambda connection: revise(connection, request, rights, self._now()))
 
     async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
-        await self._database.write(lambda connection: mark_read(connection, ranges, limit), background=True)
+        given = list(ranges)
+        while True:
+            with suppress(CursorsMoved):
+                return await self._database.write(
+                    lambda connection: mark_read(connection, given, limit), background=True
+                )
 
     async def expire(self, before: int, after: int) -> Expired:
         """Replace the bodies of some messages after the id `after` that were sent before `before` (Unix ms)."""

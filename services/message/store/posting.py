@@ -9,29 +9,30 @@ import sqlalchemy as sa
 
 from services.message.domain import Head, MessageKey, NewRow, assign_indexes
 from services.message.store.revisions import find_first_bodies
-from services.message.store.set_statements import SetStatement, array_text, bytea_array_text, single_column
+from services.message.store.set_statements import SetStatement, array_text, bytea_array_text
 from shared.contract.ids import ChatId, MessageId
 from shared.contract.message import Draft
 from shared.contract.model import Message
 from shared.database import insert_sqlite
 
-# Replicas lock heads in the order of their ids, which excludes deadlocks; SQLite has one writer.
-_CREATE_HEADS = SetStatement(
+# Replicas lock heads in the order of their ids, which excludes deadlocks; SQLite has one writer. This locks the rows
+# where SELECT … FOR UPDATE would: Citus has that for a single shard only.
+_ADVANCE_HEADS = SetStatement(
     sqlite="""
-        INSERT INTO heads (chat_id, last_index, last_time) SELECT value ->> 0, 0, 0 FROM json_each(:rows) WHERE true
-        ON CONFLICT DO NOTHING""",
+        INSERT INTO heads (chat_id, last_index, last_time)
+        SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows) WHERE true
+        ON CONFLICT DO UPDATE SET last_index = heads.last_index + excluded.last_index,
+            last_time = max(heads.last_time + excluded.last_index, excluded.last_time)""",
     postgresql="""
         INSERT INTO heads (chat_id, last_index, last_time)
-        SELECT chat_id, 0, 0 FROM unnest(CAST(:a AS bigint[])) AS made (chat_id) ORDER BY chat_id
-        ON CONFLICT DO NOTHING""",
-)
-_LOCK_HEADS = SetStatement(
-    sqlite="""
+        SELECT * FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
+        AS added (chat_id, messages, time) ORDER BY chat_id
+        ON CONFLICT (chat_id) DO UPDATE SET last_index = heads.last_index + excluded.last_index,
+            last_time = greatest(heads.last_time + excluded.last_index, excluded.last_time)
+        RETURNING heads.chat_id, heads.last_index, heads.last_time""",
+    selected="""
         SELECT json_group_array(json_array(chat_id, last_index, last_time)) FROM heads
         WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))""",
-    postgresql="""
-        SELECT chat_id, last_index, last_time FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))
-        ORDER BY chat_id FOR UPDATE""",
     packed=True,
 )
 _FIND_POSTED = SetStatement(
@@ -40,11 +41,9 @@ _FIND_POSTED = SetStatement(
         FROM json_each(:rows) AS key CROSS JOIN messages
         ON chat_id = key.value ->> 0 AND sender = key.value ->> 1 AND nonce = key.value ->> 2""",
     postgresql="""
-        SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
-        AS key (chat_id, sender, nonce)
-        CROSS JOIN LATERAL (
-            SELECT chat_id, index, id, sender, time, body, nonce FROM messages
-            WHERE nonce = key.nonce AND sender = key.sender AND chat_id = key.chat_id LIMIT 1) AS found""",
+        SELECT chat_id, index, id, sender, time, body, nonce
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS key (chat_id, sender, nonce)
+        JOIN messages USING (chat_id, sender, nonce)""",
 )
 _UPDATE_HEADS = SetStatement(
     sqlite="""
@@ -93,11 +92,6 @@ class DuplicateDetected(Exception):
     """Some drafts may have been posted before, which was not checked; nothing is committed."""
 
 
-def create_heads(connection: sa.Connection, chats: Iterable[ChatId]) -> None:
-    """Needed once per chat before `post`. Idempotent."""
-    _CREATE_HEADS.run(connection, single_column(chats))
-
-
 def post(
     connection: sa.Connection,
     drafts: Sequence[Draft],
@@ -107,20 +101,34 @@ def post(
 ) -> PostedBatch:
     """With `check_duplicates`, earlier posts of the drafts are looked up first; without, the unique index of nonces
     detects them. Raises DeadlinePassed; DuplicateDetected without `check_duplicates`."""
-    chats = single_column({draft.chat for draft in drafts})
-    heads = {ChatId(row[0]): Head(row[1], row[2]) for row in _LOCK_HEADS.fetch(connection, chats)}
+    began = now()
+    heads = _advance_heads(connection, drafts, began, lock_only=check_duplicates)
     earlier = _find_posted(connection, drafts) if check_duplicates else {}
-    indexed = assign_indexes(drafts, heads, earlier, now())
+    indexed = assign_indexes(drafts, heads, earlier, began)
     if not check_duplicates and None in indexed.results:
         raise DuplicateDetected
     posted = _insert(connection, indexed.rows, check_duplicates=check_duplicates) if indexed.rows else []
-    if indexed.rows:
+    if indexed.rows and check_duplicates:
         _UPDATE_HEADS.run(connection, [(chat, *head) for chat, head in indexed.heads.items()])
     if indexed.deadline <= now():
         raise DeadlinePassed
     results = [posted[result] if isinstance(result, int) else result for result in indexed.results]
     changed = find_first_bodies(connection, drafts, results) if earlier else frozenset()
     return PostedBatch(results, len(results) - results.count(None) - len(posted), changed)
+
+
+def _advance_heads(
+    connection: sa.Connection, drafts: Iterable[Draft], now: int, *, lock_only: bool
+) -> dict[ChatId, Head]:
+    """Creates and locks the rows, and moves them on by the drafts' messages, as `assign_indexes` will, unless
+    `lock_only`: then some drafts may be no new messages. Returns the heads before."""
+    added = dict.fromkeys((draft.chat for draft in drafts), 0)
+    if not lock_only:
+        for chat, _, _ in {(draft.chat, draft.sender, draft.nonce) for draft in drafts}:
+            added[chat] += 1
+    rows = [(chat, count, count and now + count - 1) for chat, count in added.items()]
+    advanced = _ADVANCE_HEADS.fetch(connection, rows)
+    return {ChatId(chat): Head(index - added[chat], time - added[chat]) for chat, index, time in advanced}
 
 
 def _find_posted(connection: sa.Connection, drafts: Sequence[Draft]) -> dict[MessageKey, Message]:

@@ -8,12 +8,11 @@ import sqlalchemy as sa
 
 from services.message.domain import Cursor, IndexRange, merge_delivered, read_up_to
 from services.message.store.set_statements import SetStatement
-from services.message.store.snapshot import Snapshot, decode_cursors
+from services.message.store.snapshot import Snapshot, decode_cursors, fetch_cursors
 from services.message.tables import cursors
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import UNSPECIFIED, ReadRange
 
-# Cursors are created, then locked, always in the same order: no range is lost, and deadlocks are excluded.
 _CREATE_CURSORS = SetStatement(
     sqlite="""
         INSERT INTO cursors (account_id, chat_id, read_index, above)
@@ -24,39 +23,40 @@ _CREATE_CURSORS = SetStatement(
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS made (account_id, chat_id)
         ORDER BY account_id, chat_id ON CONFLICT DO NOTHING""",
 )
-_LOCK_CURSORS = SetStatement(
-    sqlite="""
-        SELECT json_group_array(json_array(account_id, chat_id, read_index, above, read_upto))
-        FROM json_each(:rows) AS key CROSS JOIN cursors
-        ON account_id = key.value ->> 0 AND chat_id = key.value ->> 1""",
-    postgresql="""
-        SELECT locked.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
-        CROSS JOIN LATERAL (
-            SELECT account_id, chat_id, read_index, above, read_upto FROM cursors
-            WHERE account_id = key.account_id AND chat_id = key.chat_id FOR UPDATE) AS locked""",
-    packed=True,
-)
 _NULL = -1
-_UPDATE_CURSORS = SetStatement(
+# Replaces only what was read before, so that no range is lost: Citus cannot lock rows of several shards by SELECT.
+_REPLACE_CURSORS = SetStatement(
     sqlite="""
         UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3,
             read_upto = nullif(moved.value ->> 4, -1)
-        FROM json_each(:rows) AS moved WHERE account_id = moved.value ->> 0 AND chat_id = moved.value ->> 1""",
+        FROM json_each(:rows) AS moved WHERE account_id = moved.value ->> 0 AND chat_id = moved.value ->> 1
+        RETURNING 1""",
     postgresql="""
         UPDATE cursors SET read_index = moved.read_index, above = moved.above, read_upto = nullif(moved.read_upto, -1)
         FROM unnest(
-            CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]), CAST(:e AS bigint[]))
-        AS moved (account_id, chat_id, read_index, above, read_upto)
-        WHERE cursors.account_id = moved.account_id AND cursors.chat_id = moved.chat_id""",
+            CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]), CAST(:e AS bigint[]),
+            CAST(:f AS bigint[]), CAST(:g AS text[]), CAST(:h AS bigint[]))
+        AS moved (account_id, chat_id, read_index, above, read_upto, old_index, old_above, old_upto)
+        WHERE cursors.account_id = moved.account_id AND cursors.chat_id = moved.chat_id
+            AND cursors.read_index = old_index AND cursors.above = old_above
+            AND cursors.read_upto IS NOT DISTINCT FROM nullif(old_upto, -1)
+        RETURNING 1""",
 )
 
 _json = msgspec.json.Encoder().encode
 _Key = tuple[AccountId, ChatId]
+_EMPTY, _NEW = Cursor(), (0, "[]", None)
+"""A cursor that is created, and its columns."""
+
+
+class CursorsMoved(Exception):
+    """Another process has changed a cursor since it was read; nothing is committed."""
 
 
 def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int) -> None:
     """Merge into the cursors what is delivered and what is read; `limit` as in `merge_delivered`. Indexes never posted
-    are ignored.
+    are ignored. Raises CursorsMoved: to be repeated in a new transaction, since a second attempt in this one could
+    deadlock.
 
     The version before does not tell reading from delivery. While edges of it alone write a cursor, both stay one state;
     from the first write of this version on, a range of theirs that begins with the first message counts as read: that
@@ -82,18 +82,20 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
     if not delivered:
         return
     keys = sorted(delivered)
-    _CREATE_CURSORS.run(connection, keys)
-    before = decode_cursors(_LOCK_CURSORS.fetch(connection, keys))
+    rows = fetch_cursors(connection, keys)
+    stored, columns = decode_cursors(rows), {(row[0], row[1]): row[2:] for row in rows}
+    if missing := [key for key in keys if key not in stored]:
+        _CREATE_CURSORS.run(connection, missing)
     changed = []
-    for key, stored in before.items():
-        cursor = stored
-        if key in distinguished or stored.marked is not None:
+    for key in keys:
+        cursor = before = stored.get(key, _EMPTY)
+        if key in distinguished or before.marked is not None:
             cursor = read_up_to(cursor, read.get(key, 0))
         cursor = merge_delivered(cursor, delivered[key], limit)
-        if cursor != stored:
-            changed.append((*key, cursor.delivered_index, _encode_ranges(cursor), _stored(cursor.marked)))
-    if changed:
-        _UPDATE_CURSORS.run(connection, changed)
+        if cursor != before:
+            changed.append((*key, *_encode(cursor), *_parameters(*columns.get(key, _NEW))))
+    if changed and len(_REPLACE_CURSORS.fetch(connection, changed)) < len(changed):
+        raise CursorsMoved
 
 
 def erase(connection: sa.Connection, account: AccountId) -> None:
@@ -107,9 +109,9 @@ def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[A
     return [AccountId(number) for number in connection.scalars(found)]
 
 
-def _encode_ranges(cursor: Cursor) -> str:
-    return _json(cursor.above).decode()
+def _encode(cursor: Cursor) -> tuple[int, str, int]:
+    return _parameters(cursor.delivered_index, _json(cursor.above).decode(), cursor.marked)
 
 
-def _stored(marked: int | None) -> int:
-    return _NULL if marked is None else marked
+def _parameters(index: int, above: str, upto: int | None) -> tuple[int, str, int]:
+    return index, above, _NULL if upto is None else upto

@@ -1,6 +1,6 @@
 """Statements with a set of rows as parameter, in the SQL of both databases.
 
-The set is JSON for SQLite (`:rows`), and for PostgreSQL one array literal per column (`:a` to `:e`), which is far
+The set is JSON for SQLite (`:rows`), and for PostgreSQL one array literal per column (`:a` to `:h`), which is far
 cheaper to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
 """
 
@@ -24,11 +24,13 @@ class SetStatement:
     """Rows hold integers, or texts without quotes and backslashes; at least one row is needed.
 
     `packed`: SQLite returns all selected rows as one JSON array. Fetching rows one by one would release the
-    interpreter's lock for each, and wait to get it back.
+    interpreter's lock for each, and wait to get it back. `selected`: the statement with which SQLite selects what
+    `sqlite` has changed, where PostgreSQL's has RETURNING.
     """
 
-    def __init__(self, *, sqlite: str, postgresql: str, packed: bool = False) -> None:
+    def __init__(self, *, sqlite: str, postgresql: str, packed: bool = False, selected: str = "") -> None:
         self._sqlite = sqlite
+        self._selected = selected
         self._postgresql = sa.text(postgresql)
         self._packed = packed
 
@@ -50,7 +52,9 @@ class SetStatement:
         return found
 
     def _fetch_sqlite(self, connection: sa.Connection, rows: StatementRows, others: dict[str, object]) -> list[Any]:
-        return fetch_sqlite(connection, self._sqlite, {"rows": _json(rows).decode(), **others})
+        parameters = {"rows": _json(rows).decode(), **others}
+        found = fetch_sqlite(connection, self._sqlite, parameters)
+        return fetch_sqlite(connection, self._selected, parameters) if self._selected else found
 
     def _execute_postgresql(
         self, connection: sa.Connection, rows: StatementRows, others: dict[str, object]
@@ -63,7 +67,7 @@ def array_texts(rows: StatementRows) -> dict[str, object]:
     if isinstance(rows[0], int):
         return {"a": array_text(cast("Sequence[int]", rows))}
     columns = zip(*cast("Sequence[Sequence[int | str]]", rows), strict=True)
-    return dict(zip("abcde", map(array_text, columns), strict=False))
+    return dict(zip("abcdefgh", map(array_text, columns), strict=False))
 
 
 def array_text(values: Sequence[int | str]) -> str:

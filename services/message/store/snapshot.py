@@ -34,12 +34,10 @@ _MESSAGES = SetStatement(
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
         WHERE sender <> :except_sender ORDER BY chat_id, "index" """,
     postgresql="""
-        SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
-        AS span (chat_id, low, high)
-        CROSS JOIN LATERAL (
-            SELECT chat_id, index, id, sender, time, body, nonce FROM messages
-            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high OFFSET 0) AS found
-        WHERE sender <> :except_sender ORDER BY chat_id, index""",
+        SELECT messages.chat_id, index, id, sender, time, body, nonce
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
+        JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+        WHERE sender <> :except_sender ORDER BY messages.chat_id, index""",
 )
 _COUNT = SetStatement(
     sqlite="""
@@ -47,12 +45,10 @@ _COUNT = SetStatement(
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
         WHERE sender <> :except_sender""",
     postgresql="""
-        SELECT coalesce(sum(found.messages), 0)::bigint
+        SELECT count(*)
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS messages FROM messages
-            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high
-            AND sender <> :except_sender) AS found""",
+        JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+        WHERE sender <> :except_sender""",
 )
 _UNREAD = SetStatement(
     sqlite="""
@@ -60,14 +56,10 @@ _UNREAD = SetStatement(
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
         WHERE sender <> :except_sender GROUP BY chat_id""",
     postgresql="""
-        SELECT chat_id, sum(found.messages)::bigint, sum(found.mentions)::bigint
+        SELECT messages.chat_id, count(*), count(*) FILTER (WHERE position(CAST(:mark AS bytea) IN body) > 0)
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS messages, count(*) FILTER (WHERE position(CAST(:mark AS bytea) IN body) > 0) AS mentions
-            FROM messages
-            WHERE messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
-            AND sender <> :except_sender) AS found
-        GROUP BY chat_id""",
+        JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+        WHERE sender <> :except_sender GROUP BY messages.chat_id""",
 )
 _OLDEST = SetStatement(
     sqlite="""
@@ -75,13 +67,10 @@ _OLDEST = SetStatement(
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
         WHERE sender <> :except_sender ORDER BY time, messages.id LIMIT :limit""",
     postgresql="""
-        SELECT found.chat_id, found.index, found.size
+        SELECT messages.chat_id, index, octet_length(body)
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
-        CROSS JOIN LATERAL (
-            SELECT chat_id, index, octet_length(body) AS size, time, id FROM messages
-            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high AND sender <> :except_sender
-            ORDER BY index LIMIT :limit) AS found
-        ORDER BY found.time, found.id LIMIT :limit""",
+        JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+        WHERE sender <> :except_sender ORDER BY time, id LIMIT :limit""",
 )
 _CURSORS = SetStatement(
     sqlite="""
@@ -89,10 +78,9 @@ _CURSORS = SetStatement(
         FROM json_each(:rows) AS key CROSS JOIN cursors
         ON account_id = key.value ->> 0 AND chat_id = key.value ->> 1""",
     postgresql="""
-        SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
-        CROSS JOIN LATERAL (
-            SELECT account_id, chat_id, read_index, above, read_upto FROM cursors
-            WHERE account_id = key.account_id AND chat_id = key.chat_id LIMIT 1) AS found""",
+        SELECT account_id, chat_id, read_index, above, read_upto
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
+        JOIN cursors USING (account_id, chat_id)""",
     packed=True,
 )
 
@@ -125,13 +113,10 @@ _REACTIONS = SetStatement(
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
         GROUP BY chat_id, "index", emoji ORDER BY chat_id, "index", emoji""",
     postgresql="""
-        SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
-        AS span (chat_id, low, high)
-        CROSS JOIN LATERAL (
-            SELECT chat_id, index, emoji, count(*), bool_or(account_id = :account) FROM reactions
-            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high
-            GROUP BY chat_id, index, emoji) AS found
-        ORDER BY 1, 2, 3""",
+        SELECT reactions.chat_id, index, emoji, count(*), bool_or(account_id = :account)
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
+        JOIN reactions ON reactions.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
 )
 _REACTORS = """
     SELECT account_id, emoji FROM reactions

@@ -78,7 +78,7 @@ def _populated(url: str, directory: Path) -> SeededDatabases:
 
 @pytest.fixture
 async def store(seeded: SeededDatabases) -> AsyncIterator[MessageStore]:
-    database = Database(seeded.settings.database_url("message"))
+    database = Database(seeded.settings.database_url("message"), nested_loops=True)
     yield MessageStore(database)
     await database.close()
 

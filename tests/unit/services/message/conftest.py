@@ -37,7 +37,7 @@ def migrated_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
 
 @pytest.fixture
 async def database(migrated_url: str) -> AsyncIterator[Database]:
-    database = Database(migrated_url)
+    database = Database(migrated_url, nested_loops=True)
     yield database
     await database.close()
 

@@ -281,7 +281,7 @@ async def metric_value(settings: Settings, name: str) -> float:
 @contextlib.asynccontextmanager
 async def locked_database(settings: Settings) -> AsyncIterator[asyncio.Event]:
     """No other connection can commit until the context ends or the event is set."""
-    database = Database(settings.database_url("message"))
+    database = Database(settings.database_url("message"), nested_loops=True)
     is_locked, release = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 
 from services.message.store import CommitUnconfirmed, MessageStore
-from services.message.store.posting import create_heads
 from services.message.store.posting import post as append
 from services.message.tables import messages
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -111,7 +110,6 @@ async def test_the_results_are_the_same_with_and_without_the_duplicate_check(
 ) -> None:
     """Posts batches of old, new and late drafts to two pairs of chats: without the check unless needed, and with it."""
     rng = random.Random(seed)
-    await database.write(lambda connection: create_heads(connection, [ChatId(101), ChatId(102)]))
     for _ in range(25):
         clock.now += rng.randrange(300)
         drafts = [

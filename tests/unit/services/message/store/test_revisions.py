@@ -289,13 +289,17 @@ async def test_expired_messages_lose_their_reactions_and_former_texts(store: Mes
 
 
 async def test_posting_executes_no_further_statement(database: Database) -> None:
-    """Locks and reads the heads, inserts, updates the heads: also in a chat whose messages change."""
+    """Advances and locks the heads, reads them (SQLite), inserts: also in a chat whose messages change."""
     store = MessageStore(database)
     await post(store, 1)
     await change(store, 1, edit("second", 10))
     with executed() as statements:
         await post(store, 2)
-    assert [statement.split()[0] for statement in statements] == ["SELECT", "INSERT", "UPDATE"]
+    assert [statement.split()[0] for statement in statements] == [
+        "INSERT",
+        *(["SELECT"] if database.is_sqlite else []),
+        "INSERT",
+    ]
 
 
 def test_no_client_can_pack_a_recalled_or_edited_message() -> None:
