@@ -44,6 +44,8 @@ _PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 2
 """Of a transaction, on PostgreSQL: a frozen process must not hold its locks for longer."""
 _NESTED_LOOPS = "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
+IS_CITUS = "is_citus"
+"""In the `info` of a connection to PostgreSQL."""
 _BRIEF_SECONDS = 0.003
 """Above this average, no transaction runs on the event loop: the disk is slow or busy."""
 _AVERAGED = 8
@@ -335,7 +337,14 @@ def _postgresql_engine(url: str, name: str, pool_size: int, planner: str) -> sa.
         },
     )
     _require_known_options(engine)
+    sa.event.listen(engine, "connect", _recognise_citus)
     return engine
+
+
+def _recognise_citus(connection: Any, record: Any) -> None:
+    found = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'citus'").fetchone()
+    connection.rollback()
+    record.info[IS_CITUS] = found is not None
 
 
 def _require_known_options(engine: sa.Engine) -> None:

@@ -17,6 +17,8 @@ import structlog
 
 from local.fork_server import ForkServer
 from local.process_group import ProcessGroup
+from tests.support import citus
+from tests.support.citus import CitusCluster
 from tests.support.commands import FORKING, command_server
 from tests.support.grouping import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.support.scratch import write_to_memory
@@ -113,7 +115,8 @@ def valkey_server(_valkey_process: ValkeyServer) -> ValkeyServer:
 
 @pytest.fixture(scope="session")
 def postgres_server(server_directory: Path, process_group: ProcessGroup) -> Iterator[PostgresServer]:
-    server = PostgresServer(server_directory / "postgresql", process_group)
+    make = CitusCluster if citus.WANTED else PostgresServer
+    server = make(server_directory / "postgresql", process_group)
     server.start()
     yield server
     server.stop()

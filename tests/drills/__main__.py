@@ -130,7 +130,7 @@ def scale(
 
 
 def _add_outage_drill(name: str, plan: Callable[[float], list[Outage]], default_seconds: float) -> None:
-    database = "sqlite" if name in ("broker", "half-open") else "postgresql"
+    database = {"broker": "sqlite", "half-open": "sqlite", "citus": "citus"}.get(name, "postgresql")
 
     @_drill(name)
     @click.option("--seconds", default=default_seconds, show_default=True, help="Seconds of each outage.")
@@ -162,6 +162,7 @@ def _links(drill: str) -> Iterator[Links]:
 for _name, _plan, _seconds in (
     ("broker", outages.broker, 30.0),
     ("database", outages.database, 30.0),
+    ("citus", outages.citus, 15.0),
     ("partition", outages.partition, 60.0),
     ("network", outages.network, 10.0),
     ("half-open", outages.half_open, 45.0),

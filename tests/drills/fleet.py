@@ -19,6 +19,7 @@ from tests.drills.links import Links
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import Ended, Entry, Fault
 from tests.drills.rolling import GRACE_SECONDS
+from tests.support.citus import CitusCluster
 from tests.support.commands import ROOT
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.support.stack import Build, ChangeSettings, ServiceProcess, Stack
@@ -53,6 +54,8 @@ class Fleet:
         self.servers: dict[str, Server] = {"nats": nats, "valkey": valkey}
         if postgres is not None:
             self.servers["postgresql"] = postgres
+        if isinstance(postgres, CitusCluster):
+            self.servers |= {f"worker-{number}": worker for number, worker in enumerate(postgres.workers, 1)}
         self._journal = journal
         self._numbers: Counter[str] = Counter()
         self.operator: NatsSettings = nats.settings("admin")
@@ -164,8 +167,8 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
         valkey.start()
         asyncio.run(nats.make_fresh())
         url, postgres = f"sqlite:///{directory}/{{service}}.db", None
-        if database == "postgresql":
-            postgres = stack.enter_context(_postgresql(directory, process_group))
+        if database != "sqlite":
+            postgres = stack.enter_context(_postgresql(directory, process_group, database))
             url = stack.enter_context(postgres.databases())
         fork_server = ForkServer(process_group)
         stack.callback(fork_server.close)
@@ -183,8 +186,9 @@ def postgresql_databases(directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _postgresql(directory: Path, process_group: ProcessGroup) -> Iterator[PostgresServer]:
-    server = PostgresServer(directory / "postgresql", process_group, **_POSTGRES)
+def _postgresql(directory: Path, process_group: ProcessGroup, database: str = "postgresql") -> Iterator[PostgresServer]:
+    make = CitusCluster if database == "citus" else PostgresServer
+    server = make(directory / "postgresql", process_group, **_POSTGRES)
     server.start()
     try:
         yield server

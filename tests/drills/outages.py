@@ -47,6 +47,16 @@ def database(seconds: float) -> list[Outage]:
     ]
 
 
+def citus(seconds: float) -> list[Outage]:
+    """A worker of Citus is killed, then frozen, and its coordinator is restarted."""
+    return [
+        Outage("killed", "worker-1", "kill", _killed("worker-1"), 0.0),
+        Outage("absent", "worker-2", "stop", _killed("worker-2"), seconds, ALL_EDGES),
+        Outage("frozen", "worker-1", "freeze", _frozen("worker-1"), seconds, ALL_EDGES),
+        Outage("restarted", "postgresql", "crash", _crashed, 0.0),
+    ]
+
+
 def partition(seconds: float) -> list[Outage]:
     """One process after the other is cut off from one server, in both directions and in either."""
     outages = []

@@ -12,17 +12,21 @@ import sqlalchemy as sa
 
 from shared.database import make_engine
 from shared.migrate import upgrade
+from tests.support import citus
 
 _SQLITE = "sqlite:///"
 
 
 def create_tables(service: str, url: str) -> str:
-    """In an empty database: SQLite gets a copy of a file, PostgreSQL the migrations. Returns the URL."""
+    """In an empty database: SQLite gets a copy of a file, PostgreSQL the migrations; message's tables are distributed on
+    Citus. Returns the URL."""
     file = Path(url.removeprefix(_SQLITE))
     if url.startswith(_SQLITE) and not file.exists():
         shutil.copy(_template(service), file)
     else:
         upgrade(service, url)
+        if citus.WANTED and service == "message":
+            citus.distribute(url)
     return url
 
 

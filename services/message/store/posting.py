@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from services.message.domain import Head, MessageKey, NewRow, assign_indexes
 from services.message.store.revisions import find_first_bodies
-from services.message.store.set_statements import SetStatement, array_text, bytea_array_text
+from services.message.store.set_statements import SetStatement, array_text, bytea_array_text, values_text
 from shared.contract.ids import ChatId, MessageId
 from shared.contract.message import Draft
 from shared.contract.model import Message
-from shared.database import insert_sqlite
+from shared.database import IS_CITUS, insert_sqlite
 
 # Replicas lock heads in the order of their ids, which excludes deadlocks; SQLite has one writer. This locks the rows
 # where SELECT … FOR UPDATE would: Citus has that for a single shard only.
@@ -30,6 +30,11 @@ _ADVANCE_HEADS = SetStatement(
         ON CONFLICT (chat_id) DO UPDATE SET last_index = heads.last_index + excluded.last_index,
             last_time = greatest(heads.last_time + excluded.last_index, excluded.last_time)
         RETURNING heads.chat_id, heads.last_index, heads.last_time""",
+    citus="""
+        INSERT INTO heads (chat_id, last_index, last_time) VALUES {rows}
+        ON CONFLICT (chat_id) DO UPDATE SET last_index = heads.last_index + excluded.last_index,
+            last_time = greatest(heads.last_time + excluded.last_index, excluded.last_time)
+        RETURNING heads.chat_id, heads.last_index, heads.last_time""",
     selected="""
         SELECT json_group_array(json_array(chat_id, last_index, last_time)) FROM heads
         WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))""",
@@ -43,7 +48,8 @@ _FIND_POSTED = SetStatement(
     postgresql="""
         SELECT chat_id, index, id, sender, time, body, nonce
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS key (chat_id, sender, nonce)
-        JOIN messages USING (chat_id, sender, nonce)""",
+        JOIN messages USING (chat_id, sender, nonce)
+        /* citus: WHERE chat_id = ANY(CAST(:a AS bigint[])) */""",
 )
 _UPDATE_HEADS = SetStatement(
     sqlite="""
@@ -53,12 +59,14 @@ _UPDATE_HEADS = SetStatement(
         UPDATE heads SET last_index = moved.last_index, last_time = moved.last_time
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
         AS moved (chat_id, last_index, last_time)
-        WHERE heads.chat_id = moved.chat_id""",
+        WHERE heads.chat_id = moved.chat_id /* citus: AND heads.chat_id = ANY(CAST(:a AS bigint[])) */""",
 )
 # FAIL may keep some rows of the statement, so SQLite needs no statement journal; the transaction is rolled back anyway.
 _INSERT_SQLITE: Final = """
     INSERT OR FAIL INTO messages (chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?)"""
 _MAX_ROWS: Final = 64
+_INSERT_CITUS = """
+    INSERT INTO messages (chat_id, index, sender, nonce, time, body) VALUES {} RETURNING chat_id, index, id"""
 _INSERT_POSTGRESQL = sa.text("""
     INSERT INTO messages (chat_id, index, sender, nonce, time, body)
     SELECT * FROM unnest(
@@ -167,8 +175,12 @@ def _insert_statement_sqlite(rows: int) -> str:
 
 
 def _insert_postgresql(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterable[int]:
-    *numbers, bodies = zip(*rows, strict=True)
-    columns = dict(zip(("chat", "index", "sender", "nonce", "time"), map(array_text, numbers), strict=True))
-    columns["body"] = bytea_array_text(bodies)
-    ids = {(chat, index): number for chat, index, number in connection.execute(_INSERT_POSTGRESQL, columns).all()}
+    if connection.info[IS_CITUS]:
+        values = values_text([(*numbers, rf"\x{body.hex()}") for *numbers, body in rows])
+        inserted = connection.exec_driver_sql(_INSERT_CITUS.format(values))
+    else:
+        *columns, bodies = zip(*rows, strict=True)
+        parameters = dict(zip(("chat", "index", "sender", "nonce", "time"), map(array_text, columns), strict=True))
+        inserted = connection.execute(_INSERT_POSTGRESQL, parameters | {"body": bytea_array_text(bodies)})
+    ids = {(chat, index): number for chat, index, number in inserted.all()}
     return [ids[row[0], row[1]] for row in rows]

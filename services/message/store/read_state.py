@@ -16,12 +16,14 @@ from shared.contract.message import UNSPECIFIED, ReadRange
 _CREATE_CURSORS = SetStatement(
     sqlite="""
         INSERT INTO cursors (account_id, chat_id, read_index, above)
-        SELECT value ->> 0, value ->> 1, 0, '[]' FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING""",
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:rows) WHERE true
+        ON CONFLICT DO NOTHING""",
     postgresql="""
         INSERT INTO cursors (account_id, chat_id, read_index, above)
-        SELECT account_id, chat_id, 0, '[]'
-        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS made (account_id, chat_id)
-        ORDER BY account_id, chat_id ON CONFLICT DO NOTHING""",
+        SELECT *
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]))
+        AS made (account_id, chat_id, read_index, above) ORDER BY account_id, chat_id ON CONFLICT DO NOTHING""",
+    citus="INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES {rows} ON CONFLICT DO NOTHING",
 )
 _NULL = -1
 # Replaces only what was read before, so that no range is lost: Citus cannot lock rows of several shards by SELECT.
@@ -40,6 +42,7 @@ _REPLACE_CURSORS = SetStatement(
         WHERE cursors.account_id = moved.account_id AND cursors.chat_id = moved.chat_id
             AND cursors.read_index = old_index AND cursors.above = old_above
             AND cursors.read_upto IS NOT DISTINCT FROM nullif(old_upto, -1)
+            /* citus: AND cursors.chat_id = ANY(CAST(:b AS bigint[])) */
         RETURNING 1""",
 )
 
@@ -84,7 +87,7 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
     keys = sorted(delivered)
     rows = fetch_cursors(connection, keys)
     stored, columns = decode_cursors(rows), {(row[0], row[1]): row[2:] for row in rows}
-    if missing := [key for key in keys if key not in stored]:
+    if missing := [(*key, *_NEW[:2]) for key in keys if key not in stored]:
         _CREATE_CURSORS.run(connection, missing)
     changed = []
     for key in keys:

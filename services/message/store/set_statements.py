@@ -4,17 +4,19 @@ The set is JSON for SQLite (`:rows`), and for PostgreSQL one array literal per c
 cheaper to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
 import sqlalchemy as sa
 
-from shared.database import fetch_sqlite
+from shared.database import IS_CITUS, fetch_sqlite
 
 StatementRows = Sequence[Sequence[int | str]] | Sequence[int]
 """Or, of a single column, plain integers: less work for thousands of them. SQLite's `value` is then the integer."""
 
+_FOR_CITUS = re.compile(r"/\* citus: (.*?) \*/")
 _HEX = r'"\\x%s"'
 _json = msgspec.json.Encoder().encode
 _unpack = msgspec.json.Decoder(list[Any]).decode
@@ -26,12 +28,20 @@ class SetStatement:
     `packed`: SQLite returns all selected rows as one JSON array. Fetching rows one by one would release the
     interpreter's lock for each, and wait to get it back. `selected`: the statement with which SQLite selects what
     `sqlite` has changed, where PostgreSQL's has RETURNING.
+
+    Citus executes the statement of PostgreSQL with what stands there in comments `/* citus: … */`, by which it finds
+    the shards; or `citus`, with {rows} in place of the rows of VALUES, which it sends to their workers. It would need
+    30 times as long for an INSERT … SELECT.
     """
 
-    def __init__(self, *, sqlite: str, postgresql: str, packed: bool = False, selected: str = "") -> None:
+    def __init__(
+        self, *, sqlite: str, postgresql: str, packed: bool = False, selected: str = "", citus: str = ""
+    ) -> None:
         self._sqlite = sqlite
         self._selected = selected
-        self._postgresql = sa.text(postgresql)
+        self._postgresql = sa.text(_FOR_CITUS.sub("", postgresql))
+        self._citus = sa.text(_FOR_CITUS.sub(r"\1", postgresql))
+        self._citus_values = citus
         self._packed = packed
 
     def run(self, connection: sa.Connection, rows: StatementRows, **others: object) -> None:
@@ -59,7 +69,12 @@ class SetStatement:
     def _execute_postgresql(
         self, connection: sa.Connection, rows: StatementRows, others: dict[str, object]
     ) -> sa.CursorResult[Any]:
-        return connection.execute(self._postgresql, array_texts(rows) | others)
+        if not connection.info[IS_CITUS]:
+            return connection.execute(self._postgresql, array_texts(rows) | others)
+        if self._citus_values:
+            values = values_text(cast("Sequence[Sequence[int | str]]", rows))
+            return connection.exec_driver_sql(self._citus_values.format(rows=values))
+        return connection.execute(self._citus, array_texts(rows) | others)
 
 
 def array_texts(rows: StatementRows) -> dict[str, object]:
@@ -68,6 +83,15 @@ def array_texts(rows: StatementRows) -> dict[str, object]:
         return {"a": array_text(cast("Sequence[int]", rows))}
     columns = zip(*cast("Sequence[Sequence[int | str]]", rows), strict=True)
     return dict(zip("abcdefgh", map(array_text, columns), strict=False))
+
+
+def values_text(rows: Iterable[Iterable[object]]) -> str:
+    """The rows of VALUES."""
+    return ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
+
+
+def _literal(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def array_text(values: Sequence[int | str]) -> str:

@@ -37,6 +37,7 @@ _MESSAGES = SetStatement(
         SELECT messages.chat_id, index, id, sender, time, body, nonce
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
         JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
         WHERE sender <> :except_sender ORDER BY messages.chat_id, index""",
 )
 _COUNT = SetStatement(
@@ -48,6 +49,7 @@ _COUNT = SetStatement(
         SELECT count(*)
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
         JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
         WHERE sender <> :except_sender""",
 )
 _UNREAD = SetStatement(
@@ -59,6 +61,7 @@ _UNREAD = SetStatement(
         SELECT messages.chat_id, count(*), count(*) FILTER (WHERE position(CAST(:mark AS bytea) IN body) > 0)
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
         JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
         WHERE sender <> :except_sender GROUP BY messages.chat_id""",
 )
 _OLDEST = SetStatement(
@@ -70,6 +73,7 @@ _OLDEST = SetStatement(
         SELECT messages.chat_id, index, octet_length(body)
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
         JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
         WHERE sender <> :except_sender ORDER BY time, id LIMIT :limit""",
 )
 _CURSORS = SetStatement(
@@ -80,7 +84,8 @@ _CURSORS = SetStatement(
     postgresql="""
         SELECT account_id, chat_id, read_index, above, read_upto
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
-        JOIN cursors USING (account_id, chat_id)""",
+        JOIN cursors USING (account_id, chat_id)
+        /* citus: WHERE chat_id = ANY(CAST(:b AS bigint[])) */""",
     packed=True,
 )
 
@@ -116,6 +121,7 @@ _REACTIONS = SetStatement(
         SELECT reactions.chat_id, index, emoji, count(*), bool_or(account_id = :account)
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
         JOIN reactions ON reactions.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            /* citus: AND reactions.chat_id = ANY(CAST(:a AS bigint[])) */
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
 )
 _REACTORS = """
