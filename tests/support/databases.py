@@ -18,8 +18,8 @@ _SQLITE = "sqlite:///"
 
 
 def create_tables(service: str, url: str) -> str:
-    """In an empty database: SQLite gets a copy of a file, PostgreSQL the migrations; message's tables are distributed on
-    Citus. Returns the URL."""
+    """In an empty database: SQLite gets a copy of a file, PostgreSQL the migrations; on Citus the tables of message are
+    distributed. Returns the URL."""
     file = Path(url.removeprefix(_SQLITE))
     if url.startswith(_SQLITE) and not file.exists():
         shutil.copy(_template(service), file)
