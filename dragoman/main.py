@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from bench.cli import bench
 from local.options import (
     OperatorError,
     data_option,
@@ -16,24 +15,20 @@ from local.options import (
     require_public_url,
     settings_options,
 )
-from services.cli.admin.bots import bot
-from services.cli.admin.command import admin
-from services.cli.admin.hooks import hook
-from services.cli.admin.keys import keys
-from services.cli.admin.media import media
-from services.cli.admin.notice import notice
-from services.cli.admin.record import record
-from services.cli.admin.reports import report
-from services.cli.admin.trail import audit
-from services.cli.backup.command import backup, restore
-from services.cli.client.command import client
-from services.cli.console import CommandGroup
-from services.cli.doctor.command import doctor
-from services.cli.overview.command import dashboard
-from services.cli.replay.command import replay
-from services.cli.top.command import top
+from services.cli.console import CommandGroup, configure_plain_logs
 
 _VERSION = distribution_version("dragoman")
+_PLACES = {
+    "admin": "services.cli.admin.command:admin",
+    "backup": "services.cli.backup.command:backup",
+    "bench": "bench.cli:bench",
+    "client": "services.cli.client.command:client",
+    "dashboard": "services.cli.overview.command:dashboard",
+    "doctor": "services.cli.doctor.command:doctor",
+    "replay": "services.cli.replay.command:replay",
+    "restore": "services.cli.backup.command:restore",
+    "top": "services.cli.top.command:top",
+}
 _HELP = {
     "auth": "Run auth: accounts' secrets, tokens, verification.",
     "session": "Run session: profiles, friends, chats, members.",
@@ -43,7 +38,11 @@ _HELP = {
 }
 
 
-@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=CommandGroup,
+    places=_PLACES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(_VERSION, prog_name="dragoman")
 def main() -> None:
     """A chat backend whose edge speaks every client's own protocol.
@@ -128,7 +127,6 @@ def migrate(
     """
     from local.installation import find
     from services.cli.migrations import migrate_all
-    from services.cli.plain_logs import configure_plain_logs
 
     configure_plain_logs()
     everything = ("auth", "session", "message", "streams")
@@ -166,25 +164,6 @@ def secrets(
     except OSError as error:
         raise OperatorError(f"the directory {directory} cannot be written: {error.strerror}") from error
     click.echo(f"secrets: up to date in {directory}")
-
-
-admin.add_command(audit)
-admin.add_command(bot)
-admin.add_command(hook)
-admin.add_command(keys)
-admin.add_command(media)
-admin.add_command(notice)
-admin.add_command(record)
-admin.add_command(report)
-main.add_command(admin)
-main.add_command(backup)
-main.add_command(restore)
-main.add_command(bench)
-main.add_command(client)
-main.add_command(dashboard)
-main.add_command(doctor)
-main.add_command(replay)
-main.add_command(top)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.grafana.alerts import ALERTS, LIMITS, RELATED, Alert
-from deploy.grafana.dashboards import DASHBOARDS, GrafanaDashboard
+from deploy.grafana.definitions import DASHBOARDS, GrafanaDashboard
 from deploy.grafana.panels import GrafanaPanel
 from shared.dashboard.panels import Unit
 

@@ -1,22 +1,44 @@
-"""The command's streams: closed, full, or of an encoding that lacks characters. None of that ends with a traceback."""
+"""Groups of commands, and their streams: closed, full, or of an encoding that lacks characters. None of that ends with
+a traceback."""
 
 import errno
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from shared.errors import StartupError
+from shared.settings import LogSettings
+from shared.telemetry import configure_logging
 
 _STREAMS = ("stdin", "stdout", "stderr")
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO, errno.EFBIG)
 
 
-class CommandGroup(click.Group):
+class LazyGroup(click.Group):
+    """Imports a command when it is run or listed: each starts without the libraries of the others. `places`: the
+    module and the name (MODULE:NAME) of each command by the word for it."""
+
+    def __init__(self, *args: Any, places: Mapping[str, str], **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self._places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *self._places})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._places and cmd_name not in self.commands:
+            module, _, name = self._places[cmd_name].partition(":")
+            self.add_command(getattr(import_module(module), name), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+class CommandGroup(LazyGroup):
     """The outermost group. An error of the operating system, or of a setting, that no command has handled is one
     sentence, exit status 1."""
 
@@ -82,3 +104,8 @@ def _discard_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def configure_plain_logs() -> None:
+    """Log only warnings, as plain text on stderr: a command prints its result on stdout."""
+    configure_logging(LogSettings(level="warning", json_lines=False), "dragoman", sys.stderr)

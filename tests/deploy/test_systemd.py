@@ -11,6 +11,7 @@ import pytest
 
 from dragoman.main import main
 from shared.settings_loader import load
+from tests.support.commands import subcommands
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = sorted(path for path in SYSTEMD.glob("dragoman*") if path.suffix in {".service", ".timer"})
@@ -27,7 +28,7 @@ def test_their_commands_exist() -> None:
     found = commands()
     assert {arguments[0] for arguments in found} == {"up", "backup"}
     for name, *arguments in found:
-        main.commands[name].make_context(name, arguments, parent=click.Context(main))
+        subcommands(main)[name].make_context(name, arguments, parent=click.Context(main))
 
 
 def test_the_example_of_settings_is_valid() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dragoman.main import main
 from tests.drills.__main__ import drills
+from tests.support.commands import subcommands
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.md")])
@@ -39,9 +40,9 @@ def unknown_of(command: click.Command, words: Sequence[str]) -> str:
             if PLACEHOLDER.match(word) or word.startswith("-"):
                 return ""
             alternatives = word.split("|")
-            if wrong := [one for one in alternatives if one not in command.commands]:
+            if wrong := [one for one in alternatives if one not in subcommands(command)]:
                 return wrong[0]
-            command = command.commands[alternatives[0]]
+            command = subcommands(command)[alternatives[0]]
         elif word.startswith("--") and len(word) > 2:
             name = re.split(r"[=\])]", word.strip("[]()`,."))[0]
             known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deploy.grafana.dashboards import DASHBOARDS
+from deploy.grafana.definitions import DASHBOARDS
 from local.settings_table import leaves
 from shared.settings import Settings
 from tests.docs.executed_code import shell_commands

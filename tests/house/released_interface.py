@@ -27,6 +27,7 @@ from shared.dashboard.sampler import EventLoopMetrics
 from shared.ops import Readiness
 from shared.presence.store import Presence
 from shared.settings import NatsSettings, RedisSettings, Settings
+from tests.support.commands import subcommands
 from tests.vectors import path_of
 
 RELEASED = Path(__file__).with_name("released_interface.json")
@@ -78,7 +79,7 @@ def _subjects() -> Iterator[tuple[str, Any]]:
 def _commands(command: click.Command, name: str) -> Iterator[tuple[str, Any]]:
     yield name, sorted(option for parameter in command.params for option in parameter.opts)
     if isinstance(command, click.Group):
-        for child, inner in command.commands.items():
+        for child, inner in subcommands(command).items():
             yield from _commands(inner, f"{name} {child}")
 
 

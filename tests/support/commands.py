@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+import click
+
 from dragoman.forked import MODULES
 from local import fork_server
 from local.fork_server import COMMAND, ForkServer, adopt, serve, serve_standard_input
@@ -32,12 +34,19 @@ FORKING = "TESTS_FORK_COMMANDS"
 """An environment variable that is set while the tests run, which see none of the product's."""
 _MORE_MODULES = (
     "services.cli.up", "local.up_plan", "services.cli.migrations", "services.cli.overview.server",
-    "services.cli.admin.command", "tests.drills.__main__", "tests.drills.mutants",
+    "services.cli.admin.users", "bench.cli", "tests.drills.__main__", "tests.drills.mutants",
 )  # fmt: skip
 _PROGRAMS = (
     "tests.drills", "tests.drills.mutants", "tests.system.held_commands", "tests.unit.services.cli.fake_processes",
 )  # fmt: skip
 """Modules that are run as programs: they change nothing before they import the product."""
+
+
+def subcommands(group: click.Group) -> dict[str, click.Command]:
+    """By the words for them. Groups import them on use."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 class CommandServer(ForkServer):

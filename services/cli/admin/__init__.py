@@ -1,1 +1,1 @@
-"""`dragoman admin`: commands on the one hand, their requests on the other. Begin with `command.py`."""
+"""`dragoman admin`: a module for each subject, with its commands, their requests and texts. Begin with `command.py`."""

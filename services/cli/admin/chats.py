@@ -1,8 +1,14 @@
-"""Use cases of the operator about one chat."""
+"""`dragoman admin chat`: one chat, and its members."""
 
+from collections.abc import Sequence
+
+import click
 import msgspec
 
+from local.installation import Installation
+from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient
+from services.cli.admin.command import json_option, number_argument, on_installation, with_client
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads
@@ -75,3 +81,50 @@ async def _current_members(client: AdminClient, number: ChatId) -> list[Membersh
         more = page.more
         cursor = (page.members[-1].version, page.members[-1].account) if page.members else cursor
     return sorted((one for one in found.values() if one.role is not Role.LEFT), key=lambda one: one.account)
+
+
+@click.group()
+def chat() -> None:
+    """Chats: show, members."""
+
+
+@chat.command("show")
+@on_installation
+@number_argument
+@json_option
+def chat_show(installation: Installation, number: int, as_json: bool) -> None:
+    """Show a chat by its number."""
+    found = with_client(installation, lambda client: show(client, ChatId(number)))
+    format.show(found, _chat_text, as_json=as_json)
+
+
+@chat.command("members")
+@on_installation
+@number_argument
+@json_option
+def chat_members(installation: Installation, number: int, as_json: bool) -> None:
+    """List the members of a chat."""
+    found = with_client(installation, lambda client: members(client, ChatId(number)))
+    format.show(found, _members_text, as_json=as_json)
+
+
+def _chat_text(found: ChatState) -> str:
+    one = found.chat
+    return format.record(
+        [
+            ("chat", one.id),
+            ("name", one.name),
+            ("kind", one.kind.value),
+            ("joining", one.join_policy.value),
+            ("owner", one.owner or "-"),
+            ("members", found.members),
+            ("messages", found.messages),
+            ("created", format.moment(one.created)),
+            ("updated", format.moment(one.updated)),
+        ]
+    )
+
+
+def _members_text(found: Sequence[ChatMember]) -> str:
+    heads = ["ACCOUNT", "NICKNAME", "ROLE", "SEES FROM"]
+    return format.table(heads, [(f"{one.account:010d}", one.nickname, one.role, one.first_index) for one in found])

@@ -1,9 +1,10 @@
-"""Dead letters: durable events that a service gave up. An operator lists them, and retries them after a repair, or
-discards those that nothing can repair."""
+"""`dragoman admin dead-letters`: durable events that a service gave up. An operator lists them, and retries them
+after a repair, or discards those that nothing can repair."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import click
 import msgspec
@@ -13,11 +14,15 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from local.installation import Installation
+from services.cli.admin import format
 from services.cli.admin.bus_client import USER
+from services.cli.admin.command import json_option, number_argument, on_installation, record, yes_option
 from services.cli.streams import connect
 from shared.bus.durable import RETRIED_BY
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, TOPICS
 from shared.settings import NatsSettings
+
+A = TypeVar("A")
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0
@@ -136,3 +141,92 @@ def _event(subject: str, data: bytes) -> str:
 def _number(message: RawStreamMsg) -> int:
     assert message.seq is not None
     return message.seq
+
+
+_numbers = click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Events that a service gave up: list, show, retry, discard."""
+
+
+def _work(installation: Installation, work: "Callable[[DeadLetters], Awaitable[A]]") -> A:
+    async def run() -> A:
+        async with open_dead_letters(installation) as dead_letters:
+            return await work(dead_letters)
+
+    return asyncio.run(run())
+
+
+@dead_letters.command("list")
+@on_installation
+@json_option
+def dead_letters_list(installation: Installation, as_json: bool) -> None:
+    """List dead letters, oldest first."""
+    found = _work(installation, DeadLetters.list)
+    format.show(found, _list_text, as_json=as_json)
+
+
+@dead_letters.command("show")
+@on_installation
+@number_argument
+@json_option
+def dead_letters_show(installation: Installation, number: int, as_json: bool) -> None:
+    """Show one dead letter and its error."""
+    found = _work(installation, lambda stream: stream.show(number))
+    format.show(found, _text, as_json=as_json)
+
+
+@dead_letters.command("retry")
+@on_installation
+@_numbers
+def dead_letters_retry(installation: Installation, numbers: tuple[int, ...]) -> None:
+    """Publish events to their consumers again, and remove them from the list."""
+
+    async def work(stream: DeadLetters) -> None:
+        for number in numbers:
+            dead_letter = await stream.retry(number)
+            click.echo(f"{number}: {dead_letter.subject} is published again")
+
+    _work(installation, work)
+    record(installation, "retry events", " ".join(map(str, numbers)))
+
+
+@dead_letters.command("discard")
+@on_installation
+@_numbers
+@yes_option
+def dead_letters_discard(installation: Installation, numbers: tuple[int, ...], yes: bool) -> None:
+    """Remove events that nothing can repair. Their work is never done. This cannot be undone."""
+    named = " ".join(map(str, numbers))
+    if not yes:
+        click.confirm(f"Discard {named}?", abort=True)
+
+    async def work(stream: DeadLetters) -> None:
+        for number in numbers:
+            await stream.discard(number)
+            click.echo(f"{number}: discarded")
+
+    _work(installation, work)
+    record(installation, "discard events", named)
+
+
+def _list_text(found: Sequence[DeadLetter]) -> str:
+    heads = ["NUMBER", "GIVEN UP", "SERVICE", "EVENT", "ERROR"]
+    rows = [(one.number, format.moment(one.given_up), one.service, one.subject, one.error) for one in found]
+    return format.table(heads, rows) if found else "there are no dead letters"
+
+
+def _text(found: DeadLetter) -> str:
+    return format.record(
+        [
+            ("number", found.number),
+            ("given up", format.moment(found.given_up)),
+            ("service", found.service),
+            ("subject", found.subject),
+            ("attempts", found.attempts),
+            ("error", found.error),
+            ("event", found.event),
+        ]
+    )

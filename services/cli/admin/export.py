@@ -1,22 +1,27 @@
-"""Exports all stored data of one account except its secrets, for a user's request for their data."""
+"""`dragoman admin export`: all stored data of one account except its secrets, for a user's request for their data."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
-from services.cli.admin import users
+from local.credentials import write_private
+from local.installation import Installation
+from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
-from services.cli.admin.message_content import content_of
+from services.cli.admin.command import account_argument, on_installation, with_client
 from shared.clock import now_ms
 from shared.contract.admin import Act, ListOwnReports, OwnReport, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
+from shared.contract.body import unpack_segments
 from shared.contract.bots import BotView
 from shared.contract.contacts import ListRequests, Requests
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import MadeHook, MadeLink
 from shared.contract.message import GetHistory
-from shared.contract.model import Chat, Message, Profile
+from shared.contract.model import Chat, Emoji, File, Image, Message, Profile, Recalled, Segment, Text
 from shared.contract.session import GetAccount, GetChat, ListChats
 from shared.contract.subjects import LIST_USER_LOGINS
 
@@ -107,3 +112,41 @@ async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> Chat
 
 def _sent_message(message: Message) -> SentMessage:
     return SentMessage(message.index, message.time, content_of(message.body))
+
+
+def content_of(body: bytes) -> list[dict[str, Any]]:
+    """Of a message, as the operator's commands print it. Of each segment, one member: its kind, and what it holds."""
+    return [_part(segment) for segment in unpack_segments(body)]
+
+
+def _part(segment: Segment) -> dict[str, Any]:
+    match segment:
+        case Text():
+            return {"text": segment.text}
+        case Emoji():
+            return {"emoji": segment.emoji_id}
+        case Image() | File():
+            kind = "image" if isinstance(segment, Image) else "file"
+            return {kind: msgspec.structs.asdict(segment.media)}
+        case Recalled():
+            return {"recalled": True}
+
+
+@click.command("export")
+@on_installation
+@account_argument
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal.")
+def export_account(installation: Installation, account: str, output: Path | None) -> None:
+    """Print all stored data of an account except its secrets, as JSON."""
+
+    async def work(client: AdminClient) -> Export:
+        return await export(client, await users.find(client, account))
+
+    text = format.json(with_client(installation, work))
+    if output is None:
+        return click.echo(text)
+    try:
+        write_private(output, f"{text}\n".encode())
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    click.echo(f"written to {output}")

@@ -3,15 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 
+from local.installation import Installation
+from services.auth.adapters import signing_keys
+from services.auth.adapters.signing_keys import KeyFile
+from services.cli.admin import format
 from services.cli.admin.command import on_installation, record
-
-if TYPE_CHECKING:
-    from local.installation import Installation
-    from services.auth.adapters.signing_keys import KeyFile
 
 
 @click.group()
@@ -25,21 +24,16 @@ def keys() -> None:
 @keys.command("list")
 @on_installation
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def keys_list(installation: "Installation", as_json: bool) -> None:
+def keys_list(installation: Installation, as_json: bool) -> None:
     """List the keys that verify tokens, oldest first; the last one signs."""
-    from services.cli.admin import format
-
     found = _inventory(installation)
-    rows = [(key.kid, format.moment(key.made * 1000), _use(key)) for key in found]
-    click.echo(format.as_json(found) if as_json else format.table(["KEY", "MADE", "USE"], rows))
+    format.show(found, _text, as_json=as_json)
 
 
 @keys.command("rotate")
 @on_installation
-def keys_rotate(installation: "Installation") -> None:
+def keys_rotate(installation: Installation) -> None:
     """Make a new key, which signs from now on; tokens of the other keys stay valid."""
-    from services.auth.adapters import signing_keys
-
     with _reported_errors(installation):
         kid = signing_keys.rotate(installation.settings.auth.keys)
     record(installation, "rotate keys", kid)
@@ -50,11 +44,8 @@ def keys_rotate(installation: "Installation") -> None:
 @on_installation
 @click.argument("kid", metavar="KEY")
 @click.option("--now", is_flag=True, help="Even if tokens that it signed may still be in use.")
-def keys_retire(installation: "Installation", kid: str, now: bool) -> None:
+def keys_retire(installation: Installation, kid: str, now: bool) -> None:
     """Delete a key, which voids the tokens that it signed."""
-    from services.auth.adapters import signing_keys
-    from services.cli.admin import format
-
     for key in _inventory(installation):
         if key.kid == kid and key.needed_until is not None and key.needed_until > time.time() and not now:
             until = format.moment(key.needed_until * 1000)
@@ -65,9 +56,7 @@ def keys_retire(installation: "Installation", kid: str, now: bool) -> None:
     click.echo(f"the key {kid} is deleted; its tokens are void within a minute")
 
 
-def _inventory(installation: "Installation") -> "list[KeyFile]":
-    from services.auth.adapters import signing_keys
-
+def _inventory(installation: Installation) -> list[KeyFile]:
     auth = installation.settings.auth
     with _reported_errors(installation):
         found = signing_keys.list_keys(auth.keys, max(auth.legacy_token_days, auth.bot_token_days))
@@ -76,15 +65,16 @@ def _inventory(installation: "Installation") -> "list[KeyFile]":
     return found
 
 
-def _use(key: "KeyFile") -> str:
+def _text(found: list[KeyFile]) -> str:
+    return format.table(["KEY", "MADE", "USE"], [(key.kid, format.moment(key.made * 1000), _use(key)) for key in found])
 
-    from services.cli.admin import format
 
+def _use(key: KeyFile) -> str:
     return "signs" if key.needed_until is None else f"verifies, needed until {format.moment(key.needed_until * 1000)}"
 
 
 @contextmanager
-def _reported_errors(installation: "Installation") -> Iterator[None]:
+def _reported_errors(installation: Installation) -> Iterator[None]:
     """Reports errors of the key files. Raises click.ClickException."""
     try:
         yield

@@ -1,18 +1,65 @@
-"""`dragoman admin media`: finds and removes pictures and files in their store."""
+"""`dragoman admin media`: finds and removes pictures and files, directly in their store."""
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import click
+import msgspec
 
-from services.cli.admin.command import on_installation, record
+from local.installation import Installation
+from local.options import OperatorError
+from services.cli.admin import format
+from services.cli.admin.command import json_option, on_installation, record, yes_option
 from services.cli.admin.trail import day_ms
+from services.edge.media.disk import Disk
+from services.edge.media.opening import open_store
+from services.edge.media.store import MediaRecord, MediaStore, load_record
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.settings import Settings
 
-if TYPE_CHECKING:
-    from local.installation import Installation
-    from services.cli.admin.media_files import MediaFilter
+_ID = re.compile(r"(?:.*/media/)?([0-9a-f]{32})")
+
+
+class MediaFilter(NamedTuple):
+    """Empty fields do not restrict."""
+
+    id: str = ""
+    account: AccountId = NO_ACCOUNT
+    sha256: str = ""
+    before: int = 0
+    """Unix milliseconds."""
+
+    def matches(self, record: MediaRecord, modified_ms: int) -> bool:
+        return (
+            (not self.id or record.id == self.id)
+            and (not self.account or record.account == self.account)
+            and (not self.sha256 or record.sha256 == self.sha256)
+            and (not self.before or (record.created or modified_ms) < self.before)
+        )
+
+
+class FoundMedia(msgspec.Struct):
+    """One address. `account`: 0 if it is not known. `created`: Unix milliseconds."""
+
+    id: str
+    account: AccountId
+    created: int
+    use: str
+    size: int
+    name: str
+    mime: str
+    sha256: str
+
+
+class RemovedMedia(NamedTuple):
+    """`contents`: those that no other address has."""
+
+    addresses: int
+    contents: int
 
 
 @click.group()
@@ -34,11 +81,8 @@ def _selected(command: Callable[..., None]) -> Callable[..., None]:
     def run(
         *args: Any, address: str | None, account: int | None, sha256: str | None, before: str | None, **options: Any
     ) -> None:
-        from services.cli.admin.media_files import MediaFilter, media_id
-        from shared.contract.ids import AccountId
-
         wanted = MediaFilter(
-            media_id(address) if address else "",
+            _media_id(address) if address else "",
             AccountId(account or 0),
             (sha256 or "").lower(),
             day_ms(before) if before else 0,
@@ -51,35 +95,88 @@ def _selected(command: Callable[..., None]) -> Callable[..., None]:
 @media.command("find")
 @on_installation
 @_selected
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def media_find(installation: "Installation", wanted: "MediaFilter", as_json: bool) -> None:
+@json_option
+def media_find(installation: Installation, wanted: MediaFilter, as_json: bool) -> None:
     """List files by ADDRESS (or the last part of it), account, content or age."""
-    from services.cli.admin import format, media_files
-
-    found = asyncio.run(media_files.find(installation.settings, wanted))
-    click.echo(format.as_json(found) if as_json else format.media(found))
+    found = asyncio.run(_find(installation.settings, wanted))
+    format.show(found, _text, as_json=as_json)
 
 
 @media.command("remove")
 @on_installation
 @_selected
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def media_remove(installation: "Installation", wanted: "MediaFilter", yes: bool) -> None:
+@yes_option
+def media_remove(installation: Installation, wanted: MediaFilter, yes: bool) -> None:
     """Remove files: their addresses lead nowhere from then on. This cannot be undone.
 
     Edges that have read an address lately forget it within five minutes; content that no other address has is gone at
     once.
     """
-    from services.cli.admin import format, media_files
-
     if not any(wanted):
         raise click.UsageError("name an ADDRESS, --account, --hash or --before")
-    found = asyncio.run(media_files.find(installation.settings, wanted))
+    found = asyncio.run(_find(installation.settings, wanted))
     if not found:
         return click.echo("there are no such files")
     if not yes:
-        click.echo(format.media(found))
+        click.echo(_text(found))
         click.confirm(f"Remove these {len(found)}?", abort=True)
-    removed = asyncio.run(media_files.remove(installation.settings, found))
+    removed = asyncio.run(_remove(installation.settings, found))
     record(installation, "remove media", " ".join(one.id for one in found))
     click.echo(f"removed: {removed.addresses} addresses, {removed.contents} contents")
+
+
+def _media_id(address: str) -> str:
+    """Of an address or an id. Raises OperatorError."""
+    if (found := _ID.fullmatch(address)) is None:
+        raise OperatorError(f"{address} is no address of a picture or file: it ends with 32 hexadecimal digits")
+    return found[1]
+
+
+async def _find(settings: Settings, wanted: MediaFilter) -> list[FoundMedia]:
+    """Oldest first. Raises OperatorError."""
+    async with _opened(settings) as store:
+        found = [
+            _shown(record, modified) async for record, modified in _records(store) if wanted.matches(record, modified)
+        ]
+    return sorted(found, key=lambda one: (one.created, one.id))
+
+
+async def _remove(settings: Settings, found: Sequence[FoundMedia]) -> RemovedMedia:
+    """Remove these addresses, and the content that no other address has. Raises OperatorError."""
+    async with _opened(settings) as store:
+        addresses = sum([await store.delete(f"records/{one.id}") for one in found])
+        referenced = {record.sha256 async for record, _ in _records(store)}
+        unreferenced = {one.sha256 for one in found} - referenced
+        contents = sum([await store.delete(f"blobs/{one}") for one in unreferenced])
+        return RemovedMedia(addresses, contents)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[MediaStore]:
+    disk = Disk()
+    try:
+        yield open_store(settings.media, disk)
+    except OSError as error:
+        raise OperatorError(f"the files cannot be read or removed: {error}") from error
+    finally:
+        await disk.close()
+
+
+async def _records(store: MediaStore) -> AsyncIterator[tuple[MediaRecord, int]]:
+    """With the times (Unix milliseconds) at which they were written."""
+    async for batch in store.list("records"):
+        for stored in batch:
+            if (record := await load_record(store, stored.key)) is not None:
+                yield record, int(stored.modified * 1000)
+
+
+def _shown(record: MediaRecord, modified_ms: int) -> FoundMedia:
+    use = record.use.name.lower() if record.created else "unknown"
+    created = record.created or modified_ms
+    return FoundMedia(record.id, record.account, created, use, record.size, record.name, record.mime, record.sha256)
+
+
+def _text(found: Sequence[FoundMedia]) -> str:
+    heads = ["ID", "ACCOUNT", "STORED", "USE", "BYTES", "NAME"]
+    rows = [(one.id, f"{one.account:010d}", format.moment(one.created), one.use, one.size, one.name) for one in found]
+    return format.table(heads, rows) if found else "there are no such files"

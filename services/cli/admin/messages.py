@@ -1,4 +1,4 @@
-"""Where is a message? Combines what message has stored with what the edges know of it."""
+"""`dragoman admin message`: where is a message? Combines what message has stored with what the edges know of it."""
 
 import asyncio
 import re
@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 import click
 import msgspec
 
+from local.installation import Installation
+from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient
+from services.cli.admin.command import json_option, on_installation, with_client
 from shared.contract.audit import (
     Acceptance,
     Confirmation,
@@ -41,6 +44,9 @@ _STAGES = {
     DeliveryStage.NO_DELIVERY: ("lost", "the edge has got it, and gave it to no connection"),
     DeliveryStage.NO_RECEIPT: ("lost", "it arrived, and the confirmation was not stored"),
 }
+
+
+_FORGOT = "no edge remembers"
 
 
 class RecipientReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,3 +180,54 @@ def _away(stored: StoredMessage, account: AccountId, edges: Sequence[MessageAtEd
     if silent:
         return RecipientReport(account=account, state="unknown", reason="its edge does not answer", edge=silent[0])
     return RecipientReport(account=account, state="offline", reason="gets it at the next login")
+
+
+@click.group()
+def message() -> None:
+    """Messages: find."""
+
+
+@message.command("find")
+@on_installation
+@click.argument("query", metavar="MESSAGE")
+@json_option
+def message_find(installation: Installation, query: str, as_json: bool) -> None:
+    """Show where a message is: accepted, committed, in which envelopes, and delivered to whom, or waiting for whom.
+
+    MESSAGE is CHAT/INDEX (0: the last one), the number of a message, or the trace id of a log line.
+    """
+    found = with_client(installation, lambda client: find(client, query))
+    format.show(found, lambda found: "\n\n".join(map(text_of, found)), as_json=as_json)
+
+
+def text_of(found: MessageReport) -> str:
+    one, accepted = found.message, found.accepted
+    summary = format.record(
+        [
+            ("message", f"{one.id}, index {one.index} of chat {one.chat}, {one.bytes} bytes"),
+            ("sender", f"{one.sender:010d}"),
+            (
+                "accepted",
+                f"{format.exact(accepted.at)} by {found.accepted_by} over {accepted.dialect}" if accepted else _FORGOT,
+            ),
+            ("committed", format.exact(one.time)),
+            ("acknowledged", format.exact(accepted.acknowledged) if accepted else _FORGOT),
+            ("trace", found.traces or _FORGOT),
+            (
+                "remembered",
+                f"from {format.moment(found.remembered_from)} on" if found.remembered_from else "no edge answers",
+            ),
+        ]
+    )
+    sources = [
+        (one.edge, format.exact(one.at), one.replica or "fetched", one.counter or "-") for one in found.envelopes
+    ]
+    rows = [
+        (f"{one.account:010d}", one.state, one.edge, one.dialects, format.exact(one.at) if one.at else "-", one.reason)
+        for one in found.recipients
+    ]
+    parts = [summary]
+    parts += [format.table(["EDGE", "GOT IT", "FROM", "ENVELOPE"], sources)] if sources else []
+    parts += [format.table(["RECIPIENT", "STATE", "EDGE", "DIALECT", "CONFIRMED", "REASON"], rows)] if rows else []
+    parts += [f"and {one.more} more recipients"] if one.more else []
+    return "\n\n".join(parts)

@@ -1,17 +1,18 @@
-"""The audit trail, searched."""
+"""`dragoman admin audit`: the audit trail, searched."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import click
 
+from local.installation import Installation
 from local.options import OperatorError
-from services.cli.admin.command import on_installation, with_client
-
-if TYPE_CHECKING:
-    from local.installation import Installation
-    from services.cli.admin.bus_client import AdminClient
-    from shared.contract.admin import Act
+from services.cli.admin import format, users
+from services.cli.admin.bus_client import AdminClient
+from services.cli.admin.command import json_option, on_installation, with_client
+from services.cli.admin.export import search_trail
+from shared.contract.admin import Act, SearchTrail
+from shared.contract.ids import NO_ACCOUNT, AccountId
 
 _MOST = 100_000
 
@@ -22,27 +23,20 @@ _MOST = 100_000
 @click.option("--act", default="", help="Acts of this name alone, as in the list.")
 @click.option("--since", metavar="DAY", help="Acts since this day (UTC), as 2026-01-31.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, _MOST), help="Acts, at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def audit(
-    installation: "Installation", account: str | None, act: str, since: str | None, limit: int, as_json: bool
+    installation: Installation, account: str | None, act: str, since: str | None, limit: int, as_json: bool
 ) -> None:
     """List logins, changed secrets, deletions and operators' acts, newest first.
 
     ACCOUNT is an OC number, also of a deleted account, a uuid, a username or an e-mail address.
     """
-    from services.cli.admin import format
-
     since_ms = day_ms(since) if since else 0
     found = with_client(installation, lambda client: _search(client, account, act, since_ms, limit))
-    click.echo(format.as_json(found) if as_json else format.acts(found))
+    format.show(found, _text, as_json=as_json)
 
 
-async def _search(client: "AdminClient", account: str | None, act: str, since: int, limit: int) -> "list[Act]":
-    from services.cli.admin import users
-    from services.cli.admin.export import search_trail
-    from shared.contract.admin import SearchTrail
-    from shared.contract.ids import NO_ACCOUNT, AccountId
-
+async def _search(client: AdminClient, account: str | None, act: str, since: int, limit: int) -> list[Act]:
     number = NO_ACCOUNT
     if account is not None:
         number = AccountId(int(account)) if account.isdecimal() else (await users.find(client, account)).account
@@ -60,3 +54,19 @@ def day_ms(day: str) -> int:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError as error:
         raise OperatorError(f"{day} is no day: write it as 2026-01-31") from error
+
+
+def _text(found: Sequence[Act]) -> str:
+    heads = ["TIME", "BY", "ACT", "ACCOUNT", "ADDRESS", "DETAIL"]
+    rows = [
+        (
+            format.moment(one.time),
+            one.by,
+            one.act,
+            f"{one.account:010d}" if one.account else "-",
+            one.address,
+            one.detail,
+        )
+        for one in found
+    ]
+    return format.table(heads, rows) if found else "there are no such acts"

@@ -7,8 +7,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
+from local.installation import find
 from local.options import data_option, flags_of, settings_options
+from services.cli.backup import archive
+from services.cli.backup.archive import back_up, write_metric
+from services.cli.backup.postgresql import ToolFailed
+from services.cli.databases import check_together
+from shared.installation import DatabasesApart
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 
@@ -30,9 +37,6 @@ def backup(
 
     DIR holds secrets; only its owner may read it.
     """
-    from local.installation import find
-    from services.cli.backup.archive import back_up, write_metric
-
     settings = find(file, assignments, flags_of(data=data)).settings
     with _reported_errors():
         made = back_up(settings, directory, version("dragoman"))
@@ -55,10 +59,6 @@ def restore(
 
     Nothing is overwritten. With --only, one database that is missing is restored, and what is lost is said.
     """
-    from local.installation import find
-    from services.cli.backup import archive
-    from services.cli.databases import check_together
-
     settings = find(file, assignments, flags_of(data=data)).settings
     with _reported_errors():
         if only:
@@ -72,11 +72,6 @@ def restore(
 @contextmanager
 def _reported_errors() -> Iterator[None]:
     """Reports errors of files and databases. Raises click.ClickException."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from services.cli.backup.postgresql import ToolFailed
-    from shared.installation import DatabasesApart
-
     try:
         yield
     except DatabasesApart as error:

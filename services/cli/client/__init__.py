@@ -1,1 +1,1 @@
-"""`dragoman client`, the terminal client. Begin with `session.py`."""
+"""`dragoman client`, the terminal client. Begin with `command.py`."""

@@ -1,1 +1,1 @@
-"""`dragoman doctor`: checks, each with its remedy. Begin with `checks.py`."""
+"""`dragoman doctor`: checks, each with its remedy. Begin with `command.py`."""

@@ -1,16 +1,25 @@
-"""`dragoman doctor`: prints one line for each check of an installation."""
+"""`dragoman doctor`: runs all checks of an installation concurrently, and prints a line for each in a fixed order."""
 
 import asyncio
 import sys
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from local.options import data_option, flags_of, settings_options
-
-if TYPE_CHECKING:
-    from services.cli.doctor.finding import Finding
+from local.installation import Installation, find
+from local.nats import SETUP
+from local.options import OperatorError, data_option, flags_of, require_public_url, settings_options
+from local.up_plan import SERVICES
+from services.cli.admin import format
+from services.cli.certificates import describe_expiry
+from services.cli.console import configure_plain_logs
+from services.cli.doctor import broker, machine, stores
+from services.cli.doctor.finding import Finding, failed, ok
+from shared.settings import EdgeSettings
 
 _PROCESSES = ("auth", "session", "message", "search", "edge")
 _SIGN = {True: "✓", False: "✗", None: "-"}
@@ -31,19 +40,14 @@ def doctor(
     SERVICE limits the checks to what these processes need. Each failed check names a remedy; the exit status is then 1.
     Nothing is changed.
     """
-    from local.installation import find
-    from services.cli.admin import format
-    from services.cli.doctor.checks import check_installation
-    from services.cli.plain_logs import configure_plain_logs
-
     installation = find(file, assignments, flags_of(data=data))
     configure_plain_logs()
-    found = asyncio.run(check_installation(installation, services or _PROCESSES))
-    click.echo(format.as_json(found) if as_json else _page(found))
+    found = asyncio.run(_check_installation(installation, services or _PROCESSES))
+    click.echo(format.json(found) if as_json else _page(found))
     sys.exit(1 if any(finding.good is False for finding in found) else 0)
 
 
-def _page(found: "list[Finding]") -> str:
+def _page(found: list[Finding]) -> str:
     sign = _SIGN if _has_signs(sys.stdout.encoding) else _PLAIN_SIGN
     width = max(len(finding.what) for finding in found)
     return "\n".join(f"{sign[finding.good]} {finding.what:<{width}}  {finding.text}" for finding in found)
@@ -55,3 +59,68 @@ def _has_signs(encoding: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+async def _check_installation(installation: Installation, processes: Sequence[str]) -> list[Finding]:
+    """Check an installation, and all that these processes need."""
+    settings = installation.settings
+    brokers = installation.brokers()
+    checks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one, installation.nats_server) for one in brokers]
+    checks += [stores.valkey(user, one, installation.valkey_server) for user, one in installation.valkeys().items()]
+    checks += [asyncio.to_thread(stores.database, one, settings) for one in processes if one in SERVICES]
+    if set(processes) >= set(SERVICES):
+        checks.append(asyncio.to_thread(stores.together, settings))
+    if settings.mail.smtp_host and "auth" in processes:
+        checks.append(stores.mail_server(settings.mail))
+    if settings.media.bucket_url and "edge" in processes:
+        checks.append(stores.bucket(settings.media))
+    checks.append(asyncio.to_thread(machine.check, settings, processes))
+    found = [_settings(installation), *(finding for group in await asyncio.gather(*checks) for finding in group)]
+    if "edge" in processes:
+        found.append(trusted_proxies(settings.edge))
+        if settings.edge.tls_certificate:
+            found.append(certificate(Path(settings.edge.tls_certificate), datetime.now(UTC)))
+    return found if SETUP in [one.user for one in brokers] else [*found, broker.unknown_streams()]
+
+
+def _settings(installation: Installation) -> Finding:
+    try:
+        require_public_url(installation.settings)
+    except OperatorError as error:
+        return failed("settings", "incomplete", error.message)
+    number = len(installation.sources)
+    changed = f"{number} setting{'' if number == 1 else 's'} changed" if number else "nothing changed"
+    return ok("settings", f"{changed}, the others are defaults; `dragoman config` lists them")
+
+
+def certificate(file: Path, now: datetime) -> Finding:
+    """That clients see; whether its key fits is checked with the settings."""
+    try:
+        wrong = describe_expiry(file, now)
+    except (OSError, ValueError) as error:
+        return failed("certificate", f"{file} cannot be read ({error})", "set edge.tls_certificate")
+    if wrong:
+        return failed("certificate", f"{file} {wrong}", "renew it: edges read it within five seconds")
+    return ok("certificate", f"{file} is valid for two weeks at least")
+
+
+def trusted_proxies(edge: EdgeSettings) -> Finding:
+    """Whether the networks can be right; which proxies there are, only the edge's log tells."""
+    if everyone := _everyone(edge.trusted_proxies):
+        wrong = f"edge.trusted_proxies covers all addresses ({everyone}), so that each client can forge its own"
+        return failed("proxies", wrong, "name the networks of your proxies alone")
+    if not edge.trusted_proxies and edge.public_url.startswith("https:") and not edge.tls_certificate:
+        wrong = "edge.public_url is https, but the edge has no TLS, and trusts no proxy that could have it"
+        return failed("proxies", wrong, "name the proxy in edge.trusted_proxies, or all its clients are one address")
+    trusted = ", ".join(edge.trusted_proxies)
+    return ok("proxies", f"{trusted} may name clients" if trusted else "none is trusted: clients connect by themselves")
+
+
+def _everyone(names: Sequence[str]) -> str:
+    """The network of all IPv4 or IPv6 addresses, if these networks cover it together."""
+    networks = [ip_network(name, strict=False) for name in names]
+    versions = (
+        collapse_addresses(one for one in networks if isinstance(one, IPv4Network)),
+        collapse_addresses(one for one in networks if isinstance(one, IPv6Network)),
+    )
+    return ", ".join(str(one) for version in versions for one in version if not one.prefixlen)

@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 
 import click
 
+from local.data import read_run
+from local.installation import find
 from local.options import OperatorError, data_option, flags_of, settings_options
+from local.probes import reachable
+from services.cli.overview.server import USER, DashboardServer
+from services.cli.overview.system_view import Target
+from services.cli.top.poller import addresses_of
 from shared.listening import listen
 from shared.setting_types import check_host
 
@@ -30,13 +36,6 @@ def dashboard(
     ADDRESS is an operations port, as http://edge:9000: each address that the name has is a process. Without any, the
     processes are those of the `dragoman up` in the data directory, which serves this page itself.
     """
-    from local.data import read_run
-    from local.installation import find
-    from local.probes import reachable
-    from services.cli.overview.server import USER, DashboardServer
-    from services.cli.overview.system_view import Target
-    from services.cli.top.poller import addresses_of
-
     installation = find(file, assignments, flags_of(data=data))
     settings = installation.settings
     if not what and read_run(settings.data) is None:

@@ -1,13 +1,15 @@
-"""`dragoman replay`: plays a record of frames. Its parts are imported on use, as every process imports this."""
+"""`dragoman replay`: plays a record of frames."""
 
+import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from services.cli.record_file import Record
+from clients.errors import ClientError
+from services.cli.record_file import Record, UnreadableRecord, read
+from services.cli.replay.live import LiveReplay
+from services.cli.replay.player import Player
 
 _DIFFERENT = 1
 
@@ -26,9 +28,6 @@ def replay(path: Path, edge: str | None, replaced: tuple[str, ...], wait: float)
     needed. With --edge the client's frames are sent to a test system, and the differences of its frames are printed.
     The exit status is 1 when anything differs.
     """
-    from services.cli.record_file import UnreadableRecord, read
-    from services.cli.replay.player import Player
-
     replacements = dict(_pair(one) for one in replaced)
     try:
         record = read(path)
@@ -51,13 +50,8 @@ def _pair(text: str) -> tuple[str, str]:
     return old, new
 
 
-def _play_live(record: "Record", edge: str, replacements: dict[str, str], wait: float) -> bool:
+def _play_live(record: Record, edge: str, replacements: dict[str, str], wait: float) -> bool:
     """Whether anything differs."""
-    import asyncio
-
-    from clients.errors import ClientError
-    from services.cli.replay.live import LiveReplay
-
     live = LiveReplay(edge, replacements, wait)
     try:
         asyncio.run(live.play(record))

@@ -10,6 +10,4 @@ import structlog
 def _quiet_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands log warnings as tests do: standard error is their tests'."""
     quiet = structlog.make_filtering_bound_logger(logging.WARNING)
-    monkeypatch.setattr(
-        "services.cli.plain_logs.configure_plain_logs", lambda: structlog.configure(wrapper_class=quiet)
-    )
+    monkeypatch.setattr("services.cli.console.configure_logging", lambda *_: structlog.configure(wrapper_class=quiet))

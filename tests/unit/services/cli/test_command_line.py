@@ -21,6 +21,7 @@ from shared.database import make_engine
 from shared.errors import StartupError
 from shared.redis_server import redis_client
 from shared.settings import Settings
+from tests.support.commands import subcommands
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.cli.installed import write_installation
 
@@ -41,7 +42,7 @@ def commands(command: click.Command = main, path: Words = ()) -> Iterator[tuple[
     if not isinstance(command, click.Group):
         yield path, command
         return
-    for name, part in command.commands.items():
+    for name, part in subcommands(command).items():
         yield from commands(part, (*path, name))
 
 

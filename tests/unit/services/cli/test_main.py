@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from dragoman.main import main
 from local.settings_table import leaves, without_password
 from shared.settings import Settings
+from tests.support.commands import subcommands
 
 
 def dragoman(*arguments: str) -> Result:
@@ -23,7 +24,7 @@ def test_dragoman_is_an_installed_command() -> None:
     assert output.stdout == f"dragoman, version {version('dragoman')}\n"
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+@pytest.mark.parametrize("command", sorted(subcommands(main)))
 def test_every_command_has_help(command: str) -> None:
     result = dragoman(command, "--help")
     assert result.exit_code == 0

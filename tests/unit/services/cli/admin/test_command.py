@@ -17,6 +17,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.routes import Ack
 from shared.contract.subjects import DELETE_USER
+from tests.support.commands import subcommands
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.admin.recording_auth import RecordingTrail
 from tests.unit.services.cli.installed import installed
@@ -123,13 +124,13 @@ async def test_error_for_a_wrong_password(nats_server: NatsServer, tmp_path: Pat
 def commands(group: click.Group, *path: str) -> list[list[str]]:
     """Every command and group below this one."""
     found: list[list[str]] = []
-    for name, command in group.commands.items():
+    for name, command in subcommands(group).items():
         below = commands(command, *path, name) if isinstance(command, click.Group) else []
         found += [[*path, name], *below]
     return found
 
 
-ADMIN = main.commands["admin"]
+ADMIN = subcommands(main)["admin"]
 assert isinstance(ADMIN, click.Group)
 
 

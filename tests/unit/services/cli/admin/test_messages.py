@@ -1,7 +1,6 @@
 """The report on one message, from what is stored and what edges know."""
 
-from services.cli.admin import format
-from services.cli.admin.messages import MessageReport, RecipientReport, combine
+from services.cli.admin.messages import MessageReport, RecipientReport, combine, text_of
 from shared.contract.audit import (
     Acceptance,
     Arrival,
@@ -72,12 +71,12 @@ def test_the_report_names_acceptance_and_envelopes() -> None:
     report = combine(stored({BOB: False}, nodes={}, more=4), [accepting, edge(WEST, arrivals=[Arrival(1_002, "", 0)])])
     assert (report.accepted_by, report.remembered_from) == (EAST, 500)
     assert [(one.edge, one.replica) for one in report.envelopes] == [(WEST, ""), (EAST, "replica-1")]
-    text = format.message(report)
+    text = text_of(report)
     for words in ("00:00:00.990 by east-1 over service", "fetched", "offline", "and 4 more", "abab"):
         assert words in text
 
 
 def test_without_edges_nothing_is_made_up() -> None:
-    text = format.message(combine(stored({}, nodes=None), []))
+    text = text_of(combine(stored({}, nodes=None), []))
     assert text.count("no edge remembers") == 3
     assert "no edge answers" in text

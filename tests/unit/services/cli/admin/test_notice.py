@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
 from dragoman.main import main
-from services.cli.admin import broadcast
+from services.cli.admin import notice as notices
 from shared.bus.client import Bus
 from shared.contract.admin import AccountList, FindUser, ListAccounts, NoticesOpened, OpenNotices, UserView
 from shared.contract.body import unpack_segments
@@ -185,7 +185,7 @@ async def test_rate_is_even(system: FakeServices, tmp_path: Path) -> None:
 async def test_batch_of_long_notices_fits_a_bus_message(
     system: FakeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broadcast, "_MAX_BATCH_BYTES", 4 * (16_384 + 256))
+    monkeypatch.setattr(notices, "_MAX_BATCH_BYTES", 4 * (16_384 + 256))
     assert (await notice(tmp_path, "x" * 16_384, "--yes", "--rate", "10000")).exit_code == 0
     assert [len(some) for some in system.opened] == [4, 1]
 

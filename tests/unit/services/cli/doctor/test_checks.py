@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.certificates import ensure_authority
-from services.cli.doctor.checks import certificate, trusted_proxies
+from services.cli.doctor.command import certificate, trusted_proxies
 from shared.settings import EdgeSettings
 
 HTTPS = "https://chat.example"

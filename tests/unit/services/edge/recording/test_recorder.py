@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.cli.admin import record_transfer
+from services.cli.admin import record
 from services.cli.admin.bus_client import USER, AdminClient
 from services.cli.record_file import read
 from services.edge.app import Edge
@@ -61,7 +61,7 @@ async def test_an_account_is_recorded_from_its_first_frame_and_nobody_else(
     assert await bob.request(do="login", account=2, secret="right") == 2
     assert bob.client.tap is None
     ann.socket.leave()
-    content, _ = await record_transfer.fetch(admin, "r1")
+    content, _ = await record.fetch(admin, "r1")
     assert b"right" not in content
     path = tmp_path / "r1.record"
     path.write_bytes(content)
@@ -74,7 +74,7 @@ async def test_an_account_is_recorded_from_its_first_frame_and_nobody_else(
     assert answered == RecordedLogin(answered.at, opening.connection, AccountId(1))
     assert isinstance(close, RecordedClose)
     assert {event.connection for event in events} == {1}
-    await record_transfer.drop(admin, "r1")
+    await record.drop(admin, "r1")
     assert (await state_of(admin, edge)).recording is None
 
 

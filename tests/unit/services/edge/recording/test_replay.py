@@ -6,7 +6,7 @@ from pathlib import Path
 from websockets.asyncio.client import connect
 
 from local.credentials import write_private
-from services.cli.admin import record_transfer
+from services.cli.admin import record
 from services.cli.record_file import Record, read
 from services.cli.replay.live import LiveReplay
 from services.cli.replay.player import Player
@@ -37,8 +37,8 @@ async def recorded(cluster: EdgeCluster, address: str, path: Path) -> Record:
         for frame in ({"code": 12}, LOGIN, {"code": 12}, {"code": 999}):
             await client.send(json.dumps(frame))
             await client.receive()
-    content, _ = await record_transfer.fetch(admin, "r1")
-    await record_transfer.drop(admin, "r1")
+    content, _ = await record.fetch(admin, "r1")
+    await record.drop(admin, "r1")
     write_private(path, content)
     return read(path)
 
